@@ -222,6 +222,14 @@ fn lost_superblocks_are_made_anew() {
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
 }
 
+/// The content of a file with a recording.
+fn recording() -> Vec<u8> {
+    let place = Place::empty();
+    let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+    command.args(["record", "--size", "64K"]).arg(&place.path).assert().success();
+    fs::read(&place.path).unwrap()
+}
+
 #[test]
 fn what_is_no_journal_is_refused() {
     let commands: [&[&str]; 7] = [
@@ -234,11 +242,12 @@ fn what_is_no_journal_is_refused() {
         &["trim", "--to", "0"],
     ];
     let whole = fs::read(Place::with("one\n").path).unwrap();
-    let contents: [(Vec<u8>, &str); 5] = [
+    let contents: [(Vec<u8>, &str); 6] = [
         (Vec::new(), "has no bytes to map"),
         (vec![0; 65_536], "the medium has no journal, only zeros"),
         (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
-        (b"short".to_vec(), "but only 5 are there"),
+        (b"short".to_vec(), "this is not a journal: it begins with short"),
+        (recording(), "the medium has a recording instead of a journal; open it as that"),
         (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
     ];
     for (content, expected) in contents {

@@ -277,7 +277,8 @@ fn damage_is_shown_and_the_rest_is_read() {
 fn what_is_neither_is_refused() {
     for (content, expected) in [
         (vec![b'x'; 65_536], "begins with xxxxxxxx"),
-        (vec![0; 65_536], "begins with \\x00"),
+        (vec![0; 65_536], "nor a store, only zeros"),
+        (b"short".to_vec(), "begins with short"),
         (Vec::new(), "has no bytes to map"),
     ] {
         let place = Place::empty();
@@ -383,7 +384,7 @@ fn a_journal_is_told_by_its_magic() {
     let text = stdout(&place.run(&["stat"]).success());
     assert!(text.contains("\nused        112 of 57,344 bytes (0 %)\n"), "{text}");
     let error = stderr(&place.run(&["dump"]).code(1));
-    assert!(error.contains("trace: there is no recording, but \"cmjournl"), "{error}");
+    assert!(error.contains("trace: the medium has a journal instead of a recording"), "{error}");
 }
 
 #[test]

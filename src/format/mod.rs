@@ -2,6 +2,7 @@
 
 pub(crate) mod identity;
 pub(crate) mod layout;
+pub(crate) mod magic;
 #[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod progress;
 pub(crate) mod superblock;

@@ -3,6 +3,7 @@
 use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
 use super::format::superblock::{MAGIC, VERSION};
 use super::{Damage, Position};
+use crate::format::magic;
 use crate::medium::{self, Readable};
 use core::fmt;
 
@@ -138,12 +139,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str("the medium has no journal, only zeros; create one")
             }
-            ErrorKind::NotAJournal { found } => write!(
-                f,
-                "this is not a journal: it begins with {} instead of {}",
-                found.escape_ascii(),
-                MAGIC.escape_ascii()
-            ),
+            ErrorKind::NotAJournal { found } => magic::write_instead(f, *found, MAGIC),
             ErrorKind::Superblocks => f.write_str(
                 "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
                  repair it from the marks of its segments",

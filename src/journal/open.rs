@@ -7,7 +7,7 @@ use super::format::superblock::{Found, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
-use crate::format::tag;
+use crate::format::{magic, tag};
 use crate::medium::Medium;
 use core::fmt;
 use core::ops::Range;
@@ -116,10 +116,11 @@ impl<'p> Options<'p> {
     ///
     /// Other bytes at the beginning of the medium are overwritten. An existing journal, whole or damaged, is not
     /// overwritten as long as one of its superblocks, at offset 0 or 4096, has its first eight bytes. If neither has
-    /// them, this call discards all records of that journal.
+    /// them, this call discards all records of that journal. The same holds for a recording or a store.
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`], if the medium has a journal; [`ErrorKind::Sizes`], if these sizes are impossible;
+    /// [`ErrorKind::Exists`], if the medium has a journal; [`ErrorKind::NotAJournal`], if it has a recording or a store;
+    /// [`ErrorKind::Sizes`], if these sizes are impossible;
     /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails.
     ///
     /// # Cost
@@ -172,6 +173,13 @@ impl<'p> Options<'p> {
         let both = superblocks::found(medium)?;
         if both.iter().any(|found| !matches!(found, Found::Other(_))) {
             return Err(Error::new(ErrorKind::Exists));
+        }
+        for found in both {
+            if let Found::Other(found) = found
+                && magic::name(found).is_some()
+            {
+                return Err(Error::new(ErrorKind::NotAJournal { found }));
+            }
         }
         self.create(medium, geometry)
     }

@@ -7,6 +7,7 @@ use super::format::record::Mark;
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::reader::survey;
 use super::walk::{first_mark, mark_in_place};
+use crate::format::magic;
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,7 +23,10 @@ pub(super) const END: u64 = PAGE + BYTES as u64;
 pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Error>> {
     let (size, needed) = (medium.len(), END);
     if size < needed {
-        return Err(Error::new(ErrorKind::Truncated { size, needed }));
+        return Err(Error::new(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
+            Some(found) => ErrorKind::NotAJournal { found },
+            None => ErrorKind::Truncated { size, needed },
+        }));
     }
     let mut bytes = read(medium).map_err(Error::medium)?;
     // One trim may write the first superblock while it is read, and the next trim the second one.

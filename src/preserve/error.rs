@@ -3,6 +3,7 @@
 use super::format::header::{MAGIC, VERSION};
 use super::format::{METADATA, NAME, UNIT};
 use super::info::ShortName;
+use crate::format::magic;
 use crate::medium::OpenError;
 use core::fmt;
 use core::ops::Range;
@@ -256,13 +257,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str("there is no store, only zeros; create one")
             }
-            Self::NotAStore { found } => write!(
-                f,
-                "there is no store: the medium begins with {} instead of {}; open another one, or create a store \
-                 here, which overwrites it",
-                found.escape_ascii(),
-                MAGIC.escape_ascii()
-            ),
+            Self::NotAStore { found } => magic::write_instead(f, *found, MAGIC),
             Self::Headers => f.write_str(
                 "all headers of the store, at offsets 0, 4096, 8192 and 12288, are damaged; bring one back \
                  from a copy",

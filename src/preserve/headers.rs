@@ -5,23 +5,21 @@ use super::error::{Damage, Part};
 use super::error::{Error, ErrorKind};
 use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::{PAGE, headers};
+use crate::format::magic::{self, Magic};
 #[cfg(feature = "preserve")]
 use crate::format::superblock::TAG;
 #[cfg(feature = "preserve")]
 use crate::medium::Medium;
 use crate::medium::Readable;
 
-/// The beginnings of a journal and of a recording. Each stands at one of the first two pages, and the creation of
-/// either leaves headers of an earlier store behind it.
-const OTHERS: [[u8; MAGIC.len()]; 2] = [*b"cmjournl", *b"CMtRace\x1a"];
-
-/// Returns the beginning of a journal or of a recording, if one was created in the medium.
-fn another_format<R: Readable>(medium: &R) -> Result<Option<[u8; MAGIC.len()]>, R::Error> {
+/// Returns the beginning of a journal or of a recording, if one was created in the medium. Each stands at one of the
+/// first two pages, and headers of an earlier store, whose first ones were erased, can be left after it.
+pub(super) fn another_format<R: Readable>(medium: &R) -> Result<Option<Magic>, R::Error> {
     for at in [0, PAGE] {
-        let mut magic = [0; MAGIC.len()];
-        medium.read(at, &mut magic)?;
-        if OTHERS.contains(&magic) {
-            return Ok(Some(magic));
+        let mut found = [0; MAGIC.len()];
+        medium.read(at, &mut found)?;
+        if found != MAGIC && magic::name(found).is_some() {
+            return Ok(Some(found));
         }
     }
     Ok(None)
@@ -59,7 +57,10 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
 pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
-        return Err(Error(ErrorKind::Truncated { size, needed: END }));
+        return Err(Error(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
+            Some(found) => ErrorKind::NotAStore { found },
+            None => ErrorKind::Truncated { size, needed: END },
+        }));
     }
     if let Some(found) = another_format(medium).map_err(Error::medium)? {
         return Err(Error(ErrorKind::NotAStore { found }));
@@ -107,9 +108,6 @@ pub(super) enum Presence {
 /// Returns the contents of the places of the headers, by their first bytes.
 #[cfg(feature = "preserve")]
 pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
-    if another_format(medium)?.is_some() {
-        return Ok(Presence::Foreign);
-    }
     let mut presence = Presence::Nothing;
     for at in [0, 1].into_iter().flat_map(headers) {
         let mut magic = [0; MAGIC.len()];

@@ -162,7 +162,8 @@ impl<'p, M: Medium> Options<'p, M> {
         Self { ways: Ways { leased, ..self.ways }, ..self }
     }
 
-    /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten.
+    /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
+    /// journal or a recording of this crate, as long as one of its first words, at offsets 0 and 4096, shows it.
     ///
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
     /// A caller with a reference of its own to the file can guard the store against SIGBUS:
@@ -192,8 +193,8 @@ impl<'p, M: Medium> Options<'p, M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; if the
-    /// medium fails.
+    /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::NotAStore`], if there is a
+    /// journal or a recording; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; if the medium fails.
     ///
     /// # Crashes
     /// A crash leaves the whole store or none.
@@ -215,6 +216,9 @@ impl<'p, M: Medium> Options<'p, M> {
         let needed = data(unit) + 4 * root;
         if size < needed {
             return Err(Error(ErrorKind::TooSmall { size: medium.len(), needed }));
+        }
+        if let Some(found) = headers::another_format(&**medium).map_err(Error::medium)? {
+            return Err(Error(ErrorKind::NotAStore { found }));
         }
         if headers::presence(&**medium).map_err(Error::medium)? == Presence::Store {
             return Err(Error(ErrorKind::Exists));

@@ -1,6 +1,7 @@
 //! Errors of the recorder.
 
-use super::format::{BadDescriptor, VERSION};
+use super::format::{BadDescriptor, MAGIC, VERSION};
+use crate::format::magic;
 use crate::medium::OpenError;
 use core::fmt;
 #[cfg(feature = "std")]
@@ -77,7 +78,7 @@ pub enum ErrorKind<E> {
     Exists,
     /// The medium has no recording: both descriptors begin with zeros.
     NotFound,
-    /// The medium has other content: neither descriptor begins with the magic.
+    /// The medium has other content, such as a journal or a store: neither descriptor begins with the magic.
     Foreign {
         /// The bytes at 0.
         first: [u8; 8],
@@ -201,10 +202,15 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::NotFound => {
                 f.write_str("there is no recording, but zeros at 0 and at 4096: create one")
             }
+            Self::Foreign { first: found, .. } | Self::Foreign { second: found, .. }
+                if magic::name(*found).is_some() =>
+            {
+                magic::write_instead(f, *found, MAGIC)
+            }
             Self::Foreign { first, second } => write!(
                 f,
-                "there is no recording, but \"{}\" at 0 and \"{}\" at 4096, where one begins with \"CMtRace\": \
-                 open another file",
+                "there is no recording, but \"{}\" at 0 and \"{}\" at 4096, where one begins with \"CMtRace\"; open \
+                 another medium, since creating a recording here would destroy its content",
                 first.escape_ascii(),
                 second.escape_ascii()
             ),

@@ -9,6 +9,7 @@ use super::mode::Mode;
 use super::options::{Options, Settings};
 use super::reader::Reader;
 use super::{Cursor, Error, ErrorKind, Recorder};
+use crate::format::magic;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
@@ -25,14 +26,15 @@ where
     ///
     /// The recording is persistent when this returns. A crash before that leaves a whole recording or no recording, and
     /// [`open_or_create`](Self::open_or_create) completes the creation if the medium held zeros. Junk and another
-    /// program's content are replaced: after a crash they are untouched, or gone.
+    /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate
+    /// are not replaced as long as the word at 0 or at 4096 shows them.
     ///
     /// The remains of an erased recording in the medium are not zeroed as a whole. They do not verify any more, unless
     /// the identity is the same, so use a new identity.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
-    /// [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`],
+    /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`],
     /// [`ErrorKind::FewCursors`]. With each of these errors the medium is unchanged. [`ErrorKind::Medium`].
     ///
     /// # Cost
@@ -84,11 +86,16 @@ where
         let geometry = settings.geometry(medium.len())?;
         settings.check_events()?;
         let cursors = enough(cursors(geometry.shards), geometry.shards)?;
-        for at in DESCRIPTORS {
-            let found = Reader::descriptor(medium, at).map_err(ErrorKind::Medium)?;
-            if !matches!(found, Err(BadDescriptor::Magic(_))) {
-                return Err(ErrorKind::Exists);
+        let mut found = [[0; 8]; 2];
+        for (at, found) in DESCRIPTORS.into_iter().zip(&mut found) {
+            match Reader::descriptor(medium, at).map_err(ErrorKind::Medium)? {
+                Err(BadDescriptor::Magic(other)) => *found = other,
+                _ => return Err(ErrorKind::Exists),
             }
+        }
+        if found.into_iter().any(|found| magic::name(found).is_some()) {
+            let [first, second] = found;
+            return Err(ErrorKind::Foreign { first, second });
         }
         let Settings { identity, mode, clock, .. } = settings;
         let tables = settings.tables(Tables::NONE, 1, &identity.0);

@@ -203,11 +203,15 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     golden().read(4096, &mut bytes).unwrap();
     short.write(4096, &bytes);
     assert!(refused(&short).starts_with("the journal has 8576 bytes, but only 8568 are there"));
-    let tiny = Simulation::new(Model::x86(), 4000).medium();
+    let tiny = Simulation::new(Model::x86(), 4000).zeros().medium();
     assert!(matches!(
         reason(&options().open(&tiny)),
         Some(ErrorKind::Truncated { size: 4000, needed: 4224 })
     ));
+    tiny.write(0, b"a short text");
+    assert!(
+        matches!(reason(&options().open(&tiny)), Some(ErrorKind::NotAJournal { found }) if found == b"a short ")
+    );
 
     let later = golden();
     bytes[8] = 4;

@@ -183,8 +183,8 @@ fn open_or_create_in_a_medium_without_room_says_how_much_is_needed() {
     }
 }
 
-/// A journal or a recording that was created over a store leaves the headers of the store that lie after its own
-/// superblocks.
+/// A journal or a recording that was created over an erased store leaves the headers of the store that lie after its
+/// own superblocks.
 #[cfg(all(feature = "journal", feature = "recorder"))]
 #[test]
 fn a_store_that_another_format_was_created_over_is_not_opened() {
@@ -208,6 +208,9 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
             store.begin().unwrap().commit().unwrap();
         }
         drop(store);
+        for at in [0, 4096] {
+            medium.write(at, &[0; 8]);
+        }
         let over = Plain::new(medium.bytes());
         drop(journal::Options::with_entropy([1, 2]).create_new(over.clone()).unwrap());
         is_refused(over, *b"cmjournl");
@@ -215,5 +218,43 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
         let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
         drop(recording.shards(17).create_new(medium.clone()).unwrap());
         is_refused(medium, *b"CMtRace\x1a");
+    }
+}
+
+#[cfg(all(feature = "journal", feature = "recorder"))]
+#[test]
+fn a_format_is_not_created_over_another_one() {
+    use cachemaint::{journal, recorder};
+
+    let create = |format: usize, medium: &Plain| -> Result<(), String> {
+        let medium = medium.clone();
+        let clock = recorder::Clock::from_function(|| 0, 1, 0);
+        match format {
+            0 => options().create_new(medium).map(drop).map_err(|error| error.to_string()),
+            1 => {
+                let options = journal::Options::with_entropy([1, 2]);
+                options.create_new(medium).map(drop).map_err(|error| error.to_string())
+            }
+            _ => {
+                let options = recorder::Options::with_clock(Identity([9; 16]), clock);
+                options.create_new(medium).map(drop).map_err(|error| error.to_string())
+            }
+        }
+    };
+    let names = ["a store", "a journal", "a recording"];
+    for (there, wanted) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        let medium = Plain::new(vec![0; 1 << 20]);
+        create(there, &medium).unwrap();
+        let before = medium.bytes();
+        let (there, name) = (names[there], names[wanted]);
+        let expected = format!("the medium has {there} instead of {name}; open it as that, ");
+        let refused = create(wanted, &medium).unwrap_err();
+        assert!(refused.starts_with(&expected), "{refused}");
+        assert_eq!(medium.bytes(), before);
+        // By the documentation it is replaced when its first words are erased.
+        for at in [0, 4096] {
+            medium.write(at, &[0; 8]);
+        }
+        create(wanted, &medium).unwrap();
     }
 }

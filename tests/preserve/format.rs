@@ -279,6 +279,9 @@ fn what_is_no_store_of_this_version_is_refused() {
         refused(&[0; 100]).kind(),
         ErrorKind::Truncated { size: 100, needed: 12_352 }
     ));
+    assert!(
+        matches!(refused(b"a text").kind(), ErrorKind::NotAStore { found } if found == b"a text\0\0")
+    );
     assert!(matches!(
         refused(&vec![0; 20_000]).kind(),
         ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }

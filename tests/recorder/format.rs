@@ -149,8 +149,11 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
     assert_eq!(
         refusal(&other).to_string(),
         "there is no recording, but \"\\x7fELF\\x02\\x01\\x01\\x00\" at 0 and \
-         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\": open another file"
+         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\"; open \
+         another medium, since creating a recording here would destroy its content"
     );
+    let text = ErrorKind::Foreign { first: *b"a text\0\0", second: [0; 8] };
+    assert_eq!(refusal(&Image(b"a text".to_vec())), text);
     assert_eq!(refusal(&Image(vec![0; LEN])), ErrorKind::NotFound);
 
     let mut newer = golden();

@@ -144,7 +144,12 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
         Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
         Err(failed) => {
             let first = match *failed.error().kind() {
-                recorder::ErrorKind::NotFound => [0; 8],
+                recorder::ErrorKind::NotFound => {
+                    bail!(
+                        "{}: neither a journal nor a recording nor a store, only zeros",
+                        path.display()
+                    )
+                }
                 recorder::ErrorKind::Foreign { first, .. } => first,
                 _ => return Err(recording::named(path, failed.into_error())),
             };

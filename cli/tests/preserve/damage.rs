@@ -95,8 +95,8 @@ fn what_is_no_store_is_refused() {
     let contents: [(Vec<u8>, &str); 5] = [
         (Vec::new(), "has no bytes to map"),
         (vec![0; 65_536], "there is no store, only zeros"),
-        (vec![b'x'; 65_536], "there is no store: the medium begins with xxxxxxxx"),
-        (b"short".to_vec(), "but only 5 are there"),
+        (vec![b'x'; 65_536], "this is not a store: it begins with xxxxxxxx"),
+        (b"short".to_vec(), "this is not a store: it begins with short"),
         (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
     ];
     for (content, expected) in contents {

@@ -4,12 +4,13 @@ use super::geometry::Geometry;
 use super::record::Epoch;
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
+use crate::format::magic::{self, Magic};
 use crate::format::superblock;
 
 /// Bytes of a superblock.
 pub(in crate::journal) const BYTES: usize = 128;
 /// The first bytes of a superblock.
-pub(in crate::journal) const MAGIC: [u8; 8] = *b"cmjournl";
+pub(in crate::journal) const MAGIC: Magic = magic::JOURNAL;
 /// The version of the format.
 pub(in crate::journal) const VERSION: u32 = 3;
 

@@ -4,12 +4,13 @@ use super::page::ROOT;
 use super::table::PREAMBLE;
 use super::{WORD, data, is_unit};
 use crate::format::layout::{Layout as _, layout};
+use crate::format::magic::{self, Magic};
 use crate::format::superblock;
 
 /// Bytes of a header.
 pub(in crate::preserve) const BYTES: usize = 64;
 /// The first bytes of a header.
-pub(in crate::preserve) const MAGIC: [u8; 8] = *b"cmpresrv";
+pub(in crate::preserve) const MAGIC: Magic = magic::STORE;
 /// The version of the format.
 pub(in crate::preserve) const VERSION: u32 = 3;
 

@@ -3,6 +3,7 @@
 use super::Geometry;
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
+use crate::format::magic::{self, Magic};
 use crate::format::superblock::{self, Found};
 use crate::format::tag;
 use crate::recorder::clock::{Clock, Pace, TimeSource};
@@ -10,7 +11,7 @@ use crate::recorder::mode::Mode;
 
 /// Bytes of a descriptor.
 pub(in crate::recorder) const DESCRIPTOR: usize = 128;
-pub(in crate::recorder) const MAGIC: [u8; 8] = *b"CMtRace\x1a";
+pub(in crate::recorder) const MAGIC: Magic = magic::RECORDING;
 pub(in crate::recorder) const VERSION: u32 = 2;
 
 /// A file's description of itself.

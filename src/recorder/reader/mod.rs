@@ -16,7 +16,7 @@ use super::format::{
     Tables, record_len,
 };
 use super::{Error, ErrorKind, EventTable, Events};
-use crate::format::tag;
+use crate::format::{magic, tag};
 use crate::medium::{OpenError, Readable};
 use core::cmp::Reverse;
 use core::ops::Range;
@@ -73,7 +73,10 @@ impl<S: Readable> Reader<S> {
     pub(super) fn locate(source: &S) -> Result<(Description, u64), ErrorKind<S::Error>> {
         let (len, needed) = (source.len(), DESCRIPTORS[1] + DESCRIPTOR as u64);
         if len < needed {
-            return Err(ErrorKind::Truncated { len, needed });
+            return Err(match magic::other_than(MAGIC, source).map_err(ErrorKind::Medium)? {
+                Some(first) => ErrorKind::Foreign { first, second: [0; 8] },
+                None => ErrorKind::Truncated { len, needed },
+            });
         }
         let [first, second] =
             DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(source, at)?)));

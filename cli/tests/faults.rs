@@ -122,7 +122,7 @@ fn record_to_a_file_that_is_cut_names_the_offset() {
     for durability in ["on-crash", "10ms", "each-append"] {
         let directory = directory();
         let path = directory.path().join("trace");
-        succeeds(&["record", "FILE", "--size", "64K"], &path, b"first\n");
+        succeeds(&["record", "FILE", "--create", "64K"], &path, b"first\n");
         let mut child = start(&["record", "FILE", "--durability", durability], &path);
         let mut input = child.stdin.take().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap());
@@ -162,7 +162,7 @@ fn a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing() {
         let whole = |name: &str| directory.path().join(name);
         succeeds(&["journal", "append", "FILE", "--create", "1M"], &whole("log"), b"first\n");
         succeeds(&["preserve", "save", "FILE", "old", "--create", "1M"], &whole("state"), b"old");
-        succeeds(&["record", "FILE", "--size", "1M"], &whole("trace"), b"first\n");
+        succeeds(&["record", "FILE", "--create", "1M"], &whole("trace"), b"first\n");
         let file = |name: &str| mount.join(name);
         for name in ["log", "state", "trace"] {
             copy_sparse(&whole(name), &file(name));
@@ -205,7 +205,7 @@ fn a_full_file_system_refuses_creation_and_growth() {
         let file = mount.join("state");
         let save = |size| ["preserve", "save", "FILE", "blob", size, "1M"];
         let journal = ["journal", "append", "FILE", "--create", "1M"];
-        for command in [&journal[..], &save("--create"), &["record", "FILE", "--size", "1M"]] {
+        for command in [&journal[..], &save("--create"), &["record", "FILE", "--create", "1M"]] {
             let output = run(command, &file, b"bytes");
             assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
             assert!(said(&output).contains(": no space for 1048576 bytes; "), "{}", said(&output));
@@ -322,7 +322,7 @@ fn no_command_dies_of_a_file_that_changes_under_it() {
     let lines: Vec<u8> = (0..500).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
     succeeds(&["journal", "append", "FILE", "--create", "256K"], &path("log"), &lines);
     succeeds(&["preserve", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
-    succeeds(&["record", "FILE", "--size", "256K"], &path("trace"), &lines);
+    succeeds(&["record", "FILE", "--create", "256K"], &path("trace"), &lines);
     let files: Vec<(PathBuf, Vec<u8>)> = ["log", "state", "trace"]
         .into_iter()
         .map(|name| (path(name), fs::read(path(name)).unwrap()))

@@ -226,7 +226,7 @@ fn lost_superblocks_are_made_anew() {
 fn recording() -> Vec<u8> {
     let place = Place::empty();
     let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
-    command.args(["record", "--size", "64K"]).arg(&place.path).assert().success();
+    command.args(["record", "--create", "64K"]).arg(&place.path).assert().success();
     fs::read(&place.path).unwrap()
 }
 
@@ -265,7 +265,10 @@ fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
     place.run(&["append", "--create", "many"]).code(2);
     assert!(!place.path.exists());
     let error = stderr(&place.run(&["append"]).code(1));
-    assert!(error.contains("no such file"), "{error}");
+    assert!(
+        error.contains("no such file or directory; create it first (`--create SIZE`)"),
+        "{error}"
+    );
 }
 
 /// A crash between the creation of the file and that of the journal leaves a file of zeros.

@@ -106,7 +106,7 @@ fn a_program_is_recorded_and_passed_on() {
 #[test]
 fn recording_goes_on_where_it_has_ended_and_the_oldest_is_overwritten() {
     let place = Place::empty();
-    place.run_with(&["record", "--size", "64K"], "first\n").success();
+    place.run_with(&["record", "--create", "64K"], "first\n").success();
     place.run_with(&["record", "--durability", "10ms"], "second\n").success();
     assert_eq!(place.texts(), [(0, "first".to_owned()), (0, "second".to_owned())]);
     assert_eq!(place.stat()["openings"], 2);
@@ -235,7 +235,7 @@ fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {
     for _ in 0..8 {
         let place = Place::empty();
         let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
-            .args(["record", "--size", "256K"])
+            .args(["record", "--create", "256K"])
             .arg(&place.path)
             .stdin(fs::File::open("/dev/zero").unwrap())
             .stderr(Stdio::piped())
@@ -255,7 +255,7 @@ fn an_interrupt_in_the_middle_of_the_input_ends_recording_too() {
 fn damage_is_shown_and_the_rest_is_read() {
     let place = Place::empty();
     let lines: Vec<String> = (0..10).map(|number| format!("line {number}\n")).collect();
-    place.run_with(&["record", "--size", "64K"], lines.concat()).success();
+    place.run_with(&["record", "--create", "64K"], lines.concat()).success();
     let mut bytes = fs::read(&place.path).unwrap();
     let at = bytes.windows(6).position(|window| window == b"line 4").unwrap();
     bytes[at] ^= 1;
@@ -291,7 +291,7 @@ fn what_is_neither_is_refused() {
         }
     }
     let place = Place::empty();
-    place.run_with(&["record", "--size", "64K"], "one\n").success();
+    place.run_with(&["record", "--create", "64K"], "one\n").success();
     fs::write(&place.path, &fs::read(&place.path).unwrap()[..20_000]).unwrap();
     for command in ["stat", "dump", "record"] {
         let error = stderr(&place.run(&[command]).code(1));
@@ -302,14 +302,15 @@ fn what_is_neither_is_refused() {
 #[test]
 fn a_recording_that_cannot_be_made_leaves_nothing_behind() {
     let place = Place::empty();
-    place.run(&["record", "--size", "4K"]).code(1);
+    place.run(&["record", "--create", "4K"]).code(1);
     place.run(&["record", "--durability", "never"]).code(2);
     place.run(&["dump"]).code(1);
     assert!(!place.path.exists());
     place.run_with(&["record"], "one\n").success();
-    let error = stderr(&place.run(&["record", "--size", "64K"]).code(1));
-    assert!(error.contains("exists already"), "{error}");
-    assert_eq!(place.texts(), [(0, "one".to_owned())]);
+    // An existing file keeps its size, and its recording.
+    place.run_with(&["record", "--create", "64K"], "two\n").success();
+    assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
+    assert_eq!(fs::metadata(&place.path).unwrap().len(), 1 << 20);
 }
 
 /// A crash between the creation of the file and that of the recording leaves zeros; one in the middle of the latter, a
@@ -318,17 +319,17 @@ fn a_recording_that_cannot_be_made_leaves_nothing_behind() {
 fn a_file_that_a_crash_has_left_without_a_recording_is_recorded_into() {
     let place = Place::empty();
     let zeros = vec![0; 1 << 16];
-    place.run(&["record", "--size", "64K"]).success();
+    place.run(&["record", "--create", "64K"]).success();
     let mut torn = fs::read(&place.path).unwrap();
     torn[..8].fill(0);
     for content in [&zeros, &torn] {
-        for arguments in [&["record"][..], &["record", "--size", "64K"]] {
+        for arguments in [&["record"][..], &["record", "--create", "64K"]] {
             fs::write(&place.path, content).unwrap();
             place.run_with(arguments, "one\n").success();
             assert_eq!(place.texts(), [(0, "one".to_owned())]);
         }
         fs::write(&place.path, content).unwrap();
-        let error = stderr(&place.run(&["record", "--size", "1M"]).code(1));
+        let error = stderr(&place.run(&["record", "--create", "1M"]).code(1));
         assert!(error.contains("exists already, with 65536 bytes, not 1048576;"), "{error}");
     }
 }
@@ -346,7 +347,7 @@ fn data_behind_zeros_are_not_recorded_over() {
             &place.path,
             &content,
             refusal,
-            &[&["record"], &["record", "--size", "64K"]],
+            &[&["record"], &["record", "--create", "64K"]],
             run,
         );
     }

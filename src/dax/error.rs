@@ -291,7 +291,7 @@ impl core::fmt::Display for ErrorKind {
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(
-                "has no bytes to map; give it a length (File::set_len), or remove it and create it with one",
+                "has no bytes to map; give it a length (File::set_len, truncate -s), or remove it and create it with one",
             ),
             Self::NoPermission => f.write_str(
                 "permission denied; let its owner grant it (on Unix new files have mode 0600)",

@@ -1,5 +1,5 @@
 //! The subcommands, one file or folder each: its arguments and `run`; and the modules that they
-//! share: `text`, `time` and `payload`.
+//! share: `missing`, `payload`, `progress`, `recording`, `text` and `time`.
 
 pub(crate) mod bench;
 pub(crate) mod caps;
@@ -9,6 +9,7 @@ pub(crate) mod dump;
 pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
+mod missing;
 mod payload;
 pub(crate) mod preserve;
 mod progress;

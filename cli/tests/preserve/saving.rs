@@ -147,9 +147,9 @@ fn a_store_that_cannot_be_made_leaves_nothing_behind() {
     place.run(&["save", "cpu", "--create", "1M", "--grow", "2M"]).code(2);
     assert!(!place.path.exists());
     let place = Place::with(&["cpu"]);
-    let error = stderr(&place.run(&["save", "cpu", "--create", "1M"]).code(1));
-    assert!(error.contains("exists already"), "{error}");
-    assert_eq!(place.load("cpu"), b"cpu");
+    // An existing file keeps its size, and its store.
+    place.run_with(&["save", "ram", "--create", "64K"], "ram").success();
+    assert_eq!(place.names(), ["cpu", "ram"]);
 }
 
 /// Each remains of a crash in `--create`: the new file, a part of the store without its magics, the empty store.
@@ -167,8 +167,6 @@ fn a_creation_that_was_cut_off_is_completed_by_the_next_one() {
         fs::write(&place.path, left).unwrap();
         place.run_with(&["save", "cpu", "--create", "1M"], "registers").success();
         assert_eq!(place.load("cpu"), b"registers");
-        let error = stderr(&place.run(&["save", "cpu", "--create", "1M"]).code(1));
-        assert!(error.contains("exists already"), "{error}");
         place.run(&["verify"]).success();
     }
 }
@@ -186,8 +184,21 @@ fn a_file_without_a_store_is_created_in_only_if_it_has_the_size_that_was_asked_f
     let foreign = vec![b'x'; 1 << 20];
     fs::write(&place.path, &foreign).unwrap();
     let error = stderr(&place.run(&["save", "cpu", "--create", "1M"]).code(1));
-    assert!(error.contains("exists already"), "{error}");
+    assert!(error.contains("this is not a store: it begins with xxxxxxxx"), "{error}");
     assert_eq!(fs::read(&place.path).unwrap(), foreign);
+}
+
+#[test]
+fn saving_into_a_missing_store_names_the_option_that_creates_it() {
+    let place = Place::empty();
+    let error = stderr(&place.run(&["save", "cpu"]).code(1));
+    assert!(error.contains("create it first (`--create SIZE`)"), "{error}");
+    fs::write(&place.path, vec![0; 1 << 17]).unwrap();
+    let error = stderr(&place.run(&["save", "cpu"]).code(1));
+    assert!(error.contains("only zeros; create one (`--create SIZE`)"), "{error}");
+    // The other commands have no such option.
+    let error = stderr(&place.run(&["list"]).code(1));
+    assert!(error.ends_with("only zeros; create one\n"), "{error}");
 }
 
 #[test]

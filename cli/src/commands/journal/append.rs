@@ -2,6 +2,7 @@
 
 use super::verify::{behind_torn_end, verified};
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
+use crate::commands::missing::or_create;
 use crate::faults;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, Guarantee};
@@ -69,9 +70,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         open_or_create(arguments, size)?
     } else {
         if !arguments.discard {
-            refuse_to_give_up(path)?;
+            refuse_to_give_up(path).map_err(or_create)?;
         }
-        (recover(path)?.0, false)
+        (recover(path).map_err(or_create)?.0, false)
     };
     let guarantee = journal.medium().guarantee();
     if !arguments.json {

@@ -110,6 +110,11 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
             .map_err(|error| named(path, error))?;
         file.grow(len)?;
     }
+    opened(path, file)
+}
+
+/// Opens the store in a file for writing, and reports events and damage.
+fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let file = Arc::new(file);
     let bar = progress::bar("verifying")?;
     let mut tell = |progress| progress::show_verified(&bar, progress);

@@ -1,8 +1,9 @@
 //! `cachemaint preserve save`.
 
 use super::{
-    PIECE, Writable, named, of_blob, open, progress, row, text, visible, write_granularity,
+    PIECE, Writable, named, of_blob, open, opened, progress, row, text, visible, write_granularity,
 };
+use crate::commands::missing::or_create;
 use crate::faults;
 use anyhow::{Context as _, anyhow};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
@@ -26,7 +27,7 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The name of the blob: up to 255 bytes
     name: String,
-    /// Create the file first, with this size: 64K, 16M, 1G. An interrupted creation is completed
+    /// Create the file, with this number of bytes, and the store, if they are missing: 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Extend the file to this size first
@@ -50,8 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let input = Input::open(arguments.input.as_deref())?;
     let (mut writable, is_new) = match arguments.create {
-        Some(size) => create(path, size)?,
-        None => (open(path, arguments.grow)?, false),
+        Some(size) => open_or_create(path, size)?,
+        None => (open(path, arguments.grow).map_err(or_create)?, false),
     };
     match save(arguments, &mut writable, input) {
         Ok(saved) => print(arguments, &saved, writable.file.guarantee())?,
@@ -67,40 +68,41 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Creates a store in a new file, or completes a creation that was cut off. Returns true with a new file, of which nothing
-/// is left if the store could not be created.
-fn create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
+/// Opens the store in a file, or creates the missing parts. Returns true with a new file, of which nothing is left if
+/// the store could not be created.
+fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
     match dax::Options::new().allow_page_granularity().create_new(path, size) {
         Ok(file) => {
             let store = store_in(path, file);
             Ok((store.inspect_err(|_| drop(fs::remove_file(path)))?, true))
         }
         Err(error) if matches!(error.kind(), ErrorKind::Exists) => {
-            Ok((completed(path, size, error)?, false))
+            Ok((open_or_create_in(path, size)?, false))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Completes a creation of which the file is there: the file begins as a new one, or has a store without blobs.
-fn completed(path: &Path, size: u64, exists: dax::Error) -> anyhow::Result<Writable> {
+/// Opens the store in an existing file, or creates it: a crash between the two creations leaves a file without a store.
+fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let file = dax::Options::new().allow_page_granularity().open(path)?;
-    let blobs = faults::guarded(file.view(), || match Snapshot::of(&file) {
-        Ok(snapshot) => Some(snapshot.blobs()),
-        Err(error) => match error.kind() {
-            preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => None,
-            _ => Some(u64::MAX),
-        },
+    let is_missing = faults::guarded(file.view(), || {
+        let zeros = |error: Error<_>| {
+            matches!(
+                error.kind(),
+                preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+            )
+        };
+        Snapshot::of(&file).is_err_and(zeros)
     })?;
-    match (blobs, file.len()) {
-        (Some(0), _) => store_in(path, file),
-        (None, len) if len == size => store_in(path, file),
-        (None, len) => Err(anyhow!(
+    match (is_missing, file.len()) {
+        (false, _) => opened(path, file),
+        (true, len) if len == size => store_in(path, file),
+        (true, len) => Err(anyhow!(
             "{}: it is there already, with {len} bytes and without a store; create the store with `--create {len}`, or \
              remove the file first",
             path.display()
         )),
-        (Some(_), _) => Err(exists.into()),
     }
 }
 

@@ -34,13 +34,13 @@ use std::sync::Arc;
 /// depend on `--durability`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The file, which is created if it does not exist. If it has a recording, the recording is continued: its events
+    /// The file, which is created if it is missing. If it has a recording, the recording is continued: its events
     /// stay until its space is used up and the oldest are overwritten. A file with any other content but zeros is
     /// refused and stays unchanged
     file: PathBuf,
-    /// Bytes of a new file: 64K, 16M, 1G [default: 1M]. With this option a file that has a recording is refused
+    /// Create the file, with this number of bytes, if it is missing: 64K, 16M, 1G [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
-    size: Option<u64>,
+    create: Option<u64>,
     /// Time at which events are made persistent: on-crash (at the end of the command, and by a platform that keeps the
     /// caches), a time such as 10ms (after about this time), sub-buffer (each 4 KiB), each-append (each event)
     #[arg(long, value_name = "WHEN", default_value = "on-crash")]
@@ -107,7 +107,7 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     let durability = arguments.durability.on_the_path();
     let options = Options::new().shards(SHARDS).durability(durability);
     if !path.try_exists().unwrap_or(true) {
-        let file = file.create_new(path, arguments.size.unwrap_or(SIZE))?;
+        let file = file.create_new(path, arguments.create.unwrap_or(SIZE))?;
         return checked(path, options.create_new(Guarded::new(file))).inspect_err(|_| {
             // The first error is the one to report: a file of zeros is not a recording.
             drop(std::fs::remove_file(path));
@@ -117,9 +117,7 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     let is_missing = Reader::open(&file)
         .is_err_and(|failed| matches!(failed.error().kind(), ErrorKind::NotFound));
     if is_missing {
-        check_unused(path, &file, arguments.size)?;
-    } else if arguments.size.is_some() {
-        bail!("{}: exists already; record without --size, or into another file", path.display());
+        check_unused(path, &file, arguments.create)?;
     }
     checked(path, options.open_or_create(file))
 }

@@ -1,0 +1,16 @@
+//! Errors of missing files, and of files of zeros, in commands that can create them.
+
+use anyhow::anyhow;
+use cachemaint::{dax, journal, preserve};
+
+/// Adds the option that creates a missing file, journal or store to an error about it.
+pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
+    const ZEROS: [u8; 8] = [0; 8];
+    let file = error.downcast_ref::<dax::Error>().map(dax::Error::kind);
+    let journal = error.downcast_ref::<journal::Error<dax::Error>>().map(journal::Error::kind);
+    let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
+    let is_missing = matches!(file, Some(dax::ErrorKind::Missing))
+        || matches!(journal, Some(journal::ErrorKind::NotAJournal { found: ZEROS }))
+        || matches!(store, Some(preserve::ErrorKind::NotAStore { found: ZEROS }));
+    if is_missing { anyhow!("{error:#} (`--create SIZE`)") } else { error }
+}

@@ -419,6 +419,7 @@ fn named() -> Place {
     writer.record(2, b"by hand").unwrap();
     writer.record(3, &[&f32::NAN.to_le_bytes()[..], &[0xfe, 0xff, 0xab]].concat()).unwrap();
     writer.record(3, b"abc").unwrap();
+    writer.record(3, &[&0.5_f32.to_le_bytes()[..], &[7]].concat()).unwrap();
     writer.record(4, b"unknown").unwrap();
     place
 }
@@ -434,7 +435,9 @@ fn names_and_fields_of_events_are_shown() {
         "2 closed by hand",
         "3 level meters=NaN offset=-2 +ab",
         // Too short for the first field.
-        "3 level abc",
+        "3 level [meters=f32 does not fit the payload] abc",
+        // Too short for the second one.
+        "3 level meters=0.5 [offset=i16 does not fit the payload] +07",
         "4 unknown",
     ];
     assert_eq!(texts, expected);
@@ -446,7 +449,10 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!((&events[1]["text"], events[1].get("rest")), (&json!("by hand"), None));
     assert_eq!(events[2]["fields"], json!({"meters": null, "offset": -2}));
     assert_eq!((&events[2]["rest"], &events[2]["hex"]), (&json!("ab"), &json!("0000c07ffeffab")));
-    assert_eq!((events[4].get("name"), events[4].get("fields")), (None, None));
+    assert_eq!(events[2].get("unread"), None);
+    assert_eq!((&events[3]["unread"], &events[3]["text"]), (&json!("meters=f32"), &json!("abc")));
+    assert_eq!((&events[4]["unread"], &events[4]["rest"]), (&json!("offset=i16"), &json!("07")));
+    assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
 }
 
 /// The table is after the descriptor, at 128 (module `recorder`, the format).
@@ -460,7 +466,7 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     let warning = stderr(&dump);
     assert_eq!(warning.matches("the names of events are damaged").count(), 1, "{warning}");
     let dumped = stdout(&dump);
-    assert_eq!(dumped.lines().count(), 5, "{dumped}");
+    assert_eq!(dumped.lines().count(), 6, "{dumped}");
     assert!(dumped.contains(" 2 by hand\n"), "{dumped}");
     assert!(
         dumped

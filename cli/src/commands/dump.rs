@@ -9,6 +9,7 @@
 //! | `timestamp` | the same in ticks of the recorder's clock |
 //! | `shard`, `id` | the shard that it was recorded in, and the event's id; 65535 is the message of a panic |
 //! | `name`, `fields` | the event's name and an object of its fields, if the file has them for this id; `null` for an infinity and for NaN |
+//! | `unread` | the first field that does not fit the payload, as it was declared, if there is one |
 //! | `rest` | the bytes of the payload after the fields, in hexadecimal digits, if there are some |
 //! | `text` or `hex` | the payload as a whole, if it is UTF-8, or in hexadecimal digits |
 //! | `lost` | in place of the others: `shard`, and the number of `events` that it lost there |
@@ -27,8 +28,9 @@ use std::process::ExitCode;
 ///
 /// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
 /// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in
-/// place of the payload, and the bytes after them follow in hexadecimal digits. Lost events and unreadable bytes are shown
-/// in brackets, at their places. Bytes left by an earlier lap, and an end that is unfinished or torn, are normal.
+/// place of the payload, and the bytes after them follow in hexadecimal digits. A field that does not fit the payload,
+/// lost events and unreadable bytes are shown in brackets, at their places. Bytes left by an earlier lap, and an end that
+/// is unfinished or torn, are normal.
 ///
 /// The file is opened for reading only, so a program can record into it meanwhile. The exit code is 1 if events or
 /// their names are damaged.
@@ -65,6 +67,8 @@ struct Shown<'b> {
 struct Meaning<'b> {
     name: &'b str,
     fields: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<&'b str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     rest: String,
 }
@@ -150,6 +154,9 @@ fn meaning(named: Named<'_>, payload: &[u8]) -> String {
         };
         text.extend([" ", &visible(field.as_bytes()), "=", &value]);
     }
+    if let Some(field) = fields.unread() {
+        text.extend([" [", &visible(field.as_bytes()), " does not fit the payload]"]);
+    }
     if !has_fields && !payload.is_empty() {
         text.extend([" ", &visible(payload)]);
     } else if !fields.rest().is_empty() {
@@ -173,7 +180,7 @@ impl<'b> Meaning<'b> {
         let values: serde_json::Map<_, _> =
             fields.by_ref().map(|(name, of_it)| (name.to_owned(), value(of_it))).collect();
         let rest = if values.is_empty() { String::new() } else { hex(fields.rest()) };
-        Self { name, fields: values, rest }
+        Self { name, fields: values, unread: fields.unread(), rest }
     }
 }
 

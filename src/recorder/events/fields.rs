@@ -2,13 +2,14 @@
 
 /// The fields of an event, in the order of the payload.
 ///
-/// The iterator ends at the end of the payload, and before a field of a type that this version does not know.
-/// [`rest`](Self::rest) returns the unread bytes.
+/// The iterator ends before a field that the payload is too short for, and before a field of a type that this version
+/// does not know: [`unread`](Self::unread) returns it. [`rest`](Self::rest) returns the unread bytes.
 #[derive(Clone, Debug)]
 pub struct Fields<'e> {
     /// The declarations that are left.
     declared: &'e str,
     payload: &'e [u8],
+    unread: Option<&'e str>,
 }
 
 /// The value of a field.
@@ -29,13 +30,20 @@ pub enum Value<'e> {
 
 impl<'e> Fields<'e> {
     pub(super) const fn new(declared: &'e str, payload: &'e [u8]) -> Self {
-        Self { declared, payload }
+        Self { declared, payload, unread: None }
     }
 
     /// Returns the bytes of the payload after the fields that were returned so far.
     #[must_use]
     pub const fn rest(&self) -> &'e [u8] {
         self.payload
+    }
+
+    /// Returns the declaration of the field that ended the iterator early, such as `id=u32`. The payload is not one of this
+    /// event then, or a newer version has recorded it.
+    #[must_use]
+    pub const fn unread(&self) -> Option<&'e str> {
+        self.unread
     }
 }
 
@@ -50,7 +58,9 @@ impl<'e> Iterator for Fields<'e> {
         });
         let Some((name, value, payload)) = read else {
             // The places of the fields after it are unknown.
-            self.declared = "";
+            if !field.is_empty() {
+                (self.declared, self.unread) = ("", Some(field));
+            }
             return None;
         };
         (self.declared, self.payload) = (declared, payload);

@@ -17,11 +17,13 @@ fn stdout(arguments: &[&str]) -> String {
 fn the_report_is_one_screen_of_plain_text_in_a_pipe() {
     let text = stdout(&[]);
     assert!(text.starts_with("CPU "), "{text}");
-    assert!(text.lines().count() <= 40, "{text}");
+    // 40 of the report, and the pointer to the long form.
+    assert!(text.lines().count() <= 41, "{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(text.lines().last().unwrap().contains("caps --explain: all topics"), "{text}");
 }
 
 /// A program reads the same as a person.

@@ -64,19 +64,23 @@ impl HostReport {
     }
 
     fn survival_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mut conditions = Vec::new();
+        let mut legend = Legend::default();
         table_row(f, "Survives", Event::ALL.map(|event| event.name().to_string()))?;
         let backings = self.backings();
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
             let cells = Event::ALL.map(|event| {
-                let mut cell = |stage| cell(backing.survives(stage, event), &mut conditions);
-                let (stored, persisted) = (cell(Stage::Stored), cell(Stage::Persisted));
-                if stored == persisted { stored } else { format!("{stored} / {persisted}") }
+                let mut sign = |stage| legend.sign(backing.survives(stage, event));
+                let (stored, persisted) = (sign(Stage::Stored), sign(Stage::Persisted));
+                if stored == persisted {
+                    return stored;
+                }
+                legend.has_both = true;
+                format!("{stored} / {persisted}")
             });
             table_row(f, &format!("  {}", backing.name()), cells)?;
         }
-        footer(f, &conditions, hidden)
+        legend.write(f, hidden)
     }
 
     /// Returns the guest by its files, if the CPU shows nothing or something else, and the
@@ -119,18 +123,54 @@ fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Res
     writeln!(f, "{}", row.trim_end())
 }
 
-/// Prints the legend of the survival table: its signs, its conditions, and the rows without room.
-fn footer(f: &mut Formatter<'_>, conditions: &[&str], hidden: &[Backing]) -> fmt::Result {
-    let mut notes = String::new();
-    for (place, condition) in conditions.iter().enumerate() {
-        notes.extend([&format!("; [{}] ", place + 1), *condition]);
+/// The signs of the survival table that are used.
+#[derive(Default)]
+struct Legend {
+    has_both: bool,
+    has_no_promise: bool,
+    conditions: Vec<&'static str>,
+}
+
+impl Legend {
+    /// Returns the sign of a cell. A condition is named by its number.
+    fn sign(&mut self, survival: Survival) -> String {
+        let condition = match survival {
+            Survival::Yes => return "yes".into(),
+            Survival::No => return "no".into(),
+            Survival::NotPromised => {
+                self.has_no_promise = true;
+                return "?".into();
+            }
+            Survival::If(condition) => condition,
+        };
+        let known = self.conditions.iter().position(|known| *known == condition);
+        let place = known.unwrap_or_else(|| {
+            self.conditions.push(condition);
+            self.conditions.len() - 1
+        });
+        format!("if [{}]", place + 1)
     }
-    if !hidden.is_empty() {
-        let names: Vec<_> = hidden.iter().map(|backing| backing.name()).collect();
-        notes.extend(["; not shown: ", &names.join("; ")]);
+
+    /// Prints the meanings of the signs, and the rows without room.
+    fn write(&self, f: &mut Formatter<'_>, hidden: &[Backing]) -> fmt::Result {
+        let mut notes = Vec::new();
+        if self.has_both {
+            notes.push("before /: stored only, after it: persisted, deep or not".to_string());
+        }
+        if self.has_no_promise {
+            notes.push("?: not promised".to_string());
+        }
+        let conditions = self.conditions.iter().zip(1..);
+        notes.extend(conditions.map(|(condition, number)| format!("[{number}] if {condition}")));
+        if !hidden.is_empty() {
+            let names: Vec<_> = hidden.iter().map(|backing| backing.name()).collect();
+            notes.push(format!("not shown: {}", names.join("; ")));
+        }
+        if notes.is_empty() {
+            return Ok(());
+        }
+        row_at(f, 2, "", format_args!("{}", notes.join("; ")))
     }
-    let signs = "left of /: only stored, right: persisted, deep or not; ?: not promised";
-    row_at(f, 2, "", format_args!("{signs}{notes}"))
 }
 
 /// Returns a region and the claim for it. The kernel passes on the word of firmware or of a hypervisor.
@@ -149,21 +189,6 @@ fn claim(region: &Region) -> String {
         Some(bytes) => format!("; {bytes} bytes damaged"),
     };
     format!("{name}, {size}, {provider}: {domain}{read_only}{damaged}")
-}
-
-/// Returns a cell of the survival table. A condition is named by its number.
-fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> String {
-    let condition = match survival {
-        Survival::Yes => return "yes".into(),
-        Survival::No => return "no".into(),
-        Survival::NotPromised => return "?".into(),
-        Survival::If(condition) => condition,
-    };
-    let place = conditions.iter().position(|known| *known == condition).unwrap_or_else(|| {
-        conditions.push(condition);
-        conditions.len() - 1
-    });
-    format!("if [{}]", place + 1)
 }
 
 fn is_name(hint: &Evidence) -> bool {

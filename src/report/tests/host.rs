@@ -259,6 +259,23 @@ fn what_sysfs_and_a_device_tree_hold_cannot_command_the_terminal() {
 }
 
 #[test]
+fn the_legend_of_the_table_has_the_signs_that_are_used() {
+    let flowing = |fixture: &Fixture| {
+        let screen = kvm_guest(fixture).to_string();
+        screen.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let screen = flowing(&Fixture::new().kernel_and_caches());
+    assert!(
+        screen.ends_with(
+            "before /: stored only, after it: persisted, deep or not; [1] if the file systems are synced first; \
+             [2] if the drive honours flushes"
+        ),
+        "{screen}"
+    );
+    assert!(flowing(&every_region()).contains("; ?: not promised; [1] if "));
+}
+
+#[test]
 fn every_machine_with_its_regions_fits_on_one_screen() {
     let size = ("size", "137438953472\n");
     let fixtures = [

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
 /// The word that asks for the topics.
 const LIST: &str = "list";
 
+/// The last line of the report.
+const MORE: &str = "More          cachemaint caps --explain: all topics, with reasons and sources";
+
 /// The number of the form of `--explain`'s JSON documents. It grows by one when a field changes its meaning or is
 /// removed.
 const SCHEMA: u32 = 1;
@@ -47,7 +50,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(topic) = &arguments.explain {
         return explain(&report, topic, arguments.json);
     }
-    text::print(arguments.json, &report, |out| write_painted(out, &report.to_string()))?;
+    text::print(arguments.json, &report, |out| {
+        write_painted(out, &report.to_string())?;
+        writeln!(out, "{}", painted(MORE))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

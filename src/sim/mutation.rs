@@ -123,13 +123,15 @@ impl Mutation {
     #[must_use]
     #[track_caller]
     pub fn run(&self, scenarios: &[Scenario<'_>]) -> Survivors {
-        let mutants: Vec<(Model, Mutant, Vec<Scenario<'_>>)> =
-            self.models.iter().flat_map(|model| self.mutants(*model, scenarios)).collect();
+        let mut mutants: Vec<(Model, Mutant, Vec<Scenario<'_>>)> = Vec::new();
+        for model in &self.models {
+            mutants.extend(self.mutants(*model, scenarios));
+        }
         let killed = side_by_side(&mutants, |(model, mutant, reaching)| {
             let setting = Setting { model: *model, watch: Watch::weakening(*mutant) };
             reaching.iter().any(|scenario| scenario(&setting).failure().is_some())
         });
-        let mut survivors = Survivors::default();
+        let mut survivors = Survivors { models: self.models.len(), ..Survivors::default() };
         for ((model, mutant, _), is_killed) in mutants.into_iter().zip(killed) {
             survivors.take(model, mutant, is_killed, &self.equivalent);
         }
@@ -139,6 +141,7 @@ impl Mutation {
 
     /// Returns the mutants under a model, each with the scenarios that come to its place.
     #[track_caller]
+    #[expect(clippy::panic, reason = "an assertion")]
     fn mutants<'a>(
         &self,
         model: Model,
@@ -150,6 +153,9 @@ impl Mutation {
         });
         let mut reaching: BTreeMap<Mutant, Vec<Scenario<'a>>> = BTreeMap::new();
         for (scenario, (exploration, seen)) in scenarios.iter().zip(explored) {
+            if let Some(failure) = exploration.failure() {
+                panic!("a scenario fails without any mutant: mend it first\n{failure}");
+            }
             exploration.assert_safe();
             for mutant in seen {
                 reaching.entry(mutant).or_default().push(*scenario);
@@ -210,6 +216,7 @@ impl Equivalent {
 /// The result of a mutation run.
 #[derive(Clone, Debug, Default)]
 pub struct Survivors {
+    models: usize,
     tried: usize,
     killed: usize,
     survived: Vec<(Model, Mutant)>,
@@ -218,13 +225,13 @@ pub struct Survivors {
 }
 
 impl Survivors {
-    /// Returns the number of mutants that were tried, over all models.
+    /// Returns the number of mutants that were tried. One that was tried under three models counts three times.
     #[must_use]
     pub const fn tried(&self) -> usize {
         self.tried
     }
 
-    /// Returns the number of mutants that made a scenario fail.
+    /// Returns the number of mutants that made a scenario fail, counted in the same way.
     #[must_use]
     pub const fn killed(&self) -> usize {
         self.killed
@@ -261,10 +268,14 @@ impl Survivors {
 
 impl fmt::Display for Survivors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tried, killed, survived, equivalent, unused } = self;
+        let Self { models, tried, killed, survived, equivalent, unused } = self;
+        write!(f, "{tried} mutants")?;
+        if *models > 1 {
+            write!(f, ", counted under each of {models} models")?;
+        }
         writeln!(
             f,
-            "{tried} mutants: {killed} killed, {} survived, {} equivalent",
+            ": {killed} killed, {} survived, {} equivalent",
             survived.len(),
             equivalent.len()
         )?;

@@ -292,6 +292,26 @@ fn publish(setting: &Setting) -> Exploration {
 }
 
 #[test]
+#[should_panic(
+    expected = "a scenario fails without any mutant: mend it first\nacknowledged data are lost"
+)]
+fn a_scenario_that_fails_without_a_mutant_is_named_as_such() {
+    let lossy = |setting: &Setting| {
+        setting.simulation(64).explore(
+            |medium, notes| {
+                medium.store(0, 1, Relaxed);
+                notes.add(());
+            },
+            |medium: &SimMedium, notes: &[()]| {
+                let is_there = notes.is_empty() || medium.load(0, Relaxed) == 1;
+                if is_there { Ok(()) } else { Err(Violation::lost("the word")) }
+            },
+        )
+    };
+    let _survivors = Mutation::new().run(&[&lossy]);
+}
+
+#[test]
 fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     let arm64 = Mutation::new().models([Model::arm64()]).only_in("exploration.rs");
     let survivors = arm64.run(&[&publish]);
@@ -302,6 +322,10 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     assert_eq!((survivors.tried(), survivors.killed()), (5, 3), "{survivors}");
     assert_eq!(survived, [Weakening::NoFence, Weakening::RelaxedLoad]);
     assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
+    assert!(survivors.to_string().starts_with("5 mutants: 3 killed, 2 survived, "), "{survivors}");
+    let under_both = Mutation::new().models([Model::arm64(), Model::x86()]);
+    let text = under_both.only_in("exploration.rs").run(&[&publish]).to_string();
+    assert!(text.contains(" mutants, counted under each of 2 models: "), "{text}");
 
     let listed = arm64
         .equivalent(

@@ -296,24 +296,19 @@ fn write_left_out(f: &mut fmt::Formatter<'_>, events: usize) -> fmt::Result {
     }
 }
 
-/// Writes the words with a lost store: the value they have and the value they lack, by the number of the event.
+/// Writes the words with a lost store: the lost value and the value they have, by the number of the event.
 fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     let lost = diagnosis::lost_words(crash);
     if lost.is_empty() {
         return Ok(());
     }
     let value = |(word, event)| format!("{} of event {}", legible(word), crash.number(event));
-    let has: Vec<_> = lost
-        .iter()
-        .take(WORDS)
-        .map(|word| word.left.map_or_else(|| "its former value".to_owned(), value))
-        .collect();
-    let width = has.iter().map(String::len).max().unwrap_or(0);
-    writeln!(f, "\nwords without their last store:")?;
-    for (word, has) in lost.iter().zip(&has) {
-        writeln!(f, "  {:#06x}  has {has:width$}  lacks {}", word.at, value(word.last))?;
+    writeln!(f, "\nwords whose last store is lost:")?;
+    for word in lost.iter().take(WORDS) {
+        let left = word.left.map_or_else(|| "its value from before this run".to_owned(), value);
+        writeln!(f, "  {:#06x}  lost {}, and has {left}", word.at, value(word.last))?;
     }
-    match lost.len() - has.len() {
+    match lost.len().saturating_sub(WORDS) {
         0 => Ok(()),
         more => writeln!(f, "  ... and {more} more"),
     }

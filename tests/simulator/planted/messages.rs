@@ -107,8 +107,8 @@ the workload up to the crash:
     2  tests/simulator/planted/messages.rs:LL:CC  write-back 0x0..0x18
     3  tests/simulator/planted/messages.rs:LL:CC  store 0x40            kept by chance
 
-words without their last store:
-  0x0010  has its former value  lacks 0x101010101010101 of event 1
+words whose last store is lost:
+  0x0010  lost 0x101010101010101 of event 1, and has its value from before this run
 
 to mend:
   - the write at tests/simulator/planted/messages.rs:LL:CC (event 1) is torn, although the later
@@ -156,8 +156,8 @@ recovery up to the second crash:
     5  tests/simulator/planted/messages.rs:LL:CC  store 0x40  LOST
     6  tests/simulator/planted/messages.rs:LL:CC  store 0x0   kept by chance
 
-words without their last store:
-  0x0040  has its former value  lacks 0x0 of event 5
+words whose last store is lost:
+  0x0040  lost 0x0 of event 5, and has its value from before this run
 
 to mend:
   - recovery's store at tests/simulator/planted/messages.rs:LL:CC (event 5) is lost, although the

@@ -23,6 +23,7 @@ impl Left {
         match self {
             Self::Lost => (RED, RED),
             Self::Kept => (LIGHT_AMBER, AMBER),
+            Self::Unread => ("#ffffff", AMBER),
             Self::Sure => (GREEN, GREEN),
             Self::All => (GREY, GREY),
         }
@@ -204,7 +205,7 @@ impl Layout<'_> {
         let (middle, y) = (top + LANE / 2, top + LANE / 2 + 4);
         label(out, (MARGIN, y), "stores:")?;
         let mut x = MARGIN + 50;
-        for left in [Left::Lost, Left::Kept, Left::Sure] {
+        for left in [Left::Lost, Left::Kept, Left::Unread, Left::Sure] {
             let (fill, outline) = left.colours();
             writeln!(
                 out,
@@ -223,7 +224,11 @@ impl Layout<'_> {
         label(out, (x + 10, y), "fence")?;
         diamond(out, (x + 64, middle))?;
         label(out, (x + 76, y), "note")?;
-        label(out, (MARGIN, y + LANE), HINT)
+        label(out, (MARGIN, y + LANE), HINT)?;
+        let lines = self.advice.iter().zip(1..);
+        lines.into_iter().try_for_each(|(line, number)| {
+            label(out, (MARGIN, y + LANE + GAP + number * TEXT), line)
+        })
     }
 }
 

@@ -29,7 +29,7 @@ const RUN: usize = 150;
 pub(super) const STRIP: usize = 12;
 pub(super) const GAP: usize = 10;
 /// The key below needs it.
-const LEAST_WIDTH: usize = 780;
+const LEAST_WIDTH: usize = 880;
 /// Widths of characters, estimated: of the heading and of other text.
 const BOLD: usize = 9;
 pub(super) const CHARACTER: usize = 7;
@@ -83,6 +83,8 @@ pub(super) struct Layout<'a> {
     pub(super) has_crashed: bool,
     pub(super) has_threads: bool,
     pub(super) width: usize,
+    /// The missing steps, in lines that fit.
+    pub(super) advice: Vec<String>,
 }
 
 impl<'a> Layout<'a> {
@@ -98,7 +100,10 @@ impl<'a> Layout<'a> {
         let recovery = if has_crashed { RUN } else { 0 };
         let end = runs.last().map_or(LEFT, Run::end);
         let width = (end + recovery + MARGIN).max(LEAST_WIDTH);
-        let mut heading = broken(&format!("{}", failure.violation()), width);
+        let mut heading = broken(&format!("{}", failure.violation()), width, BOLD);
+        let advice = failure.advice().into_iter();
+        let advice =
+            advice.flat_map(|advice| broken(&format!("to mend: {advice}"), width, CHARACTER));
         heading.push(format!("under the model {}", failure.model()));
         Self {
             heading,
@@ -108,6 +113,7 @@ impl<'a> Layout<'a> {
             rows,
             has_crashed,
             width,
+            advice: advice.collect(),
         }
     }
 
@@ -134,7 +140,7 @@ impl<'a> Layout<'a> {
     }
 
     pub(super) fn height(&self) -> usize {
-        self.end_of_rows() + GAP + 2 * LANE + MARGIN
+        self.end_of_rows() + GAP + 2 * LANE + GAP + self.advice.len() * TEXT + MARGIN
     }
 
     /// Returns the top of a line's row.
@@ -162,9 +168,9 @@ fn rows(stored: &BTreeSet<usize>, runs: &[Run<'_>]) -> Vec<usize> {
     rows
 }
 
-/// Returns a text in pieces that fit the width.
-fn broken(text: &str, width: usize) -> Vec<String> {
-    let most = (width - 2 * MARGIN) / BOLD;
+/// Returns a text in pieces that fit the width, with so many pixels for a character.
+fn broken(text: &str, width: usize, character: usize) -> Vec<String> {
+    let most = (width - 2 * MARGIN) / character;
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

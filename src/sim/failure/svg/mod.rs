@@ -15,9 +15,10 @@ use layout::Layout;
 
 impl Failure {
     /// Draws the failure, in SVG: time goes to the right, each line of memory is a row of its words. Stores are red
-    /// where they are lost, amber where they are kept by chance and green where they are persistent. The state of each
-    /// word after a crash stands beside its line, and recovery goes on behind it. Each mark has its place in the source
-    /// as a tooltip; the numbers are those of the text.
+    /// where they are lost, amber where they are kept by chance, hollow where recovery did not read them, and green
+    /// where they are persistent. The state of each word after a crash stands beside its line, and recovery goes on
+    /// behind it. Each mark has its place in the source as a tooltip; the numbers are those of the text. The
+    /// [advice](Self::advice) is below.
     ///
     /// Of each run the last 60 events are drawn. The same failure gives the same drawing.
     #[must_use]
@@ -138,6 +139,36 @@ mod tests {
             mark.contains(super::elements::AMBER) && !mark.contains(super::elements::RED),
             "{mark}"
         );
+    }
+
+    /// Returns the texts below each other as one.
+    fn words(svg: &str) -> String {
+        let text = |part: &'_ str| part.find("</text>").map(|end| part[..end].to_string());
+        let texts = svg.split("<text ").skip(1).filter_map(text);
+        let texts: Vec<_> = texts
+            .filter_map(|text| text.split_once('>').map(|(_, text)| text.to_string()))
+            .collect();
+        texts.join(" ")
+    }
+
+    #[test]
+    fn the_advice_of_the_text_is_below_the_drawing() {
+        for failure in [published_early(), recovered_twice()] {
+            let words = words(&failure.svg());
+            assert!(!failure.advice().is_empty());
+            for advice in failure.advice() {
+                assert!(words.contains(&super::elements::escaped(&advice)), "{advice}\n{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_recovery_does_not_read_is_hollow() {
+        let svg = failure(|medium| medium.load(64, Relaxed) == 0, Model::neutral()).svg();
+        let (_, unread) = svg.split_once("store 0x0..0x10, not read").expect("the unread store");
+        let (mark, _) = unread.split_once("</g>").expect("its end");
+        assert!(mark.contains("fill=\"#ffffff\""), "{mark}");
+        assert!(svg.contains("store 0x40, kept by chance"), "{svg}");
     }
 
     #[test]

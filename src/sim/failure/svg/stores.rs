@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 pub(super) enum Left {
     Lost,
     Kept,
+    /// Open, as recovery did not read it.
+    Unread,
     Sure,
     /// There was no crash.
     All,
@@ -19,6 +21,7 @@ impl Left {
         match self {
             Self::Lost => "lost",
             Self::Kept => "kept by chance",
+            Self::Unread => "not read",
             Self::Sure => "persistent",
             Self::All => "made",
         }
@@ -64,9 +67,11 @@ pub(super) fn left(crash: &Crash, line: usize) -> Vec<Word> {
 fn left_of(crash: &Crash, line: usize, place: usize, number: u32) -> Option<Left> {
     let layer = &crash.layer;
     let stores = layer.history.line(line)?;
+    let bounds = layer.bounds(line, stores);
     Some(match number {
         _ if stores.sure(place, layer.cut) >= number => Left::Sure,
-        _ if layer.bounds(line, stores).high[place] >= number => Left::Kept,
+        _ if bounds.low[place] >= number => Left::Kept,
+        _ if bounds.high[place] >= number => Left::Unread,
         _ => Left::Lost,
     })
 }
@@ -84,10 +89,12 @@ pub(super) fn is_complete(crash: &Crash, event: u32) -> bool {
 /// Returns the remains of the words of one store after a crash.
 pub(super) fn left_of_all(words: &[Word]) -> &'static str {
     let has = |left| words.iter().any(|word| word.left == left);
+    let is_open = has(Left::Unread);
     match (has(Left::Lost), has(Left::Kept), has(Left::Sure)) {
-        (true, false, false) => Left::Lost.text(),
+        (true, false, false) if !is_open => Left::Lost.text(),
         (true, ..) => "torn",
         (false, true, _) => Left::Kept.text(),
+        (false, false, _) if is_open => Left::Unread.text(),
         (false, false, true) => Left::Sure.text(),
         (false, false, false) => Left::All.text(),
     }

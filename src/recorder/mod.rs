@@ -122,9 +122,10 @@
 //! Of several tables for an opening, and of several entries with one id, the first one counts. The fields are in the
 //! payload in their order, without gaps, and little-endian as everything else.
 //!
-//! An opening takes over the tables of the descriptor that counted before. If its own table has the same entries as the
-//! newest table, and the newest table is of the opening just before, it only counts up the generation of the last opening
-//! in that table. Any other table of its own comes first. The oldest tables for which no space is left are dropped.
+//! An opening takes over the tables of the descriptor that counted before, or, if these are damaged, those of the other
+//! descriptor. If its own table has the same entries as the newest table, and the newest table is of the opening just
+//! before, it only counts up the generation of the last opening in that table. Any other table of its own comes first. The
+//! oldest tables for which no space is left are dropped.
 //! Damaged tables damage nothing else: events without a table have only their ids.
 //!
 //! ## Count of lost events

@@ -122,9 +122,7 @@ where
         let cursors = enough(cursors(found.shards()), found.shards())?;
         let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let Description { identity, geometry, mode, .. } = found;
-        // `at` is overwritten: the tables are in the page of the other descriptor, which counts.
-        let earlier = Tables::read(medium, DESCRIPTORS[1] - at, found.tables, &identity);
-        let tables = settings.tables(earlier.unwrap_or(Tables::NONE), generation, &identity);
+        let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity);
         let (clock, len) = (&settings.clock, tables.len());
         let description = Description::new(generation, identity, geometry, mode, clock, len);
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
@@ -215,6 +213,19 @@ impl Settings {
         }
         earlier
     }
+}
+
+/// Returns the tables in the page of the description that counts. If they are damaged, returns those in the page at `at`,
+/// which is overwritten next: they lack only the last opening.
+fn earlier_tables<M: Medium>(medium: &M, found: &Description, at: u64) -> Tables {
+    let read = |page, of: &Description| Tables::read(medium, page, of.tables, &found.identity);
+    let other = || {
+        let other = Reader::descriptor(medium, at).ok()?.ok()?;
+        if other.identity == found.identity { read(at, &other) } else { None }
+    };
+    let earlier = read(DESCRIPTORS[1] - at, found);
+    let is_damaged = earlier.is_none() && found.tables > 0;
+    if is_damaged { other() } else { earlier }.unwrap_or(Tables::NONE)
 }
 
 /// Returns these cursors, if they are as many as the shards.

@@ -259,6 +259,27 @@ fn each_opening_has_a_table_of_its_own() {
     assert_eq!(Reader::open(&medium).unwrap().description().generation(), 8);
 }
 
+/// The page with the older tables is overwritten by the next opening.
+#[test]
+fn the_names_of_older_events_outlive_damage_of_the_newest_tables() {
+    const OLD: &[(u16, &str)] = &[(1, "old")];
+    const NEW: &[(u16, &str)] = &[(1, "new")];
+    let medium = Plain::new(LEN);
+    let open = |events| record(&options().events(events).open_or_create(&medium).unwrap(), 1, &[]);
+    open(OLD);
+    open(NEW);
+    let head = 4096 + TABLE + 8;
+    medium.write(head as u64, &[0xff; 8]);
+    assert_eq!(texts(&Reader::open(&medium).unwrap()), ["old + []", "1"]);
+    for expected in [&["old + []", "1", "new + []"][..], &["old + []", "1", "new + []", "new + []"]]
+    {
+        open(NEW);
+        let reader = Reader::open(&medium).unwrap();
+        assert_eq!(texts(&reader), expected);
+    }
+    assert!(!Reader::open(&medium).unwrap().event_table().is_damaged());
+}
+
 /// Tables of 1300 bytes, of which a page holds three.
 #[test]
 fn the_oldest_tables_give_way_to_new_ones() {

@@ -36,6 +36,9 @@ fn a_place_where_nothing_can_be_made_is_named() {
     let assert = demo(&["/no-such-place"]).code(1);
     let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /no-such-place: no such directory;"), "{text}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = stderr(&demo(&[file.path().to_str().unwrap()]).code(1));
+    assert!(text.contains(": is not a directory; name"), "{text}");
     let assert = demo(&["/proc"]).code(1);
     let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /proc: no directory can be made in it"), "{text}");

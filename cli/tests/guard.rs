@@ -117,7 +117,11 @@ fn what_a_reset_takes_as_a_whole_is_refused() {
     let missing = directory.path().join("missing");
     for command in ["guard", "writeback"] {
         let refused = cachemaint().arg(command).arg(directory.path()).assert().code(1);
-        assert!(stderr(&refused).contains("--page-cache"), "{}", stderr(&refused));
+        assert!(
+            stderr(&refused).contains("sync it instead (--page-cache)"),
+            "{}",
+            stderr(&refused)
+        );
         let refused = cachemaint().arg(command).arg(&missing).assert().code(1);
         assert!(stderr(&refused).contains("no such file"), "{}", stderr(&refused));
     }

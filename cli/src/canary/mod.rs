@@ -53,7 +53,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     );
     let path = directory.join(NAME);
     ensure!(
-        fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+        fs::symlink_metadata(&path).is_err(),
         "{}: exists already; read it by `cachemaint inspect {shown}`, or remove it to plant \
          another",
         path.display()

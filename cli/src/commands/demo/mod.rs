@@ -78,8 +78,8 @@ struct Found {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = arguments.path.clone().unwrap_or_else(std::env::temp_dir);
-    let is_directory = place.is_dir();
-    ensure!(is_directory, "{}: no such directory; name one that exists", place.display());
+    let fault = if place.exists() { "is not a directory" } else { "no such directory" };
+    ensure!(place.is_dir(), "{}: {fault}; name a directory that exists", place.display());
     // The handler is set before there is a file or child to remove.
     note_interrupts()?;
     let directory = tempfile::Builder::new()

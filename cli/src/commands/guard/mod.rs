@@ -23,7 +23,7 @@ mod scheduling;
 pub(crate) use once::{Arguments as OnceArguments, run as run_once};
 
 use super::text::{self, heading, row, thousands};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
 use cachemaint::dax::{ErrorKind, FaultHandler};
@@ -144,10 +144,18 @@ fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     }
     for path in paths {
         match guard.add(path) {
-            Err(error) if matches!(error.kind(), ErrorKind::PageGranular(_)) => {
-                bail!("{error}; with --page-cache it is synced instead");
+            Ok(()) => {}
+            Err(error) => {
+                return Err(match error.kind() {
+                    ErrorKind::PageGranular(guarantee) => anyhow!(
+                        "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it \
+                     instead (--page-cache)",
+                        error.path().display(),
+                        guarantee.reason()
+                    ),
+                    _ => error.into(),
+                });
             }
-            added => added?,
         }
     }
     Ok(guard)

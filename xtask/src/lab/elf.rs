@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use goblin::elf::Elf;
+use goblin::elf::program_header::PT_LOAD;
 
 use super::emulator::Emulators;
 
@@ -51,6 +52,13 @@ pub(super) fn without_symbols(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
     bytes[40..48].fill(0);
     bytes[60..64].fill(0);
     Ok(bytes)
+}
+
+/// Returns the lowest address at which a program is loaded.
+pub(super) fn first_address(bytes: &[u8]) -> Option<u64> {
+    let elf = Elf::parse(bytes).ok()?;
+    let loaded = elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD);
+    loaded.map(|segment| segment.p_vaddr).min()
 }
 
 /// Returns the file of a library below `root`.

@@ -261,6 +261,11 @@ impl Kit {
         self.agent.with_extension("symbols")
     }
 
+    /// Returns the address at which the agent is linked: 0 for one that runs at any place.
+    pub(super) fn linked_at(&self) -> u64 {
+        fs::read(self.symbols()).ok().and_then(|bytes| elf::first_address(&bytes)).unwrap_or(0)
+    }
+
     /// Writes the initial file system of a machine that also has `more`, at a path of its own.
     pub(super) fn initrd(&self, more: &Initramfs, name: &str) -> Result<PathBuf> {
         let extra = self.work.join(format!("{name}.extra.cpio"));

@@ -46,7 +46,7 @@ pub(super) trait Work {
 type Start = fn(Chance, &str) -> Box<dyn Work>;
 const WORKS: [(&str, u64, Start); 5] = [
     ("file", 64 << 10, |chance, _path| Box::new(file::Bytes::new(chance))),
-    ("journal", 40 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
+    ("journal", 24 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
     ("recorder", 64 << 10, |chance, _path| Box::new(recorder::Recording::new(chance))),
     ("store", 256 << 10, |chance, _path| Box::new(store::Blobs::new(chance))),
     ("guard", 64 << 10, |chance, path| Box::new(guard::Guarded::new(chance, path))),

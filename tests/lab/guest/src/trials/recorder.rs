@@ -16,6 +16,10 @@ const EVENTS: u64 = 270;
 /// The number of events after which those of a recording without a durability of its own are written back.
 const AT_ONCE: u64 = 17;
 
+/// The acknowledgements: a recording without an event, and one of which so many events are promised.
+const CREATED: u64 = 1;
+const BEGUN: u64 = 2;
+
 /// The events that must be there.
 pub(super) struct Recording {
     chance: Chance,
@@ -41,20 +45,23 @@ impl Work for Recording {
             file.persist(magic..magic + 8)?;
         }
         let recorder = options.create_new(file).map_err(OpenError::into_error)?;
-        witness.acknowledge(1);
+        witness.acknowledge(CREATED);
         let writer = recorder.claim()?;
         for number in 0..self.chance.below(EVENTS) {
+            if number == 0 {
+                witness.acknowledge(BEGUN);
+            }
             writer.record(EVENT, &record(self.seed, number))?;
             let all = number + 1;
             match durability {
-                Durability::EachAppend => witness.acknowledge(1 + all),
+                Durability::EachAppend => witness.acknowledge(BEGUN + all),
                 // The first event of the next one has written back the one before.
                 Durability::SubBuffer if number % OF_A_SUB_BUFFER == 0 => {
-                    witness.acknowledge(1 + number);
+                    witness.acknowledge(BEGUN + number);
                 }
                 Durability::OnCrash if all % AT_ONCE == 0 => {
                     recorder.write_back_all()?;
-                    witness.acknowledge(1 + all);
+                    witness.acknowledge(BEGUN + all);
                 }
                 _ => {}
             }
@@ -74,17 +81,19 @@ impl Work for Recording {
             }
             Err(error) => return Err(error.into_error().into()),
         };
-        if let Some(promised) = acknowledged.checked_sub(1) {
+        if acknowledged > 0 {
             let mut buffer = vec![0; reader.largest_payload()];
             let mut numbers = Vec::new();
             let mut events = reader.shard(0);
             while let Some(found) = events.read_next(&mut buffer) {
+                ensure!(acknowledged > CREATED, "a recording without an event has {found:?}");
                 if let Found::Event(Event { id, payload, .. }) = found {
                     let number = number_of(payload)?;
                     ensure!(id == EVENT && payload == record(self.seed, number), "event {number}?");
                     numbers.push(number);
                 }
             }
+            let promised = acknowledged.saturating_sub(BEGUN);
             ensure!(numbers.is_sorted(), "events in another order: {numbers:?}");
             let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
             let kept = u64::from(SUB_BUFFERS) - 2;

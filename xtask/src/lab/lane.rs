@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 
-use super::Lab;
 use super::unavailable::Unavailable;
+use super::{Lab, losses};
 use crate::log::Log;
 use crate::report::{Effort, Finding, Tests};
 
@@ -65,7 +65,10 @@ pub(super) fn run_all(
     mut record: impl FnMut(&str, Finding, Effort) -> Result<()>,
 ) -> Result<()> {
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(lanes.len());
-    writeln!(io::stdout(), "\nlab: {} lanes, {jobs} side by side", lanes.len())?;
+    losses::given_seed()?;
+    let seed = losses::seed_of_run();
+    let count = lanes.len();
+    writeln!(io::stdout(), "\nlab: {count} lanes, {jobs} side by side, {}={seed}", losses::SEED)?;
     let (prepared, queue) = mpsc::channel();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {

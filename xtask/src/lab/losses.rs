@@ -124,9 +124,21 @@ pub(super) const SEED: &str = "CACHEMAINT_LAB_SEED";
 pub(super) fn seed_of_run() -> u64 {
     static RUN: OnceLock<u64> = OnceLock::new();
     *RUN.get_or_init(|| {
-        let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-        given.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32)
+        given_seed()
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32)
     })
+}
+
+/// Returns the seed in the variable, if there is one.
+///
+/// # Errors
+/// If it is not a number.
+pub(super) fn given_seed() -> Result<Option<u64>> {
+    let Ok(given) = std::env::var(SEED) else { return Ok(None) };
+    let seed = given.parse().with_context(|| format!("{SEED}={given} is not a number"))?;
+    Ok(Some(seed))
 }
 
 /// The files of a machine that loses lines.

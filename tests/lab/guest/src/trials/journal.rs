@@ -7,11 +7,15 @@ use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
 use cachemaint::medium::OpenError;
 use core::mem::{Discriminant, discriminant};
+use core::ops::RangeInclusive;
 
 /// The records of a life, at least.
 const RECORDS: u64 = 40;
 /// The greatest length of a record.
 const LONGEST: u64 = 700;
+
+/// The greatest number of records of one append.
+const AT_ONCE: u64 = 3;
 
 /// The records that must be there.
 pub(super) struct Records {
@@ -20,6 +24,8 @@ pub(super) struct Records {
     is_created: bool,
     /// The error of a reader before the creation.
     before: Option<Discriminant<ErrorKind<dax::Error>>>,
+    /// True if it is created over another one.
+    is_replaced: bool,
     /// The number of the next record, and that at the beginning of the life.
     next: u64,
     began: u64,
@@ -30,7 +36,16 @@ pub(super) struct Records {
 impl Records {
     pub(super) fn new(mut chance: Chance) -> Self {
         let seed = chance.next();
-        Self { chance, seed, is_created: false, before: None, next: 0, began: 0, trims: Vec::new() }
+        Self {
+            chance,
+            seed,
+            is_created: false,
+            before: None,
+            is_replaced: false,
+            next: 0,
+            began: 0,
+            trims: Vec::new(),
+        }
     }
 
     /// Returns the record of a number, which begins with it.
@@ -46,13 +61,15 @@ impl Records {
     /// Creates a journal. An earlier one is refused: it is overwritten first.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
         let before = Reader::open(file).map_err(|error| error.into_error().into_kind());
-        if before.is_ok() {
-            file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
+        self.before = before.err().as_ref().map(discriminant);
+        let options = || Options::new().segment(4 << 10);
+        self.is_replaced = true;
+        if let Ok(journal) = options().create_new(file) {
+            self.is_replaced = false;
+            return Ok(journal);
         }
-        // A crash meanwhile leaves records without superblocks.
-        self.before = Some(discriminant(&before.err().unwrap_or(ErrorKind::Superblocks)));
-        let options = Options::new().segment(4 << 10);
-        Ok(options.create_new(file).map_err(OpenError::into_error)?)
+        file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
+        Ok(options().create_new(file).map_err(OpenError::into_error)?)
     }
 
     fn trim(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
@@ -67,12 +84,12 @@ impl Records {
             0 => {
                 let mut group = Group::new();
                 let records: Vec<_> =
-                    (number..number + 3).map(|number| self.record(number)).collect();
+                    (number..number + AT_ONCE).map(|number| self.record(number)).collect();
                 for record in &records {
                     group.push(record);
                 }
                 journal.append_group(&mut group)?;
-                self.next += 3;
+                self.next += AT_ONCE;
             }
             1 => {
                 let record = self.record(number);
@@ -120,25 +137,39 @@ impl Work for Records {
     }
 
     /// Every acknowledged record is there, in its order, and what comes after them was begun. A journal whose creation
-    /// was not acknowledged may be missing.
+    /// was not acknowledged may be missing, or have no record.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
-        let Some(next) = acknowledged.checked_sub(1) else {
-            if self.is_created {
-                return self.judge(file, 1 + self.began);
-            }
-            // Records without superblocks, if the file had some, are told as such until a journal is there.
-            match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
-                Ok(_) | Err(ErrorKind::NotAJournal { .. }) => {}
-                Err(kind) => {
-                    let was_so = self.before == Some(discriminant(&kind));
-                    ensure!(was_so, "a journal was created in part: {kind:?}");
+        let began = self.began;
+        match acknowledged.checked_sub(1) {
+            Some(next) => self.judge_records(file, next..=next + AT_ONCE),
+            // An opening has made nothing worse, and nothing was begun.
+            None if self.is_created => self.judge_records(file, began..=began),
+            None => {
+                self.next = began;
+                self.trims.clear();
+                match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
+                    // The earlier one is being overwritten.
+                    _ if self.is_replaced => {}
+                    Ok(reader) => {
+                        let first = reader.records().next();
+                        ensure!(first.is_none(), "a journal was created with {first:?}");
+                    }
+                    Err(ErrorKind::NotAJournal { .. }) => {}
+                    // Records without superblocks, if the file had some, are told until a journal is there.
+                    Err(kind) => {
+                        let was_so = self.before == Some(discriminant(&kind));
+                        ensure!(was_so, "a journal was created in part: {kind:?}");
+                    }
                 }
+                Ok(())
             }
-            file.write(0, &vec![0; usize::try_from(file.len())?]);
-            self.next = self.began;
-            self.trims.clear();
-            return Ok(());
-        };
+        }
+    }
+}
+
+impl Records {
+    /// Judges the records, of which the number after the last one must be among these.
+    fn judge_records(&mut self, file: &DaxFile, next: RangeInclusive<u64>) -> Result<()> {
         let reader = Reader::open(file).map_err(OpenError::into_error)?;
         let mut numbers = Vec::new();
         for record in reader.records() {
@@ -148,15 +179,17 @@ impl Work for Records {
             ensure!(payload == self.record(number), "record {number} has other bytes");
             numbers.push(number);
         }
-        let first = numbers.first().copied().unwrap_or(next);
+        let first = numbers.first().copied().unwrap_or(*next.start());
         ensure!(numbers.iter().copied().eq(first..first + numbers.len() as u64), "{numbers:?}");
         let after = first + numbers.len() as u64;
-        ensure!(after >= next, "records {after} to {next} were acknowledged, and are lost");
-        ensure!(after <= next + 3, "record {after} was never begun");
-        let asked = self.trims.iter().filter(|(_, at)| *at <= next).map(|(trim, _)| *trim).max();
-        ensure!(first <= asked.unwrap_or(0), "records before {first} are lost");
+        ensure!(next.contains(&after), "the next record is {after}, not one of {next:?}");
+        // A trim is durable before the record after it is acknowledged; it may be when it was asked for.
+        let durable = self.trims.iter().filter(|(_, at)| at < next.start()).map(|(trim, _)| *trim);
+        let asked = self.trims.iter().filter(|(_, at)| at <= next.start()).map(|(trim, _)| *trim);
+        let trimmed = durable.max().unwrap_or(0)..=asked.max().unwrap_or(0);
+        ensure!(trimmed.contains(&first), "the first record is {first}, not one of {trimmed:?}");
         (self.is_created, self.next) = (true, after);
-        self.trims.retain(|(_, at)| *at <= next);
+        self.trims = vec![(first, 0)];
         Ok(())
     }
 }

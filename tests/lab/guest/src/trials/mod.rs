@@ -24,11 +24,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The failures that are reported; one proves enough.
-const MOST_FAILURES: usize = 5;
-
 /// The lives of a trial.
-const LIVES: u64 = 3;
+const LIVES: usize = 3;
 /// The latest event of a life that crashes early.
 const EARLY: u64 = 60;
 
@@ -105,11 +102,15 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let witness = Witness { file: map(&format!("{path}.witness"), Witness::LEN)? };
     let (base, omitted) = (base()?, number(omitted)?);
     mark::omit(if omitted == 0 { 0 } else { base + omitted });
-    let mut trials = Trials { seed, lives: 0, crashed: 0, events: 0, failures: Vec::new() };
+    let mut trials =
+        Trials { seed, lives: 0, crashed: 0, events: [0; LIVES], failures: Vec::new() };
     for trial in first..first + count {
         let chance = Chance(seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        trials.run_one(trial, &mut *start(chance, path), &file, &witness)?;
-        if trials.failures.len() >= MOST_FAILURES {
+        // The first one must not depend on what is there.
+        clear(&file, if trial == first { 0 } else { trial })?;
+        trials.run_one(trial, &mut *start(chance, path), &file, &witness);
+        // What it has left would mislead the next one.
+        if !trials.failures.is_empty() {
             break;
         }
     }
@@ -126,24 +127,17 @@ struct Trials {
     lives: u64,
     /// The lives that a crash ended before their work did.
     crashed: u64,
-    /// The events of the last life: the next one crashes before one of as many.
-    events: u64,
+    /// The events of each life of the last trial: the next one crashes before one of as many.
+    events: [u64; LIVES],
     failures: Vec<String>,
 }
 
 impl Trials {
-    fn run_one(
-        &mut self,
-        trial: u64,
-        work: &mut dyn Work,
-        file: &DaxFile,
-        witness: &Witness,
-    ) -> Result<()> {
-        clear(file, trial)?;
+    fn run_one(&mut self, trial: u64, work: &mut dyn Work, file: &DaxFile, witness: &Witness) {
         for life in 0..LIVES {
-            let mut chance = Chance(self.seed ^ trial << 8 ^ life);
+            let mut chance = Chance(self.seed ^ trial << 8 ^ life as u64);
             // Few events belong to a creation or an opening, which come first.
-            let latest = if chance.below(3) == 0 { EARLY } else { self.events + 1 };
+            let latest = if chance.below(3) == 0 { EARLY } else { self.events[life] + 1 };
             let event = chance.below(latest + 1);
             witness.acknowledge(0);
             mark::trial(range(file));
@@ -152,7 +146,7 @@ impl Trials {
             let lived = work.live(file, witness);
             mark::lose();
             self.lives += 1;
-            self.events = witness.word(48);
+            self.events[life] = witness.word(48);
             self.crashed += witness.word(56);
             let acknowledged = witness.word(0);
             if let Err(why) = lived.and_then(|()| work.judge(file, acknowledged)) {
@@ -162,14 +156,13 @@ impl Trials {
                 break;
             }
         }
-        Ok(())
     }
 }
 
 /// Makes the file zeros in one of three trials. In another one, only the beginning of each page: then the remains of the
 /// trial before are left, without the magics of the formats. In the third one, everything is left.
-fn clear(file: &DaxFile, trial: u64) -> Result<()> {
-    match trial % 3 {
+fn clear(file: &DaxFile, number: u64) -> Result<()> {
+    match number % 3 {
         0 => file.write(0, &vec![0; usize::try_from(file.len())?]),
         1 => (0..file.len()).step_by(4096).for_each(|page| file.write(page, &[0; 8])),
         _ => {}

@@ -7,7 +7,6 @@ use cachemaint::dax::DaxFile;
 use cachemaint::medium::OpenError;
 use cachemaint::recorder::{Durability, ErrorKind, Event, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS};
-use core::sync::atomic::Ordering;
 
 /// The kind of the events.
 const EVENT: u16 = 6;
@@ -39,11 +38,6 @@ impl Work for Recording {
         let durabilities = [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend];
         let durability = durabilities[self.chance.len(3)];
         let options = Options::new().shards(1).sub_buffers(SUB_BUFFERS).durability(durability);
-        // An existing recording is refused.
-        for magic in [0, 4096] {
-            file.store(magic, 0, Ordering::Relaxed);
-            file.persist(magic..magic + 8)?;
-        }
         let recorder = options.create_new(file).map_err(OpenError::into_error)?;
         witness.acknowledge(CREATED);
         let writer = recorder.claim()?;
@@ -69,9 +63,20 @@ impl Work for Recording {
         Ok(())
     }
 
-    /// The promised events of the newest two whole sub-buffers are there, one after the other, and no event that was
-    /// never recorded. The other two may hold events that were not promised.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
+        self.judge_events(file, acknowledged)?;
+        // The next life creates another one over the remains: an existing one is refused.
+        for magic in [0, 4096] {
+            file.write(magic, &[0; 8]);
+        }
+        Ok(())
+    }
+}
+
+impl Recording {
+    /// The promised events of the newest sub-buffer that has some, and of the one before, are there, one after the other, and no event that was
+    /// never recorded. The other two may hold events that were not promised.
+    fn judge_events(&self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let reader = match Reader::open(file) {
             Ok(reader) => reader,
             Err(error) if acknowledged == 0 => {
@@ -94,9 +99,10 @@ impl Work for Recording {
                 }
             }
             let promised = acknowledged.saturating_sub(BEGUN);
-            ensure!(numbers.is_sorted(), "events in another order: {numbers:?}");
+            let is_ascending = numbers.windows(2).all(|two| two[0] < two[1]);
+            ensure!(is_ascending, "events in another order: {numbers:?}");
             let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
-            let kept = u64::from(SUB_BUFFERS) - 2;
+            let kept = u64::from(SUB_BUFFERS) - 3;
             let oldest = sub_buffer.saturating_sub(kept) * OF_A_SUB_BUFFER;
             let lost: Vec<u64> =
                 (oldest..promised).filter(|number| !numbers.contains(number)).collect();

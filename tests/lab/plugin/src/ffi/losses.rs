@@ -97,7 +97,8 @@ impl Plugin {
             },
             Action::Fence(fence) => losses.fence(site, fence),
             Action::Locked => losses.locked(site),
-            Action::WholeCache => losses.whole_cache(),
+            // User mode would get a fault.
+            Action::WholeCache if half == Half::Upper => losses.whole_cache(),
             Action::Discard(_) if place.is_some() => losses.unmodelled(site, place),
             Action::Unmodelled => losses.unmodelled(site, None),
             Action::Mark(mark) => {
@@ -117,7 +118,7 @@ impl Plugin {
                     Mark::Watch | Mark::Verdict => {}
                 }
             }
-            Action::Discard(_) | Action::Streaming | Action::Zero(_) => {}
+            Action::Discard(_) | Action::WholeCache | Action::Streaming | Action::Zero(_) => {}
         }
         self.pass_on();
     }
@@ -202,11 +203,11 @@ fn followed(cpu: c_uint, info: u32, address: u64, data: *mut c_void, is_streamin
         let site = plugin.place(cpu, half(data), 0);
         let Use::Losses(lossy) = &mut plugin.used else { return };
         let losses = &mut lossy.losses;
-        if is_streaming {
-            losses.streaming_store(site, place, len);
-        }
         if losses.model().follows_stores {
             losses.store(site, place, len);
+        }
+        if is_streaming {
+            losses.streaming_store(site, place, len);
         }
         plugin.pass_on();
     });

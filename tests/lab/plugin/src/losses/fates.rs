@@ -69,10 +69,15 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Returns the choices of this crash, for a machine with this newest dirty line.
+    /// Returns the choices of this crash, for a machine with this newest dirty line. If it is not known, as stores were
+    /// not followed or by an emulator that was killed, lines are kept by chance.
     #[must_use]
     pub fn new(policy: Policy, seed: u64, crash: u64, newest: Option<u32>) -> Self {
-        Self { policy: policy.at(seed, crash), seed, crash, newest }
+        let policy = match policy.at(seed, crash) {
+            Policy::Newest | Policy::AllButNewest if newest.is_none() => Policy::Half,
+            policy => policy,
+        };
+        Self { policy, seed, crash, newest }
     }
 
     /// Returns the content after the crash of a dirty line that the guest saw as `seen`.
@@ -126,6 +131,13 @@ mod tests {
         assert_eq!(kept(Policy::AllButNewest, Some(3)), others);
         let half = kept(Policy::Half, None).len();
         assert!((8..=56).contains(&half), "{half} of 64 by chance");
+    }
+
+    #[test]
+    fn lines_are_kept_by_chance_if_the_newest_is_unknown() {
+        for policy in [Policy::Newest, Policy::AllButNewest] {
+            assert_eq!(Fates::new(policy, 7, 1, None).policy, Policy::Half, "{policy:?}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use self::fates::{Fates, mixed};
 use self::model::{Effect, Event, Model};
 use self::pending::{Owner, Pending};
 use self::trial::Trial;
-use self::words::{LINE, Memories};
+use self::words::{LINE, Memories, WORDS};
 use crate::decode::{Fence, Writeback};
 use crate::lines::Streaming;
 use crate::tracker::Half;
@@ -63,6 +63,9 @@ pub struct Losses {
     len: u64,
     memories: Memories,
     pending: Pending,
+    /// The words that each thread has streamed since its last fence, as bits by line. They may be in a buffer on their way,
+    /// so a write-back need not have them.
+    streamed: HashMap<(Half, u64), HashMap<u32, u8>>,
     /// The followed stores, and the last one to each line.
     stores: u64,
     stored: HashMap<u32, u64>,
@@ -91,6 +94,7 @@ impl Losses {
             len,
             memories,
             pending: Pending::default(),
+            streamed: HashMap::new(),
             stores: 0,
             stored: HashMap::new(),
             counts: [Counts::default(); 2],
@@ -125,7 +129,7 @@ impl Losses {
     /// Returns true if a fence in this half may complete something.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !(self.pending.is_empty() && self.streamed.is_empty())
     }
 
     /// Returns the line of a guest-physical address, if it is in the memory.
@@ -161,7 +165,14 @@ impl Losses {
 
     fn issue(&mut self, site: Site, needs_mfence: bool, line: u32) {
         let owner = Owner { half: site.half, thread: site.thread, needs_mfence };
-        let content = self.memories.live(line);
+        let mut content = self.memories.live(line);
+        let streamed = self.streamed.get(&(site.half, site.thread));
+        if let Some(streamed) = streamed.and_then(|lines| lines.get(&line)) {
+            let before = self.pending.newest(line).unwrap_or_else(|| self.memories.persisted(line));
+            for word in (0..WORDS).filter(|word| streamed >> word & 1 == 1) {
+                content[word] = before[word];
+            }
+        }
         // A clean line stays out unless older content of it is pending.
         if self.pending.is_empty() && content == self.memories.persisted(line) {
             self.counts(site.half).clean += 1;
@@ -180,11 +191,15 @@ impl Losses {
         let owner = Owner { half: site.half, thread: site.thread, needs_mfence: false };
         let late = Owner { needs_mfence: true, ..owner };
         let completes_all = self.model.completes_all(fence);
-        let has_any = self.pending.has(owner) || completes_all && self.pending.has(late);
+        let thread = (site.half, site.thread);
+        let has_any = self.pending.has(owner)
+            || completes_all && self.pending.has(late)
+            || self.streamed.contains_key(&thread);
         if !has_any || !self.happens(site, Event::Fence, None) {
             return;
         }
         self.counts(site.half).fences += 1;
+        self.streamed.remove(&thread);
         self.complete(owner);
         if completes_all {
             self.complete(late);
@@ -217,13 +232,33 @@ impl Losses {
             for line in self.lines(address, len) {
                 self.issue(site, false, line);
             }
+        } else {
+            let words = self.words(address, len);
+            let streamed = self.streamed.entry((site.half, site.thread)).or_default();
+            for (line, word) in words {
+                *streamed.entry(line).or_default() |= 1 << word;
+            }
         }
+    }
+
+    /// Returns the words of these bytes: the line of each, and its place there.
+    fn words(&self, address: u64, len: u64) -> Vec<(u32, u64)> {
+        let words = address / 8..(address + len.max(1) - 1) / 8 + 1;
+        words.filter_map(|word| Some((self.line(word * 8)?, word % WORDS as u64))).collect()
     }
 
     /// Records a store of `len` bytes, after it was made.
     pub fn store(&mut self, site: Site, address: u64, len: u64) {
         let Some(first) = self.line(address) else { return };
         self.stores += 1;
+        if !self.streamed.is_empty() {
+            // The newest bytes of these words are in the cache.
+            for (line, word) in self.words(address, len) {
+                for lines in self.streamed.values_mut() {
+                    lines.entry(line).and_modify(|words| *words &= !(1 << word));
+                }
+            }
+        }
         for line in self.lines(address, len) {
             self.stored.insert(line, self.stores);
             let chance = mixed(self.model.seed, self.stores, u64::from(line));
@@ -284,16 +319,24 @@ impl Losses {
     /// Applies the losses of a crash: the reset vector is executed.
     pub fn reset(&mut self) {
         self.crashes += 1;
-        let (pending, dirty) = (self.pending.len(), self.memories.dirty());
-        self.pending.clear();
+        let pending = self.pending.len();
+        // A line that is as it was may have been another meanwhile.
+        let mut dirty = self.memories.dirty();
+        dirty.extend(self.pending.lines());
+        dirty.sort_unstable();
+        dirty.dedup();
         let fates = self.fates(self.model.seed, self.crashes, &dirty);
         let mut lost = 0_u64;
         for line in &dirty {
             let (live, persisted) = (self.memories.live(*line), self.memories.persisted(*line));
-            let content = fates.of(*line, &live, &persisted);
+            let chance = mixed(self.model.seed, !self.crashes, u64::from(*line));
+            let seen = self.pending.one_of(*line, chance).unwrap_or(live);
+            let content = fates.of(*line, &seen, &persisted);
             lost += u64::from(content != live);
             self.memories.set(*line, &content);
         }
+        self.pending.clear();
+        self.streamed.clear();
         self.tell_counts();
         self.told.push(format!(
             "loss crash={} policy={:?} dirty={} lost={lost} pending={pending}",
@@ -306,8 +349,9 @@ impl Losses {
     }
 
     fn fates(&self, seed: u64, crash: u64, dirty: &[u32]) -> Fates {
-        let newest = |line: &u32| self.stored.get(line).copied().unwrap_or_default();
-        Fates::new(self.model.policy, seed, crash, dirty.iter().copied().max_by_key(newest))
+        let known = dirty.iter().filter(|line| self.stored.contains_key(line));
+        let newest = known.copied().max_by_key(|line| self.stored.get(line).copied());
+        Fates::new(self.model.policy, seed, crash, newest)
     }
 
     /// Adds a line of counts for each half.

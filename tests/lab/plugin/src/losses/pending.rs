@@ -64,6 +64,28 @@ impl Pending {
         self.by_owner.retain(|_owner, lines| !lines.is_empty());
     }
 
+    /// Returns a content of the line that was written back and not fenced, or `None` for the one that is seen now.
+    #[must_use]
+    pub fn one_of(&self, line: u32, chance: u64) -> Option<Line> {
+        let mut all: Vec<&Snapshot> =
+            self.by_owner.values().filter_map(|lines| lines.get(&line)).collect();
+        all.sort_unstable_by_key(|snapshot| snapshot.sequence);
+        let chosen = usize::try_from(chance % (all.len() as u64 + 1)).unwrap_or_default();
+        all.get(chosen).map(|snapshot| snapshot.content)
+    }
+
+    /// Returns the content of the line that was written back last, and not fenced.
+    #[must_use]
+    pub fn newest(&self, line: u32) -> Option<Line> {
+        let all = self.by_owner.values().filter_map(|lines| lines.get(&line));
+        all.max_by_key(|snapshot| snapshot.sequence).map(|snapshot| snapshot.content)
+    }
+
+    /// Returns the lines, some of them more than once.
+    pub fn lines(&self) -> impl Iterator<Item = u32> {
+        self.by_owner.values().flat_map(HashMap::keys).copied()
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.by_owner.clear();

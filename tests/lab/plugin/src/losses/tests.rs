@@ -1,5 +1,7 @@
 //! The model, on memories of a few lines.
 
+use std::collections::BTreeSet;
+
 use super::fates::Policy;
 use super::model::{Clflush, Event, Model, Point};
 use super::words::Memories;
@@ -250,4 +252,99 @@ fn an_instruction_that_is_left_out_has_no_effect() {
     let told = losses.told();
     assert!(told.contains("site at=0x401000 event=writeback\n"), "{told}");
     assert!(told.contains("site at=0x401004 event=fence\n"), "{told}");
+}
+
+#[test]
+fn content_that_was_written_back_may_be_what_a_crash_leaves() {
+    let left: BTreeSet<u64> = (0..2000)
+        .map(|seed| {
+            let mut losses = losses(Model { policy: Policy::Any, seed, ..model() });
+            store(&mut losses, 3, 1);
+            losses.writeback(USER, Writeback::Clwb, address(3)); // Can persist at any time from here on.
+            store(&mut losses, 3, 2);
+            after_reset(&mut losses, 3)
+        })
+        .collect();
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn a_trial_may_leave_content_that_was_written_back() {
+    let left: BTreeSet<(u64, u64)> = (0..2000)
+        .map(|seed| {
+            let mut losses = losses(Model { policy: Policy::Any, ..model() });
+            losses.begin_trial(vec![3, 4]);
+            losses.crash_at(0, seed);
+            store(&mut losses, 3, 1);
+            losses.writeback(USER, Writeback::Clwb, address(3));
+            store(&mut losses, 3, 2);
+            store(&mut losses, 4, 1);
+            losses.lose();
+            (losses.memories.live(3)[0], losses.memories.live(4)[0])
+        })
+        .collect();
+    assert!(left.contains(&(1, 1)), "{left:?}");
+}
+
+#[test]
+fn a_witness_is_not_the_newest_line() {
+    for (policy, expected) in [(Policy::Newest, [0, 1]), (Policy::AllButNewest, [1, 0])] {
+        let mut losses = losses(Model { policy, ..model() });
+        losses.begin_trial(vec![8, 4]);
+        losses.witness(&[5]);
+        store(&mut losses, 8, 1);
+        store(&mut losses, 4, 1);
+        store(&mut losses, 5, 1); // acknowledged
+        losses.lose();
+        assert_eq!([8, 4].map(|line| losses.memories.live(line)[0]), expected, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_seed_repeats_a_trial_wherever_the_file_is() {
+    let left = |lines: [u32; 4]| {
+        let mut losses = losses(Model { policy: Policy::Half, ..model() });
+        losses.begin_trial(lines.to_vec());
+        losses.crash_at(0, 7);
+        for line in lines {
+            store(&mut losses, line, 1);
+        }
+        losses.lose();
+        lines.map(|line| losses.memories.live(line)[0])
+    };
+    let first = left([1, 2, 3, 4]);
+    for start in [10, 20, 30, 40, 50] {
+        assert_eq!(left([start, start + 1, start + 2, start + 3]), first, "{start}");
+    }
+}
+
+#[test]
+fn streamed_bytes_are_not_in_a_write_back_before_their_fence() {
+    let mut losses = losses(model());
+    losses.memories.store(3, 0, 1);
+    losses.store(USER, address(3), 8);
+    losses.streaming_store(USER, address(3), 8);
+    // No SFENCE here: the bytes may still be in a write-combining buffer.
+    losses.writeback(USER, Writeback::Clwb, address(3));
+    losses.fence(USER, Fence::Sfence);
+    assert_eq!(after_reset(&mut losses, 3), 0);
+}
+
+#[test]
+fn a_fence_drains_them_and_an_ordinary_store_replaces_them() {
+    for ordinary in [false, true] {
+        let mut losses = losses(model());
+        losses.memories.store(3, 0, 1);
+        losses.store(USER, address(3), 8);
+        losses.streaming_store(USER, address(3), 8);
+        assert!(losses.is_pending());
+        if ordinary {
+            store(&mut losses, 3, 1);
+        } else {
+            losses.fence(USER, Fence::Sfence);
+        }
+        losses.writeback(USER, Writeback::Clwb, address(3));
+        losses.fence(USER, Fence::Sfence);
+        assert_eq!(after_reset(&mut losses, 3), 1);
+    }
 }

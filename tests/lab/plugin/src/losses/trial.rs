@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 
+use super::fates::{Fates, mixed};
 use super::model::Event;
 use super::words::{Line, WORDS};
 use super::{Losses, Site};
@@ -84,17 +85,29 @@ impl Losses {
     /// Returns the content of the trial's lines after a crash at this moment.
     fn after_a_crash(&self) -> Vec<Line> {
         let Some(trial) = &self.trial else { return Vec::new() };
-        let dirty: Vec<u32> =
-            trial.lines.iter().copied().filter(|line| self.memories.is_dirty(*line)).collect();
-        let fates = self.fates(trial.seed, trial.crash_at, &dirty);
-        let content = |line: &u32| {
-            let live = self.memories.live(*line);
-            if trial.witnesses.contains(line) {
+        // A file may be anywhere: its lines are counted from its beginning. A witness has no fate.
+        let is_pending: HashSet<u32> = self.pending.lines().collect();
+        let is_dirty = |line: &u32| {
+            !trial.witnesses.contains(line)
+                && (self.memories.is_dirty(*line) || is_pending.contains(line))
+        };
+        let places = || (0_u32..).zip(trial.lines.iter().copied());
+        let newest = places()
+            .filter(|(_, line)| is_dirty(line))
+            .filter_map(|(place, line)| Some((*self.stored.get(&line)?, place)))
+            .max()
+            .map(|(_, place)| place);
+        let fates = Fates::new(self.model.policy, trial.seed, trial.crash_at, newest);
+        let content = |(place, line): (u32, u32)| {
+            let live = self.memories.live(line);
+            if !is_dirty(&line) {
                 return live;
             }
-            fates.of(*line, &live, &self.memories.persisted(*line))
+            let chance = mixed(trial.seed, !trial.crash_at, u64::from(place));
+            let seen = self.pending.one_of(line, chance).unwrap_or(live);
+            fates.of(place, &seen, &self.memories.persisted(line))
         };
-        trial.lines.iter().map(content).collect()
+        places().map(content).collect()
     }
 
     /// Ends the trial: its lines hold what the crash left.

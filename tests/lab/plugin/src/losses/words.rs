@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 /// The bytes of a line.
 pub const LINE: u64 = 64;
@@ -114,7 +115,16 @@ impl Memory {
         let end = offset + u64::from(whole) * LINE;
         let mut at = *offset;
         while at < end {
-            let Ok(data) = seek(file, SeekFrom::Data(at)) else { break };
+            let data = match seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // There is no data any more.
+                Err(Errno::NXIO) => break,
+                // A file system without lists of blocks: any line may have some.
+                Err(_) => {
+                    extents.push(0..whole);
+                    return extents;
+                }
+            };
             let hole = seek(file, SeekFrom::Hole(data)).unwrap_or(end).min(end);
             if data >= end {
                 break;

@@ -2,7 +2,7 @@
 //! printed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -56,6 +56,24 @@ impl Log {
     pub(crate) fn text(&self) -> Result<String> {
         let bytes =
             fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Returns the length of the log so far.
+    pub(crate) fn len(&self) -> Result<u64> {
+        let file = self.file.metadata();
+        Ok(file.with_context(|| format!("cannot read {}", self.path.display()))?.len())
+    }
+
+    /// Returns the part of the log from this position on.
+    pub(crate) fn since(&self, position: u64) -> Result<String> {
+        let mut bytes = Vec::new();
+        File::open(&self.path)
+            .and_then(|mut file| {
+                file.seek(SeekFrom::Start(position))?;
+                file.read_to_end(&mut bytes)
+            })
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -83,7 +83,7 @@ enum Task {
     /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
     /// Run a program inside a machine with a DAX file system, as a runner for cargo.
-    Machine(lab::runner::Program),
+    Machine(lab::runner::Request),
     /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),
     /// Draw the benchmark results of this machine as SVG under docs/figures.

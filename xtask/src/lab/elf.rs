@@ -5,9 +5,11 @@ use alloc::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use goblin::elf::Elf;
+use anyhow::{Context as _, Result, ensure};
+use goblin::elf::dynamic::DF_1_PIE;
+use goblin::elf::header::{EM_X86_64, machine_to_str};
 use goblin::elf::program_header::PT_LOAD;
+use goblin::elf::{Elf, Header};
 
 use super::emulator::Emulators;
 
@@ -59,6 +61,35 @@ pub(super) fn first_address(bytes: &[u8]) -> Option<u64> {
     let elf = Elf::parse(bytes).ok()?;
     let loaded = elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD);
     loaded.map(|segment| segment.p_vaddr).min()
+}
+
+/// The links of a program or a library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Links {
+    /// The loader that it names; none for a static program and for most libraries.
+    pub(super) loader: Option<PathBuf>,
+    pub(super) is_library: bool,
+}
+
+/// Returns the links of a program or a library of a PC.
+///
+/// # Errors
+/// If the file is another one.
+pub(super) fn links(file: &Path) -> Result<Links> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let elf = Elf::parse(&bytes).with_context(|| {
+        format!("{} is not an ELF file; give a program or a library", file.display())
+    })?;
+    let Header { e_machine, .. } = elf.header;
+    ensure!(
+        e_machine == EM_X86_64,
+        "{} is for {}, and the machine has x86-64; build it for that",
+        file.display(),
+        machine_to_str(e_machine)
+    );
+    let is_pie = elf.dynamic.is_some_and(|dynamic| dynamic.info.flags_1 & DF_1_PIE != 0);
+    let loader = elf.interpreter.map(PathBuf::from);
+    Ok(Links { is_library: elf.is_lib && loader.is_none() && !is_pie, loader })
 }
 
 /// Returns the file of a library below `root`.

@@ -13,6 +13,7 @@ mod elf;
 mod emulator;
 mod expectation;
 mod freestanding;
+mod host_program;
 mod initramfs;
 mod kit;
 mod lane;

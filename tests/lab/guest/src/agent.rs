@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Serves the host's requests until it ends the machine.
 pub(crate) fn serve() -> Result<ExitCode> {
@@ -61,7 +61,9 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
             console::drain()
         }),
         Request::PersistEveryWay { path } => persist_every_way(&path),
-        Request::Run { program, arguments, environment } => run(&program, &arguments, &environment),
+        Request::Run { program, arguments, environment, directory } => {
+            run(&program, &arguments, &environment, directory.as_deref())
+        }
         Request::Output { program, arguments } => output(&program, &arguments),
         Request::Start { program, arguments, environment } => {
             beside.start(&program, &arguments, &environment)
@@ -134,12 +136,13 @@ fn run(
     program: &str,
     arguments: &[String],
     environment: &BTreeMap<String, String>,
+    directory: Option<&str>,
 ) -> Result<Reply> {
-    let status = Command::new(program)
-        .args(arguments)
-        .envs(environment)
-        .status()
-        .with_context(|| format!("cannot start {program}"))?;
+    let mut command = Command::new(program);
+    // The console's input is the host's requests.
+    command.args(arguments).envs(environment).stdin(Stdio::null());
+    command.current_dir(directory.unwrap_or("/"));
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
     Ok(Reply::Ended { code: status.code(), signal: status.signal() })
 }
 

@@ -72,7 +72,7 @@ pub enum Request {
         /// The file.
         path: String,
     },
-    /// Runs a program with the console as its output: answered by [`Reply::Ended`].
+    /// Runs a program without an input and with the console as its output: answered by [`Reply::Ended`].
     Run {
         /// The program.
         program: String,
@@ -80,6 +80,8 @@ pub enum Request {
         arguments: Vec<String>,
         /// The additions to its environment.
         environment: BTreeMap<String, String>,
+        /// Its working directory; `/` if it is missing.
+        directory: Option<String>,
     },
     /// Runs a program and keeps its output: answered by [`Reply::Printed`].
     Output {

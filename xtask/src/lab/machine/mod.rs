@@ -5,7 +5,7 @@
 
 pub(super) mod agent;
 mod losing;
-mod programs;
+pub(super) mod programs;
 pub(super) mod setup;
 
 use core::time::Duration;

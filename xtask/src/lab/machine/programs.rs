@@ -1,13 +1,27 @@
 //! Programs that run in a machine.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint_lab_protocol::{Reply, Request};
+use cachemaint_lab_protocol::{MARK, Reply, Request};
 use serde_json::Value;
 
 use super::Machine;
 
 /// The end of a program: its exit code or the signal.
-type End = (Option<i32>, Option<i32>);
+pub(in crate::lab) type End = (Option<i32>, Option<i32>);
+
+/// Returns the output of programs in a part of a machine's log, without the conversation.
+pub(in crate::lab) fn printed(log: &str) -> String {
+    let mut out = String::new();
+    for line in log.split_inclusive('\n') {
+        match line.split_once(MARK) {
+            // A program need not end its last line.
+            Some(("", _)) => {}
+            Some((before, _)) => out.extend([before, "\n"]),
+            None => out.push_str(line),
+        }
+    }
+    out
+}
 
 impl Machine {
     /// Runs a program, which must succeed.
@@ -39,8 +53,13 @@ impl Machine {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment = environment.collect();
-        let request = Request::Run { program: program.to_owned(), arguments, environment };
-        match self.ask(&request)? {
+        let program = program.to_owned();
+        self.run_request(&Request::Run { program, arguments, environment, directory: None })
+    }
+
+    /// Runs the program of a request. Returns its exit code or the signal that ended it.
+    pub(in crate::lab) fn run_request(&mut self, request: &Request) -> Result<End> {
+        match self.ask(request)? {
             Reply::Ended { code, signal } => Ok((code, signal)),
             other => bail!("{request:?}: {other:?}"),
         }
@@ -119,5 +138,17 @@ impl Machine {
                 .with_context(|| format!("process {id} did not print JSON: {out:?}")),
             other => bail!("process {id} ended otherwise: {other:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printed;
+
+    #[test]
+    fn the_output_is_the_log_without_the_conversation() {
+        let log = "one\n@lab {\"Text\":\"\"}\ntwo\nthree@lab {\"Ended\":{}}\n";
+        assert_eq!(printed(log), "one\ntwo\nthree\n");
+        assert_eq!(printed("cut of"), "cut of");
     }
 }

@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use super::Lab;
 use super::architecture::Architecture;
+use super::initramfs::Initramfs;
 use super::kit::Kit;
 use super::lane::Lane;
 use super::losses::{Losses, Memory, make_sparse, persisted};
@@ -100,18 +101,16 @@ fn emulated(name: &str) -> Setup {
     Setup::new(name, "pc", "1536M").kernel(EMULATED).losing(Losses::new(memory, 1 << 30, 256 << 20))
 }
 
-/// Starts a PC with these files in it, and a DAX file system for more.
+/// Starts a PC with files of its own, and a DAX file system for more.
 pub(super) fn dax_machine(
     kit: &Kit,
     name: &str,
-    files: &[(String, &PathBuf)],
+    add_files: impl FnOnce(&mut Initramfs),
     log: &mut Log,
 ) -> Result<Machine> {
     let mut setup = emulated(name);
     setup.limit = suite::LIMIT;
-    for (place, file) in files {
-        setup.files.file(place, *file);
-    }
+    add_files(&mut setup.files);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     Ok(machine)

@@ -1,12 +1,12 @@
 //! The library's own tests inside a machine, with their files on a DAX file system.
 
 use core::time::Duration;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::{DIRECTORY, dax_machine};
 use crate::lab::architecture::Architecture;
+use crate::lab::initramfs::Initramfs;
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
@@ -22,8 +22,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         let kit = lab.kit(Architecture::X86)?;
         let tests = lab.static_tests(Architecture::X86, Scope::Architecture)?;
         Ok(Box::new(move |log| {
-            let files: Vec<(String, &PathBuf)> = places(&tests).collect();
-            let mut machine = dax_machine(&kit, name, &files, log)?;
+            let mut machine = dax_machine(&kit, name, |files| add_to(files, &tests), log)?;
             let finding = run_tests(&mut machine, &tests, DIRECTORY, None)?;
             machine.power_off()?;
             Ok(finding)
@@ -35,15 +34,14 @@ pub(super) fn lanes() -> Vec<Lane> {
 pub(super) fn setup_for_tests(name: &str, board: &str, memory: &str, tests: &Programs) -> Setup {
     let mut setup = Setup::new(name, board, memory);
     setup.limit = LIMIT;
-    for (place, program) in places(tests) {
-        setup.files.file(&place, program);
-    }
+    add_to(&mut setup.files, tests);
     setup
 }
 
-/// Returns each program with its path in the machine.
-fn places(tests: &Programs) -> impl Iterator<Item = (String, &PathBuf)> {
-    tests.runs().map(|(program, _)| (place(&program.name), &program.path))
+fn add_to(files: &mut Initramfs, tests: &Programs) {
+    for (program, _) in tests.runs() {
+        files.file(&place(&program.name), &program.path);
+    }
 }
 
 fn place(program: &str) -> String {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
@@ -21,13 +21,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    fn path(work: &Path, name: &str) -> PathBuf {
+    fn file(work: &Path, name: &str) -> PathBuf {
         work.join("logs").join(format!("{}.log", name.replace('/', "-")))
     }
 
     /// Returns the log of the last run of the lane `name`; it is empty if the lane has not run.
     pub(crate) fn read(work: &Path, name: &str) -> String {
-        let bytes = fs::read(Self::path(work, name)).unwrap_or_default();
+        let bytes = fs::read(Self::file(work, name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -35,7 +35,7 @@ impl Log {
     pub(crate) fn create(work: &Path, name: &str) -> Result<Self> {
         let folder = work.join("logs");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = Self::path(work, name);
+        let path = Self::file(work, name);
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { path, file })
@@ -57,6 +57,11 @@ impl Log {
         let bytes =
             fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Returns the path of the log.
+    pub(crate) fn path(&self) -> Display<'_> {
+        self.path.display()
     }
 
     /// Returns the length of the log so far.

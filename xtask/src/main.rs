@@ -82,7 +82,7 @@ enum Task {
     Fuzz(fuzz::Request),
     /// Run the lab: check every claim on other CPUs and on whole machines.
     Lab(lab::request::Request),
-    /// Run a program inside a machine with a DAX file system, as a runner for cargo.
+    /// Run a program inside a machine with a DAX file system, as a runner for cargo, or test it for crashes there.
     Machine(lab::runner::Request),
     /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),

@@ -9,6 +9,7 @@ mod architecture;
 mod board;
 mod compilers;
 mod cpus;
+mod crashes;
 mod elf;
 mod emulator;
 mod expectation;

@@ -1,17 +1,25 @@
-//! A machine as cargo's runner: it runs one program, with a DAX file system for its files.
+//! A machine for one program of this system, as cargo's runner too: it has a DAX file system for its files. It may lose
+//! power and lines.
 
+use core::time::Duration;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use super::Lab;
 use super::architecture::Architecture;
+use super::crashes::moments::{Counted, Counts, Moment};
+use super::crashes::words::words;
+use super::crashes::{self, CrashTest, Policy, cut_all};
 use super::host_program::HostProgram;
+use super::kit::Kit;
+use super::losses::seed_of_run;
 use super::machine::Machine;
 use super::machine::programs::{End, printed};
 use super::machines::dax_machine;
+use crate::command::quoted;
 use crate::host::Host;
 use crate::log::Log;
 
@@ -26,21 +34,70 @@ pub(crate) struct Request {
     /// A library that the program opens, or another program that it starts, with the libraries that this one needs.
     #[arg(long = "library", value_name = "FILE")]
     libraries: Vec<PathBuf>,
+    /// Cut the power again and again while the program runs, lose lines that it has not written back, and check the
+    /// state that is left. The exit code is 1 if a check failed.
+    #[arg(long)]
+    lose: bool,
+    #[command(flatten)]
+    losing: Losing,
 }
 
-/// Runs the program in a machine. Returns its exit code.
+#[derive(Args, Clone, Debug)]
+struct Losing {
+    /// The number of power cuts, each on a new file system. The last one comes after the end of the program.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..), requires = "lose")]
+    cuts: u64,
+    /// The seed of the moments and the losses [default: a random number].
+    #[arg(long, requires = "lose")]
+    seed: Option<u64>,
+    /// Cut the power once, at this moment: writeback:N, fence:N, store:N, ms:MILLISECONDS or end. The seed is that of
+    /// the losses.
+    #[arg(long, value_name = "MOMENT", requires = "lose", conflicts_with = "cuts")]
+    cut: Option<Moment>,
+    /// The dirty lines that a crash keeps.
+    #[arg(long, value_enum, default_value_t = Policy::Half, requires = "lose")]
+    policy: Policy,
+    /// The arguments with which the program checks the state, in quotes: exit code 0 if the state is right. The variable
+    /// PRINTED names a file with the lines that the program had printed [default: the same arguments].
+    #[arg(long, value_name = "ARGUMENTS", requires = "lose", allow_hyphen_values = true)]
+    check: Option<String>,
+    /// The time after which the program, or the check, is taken for one that never ends.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "lose")]
+    limit: u64,
+}
+
+/// Runs the program in a machine. Returns its exit code, or that of the crash test.
 pub(crate) fn run(host: &Host, request: &Request) -> Result<u8> {
     let program = HostProgram::find(&request.program, &request.libraries)?;
+    let check = request.losing.check.as_deref().map(words).transpose();
+    let check = check.map_err(|why| anyhow!("--check: {why}"))?;
     let lab = Lab::new(host);
     let kit = lab.kit(Architecture::X86)?;
     let name = format!("machine-{}", std::process::id());
     let mut log = Log::create(lab.sources.work(), &name)?;
-    let mut machine = dax_machine(&kit, &name, |files| program.add_to(files), &mut log)?;
+    let code = if request.lose {
+        run_losing(&kit, &name, &program, request, check, &log)
+    } else {
+        run_once(&kit, &name, &program, request, &mut log)
+    };
+    match code {
+        Ok(code) => log.remove().map(|()| code),
+        Err(why) => Err(anyhow!("{why:#}\nthe log of the machines is {}", log.path())),
+    }
+}
+
+fn run_once(
+    kit: &Kit,
+    name: &str,
+    program: &HostProgram,
+    request: &Request,
+    log: &mut Log,
+) -> Result<u8> {
+    let mut machine = dax_machine(kit, name, |files| program.add_to(files), log)?;
     let before = log.len()?;
-    let ended = run_in(&mut machine, &program, &request.arguments);
+    let ended = run_in(&mut machine, program, &request.arguments);
     write!(io::stdout(), "{}", printed(&log.since(before)?))?;
     machine.power_off()?;
-    log.remove()?;
     match ended? {
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
         (None, Some(signal)) => bail!("the program was ended by signal {signal}"),
@@ -52,4 +109,81 @@ fn run_in(machine: &mut Machine, program: &HostProgram, arguments: &[String]) ->
     // Few generated cases by default, because emulation is slow.
     let cases = std::env::var("PROPTEST_CASES").unwrap_or_else(|_unset| String::from("16"));
     machine.run_request(&program.run(arguments, &[("PROPTEST_CASES", &*cases)]))
+}
+
+fn run_losing(
+    kit: &Kit,
+    name: &str,
+    program: &HostProgram,
+    request: &Request,
+    check: Option<Vec<String>>,
+    log: &Log,
+) -> Result<u8> {
+    let Losing { cuts, seed, cut, policy, limit, .. } = &request.losing;
+    let arguments = request.arguments.clone();
+    let test = CrashTest {
+        kit,
+        name,
+        program,
+        check: check.unwrap_or_else(|| arguments.clone()),
+        arguments,
+        policy: *policy,
+        limit: Duration::from_secs(*limit),
+    };
+    let mut out = io::stdout();
+    let seed = seed.unwrap_or_else(seed_of_run);
+    let made = crashes::make(kit, name, log)?;
+    let cuts = if let Some(moment) = cut {
+        vec![(*moment, seed)]
+    } else {
+        let counted = test.count(&made, log)?;
+        writeln!(out, "{}; seed {seed}", found(&counted))?;
+        counted.cuts(*cuts, seed)
+    };
+    let repeating = |moment, seed| request.repeating(moment, seed);
+    let summary = cut_all(&test, &made, &cuts, repeating, (log, &mut out))?;
+    Ok(u8::from(summary.failures > 0))
+}
+
+/// Returns the findings of a run that was not cut.
+fn found(counted: &Counted) -> String {
+    let Counted { counts: Counts { writebacks, fences, stores }, time, has_ended } = counted;
+    let end = if *has_ended { "it succeeded" } else { "it did not end, and was ended" };
+    let seconds = time.as_secs_f64();
+    let counts = match (writebacks + fences, stores) {
+        (0, 0) => String::from(
+            "it made no store to persistent memory and no write-back: the power is cut at random times, which no seed \
+             repeats exactly",
+        ),
+        (0, stores) => format!(
+            "it made {stores} stores to persistent memory and no write-back: the power is cut after some of the stores"
+        ),
+        _ => format!("it made {writebacks} write-backs, and {fences} fences that complete some"),
+    };
+    format!("without a cut, {end} after {seconds:.1} s; {counts}")
+}
+
+impl Request {
+    /// Returns the command that repeats one cut.
+    fn repeating(&self, moment: Moment, seed: u64) -> String {
+        let Losing { policy, check, limit, .. } = &self.losing;
+        let mut line = format!(
+            "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --limit {limit}"
+        );
+        let mut add = |word: &str| {
+            line.push(' ');
+            line.push_str(&quoted(word));
+        };
+        for library in &self.libraries {
+            add("--library");
+            add(&library.display().to_string());
+        }
+        if let Some(check) = check {
+            add("--check");
+            add(check);
+        }
+        add(&self.program.display().to_string());
+        self.arguments.iter().for_each(|argument| add(argument));
+        line
+    }
 }

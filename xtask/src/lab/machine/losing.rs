@@ -22,6 +22,7 @@ pub(super) struct Losing {
     /// The files that go with the machine.
     pub(super) temporary: Vec<PathBuf>,
     pub(super) report: PathBuf,
+    pub(super) allows_unmapped: bool,
 }
 
 impl Losing {
@@ -49,7 +50,8 @@ impl Losing {
                 (",memory-backend=ram", vec![live, persisted])
             }
         };
-        Ok(Self { board, words, temporary, report: out })
+        let allows_unmapped = losses.allows_unmapped;
+        Ok(Self { board, words, temporary, report: out, allows_unmapped })
     }
 }
 
@@ -57,6 +59,7 @@ impl Losing {
 pub(super) struct Report {
     pub(super) file: PathBuf,
     pub(super) log: File,
+    pub(super) allows_unmapped: bool,
 }
 
 impl Report {
@@ -80,6 +83,6 @@ impl Report {
         for line in text.lines() {
             writeln!(self.log, "losses: {line}")?;
         }
-        losses::check(&text)
+        losses::check(&text, self.allows_unmapped)
     }
 }

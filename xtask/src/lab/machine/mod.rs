@@ -4,6 +4,7 @@
 //! failure.
 
 pub(super) mod agent;
+pub(super) mod cut;
 mod losing;
 pub(super) mod programs;
 pub(super) mod setup;
@@ -94,7 +95,9 @@ impl Machine {
         let boot = String::new();
         let deadline = Instant::now() + setup.limit;
         let report = match losing {
-            Some(losing) => Some(Report { file: losing.report, log: log.writer()? }),
+            Some(Losing { report: file, allows_unmapped, .. }) => {
+                Some(Report { file, log: log.writer()?, allows_unmapped })
+            }
             None => None,
         };
         let mut machine = Self {

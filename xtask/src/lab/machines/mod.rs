@@ -10,6 +10,7 @@ mod files;
 mod flush;
 mod guard;
 mod journal;
+mod lose_c;
 mod media;
 mod memory_type;
 mod peers;
@@ -32,7 +33,7 @@ use super::architecture::Architecture;
 use super::initramfs::Initramfs;
 use super::kit::Kit;
 use super::lane::Lane;
-use super::losses::{Losses, Memory, make_sparse, persisted};
+use super::losses::{Losses, Memory, copy_sparse, make_sparse, persisted};
 use super::machine::Machine;
 use super::machine::agent::Persisted;
 use super::machine::setup::Setup;
@@ -65,6 +66,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(arm64::lanes());
     lanes.extend(power::lanes());
     lanes.extend(journal::lanes());
+    lanes.extend(lose_c::lanes());
     lanes.extend(recorder::lanes());
     lanes.extend(preserve::lanes());
     lanes.extend(files::lanes());
@@ -108,7 +110,8 @@ pub(super) fn dax_machine(
     add_files: impl FnOnce(&mut Initramfs),
     log: &mut Log,
 ) -> Result<Machine> {
-    let mut setup = emulated(name);
+    // It is started once, so nothing would be lost.
+    let mut setup = emulated(name).keeping();
     setup.limit = suite::LIMIT;
     add_files(&mut setup.files);
     let mut machine = Machine::start(kit, &setup, log)?;
@@ -118,7 +121,7 @@ pub(super) fn dax_machine(
 
 /// Returns a PC with one NVDIMM, whose contents are in the file and lose lines unless the CPU caches are in the domain.
 /// `claim` is the domain that its firmware claims, in QEMU's words. QEMU places the NVDIMM at 4 GiB.
-fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
+pub(super) fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
     let has_caches_in_domain = claim == Some("cpu");
     let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
     let setup = Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
@@ -128,7 +131,7 @@ fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
 }
 
 /// A file that is the contents of a medium. It stays when its machine ends.
-struct Contents {
+pub(super) struct Contents {
     path: PathBuf,
 }
 
@@ -136,11 +139,23 @@ impl Contents {
     const SIZE: u64 = 256 << 20;
 
     /// Creates an empty medium.
-    fn new(kit: &Kit, name: &str) -> Result<Self> {
-        let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
-        make_sparse(&path, Self::SIZE)?;
-        make_sparse(&persisted(&path), Self::SIZE)?;
-        Ok(Self { path })
+    pub(super) fn new(kit: &Kit, name: &str) -> Result<Self> {
+        let contents = Self::named(kit, name);
+        make_sparse(&contents.path, Self::SIZE)?;
+        make_sparse(&persisted(&contents.path), Self::SIZE)?;
+        Ok(contents)
+    }
+
+    /// Creates a medium with all bytes of this one, which have persisted there.
+    pub(super) fn copy(&self, kit: &Kit, name: &str) -> Result<Self> {
+        let contents = Self::named(kit, name);
+        copy_sparse(&self.path, &contents.path)?;
+        copy_sparse(&self.path, &persisted(&contents.path))?;
+        Ok(contents)
+    }
+
+    fn named(kit: &Kit, name: &str) -> Self {
+        Self { path: kit.work.join(format!("{}.medium", name.replace('/', "-"))) }
     }
 
     /// Returns the losses of the medium as memory at this physical address.
@@ -164,7 +179,7 @@ impl Drop for Contents {
 }
 
 /// Makes a namespace of a mode on a region, which makes it a device.
-fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()> {
+pub(super) fn make_namespace(machine: &mut Machine, region: &str, mode: &str) -> Result<()> {
     let number = region.strip_prefix("region").context("no region")?;
     machine.wait_for(&format!("/sys/bus/nd/devices/{region}"))?;
     machine.run(&format!(
@@ -180,7 +195,7 @@ fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
 }
 
 /// Mounts the first device of persistent memory, which has a file system already.
-fn mount_again(machine: &mut Machine) -> Result<()> {
+pub(super) fn mount_again(machine: &mut Machine) -> Result<()> {
     machine.wait_for("/dev/pmem0")?;
     machine.mount("/dev/pmem0", DIRECTORY, DAX)
 }

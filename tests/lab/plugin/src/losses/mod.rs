@@ -48,6 +48,7 @@ struct Counts {
     writebacks: u64,
     clean: u64,
     streaming: u64,
+    stores: u64,
     fences: u64,
     persisted: u64,
     evicted: u64,
@@ -259,6 +260,7 @@ impl Losses {
                 }
             }
         }
+        self.counts(site.half).stores += 1;
         for line in self.lines(address, len) {
             self.stored.insert(line, self.stores);
             let chance = mixed(self.model.seed, self.stores, u64::from(line));
@@ -357,10 +359,18 @@ impl Losses {
     /// Adds a line of counts for each half.
     pub fn tell_counts(&mut self) {
         for (half, counts) in ["user", "kernel"].into_iter().zip(self.counts) {
-            let Counts { writebacks, clean, streaming, fences, persisted, evicted, omitted } =
-                counts;
-            self.told.push(format!("counts half={half} writebacks={writebacks} clean={clean} streaming={streaming} fences={fences} \
-                 persisted={persisted} evicted={evicted} omitted={omitted}"));
+            let Counts {
+                writebacks,
+                clean,
+                streaming,
+                stores,
+                fences,
+                persisted,
+                evicted,
+                omitted,
+            } = counts;
+            self.told.push(format!("counts half={half} writebacks={writebacks} clean={clean} streaming={streaming} stores={stores} \
+                 fences={fences} persisted={persisted} evicted={evicted} omitted={omitted}"));
         }
     }
 }

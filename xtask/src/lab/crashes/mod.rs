@@ -1,0 +1,364 @@
+//! Crash tests of programs that were not changed for it. The power of a machine is cut while the program runs, and lines
+//! that were not written back are lost. Another machine on the same NVDIMM checks the state.
+//!
+//! The file system is made once. Each cut begins with a copy of it, so cuts are independent of each other, and one of
+//! them can be repeated alone.
+
+pub(super) mod moments;
+pub(super) mod words;
+
+use core::fmt;
+use core::time::Duration;
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::Request;
+use clap::ValueEnum;
+
+use self::moments::{Counted, Counts, Moment, number};
+use super::host_program::HostProgram;
+use super::kit::Kit;
+use super::losses::{Cut, UNMAPPED};
+use super::machine::Machine;
+use super::machine::cut::Ran;
+use super::machine::programs::{End, printed};
+use super::machines::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm};
+use crate::log::Log;
+
+/// The file of a checking machine with the lines that the program had printed before the cut.
+const PRINTED: &str = "/lab/printed";
+
+/// The time of a machine besides that of its program.
+const BESIDES: Duration = Duration::from_secs(300);
+
+/// The dirty lines that a crash keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Policy {
+    /// Each one by chance, one of two.
+    Half,
+    /// Each word of 8 bytes by chance: lines are torn.
+    Torn,
+    /// No line.
+    None,
+    /// Every line.
+    All,
+    /// By chance one of the others, or every line but one, or that line alone.
+    Any,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Half => "half",
+            Self::Torn => "torn",
+            Self::None => "none",
+            Self::All => "all",
+            Self::Any => "any",
+        })
+    }
+}
+
+/// A program under test.
+pub(super) struct CrashTest<'a> {
+    pub(super) kit: &'a Kit,
+    /// The name of the machines.
+    pub(super) name: &'a str,
+    pub(super) program: &'a HostProgram,
+    pub(super) arguments: Vec<String>,
+    /// The arguments with which the program checks the state.
+    pub(super) check: Vec<String>,
+    pub(super) policy: Policy,
+    /// The time that the program and the check may take.
+    pub(super) limit: Duration,
+}
+
+/// The choices of one emulator.
+#[derive(Clone, Copy)]
+struct Choices {
+    seed: u64,
+    policy: Policy,
+    cut: Option<Cut>,
+    follows_stores: bool,
+}
+
+impl Choices {
+    /// The choices of a machine that keeps every line.
+    const KEEPING: Self = Self { seed: 0, policy: Policy::All, cut: None, follows_stores: false };
+
+    fn arguments(self) -> Vec<String> {
+        let stores = self.follows_stores.then(|| String::from("stores=followed"));
+        [format!("policy={}", self.policy)].into_iter().chain(stores).collect()
+    }
+}
+
+/// The result of one cut.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The reason why the cut came at another moment than the chosen one.
+    pub(super) instead: Option<String>,
+    /// The lines that had not persisted, and those of them that were lost.
+    pub(super) dirty: u64,
+    pub(super) lost: u64,
+    /// The complaint about the check, unless it succeeded.
+    pub(super) failure: Option<String>,
+    /// The output of the check.
+    pub(super) output: String,
+    /// True if the program wrote back an address that was not mapped.
+    pub(super) is_unmapped: bool,
+}
+
+/// Makes the file system that each cut begins with.
+pub(super) fn make(kit: &Kit, name: &str, log: &Log) -> Result<Contents> {
+    let made = Contents::new(kit, &format!("{name}-made"))?;
+    let setup = nvdimm(name, Some("mem-ctrl"), &made).keeping();
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    machine.wait_for("/dev/pmem0")?;
+    // Nothing of it is random, and nothing is left to do later: a cut is repeated on the same blocks.
+    machine.run(
+        "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
+         hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
+    )?;
+    machine.power_off()?;
+    Ok(made)
+}
+
+/// The run of a program until the power was cut.
+struct Run {
+    ran: Ran,
+    time: Duration,
+    printed: String,
+}
+
+impl CrashTest<'_> {
+    /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
+    pub(super) fn count(&self, made: &Contents, log: &Log) -> Result<Counted> {
+        let counted = self.count_events(made, log, false)?;
+        if counted.counts != Counts::default() {
+            return Ok(counted);
+        }
+        self.count_events(made, log, true)
+    }
+
+    fn count_events(&self, made: &Contents, log: &Log, follows_stores: bool) -> Result<Counted> {
+        let medium = made.copy(self.kit, self.name)?;
+        let choices = Choices { follows_stores, ..Choices::KEEPING };
+        let mut machine = self.start(&medium, choices, None, log)?;
+        let before = log.len()?;
+        let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
+        let has_ended = match ran {
+            Ran::Ended((Some(0), _)) => true,
+            Ran::Unended => false,
+            Ran::Ended(end) => {
+                bail!(
+                    "the program {} without any cut; its output:\n{}",
+                    in_words(end),
+                    printed.trim_end()
+                )
+            }
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        if has_ended {
+            // Then nothing of it is lost. A process that the program left behind keeps the file system: it is cut, too.
+            drop(machine.unmount(DIRECTORY));
+        }
+        machine.end()?;
+        let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
+        let verdict = self.check(&medium, Choices::KEEPING, &printed, log)?;
+        if let Some(why) = verdict.failure {
+            bail!(
+                "the check {why}, although no line was lost; its output:\n{}",
+                verdict.output.trim_end()
+            );
+        }
+        Ok(Counted { counts, time, has_ended })
+    }
+
+    /// Cuts the power at a moment, and checks the state that this leaves.
+    pub(super) fn cut(
+        &self,
+        made: &Contents,
+        moment: Moment,
+        seed: u64,
+        log: &Log,
+    ) -> Result<Verdict> {
+        let medium = made.copy(self.kit, self.name)?;
+        let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
+        let start = log.len()?;
+        let (cut, limit) = match moment {
+            Moment::At(cut) => (Some(cut), self.limit),
+            Moment::End => (None, self.limit),
+            Moment::After(time) => (None, time.min(self.limit)),
+        };
+        let mut machine = self.start(&medium, Choices { cut, ..choices }, None, log)?;
+        let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
+        machine.cut_power()?;
+        let is_unmapped = log.since(start)?.contains(&format!("losses: {UNMAPPED}"));
+        let verdict = self.check(&medium, choices, &printed, log)?;
+        Ok(Verdict { instead: self.instead(moment, ran), is_unmapped, ..verdict })
+    }
+
+    /// Returns the reason why a cut did not come at its moment.
+    fn instead(&self, moment: Moment, ran: Ran) -> Option<String> {
+        match (moment, ran) {
+            (Moment::At(_), Ran::Cut)
+            | (Moment::End, Ran::Ended((Some(0), _)))
+            | (Moment::After(_), Ran::Unended) => None,
+            (_, Ran::Ended(end)) => Some(format!("the program {} before it", in_words(end))),
+            _ => Some(format!("it did not come in {} s", self.limit.as_secs())),
+        }
+    }
+
+    /// Checks the state of a medium after a cut.
+    fn check(
+        &self,
+        medium: &Contents,
+        choices: Choices,
+        printed: &str,
+        log: &Log,
+    ) -> Result<Verdict> {
+        let before = log.len()?;
+        // A line that was cut off may say less than was meant.
+        let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
+        let mut machine = self.start(medium, choices, Some(lines), log)?;
+        let request = self.program.run(&self.check, &[("PRINTED", PRINTED)]);
+        let Run { ran, printed: output, .. } = run(&mut machine, &request, self.limit, log)?;
+        machine.end()?;
+        let failure = match ran {
+            Ran::Ended((Some(0), _)) => None,
+            Ran::Ended(end) => Some(in_words(end)),
+            Ran::Unended => Some(format!("did not end in {} s", self.limit.as_secs())),
+            Ran::Cut => bail!("the emulator was killed"),
+        };
+        let report = log.since(before)?;
+        let loss = report.lines().find(|line| line.starts_with("losses: loss "));
+        let loss = loss.context("the plugin reported no losses")?;
+        let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
+        Ok(Verdict {
+            instead: None,
+            dirty: number("dirty")?,
+            lost: number("lost")?,
+            failure,
+            output,
+            is_unmapped: false,
+        })
+    }
+
+    /// Starts a machine with the program and the mounted medium.
+    fn start(
+        &self,
+        medium: &Contents,
+        choices: Choices,
+        printed: Option<&str>,
+        log: &Log,
+    ) -> Result<Machine> {
+        ensure!(
+            self.kit.plugin.is_some(),
+            "this emulator cannot lose lines: QEMU 10.0, 10.1 or 10.2 is needed"
+        );
+        let mut setup = nvdimm(self.name, Some("mem-ctrl"), medium);
+        setup.limit = self.limit + BESIDES;
+        self.program.add_to(&mut setup.files);
+        if let Some(printed) = printed {
+            setup.files.text(PRINTED, printed);
+        }
+        if let Some(losses) = &mut setup.losses {
+            losses.seed = Some(choices.seed);
+            losses.cut = choices.cut;
+            losses.allows_unmapped = true;
+            losses.more = choices.arguments();
+        }
+        let mut machine = Machine::start(self.kit, &setup, log)?;
+        mount_again(&mut machine)?;
+        Ok(machine)
+    }
+
+    fn run(&self, machine: &mut Machine, limit: Duration, log: &Log) -> Result<Run> {
+        run(machine, &self.program.run(&self.arguments, &[]), limit, log)
+    }
+}
+
+/// Runs a program for at most this time.
+fn run(machine: &mut Machine, request: &Request, limit: Duration, log: &Log) -> Result<Run> {
+    let (before, start) = (log.len()?, Instant::now());
+    let ran = machine.run_for(request, limit)?;
+    let time = start.elapsed();
+    let log = log.since(before)?;
+    // The plugin's lines follow those of the machine.
+    let end = log.find("losses: start ").unwrap_or(log.len());
+    Ok(Run { ran, time, printed: printed(&log[..end]) })
+}
+
+fn in_words(end: End) -> String {
+    match end {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => String::from("ended without an exit code"),
+    }
+}
+
+/// The results of all cuts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Summary {
+    pub(super) cuts: u64,
+    pub(super) dirty: u64,
+    pub(super) lost: u64,
+    pub(super) failures: u64,
+    pub(super) is_unmapped: bool,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cuts, dirty, lost, failures, is_unmapped } = self;
+        if *is_unmapped {
+            writeln!(
+                f,
+                "note: the program wrote back a page before its first access to it, which has no effect in an emulator; \
+                 touch the page first"
+            )?;
+        }
+        write!(
+            f,
+            "cuts: {cuts}, lines lost: {lost} of {dirty} dirty ones, failed checks: {failures}"
+        )
+    }
+}
+
+/// Carries out cuts, and prints the result of each. `repeating` returns the command that repeats one.
+pub(super) fn cut_all(
+    test: &CrashTest<'_>,
+    made: &Contents,
+    cuts: &[(Moment, u64)],
+    repeating: impl Fn(Moment, u64) -> String,
+    (log, out): (&Log, &mut dyn Write),
+) -> Result<Summary> {
+    let mut summary = Summary::default();
+    for (moment, seed) in cuts {
+        let verdict = test.cut(made, *moment, *seed, log)?;
+        summary.cuts += 1;
+        summary.dirty += verdict.dirty;
+        summary.lost += verdict.lost;
+        summary.failures += u64::from(verdict.failure.is_some());
+        summary.is_unmapped |= verdict.is_unmapped;
+        let Verdict { instead, dirty, lost, failure, output, .. } = verdict;
+        let instead = instead.map(|why| format!(" ({why})")).unwrap_or_default();
+        write!(
+            out,
+            "cut {} of {}, {}{instead}, seed {seed}: {lost} of {dirty} dirty lines lost, ",
+            summary.cuts,
+            cuts.len(),
+            moment.in_words(),
+        )?;
+        match failure {
+            None => writeln!(out, "the check succeeded")?,
+            Some(why) => {
+                writeln!(out, "the check FAILED: it {why}")?;
+                output.lines().try_for_each(|line| writeln!(out, "   | {line}"))?;
+                writeln!(out, "   to repeat this cut: {}", repeating(*moment, *seed))?;
+            }
+        }
+    }
+    writeln!(out, "{summary}")?;
+    Ok(summary)
+}

@@ -1,0 +1,94 @@
+//! A C program with a forgotten write-back, and the same program without this defect, tested for crashes as a user tests
+//! one: by `cargo xtask machine --lose`.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, ensure};
+
+use super::Contents;
+use crate::command::{Cmd, find_program};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::crashes::{self, CrashTest, Policy, Summary, cut_all};
+use crate::lab::host_program::HostProgram;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::losses::seed_of_run;
+use crate::lab::plugin::Plugin;
+use crate::lab::unavailable::Unavailable;
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// The cuts of each program; the last one comes after its end.
+const CUTS: u64 = 2;
+
+/// The name of the machines.
+const NAME: &str = "machine-x86_64-lose-c";
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let proves = "a forgotten write-back of an unchanged C program is found by power cuts, and the same program with it \
+                  passes";
+    vec![Lane::new("machine/x86_64/lose-c", proves, |lab| {
+        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
+        let [wrong, right] =
+            [lab.compiled("wrong", None)?, lab.compiled("right", Some("-DRIGHT"))?];
+        let kit = lab.kit(Architecture::X86)?;
+        Ok(Box::new(move |log| {
+            compare(&kit, &wrong, &right, log)?;
+            Ok(Finding::passed(Tests::default()))
+        }))
+    })]
+}
+
+impl Lab<'_> {
+    /// Compiles the program with the compiler of this system.
+    fn compiled(&self, name: &str, option: Option<&str>) -> Result<PathBuf> {
+        if find_program("cc").is_none() {
+            return Err(Unavailable::because(anyhow!("there is no C compiler `cc`")).into());
+        }
+        let source = self.sources.tree().join("examples/forgotten_flush/forgotten_flush.c");
+        let program = self.sources.work().join(format!("forgotten-flush-{name}"));
+        Cmd::new("cc")
+            .words("-O2 -Wall -Wextra -Werror")
+            .args(option)
+            .arg(source.display().to_string())
+            .arg("-o")
+            .arg(program.display().to_string())
+            .read()?;
+        Ok(program)
+    }
+}
+
+fn compare(kit: &Kit, wrong: &Path, right: &Path, log: &mut Log) -> Result<()> {
+    let made = crashes::make(kit, NAME, log)?;
+    let found = tested(kit, wrong, Policy::None, &made, log)?;
+    ensure!(found.failures > 0, "the forgotten write-back is not found: {found}");
+    let found = tested(kit, right, Policy::Torn, &made, log)?;
+    ensure!(found.failures == 0, "the right program fails: {found}");
+    Ok(())
+}
+
+/// Tests a program on this file system.
+fn tested(
+    kit: &Kit,
+    program: &Path,
+    policy: Policy,
+    made: &Contents,
+    log: &mut Log,
+) -> Result<Summary> {
+    let found = HostProgram::find(program, &[])?;
+    let [arguments, check] = ["update", "check"].map(|word| vec![word.to_owned()]);
+    let limit = Duration::from_secs(60);
+    let test = CrashTest { kit, name: NAME, program: &found, arguments, check, policy, limit };
+    let cuts = test.count(made, log)?.cuts(CUTS, seed_of_run());
+    let repeating = |moment, seed| {
+        let program = program.display();
+        format!(
+            "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --check check {program} update"
+        )
+    };
+    let summary = cut_all(&test, made, &cuts, repeating, (log, &mut log.writer()?))?;
+    ensure!(summary.dirty > 0, "no line was dirty at a cut of {}", program.display());
+    Ok(summary)
+}

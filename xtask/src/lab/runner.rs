@@ -187,3 +187,39 @@ impl Request {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::losses::{Cut, FENCE};
+    use super::{Moment, Request, words};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        request: Request,
+    }
+
+    fn parsed(line: &str) -> Request {
+        let line = line.strip_prefix("cargo xtask ").unwrap();
+        Line::try_parse_from(words(line).unwrap()).unwrap().request
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_cut_is_the_same_test() {
+        let request = parsed(
+            "cargo xtask machine --lose --cuts 3 --policy torn --limit 7 --library /lib/a.so --check '-c \"a b\"' \
+             /bin/sh -c 'c --cut d' --lose",
+        );
+        let moment = Moment::At(Cut { event: FENCE, number: 3 });
+        let again = parsed(&request.repeating(moment, 5));
+        assert_eq!((again.losing.cut, again.losing.seed), (Some(moment), Some(5)));
+        let kept = |request: &Request| {
+            let Request { program, arguments, libraries, lose, losing } = request.clone();
+            (program, arguments, libraries, lose, losing.policy, losing.check, losing.limit)
+        };
+        assert_eq!(kept(&again), kept(&request));
+        assert_eq!(again.arguments, ["-c", "c --cut d", "--lose"]);
+    }
+}

@@ -57,6 +57,9 @@ struct Losing {
     /// The dirty lines that a crash keeps.
     #[arg(long, value_enum, default_value_t = Policy::Half, requires = "lose")]
     policy: Policy,
+    /// Take a streaming store for one that is written back, so that a fence makes it persistent, as PMDK does.
+    #[arg(long, requires = "lose")]
+    streaming: bool,
     /// The arguments with which the program checks the state, in quotes: exit code 0 if the state is right. The variable
     /// PRINTED names a file with the lines that the program had printed [default: the same arguments].
     #[arg(long, value_name = "ARGUMENTS", requires = "lose", allow_hyphen_values = true)]
@@ -119,7 +122,7 @@ fn run_losing(
     check: Option<Vec<String>>,
     log: &Log,
 ) -> Result<u8> {
-    let Losing { cuts, seed, cut, policy, limit, .. } = &request.losing;
+    let Losing { cuts, seed, cut, policy, streaming, limit, .. } = &request.losing;
     let arguments = request.arguments.clone();
     let test = CrashTest {
         kit,
@@ -128,6 +131,7 @@ fn run_losing(
         check: check.unwrap_or_else(|| arguments.clone()),
         arguments,
         policy: *policy,
+        is_streaming_evicting: *streaming,
         limit: Duration::from_secs(*limit),
     };
     let mut out = io::stdout();
@@ -166,7 +170,7 @@ fn found(counted: &Counted) -> String {
 impl Request {
     /// Returns the command that repeats one cut.
     fn repeating(&self, moment: Moment, seed: u64) -> String {
-        let Losing { policy, check, limit, .. } = &self.losing;
+        let Losing { policy, streaming, check, limit, .. } = &self.losing;
         let mut line = format!(
             "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --limit {limit}"
         );
@@ -174,6 +178,9 @@ impl Request {
             line.push(' ');
             line.push_str(&quoted(word));
         };
+        if *streaming {
+            add("--streaming");
+        }
         for library in &self.libraries {
             add("--library");
             add(&library.display().to_string());
@@ -193,7 +200,7 @@ mod tests {
     use clap::Parser;
 
     use super::super::losses::{Cut, FENCE};
-    use super::{Moment, Request, words};
+    use super::{Losing, Moment, Request, words};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn the_command_that_repeats_a_cut_is_the_same_test() {
         let request = parsed(
-            "cargo xtask machine --lose --cuts 3 --policy torn --limit 7 --library /lib/a.so --check '-c \"a b\"' \
+            "cargo xtask machine --lose --cuts 3 --policy torn --streaming --limit 7 --library /lib/a.so --check '-c \"a b\"' \
              /bin/sh -c 'c --cut d' --lose",
         );
         let moment = Moment::At(Cut { event: FENCE, number: 3 });
@@ -217,7 +224,8 @@ mod tests {
         assert_eq!((again.losing.cut, again.losing.seed), (Some(moment), Some(5)));
         let kept = |request: &Request| {
             let Request { program, arguments, libraries, lose, losing } = request.clone();
-            (program, arguments, libraries, lose, losing.policy, losing.check, losing.limit)
+            let Losing { policy, streaming, check, limit, .. } = losing;
+            (program, arguments, libraries, lose, policy, streaming, check, limit)
         };
         assert_eq!(kept(&again), kept(&request));
         assert_eq!(again.arguments, ["-c", "c --cut d", "--lose"]);

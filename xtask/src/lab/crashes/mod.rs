@@ -69,6 +69,8 @@ pub(super) struct CrashTest<'a> {
     /// The arguments with which the program checks the state.
     pub(super) check: Vec<String>,
     pub(super) policy: Policy,
+    /// True if a streaming store writes its line back, and needs no more than a fence.
+    pub(super) is_streaming_evicting: bool,
     /// The time that the program and the check may take.
     pub(super) limit: Duration,
 }
@@ -85,11 +87,6 @@ struct Choices {
 impl Choices {
     /// The choices of a machine that keeps every line.
     const KEEPING: Self = Self { seed: 0, policy: Policy::All, cut: None, follows_stores: false };
-
-    fn arguments(self) -> Vec<String> {
-        let stores = self.follows_stores.then(|| String::from("stores=followed"));
-        [format!("policy={}", self.policy)].into_iter().chain(stores).collect()
-    }
 }
 
 /// The result of one cut.
@@ -267,7 +264,11 @@ impl CrashTest<'_> {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
             losses.allows_unmapped = true;
-            losses.more = choices.arguments();
+            let is_given = [choices.follows_stores, self.is_streaming_evicting];
+            let more = ["stores=followed", "user-streaming=evicting"].into_iter().zip(is_given);
+            losses.more =
+                more.filter(|(_, is_given)| *is_given).map(|(word, _)| word.to_owned()).collect();
+            losses.more.push(format!("policy={}", choices.policy));
         }
         let mut machine = Machine::start(self.kit, &setup, log)?;
         mount_again(&mut machine)?;

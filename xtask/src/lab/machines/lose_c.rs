@@ -80,7 +80,16 @@ fn tested(
     let found = HostProgram::find(program, &[])?;
     let [arguments, check] = ["update", "check"].map(|word| vec![word.to_owned()]);
     let limit = Duration::from_secs(60);
-    let test = CrashTest { kit, name: NAME, program: &found, arguments, check, policy, limit };
+    let test = CrashTest {
+        kit,
+        name: NAME,
+        program: &found,
+        arguments,
+        check,
+        policy,
+        is_streaming_evicting: false,
+        limit,
+    };
     let cuts = test.count(made, log)?.cuts(CUTS, seed_of_run());
     let repeating = |moment, seed| {
         let program = program.display();

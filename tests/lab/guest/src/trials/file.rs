@@ -14,7 +14,7 @@ const WAYS: u64 = 10;
 /// The greatest length of a step; the file has some of them.
 const LONGEST: u64 = 9000;
 
-/// A step: the bytes that it changes, and what they become.
+/// A step: the bytes that it changes, and their new values.
 pub(super) struct Step {
     way: u64,
     pub(super) range: Range<usize>,

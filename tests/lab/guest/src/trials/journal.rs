@@ -155,7 +155,7 @@ impl Work for Records {
                         ensure!(first.is_none(), "a journal was created with {first:?}");
                     }
                     Err(ErrorKind::NotAJournal { .. }) => {}
-                    // Records without superblocks, if the file had some, are told until a journal is there.
+                    // A reader reports records without superblocks, if the file had some, until a journal is there.
                     Err(kind) => {
                         let was_so = self.before == Some(discriminant(&kind));
                         ensure!(was_so, "a journal was created in part: {kind:?}");

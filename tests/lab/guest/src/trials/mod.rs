@@ -109,7 +109,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         // The first one must not depend on what is there.
         clear(&file, if trial == first { 0 } else { trial })?;
         trials.run_one(trial, &mut *start(chance, path), &file, &witness);
-        // What it has left would mislead the next one.
+        // The remains of its work would mislead the next one.
         if !trials.failures.is_empty() {
             break;
         }

@@ -10,7 +10,7 @@
 //! - The machine ends. Both memories are files, so an emulator that is killed leaves them as they were. The losses come
 //!   when the reset vector is executed, by the next emulator or, after a warm reset, by the same one. A kexec does not
 //!   execute it, and loses nothing.
-//! - A [trial](trial): a program names a range of its memory and an event. Before that event, the content that a crash
+//! - A [trial]: a program names a range of its memory and an event. Before that event, the content that a crash
 //!   would leave is computed, and at the end of the trial the program finds it in the range. Nothing else of the
 //!   machine changes, so there can be thousands in a minute.
 

@@ -94,7 +94,7 @@ pub enum Effect {
     Nothing,
     /// The line has persisted.
     AtOnce,
-    /// A fence completes it; the flag is true if SFENCE is none.
+    /// A fence completes it; the flag is true if SFENCE is not enough.
     Pending {
         /// True if only MFENCE completes it.
         needs_mfence: bool,

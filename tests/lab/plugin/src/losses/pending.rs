@@ -1,6 +1,6 @@
 //! Lines that were written back and not fenced: the content of each at that moment, by its owner.
 //!
-//! A fence completes the write-backs of its own thread, and nobody else's. Two threads may write back one line; the
+//! A fence completes the write-backs of its own thread alone. Two threads may write back one line; the
 //! content that was taken last must win, whichever fence comes first.
 
 use std::collections::HashMap;

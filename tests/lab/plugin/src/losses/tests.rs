@@ -165,7 +165,7 @@ fn the_power_is_cut_before_the_chosen_event() {
     for line in [3, 4] {
         store(&mut losses, line, 1);
         losses.writeback(USER, Writeback::Clwb, address(line));
-        // It has nothing to complete, and is no event.
+        // It has nothing to complete, and does not count.
         losses.fence(OTHER, Fence::Sfence);
         assert!(!losses.is_cut());
         losses.fence(USER, Fence::Sfence);
@@ -204,7 +204,7 @@ fn write_backs_of_nothing_are_faults_of_user_mode() {
 #[test]
 fn a_trial_crashes_before_its_event_and_keeps_its_witness() {
     let mut losses = losses(model());
-    // What the range holds when the trial begins counts as persisted.
+    // The content of the range counts as persisted when the trial begins.
     losses.memories.store(4, 0, 9);
     losses.begin_trial(vec![8, 4, 5]);
     losses.witness(&[5]);

@@ -1,12 +1,11 @@
 //! Records of a journal: appended in every way, trimmed, and opened anew in each life.
 
 use super::{Chance, Witness, Work};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::cache::Destination;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
 use cachemaint::medium::OpenError;
-use core::mem::{Discriminant, discriminant};
 use core::ops::RangeInclusive;
 
 /// The records of a life, at least.
@@ -22,8 +21,8 @@ pub(super) struct Records {
     chance: Chance,
     seed: u64,
     is_created: bool,
-    /// The error of a reader before the creation.
-    before: Option<Discriminant<ErrorKind<dax::Error>>>,
+    /// True if there were records without superblocks before a creation.
+    has_remains: bool,
     /// True if it is created over another one.
     is_replaced: bool,
     /// The number of the next record, and that at the beginning of the life.
@@ -40,7 +39,7 @@ impl Records {
             chance,
             seed,
             is_created: false,
-            before: None,
+            has_remains: false,
             is_replaced: false,
             next: 0,
             began: 0,
@@ -61,7 +60,7 @@ impl Records {
     /// Creates a journal. An earlier one is refused: it is overwritten first.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
         let before = Reader::open(file).map_err(|error| error.into_error().into_kind());
-        self.before = before.err().as_ref().map(discriminant);
+        self.has_remains |= matches!(before, Err(ErrorKind::Superblocks));
         let options = || Options::new().segment(4 << 10);
         self.is_replaced = true;
         if let Ok(journal) = options().create_new(file) {
@@ -155,11 +154,9 @@ impl Work for Records {
                         ensure!(first.is_none(), "a journal was created with {first:?}");
                     }
                     Err(ErrorKind::NotAJournal { .. }) => {}
-                    // A reader reports records without superblocks, if the file had some, until a journal is there.
-                    Err(kind) => {
-                        let was_so = self.before == Some(discriminant(&kind));
-                        ensure!(was_so, "a journal was created in part: {kind:?}");
-                    }
+                    // A reader reports them until a journal is there.
+                    Err(ErrorKind::Superblocks) if self.has_remains => {}
+                    Err(kind) => bail!("a journal was created in part: {kind:?}"),
                 }
                 Ok(())
             }

@@ -28,8 +28,12 @@ pub(super) struct Records {
     /// The number of the next record, and that at the beginning of the life.
     next: u64,
     began: u64,
-    /// The numbers before which trims have been asked for, with the number of the record appended after each.
-    trims: Vec<(u64, u64)>,
+    /// The number of the first record at the beginning of the life.
+    began_at: u64,
+    /// The number of the first record that is not trimmed.
+    trimmed: u64,
+    /// The numbers up to which trims were asked for, with the number of the record after each.
+    asked: Vec<(u64, u64)>,
 }
 
 impl Records {
@@ -43,7 +47,9 @@ impl Records {
             is_replaced: false,
             next: 0,
             began: 0,
-            trims: Vec::new(),
+            began_at: 0,
+            trimmed: 0,
+            asked: Vec::new(),
         }
     }
 
@@ -71,10 +77,22 @@ impl Records {
         Ok(options().create_new(file).map_err(OpenError::into_error)?)
     }
 
-    fn trim(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
+    fn trim(
+        &mut self,
+        journal: &Journal<&DaxFile>,
+        witness: &Witness,
+    ) -> Result<(), Error<dax::Error>> {
+        self.asked.push((self.next, self.next));
         journal.trim(journal.end())?;
-        self.trims.push((self.next, self.next));
+        self.trimmed = self.next;
+        self.acknowledge(witness);
         Ok(())
+    }
+
+    /// Notes the number of the next record, plus one for the creation, and the number of the first one that is not
+    /// trimmed.
+    fn acknowledge(&self, witness: &Witness) {
+        witness.acknowledge((1 + self.next) | (self.trimmed << 32));
     }
 
     fn append(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
@@ -108,26 +126,26 @@ impl Records {
 
 impl Work for Records {
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
-        self.began = self.next;
+        (self.began, self.began_at) = (self.next, self.trimmed);
         let journal = if self.is_created {
             Journal::open(file).map_err(OpenError::into_error)?.0
         } else {
             self.create(file)?
         };
-        witness.acknowledge(1 + self.next);
+        self.acknowledge(witness);
         let enough = self.next + RECORDS;
         while self.next < enough {
             if self.chance.below(30) == 0 {
-                self.trim(&journal)?;
+                self.trim(&journal, witness)?;
             }
             match self.append(&journal) {
                 // The next append takes the space of the oldest record.
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
-                    self.trim(&journal)?;
+                    self.trim(&journal, witness)?;
                 }
                 appended => appended?,
             }
-            witness.acknowledge(1 + self.next);
+            self.acknowledge(witness);
         }
         if self.chance.below(2) == 0 {
             journal.close()?;
@@ -139,13 +157,14 @@ impl Work for Records {
     /// was not acknowledged may be missing, or have no record.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
-        match acknowledged.checked_sub(1) {
-            Some(next) => self.judge_records(file, next..=next + AT_ONCE),
+        let (next, trimmed) = (acknowledged & u64::from(u32::MAX), acknowledged >> 32);
+        match next.checked_sub(1) {
+            Some(next) => self.judge_records(file, next..=next + AT_ONCE, trimmed),
             // An opening has made nothing worse, and nothing was begun.
-            None if self.is_created => self.judge_records(file, began..=began),
+            None if self.is_created => self.judge_records(file, began..=began, self.began_at),
             None => {
                 self.next = began;
-                self.trims.clear();
+                (self.trimmed, self.asked) = (0, Vec::new());
                 match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
                     // The earlier one is being overwritten.
                     _ if self.is_replaced => {}
@@ -165,8 +184,14 @@ impl Work for Records {
 }
 
 impl Records {
-    /// Judges the records, of which the number after the last one must be among these.
-    fn judge_records(&mut self, file: &DaxFile, next: RangeInclusive<u64>) -> Result<()> {
+    /// Judges the records, of which the number after the last one must be among these. Those before `trimmed` must not
+    /// come again.
+    fn judge_records(
+        &mut self,
+        file: &DaxFile,
+        next: RangeInclusive<u64>,
+        trimmed: u64,
+    ) -> Result<()> {
         let reader = Reader::open(file).map_err(OpenError::into_error)?;
         let mut numbers = Vec::new();
         for record in reader.records() {
@@ -180,13 +205,12 @@ impl Records {
         ensure!(numbers.iter().copied().eq(first..first + numbers.len() as u64), "{numbers:?}");
         let after = first + numbers.len() as u64;
         ensure!(next.contains(&after), "the next record is {after}, not one of {next:?}");
-        // A trim is durable before the record after it is acknowledged; it may be when it was asked for.
-        let durable = self.trims.iter().filter(|(_, at)| at < next.start()).map(|(trim, _)| *trim);
-        let asked = self.trims.iter().filter(|(_, at)| at <= next.start()).map(|(trim, _)| *trim);
-        let trimmed = durable.max().unwrap_or(0)..=asked.max().unwrap_or(0);
-        ensure!(trimmed.contains(&first), "the first record is {first}, not one of {trimmed:?}");
+        // A trim that was asked for may be durable.
+        let asked = self.asked.iter().filter(|(_, at)| at <= next.end()).map(|(trim, _)| *trim);
+        let first_ones = trimmed..=asked.max().unwrap_or(0).max(trimmed);
+        ensure!(first_ones.contains(&first), "the first record is {first}, not in {first_ones:?}");
         (self.is_created, self.next) = (true, after);
-        self.trims = vec![(first, 0)];
+        (self.trimmed, self.asked) = (first, Vec::new());
         Ok(())
     }
 }

@@ -26,8 +26,9 @@ use std::process::ExitCode;
 
 /// The lives of a trial.
 const LIVES: usize = 3;
-/// The latest event of a life that crashes early.
+/// The latest event of a life that crashes early, and very early.
 const EARLY: u64 = 60;
+const EARLIEST: u64 = 20;
 
 /// Work on a file that crashes.
 pub(super) trait Work {
@@ -137,7 +138,11 @@ impl Trials {
         for life in 0..LIVES {
             let mut chance = Chance(self.seed ^ trial << 8 ^ life as u64);
             // Few events belong to a creation or an opening, which come first.
-            let latest = if chance.below(3) == 0 { EARLY } else { self.events[life] + 1 };
+            let latest = match chance.below(4) {
+                0 => EARLY,
+                1 => EARLIEST,
+                _ => self.events[life] + 1,
+            };
             let event = chance.below(latest + 1);
             witness.acknowledge(0);
             mark::trial(range(file));

@@ -30,6 +30,9 @@ const USUAL: u64 = 60;
 const LONG: u64 = 2000;
 const AT_ONCE: u64 = 100;
 
+/// One in so many stores has its line evicted, and persist: on x86, so that both kinds of machines are tried.
+const EVICTED: u64 = 64;
+
 /// The instructions that are left out.
 struct LeftOut {
     /// Their greatest number, which the seed chooses.
@@ -119,7 +122,10 @@ struct Found {
 /// Returns the number of lives that crashed, and lost nothing.
 fn nothing_is_lost(kit: &Kit, name: &str, log: &mut Log, count: u64) -> Result<usize> {
     let tree = tree(kit, name)?;
-    let setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
+    let mut setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
+    if let (Architecture::X86, Some(losses)) = (kit.architecture, &mut setup.losses) {
+        losses.more.push(format!("evict={EVICTED}"));
+    }
     let mut machine = start(kit, setup, log)?;
     let seed = random(name);
     let mut crashed = 0;
@@ -279,8 +285,11 @@ fn notice(
 /// The folders whose calls every path makes.
 const COMMON: [&str; 5] = ["arch/", "cache/", "dax/", "medium/", "core/"];
 
+/// The calls that are shown of a path with common ones alone.
+const OUTERMOST: usize = 3;
+
 /// Returns the calls that lead to a place in the guest, from the inside: those of the rooms above the common ones, or
-/// all if there are no others.
+/// the outermost if there are no others.
 fn place(kit: &Kit, offset: u64) -> String {
     let lines = Cmd::new(format!("{}-linux-gnu-addr2line", kit.architecture.qemu()))
         .words("-i -f -C -e")
@@ -292,7 +301,8 @@ fn place(kit: &Kit, offset: u64) -> String {
     let calls: Vec<String> = lines.chunks(2).filter_map(call).collect();
     let is_common = |call: &&String| COMMON.iter().any(|folder| call.starts_with(folder));
     let own: Vec<&str> = calls.iter().filter(|call| !is_common(call)).map(String::as_str).collect();
-    if own.is_empty() { calls.join(" < ") } else { own.join(" < ") }
+    let outermost = calls.len().saturating_sub(OUTERMOST);
+    if own.is_empty() { calls[outermost..].join(" < ") } else { own.join(" < ") }
 }
 
 /// Returns `journal/append.rs:74 commit` for the two lines of a call, which name the function and the line.

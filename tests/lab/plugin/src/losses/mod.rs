@@ -2,9 +2,10 @@
 //!
 //! There are two memories: LIVE, which the guest sees, and SHADOW, which has persisted. A line is dirty if they differ,
 //! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only the
-//! instructions that make lines persist. A write-back takes a snapshot of its line, a fence makes the snapshots of its
-//! thread persist. A crash decides the fate of each dirty line by the seed: it stays, or has its persisted content
-//! again.
+//! instructions that make lines persist. A write-back takes a snapshot of its line, without the words that its thread has
+//! streamed since its last fence. A fence makes the snapshots of its thread persist. A crash decides the fate of each
+//! dirty line by the seed: it stays, or has its persisted content again, or that of a snapshot that no fence has
+//! completed.
 //!
 //! A crash comes in two ways:
 //! - The machine ends. Both memories are files, so an emulator that is killed leaves them as they were. The losses come

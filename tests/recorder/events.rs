@@ -92,7 +92,7 @@ fn put_tables(image: &mut [u8], tables: &[u8], len: usize) {
     let identity: [u8; 16] = image[32..48].try_into().unwrap();
     image[TABLE..4096].fill(0);
     image[TABLE + 8..][..tables.len()].copy_from_slice(tables);
-    let end = (TABLE + len).clamp(TABLE + 8, 4096);
+    let end = TABLE.saturating_add(len).clamp(TABLE + 8, 4096);
     let tag = h(h(0, &identity), &image[TABLE + 8..end]);
     image[TABLE..][..8].copy_from_slice(&tag.to_le_bytes());
     image[68..72].copy_from_slice(&(len as u32).to_le_bytes());

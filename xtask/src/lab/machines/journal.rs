@@ -88,11 +88,12 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
             .cut(machine, &Request::AppendForever(records.clone()), there)
             .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
         moment = Moment::of(kit, name, cut + 1, LATEST);
-        machine = Machine::start(kit, &moment.prepare(&setup, cut + 1), log)?;
+        machine = Machine::start(kit, &setup.round(cut.into(), None), log)?;
         mount_again(&mut machine)?;
         there = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;
         writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
+        machine = moment.arm(machine, kit, &setup, cut + 1, log)?;
     }
     machine.power_off()
 }

@@ -13,7 +13,7 @@ use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
     Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, make_ext4, make_namespace,
-    nvdimm, records,
+    mount_again, nvdimm, records,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
@@ -120,6 +120,25 @@ impl Moment {
             Self::Acknowledged(_) => setup.round(round.into(), None),
             Self::Event(cut) => setup.round(round.into(), Some(cut)),
         }
+    }
+
+    /// Returns the machine whose power is cut at this moment, with the file system mounted. An opening for the check
+    /// writes back too, and would count; so a cut at an event has a machine of its own.
+    pub(super) fn arm(
+        self,
+        machine: Machine,
+        kit: &Kit,
+        setup: &Setup,
+        round: u32,
+        log: &Log,
+    ) -> Result<Machine> {
+        if matches!(self, Self::Acknowledged(_)) {
+            return Ok(machine);
+        }
+        machine.power_off()?;
+        let mut machine = Machine::start(kit, &self.prepare(setup, round), log)?;
+        mount_again(&mut machine)?;
+        Ok(machine)
     }
 
     /// Sends a request that is acknowledged record by record, the first one behind `there`, and lets the power be cut.

@@ -143,7 +143,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
             .cut_later(machine, &request, there, later)
             .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
         moment = Moment::of(kit, name, cut + 1, LATEST);
-        machine = Machine::start(kit, &moment.prepare(&setup, cut + 1), log)?;
+        machine = Machine::start(kit, &setup.round(cut.into(), None), log)?;
         mount_again(&mut machine)?;
         let found = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         writeln!(
@@ -153,6 +153,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         there = whole(&found).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;
         ensure!(there <= acknowledged + 1, "{there} is there, and {acknowledged} was the last");
+        machine = moment.arm(machine, kit, &setup, cut + 1, log)?;
     }
     machine.power_off()
 }

@@ -44,6 +44,8 @@
     dsb sy
     b .L8
 .L3:
+    adrp x2, .L9
+    add x2, x2, :lo12:.L9
     mov x19, x8
     mov x8, sp
     sub x1, x29, #16
@@ -63,53 +65,53 @@
     orr x11, x10, x11
     cmp x11, x9
     b.hs .L2
-.L9:
+.L10:
     add x11, x11, #1
     dc cvac, x11
     orr x11, x11, x10
     cmp x11, x9
-    b.lo .L9
+    b.lo .L10
     b .L2
 .L5:
     sys #3, c7, c12, #1, x11
     orr x11, x10, x11
     cmp x11, x9
     b.hs .L2
-.L10:
+.L11:
     add x11, x11, #1
     sys #3, c7, c12, #1, x11
     orr x11, x11, x10
     cmp x11, x9
-    b.lo .L10
+    b.lo .L11
     b .L2
 .L6:
     sys #3, c7, c13, #1, x11
     cmp x12, x9
     b.hs .L2
-.L11:
+.L12:
     add x11, x12, #1
     sys #3, c7, c13, #1, x11
     orr x12, x11, x10
     cmp x12, x9
-    b.lo .L11
+    b.lo .L12
     b .L2
 .L0:
-    adrp x3, .L12
-    add x3, x3, :lo12:.L12
+    adrp x3, .L13
+    add x3, x3, :lo12:.L13
     mov x0, x1
     mov w1, #8
     bl _ZN10cachemaint3dax7mapping12out_of_rangeE
 .L1:
     adrp x9, :got:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt
     sub x8, x29, #16
-    adrp x0, .L13
-    add x0, x0, :lo12:.L13
+    adrp x0, .L14
+    add x0, x0, :lo12:.L14
     ldr x9, [x9, :got_lo12:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt]
-    adrp x2, .L12
-    add x2, x2, :lo12:.L12
+    adrp x2, .L13
+    add x2, x2, :lo12:.L13
     mov x1, sp
     stp x8, x9, [sp]
-    adrp x8, .L14
-    add x8, x8, :lo12:.L14
+    adrp x8, .L15
+    add x8, x8, :lo12:.L15
     stp x8, x9, [sp, #16]
     bl _RNvNtC4core9panicking9panic_fmt

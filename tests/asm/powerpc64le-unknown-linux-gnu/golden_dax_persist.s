@@ -69,8 +69,11 @@
     sync
     b .L15
 .L5:
-    addi 3, 1, 32
+    addis 3, 2, .L16@toc@ha
     addi 5, 1, 96
+    addi 3, 3, .L16@toc@l
+    addi 6, 3, 64
+    addi 3, 1, 32
     bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     nop
     b .L15
@@ -79,12 +82,12 @@
     or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
-.L16:
+.L17:
     addi 3, 3, 1
     dcbst 0, 3
     or 3, 3, 6
     cmpld 3, 5
-    blt 0, .L16
+    blt 0, .L17
     b .L10
 .L13:
     .long 2088764588
@@ -94,12 +97,12 @@
     or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
-.L17:
+.L18:
     addi 3, 3, 1
     .long 2092964012
     or 3, 3, 6
     cmpld 3, 5
-    blt 0, .L17
+    blt 0, .L18
     b .L10
 .L14:
     .long 2088764588
@@ -126,27 +129,27 @@
     or 3, 6, 3
     cmpld 3, 5
     bge 0, .L10
-.L18:
+.L19:
     addi 3, 3, 1
     .long 2088769708
     or 3, 3, 6
     cmpld 3, 5
-    blt 0, .L18
+    blt 0, .L19
     b .L10
 .L9:
     bc 4, 4, .L10
-.L19:
+.L20:
     addi 3, 3, 1
     dcbf 0, 3
     or 3, 3, 6
     cmpld 3, 5
-    blt 0, .L19
+    blt 0, .L20
     b .L10
 .L1:
 .L2:
-    addis 3, 2, .L20@toc@ha
+    addis 3, 2, .L16@toc@ha
     li 4, 8
-    addi 3, 3, .L20@toc@l
+    addi 3, 3, .L16@toc@l
     addi 6, 3, 40
     mr 3, 5
     mr 5, 7
@@ -154,17 +157,17 @@
     nop
 .L3:
     addi 3, 1, 96
-    addis 4, 2, .L20@toc@ha
+    addis 4, 2, .L16@toc@ha
     std 3, 32(1)
     addis 3, 2, .L21@toc@ha
-    addi 4, 4, .L20@toc@l
+    addi 4, 4, .L16@toc@l
     ld 3, .L21@toc@l(3)
     addi 5, 4, 8
     std 5, 48(1)
     addi 5, 4, 40
     std 3, 40(1)
     std 3, 56(1)
-    addi 3, 4, 112
+    addi 3, 4, 136
     addi 4, 1, 32
     bl _RNvNtC4core9panicking9panic_fmt
     nop

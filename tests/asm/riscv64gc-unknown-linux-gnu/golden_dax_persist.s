@@ -36,26 +36,29 @@
     bltu a4, a1, .L5
     j .L2
 .L3:
+.L7:
+    auipc a2, %pcrel_hi(.L6)
     mv s0, a0
     mv a0, sp
+    addi a3, a2, %pcrel_lo(.L7)
     addi a2, sp, 64
     call _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     mv a0, s0
-    j .L6
+    j .L8
 .L4:
     .insn i 15, 2, zero, a3, 1
     bgeu a4, a1, .L2
-.L7:
+.L9:
     addi a4, a4, 1
     .insn i 15, 2, zero, a4, 1
     or a4, a4, a2
-    bltu a4, a1, .L7
+    bltu a4, a1, .L9
 .L2:
     li a1, -1
     slli a1, a1, 63
     sd a1, 0(sp)
     fence
-.L6:
+.L8:
     ld a1, 32(sp)
     ld a2, 40(sp)
     ld a3, 48(sp)
@@ -77,30 +80,30 @@
     addi sp, sp, 96
     ret
 .L0:
-.L9:
-    auipc a3, %pcrel_hi(.L8)
-    addi a3, a3, %pcrel_lo(.L9)
+.L11:
+    auipc a3, %pcrel_hi(.L10)
+    addi a3, a3, %pcrel_lo(.L11)
     li a1, 8
     mv a0, a2
     mv a2, a4
     call _ZN10cachemaint3dax7mapping12out_of_rangeE
 .L1:
     addi a0, sp, 64
-.L10:
-    auipc a1, %got_pcrel_hi(_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt)
-    ld a1, %pcrel_lo(.L10)(a1)
 .L12:
-    auipc a2, %pcrel_hi(.L11)
-    addi a2, a2, %pcrel_lo(.L12)
+    auipc a1, %got_pcrel_hi(_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt)
+    ld a1, %pcrel_lo(.L12)(a1)
+.L14:
+    auipc a2, %pcrel_hi(.L13)
+    addi a2, a2, %pcrel_lo(.L14)
     sd a0, 0(sp)
     sd a1, 8(sp)
     sd a2, 16(sp)
     sd a1, 24(sp)
-.L14:
-    auipc a0, %pcrel_hi(.L13)
-.L15:
-    auipc a1, %pcrel_hi(.L8)
-    addi a0, a0, %pcrel_lo(.L14)
-    addi a2, a1, %pcrel_lo(.L15)
+.L16:
+    auipc a0, %pcrel_hi(.L15)
+.L17:
+    auipc a1, %pcrel_hi(.L10)
+    addi a0, a0, %pcrel_lo(.L16)
+    addi a2, a1, %pcrel_lo(.L17)
     mv a1, sp
     call _RNvNtC4core9panicking9panic_fmt

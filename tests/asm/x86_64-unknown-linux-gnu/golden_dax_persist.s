@@ -8,7 +8,7 @@
     ja .L0
     test cl, cl
     jne .L1
-.L17:
+.L18:
     mov rcx, qword ptr [rsi + 472]
     mov qword ptr [rsp], rdx
     test dl, 7
@@ -62,6 +62,7 @@
     sfence
     jmp .L13
 .L4:
+    lea rcx, [rip + .L14]
     lea rax, [rsp + 16]
     mov rdx, rsp
     mov rbx, rdi
@@ -74,12 +75,12 @@
     or rcx, rsi
     cmp rcx, rdx
     jae .L8
-.L14:
+.L15:
     inc rcx
     clwb byte ptr [rcx]
     or rcx, rsi
     cmp rcx, rdx
-    jb .L14
+    jb .L15
     jmp .L8
 .L11:
     sfence
@@ -89,12 +90,12 @@
     or rcx, rsi
     cmp rcx, rdx
     jae .L8
-.L15:
+.L16:
     inc rcx
     clflushopt byte ptr [rcx]
     or rcx, rsi
     cmp rcx, rdx
-    jb .L15
+    jb .L16
     jmp .L8
 .L12:
     sfence
@@ -116,19 +117,19 @@
     or rcx, rsi
     cmp rcx, rdx
     jae .L8
-.L16:
+.L17:
     inc rcx
     clflush byte ptr [rcx]
     or rcx, rsi
     cmp rcx, rdx
-    jb .L16
+    jb .L17
     jmp .L8
 .L0:
     mov cl, 1
     test cl, cl
-    je .L17
+    je .L18
 .L1:
-    lea rcx, [rip + .L18]
+    lea rcx, [rip + .L19]
     mov esi, 8
     mov rdi, rdx
     mov rdx, rax
@@ -138,10 +139,10 @@
     mov qword ptr [rsp + 16], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
     mov qword ptr [rsp + 24], rax
-    lea rcx, [rip + .L19]
+    lea rcx, [rip + .L20]
     mov qword ptr [rsp + 32], rcx
     mov qword ptr [rsp + 40], rax
-    lea rdi, [rip + .L20]
-    lea rdx, [rip + .L18]
+    lea rdi, [rip + .L21]
+    lea rdx, [rip + .L19]
     lea rsi, [rsp + 16]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

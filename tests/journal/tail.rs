@@ -2,12 +2,12 @@
 
 use crate::claims::reason;
 use crate::counting::Counting;
-use crate::life::{BYTES, WIDE, options, payload, records};
+use crate::life::{BYTES, options, payload};
 use crate::skip::skip;
 use cachemaint::Cache;
 use cachemaint::journal::{ErrorKind, Group, Journal, Position, Records};
 use cachemaint::medium::{Medium, Memory, Readable};
-use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Model, SimMedium, Simulation};
 use cachemaint::survival::Backing;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -269,37 +269,6 @@ fn read_beside(journal: &Journal<Memory<'_>>) {
     }
 }
 
-/// Two threads append, neither of which waits, and one of them reads.
-#[test]
-fn a_record_that_was_read_is_found_by_every_recovery() {
-    let options = || options().segment(256).window(512);
-    for model in [Model::x86(), Model::neutral()] {
-        let simulation = Simulation::new(model, WIDE).crashes_in_recovery(0);
-        let simulation = simulation.prepared(|medium| drop(options().create_new(medium).unwrap()));
-        let exploration = simulation.explore(
-            |medium, notes| {
-                let (journal, _) = options().open(medium).unwrap();
-                let append = |number| drop(journal.submit(&payload(number)).unwrap());
-                let append_and_read = || {
-                    append(5);
-                    let mut records = journal.records().unwrap();
-                    while let Some(read) = next(&mut records) {
-                        notes.add(read);
-                    }
-                };
-                medium.run_threads(&[&|| append(4), &append_and_read]);
-            },
-            |medium, read: &[Vec<u8>]| {
-                let (journal, _) = options().open(medium)?;
-                let found: Vec<_> =
-                    records(&journal)?.into_iter().map(|record| record.payload).collect();
-                Violation::unless(found.starts_with(read), || format!("{found:?} of {read:?}"))
-            },
-        );
-        exploration.assert_safe();
-    }
-}
-
 #[test]
 fn an_append_within_a_time_waits_for_a_trim_and_no_longer_than_that() {
     let journal = options().create_new(medium()).unwrap();
@@ -339,4 +308,43 @@ fn cancelled_waits_end_at_once_and_nothing_else_changes() {
     journal.trim(journal.end()).unwrap();
     assert!(count > 0 && journal.wait_for_room(48, Duration::MAX).unwrap());
     journal.append(&[7; 48]).unwrap();
+}
+
+/// An exploration, which takes minutes under an emulator.
+mod crashes {
+    use super::next;
+    use crate::life::{WIDE, options, payload, records};
+    use cachemaint::sim::{Model, Simulation, Violation};
+
+    /// Two threads append, neither of which waits, and one of them reads.
+    #[test]
+    fn a_record_that_was_read_is_found_by_every_recovery() {
+        let options = || options().segment(256).window(512);
+        for model in [Model::x86(), Model::neutral()] {
+            let simulation = Simulation::new(model, WIDE).crashes_in_recovery(0);
+            let simulation =
+                simulation.prepared(|medium| drop(options().create_new(medium).unwrap()));
+            let exploration = simulation.explore(
+                |medium, notes| {
+                    let (journal, _) = options().open(medium).unwrap();
+                    let append = |number| drop(journal.submit(&payload(number)).unwrap());
+                    let append_and_read = || {
+                        append(5);
+                        let mut records = journal.records().unwrap();
+                        while let Some(read) = next(&mut records) {
+                            notes.add(read);
+                        }
+                    };
+                    medium.run_threads(&[&|| append(4), &append_and_read]);
+                },
+                |medium, read: &[Vec<u8>]| {
+                    let (journal, _) = options().open(medium)?;
+                    let found: Vec<_> =
+                        records(&journal)?.into_iter().map(|record| record.payload).collect();
+                    Violation::unless(found.starts_with(read), || format!("{found:?} of {read:?}"))
+                },
+            );
+            exploration.assert_safe();
+        }
+    }
 }

@@ -2,11 +2,9 @@
 
 use crate::life::{BYTES, Do, Life, Note, blobs, judge, options, work};
 use crate::plain::Plain;
-use Do::{Delete, Put};
+use Do::Put;
 use cachemaint::medium::Medium;
-use cachemaint::preserve::{Error, ErrorKind, Identity, Options, Store, Verify};
-use cachemaint::sim::mutation::{Mutation, Setting};
-use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use cachemaint::preserve::{Error, ErrorKind, Identity, Options, Verify};
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -15,34 +13,11 @@ const HEADERS: [u64; 4] = [0, 4096, 8192, 12_288];
 
 /// The life of the new store.
 const NEW: Life = &[&[Put("a", 1)]];
-/// The life of a store that was there before.
-const OLD: Life = &[&[Put("old", 3)], &[Put("older", 4)], &[Delete("old"), Put("a", 5)]];
 
 fn put_words(medium: &impl Medium, word: impl Fn(u64) -> u64) {
     for at in HEADERS {
         medium.store(at, word(at), Relaxed);
     }
-}
-
-/// An old store of which only the magics were overwritten by these words.
-fn old_store(simulation: &Simulation, word: impl Fn(u64) -> u64) -> Simulation {
-    simulation.clone().prepared(|medium| {
-        drop(options().create_new(medium).unwrap());
-        let (mut store, _) = options().open(medium).unwrap();
-        work(&mut store, OLD, 0, |_| ()).unwrap();
-        drop(store);
-        put_words(medium, word);
-    })
-}
-
-type Creation = fn(&SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>>;
-
-fn create_new(medium: &SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>> {
-    Ok(options().create_new(medium)?)
-}
-
-fn open_or_create(medium: &SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>> {
-    Ok(options().open_or_create(medium)?.0)
 }
 
 /// Options of another creation.
@@ -56,79 +31,6 @@ fn identity() -> Identity {
 
 fn is_of_foreign(error: &Error<Infallible>) -> bool {
     matches!(error.kind(), ErrorKind::NotAStore { found } if *found != [0; 8])
-}
-
-/// Creates a store and lets it live. After a crash `open_or_create` succeeds, unless the foreign bytes of before are still
-/// there: then `create_new` does.
-fn explore(simulation: &Simulation, create: Creation, is_foreign: bool) -> Exploration {
-    let first = identity();
-    let recover = move |medium: &SimMedium, notes: &[Note]| -> Result<(), Violation> {
-        let mut store = match others().open_or_create(medium) {
-            Err(error) if is_foreign && notes.is_empty() && is_of_foreign(error.error()) => {
-                others().create_new(medium)?
-            }
-            opened => opened?.0,
-        };
-        if !notes.is_empty() && store.identity() != first {
-            return Err(Violation::lost("the store".to_owned()));
-        }
-        judge(NEW, &blobs(&store)?, notes)?;
-        Ok(work(&mut store, &[&[Put("c", 6)]], 0, |_| ())?)
-    };
-    simulation.explore(
-        |medium, notes| {
-            let mut store = create(medium).unwrap();
-            notes.add(Note::Created);
-            work(&mut store, NEW, 0, |note| notes.add(note)).unwrap();
-        },
-        recover,
-    )
-}
-
-fn on_zeros(simulation: &Simulation) -> [Exploration; 2] {
-    let simulation = simulation.clone().zeros();
-    [create_new, open_or_create].map(|create: Creation| explore(&simulation, create, false))
-}
-
-/// A simulation begins with junk.
-fn on_junk(simulation: &Simulation) -> Exploration {
-    explore(simulation, create_new, true)
-}
-
-fn on_an_old_store(simulation: &Simulation) -> Exploration {
-    explore(&old_store(simulation, |at| 0x1111_1111 + at), create_new, true)
-}
-
-fn on_an_old_store_without_magics(simulation: &Simulation) -> [Exploration; 2] {
-    let simulation = old_store(simulation, |_| 0);
-    [create_new, open_or_create].map(|create: Creation| explore(&simulation, create, false))
-}
-
-#[test]
-fn a_crash_in_a_creation_leaves_nothing_or_the_whole_store() {
-    for model in [Model::x86, Model::arm64, Model::neutral, Model::pages] {
-        let simulation = Simulation::new(model(), BYTES).crashes_in_recovery(0);
-        let explorations = on_zeros(&simulation)
-            .into_iter()
-            .chain(on_an_old_store_without_magics(&simulation))
-            .chain([on_junk(&simulation), on_an_old_store(&simulation)]);
-        for exploration in explorations {
-            exploration.assert_safe();
-            assert!(exploration.is_exhaustive());
-        }
-    }
-}
-
-#[test]
-fn no_write_back_and_no_fence_of_a_creation_can_be_left_out() {
-    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0);
-    let mutation = Mutation::new().only_in("src/preserve/headers.rs");
-    let survivors = mutation
-        .run(&[&|setting: &Setting| on_an_old_store(&uncut(setting)), &|setting: &Setting| {
-            on_junk(&uncut(setting))
-        }]);
-    println!("{survivors}");
-    survivors.assert_none();
 }
 
 fn plain(words: impl Fn(u64) -> u64) -> Plain {
@@ -256,5 +158,113 @@ fn a_format_is_not_created_over_another_one() {
             medium.write(at, &[0; 8]);
         }
         create(wanted, &medium).unwrap();
+    }
+}
+
+/// Explorations, which take minutes under an emulator.
+mod crashes {
+    use super::{NEW, identity, is_of_foreign, others, put_words};
+    use crate::life::{BYTES, Do, Life, Note, blobs, judge, options, work};
+    use Do::{Delete, Put};
+    use cachemaint::preserve::{Error, Store};
+    use cachemaint::sim::mutation::{Mutation, Setting};
+    use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+    use core::convert::Infallible;
+
+    /// The life of a store that was there before.
+    const OLD: Life = &[&[Put("old", 3)], &[Put("older", 4)], &[Delete("old"), Put("a", 5)]];
+
+    /// An old store of which only the magics were overwritten by these words.
+    fn old_store(simulation: &Simulation, word: impl Fn(u64) -> u64) -> Simulation {
+        simulation.clone().prepared(|medium| {
+            drop(options().create_new(medium).unwrap());
+            let (mut store, _) = options().open(medium).unwrap();
+            work(&mut store, OLD, 0, |_| ()).unwrap();
+            drop(store);
+            put_words(medium, word);
+        })
+    }
+
+    type Creation = fn(&SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>>;
+
+    fn create_new(medium: &SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>> {
+        Ok(options().create_new(medium)?)
+    }
+
+    fn open_or_create(medium: &SimMedium) -> Result<Store<&SimMedium>, Error<Infallible>> {
+        Ok(options().open_or_create(medium)?.0)
+    }
+
+    /// Creates a store and lets it live. After a crash `open_or_create` succeeds, unless the foreign bytes of before are still
+    /// there: then `create_new` does.
+    fn explore(simulation: &Simulation, create: Creation, is_foreign: bool) -> Exploration {
+        let first = identity();
+        let recover = move |medium: &SimMedium, notes: &[Note]| -> Result<(), Violation> {
+            let mut store = match others().open_or_create(medium) {
+                Err(error) if is_foreign && notes.is_empty() && is_of_foreign(error.error()) => {
+                    others().create_new(medium)?
+                }
+                opened => opened?.0,
+            };
+            if !notes.is_empty() && store.identity() != first {
+                return Err(Violation::lost("the store".to_owned()));
+            }
+            judge(NEW, &blobs(&store)?, notes)?;
+            Ok(work(&mut store, &[&[Put("c", 6)]], 0, |_| ())?)
+        };
+        simulation.explore(
+            |medium, notes| {
+                let mut store = create(medium).unwrap();
+                notes.add(Note::Created);
+                work(&mut store, NEW, 0, |note| notes.add(note)).unwrap();
+            },
+            recover,
+        )
+    }
+
+    fn on_zeros(simulation: &Simulation) -> [Exploration; 2] {
+        let simulation = simulation.clone().zeros();
+        [create_new, open_or_create].map(|create: Creation| explore(&simulation, create, false))
+    }
+
+    /// A simulation begins with junk.
+    fn on_junk(simulation: &Simulation) -> Exploration {
+        explore(simulation, create_new, true)
+    }
+
+    fn on_an_old_store(simulation: &Simulation) -> Exploration {
+        explore(&old_store(simulation, |at| 0x1111_1111 + at), create_new, true)
+    }
+
+    fn on_an_old_store_without_magics(simulation: &Simulation) -> [Exploration; 2] {
+        let simulation = old_store(simulation, |_| 0);
+        [create_new, open_or_create].map(|create: Creation| explore(&simulation, create, false))
+    }
+
+    #[test]
+    fn a_crash_in_a_creation_leaves_nothing_or_the_whole_store() {
+        for model in [Model::x86, Model::arm64, Model::neutral, Model::pages] {
+            let simulation = Simulation::new(model(), BYTES).crashes_in_recovery(0);
+            let explorations = on_zeros(&simulation)
+                .into_iter()
+                .chain(on_an_old_store_without_magics(&simulation))
+                .chain([on_junk(&simulation), on_an_old_store(&simulation)]);
+            for exploration in explorations {
+                exploration.assert_safe();
+                assert!(exploration.is_exhaustive());
+            }
+        }
+    }
+
+    #[test]
+    fn no_write_back_and_no_fence_of_a_creation_can_be_left_out() {
+        let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0);
+        let mutation = Mutation::new().only_in("src/preserve/headers.rs");
+        let survivors = mutation
+            .run(&[&|setting: &Setting| on_an_old_store(&uncut(setting)), &|setting: &Setting| {
+                on_junk(&uncut(setting))
+            }]);
+        println!("{survivors}");
+        survivors.assert_none();
     }
 }

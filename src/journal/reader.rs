@@ -85,10 +85,10 @@ impl<M: Readable> Reader<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`], if the records before it in its segment are damaged.
+    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged.
     ///
     /// # Cost
-    /// The records before it in its segment are read, except those before the head.
+    /// The records before it in the segment of the previous record are read, except those before the head.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         Ok(Records::new(walk_from(&self.medium, position, || self.current())?))
     }

@@ -47,11 +47,11 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`], if the records before it in its segment are damaged.
+    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged.
     ///
     /// # Cost
-    /// The records before it in its segment are read, except those before the head. A kept [`Records`] goes on without
-    /// this cost.
+    /// The records before it in the segment of the previous record are read, except those before the head. A kept
+    /// [`Records`] goes on without this cost.
     pub fn records_from(&self, position: Position) -> Result<Records<'_, M>, Error<M::Error>> {
         let (head, end) = (self.head(), self.end());
         if position > end {
@@ -209,13 +209,17 @@ impl<'m, M: Readable> Walk<'m, M> {
         position: u64,
     ) -> Result<Self, Error<M::Error>> {
         let mut walk = Self::new(medium, superblock);
-        let segment = superblock.geometry.segment_of(position);
+        let geometry = superblock.geometry;
+        // A mark is valid after the records before it. At the beginning of a segment those are in the segment before.
+        let segment = geometry.segment_of(position.saturating_sub(1));
         if segment > walk.at && segment < walk.limit {
-            // The mark at this position states the epoch. Until then any epoch before the last one will do.
+            // The mark at this place states the epoch. Until then any epoch before the last one will do.
             walk.at = segment;
             walk.last.0 = segment;
         }
-        while walk.at < position {
+        // A journal can end at the beginning of a segment, after space in which no header fits.
+        let is_reached = |at| at == position || geometry.settled(at) == position;
+        while walk.at < position && !is_reached(walk.at) {
             match walk.step().map_err(Error::medium)? {
                 Step::Record { .. } | Step::Passed => {}
                 Step::End(fault) => match walk.ending(fault, Search::All).map_err(Error::medium)? {
@@ -225,7 +229,7 @@ impl<'m, M: Readable> Walk<'m, M> {
                 },
             }
         }
-        if walk.at == position {
+        if is_reached(walk.at) {
             return Ok(walk);
         }
         let (head, end) = (Position(superblock.head), Position(walk.at));

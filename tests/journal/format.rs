@@ -58,10 +58,10 @@ impl Image {
         self.put(8192 + position + 16, payload);
     }
 
-    fn mark(&mut self, position: u64) {
+    fn mark(&mut self, position: u64, epoch: u8) {
         let mut payload = [0; 48];
         payload[..16].copy_from_slice(&IDENTITY);
-        payload[16] = 1;
+        payload[16] = epoch;
         payload[24..32].copy_from_slice(&self.key.to_le_bytes());
         // Three segments of 2^7 bytes, aligned to 2^3; two of them are the window.
         payload[32] = 3;
@@ -75,10 +75,10 @@ impl Image {
     /// The first record vouches for all before it: 1 from bit 3 on; the second one for all before the void, which are
     /// 104 bytes or 13 words: 14.
     fn log(&mut self) {
-        self.mark(0);
+        self.mark(0, 1);
         self.record(64, self.key, (3, 1 | 1 << 3), b"one");
         self.record(88, self.key, (24, 3), b"");
-        self.mark(128);
+        self.mark(128, 1);
         let payload: Vec<u8> = (1..=40).collect();
         self.record(192, self.key, (40, 1 | 14 << 3), &payload);
     }
@@ -146,6 +146,30 @@ fn a_record_off_the_alignment_is_ignored() {
     image.record(80, 7, (3, 1), b"one");
     let reader = Reader::open(Bytes(&image.bytes)).unwrap();
     assert_eq!(reader.salvage().count(), 2, "a skipped range and a record");
+}
+
+/// A record of epoch 1 ends with its segment. The next segment is of epoch 0, which no journal writes. Epoch 2 begins
+/// behind both.
+#[test]
+fn records_from_the_end_of_the_last_one_are_none() {
+    let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
+    image.superblock();
+    image.bytes[4096 + 96] = 2;
+    image.bytes[4096 + 112..][..2].copy_from_slice(&[0, 1]);
+    seal(&mut image.bytes[4096..][..128]);
+    image.mark(0, 1);
+    image.record(64, 7, (48, 1 | 1 << 3), &[1; 48]);
+    image.mark(128, 0);
+    image.record(192, 7, (48, 1 | 7 << 3), &[2; 48]);
+    image.mark(256, 2);
+    let reader = Reader::open(Bytes(&image.bytes)).unwrap();
+    let mut records = reader.records();
+    let first = records.next().unwrap().unwrap();
+    assert_eq!((first.end.get(), &first.payload[..]), (128, &[1; 48][..]));
+    let damaged = records.next().unwrap();
+    assert!(matches!(reason(&damaged), Some(ErrorKind::Damaged(_))), "{damaged:?}");
+    let damaged = reader.records_from(first.end).unwrap().next().unwrap();
+    assert!(matches!(reason(&damaged), Some(ErrorKind::Damaged(_))), "{damaged:?}");
 }
 
 /// Every single byte of the golden file is changed: nothing is read that was not written, and nothing panics.

@@ -82,6 +82,22 @@ fn each_position_of_an_empty_journal_is_one_to_begin_at() {
     assert_eq!(journal.records_from(journal.end()).unwrap().count(), 0);
 }
 
+/// The second segment begins at 128. Before it are 8 bytes, in which no header fits.
+#[test]
+fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
+    let journal = options().create_new(medium()).unwrap();
+    journal.append(&[1; 40]).unwrap();
+    let end = journal.end();
+    assert!([120, 128].contains(&end.get()), "{end}");
+    assert_eq!(journal.records_from(end).unwrap().count(), 0);
+    journal.append(b"second").unwrap();
+    for position in [end, journal.records().unwrap().next().unwrap().unwrap().end] {
+        let payloads =
+            journal.records_from(position).unwrap().map(|record| record.unwrap().payload);
+        assert_eq!(payloads.collect::<Vec<_>>(), [b"second"]);
+    }
+}
+
 /// A header of 16 bytes and a payload of 20: both words of the header, the one by which the record names its place once
 /// more, and three words of payload.
 #[test]

@@ -51,10 +51,11 @@ fn log(medium: &Image, superblock: &Superblock) {
     // The tags are written in the order of positions, since a mark has the key of the records after
     // it.
     for at in (head..head.saturating_add(room)).step_by(8) {
-        let place = LOG + at % capacity / 8 * 8;
-        if place + 16 > medium.len() {
+        let offset = at % capacity / 8 * 8;
+        if offset >= room {
             continue;
         }
+        let place = LOG + offset;
         let second = medium.load(place + 8, Relaxed);
         let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
         let payload = if kind == 3 { 0 } else { len };

@@ -4,9 +4,7 @@ use crate::claims::reason;
 use crate::life::{BYTES, Do, Note, apply, expected, judge, options, payload, records};
 use cachemaint::journal::{Error, ErrorKind, Journal, Options, Reader};
 use cachemaint::medium::{Medium, Readable as _};
-use cachemaint::sim::{
-    Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
-};
+use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The places of the magics, by the documentation of the format.
@@ -85,74 +83,6 @@ pub(crate) fn created_again(simulation: &Simulation) -> Exploration {
         },
         opened_or_created_anew,
     )
-}
-
-/// A process is killed after so many operations of a creation; another one goes on; then the power fails.
-fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> (Exploration, bool) {
-    let finishes = core::cell::Cell::new(false);
-    let exploration = simulation.explore(
-        |medium, notes| {
-            let mortal = medium.mortal(kill);
-            let died = options().open_or_create(&mortal);
-            assert!(matches!(reason(&died), None | Some(ErrorKind::Medium(Killed))));
-            finishes.set(died.is_ok());
-            medium.killed();
-            open_or_create(medium, notes);
-        },
-        opened_or_created,
-    );
-    (exploration, finishes.get())
-}
-
-const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
-
-#[test]
-fn a_crash_in_a_creation_leaves_nothing_or_a_journal() {
-    for model in MODELS {
-        let junk = Simulation::new(model(), BYTES).crashes_in_recovery(0);
-        let zeros = junk.clone().zeros();
-        for exploration in [
-            zeros.explore(create, opened_or_created),
-            zeros.explore(open_or_create, opened_or_created),
-            junk.explore(create, opened_or_created_anew),
-            created_again(&junk),
-        ] {
-            exploration.assert_safe();
-            assert!(exploration.is_exhaustive());
-        }
-    }
-}
-
-/// Also in the opening that finds one superblock, and writes the other one.
-#[test]
-fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
-    let few = Effort::Deviations(2);
-    for model in MODELS {
-        let junk = Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(1);
-        let zeros = junk.clone().zeros();
-        zeros.explore(open_or_create, opened_or_created).assert_safe();
-        junk.explore(create, opened_or_created_anew).assert_safe();
-        created_again(&junk).assert_safe();
-    }
-}
-
-#[test]
-fn a_creation_goes_on_where_a_killed_process_has_left_it() {
-    for model in MODELS {
-        let few = Effort::Deviations(2);
-        let simulation = Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(0).zeros();
-        let mut kill = 0;
-        loop {
-            let (exploration, finishes) = killed_and_gone_on(&simulation, kill);
-            exploration.assert_safe();
-            if finishes {
-                break;
-            }
-            kill += 1;
-        }
-        // Three copies are written and fenced.
-        assert!(kill > 6, "{kill}");
-    }
 }
 
 #[test]
@@ -317,4 +247,82 @@ fn an_error_is_one_of_the_standard_library_with_itself_inside() {
     medium.store(4096 + 64, 7, Relaxed);
     let damaged = options().open(&medium).map(drop).map_err(Into::into);
     assert_eq!(kind(damaged.unwrap_err()), std::io::ErrorKind::InvalidData);
+}
+
+/// Explorations, which take minutes under an emulator.
+mod crashes {
+    use super::{create, created_again, open_or_create, opened_or_created, opened_or_created_anew};
+    use crate::claims::reason;
+    use crate::life::{BYTES, options};
+    use cachemaint::journal::ErrorKind;
+    use cachemaint::sim::{Effort, Exploration, Killed, Model, Simulation};
+
+    /// A process is killed after so many operations of a creation; another one goes on; then the power fails.
+    fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> (Exploration, bool) {
+        let finishes = core::cell::Cell::new(false);
+        let exploration = simulation.explore(
+            |medium, notes| {
+                let mortal = medium.mortal(kill);
+                let died = options().open_or_create(&mortal);
+                assert!(matches!(reason(&died), None | Some(ErrorKind::Medium(Killed))));
+                finishes.set(died.is_ok());
+                medium.killed();
+                open_or_create(medium, notes);
+            },
+            opened_or_created,
+        );
+        (exploration, finishes.get())
+    }
+
+    const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+
+    #[test]
+    fn a_crash_in_a_creation_leaves_nothing_or_a_journal() {
+        for model in MODELS {
+            let junk = Simulation::new(model(), BYTES).crashes_in_recovery(0);
+            let zeros = junk.clone().zeros();
+            for exploration in [
+                zeros.explore(create, opened_or_created),
+                zeros.explore(open_or_create, opened_or_created),
+                junk.explore(create, opened_or_created_anew),
+                created_again(&junk),
+            ] {
+                exploration.assert_safe();
+                assert!(exploration.is_exhaustive());
+            }
+        }
+    }
+
+    /// Also in the opening that finds one superblock, and writes the other one.
+    #[test]
+    fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
+        let few = Effort::Deviations(2);
+        for model in MODELS {
+            let junk = Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(1);
+            let zeros = junk.clone().zeros();
+            zeros.explore(open_or_create, opened_or_created).assert_safe();
+            junk.explore(create, opened_or_created_anew).assert_safe();
+            created_again(&junk).assert_safe();
+        }
+    }
+
+    #[test]
+    fn a_creation_goes_on_where_a_killed_process_has_left_it() {
+        for model in MODELS {
+            let few = Effort::Deviations(2);
+            let simulation =
+                Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(0).zeros();
+            let mut kill = 0;
+            loop {
+                let (exploration, finishes) = killed_and_gone_on(&simulation, kill);
+                exploration.assert_safe();
+                if finishes {
+                    break;
+                }
+                kill += 1;
+            }
+            // Three copies are written and fenced.
+            assert!(kill > 6, "{kill}");
+        }
+    }
 }

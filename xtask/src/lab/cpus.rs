@@ -85,6 +85,7 @@ fn prepare(
             .env("CACHEMAINT_REPORT", written.display().to_string())
             // Emulation is some twenty times slower; the native run tries all cases.
             .env("PROPTEST_CASES", "16")
+            .env("CACHEMAINT_HISTORIES", "100")
     };
     let tests = match model.scope {
         Some(_) => programs.runs().map(|(program, arguments)| run(program, arguments)).collect(),

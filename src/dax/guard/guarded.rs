@@ -36,8 +36,8 @@ pub struct GuardedFile {
     cache: Option<Cache>,
     size: u64,
     device: u64,
-    /// The extents that were there when it was synced last; `None` if it was not yet.
-    durable: Option<Vec<Extent>>,
+    /// The size and the extents that it had when it was synced last; `None` if it was not yet.
+    durable: Option<(u64, Vec<Extent>)>,
 }
 
 /// One descriptor, and the mapping if lines of it are written back.
@@ -144,24 +144,23 @@ impl GuardedFile {
             let bytes = self.size.min(metadata.blocks().saturating_mul(BLOCK));
             return Ok(Some(Written { bytes, lines: 0 }));
         };
-        let is_mapped_anew = self.map(options)?;
-        let has_changed = self.settle()?;
-        if is_mapped_anew || has_changed {
+        self.map(options)?;
+        if self.settle()? {
             self.map_pages();
         }
         let Held::Mapped(view) = &self.held else { return Ok(None) };
-        let extents = self.durable.as_deref().unwrap_or_default();
+        let extents = self.extents();
         write_lines(view, extents, cache, installed, after).map(Some)
     }
 
-    /// Maps all of a file that is written back by lines. Returns true if it has a new mapping.
-    fn map(&mut self, options: &Options) -> Result<bool, Error> {
+    /// Maps all of a file that is written back by lines.
+    fn map(&mut self, options: &Options) -> Result<(), Error> {
         let size = self.size;
         if self.cache.is_none() || size == 0 {
-            return Ok(false);
+            return Ok(());
         }
         match &mut self.held {
-            Held::Mapped(view) if view.len() == size => return Ok(false),
+            Held::Mapped(view) if view.len() == size => {}
             Held::Mapped(view) => options.map_anew(view, size)?,
             Held::Open(file) => {
                 let file = file.try_clone().map_err(|error| Error::opening(&self.path, &error))?;
@@ -170,13 +169,15 @@ impl GuardedFile {
                 self.held = Held::Mapped(Box::new(view));
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Has the extents made durable, if they are not those that are. Returns true if they have changed.
+    /// Has the size and the extents made durable, if they are not those that are. Returns true if they have changed. A
+    /// file that grows within its last block keeps its extents.
     fn settle(&mut self) -> Result<bool, Error> {
         let now = extents::now(self.file(), self.size)
             .map_err(|errno| self.failed("FIEMAP", &errno.into()))?;
+        let now = (self.size, now);
         let has_changed = self.durable.as_ref() != Some(&now);
         if has_changed {
             // Later stores can add to them, and are for the next pass.
@@ -190,9 +191,14 @@ impl GuardedFile {
     /// costs a page fault of its own.
     fn map_pages(&self) {
         let Held::Mapped(view) = &self.held else { return };
-        for part in self.durable.iter().flatten().filter_map(|extent| stored(extent, view.len())) {
+        for part in self.extents().iter().filter_map(|extent| stored(extent, view.len())) {
             map_pages(&view.mapping, view.mapping.checked_range(&part));
         }
+    }
+
+    /// Returns the durable extents.
+    fn extents(&self) -> &[Extent] {
+        self.durable.as_ref().map_or(&[], |(_, extents)| extents)
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -345,6 +351,20 @@ mod tests {
         // The first stretch is written back, the second one has the new end.
         let (written, stretches) = pass(Some(MIB + PAGE));
         assert_eq!((written.bytes, stretches), (MIB, 1));
+    }
+
+    /// Without a sync a crash leaves the former size, and with it the file ends before the new bytes.
+    #[test]
+    fn a_size_within_the_same_block_is_made_durable() {
+        let file = NamedTempFile::new().unwrap();
+        store(&file, 0, 2000);
+        let test = "a_size_within_the_same_block_is_made_durable";
+        let Some((mut guarded, _)) = open(test, &file) else { return };
+        assert!(guarded.settle().unwrap());
+        assert!(!guarded.settle().unwrap(), "nothing has changed");
+        store(&file, 2000, 1000);
+        guarded.size = 3000;
+        assert!(guarded.settle().unwrap());
     }
 
     /// Parts that were stored to are written back. Holes, and parts that were only allocated, are not.

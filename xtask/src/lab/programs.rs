@@ -67,9 +67,9 @@ const SAME_ON_EVERY_CPU: [&str; 9] = [
 ];
 
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
-/// (some of these tests also read the library's sources) and trees of random shapes. Others open a store or recording anew for
-/// each of its bits, bytes or pages, or after each system call of a killed process, or count the looks at files of some MiB. Other
-/// tests read and write their formats.
+/// (some of these tests also read the library's sources) and trees of random shapes. Others open a store or recording
+/// anew for each of its bits, bytes or pages, or after each system call of a killed process, or count the looks at files
+/// of some MiB. Other tests read and write their formats.
 const TOO_LONG: [&str; 10] = [
     "crashes::",
     "damage::a_bit_of_a_chunk_costs_that_chunk",

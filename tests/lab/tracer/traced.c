@@ -1,7 +1,6 @@
 /*
  * A program that only records events for LTTng-UST. Each line that it reads is a number of events to
- * record; it answers with the number of all events recorded by then. After the line `forever` it
- * answers, and records until it ends.
+ * record; it answers with the number of all events recorded by then.
  */
 
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
@@ -11,7 +10,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void record(uint64_t number)
 {
@@ -25,14 +23,11 @@ int main(void)
     uint64_t recorded = 0;
 
     while (fgets(line, sizeof line, stdin)) {
-        int is_forever = strcmp(line, "forever\n") == 0;
-        uint64_t end = recorded + (is_forever ? 0 : strtoull(line, NULL, 10));
+        uint64_t end = recorded + strtoull(line, NULL, 10);
         while (recorded < end)
             record(recorded++);
         printf("%" PRIu64 "\n", recorded);
         fflush(stdout);
-        while (is_forever)
-            record(recorded++);
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 //! This proves the recipe of `docs/tracing-over-reboot.md`. A reset loses lines that were not written back, and the
 //! recorded events are read one by one. The file system must know of the files, and the command must take them.
 
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -34,8 +35,8 @@ use crate::report::{Finding, Tests};
 
 /// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
-const PROGRAMS: [&str; 7] =
-    ["lttng", "lttng-sessiond", "lttng-crash", "babeltrace2", "dd", "install", "sync"];
+const PROGRAMS: [&str; 8] =
+    ["lttng", "lttng-sessiond", "lttng-crash", "babeltrace2", "dd", "install", "od", "sync"];
 /// The folder of libraries in packages.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// The files below that folder that programs start or load by their path.
@@ -76,6 +77,9 @@ const GUARDED: u64 = 30;
 const UNGUARDED: u64 = 10;
 /// The number of events after which the ring has wrapped around.
 const LAP: u64 = SUB_BUFFERS * SUB_BUFFER / 16;
+/// The magic number of a packet, 0xc1fc1fc1, little-endian, and the bytes of the UUID after it.
+const MAGIC: [u8; 4] = [0xc1, 0x1f, 0xfc, 0xc1];
+const UUID: usize = 16;
 /// The number of events recorded under the plugin; they fill at least `STORED_LINES` lines: an event has 16 bytes.
 const STORED_EVENTS: u64 = 1000;
 const STORED_LINES: u64 = STORED_EVENTS * 16 / 64;
@@ -352,19 +356,35 @@ fn whole_events(machine: &mut Machine) -> Result<BTreeSet<u64>> {
     let sessions = machine.list(EXTRACTED)?;
     let [session] = &sessions[..] else { bail!("the traces of {sessions:?}") };
     let trace = format!("{EXTRACTED}/{session}/ust/uid/0/64-bit");
+    let (_, dump, _) = machine.output(&format!("/bin/od -An -v -tx1 {trace}/lab_0"))?;
+    let bytes = dump.split_whitespace().map(|byte| u8::from_str_radix(byte, 16));
+    let packets = packets(&bytes.collect::<Result<Vec<u8>, _>>()?);
     let mut events = BTreeSet::new();
-    // An end of the ring that was lost can make it one sub-buffer longer.
-    for packet in 0..=SUB_BUFFERS {
-        let alone = format!("/tmp/packet-{packet}");
+    for Range { start, end } in packets {
+        let alone = format!("/tmp/packet-{start}");
         machine.run(&format!("/bin/install -D {trace}/metadata {alone}/metadata"))?;
-        let cut = format!(
-            "/bin/dd if={trace}/lab_0 of={alone}/lab_0 bs={SUB_BUFFER} skip={packet} count=1"
-        );
-        machine.run(&cut)?;
+        machine.run(&format!(
+            "/bin/dd if={trace}/lab_0 of={alone}/lab_0 bs={SUB_BUFFER} skip={start} count={} \
+             iflag=skip_bytes,count_bytes",
+            end - start
+        ))?;
         let (_, out, _) = machine.output(&format!("/bin/babeltrace2 {alone}"))?;
         events.extend(out.lines().map_while(|line| event(line).ok()));
     }
     Ok(events)
+}
+
+/// Returns the packets of a stream. Each begins with the magic number and the trace's UUID, in that order
+/// (CTF 1.8.3, 5.1). A torn packet can state a length that it does not have.
+fn packets(stream: &[u8]) -> Vec<Range<usize>> {
+    let is_magic = |at: &usize| stream[*at..].starts_with(&MAGIC);
+    let first =
+        (0..stream.len()).find(is_magic).and_then(|at| stream.get(at..at + MAGIC.len() + UUID));
+    let Some(first) = first else { return Vec::new() };
+    let starts: Vec<usize> =
+        (0..stream.len()).filter(|at| stream[*at..].starts_with(first)).collect();
+    let ends = starts.iter().skip(1).copied().chain([stream.len()]);
+    starts.iter().zip(ends).map(|(start, end)| *start..end).collect()
 }
 
 /// Returns the numbers of the events in a trace, in the order in which they were recorded.
@@ -416,7 +436,7 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, event};
+    use super::{CHECK, MAGIC, event, packets};
 
     fn line(number: u64, check: u64) -> String {
         format!(
@@ -428,6 +448,14 @@ mod tests {
     #[test]
     fn an_event_is_read_by_its_fields() {
         assert_eq!(event(&line(3, 3_u64.wrapping_mul(CHECK))).unwrap(), 3);
+    }
+
+    #[test]
+    fn packets_begin_with_their_magic_number_and_the_same_uuid() {
+        let packet = |uuid: u8, len| [&MAGIC[..], &[uuid; 16], &vec![9; len]].concat();
+        let stream = [packet(1, 7), packet(2, 0), packet(1, 3)].concat();
+        assert_eq!(packets(&stream), [0..47, 47..70]);
+        assert!(packets(&[0; 100]).is_empty() && packets(&MAGIC).is_empty());
     }
 
     #[test]

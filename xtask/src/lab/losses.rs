@@ -57,8 +57,10 @@ pub(super) struct Losses {
     pub(super) more: Vec<String>,
 }
 
-/// The first instruction of a PC (Intel SDM vol. 3A, 11.1.4), and of QEMU's arm64 boards with a kernel.
+/// The first instruction of a PC (Intel SDM vol. 3A, 11.1.4), and of QEMU's arm64 boards with firmware, which is at
+/// 0, or with a kernel.
 pub(super) const RESET_OF_PC: u64 = 0xffff_fff0;
+pub(super) const RESET_OF_FIRMWARE: u64 = 0;
 pub(super) const RESET_OF_BOARD: u64 = 0x4000_0000;
 
 impl Losses {

@@ -14,7 +14,7 @@ use super::{
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD};
+use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_FIRMWARE};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -44,6 +44,10 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
+/// The place of the first NVDIMM of a board with 1 GiB of RAM at 1 GiB (QEMU, `hw/arm/virt.c`: memory devices begin at
+/// the next multiple of 1 GiB).
+const AFTER_RAM: u64 = 2 << 30;
+
 /// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
 fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
@@ -52,7 +56,8 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         .cpu("neoverse-n1")
         .devices(["-bios", &kit.emulators.file("usr/share/qemu-efi-aarch64/QEMU_EFI.fd")])
         .devices(["-object", &contents.backend()])
-        .devices(["-device", "nvdimm,memdev=contents"]);
+        .devices(["-device", "nvdimm,memdev=contents"])
+        .losing(Losses { reset: RESET_OF_FIRMWARE, ..contents.losses(AFTER_RAM) });
     let mut machine = Machine::start(kit, &setup, log)?;
     chooses(&mut machine, "dc cvap", None)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
@@ -64,7 +69,8 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     // The kernel has no file that shows it there; the answer is marked as the kernel's rule.
     expect_value(&guarantee, "/caching/read", Value::Null)?;
     expect_value(&guarantee, "/caching/by_rule", "write_back")?;
-    machine.verify(&written)?;
+    machine.reboot()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
     machine.power_off()
 }
 

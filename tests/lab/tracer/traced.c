@@ -13,8 +13,8 @@
 
 static void record(uint64_t number)
 {
-    /* Odd: no two numbers have the same product. */
-    lttng_ust_tracepoint(lab, event, number, number * UINT64_C(0x9e3779b97f4a7c15));
+    /* Odd: no two numbers have the same product. Plus one: bytes shifted by one are not those of an event. */
+    lttng_ust_tracepoint(lab, event, number, (number + 1) * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 int main(void)

@@ -19,6 +19,7 @@ mod preserve;
 mod recorder;
 mod riscv64;
 mod suite;
+mod trace;
 mod tracer;
 mod trials;
 

@@ -318,6 +318,35 @@ fn call(lines: &[&str]) -> Option<String> {
     let [function, line] = lines else { return None };
     let (_, line) = line.rsplit_once("/src/").or_else(|| line.rsplit_once("/../"))?;
     let line = line.split(' ').next()?.trim_start_matches("../");
-    let function = function.rsplit("::").next()?;
-    Some(format!("{line} {function}"))
+    let function = without_arguments(function);
+    Some(format!("{line} {}", function.rsplit("::").next()?))
+}
+
+/// Returns the path of a function without its generic arguments: `a::b` for `a::b<c::D>`.
+fn without_arguments(function: &str) -> String {
+    let mut depth = 0_u32;
+    let is_outside = |letter: &char| {
+        match letter {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => return depth == 0,
+        }
+        false
+    };
+    function.chars().filter(is_outside).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::call;
+
+    #[test]
+    fn a_call_has_its_line_and_its_name_alone() {
+        let place = "/build/cachemaint/src/journal/append.rs:74 (discriminator 2)";
+        for name in ["commit", "commit<a::Medium, b::Other<c::D>>", "<a::B<c> as d::E>::commit"] {
+            let function = format!("cachemaint::journal::{name}");
+            assert_eq!(call(&[&function, place]).unwrap(), "journal/append.rs:74 commit");
+        }
+        assert_eq!(call(&["??", "??:0"]), None);
+    }
 }

@@ -41,16 +41,37 @@ pub(crate) fn write_instead(f: &mut Formatter<'_>, found: Magic, magic: Magic) -
 /// The offset of the second superblock of each format.
 const SECOND: u64 = 4096;
 
-/// Returns the first bytes of a medium that is too short for both superblocks, if they show other content.
+/// Returns the first words of both superblocks. Bytes after the end of the medium are zeros.
+pub(crate) fn words<R: Readable>(medium: &R) -> Result<[Magic; 2], R::Error> {
+    let mut words = [[0; 8]; 2];
+    for (at, word) in [0, SECOND].into_iter().zip(&mut words) {
+        let len = stored(medium, at);
+        if len > 0 {
+            medium.read(at, &mut word[..len])?;
+        }
+    }
+    Ok(words)
+}
+
+/// Returns the number of bytes of the word at `at` that the medium has.
+fn stored<R: Readable>(medium: &R, at: u64) -> usize {
+    medium.len().saturating_sub(at).min(8) as usize
+}
+
+/// Returns the first of these words that begins another format than that of `magic`.
+pub(crate) fn another(words: [Magic; 2], magic: Magic) -> Option<Magic> {
+    words.into_iter().find(|word| *word != magic && name(*word).is_some())
+}
+
+/// Returns the first words of a medium that is too short for both superblocks, if they show other content.
 ///
 /// A medium that was cut begins with zeros or with this magic, or has this magic in its second superblock.
-pub(crate) fn other_than<R: Readable>(magic: Magic, medium: &R) -> Result<Option<Magic>, R::Error> {
-    let (mut found, mut second) = ([0; 8], [0; 8]);
-    let len = usize::try_from(medium.len()).unwrap_or(usize::MAX).min(found.len());
-    medium.read(0, &mut found[..len])?;
-    if medium.len() >= SECOND + 8 {
-        medium.read(SECOND, &mut second)?;
-    }
-    let is_possible = found[..len] == magic[..len] || found == [0; 8] || second == magic;
-    Ok((!is_possible).then_some(found))
+pub(crate) fn other_than<R: Readable>(
+    magic: Magic,
+    medium: &R,
+) -> Result<Option<[Magic; 2]>, R::Error> {
+    let len = stored(medium, 0);
+    let words @ [first, second] = words(medium)?;
+    let is_possible = first[..len] == magic[..len] || first == [0; 8] || second == magic;
+    Ok((!is_possible).then_some(words))
 }

@@ -3,7 +3,7 @@
 use super::error::{Error, ErrorKind, OpenError, least};
 use super::format::geometry::{self, Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
-use super::format::superblock::{Found, Superblock};
+use super::format::superblock::{Found, MAGIC, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
@@ -170,16 +170,11 @@ impl<'p> Options<'p> {
     /// Creates a journal in a medium without one.
     fn create_where_none_is<M: Medium>(&self, medium: &M) -> Result<Opened, Error<M::Error>> {
         let geometry = self.geometry(medium.len())?;
-        let both = superblocks::found(medium)?;
-        if both.iter().any(|found| !matches!(found, Found::Other(_))) {
+        let [Found::Other(first), Found::Other(second)] = superblocks::found(medium)? else {
             return Err(Error::new(ErrorKind::Exists));
-        }
-        for found in both {
-            if let Found::Other(found) = found
-                && magic::name(found).is_some()
-            {
-                return Err(Error::new(ErrorKind::NotAJournal { found }));
-            }
+        };
+        if let Some(found) = magic::another([first, second], MAGIC) {
+            return Err(Error::new(ErrorKind::NotAJournal { found }));
         }
         self.create(medium, geometry)
     }

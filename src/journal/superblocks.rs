@@ -24,7 +24,7 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
     let (size, needed) = (medium.len(), END);
     if size < needed {
         return Err(Error::new(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
-            Some(found) => ErrorKind::NotAJournal { found },
+            Some([found, _]) => ErrorKind::NotAJournal { found },
             None => ErrorKind::Truncated { size, needed },
         }));
     }

@@ -15,14 +15,7 @@ use crate::medium::Readable;
 /// Returns the beginning of a journal or of a recording, if one was created in the medium. Each stands at one of the
 /// first two pages, and headers of an earlier store, whose first ones were erased, can be left after it.
 pub(super) fn another_format<R: Readable>(medium: &R) -> Result<Option<Magic>, R::Error> {
-    for at in [0, PAGE] {
-        let mut found = [0; MAGIC.len()];
-        medium.read(at, &mut found)?;
-        if found != MAGIC && magic::name(found).is_some() {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
+    Ok(magic::another(magic::words(medium)?, MAGIC))
 }
 
 /// Bytes that the headers take.
@@ -58,7 +51,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     let size = medium.len();
     if size < END {
         return Err(Error(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
-            Some(found) => ErrorKind::NotAStore { found },
+            Some([found, _]) => ErrorKind::NotAStore { found },
             None => ErrorKind::Truncated { size, needed: END },
         }));
     }

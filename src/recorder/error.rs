@@ -78,7 +78,8 @@ pub enum ErrorKind<E> {
     Exists,
     /// The medium has no recording: both descriptors begin with zeros.
     NotFound,
-    /// The medium has other content, such as a journal or a store: neither descriptor begins with the magic.
+    /// The medium has other content, such as a journal or a store: neither descriptor begins with the magic. Bytes after
+    /// the end of the medium are zeros.
     Foreign {
         /// The bytes at 0.
         first: [u8; 8],

@@ -2,8 +2,8 @@
 
 use super::events;
 use super::format::{
-    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, MOST_ENTRIES, PAGE, SEQUENCES,
-    TAG, Tables, entries_len,
+    DESCRIPTOR, DESCRIPTORS, Description, Geometry, MAGIC, MOST_ENTRIES, PAGE, SEQUENCES, TAG,
+    Tables, entries_len,
 };
 use super::mode::Mode;
 use super::options::{Options, Settings};
@@ -86,15 +86,11 @@ where
         let geometry = settings.geometry(medium.len())?;
         settings.check_events()?;
         let cursors = enough(cursors(geometry.shards), geometry.shards)?;
-        let mut found = [[0; 8]; 2];
-        for (at, found) in DESCRIPTORS.into_iter().zip(&mut found) {
-            match Reader::descriptor(medium, at).map_err(ErrorKind::Medium)? {
-                Err(BadDescriptor::Magic(other)) => *found = other,
-                _ => return Err(ErrorKind::Exists),
-            }
+        let words @ [first, second] = magic::words(medium).map_err(ErrorKind::Medium)?;
+        if words.contains(&MAGIC) {
+            return Err(ErrorKind::Exists);
         }
-        if found.into_iter().any(|found| magic::name(found).is_some()) {
-            let [first, second] = found;
+        if magic::another(words, MAGIC).is_some() {
             return Err(ErrorKind::Foreign { first, second });
         }
         let Settings { identity, mode, clock, .. } = settings;

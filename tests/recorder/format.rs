@@ -154,6 +154,8 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
     );
     let text = ErrorKind::Foreign { first: *b"a text\0\0", second: [0; 8] };
     assert_eq!(refusal(&Image(b"a text".to_vec())), text);
+    let text = ErrorKind::Foreign { first: *b"a longer", second: *b"a longer" };
+    assert_eq!(refusal(&Image(b"a longer".repeat(515))), text);
     assert_eq!(refusal(&Image(vec![0; LEN])), ErrorKind::NotFound);
 
     let mut newer = golden();

@@ -74,7 +74,7 @@ impl<S: Readable> Reader<S> {
         let (len, needed) = (source.len(), DESCRIPTORS[1] + DESCRIPTOR as u64);
         if len < needed {
             return Err(match magic::other_than(MAGIC, source).map_err(ErrorKind::Medium)? {
-                Some(first) => ErrorKind::Foreign { first, second: [0; 8] },
+                Some([first, second]) => ErrorKind::Foreign { first, second },
                 None => ErrorKind::Truncated { len, needed },
             });
         }

@@ -72,11 +72,12 @@ where
     /// another program, which stays.
     pub fn open_or_create<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         let is_missing = match Reader::locate(&medium) {
-            // A medium too short for a descriptor that does not begin as a recording either.
-            Err(ErrorKind::Truncated { .. }) if medium.len() >= 8 => {
-                medium.load(DESCRIPTORS[0], Ordering::Relaxed) == 0
+            Err(ErrorKind::NotFound) => true,
+            // Zeros that are too short for both descriptors: `create_new` reports the length that is needed.
+            Err(ErrorKind::Truncated { .. }) => {
+                magic::words(&medium).is_ok_and(|words| words == [[0; 8]; 2])
             }
-            located => matches!(located, Err(ErrorKind::NotFound)),
+            _ => false,
         };
         if is_missing { self.create_new(medium) } else { self.open(medium) }
     }

@@ -61,6 +61,20 @@ fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     assert!(matches!(refused.error().kind(), ErrorKind::Truncated { len: 4096, .. }), "{refused}");
 }
 
+/// The second descriptor still describes the recording.
+#[test]
+fn a_cut_recording_whose_first_word_is_erased_is_truncated() {
+    let long = Plain::new(2 * LEN);
+    for _ in 0..2 {
+        drop(options().open_or_create(&long).unwrap());
+    }
+    long.write(0, &[0; 8]);
+    let cut = Plain::new(LEN);
+    cut.write(0, &long.bytes()[..LEN]);
+    let refused = options().open_or_create(&cut).map(drop).unwrap_err();
+    assert!(matches!(refused.error().kind(), ErrorKind::Truncated { .. }), "{refused}");
+}
+
 #[test]
 fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
     let medium = Plain::new(LEN);

@@ -121,10 +121,10 @@ impl<M: Medium> Journal<M> {
     /// [`append_within`](Self::append_within), in progress and later, as if their time were over. The journal in the
     /// medium does not change, and all other calls work as before.
     ///
-    /// Call it also where a producer fails: one that leaves by `?` or a panic before this call leaves the consumer waiting.
-    ///
     /// So a program can end in order. After the last append, a consumer still reads all records, and then its wait
     /// returns. After the consumer has ended, a producer that finds the journal full gets the error.
+    ///
+    /// A producer that fails must call it too: one that leaves by `?` or a panic leaves the consumer waiting.
     pub fn cancel_waits(&self) {
         self.in_flight.cancel_waits();
     }

@@ -34,8 +34,9 @@ where
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
-    /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`], [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`],
-    /// [`ErrorKind::FewCursors`]. With each of these errors the medium is unchanged. [`ErrorKind::Medium`].
+    /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`],
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
+    /// medium is unchanged. [`ErrorKind::Medium`].
     ///
     /// # Cost
     /// The first word of each sub-buffer is read. Three fences.

@@ -80,11 +80,11 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.shard
     }
 
-    /// Records an event with the present time. Ids from 65280 on are reserved: a reader takes an event with such an id for
-    /// one of this crate's.
+    /// Records an event with the present time.
     ///
     /// When this returns, the event is in the medium, and it is persistent if the durability is
-    /// [`EachAppend`](Durability::EachAppend).
+    /// [`EachAppend`](Durability::EachAppend). Ids from 65280 on are reserved: a reader takes an event with such an id
+    /// for one of this crate's.
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],

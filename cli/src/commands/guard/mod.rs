@@ -26,7 +26,7 @@ use super::text::{self, heading, row, thousands};
 use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
-use cachemaint::dax::{ErrorKind, FaultHandler};
+use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use serde::Serialize;
@@ -143,22 +143,20 @@ fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
         guard = guard.allow_page_granularity();
     }
     for path in paths {
-        match guard.add(path) {
-            Ok(()) => {}
-            Err(error) => {
-                return Err(match error.kind() {
-                    ErrorKind::PageGranular(guarantee) => anyhow!(
-                        "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it \
-                     instead (--page-cache)",
-                        error.path().display(),
-                        guarantee.reason()
-                    ),
-                    _ => error.into(),
-                });
-            }
-        }
+        guard.add(path).map_err(or_sync)?;
     }
     Ok(guard)
+}
+
+/// Names the option with which a file is accepted, in the error of a file that is persisted in pages.
+fn or_sync(error: dax::Error) -> anyhow::Error {
+    let ErrorKind::PageGranular(guarantee) = error.kind() else { return error.into() };
+    anyhow!(
+        "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it instead \
+         (--page-cache)",
+        error.path().display(),
+        guarantee.reason()
+    )
 }
 
 fn tell_problems(pass: &Pass) {
@@ -171,7 +169,7 @@ fn tell_problems(pass: &Pass) {
 fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
     let out = &mut anstream::stdout().lock();
     for path in paths {
-        let guarantee = cachemaint::dax::probe(path)?;
+        let guarantee = dax::probe(path)?;
         heading(out, &text::printable(path.display()))?;
         row(out, "granularity", guarantee.granularity())?;
         row(out, "because", guarantee.reason())?;

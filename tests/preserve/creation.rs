@@ -128,36 +128,35 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
 fn a_format_is_not_created_over_another_one() {
     use cachemaint::{journal, recorder};
 
-    let create = |format: usize, medium: &Plain| -> Result<(), String> {
-        let medium = medium.clone();
-        let clock = recorder::Clock::from_function(|| 0, 1, 0);
-        match format {
-            0 => options().create_new(medium).map(drop).map_err(|error| error.to_string()),
-            1 => {
-                let options = journal::Options::with_entropy([1, 2]);
-                options.create_new(medium).map(drop).map_err(|error| error.to_string())
-            }
-            _ => {
-                let options = recorder::Options::with_clock(Identity([9; 16]), clock);
-                options.create_new(medium).map(drop).map_err(|error| error.to_string())
-            }
-        }
-    };
-    let names = ["a store", "a journal", "a recording"];
-    for (there, wanted) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+    type Create = fn(Plain) -> Result<(), String>;
+    let formats: [(&str, Create); 3] = [
+        ("a store", |medium| {
+            options().create_new(medium).map(drop).map_err(|error| error.to_string())
+        }),
+        ("a journal", |medium| {
+            let options = journal::Options::with_entropy([1, 2]);
+            options.create_new(medium).map(drop).map_err(|error| error.to_string())
+        }),
+        ("a recording", |medium| {
+            let clock = recorder::Clock::from_function(|| 0, 1, 0);
+            let options = recorder::Options::with_clock(Identity([9; 16]), clock);
+            options.create_new(medium).map(drop).map_err(|error| error.to_string())
+        }),
+    ];
+    let pairs = formats.into_iter().flat_map(|first| formats.map(|second| (first, second)));
+    for ((there, create), (wanted, create_over)) in pairs.filter(|((a, _), (b, _))| a != b) {
         let medium = Plain::new(vec![0; 1 << 20]);
-        create(there, &medium).unwrap();
+        create(medium.clone()).unwrap();
         let before = medium.bytes();
-        let (there, name) = (names[there], names[wanted]);
-        let expected = format!("the medium has {there} instead of {name}; open it as that, ");
-        let refused = create(wanted, &medium).unwrap_err();
+        let expected = format!("the medium has {there} instead of {wanted}; open it as that, ");
+        let refused = create_over(medium.clone()).unwrap_err();
         assert!(refused.starts_with(&expected), "{refused}");
         assert_eq!(medium.bytes(), before);
         // By the documentation it is replaced when its first words are erased.
         for at in [0, 4096] {
             medium.write(at, &[0; 8]);
         }
-        create(wanted, &medium).unwrap();
+        create_over(medium).unwrap();
     }
 }
 

@@ -124,6 +124,7 @@ impl Mutation {
     #[track_caller]
     pub fn run(&self, scenarios: &[Scenario<'_>]) -> Survivors {
         let mut mutants: Vec<(Model, Mutant, Vec<Scenario<'_>>)> = Vec::new();
+        // Not `flat_map`: a panic within a closure does not name the caller.
         for model in &self.models {
             mutants.extend(self.mutants(*model, scenarios));
         }

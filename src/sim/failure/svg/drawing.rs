@@ -7,7 +7,7 @@ use super::elements::{
 use super::layout::{
     CHARACTER, COLUMN, Column, GAP, LANE, LEFT, Layout, MARGIN, ROW, ROW_OF_WORDS, Run, STRIP, TEXT,
 };
-use super::stores::{self, Left, Word, is_complete, left_of_all};
+use super::stores::{self, Left, Word, fate_in_words, is_complete};
 use crate::sim::machine::history::What;
 use crate::sim::machine::model::WORD;
 use alloc::collections::BTreeSet;
@@ -107,7 +107,10 @@ impl Layout<'_> {
         }
         let words = self.words(run, column);
         let place = column.event.place;
-        let title = format!("{place}: {}", text(column, &words));
+        let has_crashed = self.has_crashed;
+        let left =
+            if has_crashed { fate_in_words(run.crash, column.number) } else { Left::All.text() };
+        let title = format!("{place}: {}", text(column, left));
         writeln!(out, "<g><title>{}</title>", escaped(&title))?;
         match column.event.what {
             What::Store { .. } => words.iter().try_for_each(|word| {
@@ -225,8 +228,7 @@ impl Layout<'_> {
         diamond(out, (x + 64, middle))?;
         label(out, (x + 76, y), "note")?;
         label(out, (MARGIN, y + LANE), HINT)?;
-        let lines = self.advice.iter().zip(1..);
-        lines.into_iter().try_for_each(|(line, number)| {
+        self.advice.iter().zip(1..).try_for_each(|(line, number)| {
             label(out, (MARGIN, y + LANE + GAP + number * TEXT), line)
         })
     }
@@ -234,13 +236,13 @@ impl Layout<'_> {
 
 const HINT: &str = "Beside a crash: the state of each word after it. The tooltip of a mark is its place in the source.";
 
-/// Returns the event in words.
-fn text(column: &Column<'_>, words: &[Word]) -> String {
+/// Returns the event in words. A store has left `left`.
+fn text(column: &Column<'_>, left: &str) -> String {
     match column.event.what {
         What::Store { at, len, .. } => {
             let end = at + len;
             let range = if len == WORD { format!("{at:#x}") } else { format!("{at:#x}..{end:#x}") };
-            format!("store {range}, {}", left_of_all(words))
+            format!("store {range}, {left}")
         }
         What::Writeback { start, end, .. } => format!("write back {start:#x}..{end:#x}"),
         What::Fence { completes: true } => "fence".into(),

@@ -1,6 +1,7 @@
 //! The state of each store after a crash.
 
 use crate::sim::failure::crash::Crash;
+use crate::sim::failure::fate::{Fate, fate};
 use crate::sim::machine::history::{Happened, What};
 use alloc::vec::Vec;
 
@@ -86,16 +87,13 @@ pub(super) fn is_complete(crash: &Crash, event: u32) -> bool {
     writeback.guarantees || later.any(|event| is_fence(crash.event(event)))
 }
 
-/// Returns the remains of the words of one store after a crash.
-pub(super) fn left_of_all(words: &[Word]) -> &'static str {
-    let has = |left| words.iter().any(|word| word.left == left);
-    let is_open = has(Left::Unread);
-    match (has(Left::Lost), has(Left::Kept), has(Left::Sure)) {
-        (true, false, false) if !is_open => Left::Lost.text(),
-        (true, ..) => "torn",
-        (false, true, _) => Left::Kept.text(),
-        (false, false, _) if is_open => Left::Unread.text(),
-        (false, false, true) => Left::Sure.text(),
-        (false, false, false) => Left::All.text(),
+/// Returns the fate of the store of an event, in words.
+pub(super) fn fate_in_words(crash: &Crash, event: u32) -> &'static str {
+    match fate(&crash.layer, event) {
+        Some(Fate::Sure) => Left::Sure.text(),
+        Some(Fate::Kept) => Left::Kept.text(),
+        Some(Fate::Unread) => Left::Unread.text(),
+        Some(Fate::Torn { .. }) => "torn",
+        Some(Fate::Lost) | None => Left::Lost.text(),
     }
 }

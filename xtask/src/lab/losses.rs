@@ -10,6 +10,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::temporary::Temporary;
+
 /// The memory that loses lines.
 #[derive(Clone, Debug)]
 pub(super) enum Memory {
@@ -80,7 +82,7 @@ impl Losses {
 
     /// Returns the arguments of the plugin for a machine of this name with this CPU.
     pub(super) fn arguments(&self, name: &str, cpu: &str, files: &Files) -> Vec<String> {
-        let Files { live, persisted, out } = files;
+        let Files { live, persisted, out, .. } = files;
         let offset = match self.memory {
             Memory::File(_) => 0,
             Memory::Ram { offset, .. } => offset,
@@ -164,7 +166,7 @@ pub(super) fn given_seed() -> Result<Option<u64>> {
 }
 
 /// The files of a machine that loses lines.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Files {
     /// The memory that the machine sees.
     pub(super) live: PathBuf,
@@ -172,6 +174,8 @@ pub(super) struct Files {
     pub(super) persisted: PathBuf,
     /// The lines of the plugin.
     pub(super) out: PathBuf,
+    /// Those that were made for the machine, and go with it.
+    pub(super) temporary: Vec<Temporary>,
 }
 
 impl Files {
@@ -179,16 +183,20 @@ impl Files {
     pub(super) fn new(losses: &Losses, work: &Path, name: &str) -> Result<Self> {
         let out = work.join(format!("{name}.losses"));
         drop(fs::remove_file(&out));
+        let mut temporary = Vec::new();
         let live = match &losses.memory {
             Memory::File(file) => file.clone(),
             Memory::Ram { ram, .. } => {
                 let file = work.join(format!("{name}.ram"));
-                make_sparse(&file, *ram)?;
-                make_sparse(&persisted(&file), losses.size)?;
+                for (path, size) in [(file.clone(), *ram), (persisted(&file), losses.size)] {
+                    let path = Temporary::new(path);
+                    make_sparse(&path, size)?;
+                    temporary.push(path);
+                }
                 file
             }
         };
-        Ok(Self { persisted: persisted(&live), live, out })
+        Ok(Self { persisted: persisted(&live), live, out, temporary })
     }
 }
 
@@ -270,6 +278,7 @@ mod tests {
             live: PathBuf::from("/live"),
             persisted: PathBuf::from("/persisted"),
             out: PathBuf::from("/out"),
+            temporary: Vec::new(),
         };
         let arguments = losses.arguments("a", "max", &files);
         for expected in
@@ -284,6 +293,24 @@ mod tests {
         let chosen = Losses { seed: Some(7), ..losses.clone() }.arguments("a", "max", &files);
         assert!(chosen.iter().any(|argument| argument == "seed=7"), "{chosen:?}");
         assert_eq!(super::persisted(Path::new("/x/a.medium")), Path::new("/x/a.persisted"));
+    }
+
+    #[test]
+    fn the_files_of_a_machine_go_with_it_and_if_one_cannot_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let losses = Losses::new(Memory::Ram { ram: 8192, offset: 4096 }, 1 << 32, 4096);
+        let lens = |files: &Files| {
+            [&files.live, &files.persisted].map(|file| file.metadata().unwrap().len())
+        };
+        let files = Files::new(&losses, folder.path(), "a").unwrap();
+        assert_eq!(lens(&files), [8192, 4096]);
+        drop(files);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // A directory is in the place of the second file.
+        fs::create_dir(folder.path().join("a.persisted")).unwrap();
+        let why = Files::new(&losses, folder.path(), "a").unwrap_err();
+        assert!(why.to_string().contains("a.persisted"), "{why}");
+        assert!(!folder.path().join("a.ram").exists());
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) mod runner;
 mod selftest;
 mod sources;
 mod targets;
+mod temporary;
 mod unavailable;
 mod user_emulation;
 

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{Kit, Setup};
 use crate::lab::losses::{self, Files, Losses, Memory};
 use crate::lab::plugin::Plugin;
+use crate::lab::temporary::Temporary;
 
 /// The words for a kernel whose memory loses lines: it does not write back dirty pages by itself, which would hide what a
 /// program has forgotten (Linux, `Documentation/admin-guide/sysctl/vm.rst`, `dirty_writeback_centisecs`).
@@ -20,7 +21,7 @@ pub(super) struct Losing {
     pub(super) board: &'static str,
     pub(super) words: Vec<String>,
     /// The files that go with the machine.
-    pub(super) temporary: Vec<PathBuf>,
+    pub(super) temporary: Vec<Temporary>,
     pub(super) report: PathBuf,
     pub(super) allows_unmapped: bool,
 }
@@ -38,16 +39,16 @@ impl Losing {
         let name = &setup.name;
         let files = Files::new(losses, &kit.work, name)?;
         let mut words = plugin.losing(&losses.arguments(name, &setup.cpu, &files)).to_vec();
-        let Files { live, persisted, out } = files;
-        let (board, temporary) = match losses.memory {
-            Memory::File(_) => ("", Vec::new()),
+        let Files { live, out, temporary, .. } = files;
+        let board = match losses.memory {
+            Memory::File(_) => "",
             Memory::Ram { ram, .. } => {
                 // A comma ends an option unless it is doubled.
                 let path = live.display().to_string().replace(',', ",,");
                 let object =
                     format!("memory-backend-file,id=ram,share=on,mem-path={path},size={ram}");
                 words.extend([String::from("-object"), object]);
-                (",memory-backend=ram", vec![live, persisted])
+                ",memory-backend=ram"
             }
         };
         let allows_unmapped = losses.allows_unmapped;

@@ -11,7 +11,6 @@ pub(super) mod setup;
 
 use core::time::Duration;
 use std::io::{BufReader, Write as _};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +25,7 @@ use self::setup::{Setup, drive, make_disk};
 use crate::cost;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
+use crate::lab::temporary::Temporary;
 use crate::log::Log;
 use crate::report::Tests;
 
@@ -41,7 +41,8 @@ pub(in crate::lab) struct Machine {
     command_line: String,
     /// The content of its disk: bytes of the kernel, bytes of the initial file system.
     disk: Option<(u64, u64)>,
-    files: Vec<PathBuf>,
+    /// They are removed with the machine.
+    _files: Vec<Temporary>,
     /// The output of test programs.
     tests: Arc<Mutex<Tests>>,
     /// The running kernel's `boot_id`.
@@ -53,8 +54,7 @@ pub(in crate::lab) struct Machine {
 impl Machine {
     /// Starts a machine and waits until its agent is up.
     pub(in crate::lab) fn start(kit: &Kit, setup: &Setup, log: &Log) -> Result<Self> {
-        let initrd = kit.initrd(&setup.files, &setup.name)?;
-        let mut files = vec![initrd.clone()];
+        let initrd = Temporary::new(kit.initrd(&setup.files, &setup.name)?);
         let console = match kit.architecture {
             Architecture::X86 | Architecture::Riscv64 => "ttyS0",
             Architecture::Arm64 => "ttyAMA0",
@@ -78,28 +78,30 @@ impl Machine {
             .args(["-append", &command_line])
             .args(setup.devices.iter().cloned())
             .args(losing.iter().flat_map(|losing| losing.words.iter().cloned()));
-        files.extend(losing.iter().flat_map(|losing| losing.temporary.iter().cloned()));
-        let mut disk = None;
+        let (mut files, mut disk) = (Vec::new(), None);
         if setup.can_kexec {
-            let image = kit.work.join(format!("{}.disk", setup.name));
+            let image = Temporary::new(kit.work.join(format!("{}.disk", setup.name)));
             disk = Some(make_disk(&kit.kernel, &initrd, &image)?);
             emulator = emulator.args(["-drive", &drive(&image, "if=virtio,readonly=on")]);
             files.push(image);
         }
+        files.push(initrd);
+        let report = match losing {
+            Some(Losing { report: file, allows_unmapped, temporary, .. }) => {
+                files.extend(temporary);
+                Some(Report { file, log: log.writer()?, allows_unmapped })
+            }
+            None => None,
+        };
+        let copy = log.writer()?;
+        // From here on nothing fails until the machine has a value, which ends the emulator.
         let (child, input, output) = emulator.converse(log)?;
         let (sender, replies) = channel();
-        let copy = log.writer()?;
         let tests = Arc::new(Mutex::new(Tests::default()));
         let counted = Arc::clone(&tests);
         thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
         let boot = String::new();
         let deadline = Instant::now() + setup.limit;
-        let report = match losing {
-            Some(Losing { report: file, allows_unmapped, .. }) => {
-                Some(Report { file, log: log.writer()?, allows_unmapped })
-            }
-            None => None,
-        };
         let mut machine = Self {
             child,
             report,
@@ -109,7 +111,7 @@ impl Machine {
             deadline,
             command_line,
             disk,
-            files,
+            _files: files,
             tests,
             boot,
         };
@@ -285,9 +287,6 @@ impl Drop for Machine {
             // There is no caller left that could get an error.
             drop(self.child.kill());
             drop(cost::wait(&mut self.child, false));
-        }
-        for file in &self.files {
-            drop(std::fs::remove_file(file));
         }
         // The lane has failed already, and the log explains it.
         drop(self.report.take().map(Report::take));

@@ -1,8 +1,6 @@
 //! arm64 machines with pmem, described by ACPI (NFIT) and by a device tree, on CPUs without DC CVAP,
 //! with it, and with DC CVADP.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use serde_json::Value;
@@ -16,6 +14,7 @@ use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_FIRMWARE};
 use crate::lab::machine::Machine;
+use crate::lab::temporary::Temporary;
 use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -137,14 +136,15 @@ fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Resu
 /// A machine whose device tree sets the last 256 MiB of its RAM aside as pmem.
 pub(super) struct Tree {
     pub(super) setup: Setup,
-    file: PathBuf,
+    /// It is removed with the tree.
+    _file: Temporary,
 }
 
 impl Tree {
     /// Takes the tree that QEMU makes for the board, and changes the end of the RAM, and adds a node for the range
     /// after it (Linux, `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
     pub(super) fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
-        let file = kit.work.join(format!("{}.dtb", name.replace('/', "-")));
+        let file = Temporary::new(kit.work.join(format!("{}.dtb", name.replace('/', "-"))));
         let path = file.display().to_string();
         kit.emulators
             .system("aarch64")
@@ -166,13 +166,6 @@ impl Tree {
                 reset: RESET_OF_BOARD,
                 ..Losses::new(memory, 0x7000_0000, 256 << 20)
             });
-        Ok(Self { setup, file })
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        // Ignored: a small file that stays behind in the build folder does no harm.
-        drop(std::fs::remove_file(&self.file));
+        Ok(Self { setup, _file: file })
     }
 }

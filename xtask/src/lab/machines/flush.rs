@@ -5,8 +5,6 @@
 //! differ, and the library must be right on both. On an Intel CPU, whose manual promises eviction, it must be right on
 //! the evicting one.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
@@ -18,6 +16,7 @@ use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Plugin, Streaming, Verdict};
+use crate::lab::temporary::Temporary;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -104,8 +103,8 @@ impl Watched {
         streaming: Streaming,
         log: &mut Log,
     ) -> Result<usize> {
-        let out = Output::new(kit, name);
-        let arguments = plugin.arguments(streaming, &out.0);
+        let out = output(kit, name);
+        let arguments = plugin.arguments(streaming, &out);
         let names = match self.kind {
             Kind::Pc => on(kit, &emulated(name).keeping().cpu(self.cpu).devices(arguments), log)?,
             Kind::PcEadr => {
@@ -118,7 +117,7 @@ impl Watched {
                 on(kit, &tree.setup.clone().keeping().devices(arguments), log)?
             }
         };
-        self.judge(&names, &Verdict::read(&out.0)?)?;
+        self.judge(&names, &Verdict::read(&out)?)?;
         Ok(names.len())
     }
 
@@ -172,18 +171,7 @@ fn persist_every_way(mut machine: Machine) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The file that the plugin writes.
-pub(super) struct Output(pub(super) PathBuf);
-
-impl Output {
-    pub(super) fn new(kit: &Kit, name: &str) -> Self {
-        Self(Path::new(&kit.work).join(format!("{}.verdicts", name.replace('/', "-"))))
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Ignored: a small file that stays behind in the build folder does no harm.
-        drop(std::fs::remove_file(&self.0));
-    }
+/// Returns the file that the plugin writes.
+pub(super) fn output(kit: &Kit, name: &str) -> Temporary {
+    Temporary::new(kit.work.join(format!("{}.verdicts", name.replace('/', "-"))))
 }

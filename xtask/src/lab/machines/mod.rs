@@ -23,8 +23,6 @@ mod trace;
 mod tracer;
 mod trials;
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use serde_json::Value;
@@ -38,6 +36,7 @@ use super::losses::{Losses, Memory, copy_sparse, make_sparse, persisted};
 use super::machine::Machine;
 use super::machine::agent::Persisted;
 use super::machine::setup::Setup;
+use super::temporary::Temporary;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -133,7 +132,9 @@ pub(super) fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Se
 
 /// A file that is the contents of a medium. It stays when its machine ends.
 pub(super) struct Contents {
-    path: PathBuf,
+    path: Temporary,
+    /// The bytes that have persisted.
+    persisted: Temporary,
 }
 
 impl Contents {
@@ -143,7 +144,7 @@ impl Contents {
     pub(super) fn new(kit: &Kit, name: &str) -> Result<Self> {
         let contents = Self::named(kit, name);
         make_sparse(&contents.path, Self::SIZE)?;
-        make_sparse(&persisted(&contents.path), Self::SIZE)?;
+        make_sparse(&contents.persisted, Self::SIZE)?;
         Ok(contents)
     }
 
@@ -151,31 +152,24 @@ impl Contents {
     pub(super) fn copy(&self, kit: &Kit, name: &str) -> Result<Self> {
         let contents = Self::named(kit, name);
         copy_sparse(&self.path, &contents.path)?;
-        copy_sparse(&self.path, &persisted(&contents.path))?;
+        copy_sparse(&self.path, &contents.persisted)?;
         Ok(contents)
     }
 
     fn named(kit: &Kit, name: &str) -> Self {
-        Self { path: kit.work.join(format!("{}.medium", name.replace('/', "-"))) }
+        let path = kit.work.join(format!("{}.medium", name.replace('/', "-")));
+        Self { persisted: Temporary::new(persisted(&path)), path: Temporary::new(path) }
     }
 
     /// Returns the losses of the medium as memory at this physical address.
     fn losses(&self, base: u64) -> Losses {
-        Losses::new(Memory::File(self.path.clone()), base, Self::SIZE)
+        Losses::new(Memory::File(self.path.to_path_buf()), base, Self::SIZE)
     }
 
     /// Returns the contents as the memory of a device.
     fn backend(&self) -> String {
         let path = self.path.display();
         format!("memory-backend-file,id=contents,share=on,mem-path={path},size={}", Self::SIZE)
-    }
-}
-
-impl Drop for Contents {
-    fn drop(&mut self) {
-        // Ignored: a sparse file that stays behind in the build folder does no harm.
-        drop(std::fs::remove_file(&self.path));
-        drop(std::fs::remove_file(persisted(&self.path)));
     }
 }
 

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
 
 use super::canary::COMMAND;
-use super::flush::Output;
+use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
 use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
@@ -139,11 +139,11 @@ fn watched() -> Lane {
         let kit = lab.kit(Architecture::X86)?;
         let tracer = Tracer::prepare(lab)?;
         let run: Run = Box::new(move |log| {
-            let out = Output::new(&kit, name);
-            let arguments = plugin.arguments(Streaming::Ordinary, &out.0);
+            let out = output(&kit, name);
+            let arguments = plugin.arguments(Streaming::Ordinary, &out);
             let setup = tracer.into_machine(name).cpu("max").devices(arguments).keeping();
             pass_under_plugin(&kit, &setup, log)?;
-            let verdicts = Verdict::read(&out.0)?;
+            let verdicts = Verdict::read(&out)?;
             writeln!(log, "{verdicts:?}")?;
             let [stored, passed] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
             ensure!(stored.dirty_lines >= STORED_LINES, "before the pass: {stored:?}");

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::unavailable::Unavailable;
 use super::{Lab, losses};
@@ -119,6 +119,16 @@ fn run_prepared(queue: &Mutex<Receiver<Queued>>, work: &Path, results: &Sender<E
     }
 }
 
+/// Returns the finding of a lane, unless it passed although a machine that it dropped had faults.
+fn without_faults(finding: Finding, log: &Log) -> Result<Finding> {
+    if finding.failure().is_none()
+        && let Some(fault) = log.text()?.lines().find(|line| line.contains(losses::INVALID))
+    {
+        bail!("{fault}");
+    }
+    Ok(finding)
+}
+
 /// Runs a lane with a log, whose end is printed if it fails.
 fn run_one(work: &Path, name: &str, run: Run) -> Finding {
     let failed = |why: &anyhow::Error| Finding::failed(Tests::default(), format!("{why:#}"));
@@ -126,9 +136,37 @@ fn run_one(work: &Path, name: &str, run: Run) -> Finding {
         Ok(log) => log,
         Err(why) => return failed(&why),
     };
-    let finding = run(&mut log).unwrap_or_else(|why| failed(&why));
+    let finding = run(&mut log).and_then(|finding| without_faults(finding, &log));
+    let finding = finding.unwrap_or_else(|why| failed(&why));
     match finding.failure() {
         Some(why) => Finding::failed(finding.tests(), format!("{why}\n{}", log.end())),
         None => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, Run, Tests, run_one};
+    use crate::lab::losses;
+    use crate::log::Log;
+    use std::io::Write as _;
+
+    fn failure(run: impl FnOnce(&mut Log) + Send + 'static) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let run: Run = Box::new(|log| {
+            run(log);
+            Ok(Finding::passed(Tests::default()))
+        });
+        run_one(folder.path(), "a/lane", run).failure().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_lane_that_drops_a_machine_with_faults_fails() {
+        assert_eq!(failure(|log| writeln!(log, "losses: loss crash=1").unwrap()), None);
+        let why = failure(|log| {
+            let fault = losses::check("fault unmodelled half=Lower at=0x1", false).unwrap_err();
+            writeln!(log, "losses: {fault}").unwrap();
+        });
+        assert!(why.is_some_and(|why| why.contains("fault unmodelled half=Lower at=0x1")));
     }
 }

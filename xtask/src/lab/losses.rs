@@ -238,7 +238,10 @@ pub(super) fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
 /// The beginning of the plugin's line about a write-back of an address that is not mapped.
 pub(super) const UNMAPPED: &str = "fault untranslated ";
 
-/// Returns the plugin's lines, none of which may be a fault.
+/// The beginning of the complaint about faults.
+pub(super) const INVALID: &str = "the losses of this machine are not valid: ";
+
+/// Checks that none of the plugin's lines is a fault.
 ///
 /// A fault is a write-back by a program of an address that is not mapped, unless that is allowed, or an instruction that
 /// is not modelled. Then no verdict on the machine is valid.
@@ -248,7 +251,7 @@ pub(super) fn check(report: &str, allows_unmapped: bool) -> Result<()> {
     };
     let faults: Vec<&str> = report.lines().filter(is_fault).collect();
     if !faults.is_empty() {
-        bail!("the losses of this machine are not valid: {}", faults.join("; "));
+        bail!("{INVALID}{}", faults.join("; "));
     }
     Ok(())
 }

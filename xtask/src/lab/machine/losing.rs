@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Kit, Setup};
 use crate::lab::losses::{self, Files, Losses, Memory};
@@ -66,7 +66,8 @@ pub(super) struct Report {
 impl Report {
     /// Returns the plugin's lines so far.
     pub(super) fn text(&self) -> Result<String> {
-        Ok(fs::read_to_string(&self.file)?)
+        let text = fs::read_to_string(&self.file);
+        text.with_context(|| format!("the plugin did not write {}", self.file.display()))
     }
 
     /// Returns the number of lines that the crashes took.
@@ -74,16 +75,21 @@ impl Report {
         Ok(losses::lost_lines(&self.text()?))
     }
 
-    /// Adds the lines to the log.
+    /// Adds the lines to the log, and the complaint about faults behind them.
     ///
     /// # Errors
-    /// If one of them is a fault.
+    /// If one of them is a fault, or the plugin wrote none.
     pub(super) fn take(mut self) -> Result<()> {
-        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let text = self.text()?;
         drop(fs::remove_file(&self.file));
         for line in text.lines() {
             writeln!(self.log, "losses: {line}")?;
         }
-        losses::check(&text, self.allows_unmapped)
+        let judged = losses::check(&text, self.allows_unmapped);
+        if let Err(why) = &judged {
+            // It is the only sign of them if no caller gets the error.
+            writeln!(self.log, "losses: {why}")?;
+        }
+        judged
     }
 }

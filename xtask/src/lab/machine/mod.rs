@@ -288,7 +288,7 @@ impl Drop for Machine {
             drop(self.child.kill());
             drop(cost::wait(&mut self.child, false));
         }
-        // The lane has failed already, and the log explains it.
+        // The log has the faults: a lane that has failed shows its end, and no lane passes with them.
         drop(self.report.take().map(Report::take));
     }
 }

@@ -2,6 +2,7 @@
 //! the emulator's plugin (`tests/lab/plugin/src/losses`).
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
 
 use super::temporary::Temporary;
 
@@ -24,6 +26,33 @@ pub(super) enum Memory {
         /// The place of the part in the RAM.
         offset: u64,
     },
+}
+
+/// The dirty lines that a crash keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Policy {
+    /// Each one by chance, one of two.
+    Half,
+    /// Each word of 8 bytes by chance: lines are torn.
+    Torn,
+    /// No line.
+    None,
+    /// Every line.
+    All,
+    /// By chance one of the others, or every line but one, or that line alone.
+    Any,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Half => "half",
+            Self::Torn => "torn",
+            Self::None => "none",
+            Self::All => "all",
+            Self::Any => "any",
+        })
+    }
 }
 
 /// The kinds of events of a program, as the plugin names them.
@@ -51,6 +80,9 @@ pub(super) struct Losses {
     pub(super) round: u64,
     /// The seed, where it does not follow from that of the run.
     pub(super) seed: Option<u64>,
+    pub(super) policy: Policy,
+    /// True if stores are followed, which takes time. A cut at a store needs it.
+    pub(super) follows_stores: bool,
     pub(super) cut: Option<Cut>,
     /// True if a program may write back an address that is not mapped: the emulator does not map it, as a CPU would by
     /// a page fault, so the write-back has no effect.
@@ -74,6 +106,8 @@ impl Losses {
             reset: RESET_OF_PC,
             round: 0,
             seed: None,
+            policy: Policy::Any,
+            follows_stores: false,
             cut: None,
             allows_unmapped: false,
             more: Vec::new(),
@@ -96,7 +130,7 @@ impl Losses {
             format!("size={}", self.size),
             format!("reset={:#x}", self.reset),
             format!("seed={}", self.seed.unwrap_or_else(|| self.seed_by_name(name))),
-            String::from("policy=any"),
+            format!("policy={}", self.policy),
         ];
         // The emulator's other CPUs are of AMD's.
         if cpu.contains("vendor=GenuineIntel") {
@@ -104,8 +138,7 @@ impl Losses {
         }
         arguments.extend(self.more.iter().cloned());
         arguments.extend(self.cut.map(|Cut { event, number }| format!("cut={event}:{number}")));
-        // Following them takes time.
-        if self.cut.is_some_and(|cut| cut.event == STORE) {
+        if self.follows_stores || self.cut.is_some_and(|cut| cut.event == STORE) {
             arguments.push(String::from("stores=followed"));
         }
         arguments
@@ -268,7 +301,7 @@ pub(super) fn lost_lines(report: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cut, Files, Losses, Memory, check, copy_sparse, lost_lines};
+    use super::{Cut, Files, Losses, Memory, STORE, check, copy_sparse, lost_lines};
     use std::fs;
     use std::path::{Path, PathBuf};
 
@@ -284,10 +317,23 @@ mod tests {
             temporary: Vec::new(),
         };
         let arguments = losses.arguments("a", "max", &files);
-        for expected in
-            ["live=/live", "offset=4096", "base=0x100000000", "size=8192", "cut=fence:3"]
-        {
+        for expected in [
+            "live=/live",
+            "offset=4096",
+            "base=0x100000000",
+            "size=8192",
+            "cut=fence:3",
+            "policy=any",
+        ] {
             assert!(arguments.iter().any(|argument| argument == expected), "{arguments:?}");
+        }
+        let follows = |arguments: &[String]| arguments.contains(&String::from("stores=followed"));
+        assert!(!follows(&arguments), "{arguments:?}");
+        for losses in [
+            Losses { follows_stores: true, ..losses.clone() },
+            Losses { cut: Some(Cut { event: STORE, number: 1 }), ..losses.clone() },
+        ] {
+            assert!(follows(&losses.arguments("a", "max", &files)), "{losses:?}");
         }
         let other = Losses { round: 1, ..losses.clone() };
         assert_ne!(losses.seed_by_name("a"), other.seed_by_name("a"));

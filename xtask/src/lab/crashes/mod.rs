@@ -14,12 +14,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
-use clap::ValueEnum;
 
 use self::moments::{Counted, Counts, Moment, number};
 use super::host_program::HostProgram;
 use super::kit::Kit;
-use super::losses::{Cut, UNMAPPED};
+use super::losses::{Cut, Policy, UNMAPPED};
 use super::machine::Machine;
 use super::machine::cut::Ran;
 use super::machine::programs::{End, printed};
@@ -31,33 +30,6 @@ const PRINTED: &str = "/lab/printed";
 
 /// The time of a machine besides that of its program.
 const BESIDES: Duration = Duration::from_secs(300);
-
-/// The dirty lines that a crash keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Policy {
-    /// Each one by chance, one of two.
-    Half,
-    /// Each word of 8 bytes by chance: lines are torn.
-    Torn,
-    /// No line.
-    None,
-    /// Every line.
-    All,
-    /// By chance one of the others, or every line but one, or that line alone.
-    Any,
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Half => "half",
-            Self::Torn => "torn",
-            Self::None => "none",
-            Self::All => "all",
-            Self::Any => "any",
-        })
-    }
-}
 
 /// A program under test.
 pub(super) struct CrashTest<'a> {
@@ -264,11 +236,11 @@ impl CrashTest<'_> {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
             losses.allows_unmapped = true;
-            let is_given = [choices.follows_stores, self.is_streaming_evicting];
-            let more = ["stores=followed", "user-streaming=evicting"].into_iter().zip(is_given);
-            losses.more =
-                more.filter(|(_, is_given)| *is_given).map(|(word, _)| word.to_owned()).collect();
-            losses.more.push(format!("policy={}", choices.policy));
+            losses.policy = choices.policy;
+            losses.follows_stores = choices.follows_stores;
+            if self.is_streaming_evicting {
+                losses.more.push(String::from("user-streaming=evicting"));
+            }
         }
         let mut machine = Machine::start(self.kit, &setup, log)?;
         mount_again(&mut machine)?;

@@ -10,6 +10,7 @@ use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::{Lane, Run};
+use crate::lab::losses::Policy;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
@@ -45,7 +46,7 @@ fn story(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     let mut setup = emulated(name).with_kexec();
     setup.files.file(COMMAND, command);
     if let Some(losses) = &mut setup.losses {
-        losses.more.push(String::from("policy=half"));
+        losses.policy = Policy::Half;
     }
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, DEVICE, DAX)?;

@@ -158,7 +158,7 @@ fn tree(kit: &Kit, name: &str) -> Result<Option<Tree>> {
 /// Starts a machine with a file system whose files can crash.
 fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
     if let Some(losses) = &mut setup.losses {
-        losses.more.push(String::from("stores=followed"));
+        losses.follows_stores = true;
     }
     // The emulator translates a page of a program once, and the plugin knows its instructions by the first address.
     setup.command_line.push_str(" norandmaps");

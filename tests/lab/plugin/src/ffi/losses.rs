@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::emulator::{Access, Translation, physical, qemu_plugin_mem_size_shift};
-use super::{END, FENCES_MATTER, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin};
+use super::{
+    END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
+};
 use crate::decode::{Action, Mark};
 use crate::lines::Streaming;
 use crate::losses::options::Options;
@@ -77,16 +79,7 @@ impl Plugin {
 
     pub(super) fn perform_for_losses(&mut self, cpu: c_uint, action: Action, half: Half, at: u64) {
         let site = self.place(cpu, half, at);
-        let address = match action {
-            Action::Writeback(_, address) | Action::Discard(address) => {
-                address.resolve(|register| Some(self.read(register)))
-            }
-            _ => None,
-        };
-        let arguments = match action {
-            Action::Mark(_) => self.decoder.arguments.map(|register| self.read(register)),
-            _ => [0; 2],
-        };
+        let Operands { address, arguments } = self.operands(action);
         let Use::Losses(lossy) = &mut self.used else { return };
         let Lossy { losses, translation, .. } = &mut **lossy;
         let place = address.and_then(|address| translation.physical(cpu, address));
@@ -157,7 +150,6 @@ impl Plugin {
 
 /// Returns the lines of a range of a program's memory, page by page.
 fn lines(losses: &Losses, translation: Translation, cpu: c_uint, start: u64, len: u64) -> Vec<u32> {
-    let first = start / LINE * LINE;
     let line = |address: u64| {
         let place = translation.physical(cpu, address);
         place.and_then(|place| losses.line(place)).unwrap_or_else(|| {
@@ -166,7 +158,7 @@ fn lines(losses: &Losses, translation: Translation, cpu: c_uint, start: u64, len
             ))
         })
     };
-    (first..start + len).step_by(64).map(line).collect()
+    (start / LINE..(start + len).div_ceil(LINE)).map(|number| line(number * LINE)).collect()
 }
 
 /// The address of the reset vector is executed.

@@ -41,6 +41,14 @@ pub static qemu_plugin_version: c_int = 4;
 /// An instruction with a callback: its effect, its half of the address space, and its address where that matters.
 type Site = (Action, Half, u64);
 
+/// The operands of an instruction that is executed.
+struct Operands {
+    /// The address that it maintains.
+    address: Option<u64>,
+    /// The arguments of a mark; zeros of any other.
+    arguments: [u64; 2],
+}
+
 /// The use of the plugin in this emulator.
 enum Use {
     /// Finds lines that a program left dirty or unfenced.
@@ -177,16 +185,7 @@ impl Plugin {
     }
 
     fn perform_for_verdicts(&mut self, action: Action, half: Half) {
-        let address = match action {
-            Action::Writeback(_, address) | Action::Zero(address) => {
-                address.resolve(|register| Some(self.read(register)))
-            }
-            _ => None,
-        };
-        let arguments = match action {
-            Action::Mark(_) => self.decoder.arguments.map(|register| self.read(register)),
-            _ => [0; 2],
-        };
+        let Operands { address, arguments } = self.operands(action);
         let Use::Verdicts(tracker) = &mut self.used else { return };
         match (action, address) {
             (Action::Writeback(..), Some(address)) => tracker.writeback(half, address),
@@ -208,6 +207,21 @@ impl Plugin {
             }
             _ => {}
         }
+    }
+
+    /// Returns the operands of an instruction, from the registers.
+    fn operands(&self, action: Action) -> Operands {
+        let address = match action {
+            Action::Writeback(_, address) | Action::Zero(address) | Action::Discard(address) => {
+                address.resolve(|register| Some(self.read(register)))
+            }
+            _ => None,
+        };
+        let arguments = match action {
+            Action::Mark(_) => self.decoder.arguments.map(|register| self.read(register)),
+            _ => [0; 2],
+        };
+        Operands { address, arguments }
     }
 
     /// Writes to the host, at once and whole: the machine may lose its power next.

@@ -48,33 +48,26 @@ impl Lossy {
             _ => None,
         }
     }
+
+    /// Returns the site of an instruction that needs a callback of its own.
+    pub(super) fn site(&self, action: Action, half: Half, at: u64) -> Option<super::Site> {
+        let has_effect = match action {
+            Action::Streaming | Action::Zero(_) | Action::Mark(Mark::Watch | Mark::Verdict) => {
+                false
+            }
+            Action::Locked => self.losses.model().promises(half).is_locked_fence,
+            _ => true,
+        };
+        // One site stands for all fences of the kernel.
+        let at = if half == Half::Upper && is_fence(action) { 0 } else { at };
+        has_effect.then_some((action, half, at))
+    }
 }
 
 impl Plugin {
     /// Returns true if the first instruction after a reset is at this address.
     pub(super) fn is_reset(&self, at: u64) -> bool {
         matches!(&self.used, Use::Losses(lossy) if lossy.reset == at)
-    }
-
-    /// Returns the site of an instruction that needs a callback of its own.
-    pub(super) fn site(&self, action: Action, half: Half, at: u64) -> Option<super::Site> {
-        let Use::Losses(lossy) = &self.used else {
-            let has_effect = !matches!(
-                action,
-                Action::Streaming | Action::WholeCache | Action::Discard(_) | Action::Unmodelled
-            );
-            return has_effect.then_some((action, half, 0));
-        };
-        let has_effect = match action {
-            Action::Streaming | Action::Zero(_) | Action::Mark(Mark::Watch | Mark::Verdict) => {
-                false
-            }
-            Action::Locked => lossy.losses.model().promises(half).is_locked_fence,
-            _ => true,
-        };
-        // One site stands for all fences of the kernel.
-        let at = if half == Half::Upper && is_fence(action) { 0 } else { at };
-        has_effect.then_some((action, half, at))
     }
 
     pub(super) fn perform_for_losses(&mut self, cpu: c_uint, action: Action, half: Half, at: u64) {

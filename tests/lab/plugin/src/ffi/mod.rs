@@ -246,6 +246,19 @@ impl Plugin {
         self.handles.get(usize::from(register)).is_some_and(|handle| !handle.0.is_null())
     }
 
+    /// Returns the site of an instruction that needs a callback of its own.
+    fn site(&self, action: Action, half: Half, at: u64) -> Option<Site> {
+        match (&self.used, action) {
+            (Use::Losses(lossy), _) => lossy.site(action, half, at),
+            (
+                Use::Verdicts(_),
+                Action::Streaming | Action::WholeCache | Action::Discard(_) | Action::Unmodelled,
+            ) => None,
+            // A verdict does not depend on the place of its instructions.
+            (Use::Verdicts(_), _) => Some((action, half, 0)),
+        }
+    }
+
     /// Returns the callback for the stores of an instruction, if they are followed.
     fn on_stores(&self, action: Option<Action>, half: Half) -> Option<Access> {
         let is_streaming = action == Some(Action::Streaming);

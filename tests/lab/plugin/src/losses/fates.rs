@@ -80,6 +80,12 @@ impl Fates {
         Self { policy, seed, crash, newest }
     }
 
+    /// Returns a chance of the line that does not depend on that of its fate.
+    #[must_use]
+    pub fn another_chance(&self, line: u32) -> u64 {
+        mixed(self.seed, !self.crash, u64::from(line))
+    }
+
     /// Returns the content after the crash of a dirty line that the guest saw as `seen`.
     #[must_use]
     pub fn of(&self, line: u32, seen: &Line, persisted: &Line) -> Line {

@@ -28,7 +28,7 @@ use self::fates::{Fates, mixed};
 use self::model::{Effect, Event, Model};
 use self::pending::{Owner, Pending};
 use self::trial::Trial;
-use self::words::{LINE, Memories, WORDS};
+use self::words::{LINE, Line, Memories, WORDS};
 use crate::decode::{Fence, Writeback};
 use crate::lines::Streaming;
 use crate::tracker::Half;
@@ -328,14 +328,11 @@ impl Losses {
         dirty.extend(self.pending.lines());
         dirty.sort_unstable();
         dirty.dedup();
-        let fates = self.fates(self.model.seed, self.crashes, &dirty);
+        let fates = self.fates(&dirty);
         let mut lost = 0_u64;
         for line in &dirty {
-            let (live, persisted) = (self.memories.live(*line), self.memories.persisted(*line));
-            let chance = mixed(self.model.seed, !self.crashes, u64::from(*line));
-            let seen = self.pending.one_of(*line, chance).unwrap_or(live);
-            let content = fates.of(*line, &seen, &persisted);
-            lost += u64::from(content != live);
+            let content = self.left(&fates, *line, *line);
+            lost += u64::from(content != self.memories.live(*line));
             self.memories.set(*line, &content);
         }
         self.pending.clear();
@@ -351,10 +348,17 @@ impl Losses {
         self.trial = None;
     }
 
-    fn fates(&self, seed: u64, crash: u64, dirty: &[u32]) -> Fates {
+    fn fates(&self, dirty: &[u32]) -> Fates {
         let known = dirty.iter().filter(|line| self.stored.contains_key(line));
         let newest = known.copied().max_by_key(|line| self.stored.get(line).copied());
-        Fates::new(self.model.policy, seed, crash, newest)
+        Fates::new(self.model.policy, self.model.seed, self.crashes, newest)
+    }
+
+    /// Returns the content after a crash of a dirty line, whose fate is that of this number.
+    fn left(&self, fates: &Fates, number: u32, line: u32) -> Line {
+        let pending = self.pending.one_of(line, fates.another_chance(number));
+        let seen = pending.unwrap_or_else(|| self.memories.live(line));
+        fates.of(number, &seen, &self.memories.persisted(line))
     }
 
     /// Adds a line of counts for each half.

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use super::fates::{Fates, mixed};
+use super::fates::Fates;
 use super::model::Event;
 use super::words::{Line, WORDS};
 use super::{Losses, Site};
@@ -99,13 +99,7 @@ impl Losses {
             .map(|(_, place)| place);
         let fates = Fates::new(self.model.policy, trial.seed, trial.crash_at, newest);
         let content = |(place, line): (u32, u32)| {
-            let live = self.memories.live(line);
-            if !is_dirty(&line) {
-                return live;
-            }
-            let chance = mixed(trial.seed, !trial.crash_at, u64::from(place));
-            let seen = self.pending.one_of(line, chance).unwrap_or(live);
-            fates.of(place, &seen, &self.memories.persisted(line))
+            if is_dirty(&line) { self.left(&fates, place, line) } else { self.memories.live(line) }
         };
         places().map(content).collect()
     }

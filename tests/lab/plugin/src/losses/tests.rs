@@ -32,6 +32,11 @@ fn store(losses: &mut Losses, line: u32, value: u64) {
     losses.store(USER, address(line), 8);
 }
 
+fn store_and_write_back(losses: &mut Losses, line: u32, value: u64) {
+    store(losses, line, value);
+    losses.writeback(USER, Writeback::Clwb, address(line));
+}
+
 fn after_reset(losses: &mut Losses, line: u32) -> u64 {
     losses.reset();
     losses.memories.live(line)[0]
@@ -52,16 +57,14 @@ fn a_store_is_lost_without_the_write_back_or_its_fence() {
     store(&mut losses, 3, 1);
     losses.fence(USER, Fence::Sfence);
     assert_eq!(after_reset(&mut losses, 3), 0, "no write-back");
-    store(&mut losses, 3, 1);
-    losses.writeback(USER, Writeback::Clwb, address(3));
+    store_and_write_back(&mut losses, 3, 1);
     assert_eq!(after_reset(&mut losses, 3), 0, "no fence");
 }
 
 #[test]
 fn the_content_of_the_write_back_persists() {
     let mut losses = losses(model());
-    store(&mut losses, 3, 1);
-    losses.writeback(USER, Writeback::Clwb, address(3));
+    store_and_write_back(&mut losses, 3, 1);
     store(&mut losses, 3, 2);
     losses.fence(USER, Fence::Sfence);
     assert_eq!(after_reset(&mut losses, 3), 1);
@@ -71,8 +74,7 @@ fn the_content_of_the_write_back_persists() {
 fn fences_of_other_threads_and_of_the_kernel_complete_nothing() {
     for other in [OTHER, KERNEL] {
         let mut losses = losses(model());
-        store(&mut losses, 3, 1);
-        losses.writeback(USER, Writeback::Clwb, address(3));
+        store_and_write_back(&mut losses, 3, 1);
         losses.fence(other, Fence::Mfence);
         assert_eq!(after_reset(&mut losses, 3), 0, "{other:?}");
     }
@@ -81,8 +83,7 @@ fn fences_of_other_threads_and_of_the_kernel_complete_nothing() {
 #[test]
 fn a_write_back_of_equal_content_replaces_pending_older_content() {
     let mut losses = losses(model());
-    store(&mut losses, 3, 1);
-    losses.writeback(USER, Writeback::Clwb, address(3));
+    store_and_write_back(&mut losses, 3, 1);
     // Back to the persisted content, and written back by another thread.
     store(&mut losses, 3, 0);
     losses.writeback(OTHER, Writeback::Clwb, address(3));
@@ -163,8 +164,7 @@ fn whole_caches_and_evictions_persist() {
 fn the_power_is_cut_before_the_chosen_event() {
     let mut losses = losses(Model { cut: Some((Event::Fence, 2)), ..model() });
     for line in [3, 4] {
-        store(&mut losses, line, 1);
-        losses.writeback(USER, Writeback::Clwb, address(line));
+        store_and_write_back(&mut losses, line, 1);
         // It has nothing to complete, and does not count.
         losses.fence(OTHER, Fence::Sfence);
         assert!(!losses.is_cut());
@@ -243,8 +243,7 @@ fn an_instruction_that_is_left_out_has_no_effect() {
         losses.omit(omitted);
         losses.begin_trial(vec![3]);
         losses.memories.set(3, &[0; 8]);
-        store(&mut losses, 3, 1);
-        losses.writeback(USER, Writeback::Clwb, address(3));
+        store_and_write_back(&mut losses, 3, 1);
         losses.fence(second, Fence::Sfence);
         losses.lose();
         assert_eq!(losses.memories.live(3)[0], expected, "{omitted:#x}");
@@ -275,8 +274,7 @@ fn a_trial_may_leave_content_that_was_written_back() {
             let mut losses = losses(Model { policy: Policy::Any, ..model() });
             losses.begin_trial(vec![3, 4]);
             losses.crash_at(0, seed);
-            store(&mut losses, 3, 1);
-            losses.writeback(USER, Writeback::Clwb, address(3));
+            store_and_write_back(&mut losses, 3, 1);
             store(&mut losses, 3, 2);
             store(&mut losses, 4, 1);
             losses.lose();

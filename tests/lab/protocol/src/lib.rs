@@ -6,6 +6,7 @@
 
 pub mod recording;
 pub mod store;
+pub mod trials;
 
 use recording::When;
 use serde::de::DeserializeOwned;

@@ -5,8 +5,8 @@ use alloc::collections::BTreeMap;
 use core::ops::Range;
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::trials::{Found, WORKS};
 
 use super::arm64::Tree;
 use super::{DAX, emulated, make_ext4};
@@ -21,9 +21,6 @@ use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::Plugin;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
-
-/// The works of the guest.
-const WORKS: [&str; 5] = ["file", "journal", "recorder", "store", "guard"];
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;
@@ -113,15 +110,6 @@ fn lane(architecture: Architecture, name: String, proves: &str, story: Story) ->
     })
 }
 
-/// The findings of the guest.
-#[derive(Debug, Deserialize)]
-struct Found {
-    base: u64,
-    lives: u64,
-    crashed: u64,
-    failures: Vec<String>,
-}
-
 /// Returns the number of lives that crashed, and lost nothing.
 fn nothing_is_lost(kit: &Kit, name: &str, log: &mut Log, count: u64) -> Result<usize> {
     let tree = tree(kit, name)?;
@@ -136,8 +124,9 @@ fn nothing_is_lost(kit: &Kit, name: &str, log: &mut Log, count: u64) -> Result<u
         let (mut lives, before) = (0, crashed);
         for first in (0..count).step_by(usize::try_from(AT_ONCE)?) {
             let found = run(&mut machine, work, seed, first..count.min(first + AT_ONCE), 0)?;
-            let failures = &found.failures;
-            ensure!(failures.is_empty(), "{work}, seed {seed}: {}", failures.join("; "));
+            if let Some(failure) = found.failure {
+                bail!("{work}, seed {seed}: {failure}");
+            }
             lives += found.lives;
             crashed += found.crashed;
         }
@@ -264,9 +253,10 @@ fn site(line: &str) -> Option<(u64, &str)> {
 /// Runs trials with every instruction, which must pass.
 fn passing(machine: &mut Machine, work: &str, seed: u64, trials: Range<u64>) -> Result<Found> {
     let found = run(machine, work, seed, trials, 0)?;
-    let failures = found.failures.join("; ");
-    ensure!(failures.is_empty(), "{work} with every instruction: {failures}");
-    Ok(found)
+    match &found.failure {
+        None => Ok(found),
+        Some(failure) => bail!("{work} with every instruction: {failure}"),
+    }
 }
 
 /// Runs the works without the instruction. Returns the work that noticed it, with the trial; `None` if none did.
@@ -280,7 +270,7 @@ fn notice(
         for work in &instruction.works {
             let trials = first..first + AT_ONCE;
             let found = run(machine, work, seed, trials.clone(), instruction.offset)?;
-            if let Some(failure) = found.failures.first() {
+            if let Some(failure) = found.failure {
                 // The same trials pass with every instruction: so they fail for the one that is left out.
                 passing(machine, work, seed, trials)?;
                 return Ok(Some(format!("{work}: {failure}")));

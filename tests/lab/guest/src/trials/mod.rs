@@ -17,9 +17,9 @@ use crate::number;
 use anyhow::{Context as _, Result, bail};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_lab_mark as mark;
+use cachemaint_lab_protocol::trials::{Found, WORKS};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use serde_json::json;
 use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -40,9 +40,10 @@ pub(super) trait Work {
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()>;
 }
 
-/// The works by name: the length of the file, and the work of a trial with this seed.
+/// Returns the work of a trial with these random numbers, on the file of this path.
 type Start = fn(Chance, &str) -> Box<dyn Work>;
-const WORKS: [(&str, u64, Start); 5] = [
+/// The works by name, each with the length of its file.
+const STARTS: [(&str, u64, Start); WORKS.len()] = [
     ("file", 64 << 10, |chance, _path| Box::new(file::Bytes::new(chance))),
     ("journal", 24 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
     ("recorder", 64 << 10, |chance, _path| Box::new(recorder::Recording::new(chance))),
@@ -92,45 +93,38 @@ impl Witness {
 }
 
 /// Runs trials of a work: from the `first` number on, and this many; with the instruction at this offset in the program
-/// left out, unless it is 0. Prints a document with the lives, the events, the failures, and the offset of the program
-/// in memory.
+/// left out, unless it is 0. Prints the findings.
 pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let &[name, path, seed, first, count, omitted] = words else { bail!("{words:?}") };
     let [seed, first, count] = [number(seed)?, number(first)?, number(count)?];
     let (_, len, start) =
-        WORKS.into_iter().find(|(known, ..)| *known == name).context("no such work")?;
+        STARTS.into_iter().find(|(known, ..)| *known == name).context("no such work")?;
     let file = map(path, len)?;
     let witness = Witness { file: map(&format!("{path}.witness"), Witness::LEN)? };
     let (base, omitted) = (base()?, number(omitted)?);
     mark::omit(if omitted == 0 { 0 } else { base + omitted });
-    let mut trials =
-        Trials { seed, lives: 0, crashed: 0, events: [0; LIVES], failures: Vec::new() };
+    let found = Found { base, lives: 0, crashed: 0, failure: None };
+    let mut trials = Trials { seed, events: [0; LIVES], found };
     for trial in first..first + count {
         let chance = Chance(seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         // The first one must not depend on what is there.
         clear(&file, if trial == first { 0 } else { trial })?;
         trials.run_one(trial, &mut *start(chance, path), &file, &witness);
         // The remains of its work would mislead the next one.
-        if !trials.failures.is_empty() {
+        if trials.found.failure.is_some() {
             break;
         }
     }
-    let Trials { lives, crashed, events, failures, .. } = trials;
-    let document = json!({
-        "base": base, "lives": lives, "crashed": crashed, "events": events, "failures": failures,
-    });
+    let document = serde_json::to_string(&trials.found)?;
     writeln!(std::io::stdout(), "{document}").context("cannot print")?;
     Ok(ExitCode::SUCCESS)
 }
 
 struct Trials {
     seed: u64,
-    lives: u64,
-    /// The lives that a crash ended before their work did.
-    crashed: u64,
     /// The events of each life of the last trial: the next one crashes before one of as many.
     events: [u64; LIVES],
-    failures: Vec<String>,
+    found: Found,
 }
 
 impl Trials {
@@ -150,12 +144,12 @@ impl Trials {
             mark::crash_at(event, chance.next());
             let lived = work.live(file, witness);
             mark::lose();
-            self.lives += 1;
+            self.found.lives += 1;
             self.events[life] = witness.word(48);
-            self.crashed += witness.word(56);
+            self.found.crashed += witness.word(56);
             let acknowledged = witness.word(0);
             if let Err(why) = lived.and_then(|()| work.judge(file, acknowledged)) {
-                self.failures.push(format!(
+                self.found.failure = Some(format!(
                     "trial {trial}, life {life}, before event {event}, {acknowledged} acknowledged: {why:#}"
                 ));
                 break;
@@ -196,4 +190,14 @@ fn base() -> Result<u64> {
     let first = maps.lines().find(|line| line.ends_with("/init")).context("it is not mapped")?;
     let (start, _) = first.split_once('-').context("a mapping")?;
     Ok(u64::from_str_radix(start, 16)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STARTS, WORKS};
+
+    #[test]
+    fn the_host_asks_for_works_that_are_there() {
+        assert_eq!(STARTS.map(|(name, ..)| name), WORKS);
+    }
 }

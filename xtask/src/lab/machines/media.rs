@@ -4,13 +4,13 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, device_dax, emulated, expect,
-    expect_value, found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
+    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, device_dax, emulated, emulated_with,
+    expect, expect_value, found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
+    set_aside,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Losses, Memory};
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
@@ -66,13 +66,7 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     // The smallest file system that mkfs.xfs makes has 300 MiB.
-    let memory = Memory::Ram { ram: 2 << 30, offset: 1 << 30 };
-    let setup = Setup::new(name, "pc", "2G").kernel("memmap=512M!1G").losing(Losses::new(
-        memory,
-        1 << 30,
-        512 << 20,
-    ));
-    let mut machine = Machine::start(kit, &setup, log)?;
+    let mut machine = Machine::start(kit, &emulated_with(name, 2048, 512), log)?;
     machine.wait_for("/dev/pmem0")?;
     machine.run("/bin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;
     machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
@@ -188,7 +182,7 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 /// Returns a PC with two regions: an NVDIMM with the caches in its domain, and RAM set aside. QEMU has one claim for
 /// all NVDIMMs of a machine, and RAM has none.
 pub(super) fn with_two_regions(name: &str, contents: &Contents) -> Setup {
-    let mut setup = nvdimm(name, Some("cpu"), contents).kernel(EMULATED);
+    let mut setup = nvdimm(name, Some("cpu"), contents).kernel(&set_aside(EMULATED));
     setup.memory = String::from("1536M,slots=2,maxmem=4G");
     setup
 }

@@ -40,9 +40,8 @@ use super::temporary::Temporary;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
-/// RAM set aside as pmem on the kernel's command line (Linux,
-/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn!ss`).
-const EMULATED: &str = "memmap=256M!1G";
+/// The MiB of emulated pmem where a lane does not need more.
+const EMULATED: u64 = 256;
 
 /// The mount point of the file system under test.
 pub(super) const DIRECTORY: &str = "/mnt";
@@ -97,10 +96,22 @@ fn records(path: &str, seed: u64) -> Records {
     Records { path: path.to_owned(), seed, count: 4096, allow_pages: false }
 }
 
-/// Returns a PC with emulated pmem at 1 GiB, which loses lines.
+/// Returns a PC with emulated pmem, which loses lines.
 fn emulated(name: &str) -> Setup {
-    let memory = Memory::Ram { ram: 1536 << 20, offset: 1 << 30 };
-    Setup::new(name, "pc", "1536M").kernel(EMULATED).losing(Losses::new(memory, 1 << 30, 256 << 20))
+    emulated_with(name, 1536, EMULATED)
+}
+
+/// Returns such a PC with these MiB of RAM, and of them as pmem.
+fn emulated_with(name: &str, ram: u64, pmem: u64) -> Setup {
+    let memory = Memory::Ram { ram: ram << 20, offset: 1 << 30 };
+    let losses = Losses::new(memory, 1 << 30, pmem << 20);
+    Setup::new(name, "pc", &format!("{ram}M")).kernel(&set_aside(pmem)).losing(losses)
+}
+
+/// Returns the words of a kernel's command line that set aside these MiB of RAM at 1 GiB as pmem (Linux,
+/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn!ss`).
+fn set_aside(pmem: u64) -> String {
+    format!("memmap={pmem}M!1G")
 }
 
 /// Starts a PC with files of its own, and a DAX file system for more.

@@ -10,21 +10,21 @@ use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE
 
 use super::power::Moment;
 use super::{
-    Contents, DAX, SIGKILL, Setup, at_least, count, lane, make_ext4, make_namespace, mount_again,
-    nvdimm,
+    Contents, DAX, SIGKILL, at_least, count, emulated_with, lane, make_ext4, make_namespace,
+    mount_again, nvdimm,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Losses, Memory, random};
+use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::log::Log;
 
 /// The store.
 const PATH: &str = "/mnt/store";
 
-/// The emulated pmem of the other machines, but with space for two large blobs.
-const EMULATED: &str = "memmap=320M!1G";
+/// The MiB of emulated pmem: space for two large blobs.
+const PMEM: u64 = 320;
 /// The time limit of a machine that writes and reads the large blob some times.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -63,11 +63,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let memory = Memory::Ram { ram: 1536 << 20, offset: 1 << 30 };
-    let mut setup = Setup::new(name, "pc", "1536M")
-        .kernel(EMULATED)
-        .losing(Losses::new(memory, 1 << 30, 320 << 20))
-        .with_kexec();
+    let mut setup = emulated_with(name, 1536, PMEM).with_kexec();
     setup.limit = LIMIT;
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;

@@ -45,7 +45,7 @@ pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>>
 /// debug information.
 pub(super) fn without_symbols(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
     let elf = Elf::parse(&bytes).context("it is not an ELF file")?;
-    anyhow::ensure!(elf.is_64 && elf.little_endian, "it is not a 64-bit ELF file");
+    ensure!(elf.is_64 && elf.little_endian, "it is not a 64-bit ELF file");
     let ends = elf.program_headers.iter().map(|segment| segment.p_offset + segment.p_filesz);
     let end = usize::try_from(ends.max().context("it has no segments")?)?;
     drop(elf);
@@ -57,10 +57,10 @@ pub(super) fn without_symbols(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
 }
 
 /// Returns the lowest address at which a program is loaded.
-pub(super) fn first_address(bytes: &[u8]) -> Option<u64> {
-    let elf = Elf::parse(bytes).ok()?;
+pub(super) fn first_address(bytes: &[u8]) -> Result<u64> {
+    let elf = Elf::parse(bytes).context("it is not an ELF file")?;
     let loaded = elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD);
-    loaded.map(|segment| segment.p_vaddr).min()
+    loaded.map(|segment| segment.p_vaddr).min().context("no segment of it is loaded")
 }
 
 /// The links of a program or a library.

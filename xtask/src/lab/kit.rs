@@ -262,8 +262,10 @@ impl Kit {
     }
 
     /// Returns the address at which the agent is linked: 0 for one that runs at any place.
-    pub(super) fn linked_at(&self) -> u64 {
-        fs::read(self.symbols()).ok().and_then(|bytes| elf::first_address(&bytes)).unwrap_or(0)
+    pub(super) fn linked_at(&self) -> Result<u64> {
+        let file = self.symbols();
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        elf::first_address(&bytes).with_context(|| file.display().to_string())
     }
 
     /// Writes the initial file system of a machine that also has `more`, at a path of its own.

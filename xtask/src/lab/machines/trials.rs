@@ -198,7 +198,7 @@ fn something_is_lost(kit: &Kit, name: &str, log: &mut Log, left_out: &LeftOut) -
     writeln!(log, "{} of {all} instructions are left out", instructions.len())?;
     let mut survivors = Vec::new();
     for instruction in &instructions {
-        let place = place(kit, instruction.offset);
+        let place = place(kit, instruction.offset)?;
         let Instruction { offset, event, .. } = instruction;
         let reason = reason(event, &place);
         let trials = if reason.is_some() { EXCUSED.min(left_out.trials) } else { left_out.trials };
@@ -288,19 +288,18 @@ const OUTERMOST: usize = 3;
 
 /// Returns the calls that lead to a place in the guest, from the inside: those of the rooms above the common ones, or
 /// the outermost if there are no others.
-fn place(kit: &Kit, offset: u64) -> String {
+fn place(kit: &Kit, offset: u64) -> Result<String> {
     let lines = Cmd::new(format!("{}-linux-gnu-addr2line", kit.architecture.qemu()))
         .words("-i -f -C -e")
         .arg(kit.symbols().display().to_string())
-        .arg(format!("{:#x}", offset + kit.linked_at()))
-        .read()
-        .unwrap_or_default();
+        .arg(format!("{:#x}", offset + kit.linked_at()?))
+        .read()?;
     let lines: Vec<&str> = lines.lines().collect();
     let calls: Vec<String> = lines.chunks(2).filter_map(call).collect();
     let is_common = |call: &&String| COMMON.iter().any(|folder| call.starts_with(folder));
     let own: Vec<&str> = calls.iter().filter(|call| !is_common(call)).map(String::as_str).collect();
     let outermost = calls.len().saturating_sub(OUTERMOST);
-    if own.is_empty() { calls[outermost..].join(" < ") } else { own.join(" < ") }
+    Ok(if own.is_empty() { calls[outermost..].join(" < ") } else { own.join(" < ") })
 }
 
 /// Returns `journal/append.rs:74 commit` for the two lines of a call, which name the function and the line.

@@ -51,7 +51,7 @@ const EXCUSED: u64 = 600;
 const NOT_NEEDED: [(&str, &str, &str); 2] = [
     (
         "fence",
-        "dax_file.rs:272 deep_persist",
+        "dax/dax_file.rs:272 deep_persist",
         "on a medium without a deep flush the kernel's msync follows, which writes back the pages by itself",
     ),
     (
@@ -336,6 +336,44 @@ mod tests {
             let function = format!("cachemaint::journal::{name}");
             assert_eq!(call(&[&function, place]).unwrap(), "journal/append.rs:74 commit");
         }
+        assert_eq!(call(&["??", "??:0"]), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NOT_NEEDED, call, reason, site};
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn instructions_that_are_not_needed_are_at_their_lines() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("src");
+        for (event, place, _) in NOT_NEEDED {
+            let (file, rest) = place.split_once(':').unwrap();
+            let number: usize = rest.split(' ').next().unwrap().parse().unwrap();
+            let text = fs::read_to_string(sources.join(file)).unwrap();
+            let line = text.lines().nth(number - 1).unwrap();
+            assert!(line.contains(&format!("{event}()")), "{place} is another line: {line}");
+        }
+    }
+
+    #[test]
+    fn a_reason_belongs_to_an_event_of_one_call() {
+        let (event, call, why) = NOT_NEEDED[0];
+        let place = format!("arch/x86/mod.rs:9 fence < {call} < trials/file.rs:80 perform");
+        assert_eq!(reason(event, &place), Some(why));
+        assert_eq!(reason("writeback", &place), None);
+        assert_eq!(reason(event, &place.replace(".rs:", ".rs:9")), None);
+    }
+
+    #[test]
+    fn the_output_of_tools_is_read() {
+        assert_eq!(site("site at=0x401000 event=fence"), Some((0x40_1000, "fence")));
+        assert_eq!(site("trial events=4 crash=3 seed=1 changed=0"), None);
+        let found =
+            ["cachemaint::journal::append::Journal<M>::commit", "/w/src/journal/append.rs:74"];
+        assert_eq!(call(&found).as_deref(), Some("journal/append.rs:74 commit"));
         assert_eq!(call(&["??", "??:0"]), None);
     }
 }

@@ -119,7 +119,7 @@ pub(super) struct Kits {
     emulators: OnceCell<Result<Emulators, Unavailable>>,
     parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
     agents: RefCell<BTreeMap<Architecture, PathBuf>>,
-    plugin: OnceCell<Option<Plugin>>,
+    plugin: OnceCell<Plugin>,
 }
 
 /// The fetched parts, which do not depend on the sources under test.
@@ -158,10 +158,10 @@ impl Kits {
             return Ok(None);
         }
         if let Some(plugin) = self.plugin.get() {
-            return Ok(plugin.clone());
+            return Ok(Some(plugin.clone()));
         }
         let plugin = Plugin::build(sources)?;
-        Ok(self.plugin.get_or_init(|| Some(plugin)).clone())
+        Ok(Some(self.plugin.get_or_init(|| plugin).clone()))
     }
 
     fn parts(

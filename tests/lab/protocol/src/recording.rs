@@ -15,6 +15,16 @@ pub const SUB_BUFFERS: u32 = 4;
 /// `cachemaint::recorder`).
 pub const OF_A_SUB_BUFFER: u64 = 45;
 
+/// Returns the number of the oldest event that is there for sure if so many events of a shard are promised.
+///
+/// It begins the sub-buffer before that of the last promised one. The other two may have events that are not promised:
+/// one begins with the event that promises those before it, which can be stored before the promise is passed on.
+#[must_use]
+pub fn oldest_of(promised: u64) -> u64 {
+    let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
+    sub_buffer.saturating_sub(u64::from(SUB_BUFFERS) - 3) * OF_A_SUB_BUFFER
+}
+
 /// The moment when events become persistent: the library's durabilities, and its thread that writes back at intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,7 +81,15 @@ pub struct Events {
 
 #[cfg(test)]
 mod tests {
-    use super::When;
+    use super::{When, oldest_of};
+
+    #[test]
+    fn promised_events_are_kept_from_the_sub_buffer_before_the_last_one() {
+        // Sub-buffers begin with the events 0, 45, 90, 135, 180.
+        for (promised, oldest) in [(0, 0), (1, 0), (90, 0), (91, 45), (135, 45), (200, 135)] {
+            assert_eq!(oldest_of(promised), oldest, "{promised} promised");
+        }
+    }
 
     #[test]
     fn a_name_is_read_as_what_it_was_printed_for() {

@@ -9,7 +9,7 @@
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 use cachemaint_lab_protocol::recording::{
-    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When,
+    Events, OF_A_SUB_BUFFER, Recorded, SHARDS, SUB_BUFFERS, When, oldest_of,
 };
 use std::io::Write as _;
 
@@ -143,13 +143,10 @@ fn found(machine: &mut Machine, path: &str) -> Result<Recorded> {
     Ok(there)
 }
 
-/// Checks that a shard has the promised events, back to the beginning of the sub-buffer before that of the last one. The
-/// next one has events that were not promised yet; the first event of the one after it, which promises them, can have come before
-/// the promise left the machine.
+/// Checks that a shard has the promised events that are not overwritten.
 fn has_promised(shard: &Events, promised: u64) -> Result<()> {
     at_least(shard.next, promised)?;
-    let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
-    let oldest = sub_buffer.saturating_sub(u64::from(SUB_BUFFERS) - 3) * OF_A_SUB_BUFFER;
+    let oldest = oldest_of(promised);
     ensure!(shard.first <= oldest, "the promised events from {oldest} on are lost: {shard:?}");
     ensure!(shard.lost == 0, "all events were recorded: {shard:?}");
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::OpenError;
 use cachemaint::recorder::{Durability, ErrorKind, Event, Found, Options, Reader};
-use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS};
+use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS, oldest_of};
 
 /// The kind of the events.
 const EVENT: u16 = 6;
@@ -74,8 +74,8 @@ impl Work for Recording {
 }
 
 impl Recording {
-    /// The promised events of the newest sub-buffer that has some, and of the one before, are there, one after the other, and no event that was
-    /// never recorded. The other two may hold events that were not promised.
+    /// The promised events that are not overwritten are there, one after the other, and no event that was never
+    /// recorded.
     fn judge_events(&self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let reader = match Reader::open(file) {
             Ok(reader) => reader,
@@ -101,11 +101,9 @@ impl Recording {
             let promised = acknowledged.saturating_sub(BEGUN);
             let is_ascending = numbers.windows(2).all(|two| two[0] < two[1]);
             ensure!(is_ascending, "events in another order: {numbers:?}");
-            let sub_buffer = promised.saturating_sub(1) / OF_A_SUB_BUFFER;
-            let kept = u64::from(SUB_BUFFERS) - 3;
-            let oldest = sub_buffer.saturating_sub(kept) * OF_A_SUB_BUFFER;
-            let lost: Vec<u64> =
-                (oldest..promised).filter(|number| !numbers.contains(number)).collect();
+            let lost: Vec<u64> = (oldest_of(promised)..promised)
+                .filter(|number| !numbers.contains(number))
+                .collect();
             ensure!(lost.is_empty(), "{} of {promised} promised events, {lost:?}", lost.len());
         }
         Ok(())

@@ -20,7 +20,7 @@ use super::host_program::HostProgram;
 use super::kit::Kit;
 use super::losses::{Cut, Policy, UNMAPPED};
 use super::machine::Machine;
-use super::machine::cut::Ran;
+use super::machine::ends::Ran;
 use super::machine::programs::{End, printed};
 use super::machines::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm};
 use crate::log::Log;

@@ -4,12 +4,11 @@
 //! failure.
 
 pub(super) mod agent;
-pub(super) mod cut;
+pub(super) mod ends;
 mod losing;
 pub(super) mod programs;
 pub(super) mod setup;
 
-use core::time::Duration;
 use std::io::{BufReader, Write as _};
 use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -121,12 +120,16 @@ impl Machine {
 
     /// Returns the next reply.
     fn reply(&mut self) -> Result<Reply> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match self.replies.recv_timeout(left) {
+        match self.next() {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("the machine took longer than it may"),
             Err(RecvTimeoutError::Disconnected) => bail!("the machine ended"),
         }
+    }
+
+    /// Returns the next reply, or the reason why there is none.
+    fn next(&self) -> Result<Result<Reply>, RecvTimeoutError> {
+        self.replies.recv_timeout(self.deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Returns the boot that the agent greets from.
@@ -178,73 +181,6 @@ impl Machine {
         Ok(())
     }
 
-    /// Sends a request that is acknowledged record by record, and cuts the power after this many: the emulator ends by
-    /// SIGKILL. Returns the number of records that were acknowledged by then.
-    pub(in crate::lab) fn acknowledged_until_power_cut(
-        self,
-        request: &Request,
-        enough: u64,
-    ) -> Result<u64> {
-        self.acknowledged_until_later_power_cut(request, enough, Duration::ZERO)
-    }
-
-    /// Cuts the power in the same manner, some time after that acknowledgement. It is for records that take so long
-    /// that the power would always be cut in the midst of one.
-    pub(in crate::lab) fn acknowledged_until_later_power_cut(
-        mut self,
-        request: &Request,
-        enough: u64,
-        later: Duration,
-    ) -> Result<u64> {
-        self.send(request)?;
-        let mut acknowledged = 0;
-        while acknowledged < enough {
-            match self.reply()? {
-                Reply::Acknowledged(count) => acknowledged = count,
-                other => bail!("{request:?}: {other:?}"),
-            }
-        }
-        thread::sleep(later);
-        self.child.kill().context("cannot kill the emulator")?;
-        // A record on its way out of the machine when it ended was acknowledged too.
-        while let Ok(Ok(reply)) = self.replies.recv() {
-            if let Reply::Acknowledged(count) = reply {
-                acknowledged = count;
-            }
-        }
-        self.has_been_cut()?;
-        Ok(acknowledged)
-    }
-
-    /// Sends such a request to a machine whose power is cut at an event that was chosen at its start. Returns the number
-    /// of records that were acknowledged by then.
-    pub(in crate::lab) fn acknowledged_until_event(mut self, request: &Request) -> Result<u64> {
-        self.send(request)?;
-        let mut acknowledged = 0;
-        loop {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            match self.replies.recv_timeout(left) {
-                Ok(Ok(Reply::Acknowledged(count))) => acknowledged = count,
-                Ok(other) => bail!("{request:?} before the power was cut: {:?}", other?),
-                Err(RecvTimeoutError::Timeout) => bail!("the power was not cut in time"),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        self.has_been_cut()?;
-        Ok(acknowledged)
-    }
-
-    /// Waits for an emulator that was ended by SIGKILL, and takes the report on its losses.
-    fn has_been_cut(&mut self) -> Result<()> {
-        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
-        self.has_ended = true;
-        ensure!(
-            std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
-            "the emulator ended with {status}, and not by the cut of its power"
-        );
-        self.report.take().map_or(Ok(()), Report::take)
-    }
-
     /// Returns the lines of the plugin so far.
     pub(in crate::lab) fn losses(&self) -> Result<String> {
         self.report.as_ref().map_or(Ok(String::new()), Report::text)
@@ -263,21 +199,6 @@ impl Machine {
     /// Returns the tests that programs in the machine have run.
     pub(in crate::lab) fn tests(&self) -> Tests {
         *self.tests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the machine in order.
-    pub(in crate::lab) fn power_off(mut self) -> Result<()> {
-        self.send(&Request::PowerOff)?;
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match self.replies.recv_timeout(left) {
-            Err(RecvTimeoutError::Disconnected) => {}
-            Err(RecvTimeoutError::Timeout) => bail!("the machine does not power off"),
-            Ok(reply) => bail!("the machine does not power off: {:?}", reply?),
-        }
-        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
-        self.has_ended = true;
-        ensure!(status.success(), "the emulator ended with {status}");
-        self.report.take().map_or(Ok(()), Report::take)
     }
 }
 

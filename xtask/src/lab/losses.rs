@@ -293,10 +293,13 @@ pub(super) fn check(report: &str, allows_unmapped: bool) -> Result<()> {
 /// which counts as crashes without losses.
 pub(super) fn lost_lines(report: &str) -> u64 {
     let crashes = report.lines().filter(|line| line.starts_with("loss "));
-    let lost = |line: &str| -> Option<u64> {
-        line.split(' ').find_map(|word| word.strip_prefix("lost=")?.parse().ok())
-    };
-    crashes.filter_map(lost).sum()
+    crashes.filter_map(|line| number(line, "lost")).sum()
+}
+
+/// Returns the number behind `NAME=` in a line of the plugin.
+pub(super) fn number(line: &str, name: &str) -> Option<u64> {
+    let value = |word: &str| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+    line.split_whitespace().find_map(value)
 }
 
 #[cfg(test)]

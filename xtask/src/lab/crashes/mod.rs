@@ -15,10 +15,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
 
-use self::moments::{Counted, Counts, Moment, number};
+use self::moments::{Counted, Counts, Moment};
 use super::host_program::HostProgram;
 use super::kit::Kit;
-use super::losses::{Cut, Policy, UNMAPPED};
+use super::losses::{Cut, Policy, UNMAPPED, number};
 use super::machine::Machine;
 use super::machine::ends::Ran;
 use super::machine::programs::{End, printed};

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, seed_of};
+use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, number, seed_of};
 
 /// The moment at which the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +89,6 @@ impl Counts {
             stores: number("stores")?,
         })
     }
-}
-
-/// Returns the number behind `NAME=` in a line of the plugin.
-pub(super) fn number(line: &str, name: &str) -> Option<u64> {
-    let value = |word: &str| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
-    line.split_whitespace().find_map(value)
 }
 
 /// A run that was not cut.

@@ -3,6 +3,7 @@
 //! They come with every library that they need, and run with these libraries. So nothing is installed, and nothing
 //! depends on the libraries of this system.
 
+use core::fmt::Display;
 use std::env::consts::ARCH;
 use std::path::PathBuf;
 
@@ -86,4 +87,9 @@ impl Emulators {
     pub(super) fn file(&self, path: &str) -> String {
         self.root.join(path).display().to_string()
     }
+}
+
+/// Returns a text as the value of an emulator's option, where a comma ends a value unless it is doubled.
+pub(super) fn value(text: impl Display) -> String {
+    text.to_string().replace(',', ",,")
 }

@@ -1,11 +1,13 @@
 //! The emulator plugin that finds forgotten write-backs (`tests/lab/plugin`): its build, its arguments for an emulator,
 //! and its output.
 
+use core::iter;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::emulator::value;
 use super::sources::Sources;
 use super::unavailable::Unavailable;
 use crate::command::Cmd;
@@ -57,18 +59,17 @@ impl Plugin {
     /// The library relies on SFENCE and MFENCE alone, so the locked accesses of x86 are not fences here: any lock that
     /// a program takes would hide a fence that the library forgot.
     pub(super) fn arguments(&self, streaming: Streaming, out: &Path) -> [String; 2] {
-        // A comma ends an argument unless it is doubled.
-        let path = |path: &Path| path.display().to_string().replace(',', ",,");
-        let (library, out, streaming) = (path(&self.library), path(out), streaming.name());
-        let arguments = format!("{library},streaming={streaming},locked=ordinary,out={out}");
-        [String::from("-plugin"), arguments]
+        self.with(&[
+            format!("streaming={}", streaming.name()),
+            String::from("locked=ordinary"),
+            format!("out={}", out.display()),
+        ])
     }
 
-    /// Returns the additions to the command line of an emulator whose machine loses lines.
-    pub(super) fn losing(&self, arguments: &[String]) -> [String; 2] {
-        let arguments = arguments.iter().map(|argument| argument.replace(',', ",,"));
-        let library = self.library.display().to_string().replace(',', ",,");
-        let words: Vec<String> = [library].into_iter().chain(arguments).collect();
+    /// Returns the additions to an emulator's command line that load the plugin with these arguments.
+    pub(super) fn with(&self, arguments: &[String]) -> [String; 2] {
+        let library = value(self.library.display());
+        let words: Vec<String> = iter::once(library).chain(arguments.iter().map(value)).collect();
         [String::from("-plugin"), words.join(",")]
     }
 

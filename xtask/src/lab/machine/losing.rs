@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::{Kit, Setup};
+use crate::lab::emulator::value;
 use crate::lab::losses::{self, Files, Losses, Memory};
 use crate::lab::plugin::Plugin;
 use crate::lab::temporary::Temporary;
@@ -38,13 +39,12 @@ impl Losing {
     fn new(losses: &Losses, plugin: &Plugin, kit: &Kit, setup: &Setup) -> Result<Self> {
         let name = &setup.name;
         let files = Files::new(losses, &kit.work, name)?;
-        let mut words = plugin.losing(&losses.arguments(name, &setup.cpu, &files)).to_vec();
+        let mut words = plugin.with(&losses.arguments(name, &setup.cpu, &files)).to_vec();
         let Files { live, out, temporary, .. } = files;
         let board = match losses.memory {
             Memory::File(_) => "",
             Memory::Ram { ram, .. } => {
-                // A comma ends an option unless it is doubled.
-                let path = live.display().to_string().replace(',', ",,");
+                let path = value(live.display());
                 let object =
                     format!("memory-backend-file,id=ram,share=on,mem-path={path},size={ram}");
                 words.extend([String::from("-object"), object]);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::lab::emulator::value;
 use crate::lab::initramfs::{self, Initramfs};
 use crate::lab::losses::{Cut, Losses};
 
@@ -116,5 +117,5 @@ pub(super) fn make_disk(kernel: &Path, initrd: &Path, image: &Path) -> Result<(u
 
 /// Returns the value of `-drive` for a raw image.
 pub(in crate::lab) fn drive(image: &Path, more: &str) -> String {
-    format!("format=raw,file={},{more}", image.display())
+    format!("format=raw,file={},{more}", value(image.display()))
 }

@@ -10,6 +10,7 @@ use super::{
     make_namespace, probe, records,
 };
 use crate::lab::architecture::Architecture;
+use crate::lab::emulator::value;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_FIRMWARE};
@@ -148,7 +149,7 @@ impl Tree {
         let path = file.display().to_string();
         kit.emulators
             .system("aarch64")
-            .args(["-machine", &format!("virt,gic-version=3,dumpdtb={path}")])
+            .args(["-machine", &format!("virt,gic-version=3,dumpdtb={}", value(&path))])
             .args(["-cpu", cpu, "-m", "1024M"])
             .read()?;
         let put = |line: &str| kit.emulators.program("usr/bin/fdtput").words(line).read();

@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use super::Lab;
 use super::architecture::Architecture;
+use super::emulator::value;
 use super::initramfs::Initramfs;
 use super::kit::Kit;
 use super::lane::Lane;
@@ -179,7 +180,7 @@ impl Contents {
 
     /// Returns the contents as the memory of a device.
     fn backend(&self) -> String {
-        let path = self.path.display();
+        let path = value(self.path.display());
         format!("memory-backend-file,id=contents,share=on,mem-path={path},size={}", Self::SIZE)
     }
 }

@@ -62,19 +62,23 @@ impl Choices {
 }
 
 /// The result of one cut.
-#[derive(Clone, Debug)]
-pub(super) struct Verdict {
+struct Verdict {
     /// The reason why the cut came at another moment than the chosen one.
-    pub(super) instead: Option<String>,
-    /// The lines that had not persisted, and those of them that were lost.
-    pub(super) dirty: u64,
-    pub(super) lost: u64,
-    /// The complaint about the check, unless it succeeded.
-    pub(super) failure: Option<String>,
-    /// The output of the check.
-    pub(super) output: String,
+    instead: Option<String>,
+    checked: Checked,
     /// True if the program wrote back an address that was not mapped.
-    pub(super) is_unmapped: bool,
+    is_unmapped: bool,
+}
+
+/// The result of a check.
+struct Checked {
+    /// The lines that had not persisted, and those of them that were lost.
+    dirty: u64,
+    lost: u64,
+    /// The complaint about the check, unless it succeeded.
+    failure: Option<String>,
+    /// The output of the check.
+    output: String,
 }
 
 /// Makes the file system that each cut begins with.
@@ -134,24 +138,18 @@ impl CrashTest<'_> {
         }
         machine.end()?;
         let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
-        let verdict = self.check(&medium, Choices::KEEPING, &printed, log)?;
-        if let Some(why) = verdict.failure {
+        let checked = self.check(&medium, Choices::KEEPING, &printed, log)?;
+        if let Some(why) = checked.failure {
             bail!(
                 "the check {why}, although no line was lost; its output:\n{}",
-                verdict.output.trim_end()
+                checked.output.trim_end()
             );
         }
         Ok(Counted { counts, time, has_ended })
     }
 
     /// Cuts the power at a moment, and checks the state that this leaves.
-    pub(super) fn cut(
-        &self,
-        made: &Contents,
-        moment: Moment,
-        seed: u64,
-        log: &Log,
-    ) -> Result<Verdict> {
+    fn cut(&self, made: &Contents, moment: Moment, seed: u64, log: &Log) -> Result<Verdict> {
         let medium = made.copy(self.kit, self.name)?;
         let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
         let start = log.len()?;
@@ -164,8 +162,8 @@ impl CrashTest<'_> {
         let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
         machine.cut_power()?;
         let is_unmapped = log.since(start)?.contains(&format!("losses: {UNMAPPED}"));
-        let verdict = self.check(&medium, choices, &printed, log)?;
-        Ok(Verdict { instead: self.instead(moment, ran), is_unmapped, ..verdict })
+        let checked = self.check(&medium, choices, &printed, log)?;
+        Ok(Verdict { instead: self.instead(moment, ran), checked, is_unmapped })
     }
 
     /// Returns the reason why a cut did not come at its moment.
@@ -186,7 +184,7 @@ impl CrashTest<'_> {
         choices: Choices,
         printed: &str,
         log: &Log,
-    ) -> Result<Verdict> {
+    ) -> Result<Checked> {
         let before = log.len()?;
         // A line that was cut off may say less than was meant.
         let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
@@ -204,14 +202,7 @@ impl CrashTest<'_> {
         let loss = report.lines().find(|line| line.starts_with("losses: loss "));
         let loss = loss.context("the plugin reported no losses")?;
         let number = |name| number(loss, name).with_context(|| format!("no {name} in {loss}"));
-        Ok(Verdict {
-            instead: None,
-            dirty: number("dirty")?,
-            lost: number("lost")?,
-            failure,
-            output,
-            is_unmapped: false,
-        })
+        Ok(Checked { dirty: number("dirty")?, lost: number("lost")?, failure, output })
     }
 
     /// Starts a machine with the program and the mounted medium.
@@ -308,13 +299,13 @@ pub(super) fn cut_all(
 ) -> Result<Summary> {
     let mut summary = Summary::default();
     for (moment, seed) in cuts {
-        let verdict = test.cut(made, *moment, *seed, log)?;
+        let Verdict { instead, checked, is_unmapped } = test.cut(made, *moment, *seed, log)?;
+        let Checked { dirty, lost, failure, output } = checked;
         summary.cuts += 1;
-        summary.dirty += verdict.dirty;
-        summary.lost += verdict.lost;
-        summary.failures += u64::from(verdict.failure.is_some());
-        summary.is_unmapped |= verdict.is_unmapped;
-        let Verdict { instead, dirty, lost, failure, output, .. } = verdict;
+        summary.dirty += dirty;
+        summary.lost += lost;
+        summary.failures += u64::from(failure.is_some());
+        summary.is_unmapped |= is_unmapped;
         let instead = instead.map(|why| format!(" ({why})")).unwrap_or_default();
         write!(
             out,

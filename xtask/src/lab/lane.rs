@@ -65,8 +65,7 @@ pub(super) fn run_all(
     mut record: impl FnMut(&str, Finding, Effort) -> Result<()>,
 ) -> Result<()> {
     let jobs = thread::available_parallelism().map_or(1, usize::from).min(lanes.len());
-    losses::given_seed()?;
-    let seed = losses::seed_of_run();
+    let seed = losses::checked_seed_of_run()?;
     let count = lanes.len();
     writeln!(io::stdout(), "\nlab: {count} lanes, {jobs} side by side, {}={seed}", losses::SEED)?;
     let (prepared, queue) = mpsc::channel();

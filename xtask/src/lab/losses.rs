@@ -188,11 +188,17 @@ pub(super) fn seed_of_run() -> u64 {
     })
 }
 
-/// Returns the seed in the variable, if there is one.
+/// Returns the seed of every loss in this run, for a reader.
 ///
 /// # Errors
-/// If it is not a number.
-pub(super) fn given_seed() -> Result<Option<u64>> {
+/// If the variable is not a number.
+pub(super) fn checked_seed_of_run() -> Result<u64> {
+    given_seed()?;
+    Ok(seed_of_run())
+}
+
+/// Returns the seed in the variable, if there is one.
+fn given_seed() -> Result<Option<u64>> {
     let Ok(given) = std::env::var(SEED) else { return Ok(None) };
     let seed = given.parse().with_context(|| format!("{SEED}={given} is not a number"))?;
     Ok(Some(seed))

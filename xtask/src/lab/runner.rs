@@ -15,7 +15,7 @@ use super::crashes::words::words;
 use super::crashes::{self, CrashTest, cut_all};
 use super::host_program::HostProgram;
 use super::kit::Kit;
-use super::losses::{Policy, seed_of_run};
+use super::losses::{Policy, checked_seed_of_run};
 use super::machine::Machine;
 use super::machine::programs::{End, printed};
 use super::machines::dax_machine;
@@ -135,7 +135,7 @@ fn run_losing(
         limit: Duration::from_secs(*limit),
     };
     let mut out = io::stdout();
-    let seed = seed.unwrap_or_else(seed_of_run);
+    let seed = seed.map_or_else(checked_seed_of_run, Ok)?;
     let made = crashes::make(kit, name, log)?;
     let cuts = if let Some(moment) = cut {
         vec![(*moment, seed)]

@@ -54,9 +54,10 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// Returns a number of events after which a shard has wrapped around, somewhere in one of the next two laps.
-fn enough() -> u64 {
-    LAP + 1 + random("recorder") % (2 * LAP)
+/// Returns a number of events after which a shard has wrapped around, somewhere in one of the next two laps. Each lane
+/// draws numbers of its own, as lanes run side by side.
+fn enough(lane: &str) -> u64 {
+    LAP + 1 + random(lane) % (2 * LAP)
 }
 
 fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
@@ -84,7 +85,8 @@ fn end_by_signal(
     when: When,
     signal: i32,
 ) -> Result<Recorded> {
-    let line = format!("/init record-until-ended {path} {when} {} {signal}", enough());
+    let enough = enough("recorder");
+    let line = format!("/init record-until-ended {path} {when} {enough} {signal}");
     let recorded = machine.document_before_signal(&line, signal)?;
     let recorded: Vec<u64> = serde_json::from_value(recorded)?;
     let there = read(machine, path)?;
@@ -106,7 +108,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         let path = format!("{DIRECTORY}/{when}");
         let request = Request::RecordForever { path: path.clone(), when };
         let promised = machine
-            .acknowledged_until_power_cut(&request, enough())
+            .acknowledged_until_power_cut(&request, enough(name))
             .with_context(|| format!("{when}: before the power cut"))?;
         machine = Machine::start(kit, &setup.round(round, None), log)?;
         mount_again(&mut machine)?;

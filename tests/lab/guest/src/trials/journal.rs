@@ -1,8 +1,7 @@
 //! Records of a journal: appended in every way, trimmed, and opened anew in each life.
 
-use super::{Chance, Witness, Work};
+use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint::cache::Destination;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
 use cachemaint::medium::OpenError;
@@ -63,18 +62,14 @@ impl Records {
         record
     }
 
-    /// Creates a journal. An earlier one is refused: it is overwritten first.
+    /// Creates a journal, over an earlier one if there is one.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
         let before = Reader::open(file).map_err(|error| error.into_error().into_kind());
         self.has_remains |= matches!(before, Err(ErrorKind::Superblocks));
-        let options = || Options::new().segment(4 << 10);
-        self.is_replaced = true;
-        if let Ok(journal) = options().create_new(file) {
-            self.is_replaced = false;
-            return Ok(journal);
-        }
-        file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
-        Ok(options().create_new(file).map_err(OpenError::into_error)?)
+        let created = create(file, |file| Options::new().segment(4 << 10).create_new(file));
+        let (journal, is_replaced) = created?;
+        self.is_replaced = is_replaced;
+        Ok(journal)
     }
 
     fn trim(

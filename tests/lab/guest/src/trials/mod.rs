@@ -15,7 +15,9 @@ mod store;
 
 use crate::number;
 use anyhow::{Context as _, Result, bail};
+use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
+use cachemaint::medium::OpenError;
 use cachemaint_lab_mark as mark;
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 use core::ops::Range;
@@ -167,6 +169,22 @@ fn clear(file: &DaxFile, number: u64) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// Creates a log on a file by `create_new`. An earlier one is refused: it is overwritten first. Returns true with the log
+/// in that case.
+fn create<'a, T, E>(
+    file: &'a DaxFile,
+    create_new: impl Fn(&'a DaxFile) -> Result<T, OpenError<&'a DaxFile, E>>,
+) -> Result<(T, bool)>
+where
+    E: core::error::Error + Send + Sync + 'static,
+{
+    if let Ok(created) = create_new(file) {
+        return Ok((created, false));
+    }
+    file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
+    Ok((create_new(file).map_err(OpenError::into_error)?, true))
 }
 
 /// Opens a file of this length, or creates it, with every page mapped: the plugin must find it.

@@ -1,8 +1,7 @@
 //! Blobs of a store: replaced together, with one that comes and goes.
 
-use super::{Chance, Witness, Work};
+use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint::cache::Destination;
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Attributes, ErrorKind, Reader, Store};
@@ -42,15 +41,9 @@ impl Work for Blobs {
         let mut store = if self.is_created {
             Store::open(file).map_err(OpenError::into_error)?.0
         } else {
-            // An earlier store is refused.
-            self.is_replaced = true;
-            if let Ok(store) = Store::create_new(file) {
-                self.is_replaced = false;
-                store
-            } else {
-                file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
-                Store::create_new(file).map_err(OpenError::into_error)?
-            }
+            let (store, is_replaced) = create(file, Store::create_new)?;
+            self.is_replaced = is_replaced;
+            store
         };
         witness.acknowledge(1 + self.last);
         for number in self.began + 1..=self.began + TRANSACTIONS {

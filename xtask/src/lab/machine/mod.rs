@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// Returns the next reply, or the reason why there is none.
+    /// Returns the next reply within the machine's time, or the reason why it is missing.
     fn next(&self) -> Result<Result<Reply>, RecvTimeoutError> {
         self.replies.recv_timeout(self.deadline.saturating_duration_since(Instant::now()))
     }

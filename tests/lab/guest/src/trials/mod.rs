@@ -171,8 +171,8 @@ fn clear(file: &DaxFile, number: u64) -> Result<()> {
     Ok(())
 }
 
-/// Creates a log on a file by `create_new`. An earlier one is refused: it is overwritten first. Returns true with the log
-/// in that case.
+/// Creates a log on a file by `create_new`. An earlier one is refused: it is overwritten first. Returns the log, and
+/// true in that case.
 fn create<'a, T, E>(
     file: &'a DaxFile,
     create_new: impl Fn(&'a DaxFile) -> Result<T, OpenError<&'a DaxFile, E>>,

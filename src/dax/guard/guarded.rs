@@ -6,6 +6,10 @@
 //! lines of a file are written back its extents are looked at, and if they are others than those that were there when
 //! it was synced last, it is synced.
 //!
+//! A file that is cut can grow into the blocks that it had. File systems hand out a freed block again when it is durable
+//! that it was freed. So the same extents can be in memory alone, and a reset leaves the cut file. A pass that finds
+//! nothing in a file knows nothing durable of it.
+//!
 //! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs.
 
 use super::super::system::extents::{self, Extent};
@@ -36,7 +40,7 @@ pub struct GuardedFile {
     cache: Option<Cache>,
     size: u64,
     device: u64,
-    /// The size and the extents that it had when it was synced last; `None` if it was not yet.
+    /// The size and the extents that it had when it was synced last; `None` if it was not yet, or was cut since.
     durable: Option<(u64, Vec<Extent>)>,
 }
 
@@ -135,6 +139,7 @@ impl GuardedFile {
         let metadata = self.file().metadata().map_err(|error| self.failed("fstat", &error))?;
         self.size = metadata.size();
         if metadata.nlink() == 0 || self.size == 0 {
+            self.doubt();
             return Ok(None);
         }
         let Some(cache) = self.cache else {
@@ -151,6 +156,11 @@ impl GuardedFile {
         let Held::Mapped(view) = &self.held else { return Ok(None) };
         let extents = self.extents();
         write_lines(view, extents, cache, installed, after).map(Some)
+    }
+
+    /// Has the next pass sync it, whatever its extents are then.
+    pub(super) fn doubt(&mut self) {
+        self.durable = None;
     }
 
     /// Maps all of a file that is written back by lines.
@@ -364,6 +374,25 @@ mod tests {
         assert!(!guarded.settle().unwrap(), "nothing has changed");
         store(&file, 2000, 1000);
         guarded.size = 3000;
+        assert!(guarded.settle().unwrap());
+    }
+
+    /// A reset before the next commit of the file system's journal leaves the cut file.
+    #[test]
+    fn a_file_that_is_as_it_was_before_a_cut_to_nothing_is_made_durable() {
+        let file = NamedTempFile::new().unwrap();
+        // The extents of a file with blocks can be the former ones, as the file system sees fit. These always are.
+        file.as_file().set_len(PAGE).unwrap();
+        let test = "a_file_that_is_as_it_was_before_a_cut_to_nothing_is_made_durable";
+        let Some((mut guarded, _)) = open(test, &file) else { return };
+        let installed = FaultHandler::install().unwrap();
+        let options = Options::new().allow_page_granularity().take_unwritten();
+        assert!(guarded.settle().unwrap());
+        file.as_file().set_len(0).unwrap();
+        let pass = guarded.write_back(&options, installed, false, &mut |_| ());
+        assert_eq!(pass.unwrap(), None, "it is empty");
+        file.as_file().set_len(PAGE).unwrap();
+        guarded.size = PAGE;
         assert!(guarded.settle().unwrap());
     }
 

@@ -112,6 +112,12 @@ impl GuardedFile {
         self.cache
     }
 
+    /// Has its lines written back, on whichever medium it is.
+    #[cfg(test)]
+    pub(super) const fn take_lines(&mut self, cache: Cache) {
+        self.cache = Some(cache);
+    }
+
     /// Returns the number of the device of its file system.
     pub(super) const fn device(&self) -> u64 {
         self.device
@@ -316,7 +322,7 @@ mod tests {
         let mut guarded =
             GuardedFile::new(file.path(), open, (0, size), guarantee, &options).unwrap();
         // It is mapped as the page cache is, and written back as on DAX.
-        guarded.cache = Some(cache);
+        guarded.take_lines(cache);
         guarded.map(&options).unwrap();
         Some((guarded, cache))
     }

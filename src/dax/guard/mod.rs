@@ -263,7 +263,7 @@ impl Guard {
         let problems = &mut pass.problems;
         let mut work = Work { options, installed, began: clock.began(), problems };
         watched.look(&mut work);
-        let cache = watched.files().find_map(GuardedFile::cache);
+        let cache = watched.cache();
         // The pass covers the stores of others that are visible before this.
         if let Some(cache) = cache {
             cache.order_observed();
@@ -303,7 +303,9 @@ impl Guard {
     not(miri)
 ))]
 mod tests {
-    use super::{FaultHandler, Guard};
+    use super::{FaultHandler, Guard, Work};
+    use crate::cache::Cache;
+    use alloc::vec::Vec;
     use core::time::Duration;
     use std::fs;
     use std::time::Instant;
@@ -325,6 +327,27 @@ mod tests {
         let unknown = came.elapsed();
         assert_eq!(guard.pass().files, 1);
         assert!(guard.statistics().longest_interval >= unknown, "{longest:?} of {unknown:?}");
+    }
+
+    /// Its lines are written back once more, and without a fence nothing says that they have arrived.
+    #[test]
+    fn the_last_file_that_leaves_the_tree_is_fenced() {
+        let (tree, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let Ok(cache) = Cache::host() else {
+            return crate::skip::skip("the_last_file_that_leaves_the_tree_is_fenced", "no cache");
+        };
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
+        guard.add(tree.path()).unwrap();
+        fs::write(tree.path().join("file"), [1; 100]).unwrap();
+        guard.pass();
+        guard.watched.take_lines(cache);
+        fs::rename(tree.path().join("file"), elsewhere.path().join("file")).unwrap();
+        let Guard { installed, ref options, ref mut watched, .. } = guard;
+        let (began, mut problems) = (Instant::now(), Vec::new());
+        watched.look_again();
+        watched.look(&mut Work { options, installed, began, problems: &mut problems });
+        assert_eq!(watched.files().count(), 0);
+        assert!(watched.cache().is_some());
     }
 
     /// A bound without it would be believed to be its own.

@@ -115,6 +115,17 @@ impl Watched {
         self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
     }
 
+    /// Has all lines written back, on whichever medium they are.
+    #[cfg(test)]
+    pub(super) fn take_lines(&mut self, cache: crate::cache::Cache) {
+        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
+        for entry in entries {
+            if let State::Guarded(guarded) = &mut entry.state {
+                guarded.take_lines(cache);
+            }
+        }
+    }
+
     /// Ends the notices, and reads directories again only when it is asked to.
     #[cfg(test)]
     pub(super) fn deafen(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::super::guarded::{GuardedFile, Written};
 use super::{LOCAL, State, Watched, Work};
+use crate::cache::Cache;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::mem::{discriminant, take};
 use std::time::Instant;
@@ -21,6 +22,11 @@ pub(in super::super) struct Covered {
 }
 
 impl Watched {
+    /// Returns the caches of the next [write-back](Self::write_back), whose lines need a fence; `None` without lines.
+    pub(in super::super) fn cache(&self) -> Option<Cache> {
+        self.files().chain(&self.leaving).find_map(GuardedFile::cache)
+    }
+
     /// Writes all files back. Errors of a file are reported once for each kind, and none ends the pass.
     pub(in super::super) fn write_back(
         &mut self,

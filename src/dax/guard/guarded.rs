@@ -10,10 +10,12 @@
 //! that it was freed. So the same extents can be in memory alone, and a reset leaves the cut file. A pass that finds
 //! nothing in a file knows nothing durable of it.
 //!
-//! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs.
+//! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs. If
+//! that fails once the pages are clean and not on the medium ([`Taint`](super::super::Taint)), and the next call
+//! succeeds. So the failure stays with the file until it is empty.
 
 use super::super::system::extents::{self, Extent};
-use super::super::system::map_pages;
+use super::super::system::{files, map_pages};
 use super::super::{DaxView, Error, ErrorKind, FaultHandler, Guarantee, Options, Writeback};
 use crate::cache::Cache;
 use alloc::boxed::Box;
@@ -21,6 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +45,8 @@ pub struct GuardedFile {
     device: u64,
     /// The size and the extents that it had when it was synced last; `None` if it was not yet, or was cut since.
     durable: Option<(u64, Vec<Extent>)>,
+    /// The error number of the first failure to sync its pages.
+    lost: Option<i32>,
 }
 
 /// One descriptor, and the mapping if lines of it are written back.
@@ -82,6 +87,7 @@ impl GuardedFile {
             size,
             device,
             durable: None,
+            lost: None,
         };
         // A file that cannot be mapped is refused at once.
         guarded.map(options)?;
@@ -146,12 +152,11 @@ impl GuardedFile {
         self.size = metadata.size();
         if metadata.nlink() == 0 || self.size == 0 {
             self.doubt();
+            self.lost = None;
             return Ok(None);
         }
         let Some(cache) = self.cache else {
-            if !is_synced {
-                self.sync()?;
-            }
+            self.sync_pages(is_synced)?;
             let bytes = self.size.min(metadata.blocks().saturating_mul(BLOCK));
             return Ok(Some(Written { bytes, lines: 0 }));
         };
@@ -218,12 +223,28 @@ impl GuardedFile {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        let synced = self.file().sync_data();
-        synced.map_err(|error| Error::writeback(&self.path, &(0..self.size), &error))
+        self.file().sync_data().map_err(|error| self.not_synced(&error))
+    }
+
+    /// Syncs a file that is written back by pages, if its file system was not synced. An error is returned from then on.
+    fn sync_pages(&mut self, is_synced: bool) -> Result<(), Error> {
+        let synced = if is_synced { Ok(()) } else { self.file().sync_data() };
+        if let Err(error) = synced {
+            self.lost.get_or_insert(files::number(&error));
+        }
+        match self.lost {
+            None => Ok(()),
+            Some(number) => Err(self.not_synced(&io::Error::from_raw_os_error(number))),
+        }
     }
 
     #[cold]
-    fn failed(&self, call: &'static str, error: &std::io::Error) -> Error {
+    fn not_synced(&self, error: &io::Error) -> Error {
+        Error::writeback(&self.path, &(0..self.size), error)
+    }
+
+    #[cold]
+    fn failed(&self, call: &'static str, error: &io::Error) -> Error {
         Error::os(&self.path, call, error)
     }
 }
@@ -292,11 +313,11 @@ mod tests {
     use super::{GuardedFile, Held, Written, write_lines};
     use crate::cache::Cache;
     use crate::dax::system::{Concluded, extents};
-    use crate::dax::{FaultHandler, Options};
+    use crate::dax::{ErrorKind, FaultHandler, Options};
     use crate::skip::skip;
     use alloc::vec;
     use core::ops::Range;
-    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
     use std::os::unix::fs::FileExt as _;
     use tempfile::NamedTempFile;
 
@@ -400,6 +421,35 @@ mod tests {
         file.as_file().set_len(PAGE).unwrap();
         guarded.size = PAGE;
         assert!(guarded.settle().unwrap());
+    }
+
+    /// The pages are clean after the failure. The next sync succeeds, and says nothing of them.
+    #[test]
+    fn pages_that_were_not_synced_stay_lost_though_the_next_sync_succeeds() {
+        let file = NamedTempFile::new().unwrap();
+        store(&file, 0, 4096);
+        let test = "pages_that_were_not_synced_stay_lost_though_the_next_sync_succeeds";
+        let Some((mut guarded, _)) = open(test, &file) else { return };
+        guarded.cache = None;
+        let installed = FaultHandler::install().unwrap();
+        let options = Options::new().allow_page_granularity().take_unwritten();
+        let pass = |guarded: &mut GuardedFile, is_synced| {
+            guarded.write_back(&options, installed, is_synced, &mut |_| ())
+        };
+        // A descriptor that nothing can be synced by.
+        let path = rustix::fs::open(file.path(), OFlags::PATH, Mode::empty()).unwrap();
+        let usable = core::mem::replace(&mut guarded.held, Held::Open(path.into()));
+        pass(&mut guarded, false).unwrap_err();
+        guarded.held = usable;
+        for is_synced in [false, true] {
+            let error = pass(&mut guarded, is_synced).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Writeback { .. }), "{error}");
+        }
+        // Nothing of them is left to be lost.
+        file.as_file().set_len(0).unwrap();
+        assert_eq!(pass(&mut guarded, false).unwrap(), None);
+        store(&file, 0, 4096);
+        assert!(pass(&mut guarded, false).unwrap().is_some());
     }
 
     /// Parts that were stored to are written back. Holes, and parts that were only allocated, are not.

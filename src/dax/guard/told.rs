@@ -19,7 +19,8 @@ pub struct Pass {
     pub outside: u64,
     /// Its duration, with pauses.
     pub took: Duration,
-    /// The files that were not written back, with the reason, each in the first pass that meets it. A file may be
+    /// The files that were not written back, with the reason, each in the first pass that meets it, and again if it has
+    /// been written back meanwhile. A file may be
     /// unreadable by this user, beyond the limit of open files, or not writable back by lines; its write-back may fail,
     /// or the medium may have lost bytes of it.
     pub problems: Vec<Error>,

@@ -41,7 +41,7 @@ pub(super) struct Entry {
     /// The beginning of the last pass that wrote it back, or the last time that it was known not to be there. `None`
     /// for a file that is older than the guard, before its first pass.
     pub(super) since: Option<Instant>,
-    /// The kind of the last reported problem.
+    /// The kind of the reported problem that it has.
     pub(super) told: Option<Discriminant<ErrorKind>>,
     pub(super) is_met: bool,
 }

@@ -27,7 +27,7 @@ impl Watched {
         self.files().chain(&self.leaving).find_map(GuardedFile::cache)
     }
 
-    /// Writes all files back. Errors of a file are reported once for each kind, and none ends the pass.
+    /// Writes all files back. An error of a file is reported once for as long as it lasts, and none ends the pass.
     pub(in super::super) fn write_back(
         &mut self,
         work: &mut Work<'_>,
@@ -49,6 +49,7 @@ impl Watched {
                 Ok(written) => {
                     covered.add(written, entry.since);
                     entry.since = Some(work.began);
+                    entry.told = None;
                 }
                 Err(error) => {
                     covered.outside += 1;

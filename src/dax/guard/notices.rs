@@ -39,8 +39,12 @@ struct Watch {
 pub(super) struct Heard {
     /// Names that came or went, or that are of other files now, by their directory.
     pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    /// Directories in which a name came, perhaps one that was there before.
+    pub(super) came: BTreeSet<PathBuf>,
     /// True if directories changed, or notices were lost: all of them must be read.
     pub(super) everything: bool,
+    /// True if notices were lost.
+    pub(super) lost: bool,
 }
 
 impl Notices {
@@ -116,6 +120,7 @@ impl Notices {
             }
         }
         heard.everything = true;
+        heard.lost = true;
         heard
     }
 }
@@ -130,9 +135,13 @@ impl Heard {
     ) {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.everything = true;
+            self.lost = true;
         }
         // A watch that was ended, or ends now, is of no directory.
         let Some(watch) = watches.get(&number) else { return };
+        if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
+            self.came.insert(watch.directory.clone());
+        }
         match name {
             Some(name) if !events.contains(ReadFlags::ISDIR) => {
                 let names = self.names.entry(watch.directory.clone()).or_default();

@@ -23,6 +23,8 @@ pub(super) struct Root {
 /// A directory that was read.
 #[derive(Debug)]
 pub(super) struct Directory {
+    /// The directory that had the path when it was opened last.
+    pub(super) identity: Identity,
     /// The number of its root.
     pub(super) root: usize,
     /// The device on which its files are.

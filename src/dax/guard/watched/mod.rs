@@ -6,13 +6,24 @@
 mod found;
 mod known;
 mod pass;
+#[cfg(all(
+    test,
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        all(target_arch = "powerpc64", target_endian = "little"),
+    ),
+    not(miri)
+))]
+mod tests;
 
 use super::super::system::{Concluded, syncfs_reports_errors};
 use super::super::{Error, ErrorKind, FaultHandler, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
-use super::notices::Notices;
+use super::notices::{Heard, Notices};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::discriminant;
@@ -96,6 +107,7 @@ impl Watched {
     /// Learns which files there are.
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
         let heard = self.notices.heard();
+        self.doubt(&heard);
         let is_due = heard.everything || self.is_time(work.began) || self.roots_changed();
         if is_due {
             self.read_all(work);
@@ -109,28 +121,23 @@ impl Watched {
         }
     }
 
-    fn is_time(&self, now: Instant) -> bool {
-        let is_quiet = self.notices.are_complete() && !self.has_too_many;
-        let least = if is_quiet { WATCHED } else { Duration::ZERO };
-        self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
-    }
-
-    /// Has all lines written back, on whichever medium they are.
-    #[cfg(test)]
-    pub(super) fn take_lines(&mut self, cache: crate::cache::Cache) {
-        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
-        for entry in entries {
-            if let State::Guarded(guarded) = &mut entry.state {
-                guarded.take_lines(cache);
+    /// Has names synced that came, also if they are of the same files as before: a file that was moved away and back is
+    /// elsewhere after a reset, if it was durable that it was there.
+    fn doubt(&mut self, heard: &Heard) {
+        if heard.lost {
+            self.directories.values_mut().for_each(|directory| directory.has_new_names = true);
+        }
+        for path in &heard.came {
+            if let Some(directory) = self.directories.get_mut(path) {
+                directory.has_new_names = true;
             }
         }
     }
 
-    /// Ends the notices, and reads directories again only when it is asked to.
-    #[cfg(test)]
-    pub(super) fn deafen(&mut self) {
-        self.notices = Notices::default();
-        self.looked = Some((Instant::now(), Duration::from_secs(3600)));
+    fn is_time(&self, now: Instant) -> bool {
+        let is_quiet = self.notices.are_complete() && !self.has_too_many;
+        let least = if is_quiet { WATCHED } else { Duration::ZERO };
+        self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
     }
 
     fn roots_changed(&self) -> bool {
@@ -193,14 +200,14 @@ impl Watched {
         pending: &mut Vec<PathBuf>,
         work: &mut Work<'_>,
     ) {
-        let (open, own) = match self.open(root, path) {
+        let (open, identity) = match self.open(root, path) {
             Ok(opened) => opened,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
-        if *device.get_or_insert(own) != own {
+        if *device.get_or_insert(identity.0) != identity.0 {
             return;
         }
-        self.met(root, path, *device);
+        self.met(root, path, *device, identity);
         // First, so that a name is either read or heard of.
         self.notices.watch(open.as_fd(), path);
         let place = Place { open: open.as_fd(), path, device: *device, since };
@@ -222,22 +229,26 @@ impl Watched {
         self.sync_names(place.open, path, work.problems);
     }
 
-    fn open(&self, root: usize, path: &Path) -> Result<(OwnedFd, u64), Errno> {
+    fn open(&self, root: usize, path: &Path) -> Result<(OwnedFd, Identity), Errno> {
         let root = self.roots.get(root).ok_or(Errno::NOENT)?;
         let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
         let open = descent::directory(&root.path, below)?;
-        let device = Found::of(&open)?.device();
-        Ok((open, device))
+        let identity = Found::of(&open)?.identity;
+        Ok((open, identity))
     }
 
-    fn met(&mut self, root: usize, path: &Path, device: Option<u64>) {
+    /// A directory that has got the path by a move has the same names as before. It is synced with its own.
+    fn met(&mut self, root: usize, path: &Path, device: Option<u64>, identity: Identity) {
         let directory = self.directories.entry(path.to_path_buf()).or_insert_with(|| Directory {
+            identity,
             root,
             device,
             files: BTreeMap::new(),
             is_met: true,
-            has_new_names: false,
+            has_new_names: true,
         });
+        directory.has_new_names |= directory.identity != identity;
+        directory.identity = identity;
         directory.is_met = true;
         directory.device = device;
     }
@@ -294,7 +305,7 @@ impl Watched {
             return;
         };
         let open = match self.open(root, path) {
-            Ok((open, own)) if device == Some(own) => open,
+            Ok((open, own)) if device == Some(own.0) => open,
             // It is not the directory of the notice, of which another one will be heard.
             Ok(_) => return,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
@@ -318,11 +329,15 @@ impl Watched {
         else {
             return;
         };
-        let open = match descent::parent(parent) {
-            Ok(open) => open,
+        let opened = descent::parent(parent).and_then(|open| {
+            let identity = Found::of(&open)?.identity;
+            Ok((open, identity))
+        });
+        let (open, identity) = match opened {
+            Ok(opened) => opened,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
-        self.met(root, parent, None);
+        self.met(root, parent, None, identity);
         let place = Place { open: open.as_fd(), path: parent, device: None, since };
         self.look_at(&place, name, work);
         self.sync_names(place.open, parent, work.problems);
@@ -361,13 +376,15 @@ impl Watched {
         self.opening += began.elapsed();
         let Some(directory) = self.directories.get_mut(place.path) else { return };
         let before = directory.files.remove(name);
-        let is_same = before.as_ref().is_some_and(|entry| entry.identity == found.identity);
+        // Another file can have come between the look and the opening.
+        let identity = opened.as_ref().map_or(found.identity, |(identity, _)| *identity);
+        let is_same = before.as_ref().is_some_and(|entry| entry.identity == identity);
         let mut told = before.as_ref().and_then(|entry| entry.told);
         let since = before.as_ref().filter(|_| is_same).map_or(place.since, |entry| entry.since);
         directory.has_new_names |= !is_same;
         self.leaving.extend(before.and_then(|mut entry| entry.state.take()));
-        let (identity, state) = match opened {
-            Ok((identity, guarded)) => (identity, State::Guarded(guarded)),
+        let state = match opened {
+            Ok((_, guarded)) => State::Guarded(guarded),
             Err(error) => match error.kind() {
                 // It is gone meanwhile, or something else has its name.
                 ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
@@ -379,8 +396,7 @@ impl Watched {
                         told = kind;
                         work.problems.push(error);
                     }
-                    let state = if passes { State::Denied } else { State::Refused(found.size) };
-                    (found.identity, state)
+                    if passes { State::Denied } else { State::Refused(found.size) }
                 }
             },
         };

@@ -7,8 +7,8 @@
 //! it was synced last, it is synced.
 //!
 //! A file that is cut can grow into the blocks that it had. File systems hand out a freed block again when it is durable
-//! that it was freed. So the same extents can be in memory alone, and a reset leaves the cut file. A pass that finds
-//! nothing in a file knows nothing durable of it.
+//! that it was freed. So the same extents can be in memory alone, and a reset leaves the cut file. A cut to nothing is
+//! seen by its size. Any other takes a call, of which the [notices](super::notices) report.
 //!
 //! A file that the operating system writes back by pages is not mapped. Its descriptor is all that `fdatasync` needs. If
 //! that fails once the pages are clean and not on the medium ([`Taint`](super::super::Taint)), and the next call
@@ -116,6 +116,12 @@ impl GuardedFile {
     #[must_use]
     pub const fn cache(&self) -> Option<Cache> {
         self.cache
+    }
+
+    /// Returns true if the last pass has found it durable, and nothing was heard since.
+    #[cfg(test)]
+    pub(super) const fn is_durable(&self) -> bool {
+        self.durable.is_some()
     }
 
     /// Has its lines written back, on whichever medium it is.

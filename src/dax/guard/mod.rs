@@ -57,6 +57,9 @@
 //! - The file system's own data about a file (size, blocks and name) are synced when a file is found, and in each pass
 //!   before which it has got another size or other blocks. Without that its lines would be on the medium and not in any
 //!   file after a reset. So programs may store to holes, and to extents that were allocated and never written.
+//! - A file that is cut can grow to its former size and blocks before the next pass, and a reset leaves the cut file. So
+//!   a file on DAX is synced also after a call that modified it, such as `write` or `ftruncate`. Inotify reports these
+//!   calls, but not if there are no notices of the directory, and not those by a hard link in another directory.
 //!
 //! # The page cache
 //! If [that is allowed](Guard::allow_page_granularity), a file of the page cache is synced by `fdatasync`. That flushes
@@ -208,7 +211,7 @@ impl Guard {
         if let Some(kind) = self.options.refusal(&guarantee) {
             return Err(Error::new(path, kind));
         }
-        self.watched.add(path, guarantee.file_system());
+        self.watched.add(path, &guarantee);
         Ok(())
     }
 
@@ -219,7 +222,8 @@ impl Guard {
     ///
     /// # Cost
     /// Some system calls for each directory and each new file. A write-back for each line, two system calls for each
-    /// file, and one fence. `fdatasync` of each file whose blocks have changed since the last pass.
+    /// file, and one fence. `fdatasync` of each file whose blocks have changed since the last pass, or that a call has
+    /// modified.
     ///
     /// # Guarantees
     /// No file ends the pass, whatever becomes of it. [`Pass::problems`] and [`Pass::outside`] name the files that were

@@ -1,7 +1,8 @@
 //! The kernel's notices of names that come and go in directories (inotify(7)).
 //!
-//! With them a new name is known at the next pass, and no directory has to be read for that. Stores and writes to files
-//! are not asked for: a notice would cost the writer, and the size of each file is looked at in each pass anyway.
+//! With them a new name is known at the next pass, and no directory has to be read for that. A store to a mapped file
+//! causes none. Calls that write to files or cut them are asked for only where lines are written back: a notice costs the
+//! writer, and elsewhere each file is synced in each pass anyway.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -31,6 +32,8 @@ pub(super) struct Notices {
 #[derive(Debug)]
 struct Watch {
     directory: PathBuf,
+    /// The name of the file in it, if that alone is watched.
+    file: Option<OsString>,
     is_met: bool,
 }
 
@@ -39,6 +42,8 @@ struct Watch {
 pub(super) struct Heard {
     /// Names that came or went, or that are of other files now, by their directory.
     pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    /// Files that were written to or cut by a call, by their directory.
+    pub(super) modified: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// Directories in which a name came, perhaps one that was there before.
     pub(super) came: BTreeSet<PathBuf>,
     /// True if directories changed, or notices were lost: all of them must be read.
@@ -58,21 +63,33 @@ impl Notices {
         self.watches.values_mut().for_each(|watch| watch.is_met = false);
     }
 
-    /// Watches an open directory. Names that change after this call are heard of.
-    pub(super) fn watch(&mut self, directory: BorrowedFd<'_>, path: &Path) {
-        let Some(inotify) = &self.inotify else { return };
-        let wanted = WatchFlags::CREATE
+    /// Watches an open directory. Names that change after this call are heard of, and so are calls that modify files, if
+    /// they are asked for.
+    pub(super) fn watch(&mut self, directory: BorrowedFd<'_>, path: &Path, calls: bool) {
+        let names = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVE
             | WatchFlags::ATTRIB
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
+        let wanted = if calls { names | WatchFlags::MODIFY } else { names };
+        let watch = Watch { directory: path.to_path_buf(), file: None, is_met: true };
+        self.add(directory, wanted, watch);
+    }
+
+    /// Watches an open file for calls that modify it.
+    pub(super) fn watch_file(&mut self, file: BorrowedFd<'_>, directory: &Path, name: &OsStr) {
+        let (directory, name) = (directory.to_path_buf(), Some(name.to_os_string()));
+        self.add(file, WatchFlags::MODIFY, Watch { directory, file: name, is_met: true });
+    }
+
+    fn add(&mut self, open: BorrowedFd<'_>, wanted: WatchFlags, watch: Watch) {
+        let Some(inotify) = &self.inotify else { return };
         // By its descriptor: something else may have its path by now.
-        let by_descriptor = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let by_descriptor = format!("/proc/self/fd/{}", open.as_raw_fd());
         match inotify::add_watch(inotify, by_descriptor, wanted) {
             Ok(number) => {
-                let watch = Watch { directory: path.to_path_buf(), is_met: true };
                 self.watches.insert(number, watch);
             }
             Err(_refused) => self.cannot_watch(),
@@ -141,6 +158,13 @@ impl Heard {
         let Some(watch) = watches.get(&number) else { return };
         if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
             self.came.insert(watch.directory.clone());
+        }
+        if events.contains(ReadFlags::MODIFY) {
+            if let Some(name) = name.or(watch.file.as_deref()) {
+                let names = self.modified.entry(watch.directory.clone()).or_default();
+                names.insert(name.to_os_string());
+            }
+            return;
         }
         match name {
             Some(name) if !events.contains(ReadFlags::ISDIR) => {

@@ -5,7 +5,7 @@ use super::found::Identity;
 use crate::dax::ErrorKind;
 use alloc::collections::BTreeMap;
 use core::mem::{Discriminant, replace};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,6 +16,8 @@ pub(super) struct Root {
     /// The file that had the name at the last look.
     pub(super) identity: Option<Identity>,
     pub(super) is_local: bool,
+    /// True if its files are not written back by pages.
+    pub(super) has_lines: bool,
     /// True if it was looked at: files that are found later are new.
     pub(super) is_known: bool,
 }
@@ -33,6 +35,15 @@ pub(super) struct Directory {
     pub(super) is_met: bool,
     /// True if it has names that may not be durable.
     pub(super) has_new_names: bool,
+}
+
+impl Directory {
+    pub(super) fn guarded(&self, name: &OsStr) -> Option<&GuardedFile> {
+        match &self.files.get(name)?.state {
+            State::Guarded(guarded) => Some(guarded),
+            State::Refused(_) | State::Denied => None,
+        }
+    }
 }
 
 /// A file in a directory.

@@ -3,6 +3,7 @@
 //! A file counts from the last moment at which it was known not to be there. With [notices](super::notices) of all
 //! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
 
+mod doubt;
 mod found;
 mod known;
 mod pass;
@@ -19,11 +20,12 @@ mod pass;
 mod tests;
 
 use super::super::system::{Concluded, syncfs_reports_errors};
-use super::super::{Error, ErrorKind, FaultHandler, Options};
+use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
-use super::notices::{Heard, Notices};
+use super::notices::Notices;
+use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::discriminant;
@@ -83,10 +85,11 @@ pub(super) struct Work<'a> {
 }
 
 impl Watched {
-    pub(super) fn add(&mut self, path: &Path, file_system: &str) {
-        let is_local = LOCAL.contains(&file_system);
+    pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
+        let is_local = LOCAL.contains(&guarantee.file_system());
+        let has_lines = !matches!(guarantee.granularity(), Granularity::Page(_));
         let path = path.to_path_buf();
-        self.roots.push(Root { path, identity: None, is_local, is_known: false });
+        self.roots.push(Root { path, identity: None, is_local, has_lines, is_known: false });
         self.syncs_file_systems = syncfs_reports_errors();
         self.look_again();
     }
@@ -118,19 +121,6 @@ impl Watched {
         }
         if is_due || self.notices.are_complete() {
             self.knew_all = Some(work.began);
-        }
-    }
-
-    /// Has names synced that came, also if they are of the same files as before: a file that was moved away and back is
-    /// elsewhere after a reset, if it was durable that it was there.
-    fn doubt(&mut self, heard: &Heard) {
-        if heard.lost {
-            self.directories.values_mut().for_each(|directory| directory.has_new_names = true);
-        }
-        for path in &heard.came {
-            if let Some(directory) = self.directories.get_mut(path) {
-                directory.has_new_names = true;
-            }
         }
     }
 
@@ -209,7 +199,7 @@ impl Watched {
         }
         self.met(root, path, *device, identity);
         // First, so that a name is either read or heard of.
-        self.notices.watch(open.as_fd(), path);
+        self.notices.watch(open.as_fd(), path, self.has_lines(root));
         let place = Place { open: open.as_fd(), path, device: *device, since };
         let mut buffer = Vec::with_capacity(BUFFER);
         let mut entries = RawDir::new(place.open, buffer.spare_capacity_mut());
@@ -235,6 +225,10 @@ impl Watched {
         let open = descent::directory(&root.path, below)?;
         let identity = Found::of(&open)?.identity;
         Ok((open, identity))
+    }
+
+    fn has_lines(&self, root: usize) -> bool {
+        self.roots.get(root).is_some_and(|root| root.has_lines)
     }
 
     /// A directory that has got the path by a move has the same names as before. It is synced with its own.
@@ -340,6 +334,11 @@ impl Watched {
         self.met(root, parent, None, identity);
         let place = Place { open: open.as_fd(), path: parent, device: None, since };
         self.look_at(&place, name, work);
+        if self.has_lines(root)
+            && let Some(file) = self.directories.get(parent).and_then(|found| found.guarded(name))
+        {
+            self.notices.watch_file(file.file().as_fd(), parent, name);
+        }
         self.sync_names(place.open, parent, work.problems);
     }
 

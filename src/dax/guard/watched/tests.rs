@@ -1,7 +1,9 @@
 //! Names and files that are as a pass has left them, though a reset would not leave them so.
 
+#![expect(clippy::unwrap_used, reason = "a directory that cannot be guarded is a finding")]
+
 use super::super::Guard;
-use super::{Notices, State, Watched};
+use super::{Notices, Watched};
 use crate::cache::Cache;
 use crate::dax::FaultHandler;
 use core::time::Duration;
@@ -12,12 +14,7 @@ use std::time::Instant;
 impl Watched {
     /// Has all lines written back, on whichever medium they are.
     pub(in super::super) fn take_lines(&mut self, cache: Cache) {
-        let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
-        for entry in entries {
-            if let State::Guarded(guarded) = &mut entry.state {
-                guarded.take_lines(cache);
-            }
-        }
+        self.files_mut().for_each(|file| file.take_lines(cache));
     }
 
     /// Ends the notices, and reads directories again only when it is asked to.
@@ -61,6 +58,41 @@ fn a_name_that_a_file_has_got_back_is_to_be_synced() {
     assert!(has_new_names(&guard, directory.path()));
     guard.pass();
     assert!(!has_new_names(&guard, directory.path()));
+}
+
+/// Its blocks can be the former ones, and a reset leaves the empty file if the journal was committed between both. The
+/// single file is watched by itself.
+#[test]
+fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
+    let test = "a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced";
+    let Ok(cache) = Cache::host() else { return crate::skip::skip(test, "no cache") };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, [1; 100]).unwrap();
+    for root in [directory.path(), &path] {
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
+        guard.add(root).unwrap();
+        guard.watched.roots[0].has_lines = true;
+        guard.pass();
+        guard.watched.take_lines(cache);
+        if let Some(problem) = guard.pass().problems.pop() {
+            return crate::skip::skip(test, problem);
+        }
+        let is_durable = |guard: &mut Guard| {
+            let heard = guard.watched.notices.heard();
+            guard.watched.doubt(&heard);
+            guard.files().next().unwrap().is_durable()
+        };
+        if !guard.watched.notices.are_complete() {
+            return crate::skip::skip(test, "no notices here");
+        }
+        assert!(is_durable(&mut guard), "the pass has synced it");
+        // It is cut to nothing first.
+        fs::write(&path, [2; 100]).unwrap();
+        assert!(!is_durable(&mut guard));
+        guard.pass();
+        assert!(is_durable(&mut guard));
+    }
 }
 
 /// It has the same names as the one before, and its files were durable elsewhere.

@@ -294,6 +294,21 @@ fn append_creates_what_is_missing() {
     assert_eq!(fs::read(&place.path).unwrap(), vec![b'x'; 65_536]);
 }
 
+/// Not every file that begins with zeros is unused: the image of a disk does, for example.
+#[test]
+fn data_behind_zeros_are_not_created_over() {
+    for at in [446, 4095, 5000, 65_535] {
+        let place = Place::empty();
+        let mut content = vec![0; 65_536];
+        content[at] = 1;
+        fs::write(&place.path, &content).unwrap();
+        let command = ["append", "--create", "64K", "--record", "one"];
+        let error = stderr(&place.run(&command).code(1));
+        assert!(error.contains("the file has other data than a journal"), "{at}: {error}");
+        assert!(fs::read(&place.path).unwrap() == content, "{at}");
+    }
+}
+
 /// One process appends, and others read meanwhile.
 #[test]
 fn who_has_the_journal_open_keeps_others_from_writing_but_not_from_reading() {

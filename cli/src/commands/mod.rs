@@ -18,3 +18,4 @@ mod recording;
 pub(crate) mod stat;
 pub(crate) mod text;
 mod time;
+mod unused;

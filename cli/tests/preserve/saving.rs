@@ -244,3 +244,17 @@ fn a_blob_that_is_replaced_while_it_is_loaded_is_no_mix() {
     assert!(error.contains("it was replaced or deleted meanwhile; load it again"), "{error}");
     assert!(place.load("ram") == blob(2));
 }
+
+/// Not every file that begins with zeros is unused: the image of a disk does, for example.
+#[test]
+fn data_behind_zeros_are_not_saved_over() {
+    for at in [446, 4095, 5000, 30_000] {
+        let place = Place::empty();
+        let mut content = vec![0; 65_536];
+        content[at] = 1;
+        fs::write(&place.path, &content).unwrap();
+        let error = stderr(&place.run_with(&["save", "ram", "--create", "64K"], "x").code(1));
+        assert!(error.contains("the file has other data than a store"), "{at}: {error}");
+        assert!(fs::read(&place.path).unwrap() == content, "{at}");
+    }
+}

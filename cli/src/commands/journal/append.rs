@@ -3,8 +3,9 @@
 use super::verify::{behind_torn_end, verified};
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::commands::missing::or_create;
+use crate::commands::unused::has_other_data;
 use crate::faults;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
 use serde::Serialize;
@@ -142,15 +143,29 @@ fn open_or_create(
     })
 }
 
+/// The bytes that a creation writes: the superblocks, and the first mark (module `journal`, the format).
+const CREATED: [[u64; 2]; 3] = [[0, 128], [4096, 4224], [8192, 8256]];
+
+/// Returns true if an error says that no journal is there, and the file begins with zeros.
+fn is_missing(error: &Error<dax::Error>) -> bool {
+    matches!(error.kind(), ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] })
+}
+
 /// Opens or creates the journal in an existing file.
 fn open_or_create_in(
     arguments: &Arguments,
     file: &Arc<DaxFile>,
 ) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
     let path = &arguments.file;
-    let is_there = faults::guarded(file.view(), || Reader::open(file).is_ok())?;
+    let opened = faults::guarded(file.view(), || Reader::open(file).map(drop))?;
+    let is_there = opened.is_ok();
     if is_there && !arguments.discard {
         refuse_to_give_up(path)?;
+    }
+    if opened.is_err_and(|failed| is_missing(failed.error()))
+        && faults::guarded(file.view(), || has_other_data(file, &CREATED))??
+    {
+        bail!("{}: the file has other data than a journal; use another file", path.display());
     }
     let (journal, _) = recover_by(path, file, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);

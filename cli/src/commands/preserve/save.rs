@@ -4,8 +4,9 @@ use super::{
     PIECE, Writable, named, of_blob, open, opened, progress, row, text, visible, write_granularity,
 };
 use crate::commands::missing::or_create;
+use crate::commands::unused::has_other_data;
 use crate::faults;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
 use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
 use cachemaint::survival::{Event, Stage};
@@ -95,6 +96,10 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
         };
         Snapshot::of(&file).is_err_and(zeros)
     })?;
+    if is_missing && faults::guarded(file.view(), || has_other_data(&file, &created(file.len())))??
+    {
+        bail!("{}: the file has other data than a store; use another file", path.display());
+    }
     match (is_missing, file.len()) {
         (false, _) => opened(path, file),
         (true, len) if len == size => store_in(path, file),
@@ -104,6 +109,19 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
             path.display()
         )),
     }
+}
+
+/// The bytes that a creation writes: headers, histories, and the root and its copy at the end, which have at most four
+/// pages (module `preserve`, the format).
+fn created(len: u64) -> [[u64; 2]; 6] {
+    [
+        [0, 64],
+        [4096, 4160],
+        [8192, 8256],
+        [12_288, 12_352],
+        [16_384, 25_600],
+        [len.saturating_sub(4 * 4096), len],
+    ]
 }
 
 fn store_in(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {

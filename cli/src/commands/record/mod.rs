@@ -8,6 +8,7 @@ mod program;
 mod signals;
 
 use super::text;
+use super::unused::has_other_data;
 use super::{inspect, recording};
 use crate::faults;
 use anyhow::{Context as _, bail};
@@ -122,8 +123,7 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     checked(path, options.open_or_create(file))
 }
 
-/// Checks that a file without a recording has only zeros, except for the descriptor that a creation was writing. A
-/// recording must not replace other data that begin with zeros.
+/// Checks that a file without a recording has no other data.
 fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Result<()> {
     let (path, len) = (path.display(), file.len());
     if let Some(size) = size.filter(|size| *size != len) {
@@ -131,14 +131,9 @@ fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Resul
             "{path}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
         );
     }
-    let mut bytes = vec![0; 1 << 16];
-    for at in (DESCRIPTOR..len).step_by(bytes.len()) {
-        let piece = usize::try_from(len - at).unwrap_or(usize::MAX).min(bytes.len());
-        let piece = &mut bytes[..piece];
-        file.read(at, piece).map_err(|error| faults::explained(file.file().view(), error))?;
-        if piece.iter().any(|byte| *byte != 0) {
-            bail!("{path}: the file has other data than a recording; record into another file");
-        }
+    let has_others = has_other_data(file, &[[0, DESCRIPTOR]]);
+    if has_others.map_err(|error| faults::explained(file.file().view(), error))? {
+        bail!("{path}: the file has other data than a recording; record into another file");
     }
     Ok(())
 }

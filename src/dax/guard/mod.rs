@@ -67,8 +67,10 @@
 //! btrfs or tmpfs, from Linux 5.8 on) are synced by one `syncfs`, together with all other files there, which takes as
 //! long as the device needs for the bytes of all programs. 4,000 files of 4 KiB without new bytes took 220 ms a pass by
 //! `fdatasync`, and take 7 ms. 5 ms of these are the `statx` of each file. Holes cost nothing, and no bandwidth is
-//! charged. A file whose sync has failed is one of [`Pass::outside`] until it is empty or replaced, even if later syncs
-//! succeed ([`Taint`](super::Taint)). (Measured on ext4 on a virtio disk, Linux 6.18, a KVM guest with two CPUs, AMD EPYC family 25 model 17.)
+//! charged. (Measured on ext4 on a virtio disk, Linux 6.18, a KVM guest with two CPUs, AMD EPYC family 25 model 17.)
+//!
+//! A file whose sync has failed is one of [`Pass::outside`] until it is empty or replaced, even if later syncs succeed
+//! ([`Taint`](super::Taint)).
 //!
 //! # Clean lines
 //! The guard cannot know the dirty lines, or if anything was stored at all. Each pass goes over all lines, and

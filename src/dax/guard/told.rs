@@ -20,9 +20,8 @@ pub struct Pass {
     /// Its duration, with pauses.
     pub took: Duration,
     /// The files that were not written back, with the reason, each in the first pass that meets it, and again if it has
-    /// been written back meanwhile. A file may be
-    /// unreadable by this user, beyond the limit of open files, or not writable back by lines; its write-back may fail,
-    /// or the medium may have lost bytes of it.
+    /// been written back meanwhile. A file may be unreadable by this user, beyond the limit of open files, or not
+    /// writable back by lines; its write-back may fail, or the medium may have lost bytes of it.
     pub problems: Vec<Error>,
 }
 

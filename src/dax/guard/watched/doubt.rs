@@ -1,8 +1,8 @@
 //! Names and files that are in memory as a pass has synced them, and may not be so after a reset.
 //!
-//! What is durable is a state that the journal was committed in. Between two passes a file can be moved away and back, or
-//! cut and grow into its former blocks, and the commit can come between both. So it is not enough to compare what is
-//! there with what was synced: all that was heard of is synced again.
+//! A reset leaves the state of the journal's last commit. Between two passes a file can be moved away and back, or be
+//! cut and grow into its former blocks, and a commit can come between both. Then the present state equals the synced one,
+//! and the committed one does not. So all names and files of which a notice came are synced again.
 
 use super::super::guarded::GuardedFile;
 use super::super::notices::Heard;

@@ -2,9 +2,9 @@
 //! the events that were found stay. The recording overwrites the oldest events, and has wrapped around when it is
 //! ended.
 //!
-//! An emulator has no caches and keeps every store, written back or not. So this proves the path from an event to its
-//! reader in the next process, kernel or machine, the moment of each promise, and that handlers let a signal end its
-//! process. The lanes `flush/…` prove that each line is written back.
+//! This proves the path from an event to its reader in the next process, kernel or machine, the moment of each promise,
+//! and that handlers let a signal end its process. A power cut loses lines that were not written back. A kexec writes back
+//! all of them, so the reset after it loses nothing; the lanes `flush/…` and `trials` prove the handlers' write-backs.
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;

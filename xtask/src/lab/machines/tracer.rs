@@ -230,18 +230,18 @@ impl Lab<'_> {
 
 fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
-    guarded_round(&mut machine, log)?;
+    guarded_round(&mut machine, &setup.name, log)?;
     machine.power_off()
 }
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
-fn guarded_round(machine: &mut Machine, log: &mut Log) -> Result<()> {
+fn guarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
     make_ext4(machine, DEVICE, DAX)?;
     // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(machine)?;
     let traced = start_tracing(machine)?;
     maps(machine, guard, BUFFERS)?;
-    let recorded = record(machine, traced, more_than_a_lap())?;
+    let recorded = record(machine, traced, more_than_a_lap(name))?;
     let passes = machine.document_at_end(guard, SIGTERM).context("the guard")?;
     writeln!(log, "guard: {passes}")?;
     // One pass ran beside the tracer, and one at the end.
@@ -249,7 +249,7 @@ fn guarded_round(machine: &mut Machine, log: &mut Log) -> Result<()> {
     at_least(count(&passes, "/lines")?, SUB_BUFFERS * SUB_BUFFER / 64)?;
     ensure!(count(&passes, "/longest_interval_ns")? > 0, "no time between passes: {passes}");
 
-    let all = record(machine, traced, random("tracer") % SUB_BUFFER_EVENTS)?;
+    let all = record(machine, traced, random(name) % SUB_BUFFER_EVENTS)?;
     machine.reboot()?;
     mount_again(machine)?;
     let stored = stored_events(&buffer(machine, BUFFERS)?);
@@ -273,10 +273,10 @@ fn has_all(events: &BTreeSet<u64>, mut numbers: Range<u64>) -> Result<()> {
 }
 
 /// No pass is made. Returns the number of the newest events that are there nevertheless: lines are lost by chance.
-fn unguarded_round(machine: &mut Machine, log: &mut Log) -> Result<usize> {
+fn unguarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<usize> {
     make_ext4(machine, DEVICE, DAX)?;
     let traced = start_tracing(machine)?;
-    let recorded = record(machine, traced, more_than_a_lap())?;
+    let recorded = record(machine, traced, more_than_a_lap(name))?;
     machine.reboot()?;
     mount_again(machine)?;
     // The trace need not be one any more.
@@ -289,12 +289,12 @@ fn many_resets(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let setup = Setup { limit: LIMIT, ..setup.clone() };
     let mut machine = Machine::start(kit, &setup, log)?;
     for round in 0..GUARDED {
-        guarded_round(&mut machine, log).with_context(|| format!("round {round}"))?;
+        guarded_round(&mut machine, &setup.name, log).with_context(|| format!("round {round}"))?;
         machine.unmount(DIRECTORY)?;
     }
     let mut there = 0;
     for _ in 0..UNGUARDED {
-        there += unguarded_round(&mut machine, log)?;
+        there += unguarded_round(&mut machine, &setup.name, log)?;
         machine.unmount(DIRECTORY)?;
     }
     ensure!(there < usize::try_from(UNGUARDED * KEPT)?, "no event is lost without a guard");
@@ -305,16 +305,17 @@ fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> 
     let mut machine = Machine::start(kit, &setup.clone().with_kexec(), log)?;
     make_ext4(&mut machine, DEVICE, DAX)?;
     let traced = start_tracing(&mut machine)?;
-    let recorded = record(&mut machine, traced, more_than_a_lap())?;
+    let recorded = record(&mut machine, traced, more_than_a_lap(&setup.name))?;
     machine.run(&format!("{COMMAND} writeback {DIRECTORY}"))?;
     machine.kexec()?;
     is_there(&mut machine, log, recorded)?;
     machine.power_off()
 }
 
-/// Returns a number of events after which the ring has wrapped around.
-fn more_than_a_lap() -> u64 {
-    LAP + random("tracer") % LAP
+/// Returns a number of events after which the ring has wrapped around. Each lane draws numbers of its own, as lanes run
+/// side by side.
+fn more_than_a_lap(name: &str) -> u64 {
+    LAP + random(name) % LAP
 }
 
 /// Starts the tracer's daemon with ring buffers in a folder, and a program that it traces.
@@ -413,7 +414,7 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     })?;
     let traced = start_tracing(&mut machine)?;
     machine.run(&format!("/bin/sync --file-system {DIRECTORY}"))?;
-    let recorded = record(&mut machine, traced, 1 + random("tracer") % LAP)?;
+    let recorded = record(&mut machine, traced, 1 + random(&setup.name) % LAP)?;
     let (code, _, why) = machine.output(&format!("{COMMAND} writeback {BUFFERS}"))?;
     ensure!(code == Some(1) && why.contains("--page-cache"), "refused otherwise: {why}");
 

@@ -52,7 +52,7 @@ fn log(medium: &Image, superblock: &Superblock) {
     // it.
     for at in (head..head.saturating_add(room)).step_by(8) {
         let offset = at % capacity / 8 * 8;
-        if offset >= room {
+        if offset.checked_add(16).is_none_or(|end| end > room) {
             continue;
         }
         let place = LOG + offset;

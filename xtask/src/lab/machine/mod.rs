@@ -8,6 +8,7 @@ pub(super) mod ends;
 mod losing;
 pub(super) mod programs;
 pub(super) mod setup;
+pub(super) mod suspended;
 
 use std::io::{BufReader, Write as _};
 use std::process::{Child, ChildStdin};
@@ -53,6 +54,13 @@ pub(in crate::lab) struct Machine {
 impl Machine {
     /// Starts a machine and waits until its agent is up.
     pub(in crate::lab) fn start(kit: &Kit, setup: &Setup, log: &Log) -> Result<Self> {
+        let mut machine = Self::launch(kit, setup, log)?;
+        machine.boot = machine.greeting().context("the machine did not come up")?;
+        Ok(machine)
+    }
+
+    /// Starts the emulator of a machine.
+    fn launch(kit: &Kit, setup: &Setup, log: &Log) -> Result<Self> {
         let initrd = Temporary::new(kit.initrd(&setup.files, &setup.name)?);
         let console = match kit.architecture {
             Architecture::X86 | Architecture::Riscv64 => "ttyS0",
@@ -101,7 +109,7 @@ impl Machine {
         thread::spawn(move || listen(BufReader::new(output), copy, &counted, &sender));
         let boot = String::new();
         let deadline = Instant::now() + setup.limit;
-        let mut machine = Self {
+        Ok(Self {
             child,
             report,
             has_ended: false,
@@ -113,9 +121,7 @@ impl Machine {
             _files: files,
             tests,
             boot,
-        };
-        machine.boot = machine.greeting().context("the machine did not come up")?;
-        Ok(machine)
+        })
     }
 
     /// Returns the next reply.

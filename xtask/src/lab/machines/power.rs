@@ -21,12 +21,15 @@ use crate::lab::lane::Lane;
 use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, random};
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::drive;
+use crate::lab::machine::suspended::Suspended;
 use crate::log::Log;
 
 /// Power cuts of a usual run: one at each kind of moment.
 const USUAL: u32 = 4;
 /// Events of the long run, of each kind.
 const LONG: u32 = 100;
+/// Power cuts without a boot after each.
+const LONGEST: u32 = 1000;
 
 /// Records of a file: more than are persisted before the power is cut.
 const RECORDS: u64 = 64 << 10;
@@ -43,8 +46,8 @@ pub(super) fn lanes() -> Vec<Lane> {
         x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
             on_disk(kit, name, log, USUAL)
         }),
-        x86("power-cut-pmem-100", &format!("NVDIMM, 100 times: {cut}"), |kit, name, log| {
-            on_pmem(kit, name, log, LONG)
+        x86("power-cut-pmem-1000", &format!("NVDIMM, 1000 times: {cut}"), |kit, name, log| {
+            on_resumed_pmem(kit, name, log, LONGEST)
         })
         .long(),
         x86("power-cut-disk-100", &format!("disk, 100 times: {cut}"), |kit, name, log| {
@@ -69,7 +72,24 @@ fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     make_namespace(&mut machine, "region0", "fsdax")?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine)
+    let start = |setup: &Setup, log: &Log| Machine::start(kit, setup, log);
+    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
+}
+
+/// The machines go on from one that is suspended, so that a cut takes no boot.
+fn on_resumed_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
+    let suspended = Suspended::new(kit, &setup, log, |machine| {
+        make_namespace(machine, "region0", "fsdax")?;
+        make_ext4(machine, "/dev/pmem0", DAX)?;
+        machine.unmount(DIRECTORY)
+    })?;
+    let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
+    let mut machine = suspended.resume(kit, &setup, log)?;
+    machine.mount(medium.device, DIRECTORY, medium.options)?;
+    let start = |setup: &Setup, log: &Log| suspended.resume(kit, setup, log);
+    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
 }
 
 fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
@@ -79,7 +99,8 @@ fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/vda", "")?;
     let medium = Medium { device: "/dev/vda", options: "", allow_pages: true };
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine)
+    let start = |setup: &Setup, log: &Log| Machine::start(kit, setup, log);
+    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
 }
 
 /// The medium of the records.
@@ -174,6 +195,7 @@ fn cut_repeatedly(
     rounds: u32,
     medium: &Medium,
     mut machine: Machine,
+    start: impl Fn(&Setup, &Log) -> Result<Machine>,
 ) -> Result<()> {
     let moment_of = |round| match setup.losses {
         Some(_) => Moment::of(kit, &setup.name, round, LATEST),
@@ -193,7 +215,7 @@ fn cut_repeatedly(
         writeln!(log, "power cut {round}, {moment:?}, after {acknowledged} records")?;
 
         moment = moment_of(round + 1);
-        machine = Machine::start(kit, &moment.prepare(setup, round + 1), log)?;
+        machine = start(&moment.prepare(setup, round + 1), log)?;
         let acknowledged = Records { count: acknowledged, ..records };
         found_again(&mut machine, medium.device, medium.options, &acknowledged)
             .with_context(|| format!("after power cut {round}"))?;

@@ -27,7 +27,7 @@ pub(super) struct Lossy {
 impl Lossy {
     /// Maps the memories. Returns the file for the plugin's lines too.
     pub(super) fn new(arguments: &[&str]) -> Result<(Self, PathBuf), String> {
-        let Options { live, offset, persisted, base, size, reset, out, model } =
+        let Options { live, offset, persisted, base, size, reset, is_resumed, out, model } =
             Options::parse(arguments)?;
         let translation = Translation::find().ok_or(
             "this emulator does not translate addresses for plugins: QEMU 10.0 or later is needed",
@@ -35,7 +35,11 @@ impl Lossy {
         let memories = Memories::open(&live, offset, &persisted, size)?;
         START.store(base, Ordering::Relaxed);
         END.store(base + size, Ordering::Relaxed);
-        Ok((Self { losses: Losses::new(model, base, size, memories), translation, reset }, out))
+        let mut losses = Losses::new(model, base, size, memories);
+        if is_resumed {
+            losses.reset();
+        }
+        Ok((Self { losses, translation, reset }, out))
     }
 
     /// Returns the callback for the stores of an instruction, if they matter.

@@ -22,6 +22,9 @@ pub struct Options {
     pub size: u64,
     /// `reset=ADDRESS`: the address of the first instruction after a reset, where virtual addresses are physical.
     pub reset: u64,
+    /// `resumed=yes`: the machine goes on from a file, and executes no reset vector: what the former emulator has not made
+    /// persistent is lost at once.
+    pub is_resumed: bool,
     /// `out=FILE`: the file to which the plugin adds its lines.
     pub out: PathBuf,
     /// The others: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
@@ -45,6 +48,7 @@ impl Options {
             base: 0,
             size: 0,
             reset: 0xffff_fff0,
+            is_resumed: false,
             out: PathBuf::new(),
             model: Model::default(),
         };
@@ -66,6 +70,7 @@ impl Options {
             "base" => self.base = number(value)?,
             "size" => self.size = number(value)?,
             "reset" => self.reset = number(value)?,
+            "resumed" if value == "yes" => self.is_resumed = true,
             _ => return self.take_of_model(name, value),
         }
         Some(())

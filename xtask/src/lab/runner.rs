@@ -12,7 +12,7 @@ use super::Lab;
 use super::architecture::Architecture;
 use super::crashes::moments::{Counted, Counts, Moment};
 use super::crashes::words::words;
-use super::crashes::{self, CrashTest, cut_all};
+use super::crashes::{CrashTest, cut_all};
 use super::host_program::HostProgram;
 use super::kit::Kit;
 use super::losses::{Policy, checked_seed_of_run};
@@ -136,7 +136,7 @@ fn run_losing(
     };
     let mut out = io::stdout();
     let seed = seed.map_or_else(checked_seed_of_run, Ok)?;
-    let made = crashes::make(kit, name, log)?;
+    let made = test.make(log)?;
     let cuts = if let Some(moment) = cut {
         vec![(*moment, seed)]
     } else {

@@ -1,7 +1,7 @@
 //! The conversation with the host, and the handling of each request.
 
 use crate::beside::Beside;
-use crate::{boot, console, journals, kexec, recordings, records, stores};
+use crate::{boot, console, journals, kexec, recordings, records, resume, stores};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
 use cachemaint_lab_protocol::{Reply, Request};
@@ -82,6 +82,10 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
         Request::Write { path, text } => {
             fs::write(&path, text).with_context(|| format!("cannot write {path}"))?;
             Ok(Reply::Done)
+        }
+        Request::Resume { boot, entropy } => {
+            resume::resume(&boot, entropy)?;
+            hello()
         }
         Request::Remove { path } => {
             fs::remove_file(&path).with_context(|| format!("cannot remove {path}"))?;

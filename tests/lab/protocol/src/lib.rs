@@ -144,6 +144,13 @@ pub enum Request {
         /// The text to write.
         text: String,
     },
+    /// Tells a machine that goes on from a file what a boot would have made anew: answered by [`Reply::Hello`].
+    Resume {
+        /// The new boot.
+        boot: String,
+        /// For the kernel's random numbers, which all machines from this file would share.
+        entropy: u64,
+    },
     /// Removes a file: answered by [`Reply::Done`].
     Remove {
         /// The file.

@@ -1,8 +1,8 @@
 //! Crash tests of programs that were not changed for it. The power of a machine is cut while the program runs, and lines
 //! that were not written back are lost. Another machine on the same NVDIMM checks the state.
 //!
-//! The file system is made once. Each cut begins with a copy of it, so cuts are independent of each other, and one of
-//! them can be repeated alone.
+//! The file system is made once, and the machine that has made it is suspended. Each cut begins with a copy of both, so
+//! cuts need no boot and are independent of each other, and one of them can be repeated alone.
 
 pub(super) mod moments;
 pub(super) mod words;
@@ -22,6 +22,8 @@ use super::losses::{Cut, Policy, UNMAPPED, number};
 use super::machine::Machine;
 use super::machine::ends::Ran;
 use super::machine::programs::{End, printed};
+use super::machine::setup::Setup;
+use super::machine::suspended::Suspended;
 use super::machines::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm};
 use crate::log::Log;
 
@@ -81,20 +83,10 @@ struct Checked {
     output: String,
 }
 
-/// Makes the file system that each cut begins with.
-pub(super) fn make(kit: &Kit, name: &str, log: &Log) -> Result<Contents> {
-    let made = Contents::new(kit, &format!("{name}-made"))?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &made).keeping();
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
-    machine.wait_for("/dev/pmem0")?;
-    // Nothing of it is random, and nothing is left to do later: a cut is repeated on the same blocks.
-    machine.run(
-        "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
-         hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
-    )?;
-    machine.power_off()?;
-    Ok(made)
+/// The file system and the machine that each cut begins with.
+pub(super) struct Made {
+    contents: Contents,
+    machine: Suspended,
 }
 
 /// The run of a program until the power was cut.
@@ -105,8 +97,30 @@ struct Run {
 }
 
 impl CrashTest<'_> {
+    /// Makes the file system and the machine that each cut begins with.
+    pub(super) fn make(&self, log: &Log) -> Result<Made> {
+        ensure!(
+            self.kit.plugin.is_some(),
+            "this emulator cannot lose lines: QEMU 10.0, 10.1 or 10.2 is needed"
+        );
+        let contents = Contents::new(self.kit, &format!("{}-made", self.name))?;
+        let mut setup = self.setup(&contents, Choices::KEEPING);
+        self.program.add_to(&mut setup.files);
+        setup.files.text(PRINTED, "");
+        let machine = Suspended::new(self.kit, &setup, log, |machine| {
+            make_namespace(machine, "region0", "fsdax")?;
+            machine.wait_for("/dev/pmem0")?;
+            // Nothing of it is random, and nothing is left to do later: a cut is repeated on the same blocks.
+            machine.run(
+                "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
+                 hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
+            )
+        })?;
+        Ok(Made { contents, machine })
+    }
+
     /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
-    pub(super) fn count(&self, made: &Contents, log: &Log) -> Result<Counted> {
+    pub(super) fn count(&self, made: &Made, log: &Log) -> Result<Counted> {
         let counted = self.count_events(made, log, false)?;
         if counted.counts != Counts::default() {
             return Ok(counted);
@@ -114,10 +128,10 @@ impl CrashTest<'_> {
         self.count_events(made, log, true)
     }
 
-    fn count_events(&self, made: &Contents, log: &Log, follows_stores: bool) -> Result<Counted> {
-        let medium = made.copy(self.kit, self.name)?;
+    fn count_events(&self, made: &Made, log: &Log, follows_stores: bool) -> Result<Counted> {
+        let medium = made.contents.copy(self.kit, self.name)?;
         let choices = Choices { follows_stores, ..Choices::KEEPING };
-        let mut machine = self.start(&medium, choices, None, log)?;
+        let mut machine = self.start(made, &medium, choices, log)?;
         let before = log.len()?;
         let Run { ran, time, printed } = self.run(&mut machine, self.limit, log)?;
         let has_ended = match ran {
@@ -138,7 +152,7 @@ impl CrashTest<'_> {
         }
         machine.end()?;
         let counts = Counts::of(&log.since(before)?).context("the plugin reported no counts")?;
-        let checked = self.check(&medium, Choices::KEEPING, &printed, log)?;
+        let checked = self.check(made, &medium, Choices::KEEPING, &printed, log)?;
         if let Some(why) = checked.failure {
             bail!(
                 "the check {why}, although no line was lost; its output:\n{}",
@@ -149,8 +163,8 @@ impl CrashTest<'_> {
     }
 
     /// Cuts the power at a moment, and checks the state that this leaves.
-    fn cut(&self, made: &Contents, moment: Moment, seed: u64, log: &Log) -> Result<Verdict> {
-        let medium = made.copy(self.kit, self.name)?;
+    fn cut(&self, made: &Made, moment: Moment, seed: u64, log: &Log) -> Result<Verdict> {
+        let medium = made.contents.copy(self.kit, self.name)?;
         let choices = Choices { seed, policy: self.policy, cut: None, follows_stores: false };
         let start = log.len()?;
         let (cut, limit) = match moment {
@@ -158,11 +172,11 @@ impl CrashTest<'_> {
             Moment::End => (None, self.limit),
             Moment::After(time) => (None, time.min(self.limit)),
         };
-        let mut machine = self.start(&medium, Choices { cut, ..choices }, None, log)?;
+        let mut machine = self.start(made, &medium, Choices { cut, ..choices }, log)?;
         let Run { ran, printed, .. } = self.run(&mut machine, limit, log)?;
         machine.cut_power()?;
         let is_unmapped = log.since(start)?.contains(&format!("losses: {UNMAPPED}"));
-        let checked = self.check(&medium, choices, &printed, log)?;
+        let checked = self.check(made, &medium, choices, &printed, log)?;
         Ok(Verdict { instead: self.instead(moment, ran), checked, is_unmapped })
     }
 
@@ -180,6 +194,7 @@ impl CrashTest<'_> {
     /// Checks the state of a medium after a cut.
     fn check(
         &self,
+        made: &Made,
         medium: &Contents,
         choices: Choices,
         printed: &str,
@@ -188,7 +203,9 @@ impl CrashTest<'_> {
         let before = log.len()?;
         // A line that was cut off may say less than was meant.
         let lines = printed.rfind('\n').map_or("", |end| &printed[..=end]);
-        let mut machine = self.start(medium, choices, Some(lines), log)?;
+        let mut machine = self.start(made, medium, choices, log)?;
+        let (path, text) = (PRINTED.to_owned(), lines.to_owned());
+        machine.doing(&Request::Write { path, text })?;
         let request = self.program.run(&self.check, &[("PRINTED", PRINTED)]);
         let Run { ran, printed: output, .. } = run(&mut machine, &request, self.limit, log)?;
         machine.end()?;
@@ -208,21 +225,19 @@ impl CrashTest<'_> {
     /// Starts a machine with the program and the mounted medium.
     fn start(
         &self,
+        made: &Made,
         medium: &Contents,
         choices: Choices,
-        printed: Option<&str>,
         log: &Log,
     ) -> Result<Machine> {
-        ensure!(
-            self.kit.plugin.is_some(),
-            "this emulator cannot lose lines: QEMU 10.0, 10.1 or 10.2 is needed"
-        );
+        let mut machine = made.machine.resume(self.kit, &self.setup(medium, choices), log)?;
+        mount_again(&mut machine)?;
+        Ok(machine)
+    }
+
+    fn setup(&self, medium: &Contents, choices: Choices) -> Setup {
         let mut setup = nvdimm(self.name, Some("mem-ctrl"), medium);
         setup.limit = self.limit + BESIDES;
-        self.program.add_to(&mut setup.files);
-        if let Some(printed) = printed {
-            setup.files.text(PRINTED, printed);
-        }
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
@@ -233,9 +248,7 @@ impl CrashTest<'_> {
                 losses.more.push(String::from("user-streaming=evicting"));
             }
         }
-        let mut machine = Machine::start(self.kit, &setup, log)?;
-        mount_again(&mut machine)?;
-        Ok(machine)
+        setup
     }
 
     fn run(&self, machine: &mut Machine, limit: Duration, log: &Log) -> Result<Run> {
@@ -292,7 +305,7 @@ impl fmt::Display for Summary {
 /// Carries out cuts, and prints the result of each. `repeating` returns the command that repeats one.
 pub(super) fn cut_all(
     test: &CrashTest<'_>,
-    made: &Contents,
+    made: &Made,
     cuts: &[(Moment, u64)],
     repeating: impl Fn(Moment, u64) -> String,
     (log, out): (&Log, &mut dyn Write),

@@ -2,17 +2,18 @@
 //!
 //! The file has the machine without the memory that is a file of its own, as an NVDIMM's contents (QEMU,
 //! `qapi/migration.json`, `x-ignore-shared`). So each of these machines finds that memory as the one before has left it:
-//! for its kernel the power was cut and came back while no file system was mounted. They share a boot and the kernel's
-//! random numbers, so a program that tells boots apart does not belong there.
+//! for its kernel the power was cut and came back while no file system was mounted. The agent gives each of them another
+//! boot for programs to see, and other random numbers.
 
 use core::time::Duration;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::{Value, json};
 
@@ -26,10 +27,7 @@ use crate::log::Log;
 /// The time that the emulator may take for a step.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(in crate::lab) struct Suspended {
-    state: Temporary,
-    boot: String,
-}
+pub(in crate::lab) struct Suspended(Temporary);
 
 impl Suspended {
     /// Starts a machine, has it prepared, and suspends it.
@@ -45,9 +43,8 @@ impl Suspended {
         prepare(&mut machine)?;
         control.do_with_file("migrate", &state)?;
         control.wait_for("query-migrate", "completed")?;
-        let boot = machine.boot.clone();
         machine.end()?;
-        Ok(Self { state, boot })
+        Ok(Self(state))
     }
 
     /// Returns a machine that goes on from there. The memory has lost lines before.
@@ -57,12 +54,15 @@ impl Suspended {
             losses.more.push(String::from("resumed=yes"));
         }
         let (mut machine, mut control) = controlled(kit, &setup, log, &["-incoming", "defer"])?;
-        control.do_with_file("migrate-incoming", &self.state)?;
+        control.do_with_file("migrate-incoming", &self.0)?;
         control.wait_for("query-status", "running")?;
-        machine.boot.clone_from(&self.boot);
-        // The kernel has pages of the device that it read before.
-        let (path, text) = (String::from("/proc/sys/vm/drop_caches"), String::from("3"));
-        machine.doing(&Request::Write { path, text })?;
+        let [first, second, entropy] = [(); 3].map(|()| RandomState::new().build_hasher().finish());
+        let digits = format!("{first:016x}{second:016x}");
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+        let boot = parts.join("-");
+        machine.send(&Request::Resume { boot: boot.clone(), entropy })?;
+        machine.boot = machine.greeting().context("the machine did not go on")?;
+        ensure!(machine.boot == boot, "the machine is in boot {}, not {boot}", machine.boot);
         Ok(machine)
     }
 }

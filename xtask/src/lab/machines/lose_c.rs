@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::Contents;
 use crate::command::{Cmd, find_program};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
-use crate::lab::crashes::{self, CrashTest, Summary, cut_all};
+use crate::lab::crashes::{CrashTest, Summary, cut_all};
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
@@ -61,22 +60,14 @@ impl Lab<'_> {
 }
 
 fn compare(kit: &Kit, wrong: &Path, right: &Path, log: &mut Log) -> Result<()> {
-    let made = crashes::make(kit, NAME, log)?;
-    let found = tested(kit, wrong, Policy::None, &made, log)?;
+    let found = tested(kit, wrong, Policy::None, log)?;
     ensure!(found.failures > 0, "the forgotten write-back is not found: {found}");
-    let found = tested(kit, right, Policy::Torn, &made, log)?;
+    let found = tested(kit, right, Policy::Torn, log)?;
     ensure!(found.failures == 0, "the right program fails: {found}");
     Ok(())
 }
 
-/// Tests a program on this file system.
-fn tested(
-    kit: &Kit,
-    program: &Path,
-    policy: Policy,
-    made: &Contents,
-    log: &mut Log,
-) -> Result<Summary> {
+fn tested(kit: &Kit, program: &Path, policy: Policy, log: &mut Log) -> Result<Summary> {
     let found = HostProgram::find(program, &[])?;
     let [arguments, check] = ["update", "check"].map(|word| vec![word.to_owned()]);
     let limit = Duration::from_secs(60);
@@ -90,14 +81,15 @@ fn tested(
         is_streaming_evicting: false,
         limit,
     };
-    let cuts = test.count(made, log)?.cuts(CUTS, seed_of_run());
+    let made = test.make(log)?;
+    let cuts = test.count(&made, log)?.cuts(CUTS, seed_of_run());
     let repeating = |moment, seed| {
         let program = program.display();
         format!(
             "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --check check {program} update"
         )
     };
-    let summary = cut_all(&test, made, &cuts, repeating, (log, &mut log.writer()?))?;
+    let summary = cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))?;
     ensure!(summary.dirty > 0, "no line was dirty at a cut of {}", program.display());
     Ok(summary)
 }

@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, make_ext4, make_namespace,
-    mount_again, nvdimm, records,
+    Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, losing_lane, make_ext4,
+    make_namespace, mount_again, nvdimm, records,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
@@ -46,9 +46,12 @@ pub(super) fn lanes() -> Vec<Lane> {
         x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
             on_disk(kit, name, log, USUAL)
         }),
-        x86("power-cut-pmem-1000", &format!("NVDIMM, 1000 times: {cut}"), |kit, name, log| {
-            on_resumed_pmem(kit, name, log, LONGEST)
-        })
+        losing_lane(
+            Architecture::X86,
+            "power-cut-pmem-1000",
+            &format!("NVDIMM, 1000 times: {cut}"),
+            |kit, name, log| on_resumed_pmem(kit, name, log, LONGEST),
+        )
         .long(),
         x86("power-cut-disk-100", &format!("disk, 100 times: {cut}"), |kit, name, log| {
             on_disk(kit, name, log, LONG)

@@ -144,7 +144,7 @@ pub enum Request {
         /// The text to write.
         text: String,
     },
-    /// Tells a machine that goes on from a file what a boot would have made anew: answered by [`Reply::Hello`].
+    /// Gives a machine that goes on from a file a new boot and new random numbers: answered by [`Reply::Hello`].
     Resume {
         /// The new boot.
         boot: String,

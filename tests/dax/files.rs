@@ -661,10 +661,14 @@ mod mounts {
     use super::{options, probe, refusal, skip};
     use crate::own_mount::{with_mount, with_small_tmpfs};
     use core::ffi::CStr;
+    use core::time::Duration;
+    use rustix::io::Errno;
     use rustix::mount::MountFlags;
     use std::fs;
     use std::io::Write as _;
     use std::process::Command;
+    use std::thread;
+    use std::time::Instant;
 
     #[test]
     fn ramfs_is_ram() {
@@ -842,14 +846,27 @@ mod mounts {
         });
     }
 
+    /// A process that a thread of another test forks meanwhile has the file open for writing, too, until it executes its
+    /// program. Till then the file system is busy.
+    fn remount_read_only(directory: &Path) -> rustix::io::Result<()> {
+        let begun = Instant::now();
+        loop {
+            match rustix::mount::mount_remount(directory, MountFlags::RDONLY, c"") {
+                Err(Errno::BUSY) if begun.elapsed() < Duration::from_secs(60) => {
+                    thread::yield_now();
+                }
+                remounted => return remounted,
+            }
+        }
+    }
+
     #[test]
     fn a_read_only_file_system_is_named() {
         with_small_tmpfs("a_read_only_file_system_is_named", |directory| {
             let path = directory.join("file");
             drop(options().create_new(&path, LEN).unwrap());
             let before = fs::read(&path).unwrap();
-            let read_only = MountFlags::RDONLY;
-            rustix::mount::mount_remount(directory, read_only, c"").unwrap();
+            remount_read_only(directory).unwrap();
             let text = refusal(&path, options().open(&path));
             assert!(text.starts_with("its file system is mounted read-only"), "{text}");
             let other = directory.join("other");

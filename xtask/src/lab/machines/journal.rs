@@ -5,10 +5,10 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use std::io::Write as _;
 
-use super::power::Moment;
+use super::power::{Comes, Moment, Starts};
 use super::{
-    Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, make_ext4,
-    make_namespace, mount_again, nvdimm,
+    Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, losing_lane, make_ext4,
+    mount_again, nvdimm,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
@@ -23,8 +23,10 @@ const SEED: u64 = 11;
 
 /// Processes that are killed.
 const KILLS: u32 = 3;
-/// Power cuts: one at each kind of moment.
+/// Power cuts of a journal: one at each kind of moment.
 const CUTS: u32 = 4;
+/// The journals of the long run.
+const JOURNALS: u32 = 100;
 /// The greatest number of acknowledgements before a process is killed or the power is cut.
 const LATEST: u64 = 1500;
 /// A number greater than that of the records appended before a power cut; all of them fit into the journal.
@@ -42,8 +44,15 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "journal-power-cut",
             "NVDIMM: the acknowledged records of a journal are there after a power cut",
-            power_cuts,
+            |kit, name, log| power_cuts(kit, name, log, 1, Comes::ByBoot),
         ),
+        losing_lane(
+            Architecture::X86,
+            "journal-power-cut-400",
+            "NVDIMM, 400 times: the acknowledged records of a journal are there after a power cut",
+            |kit, name, log| power_cuts(kit, name, log, JOURNALS, Comes::Resumed),
+        )
+        .long(),
     ]
 }
 
@@ -75,25 +84,28 @@ fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
     count(&document, "/acknowledged")
 }
 
-fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log, journals: u32, comes: Comes) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let (starts, mut machine) = Starts::new(kit, setup, comes, log)?;
     let records = Records { path: PATH.to_owned(), seed: SEED, count: RECORDS, allow_pages: false };
-    let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
-    for cut in 1..=CUTS {
+    let mut moment = Moment::of(kit, name, 1, LATEST);
+    let mut there = 0;
+    for cut in 1..=CUTS * journals {
         let acknowledged = moment
             .cut(machine, &Request::AppendForever(records.clone()), there)
             .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
         moment = Moment::of(kit, name, cut + 1, LATEST);
-        machine = Machine::start(kit, &setup.round(cut.into(), None), log)?;
+        machine = starts.start(&starts.setup.round(cut.into(), None), log)?;
         mount_again(&mut machine)?;
         there = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;
         writeln!(log, "power cut {cut}: {acknowledged} records acknowledged, {there} there")?;
-        machine = moment.arm(machine, kit, &setup, cut + 1, log)?;
+        if cut % CUTS == 0 {
+            machine.doing(&Request::Remove { path: PATH.to_owned() })?;
+            there = 0;
+        }
+        machine = moment.arm(machine, &starts, cut + 1, log)?;
     }
     machine.power_off()
 }

@@ -41,7 +41,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let cut = "every acknowledged record is there after a power cut";
     vec![
         x86("power-cut-pmem", &format!("NVDIMM: {cut}"), |kit, name, log| {
-            on_pmem(kit, name, log, USUAL)
+            on_pmem(kit, name, log, USUAL, Comes::ByBoot)
         }),
         x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
             on_disk(kit, name, log, USUAL)
@@ -50,7 +50,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "power-cut-pmem-1000",
             &format!("NVDIMM, 1000 times: {cut}"),
-            |kit, name, log| on_resumed_pmem(kit, name, log, LONGEST),
+            |kit, name, log| on_pmem(kit, name, log, LONGEST, Comes::Resumed),
         )
         .long(),
         x86("power-cut-disk-100", &format!("disk, 100 times: {cut}"), |kit, name, log| {
@@ -68,31 +68,13 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
+fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32, comes: Comes) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let (starts, machine) = Starts::new(kit, setup, comes, log)?;
     let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
-    let start = |setup: &Setup, log: &Log| Machine::start(kit, setup, log);
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
-}
-
-/// The machines go on from one that is suspended, so that a cut takes no boot.
-fn on_resumed_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
-    let contents = Contents::new(kit, name)?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let suspended = Suspended::new(kit, &setup, log, |machine| {
-        make_namespace(machine, "region0", "fsdax")?;
-        make_ext4(machine, "/dev/pmem0", DAX)?;
-        machine.unmount(DIRECTORY)
-    })?;
-    let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
-    let mut machine = suspended.resume(kit, &setup, log)?;
-    machine.mount(medium.device, DIRECTORY, medium.options)?;
-    let start = |setup: &Setup, log: &Log| suspended.resume(kit, setup, log);
-    cut_repeatedly(kit, &setup, log, rounds, &medium, machine, start)
+    let start = |setup: &Setup, log: &Log| starts.start(setup, log);
+    cut_repeatedly(kit, &starts.setup, log, rounds, &medium, machine, start)
 }
 
 fn on_disk(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
@@ -111,6 +93,57 @@ struct Medium {
     device: &'static str,
     options: &'static str,
     allow_pages: bool,
+}
+
+/// The manner in which a machine comes after a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comes {
+    ByBoot,
+    /// It goes on from a suspended machine, in a tenth of the time.
+    Resumed,
+}
+
+/// The machines of a lane on the same NVDIMM, one after each power cut.
+pub(super) struct Starts<'k> {
+    kit: &'k Kit,
+    pub(super) setup: Setup,
+    suspended: Option<Suspended>,
+}
+
+impl<'k> Starts<'k> {
+    /// Makes a file system on an NVDIMM, and returns the first machine, in which it is mounted.
+    pub(super) fn new(
+        kit: &'k Kit,
+        setup: Setup,
+        comes: Comes,
+        log: &Log,
+    ) -> Result<(Self, Machine)> {
+        let make = |machine: &mut Machine| {
+            make_namespace(machine, "region0", "fsdax")?;
+            make_ext4(machine, "/dev/pmem0", DAX)
+        };
+        if comes == Comes::ByBoot {
+            let mut machine = Machine::start(kit, &setup, log)?;
+            make(&mut machine)?;
+            return Ok((Self { kit, setup, suspended: None }, machine));
+        }
+        let suspended = Suspended::new(kit, &setup, log, |machine| {
+            make(machine)?;
+            machine.unmount(DIRECTORY)
+        })?;
+        let starts = Self { kit, setup, suspended: Some(suspended) };
+        let mut machine = starts.start(&starts.setup, log)?;
+        mount_again(&mut machine)?;
+        Ok((starts, machine))
+    }
+
+    /// Returns the next machine, with this setup.
+    pub(super) fn start(&self, setup: &Setup, log: &Log) -> Result<Machine> {
+        match &self.suspended {
+            Some(suspended) => suspended.resume(self.kit, setup, log),
+            None => Machine::start(self.kit, setup, log),
+        }
+    }
 }
 
 /// The moment of a power cut.
@@ -151,8 +184,7 @@ impl Moment {
     pub(super) fn arm(
         self,
         machine: Machine,
-        kit: &Kit,
-        setup: &Setup,
+        starts: &Starts<'_>,
         round: u32,
         log: &Log,
     ) -> Result<Machine> {
@@ -160,7 +192,7 @@ impl Moment {
             return Ok(machine);
         }
         machine.power_off()?;
-        let mut machine = Machine::start(kit, &self.prepare(setup, round), log)?;
+        let mut machine = starts.start(&self.prepare(&starts.setup, round), log)?;
         mount_again(&mut machine)?;
         Ok(machine)
     }

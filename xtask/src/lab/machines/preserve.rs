@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
 
-use super::power::Moment;
+use super::power::{Comes, Moment, Starts};
 use super::{
-    Contents, DAX, SIGKILL, at_least, count, emulated_with, lane, make_ext4, make_namespace,
+    Contents, DAX, SIGKILL, at_least, count, emulated_with, lane, losing_lane, make_ext4,
     mount_again, nvdimm,
 };
 use crate::lab::architecture::Architecture;
@@ -39,6 +39,8 @@ const AFTER_A_CUT: [&str; 2] = ["reboot of an unknown kind", "power loss or unsa
 
 /// Power cuts: one at each kind of moment.
 const CUTS: u32 = 4;
+/// Power cuts of the long run.
+const MANY: u32 = 400;
 /// The greatest number of commits before the power is cut, and of events.
 const LATEST: u64 = 300;
 /// The greatest number of microseconds after those commits, in which more commits follow.
@@ -57,8 +59,16 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "preserve-power-cut",
             "NVDIMM: after a power cut a store has the last acknowledged transaction or the next one, as a whole",
-            power_cuts,
+            |kit, name, log| power_cuts(kit, name, log, CUTS, Comes::ByBoot),
         ),
+        losing_lane(
+            Architecture::X86,
+            "preserve-power-cut-400",
+            "NVDIMM, 400 times: after a power cut a store has the last acknowledged transaction or the next one, as a \
+             whole",
+            |kit, name, log| power_cuts(kit, name, log, MANY, Comes::Resumed),
+        )
+        .long(),
     ]
 }
 
@@ -125,21 +135,19 @@ fn read(machine: &mut Machine) -> Result<Found> {
     Ok(serde_json::from_value(found)?)
 }
 
-fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32, comes: Comes) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let (starts, mut machine) = Starts::new(kit, setup, comes, log)?;
     let request = Request::ReplaceForever { path: PATH.to_owned() };
     let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
-    for cut in 1..=CUTS {
-        let later = Duration::from_micros(random("preserve-power-cut") % LATER);
+    for cut in 1..=cuts {
+        let later = Duration::from_micros(random(name) % LATER);
         let acknowledged = moment
             .cut_later(machine, &request, there, later)
             .with_context(|| format!("before power cut {cut}, {moment:?}"))?;
         moment = Moment::of(kit, name, cut + 1, LATEST);
-        machine = Machine::start(kit, &setup.round(cut.into(), None), log)?;
+        machine = starts.start(&starts.setup.round(cut.into(), None), log)?;
         mount_again(&mut machine)?;
         let found = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
         writeln!(
@@ -149,7 +157,7 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         there = whole(&found).with_context(|| format!("after power cut {cut}"))?;
         at_least(there, acknowledged)?;
         ensure!(there <= acknowledged + 1, "{there} is there, and {acknowledged} was the last");
-        machine = moment.arm(machine, kit, &setup, cut + 1, log)?;
+        machine = moment.arm(machine, &starts, cut + 1, log)?;
     }
     machine.power_off()
 }

@@ -44,13 +44,14 @@
 //! *epoch*, with a key of its own, at the end that it found. Records of an earlier epoch do not count after that place.
 //!
 //! # Creation
-//! A creation first sets the magics of both superblocks to zero. Then it writes everything but the magic of the first
-//! superblock, and this magic last. Each of the three steps is persistent before the next one begins. So a crash leaves
-//! either no magic, and then the medium has no journal, or the whole journal. The second superblock is zeros until the
-//! first opening or trim writes it.
+//! A creation first sets the magic of the first superblock, at offset 4096, to `cmcreate` and that of the second one, at
+//! offset 0, to zero. Then it writes everything but the magic of the first superblock, and this magic last. Each of the
+//! three steps is persistent before the next one begins. So a crash leaves either no magic, and then the medium has no
+//! journal, or the whole journal. The second superblock is zeros until the first opening or trim writes it.
 //!
-//! If both magics are zero and the log has records, both superblocks are lost. Such a journal can be
-//! [repaired](Options::repair); [`Options::open_or_create`] does not create another one over it.
+//! If both magics are zero and the log has marks, both superblocks are lost. Such a journal can be
+//! [repaired](Options::repair); [`Options::open_or_create`] does not create another one over it. With `cmcreate` a creation
+//! was cut off: marks in the log are those of an earlier journal that it replaces.
 //!
 //! # Damage and torn ends
 //! A crash leaves a torn end: a record that was not acknowledged is missing. Records after it that were under way

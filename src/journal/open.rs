@@ -135,9 +135,9 @@ impl<'p> Options<'p> {
     /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
     /// sizes among these options are used for a new journal only.
     ///
-    /// A journal is missing if the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. A crash
-    /// during a creation leaves such a medium, and this call succeeds then. If the log has records all the same, the
-    /// superblocks are [lost](ErrorKind::Superblocks).
+    /// A journal is missing if the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. If the log
+    /// has records all the same, the superblocks are [lost](ErrorKind::Superblocks). A journal is missing too if a crash
+    /// has cut a creation off.
     ///
     /// # Errors
     /// As [`open`](Self::open), if the medium has a journal or [something else](ErrorKind::NotAJournal); otherwise as

@@ -1,13 +1,10 @@
 //! Both superblocks: the choice of the one that holds, and its replacement.
 
 use super::error::{Error, ErrorKind};
-use super::format::WORD;
 use super::format::geometry::{LOG, PAGE};
-use super::format::record::Mark;
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
-use super::reader::survey;
-use super::walk::{first_mark, mark_in_place};
-use crate::format::magic;
+use super::walk::first_mark;
+use crate::format::magic::{self, UNFINISHED};
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -60,7 +57,7 @@ fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
     Ok(both)
 }
 
-/// The bytes at the place of a magic before a creation has stored it.
+/// The bytes at the place of a magic if no journal is there.
 const NO_MAGIC: [u8; MAGIC.len()] = [0; MAGIC.len()];
 
 /// Returns the superblock that holds. The whole journal must be in the medium.
@@ -68,11 +65,17 @@ pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error
     find(medium)?.ok_or(Error::new(ErrorKind::NotAJournal { found: NO_MAGIC }))
 }
 
-/// Returns the superblock that holds, or `None` without a journal: the places of both magics are zero.
+/// Returns the superblock that holds, or `None` without a journal: the places of both magics are zero and the log has no
+/// mark, or a creation was cut off.
 pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {
-    let Some(superblock) = newest(found(medium)?).map_err(Error::new)? else {
-        let has_records = has_records(medium).map_err(Error::medium)?;
-        return if has_records { Err(Error::new(ErrorKind::Superblocks)) } else { Ok(None) };
+    let both = found(medium)?;
+    let Some(superblock) = newest(both).map_err(Error::new)? else {
+        // The mark of a creation that was cut off may be torn, and those of an earlier journal be left behind it.
+        if both.contains(&Found::Other(UNFINISHED)) {
+            return Ok(None);
+        }
+        let mark = first_mark(medium, LOG).map_err(Error::medium)?;
+        return if mark.is_some() { Err(Error::new(ErrorKind::Superblocks)) } else { Ok(None) };
     };
     let (size, needed) = (medium.len(), superblock.geometry.bytes());
     if size < needed {
@@ -92,35 +95,10 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
             Err(ErrorKind::Version { found })
         }
         [Found::Damaged, _] | [_, Found::Damaged] => Err(ErrorKind::Superblocks),
-        [Found::Other(NO_MAGIC), Found::Other(NO_MAGIC)] => Ok(None),
-        [Found::Other(NO_MAGIC), Found::Other(found)] | [Found::Other(found), Found::Other(_)] => {
-            Err(ErrorKind::NotAJournal { found })
-        }
+        [Found::Other(NO_MAGIC | UNFINISHED), Found::Other(NO_MAGIC | UNFINISHED)] => Ok(None),
+        [Found::Other(NO_MAGIC | UNFINISHED), Found::Other(found)]
+        | [Found::Other(found), Found::Other(_)] => Err(ErrorKind::NotAJournal { found }),
     }
-}
-
-/// Returns true if the log of a medium without a superblock has records: both superblocks are lost. A creation that was
-/// cut off leaves only a mark at the beginning of the log.
-fn has_records<M: Readable>(medium: &M) -> Result<bool, M::Error> {
-    let mark_end = LOG + Mark::SIZE as u64;
-    let found = if medium.len() < mark_end { None } else { mark_in_place(medium, LOG)? };
-    let Some((_, mark)) = found.filter(|(_, mark)| mark.geometry.bytes() <= medium.len()) else {
-        // The overwritten range reaches beyond the superblocks, or the end of the medium is missing.
-        return Ok(first_mark(medium, LOG + WORD)?.is_some());
-    };
-    let Mark { identity, epoch, geometry } = mark;
-    let first = Superblock {
-        identity,
-        geometry,
-        generation: 1,
-        head: 0,
-        head_epoch: epoch,
-        epoch,
-        epoch_start: 0,
-        acknowledged: 0,
-    };
-    let (found, _) = survey(medium, first, &mut |_| ())?;
-    Ok(found.records > 0 || found.behind > 0 || found.damage.is_some())
 }
 
 /// Makes a superblock durable in the place of the older one, so that a crash leaves one of the two.
@@ -135,7 +113,7 @@ pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Resul
 }
 
 /// Makes the first superblock and the mark at the beginning of the log durable, the magic last. A crash leaves all of
-/// the journal or none of it.
+/// the journal or none of it. Its magic's place shows the creation meanwhile.
 pub(super) fn create<M: Medium>(
     medium: &M,
     superblock: &Superblock,
@@ -143,11 +121,11 @@ pub(super) fn create<M: Medium>(
 ) -> Result<(), M::Error> {
     let (bytes, at) = (superblock.bytes(), place(superblock.generation));
     let (magic, rest) = bytes.split_at(MAGIC.len());
-    // Zeros are written again too: they may be in the caches only, over the superblocks of an overwritten journal.
-    medium.persist_copy(&[(0, &NO_MAGIC), (PAGE, &NO_MAGIC)])?;
+    let other = place(superblock.generation + 1);
+    // Zeros are written again too: they may be in the caches only, over the superblock of an overwritten journal.
+    medium.persist_copy(&[(at, &UNFINISHED), (other, &NO_MAGIC)])?;
     // An old superblock without its magic would be whole again when the next one is torn in its place.
-    let other = place(superblock.generation + 1) + MAGIC.len() as u64;
-    let at_rest = at + MAGIC.len() as u64;
+    let (other, at_rest) = (other + MAGIC.len() as u64, at + MAGIC.len() as u64);
     medium.persist_copy(&[(other, &[0; BYTES - MAGIC.len()]), (at_rest, rest), (LOG, mark)])?;
     medium.persist_copy(&[(at, magic)])
 }

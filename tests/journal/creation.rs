@@ -251,11 +251,16 @@ fn an_error_is_one_of_the_standard_library_with_itself_inside() {
 
 /// Explorations, which take minutes under an emulator.
 mod crashes {
-    use super::{create, created_again, open_or_create, opened_or_created, opened_or_created_anew};
+    use super::{
+        MAGICS, create, created_again, earlier, open_or_create, opened_or_created,
+        opened_or_created_anew,
+    };
     use crate::claims::reason;
     use crate::life::{BYTES, options};
-    use cachemaint::journal::ErrorKind;
-    use cachemaint::sim::{Effort, Exploration, Killed, Model, Simulation};
+    use cachemaint::journal::{ErrorKind, Options};
+    use cachemaint::medium::Medium as _;
+    use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation};
+    use core::sync::atomic::Ordering::Relaxed;
 
     /// A process is killed after so many operations of a creation; another one goes on; then the power fails.
     fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> (Exploration, bool) {
@@ -324,5 +329,47 @@ mod crashes {
             // Three copies are written and fenced.
             assert!(kill > 6, "{kill}");
         }
+    }
+
+    /// A journal is overwritten by a creation that is cut off after so many operations. Returns true if it went to its
+    /// end.
+    fn cut_off(medium: &SimMedium, kill: u64) -> bool {
+        let journal = earlier().create_new(medium).unwrap();
+        // Each record takes a segment of its own.
+        for record in [[1; 40], [2; 40]] {
+            journal.append(&record).unwrap();
+        }
+        drop(journal);
+        for at in MAGICS {
+            medium.store(at, 0, Relaxed);
+        }
+        // The next creation must write another mark.
+        let other = Options::with_entropy([5, 6]).segment(128).window(256);
+        other.create_new(medium.mortal(kill)).is_ok()
+    }
+
+    /// Each opening succeeds once the first one has, though records of an earlier journal are left behind the mark that
+    /// the creations write.
+    #[test]
+    fn a_creation_over_an_earlier_journal_is_gone_on_with_after_each_crash() {
+        let mut created = 0;
+        for kill in 0.. {
+            let prepared = Simulation::new(Model::arm64(), BYTES).zeros();
+            let medium = prepared.medium();
+            if cut_off(&medium, kill) {
+                break;
+            }
+            if matches!(reason(&options().open_or_create(&medium)), Some(ErrorKind::Superblocks)) {
+                continue;
+            }
+            created += 1;
+            prepared
+                .prepared(move |medium| assert!(!cut_off(medium, kill)))
+                .effort(Effort::Deviations(2))
+                .crashes_in_recovery(1)
+                .explore(open_or_create, opened_or_created)
+                .assert_safe();
+        }
+        assert!(created > 2, "{created}");
     }
 }

@@ -123,6 +123,31 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
     }
 }
 
+/// A creation stores its marker in the place of the magic, by the documentation of the journal.
+#[cfg(all(feature = "journal", feature = "recorder"))]
+#[test]
+fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
+    use cachemaint::{journal, recorder};
+
+    let cut_off = || {
+        let medium = Plain::new(vec![0; 1 << 20]);
+        medium.write(4096, b"cmcreate");
+        medium
+    };
+    drop(options().open_or_create(cut_off()).unwrap());
+    drop(journal::Options::with_entropy([1, 2]).open_or_create(cut_off()).unwrap());
+    let clock = recorder::Clock::from_function(|| 0, 1, 0);
+    let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
+    drop(recording.open_or_create(cut_off()).unwrap());
+
+    let missing = options().open(cut_off()).unwrap_err().into_error().into_kind();
+    assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }));
+    let missing = journal::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
+    assert!(matches!(missing, journal::ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] }));
+    let missing = recorder::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
+    assert!(matches!(missing, recorder::ErrorKind::NotFound));
+}
+
 #[cfg(all(feature = "journal", feature = "recorder"))]
 #[test]
 fn a_format_is_not_created_over_another_one() {

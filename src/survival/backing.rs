@@ -2,6 +2,8 @@
 
 #[cfg(feature = "std")]
 use super::Domain;
+#[cfg(feature = "std")]
+use crate::Point;
 
 /// The memory or storage that backs the bytes of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +73,17 @@ impl Backing {
             self,
             Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl | Self::PmemUnknown
         )
+    }
+
+    /// Returns the point that a line has to reach there, to be where [`survives`](Self::survives) says that written-back
+    /// bytes are. RAM is behind the point of coherency, and a reset keeps it or not as a whole: so does Linux, whose
+    /// `dcache_clean_pop` executes `dc cvac` on a CPU without `dc cvap` (`arch/arm64/mm/cache.S`).
+    #[cfg(feature = "std")]
+    pub(crate) const fn point(self) -> Point {
+        match self {
+            Self::Ram | Self::EmulatedPmem => Point::Coherency,
+            _ => Point::Persistence,
+        }
     }
 
     /// Returns the backing of a file that is mapped directly from a region of this domain.

@@ -77,7 +77,7 @@ impl Options {
         let (file, extent) = file::take::<Host>(&path, file, Access::ReadAndWrite, lock)?;
         let len = options.mapped_len(&path, extent)?;
 
-        let cache = options.persistent_cache().ok();
+        let cache = options.cache_or_host().ok();
         let guarantee = Host::guarantee_of_adopted(&path, &file, mapping, options.offset, cache)?;
         let guarantee = guarantee.with_name_of(&path, &file)?;
         let writeback = options.method(&path, &guarantee)?;

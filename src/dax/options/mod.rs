@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 use super::lock::Lock;
 use super::system::{Host, Mapper, files};
 use super::{DaxFile, DaxView, Guarantee};
-use crate::arch::{Point, Unsupported};
+use crate::arch::Unsupported;
 use crate::cache::Cache;
 use crate::medium::Granularity;
 use std::io;
@@ -210,13 +210,9 @@ impl Options {
         self.lock.unwrap_or(default)
     }
 
-    /// Returns the cache that reaches the point of persistence.
-    pub(super) fn persistent_cache(&self) -> Result<Cache, Unsupported> {
-        let cache = match self.cache {
-            Some(cache) => cache,
-            None => Cache::host()?,
-        };
-        cache.to(Point::Persistence)
+    /// Returns the cache. The guarantee of the file decides which point it must reach.
+    pub(super) fn cache_or_host(&self) -> Result<Cache, Unsupported> {
+        self.cache.map_or_else(Cache::host, Ok)
     }
 
     /// Returns the reason why a file with this guarantee will not do; `None` if it will.
@@ -252,7 +248,7 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     };
     // Nothing else is opened, since opening some devices has effects.
     let there = path.metadata().map_err(opening)?;
-    let cache = Cache::host().and_then(|cache| cache.to(Point::Persistence)).ok();
+    let cache = Cache::host().ok();
     if there.is_dir() {
         return M::guarantee_in(path, cache);
     }

@@ -158,8 +158,7 @@ impl Options {
     /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
     fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
-        let cache = self.persistent_cache();
-        let guarantee = M::guarantee(path, file, cache.ok())?;
+        let guarantee = M::guarantee(path, file, self.cache_or_host().ok())?;
         let writeback = self.method(path, &guarantee)?;
         Ok((guarantee, writeback))
     }
@@ -173,7 +172,9 @@ impl Options {
         if let Some(kind) = self.refusal(guarantee) {
             return Err(Error::new(path, kind));
         }
-        Ok(match (guarantee.granularity(), self.persistent_cache()) {
+        let point = guarantee.backing().point();
+        let cache = self.cache_or_host().and_then(|cache| cache.to(point));
+        Ok(match (guarantee.granularity(), cache) {
             (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
             (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
             (Granularity::Page(_), _) => Writeback::Pages,

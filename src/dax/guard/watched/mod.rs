@@ -416,7 +416,7 @@ impl Watched {
         if !place.takes(&found) {
             return Err(Error::new(path, ErrorKind::NotRegular));
         }
-        let cache = options.persistent_cache().ok();
+        let cache = options.cache_or_host().ok();
         let guarantee = self.concluded.guarantee(path, &file, cache)?;
         let guarded =
             GuardedFile::new(path, file, (found.device(), found.size), guarantee, options)?;

@@ -11,6 +11,7 @@
 //! persistent memory.
 
 use super::adopted::{Addresses, require_map_sync};
+use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::Guarantee;
 use crate::dax::caching::Unread;
 use crate::medium::Granularity;
@@ -39,10 +40,7 @@ pub(super) struct Asked {
     pub(super) magic: Option<&'static str>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
-    /// The number of bytes that the CPU writes back at once, or `None` if it cannot reach the point of persistence.
-    pub(super) line: Option<usize>,
-    /// True if the caller takes the point of coherency for that of persistence on this CPU.
-    pub(super) coherency_accepted: bool,
+    pub(super) reach: Reach,
     /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
     /// True if the data cache aliases, so that Linux refuses to map files directly.
@@ -66,10 +64,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             None => "not reported",
         },
     ));
-    if asked.coherency_accepted {
-        let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
-        evidence.push(Evidence::new(asked, answer));
-    }
+    evidence.extend(asked.reach.evidence());
     let mut mount = mount(tree, asked.mount_id, &mut evidence);
     if let (true, Some(name)) = (mount.file_system.is_empty(), asked.magic) {
         evidence.push(Evidence::new("fstatfs: f_type", name));
@@ -159,7 +154,8 @@ fn direct_granularity(
     region: Option<&Region>,
 ) -> (Granularity, String, Option<&'static str>) {
     let claim = claim(region, asked.in_guest);
-    match (backing, asked.line) {
+    let point = backing.point();
+    match (backing, asked.reach.line(point)) {
         (Backing::PmemEadr, Some(_)) => {
             (Granularity::Byte, format!("mapped directly, and {claim}: a fence suffices"), None)
         }
@@ -174,8 +170,8 @@ fn direct_granularity(
         }
         (_, None) => (
             Granularity::Page(asked.page),
-            "mapped directly, but this CPU cannot write back to the point of persistence".to_string(),
-            Some("accept the point of coherency by name where the platform says that it is persistent"),
+            format!("mapped directly, but {}", cannot_reach(point)),
+            advice_to_reach(point),
         ),
     }
 }

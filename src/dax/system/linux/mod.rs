@@ -11,6 +11,7 @@ mod leases;
 mod mapping;
 mod media;
 mod placement;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod through_kernel;
@@ -18,7 +19,6 @@ mod written;
 
 use super::{Access, Extent, Mapper, Plan, files};
 use crate::aliasing::Aliasing;
-use crate::arch::Point;
 use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
@@ -36,6 +36,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use device::{AskedOfDevice, DeepFlush};
 use mapping::{Kind, Unpopulated};
+use reach::Reach;
 use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mm::Advice;
@@ -223,8 +224,7 @@ fn guarantee_of_file(
         magic: name_of(&file_system),
         dax_attribute,
         map_sync,
-        line: cache.map(Cache::line_size),
-        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
         data_cache_aliases: matches!(through_kernel::aliasing_here(), Aliasing::Yes { .. }),
         page: rustix::param::page_size(),
@@ -314,8 +314,7 @@ fn guarantee_of_device(
     let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
     let asked = AskedOfDevice {
         map_sync: map_sync(path, file, unit)?,
-        line: cache.map(Cache::line_size),
-        coherency_accepted: cache.is_some_and(takes_coherency_for_persistence),
+        reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
     };
     device::conclude(&Tree::host(), device, &asked)
@@ -371,9 +370,4 @@ fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, 
         Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL)) => Ok(Err(refusal)),
         Err(errno) => Err(Error::os(path, "mmap", &errno.into())),
     }
-}
-
-/// Returns true if this handle, aimed at persistence, reaches coherency only.
-fn takes_coherency_for_persistence(cache: Cache) -> bool {
-    cache.writeback_instruction().point < Point::Persistence
 }

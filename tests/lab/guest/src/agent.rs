@@ -4,7 +4,7 @@ use crate::beside::Beside;
 use crate::{boot, console, journals, kexec, recordings, records, resume, stores};
 use anyhow::{Context as _, Result};
 use cachemaint::report::HostReport;
-use cachemaint_lab_protocol::{Reply, Request};
+use cachemaint_lab_protocol::{KEXEC, Reply, Request};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::system::{RebootCommand, reboot};
 use std::collections::BTreeMap;
@@ -31,6 +31,7 @@ fn hello() -> Result<Reply> {
     Ok(Reply::Hello {
         boot: read("/proc/sys/kernel/random/boot_id")?,
         kernel: read("/proc/sys/kernel/osrelease")?,
+        by_kexec: read("/proc/cmdline")?.split_whitespace().any(|word| word == KEXEC),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The next kernel, started by this one without firmware: RAM and the contents of the caches stay.
 
 use anyhow::{Context as _, Result, ensure};
+use cachemaint_lab_protocol::KEXEC;
 use rustix::system::{RebootCommand, reboot};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -16,7 +17,7 @@ pub(crate) fn kexec(command_line: &str, kernel: u64, initrd: u64) -> Result<()> 
     let mut disk = File::open(DISK).with_context(|| format!("cannot open {DISK}"))?;
     copy(&mut disk, KERNEL, kernel)?;
     copy(&mut disk, INITRD, initrd)?;
-    load(command_line)?;
+    load(&format!("{command_line} {KEXEC}"))?;
     reboot(RebootCommand::Kexec).context("the loaded kernel cannot be started")
 }
 

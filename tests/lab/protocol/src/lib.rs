@@ -201,6 +201,9 @@ pub struct Part {
     pub len: Option<u64>,
 }
 
+/// The word that a kexec adds to the command line. A kernel that a reset started instead does not have it.
+pub const KEXEC: &str = "cachemaint.kexec";
+
 /// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
@@ -210,6 +213,8 @@ pub enum Reply {
         boot: String,
         /// The kernel's release.
         kernel: String,
+        /// True if a kexec started it: [`KEXEC`] is in its command line.
+        by_kexec: bool,
     },
     /// A document.
     Json(String),

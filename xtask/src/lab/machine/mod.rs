@@ -140,8 +140,15 @@ impl Machine {
 
     /// Returns the boot that the agent greets from.
     fn greeting(&mut self) -> Result<String> {
+        self.greeting_of(false)
+    }
+
+    /// The same, where the boot must be by a kexec, or must not be.
+    fn greeting_of(&mut self, kexec: bool) -> Result<String> {
         match self.reply()? {
-            Reply::Hello { boot, .. } => Ok(boot),
+            Reply::Hello { boot, by_kexec, .. } if by_kexec == kexec => Ok(boot),
+            Reply::Hello { .. } if kexec => bail!("the machine was reset: the next kernel failed"),
+            Reply::Hello { .. } => bail!("a kexec has started this kernel"),
             other => bail!("the agent said {other:?} instead of a greeting"),
         }
     }
@@ -163,13 +170,13 @@ impl Machine {
     /// Resets the machine. Firmware runs, and memory has the contents that firmware leaves.
     pub(in crate::lab) fn reboot(&mut self) -> Result<()> {
         self.send(&Request::Reboot)?;
-        self.come_up_again().context("the machine did not come up after a reset")
+        self.come_up_again(false).context("the machine did not come up after a reset")
     }
 
     /// Has the kernel panic, which resets the machine.
     pub(in crate::lab) fn panic(&mut self) -> Result<()> {
         self.send(&Request::Panic)?;
-        self.come_up_again().context("the machine did not come up after a panic")
+        self.come_up_again(false).context("the machine did not come up after a panic")
     }
 
     /// Starts the next kernel from this one, with the same command line.
@@ -177,11 +184,11 @@ impl Machine {
         let (kernel, initrd) = self.disk.context("this machine has no kernel on a disk")?;
         let command_line = self.command_line.clone();
         self.send(&Request::Kexec { command_line, kernel, initrd })?;
-        self.come_up_again().context("the machine did not come up after a kexec")
+        self.come_up_again(true).context("the machine did not come up after a kexec")
     }
 
-    fn come_up_again(&mut self) -> Result<()> {
-        let boot = self.greeting()?;
+    fn come_up_again(&mut self, kexec: bool) -> Result<()> {
+        let boot = self.greeting_of(kexec)?;
         ensure!(boot != self.boot, "this is still the boot {boot}");
         self.boot = boot;
         Ok(())

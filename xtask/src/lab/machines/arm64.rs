@@ -37,6 +37,11 @@ pub(super) fn lanes() -> Vec<Lane> {
             without_cvap,
         ),
         arm64(
+            "ram-device-tree",
+            "RAM that a device tree sets aside is persisted by lines, without DC CVAP (Cortex-A72)",
+            ram_device_tree,
+        ),
+        arm64(
             "with-cvadp",
             "a CPU with DC CVADP reaches the point of deep persistence (Neoverse V1)",
             with_cvadp,
@@ -113,6 +118,25 @@ fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()
 }
 
+/// RAM is behind the point of coherency.
+fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let tree = Tree::of_ram(kit, name, "cortex-a72")?;
+    let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
+    let report = machine.json(&Request::Report)?;
+    expect_value(&report, "/cpu/writeback/persistence/available", false)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let written = records("/mnt/records", 15);
+    expect(&machine.persist(&written)?, LINE)?;
+    let guarantee = probe(&mut machine, "/mnt/records")?;
+    expect_value(&guarantee, "/region/domain", "none")?;
+    expect_value(&guarantee, "/backing", "emulated_pmem")?;
+    machine.reboot()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    machine.kexec()?;
+    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    machine.power_off()
+}
+
 fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, "neoverse-v1")?;
     let mut machine = Machine::start(kit, &tree.setup, log)?;
@@ -134,6 +158,10 @@ fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Resu
     })
 }
 
+/// Without an interrupt translation service: its tables stay in use over a kexec, and the next kernel, which has no EFI
+/// to learn them from, fails.
+const BOARD: &str = "virt,gic-version=3,its=off";
+
 /// A machine whose device tree sets the last 256 MiB of its RAM aside as pmem.
 pub(super) struct Tree {
     pub(super) setup: Setup,
@@ -145,11 +173,25 @@ impl Tree {
     /// Takes the tree that QEMU makes for the board, and changes the end of the RAM, and adds a node for the range
     /// after it (Linux, `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
     pub(super) fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
+        Self::with(kit, name, cpu, false)
+    }
+
+    /// The same, with the property by which the tree says that the memory loses its contents with the power.
+    pub(super) fn of_ram(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
+        let mut tree = Self::with(kit, name, cpu, true)?;
+        // DC CVAC suffices for RAM.
+        if let Some(losses) = &mut tree.setup.losses {
+            losses.more.push(String::from("point=coherency"));
+        }
+        Ok(tree)
+    }
+
+    fn with(kit: &Kit, name: &str, cpu: &str, is_volatile: bool) -> Result<Self> {
         let file = Temporary::new(kit.work.join(format!("{}.dtb", name.replace('/', "-"))));
         let path = file.display().to_string();
         kit.emulators
             .system("aarch64")
-            .args(["-machine", &format!("virt,gic-version=3,dumpdtb={}", value(&path))])
+            .args(["-machine", &format!("{BOARD},dumpdtb={}", value(&path))])
             .args(["-cpu", cpu, "-m", "1024M"])
             .read()?;
         let put = |line: &str| kit.emulators.program("usr/bin/fdtput").words(line).read();
@@ -157,8 +199,11 @@ impl Tree {
         put(&format!("-c {path} /pmem@70000000"))?;
         put(&format!("-t s {path} /pmem@70000000 compatible pmem-region"))?;
         put(&format!("-t x {path} /pmem@70000000 reg 0 70000000 0 10000000"))?;
+        if is_volatile {
+            put(&format!("{path} /pmem@70000000 volatile"))?;
+        }
         let memory = Memory::Ram { ram: 1 << 30, offset: 768 << 20 };
-        let setup = Setup::new(name, "virt,gic-version=3", "1024M")
+        let setup = Setup::new(name, BOARD, "1024M")
             .cpu(cpu)
             // QEMU completes the tree's memory node from the option `-m`.
             .kernel("mem=768M")

@@ -68,6 +68,13 @@ fn reason(event: &str, place: &str) -> Option<&'static str> {
 }
 
 pub(super) fn lanes() -> Vec<Lane> {
+    let on_ram = "the same on RAM, without DC CVAP (Cortex-A53)";
+    let on_ram = lane(Architecture::Arm64, "machine/aarch64/trials-ram".into(), on_ram, {
+        |kit, name, log| {
+            let tree = Tree::of_ram(kit, name, "cortex-a53")?;
+            nothing_is_lost(kit, Some(tree), name, log, USUAL)
+        }
+    });
     [Architecture::X86, Architecture::Arm64]
         .into_iter()
         .flat_map(|architecture| {
@@ -78,10 +85,10 @@ pub(super) fn lanes() -> Vec<Lane> {
             let trials = |name: &str| format!("machine/{}/{name}", architecture.qemu());
             [
                 lane(architecture, trials("trials"), proves, |kit, name, log| {
-                    nothing_is_lost(kit, name, log, USUAL)
+                    nothing_is_lost(kit, tree(kit, name)?, name, log, USUAL)
                 }),
                 lane(architecture, trials("trials-long"), proves, |kit, name, log| {
-                    nothing_is_lost(kit, name, log, LONG)
+                    nothing_is_lost(kit, tree(kit, name)?, name, log, LONG)
                 })
                 .long(),
                 lane(architecture, trials("left-out"), half, |kit, name, log| {
@@ -93,6 +100,7 @@ pub(super) fn lanes() -> Vec<Lane> {
                 .long(),
             ]
         })
+        .chain([on_ram])
         .collect()
 }
 
@@ -111,8 +119,13 @@ fn lane(architecture: Architecture, name: String, proves: &str, story: Story) ->
 }
 
 /// Returns the number of lives that crashed, and lost nothing.
-fn nothing_is_lost(kit: &Kit, name: &str, log: &mut Log, count: u64) -> Result<usize> {
-    let tree = tree(kit, name)?;
+fn nothing_is_lost(
+    kit: &Kit,
+    tree: Option<Tree>,
+    name: &str,
+    log: &mut Log,
+    count: u64,
+) -> Result<usize> {
     let mut setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
     if let (Architecture::X86, Some(losses)) = (kit.architecture, &mut setup.losses) {
         losses.more.push(format!("evict={EVICTED}"));

@@ -10,14 +10,14 @@
 mod tests;
 
 use super::conclude::{advice_for, asked_map_sync, claim};
+use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::caching::Unread;
 use crate::dax::mapping::Unflushed;
 use crate::dax::{DeviceFault, Guarantee};
 use crate::medium::Granularity;
 use crate::survival::Backing;
-use crate::survival::Domain;
 use crate::system::backing::device_dax::{self, Device, Unusable};
-use crate::system::tree::{Attribute, Evidence, Tree};
+use crate::system::tree::{Attribute, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -32,10 +32,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct AskedOfDevice {
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
-    /// The number of bytes that the CPU writes back at once, or `None` if it cannot reach the point of persistence.
-    pub(super) line: Option<usize>,
-    /// True if the caller takes the point of coherency for that of persistence on this CPU.
-    pub(super) coherency_accepted: bool,
+    pub(super) reach: Reach,
     /// True if the CPU says that this is a guest, so that claims are the hypervisor's.
     pub(super) in_guest: bool,
 }
@@ -65,14 +62,11 @@ pub(super) fn conclude(
 ) -> Result<Guarantee, DeviceFault> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
-    if asked.coherency_accepted {
-        let (asked, answer) = ("Builder::accept_coherency_as_persistence", "the caller's word");
-        evidence.push(Evidence::new(asked, answer));
-    }
+    evidence.extend(asked.reach.evidence());
     evidence.extend(device.evidence.iter().cloned());
     let domain = device.memory.as_ref().map(|memory| memory.domain);
-    let line = persistable(&device, domain, asked)?;
     let backing = domain.map_or(Backing::PmemUnknown, Backing::of);
+    let line = persistable(&device, backing, asked)?;
     let claim = claim(device.memory.as_ref(), asked.in_guest);
     let (granularity, reason, advice) = match backing {
         Backing::PmemEadr => {
@@ -107,18 +101,19 @@ pub(super) fn conclude(
 /// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
 fn persistable(
     device: &Device,
-    domain: Option<Domain>,
+    backing: Backing,
     asked: &AskedOfDevice,
 ) -> Result<usize, DeviceFault> {
     let refused = |reason: &str, advice| {
         Err(DeviceFault::NotPersistable { reason: reason.to_string(), advice })
     };
-    match (asked.map_sync, domain, asked.line) {
+    let point = backing.point();
+    match (asked.map_sync, backing, asked.reach.line(point)) {
         (Err(errno), _, _) => refused(
             &format!("the kernel refuses MAP_SYNC on it: {}", io::Error::from(errno)),
             "use Linux 4.15 or newer",
         ),
-        (_, Some(Domain::HostFlush), _) => refused(
+        (_, Backing::VirtioPmem, _) => refused(
             "virtio-pmem reaches the host by flush requests only, and a device sends none",
             "use a file on the memory instead (a namespace in fsdax mode), whose msync sends them",
         ),
@@ -127,8 +122,9 @@ fn persistable(
             "use a file on the memory instead (a namespace in fsdax mode), whose msync makes it",
         ),
         (.., None) => refused(
-            "this CPU cannot write back to the point of persistence, and a device has no msync",
-            "accept the point of coherency by name where the platform says that it is persistent",
+            &format!("{}, and a device has no msync", cannot_reach(point)),
+            advice_to_reach(point)
+                .unwrap_or("use a file on the memory instead, which msync writes back"),
         ),
         (.., Some(line)) => Ok(line),
     }

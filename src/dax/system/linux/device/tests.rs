@@ -1,6 +1,7 @@
 //! Devices over trees of `/sys` written by hand after the kernel's sources (`drivers/dax/bus.c`,
 //! `drivers/dax/pmem.c`, `drivers/dax/cxl.c`, `drivers/dax/hmem/hmem.c`). Real ones are in the lab.
 
+use super::super::reach::Reach;
 use super::{AskedOfDevice, DeepFlush, DeviceFault, conclude, read};
 use crate::dax::Guarantee;
 use crate::dax::mapping::Unflushed;
@@ -35,8 +36,11 @@ fn on_region(provider: &str, attributes: &[(&str, &str)]) -> Fixture {
 }
 
 /// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC`, as it does on every device.
-const ASKED: AskedOfDevice =
-    AskedOfDevice { map_sync: Ok(()), line: Some(64), coherency_accepted: false, in_guest: false };
+const ASKED: AskedOfDevice = AskedOfDevice {
+    map_sync: Ok(()),
+    reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },
+    in_guest: false,
+};
 
 fn found(host: &Fixture) -> Result<Device, DeviceFault> {
     let tree = host.tree();
@@ -192,7 +196,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
 fn a_device_that_lines_cannot_persist_is_refused() {
     let claim = ("persistence_domain", "memory_controller\n");
     let nvdimm = on_region("ACPI.NFIT", &[claim]);
-    let without = AskedOfDevice { line: None, ..ASKED };
+    let without = AskedOfDevice { reach: Reach::default(), ..ASKED };
     assert!(refusal(&nvdimm, &without).contains("this CPU cannot write back"));
     let eadr = on_region("ACPI.NFIT", &[("persistence_domain", "cpu_cache\n")]);
     assert!(refusal(&eadr, &without).contains("this CPU cannot write back"));

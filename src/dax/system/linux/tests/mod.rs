@@ -5,6 +5,7 @@ mod adopted;
 mod devices;
 
 use super::conclude::{Asked, conclude};
+use super::reach::Reach;
 use crate::dax::{ErrorKind, Guarantee, Options};
 use crate::medium::Granularity;
 use crate::survival::Domain;
@@ -53,8 +54,7 @@ const DIRECT: Asked = Asked {
     magic: None,
     dax_attribute: Some(true),
     map_sync: Ok(()),
-    line: Some(64),
-    coherency_accepted: false,
+    reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },
     in_guest: false,
     data_cache_aliases: false,
     page: 4096,
@@ -318,12 +318,25 @@ fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
 #[test]
 fn a_cpu_that_cannot_reach_the_point_gets_pages() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
-    let guarantee = concluded(&host, &Asked { line: None, ..DIRECT });
+    let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
     assert!(guarantee.reason().contains("this CPU cannot write back"), "{}", guarantee.reason());
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
-    let guarantee = concluded(&host, &Asked { line: None, ..DIRECT });
+    let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+}
+
+/// An arm64 CPU without FEAT_DPB, and each RISC-V CPU with Zicbom: RAM is behind the point of coherency.
+#[test]
+fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
+    let reach = Reach { persistence: None, ..DIRECT.reach };
+    let asked = Asked { reach, ..DIRECT };
+    let granularity = |provider, domain| {
+        concluded(&host_with_region(EXT4_DAX, provider, domain), &asked).granularity()
+    };
+    assert_eq!(granularity("e820", None), Granularity::Line(64));
+    assert_eq!(granularity("ACPI.NFIT", Some("memory_controller\n")), Granularity::Page(4096));
+    assert_eq!(granularity("ACPI.NFIT", None), Granularity::Page(4096));
 }
 
 /// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.
@@ -342,7 +355,8 @@ fn a_claim_says_whose_it_is() {
     assert!(reason(DIRECT).contains("and firmware claims"), "{}", reason(DIRECT));
     let in_guest = reason(Asked { in_guest: true, ..DIRECT });
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");
-    let accepted = concluded(&host, &Asked { coherency_accepted: true, ..DIRECT });
+    let reach = Reach { coherency_accepted: true, ..DIRECT.reach };
+    let accepted = concluded(&host, &Asked { reach, ..DIRECT });
     assert!(accepted.evidence().iter().any(|evidence| evidence.answer == "the caller's word"));
 }
 

@@ -28,6 +28,8 @@ use crate::log::Log;
 const USUAL: u32 = 4;
 /// Events of the long run, of each kind.
 const LONG: u32 = 100;
+/// Resets of the long run, which take a few seconds each.
+const RESETS: u32 = 200;
 /// Power cuts without a boot after each.
 const LONGEST: u32 = 1000;
 
@@ -57,12 +59,12 @@ pub(super) fn lanes() -> Vec<Lane> {
             on_disk(kit, name, log, LONG)
         })
         .long(),
-        x86("reboot-100", "records outlive 100 resets through firmware", |kit, name, log| {
-            starts(kit, name, log, Machine::reboot)
+        x86("reboot-200", "records outlive 200 resets through firmware", |kit, name, log| {
+            starts(kit, name, log, RESETS, Machine::reboot)
         })
         .long(),
         x86("kexec-100", "records outlive 100 kexecs", |kit, name, log| {
-            starts(kit, name, log, Machine::kexec)
+            starts(kit, name, log, LONG, Machine::kexec)
         })
         .long(),
     ]
@@ -264,13 +266,14 @@ fn starts(
     kit: &Kit,
     name: &str,
     log: &mut Log,
+    rounds: u32,
     start_anew: fn(&mut Machine) -> Result<()>,
 ) -> Result<()> {
     let mut setup = emulated(name).with_kexec();
-    setup.limit = Duration::from_secs(60) * LONG;
+    setup.limit = Duration::from_secs(60) * rounds;
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
-    for round in 1..=LONG {
+    for round in 1..=rounds {
         let written = records(&format!("{DIRECTORY}/records"), round.into());
         machine.persist(&written)?;
         start_anew(&mut machine).with_context(|| format!("start {round}"))?;

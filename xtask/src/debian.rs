@@ -119,7 +119,10 @@ impl Suite {
 pub(crate) fn fetch(host: &Host, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let first = packages.first().context("no package")?;
-    let place = place(host, first, suite.name());
+    // With other packages the folder has other files.
+    let more =
+        if packages.len() > 1 { format!("_and_{}", packages.len() - 1) } else { String::new() };
+    let place = place(host, &format!("{first}{more}"), suite.name());
     if place.is_dir() {
         return Ok(place);
     }

@@ -63,7 +63,7 @@ impl Architecture {
                 "dax_pmem",
                 "device_dax",
             ],
-            Self::Riscv64 => &[],
+            Self::Riscv64 => &["virtio_pci", "virtio_blk", "of_pmem", "nd_pmem", "ext4"],
         }
     }
 
@@ -79,7 +79,7 @@ impl Architecture {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],
                 names: &["mke2fs", "ndctl", "kexec"],
             }),
-            Self::Riscv64 => None,
+            Self::Riscv64 => Some(Programs { packages: &["e2fsprogs"], names: &["mke2fs"] }),
         }
     }
 }
@@ -145,16 +145,14 @@ impl Kits {
         Ok(Kit { architecture, emulators, kernel, base, agent, work: machines(sources)?, plugin })
     }
 
-    /// Returns the plugin, which knows no riscv64.
+    /// Returns the plugin.
     fn plugin(
         &self,
         sources: &Sources<'_>,
         architecture: Architecture,
         emulators: &Emulators,
     ) -> Result<Option<Plugin>> {
-        if architecture == Architecture::Riscv64
-            || Plugin::fits(&emulators.system(architecture.qemu())).is_err()
-        {
+        if Plugin::fits(&emulators.system(architecture.qemu())).is_err() {
             return Ok(None);
         }
         if let Some(plugin) = self.plugin.get() {
@@ -189,7 +187,7 @@ impl Kits {
         let mut base = Initramfs::default();
         base.modules(releases(&kernel), modules, &folder, &self.emulators(host)?)?;
         if let Some(Programs { packages, names }) = architecture.programs() {
-            let root = debian::root(host, architecture.debian(), packages, Suite::System)?;
+            let root = debian::root(host, architecture.debian(), packages, suite)?;
             names.iter().try_for_each(|name| base.program(&root, name))?;
             base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         }

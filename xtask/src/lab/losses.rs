@@ -92,10 +92,11 @@ pub(super) struct Losses {
 }
 
 /// The first instruction of a PC (Intel SDM vol. 3A, 11.1.4), and of QEMU's arm64 boards with firmware, which is at
-/// 0, or with a kernel.
+/// 0, or with a kernel; and of its riscv64 board (`hw/riscv/virt.c`, `VIRT_MROM`).
 pub(super) const RESET_OF_PC: u64 = 0xffff_fff0;
 pub(super) const RESET_OF_FIRMWARE: u64 = 0;
 pub(super) const RESET_OF_BOARD: u64 = 0x4000_0000;
+pub(super) const RESET_OF_RISCV: u64 = 0x1000;
 
 impl Losses {
     pub(super) const fn new(memory: Memory, base: u64, size: u64) -> Self {

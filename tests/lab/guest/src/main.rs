@@ -32,7 +32,10 @@ mod records;
 mod resume;
 #[cfg(target_os = "linux")]
 mod stores;
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")
+))]
 mod trials;
 
 #[cfg(target_os = "linux")]
@@ -60,7 +63,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["read-store", path] => stores::read(path.as_ref()),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         ["guard-at", path, start, starts] => paths::guards::guard_at(path, start, starts),
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),

@@ -4,7 +4,8 @@
 //! A mark is one instruction that changes nothing on any CPU, with its arguments in registers. So a program with marks
 //! runs unchanged without the plugin. On x86-64 it is the long NOP with a displacement that no compiler pads with
 //! (Intel SDM vol. 2B, NOP: the operand is not accessed). On arm64 it is a MOVZ to XZR, whose result is discarded (Arm
-//! ARM, MOVZ), and which no compiler emits.
+//! ARM, MOVZ), and which no compiler emits. On RISC-V it is a hint that the architecture leaves to custom use (RISC-V
+//! unprivileged ISA, "HINT Instructions": SLTI with rd = x0).
 //!
 //! | mark | number | arguments |
 //! |---|---|---|
@@ -17,15 +18,16 @@
 //! | [`omit`] | 7 | address |
 //!
 //! On x86-64 the mark is `nop dword ptr [rax+rax+0x6d630000+NUMBER]` with the arguments in `rdi` and `rsi`, on arm64
-//! `movz xzr, #0x6d00+NUMBER` with the arguments in `x0` and `x1`.
+//! `movz xzr, #0x6d00+NUMBER` with the arguments in `x0` and `x1`, on RISC-V `slti zero, zero, 0x6d0+NUMBER` with the
+//! arguments in `a0` and `a1`.
 
 #![no_std]
 
 use core::arch::asm;
 use core::ops::Range;
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("the marks are instructions of x86-64 and arm64");
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+compile_error!("the marks are instructions of x86-64, arm64 and riscv64");
 
 /// Executes a mark.
 #[inline]
@@ -53,6 +55,19 @@ fn mark<const NUMBER: u32>(first: u64, second: u64) {
             mark = const 0x6d00 + NUMBER,
             in("x0") first,
             in("x1") second,
+            options(nostack, preserves_flags),
+        );
+    };
+    #[cfg(target_arch = "riscv64")]
+    #[expect(unsafe_code, reason = "no safe function executes a chosen instruction")]
+    // SAFETY: a hint changes nothing. What the plugin does to memory is what other programs and devices do to a shared
+    // mapping, which is why no option promises that memory stays.
+    unsafe {
+        asm!(
+            "slti zero, zero, {mark}",
+            mark = const 0x6d0 + NUMBER,
+            in("a0") first,
+            in("a1") second,
             options(nostack, preserves_flags),
         );
     };

@@ -1,6 +1,6 @@
 //! The common parts of the decoders: the relevant effects of an instruction, and their address.
 
-use crate::{aarch64, x86_64};
+use crate::{aarch64, riscv64, x86_64};
 
 /// An instruction that writes back one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub enum Writeback {
     Clflushopt,
     /// CLFLUSH, whose order differs between vendors.
     Clflush,
-    /// DC CVAC or DC CIVAC, to the point of coherency.
+    /// DC CVAC or DC CIVAC, CBO.CLEAN or CBO.FLUSH, to the point of coherency.
     Coherency,
     /// DC CVAP or DC CVADP, to the point of persistence or beyond.
     Persistence,
@@ -26,6 +26,8 @@ pub enum Fence {
     Mfence,
     /// DSB SY.
     Dsb,
+    /// FENCE, of writes before writes.
+    Fence,
 }
 
 /// An instruction by which a program speaks to the plugin (`tests/lab/mark`).
@@ -79,7 +81,7 @@ pub enum Action {
     Zero(Address),
     /// Writes back the caches as a whole: WBINVD, WBNOINVD.
     WholeCache,
-    /// Discards the line of the address without writing it back: DC IVAC.
+    /// Discards the line of the address without writing it back: DC IVAC, CBO.INVAL.
     Discard(Address),
     /// Maintains caches in a manner that no model here knows: INVD, and by set and way.
     Unmodelled,
@@ -144,6 +146,7 @@ impl Decoder {
         match target {
             "x86_64" => Some(x86_64::DECODER),
             "aarch64" => Some(aarch64::DECODER),
+            "riscv64" => Some(riscv64::DECODER),
             _ => None,
         }
     }
@@ -183,7 +186,7 @@ mod tests {
 
     #[test]
     fn other_targets_have_no_decoder() {
-        assert!(Decoder::of("x86_64").is_some() && Decoder::of("aarch64").is_some());
+        assert!(["x86_64", "aarch64", "riscv64"].map(Decoder::of).iter().all(Option::is_some));
         assert!(Decoder::of("i386").is_none());
     }
 }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] define the watched
-//! range; [`decode`], [`x86_64`] and [`aarch64`] read instructions; [`losses`] is the other use; `ffi` is the emulator's
+//! range; [`decode`], [`x86_64`], [`aarch64`] and [`riscv64`] read instructions; [`losses`] is the other use; `ffi` is the emulator's
 //! interface, the only part with `unsafe` besides one mapping.
 //!
 //! Limits of verdicts:
@@ -39,6 +39,7 @@ pub mod decode;
 pub mod lines;
 pub mod losses;
 pub mod options;
+pub mod riscv64;
 pub mod tracker;
 pub mod x86_64;
 

@@ -5,17 +5,16 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use serde_json::Value;
 
+use super::tree::{Kind, Tree};
 use super::{
     Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
     make_namespace, probe, records,
 };
 use crate::lab::architecture::Architecture;
-use crate::lab::emulator::value;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Losses, Memory, RESET_OF_BOARD, RESET_OF_FIRMWARE};
+use crate::lab::losses::{Losses, RESET_OF_FIRMWARE};
 use crate::lab::machine::Machine;
-use crate::lab::temporary::Temporary;
 use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -82,7 +81,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 /// The region counts as one with its domain at the memory controller, for any memory that it names (Linux
 /// `drivers/nvdimm/of_pmem.c`).
 fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let tree = Tree::new(kit, name, "neoverse-n1")?;
+    let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     chooses(&mut machine, "dc cvap", None)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
@@ -98,7 +97,7 @@ fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 }
 
 fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut tree = Tree::new(kit, name, "cortex-a57")?;
+    let mut tree = Tree::new(kit, name, ("cortex-a57", 1), Kind::Pmem)?;
     // The kernel has no other instruction there than DC CVAC, and relies on it.
     if let Some(losses) = &mut tree.setup.losses {
         losses.more.push(String::from("point=coherency"));
@@ -120,7 +119,7 @@ fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// RAM is behind the point of coherency.
 fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let tree = Tree::of_ram(kit, name, "cortex-a72")?;
+    let tree = Tree::new(kit, name, ("cortex-a72", 1), Kind::Ram)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     let report = machine.json(&Request::Report)?;
     expect_value(&report, "/cpu/writeback/persistence/available", false)?;
@@ -138,7 +137,7 @@ fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 }
 
 fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let tree = Tree::new(kit, name, "neoverse-v1")?;
+    let tree = Tree::new(kit, name, ("neoverse-v1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup, log)?;
     chooses(&mut machine, "dc cvap", Some("dc cvadp"))?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
@@ -156,62 +155,4 @@ fn chooses(machine: &mut Machine, persistence: &str, deep: Option<&str>) -> Resu
     deep.map_or(Ok(()), |deep| {
         expect_value(&report, "/cpu/writeback/deep_persistence/instruction", deep)
     })
-}
-
-/// Without an interrupt translation service: its tables stay in use over a kexec, and the next kernel, which has no EFI
-/// to learn them from, fails.
-const BOARD: &str = "virt,gic-version=3,its=off";
-
-/// A machine whose device tree sets the last 256 MiB of its RAM aside as pmem.
-pub(super) struct Tree {
-    pub(super) setup: Setup,
-    /// It is removed with the tree.
-    _file: Temporary,
-}
-
-impl Tree {
-    /// Takes the tree that QEMU makes for the board, and changes the end of the RAM, and adds a node for the range
-    /// after it (Linux, `Documentation/devicetree/bindings/pmem/pmem-region.txt`).
-    pub(super) fn new(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
-        Self::with(kit, name, cpu, false)
-    }
-
-    /// The same, with the property by which the tree says that the memory loses its contents with the power.
-    pub(super) fn of_ram(kit: &Kit, name: &str, cpu: &str) -> Result<Self> {
-        let mut tree = Self::with(kit, name, cpu, true)?;
-        // DC CVAC suffices for RAM.
-        if let Some(losses) = &mut tree.setup.losses {
-            losses.more.push(String::from("point=coherency"));
-        }
-        Ok(tree)
-    }
-
-    fn with(kit: &Kit, name: &str, cpu: &str, is_volatile: bool) -> Result<Self> {
-        let file = Temporary::new(kit.work.join(format!("{}.dtb", name.replace('/', "-"))));
-        let path = file.display().to_string();
-        kit.emulators
-            .system("aarch64")
-            .args(["-machine", &format!("{BOARD},dumpdtb={}", value(&path))])
-            .args(["-cpu", cpu, "-m", "1024M"])
-            .read()?;
-        let put = |line: &str| kit.emulators.program("usr/bin/fdtput").words(line).read();
-        put(&format!("-t x {path} /memory@40000000 reg 0 40000000 0 30000000"))?;
-        put(&format!("-c {path} /pmem@70000000"))?;
-        put(&format!("-t s {path} /pmem@70000000 compatible pmem-region"))?;
-        put(&format!("-t x {path} /pmem@70000000 reg 0 70000000 0 10000000"))?;
-        if is_volatile {
-            put(&format!("{path} /pmem@70000000 volatile"))?;
-        }
-        let memory = Memory::Ram { ram: 1 << 30, offset: 768 << 20 };
-        let setup = Setup::new(name, BOARD, "1024M")
-            .cpu(cpu)
-            // QEMU completes the tree's memory node from the option `-m`.
-            .kernel("mem=768M")
-            .devices(["-dtb", &path])
-            .losing(Losses {
-                reset: RESET_OF_BOARD,
-                ..Losses::new(memory, 0x7000_0000, 256 << 20)
-            });
-        Ok(Self { setup, _file: file })
-    }
 }

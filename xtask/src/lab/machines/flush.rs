@@ -8,7 +8,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
-use super::arm64::Tree;
+use super::tree::{self, Tree};
 use super::{Contents, DAX, emulated, make_ext4, make_namespace, nvdimm};
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
@@ -113,7 +113,7 @@ impl Watched {
                 on_nvdimm(kit, &setup, log)?
             }
             Kind::Board => {
-                let tree = Tree::new(kit, name, self.cpu)?;
+                let tree = Tree::new(kit, name, (self.cpu, 1), tree::Kind::Pmem)?;
                 on(kit, &tree.setup.clone().keeping().devices(arguments), log)?
             }
         };

@@ -21,6 +21,7 @@ mod riscv64;
 mod suite;
 mod trace;
 mod tracer;
+mod tree;
 mod trials;
 
 use anyhow::{Context as _, Result, ensure};

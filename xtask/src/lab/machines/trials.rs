@@ -8,7 +8,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 
-use super::arm64::Tree;
+use super::tree::{Kind, Tree};
 use super::{DAX, emulated, make_ext4};
 use crate::command::Cmd;
 use crate::lab::Lab;
@@ -27,6 +27,9 @@ const USUAL: u64 = 60;
 /// The trials of a work in the long run, and those of one request.
 const LONG: u64 = 2000;
 const AT_ONCE: u64 = 100;
+
+/// A thread may write back on one of them, and fence on the other.
+const CPUS: u32 = 2;
 
 /// One in so many stores has its line evicted, and persist: on x86, so that both kinds of machines are tried.
 const EVICTED: u64 = 64;
@@ -68,12 +71,21 @@ fn reason(event: &str, place: &str) -> Option<&'static str> {
 }
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let on_ram = "the same on RAM, without DC CVAP (Cortex-A53)";
-    let on_ram = lane(Architecture::Arm64, "machine/aarch64/trials-ram".into(), on_ram, {
-        |kit, name, log| {
-            let tree = Tree::of_ram(kit, name, "cortex-a53")?;
-            nothing_is_lost(kit, Some(tree), name, log, USUAL)
-        }
+    let on_ram = [
+        (Architecture::Arm64, "cortex-a53", "the same on RAM, without DC CVAP (Cortex-A53)"),
+        (Architecture::Riscv64, "rv64", "the same on RAM (Zicbom)"),
+    ];
+    let on_ram = on_ram.into_iter().map(|(architecture, cpu, proves)| {
+        let name = format!("machine/{}/trials-ram", architecture.qemu());
+        lane(architecture, name, proves, move |kit, name, log| {
+            nothing_is_lost(
+                kit,
+                Some(Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?),
+                name,
+                log,
+                USUAL,
+            )
+        })
     });
     [Architecture::X86, Architecture::Arm64]
         .into_iter()
@@ -100,14 +112,17 @@ pub(super) fn lanes() -> Vec<Lane> {
                 .long(),
             ]
         })
-        .chain([on_ram])
+        .chain(on_ram)
         .collect()
 }
 
-/// The steps of a lane, which return the number of its cases.
-type Story = fn(&Kit, &str, &mut Log) -> Result<usize>;
-
-fn lane(architecture: Architecture, name: String, proves: &str, story: Story) -> Lane {
+/// Returns a lane of these steps, which return the number of their cases.
+fn lane(
+    architecture: Architecture,
+    name: String,
+    proves: &str,
+    story: impl Fn(&Kit, &str, &mut Log) -> Result<usize> + Copy + Send + 'static,
+) -> Lane {
     Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
         Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
         let kit = lab.kit(architecture)?;
@@ -154,7 +169,7 @@ fn nothing_is_lost(
 /// Returns the device tree of an arm64 machine.
 fn tree(kit: &Kit, name: &str) -> Result<Option<Tree>> {
     let is_needed = kit.architecture == Architecture::Arm64;
-    is_needed.then(|| Tree::new(kit, name, "neoverse-n1")).transpose()
+    is_needed.then(|| Tree::new(kit, name, ("neoverse-n1", CPUS), Kind::Pmem)).transpose()
 }
 
 /// Starts a machine with a file system whose files can crash.
@@ -165,8 +180,7 @@ fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
     // The emulator translates a page of a program once, and the plugin knows its instructions by the first address.
     setup.command_line.push_str(" norandmaps");
     setup.limit *= 6;
-    // A thread may write back on one of them, and fence on the other.
-    setup.cpus = 2;
+    setup.cpus = CPUS;
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, "/dev/pmem0", DAX)?;
     Ok(machine)

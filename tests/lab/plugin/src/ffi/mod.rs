@@ -146,7 +146,7 @@ unsafe extern "C" fn qemu_plugin_install(
 impl Plugin {
     fn new(info: &Info, target: &str, arguments: &[&str]) -> Result<Self, String> {
         let decoder = Decoder::of(target)
-            .ok_or_else(|| format!("{target}: only x86_64 and aarch64 are understood"))?;
+            .ok_or_else(|| format!("{target}: only x86_64, aarch64 and riscv64 are understood"))?;
         if !info.system_emulation {
             return Err(String::from("only whole machines are understood"));
         }

@@ -56,7 +56,7 @@
 //!   mapping or raise SIGBUS at an access.
 //! - There is no page granularity, whatever the options allow: a device has no `msync`. A device that cannot be
 //!   persisted by lines is refused ([`DeviceFault::NotPersistable`]). That is the case on a CPU that does not reach the
-//!   point of persistence, and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
+//!   medium's [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
 //!   `MAP_SYNC` on it.
 //! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
 //!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then.

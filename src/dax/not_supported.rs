@@ -19,7 +19,7 @@ pub enum NotSupported {
     ViewsDisagree,
     /// The mapping was adopted (`Options::adopt`), so that only its owner may change it.
     Adopted,
-    /// This CPU cannot write back to the point of persistence.
+    /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
     Cpu(Unsupported),
 }
 

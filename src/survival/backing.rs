@@ -2,7 +2,6 @@
 
 #[cfg(feature = "std")]
 use super::Domain;
-#[cfg(feature = "std")]
 use crate::Point;
 
 /// The memory or storage that backs the bytes of a mapping.
@@ -75,11 +74,15 @@ impl Backing {
         )
     }
 
-    /// Returns the point that a line has to reach there, to be where [`survives`](Self::survives) says that written-back
-    /// bytes are. RAM is behind the point of coherency, and a reset keeps it or not as a whole: so does Linux, whose
-    /// `dcache_clean_pop` executes `dc cvac` on a CPU without `dc cvap` (`arch/arm64/mm/cache.S`).
-    #[cfg(feature = "std")]
-    pub(crate) const fn point(self) -> Point {
+    /// Returns the point that a write-back has to be [aimed](crate::Cache::to) at, so that its line is in the medium.
+    ///
+    /// RAM is behind the point of coherency. Only persistent memory needs more. A file's lines are written back to this
+    /// point by [`DaxFile`](../dax/struct.DaxFile.html).
+    ///
+    /// Source: Linux writes pmem of all kinds back by `dc cvac` on an arm64 CPU without `dc cvap`
+    /// (`arch/arm64/mm/cache.S`, `dcache_clean_pop`); this crate does so for RAM alone.
+    #[must_use]
+    pub const fn point(self) -> Point {
         match self {
             Self::Ram | Self::EmulatedPmem => Point::Coherency,
             _ => Point::Persistence,

@@ -26,8 +26,8 @@
 //! ```
 //!
 //! # What a pass promises
-//! Bytes that were stored to a file, and visible to this CPU when the pass began, have reached the point of persistence
-//! when it ends, as if the program had persisted them. [`Guarantee::survives`](super::Guarantee::survives) says which
+//! Bytes that were stored to a file, and visible to this CPU when the pass began, have reached the point of the medium
+//! ([`Backing::point`](crate::survival::Backing::point)) when it ends, as if the program had persisted them. [`Guarantee::survives`](super::Guarantee::survives) says which
 //! event they outlive. The promise is for each file that the pass has written back.
 //!
 //! # The bound

@@ -113,8 +113,8 @@ impl Options {
         self
     }
 
-    /// Writes lines back by this handle, aimed at the point of persistence, instead of by
-    /// [`Cache::host`]: for a [`Builder`](crate::cache::Builder) that accepts coherency as persistence.
+    /// Writes lines back by this handle, aimed at the [point](crate::survival::Backing::point) of the file's backing,
+    /// instead of by [`Cache::host`]: for a [`Builder`](crate::cache::Builder) that accepts coherency as persistence.
     #[must_use]
     pub const fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);

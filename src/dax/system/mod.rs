@@ -99,8 +99,8 @@ pub(super) trait Mapper {
         Ok(Extent::of_bytes(metadata.len()))
     }
 
-    /// Returns the guarantee of the medium of an open file. `cache` reaches the point of persistence; it is `None` if
-    /// no cache does.
+    /// Returns the guarantee of the medium of an open file. `cache` is not aimed yet; it is `None` if
+    /// this CPU writes nothing back.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error>;
 
     /// Returns the guarantee that a new file in a directory would get. No file is left there.

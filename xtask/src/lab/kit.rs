@@ -69,17 +69,17 @@ impl Architecture {
 
     /// Returns the programs that make file systems and namespaces. Kernels for arm64 also leave it to kexec(8) to read
     /// a kernel.
-    const fn programs(self) -> Option<Programs> {
+    const fn programs(self) -> Programs {
         match self {
-            Self::X86 => Some(Programs {
+            Self::X86 => Programs {
                 packages: &["e2fsprogs", "ndctl", "xfsprogs"],
                 names: &["mke2fs", "mkfs.xfs", "ndctl"],
-            }),
-            Self::Arm64 => Some(Programs {
+            },
+            Self::Arm64 => Programs {
                 packages: &["e2fsprogs", "ndctl", "kexec-tools"],
                 names: &["mke2fs", "ndctl", "kexec"],
-            }),
-            Self::Riscv64 => Some(Programs { packages: &["e2fsprogs"], names: &["mke2fs"] }),
+            },
+            Self::Riscv64 => Programs { packages: &["e2fsprogs"], names: &["mke2fs"] },
         }
     }
 }
@@ -186,11 +186,10 @@ impl Kits {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
         base.modules(releases(&kernel), modules, &folder, &self.emulators(host)?)?;
-        if let Some(Programs { packages, names }) = architecture.programs() {
-            let root = debian::root(host, architecture.debian(), packages, suite)?;
-            names.iter().try_for_each(|name| base.program(&root, name))?;
-            base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
-        }
+        let Programs { packages, names } = architecture.programs();
+        let root = debian::root(host, architecture.debian(), packages, suite)?;
+        names.iter().try_for_each(|name| base.program(&root, name))?;
+        base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
         let archive = folder.join("base.cpio");
         base.write(&archive)?;
         Ok(Parts { kernel: image(&kernel)?, base: archive })

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// Write back once the files that other programs store to and never flush: before a reboot, say
 ///
-/// All lines of the files below PATH have reached the point of persistence when it ends, as they were when it began.
+/// All lines of the files below PATH have reached the medium when it ends, as they were when it began.
 /// The file system's changes for new files and for those that have grown are synced. The exit code is 1 if this failed
 /// for a file, or if there is no file.
 ///

@@ -80,7 +80,7 @@ pub(super) fn lanes() -> Vec<Lane> {
         lane(architecture, name, proves, move |kit, name, log| {
             nothing_is_lost(
                 kit,
-                Some(Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?),
+                Some(&Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?),
                 name,
                 log,
                 USUAL,
@@ -97,10 +97,10 @@ pub(super) fn lanes() -> Vec<Lane> {
             let trials = |name: &str| format!("machine/{}/{name}", architecture.qemu());
             [
                 lane(architecture, trials("trials"), proves, |kit, name, log| {
-                    nothing_is_lost(kit, tree(kit, name)?, name, log, USUAL)
+                    nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, USUAL)
                 }),
                 lane(architecture, trials("trials-long"), proves, |kit, name, log| {
-                    nothing_is_lost(kit, tree(kit, name)?, name, log, LONG)
+                    nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, LONG)
                 })
                 .long(),
                 lane(architecture, trials("left-out"), half, |kit, name, log| {
@@ -136,12 +136,12 @@ fn lane(
 /// Returns the number of lives that crashed, and lost nothing.
 fn nothing_is_lost(
     kit: &Kit,
-    tree: Option<Tree>,
+    tree: Option<&Tree>,
     name: &str,
     log: &mut Log,
     count: u64,
 ) -> Result<usize> {
-    let mut setup = tree.as_ref().map_or_else(|| emulated(name), |tree| tree.setup.clone());
+    let mut setup = tree.map_or_else(|| emulated(name), |tree| tree.setup.clone());
     if let (Architecture::X86, Some(losses)) = (kit.architecture, &mut setup.losses) {
         losses.more.push(format!("evict={EVICTED}"));
     }

@@ -326,7 +326,7 @@ fn a_cpu_that_cannot_reach_the_point_gets_pages() {
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
 }
 
-/// An arm64 CPU without FEAT_DPB, and each RISC-V CPU with Zicbom: RAM is behind the point of coherency.
+/// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom: RAM is behind the point of coherency.
 #[test]
 fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
     let reach = Reach { persistence: None, ..DIRECT.reach };

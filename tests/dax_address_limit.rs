@@ -1,0 +1,51 @@
+//! The limit of a process on its address space (`ulimit -v`). It holds for the whole process, so this test has one of
+//! its own.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+
+use cachemaint::dax::{Error, Options};
+use cachemaint::medium::Readable;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+
+const SMALL: u64 = 64 << 10;
+/// More than the limit leaves.
+const LARGE: u64 = 256 << 20;
+
+/// Returns the bytes of the process's address space (proc(5), `/proc/PID/statm`).
+fn used() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+fn says_why(error: &Error) {
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM), "{error}");
+    assert!(error.to_string().contains("mmap"), "{error}");
+}
+
+#[test]
+fn a_mapping_beyond_the_limit_is_an_error_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let [small, large, new] = ["small", "large", "new"].map(|name| directory.path().join(name));
+    let options = Options::new().allow_page_granularity();
+    fs::File::create_new(&large).unwrap().set_len(LARGE).unwrap();
+    let mut file = options.create_new(&small, SMALL).unwrap();
+    file.write(0, b"as it was");
+
+    let old = getrlimit(Resource::As);
+    setrlimit(Resource::As, Rlimit { current: Some(used() + LARGE / 4), ..old }).unwrap();
+    says_why(&options.open(&large).unwrap_err());
+    says_why(&options.view(&large).unwrap_err());
+    says_why(&options.open_or_create(&large, LARGE).unwrap_err());
+    says_why(&options.create_new(&new, LARGE).unwrap_err());
+    assert!(!new.exists());
+    says_why(&file.grow(LARGE).unwrap_err());
+    assert_eq!((Readable::len(&file), fs::metadata(&small).unwrap().len()), (SMALL, SMALL));
+    file.persist(0..9).unwrap();
+    setrlimit(Resource::As, old).unwrap();
+
+    drop(file);
+    assert_eq!(&fs::read(&small).unwrap()[..9], b"as it was");
+    assert_eq!(Readable::len(&options.open(&large).unwrap()), LARGE);
+}

@@ -10,7 +10,8 @@ pub(crate) const JOURNAL: Magic = *b"cmjournl";
 pub(crate) const RECORDING: Magic = *b"CMtRace\x1a";
 pub(crate) const STORE: Magic = *b"cmpresrv";
 
-/// The word in the place of a journal's magic while the journal is created. It counts as zero: no format is there yet.
+/// The word at offset 4096, in the place of a journal's magic, while the journal is created. It counts as zero there: no
+/// format is there yet.
 pub(crate) const UNFINISHED: Magic = *b"cmcreate";
 
 /// Returns the name of the format that begins with these bytes.
@@ -53,14 +54,14 @@ pub(crate) fn words<R: Readable>(medium: &R) -> Result<[Magic; 2], R::Error> {
         if len > 0 {
             medium.read(at, &mut word[..len])?;
         }
-        *word = finished(*word);
+        *word = finished(at, *word);
     }
     Ok(words)
 }
 
-/// Returns a first word, or zeros for that of a journal that was created in part.
-pub(crate) const fn finished(word: Magic) -> Magic {
-    if matches!(word, UNFINISHED) { [0; 8] } else { word }
+/// Returns the first word at `at`, or zeros for that of a journal that was created in part.
+pub(crate) const fn finished(at: u64, word: Magic) -> Magic {
+    if at == SECOND && matches!(word, UNFINISHED) { [0; 8] } else { word }
 }
 
 /// Returns the number of bytes of the word at `at` that the medium has.

@@ -71,7 +71,7 @@ pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<
     let both = found(medium)?;
     let Some(superblock) = newest(both).map_err(Error::new)? else {
         // The mark of a creation that was cut off may be torn, and those of an earlier journal be left behind it.
-        if both.contains(&Found::Other(UNFINISHED)) {
+        if matches!(both, [_, Found::Other(UNFINISHED)]) {
             return Ok(None);
         }
         let mark = first_mark(medium, LOG).map_err(Error::medium)?;
@@ -95,9 +95,10 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
             Err(ErrorKind::Version { found })
         }
         [Found::Damaged, _] | [_, Found::Damaged] => Err(ErrorKind::Superblocks),
-        [Found::Other(NO_MAGIC | UNFINISHED), Found::Other(NO_MAGIC | UNFINISHED)] => Ok(None),
-        [Found::Other(NO_MAGIC | UNFINISHED), Found::Other(found)]
-        | [Found::Other(found), Found::Other(_)] => Err(ErrorKind::NotAJournal { found }),
+        [Found::Other(NO_MAGIC), Found::Other(NO_MAGIC | UNFINISHED)] => Ok(None),
+        [Found::Other(NO_MAGIC), Found::Other(found)] | [Found::Other(found), Found::Other(_)] => {
+            Err(ErrorKind::NotAJournal { found })
+        }
     }
 }
 

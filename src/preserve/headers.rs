@@ -39,7 +39,7 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     let is_elsewhere = |header: &Header| !headers(header.generation).contains(&at);
     Ok(match found {
         Found::Whole(header) if is_elsewhere(&header) => Found::Damaged,
-        Found::Other(word) => Found::Other(magic::finished(word)),
+        Found::Other(word) => Found::Other(magic::finished(at, word)),
         found => found,
     })
 }
@@ -106,7 +106,7 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     for at in [0, 1].into_iter().flat_map(headers) {
         let mut magic = [0; MAGIC.len()];
         medium.read(at, &mut magic)?;
-        match magic::finished(magic) {
+        match magic::finished(at, magic) {
             MAGIC => return Ok(Presence::Store),
             [0, 0, 0, 0, 0, 0, 0, 0] => {}
             _ => presence = Presence::Foreign,

@@ -157,6 +157,18 @@ fn a_journal_without_superblocks_is_not_created_over() {
     }
 }
 
+/// A creation marks the superblock at 4096 alone: the same bytes at the beginning are those of another program.
+#[test]
+fn the_marker_of_a_creation_counts_in_its_place_alone() {
+    let medium = zeros();
+    medium.write(0, b"cmcreate");
+    let refused = options().open_or_create(&medium).map(drop);
+    assert!(matches!(
+        reason(&refused),
+        Some(ErrorKind::NotAJournal { found }) if found == b"cmcreate"
+    ));
+}
+
 /// The overwritten range includes the superblocks and a part of the log, or the end of the medium is missing.
 #[test]
 fn a_journal_without_superblocks_and_some_of_its_segments_is_not_created_over() {

@@ -140,6 +140,16 @@ fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
     let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
     drop(recording.open_or_create(cut_off()).unwrap());
 
+    // At the beginning it is the content of another program.
+    let foreign = Plain::new(vec![0; 1 << 20]);
+    foreign.write(0, b"cmcreate");
+    let before = foreign.bytes();
+    assert!(options().open_or_create(foreign.clone()).is_err());
+    let clock = recorder::Clock::from_function(|| 0, 1, 0);
+    let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
+    assert!(recording.open_or_create(foreign.clone()).is_err());
+    assert_eq!(foreign.bytes(), before);
+
     let missing = options().open(cut_off()).unwrap_err().into_error().into_kind();
     assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }));
     let missing = journal::Reader::open(cut_off()).unwrap_err().into_error().into_kind();

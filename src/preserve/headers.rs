@@ -27,10 +27,32 @@ pub(super) fn is_possible_in<R: Readable>(medium: &R) -> bool {
     medium.len() >= END
 }
 
+/// Returns the first bytes at the place of a header. They are zeros where the creation of a journal was cut off, which
+/// can have written to its log, over the marks of an earlier one.
+fn first_bytes<R: Readable>(medium: &R, at: u64) -> Result<Magic, R::Error> {
+    let mut magic = [0; MAGIC.len()];
+    medium.read(at, &mut magic)?;
+    let magic = magic::finished(at, magic);
+    let is_of_journal = !matches!(magic, MAGIC | NOTHING) && is_of_creation(medium)?;
+    Ok(if is_of_journal { NOTHING } else { magic })
+}
+
+/// Returns true if the creation of a journal was cut off in the medium, so that later pages are those of its log.
+fn is_of_creation<R: Readable>(medium: &R) -> Result<bool, R::Error> {
+    let mut both = [NOTHING; 2];
+    for (at, word) in [0, PAGE].into_iter().zip(&mut both) {
+        medium.read(at, word)?;
+    }
+    Ok(both == [NOTHING, magic::UNFINISHED])
+}
+
+/// The first bytes at the place of a header that was never written.
+const NOTHING: Magic = [0; 8];
+
 fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     let mut bytes = [0; BYTES];
     let (magic, rest) = bytes.split_at_mut(MAGIC.len());
-    medium.read(at, magic)?;
+    magic.copy_from_slice(&first_bytes(medium, at)?);
     if *magic == MAGIC {
         medium.read(at + MAGIC.len() as u64, rest)?;
     }
@@ -39,7 +61,6 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
     let is_elsewhere = |header: &Header| !headers(header.generation).contains(&at);
     Ok(match found {
         Found::Whole(header) if is_elsewhere(&header) => Found::Damaged,
-        Found::Other(word) => Found::Other(magic::finished(at, word)),
         found => found,
     })
 }
@@ -59,7 +80,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     if let Some(found) = another_format(medium).map_err(Error::medium)? {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
-    let (mut newest, mut why) = (None::<Header>, Found::Other([0; 8]));
+    let (mut newest, mut why) = (None::<Header>, Found::Other(NOTHING));
     for slot in [0, 1] {
         for at in headers(slot) {
             let found = read(medium, at).map_err(Error::medium)?;
@@ -82,7 +103,7 @@ const fn worse(one: Found, other: Found) -> Found {
     match (one, other) {
         (Found::Version(_), _)
         | (Found::Damaged, Found::Other(_))
-        | (_, Found::Whole(_) | Found::Other([0, 0, 0, 0, 0, 0, 0, 0])) => one,
+        | (_, Found::Whole(_) | Found::Other(NOTHING)) => one,
         _ => other,
     }
 }
@@ -104,11 +125,9 @@ pub(super) enum Presence {
 pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     let mut presence = Presence::Nothing;
     for at in [0, 1].into_iter().flat_map(headers) {
-        let mut magic = [0; MAGIC.len()];
-        medium.read(at, &mut magic)?;
-        match magic::finished(at, magic) {
+        match first_bytes(medium, at)? {
             MAGIC => return Ok(Presence::Store),
-            [0, 0, 0, 0, 0, 0, 0, 0] => {}
+            NOTHING => {}
             _ => presence = Presence::Foreign,
         }
     }

@@ -158,6 +158,52 @@ fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
     assert!(matches!(missing, recorder::ErrorKind::NotFound));
 }
 
+/// The creation also writes to its log, where a store has two of its headers, and marks of an earlier journal can be.
+#[cfg(all(feature = "journal", feature = "recorder"))]
+#[test]
+fn each_format_is_created_wherever_the_creation_of_a_journal_was_cut_off() {
+    use cachemaint::sim::{Model, Simulation};
+    use cachemaint::{journal, recorder};
+
+    let bytes = 1 << 18;
+    let with = |entropy| journal::Options::with_entropy(entropy).segment(4096).window(8192);
+    let mut cut_off = 0;
+    for (has_earlier, kill) in
+        [false, true].into_iter().flat_map(|it| (0..64).map(move |kill| (it, kill)))
+    {
+        let medium = Simulation::new(Model::x86(), bytes).zeros().medium();
+        if has_earlier {
+            let journal = with([1, 2]).create_new(&medium).unwrap();
+            for _ in 0..4 {
+                journal.append(&[7; 3000]).unwrap();
+            }
+            drop(journal);
+            for at in [0, 4096] {
+                medium.store(at, 0, Relaxed);
+            }
+        }
+        if with([3, 4]).create_new(medium.mortal(kill)).is_ok() {
+            continue;
+        }
+        let mut image = vec![0; bytes as usize];
+        let Ok(()) = cachemaint::medium::Readable::read(&medium, 0, &mut image);
+        if image[4096..4104] != *b"cmcreate" {
+            continue;
+        }
+        cut_off += 1;
+        let left = || Plain::new(image.clone());
+        let missing = options().open(left()).unwrap_err().into_error().into_kind();
+        assert!(matches!(missing, ErrorKind::NotAStore { found } if found == [0; 8]), "{missing}");
+        let created = options().open_or_create(left());
+        assert!(created.is_ok_and(|(_, opened)| opened.is_none()), "{has_earlier}, {kill}");
+        drop(with([5, 6]).open_or_create(left()).unwrap());
+        let clock = recorder::Clock::from_function(|| 0, 1, 0);
+        let recording = recorder::Options::with_clock(Identity([9; 16]), clock);
+        drop(recording.open_or_create(left()).unwrap());
+    }
+    assert!(cut_off > 6, "{cut_off}");
+}
+
 #[cfg(all(feature = "journal", feature = "recorder"))]
 #[test]
 fn a_format_is_not_created_over_another_one() {

@@ -136,15 +136,15 @@ impl<'p> Options<'p> {
     /// sizes among these options are used for a new journal only.
     ///
     /// A journal is missing if the first eight bytes of both superblocks, at offsets 0 and 4096, are zero. If the log
-    /// has records all the same, the superblocks are [lost](ErrorKind::Superblocks). A journal is missing too if a crash
-    /// has cut a creation off.
+    /// has marks all the same, the superblocks are [lost](ErrorKind::Superblocks): a journal has a mark from its creation
+    /// on. A journal is missing too if a crash has cut a creation off.
     ///
     /// # Errors
     /// As [`open`](Self::open), if the medium has a journal or [something else](ErrorKind::NotAJournal); otherwise as
     /// [`create_new`](Self::create_new).
     ///
     /// # Cost
-    /// That of [`open`](Self::open). If the journal is missing, all of the medium is searched for records, and the cost
+    /// That of [`open`](Self::open). If the journal is missing, all of the medium is searched for marks, and the cost
     /// is that of [`create_new`](Self::create_new) besides.
     pub fn open_or_create<M: Medium>(
         mut self,

@@ -85,7 +85,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     };
     let direct = could_be_direct && adopted.is_ok();
     let backing = backing(direct, &mount, &disk);
-    let (granularity, reason, advice) = match adopted {
+    let (granularity, mut reason, advice) = match adopted {
         Ok(()) if direct => direct_granularity(asked, backing, disk.region.as_ref()),
         refused => {
             let why_not = || why_not_direct(asked, &mount, &disk);
@@ -95,6 +95,14 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     };
     let through_page_cache = !direct && asked.dax_attribute != Some(true);
     let mapped_device = (!through_page_cache).then(|| disk.name.clone());
+    let is_by_pages = matches!(granularity, Granularity::Page(_));
+    let stays_in_caches = is_by_pages && !through_page_cache && keeps_nothing(disk.region.as_ref());
+    let backing = if stays_in_caches { Backing::Unknown } else { backing };
+    if stays_in_caches {
+        reason.push_str(
+            "; msync writes nothing back to volatile memory, so that nothing is promised",
+        );
+    }
     let in_guest = asked.in_guest;
     Guarantee {
         granularity,
@@ -171,10 +179,20 @@ fn direct_granularity(
         (_, None) => (
             Granularity::Page(asked.page),
             format!("mapped directly, but {}", cannot_reach(point)),
-            advice_to_reach(point),
+            Some(advice_to_reach(point)),
         ),
     }
 }
+
+/// Returns true if the kernel calls the memory volatile. It flushes no cache for files that are mapped directly there:
+/// its DAX device has no write cache (`drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`; `drivers/dax/super.c`,
+/// `dax_flush`).
+fn keeps_nothing(region: Option<&Region>) -> bool {
+    region.is_some_and(|region| region.domain == Domain::None && region.provider != SET_ASIDE)
+}
+
+/// The provider of RAM that was set aside as persistent memory. The kernel takes it for such.
+const SET_ASIDE: &str = "e820";
 
 /// Returns the claim about power loss, with its source.
 pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
@@ -182,7 +200,7 @@ pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
-        Domain::None if provider == "e820" => {
+        Domain::None if provider == SET_ASIDE => {
             format!("{name} is RAM that was set aside as persistent memory")
         }
         Domain::None => format!("{name} is volatile memory, as the kernel says"),

@@ -48,12 +48,12 @@ pub(super) fn cannot_reach(point: Point) -> String {
     format!("this CPU cannot write back to the point of {point}")
 }
 
-/// Returns the advice for it, if there is any.
-pub(super) const fn advice_to_reach(point: Point) -> Option<&'static str> {
+/// Returns the advice for it.
+pub(super) const fn advice_to_reach(point: Point) -> &'static str {
     match point {
-        Point::Coherency => None,
-        Point::Persistence | Point::DeepPersistence => Some(
-            "accept the point of coherency by name where the platform says that it is persistent",
-        ),
+        Point::Coherency => "use a file on storage, or a CPU that can write back to memory",
+        Point::Persistence | Point::DeepPersistence => {
+            "accept the point of coherency by name where the platform says that it is persistent"
+        }
     }
 }

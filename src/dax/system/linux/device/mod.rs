@@ -123,8 +123,7 @@ fn persistable(
         ),
         (.., None) => refused(
             &format!("{}, and a device has no msync", cannot_reach(point)),
-            advice_to_reach(point)
-                .unwrap_or("use a file on the memory instead, which msync writes back"),
+            advice_to_reach(point),
         ),
         (.., Some(line)) => Ok(line),
     }

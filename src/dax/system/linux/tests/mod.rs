@@ -339,6 +339,30 @@ fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
     assert_eq!(granularity("ACPI.NFIT", None), Granularity::Page(4096));
 }
 
+/// The kernel's msync flushes no cache for volatile memory: by pages nothing is written back there. Of RAM that was set
+/// aside it does.
+#[test]
+fn by_pages_nothing_is_promised_on_volatile_memory() {
+    let volatile = host(EXT4_DAX).region(0, Some("of_pmem"), &[("devtype", "nd_volatile\n")]);
+    let volatile = with_disk_in_region(volatile, 0).link("sys/dev/block/259:0", &disk_in_region(0));
+    let set_aside = host_with_region(EXT4_DAX, "e820", None);
+    let after_reset = |host: &Fixture, asked| {
+        let guarantee = concluded(host, &asked);
+        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+        guarantee.survives(Stage::Persisted, Event::WarmReboot)
+    };
+    let unreached = Asked { reach: Reach::default(), ..DIRECT };
+    // A file system without MAP_SYNC, whose files are direct all the same.
+    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    for asked in [unreached, not_synchronous] {
+        assert_eq!(after_reset(&volatile, asked), Survival::NotPromised);
+        assert!(concluded(&volatile, &asked).reason().contains("msync writes nothing back"));
+        assert!(matches!(after_reset(&set_aside, asked), Survival::If(_)));
+    }
+    let through_page_cache = Asked { dax_attribute: Some(false), ..REFUSED };
+    assert!(matches!(after_reset(&volatile, through_page_cache), Survival::If(_)));
+}
+
 /// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.
 #[test]
 fn map_sync_alone_is_no_evidence() {

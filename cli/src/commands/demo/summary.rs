@@ -55,13 +55,10 @@ const BY_PAGES: &str = if cfg!(target_os = "linux") { "msync" } else { "the syst
 
 /// By which means, and by which other ones on a DAX file.
 fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
-    let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
-        Ok(cache) => {
-            let FenceNames { before, after, .. } = cache.writeback_fences();
-            let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
-            format!("{before}{} and {after}", cache.writeback_instruction().name)
-        }
-        Err(why) => format!("{BY_PAGES} as well ({why})"),
+    let by_lines = |cache: Cache| {
+        let FenceNames { before, after, .. } = cache.writeback_fences();
+        let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
+        format!("{before}{} and {after}", cache.writeback_instruction().name)
     };
     match (guarantee.granularity(), file.cache()) {
         (Granularity::Byte, Some(cache)) => {
@@ -70,8 +67,15 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
                 cache.writeback_fences().after
             )
         }
-        (_, Some(_)) => on_dax,
-        (_, None) => format!("{BY_PAGES} (on a DAX file this machine would use {on_dax})"),
+        // Its own cache: in RAM it is aimed at the point of coherency, also where there is no other.
+        (_, Some(cache)) => by_lines(cache),
+        (_, None) => {
+            let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {
+                Ok(cache) => by_lines(cache),
+                Err(why) => format!("{BY_PAGES} as well ({why})"),
+            };
+            format!("{BY_PAGES} (on a DAX file this machine would use {on_dax})")
+        }
     }
 }
 

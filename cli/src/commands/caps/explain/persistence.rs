@@ -149,6 +149,12 @@ pub(super) fn granularity(report: &HostReport) -> Vec<Entry> {
     Vec::from([
         Entry::here("Byte", byte),
         Entry::here("Line", format!("{line}; for files that are mapped directly (MAP_SYNC)")),
+        Entry::said(
+            "Line in RAM",
+            "RAM that was set aside, and memory that the kernel calls volatile, are behind the point of coherency: \
+             there the instruction that reaches it is enough, also on a CPU without one for persistence",
+            "Arm ARM, \"Memory hierarchy\"; Linux arch/arm64/mm/cache.S, dcache_clean_pop",
+        ),
         Entry::here("Page", format!("{page}; for all other files")),
         Entry::said(
             "Tearing",

@@ -12,13 +12,6 @@ const SMALL: u64 = 64 << 10;
 /// More than the limit leaves.
 const LARGE: u64 = 256 << 20;
 
-/// Returns the bytes of the process's address space (proc(5), `/proc/PID/statm`).
-fn used() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
-    pages * rustix::param::page_size() as u64
-}
-
 fn says_why(error: &Error) {
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM), "{error}");
     assert!(error.to_string().contains("mmap"), "{error}");
@@ -33,8 +26,11 @@ fn a_mapping_beyond_the_limit_is_an_error_and_changes_nothing() {
     let mut file = options.create_new(&small, SMALL).unwrap();
     file.write(0, b"as it was");
 
+    let used = fs::read_to_string("/proc/self/statm").unwrap();
+    let used: u64 = used.split(' ').next().unwrap().parse().unwrap();
+    let used = used * rustix::param::page_size() as u64;
     let old = getrlimit(Resource::As);
-    setrlimit(Resource::As, Rlimit { current: Some(used() + LARGE / 4), ..old }).unwrap();
+    setrlimit(Resource::As, Rlimit { current: Some(used + LARGE / 4), ..old }).unwrap();
     says_why(&options.open(&large).unwrap_err());
     says_why(&options.view(&large).unwrap_err());
     says_why(&options.open_or_create(&large, LARGE).unwrap_err());

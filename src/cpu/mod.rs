@@ -34,11 +34,11 @@ mod x86;
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
-#[cfg(feature = "privileged")]
-pub(crate) use native::here_privileged;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 pub(crate) use native::is_guest;
 pub(crate) use native::{block_stores, here, here_for_choice};
+#[cfg(feature = "privileged")]
+pub(crate) use native::{here_privileged, number};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub(crate) use guest::{kind_of, source_of};

@@ -1,79 +1,176 @@
-//! Running a function on every CPU by the caller's means, and checking that it ran on all.
+//! Running a function on every CPU by the caller's means, and the proof that each of them has taken part.
 
-use core::num::NonZeroUsize;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The number of times that an operation was executed is not the number of CPUs, so nothing is promised of it.
+/// A CPU that has to take part in an operation on whole caches. A kernel has one for each CPU that is online.
+#[derive(Debug)]
+pub struct Participant {
+    number: u32,
+    ran: AtomicBool,
+}
+
+impl Participant {
+    /// Returns the participant that stands for the CPU of this number. On x86 that is the x2APIC ID (CPUID leaf 0BH,
+    /// EDX), or the initial APIC ID of a CPU without that leaf (CPUID leaf 1, EBX\[31:24\]). It does not change if the
+    /// APIC is given another ID.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self { number, ran: AtomicBool::new(false) }
+    }
+
+    /// Returns the participant that stands for the CPU that runs this. A CPU can make its own when it comes up. Costs
+    /// two to three CPUID.
+    #[must_use]
+    pub fn here() -> Self {
+        Self::new(crate::cpu::number())
+    }
+
+    /// Returns the number of the CPU.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// Not exactly the participants have executed an operation on whole caches, so nothing is promised of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct NotOnAllCpus {
-    /// The number of CPUs, as the caller states it.
-    pub cpus: usize,
-    /// The number of times that the operation was executed.
-    pub ran: usize,
+pub enum NotOnAllCpus {
+    /// A participant has not executed it: this is the first.
+    Missing {
+        /// Its number.
+        number: u32,
+    },
+    /// A CPU that is not a participant has called or executed it. So the participants are not all CPUs.
+    Unknown {
+        /// Its number.
+        number: u32,
+    },
+    /// A call began on one CPU and ended on another one, which has its lines still.
+    Moved {
+        /// The number of the CPU on which it ended.
+        number: u32,
+    },
 }
 
 impl core::fmt::Display for NotOnAllCpus {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { cpus, ran } = self;
-        write!(
-            f,
-            "an operation on whole caches was executed {ran} times for {cpus} CPUs: lines may be left; keep \
-             CPUs from coming and going, and run it once on each of them",
-        )
+        match self {
+            Self::Missing { number } => write!(
+                f,
+                "CPU {number} has not executed an operation on whole caches, and may have lines; run it on each CPU \
+                 that is online, and keep CPUs from coming and going"
+            ),
+            Self::Unknown { number } => write!(
+                f,
+                "CPU {number} has executed an operation on whole caches, and is not among the participants; name all \
+                 CPUs that are online"
+            ),
+            Self::Moved { number } => write!(
+                f,
+                "an operation on whole caches was moved to CPU {number} before it had ended; run it with \
+                 preemption off"
+            ),
+        }
     }
 }
 
 impl core::error::Error for NotOnAllCpus {}
 
-/// Has `on_all_cpus` call `operation` on every CPU, and counts.
+/// A kind of fault, with the number of the CPU that met it last.
+struct Met {
+    is_met: AtomicBool,
+    number: AtomicU32,
+}
+
+impl Met {
+    const fn new() -> Self {
+        Self { is_met: AtomicBool::new(false), number: AtomicU32::new(0) }
+    }
+
+    fn note(&self, number: u32) {
+        self.number.store(number, Ordering::Relaxed);
+        self.is_met.store(true, Ordering::Relaxed);
+    }
+
+    fn number(&self) -> Option<u32> {
+        self.is_met.load(Ordering::Relaxed).then(|| self.number.load(Ordering::Relaxed))
+    }
+}
+
+/// Has `on_all_cpus` call `operation` on every CPU, and notes the participants that have executed it. `number` returns the
+/// number of the CPU that runs it.
 pub(super) fn run(
-    cpus: NonZeroUsize,
+    participants: &mut [Participant],
     on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
+    number: impl Fn() -> u32 + Sync,
     operation: impl Fn() + Sync,
 ) -> Result<(), NotOnAllCpus> {
-    // A caller that waits for the calls has synchronised with them, so the count needs no order of its own. A caller
-    // that does not wait reads a smaller one and gets an error.
-    let ran = AtomicUsize::new(0);
+    for participant in participants.iter_mut() {
+        *participant.ran.get_mut() = false;
+    }
+    let participants = &*participants;
+    let participant = |number| participants.iter().find(|known| known.number == number);
+    let own = number();
+    if participant(own).is_none() {
+        return Err(NotOnAllCpus::Unknown { number: own });
+    }
+    // A caller that waits for the calls has synchronised with them, so the notes need no order of their own. A caller
+    // that does not wait may find a participant without one and get an error.
+    let (moved, unknown) = (Met::new(), Met::new());
     on_all_cpus(&|| {
+        let before = number();
         operation();
-        ran.fetch_add(1, Ordering::Relaxed);
+        let after = number();
+        if before != after {
+            moved.note(after);
+            return;
+        }
+        match participant(after) {
+            Some(participant) => participant.ran.store(true, Ordering::Relaxed),
+            None => unknown.note(after),
+        }
     });
-    let (cpus, ran) = (cpus.get(), ran.load(Ordering::Relaxed));
-    if ran == cpus { Ok(()) } else { Err(NotOnAllCpus { cpus, ran }) }
+    let missing = participants.iter().find(|participant| !participant.ran.load(Ordering::Relaxed));
+    match (moved.number(), unknown.number(), missing) {
+        (Some(number), ..) => Err(NotOnAllCpus::Moved { number }),
+        (_, Some(number), _) => Err(NotOnAllCpus::Unknown { number }),
+        (.., Some(&Participant { number, .. })) => Err(NotOnAllCpus::Missing { number }),
+        (None, None, None) => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NotOnAllCpus, run};
+    use super::{NotOnAllCpus, Participant, run};
     use alloc::string::ToString;
     use alloc::vec::Vec;
-    use core::num::NonZeroUsize;
     use core::panic::AssertUnwindSafe;
     use std::panic::catch_unwind;
     use std::sync::Mutex;
 
-    /// CPUs of a simulated machine: a thread each, whose operation empties its cache.
+    /// CPUs of a simulated machine: a thread each, whose operation empties its cache. They have odd numbers.
     struct Machine {
         full: Vec<Mutex<bool>>,
+        participants: Vec<Participant>,
     }
 
     std::thread_local! {
         static CPU: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
     }
 
+    fn number_of(cpu: usize) -> u32 {
+        u32::try_from(2 * cpu + 1).unwrap()
+    }
+
+    fn number() -> u32 {
+        number_of(CPU.get())
+    }
+
     impl Machine {
         fn with(cpus: usize) -> Self {
-            Self { full: (0..cpus).map(|_| Mutex::new(true)).collect() }
-        }
-
-        fn count(&self) -> NonZeroUsize {
-            NonZeroUsize::new(self.full.len()).unwrap()
-        }
-
-        /// Empties the cache of this CPU, as every CPU does: each knows only itself.
-        fn empty_own_cache(&self) {
-            *self.full[CPU.get()].lock().unwrap() = false;
+            let participants = (0..cpus).map(|cpu| Participant::new(number_of(cpu))).collect();
+            Self { full: (0..cpus).map(|_| Mutex::new(true)).collect(), participants }
         }
 
         fn full(&self) -> Vec<usize> {
@@ -81,9 +178,16 @@ mod tests {
             (0..self.full.len()).filter(is_full).collect()
         }
 
-        fn empty(&self, cpus: &[usize]) -> Result<(), NotOnAllCpus> {
-            run(self.count(), |function| call(cpus, function), || self.empty_own_cache())
+        fn empty(&mut self, cpus: &[usize]) -> Result<(), NotOnAllCpus> {
+            let Self { full, participants } = self;
+            let operation = || empty_own_cache(full);
+            run(participants, |function| call(cpus, function), number, operation)
         }
+    }
+
+    /// Empties the cache of this CPU, as every CPU does: each knows only itself.
+    fn empty_own_cache(full: &[Mutex<bool>]) {
+        *full[CPU.get()].lock().unwrap() = false;
     }
 
     /// Calls a function on these CPUs, as the kernel's interprocessor call does: returns when all have returned.
@@ -101,7 +205,7 @@ mod tests {
     #[test]
     fn all_caches_are_empty_if_it_ran_on_all_cpus() {
         for cpus in [1, 2, 5] {
-            let machine = Machine::with(cpus);
+            let mut machine = Machine::with(cpus);
             let all: Vec<usize> = (0..cpus).collect();
             assert_eq!(machine.empty(&all), Ok(()));
             assert!(machine.full().is_empty());
@@ -109,40 +213,69 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_was_left_out_is_an_error_that_says_how_many() {
-        let machine = Machine::with(4);
+    fn a_cpu_that_was_left_out_is_named() {
+        let mut machine = Machine::with(4);
         let error = machine.empty(&[0, 1, 3]).unwrap_err();
-        assert_eq!(error, NotOnAllCpus { cpus: 4, ran: 3 });
+        assert_eq!(error, NotOnAllCpus::Missing { number: 5 });
         assert_eq!(machine.full(), [2]);
-        assert!(error.to_string().contains("3 times for 4 CPUs"), "{error}");
+        assert!(error.to_string().contains("CPU 5 has not"), "{error}");
         // A kernel whose call does nothing (no other CPU is up, or it failed).
-        let machine = Machine::with(1);
-        assert_eq!(machine.empty(&[]), Err(NotOnAllCpus { cpus: 1, ran: 0 }));
+        let mut machine = Machine::with(1);
+        assert_eq!(machine.empty(&[]), Err(NotOnAllCpus::Missing { number: 1 }));
         // Again, with all, is right.
         assert_eq!(machine.empty(&[0]), Ok(()));
     }
 
-    /// One CPU too many means that the caller does not know its CPUs, or that one ran it twice in the
-    /// place of another.
+    /// As many calls as CPUs prove nothing: one CPU ran it twice in the place of another.
     #[test]
-    fn a_call_too_many_is_an_error() {
-        let machine = Machine::with(2);
-        assert_eq!(machine.empty(&[0, 0, 1]), Err(NotOnAllCpus { cpus: 2, ran: 3 }));
+    fn a_call_in_the_place_of_another_does_not_count_for_it() {
+        let mut machine = Machine::with(3);
+        assert_eq!(machine.empty(&[0, 1, 1]), Err(NotOnAllCpus::Missing { number: 5 }));
+        assert_eq!(machine.full(), [2]);
+        assert_eq!(machine.empty(&[0, 1, 1, 2]), Ok(()));
+    }
+
+    /// The notes of a former operation say nothing of the next one.
+    #[test]
+    fn each_operation_is_proved_anew() {
+        let mut machine = Machine::with(2);
+        assert_eq!(machine.empty(&[0, 1]), Ok(()));
+        assert_eq!(machine.empty(&[0]), Err(NotOnAllCpus::Missing { number: 3 }));
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_a_participant_is_named() {
+        let mut machine = Machine::with(3);
+        machine.participants.truncate(2);
+        assert_eq!(machine.empty(&[0, 1, 2]), Err(NotOnAllCpus::Unknown { number: 5 }));
+        // The caller's own: without it nothing would be missing.
+        machine.participants.clear();
+        assert_eq!(machine.empty(&[]), Err(NotOnAllCpus::Unknown { number: 1 }));
+    }
+
+    #[test]
+    fn a_call_that_was_moved_counts_for_no_cpu() {
+        let Machine { full, mut participants } = Machine::with(2);
+        let operation = || {
+            empty_own_cache(&full);
+            CPU.set(1);
+        };
+        let moved = run(&mut participants, |function| function(), number, operation);
+        CPU.set(0);
+        assert_eq!(moved, Err(NotOnAllCpus::Moved { number: 3 }));
     }
 
     /// Nothing may take the unwinding for a success, and no call may outlive the frame.
     #[test]
     fn a_panic_of_the_caller_goes_through() {
-        let machine = Machine::with(2);
+        let mut machine = Machine::with(2);
         let unwound = catch_unwind(AssertUnwindSafe(|| {
-            run(
-                machine.count(),
-                |function| {
-                    call(&[0], function);
-                    panic!("no interrupt was acknowledged");
-                },
-                || machine.empty_own_cache(),
-            )
+            let Machine { full, participants } = &mut machine;
+            let call = |function: &(dyn Fn() + Sync)| {
+                call(&[0], function);
+                panic!("no interrupt was acknowledged");
+            };
+            run(participants, call, number, || empty_own_cache(full))
         }));
         assert!(unwound.is_err());
         assert_eq!(machine.full(), [1]);

@@ -77,9 +77,8 @@ use crate::arch::{Architecture, Effect, WholeCacheOperation, native, privileged}
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
 use crate::virtualization::whole_cache::can_invalidate_memory;
-use core::num::NonZeroUsize;
 
-pub use all_cpus::NotOnAllCpus;
+pub use all_cpus::{NotOnAllCpus, Participant};
 
 /// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
 /// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.
@@ -127,14 +126,13 @@ impl WholeCache {
     /// Writes back and drops every line in the caches of all CPUs.
     ///
     /// WBINVD acts on one CPU and the caches that it shares with others, so the caller makes every CPU execute it.
-    /// `on_all_cpus` gets a function and calls it once on each of `cpus` CPUs, its own one included. A kernel does that
-    /// by interrupting the others (Linux `on_each_cpu(…, wait = 1)`). The function neither panics, blocks nor
-    /// allocates, and may be called in an interrupt handler.
+    /// `on_all_cpus` gets a function and calls it on each CPU, its own one included. A kernel does that by interrupting
+    /// the others (Linux `on_each_cpu(…, wait = 1)`). The function neither panics, blocks nor allocates, and may be
+    /// called in an interrupt handler. Each CPU shows by its number that it was there: `participants` are all of them.
     ///
     /// ```no_run
-    /// use cachemaint::whole_cache::WholeCache;
-    /// use core::num::NonZeroUsize;
-    /// # fn online_cpus() -> NonZeroUsize { NonZeroUsize::MIN }
+    /// use cachemaint::whole_cache::{Participant, WholeCache};
+    /// # fn online_cpus() -> [Participant; 2] { [0, 1].map(Participant::new) }
     /// # unsafe fn on_each_cpu_and_wait(run: extern "C" fn(*mut core::ffi::c_void), with: *mut core::ffi::c_void) {}
     ///
     /// /// Calls the function, in the form that the kernel's interprocessor call takes: a function and a word.
@@ -147,9 +145,9 @@ impl WholeCache {
     /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
     /// let caches = WholeCache::ask()?;
     /// // CPUs can neither come nor go until it has returned.
-    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs it once on each CPU and waits.
+    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs it on each CPU and waits.
     /// unsafe {
-    ///     caches.writeback_invalidate(online_cpus(), |mut function| {
+    ///     caches.writeback_invalidate(&mut online_cpus(), |mut function| {
     ///         on_each_cpu_and_wait(run, (&raw mut function).cast());
     ///     })?;
     /// }
@@ -164,24 +162,25 @@ impl WholeCache {
     /// It grows with the caches, and the dropped lines must be fetched again. It delays interrupts.
     ///
     /// # Errors
-    /// If the function was not called as many times as there are CPUs: then nothing is promised. The calls are counted
-    /// without their CPU, so this finds forgotten CPUs and no more. Calling again with all of them is right.
+    /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile: then
+    /// nothing is promised. Calling again is right. A CPU that is online and that neither is a participant nor executes
+    /// it cannot be noticed.
     ///
     /// # Safety
     /// 1. Conclusions from it are only about memory that no CPU and no device accesses meanwhile, and that no CPU has
     ///    mapped cacheable.
-    /// 2. `on_all_cpus` calls the function once on each CPU that has been running since its caches
-    ///    were last emptied, in ring 0, and on none twice; CPUs that are offline were emptied
-    ///    when they went ([`OwnCaches`]; Linux does so). No call is moved to another CPU before it has
-    ///    returned: newer AMD CPUs can be interrupted in the middle of it (CPUID.80000008H:EBX\[13\]).
+    /// 2. `participants` are all CPUs that have been running since their caches were last emptied, and `on_all_cpus`
+    ///    calls the function in ring 0; CPUs that are offline were emptied when they went ([`OwnCaches`]; Linux does
+    ///    so). No call is moved to another CPU before it has returned: newer AMD CPUs can be interrupted in the middle
+    ///    of it (CPUID.80000008H:EBX\[13\]).
     /// 3. It returns, or unwinds, only when all calls have returned: they use the caller's stack.
     #[doc(alias("wbinvd_on_all_cpus", "cpu_cache_invalidate_memregion", "flush"))]
     pub unsafe fn writeback_invalidate(
         self,
-        cpus: NonZeroUsize,
+        participants: &mut [Participant],
         on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
     ) -> Result<(), NotOnAllCpus> {
-        all_cpus::run(cpus, on_all_cpus, || {
+        all_cpus::run(participants, on_all_cpus, cpu::number, || {
             // SAFETY: the value proves that WBINVD is there and is not taken away; each CPU is in ring 0
             // (2).
             unsafe { privileged::writeback_invalidate_all() };
@@ -208,14 +207,14 @@ impl WholeCache {
     #[doc(alias("wbnoinvd_on_all_cpus", "clean"))]
     pub unsafe fn writeback(
         self,
-        cpus: NonZeroUsize,
+        participants: &mut [Participant],
         on_all_cpus: impl FnOnce(&(dyn Fn() + Sync)),
     ) -> Result<(), NotOnAllCpus> {
         if self.keeping.is_none() {
             // SAFETY: (1) to (3) are the caller's duties: it does more than is asked for.
-            return unsafe { self.writeback_invalidate(cpus, on_all_cpus) };
+            return unsafe { self.writeback_invalidate(participants, on_all_cpus) };
         }
-        all_cpus::run(cpus, on_all_cpus, || {
+        all_cpus::run(participants, on_all_cpus, cpu::number, || {
             // SAFETY: the CPU that was asked has WBNOINVD, and so have all (4); otherwise as for
             // `writeback_invalidate`.
             unsafe { privileged::writeback_all() };

@@ -1,13 +1,12 @@
 //! The question, on recorded machines as user mode and as ring 0 see them.
 
-use super::{OwnCaches, WholeCache};
+use super::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
 use crate::arch::{self, Architecture, Effect};
 use crate::cpu::recorded::{Leaf, all, x86 as x86_machines, x86_cpu};
 use crate::cpu::{Confidential, Cpu, Hypervisor};
 use crate::report::CpuReport;
 use crate::virtualization::{Refused, RefusedBy};
 use alloc::string::ToString;
-use core::num::NonZeroUsize;
 
 const X86: &Architecture = &arch::x86::ARCHITECTURE;
 
@@ -185,9 +184,11 @@ fn asking_here_is_harmless_and_refused() {
 fn a_function_that_is_never_called_is_an_error() {
     let caches = WholeCache::of(X86, &in_ring_0(machine("Nehalem"))).unwrap();
     // SAFETY: the function, which would execute WBINVD, is not called.
-    let result = unsafe { caches.writeback_invalidate(NonZeroUsize::MIN, |_| ()) };
-    assert_eq!(result.map_err(|error| (error.cpus, error.ran)), Err((1, 0)));
+    let result = |cpus: &mut [Participant]| unsafe { caches.writeback_invalidate(cpus, |_| ()) };
+    // The test can be moved to another CPU, which is not a participant.
+    assert!(result(&mut [Participant::here()]).is_err());
+    assert!(matches!(result(&mut []), Err(NotOnAllCpus::Unknown { .. })));
     // SAFETY: the same.
-    let result = unsafe { caches.writeback(NonZeroUsize::MIN, |_| ()) };
+    let result = unsafe { caches.writeback(&mut [Participant::here()], |_| ()) };
     assert!(result.is_err());
 }

@@ -44,6 +44,18 @@ cfg_if::cfg_if! {
 }
 
 cfg_if::cfg_if! {
+    if #[cfg(not(feature = "privileged"))] {
+    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+        pub(crate) use host::number;
+    } else {
+        /// Returns 0: nothing asks where no operation reaches the caches of all CPUs.
+        pub(crate) const fn number() -> u32 {
+            0
+        }
+    }
+}
+
+cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))] {
         /// Returns the block stores of the CPU this program runs on.
         pub(crate) fn block_stores() -> BlockStores {

@@ -27,6 +27,12 @@ pub(crate) unsafe fn here_privileged() -> Cpu {
     here()
 }
 
+/// Returns the number of the CPU that runs this.
+#[cfg(feature = "privileged")]
+pub(crate) fn number() -> u32 {
+    super::number(&CpuIdReaderNative)
+}
+
 /// Returns true if the CPU says that this is a guest; asks for nothing else.
 #[cfg(all(feature = "dax", target_os = "linux"))]
 pub(crate) fn is_guest() -> bool {

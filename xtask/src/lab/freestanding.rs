@@ -20,11 +20,13 @@ struct Model {
     hypervisor: &'static str,
     /// The steps that this CPU cannot run; the image must print that they are skipped.
     lacks: &'static [&'static str],
+    /// The CPUs of the machine.
+    cpus: u32,
 }
 
 impl Model {
     const fn new(cpu: &'static str, chosen: &'static str, hypervisor: &'static str) -> Self {
-        Self { cpu, chosen, hypervisor, lacks: &[] }
+        Self { cpu, chosen, hypervisor, lacks: &[], cpus: 1 }
     }
 }
 
@@ -53,10 +55,17 @@ const LAST_STEP: &str = "panic write-back";
 const CLWB: &str = "writeback=clwb,persistence=clwb,deep=refused,line=64";
 
 /// The steps of ring 0, all of which a guest must refuse.
-const RING_0: &[&str] = &["every cache invalidated", "every cache written back", "own caches"];
+const RING_0: &[&str] =
+    &["every cache invalidated", "every cache written back", "a CPU left out", "own caches"];
 
 const fn guest(cpu: &'static str, chosen: &'static str, hypervisor: &'static str) -> Model {
     Model { lacks: RING_0, ..Model::new(cpu, chosen, hypervisor) }
+}
+
+/// A machine without a hypervisor, with this number of CPUs.
+const fn bare(cpu: &'static str, cpus: u32) -> Model {
+    let lacks: &[&str] = if cpus == 1 { &["a CPU left out"] } else { &[] };
+    Model { lacks, cpus, ..Model::new(cpu, CLWB, "absent") }
 }
 
 /// QEMU raises #UD for an instruction whose CPUID bit is off. Its emulation announces itself as a
@@ -74,9 +83,11 @@ const X86: &[Model] = &[
         "writeback=clflush,persistence=clflush,deep=refused,line=64",
         "TCGTCGTCGTCG",
     ),
-    Model::new("max,-hypervisor", CLWB, "absent"),
+    bare("max,-hypervisor", 1),
+    bare("max,-hypervisor", 2),
+    bare("max,-hypervisor", 4),
     guest("max,tcg-cpuid=off", CLWB, "unnamed"),
-    Model::new("max,-hypervisor,-wbnoinvd", CLWB, "absent"),
+    bare("max,-hypervisor,-wbnoinvd", 1),
 ];
 
 const CVADP: &str = "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=64";
@@ -123,7 +134,8 @@ const PROOFS: [Proof; 3] = [
 
 pub(super) fn lanes() -> Vec<Lane> {
     let lane = |proof: &'static Proof, model: &'static Model| {
-        let name = format!("freestanding/{}/{}", proof.board.architecture, model.cpu);
+        let cpus = if model.cpus > 1 { format!("/{}-cpus", model.cpus) } else { String::new() };
+        let name = format!("freestanding/{}/{}{cpus}", proof.board.architecture, model.cpu);
         let proves = format!("privileged code runs without a system, choosing {}", model.chosen);
         Lane::new(name, proves, move |lab| prepare(lab, proof, model))
     };
@@ -135,6 +147,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn prepare(lab: &Lab<'_>, proof: &'static Proof, model: &'static Model) -> Result<Run> {
     let machine = proof.board.booting(lab, "freestanding", model.cpu)?;
+    let machine = machine.args(["-smp", &model.cpus.to_string()]);
     Ok(Box::new(move |log| {
         let (lines, ending) = board::run(&machine, log)?;
         Ok(judge(proof, model, &lines, &ending))
@@ -150,6 +163,9 @@ fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Fin
     let mut wrong = wrong_verdicts(proof, model, &verdicts);
     wrong.extend(wrong_fact(lines, "chosen", model.chosen));
     wrong.extend(wrong_fact(lines, "hypervisor", model.hypervisor));
+    if model.cpus > 1 {
+        wrong.extend(wrong_fact(lines, "cpus", &model.cpus.to_string()));
+    }
     wrong.extend(proof.board.wrong_end(lines, ending));
     if wrong.is_empty() { Finding::passed(tests) } else { Finding::failed(tests, wrong.join("; ")) }
 }

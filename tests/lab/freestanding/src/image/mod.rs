@@ -1,7 +1,8 @@
 //! The run from the entry to the power-off, with the parts that every board and every image share.
 //!
 //! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
-//! to one and cacheable where that is needed, and calls `start`. There is one CPU, and no interrupt is ever enabled.
+//! to one and cacheable where that is needed, and calls `start`. No interrupt is ever enabled. There is one CPU, but for
+//! the PC, whose other CPUs run the functions that they are given and nothing else.
 //!
 //! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its run is in order if
 //! the last line is `done` and the machine was powered off by [`done`]. An exception and a panic are printed as `failed
@@ -15,7 +16,7 @@ mod aarch64;
 mod riscv64;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
-mod x86_64;
+pub mod x86_64;
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
@@ -39,12 +40,12 @@ unsafe extern "Rust" {
     safe fn program(cache: Cache);
 }
 
-/// A value that only this one CPU, which nothing interrupts, can reach.
+/// A value that only the first CPU, which nothing interrupts, reaches.
 #[derive(Debug)]
 pub struct OneCpu<T>(pub T);
 
 #[expect(unsafe_code, reason = "statics must be shareable between threads")]
-// SAFETY: no second CPU is started, and interrupts stay disabled, so there is one thread.
+// SAFETY: interrupts stay disabled, and another CPU runs only functions that access no such value, so there is one thread.
 unsafe impl<T> Sync for OneCpu<T> {}
 
 /// The step that is running: every failure is its failure.

@@ -1,6 +1,8 @@
 //! A PC in ring 0, entered in 32-bit mode with paging off (Xen `docs/misc/pvh.pandoc`, "x86/HVM direct
 //! boot ABI").
 
+pub mod cpus;
+
 use core::arch::{asm, global_asm};
 use core::array;
 use core::cell::Cell;
@@ -9,7 +11,7 @@ use cachemaint::{Cache, Unsupported};
 
 use super::{OneCpu, fail, start};
 
-global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
+global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped, joined = sym cpus::joined);
 
 /// The first serial port, a 16550 (data sheet PC16550D: offset 0 transmits; offset 5 is the line status, whose bit 5 is
 /// set when the transmitter takes a byte).
@@ -81,6 +83,11 @@ struct Frame {
 pub(super) fn catch_exceptions() {
     let entry = |vector: usize| (&raw const TRAPS).cast::<[u8; 16]>().wrapping_add(vector);
     TABLE.0.set(array::from_fn(|vector| Gate::to(entry(vector).addr())));
+    load_table();
+}
+
+/// Has this CPU use the table.
+fn load_table() {
     let register = TableRegister { limit: LAST_BYTE, base: TABLE.0.as_ptr().addr() };
     // SAFETY: the table is static and each gate leads to code that never returns.
     unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack)) };
@@ -120,4 +127,9 @@ fn read_port(port: u16) -> u8 {
 fn write_port(port: u16, byte: u8) {
     // SAFETY: writing to the ports used here has no effect on memory.
     unsafe { asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack)) };
+}
+
+fn write_wide_port(port: u16, word: u16) {
+    // SAFETY: writing to the ports used here has no effect on memory.
+    unsafe { asm!("out dx, ax", in("dx") port, in("ax") word, options(nomem, nostack)) };
 }

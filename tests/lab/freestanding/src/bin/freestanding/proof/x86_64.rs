@@ -1,26 +1,29 @@
 //! The steps of ring 0.
 
+use core::cell::OnceCell;
 use core::hint::black_box;
-use core::num::NonZeroUsize;
 
 use cachemaint::Cache;
-use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, WholeCache};
-use cachemaint_lab_freestanding::{Buffer, Outcome, Step};
+use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
+use cachemaint_lab_freestanding::image::x86_64::cpus::{Cpus, MOST};
+use cachemaint_lab_freestanding::image::{Machine, OneCpu};
+use cachemaint_lab_freestanding::{Board as _, Buffer, Outcome, Step};
 use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};
 
-pub(super) const STEPS: [Step; 3] = [
+pub(super) const STEPS: [Step; 4] = [
     Step { name: "every cache invalidated", run: every_cache_invalidated },
     Step { name: "every cache written back", run: every_cache_written_back },
+    Step { name: "a CPU left out", run: a_cpu_left_out },
     Step { name: "own caches", run: own_caches },
 ];
 
-/// There is one CPU.
-const CPUS: NonZeroUsize = NonZeroUsize::MIN;
+/// The CPUs, started by the first step that needs them.
+static CPUS: OneCpu<OnceCell<Cpus>> = OneCpu(OnceCell::new());
 
 fn every_cache_invalidated(_cache: Cache) -> Outcome {
-    on_every_cache("wbinvd", |caches| {
-        // SAFETY: (1) nothing is concluded of memory; (2), (3) it runs on the one CPU, in ring 0.
-        unsafe { caches.writeback_invalidate(CPUS, |run| run()) }
+    on_every_cache("wbinvd", |caches, participants, cpus| {
+        // SAFETY: (1) nothing is concluded of memory; (2), (3) it runs on each CPU, in ring 0, and waits.
+        unsafe { caches.writeback_invalidate(participants, |function| cpus.run(function)) }
     })
 }
 
@@ -29,26 +32,69 @@ fn every_cache_written_back(_cache: Cache) -> Outcome {
     let capacity =
         CpuId::with_cpuid_reader(CpuIdReaderNative).get_processor_capacity_feature_info();
     let announced = capacity.as_ref().is_some_and(Capacity::has_wbnoinvd);
-    on_every_cache("wbnoinvd", |caches| {
+    on_every_cache("wbnoinvd", |caches, participants, cpus| {
         let (instruction, _) = caches.writeback_instruction();
         assert_eq!(instruction, if announced { "wbnoinvd" } else { "wbinvd" });
-        // SAFETY: (1) nothing is concluded of memory; (2) to (4) it runs on the one CPU, in ring 0.
-        unsafe { caches.writeback(CPUS, |run| run()) }
+        // SAFETY: (1) nothing is concluded of memory; (2) to (4) it runs on each CPU, in ring 0, and waits.
+        unsafe { caches.writeback(participants, |function| cpus.run(function)) }
     })
+}
+
+/// The library names the CPU that did not execute it, and the one that did and was not named.
+fn a_cpu_left_out(_cache: Cache) -> Outcome {
+    let caches = match WholeCache::ask() {
+        Ok(caches) => caches,
+        Err(refused) => return Outcome::Skipped(refused.why.reason),
+    };
+    let cpus = CPUS.0.get_or_init(Cpus::start);
+    let count = cpus.numbers().count();
+    if count == 1 {
+        return Outcome::Skipped("there is one CPU");
+    }
+    let mut participants = participants(cpus);
+    let last = participants[count - 1].number();
+    // SAFETY: (1) nothing is concluded of memory; (2), (3) as above, but for the CPU that is left out on purpose.
+    let left_out = unsafe {
+        caches.writeback_invalidate(&mut participants[..count], |function| {
+            cpus.run(&|| {
+                if Participant::here().number() != last {
+                    function();
+                }
+            });
+        })
+    };
+    assert_eq!(left_out, Err(NotOnAllCpus::Missing { number: last }));
+    // SAFETY: the same; one is not named on purpose.
+    let unknown = unsafe {
+        let known = &mut participants[..count - 1];
+        caches.writeback_invalidate(known, |function| cpus.run(function))
+    };
+    assert_eq!(unknown, Err(NotOnAllCpus::Unknown { number: last }));
+    Outcome::Passed
+}
+
+/// Returns a participant for each CPU, and after them some for CPUs that are not there.
+fn participants(cpus: &Cpus) -> [Participant; MOST] {
+    let mut numbers = cpus.numbers();
+    [(); MOST].map(|()| Participant::new(numbers.next().unwrap_or(u32::MAX)))
 }
 
 /// The library must refuse in a guest, and the lane knows the CPUs that are guests.
 fn on_every_cache(
     name: &str,
-    operation: impl FnOnce(WholeCache) -> Result<(), NotOnAllCpus>,
+    operation: impl FnOnce(WholeCache, &mut [Participant], &Cpus) -> Result<(), NotOnAllCpus>,
 ) -> Outcome {
     let caches = match WholeCache::ask() {
         Ok(caches) => caches,
         Err(refused) => return Outcome::Skipped(refused.why.reason),
     };
+    let cpus = CPUS.0.get_or_init(Cpus::start);
+    let count = cpus.numbers().count();
+    Machine.print(format_args!("cpus {count}"));
+    let mut participants = participants(cpus);
     let mut buffer = Buffer::filled(1);
     black_box(&mut buffer);
-    assert_eq!(operation(caches), Ok(()));
+    assert_eq!(operation(caches, &mut participants[..count], cpus), Ok(()));
     buffer.assert_intact(name);
     Outcome::Passed
 }

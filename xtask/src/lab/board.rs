@@ -52,7 +52,7 @@ impl Board {
         let image = self.build(lab, image)?;
         Ok(emulators
             .system(self.architecture)
-            .words("-accel tcg -m 128M -no-reboot -serial stdio")
+            .words("-accel tcg -m 128M -serial stdio")
             .words(self.options)
             .args(["-cpu", cpu, "-kernel", &image])
             .limit(LIMIT))

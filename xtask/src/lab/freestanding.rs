@@ -147,7 +147,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn prepare(lab: &Lab<'_>, proof: &'static Proof, model: &'static Model) -> Result<Run> {
     let machine = proof.board.booting(lab, "freestanding", model.cpu)?;
-    let machine = machine.args(["-smp", &model.cpus.to_string()]);
+    let machine = machine.args(["-no-reboot", "-smp", &model.cpus.to_string()]);
     Ok(Box::new(move |log| {
         let (lines, ending) = board::run(&machine, log)?;
         Ok(judge(proof, model, &lines, &ending))

@@ -5,10 +5,16 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 
 use super::lane::Lane;
-use super::{cpus, freestanding, machines, selftest};
+use super::{cpus, freestanding, last_events, machines, selftest};
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let groups = [cpus::lanes(), freestanding::lanes(), selftest::lanes(), machines::lanes()];
+    let groups = [
+        cpus::lanes(),
+        freestanding::lanes(),
+        last_events::lanes(),
+        selftest::lanes(),
+        machines::lanes(),
+    ];
     groups.into_iter().flatten().collect()
 }
 

@@ -19,6 +19,7 @@ mod initramfs;
 mod kit;
 mod lane;
 mod lanes;
+mod last_events;
 mod losses;
 mod machine;
 mod machines;

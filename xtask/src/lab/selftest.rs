@@ -100,7 +100,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn prepare(lab: &Lab<'_>, machine: &'static Machine) -> Result<Run> {
     Plugin::fits(&lab.emulators()?.system(machine.board.architecture))?;
-    let emulator = machine.board.booting(lab, "planted", machine.cpu)?;
+    let emulator = machine.board.booting(lab, "planted", machine.cpu)?.arg("-no-reboot");
     let test =
         Test { machine, emulator, plugin: Plugin::build(&lab.sources)?, outs: out_folder(lab)? };
     Ok(Box::new(move |log| {

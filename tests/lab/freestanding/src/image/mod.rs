@@ -2,7 +2,7 @@
 //!
 //! The board's assembly comes first: it makes a stack, lets vector registers be used, maps memory one
 //! to one and cacheable where that is needed, and calls `start`. No interrupt is ever enabled. There is one CPU, but for
-//! the PC, whose other CPUs run the functions that they are given and nothing else.
+//! the PC and arm64, whose other CPUs run the functions that they are given and nothing else.
 //!
 //! An image is a binary with a function `program` and a panic handler that ends in [`panicked`]. Its run is in order if
 //! the last line is `done` and the machine was powered off by [`done`]. An exception and a panic are printed as `failed
@@ -11,12 +11,15 @@
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
 mod aarch64;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "one CPU hands a function to another")]
+pub mod cpus;
 #[cfg(target_arch = "riscv64")]
 #[expect(unsafe_code, reason = "devices and instructions of the machine")]
 mod riscv64;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "registers, devices and instructions of the machine")]
-pub mod x86_64;
+mod x86_64;
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
@@ -93,6 +96,18 @@ extern "C" fn start() -> ! {
 fn fail(why: fmt::Arguments<'_>) -> ! {
     Machine.print(format_args!("failed {}: {why}", RUNNING.0.get()));
     machine::power_off()
+}
+
+/// Resets the machine, and the image begins anew.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+pub fn reset() -> ! {
+    machine::reset()
+}
+
+/// Stops this CPU for good.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+pub fn halt() -> ! {
+    machine::halt()
 }
 
 /// Ends a run that is in order.

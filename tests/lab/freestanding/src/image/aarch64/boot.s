@@ -4,6 +4,17 @@
 .section .text.entry, "ax"
 .globl entry
 entry:
+    ldr x19, =stack_top
+    ldr x20, ={start}
+    b prepare
+
+// The start of another CPU, with the end of its stack in x0.
+.globl other_entry
+other_entry:
+    mov x19, x0
+    ldr x20, ={joined}
+
+prepare:
     ldr x0, =vectors
     msr vbar_el1, x0
     mov x0, #3 << 20            // FPEN: no trap of floating point, which copies of memory use
@@ -21,10 +32,9 @@ entry:
     ldr x0, =0x30d01805         // I, C, M, and what is 1 in ARMv8.0
     msr sctlr_el1, x0
     isb
-    ldr x0, =stack_top
-    mov sp, x0
+    mov sp, x19
     mov x29, xzr
-    bl {start}
+    blr x20
 .ltorg
 
 // "Exception vectors": 16 entries of 128 bytes. The link register says which one it was.

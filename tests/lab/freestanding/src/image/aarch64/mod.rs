@@ -4,9 +4,10 @@ use core::arch::{asm, global_asm};
 
 use cachemaint::{Cache, Unsupported};
 
+use super::cpus::{MOST, joined};
 use super::{fail, start};
 
-global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped);
+global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped, joined = sym joined);
 
 /// The serial port of the board, a PL011 (QEMU `hw/arm/virt.c`, `VIRT_UART0`).
 const SERIAL: usize = 0x0900_0000;
@@ -19,6 +20,51 @@ const ENABLE_TRANSMITTER: u32 = 1 << 8 | 1;
 
 /// PSCI (Arm DEN 0022, `SYSTEM_OFF`), which this board reaches by HVC. QEMU's exit status is 0 then.
 const SYSTEM_OFF: u32 = 0x8400_0008;
+const SYSTEM_RESET: u32 = 0x8400_0009;
+/// The same, `CPU_ON`: the CPU, its entry, the value in its x0. The result is 0 if there is such a CPU.
+const CPU_ON: u64 = 0xc400_0003;
+
+/// Bytes of the stack of another CPU, in `virt.ld`.
+const STACK: usize = 16 << 10;
+
+unsafe extern "C" {
+    /// The entry of another CPU, in `boot.s`, and the stacks of all.
+    static other_entry: u8;
+    static other_stacks: u8;
+}
+
+/// Starts the other CPUs, whose numbers follow that of the first. Returns their number.
+pub(super) fn start_others() -> usize {
+    (1..MOST).take_while(|number| is_on(*number)).count()
+}
+
+/// Starts the CPU of a number. Returns false if there is no such CPU.
+fn is_on(number: usize) -> bool {
+    let mut result = CPU_ON;
+    let stack = (&raw const other_stacks).addr() + number * STACK;
+    // SAFETY: the CPU runs nothing yet, and has that stack for itself.
+    unsafe {
+        asm!(
+            "dsb sy", "hvc #0", inout("x0") result, in("x1") number, in("x2") &raw const other_entry,
+            in("x3") stack, clobber_abi("C"), options(nostack),
+        );
+    };
+    result == 0
+}
+
+/// Returns the number of this CPU (`MPIDR_EL1.Aff0`).
+pub(super) fn own_number() -> u32 {
+    let affinity: usize;
+    // SAFETY: it reads a register.
+    unsafe {
+        asm!("mrs {}, mpidr_el1", out(reg) affinity, options(nomem, nostack, preserves_flags));
+    };
+    let [number, ..] = affinity.to_le_bytes();
+    number.into()
+}
+
+/// `boot.s` has set the exception vectors.
+pub(super) const fn catch_exceptions_too() {}
 
 /// `boot.s` has set the exception vectors before memory was mapped; the serial port is enabled here.
 pub(super) fn catch_exceptions() {
@@ -61,6 +107,20 @@ pub(super) fn put(byte: u8) {
     while unsafe { FLAGS.read_volatile() } & TRANSMIT_FIFO_FULL != 0 {}
     // SAFETY: the same.
     unsafe { DATA.write_volatile(u32::from(byte)) };
+}
+
+/// Resets the machine.
+pub(super) fn reset() -> ! {
+    // SAFETY: it does not return.
+    unsafe { asm!("hvc #0", "2:", "wfi", "b 2b", in("w0") SYSTEM_RESET, options(noreturn)) }
+}
+
+/// Stops this CPU for good: interrupts are masked.
+pub(super) fn halt() -> ! {
+    loop {
+        // SAFETY: it waits.
+        unsafe { asm!("wfi", options(nomem, nostack)) };
+    }
 }
 
 pub(super) fn power_off() -> ! {

@@ -1,7 +1,7 @@
 //! A PC in ring 0, entered in 32-bit mode with paging off (Xen `docs/misc/pvh.pandoc`, "x86/HVM direct
 //! boot ABI").
 
-pub mod cpus;
+mod cpus;
 
 use core::arch::{asm, global_asm};
 use core::array;
@@ -9,9 +9,12 @@ use core::cell::Cell;
 
 use cachemaint::{Cache, Unsupported};
 
+use super::cpus::joined;
 use super::{OneCpu, fail, start};
 
-global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped, joined = sym cpus::joined);
+pub(super) use cpus::{own_number, start_others};
+
+global_asm!(include_str!("boot.s"), start = sym start, trapped = sym trapped, joined = sym joined);
 
 /// The first serial port, a 16550 (data sheet PC16550D: offset 0 transmits; offset 5 is the line status, whose bit 5 is
 /// set when the transmitter takes a byte).
@@ -24,6 +27,8 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 const DEBUG_EXIT: u16 = 0x501;
 /// The value for status 33, which QEMU does not use otherwise.
 const ORDERED_END: u8 = 0x10;
+
+const RESET_CONTROL: u16 = 0xcf9;
 
 /// Vectors that the CPU keeps for exceptions (Intel SDM vol. 3A, "Exception and Interrupt Vectors").
 const VECTORS: usize = 32;
@@ -83,11 +88,11 @@ struct Frame {
 pub(super) fn catch_exceptions() {
     let entry = |vector: usize| (&raw const TRAPS).cast::<[u8; 16]>().wrapping_add(vector);
     TABLE.0.set(array::from_fn(|vector| Gate::to(entry(vector).addr())));
-    load_table();
+    catch_exceptions_too();
 }
 
-/// Has this CPU use the table.
-fn load_table() {
+/// The same for another CPU.
+pub(super) fn catch_exceptions_too() {
     let register = TableRegister { limit: LAST_BYTE, base: TABLE.0.as_ptr().addr() };
     // SAFETY: the table is static and each gate leads to code that never returns.
     unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack)) };
@@ -111,6 +116,18 @@ pub(super) fn put(byte: u8) {
 
 pub(super) fn power_off() -> ! {
     write_port(DEBUG_EXIT, ORDERED_END);
+    halt()
+}
+
+/// Resets the machine: a full reset by the chipset (Intel ICH9 data sheet, reset control register).
+pub(super) fn reset() -> ! {
+    write_port(RESET_CONTROL, 0x2);
+    write_port(RESET_CONTROL, 0x6);
+    halt()
+}
+
+/// Stops this CPU for good, which no interrupt wakes up.
+pub(super) fn halt() -> ! {
     loop {
         // SAFETY: it waits.
         unsafe { asm!("hlt", options(nomem, nostack)) };

@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use cachemaint::Cache;
 use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
-use cachemaint_lab_freestanding::image::x86_64::cpus::{Cpus, MOST};
+use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{Machine, OneCpu};
 use cachemaint_lab_freestanding::{Board as _, Buffer, Outcome, Step};
 use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};

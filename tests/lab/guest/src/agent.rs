@@ -93,8 +93,12 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
             Ok(Reply::Done)
         }
         Request::List { path } => list(&path),
-        Request::Kexec { command_line, kernel, initrd } => {
-            kexec::kexec(&command_line, kernel, initrd).map(|()| Reply::Done)
+        Request::Kexec { command_line, kernel, initrd, on_panic } => {
+            kexec::load(&command_line, kernel, initrd, on_panic)?;
+            if !on_panic {
+                kexec::start()?;
+            }
+            Ok(Reply::Done)
         }
         // None of them returns, and nothing is written back first: persisting must be enough.
         Request::Reboot => end(RebootCommand::Restart),

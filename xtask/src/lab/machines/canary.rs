@@ -22,9 +22,19 @@ const CANARY: &str = "cachemaint-canary";
 const DEVICE: &str = "/dev/pmem0";
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/canary";
-    let proves = "a canary reports after a kexec and after a reset the parts that each kept, and names damage";
-    vec![Lane::new(name, proves, move |lab| {
+    let resets = "a canary reports after a kexec and after a reset the parts that each kept, and names damage";
+    let kdump = "the kernel that a panic starts finds all that was stored, written back or not";
+    vec![
+        lane("machine/x86_64/canary", resets, after_resets),
+        lane("machine/x86_64/kdump", kdump, after_a_panic),
+    ]
+}
+
+/// The steps of a lane.
+type Story = fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>;
+
+fn lane(name: &'static str, proves: &str, story: Story) -> Lane {
+    Lane::new(name, proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let command = lab.command()?;
         let run: Run = Box::new(move |log| {
@@ -32,7 +42,21 @@ pub(super) fn lanes() -> Vec<Lane> {
             Ok(Finding::passed(Tests::default()))
         });
         Ok(run)
-    })]
+    })
+}
+
+/// The next kernel gets the pmem by the same words of its command line.
+fn after_a_panic(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name).with_kexec();
+    setup.command_line.push_str(" crashkernel=256M");
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, DEVICE, DAX)?;
+    machine.document(&plant(DIRECTORY))?;
+    machine.kdump()?;
+    let kept = kept(&mut machine, 0).context("after a panic")?;
+    expect_value(&kept, "/canary/started_by", "kexec")?;
+    machine.power_off()
 }
 
 impl Lab<'_> {
@@ -42,7 +66,7 @@ impl Lab<'_> {
     }
 }
 
-fn story(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
     let mut setup = emulated(name).with_kexec();
     setup.files.file(COMMAND, command);
     if let Some(losses) = &mut setup.losses {

@@ -36,7 +36,7 @@ impl Participant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotOnAllCpus {
-    /// A participant has not executed it: this is the first.
+    /// A participant has not executed it: this is the first. Of two participants with one number, one never has.
     Missing {
         /// Its number.
         number: u32,
@@ -59,7 +59,7 @@ impl core::fmt::Display for NotOnAllCpus {
             Self::Missing { number } => write!(
                 f,
                 "CPU {number} has not executed an operation on whole caches, and may have lines; run it on each CPU \
-                 that is online, and keep CPUs from coming and going"
+                 that is online, name each once, and keep CPUs from coming and going"
             ),
             Self::Unknown { number } => write!(
                 f,
@@ -219,6 +219,8 @@ mod tests {
         assert_eq!(error, NotOnAllCpus::Missing { number: 5 });
         assert_eq!(machine.full(), [2]);
         assert!(error.to_string().contains("CPU 5 has not"), "{error}");
+        // The first of several.
+        assert_eq!(machine.empty(&[0]), Err(NotOnAllCpus::Missing { number: 3 }));
         // A kernel whose call does nothing (no other CPU is up, or it failed).
         let mut machine = Machine::with(1);
         assert_eq!(machine.empty(&[]), Err(NotOnAllCpus::Missing { number: 1 }));
@@ -249,8 +251,20 @@ mod tests {
         machine.participants.truncate(2);
         assert_eq!(machine.empty(&[0, 1, 2]), Err(NotOnAllCpus::Unknown { number: 5 }));
         // The caller's own: without it nothing would be missing.
+        machine.participants.remove(0);
+        assert_eq!(machine.empty(&[1]), Err(NotOnAllCpus::Unknown { number: 1 }));
         machine.participants.clear();
         assert_eq!(machine.empty(&[]), Err(NotOnAllCpus::Unknown { number: 1 }));
+    }
+
+    /// Two CPUs that show one number cannot be told apart, so the call of one must not count for both.
+    #[test]
+    fn two_participants_with_one_number_are_never_complete() {
+        let mut machine = Machine::with(2);
+        machine.participants.push(Participant::new(number_of(1)));
+        let error = machine.empty(&[0, 1, 1]).unwrap_err();
+        assert_eq!(error, NotOnAllCpus::Missing { number: 3 });
+        assert!(error.to_string().contains("name each once"), "{error}");
     }
 
     #[test]

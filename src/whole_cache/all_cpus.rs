@@ -19,7 +19,7 @@ impl Participant {
     }
 
     /// Returns the participant that stands for the CPU that runs this. A CPU can make its own when it comes up. Costs
-    /// two to three CPUID.
+    /// two to three CPUID. Elsewhere than on x86 the number is 0: no operation there has participants.
     #[must_use]
     pub fn here() -> Self {
         Self::new(crate::cpu::number())
@@ -46,7 +46,7 @@ pub enum NotOnAllCpus {
         /// Its number.
         number: u32,
     },
-    /// A call began on one CPU and ended on another one, which has its lines still.
+    /// A call began on one CPU and ended on another one. One of them, or both, may have lines still.
     Moved {
         /// The number of the CPU on which it ended.
         number: u32,

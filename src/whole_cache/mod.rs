@@ -163,8 +163,9 @@ impl WholeCache {
     ///
     /// # Errors
     /// If a participant has not executed it, if another CPU has, or if a call was moved to another CPU meanwhile: then
-    /// nothing is promised. Calling again is right. A CPU that is online and that neither is a participant nor executes
-    /// it cannot be noticed.
+    /// nothing is promised. Calling again is right. It is an error too if the calling CPU is not a participant, or if
+    /// two participants have one number. Two things cannot be noticed: a CPU that is online and that neither is a
+    /// participant nor executes it, and a call that was moved to another CPU and back.
     ///
     /// # Safety
     /// 1. Conclusions from it are only about memory that no CPU and no device accesses meanwhile, and that no CPU has

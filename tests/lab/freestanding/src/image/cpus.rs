@@ -1,5 +1,7 @@
 //! The other CPUs of a board: they are started by the first one, wait, and run a function when it asks.
 
+use core::cell::Cell;
+use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -19,25 +21,29 @@ static FUNCTION: AtomicUsize = AtomicUsize::new(0);
 static ROUND: AtomicUsize = AtomicUsize::new(0);
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 
-/// The CPUs of the machine, all of them running.
+/// The CPUs of the machine, all of them running. The first one alone has it: it is not `Sync`, so no function that runs
+/// on them can begin a round within a round.
 #[derive(Debug)]
 pub struct Cpus {
     others: usize,
+    of_the_first: PhantomData<Cell<()>>,
 }
 
 impl Cpus {
-    /// Starts the other CPUs, and waits for them. To be called once.
+    /// Starts the other CPUs, and waits for them.
     ///
     /// # Panics
-    /// If there are more than [`MOST`].
+    /// If there are more than [`MOST`], or if they have been started: a CPU that starts again would run the last
+    /// function, which is gone.
     #[must_use]
     pub fn start() -> Self {
+        assert_eq!(JOINED.load(Ordering::Relaxed), 0, "the CPUs are started once");
         let others = machine::start_others();
         assert!(others < MOST, "{others} other CPUs, and stacks for {}", MOST - 1);
         for has_number in &HAS_NUMBER[..others] {
             wait_until(|| has_number.load(Ordering::Acquire));
         }
-        Self { others }
+        Self { others, of_the_first: PhantomData }
     }
 
     /// Returns the numbers of all CPUs, this one first.

@@ -49,6 +49,7 @@ pub struct OneCpu<T>(pub T);
 
 #[expect(unsafe_code, reason = "statics must be shareable between threads")]
 // SAFETY: interrupts stay disabled, and another CPU runs only functions that access no such value, so there is one thread.
+// If another CPU fails in one, it does access the values of a failure, and ends the run: the first CPU waits for it.
 unsafe impl<T> Sync for OneCpu<T> {}
 
 /// The step that is running: every failure is its failure.

@@ -59,7 +59,7 @@ extern "Rust" fn program(cache: Cache) {
 #[expect(unsafe_code, reason = "the memory is known by its address")]
 fn words() -> &'static [AtomicU64] {
     // SAFETY: the image and its stacks end before, the machine's memory behind, and nothing else uses it.
-    unsafe { core::slice::from_raw_parts(core::ptr::without_provenance(PLACE), WORDS) }
+    unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(PLACE), WORDS) }
 }
 
 /// Records on all CPUs, and panics.

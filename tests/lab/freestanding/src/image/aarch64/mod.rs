@@ -73,7 +73,7 @@ pub(super) fn catch_exceptions() {
 }
 
 pub(super) fn cache() -> Result<Cache, Unsupported> {
-    // SAFETY: the board starts the image at EL1 (1), with one CPU (2).
+    // SAFETY: the board starts the image at EL1 (1); (2) its CPUs are alike.
     unsafe { Cache::privileged() }
 }
 

@@ -69,7 +69,7 @@ STARTUP:
     or eax, 1 << 8              # LME
     wrmsr
     mov eax, cr0
-    and eax, 0x9fffffff         # CD and NW are set after INIT
+    and eax, 0x9fffffff         # CD and NW are set by a reset, and INIT keeps them
     or eax, 1 << 31 | 1 << 1 | 1 # PG, MP, PE
     mov cr0, eax
     .byte 0x66, 0xea            # jmp 8:other_in_64_bits

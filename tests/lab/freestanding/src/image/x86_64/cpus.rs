@@ -1,6 +1,7 @@
 //! The start of the other CPUs of a PC.
 
 use core::ptr;
+use core::sync::atomic::{Ordering, fence};
 
 use raw_cpuid::{CpuId, CpuIdReaderNative, FeatureInfo};
 
@@ -41,11 +42,15 @@ pub(in crate::image) fn start_others() -> usize {
     others
 }
 
+/// Leaves out the delays and the second startup of the manual (Intel SDM vol. 3A, "Typical BSP Initialization
+/// Sequence"): the emulator loses no startup, and takes INIT first.
 fn interrupt_others() {
     let code = &raw const STARTUP;
     let len = (&raw const STARTUP_END).addr() - code.addr();
     // SAFETY: the page is memory that nothing else uses, and the code is shorter than a page.
-    unsafe { code.copy_to(ptr::without_provenance_mut(PAGE), len) };
+    unsafe { code.copy_to(ptr::with_exposed_provenance_mut(PAGE), len) };
+    // Volatile writes are not ordered after the writes of the copy.
+    fence(Ordering::Release);
     // SAFETY: the register is the APIC's.
     unsafe { SPURIOUS.write_volatile(ENABLED) };
     for command in [INIT, STARTUP_AT_PAGE] {

@@ -99,7 +99,7 @@ pub(super) fn catch_exceptions_too() {
 }
 
 pub(super) fn cache() -> Result<Cache, Unsupported> {
-    // SAFETY: the board starts the image in ring 0, where (1) asks nothing, with one CPU (2).
+    // SAFETY: the board starts the image in ring 0, where (1) asks nothing; (2) its CPUs are alike.
     unsafe { Cache::privileged() }
 }
 

@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(machine.empty(&[]), Err(NotOnAllCpus::Unknown { number: 1 }));
     }
 
-    /// Two CPUs that show one number cannot be told apart, so the call of one must not count for both.
+    /// Two CPUs that show one number look alike, so the call of one must not count for both.
     #[test]
     fn two_participants_with_one_number_are_never_complete() {
         let mut machine = Machine::with(2);

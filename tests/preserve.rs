@@ -57,6 +57,9 @@ mod plain;
 #[path = "preserve/random.rs"]
 mod random;
 #[cfg(not(miri))]
+#[path = "preserve/regions.rs"]
+mod regions;
+#[cfg(not(miri))]
 #[path = "preserve/seal.rs"]
 mod seal;
 #[cfg(not(miri))]

@@ -7,7 +7,7 @@ use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::key::BlobKey;
 use super::format::{CHUNK, TAG, chunks, tags};
 use super::headers;
-use super::info::Info;
+use super::info::{Content, Info, ShortName};
 use super::snapshot::{Snapshot, append, tag_of};
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
@@ -19,7 +19,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Opens the blob of a name for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Damaged`], if its tags are damaged; [`ErrorKind::Truncated`], if the
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged; [`ErrorKind::Truncated`], if the
     /// medium ends before the blob does; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
         let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
@@ -38,6 +38,10 @@ pub struct Blob<R: Readable> {
 
 impl<'r, R: Readable> Blob<&'r R> {
     pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
+        if info.content == Content::Region {
+            let name = ShortName::of(info.name.as_str());
+            return Err(Error(ErrorKind::NotABlob { name }));
+        }
         let (medium, generation) = (snapshot.medium(), snapshot.header.generation);
         let key = BlobKey::new(snapshot.identity(), info.generation, info.offset);
         let blob = Self { medium, generation, info: *info, key };

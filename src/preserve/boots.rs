@@ -16,7 +16,7 @@ impl<M: Medium> Store<M> {
     /// Makes everything durable once more, as deep as the medium allows, and records that in the header. If nothing is
     /// changed afterwards, the next opening need not verify all blobs.
     ///
-    /// Blobs, pages of the table, the history and the headers are written back by lines. This also holds where the
+    /// Blobs, regions, pages of the table, the history and the headers are written back by lines. This also holds where the
     /// caches are in the persistence domain, because a reset need not flush them. On a DAX file the write-back reaches
     /// the medium's own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of
     /// the commit.
@@ -24,19 +24,21 @@ impl<M: Medium> Store<M> {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// If the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
+    /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region): its bytes can change. If the medium
+    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
     /// all of the store was written back. If the next call returns [`ErrorKind::Failed`](super::ErrorKind::Failed), the
     /// store must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
+        self.require_no_region_in_use()?;
         let number = self.preamble.history;
         let history = history(number)..history(number) + self.preamble.history_len;
         for range in self.used().into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
         }
-        let generation = self.begin()?.commit_sealed()?;
+        let generation = self.begin()?.commit_seal(true)?;
         // Everything that this header refers to is durable already. Without this write-back the next opening may find
         // an older header, which is not sealed.
         self.deep_persist_header().map_err(Error::medium)?;

@@ -93,12 +93,12 @@ pub enum ErrorKind<E> {
     },
     /// The table cannot have more entries.
     TooMany,
-    /// A blob of this name does not exist.
+    /// Nothing has this name.
     NotFound {
         /// The name.
         name: ShortName,
     },
-    /// A blob of this name already exists.
+    /// A blob or a region of this name already exists.
     NameTaken {
         /// The name.
         name: ShortName,
@@ -117,6 +117,28 @@ pub enum ErrorKind<E> {
     Alignment {
         /// The requested alignment in bytes.
         alignment: u64,
+    },
+    /// The length of a region is 0, or not a multiple of its alignment.
+    RegionLength {
+        /// The requested length in bytes.
+        len: u64,
+        /// Its alignment in bytes.
+        alignment: u64,
+    },
+    /// The name has a blob, and not a region.
+    NotARegion {
+        /// The name.
+        name: ShortName,
+    },
+    /// The name has a region, whose bytes cannot be verified, and not a blob.
+    NotABlob {
+        /// The name.
+        name: ShortName,
+    },
+    /// This process still uses the region.
+    RegionInUse {
+        /// The name.
+        name: ShortName,
     },
     /// The range exceeds the blob.
     Range {
@@ -147,7 +169,7 @@ pub enum ErrorKind<E> {
     WornOut,
     /// The writer cannot see leases taken here.
     NoLease,
-    /// Readers of this process still hold the medium.
+    /// Readers or regions of this process still hold the medium.
     InUse,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,
@@ -251,6 +273,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
+    #[expect(clippy::too_many_lines, reason = "a list of texts, one for each kind")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => write!(f, "the store's medium failed: {error}"),
@@ -295,10 +318,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "the store cannot have more blobs; delete some, or put the others into another store",
             ),
             Self::NotFound { name } => {
-                write!(f, "there is no blob {name}; list the blobs to choose one")
+                write!(f, "there is no blob or region {name}; list them to choose one")
             }
             Self::NameTaken { name } => {
-                write!(f, "there is a blob {name} already; delete it first")
+                write!(f, "{name} exists already; delete it first")
             }
             Self::Name { len } => {
                 write!(f, "a blob cannot have a name of {len} bytes; choose one of 1 to {NAME}")
@@ -314,6 +337,20 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "a blob cannot be aligned to {alignment} bytes; choose a power of two up to {}",
                 UNIT.end()
             ),
+            Self::RegionLength { len, alignment } => write!(
+                f,
+                "a region cannot have {len} bytes; choose a multiple of its alignment, {alignment} bytes"
+            ),
+            Self::NotARegion { name } => {
+                write!(f, "{name} is a blob, which cannot be used in place; load it")
+            }
+            Self::NotABlob { name } => write!(
+                f,
+                "{name} is a region, whose bytes cannot be verified; use it in place, as a region"
+            ),
+            Self::RegionInUse { name } => {
+                write!(f, "the region {name} is in use; drop each `Region` of it first")
+            }
             Self::Range { range, len } => write!(
                 f,
                 "the blob has {len} bytes, and not those from {} to {}; read others",
@@ -338,7 +375,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::NoLease => f.write_str("the writer cannot see leases here; copy the blob instead"),
             Self::InUse => f.write_str(
-                "readers of this process still have the store; drop them before it grows",
+                "readers or regions of this process still have the store; drop them before it grows",
             ),
             Self::Moved => f.write_str(
                 "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
@@ -388,10 +425,13 @@ impl<E> ErrorKind<E> {
             | Self::Name { .. }
             | Self::Metadata { .. }
             | Self::Alignment { .. }
+            | Self::RegionLength { .. }
+            | Self::NotARegion { .. }
+            | Self::NotABlob { .. }
             | Self::Range { .. }
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
-            Self::InUse => io::ErrorKind::ResourceBusy,
+            Self::InUse | Self::RegionInUse { .. } => io::ErrorKind::ResourceBusy,
             Self::NoLease => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced

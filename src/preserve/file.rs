@@ -3,14 +3,16 @@
 use super::error::{Error, ErrorKind};
 use super::open::Circumstances;
 use super::origin::{Evidence, Verdict, judge};
+use super::region::Region;
 use super::snapshot::Snapshot;
 use super::stamp::Stamp;
 use super::store::Store;
-use crate::dax::{DaxFile, DaxView, Error as FileError};
+use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
 use crate::format::tag::Running;
 use crate::medium::Readable;
 use crate::system::boot;
 use alloc::sync::Arc;
+use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A clock before 1970 is not set.
@@ -54,7 +56,9 @@ fn placement(file: &DaxView) -> Option<u64> {
     let mut digest = Running::new(0);
     digest.append(placement.device.as_bytes());
     for extent in &placement.extents {
-        for number in [extent.offset, extent.on_device, extent.len] {
+        // A device of memory can begin elsewhere after a boot. The system shows that only to root.
+        let physical = extent.physical.unwrap_or(0);
+        for number in [extent.offset, extent.on_device, extent.len, physical] {
             digest.append(&number.to_le_bytes());
         }
     }
@@ -78,8 +82,8 @@ fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
 }
 
 impl Store<DaxFile> {
-    /// Extends the file to `len` bytes, and the store with it. Readers of this process must have ended, and the store
-    /// must hold the only reference to the file.
+    /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
+    /// the store must hold the only reference to the file.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. An error leaves the store as it was.
@@ -95,6 +99,55 @@ impl Store<DaxFile> {
         self.extend_to(len);
         Ok(())
     }
+}
+
+impl Region<DaxFile> {
+    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region or
+    /// its store exists.
+    ///
+    /// Stores through it are the caller's: they are not seen here, so all of them must have ended before the last
+    /// [`Region`] is dropped.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    #[track_caller]
+    pub fn as_ptr(&self, at: u64) -> *mut u8 {
+        self.medium().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
+    }
+
+    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`] does for the whole
+    /// file. Offsets are those in the region. [`Options::require_in_place`](super::Options::require_in_place) requires at
+    /// the next opening that it is the same.
+    ///
+    /// # Errors
+    /// As [`DaxView::placement`].
+    ///
+    /// # Cost
+    /// As [`DaxView::placement`], for the whole file.
+    pub fn placement(&self) -> Result<Placement, FileError> {
+        let mut placement = self.medium().view().placement()?;
+        let region = self.info().range();
+        placement.extents.retain_mut(|extent| cut(extent, &region));
+        Ok(placement)
+    }
+}
+
+/// Cuts an extent to a range, from whose beginning its offset counts then. Returns false if nothing of it is in the range.
+fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
+    let start = extent.offset.max(range.start);
+    let end = (extent.offset + extent.len).min(range.end);
+    if start >= end {
+        return false;
+    }
+    let skipped = start - extent.offset;
+    *extent = Extent {
+        offset: start - range.start,
+        on_device: extent.on_device + skipped,
+        len: end - start,
+        physical: extent.physical.map(|physical| physical + skipped),
+    };
+    true
 }
 
 impl Snapshot<'_, DaxView> {

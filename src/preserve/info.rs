@@ -98,24 +98,38 @@ impl fmt::Display for ShortName {
     }
 }
 
-/// A blob's entry in the table.
+/// The content of a name. The numbers are those of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Content {
+    /// Bytes that are replaced as a whole, and verified when they are read.
+    Blob = 0,
+    /// Bytes that are used in place, by a [`Region`](crate::preserve#regions). They cannot be verified.
+    Region = 1,
+}
+
+/// The entry of a blob or a region in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Info {
     /// Its name.
     pub name: Name,
+    /// Blob or region.
+    pub content: Content,
     /// The caller's version number.
     pub version: u64,
     /// Its length in bytes.
     pub len: u64,
     /// Bytes of its metadata.
     pub metadata: usize,
-    /// The number of the commit that put it there. A number is never reused.
+    /// The number of the commit that put or created it. A number is never reused.
     pub generation: u64,
-    /// The time at which it was put, in seconds since 1970-01-01 UTC; 0 if it is not known.
+    /// The time at which it was put or created, in seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,
-    /// The offset of its first byte in the medium. A blob is in one piece.
+    /// The offset of its first byte in the medium. It is in one piece.
     pub offset: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) tag: u64,
@@ -129,6 +143,12 @@ impl Info {
     #[must_use]
     pub const fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len
+    }
+
+    /// Returns the range of its bytes and tags.
+    #[cfg(feature = "preserve")]
+    pub(super) const fn range_with_tags(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.content.bytes(self.len))
     }
 
     /// Returns true if both are the same put.

@@ -55,7 +55,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NoLease`], if the writer would not honour it: copy the blob instead. [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Damaged`]; if the medium fails.
+    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; if the medium fails.
     ///
     /// # Cost
     /// The blob is read once. A file takes one or two system calls besides.

@@ -1,11 +1,12 @@
 //! Loading a store: its table, and its free space.
 
 use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::data;
 use super::format::page::{root_slot, slot};
 use super::format::table::PREAMBLE;
-use super::format::{data, occupied};
 use super::headers;
 use super::leases::Leases;
+use super::region::InUse;
 use super::reserve::Held;
 use super::room::Places;
 use super::snapshot::Snapshot;
@@ -34,7 +35,7 @@ impl<M: Medium> Store<M> {
                 Step::Page(page) => loading.page(&snapshot, &page)?,
                 Step::Entry(info) => {
                     // There was room for it.
-                    let bytes = occupied(info.len, header.unit).unwrap_or(0);
+                    let bytes = info.content.occupied(info.len, header.unit).unwrap_or(0);
                     loading.take(info.offset..info.offset + bytes, Part::Entry)?;
                 }
             }
@@ -54,6 +55,7 @@ impl<M: Medium> Store<M> {
             tree,
             space,
             held,
+            in_use: InUse::default(),
             mends,
             has_failed,
         };

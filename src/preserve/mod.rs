@@ -1,4 +1,4 @@
-//! Named blobs that outlive processes, kernels, reboots and, where the medium does, the loss of power.
+//! Named blobs and regions that outlive processes, kernels, reboots and, where the medium does, the loss of power.
 //!
 //! A [`Store`] can be in any [`Medium`](crate::medium::Medium): a DAX file, memory that a kernel preserves, the
 //! simulator. A program puts state there that it cannot build anew quickly, such as the state of a virtual machine or
@@ -65,6 +65,31 @@
 //!
 //! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
 //! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`].
+//!
+//! # Regions
+//! A blob is copied in and out, and verified. For state that must not be copied, such as the memory of a virtual machine,
+//! a store has *regions*. [`Transaction::create_region`] takes space for one, of zeros. [`Store::region`] returns it as a
+//! [`Region`], a medium of its own that is used in place: for loads and stores, for a journal, or on a DAX file through a
+//! pointer. A region has a name and metadata, is deleted and renamed as a blob, and never moves.
+//!
+//! | | blob | region |
+//! |---|---|---|
+//! | changes | as a whole, by a commit | at any time, in place |
+//! | copied | in and out | never |
+//! | verified | when it is read | never: use a blob or a structure of your own for bytes that must be |
+//! | after a seal | as it was put | as it was at the seal |
+//! | after a crash of the process | as it was put | everything that was stored |
+//! | after an event that loses the caches | as it was put | everything that was persisted, and perhaps more |
+//!
+//! So [`Opened::was_sealed`] shows that a region is of one moment. If it is false, words that were stored at different
+//! times can stand beside each other. What survives is what was written back:
+//! 1. by its user, with the methods of [`Region`];
+//! 2. by a [guard](../dax/guard/index.html) of the file;
+//! 3. by [`Store::seal`], which is refused as long as a [`Region`] exists.
+//!
+//! A program that hands physical addresses to a device or an IOMMU gets them from [`Region::placement`], and opens the
+//! store with [`Options::require_in_place`] afterwards. A device that stores into a region meanwhile is not seen here: end
+//! it before a region is deleted or a store is sealed.
 //!
 //! # Reboots
 //! Each commit records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing of the medium. When a
@@ -135,13 +160,14 @@
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | offset of the blob |
+//! | 0 | 8 | offset of the blob or region |
 //! | 8 | 8 | its bytes |
 //! | 16 | 8 | the caller's version |
 //! | 24 | 8 | generation of the commit that put it there, not above that of the header |
 //! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
-//! | 40 | 8 | tag |
-//! | 48 | 2 | bytes of the name, 1 to 255 |
+//! | 40 | 8 | tag; 0 for a region |
+//! | 48 | 1 | bytes of the name, 1 to 255 |
+//! | 49 | 1 | 0 for a blob, 1 for a region |
 //! | 50 | 2 | bytes of the metadata, 4096 at most |
 //! | 52 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
 //!
@@ -150,6 +176,9 @@
 //! blob)`, and *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of
 //! all follow the blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key
 //! of the chunk after the last. The tag of an empty blob is 0.
+//!
+//! A region is in one piece, too. Its offset and its bytes are multiples of 4096, and it has at least 4096 bytes. Nothing
+//! follows it.
 //!
 //! | stamp, offset | bytes | what |
 //! |---|---|---|
@@ -175,14 +204,14 @@
 //! | 16 | 128 | stamp of the last time it was opened in it |
 //!
 //! # Limits
-//! - A blob needs free space in one piece. The blob that it replaces is free after the commit, so both need space at
+//! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need space at
 //!   the same time.
 //! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
 //!   was filled by a program without this reserve can lack it. It can be opened, but a deletion can be refused with
 //!   [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - Stores of versions 1 and 2 are refused.
-//! - There can be 2^32 - 1 blobs. A writer keeps the table in memory.
+//! - There can be 2^32 - 1 blobs and regions. A writer keeps the table in memory.
 //! - If all four headers or both copies of the root are damaged, no blob can be found any more. If both copies of the
 //!   newest header are damaged, the commit before is taken for the last, as after a crash.
 
@@ -209,6 +238,8 @@ mod open;
 #[cfg(feature = "preserve")]
 mod origin;
 mod reader;
+#[cfg(feature = "preserve")]
+mod region;
 #[cfg(feature = "preserve")]
 mod reserve;
 #[cfg(feature = "preserve")]
@@ -273,7 +304,7 @@ pub use blob::Blob;
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use blob_reader::BlobReader;
 pub use error::{Damage, Error, ErrorKind, Part};
-pub use info::{Info, Name, ShortName};
+pub use info::{Content, Info, Name, ShortName};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
 #[cfg(feature = "preserve")]
@@ -281,6 +312,8 @@ pub use open::{Opened, Options, Verify};
 #[cfg(feature = "preserve")]
 pub use origin::Verdict;
 pub use reader::Reader;
+#[cfg(feature = "preserve")]
+pub use region::Region;
 pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]

@@ -135,7 +135,10 @@ impl<'p, M: Medium> Options<'p, M> {
 
     /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html).
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd.
+    ///
+    /// Linux shows physical addresses only to root. A process without them compares the places on the device alone. So a
+    /// store that root has committed to can be opened so by root alone.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }

@@ -88,7 +88,7 @@ impl<R: Readable> Reader<R> {
         self.until_it_lasts(|reader| reader.snapshot()?.blob(name))
     }
 
-    /// Returns all blobs, in the order of their names.
+    /// Returns all blobs and regions, in the order of their names.
     ///
     /// # Errors
     /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged.
@@ -98,7 +98,7 @@ impl<R: Readable> Reader<R> {
         self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
     }
 
-    /// Returns the entry of a blob, or `None` if it does not exist.
+    /// Returns the entry of a blob or a region, or `None` if it does not exist.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -110,7 +110,8 @@ impl<R: Readable> Reader<R> {
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`]; if the medium fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`]; if the medium
+    /// fails.
     #[cfg(feature = "preserve")]
     pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         self.until_it_lasts(|reader| {

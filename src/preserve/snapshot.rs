@@ -133,7 +133,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         &self.preamble.stamp
     }
 
-    /// Returns the number of blobs.
+    /// Returns the number of blobs and regions.
     #[must_use]
     pub const fn blobs(&self) -> u64 {
         self.preamble.blobs

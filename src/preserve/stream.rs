@@ -5,6 +5,7 @@ use super::format::{CHUNK, TAG, WORD, chunks, tags};
 use crate::format::tag::{self, Running};
 use crate::medium::{Granularity, Medium};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Bytes that are written in one go where they are not a whole chunk.
 pub(super) const PIECE: usize = 4096;
@@ -27,6 +28,17 @@ pub(super) fn write_whole<M: Medium>(
         stream.write_chunk(medium, chunk)?;
     }
     stream.finish(medium)
+}
+
+/// Writes zeros. A fence makes them durable.
+pub(super) fn write_zeros<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
+    let zeros = alloc::vec![0; CHUNK.min(range.end - range.start) as usize];
+    let mut pieces = Pieces::new(medium, range.start);
+    while pieces.at < range.end {
+        let rest = range.end - pieces.at;
+        pieces.write(medium, &zeros[..rest.min(CHUNK) as usize])?;
+    }
+    pieces.finish(medium)
 }
 
 /// A blob that is being written: its bytes, and their tags.

@@ -3,14 +3,14 @@
 use super::error::{Error, ErrorKind};
 use super::format::key::BlobKey;
 use super::format::table::{ENTRY, Entry, Preamble, size};
-use super::format::{METADATA, NAME, UNIT, occupied};
+use super::format::{METADATA, NAME, REGION, UNIT};
 use super::headers;
-use super::info::ShortName;
+use super::info::{Content, ShortName};
 use super::reserve::Held;
 use super::room::{Resized, Touched};
 use super::space::{Claim, From};
 use super::store::Store;
-use super::stream::write_whole;
+use super::stream::{write_whole, write_zeros};
 use super::tree::Changes;
 use crate::medium::Medium;
 use alloc::boxed::Box;
@@ -20,7 +20,7 @@ use core::convert;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// The name of a blob, and its other attributes.
+/// The name of a blob or a region, and its other attributes.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     name: &'a str,
@@ -48,7 +48,7 @@ impl<'a> Attributes<'a> {
         Self { metadata, ..self }
     }
 
-    /// Sets the alignment of the blob's offset in the medium, in bytes, such as a page for a blob that will be mapped.
+    /// Sets the alignment of the offset in the medium, in bytes, such as a page for a blob that will be mapped.
     /// On a DAX file this is the offset in the file; [`Placement`](crate::dax::Placement) has the physical location of
     /// its pages.
     #[must_use]
@@ -94,6 +94,11 @@ fn bytes_of(entry: &Entry, name: &[u8], metadata: &[u8]) -> Box<[u8]> {
     bytes.extend_from_slice(metadata);
     bytes.resize(entry.size() as usize, 0);
     bytes.into()
+}
+
+/// Returns true if an entry is one of a region.
+fn is_region(entry: &[u8]) -> bool {
+    read(entry).is_some_and(|entry| entry.content == Content::Region)
 }
 
 /// Returns the fields of an entry that is in the table or was made here.
@@ -175,26 +180,63 @@ impl<'s, M: Medium> Transaction<'s, M> {
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
         let len = bytes.len() as u64;
-        self.put_by(&attributes.into(), Some(len), |medium, key, place| {
+        self.put_by(&attributes.into(), Content::Blob, Some(len), |medium, key, place| {
             Ok(((), len, write_whole(medium, key, place.start, bytes).map_err(Error::medium)?))
         })
     }
 
-    /// Deletes a blob.
+    /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
+    /// [`Store::region`].
+    ///
+    /// It begins at a multiple of the alignment that [`Attributes::alignment`] sets, and of 4096 bytes at least. For a
+    /// region that is mapped by pages, that is a page, and for one that is mapped by huge pages a huge page. It shares none
+    /// of them with anything else.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Full`], if the transaction has made another change before, and there is no
+    /// [`ErrorKind::RegionLength`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
+    /// a blob or a region of this name. Otherwise as [`put`](Self::put).
+    ///
+    /// # Cost
+    /// The zeros are written and written back. No fence.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn create_region<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<(), Error<M::Error>> {
+        let attributes = attributes.into();
+        attributes.check()?;
+        let alignment = attributes.alignment.max(REGION);
+        let attributes = attributes.alignment(alignment);
+        if len == 0 || !len.is_multiple_of(alignment) {
+            return Err(Error(ErrorKind::RegionLength { len, alignment }));
+        }
+        self.put_by(&attributes, Content::Region, Some(len), |medium, _, place| {
+            write_zeros(medium, place.start..place.start + len).map_err(Error::medium)?;
+            Ok(((), len, 0))
+        })
+    }
+
+    /// Deletes a blob or a region.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region) of it;
+    /// [`ErrorKind::Full`], if the transaction has made another change before, and there is no
     /// room for another page of the table: commit first, and delete the blob afterwards. A store that an earlier
     /// program has filled can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium
     /// fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or_else(|| Error::not_found(name))?.len() as u64;
+        let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
+        if read(before).is_some_and(|entry| self.store.in_use.contains(&entry)) {
+            return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
+        }
+        let before = before.len() as u64;
         self.check_room(&[(name.as_bytes(), before, 0)], false)?;
         self.change(name, None);
         Ok(())
     }
 
-    /// Gives a blob another name; it is not copied.
+    /// Gives a blob or a region another name; it is not copied.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`]; if the medium fails.
@@ -220,7 +262,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Ok(())
     }
 
-    /// Returns true if there is a blob of this name, after the changes made so far.
+    /// Returns true if there is a blob or a region of this name, after the changes made so far.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
@@ -245,9 +287,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
         Ok(self.store.header.generation)
     }
 
-    /// Commits with a seal, even if nothing was changed.
-    pub(super) fn commit_sealed(mut self) -> Result<u64, Error<M::Error>> {
-        self.write(true)?;
+    /// Commits with a seal or without one, even if nothing was changed.
+    pub(super) fn commit_seal(mut self, is_sealed: bool) -> Result<u64, Error<M::Error>> {
+        self.write(is_sealed)?;
         Ok(self.store.header.generation)
     }
 
@@ -277,7 +319,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
             renamed.filter(|entry| entry.generation <= last).map(|entry| entry.at).collect();
         let before = self.changes.keys().filter_map(|name| blob(self.store.tree.find(name)?));
         let replaced = before.filter(|entry| !renamed.contains(&entry.at));
-        replaced.map(|entry| (entry.at, occupied(entry.len, unit).unwrap_or(0))).collect()
+        replaced.map(|entry| (entry.at, entry.occupied(unit).unwrap_or(0))).collect()
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -289,8 +331,15 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.header.generation + 1
     }
 
-    /// Adds a blob that was written to the transaction.
-    fn insert(&mut self, attributes: &Attributes<'_>, at: u64, len: u64, tag: u64) {
+    /// Adds a blob or a region that was written to the transaction.
+    fn insert(
+        &mut self,
+        attributes: &Attributes<'_>,
+        content: Content,
+        place: &Range<u64>,
+        tag: u64,
+    ) {
+        let (at, len) = (place.start, place.end - place.start);
         let Attributes { name, version, metadata, .. } = *attributes;
         let (generation, seconds) = (self.generation(), self.store.stamp().seconds);
         let (of_name, of_metadata) = (name.len(), metadata.len());
@@ -301,6 +350,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
             generation,
             seconds,
             tag,
+            content,
             name: of_name,
             metadata: of_metadata,
         };
@@ -333,24 +383,30 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let last = self.store.header.generation;
         if let Some(entry) = change.and_then(read)
             && entry.generation > last
-            && let Some(bytes) = occupied(entry.len, self.unit())
+            && let Some(bytes) = entry.occupied(self.unit())
         {
             self.store.space.give(&(entry.at..entry.at + bytes));
         }
     }
 
-    /// Puts a blob that `write` writes to its place, once there is room for it and for the pages of the table that it
-    /// needs. `write` returns a value for the caller, the blob's bytes, and its tag. An error changes nothing.
+    /// Puts a blob or a region that `write` writes to its place, once there is room for it and for the pages of the table
+    /// that it needs. `write` returns a value for the caller, the number of bytes, and their tag. An error changes
+    /// nothing.
     pub(super) fn put_by<T, E: convert::From<Error<M::Error>>>(
         &mut self,
         attributes: &Attributes<'_>,
+        content: Content,
         len: Option<u64>,
         write: impl FnOnce(&M, BlobKey, &Range<u64>) -> Result<(T, u64, u64), E>,
     ) -> Result<T, E> {
         attributes.check()?;
         let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
-        let before = self.find(name).map(|entry| entry.len() as u64);
+        let before = self.find(name);
+        if content == Content::Region && before.is_some() || before.is_some_and(is_region) {
+            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }).into());
+        }
+        let before = before.map(|entry| entry.len() as u64);
         if before.is_none() && self.blobs >= u32::MAX.into() {
             return Err(Error(ErrorKind::TooMany).into());
         }
@@ -361,16 +417,16 @@ impl<'s, M: Medium> Transaction<'s, M> {
             let place = match len {
                 Some(len) => {
                     let full = Error(ErrorKind::Full { needed: len, largest: store.space.len() });
-                    store.claim(occupied(len, unit).ok_or(full)?, alignment, From::Begin)
+                    store.claim(content.occupied(len, unit).ok_or(full)?, alignment, From::Begin)
                 }
                 None => store.claim_largest(alignment),
             }?;
             let key = BlobKey::new(store.identity(), generation, place.start);
             let claim = Claim { space: &mut store.space, place };
             let (value, len, tag) = write(&store.medium, key, &claim.place)?;
-            Ok::<_, E>((value, claim.keep(occupied(len, unit).unwrap_or(0)), len, tag))
+            Ok::<_, E>((value, claim.keep(content.occupied(len, unit).unwrap_or(0)), len, tag))
         })?;
-        self.insert(attributes, at, len, tag);
+        self.insert(attributes, content, &(at..at + len), tag);
         Ok(value)
     }
 

@@ -8,7 +8,7 @@ use super::blob::Blob;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
 use super::headers;
-use super::info::Info;
+use super::info::{Content, Info};
 use super::snapshot::Snapshot;
 use super::walk::{Step, Walk};
 use crate::format::progress::Progress;
@@ -27,9 +27,11 @@ use core::ops::Range;
 pub struct Verification {
     /// Blobs that are whole.
     pub whole: u64,
+    /// Regions, which cannot be verified. Of these only the places are.
+    pub regions: u64,
     /// Bytes of all blobs, whole or not.
     pub bytes: u64,
-    /// Damaged blobs by name, with the first damaged part of each.
+    /// Damaged blobs by name, with the first damaged part of each, and regions of which a part is missing.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
     /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
@@ -73,7 +75,8 @@ pub(super) fn verify<R: Readable>(
     let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
     let (infos, pages) = infos(snapshot, &mut verification)?;
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
-    let most = infos.iter().map(|info| info.len).fold(0, u64::saturating_add);
+    let blobs = infos.iter().filter(|info| info.content == Content::Blob);
+    let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
     let overlapping = overlapping(&infos, &pages);
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
@@ -82,6 +85,10 @@ pub(super) fn verify<R: Readable>(
         let damage = missing(info, snapshot.medium().len()).or(overlaps.then_some(shared));
         let found = match damage {
             Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
+            None if info.content == Content::Region => {
+                verification.regions += 1;
+                continue;
+            }
             None => Blob::new(snapshot, info).and_then(|blob| blob.verify(&mut told)),
         };
         match found {
@@ -91,7 +98,9 @@ pub(super) fn verify<R: Readable>(
             }
             Err(error) => return Err(error),
         }
-        verification.bytes = verification.bytes.saturating_add(info.len);
+        if info.content == Content::Blob {
+            verification.bytes = verification.bytes.saturating_add(info.len);
+        }
     }
     Ok(verification)
 }
@@ -132,12 +141,11 @@ fn infos<R: Readable>(
     Ok((infos, pages))
 }
 
-/// Returns for each blob if it shares bytes with another one or with a page. No writer leaves that, and the same bytes
+/// Returns for each blob and region if it shares bytes with another one or with a page. No writer leaves that, and the same bytes
 /// could be read as often as there are names.
 fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
-    let range = |info: &Info| info.offset..info.offset.saturating_add(tags(info.len).end);
     let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0);
-    let blobs = blobs.map(|(number, info)| (range(info), Some(number)));
+    let blobs = blobs.map(|(number, info)| (info.range_with_tags(), Some(number)));
     let mut order: Vec<_> = pages.iter().map(|page| (page.clone(), None)).chain(blobs).collect();
     order.sort_unstable_by_key(|(range, _)| range.start);
     let mut overlapping = alloc::vec![false; infos.len()];
@@ -154,9 +162,10 @@ fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     overlapping
 }
 
-/// Returns the part of a blob that a medium of `size` bytes lacks, from the first incomplete chunk on.
+/// Returns the part of a blob or region that a medium of `size` bytes lacks, from the first incomplete chunk on.
 fn missing(info: &Info, size: u64) -> Option<Damage> {
-    let (there, tags) = (size.saturating_sub(info.offset), tags(info.len));
+    let there = size.saturating_sub(info.offset);
+    let tags = if info.content == Content::Blob { tags(info.len) } else { 0..0 };
     if there < info.len {
         let at = there - there % CHUNK;
         let part = Part::Bytes { at };

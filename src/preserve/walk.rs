@@ -11,7 +11,6 @@
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
-use super::format::occupied;
 use super::format::page::LEVELS;
 use super::format::table::{CHILD, Child, ENTRY, Entry};
 use super::info::{Info, Name};
@@ -20,7 +19,7 @@ use crate::medium::Readable;
 use core::ops::Range;
 
 impl<R: Readable> Snapshot<'_, R> {
-    /// Returns the blobs, in the order of their names.
+    /// Returns the blobs and regions, in the order of their names.
     ///
     /// A page of the table that is damaged in both copies yields an error in place of the blobs that it named, and the
     /// blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
@@ -33,7 +32,7 @@ impl<R: Readable> Snapshot<'_, R> {
         })
     }
 
-    /// Returns the blob of a name, if there is one.
+    /// Returns the blob or region of a name, if there is one.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], if there was another commit; [`ErrorKind::Damaged`], if both copies of the page that would name
@@ -281,6 +280,7 @@ fn entry<R: Readable>(
     (rest.at, rest.is_new) = (rest.at + entry.size(), false);
     Ok(Info {
         name,
+        content: entry.content,
         version: entry.version,
         len: entry.len,
         metadata: entry.metadata,
@@ -292,11 +292,11 @@ fn entry<R: Readable>(
     })
 }
 
-/// Returns true if its blob can be where it says, and if the commit that put it was made: by that a writer knows what it
+/// Returns true if its blob or region can be where it says, and if the commit that put it was made: by that a writer knows what it
 /// has put itself, and may give back.
 fn is_possible(entry: &Entry, header: &Header) -> bool {
     let lies_within =
-        occupied(entry.len, header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
+        entry.occupied(header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
     lies_within && entry.generation <= header.generation
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::format::key::BlobKey;
-use super::format::occupied;
+use super::info::Content;
 use super::stream::{PIECE, Stream};
 use super::transaction::{Attributes, Transaction};
 use crate::medium::Medium;
@@ -55,7 +55,7 @@ impl<M: Medium> Transaction<'_, M> {
         write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
     ) -> Result<T, E> {
         let unit = self.unit();
-        self.put_by(&attributes.into(), len, |medium, key, place| {
+        self.put_by(&attributes.into(), Content::Blob, len, |medium, key, place| {
             let mut writer = BlobWriter::new(medium, key, place, unit, len);
             let value = write(&mut writer)?;
             let (len, tag) = writer.finish()?;
@@ -144,7 +144,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         match self.said {
             Some(said) if len > said => Err(Error(ErrorKind::Length { written: len, said })),
             Some(_) => Ok(()),
-            None => match occupied(len, self.unit) {
+            None => match Content::Blob.occupied(len, self.unit) {
                 Some(bytes) if bytes <= largest => Ok(()),
                 bytes => Err(Error(ErrorKind::Full { needed: bytes.unwrap_or(len), largest })),
             },

@@ -3,8 +3,8 @@
 use super::plain::Plain;
 use cachemaint::medium::{Bytes, Readable};
 use cachemaint::preserve::{
-    Attributes, Boot, Damage, Error, ErrorKind, Info, Options, Part, Reader, Snapshot, Store,
-    Transaction, Verify,
+    Attributes, Boot, Content, Damage, Error, ErrorKind, Info, Options, Part, Reader, Snapshot,
+    Store, Transaction, Verify,
 };
 use core::convert::Infallible;
 use core::ops::Range;
@@ -253,6 +253,8 @@ impl Lived {
             let lens = self.word(at + if level == 0 { 48 } else { 24 });
             let (first, second) = (lens & 0xffff, lens >> 16 & 0xffff);
             if level == 0 {
+                // The byte after the length of the name is 1 for a region.
+                let first = first & 0xff;
                 let name = &self.image[at as usize + 52..][..first as usize];
                 names.push(String::from_utf8(name.to_vec()).unwrap());
                 at += (52 + first + second).next_multiple_of(8);
@@ -360,9 +362,10 @@ impl Harm {
     }
 }
 
-/// The findings about a blob; no bytes, if they are damaged.
+/// The findings about a blob; no bytes, if they are damaged. Those of a region cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
+    content: Content,
     version: u64,
     metadata: Vec<u8>,
     bytes: Option<Vec<u8>>,
@@ -376,7 +379,8 @@ where
     let all = infos.map(|info| {
         let metadata = metadata(snapshot, &info);
         let bytes = read(snapshot, &info).ok();
-        (info.name.to_string(), Found { version: info.version, metadata, bytes })
+        let Info { content, version, .. } = info;
+        (info.name.to_string(), Found { content, version, metadata, bytes })
     });
     all.collect()
 }
@@ -385,7 +389,8 @@ where
 pub(crate) fn whole(blobs: &Blobs) -> BTreeMap<String, Found> {
     let all = blobs.iter().map(|(name, kept)| {
         let Kept { version, metadata, bytes } = kept.clone();
-        (name.clone(), Found { version, metadata, bytes: Some(bytes) })
+        let content = Content::Blob;
+        (name.clone(), Found { content, version, metadata, bytes: Some(bytes) })
     });
     all.collect()
 }
@@ -476,7 +481,8 @@ impl Harmed<'_> {
         R::Error: core::fmt::Debug,
     {
         let verification = snapshot.verify(&mut |_| ()).unwrap();
-        let unreadable = |info: &Info| read(snapshot, info).is_err();
+        let unreadable =
+            |info: &Info| info.content == Content::Blob && read(snapshot, info).is_err();
         let infos = snapshot.entries().filter_map(Result::ok).filter(unreadable);
         let unreadable: Vec<_> = infos.map(|info| info.name.to_string()).collect();
         let told: Vec<_> = verification.damaged.iter().map(|(name, _)| name.to_string()).collect();
@@ -650,7 +656,10 @@ fn goes_on(
         let (name, kept) = (format!("put {len}"), kept(number, len, 1));
         let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
         match transaction.put(attributes, &kept.bytes) {
-            Ok(()) => expected.extend(whole(&[(name, kept)].into())),
+            Ok(()) => expected.extend(whole(&[(name.clone(), kept.clone())].into())),
+            Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
+                assert_eq!(expected[&name].content, Content::Region);
+            }
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}"),
         }
     }
@@ -668,7 +677,9 @@ fn is_there(store: &Store<Plain>, expected: &BTreeMap<String, Found>) {
     assert!(found(&snapshot) == *expected);
     let verification = snapshot.verify(&mut |_| ()).unwrap();
     assert_eq!(verification.copies, []);
-    let damaged = expected.values().filter(|found| found.bytes.is_none()).count();
+    let unreadable = expected.values().filter(|found| found.bytes.is_none());
+    let damaged = unreadable.filter(|found| found.content == Content::Blob).count();
+    // A region is damaged where it overlaps something, which no writer opens.
     assert_eq!(verification.damaged.len(), damaged);
 }
 

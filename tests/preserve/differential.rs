@@ -1,11 +1,12 @@
 //! A store against a map: transactions by chance in stores of many shapes, with names and metadata that split and merge
-//! pages, with leases, growth, seals and crashes. At last each blob is deleted.
+//! pages, with regions that are written in place, with leases, growth, seals and crashes. At last each name is deleted.
 
 use crate::claims::DATA;
 use crate::plain::Plain;
 use crate::random::Random;
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{
-    Attributes, Error, ErrorKind, Lease, Options, Snapshot, Store, Transaction, Verify,
+    Attributes, Content, Error, ErrorKind, Lease, Options, Store, Transaction, Verify,
 };
 use core::convert::Infallible;
 use std::collections::BTreeMap;
@@ -22,8 +23,8 @@ const NAMES: [usize; 4] = [8, 30, 100, 400];
 /// Bytes of the longest blob.
 const LONGEST: [usize; 5] = [1, 100, 1000, 6000, 70_000];
 
-/// Bytes and metadata by name.
-type Model = BTreeMap<String, (Vec<u8>, Vec<u8>)>;
+/// The content, bytes and metadata by name.
+type Model = BTreeMap<String, (Content, Vec<u8>, Vec<u8>)>;
 
 type Outcome<T> = Result<T, Error<Infallible>>;
 
@@ -32,6 +33,8 @@ type Outcome<T> = Result<T, Error<Infallible>>;
 struct Setting {
     unit: usize,
     names: usize,
+    /// One change of so many creates a region.
+    regions: usize,
     /// The kind of its names, and of its metadata.
     styles: [usize; 2],
     longest: usize,
@@ -42,6 +45,7 @@ impl Setting {
         Self {
             unit: random.one_of(&UNITS),
             names: random.one_of(&NAMES),
+            regions: random.one_of(&[4, 20, usize::MAX]),
             styles: [random.below(5), random.below(5)],
             longest: random.one_of(&LONGEST),
         }
@@ -94,7 +98,9 @@ fn change(
     puts_in_10: usize,
 ) {
     let name = setting.any_name(random);
-    let done = if random.below(10) < puts_in_10 {
+    let done = if random.once_in(setting.regions) {
+        create_region(setting, random, transaction, model, name)
+    } else if random.below(10) < puts_in_10 {
         put(setting, random, transaction, model, name)
     } else if random.once_in(5) {
         rename(transaction, model, &name, setting.any_name(random))
@@ -116,6 +122,7 @@ fn put(
 ) -> Outcome<()> {
     let (metadata, bytes) = (setting.metadata(random), setting.blob(random));
     let attributes = Attributes::new(&name).metadata(&metadata);
+    let is_region = |model: &Model| model.get(&name).is_some_and(|kept| kept.0 == Content::Region);
     if random.once_in(8) {
         let len = random.once_in(2).then_some(bytes.len() as u64);
         let is_abandoned = random.once_in(5);
@@ -126,13 +133,61 @@ fn put(
         match put {
             Ok(()) => {}
             Err(None) => return Ok(()),
-            Err(Some(error)) => return Err(error),
+            Err(Some(error)) => return is_taken(error, is_region(model)),
         }
-    } else {
-        transaction.put(attributes, &bytes)?;
+    } else if let Err(error) = transaction.put(attributes, &bytes) {
+        return is_taken(error, is_region(model));
     }
-    model.insert(name, (bytes, metadata));
+    assert!(!is_region(model));
+    model.insert(name, (Content::Blob, bytes, metadata));
     Ok(())
+}
+
+/// A name is taken if it should be.
+fn is_taken(error: Error<Infallible>, should: bool) -> Outcome<()> {
+    if matches!(error.kind(), ErrorKind::NameTaken { .. }) {
+        assert!(should);
+        return Ok(());
+    }
+    Err(error)
+}
+
+fn create_region(
+    setting: &Setting,
+    random: &mut Random,
+    transaction: &mut Transaction<'_, Plain>,
+    model: &mut Model,
+    name: String,
+) -> Outcome<()> {
+    let metadata = setting.metadata(random);
+    let alignment = random.one_of(&[1, 64, 4096, 8192, 16_384]);
+    let len = alignment.max(4096) * (1 + random.below(3));
+    let attributes = Attributes::new(&name).metadata(&metadata).alignment(alignment as u64);
+    if let Err(error) = transaction.create_region(attributes, len as u64) {
+        return is_taken(error, model.contains_key(&name));
+    }
+    let created = (Content::Region, vec![0; len], metadata);
+    assert!(model.insert(name, created).is_none());
+    Ok(())
+}
+
+/// Writes to regions in place. One of them cannot be deleted meanwhile, and the store not sealed.
+fn write_regions(random: &mut Random, store: &mut Store<Plain>, model: &mut Model) {
+    let regions = model.iter_mut().filter(|(_, kept)| kept.0 == Content::Region);
+    for (name, (_, bytes, _)) in regions {
+        if random.once_in(2) {
+            continue;
+        }
+        let region = store.region(name).unwrap();
+        let at = random.below(bytes.len());
+        let some = vec![random.next() as u8; random.below(bytes.len() - at)];
+        region.write(at as u64, &some);
+        bytes[at..at + some.len()].copy_from_slice(&some);
+        assert!(!store.snapshot().unwrap().is_sealed());
+        let mut transaction = store.begin().unwrap();
+        let refused = transaction.delete(name).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::RegionInUse { .. }), "{refused}");
+    }
 }
 
 fn rename(
@@ -177,15 +232,22 @@ fn delete_alone(store: &mut Store<Plain>, name: &str) {
     transaction.commit().unwrap();
 }
 
-fn has(snapshot: &Snapshot<'_, Plain>, model: &Model) {
+fn has(store: &Store<Plain>, model: &Model) {
+    let snapshot = store.snapshot().unwrap();
     let mut entries = snapshot.entries();
     let mut buffer = vec![0; 4096];
-    for (name, (bytes, metadata)) in model {
+    for (name, (content, bytes, metadata)) in model {
         let info = entries.next().unwrap().unwrap();
         assert_eq!((info.name.as_str(), info.len), (&**name, bytes.len() as u64));
+        assert_eq!(info.content, *content);
         assert!(snapshot.metadata(&info, &mut buffer).unwrap() == metadata);
         let mut found = vec![0; bytes.len()];
-        snapshot.blob(name).unwrap().read_at(0, &mut found).unwrap();
+        if *content == Content::Region {
+            assert!(info.offset.is_multiple_of(4096));
+            let Ok(()) = store.medium().read(info.offset, &mut found);
+        } else {
+            snapshot.blob(name).unwrap().read_at(0, &mut found).unwrap();
+        }
         assert!(found == *bytes);
     }
     assert!(entries.next().is_none());
@@ -198,7 +260,7 @@ fn crashed(store: &Store<Plain>, medium: &Plain, model: &Model) -> Store<Plain> 
     let (after, opened) = options().verify(Verify::Always).open(after).unwrap();
     assert!(opened.mended.is_empty() && opened.verification.unwrap().is_whole());
     assert_eq!(after.capacity().unwrap().free, store.capacity().unwrap().free);
-    has(&after.snapshot().unwrap(), model);
+    has(&after, model);
     after
 }
 
@@ -219,7 +281,7 @@ fn transact(setting: &Setting, random: &mut Random, store: &mut Store<Plain>, mo
         transaction.commit().unwrap();
         *model = changed;
     }
-    has(&store.snapshot().unwrap(), model);
+    has(store, model);
 }
 
 /// Opens the store again, which has grown perhaps.
@@ -242,8 +304,10 @@ fn with_leases(
     let reader = store.reader();
     let mut leases: Vec<(Lease<'_, _>, Vec<u8>)> = Vec::new();
     for _ in 0..random.below(6) {
-        for (name, (bytes, _)) in model.iter().take(random.below(4)) {
-            leases.push((reader.lease(name).unwrap(), bytes.clone()));
+        for (name, (content, bytes, _)) in model.iter().take(random.below(4)) {
+            if *content == Content::Blob {
+                leases.push((reader.lease(name).unwrap(), bytes.clone()));
+            }
         }
         transact(setting, random, store, model);
         if let Some(name) = model.keys().next().cloned() {
@@ -274,8 +338,12 @@ fn history(seed: u64) {
         }
         match random.below(6) {
             0 => store = reopened(&mut random, &mut medium),
-            1 => assert!(store.seal().unwrap() > 0),
+            1 => {
+                assert!(store.seal().unwrap() > 0);
+                write_regions(&mut random, &mut store, &mut model);
+            }
             2 => with_leases(&setting, &mut random, &mut store, &mut model),
+            3 => write_regions(&mut random, &mut store, &mut model),
             _ => {}
         }
     }

@@ -110,14 +110,16 @@ fn missing(name: &str) -> String {
 
 #[test]
 fn a_missing_blob_is_named() {
-    assert!(missing("ram/0").starts_with("there is no blob \"ram/0\"; "));
-    assert!(missing("\u{1b}[2J\"\n").starts_with("there is no blob \"\\u{1b}[2J\\\"\\n\"; "));
+    assert!(missing("ram/0").starts_with("there is no blob or region \"ram/0\"; "));
+    assert!(
+        missing("\u{1b}[2J\"\n").starts_with("there is no blob or region \"\\u{1b}[2J\\\"\\n\"; ")
+    );
     // 62 bytes are shown, and fewer where a character would be cut.
     let whole = "n".repeat(62);
-    assert!(missing(&whole).starts_with(&format!("there is no blob {whole:?}; ")));
+    assert!(missing(&whole).starts_with(&format!("there is no blob or region {whole:?}; ")));
     let cut = format!("n{}", "\u{fc}".repeat(30));
     let long = format!("{cut}{}", "\u{fc}".repeat(300));
-    assert!(missing(&long).starts_with(&format!("there is no blob {cut:?}...; ")));
+    assert!(missing(&long).starts_with(&format!("there is no blob or region {cut:?}...; ")));
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn a_name_that_is_taken_is_named() {
     let mut transaction = store.begin().unwrap();
     transaction.put("b", b"").unwrap();
     let error = transaction.rename("b", "a").unwrap_err();
-    assert!(error.to_string().starts_with("there is a blob \"a\" already; "), "{error}");
+    assert!(error.to_string().starts_with("\"a\" exists already; "), "{error}");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AlreadyExists);
 }
 

@@ -173,3 +173,77 @@ fn a_file_that_was_copied_lies_elsewhere() {
     let (store, _) = Options::new().open(open(&copy)).unwrap();
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
+
+/// The extents of a region begin at its first byte and are all of it; the next kernel finds them by the same numbers.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_region_tells_its_place() {
+    use cachemaint::medium::Readable as _;
+    use cachemaint::preserve::Attributes;
+
+    const LEN: u64 = 2 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 8 << 20);
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region(Attributes::new("ram").alignment(LEN), LEN).unwrap();
+    transaction.commit().unwrap();
+    let region = store.region("ram").unwrap();
+    let offset = region.info().offset;
+    assert!(offset > 0 && offset.is_multiple_of(LEN));
+    for at in [0, LEN - 1] {
+        assert_eq!(region.as_ptr(at), store.medium().as_ptr(offset + at));
+    }
+    assert_eq!(region.len(), LEN);
+    let whole = match store.medium().view().placement() {
+        Ok(whole) => whole,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let ours = region.placement().unwrap();
+    assert_eq!((&ours.device, &ours.base), (&whole.device, &whole.base));
+    // Creating the region has given each byte a place.
+    let mut next = 0;
+    for extent in &ours.extents {
+        assert_eq!(extent.offset, next);
+        next += extent.len;
+        let holds = |of_file: &&dax::Extent| {
+            (of_file.offset..of_file.offset + of_file.len).contains(&(offset + extent.offset))
+        };
+        let of_file = whole.extents.iter().find(holds).unwrap();
+        let skipped = offset + extent.offset - of_file.offset;
+        assert_eq!(extent.on_device, of_file.on_device + skipped);
+        assert_eq!(extent.physical, of_file.physical.map(|physical| physical + skipped));
+    }
+    assert_eq!(next, LEN);
+}
+
+/// The bytes are in the file, for the next process and for the writer after a seal.
+#[test]
+fn a_region_of_a_file_is_used_in_place() {
+    use cachemaint::medium::{Medium as _, Readable as _};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 1 << 16).unwrap();
+    transaction.commit().unwrap();
+    let region = store.region("ram").unwrap();
+    assert!(matches!(store.grow(1 << 19).as_ref().map_err(Error::kind), Err(ErrorKind::InUse)));
+    region.write(1000, b"in place");
+    region.persist(1000..1008).unwrap();
+    // A journal, or anything else that is in a medium, can be in a region.
+    let nested = Options::new().create_new(region).unwrap();
+    assert!(store.seal().is_err());
+    drop(nested);
+    store.seal().unwrap();
+    store.grow(1 << 19).unwrap();
+    drop(store);
+    let (mut store, opened) = Options::new().open(open(&path)).unwrap();
+    assert!(opened.was_sealed || !cfg!(target_os = "linux"));
+    let region = store.region("ram").unwrap();
+    let mut found = [0; 8];
+    region.read(1000, &mut found).unwrap();
+    assert_eq!(found, *b"in place");
+    drop(Options::new().open(region).unwrap());
+}

@@ -33,7 +33,7 @@ fn a_commit_and_its_blobs_are_told() {
     });
     assert_eq!(to_value(boots).unwrap(), json!([first]));
     let blob = json!({
-        "name": "ab", "version": 2, "len": 3, "metadata": 1, "generation": 2,
+        "name": "ab", "content": "blob", "version": 2, "len": 3, "metadata": 1, "generation": 2,
         "seconds": 1_700_000_001, "offset": 25_600,
     });
     assert_eq!(to_value(snapshot.find("ab").unwrap().unwrap()).unwrap(), blob);
@@ -48,12 +48,26 @@ fn what_verifying_has_shown_is_told() {
     let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
     let expected = json!({
         "whole": 1,
+        "regions": 0,
         "bytes": 3 + 65_542,
         "damaged": [{"name": "ab", "part": {"bytes": {"at": 0}}, "offset": 25_600, "len": 3}],
         "pages": [],
         "copies": [{"part": "header", "offset": 8192, "len": 64}],
     });
     assert_eq!(to_value(verification).unwrap(), expected);
+}
+
+#[test]
+fn a_region_is_told() {
+    let mut store = later().create_new(Plain::new(vec![0; 1 << 16])).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 8192).unwrap();
+    transaction.commit().unwrap();
+    let region = json!({
+        "name": "ram", "content": "region", "version": 0, "len": 8192, "metadata": 0, "generation": 2,
+        "seconds": 1_700_000_002, "offset": 28_672,
+    });
+    assert_eq!(to_value(store.reader().stat("ram").unwrap().unwrap()).unwrap(), region);
 }
 
 /// In another boot, as the stamp says; nothing says of which kind.

@@ -129,10 +129,12 @@ fn seal_entries(image: &mut [u8], store: u64, page: Range<usize>) {
     while at + 52 <= page.end {
         let (offset, len) = (u64_at(image, at), u64_at(image, at + 8));
         let key = of_words(store, [u64_at(image, at + 24), offset]);
-        if let Some(tag) = blob(image, key, offset, len) {
+        let is_region = image[at + 49] == 1;
+        let tag = if is_region { Some(0) } else { blob(image, key, offset, len) };
+        if let Some(tag) = tag {
             put(image, at + 40, tag);
         }
-        at += (52 + u16_at(image, at + 48) + u16_at(image, at + 50)).next_multiple_of(8);
+        at += (52 + usize::from(image[at + 48]) + u16_at(image, at + 50)).next_multiple_of(8);
     }
 }
 

@@ -7,12 +7,15 @@ pub(in crate::preserve) mod page;
 pub(in crate::preserve) mod stamp;
 pub(in crate::preserve) mod table;
 
+use super::info::Content;
 use core::ops::RangeInclusive;
 
 /// The size of a word in bytes; everything begins and ends at a multiple of it.
 pub(super) const WORD: u64 = 8;
 /// The distance of the headers in bytes: each has a page of its own.
 pub(super) const PAGE: u64 = 4096;
+/// The least alignment of a region in bytes, and of its length: usually a page.
+pub(super) const REGION: u64 = 4096;
 /// True for the fuzz targets of this project. They reach stores with several chunks and with deep tables sooner if both
 /// are small: another format, which only their own flag turns on.
 const IS_SMALL: bool = cfg!(cachemaint_small_chunks);
@@ -65,17 +68,28 @@ pub(super) const fn tags(len: u64) -> core::ops::Range<u64> {
     at..at + chunks(len) * TAG
 }
 
-/// Returns the bytes that a blob occupies with its tags, in whole units, or `None` if `len` is 2^63 or more.
-pub(super) fn occupied(len: u64, unit: u64) -> Option<u64> {
-    if i64::try_from(len).is_err() {
-        return None;
+impl Content {
+    /// Returns the bytes of a blob with its tags, or of a region.
+    pub(super) const fn bytes(self, len: u64) -> u64 {
+        match self {
+            Self::Blob => tags(len).end,
+            Self::Region => len,
+        }
     }
-    Some(tags(len).end.next_multiple_of(unit))
+
+    /// Returns the bytes that it occupies, in whole units, or `None` if `len` is 2^63 or more.
+    pub(super) fn occupied(self, len: u64, unit: u64) -> Option<u64> {
+        if i64::try_from(len).is_err() {
+            return None;
+        }
+        Some(self.bytes(len).next_multiple_of(unit))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{data, headers, history, occupied, tags};
+    use super::super::info::Content;
+    use super::{data, headers, history, tags};
 
     /// Worked out by hand from the module's documentation.
     #[test]
@@ -86,9 +100,9 @@ mod tests {
         assert_eq!(tags(65536), 65536..65536, "one chunk needs no list");
         assert_eq!(tags(65537), 65544..65560);
         assert_eq!(tags(200_000), 200_000..200_032);
-        assert_eq!(occupied(0, 64), Some(0));
-        assert_eq!(occupied(1, 64), Some(64));
-        assert_eq!(occupied(65537, 64), Some(65600));
-        assert_eq!(occupied(u64::MAX, 64), None);
+        let blob = |len| Content::Blob.occupied(len, 64);
+        assert_eq!([0, 1, 65537, u64::MAX].map(blob), [Some(0), Some(64), Some(65600), None]);
+        let region = |len| Content::Region.occupied(len, 64);
+        assert_eq!([4096, 2 << 20, u64::MAX].map(region), [Some(4096), Some(2 << 20), None]);
     }
 }

@@ -1,11 +1,12 @@
 //! The bytes of a table: the beginning of its root, and the entries and children that its pages are made of.
 
 use super::TAG;
-use super::{METADATA, NAME, WORD, stamp};
+use super::{METADATA, NAME, REGION, WORD, stamp};
 use crate::format::identity::Identity;
 use crate::format::layout::{Layout as _, layout};
 use crate::format::tag;
 use crate::preserve::format::key;
+use crate::preserve::info::Content;
 use crate::preserve::stamp::Stamp;
 
 /// The most bytes of a page.
@@ -98,8 +99,9 @@ pub(in crate::preserve) struct Entry {
     pub(in crate::preserve) generation: u64,
     /// The time of the put, in seconds since 1970; 0 if it is not known.
     pub(in crate::preserve) seconds: u64,
-    /// The tag of the only chunk, or of the list of tags.
+    /// The tag of the only chunk, or of the list of tags; 0 for a region.
     pub(in crate::preserve) tag: u64,
+    pub(in crate::preserve) content: Content,
     pub(in crate::preserve) name: usize,
     pub(in crate::preserve) metadata: usize,
 }
@@ -108,18 +110,30 @@ impl Entry {
     pub(in crate::preserve) fn bytes(&self) -> [u8; ENTRY] {
         let Self { at, len, version, generation, seconds, tag, .. } = *self;
         // Both have been checked to fit.
-        let (name, metadata) = (self.name as u16, self.metadata as u16);
-        EntryFields { at, len, version, generation, seconds, tag, name, metadata }.to_bytes()
+        let (name, metadata) = (self.name as u8, self.metadata as u16);
+        let content = self.content as u8;
+        EntryFields { at, len, version, generation, seconds, tag, name, content, metadata }
+            .to_bytes()
     }
 
-    /// Returns the entry, or `None` if the length of its name or of its metadata is impossible.
+    /// Returns the entry, or `None` if its fields are impossible.
     pub(in crate::preserve) fn read(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let EntryFields { at, len, version, generation, seconds, tag, name, metadata } =
-            EntryFields::from_bytes(bytes);
-        let (name, metadata) = (name.into(), metadata.into());
-        let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA;
-        let entry = Self { at, len, version, generation, seconds, tag, name, metadata };
+        let fields = EntryFields::from_bytes(bytes);
+        let EntryFields { at, len, version, generation, seconds, tag, .. } = fields;
+        let (name, metadata) = (fields.name.into(), fields.metadata.into());
+        let (content, is_consistent) = match fields.content {
+            0 => (Content::Blob, true),
+            1 => (Content::Region, is_region(at, len) && tag == 0),
+            _ => return None,
+        };
+        let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA && is_consistent;
+        let entry = Self { at, len, version, generation, seconds, tag, content, name, metadata };
         is_possible.then_some(entry)
+    }
+
+    /// Returns the bytes that its blob or region occupies, in whole units, or `None` if it is too long.
+    pub(in crate::preserve) fn occupied(&self, unit: u64) -> Option<u64> {
+        self.content.occupied(self.len, unit)
     }
 
     /// Returns the bytes of the entry with its name and its metadata.
@@ -137,9 +151,15 @@ layout! {
         32 seconds: u64,
         40 tag: u64,
         /// Bytes of the name.
-        48 name: u16,
+        48 name: u8,
+        49 content: u8,
         50 metadata: u16,
     }
+}
+
+/// Returns true if a region can have this place and length.
+const fn is_region(at: u64, len: u64) -> bool {
+    len > 0 && len.is_multiple_of(REGION) && at.is_multiple_of(REGION)
 }
 
 /// Bytes of an entry with so long a name and metadata.

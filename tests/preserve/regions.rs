@@ -1,0 +1,489 @@
+//! Regions: bytes that are used in place.
+
+use crate::counting::Counting;
+use crate::life::{bytes, later, options, why};
+use crate::plain::Plain;
+use cachemaint::medium::{Bytes, Medium as _, Readable as _};
+use cachemaint::preserve::{
+    Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store, Verify,
+};
+use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+
+/// The first multiple of 4096 after the headers and histories, by the documentation of the format.
+const FIRST: u64 = 28_672;
+/// Bytes of the least region.
+const LEAST: u64 = 4096;
+/// Room for a region of that size, for small blobs before it and for tables after it.
+const BYTES: u64 = FIRST + LEAST + 64 * 64;
+
+fn create(store: &mut Store<Plain>, attributes: Attributes<'_>, len: u64) {
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region(attributes, len).unwrap();
+    transaction.commit().unwrap();
+}
+
+fn empty(bytes: u64) -> (Plain, Store<Plain>) {
+    let medium = Plain::new(vec![0; bytes as usize]);
+    let store = options().create_new(medium.clone()).unwrap();
+    (medium, store)
+}
+
+/// A store with a region "ram" of the least size.
+fn with_ram() -> (Plain, Store<Plain>) {
+    let (medium, mut store) = empty(BYTES);
+    create(&mut store, "ram".into(), LEAST);
+    (medium, store)
+}
+
+fn read(region: &Region<Plain>) -> Vec<u8> {
+    let mut bytes = vec![0; region.len() as usize];
+    let Ok(()) = region.read(0, &mut bytes);
+    bytes
+}
+
+#[test]
+fn a_new_region_has_zeros_in_the_place_of_anything() {
+    let (_, mut store) = empty(BYTES);
+    let mut transaction = store.begin().unwrap();
+    transaction.put(Attributes::new("before").alignment(4096), &[0xa5; LEAST as usize]).unwrap();
+    transaction.commit().unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.delete("before").unwrap();
+    transaction.commit().unwrap();
+    create(&mut store, "ram".into(), LEAST);
+    let region = store.region("ram").unwrap();
+    assert_eq!(region.info().range(), FIRST..FIRST + LEAST);
+    assert_eq!(read(&region), [0; LEAST as usize]);
+}
+
+#[test]
+fn a_region_is_aligned_and_shares_no_page() {
+    let huge = 2 << 20;
+    let (_, mut store) = empty(4 * huge);
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &[1; 100]).unwrap();
+    transaction.create_region(Attributes::new("huge").alignment(huge), huge).unwrap();
+    transaction.create_region("page", LEAST).unwrap();
+    transaction.put("b", &[2; 5000]).unwrap();
+    transaction.create_region("pages", 3 * LEAST).unwrap();
+    transaction.commit().unwrap();
+    let infos = store.reader().list().unwrap();
+    let regions: Vec<_> = infos.iter().filter(|info| info.content == Content::Region).collect();
+    assert_eq!(regions.len(), 3);
+    for region in &regions {
+        let alignment = if region.name.as_str() == "huge" { huge } else { LEAST };
+        assert!(region.offset.is_multiple_of(alignment), "{region:?}");
+        let others = infos.iter().filter(|other| other.name != region.name);
+        for other in others {
+            let (ours, theirs) = (region.range(), other.range());
+            assert!(ours.end <= theirs.start || theirs.end <= ours.start, "{ours:?} {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn lengths_that_are_no_multiple_of_the_alignment_are_refused() {
+    let (_, mut store) = empty(8 << 20);
+    let mut transaction = store.begin().unwrap();
+    for (alignment, len) in [(1, 0), (1, 100), (1, 4095), (2 << 20, 4096), (8192, 12_288)] {
+        let attributes = Attributes::new("ram").alignment(alignment);
+        let refused = transaction.create_region(attributes, len).unwrap_err();
+        assert_eq!(
+            *refused.kind(),
+            ErrorKind::RegionLength { len, alignment: alignment.max(4096) },
+            "{refused}"
+        );
+    }
+    for alignment in [3, 1 << 31] {
+        let attributes = Attributes::new("ram").alignment(alignment);
+        let refused = transaction.create_region(attributes, 4096).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::Alignment { .. }), "{refused}");
+    }
+    for len in [16 << 20, u64::MAX - 4095] {
+        let refused = transaction.create_region("ram", len).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::Full { .. }), "{refused}");
+    }
+    transaction.commit().unwrap();
+    assert!(store.reader().list().unwrap().is_empty());
+}
+
+#[test]
+fn blobs_and_regions_do_not_replace_each_other() {
+    let (_, mut store) = with_ram();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("cpu", b"registers").unwrap();
+    let is_taken = |done: Result<(), Error<_>>| {
+        matches!(done.as_ref().map_err(Error::kind), Err(ErrorKind::NameTaken { .. }))
+    };
+    assert!(is_taken(transaction.put("ram", b"a blob")));
+    assert!(is_taken(transaction.put_with("ram", None, |writer| writer.append(b"a blob"))));
+    assert!(is_taken(transaction.create_region("ram", LEAST)));
+    assert!(is_taken(transaction.create_region("cpu", LEAST)));
+    transaction.commit().unwrap();
+
+    let refused = store.region("cpu").unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::NotARegion { .. }), "{refused}");
+    let refused = store.region("rom").unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::NotFound { .. }), "{refused}");
+    let reader = store.reader();
+    let refusals = [
+        reader.load("ram").unwrap_err(),
+        reader.blob("ram").unwrap_err(),
+        reader.lease("ram").unwrap_err(),
+    ];
+    for refused in refusals {
+        assert!(matches!(refused.kind(), ErrorKind::NotABlob { .. }), "{refused}");
+    }
+    assert_eq!(reader.load("cpu").unwrap(), b"registers");
+}
+
+#[test]
+fn a_region_in_use_is_neither_deleted_nor_sealed() {
+    let (_, mut store) = with_ram();
+    let first = store.region("ram").unwrap();
+    let second = first.clone();
+    drop(first);
+    let third = store.region("ram").unwrap();
+    drop(second);
+    let mut transaction = store.begin().unwrap();
+    let refused = transaction.delete("ram").unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        r#"the region "ram" is in use; drop each `Region` of it first"#
+    );
+    // Its place is the same.
+    transaction.rename("ram", "memory").unwrap();
+    assert!(transaction.delete("memory").is_err());
+    transaction.commit().unwrap();
+    let refused = store.seal().unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        r#"the region "memory" is in use; drop each `Region` of it first"#
+    );
+    third.write(0, b"still here");
+    drop(third);
+
+    store.seal().unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.delete("memory").unwrap();
+    transaction.commit().unwrap();
+    assert!(store.reader().list().unwrap().is_empty());
+}
+
+/// The next region is where the first one was.
+#[test]
+fn a_region_outlives_its_store() {
+    let (medium, mut store) = with_ram();
+    let region = store.region("ram").unwrap();
+    drop(store);
+    region.write(10, b"written late");
+    assert_eq!(medium.bytes()[FIRST as usize + 10..][..12], *b"written late");
+    drop(region);
+    let (mut store, _) = options().open(medium).unwrap();
+    assert_eq!(read(&store.region("ram").unwrap())[10..22], *b"written late");
+}
+
+#[test]
+fn offsets_are_those_of_the_region() {
+    let (medium, mut store) = with_ram();
+    let region = store.region("ram").unwrap();
+    assert_eq!(region.len(), LEAST);
+    region.write(8, &[1; 8]);
+    region.store(16, u64::MAX, Relaxed);
+    let parts: Vec<(u64, [u8; 8])> =
+        (0..20).map(|part| (64 * part + 32, [part as u8; 8])).collect();
+    let parts: Vec<(u64, &[u8])> = parts.iter().map(|(at, bytes)| (*at, &bytes[..])).collect();
+    let Ok(()) = region.persist_copy(&parts);
+    let bytes = medium.bytes();
+    let bytes = &bytes[FIRST as usize..][..LEAST as usize];
+    assert_eq!(bytes[..32], [[0; 8], [1; 8], [0xff; 8], [0; 8]].concat());
+    for (at, part) in parts {
+        assert_eq!(bytes[at as usize..][..8], *part);
+    }
+    assert_eq!(region.load(8, Relaxed), 0x0101_0101_0101_0101);
+    assert_eq!(region.load(LEAST - 8, Relaxed), 0);
+}
+
+/// Each would reach what lies beside the region.
+#[test]
+fn accesses_out_of_range_panic() {
+    let (medium, mut store) = with_ram();
+    let region = store.region("ram").unwrap();
+    let before = medium.bytes();
+    let does_panic = |access: &dyn Fn(&Region<Plain>)| {
+        let access = core::panic::AssertUnwindSafe(|| access(&region));
+        std::panic::catch_unwind(access).is_err()
+    };
+    assert!(does_panic(&|region| assert_eq!(region.load(LEAST, Relaxed), 0)));
+    assert!(does_panic(&|region| region.store(LEAST, 7, Relaxed)));
+    assert!(does_panic(&|region| region.store(u64::MAX - 7, 7, Relaxed)));
+    assert!(does_panic(&|region| region.write(LEAST - 1, &[7; 2])));
+    assert!(does_panic(&|region| region.read(LEAST - 1, &mut [7; 2]).unwrap()));
+    assert!(does_panic(&|region| region.writeback(LEAST - 1..LEAST + 1).unwrap()));
+    assert!(does_panic(&|region| region.persist(0..LEAST + 1).unwrap()));
+    assert!(does_panic(&|region| {
+        region.copy_unfenced(&[(0, &[7; 8]), (LEAST - 4, &[7; 8])]).unwrap();
+    }));
+    assert!(medium.bytes() == before);
+}
+
+/// A seal speaks for the bytes of regions too, so it goes before they can change.
+#[test]
+fn a_region_is_not_changed_under_a_seal() {
+    let (medium, mut store) = with_ram();
+    store.seal().unwrap();
+    let (mut store, opened) = later().open(medium.clone()).unwrap();
+    assert!(opened.was_sealed);
+    // Reading the list changes nothing.
+    assert!(store.reader().list().unwrap().len() == 1 && store.snapshot().unwrap().is_sealed());
+    let region = store.region("ram").unwrap();
+    assert!(!Snapshot::of(&Bytes(&medium.bytes())).unwrap().is_sealed());
+    drop(region);
+    // There is no seal to remove.
+    let generation = store.generation();
+    drop(store.region("ram").unwrap());
+    assert_eq!(store.generation(), generation);
+}
+
+#[test]
+fn regions_are_counted_and_not_verified() {
+    let (medium, mut store) = with_ram();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("cpu", &bytes(3)).unwrap();
+    transaction.commit().unwrap();
+    let verification = store.snapshot().unwrap().verify(&mut |_| ()).unwrap();
+    let counts = (verification.whole, verification.regions, verification.bytes);
+    assert_eq!(counts, (1, 1, bytes(3).len() as u64));
+    assert!(verification.is_whole());
+
+    // Without its end, and with that of the store.
+    let cut = &medium.bytes()[..(FIRST + 1024) as usize];
+    let refused = Snapshot::of(&Bytes(cut)).map(drop).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Truncated { .. }), "{refused}");
+}
+
+/// Two names of one region, by the documentation of the format: a writer must not give its space twice.
+#[test]
+fn a_region_that_overlaps_another_one_is_refused() {
+    let (medium, mut store) = empty(BYTES + LEAST);
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("a", LEAST).unwrap();
+    transaction.create_region("b", LEAST).unwrap();
+    transaction.commit().unwrap();
+    let mut image = medium.bytes();
+    let second = (FIRST + LEAST).to_le_bytes();
+    let places: Vec<_> = (0..image.len() - 8).filter(|at| image[*at..*at + 8] == second).collect();
+    for at in places {
+        image[at..at + 8].copy_from_slice(&FIRST.to_le_bytes());
+    }
+    crate::seal::seal(&mut image);
+    let bytes = Bytes(&image);
+    let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
+    let names: Vec<_> = verification.damaged.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["a", "b"]);
+    let refused = options().open(Plain::new(image)).unwrap_err();
+    let is_damaged =
+        matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Entry);
+    assert!(is_damaged, "{refused}");
+}
+
+/// A machine that is stopped and started again, with so many bytes of memory: the bytes looked at and stored by all of it.
+fn bytes_of_a_restart(ram: u64) -> u64 {
+    let options = || Options::with_entropy([1, 2]);
+    let medium = Arc::new(Counting::new(Plain::new(vec![0; (ram + (4 << 20)) as usize])));
+    let mut store = options().create_new(Arc::clone(&medium)).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region(Attributes::new("ram").alignment(2 << 20), ram).unwrap();
+    transaction.commit().unwrap();
+    store.region("ram").unwrap().write(12_345, b"bytes of a guest");
+    medium.taken();
+    medium.looked_at.store(0, Relaxed);
+
+    let mut transaction = store.begin().unwrap();
+    transaction.put("registers", b"before").unwrap();
+    transaction.commit().unwrap();
+    store.seal().unwrap();
+    drop(store);
+    let (mut store, opened) = options().open(Arc::clone(&medium)).unwrap();
+    assert!(opened.was_sealed);
+    assert_eq!(store.reader().load("registers").unwrap(), b"before");
+    let region = store.region("ram").unwrap();
+    let bytes = medium.taken()[0] + medium.looked_at.load(Relaxed);
+    let mut found = [0; 16];
+    region.read(12_345, &mut found).unwrap();
+    assert_eq!(found, *b"bytes of a guest");
+    bytes
+}
+
+/// All that is read and written are headers and tables.
+#[test]
+fn no_byte_of_a_region_is_copied_over_a_restart() {
+    let [small, large] = [2 << 20, 64 << 20].map(bytes_of_a_restart);
+    assert_eq!(small, large);
+    assert!(large < 64 << 10, "{large}");
+}
+
+/// A note to the outside world.
+#[derive(Clone, Debug)]
+enum Note {
+    /// There is a region.
+    Created,
+    /// The words have this value, and all of them are persistent.
+    Persisted(u64),
+    /// The store was sealed with words of this value.
+    Sealed(u64),
+}
+
+/// The words that are stored: on three lines, far from each other.
+const WORDS: [u64; 3] = [0, 64, LEAST - 8];
+
+fn store_words(region: &Region<&SimMedium>, value: u64) {
+    for at in WORDS {
+        region.store(at, value, Relaxed);
+    }
+}
+
+/// Returns the words of a region, if there is one, and if the store was sealed.
+fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
+    let opened = options().verify(Verify::Always).open(medium);
+    let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.into_error()))?;
+    if !opened.verification.is_some_and(|found| found.damaged.is_empty()) {
+        return Err(Violation::broken("a blob is damaged"));
+    }
+    match store.region("ram") {
+        Ok(region) => {
+            let words = WORDS.map(|at| region.load(at, Relaxed));
+            let others = (1..LEAST / 64 - 1).filter(|line| *line != 1);
+            for at in others.map(|line| line * 64 + 8) {
+                if region.load(at, Relaxed) != 0 {
+                    return Err(Violation::broken(format!("byte {at} is not zero")));
+                }
+            }
+            Ok((opened.was_sealed, Some(words)))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => Ok((false, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prepared(model: Model, value: u64, is_sealed: bool) -> Simulation {
+    Simulation::new(model, BYTES).crashes_in_recovery(0).prepared(move |medium| {
+        let mut store = options().create_new(medium).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.create_region("ram", LEAST).unwrap();
+        transaction.commit().unwrap();
+        let region = store.region("ram").unwrap();
+        store_words(&region, value);
+        region.persist(0..LEAST).unwrap();
+        drop(region);
+        if is_sealed {
+            store.seal().unwrap();
+        }
+    })
+}
+
+/// Words are stored and persisted in place, while blobs are committed beside.
+fn used_in_place(model: Model) -> Exploration {
+    prepared(model, 1, false).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            let region = store.region("ram").unwrap();
+            for value in 2..5 {
+                store_words(&region, value);
+                for at in WORDS {
+                    region.persist(at..at + 8).unwrap();
+                }
+                notes.add(Note::Persisted(value));
+                let mut transaction = store.begin().unwrap();
+                transaction.put("registers", &bytes(value)).unwrap();
+                transaction.commit().unwrap();
+            }
+        },
+        |medium, notes| {
+            let persisted = notes.iter().map(|note| match note {
+                Note::Persisted(value) => *value,
+                note => panic!("{note:?}"),
+            });
+            let least = persisted.max().unwrap_or(1);
+            let (_, words) = words(medium)?;
+            let words = words.ok_or_else(|| Violation::lost("the region"))?;
+            if words.iter().any(|word| *word < least || *word > least + 1) {
+                return Err(Violation::lost(format!("{words:?} after {least}")));
+            }
+            Ok(())
+        },
+    )
+}
+
+/// Words are stored without a write-back between seals. What is found sealed is of one moment.
+fn sealed(model: Model) -> Exploration {
+    prepared(model, 1, true).explore(
+        |medium, notes| {
+            let (mut store, opened) = later().open(medium).unwrap();
+            assert!(opened.was_sealed);
+            for value in 2..4 {
+                store_words(&store.region("ram").unwrap(), value);
+                store.seal().unwrap();
+                notes.add(Note::Sealed(value));
+            }
+        },
+        |medium, notes| {
+            let sealed = notes.iter().map(|note| match note {
+                Note::Sealed(value) => *value,
+                note => panic!("{note:?}"),
+            });
+            let least = sealed.max().unwrap_or(1);
+            let (was_sealed, words) = words(medium)?;
+            let words = words.ok_or_else(|| Violation::lost("the region"))?;
+            let is_of_one_moment = words.iter().all(|word| *word == words[0]);
+            let is_known = words.iter().all(|word| (least..=least + 1).contains(word));
+            if !is_known || was_sealed && !is_of_one_moment {
+                return Err(Violation::broken(format!("{words:?}, sealed: {was_sealed}")));
+            }
+            Ok(())
+        },
+    )
+}
+
+/// In the place of a blob whose bytes are not zeros.
+fn created(model: Model) -> Exploration {
+    let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
+    let simulation = simulation.effort(Effort::Deviations(2)).prepared(|medium| {
+        let mut store = options().create_new(medium).unwrap();
+        let mut transaction = store.begin().unwrap();
+        let attributes = Attributes::new("before").alignment(4096);
+        transaction.put(attributes, &[0xa5; LEAST as usize]).unwrap();
+        transaction.commit().unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.delete("before").unwrap();
+        transaction.commit().unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            let mut transaction = store.begin().unwrap();
+            transaction.create_region("ram", LEAST).unwrap();
+            transaction.commit().unwrap();
+            notes.add(Note::Created);
+        },
+        |medium, notes| match words(medium)?.1 {
+            Some(words) if words == [0; 3] => Ok(()),
+            None if notes.is_empty() => Ok(()),
+            words => Err(Violation::lost(format!("{words:?}"))),
+        },
+    )
+}
+
+const MODELS: [fn() -> Model; 5] =
+    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+
+#[test]
+fn a_crash_leaves_what_was_persisted_in_place() {
+    for model in MODELS {
+        for exploration in [used_in_place(model()), sealed(model()), created(model())] {
+            exploration.assert_safe();
+        }
+    }
+}

@@ -14,7 +14,7 @@
 //! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
 //! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
-//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
+//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
 
 use super::payload::hex;
 use super::preserve::Verified;

@@ -2,6 +2,7 @@
 
 use crate::place::{PIECE, Place, many};
 use crate::printed::{stderr, stdout};
+use cachemaint::preserve::Options;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
@@ -91,4 +92,36 @@ fn a_result_that_cannot_be_written_fails() {
     let output = place.run(&["load", "cpu", "--output", "/dev/full"]).code(1);
     assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
     assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays one");
+}
+
+/// As programs create them. The command shows them, and refuses what it cannot verify.
+#[test]
+fn regions_are_shown_beside_blobs() {
+    let place = Place::empty();
+    let mut store = Options::new().create_new(place.created(1 << 20)).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 8192).unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    place.run_with(&["save", "cpu"], "registers").success();
+    let listed = stdout(&place.run(&["list"]).success());
+    let words: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(words.contains(&vec!["blobs", "1"]), "{listed}");
+    assert!(words.contains(&vec!["regions", "1"]), "{listed}");
+    assert!(listed.contains("  ram (region)\n") && listed.contains("  cpu\n"), "{listed}");
+    let contents: Vec<_> = place.blobs().iter().map(|blob| blob["content"].clone()).collect();
+    assert_eq!(contents, [json!("blob"), json!("region")]);
+    let verified = stdout(&place.run(&["verify"]).success());
+    assert!(verified.contains("1, of which 1 are whole, with 9 bytes in all"), "{verified}");
+    assert!(verified.contains("1, whose bytes cannot be verified"), "{verified}");
+    assert_eq!(place.json("verify")["regions"], 1);
+
+    let refused = stderr(&place.run(&["load", "ram"]).code(1));
+    assert!(refused.contains("\"ram\" is a region, whose bytes cannot be verified"), "{refused}");
+    let refused = stderr(&place.run_with(&["save", "ram"], "a blob").code(1));
+    assert!(refused.contains("exists already; delete it first"), "{refused}");
+    place.run(&["mv", "ram", "memory"]).success();
+    place.run(&["rm", "memory"]).success();
+    assert_eq!(place.names(), ["cpu"]);
 }

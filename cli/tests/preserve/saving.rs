@@ -85,8 +85,10 @@ fn several_blobs_are_deleted_together_or_none_is() {
     let place = Place::with(&["a", "b", "c"]);
     for (names, wrong) in [(["a", "missing", "b"], "missing"), (["a", "b", "b"], "b")] {
         let error = stderr(&place.run(&[&["rm"][..], &names].concat()).code(1));
-        let expected =
-            format!("nothing was deleted: {}: {wrong}: there is no blob", text(&place.path));
+        let expected = format!(
+            "nothing was deleted: {}: {wrong}: there is no blob or region",
+            text(&place.path)
+        );
         assert!(error.contains(&expected), "{error}");
         assert_eq!(place.names(), ["a", "b", "c"]);
     }
@@ -102,9 +104,12 @@ fn several_blobs_are_deleted_together_or_none_is() {
 fn a_blob_gets_another_name_unless_that_is_taken() {
     let place = Place::with(&["a", "b"]);
     let error = stderr(&place.run(&["mv", "a", "b"]).code(1));
-    assert!(error.contains("state: b: there is a blob of this name already"), "{error}");
+    assert!(
+        error.contains("state: b: there is a blob or a region of this name already"),
+        "{error}"
+    );
     let error = stderr(&place.run(&["mv", "x", "y"]).code(1));
-    assert!(error.contains("state: x: there is no blob of this name"), "{error}");
+    assert!(error.contains("state: x: there is no blob or region of this name"), "{error}");
     let error = stderr(&place.run(&["mv", "a", &"n".repeat(256)]).code(1));
     assert!(error.contains("a name of 256 bytes"), "{error}");
     assert_eq!((place.load("a"), place.load("b")), (b"a".to_vec(), b"b".to_vec()));

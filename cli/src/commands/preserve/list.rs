@@ -4,14 +4,14 @@ use super::payload::Payload;
 use super::{SCHEMA, row, text, visible, with_last_commit, write_json, write_place, yes_or_no};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView, Guarantee};
-use cachemaint::preserve::{Error, Info, Snapshot};
+use cachemaint::preserve::{Content, Error, Info, Snapshot};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// List the blobs in the order of their names, with their attributes
+/// List the blobs and regions in the order of their names, with their attributes
 ///
 /// The file is opened for reading only, also while another process writes it. The blobs themselves are not read:
 /// `verify` shows if they are whole. Control characters are shown as escapes.
@@ -49,6 +49,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Blob<'a> {
     name: &'a str,
+    content: Content,
     bytes: u64,
     version: u64,
     metadata: Payload<'a>,
@@ -102,9 +103,10 @@ fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Listing, Error<dax::Error>> 
 
 impl<'a> Blob<'a> {
     fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
-        let Info { ref name, version, len, generation, seconds, offset, .. } = *info;
+        let Info { ref name, content, version, len, generation, seconds, offset, .. } = *info;
         Self {
             name: name.as_str(),
+            content,
             bytes: len,
             version,
             metadata: Payload::of(metadata),
@@ -120,7 +122,12 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     row(out, "size", text::bytes(listing.size))?;
     row(out, "generation", listing.generation)?;
     row(out, "sealed", yes_or_no(listing.is_sealed))?;
-    row(out, "blobs", text::thousands(listing.blobs.len() as u64))?;
+    let is_region = |(info, _): &&(Info, _)| info.content == Content::Region;
+    let regions = listing.blobs.iter().filter(is_region).count() as u64;
+    row(out, "blobs", text::thousands(listing.blobs.len() as u64 - regions))?;
+    if regions > 0 {
+        row(out, "regions", text::thousands(regions))?;
+    }
     if listing.blobs.is_empty() {
         return Ok(());
     }
@@ -135,7 +142,11 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
         let name = visible(info.name.as_str().as_bytes());
-        writeln!(out, "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}")?;
+        let content = if info.content == Content::Region { " (region)" } else { "" };
+        writeln!(
+            out,
+            "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}{content}"
+        )?;
         if !metadata.is_empty() {
             writeln!(out, "{:70}  metadata: {}", "", visible(metadata))?;
         }

@@ -10,8 +10,9 @@
 //! | all | `path`, `guarantee` | |
 //! | | `identity` | 32 hexadecimal digits |
 //! | `list`, `verify` | `size`, `generation`, `is_sealed` | of the store: its bytes, and the number of the last commit |
-//! | `list` | `blobs` | list of `name`, `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
+//! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
 //! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
+//! | | `regions` | the number of regions, which cannot be verified |
 //! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`), `offset` (in the file), `len` |
 //! | | `pages` | list of `part` (`page`), `offset`, `len`: pages of the table that are damaged in both copies, whose blobs cannot be found |
 //! | | `copies` | list of `part` (`header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
@@ -179,7 +180,7 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     match error.into_kind() {
         ErrorKind::Medium(error) => error.into(),
         ErrorKind::NotFound { .. } => anyhow!(
-            "{path}: {name}: there is no blob of this name; `preserve list` shows what is there"
+            "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
         ),
         kind @ ErrorKind::Full { .. } => anyhow!(
             "{path}: {name}: {kind} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"

@@ -34,7 +34,7 @@ fn rename(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Res
     let mut transaction = store.begin().map_err(|error| of_blob(path, from, error))?;
     transaction.rename(from, to).map_err(|error| match error.kind() {
         ErrorKind::NameTaken { .. } => anyhow!(
-            "{}: {}: there is a blob of this name already; delete it first (`preserve rm`)",
+            "{}: {}: there is a blob or a region of this name already; delete it first (`preserve rm`)",
             path.display(),
             visible(to.as_bytes())
         ),

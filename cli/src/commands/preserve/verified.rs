@@ -32,7 +32,7 @@ impl Verified {
                 size: snapshot.size(),
                 generation: snapshot.generation(),
                 is_sealed: snapshot.is_sealed(),
-                blobs: snapshot.blobs(),
+                blobs: snapshot.blobs().saturating_sub(found.regions),
                 found,
             })
         });
@@ -63,6 +63,10 @@ impl Verified {
             "blobs",
             format!("{blobs}, of which {whole} are whole, with {bytes} bytes in all"),
         )?;
+        if self.found.regions > 0 {
+            let regions = text::thousands(self.found.regions);
+            row(out, "regions", format!("{regions}, whose bytes cannot be verified"))?;
+        }
         for (name, damage) in &self.found.damaged {
             row(out, "damage", format!("{}: {damage}; save it anew", visible(name.as_bytes())))?;
         }

@@ -1,99 +1,123 @@
-//! A virtual machine that resumes after a restart of its monitor, a kexec of the host or a reboot.
+//! A virtual machine that resumes after a restart of its monitor, a kexec of the host or a reboot, without a copy of its
+//! memory.
 //!
-//! The machine is a toy: a counter in its registers, and bytes in its RAM that each step increments. The program treats
-//! them as a real monitor treats its guest's vCPUs and RAM. It puts both in one transaction, so that they belong
-//! together after any crash, at an alignment at which RAM can be mapped. It seals the store before a planned restart.
-//! On resuming it verifies the state, and takes it only if its layout is known.
+//! The machine is a toy: a counter in its registers, and words in its RAM that each step increments. The program treats
+//! them as a real monitor treats its guest's vCPUs and RAM. The RAM is a region of the store, which the guest uses in
+//! place, at an alignment at which huge pages can map it. The registers are a blob, put when the guest is stopped. Then
+//! the store is sealed, which writes the RAM back. On the next start the seal shows that registers and RAM are of one
+//! moment. Without it, the guest was cut off in the middle, and boots anew.
 //!
 //! ```sh
 //! cargo run --example vm_restart --features preserve -- /mnt/pmem/machine   # and again, after any restart
+//! cargo run --example vm_restart --features preserve -- FILE 1024           # with 1024 MiB of RAM
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{Attributes, Error as StoreError, Store};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::preserve::{Attributes, Error as StoreError, Region, Store};
 use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
-/// The size of the machine's RAM.
-const RAM: usize = 4 << 20;
-/// The size of the file: it has space for the state, for the state that replaces it, and for tables.
-const FILE: u64 = 4 * RAM as u64;
+/// The size of the machine's RAM, if the command line does not state one.
+const RAM: u64 = 4 << 20;
+/// The rest of the file: space for alignment, registers and tables.
+const OTHERS: u64 = 4 << 20;
 /// The version of the state's layout: another number is another layout.
 const LAYOUT: u64 = 1;
-/// The alignment at which huge pages can map the RAM in place.
+/// The alignment at which huge pages can map the RAM.
 const HUGE_PAGE: u64 = 2 << 20;
 
 /// A machine that counts.
 struct Machine {
     steps: u64,
-    ram: Vec<u8>,
+    ram: Region<DaxFile>,
 }
 
 impl Machine {
-    fn boot() -> Self {
-        Self { steps: 0, ram: vec![0; RAM] }
-    }
-
-    /// Returns the preserved machine, if there is one with a known layout.
-    fn resume(store: &Store<DaxFile>) -> Result<Option<Self>, StoreError<dax::Error>> {
+    /// Returns the machine as it was stopped. If it was not stopped, or has another layout, boots it.
+    fn start(store: &mut Store<DaxFile>, was_sealed: bool) -> Result<Self, StoreError<dax::Error>> {
         let reader = store.reader();
         let registers = match reader.stat("registers")? {
-            Some(info) if info.version == LAYOUT => reader.load("registers")?,
-            _ => return Ok(None),
+            Some(info) if was_sealed && info.version == LAYOUT => Some(reader.load("registers")?),
+            _ => None,
         };
-        let ram = reader.load("ram")?;
-        let steps = registers.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Ok(Some(Self { steps, ram }))
+        let ram = store.region("ram")?;
+        match registers.as_ref().and_then(|bytes| bytes.first_chunk()) {
+            Some(steps) => Ok(Self { steps: u64::from_le_bytes(*steps), ram }),
+            None => Ok(Self::boot(ram)),
+        }
     }
 
-    fn preserve(&self, store: &mut Store<DaxFile>) -> Result<(), StoreError<dax::Error>> {
-        let mut transaction = store.begin()?;
-        let registers = Attributes::new("registers").version(LAYOUT);
-        transaction.put(registers, &self.steps.to_le_bytes())?;
-        let ram = Attributes::new("ram").version(LAYOUT).alignment(HUGE_PAGE);
-        transaction.put(ram, &self.ram)?;
-        transaction.commit()?;
-        store.seal()?;
-        Ok(())
+    fn boot(ram: Region<DaxFile>) -> Self {
+        for page in (0..ram.len()).step_by(4096) {
+            ram.write(page, &[0; 4096]);
+        }
+        Self { steps: 0, ram }
     }
 
     fn run(&mut self, steps: u64) {
         for _ in 0..steps {
             self.steps += 1;
-            let place = usize::try_from(self.steps * 8191 % RAM as u64).unwrap_or_default();
-            self.ram[place] = self.ram[place].wrapping_add(1);
+            let place = self.steps * 8191 % (self.ram.len() / 8) * 8;
+            self.ram.store(place, self.ram.load(place, Relaxed) + 1, Relaxed);
         }
     }
 
-    /// Returns true if the sum of the RAM is the number of steps: each step has added one to a byte.
+    /// Stops the machine. Nothing of its RAM is copied: the seal writes back what is still in the caches.
+    fn stop(self, store: &mut Store<DaxFile>) -> Result<(), StoreError<dax::Error>> {
+        let mut transaction = store.begin()?;
+        let registers = Attributes::new("registers").version(LAYOUT);
+        transaction.put(registers, &self.steps.to_le_bytes())?;
+        transaction.commit()?;
+        drop(self.ram);
+        store.seal()?;
+        Ok(())
+    }
+
+    /// Returns true if the sum of the RAM is the number of steps: each step has added one to a word.
     fn is_consistent(&self) -> bool {
-        self.ram.iter().map(|byte| u64::from(*byte)).sum::<u64>() == self.steps
+        let words = (0..self.ram.len()).step_by(8);
+        words.map(|at| self.ram.load(at, Relaxed)).sum::<u64>() == self.steps
     }
 }
 
-fn open(path: &str) -> Result<Store<DaxFile>, Box<dyn Error>> {
+/// Opens the store, or creates it with the RAM in it. Returns true if it is as it was sealed.
+fn open(path: &str, ram: u64) -> Result<(Store<DaxFile>, bool), Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
-    let file = options.open_or_create(path, FILE)?;
-    let (store, opened) = Store::open_or_create(file)?;
-    if let Some(opened) = opened {
+    let file = options.open_or_create(path, ram + OTHERS)?;
+    let (mut store, opened) = Store::open_or_create(file)?;
+    if let Some(opened) = &opened {
         println!("since the last time: {}", opened.verdict.origin);
     }
-    Ok(store)
+    if store.reader().stat("ram")?.is_none() {
+        let mut transaction = store.begin()?;
+        transaction.create_region(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
+        transaction.commit()?;
+    }
+    Ok((store, opened.is_some_and(|opened| opened.was_sealed)))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: vm_restart FILE")?;
-    let mut store = open(&path)?;
-    let resumed = Machine::resume(&store)?;
-    match &resumed {
-        Some(Machine { steps, .. }) => println!("resumed after {steps} steps"),
-        None => println!("booted"),
+    let start = Instant::now();
+    let path = std::env::args().nth(1).ok_or("usage: vm_restart FILE [MIB]")?;
+    let ram = match std::env::args().nth(2) {
+        Some(mib) => mib.parse::<u64>()? << 20,
+        None => RAM,
+    };
+    let (mut store, was_sealed) = open(&path, ram)?;
+    let mut machine = Machine::start(&mut store, was_sealed)?;
+    let ready = start.elapsed();
+    match machine.steps {
+        0 => println!("booted after {ready:?}"),
+        steps => println!("resumed after {ready:?}, at step {steps}"),
     }
-    let mut machine = resumed.unwrap_or_else(Machine::boot);
     assert!(machine.is_consistent(), "registers and RAM are not of one moment");
     machine.run(1000);
-    machine.preserve(&mut store)?;
-    println!("preserved after {} steps; restart, kexec or reboot, and run it again", machine.steps);
+    let steps = machine.steps;
+    machine.stop(&mut store)?;
+    println!("stopped after {steps} steps; restart, kexec or reboot, and run it again");
     Ok(())
 }

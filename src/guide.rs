@@ -14,5 +14,6 @@ chapters! {
     drivers: "../docs/drivers.md",
     first_structure: "../docs/first-structure.md",
     logs_and_recorders: "../docs/logs-and-recorders.md",
+    state_in_place: "../docs/state-in-place.md",
     state_over_kexec: "../docs/state-over-kexec.md",
 }

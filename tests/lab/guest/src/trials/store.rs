@@ -1,11 +1,12 @@
-//! Blobs of a store: replaced together, with one that comes and goes.
+//! Blobs of a store: replaced together, with one that comes and goes, and a region that is written in place.
 
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::medium::OpenError;
-use cachemaint::preserve::{Attributes, ErrorKind, Reader, Store};
+use cachemaint::medium::{Medium, OpenError};
+use cachemaint::preserve::{Attributes, ErrorKind, Reader, Region, Snapshot, Store};
 use core::ops::RangeInclusive;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// The transactions of a life.
 const TRANSACTIONS: u64 = 4;
@@ -13,6 +14,14 @@ const TRANSACTIONS: u64 = 4;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The name of the blob that transactions of even numbers put, and the others delete.
 const EVEN: &str = "even";
+/// The name of the region.
+const REGION: &str = "region";
+/// Its bytes.
+const REGION_LEN: u64 = 8192;
+/// The offsets of its words that have the number of the last transaction, and are persisted with it.
+const PERSISTED: [u64; 3] = [0, 4088, 8128];
+/// The offset of its word that has the number of the last transaction before a seal, and is left to the seal.
+const SEALED: u64 = 4160;
 /// The greatest length of a blob.
 const LONGEST: u64 = 5000;
 
@@ -26,12 +35,14 @@ pub(super) struct Blobs {
     /// The number of the last transaction, and that at the beginning of the life.
     last: u64,
     began: u64,
+    /// The least number that a word of the region must have.
+    least: u64,
 }
 
 impl Blobs {
     pub(super) const fn new(mut chance: Chance) -> Self {
         let seed = chance.next();
-        Self { chance, seed, is_created: false, is_replaced: false, last: 0, began: 0 }
+        Self { chance, seed, is_created: false, is_replaced: false, last: 0, began: 0, least: 0 }
     }
 }
 
@@ -57,18 +68,23 @@ impl Work for Blobs {
                     .put(Attributes::new(EVEN).version(number), &self.content(EVEN, number))?;
             } else if number > 1 {
                 transaction.delete(EVEN)?;
+            } else {
+                transaction.create_region(REGION, REGION_LEN)?;
             }
             transaction.commit()?;
+            write_in_place(&store.region(REGION)?, number)?;
             self.last = number;
             witness.acknowledge(1 + number);
         }
         if self.chance.below(3) == 0 {
+            store.region(REGION)?.store(SEALED, self.last, Relaxed);
             store.seal()?;
         }
         Ok(())
     }
 
-    /// The store has the last acknowledged transaction or the next one, as a whole. A store whose creation was not
+    /// The store has the last acknowledged transaction or the next one, as a whole, and each word of the region the number
+    /// of one of them. If the store is sealed, all words of the region have that of the last transaction. A store whose creation was not
     /// acknowledged may be missing, or empty.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
@@ -104,9 +120,16 @@ impl Blobs {
         ensure!(numbers.contains(&number), "{number} is there, not one of {numbers:?}");
         let mut expected = if number == 0 { Vec::new() } else { NAMES.to_vec() };
         expected.extend((number > 0 && number % 2 == 0).then_some(EVEN));
+        if number > 0 {
+            let acknowledged = *numbers.start();
+            self.least = if acknowledged > self.began { acknowledged } else { self.least };
+            self.judge_region(file, &snapshot, number)?;
+        }
         let names = snapshot.entries().map(|info| Ok(info?.name.as_str().to_owned()));
         let names = names.collect::<Result<Vec<String>>>()?;
-        ensure!(names == expected, "{names:?} of number {number}");
+        let region = (number > 0).then_some(REGION);
+        let all = expected.iter().copied().chain(region);
+        ensure!(names.iter().eq(all), "{names:?} of number {number}");
         for name in expected {
             let info = snapshot.find(name)?.context("it was there")?;
             ensure!(info.version == number, "{name} is of {}, not {number}", info.version);
@@ -119,6 +142,29 @@ impl Blobs {
         Ok(())
     }
 
+    /// Judges the region. Its words follow the transaction, so some may not have its number yet.
+    fn judge_region(
+        &mut self,
+        file: &DaxFile,
+        snapshot: &Snapshot<'_, &DaxFile>,
+        number: u64,
+    ) -> Result<()> {
+        let at = snapshot.find(REGION)?.context("the region is not there")?.offset;
+        let words = PERSISTED.map(|word| file.load(at + word, Relaxed));
+        let possible = self.least..=number;
+        ensure!(
+            words.iter().all(|word| possible.contains(word)),
+            "the region has {words:?}, not all of {possible:?}"
+        );
+        if snapshot.is_sealed() {
+            let sealed = file.load(at + SEALED, Relaxed);
+            let is_whole = sealed == number && words == [number; PERSISTED.len()];
+            ensure!(is_whole, "the sealed region has {words:?} and {sealed}, not {number}");
+        }
+        self.least = words.into_iter().min().unwrap_or(0);
+        Ok(())
+    }
+
     /// Returns the bytes of a blob of a transaction, which differ from trial to trial.
     fn content(&self, name: &str, number: u64) -> Vec<u8> {
         let start = self.seed ^ number << 32;
@@ -127,4 +173,14 @@ impl Blobs {
         let len = chance.len(LONGEST);
         (0..len).map(|_| chance.next().to_le_bytes()[0]).collect()
     }
+}
+
+/// Stores the number of a transaction in the region, and persists it.
+fn write_in_place(region: &Region<&DaxFile>, number: u64) -> Result<()> {
+    for at in PERSISTED {
+        region.store(at, number, Relaxed);
+        region.writeback(at..at + 8)?;
+    }
+    region.fence();
+    Ok(())
 }

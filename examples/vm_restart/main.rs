@@ -101,18 +101,29 @@ fn open(path: &str, ram: u64) -> Result<(Store<DaxFile>, bool), Box<dyn Error>> 
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let start = Instant::now();
     let path = std::env::args().nth(1).ok_or("usage: vm_restart FILE [MIB]")?;
     let ram = match std::env::args().nth(2) {
         Some(mib) => mib.parse::<u64>()? << 20,
         None => RAM,
     };
-    let (mut store, was_sealed) = open(&path, ram)?;
+    run(&path, ram)
+}
+
+/// Starts the machine with so many bytes of RAM, and stops it again.
+pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let (mut store, was_sealed) = open(path, ram)?;
     let mut machine = Machine::start(&mut store, was_sealed)?;
     let ready = start.elapsed();
     match machine.steps {
         0 => println!("booted after {ready:?}"),
         steps => println!("resumed after {ready:?}, at step {steps}"),
+    }
+    // A device that has the address could go on. Not every medium has one, and Linux shows it to root alone.
+    if let Ok(Some(address)) =
+        machine.ram.placement().map(|placement| placement.extents[0].physical)
+    {
+        println!("its RAM begins at {address:#x}");
     }
     assert!(machine.is_consistent(), "registers and RAM are not of one moment");
     machine.run(1000);

@@ -29,6 +29,8 @@ mod recordings;
 #[cfg(target_os = "linux")]
 mod records;
 #[cfg(target_os = "linux")]
+mod restarts;
+#[cfg(target_os = "linux")]
 mod resume;
 #[cfg(target_os = "linux")]
 mod stores;
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["replace-until-killed", path, enough] => {
             stores::replace_until_killed(path.as_ref(), enough)
         }
+        ["vm-restart", path, mib] => restarts::run(path, mib),
         ["seal-store", path] => stores::seal(path.as_ref()),
         ["read-store", path] => stores::read(path.as_ref()),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

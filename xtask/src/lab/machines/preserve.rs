@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use std::io::Write as _;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
@@ -27,6 +28,9 @@ const PATH: &str = "/mnt/store";
 const PMEM: u64 = 320;
 /// The time limit of a machine that writes and reads the large blob some times.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// The file of a machine within the machine, and the MiB of its RAM.
+const MONITOR: &str = "/init vm-restart /mnt/machine 128";
 
 /// The events, as the library names them.
 const UNKNOWN: &str = "unknown";
@@ -54,6 +58,13 @@ pub(super) fn lanes() -> Vec<Lane> {
             "a store has its committed blobs, one of 100 MB, after SIGKILL during a transaction, a kexec, and sealed \
              a reset, and reports each of these events",
             kills_and_starts,
+        ),
+        losing_lane(
+            Architecture::X86,
+            "vm-restart",
+            "a machine whose RAM is a region of a store resumes after a kexec and after a reset that loses lines, at the \
+             same physical address",
+            restarts,
         ),
         lane(
             Architecture::X86,
@@ -105,6 +116,45 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     expected = Found { origin: SAME_BOOT.to_owned(), ..expected };
     found(&mut machine, &expected).context("after another SIGKILL")?;
     machine.power_off()
+}
+
+/// The example `vm_restart`: each run takes 1000 steps.
+fn restarts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let mut machine = Machine::start(kit, &emulated_with(name, 1536, PMEM).with_kexec(), log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let booted = monitor(&mut machine, log)?;
+    ensure!(booted[0].starts_with("booted after "), "{booted:?}");
+    let address = booted.get(1).filter(|line| line.starts_with("its RAM begins at 0x"));
+    let address = address.context("its RAM has no physical address")?.clone();
+
+    let start = Instant::now();
+    machine.kexec()?;
+    mount_again(&mut machine)?;
+    let kernel = start.elapsed();
+    let resumed = monitor(&mut machine, log)?;
+    writeln!(log, "from the kexec to the file system {kernel:?}, and then {}", resumed[1])?;
+    let has_resumed = |lines: &[String], origin: &str, steps: u64| {
+        let event = format!("since the last time: {origin}");
+        let step = format!(", at step {steps}");
+        lines[0] == event && lines[1].ends_with(&step) && lines[2] == address
+    };
+    ensure!(has_resumed(&resumed, KEXEC, 1000), "after a kexec: {resumed:?}");
+
+    machine.reboot()?;
+    mount_again(&mut machine)?;
+    let resumed = monitor(&mut machine, log)?;
+    ensure!(has_resumed(&resumed, WARM_REBOOT, 2000), "after a reset: {resumed:?}");
+    machine.power_off()
+}
+
+/// Runs the example and returns its lines.
+fn monitor(machine: &mut Machine, log: &mut Log) -> Result<Vec<String>> {
+    let (code, output, errors) = machine.output(MONITOR)?;
+    writeln!(log, "{output}{errors}")?;
+    ensure!(code == Some(0), "{code:?}: {errors}");
+    let lines: Vec<String> = output.lines().map(str::to_owned).collect();
+    ensure!(lines.len() >= 2, "{output}");
+    Ok(lines)
 }
 
 /// Returns the findings in another boot.

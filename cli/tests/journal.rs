@@ -244,7 +244,7 @@ fn what_is_no_journal_is_refused() {
     let whole = fs::read(Place::with("one\n").path).unwrap();
     let contents: [(Vec<u8>, &str); 6] = [
         (Vec::new(), "has no bytes to map"),
-        (vec![0; 65_536], "the medium has no journal, only zeros"),
+        (vec![0; 65_536], "the medium has no journal: it begins with zeros"),
         (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a journal: it begins with short"),
         (recording(), "the medium has a recording instead of a journal; open it as that"),

@@ -277,7 +277,7 @@ fn damage_is_shown_and_the_rest_is_read() {
 fn what_is_neither_is_refused() {
     for (content, expected) in [
         (vec![b'x'; 65_536], "begins with xxxxxxxx"),
-        (vec![0; 65_536], "nor a store, only zeros"),
+        (vec![0; 65_536], "nor a store: it begins with zeros"),
         (b"short".to_vec(), "begins with short"),
         (Vec::new(), "has no bytes to map"),
     ] {

@@ -137,7 +137,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
         match &self.kind {
             ErrorKind::Medium(error) => write!(f, "the journal's medium failed: {error}"),
             ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
-                f.write_str("the medium has no journal, only zeros; create one")
+                f.write_str("the medium has no journal: it begins with zeros; create one")
             }
             ErrorKind::NotAJournal { found } => magic::write_instead(f, *found, MAGIC),
             ErrorKind::Superblocks => f.write_str(

@@ -49,6 +49,9 @@ impl InUse {
 /// [`Store::region`] returns it. It holds the store's medium, and can outlive the store. Threads can share it, and the store
 /// can be written meanwhile. While it exists, its bytes belong to its users: what is stored survives as on the medium
 /// alone, when it was written back. See [Regions](super#regions).
+///
+/// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
+/// locked as long as a [`Region`] holds it; share other media only when each has been dropped.
 #[derive(Clone, Debug)]
 pub struct Region<M: Medium> {
     medium: Arc<M>,
@@ -92,7 +95,7 @@ impl<M: Medium> Store<M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; if the seal cannot be removed, as [`begin`](Self::begin) and
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin), and if the seal cannot be removed, as
     /// [`commit`](super::Transaction::commit).
     ///
     /// # Cost
@@ -102,8 +105,13 @@ impl<M: Medium> Store<M> {
         if info.content != Content::Region {
             return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
         }
-        if self.header.is_sealed {
-            self.begin()?.commit_seal(false)?;
+        // After a commit that failed, the medium may have a seal that is not known here.
+        let is_sealed = self.header.is_sealed;
+        let transaction = self.begin()?;
+        if is_sealed {
+            transaction.commit_seal(false)?;
+        } else {
+            drop(transaction);
         }
         let (medium, mark) = (Arc::clone(&self.medium), self.in_use.take(info.offset));
         Ok(Region { medium, info, _mark: mark })

@@ -215,7 +215,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
 fn what_is_no_journal_or_not_all_of_one_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
     let empty = Simulation::new(Model::x86(), BYTES).zeros().medium();
-    assert!(refused(&empty).starts_with("the medium has no journal, only zeros"));
+    assert!(refused(&empty).starts_with("the medium has no journal: it begins with zeros"));
     empty.write(0, b"PK\x03\x04 and so on");
     assert!(
         refused(&empty).starts_with(

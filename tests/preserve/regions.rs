@@ -247,6 +247,28 @@ fn a_region_is_not_changed_under_a_seal() {
     assert_eq!(store.generation(), generation);
 }
 
+/// The write-backs of a seal fail, each in turn. Its header may be in the medium all the same.
+#[test]
+fn a_region_is_not_changed_under_a_seal_that_failed() {
+    let mut outcomes = [0; 2];
+    for left in 0..40 {
+        let (plain, mut store) = with_ram();
+        store.seal().unwrap();
+        drop(store);
+        let medium = Arc::new(Counting::new(plain.clone()));
+        let (mut store, _) = later().open(Arc::clone(&medium)).unwrap();
+        drop(store.region("ram").unwrap());
+        medium.left.store(left, Relaxed);
+        let sealed = store.seal();
+        medium.left.store(u64::MAX, Relaxed);
+        outcomes[usize::from(sealed.is_ok())] += 1;
+        let region = store.region("ram");
+        let is_sealed = Snapshot::of(&Bytes(&plain.bytes())).unwrap().is_sealed();
+        assert!(region.is_err() || !is_sealed, "{left} write-backs, {sealed:?}");
+    }
+    assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
+}
+
 #[test]
 fn regions_are_counted_and_not_verified() {
     let (medium, mut store) = with_ram();

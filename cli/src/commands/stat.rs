@@ -146,7 +146,7 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
             let first = match *failed.error().kind() {
                 recorder::ErrorKind::NotFound => {
                     bail!(
-                        "{}: neither a journal nor a recording nor a store, only zeros",
+                        "{}: neither a journal nor a recording nor a store: it begins with zeros",
                         path.display()
                     )
                 }

@@ -94,7 +94,7 @@ fn what_is_no_store_is_refused() {
     let whole = fs::read(Place::with(&["cpu"]).path).unwrap();
     let contents: [(Vec<u8>, &str); 5] = [
         (Vec::new(), "has no bytes to map"),
-        (vec![0; 65_536], "there is no store, only zeros"),
+        (vec![0; 65_536], "there is no store: the medium begins with zeros"),
         (vec![b'x'; 65_536], "this is not a store: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a store: it begins with short"),
         (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),

@@ -276,7 +276,8 @@ mod tests {
         let found = look(&memory, 2).unwrap();
         assert_eq!(found.findings.lost, [0, 1]);
         assert!(
-            recovery(&found.recovered).starts_with("NOT: the medium has no journal, only zeros")
+            recovery(&found.recovered)
+                .starts_with("NOT: the medium has no journal: it begins with zeros")
         );
     }
 }

@@ -21,6 +21,9 @@ impl<M: Medium> Store<M> {
     /// the medium's own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of
     /// the commit.
     ///
+    /// Regions that this store has handed out are not [dirty](super::Info::is_dirty) afterwards. Those that an earlier
+    /// process left dirty are written back, too, and stay dirty.
+    ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
@@ -30,14 +33,23 @@ impl<M: Medium> Store<M> {
     /// store must be opened again.
     ///
     /// # Cost
-    /// A write-back of all lines of the store that are in use.
+    /// A write-back of all lines of the store that are in use, two fences, and two more for each region that was handed
+    /// out.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
         self.require_no_region_in_use()?;
+        // Other threads may have stored to regions.
+        self.medium.order_observed();
         let number = self.preamble.history;
         let history = history(number)..history(number) + self.preamble.history_len;
         for range in self.used().into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
         }
+        for name in self.taken_regions()? {
+            let mut transaction = self.begin()?;
+            transaction.note_use(name.as_str(), false)?;
+            transaction.commit_seal(true)?;
+        }
+        self.taken.clear();
         let generation = self.begin()?.commit_seal(true)?;
         // Everything that this header refers to is durable already. Without this write-back the next opening may find
         // an older header, which is not sealed.

@@ -130,7 +130,7 @@ pub enum ErrorKind<E> {
         /// The name.
         name: ShortName,
     },
-    /// The name has a region, whose bytes cannot be verified, and not a blob.
+    /// The name has a region, and not a blob.
     NotABlob {
         /// The name.
         name: ShortName,
@@ -173,6 +173,8 @@ pub enum ErrorKind<E> {
     InUse,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,
+    /// The place of the medium's bytes is required and not known.
+    PlaceUnknown,
 }
 
 /// A damaged part of a store.
@@ -346,7 +348,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::NotABlob { name } => write!(
                 f,
-                "{name} is a region, whose bytes cannot be verified; use it in place, as a region"
+                "{name} is a region, and not a blob; use it in place, or choose another name"
             ),
             Self::RegionInUse { name } => {
                 write!(f, "the region {name} is in use; drop each `Region` of it first")
@@ -376,6 +378,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::NoLease => f.write_str("the writer cannot see leases here; copy the blob instead"),
             Self::InUse => f.write_str(
                 "readers or regions of this process still have the store; drop them before it grows",
+            ),
+            Self::PlaceUnknown => f.write_str(
+                "the place of the store's bytes is not known, as for a memfd and on tmpfs; use a file on a DAX file \
+                 system or device DAX, or open it without that requirement",
             ),
             Self::Moved => f.write_str(
                 "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \
@@ -432,7 +438,7 @@ impl<E> ErrorKind<E> {
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
             Self::InUse | Self::RegionInUse { .. } => io::ErrorKind::ResourceBusy,
-            Self::NoLease => io::ErrorKind::Unsupported,
+            Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced
             | Self::Overtaken { .. }

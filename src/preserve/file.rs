@@ -9,9 +9,10 @@ use super::stamp::Stamp;
 use super::store::Store;
 use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
 use crate::format::tag::Running;
-use crate::medium::Readable;
+use crate::medium::{Medium, Readable};
 use crate::system::boot;
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,10 +72,11 @@ pub(super) fn circumstances<M: Readable>(medium: &M) -> Option<Circumstances> {
     Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
 }
 
-/// Returns true if the physical location of a medium is the same as at a commit. The location is known of files alone.
-pub(super) fn is_in_place<M: Readable>(medium: &M, last: &Stamp) -> bool {
-    let now = view(medium).and_then(placement);
-    now.is_some_and(|now| now == last.placement)
+/// Returns true if the physical location of a medium is the same as at a commit, or `None` if it is not known. It is known
+/// of files alone.
+pub(super) fn is_in_place<M: Readable>(medium: &M, last: &Stamp) -> Option<bool> {
+    let now = view(medium).and_then(placement)?;
+    Some(now == last.placement)
 }
 
 fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
@@ -101,19 +103,20 @@ impl Store<DaxFile> {
     }
 }
 
-impl Region<DaxFile> {
-    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region or
-    /// its store exists.
+impl<M: Medium + Borrow<DaxFile>> Region<M> {
+    /// Returns the address of a byte of the region in this process. The mapping stays where it is as long as the region
+    /// exists.
     ///
-    /// Stores through it are the caller's: they are not seen here, so all of them must have ended before the last
-    /// [`Region`] is dropped.
+    /// Accesses through it are not seen here, so all of them must have ended before the last [`Region`] is dropped. The
+    /// methods of a medium access whole words as atomics. A plain access that races with them, or with another plain one, is
+    /// a data race, unless both load. A virtual machine or a device accesses the memory as another process does.
     ///
     /// # Panics
     /// If the offset is out of range.
     #[must_use]
     #[track_caller]
     pub fn as_ptr(&self, at: u64) -> *mut u8 {
-        self.medium().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
+        self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
     }
 
     /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`] does for the whole
@@ -126,10 +129,14 @@ impl Region<DaxFile> {
     /// # Cost
     /// As [`DaxView::placement`], for the whole file.
     pub fn placement(&self) -> Result<Placement, FileError> {
-        let mut placement = self.medium().view().placement()?;
+        let mut placement = self.file().view().placement()?;
         let region = self.info().range();
         placement.extents.retain_mut(|extent| cut(extent, &region));
         Ok(placement)
+    }
+
+    fn file(&self) -> &DaxFile {
+        self.medium().borrow()
     }
 }
 

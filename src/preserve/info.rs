@@ -125,7 +125,10 @@ pub struct Info {
     pub len: u64,
     /// Bytes of its metadata.
     pub metadata: usize,
-    /// The number of the commit that put or created it. A number is never reused.
+    /// True for a region that was handed out and not sealed since by its user: its bytes can be of different moments.
+    pub is_dirty: bool,
+    /// The number of the commit that put it there. A number is never reused. Of a region it is the number of the commit
+    /// that last handed it out or created it: each blob of a higher number was put later.
     pub generation: u64,
     /// The time at which it was put or created, in seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,

@@ -6,7 +6,7 @@ use super::format::page::{root_slot, slot};
 use super::format::table::PREAMBLE;
 use super::headers;
 use super::leases::Leases;
-use super::region::InUse;
+use super::region::Taken;
 use super::reserve::Held;
 use super::room::Places;
 use super::snapshot::Snapshot;
@@ -55,7 +55,7 @@ impl<M: Medium> Store<M> {
             tree,
             space,
             held,
-            in_use: InUse::default(),
+            taken: Taken::default(),
             mends,
             has_failed,
         };

@@ -81,11 +81,27 @@
 //! | after a crash of the process | as it was put | everything that was stored |
 //! | after an event that loses the caches | as it was put | everything that was persisted, and perhaps more |
 //!
-//! So [`Opened::was_sealed`] shows that a region is of one moment. If it is false, words that were stored at different
-//! times can stand beside each other. What survives is what was written back:
-//! 1. by its user, with the methods of [`Region`];
+//! The bytes that survive are those that were written back:
+//! 1. by the region's user, with the methods of [`Region`];
 //! 2. by a [guard](../dax/guard/index.html) of the file;
 //! 3. by [`Store::seal`], which is refused as long as a [`Region`] exists.
+//!
+//! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]. Words of a dirty region
+//! can be of different moments. Nothing else changes that: not the commits of blobs, and not a seal by another process
+//! after a crash. To keep a blob that belongs to a region, such as the registers of a machine beside its memory, stop all
+//! users of the region, put the blob, commit, drop each [`Region`] and seal. Both belong together if the region is not
+//! dirty and the blob was put later:
+//!
+//! ```
+//! # #[cfg(feature = "preserve")] {
+//! # use cachemaint::preserve::Info;
+//! fn belong_together(ram: &Info, registers: &Info) -> bool {
+//!     !ram.is_dirty && registers.generation > ram.generation
+//! }
+//! # }
+//! ```
+//!
+//! [`Region::info`] is the entry as it was before the region was handed out.
 //!
 //! A program that hands physical addresses to a device or an IOMMU gets them from [`Region::placement`], and opens the
 //! store with [`Options::require_in_place`] afterwards. A device that stores into a region meanwhile is not seen here: end
@@ -165,7 +181,7 @@
 //! | 16 | 8 | the caller's version |
 //! | 24 | 8 | generation of the commit that put it there, not above that of the header |
 //! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
-//! | 40 | 8 | tag; 0 for a region |
+//! | 40 | 8 | tag; for a region twice the generation of the commit that last handed it out or created it, and 1 more if it is dirty |
 //! | 48 | 1 | bytes of the name, 1 to 255 |
 //! | 49 | 1 | 0 for a blob, 1 for a region |
 //! | 50 | 2 | bytes of the metadata, 4096 at most |
@@ -290,8 +306,8 @@ cfg_if::cfg_if! {
                 None
             }
 
-            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> bool {
-                false
+            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> Option<bool> {
+                None
             }
         }
     }

@@ -135,7 +135,8 @@ impl<'p, M: Medium> Options<'p, M> {
 
     /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd.
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs. Of a file in the page cache it is the
+    /// place on the drive, not in memory.
     ///
     /// Linux shows physical addresses only to root. A process without them compares the places on the device alone. So a
     /// store that root has committed to can be opened so by root alone.
@@ -280,8 +281,8 @@ impl<'p, M: Medium> Options<'p, M> {
     /// # Errors
     /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
     /// both copies of a page of the table, are damaged. If the medium fails. [`ErrorKind::Full`], if the medium is
-    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`], after
-    /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
+    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`] and
+    /// [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
     ///
     /// # Crashes
     /// A crash meanwhile changes nothing.
@@ -322,8 +323,12 @@ impl<'p, M: Medium> Options<'p, M> {
 
     fn open_in(mut self, medium: &Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let unit = headers::load(&**medium)?.unit;
-        if self.is_in_place && !file::is_in_place(&**medium, Snapshot::of(&**medium)?.stamp()) {
-            return Err(Error(ErrorKind::Moved));
+        if self.is_in_place {
+            match file::is_in_place(&**medium, Snapshot::of(&**medium)?.stamp()) {
+                Some(true) => {}
+                Some(false) => return Err(Error(ErrorKind::Moved)),
+                None => return Err(Error(ErrorKind::PlaceUnknown)),
+            }
         }
         let size = Readable::len(&**medium) / unit * unit;
         let Circumstances { stamp, evidence, seconds } = self.circumstances(medium);

@@ -1,46 +1,55 @@
 //! Regions: bytes of a store that are used in place.
 //!
-//! A store knows the regions that this process uses: of these it counts the references to a mark that each [`Region`]
-//! holds. A region in use is neither deleted nor sealed.
+//! A store knows the regions that it has handed out: of these it counts the references to a mark that each [`Region`]
+//! holds. A region in use is neither deleted nor sealed. The entry of a region tells that it is dirty: that is committed
+//! before it is handed out, and taken back by a seal of the same store. A seal of another one, after a crash, cannot know
+//! if the bytes are of one moment.
 
 use super::error::{Error, ErrorKind};
 use super::format::table::Entry;
-use super::info::{Content, Info, ShortName};
+use super::info::{Content, Info, Name, ShortName};
 use super::store::Store;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable};
+use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::Ordering::{self, Acquire};
+use core::sync::atomic::fence;
 
 /// Parts that are passed on to the medium at once, without an allocation.
 const PARTS: usize = 8;
 
-/// The regions that this process uses, by their offsets.
+/// The regions that a store has handed out since it was opened or sealed, by their offsets.
 #[derive(Debug, Default)]
-pub(super) struct InUse(Vec<(u64, Weak<()>)>);
+pub(super) struct Taken(BTreeMap<u64, Weak<()>>);
 
-impl InUse {
+impl Taken {
     /// Returns true if an entry is one of a region that is in use.
-    pub(super) fn contains(&self, entry: &Entry) -> bool {
-        entry.content == Content::Region && self.mark(entry.at).is_some()
+    pub(super) fn is_in_use(&self, entry: &Entry) -> bool {
+        let mark = self.0.get(&entry.at).and_then(Weak::upgrade);
+        entry.content == Content::Region && mark.is_some()
     }
 
-    /// Returns the offset of a region that is in use, if there is one.
-    pub(super) fn first(&self) -> Option<u64> {
-        self.0.iter().find(|(_, mark)| mark.strong_count() > 0).map(|(at, _)| *at)
-    }
-
-    fn mark(&self, at: u64) -> Option<Arc<()>> {
-        self.0.iter().filter(|(of, _)| *of == at).find_map(|(_, mark)| mark.upgrade())
+    /// Returns the offset of a region that is in use, if there is one. If there is none, this thread has observed the stores
+    /// of all users.
+    fn first_in_use(&self) -> Option<u64> {
+        let mut marks = self.0.iter();
+        let in_use = marks.find(|(_, mark)| mark.strong_count() > 0).map(|(at, _)| *at);
+        // The last user has dropped its mark with a release.
+        fence(Acquire);
+        in_use
     }
 
     fn take(&mut self, at: u64) -> Arc<()> {
-        self.0.retain(|(_, mark)| mark.strong_count() > 0);
-        let mark = self.mark(at).unwrap_or_default();
-        self.0.push((at, Arc::downgrade(&mark)));
+        let mark = self.0.get(&at).and_then(Weak::upgrade).unwrap_or_default();
+        self.0.insert(at, Arc::downgrade(&mark));
         mark
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -52,18 +61,27 @@ impl InUse {
 ///
 /// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
 /// locked as long as a [`Region`] holds it; share other media only when each has been dropped.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Region<M: Medium> {
     medium: Arc<M>,
     info: Info,
     /// As long as it exists, the region is in use.
-    _mark: Arc<()>,
+    mark: Arc<()>,
+}
+
+/// Another handle of the same region.
+impl<M: Medium> Clone for Region<M> {
+    fn clone(&self) -> Self {
+        let Self { medium, info, mark } = self;
+        Self { medium: Arc::clone(medium), info: *info, mark: Arc::clone(mark) }
+    }
 }
 
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
-    /// If the store is sealed, a commit removes the seal first, as the bytes can change from now on.
+    /// A commit notes first that the region is [dirty](Info::is_dirty), as the bytes can change from now on. It removes the
+    /// seal of the store.
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
@@ -74,20 +92,19 @@ impl<M: Medium> Store<M> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("state");
     /// let file = dax::Options::new().allow_page_granularity().open_or_create(&path, 16 << 20)?;
-    /// let (mut store, opened) = Store::open_or_create(file)?;
+    /// let (mut store, _) = Store::open_or_create(file)?;
     /// if store.reader().stat("ram")?.is_none() {
     ///     let mut transaction = store.begin()?;
     ///     transaction.create_region(Attributes::new("ram").alignment(2 << 20), 4 << 20)?;
     ///     transaction.commit()?;
     /// }
-    /// // After a seal the bytes are those of its moment. Otherwise they can be of different moments.
-    /// let is_whole = opened.is_some_and(|opened| opened.was_sealed);
     /// let ram = store.region("ram")?;
+    /// let is_as_sealed = !ram.info().is_dirty; // else its bytes can be of different moments
     /// ram.write(4096, b"in place");
     /// ram.persist(4096..4104)?;
     /// drop(ram);
     /// store.seal()?; // before a planned restart: writes everything back
-    /// # assert!(!is_whole);
+    /// # assert!(is_as_sealed);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "dax"))]
@@ -95,31 +112,33 @@ impl<M: Medium> Store<M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin), and if the seal cannot be removed, as
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin) and
     /// [`commit`](super::Transaction::commit).
     ///
     /// # Cost
-    /// A page of each level of the table is read. Nothing of the region is read. If the store is sealed, two fences.
+    /// A page of each level of the table is read, and a commit made: two fences. No commit is needed if the region is dirty
+    /// and nothing was committed since it was handed out. Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
             return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
         }
-        // After a commit that failed, the medium may have a seal that is not known here.
-        let is_sealed = self.header.is_sealed;
-        let transaction = self.begin()?;
-        if is_sealed {
-            transaction.commit_seal(false)?;
+        // After a commit that failed, the medium may have a seal that is not known here, so this must be refused then.
+        let last = self.header.generation;
+        let mut transaction = self.begin()?;
+        if !info.is_dirty || info.generation != last {
+            transaction.note_use(name, true)?;
+            transaction.commit()?;
         } else {
             drop(transaction);
         }
-        let (medium, mark) = (Arc::clone(&self.medium), self.in_use.take(info.offset));
-        Ok(Region { medium, info, _mark: mark })
+        let (medium, mark) = (Arc::clone(&self.medium), self.taken.take(info.offset));
+        Ok(Region { medium, info, mark })
     }
 
     /// Refuses to go on as long as a region is in use.
     pub(super) fn require_no_region_in_use(&self) -> Result<(), Error<M::Error>> {
-        let Some(at) = self.in_use.first() else { return Ok(()) };
+        let Some(at) = self.taken.first_in_use() else { return Ok(()) };
         for info in self.snapshot()?.entries() {
             let info = info?;
             if info.content == Content::Region && info.offset == at {
@@ -129,10 +148,22 @@ impl<M: Medium> Store<M> {
         }
         Ok(())
     }
+
+    /// Returns the names of the regions that were handed out and are dirty.
+    pub(super) fn taken_regions(&self) -> Result<Vec<Name>, Error<M::Error>> {
+        if self.taken.0.is_empty() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot()?;
+        let is_taken = |info: &Info| info.is_dirty && self.taken.0.contains_key(&info.offset);
+        let entries = snapshot.entries().filter(|info| info.as_ref().map_or(true, is_taken));
+        entries.map(|info| Ok(info?.name)).collect()
+    }
 }
 
 impl<M: Medium> Region<M> {
-    /// Returns its entry in the table, as it was when it was returned by the store.
+    /// Returns its entry in the table, as it was before the store handed it out: [`Info::is_dirty`] is false if its bytes are
+    /// as at the last seal.
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info

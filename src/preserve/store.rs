@@ -8,7 +8,7 @@ use super::format::headers as places_of;
 use super::format::table::Preamble;
 use super::leases::Leases;
 use super::reader::Reader;
-use super::region::InUse;
+use super::region::Taken;
 use super::reserve::Held;
 use super::room::{Places, Touched};
 use super::snapshot::Snapshot;
@@ -37,7 +37,7 @@ pub struct Store<M: Medium> {
     pub(super) space: Space,
     /// Places for the pages of the commit to come, and for those of a deletion.
     pub(super) held: Held,
-    pub(super) in_use: InUse,
+    pub(super) taken: Taken,
     /// Bytes of pages that are to be written over damaged copies of them.
     pub(super) mends: Vec<(u64, Vec<u8>)>,
     /// True if a commit failed with an unknown outcome.

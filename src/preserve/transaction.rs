@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::format::key::BlobKey;
-use super::format::table::{ENTRY, Entry, Preamble, size};
+use super::format::table::{ENTRY, Entry, Preamble, Use, size};
 use super::format::{METADATA, NAME, REGION, UNIT};
 use super::headers;
 use super::info::{Content, ShortName};
@@ -167,8 +167,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::Name`], [`ErrorKind::Metadata`],
-    /// [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium fails. An error leaves the transaction as it
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::NotABlob`], if the name has a region;
+    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium fails. An error leaves the transaction as it
     /// was.
     ///
     /// # Cost
@@ -211,9 +211,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
         if len == 0 || !len.is_multiple_of(alignment) {
             return Err(Error(ErrorKind::RegionLength { len, alignment }));
         }
+        let created = Use { generation: self.generation(), is_dirty: false };
         self.put_by(&attributes, Content::Region, Some(len), |medium, _, place| {
             write_zeros(medium, place.start..place.start + len).map_err(Error::medium)?;
-            Ok(((), len, 0))
+            Ok(((), len, created.word()))
         })
     }
 
@@ -227,7 +228,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
-        if read(before).is_some_and(|entry| self.store.in_use.contains(&entry)) {
+        if read(before).is_some_and(|entry| self.store.taken.is_in_use(&entry)) {
             return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
         }
         let before = before.len() as u64;
@@ -285,6 +286,25 @@ impl<'s, M: Medium> Transaction<'s, M> {
             self.write(false)?;
         }
         Ok(self.store.header.generation)
+    }
+
+    /// Notes that a region is handed out, or that it was sealed.
+    pub(super) fn note_use(&mut self, name: &str, is_dirty: bool) -> Result<(), Error<M::Error>> {
+        let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
+        let len = before.len() as u64;
+        let not_a_region = || Error(ErrorKind::NotARegion { name: ShortName::of(name) });
+        let entry = read(before).ok_or_else(not_a_region)?;
+        let last = Use::read(entry.tag).generation;
+        let generation = if is_dirty { self.generation() } else { last };
+        let entry = Entry { tag: Use { generation, is_dirty }.word(), ..entry };
+        let metadata = &before[ENTRY + entry.name..][..entry.metadata];
+        let after = bytes_of(&entry, name.as_bytes(), metadata);
+        let resized = (name.as_bytes(), len, len);
+        self.check_room(&[resized], false)?;
+        self.touched.resize(&self.store.tree, self.store.unit(), resized);
+        // The region itself stays where it is.
+        self.changes.insert(name.as_bytes().into(), Some(after));
+        Ok(())
     }
 
     /// Commits with a seal or without one, even if nothing was changed.
@@ -403,7 +423,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
         let before = self.find(name);
-        if content == Content::Region && before.is_some() || before.is_some_and(is_region) {
+        if before.is_some_and(is_region) && content == Content::Blob {
+            return Err(Error(ErrorKind::NotABlob { name: ShortName::of(name) }).into());
+        }
+        if before.is_some() && content == Content::Region {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }).into());
         }
         let before = before.map(|entry| entry.len() as u64);

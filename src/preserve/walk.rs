@@ -12,8 +12,8 @@
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
 use super::format::page::LEVELS;
-use super::format::table::{CHILD, Child, ENTRY, Entry};
-use super::info::{Info, Name};
+use super::format::table::{CHILD, Child, ENTRY, Entry, Use};
+use super::info::{Content, Info, Name};
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
@@ -278,13 +278,16 @@ fn entry<R: Readable>(
         return Err(rest.forged());
     }
     (rest.at, rest.is_new) = (rest.at + entry.size(), false);
+    let put = Use { generation: entry.generation, is_dirty: false };
+    let last = if entry.content == Content::Region { Use::read(entry.tag) } else { put };
     Ok(Info {
         name,
         content: entry.content,
         version: entry.version,
         len: entry.len,
         metadata: entry.metadata,
-        generation: entry.generation,
+        is_dirty: last.is_dirty,
+        generation: last.generation,
         seconds: entry.seconds,
         offset: entry.at,
         tag: entry.tag,
@@ -297,7 +300,9 @@ fn entry<R: Readable>(
 fn is_possible(entry: &Entry, header: &Header) -> bool {
     let lies_within =
         entry.occupied(header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
-    lies_within && entry.generation <= header.generation
+    let is_used = entry.content == Content::Region;
+    let last = if is_used { Use::read(entry.tag).generation } else { entry.generation };
+    lies_within && last.max(entry.generation) <= header.generation
 }
 
 /// Returns the place of a copy of a page that is whole.

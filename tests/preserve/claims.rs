@@ -657,7 +657,7 @@ fn goes_on(
         let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
         match transaction.put(attributes, &kept.bytes) {
             Ok(()) => expected.extend(whole(&[(name.clone(), kept.clone())].into())),
-            Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
+            Err(error) if matches!(error.kind(), ErrorKind::NotABlob { .. }) => {
                 assert_eq!(expected[&name].content, Content::Region);
             }
             Err(error) => assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}"),

@@ -145,7 +145,7 @@ fn put(
 
 /// A name is taken if it should be.
 fn is_taken(error: Error<Infallible>, should: bool) -> Outcome<()> {
-    if matches!(error.kind(), ErrorKind::NameTaken { .. }) {
+    if matches!(error.kind(), ErrorKind::NameTaken { .. } | ErrorKind::NotABlob { .. }) {
         assert!(should);
         return Ok(());
     }

@@ -33,7 +33,8 @@ fn a_commit_and_its_blobs_are_told() {
     });
     assert_eq!(to_value(boots).unwrap(), json!([first]));
     let blob = json!({
-        "name": "ab", "content": "blob", "version": 2, "len": 3, "metadata": 1, "generation": 2,
+        "name": "ab", "content": "blob", "version": 2, "len": 3, "metadata": 1, "is_dirty": false,
+        "generation": 2,
         "seconds": 1_700_000_001, "offset": 25_600,
     });
     assert_eq!(to_value(snapshot.find("ab").unwrap().unwrap()).unwrap(), blob);
@@ -64,7 +65,8 @@ fn a_region_is_told() {
     transaction.create_region("ram", 8192).unwrap();
     transaction.commit().unwrap();
     let region = json!({
-        "name": "ram", "content": "region", "version": 0, "len": 8192, "metadata": 0, "generation": 2,
+        "name": "ram", "content": "region", "version": 0, "len": 8192, "metadata": 0,
+        "is_dirty": false, "generation": 2,
         "seconds": 1_700_000_002, "offset": 28_672,
     });
     assert_eq!(to_value(store.reader().stat("ram").unwrap().unwrap()).unwrap(), region);

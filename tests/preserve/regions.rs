@@ -5,7 +5,7 @@ use crate::life::{bytes, later, options, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use cachemaint::preserve::{
-    Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store, Verify,
+    Attributes, Content, Error, ErrorKind, Info, Options, Part, Region, Snapshot, Store, Verify,
 };
 use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -117,8 +117,11 @@ fn blobs_and_regions_do_not_replace_each_other() {
     let is_taken = |done: Result<(), Error<_>>| {
         matches!(done.as_ref().map_err(Error::kind), Err(ErrorKind::NameTaken { .. }))
     };
-    assert!(is_taken(transaction.put("ram", b"a blob")));
-    assert!(is_taken(transaction.put_with("ram", None, |writer| writer.append(b"a blob"))));
+    let not_a_blob = |done: Result<(), Error<_>>| {
+        matches!(done.as_ref().map_err(Error::kind), Err(ErrorKind::NotABlob { .. }))
+    };
+    assert!(not_a_blob(transaction.put("ram", b"a blob")));
+    assert!(not_a_blob(transaction.put_with("ram", None, |writer| writer.append(b"a blob"))));
     assert!(is_taken(transaction.create_region("ram", LEAST)));
     assert!(is_taken(transaction.create_region("cpu", LEAST)));
     transaction.commit().unwrap();
@@ -229,6 +232,106 @@ fn accesses_out_of_range_panic() {
     assert!(medium.bytes() == before);
 }
 
+/// Returns the entry of the region.
+fn ram(store: &Store<Plain>) -> Info {
+    store.reader().stat("ram").unwrap().unwrap()
+}
+
+fn put(store: &mut Store<Plain>, name: &str) {
+    let mut transaction = store.begin().unwrap();
+    transaction.put(name, &bytes(3)).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// From the entry alone a machine knows if its memory and its registers belong together.
+#[test]
+fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
+    let (medium, mut store) = with_ram();
+    assert!(!ram(&store).is_dirty, "zeros");
+    let region = store.region("ram").unwrap();
+    assert!(!region.info().is_dirty, "as it was before");
+    assert!(ram(&store).is_dirty);
+    put(&mut store, "registers");
+    drop(region);
+    assert!(ram(&store).is_dirty);
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty);
+    let registers = |store: &Store<_>| store.reader().stat("registers").unwrap().unwrap();
+    assert!(registers(&store).generation > ram(&store).generation);
+
+    // Other commits, a rename and an opening change nothing of it.
+    put(&mut store, "other");
+    drop(store);
+    let (mut store, opened) = later().open(medium.clone()).unwrap();
+    assert!(!opened.was_sealed && !ram(&store).is_dirty);
+    let mut transaction = store.begin().unwrap();
+    transaction.rename("ram", "memory").unwrap();
+    transaction.rename("memory", "ram").unwrap();
+    transaction.commit().unwrap();
+    assert!(!ram(&store).is_dirty);
+    assert!(registers(&store).generation > ram(&store).generation);
+
+    // Used and sealed, but no registers were put: the number shows it.
+    drop(store.region("ram").unwrap());
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+
+    // A second use after the registers were put, without a seal between.
+    drop(store.region("ram").unwrap());
+    put(&mut store, "registers");
+    drop(store.region("ram").unwrap());
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+}
+
+/// As an operator does after a crash: the bytes are written back, and may be of different moments.
+#[test]
+fn a_seal_of_another_process_leaves_a_region_dirty() {
+    let (medium, mut store) = with_ram();
+    put(&mut store, "registers");
+    drop(store.region("ram").unwrap());
+    put(&mut store, "registers");
+    drop(store);
+    let (mut store, _) = later().open(medium.clone()).unwrap();
+    store.seal().unwrap();
+    drop(store);
+    let (mut store, opened) = later().open(medium).unwrap();
+    assert!(opened.was_sealed && ram(&store).is_dirty);
+    // Its next user has seen that.
+    assert!(store.region("ram").unwrap().info().is_dirty);
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty);
+}
+
+/// Regions whose entries are in pages of their own are all sealed, and a full store has room for that.
+#[test]
+fn many_regions_are_sealed_in_a_full_store() {
+    let (medium, mut store) = empty(FIRST + 40 * LEAST);
+    let mut names = Vec::new();
+    loop {
+        let mut transaction = store.begin().unwrap();
+        let name = format!("region {}", names.len());
+        let attributes = Attributes::new(&name).metadata(&[7; 2000]);
+        match transaction.create_region(attributes, LEAST) {
+            Ok(()) => drop(transaction.commit().unwrap()),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                break;
+            }
+        }
+        names.push(name);
+    }
+    assert!(names.len() > 8, "{}", names.len());
+    let regions: Vec<_> = names.iter().map(|name| store.region(name).unwrap()).collect();
+    assert!(store.reader().list().unwrap().iter().all(|info| info.is_dirty));
+    drop(regions);
+    store.seal().unwrap();
+    drop(store);
+    let (store, opened) = later().open(medium).unwrap();
+    assert!(opened.was_sealed);
+    assert!(store.reader().list().unwrap().iter().all(|info| !info.is_dirty));
+}
+
 /// A seal speaks for the bytes of regions too, so it goes before they can change.
 #[test]
 fn a_region_is_not_changed_under_a_seal() {
@@ -263,8 +366,12 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
         medium.left.store(u64::MAX, Relaxed);
         outcomes[usize::from(sealed.is_ok())] += 1;
         let region = store.region("ram");
-        let is_sealed = Snapshot::of(&Bytes(&plain.bytes())).unwrap().is_sealed();
-        assert!(region.is_err() || !is_sealed, "{left} write-backs, {sealed:?}");
+        let image = plain.bytes();
+        let bytes = Bytes(&image);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        let is_dirty = snapshot.find("ram").unwrap().unwrap().is_dirty;
+        let is_safe = region.is_err() || is_dirty && !snapshot.is_sealed();
+        assert!(is_safe, "{left} write-backs, {sealed:?}");
     }
     assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
 }
@@ -367,7 +474,7 @@ fn store_words(region: &Region<&SimMedium>, value: u64) {
     }
 }
 
-/// Returns the words of a region, if there is one, and if the store was sealed.
+/// Returns the words of a region, if there is one, and true if it is not dirty.
 fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
     let opened = options().verify(Verify::Always).open(medium);
     let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.into_error()))?;
@@ -383,7 +490,11 @@ fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
                     return Err(Violation::broken(format!("byte {at} is not zero")));
                 }
             }
-            Ok((opened.was_sealed, Some(words)))
+            let is_clean = !region.info().is_dirty;
+            if opened.was_sealed && !is_clean {
+                return Err(Violation::broken("the store is sealed, and the region is dirty"));
+            }
+            Ok((is_clean, Some(words)))
         }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => Ok((false, None)),
         Err(error) => Err(error.into()),
@@ -439,14 +550,16 @@ fn used_in_place(model: Model) -> Exploration {
     )
 }
 
-/// Words are stored without a write-back between seals. What is found sealed is of one moment.
+/// Another thread stores words between seals, without a write-back. A region that is not dirty is of one moment.
 fn sealed(model: Model) -> Exploration {
     prepared(model, 1, true).explore(
         |medium, notes| {
             let (mut store, opened) = later().open(medium).unwrap();
             assert!(opened.was_sealed);
             for value in 2..4 {
-                store_words(&store.region("ram").unwrap(), value);
+                let region = store.region("ram").unwrap();
+                std::thread::scope(|scope| scope.spawn(move || store_words(&region, value)).join())
+                    .unwrap();
                 store.seal().unwrap();
                 notes.add(Note::Sealed(value));
             }
@@ -457,12 +570,12 @@ fn sealed(model: Model) -> Exploration {
                 note => panic!("{note:?}"),
             });
             let least = sealed.max().unwrap_or(1);
-            let (was_sealed, words) = words(medium)?;
+            let (is_clean, words) = words(medium)?;
             let words = words.ok_or_else(|| Violation::lost("the region"))?;
             let is_of_one_moment = words.iter().all(|word| *word == words[0]);
             let is_known = words.iter().all(|word| (least..=least + 1).contains(word));
-            if !is_known || was_sealed && !is_of_one_moment {
-                return Err(Violation::broken(format!("{words:?}, sealed: {was_sealed}")));
+            if !is_known || is_clean && !is_of_one_moment {
+                return Err(Violation::broken(format!("{words:?}, clean: {is_clean}")));
             }
             Ok(())
         },

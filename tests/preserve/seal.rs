@@ -130,7 +130,9 @@ fn seal_entries(image: &mut [u8], store: u64, page: Range<usize>) {
         let (offset, len) = (u64_at(image, at), u64_at(image, at + 8));
         let key = of_words(store, [u64_at(image, at + 24), offset]);
         let is_region = image[at + 49] == 1;
-        let tag = if is_region { Some(0) } else { blob(image, key, offset, len) };
+        // Created by that commit, and not handed out since.
+        let created = Some(u64_at(image, at + 24) << 1);
+        let tag = if is_region { created } else { blob(image, key, offset, len) };
         if let Some(tag) = tag {
             put(image, at + 40, tag);
         }

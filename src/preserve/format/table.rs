@@ -99,7 +99,7 @@ pub(in crate::preserve) struct Entry {
     pub(in crate::preserve) generation: u64,
     /// The time of the put, in seconds since 1970; 0 if it is not known.
     pub(in crate::preserve) seconds: u64,
-    /// The tag of the only chunk, or of the list of tags; 0 for a region.
+    /// The tag of the only chunk, or of the list of tags. Of a region its [`Use`].
     pub(in crate::preserve) tag: u64,
     pub(in crate::preserve) content: Content,
     pub(in crate::preserve) name: usize,
@@ -123,7 +123,7 @@ impl Entry {
         let (name, metadata) = (fields.name.into(), fields.metadata.into());
         let (content, is_consistent) = match fields.content {
             0 => (Content::Blob, true),
-            1 => (Content::Region, is_region(at, len) && tag == 0),
+            1 => (Content::Region, is_region(at, len) && Use::read(tag).generation >= generation),
             _ => return None,
         };
         let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA && is_consistent;
@@ -154,6 +154,25 @@ layout! {
         48 name: u8,
         49 content: u8,
         50 metadata: u16,
+    }
+}
+
+/// The use of a region, as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::preserve) struct Use {
+    /// The generation of the commit that handed it out, or created it.
+    pub(in crate::preserve) generation: u64,
+    /// True if it was handed out, and not sealed since.
+    pub(in crate::preserve) is_dirty: bool,
+}
+
+impl Use {
+    pub(in crate::preserve) fn word(self) -> u64 {
+        self.generation << 1 | u64::from(self.is_dirty)
+    }
+
+    pub(in crate::preserve) const fn read(word: u64) -> Self {
+        Self { generation: word >> 1, is_dirty: word & 1 != 0 }
     }
 }
 

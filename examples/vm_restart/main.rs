@@ -4,8 +4,8 @@
 //! The machine is a toy: a counter in its registers, and words in its RAM that each step increments. The program treats
 //! them as a real monitor treats its guest's vCPUs and RAM. The RAM is a region of the store, which the guest uses in
 //! place, at an alignment at which huge pages can map it. The registers are a blob, put when the guest is stopped. Then
-//! the store is sealed, which writes the RAM back. On the next start the seal shows that registers and RAM are of one
-//! moment. Without it, the guest was cut off in the middle, and boots anew.
+//! the store is sealed, which writes the RAM back. The next start finds that the RAM is not dirty, and that the registers
+//! were put after it was last used: both are of one moment. Otherwise the guest was cut off in the middle, and boots anew.
 //!
 //! ```sh
 //! cargo run --example vm_restart --features preserve -- /mnt/pmem/machine   # and again, after any restart
@@ -16,7 +16,7 @@
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::{Medium as _, Readable as _};
-use cachemaint::preserve::{Attributes, Error as StoreError, Region, Store};
+use cachemaint::preserve::{Attributes, Error as StoreError, Info, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -38,13 +38,15 @@ struct Machine {
 
 impl Machine {
     /// Returns the machine as it was stopped. If it was not stopped, or has another layout, boots it.
-    fn start(store: &mut Store<DaxFile>, was_sealed: bool) -> Result<Self, StoreError<dax::Error>> {
+    fn start(store: &mut Store<DaxFile>) -> Result<Self, StoreError<dax::Error>> {
+        let ram = store.region("ram")?;
         let reader = store.reader();
         let registers = match reader.stat("registers")? {
-            Some(info) if was_sealed && info.version == LAYOUT => Some(reader.load("registers")?),
+            Some(info) if info.version == LAYOUT && is_of_one_moment(ram.info(), &info) => {
+                Some(reader.load("registers")?)
+            }
             _ => None,
         };
-        let ram = store.region("ram")?;
         match registers.as_ref().and_then(|bytes| bytes.first_chunk()) {
             Some(steps) => Ok(Self { steps: u64::from_le_bytes(*steps), ram }),
             None => Ok(Self::boot(ram)),
@@ -84,12 +86,17 @@ impl Machine {
     }
 }
 
-/// Opens the store, or creates it with the RAM in it. Returns true if it is as it was sealed.
-fn open(path: &str, ram: u64) -> Result<(Store<DaxFile>, bool), Box<dyn Error>> {
+/// Returns true if the registers were put when the RAM was used last, and the RAM was sealed then.
+fn is_of_one_moment(ram: &Info, registers: &Info) -> bool {
+    !ram.is_dirty && registers.generation > ram.generation
+}
+
+/// Opens the store, or creates it with the RAM in it.
+fn open(path: &str, ram: u64) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open_or_create(path, ram + OTHERS)?;
     let (mut store, opened) = Store::open_or_create(file)?;
-    if let Some(opened) = &opened {
+    if let Some(opened) = opened {
         println!("since the last time: {}", opened.verdict.origin);
     }
     if store.reader().stat("ram")?.is_none() {
@@ -97,7 +104,7 @@ fn open(path: &str, ram: u64) -> Result<(Store<DaxFile>, bool), Box<dyn Error>> 
         transaction.create_region(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
         transaction.commit()?;
     }
-    Ok((store, opened.is_some_and(|opened| opened.was_sealed)))
+    Ok(store)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -112,8 +119,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Starts the machine with so many bytes of RAM, and stops it again.
 pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let (mut store, was_sealed) = open(path, ram)?;
-    let mut machine = Machine::start(&mut store, was_sealed)?;
+    let mut store = open(path, ram)?;
+    let mut machine = Machine::start(&mut store)?;
     let ready = start.elapsed();
     match machine.steps {
         0 => println!("booted after {ready:?}"),

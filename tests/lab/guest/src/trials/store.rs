@@ -90,7 +90,7 @@ impl Work for Blobs {
     }
 
     /// The store has the last acknowledged transaction or the next one, as a whole, and each word of the region the number
-    /// of one of them. If the store is sealed, all words of the region have that of the last transaction. A store whose creation was not
+    /// of one of them. If the region is not dirty, all of its words have that of the last transaction. A store whose creation was not
     /// acknowledged may be missing, or empty.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
@@ -155,14 +155,16 @@ impl Blobs {
         snapshot: &Snapshot<'_, &DaxFile>,
         number: u64,
     ) -> Result<()> {
-        let at = snapshot.find(REGION)?.context("the region is not there")?.offset;
+        let info = snapshot.find(REGION)?.context("the region is not there")?;
+        let at = info.offset;
         let words = PERSISTED.map(|word| file.load(at + word, Relaxed));
         let possible = self.least..=number;
         ensure!(
             words.iter().all(|word| possible.contains(word)),
             "the region has {words:?}, not all of {possible:?}"
         );
-        if snapshot.is_sealed() {
+        let is_created = number == 1 && words == [0; PERSISTED.len()];
+        if !info.is_dirty && !is_created {
             let sealed = file.load(at + SEALED, Relaxed);
             let is_whole = sealed == number && words == [number; PERSISTED.len()];
             ensure!(is_whole, "the sealed region has {words:?} and {sealed}, not {number}");

@@ -102,14 +102,17 @@ fn regions_are_shown_beside_blobs() {
     let mut transaction = store.begin().unwrap();
     transaction.create_region("ram", 8192).unwrap();
     transaction.commit().unwrap();
+    drop(store.region("ram").unwrap());
     drop(store);
+    let sealed = stdout(&place.run(&["seal"]).success());
+    assert!(sealed.contains("ram: its bytes can be of different moments"), "{sealed}");
     place.run_with(&["save", "cpu"], "registers").success();
     let listed = stdout(&place.run(&["list"]).success());
     let words: Vec<Vec<&str>> =
         listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(words.contains(&vec!["blobs", "1"]), "{listed}");
     assert!(words.contains(&vec!["regions", "1"]), "{listed}");
-    assert!(listed.contains("  ram (region)\n") && listed.contains("  cpu\n"), "{listed}");
+    assert!(listed.contains("  ram (region, dirty)\n") && listed.contains("  cpu\n"), "{listed}");
     let contents: Vec<_> = place.blobs().iter().map(|blob| blob["content"].clone()).collect();
     assert_eq!(contents, [json!("blob"), json!("region")]);
     let verified = stdout(&place.run(&["verify"]).success());
@@ -118,10 +121,15 @@ fn regions_are_shown_beside_blobs() {
     assert_eq!(place.json("verify")["regions"], 1);
 
     let refused = stderr(&place.run(&["load", "ram"]).code(1));
-    assert!(refused.contains("\"ram\" is a region, whose bytes cannot be verified"), "{refused}");
+    assert!(refused.contains("ram: it is a region"), "{refused}");
     let refused = stderr(&place.run_with(&["save", "ram"], "a blob").code(1));
-    assert!(refused.contains("exists already; delete it first"), "{refused}");
+    assert!(
+        refused.contains("it is a region") && refused.contains("choose another name"),
+        "{refused}"
+    );
     place.run(&["mv", "ram", "memory"]).success();
-    place.run(&["rm", "memory"]).success();
+    let refused = stderr(&place.run(&["rm", "cpu", "memory"]).code(1));
+    assert!(refused.contains("memory: it is a region of 8192 bytes"), "{refused}");
+    place.run(&["rm", "memory", "--regions"]).success();
     assert_eq!(place.names(), ["cpu"]);
 }

@@ -50,6 +50,7 @@ struct Document<'a> {
 struct Blob<'a> {
     name: &'a str,
     content: Content,
+    is_dirty: bool,
     bytes: u64,
     version: u64,
     metadata: Payload<'a>,
@@ -103,10 +104,12 @@ fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Listing, Error<dax::Error>> 
 
 impl<'a> Blob<'a> {
     fn of(info: &'a Info, metadata: &'a [u8]) -> Self {
-        let Info { ref name, content, version, len, generation, seconds, offset, .. } = *info;
+        let Info { ref name, content, is_dirty, version, len, generation, seconds, offset, .. } =
+            *info;
         Self {
             name: name.as_str(),
             content,
+            is_dirty,
             bytes: len,
             version,
             metadata: Payload::of(metadata),
@@ -142,7 +145,11 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
         let name = visible(info.name.as_str().as_bytes());
-        let content = if info.content == Content::Region { " (region)" } else { "" };
+        let content = match (info.content, info.is_dirty) {
+            (Content::Region, true) => " (region, dirty)",
+            (Content::Region, false) => " (region)",
+            _ => "",
+        };
         writeln!(
             out,
             "{bytes:>15} {version:>7} {generation:>10} {offset:>13}  {when:20}  {name}{content}"

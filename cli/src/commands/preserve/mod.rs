@@ -10,7 +10,7 @@
 //! | all | `path`, `guarantee` | |
 //! | | `identity` | 32 hexadecimal digits |
 //! | `list`, `verify` | `size`, `generation`, `is_sealed` | of the store: its bytes, and the number of the last commit |
-//! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
+//! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `is_dirty` (of a region that was used and not sealed by its program since), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
 //! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
 //! | | `regions` | the number of regions, which cannot be verified |
 //! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`), `offset` (in the file), `len` |
@@ -181,6 +181,9 @@ fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
         ErrorKind::Medium(error) => error.into(),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
+        ),
+        ErrorKind::NotABlob { .. } => anyhow!(
+            "{path}: {name}: it is a region, which the program that created it uses in place; choose another name"
         ),
         kind @ ErrorKind::Full { .. } => anyhow!(
             "{path}: {name}: {kind} (`preserve rm`, `preserve save --grow SIZE`); nothing has changed"

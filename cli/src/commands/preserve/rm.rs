@@ -1,14 +1,17 @@
 //! `cachemaint preserve rm`.
 
-use super::{named, of_blob, open};
+use super::{named, of_blob, open, visible};
+use anyhow::bail;
 use cachemaint::dax::DaxFile;
-use cachemaint::preserve::Store;
+use cachemaint::preserve::{Content, Store};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Delete blobs: all of them, or none if one does not exist
+///
+/// The state of a program in a region is deleted only with `--regions`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -16,14 +19,18 @@ pub(super) struct Arguments {
     /// The names of the blobs
     #[arg(required = true)]
     name: Vec<String>,
+    /// Delete regions too
+    #[arg(long)]
+    regions: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, name: names } = arguments;
+    let Arguments { file: path, name: names, .. } = arguments;
     let generation = open(path, None)?.guarded(|store| delete(arguments, store))??;
+    let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
-        1 => "1 blob was deleted".to_owned(),
-        count => format!("{count} blobs were deleted"),
+        1 => format!("1 {kind} was deleted"),
+        count => format!("{count} {kind}s were deleted"),
     };
     writeln!(io::stdout().lock(), "{what}, by generation {generation}")?;
     Ok(ExitCode::SUCCESS)
@@ -31,7 +38,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Returns the generation of the store in which the blobs are gone.
 fn delete(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Result<u64> {
-    let Arguments { file: path, name: names } = arguments;
+    let Arguments { file: path, name: names, regions } = arguments;
+    for name in names.iter().filter(|_| !regions) {
+        let found = store.reader().stat(name).map_err(|error| named(path, error))?;
+        if let Some(info) = found.filter(|info| info.content == Content::Region) {
+            let (path, name, len) = (path.display(), visible(name.as_bytes()), info.len);
+            bail!(
+                "nothing was deleted: {path}: {name}: it is a region of {len} bytes; delete it with `--regions`"
+            );
+        }
+    }
     let mut transaction = store.begin().map_err(|error| named(path, error))?;
     for name in names {
         transaction

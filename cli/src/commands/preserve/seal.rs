@@ -1,6 +1,6 @@
 //! `cachemaint preserve seal`.
 
-use super::{named, open, verdict};
+use super::{named, open, verdict, visible};
 use crate::commands::text::{heading, row};
 use cachemaint::preserve::Store;
 use cachemaint::survival::{Backing, Event, Stage};
@@ -29,6 +29,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let backing = writable.file.guarantee().backing();
     let out = &mut anstream::stdout().lock();
     row(out, "sealed", format!("by generation {generation}"))?;
+    let listed = writable.guarded(|store| store.reader().list())?;
+    for info in listed.map_err(|error| named(path, error))?.iter().filter(|info| info.is_dirty) {
+        let name = visible(info.name.as_str().as_bytes());
+        row(
+            out,
+            "dirty",
+            format!("{name}: its bytes can be of different moments; only its program can seal it"),
+        )?;
+    }
     row(out, "backing", backing.name())?;
     for event in Event::ALL {
         let statement = backing.statement(Stage::DeepPersisted, event);

@@ -16,7 +16,7 @@
 //! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | `sim` | the trait that logs are written against |
-//! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, for privileged code |
+//! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, and ranges of physical memory, for privileged code |
 //! | `signals` | `dax`, `recorder` | handlers that call the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
 //! | [`dax`](crate::dax) | `dax` | a file on DAX, or its nearest substitute; a medium |

@@ -40,7 +40,7 @@
 //! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
 //! | `sim` | the crash simulator, for tests |
 //! | `serde` | reports as JSON and other formats |
-//! | `privileged` | discards and whole caches, for ring 0, EL1 and M-mode |
+//! | `privileged` | discards, whole caches and physical ranges, for ring 0, EL1 and M-mode |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

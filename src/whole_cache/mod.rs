@@ -1,12 +1,32 @@
-//! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
+//! Operations on whole caches, and on ranges of physical memory in all of them, for kernels, hypervisors and firmware
+//! (feature `privileged`).
 //!
 //! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that was unlocked
-//! or handed on) can be terabytes, and line by line that [takes long](#lines-or-everything): [`WholeCache`] drops
-//! everything at once, on every CPU. **A CPU that goes** (powered off, or handed over by firmware) must not take dirty
-//! lines with it: [`OwnCaches`] empties its own caches.
+//! or handed on) can be terabytes, and line by line that [takes long](#lines-or-everything). [`PhysicalRange`] drops such
+//! a range by the best way that the platform has. [`WholeCache`] drops everything at once, on every CPU. **A CPU that
+//! goes** (powered off, or handed over by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own
+//! caches.
+//!
+//! # Ranges
+//! [`PhysicalRange`] gets the addresses and the ways that the caller offers: the platform's engines ([`Provider`]), a
+//! mapping, and its CPUs. It takes the first way that reaches every byte, and returns [it](Way), or the
+//! [reason](NotInvalidated) why each has failed. It never does a part and reports success.
+//!
+//! On arm64 there is no other way than the first two. Lines are enough where the caches end at the point of coherency.
+//! A system's cache behind it needs a provider: so Linux has drivers for engines of the platform since 6.19
+//! (`drivers/cache`, for `cpu_cache_invalidate_memregion(start, len)`). Its framework (`lib/cache_maint.c`) has the same
+//! shape, and these differences:
+//!
+//! | Linux | here |
+//! |---|---|
+//! | drivers register in a global list, and may leave it while a range is invalidated ("a race exists") | a slice is borrowed for the call |
+//! | with an empty list it returns 0; callers ask `cpu_cache_has_invalidate_memregion` before | a refusal |
+//! | each driver gets the whole range, and all together must be enough | each provider states the addresses that it covers alone; a missing byte is a refusal, and nothing is started |
+//! | at the first error it returns while other engines run | engines that were started are waited for |
+//! | x86 drops whole caches, whatever the range | the last way |
 //!
 //! # Availability
-//! Few machines permit the first at all. [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that
+//! Few machines permit the whole cache at all. [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that
 //! the operations need, or [the obstacle](crate::report::RefusedBy):
 //!
 //! | obstacle | reason |
@@ -17,8 +37,8 @@
 //! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`Virtualization::effects`](crate::report::Virtualization::effects), with its source |
 //!
 //! So it is available on x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`). Under a hypervisor
-//! it is refused, even under one that would execute it. A refusal is an error with the reason; no function here does
-//! nothing and reports success.
+//! it is refused, even under one that would execute it. Lines of a range, and providers, are not: a guest may execute
+//! the instructions. A refusal is an error with the reason; no function here does nothing and reports success.
 //!
 //! ```
 //! use cachemaint::whole_cache::WholeCache;
@@ -39,6 +59,10 @@
 //!   ([`writeback`](WholeCache::writeback));
 //! - dirty lines have been written back **over the bytes in memory**: to throw them away, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
+//!
+//! For the lines of a [range](PhysicalRange), by a provider or by instructions, the same holds. The mapping for the
+//! instructions may be a cacheable one. Then a CPU can fetch a line again by speculation, with the bytes that memory has
+//! at that time: invalidate after the content has changed, and before it too, for the dirty lines.
 //!
 //! An external cache (behind the CPU's own, as in the days of the 486) gets a signal, and is not waited for (Intel SDM
 //! vol. 2D, WBINVD). The time grows with the caches, and interrupts are delayed (the same page). All other work on the
@@ -62,16 +86,17 @@
 //! # Other names
 //! | elsewhere | here |
 //! |---|---|
-//! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_memregion`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
+//! | Linux `cpu_cache_invalidate_memregion` | [`PhysicalRange::writeback_invalidate`] |
+//! | Linux `cache_coherency_ops`, `cache_coherency_ops_instance_register` | [`Provider`], [`PhysicalRange::providers`] |
+//! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
 //! | Linux `cpu_cache_has_invalidate_memregion` | [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory), [`WholeCache::ask`] |
 //! | Linux `wbnoinvd_on_all_cpus` | [`WholeCache::writeback`] |
 //! | Linux `wbinvd` before a CPU is offline; Trusted Firmware `dcsw_op_all`; EDK2 `WriteBackInvalidateDataCache`; Zephyr `sys_cache_data_flush_and_invd_all` | [`OwnCaches::writeback_invalidate`] |
 //! | EDK2 `InvalidateDataCache` (INVD), Zephyr `sys_cache_data_invd_all` | nothing: see above |
-//!
-//! On arm64 Linux since 6.19 asks drivers of the system's caches (`drivers/cache`, by physical address,
-//! through MMIO); which they are is the platform's, and beyond this crate.
 
 mod all_cpus;
+mod physical_range;
+mod provider;
 
 use crate::arch::{Architecture, Effect, WholeCacheOperation, native, privileged};
 use crate::cpu::{self, Cpu};
@@ -79,6 +104,8 @@ use crate::virtualization::Refused;
 use crate::virtualization::whole_cache::can_invalidate_memory;
 
 pub use all_cpus::{NotOnAllCpus, Participant};
+pub use physical_range::{NotByWholeCache, NotInvalidated, PhysicalRange, Way};
+pub use provider::{NotByProviders, Provider, ProviderFailed};
 
 /// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
 /// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.

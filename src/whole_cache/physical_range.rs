@@ -113,13 +113,13 @@ pub enum NotByWholeCache {
 
 impl<'a> PhysicalRange<'a> {
     /// Returns the range of physical addresses, without a way. It may begin and end within a line, whose other bytes are
-    /// written back and dropped too.
+    /// written back and dropped too. The byte before 2^64 cannot be named.
     pub const fn new(range: Range<u64>) -> Self {
         Self { range, providers: &[], mapping: None, cpus: None }
     }
 
     /// Offers the engines of the platform. Each byte of the range must be covered by at least one of them. Where several
-    /// cover it, all of them work on it.
+    /// cover it, all of them work on it. They replace those that were offered before.
     pub const fn providers(mut self, providers: &'a [&'a dyn Provider]) -> Self {
         self.providers = providers;
         self
@@ -132,7 +132,8 @@ impl<'a> PhysicalRange<'a> {
     /// 1. The byte at `start` + n is the byte at the range's start + n, for each byte of the range.
     /// 2. As for [`Cache::writeback_range`] (1), until `writeback_invalidate` has returned.
     /// 3. These instructions reach every cache that may have a line of the range. On arm64 they end at the point of
-    ///    coherency: not offered where a cache of the system behind it can have such lines.
+    ///    coherency, and a cache of the system can be behind it. On an AMD CPU with memory encryption that is not coherent
+    ///    (CPUID.8000001FH:EAX\[10\] is 0) they reach the lines of mappings with the same C-bit alone.
     pub const unsafe fn mapped(mut self, cache: Cache, start: *const u8) -> Self {
         self.mapping = Some((cache, start));
         self
@@ -153,8 +154,8 @@ impl<'a> PhysicalRange<'a> {
 
     /// Writes back and drops the lines of the whole range, and returns the way that was taken.
     ///
-    /// If a provider fails, the next way is taken for the whole range. Its engine may be still running: that is harmless,
-    /// since it finds no dirty line.
+    /// If a provider fails, the next way is taken for the whole range. The engine may be still running afterwards. This is
+    /// harmless: it writes back and drops lines as the CPU itself may at any time.
     ///
     /// # Ordering
     /// See [guarantees](super#guarantees), of the lines that have a byte of the range.

@@ -274,7 +274,7 @@ mod tests {
     /// All ranges and all pairs of coverages of a few bytes, by counting bytes one by one.
     #[test]
     fn the_started_parts_are_all_of_the_range_or_nothing() {
-        let ranges = || (0..=4).flat_map(|start| (0..=4).map(move |end| (start, end)));
+        let ranges = || (0..4).flat_map(|start| (0..4).map(move |end| (start, end)));
         let pairs = || ranges().flat_map(|first| ranges().map(move |second| [first, second]));
         for range in ranges().map(|(start, end)| start..end).filter(|range| !range.is_empty()) {
             for covered in pairs() {
@@ -288,7 +288,7 @@ mod tests {
                 let expected = first_missing
                     .map_or(Ok(()), |address| Err(NotByProviders::NotCovered { address }));
                 assert_eq!(result, expected, "{range:?} by {covered:?}");
-                for byte in 0..5 {
+                for byte in 0..4 {
                     let is_wanted = range.contains(&byte) && first_missing.is_none();
                     assert_eq!(is_started(byte), is_wanted, "{byte} of {range:?} by {covered:?}");
                 }

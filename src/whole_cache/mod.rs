@@ -12,8 +12,8 @@
 //! mapping, and its CPUs. It takes the first way that reaches every byte, and returns [it](Way), or the
 //! [reason](NotInvalidated) why each has failed. It never does a part and reports success.
 //!
-//! On arm64 there is no other way than the first two. Lines are enough where the caches end at the point of coherency.
-//! A system's cache behind it needs a provider: so Linux has drivers for engines of the platform since 6.19
+//! Elsewhere than on bare x86 the first two are all. On arm64 lines are enough where the caches end at the point of
+//! coherency. A system's cache behind it needs a provider: so Linux has drivers for engines of the platform since 6.19
 //! (`drivers/cache`, for `cpu_cache_invalidate_memregion(start, len)`). Its framework (`lib/cache_maint.c`) has the same
 //! shape, and these differences:
 //!

@@ -141,6 +141,20 @@ impl<'a> PhysicalRange<'a> {
 
     /// Offers [`WholeCache::writeback_invalidate`] as the last way. It is asked for only if the others fail.
     ///
+    /// ```no_run
+    /// use cachemaint::whole_cache::{Participant, PhysicalRange};
+    /// # fn online_cpus() -> [Participant; 2] { [0, 1].map(Participant::new) }
+    /// # fn on_each_cpu_and_wait(function: &(dyn Fn() + Sync)) {}
+    ///
+    /// # fn main() -> Result<(), cachemaint::whole_cache::NotInvalidated> {
+    /// let erased = PhysicalRange::new(0x1_0000_0000..0x2_0000_0000);
+    /// let (mut cpus, mut call) = (online_cpus(), on_each_cpu_and_wait);
+    /// // SAFETY: (1) the region was unmapped; (2), (3) the call runs the function on each CPU and waits.
+    /// let way = unsafe { erased.on_all_cpus(&mut cpus, &mut call) }.writeback_invalidate()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Safety
     /// 1. to 3. As for [`WholeCache::writeback_invalidate`].
     pub const unsafe fn on_all_cpus(

@@ -29,8 +29,8 @@ use core::ops::Range;
 /// # Implementing it
 /// **`HiSilicon` HHA** (Linux `drivers/cache/hisi_soc_hha.c`). Each instance has registers for the start, the length less 1
 /// and a control word, and works in units of 128 bytes. A machine has several, between which addresses are interleaved,
-/// so that all of them together are one provider. An instance without the line reports success. `start` refuses a busy
-/// instance; `wait` polls it for 50 ms at most.
+/// so that all of them together are one provider. An instance without the line reports success. `start` waits for an
+/// earlier operation and `wait` for this one, each for 50 ms at most.
 ///
 /// **Firmware of arm64** (Arm DEN0028; Linux patch "arm64: mm: add SMCCC-backed cache invalidate provider", May 2026). A call
 /// may answer that it is busy or called too often. The patch repeats it a limited number of times.

@@ -4,6 +4,7 @@
 //! failure.
 
 pub(super) mod agent;
+pub(super) mod control;
 pub(super) mod ends;
 mod losing;
 pub(super) mod programs;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Reply, Request, decode, encode};
 
+use self::control::Control;
 use self::losing::{KERNEL, Losing, Report};
 use self::setup::{Setup, drive, make_disk};
 use crate::cost;
@@ -57,6 +59,17 @@ impl Machine {
         let mut machine = Self::launch(kit, setup, log)?;
         machine.boot = machine.greeting().context("the machine did not come up")?;
         Ok(machine)
+    }
+
+    /// Starts a machine in the same manner, with a connection to its emulator.
+    pub(in crate::lab) fn start_controlled(
+        kit: &Kit,
+        setup: &Setup,
+        log: &Log,
+    ) -> Result<(Self, Control)> {
+        let (mut machine, control) = Control::launch(kit, setup, log, &[])?;
+        machine.boot = machine.greeting().context("the machine did not come up")?;
+        Ok((machine, control))
     }
 
     /// Starts the emulator of a machine.

@@ -30,10 +30,10 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// The steps of a lane.
-type Story = fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>;
+/// The steps of a lane with the command.
+pub(super) type Story = fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>;
 
-fn lane(name: &'static str, proves: &str, story: Story) -> Lane {
+pub(super) fn lane(name: &'static str, proves: &str, story: Story) -> Lane {
     Lane::new(name, proves, move |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let command = lab.command()?;
@@ -54,7 +54,7 @@ fn after_a_panic(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Res
     make_ext4(&mut machine, DEVICE, DAX)?;
     machine.document(&plant(DIRECTORY))?;
     machine.kdump()?;
-    let kept = kept(&mut machine, 0).context("after a panic")?;
+    let kept = kept(&mut machine, DEVICE, 0).context("after a panic")?;
     expect_value(&kept, "/canary/started_by", "kexec")?;
     machine.power_off()
 }
@@ -88,14 +88,14 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
 
     // Nothing is unmounted first: persisting must be enough.
     machine.kexec()?;
-    let kept = kept(&mut machine, 0).context("after a kexec")?;
+    let kept = kept(&mut machine, DEVICE, 0).context("after a kexec")?;
     expect_value(&kept, "/canary/started_by", "kexec")?;
     says(&mut machine, "/tmp", 0, "not_there").context("tmpfs, after a kexec")?;
 
     machine.reboot()?;
     let lost = machine.lost_lines()?;
     ensure!((lost > 0) == machine.loses(), "{lost} lines lost");
-    let kept = self::kept(&mut machine, lost).context("after a reset through firmware")?;
+    let kept = self::kept(&mut machine, DEVICE, lost).context("after a reset through firmware")?;
     // QEMU's `-kernel` is loader 0xB (Linux, `Documentation/arch/x86/boot.rst`).
     expect_value(&kept, "/canary/started_by/loader", 0xb0)?;
     damaged(&mut machine)?;
@@ -103,7 +103,7 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
 }
 
 /// Returns the command that plants a canary in a directory.
-fn plant(directory: &str) -> String {
+pub(super) fn plant(directory: &str) -> String {
     format!("{COMMAND} inspect {directory} --plant-canary --json")
 }
 
@@ -116,11 +116,11 @@ fn says(machine: &mut Machine, directory: &str, code: i32, state: &str) -> Resul
     Ok(document)
 }
 
-/// Checks that the persisted part of the canary is found whole in another boot. Of the other part, these lines were
-/// lost, each of 64 bytes.
-fn kept(machine: &mut Machine, lost: u64) -> Result<Value> {
-    machine.wait_for(DEVICE)?;
-    machine.mount(DEVICE, DIRECTORY, DAX)?;
+/// Mounts a device, and checks that the persisted part of the canary there is found whole in another boot. Of the other
+/// part, these lines were lost, each of 64 bytes.
+pub(super) fn kept(machine: &mut Machine, device: &str, lost: u64) -> Result<Value> {
+    machine.wait_for(device)?;
+    machine.mount(device, DIRECTORY, DAX)?;
     let kept = says(machine, DIRECTORY, 0, "kept")?;
     expect_value(&kept, "/canary/persisted/bytes", 16_384)?;
     expect_value(&kept, "/canary/persisted/damaged_bytes", 0)?;

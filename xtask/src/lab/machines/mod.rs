@@ -9,6 +9,7 @@ mod device_dax;
 mod files;
 mod flush;
 mod guard;
+mod hot_plug;
 mod journal;
 mod lose_c;
 mod media;
@@ -26,7 +27,7 @@ mod trials;
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Lab;
 use super::architecture::Architecture;
@@ -74,6 +75,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(files::lanes());
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
+    lanes.extend(hot_plug::lanes());
     lanes.extend(memory_type::lanes());
     lanes.extend(tracer::lanes());
     lanes.extend(guard::lanes());
@@ -144,13 +146,18 @@ pub(super) fn dax_machine(
 }
 
 /// Returns a PC with one NVDIMM, whose contents are in the file and lose lines unless the CPU caches are in the domain.
-/// `claim` is the domain that its firmware claims, in QEMU's words. QEMU places the NVDIMM at 4 GiB.
+/// `claim` is the domain that its firmware claims, in QEMU's words.
 pub(super) fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
+    nvdimm_slots(name, claim, contents)
+        .devices(["-object", &contents.backend()])
+        .devices(["-device", "nvdimm,memdev=contents"])
+}
+
+/// Returns such a PC whose NVDIMM is still to be plugged. QEMU places it at 4 GiB.
+fn nvdimm_slots(name: &str, claim: Option<&str>, contents: &Contents) -> Setup {
     let has_caches_in_domain = claim == Some("cpu");
     let claim = claim.map(|claim| format!(",nvdimm-persistence={claim}")).unwrap_or_default();
-    let setup = Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G")
-        .devices(["-object", &contents.backend()])
-        .devices(["-device", "nvdimm,memdev=contents"]);
+    let setup = Setup::new(name, &format!("q35,nvdimm=on{claim}"), "768M,slots=2,maxmem=4G");
     if has_caches_in_domain { setup } else { setup.losing(contents.losses(1 << 32)) }
 }
 
@@ -194,6 +201,14 @@ impl Contents {
     fn backend(&self) -> String {
         let path = value(self.path.display());
         format!("memory-backend-file,id=contents,share=on,mem-path={path},size={}", Self::SIZE)
+    }
+
+    /// Returns the same for a machine that runs.
+    fn object(&self) -> Value {
+        json!({
+            "qom-type": "memory-backend-file", "id": "contents", "share": true,
+            "mem-path": self.path.display().to_string(), "size": Self::SIZE,
+        })
     }
 }
 

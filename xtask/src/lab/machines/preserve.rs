@@ -22,7 +22,7 @@ use crate::lab::machine::Machine;
 use crate::log::Log;
 
 /// The store.
-const PATH: &str = "/mnt/store";
+pub(super) const PATH: &str = "/mnt/store";
 
 /// The MiB of emulated pmem: space for two large blobs.
 const PMEM: u64 = 320;
@@ -199,17 +199,26 @@ fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32, comes: Comes) -> 
         moment = Moment::of(kit, name, cut + 1, LATEST);
         machine = starts.start(&starts.setup.round(cut.into(), None), log)?;
         mount_again(&mut machine)?;
-        let found = read(&mut machine).with_context(|| format!("after power cut {cut}"))?;
-        writeln!(
-            log,
-            "power cut {cut}: {acknowledged} acknowledged, {found:?}; the next one: {moment:?}"
-        )?;
-        there = whole(&found).with_context(|| format!("after power cut {cut}"))?;
-        at_least(there, acknowledged)?;
-        ensure!(there <= acknowledged + 1, "{there} is there, and {acknowledged} was the last");
+        writeln!(log, "power cut {cut}, {acknowledged} acknowledged; the next one: {moment:?}")?;
+        there = after_power_cut(&mut machine, acknowledged, log)
+            .with_context(|| format!("after power cut {cut}"))?;
         machine = moment.arm(machine, &starts, cut + 1, log)?;
     }
     machine.power_off()
+}
+
+/// Checks that the store has the last acknowledged transaction or the next one. Returns its number.
+pub(super) fn after_power_cut(
+    machine: &mut Machine,
+    acknowledged: u64,
+    log: &mut Log,
+) -> Result<u64> {
+    let found = read(machine)?;
+    writeln!(log, "{found:?}")?;
+    let there = whole(&found)?;
+    at_least(there, acknowledged)?;
+    ensure!(there <= acknowledged + 1, "{there} is there, and {acknowledged} was the last");
+    Ok(there)
 }
 
 /// Returns the number of the transaction that a store has, of which nothing is missing.

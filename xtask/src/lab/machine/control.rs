@@ -1,0 +1,108 @@
+//! The conversation with a machine's emulator: its state, and devices that come while it runs.
+
+use core::time::Duration;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::Machine;
+use super::setup::Setup;
+use crate::lab::emulator::value;
+use crate::lab::kit::Kit;
+use crate::lab::temporary::Temporary;
+use crate::log::Log;
+
+/// The time that the emulator may take for a step.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The control socket of a machine's emulator (QEMU, `docs/interop/qmp-spec.rst`).
+pub(in crate::lab) struct Control(BufReader<UnixStream>);
+
+impl Control {
+    /// Starts the emulator of a machine with a control socket. The words come first on its command line.
+    pub(super) fn launch(
+        kit: &Kit,
+        setup: &Setup,
+        log: &Log,
+        words: &[&str],
+    ) -> Result<(Machine, Self)> {
+        let socket = Temporary::new(kit.work.join(format!("{}.control", setup.name)));
+        let server = format!("unix:{},server=on,wait=off", value(socket.display()));
+        let words = words.iter().copied().chain(["-qmp", &server]);
+        let mut setup = setup.clone();
+        setup.devices.splice(0..0, words.map(str::to_owned));
+        let machine = Machine::launch(kit, &setup, log)?;
+        Ok((machine, Self::connect(&socket)?))
+    }
+
+    fn connect(socket: &Path) -> Result<Self> {
+        let begun = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if begun.elapsed() > PATIENCE => {
+                    return Err(error).context("the emulator has no control socket");
+                }
+                Err(_absent) => thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut control = Self(BufReader::new(stream));
+        control.execute("qmp_capabilities", &json!({}))?;
+        Ok(control)
+    }
+
+    /// Has a command executed. Returns its result.
+    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        let line = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.0.get_mut(), "{line}").context("the emulator does not listen")?;
+        loop {
+            let mut answer = String::new();
+            self.0.read_line(&mut answer).context("the emulator does not answer")?;
+            let mut answer: Value =
+                serde_json::from_str(&answer).with_context(|| format!("{command}: {answer:?}"))?;
+            if let Some(error) = answer.get("error") {
+                bail!("{command}: {error}");
+            }
+            if let Some(result) = answer.get_mut("return") {
+                return Ok(result.take());
+            }
+        }
+    }
+
+    /// Plugs an NVDIMM with this memory into the running machine (QEMU, `docs/nvdimm.txt`, "Hotplug").
+    pub(in crate::lab) fn plug_nvdimm(&mut self, memory: &Value) -> Result<()> {
+        self.execute("object-add", memory)?;
+        let memory = memory.get("id").context("the memory has no name")?;
+        self.execute("device_add", &json!({ "driver": "nvdimm", "memdev": memory }))?;
+        Ok(())
+    }
+
+    /// Has a command executed that moves a machine, without shared memory, to or from a file.
+    pub(super) fn do_with_file(&mut self, command: &str, file: &Path) -> Result<()> {
+        let without_shared = json!([{ "capability": "x-ignore-shared", "state": true }]);
+        self.execute("migrate-set-capabilities", &json!({ "capabilities": without_shared }))?;
+        self.execute(command, &json!({ "uri": format!("file:{}", file.display()) }))?;
+        Ok(())
+    }
+
+    /// Waits until a query has this status.
+    pub(super) fn wait_for(&mut self, query: &str, wanted: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.execute(query, &json!({}))?;
+            if answer.get("status").and_then(Value::as_str) == Some(wanted) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{query} is not {wanted}: {answer}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

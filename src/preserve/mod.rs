@@ -202,7 +202,7 @@
 //! | 8 | 16 | boot id, or zeros |
 //! | 24 | 8 | when the process began, in ticks since the boot |
 //! | 32 | 4 | its number, or 0 |
-//! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem; else unknown |
+//! | 36 | 1 | backing: 1 storage, 2 RAM, 3 emulated persistent memory, 4 ADR, 5 eADR, 6 CXL with GPF, 7 CXL, 8 no claim, 9 virtio-pmem, 10 RAM reserved by name; else unknown |
 //! | 37 | 3 | zeros |
 //! | 40 | 4 | bytes that are made persistent at once, or 0 |
 //! | 44 | 4 | zeros |

@@ -98,7 +98,7 @@ fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'sta
 
 /// Returns true if a medium loses all of its contents with the power.
 const fn is_ram(backing: Backing) -> bool {
-    matches!(backing, Backing::EmulatedPmem | Backing::Ram)
+    matches!(backing, Backing::EmulatedPmem | Backing::ReservedRam | Backing::Ram)
 }
 
 #[cfg(test)]
@@ -131,6 +131,7 @@ mod tests {
         assert_eq!(origin(BEFORE, after, Some(true)), Origin::Kexec);
         assert_eq!(origin(BEFORE, after, Some(false)), Origin::WarmReboot);
         assert_eq!(origin(BEFORE, after, None), Origin::Reboot);
+        assert_eq!(origin(on(Backing::ReservedRam), after, Some(false)), Origin::WarmReboot);
         assert_eq!(origin(on(Backing::PmemAdr), after, Some(false)), Origin::Reboot);
         let counted = |count| Stamp { unsafe_shutdowns: Some(count), ..BEFORE };
         let later = |count| Stamp { unsafe_shutdowns: Some(count), ..after };

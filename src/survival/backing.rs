@@ -16,6 +16,9 @@ pub enum Backing {
     /// RAM that was set aside as persistent memory (`memmap=nn!ss`) or that the kernel calls volatile,
     /// mapped directly.
     EmulatedPmem,
+    /// RAM that Linux reserves by a name (`reserve_mem=`) and that only its own code maps. No file is on it: the code
+    /// that maps it states this backing, as for [`Memory`](crate::medium::Memory).
+    ReservedRam,
     /// Persistent memory whose domain ends at the memory controller (ADR), mapped directly.
     PmemAdr,
     /// Persistent memory whose domain has the CPU caches in it (eADR), mapped directly.
@@ -34,10 +37,11 @@ pub enum Backing {
 
 impl Backing {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Storage,
         Self::Ram,
         Self::EmulatedPmem,
+        Self::ReservedRam,
         Self::PmemAdr,
         Self::PmemEadr,
         Self::CxlGpf,
@@ -54,6 +58,7 @@ impl Backing {
             Self::Storage => "storage",
             Self::Ram => "RAM (tmpfs)",
             Self::EmulatedPmem => "pmem in RAM",
+            Self::ReservedRam => "reserved RAM",
             Self::PmemAdr => "pmem, ADR",
             Self::PmemEadr => "pmem, eADR",
             Self::CxlGpf => "CXL, GPF",
@@ -84,7 +89,7 @@ impl Backing {
     #[must_use]
     pub const fn point(self) -> Point {
         match self {
-            Self::Ram | Self::EmulatedPmem => Point::Coherency,
+            Self::Ram | Self::EmulatedPmem | Self::ReservedRam => Point::Coherency,
             _ => Point::Persistence,
         }
     }

@@ -6,6 +6,9 @@ use super::{Backing, Event, Stage, Survival};
 const ORDERLY: Survival = Survival::If("the file systems are synced first");
 const SAME_MEMMAP: Survival = Survival::If("the next kernel is given the same memory map");
 const KEEPS_RAM: Survival = Survival::If("firmware keeps RAM, and the same memory map is given");
+const SAME_PLACE: Survival = Survival::If("the next kernel reserves the same place");
+const KEEPS_PLACE: Survival =
+    Survival::If("firmware keeps RAM, and the next kernel reserves the same place");
 const DRIVE_FLUSHES: Survival = Survival::If("the drive honours flushes");
 const HOST_LIVES: Survival = Survival::If("the host goes on running");
 const RESET_FLUSHES: Survival =
@@ -36,6 +39,7 @@ impl Backing {
     #[must_use]
     pub const fn statement(self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self) {
+            (_, Self::ReservedRam) => reserved(stage, event),
             (Event::ProcessCrash, _) => Statement::read(
                 Survival::Yes,
                 "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
@@ -75,6 +79,12 @@ const RESET: &str =
     "Intel SDM vol. 3A, \"Processor Management and Initialization\"; Arm core manuals";
 const NFIT: &str = "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c";
 const MEMMAP: &str = "Linux Documentation/admin-guide/kernel-parameters.txt, memmap=nn!ss";
+
+const RESERVE_MEM: &str = "Linux Documentation/admin-guide/kernel-parameters.txt, reserve_mem=; Documentation/trace/debugging.rst";
+const RESERVE_MEM_KEXEC: &str = "Linux 6.12.117 of Debian in QEMU 10.0: kept at the same place, and moved by 20 MiB with the \
+                                 alignment 4096; Linux mm/memblock.c, reserve_mem_kho_revive";
+const DEV_MEM: &str =
+    "Linux 6.12.117 of Debian: /dev/mem answers EPERM; arch/x86/mm/init.c, devmem_is_allowed";
 
 const fn not_promised(
     text: &'static str,
@@ -127,6 +137,34 @@ const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
             "a kexec resets no CPU and invalidates no cache, and puts its own pages into system RAM \
              only; without the same memory map the next kernel takes the range for that",
             KEXEC,
+        ),
+    }
+}
+
+const fn reserved(stage: Stage, event: Event) -> Statement<Survival> {
+    match (event, stage) {
+        (Event::ProcessCrash, _) => Statement::measured(
+            Survival::Yes,
+            "the memory belongs to the kernel, and /dev/mem refuses to map it (STRICT_DEVMEM)",
+            DEV_MEM,
+        ),
+        (Event::PowerLoss, _) => Statement::documented(
+            Survival::No,
+            "it is RAM, which forgets without power",
+            RESERVE_MEM,
+        ),
+        (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
+        (Event::WarmReboot, _) => Statement::documented(
+            KEEPS_PLACE,
+            "it is in RAM, which firmware may clear, and each kernel looks for a place anew: KASLR or a larger initial \
+             file system can move it",
+            RESERVE_MEM,
+        ),
+        (Event::Kexec, _) => Statement::measured(
+            SAME_PLACE,
+            "a kexec resets no CPU and invalidates no cache, but the next kernel looks for a place anew, unless it is \
+             handed over (KHO)",
+            RESERVE_MEM_KEXEC,
         ),
     }
 }
@@ -267,8 +305,8 @@ const fn virtio(stage: Stage, event: Event) -> Statement<Survival> {
 mod tests {
     use super::{Backing, Event, Stage, Survival};
     use Backing::{
-        Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, Storage, Unknown,
-        VirtioPmem,
+        Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, ReservedRam, Storage,
+        Unknown, VirtioPmem,
     };
     use Stage::{DeepPersisted, Persisted, Stored};
 
@@ -284,6 +322,8 @@ mod tests {
     /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
     ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
     ///   the memory controller has accepted are in the DIMMs with ADR;
+    /// - RAM that is reserved by name is the kernel's; each kernel looks for its place anew
+    ///   (`reserve_mem=`), and it is kept as RAM that was set aside if the place is the same;
     /// - RAM keeps nothing without power; ADR keeps written-back bytes, eADR stored ones;
     /// - memory without a claim can be RAM that was set aside;
     /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
@@ -294,7 +334,7 @@ mod tests {
     ///   by it;
     /// - virtio-pmem has no `MAP_SYNC`, so the blocks under a store need not be the file's yet;
     /// - nothing is promised without a claim.
-    const TABLE: [Row; 30] = [
+    const TABLE: [Row; 33] = [
         (Storage, Stored, ["yes", "if synced", "if synced", "no"]),
         (Storage, Persisted, ["yes", "yes", "yes", "if drive"]),
         (Storage, DeepPersisted, ["yes", "yes", "yes", "if drive"]),
@@ -304,6 +344,9 @@ mod tests {
         (EmulatedPmem, Stored, ["yes", "if memory map", "?", "no"]),
         (EmulatedPmem, Persisted, ["yes", "if memory map", "if firmware keeps RAM", "no"]),
         (EmulatedPmem, DeepPersisted, ["yes", "if memory map", "if firmware keeps RAM", "no"]),
+        (ReservedRam, Stored, ["yes", "if same place", "?", "no"]),
+        (ReservedRam, Persisted, ["yes", "if same place", "if firmware keeps RAM", "no"]),
+        (ReservedRam, DeepPersisted, ["yes", "if same place", "if firmware keeps RAM", "no"]),
         (PmemAdr, Stored, ["yes", "yes", "?", "no"]),
         (PmemAdr, Persisted, ["yes", "yes", "yes", "yes"]),
         (PmemAdr, DeepPersisted, ["yes", "yes", "yes", "yes"]),

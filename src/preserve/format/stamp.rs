@@ -8,7 +8,7 @@ use crate::survival::Backing;
 pub(in crate::preserve) const BYTES: usize = 128;
 
 /// The backings by their numbers, from 1 on. A number is never reused.
-const BACKINGS: [Backing; 9] = [
+const BACKINGS: [Backing; 10] = [
     Backing::Storage,
     Backing::Ram,
     Backing::EmulatedPmem,
@@ -18,6 +18,7 @@ const BACKINGS: [Backing; 9] = [
     Backing::Cxl,
     Backing::PmemUnknown,
     Backing::VirtioPmem,
+    Backing::ReservedRam,
 ];
 
 impl Stamp {

@@ -156,10 +156,11 @@ const NAMES: &[&str] = &[
     "backings[]",
 ];
 
-const BACKINGS: [&str; 10] = [
+const BACKINGS: [&str; 11] = [
     "storage",
     "ram",
     "emulated_pmem",
+    "reserved_ram",
     "pmem_adr",
     "pmem_eadr",
     "cxl_gpf",

@@ -93,6 +93,7 @@ const fn label(backing: Backing) -> &'static str {
         Backing::Storage => "file on a drive",
         Backing::Ram => "tmpfs",
         Backing::EmulatedPmem => "RAM set aside (memmap=)",
+        Backing::ReservedRam => "RAM reserved (reserve_mem=)",
         Backing::PmemAdr => "persistent memory, ADR",
         Backing::PmemEadr => "persistent memory, eADR",
         Backing::CxlGpf => "CXL memory with GPF",
@@ -133,6 +134,6 @@ mod tests {
     fn each_condition_is_a_note_below_the_grid() {
         let svg = svg().unwrap();
         assert!(svg.contains("[1] if "));
-        assert_eq!(svg.matches("class=\"in\"").count(), 10 * 4 * 2);
+        assert_eq!(svg.matches("class=\"in\"").count(), 11 * 4 * 2);
     }
 }

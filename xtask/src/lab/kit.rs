@@ -22,8 +22,12 @@ impl Architecture {
     /// kernel for arm64 is built without `FS_DAX`. Ubuntu's kernels come with the modules for pmem by `generic` alone,
     /// and its mirrors have none for arm64. A kernel for riscv64 that reports Zicbom to user mode is only in Debian's
     /// coming release.
-    const fn kernel(self) -> Kernel {
+    const fn kernel(self, generation: Generation) -> Kernel {
         match self {
+            Self::X86 if generation.is_newer() => Kernel {
+                suite: Suite::System,
+                depending: &["linux-image-6.12-cloud-amd64", "linux-image-cloud-amd64"],
+            },
             Self::X86 => Kernel {
                 suite: Suite::System,
                 depending: &["linux-image-cloud-amd64", "linux-image-generic"],
@@ -84,6 +88,21 @@ impl Architecture {
     }
 }
 
+/// The generation of a machine's kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Generation {
+    /// The usual one of the system's release.
+    Usual,
+    /// Linux 6.12 on x86, which Debian 12 has beside the usual one.
+    Newer,
+}
+
+impl Generation {
+    const fn is_newer(self) -> bool {
+        matches!(self, Self::Newer)
+    }
+}
+
 /// A kernel's packages, whose names have its version.
 struct Kernel {
     suite: Suite,
@@ -117,7 +136,7 @@ pub(super) struct Kit {
 #[derive(Debug, Default)]
 pub(super) struct Kits {
     emulators: OnceCell<Result<Emulators, Unavailable>>,
-    parts: RefCell<BTreeMap<Architecture, Result<Parts, Unavailable>>>,
+    parts: RefCell<BTreeMap<(Architecture, Generation), Result<Parts, Unavailable>>>,
     agents: RefCell<BTreeMap<Architecture, PathBuf>>,
     plugin: OnceCell<Plugin>,
 }
@@ -137,9 +156,14 @@ impl Kits {
     }
 
     /// Returns the kit for an architecture.
-    pub(super) fn kit(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<Kit> {
+    pub(super) fn kit(
+        &self,
+        sources: &Sources<'_>,
+        architecture: Architecture,
+        generation: Generation,
+    ) -> Result<Kit> {
         let emulators = self.emulators(sources.host)?;
-        let Parts { kernel, base } = self.parts(sources, architecture)?;
+        let Parts { kernel, base } = self.parts(sources, architecture, generation)?;
         let agent = self.agent(sources, architecture)?;
         let plugin = self.plugin(sources, architecture, &emulators)?;
         Ok(Kit { architecture, emulators, kernel, base, agent, work: machines(sources)?, plugin })
@@ -166,15 +190,21 @@ impl Kits {
         &self,
         sources: &Sources<'_>,
         architecture: Architecture,
+        generation: Generation,
     ) -> Result<Parts, Unavailable> {
         let mut parts = self.parts.borrow_mut();
-        let fetch = || self.fetch(sources, architecture).map_err(Unavailable::because);
-        parts.entry(architecture).or_insert_with(fetch).clone()
+        let fetch = || self.fetch(sources, architecture, generation).map_err(Unavailable::because);
+        parts.entry((architecture, generation)).or_insert_with(fetch).clone()
     }
 
-    fn fetch(&self, sources: &Sources<'_>, architecture: Architecture) -> Result<Parts> {
+    fn fetch(
+        &self,
+        sources: &Sources<'_>,
+        architecture: Architecture,
+        generation: Generation,
+    ) -> Result<Parts> {
         let host = sources.host;
-        let Kernel { suite, depending } = architecture.kernel();
+        let Kernel { suite, depending } = architecture.kernel(generation);
         let modules = architecture.modules();
         let mut packages = debian::kernel(host, architecture.debian(), suite, depending)?;
         packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));

@@ -41,7 +41,7 @@ use anyhow::Result;
 
 use self::architecture::Architecture;
 use self::emulator::Emulators;
-use self::kit::{Kit, Kits};
+use self::kit::{Generation, Kit, Kits};
 use self::programs::{Built, Programs, Scope};
 use self::sources::Sources;
 use self::unavailable::Unavailable;
@@ -79,7 +79,12 @@ impl<'a> Lab<'a> {
 
     /// Returns the kit for an architecture.
     fn kit(&self, architecture: Architecture) -> Result<Kit> {
-        self.kits.kit(&self.sources, architecture)
+        self.kits.kit(&self.sources, architecture, Generation::Usual)
+    }
+
+    /// Returns the kit with a newer kernel.
+    fn newer_kit(&self, architecture: Architecture) -> Result<Kit> {
+        self.kits.kit(&self.sources, architecture, Generation::Newer)
     }
 
     /// Returns the programs of a scope, linked statically, so that they run in machines too.

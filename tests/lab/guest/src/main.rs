@@ -23,6 +23,8 @@ mod media;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod paths;
 #[cfg(target_os = "linux")]
+mod physical;
+#[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
 mod recordings;
@@ -68,6 +70,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["guard-at", path, start, starts] => paths::guards::guard_at(path, start, starts),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),
+        ["write-back-physical", at, len] => physical::write_back(at, len),
         ["place", path, at] => media::place(path.as_ref(), at),
         ["bad-blocks", path] => media::bad_blocks(path.as_ref()),
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),

@@ -18,6 +18,7 @@ mod peers;
 mod power;
 mod preserve;
 mod recorder;
+mod reserve_mem;
 mod riscv64;
 mod suite;
 mod trace;
@@ -76,6 +77,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(bad_blocks::lanes());
     lanes.extend(canary::lanes());
     lanes.extend(hot_plug::lanes());
+    lanes.extend(reserve_mem::lanes());
     lanes.extend(memory_type::lanes());
     lanes.extend(tracer::lanes());
     lanes.extend(guard::lanes());

@@ -156,14 +156,13 @@ const fn reserved(stage: Stage, event: Event) -> Statement<Survival> {
         (Event::WarmReboot, Stage::Stored) => RESET_DROPS,
         (Event::WarmReboot, _) => Statement::documented(
             KEEPS_PLACE,
-            "it is in RAM, which firmware may clear, and each kernel looks for a place anew: KASLR or a larger initial \
-             file system can move it",
+            "it is in RAM, which firmware may clear, and each kernel looks for a place anew, which KASLR can move",
             RESERVE_MEM,
         ),
         (Event::Kexec, _) => Statement::measured(
             SAME_PLACE,
-            "a kexec resets no CPU and invalidates no cache, but the next kernel looks for a place anew, unless it is \
-             handed over (KHO)",
+            "a kexec resets no CPU and invalidates no cache, but the next kernel can be loaded there, and \
+             looks for a place anew, unless it is handed over (KHO)",
             RESERVE_MEM_KEXEC,
         ),
     }

@@ -42,9 +42,13 @@ impl Architecture {
         }
     }
 
-    /// Returns the modules besides their dependencies: disks, pmem in all its forms, file systems.
-    const fn modules(self) -> &'static [&'static str] {
+    /// Returns the modules besides their dependencies: disks, pmem in all its forms, file systems; on the newer kernel the
+    /// records of panics.
+    const fn modules(self, generation: Generation) -> &'static [&'static str] {
         match self {
+            Self::X86 if generation.is_newer() => {
+                &["virtio_pci", "virtio_blk", "nfit", "nd_e820", "nd_pmem", "ramoops"]
+            }
             Self::X86 => &[
                 "virtio_pci",
                 "virtio_blk",
@@ -205,7 +209,7 @@ impl Kits {
     ) -> Result<Parts> {
         let host = sources.host;
         let Kernel { suite, depending } = architecture.kernel(generation);
-        let modules = architecture.modules();
+        let modules = architecture.modules(generation);
         let mut packages = debian::kernel(host, architecture.debian(), suite, depending)?;
         packages.retain(|name| !modules.is_empty() || !name.starts_with("linux-modules-"));
         let kernel = debian::fetch(host, &packages, suite)?;
@@ -220,7 +224,8 @@ impl Kits {
         let root = debian::root(host, architecture.debian(), packages, suite)?;
         names.iter().try_for_each(|name| base.program(&root, name))?;
         base.file("/etc/mke2fs.conf", root.join("etc/mke2fs.conf"));
-        let archive = folder.join("base.cpio");
+        // Both generations can be one kernel.
+        let archive = folder.join(if generation.is_newer() { "newer.cpio" } else { "base.cpio" });
         base.write(&archive)?;
         Ok(Parts { kernel: image(&kernel)?, base: archive })
     }

@@ -28,12 +28,18 @@ pub(crate) fn boot() -> Result<()> {
     // They would be printed into the lines of the conversation; a panic is printed all the same.
     fs::write("/proc/sys/kernel/printk", "1").context("cannot lower the console's log level")?;
     let list = fs::read_to_string(MODULES).with_context(|| format!("cannot read {MODULES}"))?;
-    list.lines().map(Path::new).try_for_each(load)
+    let command_line = fs::read_to_string("/proc/cmdline").context("no command line")?;
+    list.lines().map(Path::new).try_for_each(|module| load(module, &command_line))
 }
 
-fn load(module: &Path) -> Result<()> {
+/// Loads a module with its parameters on the kernel's command line, as `NAME.parameter=value` (modprobe(8)).
+fn load(module: &Path, command_line: &str) -> Result<()> {
+    let name = module.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{}.", name.split('.').next().unwrap_or_default());
+    let words = command_line.split_whitespace().filter_map(|word| word.strip_prefix(&prefix));
+    let parameters = CString::new(words.collect::<Vec<_>>().join(" "))?;
     let file = File::open(module).with_context(|| format!("cannot open {}", module.display()))?;
-    match rustix::system::finit_module(&file, &CString::default(), 0) {
+    match rustix::system::finit_module(&file, &parameters, 0) {
         // Built into this kernel, or loaded already; or for a device that is not there.
         Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::NODEV) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot load {}", module.display())),

@@ -1,4 +1,5 @@
-//! RAM that a kernel reserves for its tracer: by a name, which no program can map, and at an address, which root can.
+//! RAM that a kernel reserves for its tracer or for records of panics: by a name, which no program can map, and at an
+//! address, which root can.
 //!
 //! The tracer's ring buffer is never flushed, and the next kernel takes it over if it is valid (Linux,
 //! `Documentation/trace/debugging.rst`, "Persistent buffers across boots").
@@ -6,6 +7,7 @@
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
+use super::Story;
 use super::media::DEVICES;
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
@@ -20,7 +22,7 @@ use crate::report::{Finding, Tests};
 
 /// The machine's RAM in MiB: it has one multiple of [`ADDRESS`].
 const RAM: u64 = 1536;
-/// The beginning of the ring buffer, and its length.
+/// The beginning of the reserved RAM, and its length.
 const ADDRESS: u64 = 1 << 30;
 const LEN: u64 = 16 << 20;
 
@@ -30,26 +32,43 @@ const BY_NAME: &str = "nokaslr reserve_mem=16M:1G:kept trace_instance=kept^trace
 /// Those that have it there by the address.
 const BY_ADDRESS: &str = "memmap=16M$1G trace_instance=kept^traceoff@1G:16M";
 
+/// Those that have the records of panics there, in a mapping with caches: the default is write-combining, which no
+/// emulator has.
+const RECORDS: &str = "nokaslr reserve_mem=16M:1G:kept ramoops.mem_name=kept ramoops.mem_type=2 \
+                       ramoops.record_size=65536";
+const PSTORE: &str = "/sys/fs/pstore";
+
 const TRACING: &str = "/sys/kernel/tracing";
 const INSTANCE: &str = "/sys/kernel/tracing/instances/kept";
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/reserve-mem";
-    let proves = "RAM reserved by name is out of a program's reach: a kexec keeps the kernel's trace there, and a reset \
+    let trace = "RAM reserved by name is out of a program's reach: a kexec keeps the kernel's trace there, and a reset \
                   loses it. At an address a program writes it back, and the next kernel has it after a panic";
-    vec![Lane::new(name, proves, move |lab: &Lab<'_>| {
-        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
-        let kit = lab.newer_kit(Architecture::X86)?;
-        let run: Run = Box::new(move |log| {
-            by_name(&kit, name, log).context("reserved by name")?;
-            by_address(&kit, name, log).context("at an address")?;
-            Ok(Finding::passed(Tests::default()))
-        });
-        Ok(run)
-    })]
+    let record = "the record of a panic that ramoops stores there is not written back: a reset keeps it only with the \
+                  dirty lines";
+    vec![
+        lane("machine/x86_64/reserve-mem", trace, |kit, name, log| {
+            by_name(kit, name, log).context("reserved by name")?;
+            by_address(kit, name, log).context("at an address")
+        }),
+        lane("machine/x86_64/ramoops", record, |kit, name, log| {
+            record_of_a_panic(kit, name, log, Policy::All, &["dmesg-ramoops-0"])?;
+            record_of_a_panic(kit, name, log, Policy::None, &[])
+        }),
+    ]
 }
 
-fn by_name(kit: &Kit, name: &str, log: &Log) -> Result<()> {
+fn lane(name: &'static str, proves: &str, story: Story) -> Lane {
+    Lane::new(name, proves, move |lab: &Lab<'_>| {
+        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
+        let kit = lab.newer_kit(Architecture::X86)?;
+        let run: Run =
+            Box::new(move |log| story(&kit, name, log).map(|()| Finding::passed(Tests::default())));
+        Ok(run)
+    })
+}
+
+fn by_name(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = start(kit, &machine_with(name, BY_NAME).with_kexec(), log)?;
     trace(&mut machine, &["one", "two"])?;
     let devices = machine.list(DEVICES)?;
@@ -69,7 +88,7 @@ fn by_name(kit: &Kit, name: &str, log: &Log) -> Result<()> {
     machine.power_off()
 }
 
-fn by_address(kit: &Kit, name: &str, log: &Log) -> Result<()> {
+fn by_address(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = start(kit, &machine_with(name, BY_ADDRESS), log)?;
     trace(&mut machine, &["one", "two"])?;
     machine.run(&write_back())?;
@@ -81,7 +100,31 @@ fn by_address(kit: &Kit, name: &str, log: &Log) -> Result<()> {
     machine.power_off()
 }
 
-/// Returns a PC whose ring buffer loses every line that was not written back.
+/// Has the kernel panic. The next one must find these records of ramoops.
+fn record_of_a_panic(
+    kit: &Kit,
+    name: &str,
+    log: &mut Log,
+    policy: Policy,
+    expected: &[&str],
+) -> Result<()> {
+    let mut setup = machine_with(name, RECORDS);
+    if let Some(losses) = &mut setup.losses {
+        losses.policy = policy;
+    }
+    let mut machine = Machine::start(kit, &setup, log)?;
+    machine.panic()?;
+    machine.mount_as("pstore", "none", PSTORE, "")?;
+    let found = machine.list(PSTORE)?;
+    ensure!(found == expected, "{policy}: the records are {found:?}, not {expected:?}");
+    for record in &found {
+        let text = machine.read(&format!("{PSTORE}/{record}"))?.unwrap_or_default();
+        ensure!(text.contains("sysrq triggered crash"), "{record} is {text:?}");
+    }
+    machine.power_off()
+}
+
+/// Returns a PC whose reserved RAM loses every line that was not written back.
 fn machine_with(name: &str, words: &str) -> Setup {
     let memory = Memory::Ram { ram: RAM << 20, offset: ADDRESS };
     let losses = Losses { policy: Policy::None, ..Losses::new(memory, ADDRESS, LEN) };

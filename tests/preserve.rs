@@ -57,6 +57,12 @@ mod plain;
 #[path = "preserve/random.rs"]
 mod random;
 #[cfg(not(miri))]
+#[path = "preserve/region_crashes.rs"]
+mod region_crashes;
+#[cfg(not(miri))]
+#[path = "preserve/region_seals.rs"]
+mod region_seals;
+#[cfg(not(miri))]
 #[path = "preserve/regions.rs"]
 mod regions;
 #[cfg(not(miri))]

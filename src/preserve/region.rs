@@ -1,9 +1,9 @@
 //! Regions: bytes of a store that are used in place.
 //!
 //! A store knows the regions that it has handed out: of these it counts the references to a mark that each [`Region`]
-//! holds. A region in use is neither deleted nor sealed. The entry of a region tells that it is dirty: that is committed
-//! before it is handed out, and taken back by a seal of the same store. A seal of another one, after a crash, cannot know
-//! if the bytes are of one moment.
+//! holds. A region in use is neither deleted nor sealed. Before a region is handed out its entry becomes dirty, by two
+//! commits, so that the header before the last one has it too if both copies of the last one are damaged. A seal of the
+//! same store makes the entry clean. A seal of another one, after a crash, cannot know if the bytes are of one moment.
 
 use super::error::{Error, ErrorKind};
 use super::format::table::Entry;
@@ -23,28 +23,44 @@ const PARTS: usize = 8;
 
 /// The regions that a store has handed out since it was opened or sealed, by their offsets.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeMap<u64, Weak<()>>);
+pub(super) struct Taken(BTreeMap<u64, Take>);
+
+/// A region that was handed out.
+#[derive(Debug, Default)]
+struct Take {
+    mark: Weak<()>,
+    /// The number of the last commit before.
+    generation: u64,
+}
 
 impl Taken {
     /// Returns true if an entry is one of a region that is in use.
     pub(super) fn is_in_use(&self, entry: &Entry) -> bool {
-        let mark = self.0.get(&entry.at).and_then(Weak::upgrade);
-        entry.content == Content::Region && mark.is_some()
+        let in_use = self.0.get(&entry.at).is_some_and(|take| take.mark.strong_count() > 0);
+        // As in `first_in_use`.
+        fence(Acquire);
+        entry.content == Content::Region && in_use
     }
 
-    /// Returns the offset of a region that is in use, if there is one. If there is none, this thread has observed the stores
+    /// Returns the offset of a region that is in use, or `None` after the last use: then this thread has observed the stores
     /// of all users.
     fn first_in_use(&self) -> Option<u64> {
-        let mut marks = self.0.iter();
-        let in_use = marks.find(|(_, mark)| mark.strong_count() > 0).map(|(at, _)| *at);
+        let mut takes = self.0.iter();
+        let in_use = takes.find(|(_, take)| take.mark.strong_count() > 0).map(|(at, _)| *at);
         // The last user has dropped its mark with a release.
         fence(Acquire);
         in_use
     }
 
-    fn take(&mut self, at: u64) -> Arc<()> {
-        let mark = self.0.get(&at).and_then(Weak::upgrade).unwrap_or_default();
-        self.0.insert(at, Arc::downgrade(&mark));
+    /// Returns true if a region was handed out after the last commit, of this number.
+    fn is_noted(&self, at: u64, generation: u64) -> bool {
+        self.0.get(&at).is_some_and(|take| take.generation == generation)
+    }
+
+    fn take(&mut self, at: u64, generation: u64) -> Arc<()> {
+        let take = self.0.entry(at).or_default();
+        let mark = take.mark.upgrade().unwrap_or_default();
+        *take = Take { mark: Arc::downgrade(&mark), generation };
         mark
     }
 
@@ -80,8 +96,8 @@ impl<M: Medium> Clone for Region<M> {
 impl<M: Medium> Store<M> {
     /// Returns a region of the last commit, to be used in place.
     ///
-    /// A commit notes first that the region is [dirty](Info::is_dirty), as the bytes can change from now on. It removes the
-    /// seal of the store.
+    /// Two commits note first that the region is [dirty](Info::is_dirty), as the bytes can change from now on. They remove
+    /// the seal of the store, as deep as the seal was.
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
@@ -116,24 +132,45 @@ impl<M: Medium> Store<M> {
     /// [`commit`](super::Transaction::commit).
     ///
     /// # Cost
-    /// A page of each level of the table is read, and a commit made: two fences. No commit is needed if the region is dirty
-    /// and nothing was committed since it was handed out. Nothing of the region is read.
+    /// A page of each level of the table is read, and two commits are made: four fences. No commit is needed if nothing was
+    /// committed since it was handed out. Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
             return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
         }
         // After a commit that failed, the medium may have a seal that is not known here, so this must be refused then.
-        let last = self.header.generation;
-        let mut transaction = self.begin()?;
-        if !info.is_dirty || info.generation != last {
-            transaction.note_use(name, true)?;
-            transaction.commit()?;
-        } else {
-            drop(transaction);
+        drop(self.begin()?);
+        if !self.taken.is_noted(info.offset, self.header.generation) {
+            self.note_use(name)?;
         }
-        let (medium, mark) = (Arc::clone(&self.medium), self.taken.take(info.offset));
+        let mark = self.taken.take(info.offset, self.header.generation);
+        let medium = Arc::clone(&self.medium);
         Ok(Region { medium, info, mark })
+    }
+
+    fn note_use(&mut self, name: &str) -> Result<(), Error<M::Error>> {
+        let was_sealed = self.header.is_sealed;
+        let mut transaction = self.begin()?;
+        transaction.note_use(name, true)?;
+        transaction.commit()?;
+        self.begin()?.commit_seal(false)?;
+        if was_sealed {
+            self.deep_persist_entry(name).map_err(Error::medium)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the entry of a region durable as deep as the medium allows, if everything else of the store is.
+    fn deep_persist_entry(&self, name: &str) -> Result<(), M::Error> {
+        let levels = 0..self.tree.top();
+        let pages = levels.flat_map(|level| {
+            let (_, page) = self.tree.page_of(level, name.as_bytes());
+            page.places.map(|at| at..at + page.len)
+        });
+        let roots = self.header.roots.map(|at| at..at + self.header.len);
+        pages.chain(roots).try_for_each(|range| (self.ways.deep_persist)(&self.medium, range))?;
+        self.deep_persist_header()
     }
 
     /// Refuses to go on as long as a region is in use.

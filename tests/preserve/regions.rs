@@ -1,22 +1,21 @@
 //! Regions: bytes that are used in place.
 
 use crate::counting::Counting;
-use crate::life::{bytes, later, options, why};
+use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
 use cachemaint::preserve::{
-    Attributes, Content, Error, ErrorKind, Info, Options, Part, Region, Snapshot, Store, Verify,
+    Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store,
 };
-use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 /// The first multiple of 4096 after the headers and histories, by the documentation of the format.
-const FIRST: u64 = 28_672;
+pub(crate) const FIRST: u64 = 28_672;
 /// Bytes of the least region.
-const LEAST: u64 = 4096;
+pub(crate) const LEAST: u64 = 4096;
 /// Room for a region of that size, for small blobs before it and for tables after it.
-const BYTES: u64 = FIRST + LEAST + 64 * 64;
+pub(crate) const BYTES: u64 = FIRST + LEAST + 64 * 64;
 
 fn create(store: &mut Store<Plain>, attributes: Attributes<'_>, len: u64) {
     let mut transaction = store.begin().unwrap();
@@ -24,14 +23,14 @@ fn create(store: &mut Store<Plain>, attributes: Attributes<'_>, len: u64) {
     transaction.commit().unwrap();
 }
 
-fn empty(bytes: u64) -> (Plain, Store<Plain>) {
+pub(crate) fn empty(bytes: u64) -> (Plain, Store<Plain>) {
     let medium = Plain::new(vec![0; bytes as usize]);
     let store = options().create_new(medium.clone()).unwrap();
     (medium, store)
 }
 
 /// A store with a region "ram" of the least size.
-fn with_ram() -> (Plain, Store<Plain>) {
+pub(crate) fn with_ram() -> (Plain, Store<Plain>) {
     let (medium, mut store) = empty(BYTES);
     create(&mut store, "ram".into(), LEAST);
     (medium, store)
@@ -232,150 +231,6 @@ fn accesses_out_of_range_panic() {
     assert!(medium.bytes() == before);
 }
 
-/// Returns the entry of the region.
-fn ram(store: &Store<Plain>) -> Info {
-    store.reader().stat("ram").unwrap().unwrap()
-}
-
-fn put(store: &mut Store<Plain>, name: &str) {
-    let mut transaction = store.begin().unwrap();
-    transaction.put(name, &bytes(3)).unwrap();
-    transaction.commit().unwrap();
-}
-
-/// From the entry alone a machine knows if its memory and its registers belong together.
-#[test]
-fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
-    let (medium, mut store) = with_ram();
-    assert!(!ram(&store).is_dirty, "zeros");
-    let region = store.region("ram").unwrap();
-    assert!(!region.info().is_dirty, "as it was before");
-    assert!(ram(&store).is_dirty);
-    put(&mut store, "registers");
-    drop(region);
-    assert!(ram(&store).is_dirty);
-    store.seal().unwrap();
-    assert!(!ram(&store).is_dirty);
-    let registers = |store: &Store<_>| store.reader().stat("registers").unwrap().unwrap();
-    assert!(registers(&store).generation > ram(&store).generation);
-
-    // Other commits, a rename and an opening change nothing of it.
-    put(&mut store, "other");
-    drop(store);
-    let (mut store, opened) = later().open(medium.clone()).unwrap();
-    assert!(!opened.was_sealed && !ram(&store).is_dirty);
-    let mut transaction = store.begin().unwrap();
-    transaction.rename("ram", "memory").unwrap();
-    transaction.rename("memory", "ram").unwrap();
-    transaction.commit().unwrap();
-    assert!(!ram(&store).is_dirty);
-    assert!(registers(&store).generation > ram(&store).generation);
-
-    // Used and sealed, but no registers were put: the number shows it.
-    drop(store.region("ram").unwrap());
-    store.seal().unwrap();
-    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
-
-    // A second use after the registers were put, without a seal between.
-    drop(store.region("ram").unwrap());
-    put(&mut store, "registers");
-    drop(store.region("ram").unwrap());
-    store.seal().unwrap();
-    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
-}
-
-/// As an operator does after a crash: the bytes are written back, and may be of different moments.
-#[test]
-fn a_seal_of_another_process_leaves_a_region_dirty() {
-    let (medium, mut store) = with_ram();
-    put(&mut store, "registers");
-    drop(store.region("ram").unwrap());
-    put(&mut store, "registers");
-    drop(store);
-    let (mut store, _) = later().open(medium.clone()).unwrap();
-    store.seal().unwrap();
-    drop(store);
-    let (mut store, opened) = later().open(medium).unwrap();
-    assert!(opened.was_sealed && ram(&store).is_dirty);
-    // Its next user has seen that.
-    assert!(store.region("ram").unwrap().info().is_dirty);
-    store.seal().unwrap();
-    assert!(!ram(&store).is_dirty);
-}
-
-/// Regions whose entries are in pages of their own are all sealed, and a full store has room for that.
-#[test]
-fn many_regions_are_sealed_in_a_full_store() {
-    let (medium, mut store) = empty(FIRST + 40 * LEAST);
-    let mut names = Vec::new();
-    loop {
-        let mut transaction = store.begin().unwrap();
-        let name = format!("region {}", names.len());
-        let attributes = Attributes::new(&name).metadata(&[7; 2000]);
-        match transaction.create_region(attributes, LEAST) {
-            Ok(()) => drop(transaction.commit().unwrap()),
-            Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
-                break;
-            }
-        }
-        names.push(name);
-    }
-    assert!(names.len() > 8, "{}", names.len());
-    let regions: Vec<_> = names.iter().map(|name| store.region(name).unwrap()).collect();
-    assert!(store.reader().list().unwrap().iter().all(|info| info.is_dirty));
-    drop(regions);
-    store.seal().unwrap();
-    drop(store);
-    let (store, opened) = later().open(medium).unwrap();
-    assert!(opened.was_sealed);
-    assert!(store.reader().list().unwrap().iter().all(|info| !info.is_dirty));
-}
-
-/// A seal speaks for the bytes of regions too, so it goes before they can change.
-#[test]
-fn a_region_is_not_changed_under_a_seal() {
-    let (medium, mut store) = with_ram();
-    store.seal().unwrap();
-    let (mut store, opened) = later().open(medium.clone()).unwrap();
-    assert!(opened.was_sealed);
-    // Reading the list changes nothing.
-    assert!(store.reader().list().unwrap().len() == 1 && store.snapshot().unwrap().is_sealed());
-    let region = store.region("ram").unwrap();
-    assert!(!Snapshot::of(&Bytes(&medium.bytes())).unwrap().is_sealed());
-    drop(region);
-    // There is no seal to remove.
-    let generation = store.generation();
-    drop(store.region("ram").unwrap());
-    assert_eq!(store.generation(), generation);
-}
-
-/// The write-backs of a seal fail, each in turn. Its header may be in the medium all the same.
-#[test]
-fn a_region_is_not_changed_under_a_seal_that_failed() {
-    let mut outcomes = [0; 2];
-    for left in 0..40 {
-        let (plain, mut store) = with_ram();
-        store.seal().unwrap();
-        drop(store);
-        let medium = Arc::new(Counting::new(plain.clone()));
-        let (mut store, _) = later().open(Arc::clone(&medium)).unwrap();
-        drop(store.region("ram").unwrap());
-        medium.left.store(left, Relaxed);
-        let sealed = store.seal();
-        medium.left.store(u64::MAX, Relaxed);
-        outcomes[usize::from(sealed.is_ok())] += 1;
-        let region = store.region("ram");
-        let image = plain.bytes();
-        let bytes = Bytes(&image);
-        let snapshot = Snapshot::of(&bytes).unwrap();
-        let is_dirty = snapshot.find("ram").unwrap().unwrap().is_dirty;
-        let is_safe = region.is_err() || is_dirty && !snapshot.is_sealed();
-        assert!(is_safe, "{left} write-backs, {sealed:?}");
-    }
-    assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
-}
-
 #[test]
 fn regions_are_counted_and_not_verified() {
     let (medium, mut store) = with_ram();
@@ -452,173 +307,4 @@ fn no_byte_of_a_region_is_copied_over_a_restart() {
     let [small, large] = [2 << 20, 64 << 20].map(bytes_of_a_restart);
     assert_eq!(small, large);
     assert!(large < 64 << 10, "{large}");
-}
-
-/// A note to the outside world.
-#[derive(Clone, Debug)]
-enum Note {
-    /// There is a region.
-    Created,
-    /// The words have this value, and all of them are persistent.
-    Persisted(u64),
-    /// The store was sealed with words of this value.
-    Sealed(u64),
-}
-
-/// The words that are stored: on three lines, far from each other.
-const WORDS: [u64; 3] = [0, 64, LEAST - 8];
-
-fn store_words(region: &Region<&SimMedium>, value: u64) {
-    for at in WORDS {
-        region.store(at, value, Relaxed);
-    }
-}
-
-/// Returns the words of a region, if there is one, and true if it is not dirty.
-fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
-    let opened = options().verify(Verify::Always).open(medium);
-    let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.into_error()))?;
-    if !opened.verification.is_some_and(|found| found.damaged.is_empty()) {
-        return Err(Violation::broken("a blob is damaged"));
-    }
-    match store.region("ram") {
-        Ok(region) => {
-            let words = WORDS.map(|at| region.load(at, Relaxed));
-            let others = (1..LEAST / 64 - 1).filter(|line| *line != 1);
-            for at in others.map(|line| line * 64 + 8) {
-                if region.load(at, Relaxed) != 0 {
-                    return Err(Violation::broken(format!("byte {at} is not zero")));
-                }
-            }
-            let is_clean = !region.info().is_dirty;
-            if opened.was_sealed && !is_clean {
-                return Err(Violation::broken("the store is sealed, and the region is dirty"));
-            }
-            Ok((is_clean, Some(words)))
-        }
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => Ok((false, None)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn prepared(model: Model, value: u64, is_sealed: bool) -> Simulation {
-    Simulation::new(model, BYTES).crashes_in_recovery(0).prepared(move |medium| {
-        let mut store = options().create_new(medium).unwrap();
-        let mut transaction = store.begin().unwrap();
-        transaction.create_region("ram", LEAST).unwrap();
-        transaction.commit().unwrap();
-        let region = store.region("ram").unwrap();
-        store_words(&region, value);
-        region.persist(0..LEAST).unwrap();
-        drop(region);
-        if is_sealed {
-            store.seal().unwrap();
-        }
-    })
-}
-
-/// Words are stored and persisted in place, while blobs are committed beside.
-fn used_in_place(model: Model) -> Exploration {
-    prepared(model, 1, false).explore(
-        |medium, notes| {
-            let (mut store, _) = later().open(medium).unwrap();
-            let region = store.region("ram").unwrap();
-            for value in 2..5 {
-                store_words(&region, value);
-                for at in WORDS {
-                    region.persist(at..at + 8).unwrap();
-                }
-                notes.add(Note::Persisted(value));
-                let mut transaction = store.begin().unwrap();
-                transaction.put("registers", &bytes(value)).unwrap();
-                transaction.commit().unwrap();
-            }
-        },
-        |medium, notes| {
-            let persisted = notes.iter().map(|note| match note {
-                Note::Persisted(value) => *value,
-                note => panic!("{note:?}"),
-            });
-            let least = persisted.max().unwrap_or(1);
-            let (_, words) = words(medium)?;
-            let words = words.ok_or_else(|| Violation::lost("the region"))?;
-            if words.iter().any(|word| *word < least || *word > least + 1) {
-                return Err(Violation::lost(format!("{words:?} after {least}")));
-            }
-            Ok(())
-        },
-    )
-}
-
-/// Another thread stores words between seals, without a write-back. A region that is not dirty is of one moment.
-fn sealed(model: Model) -> Exploration {
-    prepared(model, 1, true).explore(
-        |medium, notes| {
-            let (mut store, opened) = later().open(medium).unwrap();
-            assert!(opened.was_sealed);
-            for value in 2..4 {
-                let region = store.region("ram").unwrap();
-                std::thread::scope(|scope| scope.spawn(move || store_words(&region, value)).join())
-                    .unwrap();
-                store.seal().unwrap();
-                notes.add(Note::Sealed(value));
-            }
-        },
-        |medium, notes| {
-            let sealed = notes.iter().map(|note| match note {
-                Note::Sealed(value) => *value,
-                note => panic!("{note:?}"),
-            });
-            let least = sealed.max().unwrap_or(1);
-            let (is_clean, words) = words(medium)?;
-            let words = words.ok_or_else(|| Violation::lost("the region"))?;
-            let is_of_one_moment = words.iter().all(|word| *word == words[0]);
-            let is_known = words.iter().all(|word| (least..=least + 1).contains(word));
-            if !is_known || is_clean && !is_of_one_moment {
-                return Err(Violation::broken(format!("{words:?}, clean: {is_clean}")));
-            }
-            Ok(())
-        },
-    )
-}
-
-/// In the place of a blob whose bytes are not zeros.
-fn created(model: Model) -> Exploration {
-    let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
-    let simulation = simulation.effort(Effort::Deviations(2)).prepared(|medium| {
-        let mut store = options().create_new(medium).unwrap();
-        let mut transaction = store.begin().unwrap();
-        let attributes = Attributes::new("before").alignment(4096);
-        transaction.put(attributes, &[0xa5; LEAST as usize]).unwrap();
-        transaction.commit().unwrap();
-        let mut transaction = store.begin().unwrap();
-        transaction.delete("before").unwrap();
-        transaction.commit().unwrap();
-    });
-    simulation.explore(
-        |medium, notes| {
-            let (mut store, _) = later().open(medium).unwrap();
-            let mut transaction = store.begin().unwrap();
-            transaction.create_region("ram", LEAST).unwrap();
-            transaction.commit().unwrap();
-            notes.add(Note::Created);
-        },
-        |medium, notes| match words(medium)?.1 {
-            Some(words) if words == [0; 3] => Ok(()),
-            None if notes.is_empty() => Ok(()),
-            words => Err(Violation::lost(format!("{words:?}"))),
-        },
-    )
-}
-
-const MODELS: [fn() -> Model; 5] =
-    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
-
-#[test]
-fn a_crash_leaves_what_was_persisted_in_place() {
-    for model in MODELS {
-        for exploration in [used_in_place(model()), sealed(model()), created(model())] {
-            exploration.assert_safe();
-        }
-    }
 }

@@ -1,0 +1,216 @@
+//! Crashes of programs that use a region.
+
+use crate::life::{bytes, later, options};
+use crate::regions::{BYTES, LEAST};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::preserve::{Attributes, ErrorKind, Region, Verify};
+use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
+use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Mutex;
+
+/// A note to the outside world.
+#[derive(Clone, Debug)]
+enum Note {
+    /// There is a region.
+    Created,
+    /// The words have this value, and all of them are persistent.
+    Persisted(u64),
+    /// The store was sealed with words of this value.
+    Sealed(u64),
+}
+
+/// The words that are stored: on three lines, far from each other.
+const WORDS: [u64; 3] = [0, 64, LEAST - 8];
+
+fn store_words(region: &Region<&SimMedium>, value: u64) {
+    for at in WORDS {
+        region.store(at, value, Relaxed);
+    }
+}
+
+/// Returns the words of a region, if there is one, and true if it is not dirty.
+fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
+    let opened = options().verify(Verify::Always).open(medium);
+    let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.into_error()))?;
+    if !opened.verification.is_some_and(|found| found.damaged.is_empty()) {
+        return Err(Violation::broken("a blob is damaged"));
+    }
+    match store.region("ram") {
+        Ok(region) => {
+            let words = WORDS.map(|at| region.load(at, Relaxed));
+            let others = (1..LEAST / 64 - 1).filter(|line| *line != 1);
+            for at in others.map(|line| line * 64 + 8) {
+                if region.load(at, Relaxed) != 0 {
+                    return Err(Violation::broken(format!("byte {at} is not zero")));
+                }
+            }
+            let is_clean = !region.info().is_dirty;
+            if opened.was_sealed && !is_clean {
+                return Err(Violation::broken("the store is sealed, and the region is dirty"));
+            }
+            Ok((is_clean, Some(words)))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => Ok((false, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prepared(model: Model, value: u64, is_sealed: bool) -> Simulation {
+    Simulation::new(model, BYTES).crashes_in_recovery(0).prepared(move |medium| {
+        let mut store = options().create_new(medium).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.create_region("ram", LEAST).unwrap();
+        transaction.commit().unwrap();
+        let region = store.region("ram").unwrap();
+        store_words(&region, value);
+        region.persist(0..LEAST).unwrap();
+        drop(region);
+        if is_sealed {
+            store.seal().unwrap();
+        }
+    })
+}
+
+/// Words are stored and persisted in place, while blobs are committed beside.
+fn used_in_place(model: Model) -> Exploration {
+    prepared(model, 1, false).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            let region = store.region("ram").unwrap();
+            for value in 2..5 {
+                store_words(&region, value);
+                for at in WORDS {
+                    region.persist(at..at + 8).unwrap();
+                }
+                notes.add(Note::Persisted(value));
+                let mut transaction = store.begin().unwrap();
+                transaction.put("registers", &bytes(value)).unwrap();
+                transaction.commit().unwrap();
+            }
+        },
+        |medium, notes| {
+            let persisted = notes.iter().map(|note| match note {
+                Note::Persisted(value) => *value,
+                note => panic!("{note:?}"),
+            });
+            let least = persisted.max().unwrap_or(1);
+            let (_, words) = words(medium)?;
+            let words = words.ok_or_else(|| Violation::lost("the region"))?;
+            if words.iter().any(|word| *word < least || *word > least + 1) {
+                return Err(Violation::lost(format!("{words:?} after {least}")));
+            }
+            Ok(())
+        },
+    )
+}
+
+/// Another thread stores words between seals, without a write-back. A region that is not dirty is of one moment.
+fn sealed(model: Model) -> Exploration {
+    prepared(model, 1, true).explore(
+        |medium, notes| {
+            let (mut store, opened) = later().open(medium).unwrap();
+            assert!(opened.was_sealed);
+            for value in 2..4 {
+                let region = store.region("ram").unwrap();
+                std::thread::scope(|scope| scope.spawn(move || store_words(&region, value)).join())
+                    .unwrap();
+                store.seal().unwrap();
+                notes.add(Note::Sealed(value));
+            }
+        },
+        |medium, notes| {
+            let sealed = notes.iter().map(|note| match note {
+                Note::Sealed(value) => *value,
+                note => panic!("{note:?}"),
+            });
+            let least = sealed.max().unwrap_or(1);
+            let (is_clean, words) = words(medium)?;
+            let words = words.ok_or_else(|| Violation::lost("the region"))?;
+            let is_of_one_moment = words.iter().all(|word| *word == words[0]);
+            let is_known = words.iter().all(|word| (least..=least + 1).contains(word));
+            if !is_known || is_clean && !is_of_one_moment {
+                return Err(Violation::broken(format!("{words:?}, clean: {is_clean}")));
+            }
+            Ok(())
+        },
+    )
+}
+
+/// A thread stores words and drops the region; another one seals the store when it may.
+fn dropped_elsewhere(model: Model) -> Exploration {
+    prepared(model, 1, false).explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            let region = Mutex::new(store.region("ram").ok());
+            let store = Mutex::new(store);
+            let uses = || {
+                let region = region.lock().unwrap().take().unwrap();
+                store_words(&region, 2);
+            };
+            let seals = || {
+                let mut store = store.lock().unwrap();
+                while store.seal().is_err() {
+                    medium.pause();
+                }
+                notes.add(Note::Sealed(2));
+            };
+            medium.run_threads(&[&uses, &seals]);
+        },
+        |medium, notes| {
+            let (is_clean, words) = words(medium)?;
+            let words = words.ok_or_else(|| Violation::lost("the region"))?;
+            let is_as_sealed = words == [2; 3];
+            Violation::unless(is_as_sealed || !is_clean && notes.is_empty(), || {
+                format!("{words:?}, clean: {is_clean}")
+            })
+        },
+    )
+}
+
+#[test]
+fn a_seal_has_the_stores_of_a_thread_that_has_dropped_its_region() {
+    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+        dropped_elsewhere(model).assert_safe();
+    }
+}
+
+/// In the place of a blob whose bytes are not zeros.
+fn created(model: Model) -> Exploration {
+    let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
+    let simulation = simulation.effort(Effort::Deviations(2)).prepared(|medium| {
+        let mut store = options().create_new(medium).unwrap();
+        let mut transaction = store.begin().unwrap();
+        let attributes = Attributes::new("before").alignment(4096);
+        transaction.put(attributes, &[0xa5; LEAST as usize]).unwrap();
+        transaction.commit().unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.delete("before").unwrap();
+        transaction.commit().unwrap();
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (mut store, _) = later().open(medium).unwrap();
+            let mut transaction = store.begin().unwrap();
+            transaction.create_region("ram", LEAST).unwrap();
+            transaction.commit().unwrap();
+            notes.add(Note::Created);
+        },
+        |medium, notes| match words(medium)?.1 {
+            Some(words) if words == [0; 3] => Ok(()),
+            None if notes.is_empty() => Ok(()),
+            words => Err(Violation::lost(format!("{words:?}"))),
+        },
+    )
+}
+
+const MODELS: [fn() -> Model; 5] =
+    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+
+#[test]
+fn a_crash_leaves_what_was_persisted_in_place() {
+    for model in MODELS {
+        for exploration in [used_in_place(model()), sealed(model()), created(model())] {
+            exploration.assert_safe();
+        }
+    }
+}

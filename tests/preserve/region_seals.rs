@@ -1,0 +1,294 @@
+//! Regions and seals: a region is dirty from its use to the seal of its user.
+
+use crate::counting::Counting;
+use crate::life::{bytes, later, options};
+use crate::plain::Plain;
+use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
+use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
+use cachemaint::preserve::{Attributes, ErrorKind, Info, Snapshot, Store};
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// Returns the entry of the region.
+fn ram(store: &Store<Plain>) -> Info {
+    store.reader().stat("ram").unwrap().unwrap()
+}
+
+fn put(store: &mut Store<Plain>, name: &str) {
+    let mut transaction = store.begin().unwrap();
+    transaction.put(name, &bytes(3)).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// From the entry alone a machine knows if its memory and its registers belong together.
+#[test]
+fn a_region_is_dirty_from_its_use_to_the_seal_of_its_user() {
+    let (medium, mut store) = with_ram();
+    assert!(!ram(&store).is_dirty, "zeros");
+    let region = store.region("ram").unwrap();
+    assert!(!region.info().is_dirty, "as it was before");
+    assert!(ram(&store).is_dirty);
+    put(&mut store, "registers");
+    drop(region);
+    assert!(ram(&store).is_dirty);
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty);
+    let registers = |store: &Store<_>| store.reader().stat("registers").unwrap().unwrap();
+    assert!(registers(&store).generation > ram(&store).generation);
+
+    // Other commits, a rename and an opening change nothing of it.
+    put(&mut store, "other");
+    drop(store);
+    let (mut store, opened) = later().open(medium.clone()).unwrap();
+    assert!(!opened.was_sealed && !ram(&store).is_dirty);
+    let mut transaction = store.begin().unwrap();
+    transaction.rename("ram", "memory").unwrap();
+    transaction.rename("memory", "ram").unwrap();
+    transaction.commit().unwrap();
+    assert!(!ram(&store).is_dirty);
+    assert!(registers(&store).generation > ram(&store).generation);
+
+    // Used and sealed, but no registers were put: the number shows it.
+    drop(store.region("ram").unwrap());
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+
+    // A second use after the registers were put, without a seal between.
+    drop(store.region("ram").unwrap());
+    put(&mut store, "registers");
+    drop(store.region("ram").unwrap());
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty && registers(&store).generation < ram(&store).generation);
+}
+
+/// As an operator does after a crash: the bytes are written back, and may be of different moments.
+#[test]
+fn a_seal_of_another_process_leaves_a_region_dirty() {
+    let (medium, mut store) = with_ram();
+    put(&mut store, "registers");
+    drop(store.region("ram").unwrap());
+    put(&mut store, "registers");
+    drop(store);
+    let (mut store, _) = later().open(medium.clone()).unwrap();
+    store.seal().unwrap();
+    drop(store);
+    let (mut store, opened) = later().open(medium).unwrap();
+    assert!(opened.was_sealed && ram(&store).is_dirty);
+    // Its next user has seen that.
+    assert!(store.region("ram").unwrap().info().is_dirty);
+    store.seal().unwrap();
+    assert!(!ram(&store).is_dirty);
+}
+
+/// Regions whose entries are in pages of their own are all sealed, and a full store has room for that.
+#[test]
+fn many_regions_are_sealed_in_a_full_store() {
+    let (medium, mut store) = empty(FIRST + 40 * LEAST);
+    let mut names = Vec::new();
+    loop {
+        let mut transaction = store.begin().unwrap();
+        let name = format!("region {}", names.len());
+        let attributes = Attributes::new(&name).metadata(&[7; 2000]);
+        match transaction.create_region(attributes, LEAST) {
+            Ok(()) => drop(transaction.commit().unwrap()),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                break;
+            }
+        }
+        names.push(name);
+    }
+    assert!(names.len() > 8, "{}", names.len());
+    let regions: Vec<_> = names.iter().map(|name| store.region(name).unwrap()).collect();
+    assert!(store.reader().list().unwrap().iter().all(|info| info.is_dirty));
+    drop(regions);
+    store.seal().unwrap();
+    drop(store);
+    let (store, opened) = later().open(medium).unwrap();
+    assert!(opened.was_sealed);
+    assert!(store.reader().list().unwrap().iter().all(|info| !info.is_dirty));
+}
+
+/// A seal speaks for the bytes of regions too, so it goes before they can change.
+#[test]
+fn a_region_is_not_changed_under_a_seal() {
+    let (medium, mut store) = with_ram();
+    store.seal().unwrap();
+    let (mut store, opened) = later().open(medium.clone()).unwrap();
+    assert!(opened.was_sealed);
+    // Reading the list changes nothing.
+    assert!(store.reader().list().unwrap().len() == 1 && store.snapshot().unwrap().is_sealed());
+    let region = store.region("ram").unwrap();
+    assert!(!Snapshot::of(&Bytes(&medium.bytes())).unwrap().is_sealed());
+    drop(region);
+    // Nothing was committed since.
+    let generation = store.generation();
+    drop(store.region("ram").unwrap());
+    assert_eq!(store.generation(), generation);
+}
+
+/// The write-backs of a seal fail, each in turn. Its header may be in the medium all the same.
+#[test]
+fn a_region_is_not_changed_under_a_seal_that_failed() {
+    let mut outcomes = [0; 2];
+    for left in 0..40 {
+        let (plain, mut store) = with_ram();
+        store.seal().unwrap();
+        drop(store);
+        let medium = Arc::new(Counting::new(plain.clone()));
+        let (mut store, _) = later().open(Arc::clone(&medium)).unwrap();
+        drop(store.region("ram").unwrap());
+        medium.left.store(left, Relaxed);
+        let sealed = store.seal();
+        medium.left.store(u64::MAX, Relaxed);
+        outcomes[usize::from(sealed.is_ok())] += 1;
+        let region = store.region("ram");
+        let image = plain.bytes();
+        let bytes = Bytes(&image);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        let is_dirty = snapshot.find("ram").unwrap().unwrap().is_dirty;
+        let is_safe = region.is_err() || is_dirty && !snapshot.is_sealed();
+        assert!(is_safe, "{left} write-backs, {sealed:?}");
+    }
+    assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+/// A medium with buffers of its own: persisted bytes are in them, and deep-persisted ones beyond.
+#[derive(Clone, Debug)]
+struct Buffered {
+    medium: Plain,
+    beyond: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Buffered {
+    fn new(bytes: u64) -> Self {
+        let zeros = vec![0; bytes as usize];
+        Self { medium: Plain::new(zeros.clone()), beyond: Arc::new(Mutex::new(zeros)) }
+    }
+
+    /// The bytes that are left when its buffers were lost.
+    fn beyond(&self) -> Vec<u8> {
+        self.beyond.lock().unwrap().clone()
+    }
+}
+
+impl Readable for Buffered {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.medium.read(at, into)
+    }
+}
+
+impl Medium for Buffered {
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.medium.store(at, word, order);
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.medium.write(at, from);
+    }
+
+    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.writeback(range)
+    }
+
+    fn fence(&self) {}
+
+    fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        let range = range.start as usize..range.end as usize;
+        let bytes = self.medium.bytes();
+        self.beyond.lock().unwrap()[range.clone()].copy_from_slice(&bytes[range]);
+        Ok(())
+    }
+}
+
+/// The seal lies deeper than a fence reaches, so the note that removes it must, too.
+#[test]
+fn a_seal_is_removed_as_deep_as_it_was_put() {
+    let medium = Buffered::new(BYTES);
+    let mut store = options().create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", LEAST).unwrap();
+    transaction.commit().unwrap();
+    let is_clean = |medium: &Buffered| {
+        let image = medium.beyond();
+        let bytes = Bytes(&image);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
+        !snapshot.find("ram").unwrap().unwrap().is_dirty
+    };
+    for _ in 0..3 {
+        drop(store.region("ram").unwrap());
+        store.seal().unwrap();
+        assert!(is_clean(&medium));
+        drop(store.region("ram").unwrap());
+        assert!(!is_clean(&medium));
+    }
+}
+
+/// Both copies of the last header are damaged, so the one before is taken for the last.
+#[test]
+fn a_use_is_noted_in_both_headers() {
+    let (medium, mut store) = with_ram();
+    store.seal().unwrap();
+    let region = store.region("ram").unwrap();
+    region.store(0, 2, Relaxed);
+    let mut image = medium.bytes();
+    let at = (store.generation() % 2 * 4096) as usize;
+    for at in [at, at + 8192] {
+        image[at + 30] ^= 1;
+    }
+    let bytes = Bytes(&image);
+    let snapshot = Snapshot::of(&bytes).unwrap();
+    assert!(!snapshot.is_sealed());
+    assert!(snapshot.find("ram").unwrap().unwrap().is_dirty);
+}
+
+/// No header that is known to be persistent has it.
+#[test]
+fn a_region_whose_creation_failed_is_not_used() {
+    for left in 0.. {
+        let medium = Arc::new(Counting::new(Plain::new(vec![0; BYTES as usize])));
+        let mut store = options().create_new(Arc::clone(&medium)).unwrap();
+        medium.left.store(left, Relaxed);
+        let mut transaction = store.begin().unwrap();
+        let created = transaction.create_region("ram", LEAST);
+        let created = created.and_then(|()| transaction.commit());
+        medium.left.store(u64::MAX, Relaxed);
+        if created.is_ok() {
+            break;
+        }
+        assert!(store.region("ram").is_err(), "{left}: {created:?}");
+    }
+}
+
+/// Another writer has sealed the store without a lock.
+#[test]
+fn a_writer_that_was_overtaken_gets_no_region() {
+    let (medium, mut overtaken) = with_ram();
+    let (mut store, _) = options().open(medium).unwrap();
+    store.seal().unwrap();
+    let refused = overtaken.region("ram").unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Overtaken { .. }), "{refused}");
+}

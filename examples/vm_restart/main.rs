@@ -15,7 +15,7 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::prelude::*;
 use cachemaint::preserve::{Attributes, Error as StoreError, Info, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;

@@ -102,7 +102,7 @@ impl<M: Medium> Store<M> {
     /// ```
     /// # #[cfg(feature = "dax")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::medium::Medium as _;
+    /// use cachemaint::prelude::*;
     /// use cachemaint::{dax, preserve::{Attributes, Store}};
     ///
     /// # let directory = tempfile::tempdir()?;
@@ -231,6 +231,13 @@ impl<M: Medium> Region<M> {
     }
 }
 
+/// The medium would name its own offset.
+#[inline]
+#[track_caller]
+fn assert_aligned(at: u64) {
+    assert!(at.is_multiple_of(WORD as u64), "offset {at} is not a multiple of {WORD}");
+}
+
 /// Offsets are those in the region.
 impl<M: Medium + Send> Readable for Region<M> {
     type Error = M::Error;
@@ -240,11 +247,14 @@ impl<M: Medium + Send> Readable for Region<M> {
     }
 
     #[inline]
+    #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64 {
+        assert_aligned(at);
         self.medium.load(self.at(at, WORD), order)
     }
 
     #[inline]
+    #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
         self.medium.read(self.at(at, into.len()), into)
     }
@@ -261,21 +271,26 @@ impl<M: Medium + Send> Medium for Region<M> {
     }
 
     #[inline]
+    #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert_aligned(at);
         self.medium.store(self.at(at, WORD), word, order);
     }
 
     #[inline]
+    #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
         self.medium.write(self.at(at, from.len()), from);
     }
 
     #[inline]
+    #[track_caller]
     fn writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.writeback(self.on_medium(&range))
     }
 
     #[inline]
+    #[track_caller]
     fn fence(&self) {
         self.medium.fence();
     }
@@ -285,6 +300,7 @@ impl<M: Medium + Send> Medium for Region<M> {
         self.medium.order_observed();
     }
 
+    #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
         for (at, bytes) in parts {
             self.at(*at, bytes.len());
@@ -300,10 +316,12 @@ impl<M: Medium + Send> Medium for Region<M> {
     }
 
     #[inline]
+    #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.persist(self.on_medium(&range))
     }
 
+    #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.deep_persist(self.on_medium(&range))
     }

@@ -88,7 +88,8 @@ impl Store<DaxFile> {
     /// the store must hold the only reference to the file.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. An error leaves the store as it was.
+    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was. Those of
+    /// [`commit`](super::Transaction::commit), after which the store is longer.
     ///
     /// # Crashes
     /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
@@ -99,7 +100,10 @@ impl Store<DaxFile> {
         self.preamble.stamp = Stamp::host(file.view());
         let len = Readable::len(file);
         self.extend_to(len);
-        Ok(())
+        // The place of the file's bytes is another now, which the next opening may require.
+        let is_sealed = self.header.is_sealed;
+        self.begin()?.commit_seal(is_sealed)?;
+        if is_sealed { self.deep_persist_header().map_err(Error::medium) } else { Ok(()) }
     }
 }
 

@@ -132,8 +132,9 @@ impl<M: Medium> Store<M> {
     /// [`commit`](super::Transaction::commit).
     ///
     /// # Cost
-    /// A page of each level of the table is read, and two commits are made: four fences. No commit is needed if nothing was
-    /// committed since it was handed out. Nothing of the region is read.
+    /// A page of each level of the table is read, and two commits are made: four fences. If the region was not dirty, all
+    /// lines of the table are written back. No commit is needed if nothing was committed since the region was handed out.
+    /// Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
@@ -142,32 +143,31 @@ impl<M: Medium> Store<M> {
         // After a commit that failed, the medium may have a seal that is not known here, so this must be refused then.
         drop(self.begin()?);
         if !self.taken.is_noted(info.offset, self.header.generation) {
-            self.note_use(name)?;
+            self.note_use(&info)?;
         }
         let mark = self.taken.take(info.offset, self.header.generation);
         let medium = Arc::clone(&self.medium);
         Ok(Region { medium, info, mark })
     }
 
-    fn note_use(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let was_sealed = self.header.is_sealed;
+    fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         let mut transaction = self.begin()?;
-        transaction.note_use(name, true)?;
+        transaction.note_use(info.name.as_str(), true)?;
         transaction.commit()?;
         self.begin()?.commit_seal(false)?;
-        if was_sealed {
-            self.deep_persist_entry(name).map_err(Error::medium)?;
+        if !info.is_dirty {
+            // Not every process is permitted to flush the medium's own buffers. The lines are written back all the same.
+            drop(self.deep_persist_table());
         }
         Ok(())
     }
 
-    /// Makes the entry of a region durable as deep as the medium allows, if everything else of the store is.
-    fn deep_persist_entry(&self, name: &str) -> Result<(), M::Error> {
-        let levels = 0..self.tree.top();
-        let pages = levels.flat_map(|level| {
-            let (_, page) = self.tree.page_of(level, name.as_bytes());
-            page.places.map(|at| at..at + page.len)
-        });
+    /// Makes the table durable as deep as the medium allows. A seal was as deep, and would come back with the caches or
+    /// buffers that hold the note of a use.
+    fn deep_persist_table(&self) -> Result<(), M::Error> {
+        let below = &self.tree.levels[..self.tree.top()];
+        let pages = below.iter().flat_map(BTreeMap::values);
+        let pages = pages.flat_map(|page| page.places.map(|at| at..at + page.len));
         let roots = self.header.roots.map(|at| at..at + self.header.len);
         pages.chain(roots).try_for_each(|range| (self.ways.deep_persist)(&self.medium, range))?;
         self.deep_persist_header()

@@ -4,6 +4,8 @@ use crate::life::{
     BYTES, Do, Life, Note, Opening, after, blobs, expected, judge, later, open, options, work,
 };
 use crate::part::Part;
+use crate::region_crashes;
+use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Put, Rename, Stream, Wide};
 use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Error, ErrorKind};
@@ -238,6 +240,9 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| killed_anywhere(&uncut(setting)),
         &|setting: &Setting| cut_twice(&setting.simulation(BYTES)),
+        &|setting: &Setting| region_crashes::dropped_elsewhere(&setting.simulation(REGION_BYTES)),
+        &|setting: &Setting| region_crashes::sealed(&setting.simulation(REGION_BYTES)),
+        &|setting: &Setting| region_crashes::created(&setting.simulation(REGION_BYTES)),
     ]);
     println!("{survivors}");
     survivors.assert_none();

@@ -247,3 +247,21 @@ fn a_region_of_a_file_is_used_in_place() {
     assert_eq!(found, *b"in place");
     drop(Options::new().open(region).unwrap());
 }
+
+/// No byte of it has moved.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_store_that_has_grown_is_still_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    drop(create(&path, 1 << 18));
+    let in_place = || Options::new().require_in_place().open(open(&path));
+    match in_place().map_err(|failed| failed.into_error().into_kind()) {
+        Ok((mut store, _)) => store.grow(1 << 19).unwrap(),
+        Err(kind) => {
+            assert!(matches!(kind, ErrorKind::PlaceUnknown), "{kind}");
+            return println!("skipped: {kind}");
+        }
+    }
+    drop(in_place().unwrap());
+}

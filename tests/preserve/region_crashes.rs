@@ -55,8 +55,8 @@ fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
     }
 }
 
-fn prepared(model: Model, value: u64, is_sealed: bool) -> Simulation {
-    Simulation::new(model, BYTES).crashes_in_recovery(0).prepared(move |medium| {
+fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation {
+    simulation.clone().crashes_in_recovery(0).prepared(move |medium| {
         let mut store = options().create_new(medium).unwrap();
         let mut transaction = store.begin().unwrap();
         transaction.create_region("ram", LEAST).unwrap();
@@ -72,8 +72,8 @@ fn prepared(model: Model, value: u64, is_sealed: bool) -> Simulation {
 }
 
 /// Words are stored and persisted in place, while blobs are committed beside.
-fn used_in_place(model: Model) -> Exploration {
-    prepared(model, 1, false).explore(
+fn used_in_place(simulation: &Simulation) -> Exploration {
+    prepared(simulation, 1, false).explore(
         |medium, notes| {
             let (mut store, _) = later().open(medium).unwrap();
             let region = store.region("ram").unwrap();
@@ -105,8 +105,8 @@ fn used_in_place(model: Model) -> Exploration {
 }
 
 /// Another thread stores words between seals, without a write-back. A region that is not dirty is of one moment.
-fn sealed(model: Model) -> Exploration {
-    prepared(model, 1, true).explore(
+pub(crate) fn sealed(simulation: &Simulation) -> Exploration {
+    prepared(simulation, 1, true).explore(
         |medium, notes| {
             let (mut store, opened) = later().open(medium).unwrap();
             assert!(opened.was_sealed);
@@ -137,8 +137,8 @@ fn sealed(model: Model) -> Exploration {
 }
 
 /// A thread stores words and drops the region; another one seals the store when it may.
-fn dropped_elsewhere(model: Model) -> Exploration {
-    prepared(model, 1, false).explore(
+pub(crate) fn dropped_elsewhere(simulation: &Simulation) -> Exploration {
+    prepared(simulation, 1, false).explore(
         |medium, notes| {
             let (mut store, _) = later().open(medium).unwrap();
             let region = Mutex::new(store.region("ram").ok());
@@ -170,13 +170,13 @@ fn dropped_elsewhere(model: Model) -> Exploration {
 #[test]
 fn a_seal_has_the_stores_of_a_thread_that_has_dropped_its_region() {
     for model in [Model::x86(), Model::arm64(), Model::neutral()] {
-        dropped_elsewhere(model).assert_safe();
+        dropped_elsewhere(&Simulation::new(model, BYTES)).assert_safe();
     }
 }
 
 /// In the place of a blob whose bytes are not zeros.
-fn created(model: Model) -> Exploration {
-    let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
+pub(crate) fn created(simulation: &Simulation) -> Exploration {
+    let simulation = simulation.clone().crashes_in_recovery(0);
     let simulation = simulation.effort(Effort::Deviations(2)).prepared(|medium| {
         let mut store = options().create_new(medium).unwrap();
         let mut transaction = store.begin().unwrap();
@@ -209,7 +209,9 @@ const MODELS: [fn() -> Model; 5] =
 #[test]
 fn a_crash_leaves_what_was_persisted_in_place() {
     for model in MODELS {
-        for exploration in [used_in_place(model()), sealed(model()), created(model())] {
+        let simulation = Simulation::new(model(), BYTES);
+        let explorations = [used_in_place(&simulation), sealed(&simulation), created(&simulation)];
+        for exploration in explorations {
             exploration.assert_safe();
         }
     }

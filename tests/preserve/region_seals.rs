@@ -238,10 +238,15 @@ fn a_seal_is_removed_as_deep_as_it_was_put() {
         assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
         !snapshot.find("ram").unwrap().unwrap().is_dirty
     };
-    for _ in 0..3 {
+    for has_blob in [false, true, false] {
         drop(store.region("ram").unwrap());
         store.seal().unwrap();
         assert!(is_clean(&medium));
+        if has_blob {
+            let mut transaction = store.begin().unwrap();
+            transaction.put("other", &[]).unwrap();
+            transaction.commit().unwrap();
+        }
         drop(store.region("ram").unwrap());
         assert!(!is_clean(&medium));
     }

@@ -48,6 +48,8 @@ impl<M: Medium> Store<M> {
             let mut transaction = self.begin()?;
             transaction.note_use(name.as_str(), false)?;
             transaction.commit_seal(true)?;
+            // The next commit takes the place of the root of the header before.
+            self.deep_persist_header().map_err(Error::medium)?;
         }
         self.taken.clear();
         let generation = self.begin()?.commit_seal(true)?;

@@ -6,7 +6,9 @@
 //! same store makes the entry clean. A seal of another one, after a crash, cannot know if the bytes are of one moment.
 
 use super::error::{Error, ErrorKind};
+use super::format::header::BYTES;
 use super::format::table::Entry;
+use super::format::{PAGE, headers};
 use super::info::{Content, Info, Name, ShortName};
 use super::store::Store;
 use crate::medium::words::WORD;
@@ -150,27 +152,48 @@ impl<M: Medium> Store<M> {
         Ok(Region { medium, info, mark })
     }
 
+    /// Commits twice that a region is handed out.
+    ///
+    /// A seal was as deep as the medium allows, so it would come back with the loss of the caches or buffers that hold the
+    /// note. The first commit is made as deep before the second one takes the place of the sealed root. Not every process is
+    /// permitted to flush the medium's own buffers: then the lines are written back all the same.
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
+        // Another store may have noted it in the caches alone.
+        let is_deep = info.is_dirty && self.taken.0.contains_key(&info.offset);
         let mut transaction = self.begin()?;
         transaction.note_use(info.name.as_str(), true)?;
         transaction.commit()?;
-        self.begin()?.commit_seal(false)?;
-        if !info.is_dirty {
-            // Not every process is permitted to flush the medium's own buffers. The lines are written back all the same.
+        if !is_deep {
             drop(self.deep_persist_table());
+        }
+        self.begin()?.commit_seal(false)?;
+        if !is_deep {
+            drop(self.deep_persist_after(self.roots().into()));
         }
         Ok(())
     }
 
-    /// Makes the table durable as deep as the medium allows. A seal was as deep, and would come back with the caches or
-    /// buffers that hold the note of a use.
+    /// Makes the table durable as deep as the medium allows.
     fn deep_persist_table(&self) -> Result<(), M::Error> {
-        let below = &self.tree.levels[..self.tree.top()];
-        let pages = below.iter().flat_map(BTreeMap::values);
-        let pages = pages.flat_map(|page| page.places.map(|at| at..at + page.len));
-        let roots = self.header.roots.map(|at| at..at + self.header.len);
-        pages.chain(roots).try_for_each(|range| (self.ways.deep_persist)(&self.medium, range))?;
-        self.deep_persist_header()
+        let below = self.tree.levels[..self.tree.top()].iter().flat_map(BTreeMap::values);
+        let pages = below.flat_map(|page| page.places.map(|at| at..at + page.len));
+        self.deep_persist_after(joined(pages.chain(self.roots()).collect()))
+    }
+
+    fn roots(&self) -> [Range<u64>; 2] {
+        self.header.roots.map(|at| at..at + self.header.len)
+    }
+
+    /// Makes ranges, and then the header, durable as deep as the medium allows. An error is returned at the end: it leaves
+    /// the lines of its range written back.
+    fn deep_persist_after(&self, ranges: Vec<Range<u64>>) -> Result<(), M::Error> {
+        let headers = headers(self.header.generation).map(|at| at..at + BYTES as u64);
+        let mut done = Ok(());
+        for range in ranges.into_iter().chain(headers) {
+            let this = (self.ways.deep_persist)(&self.medium, range);
+            done = done.and(this);
+        }
+        done
     }
 
     /// Refuses to go on as long as a region is in use.
@@ -196,6 +219,19 @@ impl<M: Medium> Store<M> {
         let entries = snapshot.entries().filter(|info| info.as_ref().map_or(true, is_taken));
         entries.map(|info| Ok(info?.name)).collect()
     }
+}
+
+/// Sorts ranges, and joins those that are less than a page apart: each is a system call on a file.
+fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut().filter(|last| range.start < last.end + PAGE) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => joined.push(range),
+        }
+    }
+    joined
 }
 
 impl<M: Medium> Region<M> {

@@ -1,15 +1,14 @@
 //! Regions and seals: a region is dirty from its use to the seal of its user.
 
-use crate::counting::Counting;
+use crate::counting::{Broken, Counting};
 use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
 use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
 use cachemaint::preserve::{Attributes, ErrorKind, Info, Snapshot, Store};
-use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Returns the entry of the region.
 fn ram(store: &Store<Plain>) -> Info {
@@ -155,27 +154,73 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
     assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
 }
 
-/// A medium with buffers of its own: persisted bytes are in them, and deep-persisted ones beyond.
+/// A medium with buffers or caches of its own: committed bytes are in them, and deep-persisted ones beyond.
 #[derive(Clone, Debug)]
 struct Buffered {
     medium: Plain,
-    beyond: Arc<Mutex<Vec<u8>>>,
+    beyond: Arc<Mutex<Beyond>>,
+}
+
+/// The bytes that a loss of the buffers leaves.
+#[derive(Debug, Default)]
+struct Beyond {
+    bytes: Vec<u8>,
+    /// The bytes after each deep persist.
+    images: Vec<Vec<u8>>,
+    /// The process is killed at the next deep persist.
+    kills: bool,
+    /// The process is not permitted to flush, which it learns after the lines were written back.
+    refuses: bool,
 }
 
 impl Buffered {
-    fn new(bytes: u64) -> Self {
-        let zeros = vec![0; bytes as usize];
-        Self { medium: Plain::new(zeros.clone()), beyond: Arc::new(Mutex::new(zeros)) }
+    fn new() -> Self {
+        let bytes = vec![0; 128 << 10];
+        let medium = Plain::new(bytes.clone());
+        Self { medium, beyond: Arc::new(Mutex::new(Beyond { bytes, ..Beyond::default() })) }
     }
 
-    /// The bytes that are left when its buffers were lost.
-    fn beyond(&self) -> Vec<u8> {
-        self.beyond.lock().unwrap().clone()
+    fn beyond(&self) -> MutexGuard<'_, Beyond> {
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns true if the region is clean after a loss of the buffers.
+    fn is_clean(&self) -> bool {
+        let beyond = self.beyond();
+        let bytes = Bytes(&beyond.bytes);
+        let snapshot = Snapshot::of(&bytes).unwrap();
+        assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
+        !snapshot.find("ram").unwrap().unwrap().is_dirty
+    }
+
+    /// A store with two regions, which was sealed.
+    fn sealed() -> (Self, Store<Self>) {
+        let medium = Self::new();
+        let mut store = options().create_new(medium.clone()).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.create_region("ram", LEAST).unwrap();
+        transaction.create_region("rom", LEAST).unwrap();
+        transaction.commit().unwrap();
+        drop(store.region("ram").unwrap());
+        store.seal().unwrap();
+        assert!(medium.is_clean());
+        (medium, store)
+    }
+
+    /// Whenever the buffers are lost in between, there is a store.
+    fn has_a_store_throughout(&self, work: impl FnOnce()) {
+        self.beyond().images.clear();
+        work();
+        let images = core::mem::take(&mut self.beyond().images);
+        assert!(images.len() > 4);
+        for (number, image) in images.iter().enumerate() {
+            assert!(Snapshot::of(&Bytes(image)).is_ok(), "{number} of {}", images.len());
+        }
     }
 }
 
 impl Readable for Buffered {
-    type Error = Infallible;
+    type Error = Broken;
 
     fn len(&self) -> u64 {
         self.medium.len()
@@ -185,8 +230,9 @@ impl Readable for Buffered {
         self.medium.load(at, order)
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.medium.read(at, into)
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        let Ok(()) = self.medium.read(at, into);
+        Ok(())
     }
 }
 
@@ -207,49 +253,77 @@ impl Medium for Buffered {
         self.medium.write(at, from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        self.medium.writeback(range)
+    fn writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        let Ok(()) = self.medium.writeback(range);
+        Ok(())
     }
 
     fn fence(&self) {}
 
     fn order_observed(&self) {}
 
-    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Broken> {
         let range = range.start as usize..range.end as usize;
         let bytes = self.medium.bytes();
-        self.beyond.lock().unwrap()[range.clone()].copy_from_slice(&bytes[range]);
-        Ok(())
+        let mut beyond = self.beyond();
+        assert!(!beyond.kills, "killed");
+        beyond.bytes[range.clone()].copy_from_slice(&bytes[range]);
+        let image = beyond.bytes.clone();
+        beyond.images.push(image);
+        if beyond.refuses { Err(Broken) } else { Ok(()) }
     }
 }
 
 /// The seal lies deeper than a fence reaches, so the note that removes it must, too.
 #[test]
 fn a_seal_is_removed_as_deep_as_it_was_put() {
-    let medium = Buffered::new(BYTES);
-    let mut store = options().create_new(medium.clone()).unwrap();
-    let mut transaction = store.begin().unwrap();
-    transaction.create_region("ram", LEAST).unwrap();
-    transaction.commit().unwrap();
-    let is_clean = |medium: &Buffered| {
-        let image = medium.beyond();
-        let bytes = Bytes(&image);
-        let snapshot = Snapshot::of(&bytes).unwrap();
-        assert!(snapshot.verify(&mut |_| ()).unwrap().damaged.is_empty());
-        !snapshot.find("ram").unwrap().unwrap().is_dirty
-    };
+    let (medium, mut store) = Buffered::sealed();
     for has_blob in [false, true, false] {
-        drop(store.region("ram").unwrap());
-        store.seal().unwrap();
-        assert!(is_clean(&medium));
         if has_blob {
             let mut transaction = store.begin().unwrap();
             transaction.put("other", &[]).unwrap();
             transaction.commit().unwrap();
         }
         drop(store.region("ram").unwrap());
-        assert!(!is_clean(&medium));
+        assert!(!medium.is_clean());
+        store.seal().unwrap();
+        assert!(medium.is_clean());
     }
+}
+
+/// The next process finds the region dirty, in the buffers alone.
+#[test]
+fn a_note_of_a_killed_process_is_made_as_deep_by_the_next() {
+    let (medium, mut store) = Buffered::sealed();
+    medium.beyond().kills = true;
+    let uses = core::panic::AssertUnwindSafe(|| drop(store.region("ram")));
+    assert!(std::panic::catch_unwind(uses).is_err());
+    medium.beyond().kills = false;
+    let (mut store, _) = later().open(medium.clone()).unwrap();
+    drop(store.region("ram").unwrap());
+    assert!(!medium.is_clean());
+}
+
+#[test]
+fn a_note_is_written_back_without_the_permission_to_flush() {
+    let (medium, store) = Buffered::sealed();
+    drop(store);
+    medium.beyond().refuses = true;
+    let (mut store, _) = later().open(medium.clone()).unwrap();
+    drop(store.region("ram").unwrap());
+    assert!(!medium.is_clean());
+}
+
+#[test]
+fn a_store_is_there_throughout_a_use_and_a_seal() {
+    let (medium, mut store) = Buffered::sealed();
+    medium.has_a_store_throughout(|| {
+        drop(store.region("ram").unwrap());
+        drop(store.region("rom").unwrap());
+    });
+    medium.has_a_store_throughout(|| {
+        store.seal().unwrap();
+    });
 }
 
 /// Both copies of the last header are damaged, so the one before is taken for the last.

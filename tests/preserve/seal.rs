@@ -130,10 +130,8 @@ fn seal_entries(image: &mut [u8], store: u64, page: Range<usize>) {
         let (offset, len) = (u64_at(image, at), u64_at(image, at + 8));
         let key = of_words(store, [u64_at(image, at + 24), offset]);
         let is_region = image[at + 49] == 1;
-        // Created by that commit, and not handed out since.
-        let created = Some(u64_at(image, at + 24) << 1);
-        let tag = if is_region { created } else { blob(image, key, offset, len) };
-        if let Some(tag) = tag {
+        // Of a region there is no tag.
+        if !is_region && let Some(tag) = blob(image, key, offset, len) {
             put(image, at + 40, tag);
         }
         at += (52 + usize::from(image[at + 48]) + u16_at(image, at + 50)).next_multiple_of(8);

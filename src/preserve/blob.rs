@@ -19,8 +19,8 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Opens the blob of a name for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged; [`ErrorKind::Truncated`], if the
-    /// medium ends before the blob does; if the medium fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged;
+    /// [`ErrorKind::Truncated`], if the medium ends before the blob does; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
         let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
         Blob::new(self, &info)

@@ -28,15 +28,15 @@ impl<M: Medium> Store<M> {
     ///
     /// # Errors
     /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region): its bytes can change. If the medium
-    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
-    /// all of the store was written back. If the next call returns [`ErrorKind::Failed`](super::ErrorKind::Failed), the
+    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does, all of the
+    /// store was written back. If the next call returns [`ErrorKind::Failed`](super::ErrorKind::Failed), the
     /// store must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use, two fences, and two more for each region that was handed
     /// out.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
-        self.require_no_region_in_use()?;
+        let taken = self.taken_regions()?;
         // Other threads may have stored to regions.
         self.medium.order_observed();
         let number = self.preamble.history;
@@ -44,19 +44,13 @@ impl<M: Medium> Store<M> {
         for range in self.used().into_iter().chain([history]) {
             (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
         }
-        for name in self.taken_regions()? {
+        for name in taken {
             let mut transaction = self.begin()?;
             transaction.note_use(name.as_str(), false)?;
             transaction.commit_seal(true)?;
-            // The next commit takes the place of the root of the header before.
-            self.deep_persist_header().map_err(Error::medium)?;
         }
         self.taken.clear();
-        let generation = self.begin()?.commit_seal(true)?;
-        // Everything that this header refers to is durable already. Without this write-back the next opening may find
-        // an older header, which is not sealed.
-        self.deep_persist_header().map_err(Error::medium)?;
-        Ok(generation)
+        self.begin()?.commit_seal(true)
     }
 
     /// Records that the store was opened, and the circumstances of the opening.

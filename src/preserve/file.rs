@@ -103,7 +103,7 @@ impl Store<DaxFile> {
         // The place of the file's bytes is another now, which the next opening may require.
         let is_sealed = self.header.is_sealed;
         self.begin()?.commit_seal(is_sealed)?;
-        if is_sealed { self.deep_persist_header().map_err(Error::medium) } else { Ok(()) }
+        Ok(())
     }
 }
 

@@ -220,8 +220,8 @@
 //! | 16 | 128 | stamp of the last time it was opened in it |
 //!
 //! # Limits
-//! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need space at
-//!   the same time.
+//! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
+//!   space at the same time.
 //! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
 //!   was filled by a program without this reserve can lack it. It can be opened, but a deletion can be refused with
 //!   [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.

@@ -282,7 +282,8 @@ impl<'p, M: Medium> Options<'p, M> {
     /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
     /// both copies of a page of the table, are damaged. If the medium fails. [`ErrorKind::Full`], if the medium is
     /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`] and
-    /// [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
+    /// [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an
+    /// error: they are listed in the result.
     ///
     /// # Crashes
     /// A crash meanwhile changes nothing.

@@ -6,9 +6,8 @@
 //! same store makes the entry clean. A seal of another one, after a crash, cannot know if the bytes are of one moment.
 
 use super::error::{Error, ErrorKind};
-use super::format::header::BYTES;
+use super::format::PAGE;
 use super::format::table::Entry;
-use super::format::{PAGE, headers};
 use super::info::{Content, Info, Name, ShortName};
 use super::store::Store;
 use crate::medium::words::WORD;
@@ -35,23 +34,21 @@ struct Take {
     generation: u64,
 }
 
-impl Taken {
-    /// Returns true if an entry is one of a region that is in use.
-    pub(super) fn is_in_use(&self, entry: &Entry) -> bool {
-        let in_use = self.0.get(&entry.at).is_some_and(|take| take.mark.strong_count() > 0);
-        // As in `first_in_use`.
-        fence(Acquire);
-        entry.content == Content::Region && in_use
-    }
-
-    /// Returns the offset of a region that is in use, or `None` after the last use: then this thread has observed the stores
-    /// of all users.
-    fn first_in_use(&self) -> Option<u64> {
-        let mut takes = self.0.iter();
-        let in_use = takes.find(|(_, take)| take.mark.strong_count() > 0).map(|(at, _)| *at);
+impl Take {
+    /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
+    fn is_in_use(&self) -> bool {
+        let in_use = self.mark.strong_count() > 0;
         // The last user has dropped its mark with a release.
         fence(Acquire);
         in_use
+    }
+}
+
+impl Taken {
+    /// Returns true if an entry is one of a region that is in use.
+    pub(super) fn is_in_use(&self, entry: &Entry) -> bool {
+        // An empty blob can have the same offset.
+        entry.content == Content::Region && self.0.get(&entry.at).is_some_and(Take::is_in_use)
     }
 
     /// Returns true if a region was handed out after the last commit, of this number.
@@ -184,40 +181,29 @@ impl<M: Medium> Store<M> {
         self.header.roots.map(|at| at..at + self.header.len)
     }
 
-    /// Makes ranges, and then the header, durable as deep as the medium allows. An error is returned at the end: it leaves
-    /// the lines of its range written back.
+    /// Makes ranges, and then the header, durable as deep as the medium allows.
     fn deep_persist_after(&self, ranges: Vec<Range<u64>>) -> Result<(), M::Error> {
-        let headers = headers(self.header.generation).map(|at| at..at + BYTES as u64);
-        let mut done = Ok(());
-        for range in ranges.into_iter().chain(headers) {
-            let this = (self.ways.deep_persist)(&self.medium, range);
-            done = done.and(this);
-        }
-        done
+        let done = self.deep_persist_each(ranges);
+        done.and(self.deep_persist_header())
     }
 
-    /// Refuses to go on as long as a region is in use.
-    pub(super) fn require_no_region_in_use(&self) -> Result<(), Error<M::Error>> {
-        let Some(at) = self.taken.first_in_use() else { return Ok(()) };
+    /// Returns the names of the regions that were handed out, which are dirty, unless one of them is in use.
+    pub(super) fn taken_regions(&self) -> Result<Vec<Name>, Error<M::Error>> {
+        let mut names = Vec::new();
+        if self.taken.0.is_empty() {
+            return Ok(names);
+        }
         for info in self.snapshot()?.entries() {
             let info = info?;
-            if info.content == Content::Region && info.offset == at {
+            let take = self.taken.0.get(&info.offset).filter(|_| info.is_dirty);
+            let Some(take) = take else { continue };
+            if take.is_in_use() {
                 let name = ShortName::of(info.name.as_str());
                 return Err(Error(ErrorKind::RegionInUse { name }));
             }
+            names.push(info.name);
         }
-        Ok(())
-    }
-
-    /// Returns the names of the regions that were handed out and are dirty.
-    pub(super) fn taken_regions(&self) -> Result<Vec<Name>, Error<M::Error>> {
-        if self.taken.0.is_empty() {
-            return Ok(Vec::new());
-        }
-        let snapshot = self.snapshot()?;
-        let is_taken = |info: &Info| info.is_dirty && self.taken.0.contains_key(&info.offset);
-        let entries = snapshot.entries().filter(|info| info.as_ref().map_or(true, is_taken));
-        entries.map(|info| Ok(info?.name)).collect()
+        Ok(names)
     }
 }
 

@@ -178,9 +178,21 @@ impl<M: Medium> Store<M> {
 
     /// Makes the current header durable as deep as the medium allows.
     pub(super) fn deep_persist_header(&self) -> Result<(), M::Error> {
-        places_of(self.header.generation)
-            .into_iter()
-            .try_for_each(|at| (self.ways.deep_persist)(&self.medium, at..at + BYTES as u64))
+        self.deep_persist_each(places_of(self.header.generation).map(|at| at..at + BYTES as u64))
+    }
+
+    /// Makes ranges durable as deep as the medium allows. Goes on after an error, which leaves the lines of its range written
+    /// back, and returns the first one.
+    pub(super) fn deep_persist_each(
+        &self,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+    ) -> Result<(), M::Error> {
+        let mut done = Ok(());
+        for range in ranges {
+            let this = (self.ways.deep_persist)(&self.medium, range);
+            done = done.and(this);
+        }
+        done
     }
 
     /// Adds the space by which the medium has grown.

@@ -101,6 +101,13 @@ fn is_region(entry: &[u8]) -> bool {
     read(entry).is_some_and(|entry| entry.content == Content::Region)
 }
 
+/// Returns an entry with other fields or under another name, and with its metadata.
+fn rewritten(entry: &[u8], name: &[u8], edit: impl FnOnce(Entry) -> Entry) -> Option<Box<[u8]>> {
+    let before = read(entry)?;
+    let metadata = &entry[ENTRY + before.name..][..before.metadata];
+    Some(bytes_of(&edit(before), name, metadata))
+}
+
 /// Returns the fields of an entry that is in the table or was made here.
 fn read(bytes: &[u8]) -> Option<Entry> {
     Entry::read(bytes.first_chunk()?)
@@ -168,8 +175,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::NotABlob`], if the name has a region;
-    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium fails. An error leaves the transaction as it
-    /// was.
+    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium
+    /// fails. An error leaves the transaction as it was.
     ///
     /// # Cost
     /// The bytes are copied and written back. No fence.
@@ -248,9 +255,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         if self.find(to).is_some() {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let entry = read(before).ok_or_else(not_found)?;
-        let metadata = &before[ENTRY + entry.name..][..entry.metadata];
-        let renamed = bytes_of(&entry, to.as_bytes(), metadata);
+        let renamed = rewritten(before, to.as_bytes(), |entry| entry).ok_or_else(not_found)?;
         let resized =
             [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
         self.check_room(&resized, true)?;
@@ -290,26 +295,28 @@ impl<'s, M: Medium> Transaction<'s, M> {
 
     /// Notes that a region is handed out, or that it was sealed.
     pub(super) fn note_use(&mut self, name: &str, is_dirty: bool) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
-        let len = before.len() as u64;
-        let not_a_region = || Error(ErrorKind::NotARegion { name: ShortName::of(name) });
-        let entry = read(before).ok_or_else(not_a_region)?;
-        let last = Use::read(entry.tag).generation;
-        let generation = if is_dirty { self.generation() } else { last };
-        let entry = Entry { tag: Use { generation, is_dirty }.word(), ..entry };
-        let metadata = &before[ENTRY + entry.name..][..entry.metadata];
-        let after = bytes_of(&entry, name.as_bytes(), metadata);
-        let resized = (name.as_bytes(), len, len);
-        self.check_room(&[resized], false)?;
-        self.touched.resize(&self.store.tree, self.store.unit(), resized);
-        // The region itself stays where it is.
-        self.changes.insert(name.as_bytes().into(), Some(after));
+        let not_found = || Error::not_found(name);
+        let before = self.find(name).ok_or_else(not_found)?;
+        let noted = |entry: Entry| {
+            let last = entry.last_use().generation;
+            let generation = if is_dirty { self.generation() } else { last };
+            Entry { tag: Use { generation, is_dirty }.word(), ..entry }
+        };
+        let after = rewritten(before, name.as_bytes(), noted).ok_or_else(not_found)?;
+        let len = after.len() as u64;
+        self.check_room(&[(name.as_bytes(), len, len)], false)?;
+        self.change(name, Some(after));
         Ok(())
     }
 
-    /// Commits with a seal or without one, even if nothing was changed.
+    /// Commits with a seal or without one, even if nothing was changed. A seal reaches as deep as the medium allows.
     pub(super) fn commit_seal(mut self, is_sealed: bool) -> Result<u64, Error<M::Error>> {
         self.write(is_sealed)?;
+        if is_sealed {
+            // Everything that the header refers to is durable already. Without this write-back the next opening may find
+            // an older header, which is not sealed or whose places are used again.
+            self.store.deep_persist_header().map_err(Error::medium)?;
+        }
         Ok(self.store.header.generation)
     }
 

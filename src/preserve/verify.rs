@@ -141,8 +141,8 @@ fn infos<R: Readable>(
     Ok((infos, pages))
 }
 
-/// Returns for each blob and region if it shares bytes with another one or with a page. No writer leaves that, and the same bytes
-/// could be read as often as there are names.
+/// Returns for each blob and region if it shares bytes with another one or with a page. No writer leaves that, and the
+/// same bytes could be read as often as there are names.
 fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0);
     let blobs = blobs.map(|(number, info)| (info.range_with_tags(), Some(number)));

@@ -12,8 +12,8 @@
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
 use super::format::page::LEVELS;
-use super::format::table::{CHILD, Child, ENTRY, Entry, Use};
-use super::info::{Content, Info, Name};
+use super::format::table::{CHILD, Child, ENTRY, Entry};
+use super::info::{Info, Name};
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
@@ -278,8 +278,7 @@ fn entry<R: Readable>(
         return Err(rest.forged());
     }
     (rest.at, rest.is_new) = (rest.at + entry.size(), false);
-    let put = Use { generation: entry.generation, is_dirty: false };
-    let last = if entry.content == Content::Region { Use::read(entry.tag) } else { put };
+    let last = entry.last_use();
     Ok(Info {
         name,
         content: entry.content,
@@ -295,14 +294,12 @@ fn entry<R: Readable>(
     })
 }
 
-/// Returns true if its blob or region can be where it says, and if the commit that put it was made: by that a writer knows what it
-/// has put itself, and may give back.
+/// Returns true if its blob or region can be where it says, and if the commit that put it or handed it out was made: by
+/// that a writer knows what it has put itself, and may give back.
 fn is_possible(entry: &Entry, header: &Header) -> bool {
     let lies_within =
         entry.occupied(header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));
-    let is_used = entry.content == Content::Region;
-    let last = if is_used { Use::read(entry.tag).generation } else { entry.generation };
-    lies_within && last.max(entry.generation) <= header.generation
+    lies_within && entry.last_use().generation <= header.generation
 }
 
 /// Returns the place of a copy of a page that is whole.

@@ -8,17 +8,6 @@ use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violati
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Mutex;
 
-/// A note to the outside world.
-#[derive(Clone, Debug)]
-enum Note {
-    /// There is a region.
-    Created,
-    /// The words have this value, and all of them are persistent.
-    Persisted(u64),
-    /// The store was sealed with words of this value.
-    Sealed(u64),
-}
-
 /// The words that are stored: on three lines, far from each other.
 const WORDS: [u64; 3] = [0, 64, LEAST - 8];
 
@@ -82,18 +71,14 @@ fn used_in_place(simulation: &Simulation) -> Exploration {
                 for at in WORDS {
                     region.persist(at..at + 8).unwrap();
                 }
-                notes.add(Note::Persisted(value));
+                notes.add(value);
                 let mut transaction = store.begin().unwrap();
                 transaction.put("registers", &bytes(value)).unwrap();
                 transaction.commit().unwrap();
             }
         },
         |medium, notes| {
-            let persisted = notes.iter().map(|note| match note {
-                Note::Persisted(value) => *value,
-                note => panic!("{note:?}"),
-            });
-            let least = persisted.max().unwrap_or(1);
+            let least = notes.last().copied().unwrap_or(1);
             let (_, words) = words(medium)?;
             let words = words.ok_or_else(|| Violation::lost("the region"))?;
             if words.iter().any(|word| *word < least || *word > least + 1) {
@@ -115,15 +100,11 @@ pub(crate) fn sealed(simulation: &Simulation) -> Exploration {
                 std::thread::scope(|scope| scope.spawn(move || store_words(&region, value)).join())
                     .unwrap();
                 store.seal().unwrap();
-                notes.add(Note::Sealed(value));
+                notes.add(value);
             }
         },
         |medium, notes| {
-            let sealed = notes.iter().map(|note| match note {
-                Note::Sealed(value) => *value,
-                note => panic!("{note:?}"),
-            });
-            let least = sealed.max().unwrap_or(1);
+            let least = notes.last().copied().unwrap_or(1);
             let (is_clean, words) = words(medium)?;
             let words = words.ok_or_else(|| Violation::lost("the region"))?;
             let is_of_one_moment = words.iter().all(|word| *word == words[0]);
@@ -152,7 +133,7 @@ pub(crate) fn dropped_elsewhere(simulation: &Simulation) -> Exploration {
                 while store.seal().is_err() {
                     medium.pause();
                 }
-                notes.add(Note::Sealed(2));
+                notes.add(2);
             };
             medium.run_threads(&[&uses, &seals]);
         },
@@ -193,7 +174,7 @@ pub(crate) fn created(simulation: &Simulation) -> Exploration {
             let mut transaction = store.begin().unwrap();
             transaction.create_region("ram", LEAST).unwrap();
             transaction.commit().unwrap();
-            notes.add(Note::Created);
+            notes.add(());
         },
         |medium, notes| match words(medium)?.1 {
             Some(words) if words == [0; 3] => Ok(()),

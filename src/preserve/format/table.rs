@@ -121,14 +121,22 @@ impl Entry {
         let fields = EntryFields::from_bytes(bytes);
         let EntryFields { at, len, version, generation, seconds, tag, .. } = fields;
         let (name, metadata) = (fields.name.into(), fields.metadata.into());
-        let (content, is_consistent) = match fields.content {
+        let (content, has_place) = match fields.content {
             0 => (Content::Blob, true),
-            1 => (Content::Region, is_region(at, len) && Use::read(tag).generation >= generation),
+            1 => (Content::Region, is_region(at, len)),
             _ => return None,
         };
-        let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA && is_consistent;
         let entry = Self { at, len, version, generation, seconds, tag, content, name, metadata };
-        is_possible.then_some(entry)
+        let is_possible = (1..=NAME).contains(&name) && metadata <= METADATA && has_place;
+        (is_possible && entry.last_use().generation >= generation).then_some(entry)
+    }
+
+    /// Returns the last use of a region. A blob is never dirty, and was put by the commit that created its entry.
+    pub(in crate::preserve) const fn last_use(&self) -> Use {
+        match self.content {
+            Content::Blob => Use { generation: self.generation, is_dirty: false },
+            Content::Region => Use::read(self.tag),
+        }
     }
 
     /// Returns the bytes that its blob or region occupies, in whole units, or `None` if it is too long.
@@ -171,7 +179,7 @@ impl Use {
         self.generation << 1 | u64::from(self.is_dirty)
     }
 
-    pub(in crate::preserve) const fn read(word: u64) -> Self {
+    const fn read(word: u64) -> Self {
         Self { generation: word >> 1, is_dirty: word & 1 != 0 }
     }
 }

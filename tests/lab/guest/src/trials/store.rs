@@ -90,8 +90,8 @@ impl Work for Blobs {
     }
 
     /// The store has the last acknowledged transaction or the next one, as a whole, and each word of the region the number
-    /// of one of them. If the region is not dirty, all of its words have that of the last transaction. A store whose creation was not
-    /// acknowledged may be missing, or empty.
+    /// of one of them. If the region is not dirty, all of its words have that of the last transaction. A
+    /// store whose creation was not acknowledged may be missing, or empty.
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()> {
         let began = self.began;
         match acknowledged.checked_sub(1) {

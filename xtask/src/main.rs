@@ -9,6 +9,7 @@ extern crate alloc;
 mod arrows;
 mod asm;
 mod budget;
+mod capi;
 mod changed;
 mod command;
 mod cost;
@@ -86,6 +87,8 @@ enum Task {
     Machine(lab::runner::Request),
     /// Compare the compiler's instructions with the reviewed ones.
     Asm(Golden),
+    /// Build the libraries for C programs and install them.
+    Capi(capi::Request),
     /// Draw the benchmark results of this machine as SVG under docs/figures.
     Plot,
     /// Run the demo and check its records.
@@ -178,7 +181,9 @@ const LONGER: [Step; 8] = [
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
-            Self::Fuzz(_) | Self::Lab(_) | Self::Machine(_) | Self::Plot => Vec::new(),
+            Self::Fuzz(_) | Self::Lab(_) | Self::Machine(_) | Self::Capi(_) | Self::Plot => {
+                Vec::new()
+            }
             Self::Ci(_) => CI.to_vec(),
             Self::Full => CI.into_iter().chain(LONGER).collect(),
             Self::Fmt => vec![FMT],
@@ -218,6 +223,10 @@ fn main() -> Result<ExitCode> {
     let host = Host::new(cli.without_rustup)?;
     if let Task::Machine(program) = &cli.task {
         return lab::runner::run(&host, program).map(ExitCode::from);
+    }
+    if let Task::Capi(request) = &cli.task {
+        capi::install(&host, request)?;
+        return Ok(ExitCode::SUCCESS);
     }
     if matches!(cli.task, Task::Plot) {
         for path in plot::plot(&host)? {

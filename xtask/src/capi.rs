@@ -1,0 +1,120 @@
+//! The libraries for C programs: built as static libraries by cargo, and linked to shared ones by the C compiler, since
+//! rustc gives a shared library an anonymous version script of its own and no linker takes two.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::command::Cmd;
+use crate::host::Host;
+use crate::toolchain::{self, Compiler};
+
+/// A library for C programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Library {
+    /// The package that it is built from.
+    package: &'static str,
+    /// Its folder in the workspace.
+    folder: &'static str,
+    /// The name of its version script in the folder.
+    script: &'static str,
+    /// The name by which programs load it.
+    pub(crate) soname: &'static str,
+}
+
+/// `cachemaint.h`.
+pub(crate) const CACHEMAINT: Library = Library {
+    package: "cachemaint-capi",
+    folder: "capi",
+    script: "cachemaint.map",
+    soname: "libcachemaint.so.0",
+};
+
+/// The replacement of PMDK's library.
+pub(crate) const LIBPMEM: Library = Library {
+    package: "cachemaint-libpmem",
+    folder: "capi/libpmem",
+    script: "libpmem.map",
+    soname: "libpmem.so.1",
+};
+
+/// The libraries that the standard library calls. The unwinder is linked in, so that a machine without it will do.
+const SYSTEM_LIBRARIES: &str = "-static-libgcc -lpthread -lm -ldl -lc";
+
+impl Library {
+    /// Builds the static library for a target. `sources` is the workspace or a copy of it, `build` the build folder.
+    pub(crate) fn archive(
+        self,
+        compiler: &Compiler,
+        triple: &str,
+        sources: &Path,
+        build: &Path,
+    ) -> Result<PathBuf> {
+        let line = format!("build --locked --profile capi -p {} --target {triple}", self.package);
+        compiler
+            .cargo(&line)
+            .folder(sources)
+            .env("CARGO_TARGET_DIR", build.display().to_string())
+            .read()?;
+        let name = format!("lib{}.a", self.package.replace('-', "_"));
+        Ok(build.join(triple).join("capi").join(name))
+    }
+
+    /// Links the shared library into a folder with the C compiler `cc`, and returns its path.
+    pub(crate) fn shared(
+        self,
+        cc: &str,
+        archive: &Path,
+        sources: &Path,
+        into: &Path,
+    ) -> Result<PathBuf> {
+        fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+        let path = into.join(self.soname);
+        let script = sources.join(self.folder).join(self.script);
+        Cmd::new(cc)
+            .words("-shared -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-z,relro,-z,now -Wl,-z,defs -Wl,--as-needed")
+            .arg(format!("-Wl,-soname,{}", self.soname))
+            .arg(format!("-Wl,--version-script={}", script.display()))
+            .arg("-o")
+            .arg(path.display().to_string())
+            .arg("-Wl,--whole-archive")
+            .arg(archive.display().to_string())
+            .arg("-Wl,--no-whole-archive")
+            .words(SYSTEM_LIBRARIES)
+            .read()?;
+        Ok(path)
+    }
+}
+
+/// The request of `cargo xtask capi`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Request {
+    /// The folder below which `lib` and `include` are filled.
+    #[arg(long, default_value = "target/c")]
+    prefix: PathBuf,
+    /// The target, in Rust's words [default: this machine].
+    #[arg(long)]
+    target: Option<String>,
+    /// The C compiler that links for the target.
+    #[arg(long, default_value = "cc")]
+    cc: String,
+}
+
+/// Builds both libraries and installs them below a prefix: `libpmem.so.1` in a directory of its own, which no program
+/// searches unless it is given in `LD_LIBRARY_PATH`.
+pub(crate) fn install(host: &Host, request: &Request) -> Result<()> {
+    let native = toolchain::native()?;
+    let triple = request.target.as_deref().unwrap_or(&native);
+    let compiler = toolchain::in_use(host, triple)?;
+    let build = host.target_dir("");
+    let lib = request.prefix.join("lib");
+    for (library, folder) in [(CACHEMAINT, lib.clone()), (LIBPMEM, lib.join("cachemaint"))] {
+        let archive = library.archive(&compiler, triple, host.root(), &build)?;
+        let path = library.shared(&request.cc, &archive, host.root(), &folder)?;
+        writeln!(io::stdout(), "{}", path.display())?;
+    }
+    Ok(())
+}

@@ -36,6 +36,7 @@ mod policy;
 mod run;
 #[cfg(test)]
 mod tests;
+mod unfenced;
 
 use super::Cache;
 use crate::arch::{BlockStore, block_ops};
@@ -43,6 +44,8 @@ use crate::cpu;
 use core::ops::Range;
 use policy::Choice;
 use run::{CHUNK, Execute, Part, whole_blocks};
+
+pub use unfenced::Unfenced;
 
 /// The caller's knowledge of the destination, for speed alone: a copy is as durable with each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,6 +62,10 @@ pub enum Destination {
     /// Its lines are likely in no cache, and no reader needs them soon.
     Cold,
 }
+
+/// Fills and moves of up to so many bytes use a buffer of this size: to fill one of [`CHUNK`] bytes takes longer than
+/// such a copy.
+const SMALL: usize = 256;
 
 /// Copies that have reached the point.
 impl Cache {
@@ -168,10 +175,22 @@ impl Cache {
     }
 }
 
-/// Copies to bytes that no other thread accesses.
+/// Copies to bytes that no other thread accesses: whole aligned words by one store each, so that a crash tears none.
 fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: both ranges are those of a copy whose caller vouches for them.
-    unsafe { from.copy_to_nonoverlapping(to, len) };
+    const WORD: usize = size_of::<u64>();
+    let head = (to.addr().wrapping_neg() % WORD).min(len);
+    let tail = head + (len - head) / WORD * WORD;
+    for bytes in [0..head, tail..len] {
+        let (to, from) = (to.wrapping_add(bytes.start), from.wrapping_add(bytes.start));
+        // SAFETY: both ranges are those of a copy whose caller vouches for them.
+        unsafe { from.copy_to_nonoverlapping(to, bytes.len()) };
+    }
+    for at in (head..tail).step_by(WORD) {
+        // SAFETY: as above.
+        let word = unsafe { from.wrapping_add(at).cast::<u64>().read_unaligned() };
+        // SAFETY: as above, and aligned.
+        unsafe { to.wrapping_add(at).cast::<u64>().write_volatile(word) };
+    }
 }
 
 /// This machine, and whose the bytes beside the destination are.
@@ -206,7 +225,6 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     ///
     /// # Safety
     /// As [`copy`](Self::copy).
-    #[cfg(target_has_atomic = "64")]
     pub(crate) unsafe fn copy_unfenced(
         mut self,
         parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
@@ -221,11 +239,27 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     ///
     /// # Safety
     /// As [`copy`](Self::copy), of one part.
-    pub(crate) unsafe fn fill(mut self, to: *mut u8, len: usize, byte: u8) {
+    pub(crate) unsafe fn fill(self, to: *mut u8, len: usize, byte: u8) {
+        let cache = self.cache;
+        // SAFETY: the caller's duties.
+        unsafe { self.fill_unfenced(to, len, byte) };
+        cache.fence();
+    }
+
+    /// Does the same without the last fence, which the caller owes.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy), of one part.
+    pub(crate) unsafe fn fill_unfenced(mut self, to: *mut u8, len: usize, byte: u8) {
+        if len <= SMALL {
+            let bytes = [byte; SMALL];
+            // SAFETY: the caller's duties; there are as many bytes.
+            return unsafe { self.copy_unfenced(core::iter::once((to, bytes.as_ptr(), len))) };
+        }
         let chunk = [byte; CHUNK];
         let part = self.way().part(to, chunk.as_ptr(), len);
         // SAFETY: the caller's duties; a chunk is not longer than that.
-        unsafe { run::copy_by_chunks(&mut self, part, false, |_| chunk.as_ptr()) };
+        unsafe { run::copy_by_chunks_unfenced(&mut self, part, false, |_| chunk.as_ptr()) };
     }
 
     /// Copies the bytes that `read` reads: it gets a range of the part and the place for its bytes. From the last bytes
@@ -234,12 +268,35 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     /// # Safety
     /// As [`copy`](Self::copy), of one part.
     pub(crate) unsafe fn copy_read(
+        self,
+        to: *mut u8,
+        len: usize,
+        backwards: bool,
+        read: impl FnMut(Range<usize>, &mut [u8]),
+    ) {
+        let cache = self.cache;
+        // SAFETY: the caller's duties.
+        unsafe { self.copy_read_unfenced(to, len, backwards, read) };
+        cache.fence();
+    }
+
+    /// Does the same without the last fence, which the caller owes.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy), of one part.
+    pub(crate) unsafe fn copy_read_unfenced(
         mut self,
         to: *mut u8,
         len: usize,
         backwards: bool,
         mut read: impl FnMut(Range<usize>, &mut [u8]),
     ) {
+        if len <= SMALL {
+            let mut bytes = [0; SMALL];
+            read(0..len, &mut bytes[..len]);
+            // SAFETY: the caller's duties; there are as many bytes.
+            return unsafe { self.copy_unfenced(core::iter::once((to, bytes.as_ptr(), len))) };
+        }
         let mut chunk = [0; CHUNK];
         let part = self.way().part(to, chunk.as_ptr(), len);
         let fill = |range: Range<usize>| {
@@ -248,7 +305,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
             bytes.as_ptr()
         };
         // SAFETY: the caller's duties; the chunk is not changed before the next is asked for.
-        unsafe { run::copy_by_chunks(&mut self, part, backwards, fill) };
+        unsafe { run::copy_by_chunks_unfenced(&mut self, part, backwards, fill) };
     }
 
     fn way(&self) -> Way {

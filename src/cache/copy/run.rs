@@ -101,11 +101,11 @@ pub(super) unsafe fn copy_unfenced(
 
 /// Carries out one part, chunk by chunk, of which `fill` gives the bytes: a chunk is a range of the part, and
 /// its bytes stay where they are until the next one is asked for. From the last chunk to the first if
-/// `backwards`.
+/// `backwards`. The bytes have reached the handle's point when a fence of this thread has returned.
 ///
 /// # Safety
 /// 1. The duties of [`Execute`] hold for each range in the part, and for the bytes that `fill` gives.
-pub(super) unsafe fn copy_by_chunks(
+pub(super) unsafe fn copy_by_chunks_unfenced(
     execute: &mut impl Execute,
     part: Part,
     backwards: bool,
@@ -125,7 +125,6 @@ pub(super) unsafe fn copy_by_chunks(
     }
     // SAFETY: (1) is the caller's duty.
     unsafe { write_back_streamed(execute, core::iter::once(part)) };
-    execute.fence();
 }
 
 /// Stores a part, and issues the write-backs that nothing has to come before.

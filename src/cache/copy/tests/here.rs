@@ -142,3 +142,63 @@ fn no_store_tears_a_word() {
         });
     }
 }
+
+/// Compared with the same call of the standard library on ordinary memory.
+#[test]
+fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
+    let Some(cache) = cache("ranges_are_copied_moved_and_filled_as_by_the_standard_library") else {
+        return;
+    };
+    let size = if cfg!(miri) { 700 } else { 20_000 };
+    let lens = [0, 1, 7, 8, 9, 63, 64, 65, 255, 256, 257, 4095, 4096, 4097, 12_345];
+    let kinds = HINTS.map(|hint| cache.unfenced(hint)).into_iter().chain([cache.stores()]);
+    for copies in kinds {
+        for len in lens.into_iter().filter(|len| len * 3 < size * 2) {
+            for (to, from) in [(0, 1), (1, 0), (3, 3), (70, 5), (5, 70), (0, size - len)] {
+                let (mut ours, mut expected) = (pattern(size), pattern(size));
+                let base = ours.as_mut_ptr();
+                // SAFETY: both ranges are in the vector.
+                unsafe { copies.copy(base.wrapping_add(to), base.wrapping_add(from), len) };
+                cache.fence();
+                expected.copy_within(from..from + len, to);
+                assert!(ours == expected, "{len} bytes from {from} to {to} by {copies:?}");
+                // SAFETY: the range is in the vector.
+                unsafe { copies.fill(ours.as_mut_ptr().wrapping_add(from), len, 0xa5) };
+                cache.fence();
+                expected[from..from + len].fill(0xa5);
+                assert!(ours == expected, "{len} bytes at {from} by {copies:?}");
+            }
+        }
+    }
+}
+
+/// Shorter than a block, so that no block's store serves them.
+#[test]
+#[cfg(target_pointer_width = "64")]
+#[cfg_attr(miri, ignore = "the reader races by design, with bytes that are not atomic")]
+fn no_short_copy_tears_a_word() {
+    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+    let Some(cache) = cache("no_short_copy_tears_a_word") else { return };
+    let words: [AtomicU64; 6] = Default::default();
+    let (seen, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while seen.load(Relaxed) < 20_000 && !ended.load(Relaxed) {
+                for word in &words[..5] {
+                    let bytes = word.load(Relaxed).to_ne_bytes();
+                    ended.fetch_or(bytes != [bytes[0]; 8], Relaxed);
+                    seen.fetch_add(u64::from(bytes[0] != 0), Relaxed);
+                }
+            }
+        });
+        for byte in (1..=255).cycle() {
+            if seen.load(Relaxed) >= 20_000 || ended.load(Relaxed) {
+                break;
+            }
+            let to = words.as_ptr().cast::<u8>().cast_mut();
+            // SAFETY: the range is one of atomic words, and the source is not written.
+            unsafe { cache.unfenced(Destination::Unknown).copy(to, [byte; 43].as_ptr(), 43) };
+        }
+    });
+    assert!(!ended.load(Relaxed), "a word was torn");
+}

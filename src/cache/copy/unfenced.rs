@@ -1,0 +1,105 @@
+//! Copies by addresses, whose fence the caller owes.
+//!
+//! # Why this file is unsafe
+//! It takes the caller's word for both ranges.
+
+use super::{Copier, Destination, copy_edge};
+use crate::cache::Cache;
+use core::iter;
+
+/// Copies and fills of ranges of addresses that the caller completes by [`Cache::fence`], so that several cost one
+/// fence. [`Cache::unfenced`] makes it with a write-back, [`Cache::stores`] without.
+///
+/// ```
+/// # fn main() -> Result<(), cachemaint::Unsupported> {
+/// use cachemaint::{Cache, cache::Destination};
+/// let cache = Cache::host()?;
+/// let (mut log, record) = ([0_u8; 256], [7_u8; 100]);
+/// let copies = cache.unfenced(Destination::Unknown);
+/// // SAFETY: both ranges are those of arrays that this thread alone uses.
+/// unsafe {
+///     copies.copy(log.as_mut_ptr(), record.as_ptr(), record.len());
+///     copies.fill(log[100..].as_mut_ptr(), 28, 0);
+/// }
+/// cache.fence(); // both have reached the point
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfenced {
+    cache: Cache,
+    /// `None` if nothing is written back.
+    destination: Option<Destination>,
+}
+
+impl Cache {
+    /// Returns copies by addresses, each by the fastest method that has reached the handle's point when the caller's
+    /// [`fence`](Self::fence) returns. [The methods](crate::cache::copy) are those of
+    /// [`copy_writeback`](Self::copy_writeback).
+    #[doc(alias("pmem_memcpy_nodrain", "pmem_memmove_nodrain", "pmem_memset_nodrain"))]
+    #[must_use]
+    pub const fn unfenced(self, destination: Destination) -> Unfenced {
+        Unfenced { cache: self, destination: Some(destination) }
+    }
+
+    /// Returns copies by addresses that use ordinary stores and write nothing back: for caches that are in the
+    /// persistence domain (eADR), where a [`fence`](Self::fence) is enough, and for a caller that writes back later.
+    #[doc(alias("PMEM_F_MEM_NOFLUSH", "eADR"))]
+    #[must_use]
+    pub const fn stores(self) -> Unfenced {
+        Unfenced { cache: self, destination: None }
+    }
+}
+
+impl Unfenced {
+    /// Copies `len` bytes from `from` to `to`, which may overlap, as [`core::ptr::copy`] does.
+    ///
+    /// Guarantees nothing about memory until [`Cache::fence`] has been called on the same thread. A crash before can
+    /// leave any mix of old and new aligned words of 8 bytes, and tears none. Where the ranges overlap, bytes of both
+    /// can be lost then.
+    ///
+    /// # Cost
+    /// The stores, and at most one write-back a line; one fence where streaming stores need it before the write-back
+    /// ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer first.
+    ///
+    /// # Safety
+    /// 1. `from` can be read and `to` written for `len` bytes.
+    /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
+    #[doc(alias("memmove", "memcpy", "pmem_memmove"))]
+    pub unsafe fn copy(self, to: *mut u8, from: *const u8, len: usize) {
+        let forward = to.addr().wrapping_sub(from.addr()) >= len;
+        let backward = from.addr().wrapping_sub(to.addr()) >= len;
+        let copier = self.copier();
+        if forward && backward {
+            // SAFETY: (1) the caller's duty, and they do not overlap; (2) is the caller's duty.
+            return unsafe { copier.copy_unfenced(iter::once((to, from, len))) };
+        }
+        let read = |range: core::ops::Range<usize>, into: &mut [u8]| {
+            let from = from.wrapping_add(range.start);
+            // SAFETY: a part of `from` (1); the buffer is another value.
+            unsafe { from.copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
+        };
+        // SAFETY: (1) the caller's duty, and the bytes are in a buffer when they are stored; (2) is the caller's duty.
+        unsafe { copier.copy_read_unfenced(to, len, from.addr() < to.addr(), read) };
+    }
+
+    /// Sets `len` bytes from `to` on, with the guarantee and the cost of [`copy`](Self::copy).
+    ///
+    /// # Safety
+    /// 1. `to` can be written for `len` bytes.
+    /// 2. No other thread accesses the range meanwhile.
+    #[doc(alias("memset", "pmem_memset"))]
+    pub unsafe fn fill(self, to: *mut u8, len: usize, byte: u8) {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.copier().fill_unfenced(to, len, byte) };
+    }
+
+    fn copier(self) -> Copier<impl Fn(*mut u8, *const u8, usize)> {
+        Copier {
+            cache: self.cache,
+            writes_back: self.destination.is_some(),
+            destination: self.destination.unwrap_or_default(),
+            edge: copy_edge,
+        }
+    }
+}

@@ -28,6 +28,8 @@
 //! | `file.deep_persist` | the range, without the platform's stored energy | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
+//! | [`Cache::unfenced`], then [`Cache::fence`] | the same: nothing before the fence | authors of libraries that copy in several steps | the same without a fence, and one fence |
+//! | `Persister::persist_range`, `deep_persist_range` | as `file.persist` and `file.deep_persist`, of an address in a mapping of the caller's | the same, with the guarantee of the file at hand | as those |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
 //! | `Journal::append`, `append_within` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence; waits for records before it |
@@ -51,8 +53,10 @@
 //! [`Cache::writeback`]: crate::Cache::writeback
 //! [`batch`]: crate::Cache::batch
 //! [`Cache::copy_writeback`]: crate::Cache::copy_writeback
+//! [`Cache::fence`]: crate::Cache::fence
 //! [`Cache::host`]: crate::Cache::host
 //! [`Cache::persistent`]: crate::Cache::persistent
+//! [`Cache::unfenced`]: crate::Cache::unfenced
 //! [`Point`]: crate::Point
 //! [`Medium::persist`]: crate::medium::Medium::persist
 //! [`Memory`]: crate::medium::Memory

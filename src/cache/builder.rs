@@ -46,6 +46,25 @@ impl Builder {
         Some(Self { point: self.point, policy })
     }
 
+    /// Does not write back with the instruction of this mnemonic, in lower case as in [`Instruction::name`]; `None` if the
+    /// architecture has no such instruction. It may be called for several. An instruction that the machine
+    /// does not have may be forbidden too.
+    ///
+    /// ```
+    /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
+    /// use cachemaint::Cache;
+    /// let builder = Cache::builder().without_named("clwb").unwrap();
+    /// let cache = builder.without_named("clflushopt").unwrap().build().unwrap();
+    /// assert_eq!(cache.writeback_instruction().name, "clflush");
+    /// # }
+    /// ```
+    #[doc(alias("PMEM_NO_CLWB", "PMEM_NO_CLFLUSHOPT"))]
+    #[must_use]
+    pub fn without_named(self, name: &str) -> Option<Self> {
+        let policy = self.policy.without_named(&ARCHITECTURE, name)?;
+        Some(Self { point: self.point, policy })
+    }
+
     /// Aims write-backs at `point`.
     #[must_use]
     pub const fn point(self, point: Point) -> Self {

@@ -41,6 +41,12 @@ impl Policy {
             .unwrap_or(Self { writeback: 0, ..self })
     }
 
+    /// Forbids the instruction with this mnemonic to write back; `None` if the architecture has no such instruction.
+    pub(crate) fn without_named(self, architecture: &Architecture, name: &str) -> Option<Self> {
+        let Self { writeback: named, .. } = Self::ANY.only_named(architecture, name)?;
+        Some(Self { writeback: self.writeback & !named, ..self })
+    }
+
     /// Returns the same policy, which takes the point of coherency for the point of persistence.
     pub(crate) const fn accepting_coherency(self) -> Self {
         Self { accept_coherency: true, ..self }

@@ -356,6 +356,23 @@ fn an_override_chooses_only_what_is_there_and_reaches_the_point() {
     assert_eq!(Policy::ANY.only_named(X86, "dc cvac"), None);
 }
 
+#[test]
+fn a_forbidden_instruction_leaves_the_next_one() {
+    let zen4 = facts(64, AMD_CLWB);
+    let chosen = |names: &[&str]| {
+        let without = |policy: Policy, name: &&str| policy.without_named(X86, name).unwrap();
+        let plan =
+            Plan::choose(X86, zen4, Point::Persistence, names.iter().fold(Policy::ANY, without));
+        plan.map(|plan| record(X86, plan, Operation::Writeback, 0, 1).join(", "))
+    };
+    assert_eq!(chosen(&["clwb"]).unwrap(), "clflushopt 0x0, sfence");
+    assert_eq!(chosen(&["clflushopt"]).unwrap(), "clwb 0x0, sfence");
+    assert_eq!(chosen(&["clwb", "clflushopt"]).unwrap(), "mfence, clflush 0x0, mfence");
+    let all = chosen(&["clwb", "clflushopt", "clflush"]);
+    assert_eq!(all.unwrap_err().missing, Missing::Choice);
+    assert_eq!(Policy::ANY.without_named(X86, "dc cvac"), None);
+}
+
 /// A handle is aimed again without asking the machine: nothing of the choice may get lost.
 #[test]
 fn a_plan_keeps_what_it_was_made_from() {

@@ -10,6 +10,8 @@
 
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
+#[cfg(target_os = "linux")]
+use alloc::format;
 use alloc::string::String;
 use core::fmt::Debug;
 use core::ops::Range;
@@ -62,6 +64,18 @@ pub(super) enum Unflushed {
         /// The value that was read, or the error.
         answer: String,
     },
+}
+
+#[cfg(target_os = "linux")]
+impl From<Unflushed> for io::Error {
+    fn from(why: Unflushed) -> Self {
+        match why {
+            Unflushed::Call(error) => error,
+            Unflushed::Attribute { path, answer } => {
+                Self::new(io::ErrorKind::Unsupported, format!("{path}: {answer}"))
+            }
+        }
+    }
 }
 
 /// A shared mapping of a part of a file. It can be read. Its owner knows if it can be written.

@@ -135,6 +135,9 @@ mod mapping;
 mod media;
 mod not_supported;
 mod options;
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
+mod persister;
 mod placement;
 mod resize;
 mod system;
@@ -155,7 +158,9 @@ pub use lock::Lock;
 pub use media::BadBlocks;
 pub use media::{ClearStep, NotCleared};
 pub use not_supported::NotSupported;
-pub use options::{Options, probe};
+pub use options::{Options, probe, probe_file};
+#[cfg(target_os = "linux")]
+pub use persister::Persister;
 pub use placement::{Extent, Placement};
 pub use taint::Taint;
 pub use view::DaxView;

@@ -66,5 +66,5 @@ pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 #[cfg(feature = "std")]
 pub use host::{
     CacheKind, CacheLevel, ConfidentialGuest, Evidence, HostReport, Kernel, MemoryDevice, Region,
-    Surroundings, Unknown,
+    Surroundings, Unknown, caches_survive_power_loss, regions,
 };

@@ -176,6 +176,7 @@ impl Cache {
 }
 
 /// Copies to bytes that no other thread accesses: whole aligned words by one store each, so that a crash tears none.
+#[expect(clippy::cast_ptr_alignment, reason = "the head ends at a word's boundary")]
 fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
     const WORD: usize = size_of::<u64>();
     let head = (to.addr().wrapping_neg() % WORD).min(len);

@@ -5,6 +5,8 @@
 mod adopt;
 mod opening;
 
+#[cfg(target_os = "linux")]
+pub(super) use opening::method_of;
 pub(super) use opening::require_read_only_words;
 
 use super::error::{Error, ErrorKind};
@@ -14,6 +16,7 @@ use super::{DaxFile, DaxView, Guarantee};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
 use crate::medium::Granularity;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -238,6 +241,22 @@ impl Options {
 /// If the path does not exist, or this user cannot open it.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
     probe_on::<Host>(path.as_ref())
+}
+
+/// Returns the guarantee of a file that is open already, as [`probe`] does. A descriptor that was opened for reading is
+/// enough, and it stays open.
+///
+/// The guarantee is that of the file, of a name that was removed too; a path under `/proc/self/fd` would be opened anew.
+///
+/// # Errors
+/// If it is neither a regular file nor a device that can be mapped, or was not opened for reading.
+pub fn probe_file(file: &File) -> Result<Guarantee, Error> {
+    let path = files::name_of(file);
+    let there = file.metadata().map_err(|error| Error::os(&path, files::METADATA, &error))?;
+    if !there.is_file() && !Host::is_mappable(&path, &there)? {
+        return Err(Error::new(&path, ErrorKind::NotRegular));
+    }
+    Host::guarantee(&path, file, Cache::host().ok())?.with_name_of(&path, file)
 }
 
 pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {

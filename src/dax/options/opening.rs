@@ -1,6 +1,8 @@
 //! The steps from options to a mapped file.
 
 use super::Options;
+use crate::arch::Unsupported;
+use crate::cache::Cache;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
@@ -172,17 +174,22 @@ impl Options {
         if let Some(kind) = self.refusal(guarantee) {
             return Err(Error::new(path, kind));
         }
-        let point = guarantee.backing().point();
-        let cache = self.cache_or_host().and_then(|cache| cache.to(point));
-        Ok(match (guarantee.granularity(), cache) {
-            (Granularity::Byte, Ok(cache)) => Writeback::Fence(cache),
-            (Granularity::Line(_), Ok(cache)) => Writeback::Lines(cache),
-            (Granularity::Page(_), _) => Writeback::Pages,
-            (Granularity::Byte | Granularity::Line(_), Err(why)) => {
-                return Err(Error::new(path, ErrorKind::NotSupported(NotSupported::Cpu(why))));
-            }
-        })
+        method_of(guarantee, || self.cache_or_host())
+            .map_err(|why| Error::new(path, ErrorKind::NotSupported(NotSupported::Cpu(why))))
     }
+}
+
+/// Returns the method to persist on a medium with this guarantee. The cache is not aimed yet.
+pub(in crate::dax) fn method_of(
+    guarantee: &Guarantee,
+    cache: impl FnOnce() -> Result<Cache, Unsupported>,
+) -> Result<Writeback, Unsupported> {
+    let aimed = || cache()?.to(guarantee.backing().point());
+    Ok(match guarantee.granularity() {
+        Granularity::Byte => Writeback::Fence(aimed()?),
+        Granularity::Line(_) => Writeback::Lines(aimed()?),
+        Granularity::Page(_) => Writeback::Pages,
+    })
 }
 
 /// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.

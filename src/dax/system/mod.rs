@@ -18,7 +18,9 @@ pub(super) mod unix;
 pub(super) mod windows;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Concluded, Linux as Host, extents, map_pages, syncfs_reports_errors};
+pub(super) use linux::{
+    Concluded, DeepFlush, Linux as Host, extents, map_pages, syncfs_reports_errors,
+};
 #[cfg(not(target_os = "linux"))]
 pub(super) use paged::Paged as Host;
 #[cfg(unix)]

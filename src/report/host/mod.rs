@@ -8,7 +8,7 @@ mod screen;
 use super::cpu::CpuReport;
 use crate::aliasing::{self, Aliasing};
 use crate::cpu::HypervisorKind;
-use crate::survival::{Backing, Statement};
+use crate::survival::{Backing, Domain, Statement};
 use crate::system::calls::System;
 use crate::system::tree::Tree;
 use crate::system::{cache_levels, kernel, nvdimm, surroundings};
@@ -85,7 +85,7 @@ impl HostReport {
             caches: cache_levels::levels(tree),
             surroundings,
             guest_hints,
-            regions: regions(tree),
+            regions: regions_in(tree),
         }
     }
 
@@ -145,9 +145,36 @@ impl HostReport {
     }
 }
 
+/// Returns the regions of persistent memory that [`HostReport::regions`] has, without the rest of the report.
+///
+/// Reads about a dozen small files a region.
+///
+/// # Errors
+/// If the kernel shows no regions, or this is another system than Linux.
+pub fn regions() -> Result<Vec<Region>, Unknown> {
+    regions_in(&Tree::host())
+}
+
+/// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power loss
+/// (eADR): then a fence makes a store persistent on any of them.
+///
+/// It is for a caller who does not know the file of an address. The [guarantee](../dax/struct.Guarantee.html) of a file
+/// rests on its own region alone.
+///
+/// # Errors
+/// As [`regions`].
+#[doc(alias("eADR", "pmem_has_auto_flush"))]
+pub fn caches_survive_power_loss() -> Result<bool, Unknown> {
+    Ok(all_caches_survive(&regions()?))
+}
+
+pub(super) fn all_caches_survive(regions: &[Region]) -> bool {
+    !regions.is_empty() && regions.iter().all(|region| region.domain == Domain::CpuCaches)
+}
+
 /// Returns the regions, or the reason why they are unknown: without the bus there may be memory without a loaded
 /// driver.
-fn regions(tree: &Tree) -> Result<Vec<Region>, Unknown> {
+fn regions_in(tree: &Tree) -> Result<Vec<Region>, Unknown> {
     let bus = nvdimm::DEVICES;
     if tree.exists(Path::new(bus)) {
         return Ok(nvdimm::regions(tree));

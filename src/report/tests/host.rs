@@ -3,6 +3,7 @@
 use super::assert_fits;
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::all;
+use crate::report::host::all_caches_survive;
 use crate::report::{CacheKind, CpuReport, Handling, HostReport};
 use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
@@ -57,6 +58,22 @@ fn each_region_gets_the_domain_that_somebody_claims() {
             Domain::Unknown,
         ]
     );
+}
+
+#[test]
+fn caches_survive_where_each_region_claims_it_and_there_is_one() {
+    let claims = |claims: &[&str]| {
+        let mut fixture = Fixture::new().kernel_and_caches();
+        for (number, claim) in (0..).zip(claims) {
+            let attributes = [("persistence_domain", *claim)];
+            fixture = fixture.region(number, Some("ACPI.NFIT\n"), &attributes);
+        }
+        all_caches_survive(&kvm_guest(&fixture).regions.unwrap_or_default())
+    };
+    assert!(claims(&["cpu_cache\n"]) && claims(&["cpu_cache\n", "cpu_cache\n"]));
+    assert!(!claims(&[]));
+    assert!(!claims(&["cpu_cache\n", "memory_controller\n"]));
+    assert!(!claims(&["\n"]));
 }
 
 #[test]

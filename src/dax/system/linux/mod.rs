@@ -27,6 +27,7 @@ use crate::dax::{Guarantee, InvalidInput, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;
+use crate::system::nvdimm::{DEVICES, Region};
 use crate::system::tree::{Tree, Unknown};
 use adopted::Addresses;
 use alloc::sync::Arc;
@@ -34,7 +35,8 @@ use alloc::vec::Vec;
 use conclude::{Asked, conclude};
 use core::ops::Range;
 use core::ptr::NonNull;
-use device::{AskedOfDevice, DeepFlush};
+use device::AskedOfDevice;
+pub(in crate::dax) use device::DeepFlush;
 use mapping::{Kind, Unpopulated};
 use reach::Reach;
 use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
@@ -152,6 +154,26 @@ impl Linux {
             populate(path, &mapping, plan.access)?;
         }
         Ok(mapping)
+    }
+}
+
+/// Addresses of mappings that the caller has made, of which nothing else is known here.
+impl Linux {
+    /// Returns the attribute that flushes the medium of a device; `None` for a file, whose `msync` does it.
+    pub(in crate::dax) fn deep_flush_of(guarantee: &Guarantee) -> Option<DeepFlush> {
+        let attribute = |region: &Region| Path::new(DEVICES).join(&region.name).join("deep_flush");
+        let region = guarantee.region.as_ref();
+        guarantee.is_device_dax.then(|| DeepFlush::new(Tree::host(), region.map(attribute)))
+    }
+
+    /// Has the pages that a range touches written back, and waits.
+    ///
+    /// # Safety
+    /// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.
+    #[expect(unsafe_code, reason = "a mapping is the caller's word")]
+    pub(in crate::dax) unsafe fn sync_range(start: *const u8, len: usize) -> io::Result<()> {
+        // SAFETY: the caller's duty (1).
+        unsafe { mapping::sync(start.cast_mut(), len, rustix::param::page_size()) }
     }
 }
 

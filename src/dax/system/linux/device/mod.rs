@@ -138,7 +138,7 @@ fn persistable(
 /// with Linux 4.12 (`drivers/nvdimm/region_devs.c`: `deep_flush_show`, `region_visible`,
 /// `nvdimm_has_flush`).
 #[derive(Debug)]
-pub(super) struct DeepFlush {
+pub(in crate::dax) struct DeepFlush {
     tree: Tree,
     /// `None` if no region was found.
     attribute: Option<PathBuf>,
@@ -150,7 +150,7 @@ impl DeepFlush {
     }
 
     /// Flushes, if there is something to flush.
-    pub(super) fn flush(&self) -> Result<(), Unflushed> {
+    pub(in crate::dax) fn flush(&self) -> Result<(), Unflushed> {
         let Some(path) = &self.attribute else {
             return Err(Unflushed::Attribute {
                 path: "deep_flush".to_string(),

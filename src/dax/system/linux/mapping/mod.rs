@@ -207,11 +207,9 @@ impl Pages for Mapped {
         if let Some(file) = &self.file {
             return rustix::fs::fdatasync(file).map_err(io::Error::from);
         }
-        let first_page = range.start - range.start % self.page;
-        let address = self.base.as_ptr().wrapping_add(first_page).cast();
-        // SAFETY: the range is in the mapping; msync changes no byte of it.
-        unsafe { rustix::mm::msync(address, range.end - first_page, MsyncFlags::SYNC) }
-            .map_err(reason_of_msync)
+        let start = self.base.as_ptr().wrapping_add(range.start);
+        // SAFETY: the range is in the mapping.
+        unsafe { sync(start, range.len(), self.page) }
     }
 
     fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
@@ -417,6 +415,21 @@ fn map_aligned(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNul
 #[cold]
 fn reason_of_msync(error: Errno) -> io::Error {
     if error.raw_os_error() == -1 { io::Error::last_os_error() } else { error.into() }
+}
+
+/// Has the pages that a range touches written back, and waits.
+///
+/// # Safety
+/// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.
+pub(super) unsafe fn sync(start: *mut u8, len: usize, page: usize) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    let before = start.addr() % page;
+    let first_page = start.wrapping_sub(before).cast();
+    // SAFETY: the caller's duty (1); msync changes no byte.
+    unsafe { rustix::mm::msync(first_page, before.saturating_add(len), MsyncFlags::SYNC) }
+        .map_err(reason_of_msync)
 }
 
 /// Gives back a part of a reservation.

@@ -1,10 +1,10 @@
-//! The peer: libpmem of PMDK, if it is installed (Debian: `libpmem1`). It is loaded when a benchmark
-//! runs and never needed to build one.
+//! The peer: libpmem of PMDK, if it is installed (Debian: `libpmem1`), and the replacement of it that is built here. Each is
+//! loaded when a benchmark runs and never needed to build one.
 
 #![expect(unsafe_code, reason = "a C library is loaded and called")]
 
 use cachemaint_cli::measure::copy::Target;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicU64;
 use libloading::Library;
 use std::io::{self, Write};
@@ -21,6 +21,16 @@ type Drain = unsafe extern "C" fn();
 /// `void *pmem_memcpy_persist(void *pmemdest, const void *src, size_t len)` (`libpmem(7)`).
 type MemcpyPersist = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> *mut c_void;
 
+/// `void *pmem_memset_persist(void *pmemdest, int c, size_t len)` (`libpmem(7)`).
+type MemsetPersist = unsafe extern "C" fn(*mut c_void, c_int, usize) -> *mut c_void;
+
+/// The original, as the dynamic loader finds it.
+const ORIGINAL: &str = "libpmem.so.1";
+
+/// The replacement, as `cargo xtask capi` installs it.
+const REPLACEMENT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../target/c/lib/cachemaint/libpmem.so.1");
+
 /// libpmem, loaded.
 #[derive(Debug)]
 pub struct Libpmem {
@@ -28,6 +38,7 @@ pub struct Libpmem {
     flush: Flush,
     drain: Drain,
     memcpy_persist: MemcpyPersist,
+    memset_persist: MemsetPersist,
     /// Keeps the functions loaded.
     _library: Library,
 }
@@ -38,7 +49,7 @@ impl Libpmem {
     /// # Errors
     /// If standard error is closed.
     pub fn if_installed() -> io::Result<Option<Self>> {
-        match Self::load() {
+        match Self::load(ORIGINAL) {
             Ok(libpmem) => Ok(Some(libpmem)),
             Err(error) => {
                 writeln!(io::stderr(), "skipped: libpmem is not installed ({error})")?;
@@ -47,9 +58,24 @@ impl Libpmem {
         }
     }
 
-    fn load() -> Result<Self, libloading::Error> {
-        // SAFETY: the library's constructor only asks the CPU and the environment.
-        let library = unsafe { Library::new("libpmem.so.1") }?;
+    /// Returns the replacement; or `None`, after a line on standard error, if it was not built.
+    ///
+    /// # Errors
+    /// If standard error is closed.
+    pub fn replacement_if_built() -> io::Result<Option<Self>> {
+        match Self::load(REPLACEMENT) {
+            Ok(libpmem) => Ok(Some(libpmem)),
+            Err(error) => {
+                writeln!(io::stderr(), "skipped: run `cargo xtask capi` first ({error})")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Loads the library. Two files of the same name that are given by their paths are two libraries.
+    fn load(path: &str) -> Result<Self, libloading::Error> {
+        // SAFETY: the library's constructor only asks the CPU, the kernel and the environment.
+        let library = unsafe { Library::new(path) }?;
         // SAFETY: this is the function's type in the library's manual page; the ABI is version 1.
         let persist = *unsafe { library.get::<Persist>(b"pmem_persist\0") }?;
         // SAFETY: as above.
@@ -58,7 +84,9 @@ impl Libpmem {
         let drain = *unsafe { library.get::<Drain>(b"pmem_drain\0") }?;
         // SAFETY: as above.
         let memcpy_persist = *unsafe { library.get::<MemcpyPersist>(b"pmem_memcpy_persist\0") }?;
-        Ok(Self { persist, flush, drain, memcpy_persist, _library: library })
+        // SAFETY: as above.
+        let memset_persist = *unsafe { library.get::<MemsetPersist>(b"pmem_memset_persist\0") }?;
+        Ok(Self { persist, flush, drain, memcpy_persist, memset_persist, _library: library })
     }
 
     /// Persists one word.
@@ -87,5 +115,20 @@ impl Libpmem {
         // SAFETY: the target is as long as the source. It consists of words that may be changed through a shared
         // reference, so it cannot be part of the source. The library is loaded as long as this value exists.
         unsafe { (self.memcpy_persist)(to.as_mut_ptr().cast(), from.as_ptr().cast(), from.len()) };
+    }
+
+    /// Waits for completion of the write-backs of this thread.
+    #[inline]
+    pub fn drain(&self) {
+        // SAFETY: it takes nothing, and the library is loaded as long as this is there.
+        unsafe { (self.drain)() };
+    }
+
+    /// Sets all bytes of the target and persists it.
+    #[inline]
+    pub fn memset_persist(&self, to: Target<'_>, byte: u8) {
+        // SAFETY: the target consists of words that may be changed through a shared reference. The library is loaded as
+        // long as this value exists.
+        unsafe { (self.memset_persist)(to.as_mut_ptr().cast(), byte.into(), to.len()) };
     }
 }

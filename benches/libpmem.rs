@@ -58,13 +58,22 @@ impl Libpmem {
         }
     }
 
-    /// Returns the replacement; or `None`, after a line on standard error, if it was not built.
+    /// Returns the original and the replacement; or `None`, after a line on standard error, if one of them is not here.
+    ///
+    /// The original comes first: the loader finds it by its name, which the replacement has too, and takes a library of
+    /// this name that is loaded already.
     ///
     /// # Errors
-    /// If standard error is closed.
-    pub fn replacement_if_built() -> io::Result<Option<Self>> {
+    /// If standard error is closed, or both are the same library.
+    pub fn with_replacement() -> io::Result<Option<(Self, Self)>> {
+        let Some(original) = Self::if_installed()? else { return Ok(None) };
         match Self::load(REPLACEMENT) {
-            Ok(libpmem) => Ok(Some(libpmem)),
+            Ok(ours) if core::ptr::fn_addr_eq(ours.persist, original.persist) => {
+                Err(io::Error::other(
+                    "the installed libpmem.so.1 is the replacement: leave it out of LD_LIBRARY_PATH",
+                ))
+            }
+            Ok(ours) => Ok(Some((original, ours))),
             Err(error) => {
                 writeln!(io::stderr(), "skipped: run `cargo xtask capi` first ({error})")?;
                 Ok(None)
@@ -72,7 +81,6 @@ impl Libpmem {
         }
     }
 
-    /// Loads the library. Two files of the same name that are given by their paths are two libraries.
     fn load(path: &str) -> Result<Self, libloading::Error> {
         // SAFETY: the library's constructor only asks the CPU, the kernel and the environment.
         let library = unsafe { Library::new(path) }?;

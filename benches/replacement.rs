@@ -91,10 +91,7 @@ struct Both {
 }
 
 fn with_both(then: impl FnOnce(&Both) -> Outcome) -> Outcome {
-    let (Some(ours), Some(theirs)) = (Libpmem::replacement_if_built()?, Libpmem::if_installed()?)
-    else {
-        return Ok(());
-    };
+    let Some((theirs, ours)) = Libpmem::with_replacement()? else { return Ok(()) };
     let memory = Memory::new(LARGEST, CacheSizes::host());
     let libraries = [(REPLACEMENT, ours), (ORIGINAL, theirs)];
     then(&Both { clock: Clock::new(), cache: to_persistence()?, memory, libraries })

@@ -32,6 +32,7 @@
 //! in ring 0, where they belong to the program that was interrupted. A kernel in another ring, as Xen's
 //! paravirtualised ones are, must save them around a copy.
 
+mod edge;
 mod policy;
 mod run;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use super::Cache;
 use crate::arch::{BlockStore, block_ops};
 use crate::cpu;
 use core::ops::Range;
+use edge::copy_edge;
 use policy::Choice;
 use run::{CHUNK, Execute, Part, whole_blocks};
 
@@ -172,25 +174,6 @@ impl Cache {
         let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { copier.fill(to, len, byte) };
-    }
-}
-
-/// Copies to bytes that no other thread accesses: whole aligned words by one store each, so that a crash tears none.
-#[expect(clippy::cast_ptr_alignment, reason = "the head ends at a word's boundary")]
-fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
-    const WORD: usize = size_of::<u64>();
-    let head = (to.addr().wrapping_neg() % WORD).min(len);
-    let tail = head + (len - head) / WORD * WORD;
-    for bytes in [0..head, tail..len] {
-        let (to, from) = (to.wrapping_add(bytes.start), from.wrapping_add(bytes.start));
-        // SAFETY: both ranges are those of a copy whose caller vouches for them.
-        unsafe { from.copy_to_nonoverlapping(to, bytes.len()) };
-    }
-    for at in (head..tail).step_by(WORD) {
-        // SAFETY: as above.
-        let word = unsafe { from.wrapping_add(at).cast::<u64>().read_unaligned() };
-        // SAFETY: as above, and aligned.
-        unsafe { to.wrapping_add(at).cast::<u64>().write_volatile(word) };
     }
 }
 

@@ -3,9 +3,15 @@
 //! # Why this file is unsafe
 //! It takes the caller's word for both ranges.
 
-use super::{Copier, Destination, copy_edge};
+use super::edge::{copy_edge, fill_edge};
+use super::{Copier, Destination};
 use crate::cache::Cache;
 use core::iter;
+use core::ops::Range;
+
+/// Copies of up to so many bytes skip the choice of a method: below this size the tables of `policy.rs` have ordinary
+/// stores alone, except for a cold destination. Two lines are stored by words as fast as by vectors.
+const SHORT: usize = 128;
 
 /// Copies and fills of ranges of addresses that the caller completes by [`Cache::fence`], so that several cost one
 /// fence. [`Cache::unfenced`] makes it with a write-back, [`Cache::stores`] without.
@@ -66,15 +72,29 @@ impl Unfenced {
     /// 1. `from` can be read and `to` written for `len` bytes.
     /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
     #[doc(alias("memmove", "memcpy", "pmem_memmove"))]
+    #[inline]
     pub unsafe fn copy(self, to: *mut u8, from: *const u8, len: usize) {
-        let forward = to.addr().wrapping_sub(from.addr()) >= len;
-        let backward = from.addr().wrapping_sub(to.addr()) >= len;
+        let overlap =
+            to.addr().wrapping_sub(from.addr()) < len || from.addr().wrapping_sub(to.addr()) < len;
+        if self.is_short(len) && !overlap {
+            copy_edge(to, from, len);
+            // SAFETY: (1) the range can be read: the caller's duty (1).
+            return unsafe { self.writeback(to, len) };
+        }
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.copy_long(to, from, len, overlap) };
+    }
+
+    /// # Safety
+    /// As [`copy`](Self::copy), and the ranges overlap only if it is said.
+    #[inline(never)]
+    unsafe fn copy_long(self, to: *mut u8, from: *const u8, len: usize, overlap: bool) {
         let copier = self.copier();
-        if forward && backward {
+        if !overlap {
             // SAFETY: (1) the caller's duty, and they do not overlap; (2) is the caller's duty.
             return unsafe { copier.copy_unfenced(iter::once((to, from, len))) };
         }
-        let read = |range: core::ops::Range<usize>, into: &mut [u8]| {
+        let read = |range: Range<usize>, into: &mut [u8]| {
             let from = from.wrapping_add(range.start);
             // SAFETY: a part of `from` (1); the buffer is another value.
             unsafe { from.copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
@@ -89,9 +109,39 @@ impl Unfenced {
     /// 1. `to` can be written for `len` bytes.
     /// 2. No other thread accesses the range meanwhile.
     #[doc(alias("memset", "pmem_memset"))]
+    #[inline]
     pub unsafe fn fill(self, to: *mut u8, len: usize, byte: u8) {
+        if self.is_short(len) {
+            fill_edge(to, len, byte);
+            // SAFETY: (1) the range can be read: the caller's duty (1).
+            return unsafe { self.writeback(to, len) };
+        }
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { self.fill_long(to, len, byte) };
+    }
+
+    /// # Safety
+    /// As [`fill`](Self::fill).
+    #[inline(never)]
+    unsafe fn fill_long(self, to: *mut u8, len: usize, byte: u8) {
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { self.copier().fill_unfenced(to, len, byte) };
+    }
+
+    /// Returns true for a range that every table fills by ordinary stores, so that none needs to be asked.
+    #[inline(always)]
+    fn is_short(self, len: usize) -> bool {
+        len <= SHORT && self.destination != Some(Destination::Cold)
+    }
+
+    /// # Safety
+    /// 1. As for [`Cache::writeback_range`].
+    #[inline(always)]
+    unsafe fn writeback(self, start: *const u8, len: usize) {
+        if self.destination.is_some() {
+            // SAFETY: (1) is the caller's duty; (2) the caller of a copy owes the fence.
+            unsafe { self.cache.writeback_range_unfenced(start, len) };
+        }
     }
 
     fn copier(self) -> Copier<impl Fn(*mut u8, *const u8, usize)> {

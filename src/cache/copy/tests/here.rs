@@ -3,9 +3,10 @@
 use super::HINTS;
 use crate::arch::{BLOCK, BlockStore, StoreKind, block_ops};
 use crate::cache::Cache;
+use crate::cache::copy::edge::copy_edge;
 use crate::cache::copy::policy::Path;
 use crate::cache::copy::run::{self, Part};
-use crate::cache::copy::{Copier, Destination, copy_edge};
+use crate::cache::copy::{Copier, Destination};
 use crate::cpu::block_stores;
 use crate::skip::skip;
 use alloc::vec;

@@ -7,8 +7,9 @@ use crate::arch::x86::blocks::{
 };
 use crate::arch::{BlockStore, StoreKind};
 use crate::cache::Cache;
+use crate::cache::copy::edge::copy_edge;
 use crate::cache::copy::policy::{Choice, Path};
-use crate::cache::copy::{Copier, copy_edge};
+use crate::cache::copy::{Copier, Destination};
 use crate::cpu::block_stores::{self, BlockStores};
 use crate::skip::skip;
 
@@ -135,5 +136,18 @@ fn the_promise_is_intels_alone() {
         let stores = read(&reader(machine.cpuid), Registers::Vector, || 0);
         let is_intel = machine.name.contains("Intel") || machine.name.contains("intel");
         assert_eq!(stores.evicts, is_intel, "{}", machine.name);
+    }
+}
+
+/// Copies that skip the choice rely on it.
+#[test]
+fn two_blocks_get_ordinary_stores_on_every_cpu_unless_the_destination_is_cold() {
+    for evicts in [true, false] {
+        for stores in [&[MOV][..], &[MOV, MOVNTI], &[VMOVDQA64, VMOVNTDQ_512, MOVDIR64B]] {
+            for hint in HINTS.into_iter().filter(|hint| *hint != Destination::Cold) {
+                let (path, _) = choice(stores, evicts).path(128, hint);
+                assert_eq!(path, Path::Ordinary, "{hint:?} {evicts} {stores:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,132 @@
+//! Errors as numbers, and the message of each thread's last one.
+
+use crate::text;
+use cachemaint::Unsupported;
+use cachemaint::dax::{Error, ErrorKind};
+use core::cell::RefCell;
+use core::ffi::{c_char, c_int};
+use std::borrow::Cow;
+use std::ffi::CString;
+
+/// The result of a function that succeeded.
+pub(crate) const OK: c_int = 0;
+
+/// The errors of the header, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Code {
+    InvalidArgument = 1,
+    OutOfRange = 2,
+    Closed = 3,
+    Unsupported = 4,
+    NotFound = 5,
+    Exists = 6,
+    NotAFile = 7,
+    Permission = 8,
+    Locked = 9,
+    TooShort = 10,
+    NoSpace = 11,
+    TooCoarse = 12,
+    NotAllocated = 13,
+    WritebackFailed = 14,
+    NotFlushed = 15,
+    MediaError = 16,
+    Unknown = 17,
+    System = 18,
+}
+
+/// An error on its way to the caller.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    message: Cow<'static, str>,
+    errno: c_int,
+}
+
+impl Failure {
+    #[cold]
+    pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), errno: 0 }
+    }
+}
+
+impl From<Unsupported> for Failure {
+    #[cold]
+    fn from(why: Unsupported) -> Self {
+        Self::new(Code::Unsupported, why.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    #[cold]
+    fn from(error: Error) -> Self {
+        let errno = error.raw_os_error().unwrap_or(0);
+        Self { code: code_of(error.kind()), message: error.to_string().into(), errno }
+    }
+}
+
+fn code_of(kind: &ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Missing | ErrorKind::NoDirectory | ErrorKind::NotADirectory => Code::NotFound,
+        ErrorKind::Exists => Code::Exists,
+        ErrorKind::SymbolicLink | ErrorKind::Directory | ErrorKind::NotRegular => Code::NotAFile,
+        ErrorKind::Empty | ErrorKind::Shorter { .. } => Code::TooShort,
+        ErrorKind::InvalidInput(_) => Code::InvalidArgument,
+        ErrorKind::NotSupported(_) | ErrorKind::Device(_) | ErrorKind::NoLeases { .. } => {
+            Code::Unsupported
+        }
+        ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem => Code::Permission,
+        ErrorKind::NoSpace { .. } | ErrorKind::TooLarge { .. } => Code::NoSpace,
+        ErrorKind::Locked => Code::Locked,
+        ErrorKind::DeepFlush { .. } => Code::NotFlushed,
+        ErrorKind::NotAllocated { .. } | ErrorKind::Unfinished { .. } => Code::NotAllocated,
+        ErrorKind::Unpopulated { .. }
+        | ErrorKind::Poisoned { .. }
+        | ErrorKind::Read { .. }
+        | ErrorKind::NotCleared(_) => Code::MediaError,
+        ErrorKind::PageGranular(_) | ErrorKind::NotByteGranular(_) => Code::TooCoarse,
+        ErrorKind::Writeback { .. } => Code::WritebackFailed,
+        ErrorKind::Unknown { .. } => Code::Unknown,
+        _ => Code::System,
+    }
+}
+
+/// The last error of a thread.
+struct Last {
+    message: Option<CString>,
+    errno: c_int,
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = const { RefCell::new(Last { message: None, errno: 0 }) };
+}
+
+/// Returns the number of a result, and keeps the message of an error.
+#[inline]
+pub(crate) fn number(result: Result<(), Failure>) -> c_int {
+    match result {
+        Ok(()) => OK,
+        Err(failure) => keep(&failure),
+    }
+}
+
+/// Keeps the message. A thread that is ending has no place for it any more.
+#[cold]
+fn keep(failure: &Failure) -> c_int {
+    let new = Last { message: Some(text::of(&failure.message)), errno: failure.errno };
+    LAST.try_with(|last| drop(last.replace(new))).unwrap_or(());
+    failure.code as c_int
+}
+
+/// Returns the message of this thread's last error.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cachemaint_error_message() -> *const c_char {
+    let message = |last: &RefCell<Last>| last.borrow().message.as_ref().map(|text| text.as_ptr());
+    LAST.try_with(message).ok().flatten().unwrap_or(c"".as_ptr())
+}
+
+/// Returns the system's number of this thread's last error, or 0.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cachemaint_error_errno() -> c_int {
+    LAST.try_with(|last| last.borrow().errno).unwrap_or(0)
+}

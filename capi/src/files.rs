@@ -1,0 +1,436 @@
+//! Files of C programs.
+//!
+//! The program stores to the mapping by ordinary stores. So nothing here makes a reference to its bytes.
+//!
+//! # Why this file is unsafe
+//! It takes the caller's word for handles, strings, arrays, and the memory of copies.
+
+use crate::arguments::{self, CDestination, CRange, memory, null};
+use crate::error::{Code, Failure, number};
+use crate::handle::Handle;
+use cachemaint::cache::Destination;
+use cachemaint::dax::{DaxFile, Lock, Options};
+use cachemaint::medium::Granularity;
+use core::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
+use core::ops::Range;
+use core::ptr;
+use std::path::Path;
+
+/// `enum cachemaint_flag`.
+pub(crate) const CREATE: c_uint = 1;
+pub(crate) const NEW: c_uint = 2;
+pub(crate) const ALLOW_PAGES: c_uint = 4;
+pub(crate) const REQUIRE_BYTES: c_uint = 8;
+pub(crate) const SHARED_LOCK: c_uint = 16;
+pub(crate) const NO_LOCK: c_uint = 32;
+pub(crate) const POPULATE: c_uint = 64;
+
+/// Every flag.
+const FLAGS: c_uint = 127;
+
+/// Flags of which at most one can be given.
+const EXCLUSIVE: [c_uint; 3] = [CREATE | NEW, ALLOW_PAGES | REQUIRE_BYTES, SHARED_LOCK | NO_LOCK];
+
+/// Bytes of a copy that are read at a time where the operating system writes back.
+const CHUNK: usize = 4096;
+
+/// Opens or creates a file.
+///
+/// # Safety
+/// 1. `path` is null or a string that ends with NUL.
+/// 2. `file` is null or can be written.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_open(
+    path: *const c_char,
+    length: u64,
+    flags: c_uint,
+    file: *mut *mut Handle,
+) -> c_int {
+    let opened = || {
+        // SAFETY: (2) is the caller's duty.
+        unsafe { arguments::give("file", file, ptr::null_mut()) }?;
+        // SAFETY: (1) is the caller's duty.
+        let path = unsafe { arguments::path(path) }?;
+        let handle = Handle::of(open(path, length, flags)?);
+        // SAFETY: (2) is the caller's duty.
+        unsafe { arguments::give("file", file, handle) }
+    };
+    number(opened())
+}
+
+fn open(path: &Path, length: u64, flags: c_uint) -> Result<DaxFile, Failure> {
+    let options = options(flags)?;
+    if flags & NEW != 0 {
+        return Ok(options.create_new(path, length)?);
+    }
+    if flags & CREATE != 0 {
+        return Ok(options.open_or_create(path, length)?);
+    }
+    let file = options.open(path)?;
+    if file.len() < length {
+        let message = format!(
+            "{}: has {} bytes, and {length} were asked for; ask for less, or create a larger file",
+            path.display(),
+            file.len()
+        );
+        return Err(Failure::new(Code::TooShort, message));
+    }
+    Ok(file)
+}
+
+fn options(flags: c_uint) -> Result<Options, Failure> {
+    let has = |flag: c_uint| flags & flag != 0;
+    if has(!FLAGS) || EXCLUSIVE.into_iter().any(|both| flags & both == both) {
+        let message = format!(
+            "flags is {flags}, with an unknown flag or two that exclude each other; use those of enum cachemaint_flag"
+        );
+        return Err(Failure::new(Code::InvalidArgument, message));
+    }
+    let mut options = Options::new();
+    if has(ALLOW_PAGES) {
+        options = options.allow_page_granularity();
+    }
+    if has(REQUIRE_BYTES) {
+        options = options.require_byte_granularity();
+    }
+    if has(SHARED_LOCK) {
+        options = options.lock(Lock::Shared);
+    }
+    if has(NO_LOCK) {
+        options = options.lock(Lock::None);
+    }
+    if has(POPULATE) {
+        options = options.populate();
+    }
+    Ok(options)
+}
+
+/// Closes a file.
+///
+/// # Safety
+/// 1. `file` is null or was returned by [`cachemaint_open`].
+/// 2. No thread uses it during the call or later.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_close(file: *mut Handle) -> c_int {
+    // SAFETY: (1) and (2) are the caller's duties.
+    number(unsafe { Handle::close(file) })
+}
+
+/// Returns the first byte of the mapping.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_address(file: *const Handle) -> *mut c_void {
+    // SAFETY: (1) is the caller's duty.
+    unsafe { Handle::open(file) }.map_or(ptr::null_mut(), |open| open.file.as_ptr(0).cast())
+}
+
+/// Returns the length of the mapping.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_length(file: *const Handle) -> usize {
+    // SAFETY: (1) is the caller's duty.
+    unsafe { Handle::open(file) }.map_or(0, |open| mapped_len(&open.file))
+}
+
+/// Makes the file longer.
+///
+/// # Safety
+/// 1. `file` is null or was returned by [`cachemaint_open`].
+/// 2. No other thread uses it meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_grow(file: *mut Handle, length: u64) -> c_int {
+    // SAFETY: (1) and (2) are the caller's duties.
+    let open = unsafe { Handle::open_alone(file) };
+    number(open.and_then(|open| Ok(open.file.grow(length)?)))
+}
+
+/// Makes a range persistent.
+///
+/// # Safety
+/// 1. `file` is null or was returned by [`cachemaint_open`], and no thread closes it meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_persist(
+    file: *const Handle,
+    address: *const c_void,
+    length: usize,
+) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(unsafe { on_range(file, address, length, DaxFile::persist) })
+}
+
+/// Begins to write a range back.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_writeback(
+    file: *const Handle,
+    address: *const c_void,
+    length: usize,
+) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(unsafe { on_range(file, address, length, DaxFile::writeback) })
+}
+
+/// Makes a range persistent down to the medium's own buffers.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_deep_persist(
+    file: *const Handle,
+    address: *const c_void,
+    length: usize,
+) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(unsafe { on_range(file, address, length, DaxFile::deep_persist) })
+}
+
+/// Completes the write-backs of this thread.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_fence(file: *const Handle) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(unsafe { Handle::open(file) }.map(|open| open.file.fence()))
+}
+
+/// Orders the stores of others that this thread has observed before its next write-backs.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_order_observed(file: *const Handle) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(unsafe { Handle::open(file) }.map(|open| open.file.order_observed()))
+}
+
+/// Makes several ranges persistent under one fence.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. `ranges` is null or holds `count` ranges.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_persist_ranges(
+    file: *const Handle,
+    ranges: *const CRange,
+    count: usize,
+) -> c_int {
+    let persisted = || {
+        // SAFETY: (1) is the caller's duty.
+        let file = &unsafe { Handle::open(file) }?.file;
+        // SAFETY: (2) is the caller's duty.
+        let ranges = unsafe { arguments::ranges(ranges, count) }?;
+        let ranges = ranges.map(|range| range_in(file, range.address, range.length));
+        ranges.clone().try_for_each(|range| range.map(drop))?;
+        file.batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)))?;
+        Ok(())
+    };
+    number(persisted())
+}
+
+/// Copies bytes into the file and makes them persistent.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. `from` is null or mapped. No other thread uses `to` or writes `from` meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_persist_copy(
+    file: *mut Handle,
+    to: *mut c_void,
+    from: *const c_void,
+    length: usize,
+    destination: CDestination,
+) -> c_int {
+    let copied = || {
+        // SAFETY: (1) is the caller's duty.
+        let file = &unsafe { Handle::open(file) }?.file;
+        let range = range_in(file, to, length)?;
+        memory("from", from, length)?;
+        // SAFETY: the range was checked; (2) is the caller's duty.
+        unsafe { copy(file, range, from.cast(), destination.checked()?) }
+    };
+    number(copied())
+}
+
+/// Sets bytes of the file and makes them persistent.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. No other thread uses the range meanwhile.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_persist_fill(
+    file: *mut Handle,
+    to: *mut c_void,
+    byte: c_uchar,
+    length: usize,
+    destination: CDestination,
+) -> c_int {
+    let filled = || {
+        // SAFETY: (1) is the caller's duty.
+        let file = &unsafe { Handle::open(file) }?.file;
+        let range = range_in(file, to, length)?;
+        Ok(file.persist_fill(range, byte, destination.checked()?)?)
+    };
+    number(filled())
+}
+
+/// Returns the error of an earlier write-back that failed.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_taint(file: *const Handle) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    let open = unsafe { Handle::open(file) };
+    number(open.and_then(|open| match open.file.taint() {
+        None => Ok(()),
+        Some(taint) => Err(Failure::new(
+            Code::WritebackFailed,
+            format!("{taint}; read the file again, or restore it from elsewhere"),
+        )),
+    }))
+}
+
+/// Finds the bytes that the kernel knows to be bad.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. `ranges` is null or can be written for `capacity` ranges, `count` and `is_complete` are null or can be written.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
+    file: *const Handle,
+    ranges: *mut CRange,
+    capacity: usize,
+    count: *mut usize,
+    is_complete: *mut c_int,
+) -> c_int {
+    let found = || {
+        // SAFETY: (1) is the caller's duty.
+        let file = &unsafe { Handle::open(file) }?.file;
+        if ranges.is_null() && capacity > 0 {
+            return Err(null("ranges"));
+        }
+        // SAFETY: (2) is the caller's duty.
+        unsafe { arguments::give("count", count, 0) }?;
+        let bad = file.bad_blocks()?;
+        let given = bad.ranges().iter().take(capacity).enumerate();
+        for (place, range) in given {
+            let (address, length) = (file.as_ptr(range.start).cast_const().cast(), span(range));
+            // SAFETY: (2) is the caller's duty, and fewer than `capacity` come before.
+            unsafe { ranges.wrapping_add(place).write(CRange { address, length }) };
+        }
+        if !is_complete.is_null() {
+            // SAFETY: (2) is the caller's duty.
+            unsafe { is_complete.write(bad.is_complete().into()) };
+        }
+        // SAFETY: (2) is the caller's duty.
+        unsafe { arguments::give("count", count, bad.ranges().len()) }
+    };
+    number(found())
+}
+
+/// Does an operation on a range that was checked.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+#[inline(always)]
+unsafe fn on_range(
+    file: *const Handle,
+    address: *const c_void,
+    length: usize,
+    operation: impl FnOnce(&DaxFile, Range<u64>) -> Result<(), cachemaint::dax::Error>,
+) -> Result<(), Failure> {
+    // SAFETY: (1) is the caller's duty.
+    let file = &unsafe { Handle::open(file) }?.file;
+    Ok(operation(file, range_in(file, address, length)?)?)
+}
+
+/// Returns the offsets of a range of the mapping.
+#[inline]
+fn range_in(file: &DaxFile, address: *const c_void, length: usize) -> Result<Range<u64>, Failure> {
+    let len = mapped_len(file);
+    // Of an address before the mapping this is more than any length.
+    let start = address.addr().wrapping_sub(file.as_ptr(0).addr());
+    match start.checked_add(length) {
+        Some(end) if end <= len && !address.is_null() => Ok(start as u64..end as u64),
+        _ if address.is_null() => Err(null("address")),
+        _ => Err(out_of_range(file, address, length)),
+    }
+}
+
+#[cold]
+fn out_of_range(file: &DaxFile, address: *const c_void, length: usize) -> Failure {
+    let message = format!(
+        "{}: {length} bytes at {address:p} are not in its mapping of {} bytes at {:p}; correct the range",
+        file.path().display(),
+        file.len(),
+        file.as_ptr(0)
+    );
+    Failure::new(Code::OutOfRange, message)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "what is mapped fits the address space")]
+#[inline]
+const fn mapped_len(file: &DaxFile) -> usize {
+    file.len() as usize
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "what is mapped fits the address space")]
+const fn span(range: &Range<u64>) -> usize {
+    (range.end - range.start) as usize
+}
+
+/// Copies bytes to a range of the file, by addresses.
+///
+/// # Safety
+/// 1. The range is in the mapping, and `from` can be read for its length.
+/// 2. No other thread uses the range or writes `from` meanwhile.
+unsafe fn copy(
+    file: &DaxFile,
+    to: Range<u64>,
+    from: *const u8,
+    destination: Destination,
+) -> Result<(), Failure> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    let Some(cache) = file.cache() else {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { copy_by_pages(file, &to, from) };
+        return Ok(file.persist(to)?);
+    };
+    let copies = match file.granularity() {
+        Granularity::Byte => cache.stores(),
+        _ => cache.unfenced(destination),
+    };
+    // SAFETY: (1) and (2) are the caller's duties, and the mapping can be written.
+    unsafe { copies.copy(file.as_ptr(to.start), from, span(&to)) };
+    cache.fence();
+    Ok(())
+}
+
+/// Copies bytes through a buffer, from the end that an overlap permits.
+///
+/// # Safety
+/// 1. As for [`copy`].
+unsafe fn copy_by_pages(file: &DaxFile, to: &Range<u64>, from: *const u8) {
+    let len = span(to);
+    let backwards = from.addr() < file.as_ptr(to.start).addr();
+    let count = len.div_ceil(CHUNK);
+    let mut chunk = [0; CHUNK];
+    for number in 0..count {
+        let number = if backwards { count - 1 - number } else { number };
+        let offset = number * CHUNK;
+        let Some(bytes) = chunk.get_mut(..CHUNK.min(len - offset)) else { return };
+        let from = from.wrapping_add(offset);
+        // SAFETY: (1) and (2) are the caller's duties; the buffer is another value.
+        unsafe { from.copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        file.write(to.start + offset as u64, bytes);
+    }
+}

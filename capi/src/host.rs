@@ -1,0 +1,95 @@
+//! The instructions of this machine.
+//!
+//! # Why this file is unsafe
+//! It fills a structure that the caller names.
+
+use crate::arguments;
+use crate::error::{Failure, number};
+use crate::text;
+use cachemaint::cache::FenceNames;
+use cachemaint::{Cache, Point};
+use core::ffi::{c_char, c_int};
+use std::ffi::CString;
+use std::sync::OnceLock;
+
+/// `struct cachemaint_host`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct CHost {
+    pub(crate) line_size: usize,
+    pub(crate) granule: usize,
+    pub(crate) writeback: *const c_char,
+    pub(crate) writeback_fence_before: *const c_char,
+    pub(crate) writeback_fence: *const c_char,
+    pub(crate) invalidate: *const c_char,
+    pub(crate) invalidate_fence_before: *const c_char,
+    pub(crate) invalidate_fence: *const c_char,
+    pub(crate) persist: *const c_char,
+    pub(crate) persist_refused: *const c_char,
+}
+
+/// The texts of the structure, which are kept for as long as the library is loaded.
+struct Texts {
+    writeback: Operation,
+    invalidate: Operation,
+    /// The instruction that reaches the point of persistence, or the reason why none does.
+    persist: Result<CString, CString>,
+}
+
+/// An instruction and its fences.
+struct Operation {
+    instruction: CString,
+    before: Option<CString>,
+    after: CString,
+}
+
+impl Operation {
+    fn new(instruction: &str, fences: FenceNames) -> Self {
+        let instruction = text::of(instruction);
+        Self { instruction, before: fences.before.map(text::of), after: text::of(fences.after) }
+    }
+}
+
+impl Texts {
+    fn of(cache: Cache) -> Self {
+        let persist = cache.to(Point::Persistence);
+        Self {
+            writeback: Operation::new(cache.writeback_instruction().name, cache.writeback_fences()),
+            invalidate: Operation::new(
+                cache.invalidate_instruction().name,
+                cache.invalidate_fences(),
+            ),
+            persist: persist
+                .map(|cache| text::of(cache.writeback_instruction().name))
+                .map_err(|why| text::of(&why.to_string())),
+        }
+    }
+}
+
+fn host() -> Result<CHost, Failure> {
+    static TEXTS: OnceLock<Texts> = OnceLock::new();
+    let cache = Cache::host()?;
+    let Texts { writeback, invalidate, persist } = TEXTS.get_or_init(|| Texts::of(cache));
+    Ok(CHost {
+        line_size: cache.line_size(),
+        granule: cache.granule(),
+        writeback: writeback.instruction.as_ptr(),
+        writeback_fence_before: text::address(writeback.before.as_deref()),
+        writeback_fence: writeback.after.as_ptr(),
+        invalidate: invalidate.instruction.as_ptr(),
+        invalidate_fence_before: text::address(invalidate.before.as_deref()),
+        invalidate_fence: invalidate.after.as_ptr(),
+        persist: text::address(persist.as_deref().ok()),
+        persist_refused: text::address(persist.as_deref().err().map(|why| &**why)),
+    })
+}
+
+/// Fills in the instructions of this machine.
+///
+/// # Safety
+/// 1. `into` is null or can be written for `size` bytes.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_host(into: *mut CHost, size: usize) -> c_int {
+    // SAFETY: (1) is the caller's duty.
+    number(host().and_then(|host| unsafe { arguments::fill(into, size, &host) }))
+}

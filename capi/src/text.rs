@@ -1,0 +1,15 @@
+//! Texts for C programs.
+
+use core::ffi::{CStr, c_char};
+use core::ptr;
+use std::ffi::CString;
+
+/// Returns the text as C has it. A NUL would end it early and is left out.
+pub(crate) fn of(text: &str) -> CString {
+    CString::new(text.replace('\0', "")).unwrap_or_default()
+}
+
+/// Returns the address of a text, or null if there is none.
+pub(crate) fn address(text: Option<&CStr>) -> *const c_char {
+    text.map_or(ptr::null(), CStr::as_ptr)
+}

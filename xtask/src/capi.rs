@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::c_development;
 use crate::command::Cmd;
 use crate::host::Host;
 use crate::toolchain::{self, Compiler};
@@ -75,7 +76,7 @@ impl Library {
         let path = into.join(self.soname);
         let script = sources.join(self.folder).join(self.script);
         Cmd::new(cc)
-            .words("-shared -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-z,relro,-z,now -Wl,-z,defs -Wl,--as-needed")
+            .words("-shared -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-z,relro,-z,now -Wl,-z,defs -Wl,--as-needed -Wl,--strip-debug")
             .arg(format!("-Wl,-soname,{}", self.soname))
             .arg(format!("-Wl,--version-script={}", script.display()))
             .arg("-o")
@@ -110,10 +111,12 @@ pub(crate) fn install(host: &Host, request: &Request) -> Result<()> {
     let triple = request.target.as_deref().unwrap_or(&native);
     let compiler = toolchain::in_use(host, triple)?;
     let build = host.target_dir("");
-    let lib = request.prefix.join("lib");
-    for (library, folder) in [(CACHEMAINT, lib.clone()), (LIBPMEM, lib.join("cachemaint"))] {
-        let archive = library.archive(&compiler, triple, host.root(), &build)?;
-        let path = library.shared(&request.cc, &archive, host.root(), &folder)?;
+    let archive = CACHEMAINT.archive(&compiler, triple, host.root(), &build)?;
+    let mut paths = c_development::install(&request.cc, &archive, host.root(), &request.prefix)?;
+    let archive = LIBPMEM.archive(&compiler, triple, host.root(), &build)?;
+    let folder = request.prefix.join("lib/cachemaint");
+    paths.push(LIBPMEM.shared(&request.cc, &archive, host.root(), &folder)?);
+    for path in paths {
         writeln!(io::stdout(), "{}", path.display())?;
     }
     Ok(())

@@ -9,6 +9,7 @@ extern crate alloc;
 mod arrows;
 mod asm;
 mod budget;
+mod c_development;
 mod capi;
 mod changed;
 mod command;

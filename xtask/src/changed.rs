@@ -23,7 +23,7 @@ const ALWAYS: [&str; 7] = ["fmt", "clippy", "package", "tree", "arrows", "prose"
 const EVERY_LANE: &str = "";
 
 /// The first part that has a file decides; a file of no part can have broken anything.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part {
         paths: &["examples/forgotten_flush/"],
         steps: &["test"],
@@ -71,6 +71,7 @@ const PARTS: [Part; 12] = [
         steps: &["doc", "test", "bench", "systems", "demo"],
         lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
     },
+    Part { paths: &["capi/"], steps: &["test"], lanes: &["c/"] },
     Part { paths: &["benches/"], steps: &["bench"], lanes: &[] },
     Part { paths: &["tests/asm/"], steps: &["asm"], lanes: &[] },
     Part { paths: &["tests/lab/", "xtask/src/lab/"], steps: &["test"], lanes: &[EVERY_LANE] },

@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 
 use super::lane::Lane;
-use super::{cpus, freestanding, last_events, machines, selftest};
+use super::{c_programs, cpus, freestanding, last_events, machines, selftest};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let groups = [
+        c_programs::lanes(),
         cpus::lanes(),
         freestanding::lanes(),
         last_events::lanes(),

@@ -7,6 +7,7 @@
 
 mod architecture;
 mod board;
+mod c_programs;
 mod compilers;
 mod cpus;
 mod crashes;

@@ -1,0 +1,274 @@
+//! C programs that use `cachemaint.h`, built and run for each architecture.
+//!
+//! A lane builds the archive and the shared library for its target, installs them, and compiles the counter of
+//! `capi/examples` and the programs of `capi/tests` against the installed files alone. It runs them here, or in user
+//! emulation of a CPU of another architecture.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::lane::{Lane, Run};
+use super::targets::{Cross, Model, TARGETS, Target};
+use super::user_emulation::Ready;
+use super::{Lab, compilers};
+use crate::c_development;
+use crate::capi::CACHEMAINT;
+use crate::command::{Cmd, find_program};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// The architectures by name, triple and emulated CPU.
+const CPUS: [[&str; 3]; 3] = [
+    ["x86_64", "x86_64-unknown-linux-gnu", "max"],
+    ["aarch64", "aarch64-unknown-linux-gnu", "neoverse-n1"],
+    ["riscv64", "riscv64gc-unknown-linux-gnu", "rv64,zicbom=true"],
+];
+
+/// The options of a program that wants no warning.
+const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Wconversion -Werror -O2 -pthread";
+
+/// The languages, by their options.
+const C: &str = "-std=c11";
+const CXX: &str = "-x c++ -std=c++17";
+
+/// The programs, and their arguments after a folder.
+const COUNTER: &str = "capi/examples/counter.c";
+const PROGRAMS: [(&str, &[&str]); 3] = [
+    ("capi/tests/files.c", &[]),
+    ("capi/tests/caches.c", &[]),
+    ("capi/tests/calls.c", &["1", "20000"]),
+];
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let lane = |[name, triple, cpu]: [&'static str; 3]| {
+        let proves =
+            "C programs use files and caches by `cachemaint.h`, and no random call ends one";
+        let lane = format!("c/{name}");
+        Lane::new(lane.clone(), proves, move |lab| prepare(lab, &lane, triple, cpu))
+    };
+    CPUS.into_iter().map(lane).collect()
+}
+
+fn prepare(lab: &Lab<'_>, lane: &str, triple: &str, cpu: &str) -> Result<Run> {
+    let target = TARGETS.iter().find(|target| target.triple == triple).context("no such target")?;
+    let model = target.models.iter().find(|model| model.cpu == cpu).context("no such CPU")?;
+    let kit = Kit::new(lab, lane, target, model)?;
+    let mut programs = kit.counters()?;
+    for (source, arguments) in PROGRAMS {
+        programs.extend(kit.tests(source, arguments)?);
+    }
+    Ok(Box::new(move |log| run(&programs, log)))
+}
+
+/// The installed files for a target, and the means to build and to run programs with them.
+struct Kit {
+    cc: String,
+    /// The C++ compiler, if this machine has one.
+    cxx: Option<String>,
+    /// The emulator, unless programs run here.
+    emulator: Option<(Ready, &'static Model)>,
+    tree: PathBuf,
+    prefix: PathBuf,
+    work: PathBuf,
+}
+
+impl Kit {
+    fn new(
+        lab: &Lab<'_>,
+        lane: &str,
+        target: &'static Target,
+        model: &'static Model,
+    ) -> Result<Self> {
+        let (compiler, cross) = compilers::linking(lab.sources.host, target)?;
+        let emulator = match cross {
+            None => None,
+            Some(_) => Some((lab.targets.ready(lab.sources.host, target)?, model)),
+        };
+        let cc = cross.map_or_else(|| String::from("cc"), Cross::linker);
+        let cxx = cross.map_or_else(|| String::from("c++"), |cross| format!("{}-g++", cross.gnu));
+        let work = lab.sources.work().join(lane);
+        let (tree, prefix) = (lab.sources.tree().to_path_buf(), work.join("prefix"));
+        let archive = CACHEMAINT.archive(
+            &compiler,
+            target.triple,
+            &tree,
+            &lab.sources.work().join("target"),
+        )?;
+        c_development::install(&cc, &archive, &tree, &prefix)?;
+        let kit =
+            Self { cc, cxx: find_program(&cxx).map(|_path| cxx), emulator, tree, prefix, work };
+        kit.check_symbols()?;
+        Ok(kit)
+    }
+
+    /// Checks that the shared library has the functions of the header and no other symbol.
+    fn check_symbols(&self) -> Result<()> {
+        let nm = Cmd::new(&self.cc).arg("-print-prog-name=nm").read()?;
+        let library = self.prefix.join("lib").join(CACHEMAINT.soname);
+        let listed = Cmd::new(nm.trim())
+            .words("--dynamic --defined-only --format=posix")
+            .arg(library.display().to_string())
+            .read()?;
+        let header = fs::read_to_string(self.prefix.join("include/cachemaint.h"))
+            .context("cannot read the installed header")?;
+        let symbols: Vec<&str> = exported(&listed).collect();
+        let mut declared = prototypes(&header);
+        declared.sort_unstable();
+        ensure!(symbols == declared, "exported: {symbols:?}; declared: {declared:?}");
+        Ok(())
+    }
+
+    /// Builds the counter as a user does, with pkg-config where it is installed.
+    fn counters(&self) -> Result<Vec<Program>> {
+        let counter = self.build(&self.cc, C, COUNTER, &self.shared()?)?;
+        let file = self.folder("counter")?.join("file").display().to_string();
+        let run = |number: u32| Program {
+            cmd: self.running(&counter).arg(&file),
+            prints: Some(format!("{number} (persisted in units of ")),
+        };
+        Ok(vec![run(1), run(2)])
+    }
+
+    /// Builds a test program with each library and in each language.
+    fn tests(&self, source: &str, arguments: &[&str]) -> Result<Vec<Program>> {
+        let archive = vec![self.prefix.join("lib/libcachemaint.a").display().to_string()];
+        let mut built = vec![
+            self.build(&self.cc, C, source, &self.shared()?)?,
+            self.build(&self.cc, C, source, &archive)?,
+        ];
+        if let Some(cxx) = &self.cxx {
+            built.push(self.build(cxx, CXX, source, &archive)?);
+        }
+        let run = |program: PathBuf| {
+            let name = program.file_name().unwrap_or_default().to_string_lossy();
+            let folder = self.folder(&format!("{name}.files"))?.display().to_string();
+            let cmd = self.running(&program).arg(folder).args(arguments.iter().copied());
+            Ok(Program { cmd, prints: None })
+        };
+        built.into_iter().map(run).collect()
+    }
+
+    /// Returns the options that link the shared library.
+    fn shared(&self) -> Result<Vec<String>> {
+        let lib = self.prefix.join("lib");
+        let options = match find_program("pkg-config") {
+            Some(_) => Cmd::new("pkg-config")
+                .words("--cflags --libs cachemaint")
+                .env("PKG_CONFIG_LIBDIR", lib.join("pkgconfig").display().to_string())
+                .read()?,
+            None => format!("-L{} -lcachemaint", lib.display()),
+        };
+        let path = format!("-Wl,-rpath,{}", lib.display());
+        Ok(options.split_whitespace().map(str::to_owned).chain([path]).collect())
+    }
+
+    fn build(&self, cc: &str, language: &str, source: &str, library: &[String]) -> Result<PathBuf> {
+        let name = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
+        let kind = if library.len() > 1 { "shared" } else { "static" };
+        let standard = language.rsplit('=').next().unwrap_or_default();
+        let program = self.work.join(format!("{name}-{kind}-{standard}"));
+        Cmd::new(cc)
+            .words(WARNINGS)
+            .words(language)
+            .arg(format!("-I{}", self.prefix.join("include").display()))
+            .arg(self.tree.join(source).display().to_string())
+            // The library is not a source file.
+            .words("-x none")
+            .args(library.iter().cloned())
+            .arg("-o")
+            .arg(program.display().to_string())
+            .read()?;
+        Ok(program)
+    }
+
+    fn running(&self, program: &Path) -> Cmd {
+        let program = program.display().to_string();
+        match &self.emulator {
+            Some((ready, model)) => ready.on(model, &program),
+            None => Cmd::new(program).limit(60),
+        }
+    }
+
+    /// Returns an empty folder.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.work.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+/// A program to run.
+struct Program {
+    cmd: Cmd,
+    /// The beginning of the line that it must print, if it does not count tests itself.
+    prints: Option<String>,
+}
+
+fn run(programs: &[Program], log: &mut Log) -> Result<Finding> {
+    let mut tests = Tests::default();
+    let mut failures = Vec::new();
+    for Program { cmd, prints } in programs {
+        let Some(wanted) = prints else {
+            let finding = cmd.check_in(log)?;
+            tests.add(finding.tests());
+            failures.extend(finding.failure().map(str::to_owned));
+            continue;
+        };
+        let mut is_printed = false;
+        let ending = cmd.watch_in(log, |line| is_printed |= line.starts_with(wanted.as_str()))?;
+        let has_passed = is_printed && ending.code == Some(0);
+        tests.add(Tests::counted(has_passed.into(), (!has_passed).into(), 0));
+        if !has_passed {
+            failures.push(format!("`{cmd}` {} and must print `{wanted}`", ending.told));
+        }
+    }
+    Ok(if failures.is_empty() {
+        Finding::passed(tests)
+    } else {
+        Finding::failed(tests, failures.join("\n"))
+    })
+}
+
+/// Returns the functions in a list of symbols (`nm`, POSIX format), in order. The others are names of versions.
+fn exported(listed: &str) -> impl Iterator<Item = &str> {
+    let symbols = listed.lines().filter_map(|line| line.split_once(' '));
+    let symbols = symbols.filter(|(_, rest)| !rest.starts_with('A'));
+    symbols.map(|(symbol, _)| symbol.split('@').next().unwrap_or(symbol))
+}
+
+/// Returns the names of the header's prototypes.
+fn prototypes(header: &str) -> Vec<&str> {
+    let code = header.split("*/").filter_map(|part| part.split("/*").next());
+    code.flat_map(|code| code.split('('))
+        .filter_map(|before| before.rsplit([' ', '*', '\n']).next())
+        .filter(|word| word.starts_with("cachemaint_"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CPUS, TARGETS, exported, prototypes};
+
+    #[test]
+    fn every_cpu_is_one_of_the_targets() {
+        for [_, triple, cpu] in CPUS {
+            let target = TARGETS.iter().find(|target| target.triple == triple).unwrap();
+            assert!(target.models.iter().any(|model| model.cpu == cpu), "{triple} {cpu}");
+        }
+    }
+
+    #[test]
+    fn functions_are_found_in_a_list_of_symbols_and_in_a_header() {
+        let listed =
+            "CACHEMAINT_0.1 A 0\ncachemaint_a@@CACHEMAINT_0.1 T 10 20\ncachemaint_b T 30 40\n";
+        assert_eq!(exported(listed).collect::<Vec<_>>(), ["cachemaint_a", "cachemaint_b"]);
+        let header = "/* cachemaint_c(x) */\nvoid *cachemaint_a(int x);\nint cachemaint_b(void);\n";
+        assert_eq!(prototypes(header), ["cachemaint_a", "cachemaint_b"]);
+    }
+}

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 const WORD: usize = size_of::<u64>();
 
-/// Returns the range of the whole words of a destination; an empty one at the end if there are none.
+/// Returns the range of the whole words of a destination; an empty one at the end if it has no whole word.
 #[inline(always)]
 fn whole_words(to: *const u8, len: usize) -> Range<usize> {
     let head = to.addr().wrapping_neg() % WORD;

@@ -103,6 +103,7 @@ int cachemaint_error_errno(void);
 /* A file that is open, locked and mapped. Its bytes are ordinary memory for loads and stores.
  * A store is persistent when a later function below has returned CACHEMAINT_OK for its range. Before that, a crash can
  * keep any part of it; an aligned store of 8 bytes is kept whole or not at all.
+ * Bytes that an earlier process has stored can still be in the caches: persist them before you rely on them.
  * A page with a media error, and a file that another program shrinks, raise SIGBUS at an access.
  * A child of fork does not have the mapping and must not use the file. */
 typedef struct cachemaint_file cachemaint_file;
@@ -274,7 +275,7 @@ struct cachemaint_guarantee {
     int granularity;
     /* A number of enum cachemaint_backing. */
     int backing;
-    /* The bytes of the smallest unit: 1, a line or a page. */
+    /* The bytes of the smallest unit: 1, a line or a page. Bytes of one unit are written together. */
     size_t unit;
     /* The reason for the granularity. */
     const char *reason;

@@ -113,7 +113,7 @@ pub(crate) fn number(result: Result<(), Failure>) -> c_int {
 /// Keeps the message. A thread that is ending has no place for it any more.
 #[cold]
 fn keep(failure: &Failure) -> c_int {
-    let new = Last { message: Some(text::of(&failure.message)), errno: failure.errno };
+    let new = Last { message: Some(text::line(&failure.message)), errno: failure.errno };
     LAST.try_with(|last| drop(last.replace(new))).unwrap_or(());
     failure.code as c_int
 }

@@ -9,6 +9,13 @@ pub(crate) fn of(text: &str) -> CString {
     CString::new(text.replace('\0', "")).unwrap_or_default()
 }
 
+/// Returns the text as one line, without characters that a terminal would execute: the name of a file can have them.
+pub(crate) fn line(text: &str) -> CString {
+    let printable =
+        |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    of(&text.chars().map(printable).collect::<String>())
+}
+
 /// Returns the address of a text, or null if there is none.
 pub(crate) fn address(text: Option<&CStr>) -> *const c_char {
     text.map_or(ptr::null(), CStr::as_ptr)

@@ -67,6 +67,8 @@ static void open_another(void) {
     (void)!cachemaint_close(files[place]);
     if (!cachemaint_open(names[below(7)], lengths[below(6)], flags | CACHEMAINT_CREATE, below(9) ? &file : NULL) && file)
         files[place] = file;
+    else if (!cachemaint_open(paths[place], 0, CACHEMAINT_ALLOW_PAGES | CACHEMAINT_NO_LOCK, &file))
+        files[place] = file;
 }
 
 static int call_one(void) {

@@ -190,6 +190,18 @@ static void a_file_that_cannot_be_opened_is_an_error_with_a_reason(const char *f
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
+static void a_message_is_one_line_whatever_the_name_of_the_file(const char *folder) {
+    char name[4200];
+    cachemaint_file *file;
+    snprintf(name, sizeof name, "%s/a\n\033[2J", folder);
+    DONE(cachemaint_open(name, LENGTH, ORDINARY, &file));
+    REFUSED(cachemaint_persist(file, name, 1), CACHEMAINT_OUT_OF_RANGE);
+    CHECK(strpbrk(cachemaint_error_message(), "\n\033") == NULL);
+    DONE(cachemaint_close(file));
+    REFUSED(cachemaint_open(name, LENGTH + 1, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_TOO_SHORT);
+    CHECK(strpbrk(cachemaint_error_message(), "\n\033") == NULL);
+}
+
 static void a_file_of_another_user_is_refused(void) {
     pid_t child = fork();
     int status = 0;
@@ -296,6 +308,7 @@ int main(int count, char **arguments) {
     a_range_outside_of_the_file_is_refused();
     a_closed_file_and_a_null_one_are_refused();
     a_file_that_cannot_be_opened_is_an_error_with_a_reason(arguments[1]);
+    a_message_is_one_line_whatever_the_name_of_the_file(arguments[1]);
     a_file_of_another_user_is_refused();
     a_file_grows_and_keeps_its_bytes();
     the_guarantee_is_that_of_an_ordinary_file();

@@ -71,7 +71,7 @@ const PARTS: [Part; 13] = [
         steps: &["doc", "test", "bench", "systems", "demo"],
         lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
     },
-    Part { paths: &["capi/"], steps: &["test"], lanes: &["c/"] },
+    Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },
     Part { paths: &["benches/"], steps: &["bench"], lanes: &[] },
     Part { paths: &["tests/asm/"], steps: &["asm"], lanes: &[] },
     Part { paths: &["tests/lab/", "xtask/src/lab/"], steps: &["test"], lanes: &[EVERY_LANE] },

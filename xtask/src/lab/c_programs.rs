@@ -42,24 +42,38 @@ const PROGRAMS: [(&str, &[&str]); 3] = [
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let lane = |[name, triple, cpu]: [&'static str; 3]| {
+    let lane = |cpu: [&'static str; 3]| {
         let proves =
             "C programs use files and caches by `cachemaint.h`, and no random call ends one";
-        let lane = format!("c/{name}");
-        Lane::new(lane.clone(), proves, move |lab| prepare(lab, &lane, triple, cpu))
+        let lane = format!("c/{}", cpu[0]);
+        Lane::new(lane.clone(), proves, move |lab| prepare(lab, &lane, cpu))
     };
     CPUS.into_iter().map(lane).collect()
 }
 
-fn prepare(lab: &Lab<'_>, lane: &str, triple: &str, cpu: &str) -> Result<Run> {
-    let target = TARGETS.iter().find(|target| target.triple == triple).context("no such target")?;
-    let model = target.models.iter().find(|model| model.cpu == cpu).context("no such CPU")?;
+/// Builds a program of `capi/examples` for this machine and links the static library. `folder` is its folder of builds.
+pub(super) fn example(lab: &Lab<'_>, folder: &str, source: &str) -> Result<PathBuf> {
+    let (target, model) = model(CPUS[0])?;
+    let kit = Kit::new(lab, folder, target, model)?;
+    kit.build(&kit.cc, C, source, &kit.archive())
+}
+
+fn prepare(lab: &Lab<'_>, lane: &str, cpu: [&str; 3]) -> Result<Run> {
+    let (target, model) = model(cpu)?;
     let kit = Kit::new(lab, lane, target, model)?;
     let mut programs = kit.counters()?;
     for (source, arguments) in PROGRAMS {
         programs.extend(kit.tests(source, arguments)?);
     }
     Ok(Box::new(move |log| run(&programs, log)))
+}
+
+/// Returns the target and the emulated CPU of an architecture.
+fn model([name, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Model)> {
+    let target = TARGETS.iter().find(|target| target.triple == triple);
+    let model = |target: &'static Target| target.models.iter().find(|model| model.cpu == cpu);
+    let found = target.and_then(|target| Some((target, model(target)?)));
+    found.with_context(|| format!("no lane is for {cpu} of {name}"))
 }
 
 /// The installed files for a target, and the means to build and to run programs with them.
@@ -133,7 +147,7 @@ impl Kit {
 
     /// Builds a test program with each library and in each language.
     fn tests(&self, source: &str, arguments: &[&str]) -> Result<Vec<Program>> {
-        let archive = vec![self.prefix.join("lib/libcachemaint.a").display().to_string()];
+        let archive = self.archive();
         let mut built = vec![
             self.build(&self.cc, C, source, &self.shared()?)?,
             self.build(&self.cc, C, source, &archive)?,
@@ -148,6 +162,11 @@ impl Kit {
             Ok(Program { cmd, prints: None })
         };
         built.into_iter().map(run).collect()
+    }
+
+    /// Returns the option that links the static library.
+    fn archive(&self) -> Vec<String> {
+        vec![self.prefix.join("lib/libcachemaint.a").display().to_string()]
     }
 
     /// Returns the options that link the shared library.
@@ -253,13 +272,12 @@ fn prototypes(header: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CPUS, TARGETS, exported, prototypes};
+    use super::{CPUS, exported, model, prototypes};
 
     #[test]
     fn every_cpu_is_one_of_the_targets() {
-        for [_, triple, cpu] in CPUS {
-            let target = TARGETS.iter().find(|target| target.triple == triple).unwrap();
-            assert!(target.models.iter().any(|model| model.cpu == cpu), "{triple} {cpu}");
+        for cpu in CPUS {
+            model(cpu).unwrap();
         }
     }
 

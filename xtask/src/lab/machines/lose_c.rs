@@ -1,14 +1,15 @@
 //! A C program with a forgotten write-back, and the same program without this defect, tested for crashes as a user tests
-//! one: by `cargo xtask machine --lose`.
+//! one: by `cargo xtask machine --lose`. A C program that uses `cachemaint.h` is tested in the same way.
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::command::{Cmd, find_program};
+use crate::command::{Cmd, find_program, quoted};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
+use crate::lab::c_programs;
 use crate::lab::crashes::{CrashTest, Summary, cut_all};
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
@@ -22,13 +23,26 @@ use crate::report::{Finding, Tests};
 /// The cuts of each program; the last one comes after its end.
 const CUTS: u64 = 2;
 
-/// The name of the machines.
-const NAME: &str = "machine-x86_64-lose-c";
+const QUEUE: &str = "capi/examples/queue.c";
+
+/// A program in a machine.
+struct Subject<'a> {
+    kit: &'a Kit,
+    /// The name of the machines.
+    name: &'static str,
+    program: &'a Path,
+    /// The arguments with which it stores, and those with which it checks.
+    arguments: [&'static str; 2],
+}
 
 pub(super) fn lanes() -> Vec<Lane> {
+    vec![forgotten_flush(), c_library()]
+}
+
+fn forgotten_flush() -> Lane {
     let proves = "a forgotten write-back of an unchanged C program is found by power cuts, and the same program with it \
                   passes";
-    vec![Lane::new("machine/x86_64/lose-c", proves, |lab| {
+    Lane::new("machine/x86_64/lose-c", proves, |lab| {
         Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
         let [wrong, right] =
             [lab.compiled("wrong", None)?, lab.compiled("right", Some("-DRIGHT"))?];
@@ -37,7 +51,25 @@ pub(super) fn lanes() -> Vec<Lane> {
             compare(&kit, &wrong, &right, log)?;
             Ok(Finding::passed(Tests::default()))
         }))
-    })]
+    })
+}
+
+/// The queue of `capi/examples`.
+fn c_library() -> Lane {
+    let proves = "a C program that persists by `cachemaint.h` keeps every acknowledged record over power cuts";
+    Lane::new("machine/x86_64/lose-c-library", proves, |lab| {
+        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
+        let program = c_programs::example(lab, "machine/x86_64/lose-c-library", QUEUE)?;
+        let kit = lab.kit(Architecture::X86)?;
+        Ok(Box::new(move |log| {
+            let name = "machine-x86_64-lose-c-library";
+            let arguments = ["queue push 300", "queue check"];
+            let subject = Subject { kit: &kit, name, program: &program, arguments };
+            let found = subject.tested(Policy::Torn, log)?;
+            ensure!(found.failures == 0, "the queue fails: {found}");
+            Ok(Finding::passed(Tests::default()))
+        }))
+    })
 }
 
 impl Lab<'_> {
@@ -60,36 +92,44 @@ impl Lab<'_> {
 }
 
 fn compare(kit: &Kit, wrong: &Path, right: &Path, log: &mut Log) -> Result<()> {
-    let found = tested(kit, wrong, Policy::None, log)?;
+    let tested = |program, policy, log: &mut Log| {
+        let name = "machine-x86_64-lose-c";
+        Subject { kit, name, program, arguments: ["update", "check"] }.tested(policy, log)
+    };
+    let found = tested(wrong, Policy::None, log)?;
     ensure!(found.failures > 0, "the forgotten write-back is not found: {found}");
-    let found = tested(kit, right, Policy::Torn, log)?;
+    let found = tested(right, Policy::Torn, log)?;
     ensure!(found.failures == 0, "the right program fails: {found}");
     Ok(())
 }
 
-fn tested(kit: &Kit, program: &Path, policy: Policy, log: &mut Log) -> Result<Summary> {
-    let found = HostProgram::find(program, &[])?;
-    let [arguments, check] = ["update", "check"].map(|word| vec![word.to_owned()]);
-    let limit = Duration::from_secs(60);
-    let test = CrashTest {
-        kit,
-        name: NAME,
-        program: &found,
-        arguments,
-        check,
-        policy,
-        is_streaming_evicting: false,
-        limit,
-    };
-    let made = test.make(log)?;
-    let cuts = test.count(&made, log)?.cuts(CUTS, seed_of_run());
-    let repeating = |moment, seed| {
-        let program = program.display();
-        format!(
-            "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --check check {program} update"
-        )
-    };
-    let summary = cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))?;
-    ensure!(summary.dirty > 0, "no line was dirty at a cut of {}", program.display());
-    Ok(summary)
+impl Subject<'_> {
+    fn tested(&self, policy: Policy, log: &mut Log) -> Result<Summary> {
+        let found = HostProgram::find(self.program, &[])?;
+        let [arguments, check] =
+            self.arguments.map(|line| line.split(' ').map(str::to_owned).collect());
+        let limit = Duration::from_secs(60);
+        let test = CrashTest {
+            kit: self.kit,
+            name: self.name,
+            program: &found,
+            arguments,
+            check,
+            policy,
+            is_streaming_evicting: false,
+            limit,
+        };
+        let made = test.make(log)?;
+        let cuts = test.count(&made, log)?.cuts(CUTS, seed_of_run());
+        let repeating = |moment, seed| {
+            let (program, [arguments, check]) = (self.program.display(), self.arguments);
+            format!(
+                "cargo xtask machine --lose --cut {moment} --seed {seed} --policy {policy} --check {} {program} {arguments}",
+                quoted(check)
+            )
+        };
+        let summary = cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))?;
+        ensure!(summary.dirty > 0, "no line was dirty at a cut of {}", self.program.display());
+        Ok(summary)
+    }
 }

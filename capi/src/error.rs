@@ -65,7 +65,8 @@ impl From<Error> for Failure {
     }
 }
 
-fn code_of(kind: &ErrorKind) -> Code {
+/// Returns the number of a kind of errors.
+pub(crate) fn code_of(kind: &ErrorKind) -> Code {
     match kind {
         ErrorKind::Missing | ErrorKind::NoDirectory | ErrorKind::NotADirectory => Code::NotFound,
         ErrorKind::Exists => Code::Exists,

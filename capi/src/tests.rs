@@ -6,6 +6,7 @@ use crate::handle::Handle;
 use crate::host::CHost;
 use crate::promises::{CEvent, CGuarantee, CStage, CSurvival};
 use crate::{arguments, caches, error, files, host, promises};
+use cachemaint::dax::ErrorKind;
 use core::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
 use core::fmt::Write as _;
 use core::mem::{offset_of, size_of};
@@ -270,6 +271,26 @@ fn the_numbers_of_the_header_are_those_that_are_used_here() {
     let version =
         format!("{INCLUDES}static_assert(CACHEMAINT_VERSION == {}, \"\");\n", crate::VERSION);
     assert_eq!(compile(&version), "");
+}
+
+/// These need a medium that fails, or one that is persisted by lines.
+#[test]
+fn errors_of_media_have_numbers_of_their_own() {
+    let (at, len, errno) = (0, 1, 5);
+    for (kind, code) in [
+        (ErrorKind::Writeback { at, len, errno }, Code::WritebackFailed),
+        (ErrorKind::Poisoned { at, len }, Code::MediaError),
+        (ErrorKind::Unpopulated { at, errno }, Code::MediaError),
+        (ErrorKind::NotAllocated { at, what: "a hole" }, Code::NotAllocated),
+        (ErrorKind::Unfinished { at }, Code::NotAllocated),
+        (ErrorKind::DeepFlush { attribute: "".into(), answer: "".into() }, Code::NotFlushed),
+        (ErrorKind::NoSpace { len }, Code::NoSpace),
+        (ErrorKind::NoLeases { errno: None }, Code::Unsupported),
+        (ErrorKind::ReadOnlyFileSystem, Code::Permission),
+        (ErrorKind::TooManyFiles { most: 1 }, Code::System),
+    ] {
+        assert_eq!(error::code_of(&kind), code, "{kind:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) fn line(text: &str) -> CString {
     of(&text.chars().map(printable).collect::<String>())
 }
 
-/// Returns the address of a text, or null if there is none.
+/// Returns the address of a text, or null if it is missing.
 pub(crate) fn address(text: Option<&CStr>) -> *const c_char {
     text.map_or(ptr::null(), CStr::as_ptr)
 }

@@ -16,6 +16,7 @@ use super::{Lab, compilers};
 use crate::c_development;
 use crate::capi::CACHEMAINT;
 use crate::command::{Cmd, find_program};
+use crate::debian;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -111,8 +112,12 @@ impl Kit {
             &lab.sources.work().join("target"),
         )?;
         c_development::install(&cc, &archive, &tree, &prefix)?;
-        let kit =
-            Self { cc, cxx: find_program(&cxx).map(|_path| cxx), emulator, tree, prefix, work };
+        if cross.is_none() && find_program(&cxx).is_none() {
+            // Without it the programs are not compiled as C++.
+            debian::install(&["g++"]).unwrap_or(());
+        }
+        let cxx = find_program(&cxx).map(|_path| cxx);
+        let kit = Self { cc, cxx, emulator, tree, prefix, work };
         kit.check_symbols()?;
         Ok(kit)
     }

@@ -1,11 +1,40 @@
 //! `libpmem.so.1`: the functions of PMDK's libpmem, for programs that are linked to it.
+//!
+//! A program that is linked to PMDK's library runs on this one unchanged: names, versions, values, return values and
+//! `errno` are the same. Semantics that the interface leaves open, or that PMDK implements with less, are these:
+//!
+//! - [`persist`]: the drain is the fence that completes write-backs on every CPU; a CPU that cannot reach the point of
+//!   persistence is reported once; a deep drain that failed returns -1.
+//! - [`copy`]: copies use the durable method of the CPU's vendor.
+//! - [`map`]: memory is persistent only if the file's medium keeps what is written back by lines.
+//! - [`environment`]: the variables, with their effects.
 #![cfg(target_os = "linux")]
 
-use core::ffi::c_int;
-
-/// Returns 0: no platform makes stores persistent at a fence alone without being asked.
-#[unsafe(no_mangle)]
-#[expect(unsafe_code, reason = "a name that C programs link to")]
-pub extern "C" fn pmem_has_hw_drain() -> c_int {
-    0
-}
+#[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
+mod copy;
+#[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
+mod deep;
+mod device;
+#[expect(unsafe_code, reason = "getenv and strtoll")]
+mod environment;
+#[expect(unsafe_code, reason = "the thread's message and errno are given to C programs")]
+mod failure;
+#[expect(unsafe_code, reason = "a mutex that a fork can hold")]
+mod lock;
+#[expect(unsafe_code, reason = "a function of the program is called")]
+mod log;
+#[expect(unsafe_code, reason = "a function that the loader calls")]
+mod machine;
+#[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
+mod map;
+#[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
+mod persist;
+#[expect(unsafe_code, reason = "a mapping for the time of a call")]
+mod place;
+mod ranges;
+#[expect(unsafe_code, reason = "system calls by the C library's functions")]
+mod system;
+#[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
+mod version;
+#[expect(unsafe_code, reason = "copies by address")]
+mod words;

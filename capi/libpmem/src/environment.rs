@@ -1,0 +1,78 @@
+//! The environment variables that change what the library does.
+//!
+//! | variable | effect |
+//! |---|---|
+//! | `PMEM_NO_FLUSH=1` | `pmem_flush` writes nothing back, as on a machine whose caches survive a loss of power |
+//! | `PMEM_NO_FLUSH=0` | `pmem_flush` writes back on such a machine too |
+//! | `PMEM_NO_CLWB=1`, `PMEM_NO_CLFLUSHOPT=1` | another instruction writes back |
+//! | `PMEM_NO_MOVNT=1` | copies use no streaming stores |
+//! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint use streaming stores from `N` bytes on; without the variable, from a size that was measured on the CPU |
+//! | `PMEM_IS_PMEM_FORCE=0`, `=1` | `pmem_is_pmem` returns 0, or 1; read at its first call |
+//! | `PMEM_MMAP_HINT=HEX` | files are mapped at the first free place from this address on |
+//! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence |
+//!
+//! `PMEM_AVX`, `PMEM_AVX512F`, `PMEM_MOVDIR64B`, `PMEM_WC_WORKAROUND` and `PMEM_NO_GENERIC_MEMCPY` choose among PMDK's
+//! own copies, and have no effect. All variables but one are read when the library is loaded.
+
+use core::ffi::{CStr, c_int, c_longlong};
+use core::ptr::null_mut;
+
+/// Returns true if the variable has exactly this value.
+pub(crate) fn is(name: &CStr, value: &CStr) -> bool {
+    with(name, |found| found == value) == Some(true)
+}
+
+/// Returns the number that the variable's value begins with, 0 if it begins with none, as `atoll` does; `None` if the
+/// variable is not set.
+pub(crate) fn number(name: &CStr) -> Option<c_longlong> {
+    with(name, |found| leading_number(found, 10).unwrap_or_default())
+}
+
+/// Returns the hexadecimal address that the variable's value begins with, if it does.
+pub(crate) fn address(name: &CStr) -> Option<usize> {
+    let found = with(name, |found| leading_number(found, 16)).flatten();
+    found.and_then(|number| usize::try_from(number).ok())
+}
+
+/// Returns the number that a text begins with; `None` if it begins with none or the number has too many digits.
+fn leading_number(text: &CStr, base: c_int) -> Option<c_longlong> {
+    let before = crate::failure::errno();
+    crate::failure::set_errno(0);
+    let mut end = null_mut();
+    // SAFETY: the text ends with 0, and the end can be written.
+    let number = unsafe { libc::strtoll(text.as_ptr(), &raw mut end, base) };
+    let is_in_range = crate::failure::errno() == 0;
+    crate::failure::set_errno(before);
+    (is_in_range && end.cast_const() != text.as_ptr()).then_some(number)
+}
+
+fn with<T>(name: &CStr, use_value: impl FnOnce(&CStr) -> T) -> Option<T> {
+    // SAFETY: the name ends with 0.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: a value ends with 0. Only a program that changes its environment at the same time can change it.
+    Some(use_value(unsafe { CStr::from_ptr(value) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_number;
+
+    #[test]
+    fn a_number_is_what_the_text_begins_with() {
+        for (text, base, number) in [
+            (c"1", 10, Some(1)),
+            (c" 12 bytes", 10, Some(12)),
+            (c"-15", 10, Some(-15)),
+            (c"", 10, None),
+            (c"yes", 10, None),
+            (c"99999999999999999999", 10, None),
+            (c"10000000000", 16, Some(0x100_0000_0000)),
+            (c"0x7f", 16, Some(0x7f)),
+        ] {
+            assert_eq!(leading_number(text, base), number, "{text:?}");
+        }
+    }
+}

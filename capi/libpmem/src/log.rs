@@ -1,0 +1,97 @@
+//! The log functions of PMDK 2.1.
+//!
+//! Without a function of the program nothing is logged. A program that sets one gets each message of `pmem_errormsg`
+//! as an error, without a place in the source.
+
+use crate::failure::{Failure, errno, set_errno};
+use core::ffi::{c_char, c_int, c_uint};
+use core::mem::transmute;
+use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
+
+/// `pmem_log_function` of `libpmem.h`: level, file, line, function, message.
+type LogFunction = unsafe extern "C" fn(c_int, *const c_char, c_uint, *const c_char, *const c_char);
+
+/// `PMEM_LOG_LEVEL_HARK`, the first level.
+const HARK: c_int = 0;
+/// `PMEM_LOG_LEVEL_ERROR`.
+const ERROR: c_int = 2;
+/// `PMEM_LOG_LEVEL_WARNING`.
+const WARNING: c_int = 3;
+/// `PMEM_LOG_LEVEL_DEBUG`, the last level.
+const DEBUG: c_int = 6;
+
+/// A [`LogFunction`], or null.
+static FUNCTION: AtomicPtr<()> = AtomicPtr::new(null_mut());
+/// By `enum pmem_log_threshold`, with the values that PMDK begins with.
+static THRESHOLDS: [AtomicI32; 2] = [AtomicI32::new(WARNING), AtomicI32::new(HARK)];
+
+/// Passes an error to the program's function, if it set one that is to have errors.
+pub(crate) fn error(message: *const c_char) {
+    let [threshold, _] = &THRESHOLDS;
+    // SAFETY: only `pmem_log_set_function` stores here, and it stores such a function or null.
+    let function = unsafe { transmute::<*mut (), Option<LogFunction>>(FUNCTION.load(Relaxed)) };
+    if let (Some(function), true) = (function, threshold.load(Relaxed) >= ERROR) {
+        // SAFETY: the program vouched for the function; the message is a text that ends with 0.
+        unsafe { function(ERROR, null(), 0, null(), message) };
+    }
+}
+
+/// Has messages passed to a function of the program; with null, to none. Returns 0.
+///
+/// # Safety
+/// 1. The function can be called by every thread that calls this library, until another one is set.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pmem_log_set_function(function: Option<LogFunction>) -> c_int {
+    // SAFETY: a function and null have the size and the values of a pointer.
+    FUNCTION.store(unsafe { transmute::<Option<LogFunction>, *mut ()>(function) }, Relaxed);
+    0
+}
+
+/// Sets a threshold: a message of a later level is not logged. Returns 0, or 1 with `EINVAL` for an unknown threshold
+/// or level.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn pmem_log_set_threshold(threshold: c_int, level: c_int) -> c_int {
+    match place(threshold) {
+        Some(place) if (HARK..=DEBUG).contains(&level) => {
+            place.store(level, Relaxed);
+            0
+        }
+        _ => Failure::new(
+            libc::EINVAL,
+            format_args!(
+                "no log threshold {threshold} or level {level} exists; use those of libpmem.h"
+            ),
+        )
+        .returning(1),
+    }
+}
+
+/// Reads a threshold into `level`. Returns 0, or 1 with `EINVAL` for an unknown threshold or null.
+///
+/// # Safety
+/// 1. `level` can be written, or is null.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pmem_log_get_threshold(
+    threshold: c_int,
+    level: *mut c_int,
+) -> c_int {
+    let errno_before = errno();
+    match place(threshold) {
+        Some(place) if !level.is_null() => {
+            // SAFETY: it can be written (1).
+            unsafe { level.write(place.load(Relaxed)) };
+            set_errno(errno_before);
+            0
+        }
+        _ => Failure::new(
+            libc::EINVAL,
+            format_args!("no log threshold {threshold} exists, or the place for its level is null; use those of libpmem.h"),
+        )
+        .returning(1),
+    }
+}
+
+fn place(threshold: c_int) -> Option<&'static AtomicI32> {
+    usize::try_from(threshold).ok().and_then(|threshold| THRESHOLDS.get(threshold))
+}

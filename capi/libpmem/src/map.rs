@@ -1,0 +1,428 @@
+//! Mapped files: `pmem_map_file`, `pmem_unmap` and `pmem_is_pmem`.
+//!
+//! A file is mapped as PMDK maps it: symbolic links are followed, holes are mapped, no lock is taken, no descriptor is
+//! kept, and a forked child has the mapping. Memory is persistent if the kernel maps it synchronously (`MAP_SYNC`) or as
+//! a device, and if the file's medium keeps what is written back by lines: PMDK asks the kernel alone, which grants
+//! `MAP_SYNC` on virtio-pmem and on CPUs that cannot write back to it.
+
+use crate::device::{self, DeepFlush, Device};
+use crate::environment;
+use crate::failure::{Failure, Path, Reason, errno};
+use crate::lock::Lock;
+use crate::place::place_for;
+use crate::ranges::Ranges;
+use crate::system::page_size;
+use cachemaint::dax::Guarantee;
+use cachemaint::medium::Granularity;
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use core::ptr::null_mut;
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::sync::{Arc, OnceLock};
+
+/// The flags of `libpmem.h`.
+const CREATE: c_int = 1;
+const EXCL: c_int = 1 << 1;
+const SPARSE: c_int = 1 << 2;
+const TMPFILE: c_int = 1 << 3;
+const FLAGS: c_int = CREATE | EXCL | SPARSE | TMPFILE;
+const FLAGS_OF_DEVICES: c_int = CREATE | SPARSE;
+
+/// The memory of a range that is mapped directly.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    /// True if lines that are written back are persistent.
+    is_persistent: bool,
+    /// The buffers of a device's memory; `None` for a file.
+    pub(crate) region: Option<Arc<DeepFlush>>,
+}
+
+static MAPPED: Lock<Ranges<Memory>> = Lock::new(Ranges::new());
+
+/// Keeps the list of ranges whole in forked children.
+pub(crate) fn register_for_forks() {
+    extern "C" fn lock() {
+        MAPPED.lock();
+    }
+    extern "C" fn unlock() {
+        // SAFETY: the thread that forks has locked it, and uses no range until it has forked (1, 2).
+        unsafe { MAPPED.unlock() };
+    }
+    // SAFETY: the functions only lock and unlock. Without memory for them a child may wait for ever, as with PMDK.
+    unsafe { libc::pthread_atfork(Some(lock), Some(unlock), Some(unlock)) };
+}
+
+/// Returns the first part of a range that is mapped directly, and its memory.
+pub(crate) fn first_in(range: &Range<usize>) -> Option<(Range<usize>, Memory)> {
+    MAPPED.with(|ranges| ranges.first_in(range))
+}
+
+/// Opens or creates a file, and maps it whole for reading and writing. Stores the length of the mapping, and 1 if it is
+/// persistent memory or 0, where the pointers are not null. Returns null with `errno` if it fails.
+///
+/// # Safety
+/// 1. `path` is null or ends with 0.
+/// 2. The other pointers are null or can be written.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pmem_map_file(
+    path: *const c_char,
+    len: usize,
+    flags: c_int,
+    mode: libc::mode_t,
+    mapped_len: *mut usize,
+    is_pmem: *mut c_int,
+) -> *mut c_void {
+    // SAFETY: it ends with 0 (1).
+    let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
+    let (start, len) = match map_file(path, len, flags, mode) {
+        Ok(mapping) => mapping,
+        Err(failure) => return failure.returning(null_mut()),
+    };
+    if !mapped_len.is_null() {
+        // SAFETY: it can be written (2).
+        unsafe { mapped_len.write(len) };
+    }
+    if !is_pmem.is_null() {
+        // SAFETY: it can be written (2).
+        unsafe { is_pmem.write(pmem_is_pmem(start, len)) };
+    }
+    start
+}
+
+/// Removes the mapping of a range, which can be a part of what was mapped. Returns 0, or -1 with `errno`.
+///
+/// # Safety
+/// 1. No memory of the range is used any more.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_int {
+    // The kernel removes whole pages.
+    let end = start.addr().saturating_add(len).checked_next_multiple_of(page_size());
+    let range = start.addr()..end.unwrap_or(usize::MAX);
+    // A file that is mapped to the same place meanwhile is added after this.
+    let unmapped = MAPPED.with(|ranges| {
+        ranges.reserve().map_err(|_full| libc::ENOMEM)?;
+        // SAFETY: nothing of it is used any more (1).
+        if unsafe { libc::munmap(start, len) } != 0 {
+            return Err(errno());
+        }
+        ranges.remove(&range);
+        Ok(())
+    });
+    match unmapped {
+        Ok(()) => 0,
+        Err(errno) => Failure::new(
+            errno,
+            format_args!(
+                "cannot unmap {len} bytes at {start:p}: {}; pass whole pages of a mapping",
+                Reason(errno)
+            ),
+        )
+        .returning(-1),
+    }
+}
+
+/// Returns 1 if the whole range is persistent memory that `pmem_map_file` has mapped, else 0.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn pmem_is_pmem(start: *const c_void, len: usize) -> c_int {
+    // The variable is read at the first call, as PMDK does: programs set it themselves.
+    static FORCED: OnceLock<Option<bool>> = OnceLock::new();
+    let forced = FORCED.get_or_init(|| match environment::number(c"PMEM_IS_PMEM_FORCE") {
+        Some(0) => Some(false),
+        Some(1) => Some(true),
+        _ => None,
+    });
+    let is_pmem = match (forced, start.addr().checked_add(len)) {
+        _ if len == 0 => false,
+        (Some(forced), _) => *forced,
+        (None, None) => false,
+        (None, Some(end)) => {
+            MAPPED.with(|ranges| ranges.all(&(start.addr()..end), |memory| memory.is_persistent))
+        }
+    };
+    is_pmem.into()
+}
+
+/// Does [`pmem_map_file`]. Returns the start and the length.
+fn map_file(
+    path: Option<&CStr>,
+    len: usize,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> Result<(*mut c_void, usize), Failure> {
+    let Some(path) = path else {
+        return Err(invalid(format_args!("the path is null; pass the path of a file")));
+    };
+    let device = device_at(path)?;
+    if flags & !FLAGS != 0 {
+        return Err(invalid(format_args!(
+            "the flags {flags:#x} are not all defined; use those of libpmem.h"
+        )));
+    }
+    let (len, flags) = match device {
+        Some(device) => (device_len(path, device, len, flags)?, 0),
+        None => (len, checked(path, len, flags)?),
+    };
+    let file = if flags & TMPFILE != 0 { unnamed(path, flags)? } else { open(path, flags, mode)? };
+    let mapped = map_open(path, &file, len, flags, device);
+    drop(file);
+    if mapped.is_err() && flags & (CREATE | EXCL | TMPFILE) == CREATE | EXCL {
+        // SAFETY: the path ends with 0.
+        unsafe { libc::unlink(path.as_ptr()) };
+    }
+    mapped
+}
+
+/// Checks length and flags of a file against each other.
+fn checked(path: &CStr, len: usize, flags: c_int) -> Result<c_int, Failure> {
+    let (path, creates) = (Path(path), flags & CREATE != 0);
+    if creates && libc::off_t::try_from(len).is_err() {
+        return Err(invalid(format_args!(
+            "cannot create {path} with {len} bytes: no file has as many; pass a smaller length"
+        )));
+    }
+    if len != 0 && !creates {
+        return Err(invalid(format_args!(
+            "cannot map {len} bytes of {path}: a file is mapped whole; pass the length 0, or PMEM_FILE_CREATE to set its length"
+        )));
+    }
+    if len == 0 && creates {
+        return Err(invalid(format_args!(
+            "cannot create {path} without a length; pass the length of the file"
+        )));
+    }
+    if flags & TMPFILE != 0 && !creates {
+        return Err(invalid(format_args!(
+            "cannot create an unnamed file in {path} by PMEM_FILE_TMPFILE alone; pass PMEM_FILE_CREATE too"
+        )));
+    }
+    Ok(flags)
+}
+
+/// Checks length and flags of a device. Returns its length.
+fn device_len(path: &CStr, device: Device, len: usize, flags: c_int) -> Result<usize, Failure> {
+    let (path, size) = (Path(path), device.size);
+    if flags & !FLAGS_OF_DEVICES != 0 {
+        return Err(invalid(format_args!(
+            "the flags {flags:#x} are not for the device {path}; pass 0"
+        )));
+    }
+    if len != 0 && len != size {
+        return Err(invalid(format_args!(
+            "cannot map {len} bytes of {path}: a device is mapped whole; pass the length 0 or {size}"
+        )));
+    }
+    Ok(size)
+}
+
+/// Returns the device of device DAX at the path, if it is one. A path that does not exist is none.
+fn device_at(path: &CStr) -> Result<Option<Device>, Failure> {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path ends with 0, and the status can be written.
+    if unsafe { libc::stat(path.as_ptr(), status.as_mut_ptr()) } != 0 {
+        return match errno() {
+            libc::ENOENT => Ok(None),
+            errno => Err(failed("find", path, errno, "correct the path, or permit the access")),
+        };
+    }
+    // SAFETY: the call succeeded, so it is written.
+    let status = unsafe { status.assume_init() };
+    let unsuitable = || {
+        let path = Path(path);
+        invalid(format_args!(
+            "cannot map {path}: it is neither a file nor a device of device DAX; pass one of these"
+        ))
+    };
+    match status.st_mode & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFDIR => return Ok(None),
+        libc::S_IFCHR => {}
+        _ => return Err(unsuitable()),
+    }
+    match device::is_dax(status.st_rdev) {
+        Ok(true) => device::read(status.st_rdev).map(Some).ok_or_else(|| {
+            let path = Path(path);
+            invalid(format_args!(
+                "cannot read the size of the device {path} in /sys/dev/char; mount sysfs"
+            ))
+        }),
+        Ok(false) => Err(unsuitable()),
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+            Err(failed("find the driver of", path, errno, "mount sysfs"))
+        }
+    }
+}
+
+fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<File, Failure> {
+    let create = if flags & CREATE == 0 { 0 } else { libc::O_CREAT };
+    let exclusive = if flags & EXCL == 0 { 0 } else { libc::O_EXCL };
+    let flags = libc::O_RDWR | libc::O_CLOEXEC | create | exclusive;
+    // SAFETY: the path ends with 0.
+    let descriptor = unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) };
+    let advice = match errno() {
+        _ if descriptor >= 0 => "",
+        libc::ENOENT => "correct the path, or create the file with PMEM_FILE_CREATE",
+        libc::EEXIST => "remove the file, or leave PMEM_FILE_EXCL out",
+        libc::EACCES | libc::EPERM | libc::EROFS => "permit this user to read and write it",
+        _ => "pass a file that can be read and written",
+    };
+    file(descriptor).map_err(|errno| failed("open", path, errno, advice))
+}
+
+/// Creates a file without a name in a directory.
+fn unnamed(directory: &CStr, flags: c_int) -> Result<File, Failure> {
+    let exclusive = if flags & EXCL == 0 { 0 } else { libc::O_EXCL };
+    let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC | exclusive;
+    let mode: libc::c_uint = 0o600;
+    // SAFETY: the path ends with 0.
+    let descriptor = unsafe { libc::open(directory.as_ptr(), flags, mode) };
+    let created = match file(descriptor) {
+        Err(libc::EOPNOTSUPP) => removed(directory),
+        created => created,
+    };
+    created.map_err(|errno| {
+        failed(
+            "create an unnamed file in",
+            directory,
+            errno,
+            "pass a directory that can be written",
+        )
+    })
+}
+
+/// Creates a file in a directory and removes its name, for file systems without unnamed files.
+fn removed(directory: &CStr) -> Result<File, c_int> {
+    const NAME: &[u8] = b"/pmem.XXXXXX\0";
+    let directory = directory.to_bytes();
+    let mut path = Vec::new();
+    path.try_reserve_exact(directory.len().saturating_add(NAME.len()))
+        .map_err(|_full| libc::ENOMEM)?;
+    path.extend_from_slice(directory);
+    path.extend_from_slice(NAME);
+    // SAFETY: the path ends with 0, and its letters X can be written.
+    let file = file(unsafe { libc::mkstemp(path.as_mut_ptr().cast()) })?;
+    // SAFETY: the path ends with 0.
+    if unsafe { libc::unlink(path.as_ptr().cast()) } != 0 {
+        return Err(errno());
+    }
+    Ok(file)
+}
+
+fn file(descriptor: c_int) -> Result<File, c_int> {
+    if descriptor < 0 {
+        return Err(errno());
+    }
+    // SAFETY: it was opened just now, and belongs to no one else.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
+}
+
+/// Sets the length of an open file, and maps it. Returns the start and the length.
+fn map_open(
+    path: &CStr,
+    file: &File,
+    len: usize,
+    flags: c_int,
+    device: Option<Device>,
+) -> Result<(*mut c_void, usize), Failure> {
+    let len = match device {
+        Some(device) => device.size,
+        None if flags & CREATE != 0 => resize(path, file, len, flags)?,
+        None => file_len(path, file)?,
+    };
+    let alignment = device.map_or(1, |device| device.alignment);
+    let (start, is_synchronous) = map(path, file, len, alignment)?;
+    if is_synchronous || device.is_some() {
+        let memory = memory(file, device);
+        let range = start.addr()..start.addr().saturating_add(len);
+        if MAPPED.with(|ranges| ranges.add(range, memory)).is_err() {
+            // SAFETY: no one else knows the mapping.
+            unsafe { libc::munmap(start, len) };
+            return Err(failed("list the mapping of", path, libc::ENOMEM, "free some memory"));
+        }
+    }
+    Ok((start, len))
+}
+
+/// Sets the length of the file, and has it allocated unless it is to be sparse.
+fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, Failure> {
+    let Ok(length) = libc::off_t::try_from(len) else {
+        return Err(failed("resize", path, libc::EINVAL, "pass a smaller length"));
+    };
+    // SAFETY: the file is open.
+    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } != 0 {
+        return Err(failed("resize", path, errno(), "free some space, or pass a smaller length"));
+    }
+    if flags & SPARSE == 0 {
+        // SAFETY: the file is open.
+        let errno = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
+        if errno != 0 {
+            let advice = "free some space, or pass PMEM_FILE_SPARSE";
+            return Err(failed("allocate the space of", path, errno, advice));
+        }
+    }
+    Ok(len)
+}
+
+fn file_len(path: &CStr, file: &File) -> Result<usize, Failure> {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the file is open, and the status can be written.
+    if unsafe { libc::fstat(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
+        return Err(failed("find the length of", path, errno(), "try again"));
+    }
+    // SAFETY: the call succeeded, so it is written.
+    let len = unsafe { status.assume_init() }.st_size;
+    usize::try_from(len).map_err(|_large| {
+        failed("map", path, libc::EINVAL, "pass a file that fits the address space")
+    })
+}
+
+/// Maps a file, synchronously if the kernel grants it. Returns the start, and true if it was granted.
+fn map(
+    path: &CStr,
+    file: &File,
+    len: usize,
+    alignment: usize,
+) -> Result<(*mut c_void, bool), Failure> {
+    let place = place_for(len, alignment)
+        .map_err(|errno| failed("find addresses for", path, errno, "map a smaller file"))?;
+    let attempt = |flags| {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: without MAP_FIXED a new mapping replaces none. The place is a hint.
+        let start = unsafe { libc::mmap(place, len, access, flags, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(errno()) } else { Ok(start) }
+    };
+    let result = match attempt(libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC) {
+        Ok(start) => return Ok((start, true)),
+        Err(libc::EINVAL | libc::EOPNOTSUPP) => attempt(libc::MAP_SHARED),
+        Err(errno) => Err(errno),
+    };
+    let advice =
+        if len == 0 { "the file is empty; give it a length" } else { "map a smaller file" };
+    result.map(|start| (start, false)).map_err(|errno| failed("map", path, errno, advice))
+}
+
+/// Finds out about the memory of a file that is mapped directly.
+fn memory(file: &File, device: Option<Device>) -> Memory {
+    let guarantee = probe_file(file);
+    let by_lines = |guarantee: &Guarantee| {
+        matches!(guarantee.granularity(), Granularity::Byte | Granularity::Line(_))
+    };
+    let region = guarantee.as_ref().and_then(Guarantee::region).map(|region| region.name.as_str());
+    Memory {
+        is_persistent: guarantee.as_ref().is_some_and(by_lines),
+        region: device.map(|_| Arc::new(DeepFlush::of(region))),
+    }
+}
+
+fn probe_file(file: &File) -> Option<Guarantee> {
+    cachemaint::dax::probe(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+fn invalid(message: core::fmt::Arguments<'_>) -> Failure {
+    Failure::new(libc::EINVAL, message)
+}
+
+fn failed(action: &str, path: &CStr, errno: c_int, advice: &str) -> Failure {
+    Failure::new(errno, format_args!("cannot {action} {}: {}; {advice}", Path(path), Reason(errno)))
+}

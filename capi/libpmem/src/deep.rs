@@ -3,12 +3,14 @@
 //! A file is synced, which has the kernel flush its region. A device's region is flushed by its attribute `deep_flush`.
 //! PMDK returns 0 if that fails; here it is an error.
 
-use crate::failure::{Failure, Reason};
+use crate::failure::Failure;
 use crate::machine::machine;
-use crate::map;
+use crate::map::{self, Memory};
 use crate::persist::{pmem_deep_flush, sync_pages};
+use cachemaint::dax::Persister;
 use core::ffi::{c_int, c_void};
-use std::io;
+use core::fmt;
+use core::ptr::with_exposed_provenance;
 
 /// Drains a range as deep as software can. Returns 0, or -1 with `errno`.
 ///
@@ -16,7 +18,7 @@ use std::io;
 /// None: the kernel refuses a range that is not mapped.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_int {
-    match drain(start.addr(), len) {
+    match drain(start.expose_provenance(), len) {
         Ok(()) => 0,
         Err(failure) => failure.returning(-1),
     }
@@ -44,25 +46,32 @@ fn drain(start: usize, len: usize) -> Result<(), Failure> {
         if part.start > at {
             sync_pages(at, part.start - at)?;
         }
-        match memory.region {
-            None => sync_pages(part.start, part.len())?,
-            Some(region) => {
-                machine().drain();
-                region.flush().map_err(|error| not_flushed(&error))?;
-            }
+        match memory {
+            Memory::File { .. } => sync_pages(part.start, part.len())?,
+            Memory::Device(persister) => flush_region(persister, part.start)?,
         }
         at = part.end;
     }
     Ok(())
 }
 
-fn not_flushed(error: &io::Error) -> Failure {
-    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+/// Flushes the region of a device that is mapped at an address.
+fn flush_region(persister: Option<Persister>, at: usize) -> Result<(), Failure> {
+    machine().drain();
+    let Some(persister) = persister else {
+        return Err(not_flushed(&"lines that are written back are not persistent on it", None));
+    };
+    // The region is flushed as a whole, by whichever byte of it.
+    // SAFETY: the byte is in a mapping of the device (1), unless the program has unmapped it behind the library's back.
+    let flushed = unsafe { persister.deep_persist_range(with_exposed_provenance(at), 1) };
+    flushed.map_err(|error| not_flushed(&error, error.raw_os_error()))
+}
+
+fn not_flushed(why: &dyn fmt::Display, errno: Option<c_int>) -> Failure {
     Failure::new(
-        errno,
+        errno.unwrap_or(libc::ENOTSUP),
         format_args!(
-            "cannot flush the region of a device by its attribute deep_flush: {}; run the program as root, or rely on pmem_persist",
-            Reason(errno)
+            "cannot flush the region of a device: {why}; run as root, or rely on pmem_persist"
         ),
     )
 }

@@ -35,27 +35,3 @@ pub(crate) fn read(number: libc::dev_t) -> Option<Device> {
 fn directory(number: libc::dev_t) -> PathBuf {
     PathBuf::from(format!("/sys/dev/char/{}:{}", libc::major(number), libc::minor(number)))
 }
-
-/// The attribute that flushes the buffers of a device's memory: `deep_flush` of its region.
-#[derive(Debug)]
-pub(crate) struct DeepFlush {
-    /// `None` if the kernel shows no region of the device.
-    attribute: Option<PathBuf>,
-}
-
-impl DeepFlush {
-    /// Returns the attribute of a region, by its name.
-    pub(crate) fn of(region: Option<&str>) -> Self {
-        let devices = PathBuf::from("/sys/bus/nd/devices");
-        Self { attribute: region.map(|name| devices.join(name).join("deep_flush")) }
-    }
-
-    /// Flushes, if the region has something to flush.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        let Some(path) = &self.attribute else {
-            return Err(io::Error::from_raw_os_error(libc::ENOTSUP));
-        };
-        // It reads 0 where a loss of power empties the queues (Linux `drivers/nvdimm/region_devs.c`, deep_flush_show).
-        if fs::read(path)? == b"0\n" { Ok(()) } else { fs::write(path, "1") }
-    }
-}

@@ -5,7 +5,7 @@ use crate::environment;
 use crate::failure::keep;
 use crate::map;
 use crate::system::write_error;
-use cachemaint::{Cache, Point, Unsupported};
+use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::OnceLock;
@@ -67,8 +67,7 @@ fn choose() -> &'static Machine {
     MACHINE.get_or_init(|| {
         let (cache, short) = reach();
         let no_flush = |value| environment::is(c"PMEM_NO_FLUSH", value);
-        let flushes =
-            no_flush(c"0") || !(no_flush(c"1") || caches_survive_power_loss() == Some(true));
+        let flushes = no_flush(c"0") || !(no_flush(c"1") || caches_survive_power_loss());
         let writeback = match (cache, short) {
             (_, Some(short)) if flushes => Writeback::Short(short),
             (Some(cache), None) if flushes => Writeback::Lines(cache),
@@ -81,11 +80,14 @@ fn choose() -> &'static Machine {
 
 /// Returns the caches, aimed as far as they reach, and the reason if that is not the point of persistence.
 fn reach() -> (Option<Cache>, Option<Short>) {
-    let aimed = |point| {
-        let mut builder = Cache::builder().point(point);
-        let _ = &mut builder;
-        builder.build()
-    };
+    let mut builder = Cache::builder();
+    for (variable, name) in [(c"PMEM_NO_CLWB", "clwb"), (c"PMEM_NO_CLFLUSHOPT", "clflushopt")] {
+        if environment::is(variable, c"1") {
+            // Another architecture has no such instruction.
+            builder = builder.without_named(name).unwrap_or(builder);
+        }
+    }
+    let aimed = |point| builder.point(point).build();
     let why = match aimed(Point::Persistence) {
         Ok(cache) => return (Some(cache), None),
         Err(why) => why,
@@ -105,26 +107,10 @@ fn streaming() -> Streaming {
     }
 }
 
-/// Returns true if all regions of persistent memory, and at least one, are kept with the caches over a loss of power;
-/// `None` if the kernel does not answer.
-pub(crate) fn caches_survive_power_loss() -> Option<bool> {
-    let regions = match std::fs::read_dir("/sys/bus/nd/devices") {
-        Ok(regions) => regions,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
-        Err(_) => return None,
-    };
-    let mut found = false;
-    for entry in regions {
-        let path = entry.ok()?.path();
-        if !path.file_name()?.to_string_lossy().starts_with("region") {
-            continue;
-        }
-        found = true;
-        if std::fs::read(path.join("persistence_domain")).ok().as_deref() != Some(b"cpu_cache\n") {
-            return Some(false);
-        }
-    }
-    Some(found)
+/// Returns true if the caches survive a loss of power wherever this machine has persistent memory. What the kernel does
+/// not show is not relied on.
+pub(crate) fn caches_survive_power_loss() -> bool {
+    report::caches_survive_power_loss().unwrap_or(false)
 }
 
 impl Short {

@@ -5,22 +5,21 @@
 //! a device, and if the file's medium keeps what is written back by lines: PMDK asks the kernel alone, which grants
 //! `MAP_SYNC` on virtio-pmem and on CPUs that cannot write back to it.
 
-use crate::device::{self, DeepFlush, Device};
+use crate::device::{self, Device};
 use crate::environment;
 use crate::failure::{Failure, Path, Reason, errno};
 use crate::lock::Lock;
 use crate::place::place_for;
 use crate::ranges::Ranges;
 use crate::system::page_size;
-use cachemaint::dax::Guarantee;
-use cachemaint::medium::Granularity;
+use cachemaint::dax::{Persister, probe_file};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::null_mut;
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// The flags of `libpmem.h`.
 const CREATE: c_int = 1;
@@ -32,11 +31,20 @@ const FLAGS_OF_DEVICES: c_int = CREATE | SPARSE;
 
 /// The memory of a range that is mapped directly.
 #[derive(Clone, Debug)]
-pub(crate) struct Memory {
-    /// True if lines that are written back are persistent.
-    is_persistent: bool,
-    /// The buffers of a device's memory; `None` for a file.
-    pub(crate) region: Option<Arc<DeepFlush>>,
+pub(crate) enum Memory {
+    /// A file's.
+    File {
+        /// True if lines that are written back are persistent.
+        is_persistent: bool,
+    },
+    /// A device's; `None` if lines that are written back are not persistent.
+    Device(Option<Persister>),
+}
+
+impl Memory {
+    const fn is_persistent(&self) -> bool {
+        matches!(self, Self::File { is_persistent: true } | Self::Device(Some(_)))
+    }
 }
 
 static MAPPED: Lock<Ranges<Memory>> = Lock::new(Ranges::new());
@@ -138,7 +146,7 @@ pub(crate) extern "C" fn pmem_is_pmem(start: *const c_void, len: usize) -> c_int
         (Some(forced), _) => *forced,
         (None, None) => false,
         (None, Some(end)) => {
-            MAPPED.with(|ranges| ranges.all(&(start.addr()..end), |memory| memory.is_persistent))
+            MAPPED.with(|ranges| ranges.all(&(start.addr()..end), Memory::is_persistent))
         }
     };
     is_pmem.into()
@@ -402,21 +410,14 @@ fn map(
     result.map(|start| (start, false)).map_err(|errno| failed("map", path, errno, advice))
 }
 
-/// Finds out about the memory of a file that is mapped directly.
+/// Returns the memory of a file that is mapped directly. What cannot be found out is not relied on.
 fn memory(file: &File, device: Option<Device>) -> Memory {
-    let guarantee = probe_file(file);
-    let by_lines = |guarantee: &Guarantee| {
-        matches!(guarantee.granularity(), Granularity::Byte | Granularity::Line(_))
-    };
-    let region = guarantee.as_ref().and_then(Guarantee::region).map(|region| region.name.as_str());
-    Memory {
-        is_persistent: guarantee.as_ref().is_some_and(by_lines),
-        region: device.map(|_| Arc::new(DeepFlush::of(region))),
+    let persister = probe_file(file).ok().and_then(|guarantee| Persister::new(&guarantee).ok());
+    let by_lines = persister.filter(|persister| persister.cache().is_some());
+    match device {
+        Some(_) => Memory::Device(by_lines),
+        None => Memory::File { is_persistent: by_lines.is_some() },
     }
-}
-
-fn probe_file(file: &File) -> Option<Guarantee> {
-    cachemaint::dax::probe(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
 fn invalid(message: core::fmt::Arguments<'_>) -> Failure {

@@ -19,6 +19,7 @@ mod fuzz;
 mod host;
 mod interface;
 mod lab;
+mod libpmem;
 mod lint;
 mod log;
 mod package;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::command::Cmd;
 use crate::fuzz;
 use crate::host::Host;
+use crate::libpmem;
 use crate::report::Report;
 use crate::toolchain;
 
@@ -40,6 +41,7 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
             .words("--no-fail-fast --lib --bins")
             .check_tests()
     })?;
+    libpmem::test(host, report)?;
     report.check("bare library", "the tests pass without any feature", || {
         Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
     })?;

@@ -139,4 +139,30 @@ mod tests {
         assert_eq!(ranges.first_in(&(30..45)), Some((40..45, 'c')));
         assert_eq!(ranges.first_in(&(30..40)), None);
     }
+
+    /// Compares random changes with a list of the memory of each address.
+    #[test]
+    fn changes_have_the_results_of_a_list_of_addresses() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut ranges, mut model) = (Ranges::new(), [None; 64]);
+        for _ in 0..5000 {
+            let start = random.usize(0..=64);
+            let range = start..random.usize(start..=64);
+            if random.bool() && !range.is_empty() {
+                let memory = random.lowercase();
+                ranges.add(range.clone(), memory).unwrap();
+                model[range.clone()].fill(Some(memory));
+            } else {
+                ranges.reserve().unwrap();
+                ranges.remove(&range);
+                model[range.clone()].fill(None);
+            }
+            assert!(ranges.0.is_sorted_by(|one, next| one.range.end <= next.range.start));
+            let listed = |at| ranges.first_in(&(at..at + 1)).map(|(_, memory)| memory);
+            assert!((0..64).all(|at| listed(at) == model[at]), "{ranges:?}");
+            let start = random.usize(0..64);
+            let range = start..random.usize(start..64) + 1;
+            assert_eq!(ranges.all(&range, |_| true), !model[range].contains(&None));
+        }
+    }
 }

@@ -1,0 +1,46 @@
+//! The tests of the replacement of PMDK's library as C programs use it: linked, beside the original.
+
+use anyhow::Result;
+
+use crate::capi::LIBPMEM;
+use crate::command::Cmd;
+use crate::debian::{self, Suite};
+use crate::host::Host;
+use crate::report::{Finding, Report};
+
+/// The original, its header and its tool, with the libraries that these load.
+const ORIGINAL: [&str; 10] = [
+    "libpmem1",
+    "libpmem-dev",
+    "pmdk-tools",
+    "libpmemobj1",
+    "libpmemlog1",
+    "libpmemblk1",
+    "libpmempool1",
+    "libndctl6",
+    "libdaxctl1",
+    "libkmod2",
+];
+
+/// Links the library with the checks of a debug build, and runs its tests.
+pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
+    report.check("libpmem", "C programs get from the replacement what PMDK's library gives", || {
+        run(host)
+    })
+}
+
+fn run(host: &Host) -> Result<Finding> {
+    Cmd::cargo("build -p cachemaint-libpmem").read()?;
+    let archive = host.target_dir("debug").join("libcachemaint_libpmem.a");
+    let folder = host.target_dir("libpmem");
+    LIBPMEM.shared("cc", &archive, host.root(), &folder)?;
+    let tests = Cmd::cargo("test -p cachemaint-libpmem --test drop_in")
+        .env("CACHEMAINT_LIBPMEM", folder.display().to_string());
+    // Without the packages the tests that compare say that they were skipped.
+    match debian::fetch(host, &ORIGINAL, Suite::System) {
+        Ok(packages) => {
+            tests.env("CACHEMAINT_LIBPMEM_ORIGINAL", packages.display().to_string()).check_tests()
+        }
+        Err(_) => tests.check_tests(),
+    }
+}

@@ -165,11 +165,11 @@ unsafe fn write_back_streamed(
     execute: &mut impl Execute,
     parts: impl Iterator<Item = Part> + Clone,
 ) {
-    let mut left = parts.filter(|part| part.path == Path::StreamingThenWriteback).peekable();
-    if left.peek().is_some() {
+    let is_left = |part: &Part| part.path == Path::StreamingThenWriteback;
+    if parts.clone().any(|part| is_left(&part)) {
         // Only a fence orders streaming stores before the write-back of their lines.
         execute.fence();
-        for part in left {
+        for part in parts.filter(is_left) {
             // SAFETY: the caller's duty.
             unsafe { writeback(execute, &part, part.blocks()) };
         }

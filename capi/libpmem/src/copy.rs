@@ -24,40 +24,24 @@ const WC: c_uint = 1 << 3;
 const WB: c_uint = 1 << 4;
 const NOFLUSH: c_uint = 1 << 5;
 
-/// The bytes to store.
-#[derive(Clone, Copy)]
-enum Bytes {
-    From(*const u8),
-    All(u8),
-}
-
 impl Machine {
-    /// Stores `len` bytes, and writes them back and drains as far as the flags say.
-    ///
-    /// # Safety
-    /// 1. `to` can be written for `len` bytes, and a source be read.
-    #[inline]
-    unsafe fn store(&self, to: *mut u8, bytes: Bytes, len: usize, flags: c_uint) {
-        match (self.stores(len, flags), bytes) {
-            // SAFETY: (1) is the caller's duty; (2) a program orders its threads' accesses as for `memmove`.
-            (Some(stores), Bytes::From(from)) => unsafe { stores.copy(to, from, len) },
-            // SAFETY: the same.
-            (Some(stores), Bytes::All(byte)) => unsafe { stores.fill(to, len, byte) },
-            // SAFETY: (1) is the caller's duty.
-            (None, Bytes::From(from)) => unsafe { words::copy(to, from, len) },
-            // SAFETY: (1) is the caller's duty.
-            (None, Bytes::All(byte)) => unsafe { words::fill(to, len, byte) },
+    /// Calls `store` with the stores for `len` bytes, and drains, as the flags say. `store` gets `None` where nothing can
+    /// be written back.
+    #[inline(always)]
+    fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Unfenced>)) {
+        store(self.stores(len, flags));
+        if flags & NOFLUSH != 0 {
+            return;
         }
-        if let (Writeback::Short(short), 0) = (&self.writeback, flags & NOFLUSH) {
+        if let Writeback::Short(short) = &self.writeback {
             short.report();
         }
-        if flags & (NODRAIN | NOFLUSH) == 0 {
+        if flags & NODRAIN == 0 {
             self.drain();
         }
     }
 
-    /// Returns the stores for a copy; `None` where nothing can be written back.
-    #[inline]
+    #[inline(always)]
     fn stores(&self, len: usize, flags: c_uint) -> Option<Unfenced> {
         let cache = self.cache?;
         let writes_back = match self.writeback {
@@ -70,7 +54,7 @@ impl Machine {
         Some(if writes_back { cache.unfenced(destination) } else { cache.stores() })
     }
 
-    #[inline]
+    #[inline(always)]
     fn destination(&self, len: usize, flags: c_uint) -> Destination {
         match self.streaming {
             Streaming::Never => Destination::Dirty,
@@ -81,16 +65,6 @@ impl Machine {
             Streaming::Measured => Destination::Unknown,
         }
     }
-}
-
-/// The byte that `memset` sets.
-#[expect(
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "memset(3): converted to unsigned char"
-)]
-const fn byte(value: c_int) -> Bytes {
-    Bytes::All(value as u8)
 }
 
 /// Copies, writes back and drains, unless the flags say otherwise. Returns the destination.
@@ -104,8 +78,13 @@ pub(crate) unsafe extern "C" fn pmem_memmove(
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { machine().store(to.cast(), Bytes::From(from.cast()), len, flags) };
+    let (place, from) = (to.cast(), from.cast());
+    machine().store(len, flags, |stores| match stores {
+        // SAFETY: (1) is the caller's duty; (2) a program orders the accesses of its threads as for `memmove`.
+        Some(stores) => unsafe { stores.copy(place, from, len) },
+        // SAFETY: (1) is the caller's duty.
+        None => unsafe { words::copy(place, from, len) },
+    });
     to
 }
 
@@ -135,8 +114,14 @@ pub(crate) unsafe extern "C" fn pmem_memset(
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { machine().store(to.cast(), byte(value), len, flags) };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as memset(3)")]
+    let (place, byte) = (to.cast(), value as u8);
+    machine().store(len, flags, |stores| match stores {
+        // SAFETY: (1) is the caller's duty; (2) a program orders the accesses of its threads as for `memset`.
+        Some(stores) => unsafe { stores.fill(place, len, byte) },
+        // SAFETY: (1) is the caller's duty.
+        None => unsafe { words::fill(place, len, byte) },
+    });
     to
 }
 

@@ -128,11 +128,16 @@ impl Short {
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = if self.reaches_coherency {
-            "stores are written back to the point of coherency only"
+            "written back to the point of coherency only"
         } else {
-            "stores are not written back"
+            "not written back"
         };
-        write!(f, "{done}, and a loss of power can lose them: {}", self.why)
+        write!(
+            f,
+            "stores are {done}, and a loss of power can lose them: {}; persist by pmem_msync, or set \
+             CACHEMAINT_STRICT=1 to have such programs end when they start",
+            self.why.reason
+        )
     }
 }
 

@@ -113,7 +113,7 @@ impl Program {
             .arg(format!("tests/programs/{name}.c"))
             .arg("-L")
             .arg(ours())
-            .args(["-l:libpmem.so.1", "-lpthread"])
+            .args(["-Wl,--as-needed", "-l:libpmem.so.1", "-lpthread", "-ldl"])
             .output()
             .unwrap();
         require_success(&output);
@@ -282,6 +282,12 @@ fn random_calls_have_the_results_of_a_model() {
 #[test]
 fn a_forked_child_uses_the_library_whatever_threads_its_parent_has() {
     let program = Program::compile("forks");
+    program.run(&ours(), &[], None);
+}
+
+#[test]
+fn a_library_that_is_unloaded_leaves_nothing_behind() {
+    let program = Program::compile("reload");
     program.run(&ours(), &[], None);
 }
 

@@ -12,9 +12,10 @@
 //! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence |
 //!
 //! `PMEM_AVX`, `PMEM_AVX512F`, `PMEM_MOVDIR64B`, `PMEM_WC_WORKAROUND` and `PMEM_NO_GENERIC_MEMCPY` choose among PMDK's
-//! own copies, and have no effect. All variables but one are read when the library is loaded.
+//! own copies, and have no effect. All variables but one are read when the library is loaded, and none in a program that
+//! runs with another user's rights.
 
-use core::ffi::{CStr, c_int, c_longlong};
+use core::ffi::{CStr, c_char, c_int, c_longlong};
 use core::ptr::null_mut;
 
 /// Returns true if the variable has exactly this value.
@@ -46,9 +47,14 @@ fn leading_number(text: &CStr, base: c_int) -> Option<c_longlong> {
     (is_in_range && end.cast_const() != text.as_ptr()).then_some(number)
 }
 
+unsafe extern "C" {
+    /// `secure_getenv(3)` of glibc and musl.
+    fn secure_getenv(name: *const c_char) -> *mut c_char;
+}
+
 fn with<T>(name: &CStr, use_value: impl FnOnce(&CStr) -> T) -> Option<T> {
     // SAFETY: the name ends with 0.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
+    let value = unsafe { secure_getenv(name.as_ptr()) };
     if value.is_null() {
         return None;
     }

@@ -2,8 +2,8 @@
 //!
 //! A file is mapped as PMDK maps it: symbolic links are followed, holes are mapped, no lock is taken, no descriptor is
 //! kept, and a forked child has the mapping. Memory is persistent if the kernel maps it synchronously (`MAP_SYNC`) or as
-//! a device, and if the file's medium keeps what is written back by lines: PMDK asks the kernel alone, which grants
-//! `MAP_SYNC` on virtio-pmem and on CPUs that cannot write back to it.
+//! a device, and if its medium keeps the lines that this CPU writes back. PMDK asks the kernel alone, which also grants
+//! `MAP_SYNC` on virtio-pmem, and on CPUs that reach no point of persistence.
 
 use crate::device::{self, Device};
 use crate::environment;
@@ -99,7 +99,7 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
     start
 }
 
-/// Removes the mapping of a range, which can be a part of what was mapped. Returns 0, or -1 with `errno`.
+/// Unmaps a range, which can be a part of a mapping. Returns 0, or -1 with `errno`.
 ///
 /// # Safety
 /// 1. No memory of the range is used any more.
@@ -224,7 +224,7 @@ fn device_len(path: &CStr, device: Device, len: usize, flags: c_int) -> Result<u
     Ok(size)
 }
 
-/// Returns the device of device DAX at the path, if it is one. A path that does not exist is none.
+/// Returns the device of device DAX at the path; `None` for a file, a directory and a missing path.
 fn device_at(path: &CStr) -> Result<Option<Device>, Failure> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the path ends with 0, and the status can be written.

@@ -11,6 +11,7 @@ use clap::Args;
 use crate::c_development;
 use crate::command::Cmd;
 use crate::host::Host;
+use crate::libpmem;
 use crate::toolchain::{self, Compiler};
 
 /// A library for C programs.
@@ -114,8 +115,7 @@ pub(crate) fn install(host: &Host, request: &Request) -> Result<()> {
     let archive = CACHEMAINT.archive(&compiler, triple, host.root(), &build)?;
     let mut paths = c_development::install(&request.cc, &archive, host.root(), &request.prefix)?;
     let archive = LIBPMEM.archive(&compiler, triple, host.root(), &build)?;
-    let folder = request.prefix.join("lib/cachemaint");
-    paths.push(LIBPMEM.shared(&request.cc, &archive, host.root(), &folder)?);
+    paths.extend(libpmem::install(&request.cc, &archive, host.root(), &request.prefix)?);
     for path in paths {
         writeln!(io::stdout(), "{}", path.display())?;
     }

@@ -1,6 +1,10 @@
-//! The tests of the replacement of PMDK's library as C programs use it: linked, beside the original.
+//! The replacement of PMDK's library: its installation, and its tests as C programs use it: linked, beside the original.
 
-use anyhow::Result;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
 
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
@@ -21,6 +25,27 @@ const ORIGINAL: [&str; 10] = [
     "libdaxctl1",
     "libkmod2",
 ];
+
+/// Links the library, and installs it with its header in directories of its own below a prefix. Returns the paths.
+pub(crate) fn install(
+    cc: &str,
+    archive: &Path,
+    sources: &Path,
+    prefix: &Path,
+) -> Result<Vec<PathBuf>> {
+    let folder = prefix.join("lib/cachemaint");
+    let library = LIBPMEM.shared(cc, archive, sources, &folder)?;
+    let (link, headers) = (folder.join("libpmem.so"), prefix.join("include/cachemaint"));
+    if link.is_symlink() {
+        fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
+    }
+    symlink(LIBPMEM.soname, &link).with_context(|| format!("cannot make {}", link.display()))?;
+    fs::create_dir_all(&headers).with_context(|| format!("cannot make {}", headers.display()))?;
+    let header = headers.join("libpmem.h");
+    fs::copy(sources.join("capi/libpmem/include/libpmem.h"), &header)
+        .with_context(|| format!("cannot write {}", header.display()))?;
+    Ok(vec![library, link, header])
+}
 
 /// Links the library with the checks of a debug build, and runs its tests.
 pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {

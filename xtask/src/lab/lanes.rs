@@ -5,11 +5,12 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 
 use super::lane::Lane;
-use super::{c_programs, cpus, freestanding, last_events, machines, selftest};
+use super::{c_programs, cpus, freestanding, last_events, libpmem, machines, selftest};
 
 pub(super) fn lanes() -> Vec<Lane> {
     let groups = [
         c_programs::lanes(),
+        libpmem::lanes(),
         cpus::lanes(),
         freestanding::lanes(),
         last_events::lanes(),

@@ -21,6 +21,7 @@ mod kit;
 mod lane;
 mod lanes;
 mod last_events;
+mod libpmem;
 mod losses;
 mod machine;
 mod machines;

@@ -208,3 +208,31 @@ pub(crate) unsafe extern "C" fn pmem_memset_nodrain(
     // SAFETY: (1) is the caller's duty.
     unsafe { pmem_memset(to, value, len, NODRAIN) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_stores_unless_streaming_ones_are_forbidden() {
+        let destination = |streaming, len, flags| {
+            let machine = Machine { streaming, ..*machine() };
+            machine.destination(len, flags)
+        };
+        for (streaming, len, flags, stores) in [
+            (Streaming::Measured, 8, 0, Destination::Unknown),
+            (Streaming::Measured, 8, NONTEMPORAL, Destination::Cold),
+            (Streaming::Measured, 8, WC | NODRAIN, Destination::Cold),
+            (Streaming::Measured, 9000, TEMPORAL, Destination::Dirty),
+            (Streaming::Measured, 9000, WB, Destination::Dirty),
+            (Streaming::Measured, 9000, NONTEMPORAL | TEMPORAL, Destination::Cold),
+            (Streaming::From(64), 63, 0, Destination::Dirty),
+            (Streaming::From(64), 64, 0, Destination::Cold),
+            (Streaming::From(64), 64, WB, Destination::Dirty),
+            (Streaming::From(64), 1, WC, Destination::Cold),
+            (Streaming::Never, 9000, WC | NONTEMPORAL, Destination::Dirty),
+        ] {
+            assert_eq!(destination(streaming, len, flags), stores, "{streaming:?} {len} {flags}");
+        }
+    }
+}

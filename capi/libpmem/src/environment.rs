@@ -18,6 +18,36 @@
 use core::ffi::{CStr, c_char, c_int, c_longlong};
 use core::ptr::null_mut;
 
+/// The variables that are read when the library is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Variables {
+    /// True if flushes write back in any case, false if in none.
+    pub(crate) flush: Option<bool>,
+    pub(crate) no_clwb: bool,
+    pub(crate) no_clflushopt: bool,
+    pub(crate) no_movnt: bool,
+    pub(crate) movnt_threshold: Option<c_longlong>,
+    pub(crate) mmap_hint: Option<usize>,
+}
+
+impl Variables {
+    pub(crate) fn read() -> Self {
+        let flush = match (is(c"PMEM_NO_FLUSH", c"0"), is(c"PMEM_NO_FLUSH", c"1")) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
+        Self {
+            flush,
+            no_clwb: is(c"PMEM_NO_CLWB", c"1"),
+            no_clflushopt: is(c"PMEM_NO_CLFLUSHOPT", c"1"),
+            no_movnt: is(c"PMEM_NO_MOVNT", c"1"),
+            movnt_threshold: number(c"PMEM_MOVNT_THRESHOLD"),
+            mmap_hint: address(c"PMEM_MMAP_HINT"),
+        }
+    }
+}
+
 /// Returns true if the variable has exactly this value.
 pub(crate) fn is(name: &CStr, value: &CStr) -> bool {
     with(name, |found| found == value) == Some(true)
@@ -30,7 +60,7 @@ pub(crate) fn number(name: &CStr) -> Option<c_longlong> {
 }
 
 /// Returns the hexadecimal address that the variable's value begins with, if it does.
-pub(crate) fn address(name: &CStr) -> Option<usize> {
+fn address(name: &CStr) -> Option<usize> {
     let found = with(name, |found| leading_number(found, 16)).flatten();
     found.and_then(|number| usize::try_from(number).ok())
 }

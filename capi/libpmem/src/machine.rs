@@ -1,7 +1,7 @@
 //! The choices for this machine and this environment, made once: when the library is loaded, or at the first call of a
 //! constructor that runs earlier.
 
-use crate::environment;
+use crate::environment::{self, Variables};
 use crate::failure::keep;
 use crate::map;
 use crate::system::write_error;
@@ -64,25 +64,36 @@ pub(crate) fn machine() -> &'static Machine {
 
 #[cold]
 fn choose() -> &'static Machine {
-    MACHINE.get_or_init(|| {
-        let (cache, short) = reach();
-        let no_flush = |value| environment::is(c"PMEM_NO_FLUSH", value);
-        let flushes = no_flush(c"0") || !(no_flush(c"1") || caches_survive_power_loss());
+    MACHINE.get_or_init(|| Machine::new(&Variables::read(), caches_survive_power_loss))
+}
+
+impl Machine {
+    /// Chooses. `survive` returns true if the caches survive a loss of power.
+    fn new(variables: &Variables, survive: impl FnOnce() -> bool) -> Self {
+        let (cache, short) = reach(variables);
+        let flushes = variables.flush.unwrap_or_else(|| !survive());
         let writeback = match (cache, short) {
             (_, Some(short)) if flushes => Writeback::Short(short),
             (Some(cache), None) if flushes => Writeback::Lines(cache),
             _ => Writeback::Empty,
         };
-        let map_from = environment::address(c"PMEM_MMAP_HINT");
-        Machine { writeback, cache, short, streaming: streaming(), map_from }
-    })
+        let streaming = match variables.movnt_threshold.map(usize::try_from) {
+            _ if variables.no_movnt => Streaming::Never,
+            Some(Ok(size)) => Streaming::From(size),
+            // A negative number is ignored.
+            Some(Err(_)) | None => Streaming::Measured,
+        };
+        Self { writeback, cache, short, streaming, map_from: variables.mmap_hint }
+    }
 }
 
 /// Returns the caches, aimed as far as they reach, and the reason if that is not the point of persistence.
-fn reach() -> (Option<Cache>, Option<Short>) {
+fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
     let mut builder = Cache::builder();
-    for (variable, name) in [(c"PMEM_NO_CLWB", "clwb"), (c"PMEM_NO_CLFLUSHOPT", "clflushopt")] {
-        if environment::is(variable, c"1") {
+    for (is_forbidden, name) in
+        [(variables.no_clwb, "clwb"), (variables.no_clflushopt, "clflushopt")]
+    {
+        if is_forbidden {
             // Another architecture has no such instruction.
             builder = builder.without_named(name).unwrap_or(builder);
         }
@@ -94,17 +105,6 @@ fn reach() -> (Option<Cache>, Option<Short>) {
     };
     let cache = aimed(Point::Coherency).ok();
     (cache, Some(Short { why, reaches_coherency: cache.is_some() }))
-}
-
-fn streaming() -> Streaming {
-    if environment::is(c"PMEM_NO_MOVNT", c"1") {
-        return Streaming::Never;
-    }
-    match environment::number(c"PMEM_MOVNT_THRESHOLD").map(usize::try_from) {
-        Some(Ok(size)) => Streaming::From(size),
-        // A negative number is ignored.
-        Some(Err(_)) | None => Streaming::Measured,
-    }
 }
 
 /// Returns true if the caches survive a loss of power wherever this machine has persistent memory. What the kernel does
@@ -156,3 +156,67 @@ extern "C" fn load() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOAD: extern "C" fn() = load;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(variables: Variables, survive: bool) -> Machine {
+        Machine::new(&variables, || survive)
+    }
+
+    #[test]
+    fn nothing_is_written_back_where_caches_survive_unless_the_environment_says_so() {
+        let is_empty = |flush, survive| {
+            let machine = machine(Variables { flush, ..Variables::default() }, survive);
+            matches!(machine.writeback, Writeback::Empty)
+        };
+        assert!(!is_empty(None, false));
+        assert!(is_empty(None, true));
+        assert!(is_empty(Some(false), false));
+        assert!(!is_empty(Some(true), true));
+    }
+
+    #[test]
+    fn a_forbidden_instruction_writes_nothing_back() {
+        for (no_clwb, no_clflushopt, forbidden) in [
+            (true, false, &["clwb"][..]),
+            (false, true, &["clflushopt"]),
+            (true, true, &["clwb", "clflushopt"]),
+        ] {
+            let variables = Variables { no_clwb, no_clflushopt, ..Variables::default() };
+            let name =
+                machine(variables, false).cache.map(|cache| cache.writeback_instruction().name);
+            assert!(name.is_none_or(|name| !forbidden.contains(&name)), "{name:?}");
+            if cfg!(target_arch = "x86_64") && no_clwb && no_clflushopt {
+                assert_eq!(name, Some("clflush"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_environment_limits_streaming_stores() {
+        let streaming = |no_movnt, movnt_threshold| {
+            let variables = Variables { no_movnt, movnt_threshold, ..Variables::default() };
+            machine(variables, false).streaming
+        };
+        assert_eq!(streaming(false, None), Streaming::Measured);
+        assert_eq!(streaming(false, Some(0)), Streaming::From(0));
+        assert_eq!(streaming(false, Some(5)), Streaming::From(5));
+        assert_eq!(streaming(false, Some(-15)), Streaming::Measured);
+        assert_eq!(streaming(true, Some(5)), Streaming::Never);
+    }
+
+    #[test]
+    fn a_message_names_the_reason_and_a_way_out() {
+        let Err(why) = Cache::builder().point(Point::DeepPersistence).build() else { return };
+        for (reaches_coherency, start) in [
+            (true, "stores are written back to the point of coherency only, and a loss of power "),
+            (false, "stores are not written back, and a loss of power "),
+        ] {
+            let text = Short { why, reaches_coherency }.to_string();
+            assert!(text.starts_with(start) && text.contains(why.reason), "{text}");
+            assert!(text.contains("; persist by pmem_msync"), "{text}");
+        }
+    }
+}

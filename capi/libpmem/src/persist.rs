@@ -102,7 +102,7 @@ pub(crate) extern "C" fn pmem_msync(start: *const c_void, len: usize) -> c_int {
 
 /// Has the kernel write back the pages that a range touches.
 pub(crate) fn sync_pages(start: usize, len: usize) -> Result<(), Failure> {
-    let before = start % page_size();
+    let before = start & (page_size() - 1);
     let (start, len) = (start - before, len.wrapping_add(before));
     // SAFETY: the call changes no memory.
     let result = unsafe { libc::msync(start as *mut c_void, len, libc::MS_SYNC) };

@@ -141,11 +141,11 @@ fn the_promise_is_intels_alone() {
 
 /// Copies that skip the choice rely on it.
 #[test]
-fn two_blocks_get_ordinary_stores_on_every_cpu_unless_the_destination_is_cold() {
+fn three_blocks_get_ordinary_stores_on_every_cpu_unless_the_destination_is_cold() {
     for evicts in [true, false] {
         for stores in [&[MOV][..], &[MOV, MOVNTI], &[VMOVDQA64, VMOVNTDQ_512, MOVDIR64B]] {
             for hint in HINTS.into_iter().filter(|hint| *hint != Destination::Cold) {
-                let (path, _) = choice(stores, evicts).path(128, hint);
+                let (path, _) = choice(stores, evicts).path(192, hint);
                 assert_eq!(path, Path::Ordinary, "{hint:?} {evicts} {stores:?}");
             }
         }

@@ -30,6 +30,17 @@ const PARTS: [Part; 13] = [
         lanes: &["machine/x86_64/lose-c"],
     },
     Part {
+        paths: &["tests/clients/"],
+        steps: &[],
+        lanes: &[
+            "machine/x86_64/lose-libpmemobj",
+            "machine/x86_64/libpmem-clients",
+            "machine/aarch64/lose-libpmemobj",
+            "flush/x86_64/libpmemobj",
+            "flush/aarch64/libpmemobj",
+        ],
+    },
+    Part {
         paths: &[
             "src/sim/",
             "tests/simulator",

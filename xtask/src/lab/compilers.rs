@@ -1,9 +1,10 @@
 //! Compilers that link programs for the lab's targets.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::targets::{Cross, TARGETS, Target};
 use super::unavailable::Unavailable;
+use crate::command::find_program;
 use crate::debian;
 use crate::host::Host;
 use crate::toolchain::{self, Compiler};
@@ -14,6 +15,18 @@ pub(super) fn compiler(host: &Host, triple: &str) -> Result<Compiler> {
     let target = target.with_context(|| format!("no lane is for {triple}"))?;
     let (compiler, _cross) = linking(host, target)?;
     Ok(compiler)
+}
+
+/// Returns the C compiler for a target of these lanes.
+pub(super) fn c_compiler(host: &Host, triple: &str) -> Result<String> {
+    let target = TARGETS.iter().find(|target| target.triple == triple);
+    let target = target.with_context(|| format!("no lane is for {triple}"))?;
+    let (_compiler, cross) = linking(host, target)?;
+    let name = cross.map_or_else(|| String::from("cc"), Cross::linker);
+    match find_program(&name) {
+        Some(_) => Ok(name),
+        None => Err(Unavailable::because(anyhow!("there is no C compiler `{name}`")).into()),
+    }
 }
 
 /// Returns such a compiler for a target, with the cross tools unless this machine is of that architecture.

@@ -1,7 +1,10 @@
-//! A program of this system as a machine runs it: with its libraries, which this system's dynamic loader finds.
+//! A program as a machine runs it, with its libraries: one of this system, whose dynamic loader finds them, or one that is
+//! linked to unpacked packages.
 
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +20,8 @@ use crate::command::find_program;
 const HIDDEN: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", DIRECTORY];
 /// The directory of the files whose own one is hidden.
 const INSTEAD: &str = "/lab/host";
+/// The directory of the libraries that are found before those of packages.
+const FIRST: &str = "/lab/first";
 
 /// A program with the files that it needs in a machine.
 #[derive(Clone, Debug)]
@@ -25,7 +30,8 @@ pub(super) struct HostProgram {
     place: PathBuf,
     /// The path of each file in the machine, and here.
     files: BTreeMap<PathBuf, PathBuf>,
-    /// The directories of the libraries in the machine, which has no cache of the dynamic loader.
+    /// The directories of the libraries in the machine, which has no cache of the dynamic loader, but for those where the
+    /// loader looks by itself.
     folders: BTreeSet<String>,
 }
 
@@ -55,6 +61,34 @@ impl HostProgram {
             }
         }
         Ok(found)
+    }
+
+    /// Takes a program, and the libraries that it needs from the unpacked packages below `root`. A library in the
+    /// directory `first` is found before one of the same name in a package.
+    pub(super) fn packaged(root: &Path, program: &Path, first: Option<&Path>) -> Result<Self> {
+        let name = program.file_name().context("the program has no name")?;
+        let place = Path::new(INSTEAD).join(name);
+        let mut found =
+            Self { place: place.clone(), files: BTreeMap::new(), folders: BTreeSet::new() };
+        found.add_packaged(root, place, program.to_path_buf())?;
+        for file in first.map(fs::read_dir).transpose()?.into_iter().flatten() {
+            let file = file?;
+            found.folders.insert(FIRST.to_owned());
+            found.add_packaged(root, Path::new(FIRST).join(file.file_name()), file.path())?;
+        }
+        Ok(found)
+    }
+
+    /// Adds a file, and the libraries that it needs from unpacked packages. The loader finds them by itself there.
+    fn add_packaged(&mut self, root: &Path, place: PathBuf, from: PathBuf) -> Result<()> {
+        let mut wanted = vec![(place, from)];
+        while let Some((place, from)) = wanted.pop() {
+            if let Entry::Vacant(vacant) = self.files.entry(place) {
+                wanted.extend(elf::needs(root, &from)?);
+                vacant.insert(from);
+            }
+        }
+        Ok(())
     }
 
     /// Adds the loader, and the libraries that it finds for a file.

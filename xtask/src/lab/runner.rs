@@ -128,6 +128,7 @@ fn run_losing(
         kit,
         name,
         program,
+        prepare: Vec::new(),
         check: check.unwrap_or_else(|| arguments.clone()),
         arguments,
         policy: *policy,

@@ -24,7 +24,7 @@ use super::machine::ends::Ran;
 use super::machine::programs::{End, printed};
 use super::machine::setup::Setup;
 use super::machine::suspended::Suspended;
-use super::machines::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm};
+use super::machines::{Contents, DIRECTORY, make_namespace, mount_again, nvdimm_of};
 use crate::log::Log;
 
 /// The file of a checking machine with the lines that the program had printed before the cut.
@@ -39,6 +39,8 @@ pub(super) struct CrashTest<'a> {
     /// The name of the machines.
     pub(super) name: &'a str,
     pub(super) program: &'a HostProgram,
+    /// The arguments with which the program makes the state that each cut begins with; none if it is an empty file system.
+    pub(super) prepare: Vec<String>,
     pub(super) arguments: Vec<String>,
     /// The arguments with which the program checks the state.
     pub(super) check: Vec<String>,
@@ -114,9 +116,20 @@ impl CrashTest<'_> {
             machine.run(
                 "/bin/mke2fs -q -F -t ext4 -b 4096 -U 6c6f7365-0000-4000-8000-000000000000 -E \
                  hash_seed=6c6f7365-0000-4000-8000-000000000000,lazy_itable_init=0,lazy_journal_init=0 /dev/pmem0",
-            )
+            )?;
+            self.prepare(machine)
         })?;
         Ok(Made { contents, machine })
+    }
+
+    fn prepare(&self, machine: &mut Machine) -> Result<()> {
+        if self.prepare.is_empty() {
+            return Ok(());
+        }
+        mount_again(machine)?;
+        let ended = machine.run_request(&self.program.run(&self.prepare, &[]))?;
+        ensure!(ended == (Some(0), None), "the program {} when it was to prepare", in_words(ended));
+        machine.unmount(DIRECTORY)
     }
 
     /// Runs the program without a cut, counts its events, and demands that it and then the check succeed.
@@ -236,7 +249,7 @@ impl CrashTest<'_> {
     }
 
     fn setup(&self, medium: &Contents, choices: Choices) -> Setup {
-        let mut setup = nvdimm(self.name, Some("mem-ctrl"), medium);
+        let mut setup = nvdimm_of(self.kit, self.name, medium);
         setup.limit = self.limit + BESIDES;
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);

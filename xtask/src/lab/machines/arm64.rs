@@ -52,16 +52,21 @@ pub(super) fn lanes() -> Vec<Lane> {
 /// the next multiple of 1 GiB).
 const AFTER_RAM: u64 = 2 << 30;
 
-/// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
-fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let contents = Contents::new(kit, name)?;
+/// Returns a board with one NVDIMM, which it finds through ACPI. Its contents are in the file, and lose lines.
+pub(super) fn nvdimm_board(kit: &Kit, name: &str, contents: &Contents) -> Setup {
     let board = "virt,gic-version=3,nvdimm=on";
-    let setup = Setup::new(name, board, "1G,slots=2,maxmem=4G")
+    Setup::new(name, board, "1G,slots=2,maxmem=4G")
         .cpu("neoverse-n1")
         .devices(["-bios", &kit.emulators.file("usr/share/qemu-efi-aarch64/QEMU_EFI.fd")])
         .devices(["-object", &contents.backend()])
         .devices(["-device", "nvdimm,memdev=contents"])
-        .losing(Losses { reset: RESET_OF_FIRMWARE, ..contents.losses(AFTER_RAM) });
+        .losing(Losses { reset: RESET_OF_FIRMWARE, ..contents.losses(AFTER_RAM) })
+}
+
+/// QEMU's firmware makes no claim for NVDIMMs of arm64 machines: the region has no domain.
+fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
+    let contents = Contents::new(kit, name)?;
+    let setup = nvdimm_board(kit, name, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
     chooses(&mut machine, "dc cvap", None)?;
     make_namespace(&mut machine, "region0", "fsdax")?;

@@ -113,6 +113,7 @@ impl Subject<'_> {
             kit: self.kit,
             name: self.name,
             program: &found,
+            prepare: Vec::new(),
             arguments,
             check,
             policy,

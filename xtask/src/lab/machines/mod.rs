@@ -11,6 +11,7 @@ mod flush;
 mod guard;
 mod hot_plug;
 mod journal;
+mod libpmem;
 mod lose_c;
 mod media;
 mod memory_type;
@@ -71,6 +72,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(power::lanes());
     lanes.extend(journal::lanes());
     lanes.extend(lose_c::lanes());
+    lanes.extend(libpmem::lanes());
     lanes.extend(recorder::lanes());
     lanes.extend(preserve::lanes());
     lanes.extend(files::lanes());
@@ -153,6 +155,14 @@ pub(super) fn nvdimm(name: &str, claim: Option<&str>, contents: &Contents) -> Se
     nvdimm_slots(name, claim, contents)
         .devices(["-object", &contents.backend()])
         .devices(["-device", "nvdimm,memdev=contents"])
+}
+
+/// Returns a machine with one NVDIMM whose domain has no CPU caches in it: a PC, or a board.
+pub(super) fn nvdimm_of(kit: &Kit, name: &str, contents: &Contents) -> Setup {
+    match kit.architecture {
+        Architecture::Arm64 => arm64::nvdimm_board(kit, name, contents),
+        Architecture::X86 | Architecture::Riscv64 => nvdimm(name, Some("mem-ctrl"), contents),
+    }
 }
 
 /// Returns such a PC whose NVDIMM is still to be plugged. QEMU places it at 4 GiB.

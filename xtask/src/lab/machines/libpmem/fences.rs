@@ -1,0 +1,95 @@
+//! Lines that libpmemobj leaves dirty or unfenced when it acknowledges a transaction, as the emulator's plugin counts them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::super::flush::output;
+use super::super::tree::{Kind, Tree};
+use super::super::{DAX, emulated, make_ext4};
+use super::{Client, PACKAGES};
+use crate::lab::architecture::Architecture;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::setup::Setup;
+use crate::lab::plugin::{Plugin, Streaming, Verdict};
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+/// The watched transactions.
+const TRANSACTIONS: u64 = 12;
+
+pub(super) fn lanes() -> Vec<Lane> {
+    [Architecture::X86, Architecture::Arm64].map(lane).into()
+}
+
+fn lane(architecture: Architecture) -> Lane {
+    let name = format!("flush/{}/libpmemobj", architecture.qemu());
+    let proves = "an acknowledged transaction of libpmemobj leaves no line dirty or unfenced";
+    Lane::new(name.clone(), proves, move |lab| {
+        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
+        let plugin = Plugin::build(&lab.sources)?;
+        let client = lab.client(architecture, "transactions", "pmemobj", &PACKAGES)?;
+        let kit = lab.kit(architecture)?;
+        Ok(Box::new(move |log| {
+            let verdicts = watched(&kit, &name, &plugin, &client, None, log)?;
+            let unfenced: u64 = verdicts.iter().map(|verdict| verdict.unfenced_lines).sum();
+            // The control on arm64: its drain is a DMB, and the plugin notices.
+            ensure!(
+                (unfenced > 0) == (architecture == Architecture::Arm64),
+                "with the library of the packages {unfenced} lines are unfenced"
+            );
+            Ok(Finding::passed(Tests::counted(verdicts.len(), 0, 0)))
+        }))
+    })
+}
+
+fn watched(
+    kit: &Kit,
+    name: &str,
+    plugin: &Plugin,
+    client: &Client,
+    first: Option<&Path>,
+    log: &mut Log,
+) -> Result<Vec<Verdict>> {
+    let out = output(kit, name);
+    let arguments = plugin.arguments(Streaming::Evicting, &out);
+    match kit.architecture {
+        Architecture::Arm64 => {
+            let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
+            run(kit, tree.setup.clone().keeping().devices(arguments), client, first, log)?;
+        }
+        _ => run(kit, emulated(name).keeping().devices(arguments), client, first, log)?,
+    }
+    let verdicts = Verdict::read(&out)?;
+    for verdict in &verdicts {
+        writeln!(log, "{verdict:?}")?;
+    }
+    ensure!(
+        verdicts.iter().map(|verdict| verdict.id).eq(1..=TRANSACTIONS),
+        "{TRANSACTIONS} transactions, and {} verdicts",
+        verdicts.len()
+    );
+    Ok(verdicts)
+}
+
+fn run(
+    kit: &Kit,
+    mut setup: Setup,
+    client: &Client,
+    first: Option<&Path>,
+    log: &Log,
+) -> Result<()> {
+    let program = client.with(first)?;
+    program.add_to(&mut setup.files);
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    for line in ["create", &format!("watched {TRANSACTIONS}"), "check"] {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let ended = machine.run_request(&program.run(&arguments, &[]))?;
+        ensure!(ended == (Some(0), None), "`{line}` ended with {ended:?}");
+    }
+    machine.power_off()
+}

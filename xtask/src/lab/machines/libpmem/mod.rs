@@ -1,0 +1,74 @@
+//! Unmodified clients of libpmem, from packages, in machines: with the library of the packages as the control, and with
+//! another one of the same name. The other one is in a directory that the loader searches first, which is the one
+//! difference between the two runs.
+
+mod cuts;
+mod fences;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::Cmd;
+use crate::debian::{self, Suite};
+use crate::lab::Lab;
+use crate::lab::architecture::Architecture;
+use crate::lab::compilers;
+use crate::lab::host_program::HostProgram;
+use crate::lab::lane::Lane;
+use crate::lab::unavailable::Unavailable;
+
+/// The packages of libpmemobj, with those that it needs.
+const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let mut lanes = cuts::lanes();
+    lanes.extend(fences::lanes());
+    lanes
+}
+
+/// A program of `tests/clients`, built against packages.
+struct Client {
+    /// The unpacked packages.
+    root: PathBuf,
+    program: PathBuf,
+}
+
+impl Client {
+    /// Returns the client as a machine runs it. `first` is the directory of a library that replaces that of the
+    /// packages.
+    fn with(&self, first: Option<&Path>) -> Result<HostProgram> {
+        HostProgram::packaged(&self.root, &self.program, first)
+    }
+}
+
+impl Lab<'_> {
+    /// Builds a client with a library of these packages.
+    fn client(
+        &self,
+        architecture: Architecture,
+        name: &str,
+        library: &str,
+        packages: &[&str],
+    ) -> Result<Client> {
+        let root = debian::root(self.sources.host, architecture.debian(), packages, Suite::System)
+            .map_err(Unavailable::because)?;
+        let compiler = compilers::c_compiler(self.sources.host, architecture.triple())?;
+        let folder = self.sources.work().join("clients").join(architecture.debian());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let program = folder.join(name);
+        let libraries = format!("usr/lib/{}-linux-gnu", architecture.qemu());
+        Cmd::new(compiler)
+            .words("-std=c11 -O2 -Wall -Wextra -Werror")
+            .arg(format!("-I{}", root.join("usr/include").display()))
+            .arg(format!("{}/tests/clients/{name}.c", self.sources.tree().display()))
+            .args(["-o", &program.display().to_string()])
+            .arg(format!("-L{}", root.join(libraries).display()))
+            .arg(format!("-l{library}"))
+            // The libraries that it needs itself are in the packages, and not on this system.
+            .arg("-Wl,--unresolved-symbols=ignore-in-shared-libs")
+            .read()?;
+        Ok(Client { root, program })
+    }
+}

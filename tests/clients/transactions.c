@@ -11,19 +11,12 @@
  * Transaction N moves N units between two accounts, writes N to each word of the statement, and adds entry N to a list
  * that keeps the newest entries alone. So the whole pool follows from N.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "acknowledged.h"
+#include "marks.h"
+
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <libpmemobj.h>
-
-#include "marks.h"
 
 #define POOL "transactions.pool"
 #define LAYOUT "transactions"
@@ -173,17 +166,6 @@ static int check(PMEMobjpool *pool, const struct root *root, uint64_t acknowledg
 		|| check_list(pool, root);
 }
 
-/* Returns the last number that the program printed before it was killed or the power was cut. */
-static uint64_t last_printed(void)
-{
-	uint64_t number = 0;
-	const char *path = getenv("PRINTED");
-	FILE *printed = path ? fopen(path, "r") : NULL;
-	while (printed && fscanf(printed, "%" SCNu64, &number) == 1)
-		;
-	return number;
-}
-
 static int update(PMEMobjpool *pool, PMEMoid object, uint64_t count, int is_watched)
 {
 	struct root *root = pmemobj_direct(object);
@@ -195,39 +177,9 @@ static int update(PMEMobjpool *pool, PMEMoid object, uint64_t count, int is_watc
 			return 1;
 		if (is_watched)
 			mark_verdict(number);
-		printf("%" PRIu64 "\n", number);
-		fflush(stdout);
+		acknowledge(number);
 	}
 	return 0;
-}
-
-/* Prints the output of a child, and kills it after so many lines. It is not stopped before. */
-static int killed(uint64_t count, pid_t child, FILE *output)
-{
-	char line[64];
-	for (uint64_t lines = 0; fgets(line, sizeof line, output); lines++) {
-		fputs(line, stdout);
-		if (lines + 1 == count)
-			kill(child, SIGKILL);
-	}
-	int status;
-	waitpid(child, &status, 0);
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : 1;
-}
-
-/* Goes on in a child with its output in a pipe, and returns there. The parent ends with the child. */
-static void go_on_in_child(uint64_t count)
-{
-	int ends[2];
-	if (pipe(ends))
-		exit(2);
-	pid_t child = fork();
-	if (child < 0)
-		exit(2);
-	close(ends[child != 0]);
-	if (child)
-		exit(killed(count, child, fdopen(ends[0], "r")));
-	dup2(ends[1], STDOUT_FILENO);
 }
 
 int main(int arguments, char **argument)

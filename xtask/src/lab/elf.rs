@@ -24,8 +24,16 @@ pub(super) fn needs(root: &Path, file: &Path) -> Result<Vec<(PathBuf, PathBuf)>>
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let elf =
         Elf::parse(&bytes).with_context(|| format!("{} is not an ELF file", file.display()))?;
+    let folders: Vec<PathBuf> = elf
+        .runpaths
+        .iter()
+        .flat_map(|paths| paths.split(':'))
+        .map(|folder| root.join(folder.trim_start_matches('/')))
+        .collect();
     let library = |name: &str| {
-        library(root, name).with_context(|| format!("{} needs {name}", file.display()))
+        let own = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+        own.map_or_else(|| library(root, name), Ok)
+            .with_context(|| format!("{} needs {name}", file.display()))
     };
     let mut needed = Vec::new();
     for name in &elf.libraries {

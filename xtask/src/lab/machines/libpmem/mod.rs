@@ -4,6 +4,7 @@
 
 mod cuts;
 mod fences;
+mod programs;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = cuts::lanes();
     lanes.extend(fences::lanes());
+    lanes.extend(programs::lanes());
     lanes
 }
 

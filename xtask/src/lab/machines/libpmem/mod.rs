@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::capi::LIBPMEM;
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
 use crate::lab::Lab;
@@ -45,6 +46,19 @@ impl Client {
 }
 
 impl Lab<'_> {
+    /// Builds this project's library. Returns its directory.
+    fn libpmem(&self, architecture: Architecture) -> Result<PathBuf> {
+        let (host, tree) = (self.sources.host, self.sources.tree());
+        let triple = architecture.triple();
+        let compiler = compilers::compiler(host, triple)?;
+        let cc = compilers::c_compiler(host, triple)?;
+        let build = self.sources.work().join("target");
+        let archive = LIBPMEM.archive(&compiler, triple, tree, &build)?;
+        let folder = self.sources.work().join("libpmem").join(architecture.debian());
+        LIBPMEM.shared(&cc, &archive, tree, &folder)?;
+        Ok(folder)
+    }
+
     /// Builds a client with a library of these packages.
     fn client(
         &self,

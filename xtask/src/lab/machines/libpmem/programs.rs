@@ -37,9 +37,10 @@ pub(super) fn lanes() -> Vec<Lane> {
         let kit = lab.kit(Architecture::X86)?;
         let transactions = lab.client(Architecture::X86, "transactions", "pmemobj", &PACKAGES)?;
         let log_client = lab.client(Architecture::X86, "log", "pmemlog", &PACKAGES)?;
+        let ours = lab.libpmem(Architecture::X86)?;
         Ok(Box::new(move |log| {
-            let original = Programs::new(&transactions, &log_client, None)?;
-            let steps = compare(&kit, &[original], log)?;
+            let programs = |first| Programs::new(&transactions, &log_client, first);
+            let steps = compare(&kit, &[programs(None)?, programs(Some(&*ours))?], log)?;
             Ok(Finding::passed(Tests::counted(steps, 0, 0)))
         }))
     })]

@@ -116,21 +116,33 @@ impl HostProgram {
 
     /// Returns the request to run the program on the file system under test.
     pub(super) fn run(&self, arguments: &[String], environment: &[(&str, &str)]) -> Request {
-        let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
-        let folders = folders.join(":");
-        // The console of a machine passes for a terminal, and its output is read by people and by lanes.
-        let environment = [("TMPDIR", DIRECTORY), ("TERM", "dumb"), ("LD_LIBRARY_PATH", &folders)]
-            .iter()
-            .chain(environment)
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
         Request::Run {
             program: self.place.display().to_string(),
             arguments: arguments.to_vec(),
-            environment,
+            environment: self.environment(environment),
             directory: Some(DIRECTORY.to_owned()),
         }
+    }
+
+    /// Returns the request to start the program in the background.
+    pub(super) fn start(&self, arguments: &[String]) -> Request {
+        Request::Start {
+            program: self.place.display().to_string(),
+            arguments: arguments.to_vec(),
+            environment: self.environment(&[]),
+        }
+    }
+
+    fn environment(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let folders: Vec<&str> = self.folders.iter().map(String::as_str).collect();
+        let folders = folders.join(":");
+        // The console of a machine passes for a terminal, and its output is read by people and by lanes.
+        [("TMPDIR", DIRECTORY), ("TERM", "dumb"), ("LD_LIBRARY_PATH", &folders)]
+            .iter()
+            .chain(more)
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 }
 

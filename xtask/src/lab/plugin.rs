@@ -17,7 +17,7 @@ use crate::command::Cmd;
 const MINOR_VERSIONS: core::ops::RangeInclusive<u32> = 0..=2;
 
 /// The effect of a streaming store in the plugin's model.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Streaming {
     /// The store leaves the line dirty.
     Ordinary,

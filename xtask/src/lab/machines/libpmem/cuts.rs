@@ -2,75 +2,75 @@
 
 use core::time::Duration;
 use std::io::Write as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Client, PACKAGES};
+use super::PACKAGES;
 use crate::lab::architecture::Architecture;
 use crate::lab::crashes::{CrashTest, Summary, cut_all};
+use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::losses::{Policy, seed_of_run};
-use crate::lab::plugin::Plugin;
+use crate::lab::losses::{Policy, SEED, seed_of_run};
+use crate::lab::plugin::{Plugin, Streaming};
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
 /// The transactions of a run.
 const TRANSACTIONS: &str = "12";
 
-/// Cuts of one run, and their demand.
-#[derive(Clone, Copy)]
+/// The cuts of a usual lane, and those of each trial of a long one.
+const CUTS: u64 = 6;
+const MANY_CUTS: u64 = 100;
+
+/// A library on a model of a machine.
+#[derive(Clone, Copy, Debug)]
 struct Trial {
-    cuts: u64,
-    policy: Policy,
-    /// The model of the machine: a streaming store writes its line back. Otherwise it is an ordinary store.
-    is_streaming_evicting: bool,
+    library: Library,
+    streaming: Streaming,
     loses: Loses,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Library {
+    Ours,
+    /// That of the packages.
+    Original,
+}
+
 /// The demand on the acknowledged transactions.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loses {
     Nothing,
-    /// A check fails. So the machine notices a library that waits for no write-back.
+    /// A check fails. So the machine notices a library that relies on more than the model promises.
     Something,
 }
 
-/// Returns the trial of this project's library, on the model that promises least.
-const fn strict(is_long: bool) -> Trial {
-    let cuts = if is_long { 100 } else { 6 };
-    Trial { cuts, policy: Policy::Any, is_streaming_evicting: false, loses: Loses::Nothing }
-}
+/// This project's library, on the model that promises least.
+const STRICT: Trial =
+    Trial { library: Library::Ours, streaming: Streaming::Ordinary, loses: Loses::Nothing };
 
-/// Returns the trials of the packages' library. On x86 it relies on streaming stores that evict; some CPUs' manuals
-/// promise less. On arm64 its drain is a DMB, which completes no write-back.
-const fn control(architecture: Architecture, is_long: bool) -> &'static [Trial] {
-    const fn trial(cuts: u64, is_streaming_evicting: bool, loses: Loses) -> Trial {
-        // Of two cuts one must be noticed, and chance may keep every line.
-        let policy = if cuts > 2 { Policy::Any } else { Policy::None };
-        Trial { cuts, policy, is_streaming_evicting, loses }
-    }
-    match (architecture, is_long) {
-        (Architecture::Arm64, false) => const { &[trial(2, false, Loses::Something)] },
-        (Architecture::Arm64, true) => const { &[trial(100, false, Loses::Something)] },
-        (_, false) => const { &[trial(2, true, Loses::Nothing)] },
-        (_, true) => {
-            const { &[trial(100, true, Loses::Nothing), trial(100, false, Loses::Something)] }
-        }
+/// Returns the controls. On x86-64 the original relies on streaming stores that evict. On arm64 its drain is a DMB, which
+/// completes no write-back.
+fn controls(architecture: Architecture) -> Vec<Trial> {
+    let strict = Trial::original(Streaming::Ordinary, Loses::Something);
+    match architecture {
+        Architecture::X86 => vec![Trial::original(Streaming::Evicting, Loses::Nothing), strict],
+        Architecture::Arm64 | Architecture::Riscv64 => vec![strict],
     }
 }
 
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = Vec::new();
     for architecture in [Architecture::X86, Architecture::Arm64] {
-        lanes.push(lane(architecture, "lose-libpmemobj", false));
-        lanes.push(lane(architecture, "lose-libpmemobj-100", true).long());
+        lanes.push(lane(architecture, "lose-libpmemobj", CUTS, vec![STRICT]));
+        let trials = [vec![STRICT], controls(architecture)].concat();
+        lanes.push(lane(architecture, "lose-libpmemobj-100", MANY_CUTS, trials).long());
     }
     lanes
 }
 
-fn lane(architecture: Architecture, name: &str, is_long: bool) -> Lane {
+fn lane(architecture: Architecture, name: &str, cuts: u64, trials: Vec<Trial>) -> Lane {
     let name = format!("machine/{}/{name}", architecture.qemu());
     let proves = "libpmemobj's acknowledged transactions are whole after power cuts";
     Lane::new(name.clone(), proves, move |lab| {
@@ -79,54 +79,56 @@ fn lane(architecture: Architecture, name: &str, is_long: bool) -> Lane {
         let ours = lab.libpmem(architecture)?;
         let kit = lab.kit(architecture)?;
         Ok(Box::new(move |log| {
-            let found = tested(&kit, &name, &client, Some(&ours), strict(is_long), log)?;
-            strict(is_long).judge(&found).context("with this project's library")?;
-            let mut cuts = found.cuts;
-            for trial in control(architecture, is_long) {
-                let found = tested(&kit, &name, &client, None, *trial, log)?;
-                trial.judge(&found).context("with the library of the packages")?;
-                cuts += found.cuts;
+            let mut made = 0;
+            for trial in &trials {
+                let program = client.with((trial.library == Library::Ours).then_some(&*ours))?;
+                let found = trial.make(&kit, &name, &program, cuts, log)?;
+                trial.judge(&found).with_context(|| format!("{trial:?}"))?;
+                made += found.cuts;
             }
-            Ok(Finding::passed(Tests::counted(usize::try_from(cuts)?, 0, 0)))
+            Ok(Finding::passed(Tests::counted(usize::try_from(made)?, 0, 0)))
         }))
     })
 }
 
 impl Trial {
-    fn judge(&self, found: &Summary) -> Result<()> {
+    const fn original(streaming: Streaming, loses: Loses) -> Self {
+        Self { library: Library::Original, streaming, loses }
+    }
+
+    fn judge(self, found: &Summary) -> Result<()> {
         ensure!((found.failures == 0) == (self.loses == Loses::Nothing), "{found}");
         ensure!(found.dirty > 0, "no line was dirty at a cut");
         Ok(())
     }
-}
 
-fn tested(
-    kit: &Kit,
-    name: &str,
-    client: &Client,
-    first: Option<&Path>,
-    trial: Trial,
-    log: &mut Log,
-) -> Result<Summary> {
-    let program = client.with(first)?;
-    let words = |line: &str| line.split(' ').map(str::to_owned).collect();
-    let test = CrashTest {
-        kit,
-        name: &name.replace('/', "-"),
-        program: &program,
-        prepare: words("create"),
-        arguments: words(&format!("update {TRANSACTIONS}")),
-        check: words("check"),
-        policy: trial.policy,
-        is_streaming_evicting: trial.is_streaming_evicting,
-        limit: Duration::from_secs(120),
-    };
-    let made = test.make(log)?;
-    let counted = test.count(&made, log)?;
-    writeln!(log, "{TRANSACTIONS} transactions: {counted:?}")?;
-    let cuts = counted.cuts(trial.cuts, seed_of_run());
-    let repeating = |moment, seed| {
-        format!("{TRANSACTIONS} transactions, cut {moment}, seed {seed}, policy {}", trial.policy)
-    };
-    cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))
+    /// Runs the program without a cut, and then with each one.
+    fn make(
+        self,
+        kit: &Kit,
+        name: &str,
+        program: &HostProgram,
+        cuts: u64,
+        log: &mut Log,
+    ) -> Result<Summary> {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect();
+        let test = CrashTest {
+            kit,
+            name: &name.replace('/', "-"),
+            program,
+            prepare: words("create"),
+            arguments: words(&format!("update {TRANSACTIONS}")),
+            check: words("check"),
+            policy: Policy::Any,
+            is_streaming_evicting: self.streaming == Streaming::Evicting,
+            limit: Duration::from_secs(120),
+        };
+        let made = test.make(log)?;
+        let counted = test.count(&made, log)?;
+        writeln!(log, "{self:?}, {TRANSACTIONS} transactions: {counted:?}")?;
+        let seed = seed_of_run();
+        let cuts = counted.cuts(cuts, seed);
+        let repeating = |_moment, _seed| format!("{SEED}={seed} cargo xtask lab {name}");
+        cut_all(&test, &made, &cuts, repeating, (log, &mut log.writer()?))
+    }
 }

@@ -5,6 +5,7 @@
 mod cuts;
 mod fences;
 mod programs;
+mod qemu;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = cuts::lanes();
     lanes.extend(fences::lanes());
     lanes.extend(programs::lanes());
+    lanes.extend(qemu::lanes());
     lanes
 }
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Records, Reply, Request};
 
-use super::super::{DAX, SIGKILL, emulated, make_ext4, mount_again, records};
+use super::super::{DIRECTORY, SIGKILL, emulated, make_ext4, records};
+use super::{PMEM, WITHOUT_COMMITS};
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
@@ -56,16 +57,16 @@ fn migrate(kit: &Kit, libraries: &[(&str, Option<&Path>)], log: &mut Log) -> Res
         emulator.add_to(&mut setup.files);
     }
     let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM, WITHOUT_COMMITS)?;
     let written = records(SOURCE, 31);
     machine.persist(&written)?;
     for ((name, _), emulator) in libraries.iter().zip(&emulators) {
         let moved = Records { path: format!("/mnt/{name}"), ..written.clone() };
         migrate_one(&mut machine, emulator, &moved.path)
             .with_context(|| format!("with the library of {name}"))?;
-        machine.verify(&moved)?;
         machine.reboot()?;
-        mount_again(&mut machine)?;
+        machine.wait_for(PMEM)?;
+        machine.mount(PMEM, DIRECTORY, WITHOUT_COMMITS)?;
         machine.verify(&moved).with_context(|| format!("after a reset, with {name}"))?;
     }
     machine.power_off()

@@ -23,21 +23,22 @@ const ALWAYS: [&str; 7] = ["fmt", "clippy", "package", "tree", "arrows", "prose"
 const EVERY_LANE: &str = "";
 
 /// The first part that has a file decides; a file of no part can have broken anything.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part {
         paths: &["examples/forgotten_flush/"],
         steps: &["test"],
         lanes: &["machine/x86_64/lose-c"],
     },
     Part {
-        paths: &["tests/clients/"],
-        steps: &[],
+        paths: &["tests/clients/", "capi/libpmem/"],
+        steps: &["test"],
         lanes: &[
-            "machine/x86_64/lose-libpmemobj",
-            "machine/x86_64/libpmem-clients",
-            "machine/aarch64/lose-libpmemobj",
-            "flush/x86_64/libpmemobj",
+            "c/",
             "flush/aarch64/libpmemobj",
+            "flush/x86_64/libpmemobj",
+            "machine/aarch64/lose-libpmemobj",
+            "machine/x86_64/libpmem",
+            "machine/x86_64/lose-libpmemobj",
         ],
     },
     Part {

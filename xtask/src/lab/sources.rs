@@ -1,8 +1,11 @@
 //! The tree under test, and the builds of its programs.
 
+use alloc::collections::BTreeSet;
+use core::cell::RefCell;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::architecture::Architecture;
 use super::compilers;
@@ -19,11 +22,12 @@ pub(super) struct Sources<'a> {
     pub(super) host: &'a Host,
     tree: PathBuf,
     work: PathBuf,
+    made: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Sources<'a> {
     pub(super) fn new(host: &'a Host, tree: &Path, work: PathBuf) -> Self {
-        Self { host, tree: tree.to_path_buf(), work }
+        Self { host, tree: tree.to_path_buf(), work, made: RefCell::default() }
     }
 
     /// Returns the workspace under test.
@@ -34,6 +38,22 @@ impl<'a> Sources<'a> {
     /// Returns the folder of builds and logs; cargo's folder is in it.
     pub(super) fn work(&self) -> &Path {
         &self.work
+    }
+
+    /// Has a file made, unless that was done. Lanes share it, and one that runs reads it while another one is prepared.
+    pub(super) fn make_once(
+        &self,
+        file: &Path,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        if !self.made.borrow().contains(file) {
+            let folder = file.parent().context("a file without a folder")?;
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            make(file)?;
+            self.made.borrow_mut().insert(file.to_path_buf());
+        }
+        Ok(())
     }
 
     /// Returns `cargo` with the words of `line`, in the workspace under test.

@@ -9,7 +9,7 @@ mod qemu;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
@@ -59,12 +59,14 @@ impl Lab<'_> {
     fn libpmem(&self, architecture: Architecture) -> Result<PathBuf> {
         let (host, tree) = (self.sources.host, self.sources.tree());
         let triple = architecture.triple();
-        let compiler = compilers::compiler(host, triple)?;
-        let cc = compilers::c_compiler(host, triple)?;
-        let build = self.sources.work().join("target");
-        let archive = LIBPMEM.archive(&compiler, triple, tree, &build)?;
         let folder = self.sources.work().join("libpmem").join(architecture.debian());
-        LIBPMEM.shared(&cc, &archive, tree, &folder)?;
+        self.sources.make_once(&folder.join(LIBPMEM.soname), |_library| {
+            let compiler = compilers::compiler(host, triple)?;
+            let cc = compilers::c_compiler(host, triple)?;
+            let build = self.sources.work().join("target");
+            let archive = LIBPMEM.archive(&compiler, triple, tree, &build)?;
+            LIBPMEM.shared(&cc, &archive, tree, &folder).map(drop)
+        })?;
         Ok(folder)
     }
 
@@ -78,22 +80,21 @@ impl Lab<'_> {
     ) -> Result<Client> {
         let root = debian::root(self.sources.host, architecture.debian(), packages, Suite::System)
             .map_err(Unavailable::because)?;
-        let compiler = compilers::c_compiler(self.sources.host, architecture.triple())?;
-        let folder = self.sources.work().join("clients").join(architecture.debian());
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        let program = folder.join(name);
-        let libraries = format!("usr/lib/{}-linux-gnu", architecture.qemu());
-        Cmd::new(compiler)
-            .words("-std=c11 -O2 -Wall -Wextra -Werror")
-            .arg(format!("-I{}", root.join("usr/include").display()))
-            .arg(format!("{}/tests/clients/{name}.c", self.sources.tree().display()))
-            .args(["-o", &program.display().to_string()])
-            .arg(format!("-L{}", root.join(libraries).display()))
-            .arg(format!("-l{library}"))
-            // The libraries that it needs itself are in the packages, and not on this system.
-            .arg("-Wl,--unresolved-symbols=ignore-in-shared-libs")
-            .read()?;
+        let program = self.sources.work().join("clients").join(architecture.debian()).join(name);
+        let libraries = root.join(format!("usr/lib/{}-linux-gnu", architecture.qemu()));
+        self.sources.make_once(&program, |program| {
+            Cmd::new(compilers::c_compiler(self.sources.host, architecture.triple())?)
+                .words("-std=c11 -O2 -Wall -Wextra -Werror")
+                .arg(format!("-I{}", root.join("usr/include").display()))
+                .arg(format!("{}/tests/clients/{name}.c", self.sources.tree().display()))
+                .args(["-o", &program.display().to_string()])
+                .arg(format!("-L{}", libraries.display()))
+                .arg(format!("-l{library}"))
+                // The libraries that it needs itself are in the packages, and not on this system.
+                .arg("-Wl,--unresolved-symbols=ignore-in-shared-libs")
+                .read()
+                .map(drop)
+        })?;
         Ok(Client { root, program })
     }
 }

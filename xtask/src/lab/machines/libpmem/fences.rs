@@ -27,7 +27,8 @@ pub(super) fn lanes() -> Vec<Lane> {
 
 fn lane(architecture: Architecture) -> Lane {
     let name = format!("flush/{}/libpmemobj", architecture.qemu());
-    let proves = "an acknowledged transaction of libpmemobj leaves no line dirty or unfenced";
+    let proves =
+        "a transaction of libpmemobj leaves no write-back unfenced with this project's libpmem";
     Lane::new(name.clone(), proves, move |lab| {
         Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
         let plugin = Plugin::build(&lab.sources)?;

@@ -415,19 +415,23 @@ unsafe fn copy(
     Ok(())
 }
 
-/// Copies bytes through a buffer, from the end that an overlap permits.
+/// Copies bytes through a buffer, from the end that an overlap permits. The parts end at multiples of their size in the
+/// file, so that no word is in two of them: a crash between two stores would tear it.
 ///
 /// # Safety
 /// 1. As for [`copy`].
 unsafe fn copy_by_pages(file: &DaxFile, to: &Range<u64>, from: *const u8) {
     let len = span(to);
     let backwards = from.addr() < file.as_ptr(to.start).addr();
-    let count = len.div_ceil(CHUNK);
+    // The mapping begins at a multiple of the page size.
+    let lead = file.as_ptr(to.start).addr() % CHUNK;
+    let count = (lead + len).div_ceil(CHUNK);
     let mut chunk = [0; CHUNK];
     for number in 0..count {
         let number = if backwards { count - 1 - number } else { number };
-        let offset = number * CHUNK;
-        let Some(bytes) = chunk.get_mut(..CHUNK.min(len - offset)) else { return };
+        let offset = (number * CHUNK).saturating_sub(lead);
+        let end = len.min((number + 1) * CHUNK - lead);
+        let Some(bytes) = chunk.get_mut(..end - offset) else { return };
         let from = from.wrapping_add(offset);
         // SAFETY: (1) and (2) are the caller's duties; the buffer is another value.
         unsafe { from.copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };

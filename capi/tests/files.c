@@ -1,5 +1,5 @@
 /* The calls of a program that uses files, and the mistakes that it can make. FOLDER is an empty one. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include <cachemaint.h>
 
 #include "check.h"
@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -100,6 +101,42 @@ static void copies_and_fills_store_what_memmove_and_memset_do(void) {
     DONE(cachemaint_persist_fill(file, bytes + 4090, 0xa5, 12345, CACHEMAINT_DIRTY));
     CHECK(memcmp(bytes, model, LENGTH) == 0);
     DONE(cachemaint_close(file));
+}
+
+/* The program crashes in the middle of the copy: the second page of the bytes cannot be read. */
+static void crash_in_a_copy(size_t to) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *from = (char *)mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct rlimit none = {0, 0};
+    cachemaint_file *file = opened(0, CACHEMAINT_ALLOW_PAGES);
+    if (from == MAP_FAILED || setrlimit(RLIMIT_CORE, &none) != 0)
+        _exit(1);
+    memset(from, 0xff, page);
+    if (mprotect(from + page, page, PROT_NONE) != 0)
+        _exit(1);
+    _exit(cachemaint_persist_copy(file, (char *)cachemaint_address(file) + to, from, 2 * page, ANYWHERE) == 0 ? 2 : 3);
+}
+
+static void a_crash_in_a_copy_tears_no_word(void) {
+    for (size_t to = 0; to <= 8; to++) {
+        cachemaint_file *file = opened(LENGTH, ORDINARY);
+        int status = 0;
+        pid_t child;
+        const uint64_t *words;
+        DONE(cachemaint_persist_fill(file, cachemaint_address(file), 0, LENGTH, ANYWHERE));
+        DONE(cachemaint_close(file));
+        child = fork();
+        if (child == 0)
+            crash_in_a_copy(to);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+        file = opened(0, CACHEMAINT_ALLOW_PAGES);
+        words = (const uint64_t *)cachemaint_address(file);
+        /* Of the first word, a part can be outside of the range. */
+        for (size_t at = 1; at < LENGTH / sizeof *words; at++)
+            CHECK(words[at] == 0 || words[at] == UINT64_MAX);
+        DONE(cachemaint_close(file));
+    }
 }
 
 static void a_range_outside_of_the_file_is_refused(void) {
@@ -305,6 +342,7 @@ int main(int count, char **arguments) {
     stored_bytes_are_there_after_the_next_opening();
     several_ranges_are_persisted_at_once();
     copies_and_fills_store_what_memmove_and_memset_do();
+    a_crash_in_a_copy_tears_no_word();
     a_range_outside_of_the_file_is_refused();
     a_closed_file_and_a_null_one_are_refused();
     a_file_that_cannot_be_opened_is_an_error_with_a_reason(arguments[1]);

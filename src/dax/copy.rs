@@ -121,8 +121,8 @@ impl DaxFile {
             return self.view.check_stores();
         }
         let bytes = [byte; CHUNK];
-        for at in range.clone().step_by(CHUNK) {
-            self.write(at, &bytes[..chunk_len(at, range.end)]);
+        for part in chunks(range.clone()) {
+            self.write(part.start, &bytes[..len_of(&part)]);
         }
         self.persist(range)
     }
@@ -162,13 +162,11 @@ impl DaxFile {
             return self.view.check_stores();
         }
         let mut chunk = [0; CHUNK];
-        let count = len.div_ceil(CHUNK);
-        for number in 0..count {
-            let number = if backwards { count - 1 - number } else { number };
-            let offset = (number * CHUNK) as u64;
-            let bytes = &mut chunk[..chunk_len(offset, len as u64)];
-            self.view.mapping.read(from.start + offset, bytes);
-            self.write(to + offset, bytes);
+        let mut parts = chunks(to..to + len as u64);
+        while let Some(part) = if backwards { parts.next_back() } else { parts.next() } {
+            let bytes = &mut chunk[..len_of(&part)];
+            self.view.mapping.read(from.start + (part.start - to), bytes);
+            self.write(part.start, bytes);
         }
         self.persist(to..to + len as u64)
     }
@@ -209,7 +207,28 @@ impl DaxFile {
     }
 }
 
-/// Returns the length of the chunk from `at` on, in a range that ends at `end`.
-fn chunk_len(at: u64, end: u64) -> usize {
-    usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK)
+/// Returns the chunks of a range of the file. They end at multiples of [`CHUNK`], so that no word is in two of them: a
+/// crash between two stores would tear it.
+fn chunks(range: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> {
+    let size = CHUNK as u64;
+    let numbers = range.start / size..range.end.div_ceil(size);
+    numbers.map(move |number| range.start.max(number * size)..range.end.min((number + 1) * size))
+}
+
+/// Returns the length of a chunk.
+fn len_of(chunk: &Range<u64>) -> usize {
+    usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn no_word_is_in_two_chunks() {
+        assert!(chunks(4..8196).eq([4..4096, 4096..8192, 8192..8196]));
+        assert!(chunks(8..8200).rev().eq([8192..8200, 4096..8192, 8..4096]));
+        assert!(chunks(4100..8192).eq(core::iter::once(4100..8192)));
+        assert_eq!(chunks(4096..4096).count(), 0);
+    }
 }

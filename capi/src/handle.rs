@@ -14,13 +14,22 @@ use core::ptr;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::collections::VecDeque;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::process;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The closed handles that are kept unused.
 const KEPT: usize = 1000;
 
-/// Closed handles, the oldest first.
-static CLOSED: Mutex<VecDeque<&'static Handle>> = Mutex::new(VecDeque::new());
+/// The closed handles of this process, or of the one that forked it.
+static CLOSED: AtomicPtr<Closed> = AtomicPtr::new(ptr::null_mut());
+
+/// The closed handles of a process.
+#[derive(Debug)]
+struct Closed {
+    owner: u32,
+    /// The oldest comes first.
+    handles: Mutex<VecDeque<&'static Handle>>,
+}
 
 /// `cachemaint_file`: the place of an open file, null if it was closed.
 #[derive(Debug)]
@@ -94,17 +103,87 @@ impl Handle {
         }
         // SAFETY: `of` made it of a box, only one call takes it out, and nothing uses it by (2).
         drop(unsafe { Box::from_raw(open) });
-        CLOSED.lock().unwrap_or_else(PoisonError::into_inner).push_back(handle);
+        closed_handles().push_back(handle);
         Ok(())
     }
 }
 
 fn oldest_closed() -> Option<&'static Handle> {
-    let mut closed = CLOSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut closed = closed_handles();
     if closed.len() > KEPT { closed.pop_front() } else { None }
+}
+
+fn closed_handles() -> MutexGuard<'static, VecDeque<&'static Handle>> {
+    Closed::of_this_process().handles.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Closed {
+    /// Returns the closed handles of this process. A child of `fork` begins with none: a thread of its parent may have
+    /// held the lock, and the child's copy of it would never be released.
+    fn of_this_process() -> &'static Self {
+        let owner = process::id();
+        let found = CLOSED.load(Acquire);
+        // SAFETY: it is null or comes from here, and is never released.
+        if let Some(closed) = unsafe { found.as_ref() }
+            && closed.owner == owner
+        {
+            return closed;
+        }
+        let new = Box::into_raw(Box::new(Self { owner, handles: Mutex::default() }));
+        match CLOSED.compare_exchange(found, new, AcqRel, Acquire) {
+            // SAFETY: it is never released.
+            Ok(_) => unsafe { &*new },
+            Err(other) => {
+                // SAFETY: no other thread has seen it.
+                drop(unsafe { Box::from_raw(new) });
+                // SAFETY: another thread of this process has made it, and it is never released.
+                unsafe { &*other }
+            }
+        }
+    }
 }
 
 #[cold]
 fn closed() -> Failure {
     Failure::new(Code::Closed, "the file was closed; open it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closed_handles;
+    use crate::files::{ALLOW_PAGES, CREATE, cachemaint_close, cachemaint_open};
+    use core::ffi::{c_int, c_uint};
+    use core::ptr;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    unsafe extern "C" {
+        safe fn fork() -> c_int;
+        safe fn alarm(seconds: c_uint) -> c_uint;
+        fn waitpid(child: c_int, status: *mut c_int, options: c_int) -> c_int;
+        safe fn _exit(status: c_int) -> !;
+    }
+
+    #[test]
+    fn a_child_opens_a_file_although_its_parent_was_closing_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = CString::new(folder.path().join("file").as_os_str().as_bytes()).unwrap();
+        let held = closed_handles();
+        let child = fork();
+        if child == 0 {
+            // A child that waits for the lock is ended.
+            alarm(60);
+            let (flags, mut file) = (CREATE | ALLOW_PAGES, ptr::null_mut());
+            // SAFETY: (1) it is a string; (2) it is a variable.
+            let opened = unsafe { cachemaint_open(path.as_ptr(), 4096, flags, &raw mut file) };
+            // SAFETY: (1) it is null or an open file; (2) this thread alone knows of it.
+            let closed = unsafe { cachemaint_close(file) };
+            _exit(opened + closed);
+        }
+        drop(held);
+        let mut status = -1;
+        // SAFETY: it is a variable.
+        assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "it was ended, or could not open the file");
+    }
 }

@@ -5,6 +5,7 @@ use cachemaint::Unsupported;
 use cachemaint::dax::{Error, ErrorKind};
 use core::cell::RefCell;
 use core::ffi::{c_char, c_int};
+use core::mem::ManuallyDrop;
 use std::borrow::Cow;
 use std::ffi::CString;
 
@@ -99,7 +100,19 @@ struct Last {
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { message: None, errno: 0 }) };
+    /// The last error. It has no destructor, so that it is there as long as the thread runs code.
+    static LAST: ManuallyDrop<RefCell<Last>> =
+        const { ManuallyDrop::new(RefCell::new(Last { message: None, errno: 0 })) };
+    static RELEASE: Release = const { Release };
+}
+
+/// Releases the message when its thread ends.
+struct Release;
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        LAST.with(|last| drop(last.borrow_mut().message.take()));
+    }
 }
 
 /// Returns the number of a result, and keeps the message of an error.
@@ -111,23 +124,27 @@ pub(crate) fn number(result: Result<(), Failure>) -> c_int {
     }
 }
 
-/// Keeps the message. A thread that is ending has no place for it any more.
+/// Keeps the message.
 #[cold]
 fn keep(failure: &Failure) -> c_int {
     let new = Last { message: Some(text::line(&failure.message)), errno: failure.errno };
-    LAST.try_with(|last| drop(last.replace(new))).unwrap_or(());
+    LAST.with(|last| drop(last.replace(new)));
+    // At the end of a thread this fails: its last message is then not released.
+    RELEASE.try_with(|_| ()).unwrap_or(());
     failure.code as c_int
 }
 
 /// Returns the message of this thread's last error.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_error_message() -> *const c_char {
-    let message = |last: &RefCell<Last>| last.borrow().message.as_ref().map(|text| text.as_ptr());
-    LAST.try_with(message).ok().flatten().unwrap_or(c"".as_ptr())
+    let message = |last: &ManuallyDrop<RefCell<Last>>| {
+        last.borrow().message.as_ref().map(|text| text.as_ptr())
+    };
+    LAST.with(message).unwrap_or(c"".as_ptr())
 }
 
 /// Returns the system's number of this thread's last error, or 0.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_error_errno() -> c_int {
-    LAST.try_with(|last| last.borrow().errno).unwrap_or(0)
+    LAST.with(|last| last.borrow().errno)
 }

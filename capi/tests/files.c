@@ -319,6 +319,27 @@ static void each_thread_has_a_message_of_its_own(void) {
     CHECK(strcmp(before, cachemaint_error_message()) == 0);
 }
 
+static void refused_in_a_destructor(void *unused) {
+    (void)unused;
+    REFUSED(cachemaint_fence(NULL), CACHEMAINT_INVALID_ARGUMENT);
+}
+
+static void *refused_before_the_end(void *key) {
+    REFUSED(cachemaint_fence(NULL), CACHEMAINT_INVALID_ARGUMENT);
+    CHECK(pthread_setspecific(*(pthread_key_t *)key, key) == 0);
+    return NULL;
+}
+
+/* It runs after the destructors of C++, which Rust has too. */
+static void an_error_in_a_destructor_of_a_thread_has_a_message(void) {
+    pthread_t thread;
+    pthread_key_t key;
+    CHECK(pthread_key_create(&key, refused_in_a_destructor) == 0);
+    CHECK(pthread_create(&thread, NULL, refused_before_the_end, &key) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(pthread_key_delete(key) == 0);
+}
+
 static void a_handle_is_used_again_after_a_thousand_others(void) {
     cachemaint_file *first = opened(LENGTH, ORDINARY), *file = first;
     int number = 0;
@@ -351,6 +372,7 @@ int main(int count, char **arguments) {
     a_file_grows_and_keeps_its_bytes();
     the_guarantee_is_that_of_an_ordinary_file();
     each_thread_has_a_message_of_its_own();
+    an_error_in_a_destructor_of_a_thread_has_a_message();
     a_handle_is_used_again_after_a_thousand_others();
     return ended("files");
 }

@@ -19,6 +19,8 @@
  *   - A null pointer, a range that is not in the file, and a length that is too large are errors. An address that is
  *     not mapped is not noticed: its use ends the process.
  *   - A length or a count of 0 is permitted. An array without elements can be a null pointer.
+ *   - The process is aborted if an allocation fails. An error allocates its message, also where a comment states
+ *     "no allocation".
  *   - The work is complete when a function returns. cachemaint_writeback is the one exception.
  *   - All functions can be called by several threads at a time, with the same file too, unless a comment states
  *     otherwise. None may be called in a signal handler.
@@ -92,10 +94,11 @@ enum cachemaint_error {
 };
 
 /* Returns the reason of this thread's last error, with the action to take: a line of UTF-8 without its end.
- * It is empty if there was none, and valid until the next call on this thread that fails. */
+ * It is empty if there was none, and valid until the next call on this thread that fails, or until the thread ends. */
 const char *cachemaint_error_message(void);
 
-/* Returns the errno of the system call that caused this thread's last error, or 0 if none did. */
+/* Returns the errno of the system call that caused this thread's last error. It is 0 if none did, and where the number
+ * of the error says as much, as CACHEMAINT_NOT_FOUND and CACHEMAINT_NO_SPACE do. */
 int cachemaint_error_errno(void);
 
 /* ---- Files ----------------------------------------------------------------------------------------------------- */
@@ -134,7 +137,8 @@ enum cachemaint_flag {
 };
 
 /* Opens or creates a file and maps all of it, for reading and writing.
- * `length`: the bytes of a new file, and the least that an existing one must have. It is 0 only for an existing file.
+ * `length`: the bytes of a new file, and the least that an existing one must have. It can be 0 only without
+ * CACHEMAINT_CREATE and CACHEMAINT_NEW.
  * An existing file keeps its length and its bytes. `path` can be a device of device DAX.
  * After the return `*file` is the open file. The zeros and the name of a new file are on the medium. It has mode 0600.
  * A crash leaves no file at the path, or the whole one. On an error `*file` is NULL.
@@ -159,8 +163,8 @@ size_t cachemaint_length(const cachemaint_file *file);
  * has there already, and are on the medium with the new length after the return.
  * No other thread uses the file during the call. The mapping can move: ask for its address again.
  * A crash leaves the old length or the new one. On an error the file is as it was.
- * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_NO_SPACE,
- * _UNSUPPORTED, _SYSTEM.
+ * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
+ * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM.
  * Cost: the new bytes are written once. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
@@ -234,7 +238,8 @@ CACHEMAINT_CHECKED int cachemaint_bad_blocks(const cachemaint_file *file, struct
 /* ---- Guarantees ------------------------------------------------------------------------------------------------ */
 
 /* Functions that fill a structure take its `sizeof`, and fill no more than that. Later versions add fields at the end.
- * Fields that the library does not know are 0. */
+ * Fields that the library does not know are 0. Such a function has the name of its structure: write `struct` before the
+ * name of the structure in C++ too. */
 
 /* The granularity: the smallest unit that is made persistent. */
 enum cachemaint_granularity {

@@ -55,7 +55,7 @@ int main(int count, char **arguments) {
     }
     if (cachemaint_open(arguments[1], 2 * STRIDE, CACHEMAINT_CREATE | CACHEMAINT_ALLOW_PAGES, &file))
         return failed();
-    if (increment(file, &value) || cachemaint_guarantee(file, &guarantee, sizeof guarantee))
+    if (increment(file, &value) || cachemaint_get_guarantee(file, &guarantee, sizeof guarantee))
         return failed();
     printf("%" PRIu64 " (persisted in units of %zu bytes: %s)\n", value, guarantee.unit, guarantee.reason);
     return cachemaint_close(file) ? failed() : 0;

@@ -169,7 +169,7 @@ size_t cachemaint_length(const cachemaint_file *file);
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
- * After the return they survive the events that cachemaint_survival states for CACHEMAINT_PERSISTED.
+ * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
  * Errors: CACHEMAINT_WRITEBACK_FAILED, by pages alone.
  * Cost: one instruction for each line, and a fence; by pages one msync. No lock and no allocation. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);
@@ -238,8 +238,7 @@ CACHEMAINT_CHECKED int cachemaint_bad_blocks(const cachemaint_file *file, struct
 /* ---- Guarantees ------------------------------------------------------------------------------------------------ */
 
 /* Functions that fill a structure take its `sizeof`, and fill no more than that. Later versions add fields at the end.
- * Fields that the library does not know are 0. Such a function has the name of its structure: write `struct` before the
- * name of the structure in C++ too. */
+ * Fields that the library does not know are 0. */
 
 /* The granularity: the smallest unit that is made persistent. */
 enum cachemaint_granularity {
@@ -295,8 +294,8 @@ struct cachemaint_guarantee {
 };
 
 /* Fills in the guarantee of an open file. `size` is sizeof *guarantee. */
-CACHEMAINT_CHECKED int cachemaint_guarantee(const cachemaint_file *file, struct cachemaint_guarantee *guarantee,
-                                            size_t size);
+CACHEMAINT_CHECKED int cachemaint_get_guarantee(const cachemaint_file *file, struct cachemaint_guarantee *guarantee,
+                                                size_t size);
 
 /* The stage that bytes have reached when an event happens. */
 enum cachemaint_stage {
@@ -347,9 +346,9 @@ struct cachemaint_survival {
 };
 
 /* Fills in the survival of an event by bytes of the file that have reached a stage. `size` is sizeof *survival. */
-CACHEMAINT_CHECKED int cachemaint_survival(const cachemaint_file *file, enum cachemaint_stage stage,
-                                           enum cachemaint_event event, struct cachemaint_survival *survival,
-                                           size_t size);
+CACHEMAINT_CHECKED int cachemaint_get_survival(const cachemaint_file *file, enum cachemaint_stage stage,
+                                               enum cachemaint_event event, struct cachemaint_survival *survival,
+                                               size_t size);
 
 /* ---- Caches ---------------------------------------------------------------------------------------------------- */
 
@@ -378,7 +377,7 @@ struct cachemaint_host {
 };
 
 /* Fills in the instructions of this machine. `size` is sizeof *host. */
-CACHEMAINT_CHECKED int cachemaint_host(struct cachemaint_host *host, size_t size);
+CACHEMAINT_CHECKED int cachemaint_get_host(struct cachemaint_host *host, size_t size);
 
 /* Writes a range back, so that observers see the bytes that this thread has stored. The lines may stay cached.
  * Cost: one instruction for each line, and its fences. No lock and no allocation, from the second call on. */

@@ -89,7 +89,7 @@ fn host() -> Result<CHost, Failure> {
 /// # Safety
 /// 1. `into` is null or can be written for `size` bytes.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn cachemaint_host(into: *mut CHost, size: usize) -> c_int {
+pub(crate) unsafe extern "C" fn cachemaint_get_host(into: *mut CHost, size: usize) -> c_int {
     // SAFETY: (1) is the caller's duty.
     number(host().and_then(|host| unsafe { arguments::fill(into, size, &host) }))
 }

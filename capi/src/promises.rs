@@ -185,7 +185,7 @@ fn survival(open: &Open, stage: Stage, event: Event) -> CSurvival {
 /// 1. `file` is null or was returned by `cachemaint_open`, and no thread closes it meanwhile.
 /// 2. `into` is null or can be written for `size` bytes.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn cachemaint_guarantee(
+pub(crate) unsafe extern "C" fn cachemaint_get_guarantee(
     file: *const Handle,
     into: *mut CGuarantee,
     size: usize,
@@ -202,7 +202,7 @@ pub(crate) unsafe extern "C" fn cachemaint_guarantee(
 /// 1. `file` is null or was returned by `cachemaint_open`, and no thread closes it meanwhile.
 /// 2. `into` is null or can be written for `size` bytes.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn cachemaint_survival(
+pub(crate) unsafe extern "C" fn cachemaint_get_survival(
     file: *const Handle,
     stage: CStage,
     event: CEvent,

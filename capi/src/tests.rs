@@ -101,7 +101,7 @@ fn functions() -> BTreeMap<&'static str, String> {
         version::cachemaint_version() -> _,
         error::cachemaint_error_message() -> _,
         error::cachemaint_error_errno() -> _,
-        host::cachemaint_host(_, _) -> _,
+        host::cachemaint_get_host(_, _) -> _,
         caches::cachemaint_cache_writeback(_, _) -> _,
         caches::cachemaint_cache_invalidate(_, _) -> _,
         caches::cachemaint_cache_writeback_invalidate(_, _) -> _,
@@ -123,8 +123,8 @@ fn functions() -> BTreeMap<&'static str, String> {
         files::cachemaint_persist_fill(_, _, _, _, _) -> _,
         files::cachemaint_taint(_) -> _,
         files::cachemaint_bad_blocks(_, _, _, _, _) -> _,
-        promises::cachemaint_guarantee(_, _, _) -> _,
-        promises::cachemaint_survival(_, _, _, _, _) -> _,
+        promises::cachemaint_get_guarantee(_, _, _) -> _,
+        promises::cachemaint_get_survival(_, _, _, _, _) -> _,
     }
 }
 

@@ -64,8 +64,8 @@ static void a_range_that_cannot_be_is_refused(void) {
 int main(void) {
     struct cachemaint_host host;
     a_range_that_cannot_be_is_refused();
-    CHECK(cachemaint_host(NULL, sizeof host) != CACHEMAINT_OK);
-    if (cachemaint_host(&host, sizeof host) == CACHEMAINT_OK) {
+    CHECK(cachemaint_get_host(NULL, sizeof host) != CACHEMAINT_OK);
+    if (cachemaint_get_host(&host, sizeof host) == CACHEMAINT_OK) {
         the_instructions_are_named(&host);
         bytes_are_the_same_after_every_operation();
     } else {

@@ -89,12 +89,12 @@ static int call_one(void) {
         open_another();
         return 0;
     case 2:
-        return cachemaint_guarantee(any_file(), below(4) ? &guarantee : NULL, below(sizeof guarantee + 1));
+        return cachemaint_get_guarantee(any_file(), below(4) ? &guarantee : NULL, below(sizeof guarantee + 1));
     case 3:
-        return cachemaint_survival(any_file(), (enum cachemaint_stage)below(4), (enum cachemaint_event)below(5),
+        return cachemaint_get_survival(any_file(), (enum cachemaint_stage)below(4), (enum cachemaint_event)below(5),
                                    below(4) ? &survival : NULL, below(sizeof survival + 1));
     case 4:
-        return cachemaint_host(below(4) ? &host : NULL, below(sizeof host + 1));
+        return cachemaint_get_host(below(4) ? &host : NULL, below(sizeof host + 1));
     case 5:
         start = any_memory(&length);
         return cachemaint_cache_writeback(start, length);

@@ -280,21 +280,21 @@ static void the_guarantee_is_that_of_an_ordinary_file(void) {
     struct cachemaint_range bad[1];
     size_t count = 1;
     int is_complete = -1, returned;
-    DONE(cachemaint_guarantee(file, &guarantee, sizeof guarantee));
+    DONE(cachemaint_get_guarantee(file, &guarantee, sizeof guarantee));
     CHECK(guarantee.granularity == CACHEMAINT_PAGE);
     CHECK(guarantee.unit == (size_t)sysconf(_SC_PAGESIZE));
     CHECK(strlen(guarantee.reason) > 0 && strlen(guarantee.backing_name) > 0);
-    DONE(cachemaint_survival(file, CACHEMAINT_PERSISTED, CACHEMAINT_PROCESS_CRASH, &survival, sizeof survival));
+    DONE(cachemaint_get_survival(file, CACHEMAINT_PERSISTED, CACHEMAINT_PROCESS_CRASH, &survival, sizeof survival));
     CHECK(survival.answer == CACHEMAINT_KEPT);
     CHECK(strlen(survival.text) > 0 && strlen(survival.source) > 0 && strlen(survival.certainty) > 0);
-    DONE(cachemaint_survival(file, CACHEMAINT_STORED, CACHEMAINT_POWER_LOSS, &survival, sizeof survival));
+    DONE(cachemaint_get_survival(file, CACHEMAINT_STORED, CACHEMAINT_POWER_LOSS, &survival, sizeof survival));
     CHECK(survival.answer == CACHEMAINT_LOST);
-    REFUSED(cachemaint_survival(file, (enum cachemaint_stage)other, CACHEMAINT_KEXEC, &survival, sizeof survival),
+    REFUSED(cachemaint_get_survival(file, (enum cachemaint_stage)other, CACHEMAINT_KEXEC, &survival, sizeof survival),
             CACHEMAINT_INVALID_ARGUMENT);
-    REFUSED(cachemaint_survival(file, CACHEMAINT_STORED, (enum cachemaint_event)other, &survival, sizeof survival),
+    REFUSED(cachemaint_get_survival(file, CACHEMAINT_STORED, (enum cachemaint_event)other, &survival, sizeof survival),
             CACHEMAINT_INVALID_ARGUMENT);
-    REFUSED(cachemaint_guarantee(file, NULL, sizeof guarantee), CACHEMAINT_INVALID_ARGUMENT);
-    REFUSED(cachemaint_guarantee(file, &guarantee, 0), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_get_guarantee(file, NULL, sizeof guarantee), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_get_guarantee(file, &guarantee, 0), CACHEMAINT_INVALID_ARGUMENT);
     returned = cachemaint_bad_blocks(file, bad, 1, &count, &is_complete);
     CHECK(returned != CACHEMAINT_OK || (count == 0 && is_complete == 1));
     REFUSED(cachemaint_bad_blocks(file, NULL, 1, &count, NULL), CACHEMAINT_INVALID_ARGUMENT);

@@ -28,7 +28,7 @@ const CPUS: [[&str; 3]; 3] = [
 ];
 
 /// The options of a program that wants no warning.
-const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Wconversion -Werror -O2 -pthread";
+const WARNINGS: &str = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O2 -pthread";
 
 /// The languages, by their options.
 const C: &str = "-std=c11";

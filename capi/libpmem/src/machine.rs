@@ -3,8 +3,8 @@
 
 use crate::environment::{self, Variables};
 use crate::failure::keep;
-use crate::map;
 use crate::system::write_error;
+use crate::{map, place};
 use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -47,7 +47,7 @@ pub(crate) struct Machine {
     /// The reason, if that is not the point of persistence.
     pub(crate) short: Option<Short>,
     pub(crate) streaming: Streaming,
-    /// The address from which on files are mapped, if the environment has one.
+    /// The address from which on files are mapped, if the environment has one and free addresses can be found.
     pub(crate) map_from: Option<usize>,
 }
 
@@ -83,7 +83,8 @@ impl Machine {
             // A negative number is ignored.
             Some(Err(_)) | None => Streaming::Measured,
         };
-        Self { writeback, cache, short, streaming, map_from: variables.mmap_hint }
+        let map_from = variables.mmap_hint.filter(|_| place::can_be_chosen());
+        Self { writeback, cache, short, streaming, map_from }
     }
 }
 

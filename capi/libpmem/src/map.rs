@@ -17,9 +17,9 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
-use std::sync::OnceLock;
 
 /// The flags of `libpmem.h`.
 const CREATE: c_int = 1;
@@ -52,19 +52,23 @@ static MAPPED: Lock<Ranges<Memory>> = Lock::new(Ranges::new());
 /// Keeps the list of ranges whole in forked children.
 pub(crate) fn register_for_forks() {
     extern "C" fn lock() {
-        MAPPED.lock();
+        MAPPED.lock_to_read();
     }
     extern "C" fn unlock() {
-        // SAFETY: the thread that forks has locked it, and uses no range until it has forked (1, 2).
+        // SAFETY: the thread that forks has locked it, and uses no range for that (1).
         unsafe { MAPPED.unlock() };
     }
+    extern "C" fn forget_other_threads() {
+        // SAFETY: a child has one thread, which has locked it before the fork (1).
+        unsafe { MAPPED.forget_other_threads() };
+    }
     // SAFETY: the functions only lock and unlock. Without memory for them a child may wait for ever, as with PMDK.
-    unsafe { libc::pthread_atfork(Some(lock), Some(unlock), Some(unlock)) };
+    unsafe { libc::pthread_atfork(Some(lock), Some(unlock), Some(forget_other_threads)) };
 }
 
 /// Returns the first part of a range that is mapped directly, and its memory.
 pub(crate) fn first_in(range: &Range<usize>) -> Option<(Range<usize>, Memory)> {
-    MAPPED.with(|ranges| ranges.first_in(range))
+    MAPPED.read(|ranges| ranges.first_in(range))
 }
 
 /// Opens or creates a file, and maps it whole for reading and writing. Stores the length of the mapping, and 1 if it is
@@ -109,7 +113,7 @@ pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_
     let end = start.addr().saturating_add(len).checked_next_multiple_of(page_size());
     let range = start.addr()..end.unwrap_or(usize::MAX);
     // A file that is mapped to the same place meanwhile is added after this.
-    let unmapped = MAPPED.with(|ranges| {
+    let unmapped = MAPPED.write(|ranges| {
         ranges.reserve().map_err(|_full| libc::ENOMEM)?;
         // SAFETY: nothing of it is used any more (1).
         if unsafe { libc::munmap(start, len) } != 0 {
@@ -134,22 +138,36 @@ pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_
 /// Returns 1 if the whole range is persistent memory that `pmem_map_file` has mapped, else 0.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_is_pmem(start: *const c_void, len: usize) -> c_int {
-    // The variable is read at the first call, as PMDK does: programs set it themselves.
-    static FORCED: OnceLock<Option<bool>> = OnceLock::new();
-    let forced = FORCED.get_or_init(|| match environment::number(c"PMEM_IS_PMEM_FORCE") {
-        Some(0) => Some(false),
-        Some(1) => Some(true),
-        _ => None,
-    });
+    let forced = forced();
     let is_pmem = match (forced, start.addr().checked_add(len)) {
         _ if len == 0 => false,
-        (Some(forced), _) => *forced,
+        (Some(forced), _) => forced,
         (None, None) => false,
         (None, Some(end)) => {
-            MAPPED.with(|ranges| ranges.all(&(start.addr()..end), Memory::is_persistent))
+            MAPPED.read(|ranges| ranges.all(&(start.addr()..end), Memory::is_persistent))
         }
     };
     is_pmem.into()
+}
+
+/// Returns the answer that the environment has. It is read at the first call, as PMDK does: programs set it themselves.
+/// Threads that are first together read the same, and none waits for another: a fork or a handler can interrupt it.
+fn forced() -> Option<bool> {
+    const UNREAD: u8 = 0;
+    const UNSET: u8 = 1;
+    const NO: u8 = 2;
+    const YES: u8 = 3;
+    static FORCED: AtomicU8 = AtomicU8::new(UNREAD);
+    let mut forced = FORCED.load(Relaxed);
+    if forced == UNREAD {
+        forced = match environment::number(c"PMEM_IS_PMEM_FORCE") {
+            Some(0) => NO,
+            Some(1) => YES,
+            _ => UNSET,
+        };
+        FORCED.store(forced, Relaxed);
+    }
+    (forced != UNSET).then_some(forced == YES)
 }
 
 /// Does [`pmem_map_file`]. Returns the start and the length.
@@ -343,7 +361,7 @@ fn map_open(
     if is_synchronous || device.is_some() {
         let memory = memory(file, device);
         let range = start.addr()..start.addr().saturating_add(len);
-        if MAPPED.with(|ranges| ranges.add(range, memory)).is_err() {
+        if MAPPED.write(|ranges| ranges.add(range, memory)).is_err() {
             // SAFETY: no one else knows the mapping.
             unsafe { libc::munmap(start, len) };
             return Err(failed("list the mapping of", path, libc::ENOMEM, "free some memory"));

@@ -6,12 +6,22 @@
 use crate::failure::errno;
 use crate::machine::machine;
 use crate::system::page_size;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ops::Range;
 use core::ptr::{null_mut, without_provenance_mut};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
+
+const MAPPINGS: &CStr = c"/proc/self/maps";
+
+/// Returns true if the kernel shows which addresses are taken. Without `/proc` the kernel chooses, as with PMDK.
+pub(crate) fn can_be_chosen() -> bool {
+    // SAFETY: the path ends with 0.
+    unsafe { libc::access(MAPPINGS.as_ptr(), libc::R_OK) == 0 }
+}
 
 /// Returns a place for `len` bytes at a multiple of an alignment: a hint for the kernel.
 pub(crate) fn place_for(len: usize, alignment: usize) -> Result<*mut c_void, c_int> {
@@ -19,8 +29,8 @@ pub(crate) fn place_for(len: usize, alignment: usize) -> Result<*mut c_void, c_i
     let alignment = alignment.max(large);
     let place = match machine().map_from {
         Some(from) => {
-            let mappings = std::fs::read("/proc/self/maps")
-                .map_err(|error| error.raw_os_error().unwrap_or(libc::ENOENT))?;
+            let mappings = std::fs::read(OsStr::from_bytes(MAPPINGS.to_bytes()))
+                .map_err(|error| error.raw_os_error().unwrap_or(libc::ENOMEM))?;
             first_free(ranges(&mappings), from.max(page_size()), len, alignment)
         }
         None => free_at_kernels_choice(len, alignment)?,

@@ -1,16 +1,12 @@
 //! Facts and calls of the system.
 
 use core::fmt::{self, Write as _};
-use std::sync::OnceLock;
 
-/// Returns the size of a page.
+/// Returns the size of a page. It is asked each time: a call that a signal handler or a fork interrupts holds nothing.
 pub(crate) fn page_size() -> usize {
-    static SIZE: OnceLock<usize> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        // SAFETY: it reads a constant of the system.
-        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
-    })
+    // SAFETY: it reads a constant of the system.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }
 
 /// Writes a line to the standard error output, in one piece.

@@ -286,6 +286,23 @@ fn a_forked_child_uses_the_library_whatever_threads_its_parent_has() {
 }
 
 #[test]
+fn a_signal_handler_that_interrupts_a_call_can_call_and_fork() {
+    let program = Program::compile("signals");
+    for forks in [0, 1] {
+        program.run(&ours(), &[], Some(forks));
+    }
+}
+
+#[test]
+fn an_address_in_the_environment_is_ignored_without_proc() {
+    let program = Program::compile("hidden");
+    let hint = [("PMEM_MMAP_HINT", "10000000000")];
+    if !program.run(&ours(), &hint, None).is_empty() {
+        skip("an_address_in_the_environment_is_ignored_without_proc", "/proc cannot be hidden");
+    }
+}
+
+#[test]
 fn a_library_that_is_unloaded_leaves_nothing_behind() {
     let program = Program::compile("reload");
     program.run(&ours(), &[], None);

@@ -4,16 +4,9 @@
 //! way can change it.
 
 use crate::log;
-use core::cell::UnsafeCell;
+use crate::message;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write as _};
-
-/// The room for a message: the longest path and the words around it.
-const ROOM: usize = 4096 + 512;
-
-thread_local! {
-    static MESSAGE: UnsafeCell<[u8; ROOM]> = const { UnsafeCell::new([0; ROOM]) };
-}
 
 /// An operation that failed, with the `errno` of its caller. Its message is the thread's last one.
 #[derive(Debug)]
@@ -35,22 +28,21 @@ impl Failure {
     }
 }
 
-/// Replaces the thread's message.
+/// Replaces the thread's message. Without memory for its place it stays empty.
 pub(crate) fn keep(message: fmt::Arguments<'_>) {
-    MESSAGE.with(|place| {
-        // SAFETY: the place is this thread's alone, and no reference to it outlives a call of this module. Formatting
-        // calls no code that would come back here.
-        let room = unsafe { &mut *place.get() };
-        let mut text = Text { room, len: 0 };
-        // A message that is too long ends where the room does.
-        let _is_whole = text.write_fmt(message).is_ok();
-        text.end();
-    });
+    let Some(place) = message::place() else { return };
+    // SAFETY: the place is this thread's alone, and no reference to it outlives a call of this module. Formatting calls
+    // no code that would come back here.
+    let room = unsafe { &mut *place.as_ptr() };
+    let mut text = Text { room, len: 0 };
+    // A message that is too long ends where the room does.
+    let _is_whole = text.write_fmt(message).is_ok();
+    text.end();
 }
 
 /// Returns the thread's message, which ends with 0. It is empty if there was none.
 pub(crate) fn last() -> *const c_char {
-    MESSAGE.with(|place| place.get().cast::<c_char>().cast_const())
+    message::present().map_or(c"".as_ptr(), |place| place.as_ptr().cast::<c_char>().cast_const())
 }
 
 /// Returns the message of the last failure in this thread, or an empty string. It is valid until the next failure in
@@ -138,6 +130,7 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::ROOM;
 
     fn text() -> String {
         // SAFETY: a text that ends with 0 and is not replaced before it is copied.

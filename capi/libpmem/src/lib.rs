@@ -19,7 +19,7 @@ mod device;
 mod environment;
 #[expect(unsafe_code, reason = "the thread's message and errno are given to C programs")]
 mod failure;
-#[expect(unsafe_code, reason = "a mutex that a fork can hold")]
+#[expect(unsafe_code, reason = "a lock that a fork and a handler can take")]
 mod lock;
 #[expect(unsafe_code, reason = "a function of the program is called")]
 mod log;
@@ -27,6 +27,8 @@ mod log;
 mod machine;
 #[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
 mod map;
+#[expect(unsafe_code, reason = "a key of threads, and memory that its destructor frees")]
+mod message;
 #[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
 mod persist;
 #[expect(unsafe_code, reason = "a mapping for the time of a call")]

@@ -303,6 +303,12 @@ fn an_address_in_the_environment_is_ignored_without_proc() {
 }
 
 #[test]
+fn a_thread_that_never_calls_the_library_keeps_its_stack() {
+    let program = Program::compile("stacks");
+    program.run(&ours(), &[], None);
+}
+
+#[test]
 fn a_library_that_is_unloaded_leaves_nothing_behind() {
     let program = Program::compile("reload");
     program.run(&ours(), &[], None);

@@ -2,7 +2,7 @@
 //! constructor that runs earlier.
 
 use crate::environment::{self, Variables};
-use crate::failure::keep;
+use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
 use cachemaint::{Cache, Point, Unsupported, report};
@@ -120,8 +120,11 @@ impl Short {
     pub(crate) fn report(&self) {
         static REPORTED: AtomicBool = AtomicBool::new(false);
         if !REPORTED.swap(true, Relaxed) {
+            // The functions that report it do not set `errno`.
+            let before = errno();
             keep(format_args!("{self}"));
             write_error(format_args!("libpmem: {self}\n"));
+            set_errno(before);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod cuts;
 mod fences;
+mod mappings;
 mod programs;
 mod qemu;
 
@@ -34,6 +35,7 @@ const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = cuts::lanes();
     lanes.extend(fences::lanes());
+    lanes.extend(mappings::lanes());
     lanes.extend(programs::lanes());
     lanes.extend(qemu::lanes());
     lanes

@@ -1,0 +1,83 @@
+//! Mappings by libpmem of a file on ext4-DAX and of a device of device DAX: the results of every call are the same with
+//! each library, except for the one that the original cannot fail.
+
+use anyhow::{Result, ensure};
+
+use super::super::device_dax::DEVICE;
+use super::super::{DIRECTORY, emulated, make_ext4, make_namespace};
+use super::PMEM;
+use crate::lab::architecture::Architecture;
+use crate::lab::host_program::HostProgram;
+use crate::lab::kit::Kit;
+use crate::lab::lane::Lane;
+use crate::lab::machine::Machine;
+use crate::lab::machine::programs::printed;
+use crate::log::Log;
+use crate::report::{Finding, Tests};
+
+const NAME: &str = "machine/x86_64/libpmem-mappings";
+const PACKAGES: [&str; 1] = ["libpmem-dev"];
+
+/// The first words of the lines about the buffers of a device.
+const DEEP: &str = "deep ";
+
+pub(super) fn lanes() -> Vec<Lane> {
+    let proves = "files and devices are mapped, unmapped and persisted alike by each library";
+    vec![Lane::new(NAME, proves, |lab| {
+        let kit = lab.kit(Architecture::X86)?;
+        let client = lab.client(Architecture::X86, "mappings", "pmem", &PACKAGES)?;
+        let ours = lab.libpmem(Architecture::X86)?;
+        Ok(Box::new(move |log| {
+            compare(&kit, &[client.with(None)?, client.with(Some(&ours))?], log)?;
+            Ok(Finding::passed(Tests::counted(2, 0, 0)))
+        }))
+    })]
+}
+
+fn compare(kit: &Kit, libraries: &[HostProgram; 2], log: &mut Log) -> Result<()> {
+    let mut setup = emulated(NAME);
+    if let Some(losses) = &mut setup.losses {
+        losses.allows_unmapped = true;
+    }
+    for program in libraries {
+        program.add_to(&mut setup.files);
+    }
+    let mut machine = Machine::start(kit, &setup, log)?;
+    make_namespace(&mut machine, "region0", "devdax")?;
+    machine.wait_for(DEVICE)?;
+    let [theirs, ours] = both(&mut machine, libraries, ["device", DEVICE, DEVICE], log)?;
+    let other = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with(DEEP)).map(str::to_owned).collect()
+    };
+    ensure!(other(&theirs) == other(&ours), "a device with libpmem:\n{theirs}\nwith ours:\n{ours}");
+    // A region of RAM has no attribute that flushes (Linux drivers/nvdimm/region_devs.c). The original takes that for
+    // success (PMDK src/libpmem2/deep_flush_linux.c). 95 is ENOTSUP.
+    for line in ["deep persist: -1, errno 95", "deep drain: -1, errno 95"] {
+        ensure!(ours.contains(line), "a device without the attribute: {ours}");
+    }
+    make_namespace(&mut machine, "region0", "fsdax")?;
+    make_ext4(&mut machine, PMEM, "dax=always")?;
+    let (first, second) = (format!("{DIRECTORY}/theirs"), format!("{DIRECTORY}/ours"));
+    let [theirs, ours] = both(&mut machine, libraries, ["file", &first, &second], log)?;
+    ensure!(theirs == ours, "a file with libpmem:\n{theirs}\nwith ours:\n{ours}");
+    ensure!(ours.contains("mapped 8388608, is_pmem 1"), "the file is mapped otherwise: {ours}");
+    machine.power_off()
+}
+
+/// Runs the client with each library, on a path of its own, and returns the outputs.
+fn both(
+    machine: &mut Machine,
+    libraries: &[HostProgram; 2],
+    [kind, first, second]: [&str; 3],
+    log: &mut Log,
+) -> Result<[String; 2]> {
+    let mut outputs = [String::new(), String::new()];
+    for ((program, path), output) in libraries.iter().zip([first, second]).zip(&mut outputs) {
+        let before = log.len()?;
+        let arguments = [kind, path].map(str::to_owned);
+        let ended = machine.run_request(&program.run(&arguments, &[]))?;
+        *output = printed(&log.since(before)?).replace('\r', "");
+        ensure!(ended == (Some(0), None), "`{kind} {path}` ended with {ended:?}: {output}");
+    }
+    Ok(outputs)
+}

@@ -62,7 +62,16 @@ impl From<Error> for Failure {
     #[cold]
     fn from(error: Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(0);
-        Self { code: code_of(error.kind()), message: error.to_string().into(), errno }
+        let action = in_c(error.kind());
+        Self { code: code_of(error.kind()), message: format!("{error}{action}").into(), errno }
+    }
+}
+
+/// Returns the name of the action in C, where the message of the error has that of Rust.
+const fn in_c(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::PageGranular(_) => " (CACHEMAINT_ALLOW_PAGES)",
+        _ => "",
     }
 }
 

@@ -145,7 +145,19 @@ pub(crate) unsafe extern "C" fn cachemaint_length(file: *const Handle) -> usize 
 pub(crate) unsafe extern "C" fn cachemaint_grow(file: *mut Handle, length: u64) -> c_int {
     // SAFETY: (1) and (2) are the caller's duties.
     let open = unsafe { Handle::open_alone(file) };
-    number(open.and_then(|open| Ok(open.file.grow(length)?)))
+    number(open.and_then(|open| grow(&mut open.file, length)))
+}
+
+fn grow(file: &mut DaxFile, length: u64) -> Result<(), Failure> {
+    if length < file.len() {
+        let message = format!(
+            "{}: has {} bytes, more than {length}; a file that is open cannot be made shorter, so pass a larger length",
+            file.path().display(),
+            file.len()
+        );
+        return Err(Failure::new(Code::InvalidArgument, message));
+    }
+    Ok(file.grow(length)?)
 }
 
 /// Makes a range persistent.

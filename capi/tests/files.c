@@ -191,6 +191,7 @@ static void a_file_that_cannot_be_opened_is_an_error_with_a_reason(const char *f
     REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_CREATE | CACHEMAINT_NEW, &file), CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_NEW, &file), CACHEMAINT_EXISTS);
     REFUSED(cachemaint_open(path, LENGTH, 0, &file), CACHEMAINT_TOO_COARSE);
+    CHECK(strstr(cachemaint_error_message(), "CACHEMAINT_ALLOW_PAGES") != NULL);
     REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_REQUIRE_BYTES, &file), CACHEMAINT_TOO_COARSE);
     REFUSED(cachemaint_open(path, LENGTH + 1, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_TOO_SHORT);
     REFUSED(cachemaint_open(path, LENGTH + 1, ORDINARY, &file), CACHEMAINT_TOO_SHORT);
@@ -268,6 +269,7 @@ static void a_file_grows_and_keeps_its_bytes(void) {
     CHECK(bytes[4 * LENGTH - 1] == 0);
     DONE(cachemaint_persist(file, bytes + 4 * LENGTH - 1, 1));
     REFUSED(cachemaint_grow(file, LENGTH), CACHEMAINT_INVALID_ARGUMENT);
+    CHECK(strstr(cachemaint_error_message(), "pass a larger length") != NULL);
     REFUSED(cachemaint_grow(file, UINT64_MAX), CACHEMAINT_INVALID_ARGUMENT);
     DONE(cachemaint_close(file));
 }

@@ -281,7 +281,7 @@ static void the_guarantee_is_that_of_an_ordinary_file(void) {
     struct cachemaint_survival survival;
     struct cachemaint_range bad[1];
     size_t count = 1;
-    int is_complete = -1, returned;
+    int is_complete = -1, result;
     DONE(cachemaint_get_guarantee(file, &guarantee, sizeof guarantee));
     CHECK(guarantee.granularity == CACHEMAINT_PAGE);
     CHECK(guarantee.unit == (size_t)sysconf(_SC_PAGESIZE));
@@ -297,8 +297,8 @@ static void the_guarantee_is_that_of_an_ordinary_file(void) {
             CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_get_guarantee(file, NULL, sizeof guarantee), CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_get_guarantee(file, &guarantee, 0), CACHEMAINT_INVALID_ARGUMENT);
-    returned = cachemaint_bad_blocks(file, bad, 1, &count, &is_complete);
-    CHECK(returned != CACHEMAINT_OK || (count == 0 && is_complete == 1));
+    result = cachemaint_bad_blocks(file, bad, 1, &count, &is_complete);
+    CHECK(result != CACHEMAINT_OK || (count == 0 && is_complete == 1));
     REFUSED(cachemaint_bad_blocks(file, NULL, 1, &count, NULL), CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_bad_blocks(file, bad, 1, NULL, NULL), CACHEMAINT_INVALID_ARGUMENT);
     DONE(cachemaint_close(file));

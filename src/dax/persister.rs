@@ -152,18 +152,20 @@ mod tests {
         assert_eq!(persister.cache(), None);
         // SAFETY: no other program has the file.
         let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
-        for range in [0..5000, 4999..5000, page..page, 1..1] {
+        for range in [0..5000, 4999..5000, 4096..4096, 1..1] {
             // SAFETY: the range is in a shared mapping of the file.
             unsafe { persister.persist_range(map[range.clone()].as_ptr(), range.len()) }.unwrap();
             // SAFETY: as above.
             unsafe { persister.deep_persist_range(map[range.clone()].as_ptr(), range.len()) }
                 .unwrap();
         }
-        let end = map.as_ptr().wrapping_add(5000_usize.next_multiple_of(page));
-        drop(map);
-        // SAFETY: nothing is accessed: by pages only the kernel looks at the address.
-        let error = unsafe { persister.persist_range(end.wrapping_sub(1), 1) };
-        assert!(error.is_err(), "the page is not mapped any more");
+        // Nothing is mapped in the first page. QEMU's user mode reserves all addresses of 32 bits, and msync succeeds.
+        if cfg!(target_pointer_width = "64") {
+            let nowhere = core::ptr::without_provenance(page / 2);
+            // SAFETY: nothing is accessed: by pages only the kernel looks at the address.
+            let error = unsafe { persister.persist_range(nowhere, 1) };
+            assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENOMEM));
+        }
         let error = probe_file(&std::fs::File::open("/").unwrap()).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NotRegular), "{error}");
     }

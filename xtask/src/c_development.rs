@@ -2,7 +2,6 @@
 //! pkg-config and `CMake`.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -17,9 +16,8 @@ const FILES: [[&str; 2]; 4] = [
     ["capi/cmake/cachemaintConfigVersion.cmake.in", "lib/cmake/cachemaint"],
 ];
 
-/// The names by which linkers find the libraries.
+/// The name by which linkers find the static library.
 const ARCHIVE: &str = "lib/libcachemaint.a";
-const LINK: &str = "lib/libcachemaint.so";
 
 /// Links the shared library, and installs all files below a prefix. Returns their paths.
 pub(crate) fn install(
@@ -29,19 +27,14 @@ pub(crate) fn install(
     prefix: &Path,
 ) -> Result<Vec<PathBuf>> {
     let shared = CACHEMAINT.shared(cc, archive, sources, &prefix.join("lib"))?;
-    let installed = [prefix.join(ARCHIVE), prefix.join(LINK)];
-    fs::copy(archive, &installed[0])
-        .with_context(|| format!("cannot write {}", installed[0].display()))?;
-    if installed[1].symlink_metadata().is_ok() {
-        fs::remove_file(&installed[1])
-            .with_context(|| format!("cannot remove {}", installed[1].display()))?;
-    }
-    symlink(CACHEMAINT.soname, &installed[1])
-        .with_context(|| format!("cannot make {}", installed[1].display()))?;
+    let link = CACHEMAINT.link(&shared)?;
+    let installed = prefix.join(ARCHIVE);
+    fs::copy(archive, &installed)
+        .with_context(|| format!("cannot write {}", installed.display()))?;
     let files =
         FILES.into_iter().map(|[file, folder]| copy(&sources.join(file), &prefix.join(folder)));
     let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
-    Ok([shared].into_iter().chain(installed).chain(files).collect())
+    Ok([shared, installed, link].into_iter().chain(files).collect())
 }
 
 /// Copies a text with the version in its place, and returns the new path.

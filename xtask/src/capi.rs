@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -88,6 +89,16 @@ impl Library {
             .words(SYSTEM_LIBRARIES)
             .read()?;
         Ok(path)
+    }
+
+    /// Makes the link beside a shared library by which linkers find it, and returns its path.
+    pub(crate) fn link(self, shared: &Path) -> Result<PathBuf> {
+        let link = shared.with_extension("");
+        if link.symlink_metadata().is_ok() {
+            fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
+        }
+        symlink(self.soname, &link).with_context(|| format!("cannot make {}", link.display()))?;
+        Ok(link)
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
-use crate::host::Host;
+use crate::host::{Host, make_empty};
 
 /// The options that end the attempts on an unreachable mirror soon.
 const IMPATIENT: &str =
@@ -355,11 +355,7 @@ impl State {
     /// Returns the folder `name` in the state, without leftovers of a run that was stopped.
     fn emptied(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make_empty(&folder)?;
         Ok(folder)
     }
 }

@@ -1,7 +1,6 @@
 //! The replacement of PMDK's library: its installation, and its tests as C programs use it: linked, beside the original.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -33,13 +32,9 @@ pub(crate) fn install(
     sources: &Path,
     prefix: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let folder = prefix.join("lib/cachemaint");
-    let library = LIBPMEM.shared(cc, archive, sources, &folder)?;
-    let (link, headers) = (folder.join("libpmem.so"), prefix.join("include/cachemaint"));
-    if link.is_symlink() {
-        fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
-    }
-    symlink(LIBPMEM.soname, &link).with_context(|| format!("cannot make {}", link.display()))?;
+    let library = LIBPMEM.shared(cc, archive, sources, &prefix.join("lib/cachemaint"))?;
+    let link = LIBPMEM.link(&library)?;
+    let headers = prefix.join("include/cachemaint");
     fs::create_dir_all(&headers).with_context(|| format!("cannot make {}", headers.display()))?;
     let header = headers.join("libpmem.h");
     fs::copy(sources.join("capi/libpmem/include/libpmem.h"), &header)

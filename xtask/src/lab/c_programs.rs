@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use super::lane::{Lane, Run};
-use super::targets::{Cross, Model, TARGETS, Target};
+use super::targets::{Model, TARGETS, Target};
 use super::user_emulation::Ready;
 use super::{Lab, compilers};
 use crate::c_development;
 use crate::capi::CACHEMAINT;
 use crate::command::{Cmd, find_program};
 use crate::debian;
+use crate::host::make_empty;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -101,7 +102,7 @@ impl Kit {
             None => None,
             Some(_) => Some((lab.targets.ready(lab.sources.host, target)?, model)),
         };
-        let cc = cross.map_or_else(|| String::from("cc"), Cross::linker);
+        let cc = compilers::c_compiler(lab.sources.host, target.triple)?;
         let cxx = cross.map_or_else(|| String::from("c++"), |cross| format!("{}-g++", cross.gnu));
         let work = lab.sources.work().join(lane);
         let (tree, prefix) = (lab.sources.tree().to_path_buf(), work.join("prefix"));
@@ -218,11 +219,7 @@ impl Kit {
     /// Returns an empty folder.
     fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.work.join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make_empty(&folder)?;
         Ok(folder)
     }
 }

@@ -3,16 +3,15 @@
 //! A lane links the library for its target, compiles programs of `capi/libpmem/tests`, and runs them in user emulation
 //! of such a CPU.
 
-use std::fs;
-
 use anyhow::{Context as _, Result};
 
 use super::Lab;
 use super::compilers;
 use super::lane::{Lane, Run};
-use super::targets::{Cross, TARGETS};
+use super::targets::TARGETS;
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
+use crate::host::make_empty;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
 
@@ -39,8 +38,8 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn prepare(lab: &Lab<'_>, lane: &str, triple: &str, cpu: &str) -> Result<Run> {
     let target = TARGETS.iter().find(|target| target.triple == triple).context("no such target")?;
     let model = target.models.iter().find(|model| model.cpu == cpu).context("no such CPU")?;
-    let (compiler, cross) = compilers::linking(lab.sources.host, target)?;
-    let cc = cross.map_or_else(|| String::from("cc"), Cross::linker);
+    let compiler = compilers::compiler(lab.sources.host, triple)?;
+    let cc = compilers::c_compiler(lab.sources.host, triple)?;
     let emulator = lab.targets.ready(lab.sources.host, target)?;
     let (work, tree) = (lab.sources.work().join(lane), lab.sources.tree());
     let archive = LIBPMEM.archive(&compiler, triple, tree, &lab.sources.work().join("target"))?;
@@ -58,11 +57,7 @@ fn prepare(lab: &Lab<'_>, lane: &str, triple: &str, cpu: &str) -> Result<Run> {
             .words("-l:libpmem.so.1 -o")
             .arg(program.display().to_string())
             .read()?;
-        if files.exists() {
-            fs::remove_dir_all(&files)
-                .with_context(|| format!("cannot remove {}", files.display()))?;
-        }
-        fs::create_dir_all(&files).with_context(|| format!("cannot make {}", files.display()))?;
+        make_empty(&files)?;
         let cmd = emulator.on(model, &program.display().to_string());
         programs.push(cmd.arg(files.display().to_string()).args(arguments.iter().copied()));
     }

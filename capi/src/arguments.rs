@@ -116,7 +116,7 @@ pub(crate) unsafe fn give<T>(name: &str, into: *mut T, value: T) -> Result<(), F
 }
 
 /// Fills at most `size` bytes of a structure, which can be shorter or longer in the caller's version of the header.
-/// What this version does not know is 0.
+/// Fields that this version does not know are 0.
 ///
 /// # Safety
 /// 1. It is null, or can be written for `size` bytes.

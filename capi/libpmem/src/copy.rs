@@ -125,88 +125,36 @@ pub(crate) unsafe extern "C" fn pmem_memset(
     to
 }
 
-/// Copies and makes the bytes persistent.
-///
-/// # Safety
-/// As [`pmem_memmove`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memmove_persist(
-    to: *mut c_void,
-    from: *const c_void,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memmove(to, from, len, 0) }
+/// Makes the functions that are [`pmem_memmove`] and [`pmem_memset`] with these flags.
+macro_rules! with_flags {
+    ($($(#[$documentation:meta])* $name:ident: $function:ident($($argument:ident: $kind:ty),+), $flags:expr;)+) => {
+        $(
+            $(#[$documentation])*
+            ///
+            /// # Safety
+            #[doc = concat!("As [`", stringify!($function), "`].")]
+            #[unsafe(no_mangle)]
+            pub(crate) unsafe extern "C" fn $name($($argument: $kind),+) -> *mut c_void {
+                // SAFETY: (1) is the caller's duty.
+                unsafe { $function($($argument),+, $flags) }
+            }
+        )+
+    };
 }
 
-/// Copies and makes the bytes persistent.
-///
-/// # Safety
-/// As [`pmem_memmove`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memcpy_persist(
-    to: *mut c_void,
-    from: *const c_void,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memmove(to, from, len, 0) }
-}
-
-/// Sets bytes and makes them persistent.
-///
-/// # Safety
-/// As [`pmem_memset`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memset_persist(
-    to: *mut c_void,
-    value: c_int,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memset(to, value, len, 0) }
-}
-
-/// Copies and issues the write-back. `pmem_drain` completes it.
-///
-/// # Safety
-/// As [`pmem_memmove`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memmove_nodrain(
-    to: *mut c_void,
-    from: *const c_void,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memmove(to, from, len, NODRAIN) }
-}
-
-/// Copies and issues the write-back. `pmem_drain` completes it.
-///
-/// # Safety
-/// As [`pmem_memmove`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memcpy_nodrain(
-    to: *mut c_void,
-    from: *const c_void,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memmove(to, from, len, NODRAIN) }
-}
-
-/// Sets bytes and issues the write-back. `pmem_drain` completes it.
-///
-/// # Safety
-/// As [`pmem_memset`].
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pmem_memset_nodrain(
-    to: *mut c_void,
-    value: c_int,
-    len: usize,
-) -> *mut c_void {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { pmem_memset(to, value, len, NODRAIN) }
+with_flags! {
+    /// Copies and makes the bytes persistent.
+    pmem_memmove_persist: pmem_memmove(to: *mut c_void, from: *const c_void, len: usize), 0;
+    /// Copies and makes the bytes persistent.
+    pmem_memcpy_persist: pmem_memmove(to: *mut c_void, from: *const c_void, len: usize), 0;
+    /// Sets bytes and makes them persistent.
+    pmem_memset_persist: pmem_memset(to: *mut c_void, value: c_int, len: usize), 0;
+    /// Copies and issues the write-back. `pmem_drain` completes it.
+    pmem_memmove_nodrain: pmem_memmove(to: *mut c_void, from: *const c_void, len: usize), NODRAIN;
+    /// Copies and issues the write-back. `pmem_drain` completes it.
+    pmem_memcpy_nodrain: pmem_memmove(to: *mut c_void, from: *const c_void, len: usize), NODRAIN;
+    /// Sets bytes and issues the write-back. `pmem_drain` completes it.
+    pmem_memset_nodrain: pmem_memset(to: *mut c_void, value: c_int, len: usize), NODRAIN;
 }
 
 #[cfg(test)]

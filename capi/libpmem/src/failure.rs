@@ -7,6 +7,8 @@ use crate::log;
 use crate::message;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write as _};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 /// An operation that failed, with the `errno` of its caller. Its message is the thread's last one.
 #[derive(Debug)]
@@ -102,13 +104,7 @@ pub(crate) struct Path<'a>(pub(crate) &'a CStr);
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.to_bytes().utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
+        OsStr::from_bytes(self.0.to_bytes()).display().fmt(f)
     }
 }
 

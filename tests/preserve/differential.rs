@@ -3,7 +3,7 @@
 
 use crate::claims::DATA;
 use crate::plain::Plain;
-use crate::random::Random;
+use crate::random::{Random, cases};
 use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Lease, Options, Store, Transaction, Verify,
@@ -11,10 +11,8 @@ use cachemaint::preserve::{
 use core::convert::Infallible;
 use std::collections::BTreeMap;
 
-/// Histories, unless the variable says how many.
+/// Histories of a usual run.
 const RUNS: u64 = 300;
-/// The number of histories of other searches, ten for each of these.
-const VARIABLE: &str = "CACHEMAINT_HISTORIES";
 
 const UNITS: [usize; 10] = [64, 64, 64, 64, 128, 512, 2048, 4096, 8192, 65_536];
 const BYTES: [usize; 4] = [20_000, 60_000, 200_000, 600_000];
@@ -356,11 +354,7 @@ fn history(seed: u64) {
 
 #[test]
 fn a_store_does_what_a_map_does() {
-    let runs = match std::env::var(VARIABLE) {
-        Ok(number) => number.parse::<u64>().unwrap().div_ceil(10),
-        Err(_) => RUNS,
-    };
-    for seed in 0..runs {
+    for seed in 0..cases(RUNS) {
         println!("history {seed}");
         history(seed);
     }

@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::elf;
-use super::emulator::Emulators;
 
 /// The folders of programs in packages; since Debian 13 only those below `usr` are used.
 const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
@@ -77,24 +76,23 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds kernel modules and their dependencies, and the list `/lab/modules` in the order in
-    /// which to load them. Built-in parts of the kernel are not modules.
+    /// Adds kernel modules and their dependencies, and the list in the order in which to load them. Built-in parts of the
+    /// kernel are not modules.
     pub(super) fn modules(
         &mut self,
-        folders: Vec<PathBuf>,
+        list_at: &str,
+        known: &elf::Modules<'_>,
         names: &[&str],
-        work: &Path,
-        tools: &Emulators,
     ) -> Result<()> {
         let mut list = String::new();
-        for file in elf::Modules::below(folders, work, tools)?.in_order(names)? {
+        for file in known.in_order(names)? {
             let name = file.file_name().context("a module has no name")?.to_string_lossy();
             let place = format!("/lab/{name}");
             list.push_str(&place);
             list.push('\n');
             self.file(&place, file);
         }
-        self.text("/lab/modules", list);
+        self.text(list_at, list);
         Ok(())
     }
 

@@ -59,7 +59,6 @@ impl Architecture {
                 "nd_pmem",
                 "dax_pmem",
                 "device_dax",
-                "xfs",
             ],
             Self::Arm64 => &[
                 "virtio_pci",
@@ -72,6 +71,14 @@ impl Architecture {
                 "device_dax",
             ],
             Self::Riscv64 => &["virtio_pci", "virtio_blk", "of_pmem", "nd_pmem", "ext4"],
+        }
+    }
+
+    /// Returns the file systems in modules that are loaded when the first one is mounted: few machines have one.
+    const fn file_systems(self) -> &'static [&'static str] {
+        match self {
+            Self::X86 => &["xfs"],
+            Self::Arm64 | Self::Riscv64 => &[],
         }
     }
 
@@ -219,7 +226,12 @@ impl Kits {
         let folder = machines(sources)?.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut base = Initramfs::default();
-        base.modules(releases(&kernel), modules, &folder, &self.emulators(host)?)?;
+        let emulators = self.emulators(host)?;
+        let known = elf::Modules::below(releases(&kernel), &folder, &emulators)?;
+        base.modules("/lab/modules", &known, modules)?;
+        for name in architecture.file_systems() {
+            base.modules(&format!("/lab/modules-{name}"), &known, &[name])?;
+        }
         let Programs { packages, names } = architecture.programs();
         let root = debian::root(host, architecture.debian(), packages, suite)?;
         names.iter().try_for_each(|name| base.program(&root, name))?;

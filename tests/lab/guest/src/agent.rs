@@ -176,6 +176,7 @@ fn mount(
     fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;
     let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let options = CString::new(options)?;
+    boot::load_file_system(kind)?;
     rustix::mount::mount(device, directory, kind, flags, options.as_c_str())
         .with_context(|| format!("cannot mount {device} at {directory}"))?;
     Ok(Reply::Done)

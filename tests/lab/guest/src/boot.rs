@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// The list of the machine's modules, one path per line, in the order in which to load them.
 const MODULES: &str = "/lab/modules";
+/// The beginning of such a list for a file system, which ends with its name.
+const FILE_SYSTEM: &str = "/lab/modules-";
 
 /// The kernel's own file systems: type and directory.
 const KERNEL: [(&str, &str); 5] = [
@@ -27,9 +29,19 @@ pub(crate) fn boot() -> Result<()> {
     }
     // They would be printed into the lines of the conversation; a panic is printed all the same.
     fs::write("/proc/sys/kernel/printk", "1").context("cannot lower the console's log level")?;
-    let list = fs::read_to_string(MODULES).with_context(|| format!("cannot read {MODULES}"))?;
+    load_all(MODULES)
+}
+
+/// Loads the modules of a file system, if it has some of its own. An emulator takes half a second for those of a large one.
+pub(crate) fn load_file_system(kind: &str) -> Result<()> {
+    let list = format!("{FILE_SYSTEM}{kind}");
+    if Path::new(&list).exists() { load_all(&list) } else { Ok(()) }
+}
+
+fn load_all(list: &str) -> Result<()> {
+    let modules = fs::read_to_string(list).with_context(|| format!("cannot read {list}"))?;
     let command_line = fs::read_to_string("/proc/cmdline").context("no command line")?;
-    list.lines().map(Path::new).try_for_each(|module| load(module, &command_line))
+    modules.lines().map(Path::new).try_for_each(|module| load(module, &command_line))
 }
 
 /// Loads a module with its parameters on the kernel's command line, as `NAME.parameter=value` (modprobe(8)).

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 use std::io::Write as _;
 
-use super::power::{Comes, Moment, Starts};
+use super::power::{Moment, Starts};
 use super::{
     Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, losing_lane, make_ext4,
     mount_again, nvdimm,
@@ -44,13 +44,13 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "journal-power-cut",
             "NVDIMM: the acknowledged records of a journal are there after a power cut",
-            |kit, name, log| power_cuts(kit, name, log, 1, Comes::ByBoot),
+            |kit, name, log| power_cuts(kit, name, log, 1),
         ),
         losing_lane(
             Architecture::X86,
             "journal-power-cut-400",
             "NVDIMM, 400 times: the acknowledged records of a journal are there after a power cut",
-            |kit, name, log| power_cuts(kit, name, log, JOURNALS, Comes::Resumed),
+            |kit, name, log| power_cuts(kit, name, log, JOURNALS),
         )
         .long(),
     ]
@@ -84,10 +84,10 @@ fn append_until_killed(machine: &mut Machine, there: u64) -> Result<u64> {
     count(&document, "/acknowledged")
 }
 
-fn power_cuts(kit: &Kit, name: &str, log: &mut Log, journals: u32, comes: Comes) -> Result<()> {
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log, journals: u32) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let (starts, mut machine) = Starts::new(kit, setup, comes, log)?;
+    let (starts, mut machine) = Starts::new(kit, setup, log)?;
     let records = Records { path: PATH.to_owned(), seed: SEED, count: RECORDS, allow_pages: false };
     let mut moment = Moment::of(kit, name, 1, LATEST);
     let mut there = 0;

@@ -43,7 +43,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let cut = "every acknowledged record is there after a power cut";
     vec![
         x86("power-cut-pmem", &format!("NVDIMM: {cut}"), |kit, name, log| {
-            on_pmem(kit, name, log, USUAL, Comes::ByBoot)
+            on_pmem(kit, name, log, USUAL)
         }),
         x86("power-cut-disk", &format!("disk, through msync: {cut}"), |kit, name, log| {
             on_disk(kit, name, log, USUAL)
@@ -52,7 +52,7 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "power-cut-pmem-1000",
             &format!("NVDIMM, 1000 times: {cut}"),
-            |kit, name, log| on_pmem(kit, name, log, LONGEST, Comes::Resumed),
+            |kit, name, log| on_pmem(kit, name, log, LONGEST),
         )
         .long(),
         x86("power-cut-disk-100", &format!("disk, 100 times: {cut}"), |kit, name, log| {
@@ -70,10 +70,10 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32, comes: Comes) -> Result<()> {
+fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let (starts, machine) = Starts::new(kit, setup, comes, log)?;
+    let (starts, machine) = Starts::new(kit, setup, log)?;
     let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
     let start = |setup: &Setup, log: &Log| starts.start(setup, log);
     cut_repeatedly(kit, &starts.setup, log, rounds, &medium, machine, start)
@@ -97,15 +97,8 @@ struct Medium {
     allow_pages: bool,
 }
 
-/// The manner in which a machine comes after a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comes {
-    ByBoot,
-    /// It goes on from a suspended machine, in a tenth of the time.
-    Resumed,
-}
-
-/// The machines of a lane on the same NVDIMM, one after each power cut.
+/// The machines of a lane on the same NVDIMM, one after each power cut. If the NVDIMM loses lines, they go on from a
+/// suspended machine, in a tenth of the time of a boot.
 pub(super) struct Starts<'k> {
     kit: &'k Kit,
     pub(super) setup: Setup,
@@ -114,17 +107,12 @@ pub(super) struct Starts<'k> {
 
 impl<'k> Starts<'k> {
     /// Makes a file system on an NVDIMM, and returns the first machine, in which it is mounted.
-    pub(super) fn new(
-        kit: &'k Kit,
-        setup: Setup,
-        comes: Comes,
-        log: &Log,
-    ) -> Result<(Self, Machine)> {
+    pub(super) fn new(kit: &'k Kit, setup: Setup, log: &Log) -> Result<(Self, Machine)> {
         let make = |machine: &mut Machine| {
             make_namespace(machine, "region0", "fsdax")?;
             make_ext4(machine, "/dev/pmem0", DAX)
         };
-        if comes == Comes::ByBoot {
+        if kit.plugin.is_none() {
             let mut machine = Machine::start(kit, &setup, log)?;
             make(&mut machine)?;
             return Ok((Self { kit, setup, suspended: None }, machine));

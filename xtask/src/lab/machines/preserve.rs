@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE};
 
-use super::power::{Comes, Moment, Starts};
+use super::power::{Moment, Starts};
 use super::{
     Contents, DAX, SIGKILL, at_least, count, emulated_with, lane, losing_lane, make_ext4,
     mount_again, nvdimm,
@@ -70,14 +70,14 @@ pub(super) fn lanes() -> Vec<Lane> {
             Architecture::X86,
             "preserve-power-cut",
             "NVDIMM: after a power cut a store has the last acknowledged transaction or the next one, as a whole",
-            |kit, name, log| power_cuts(kit, name, log, CUTS, Comes::ByBoot),
+            |kit, name, log| power_cuts(kit, name, log, CUTS),
         ),
         losing_lane(
             Architecture::X86,
             "preserve-power-cut-400",
             "NVDIMM, 400 times: after a power cut a store has the last acknowledged transaction or the next one, as a \
              whole",
-            |kit, name, log| power_cuts(kit, name, log, MANY, Comes::Resumed),
+            |kit, name, log| power_cuts(kit, name, log, MANY),
         )
         .long(),
     ]
@@ -185,10 +185,10 @@ fn read(machine: &mut Machine) -> Result<Found> {
     Ok(serde_json::from_value(found)?)
 }
 
-fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32, comes: Comes) -> Result<()> {
+fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let (starts, mut machine) = Starts::new(kit, setup, comes, log)?;
+    let (starts, mut machine) = Starts::new(kit, setup, log)?;
     let request = Request::ReplaceForever { path: PATH.to_owned() };
     let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));
     for cut in 1..=cuts {

@@ -13,9 +13,9 @@ use cachemaint_lab_protocol::recording::{
 };
 use std::io::Write as _;
 
+use super::power::Starts;
 use super::{
-    Contents, DAX, DIRECTORY, SIGKILL, at_least, emulated, lane, make_ext4, make_namespace,
-    mount_again, nvdimm,
+    Contents, DAX, DIRECTORY, SIGKILL, at_least, emulated, lane, make_ext4, mount_again, nvdimm,
 };
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
@@ -101,16 +101,14 @@ fn end_by_signal(
 fn power_cuts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let (starts, mut machine) = Starts::new(kit, setup, log)?;
     for (round, when) in (1..).zip(When::ALL) {
         let path = format!("{DIRECTORY}/{when}");
         let request = Request::RecordForever { path: path.clone(), when };
         let promised = machine
             .acknowledged_until_power_cut(&request, enough(name))
             .with_context(|| format!("{when}: before the power cut"))?;
-        machine = Machine::start(kit, &setup.round(round, None), log)?;
+        machine = starts.start(&starts.setup.round(round, None), log)?;
         mount_again(&mut machine)?;
         let there = found(&mut machine, &path)?;
         writeln!(log, "{when}: {promised} events promised, {there:?} there")?;

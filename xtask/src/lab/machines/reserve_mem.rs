@@ -46,15 +46,18 @@ pub(super) fn lanes() -> Vec<Lane> {
                   loses it. At an address a program writes it back, and the next kernel has it after a panic";
     let record = "the record of a panic that ramoops stores there is not written back: a reset keeps it only with the \
                   dirty lines";
+    // They are facts about the kernel.
     vec![
         lane("machine/x86_64/reserve-mem", trace, |kit, name, log| {
             by_name(kit, name, log).context("reserved by name")?;
             by_address(kit, name, log).context("at an address")
-        }),
+        })
+        .long(),
         lane("machine/x86_64/ramoops", record, |kit, name, log| {
             record_of_a_panic(kit, name, log, Policy::All, &["dmesg-ramoops-0"])?;
             record_of_a_panic(kit, name, log, Policy::None, &[])
-        }),
+        })
+        .long(),
     ]
 }
 

@@ -102,7 +102,8 @@ pub(super) fn lanes() -> Vec<Lane> {
             "LTTng-UST traces into files on pmem, which are written back once before a kexec: after it lttng-crash \
              reads every event up to then",
             kexec_after_writeback,
-        ),
+        )
+        .long(),
         lane(
             "tracer-without-dax",
             "LTTng-UST's files in the page cache are refused, and a reset loses the events",

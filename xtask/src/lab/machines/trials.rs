@@ -95,6 +95,11 @@ pub(super) fn lanes() -> Vec<Lane> {
                 "if one write-back or fence of the library is left out, acknowledged work is lost";
             let half = "a sample of them: half of it is noticed within few trials";
             let trials = |name: &str| format!("machine/{}/{name}", architecture.qemu());
+            let sample = lane(architecture, trials("left-out"), half, |kit, name, log| {
+                something_is_lost(kit, name, log, &SAMPLE)
+            });
+            // The machine code of one architecture shows that the trials notice.
+            let sample = if architecture == Architecture::X86 { sample } else { sample.long() };
             [
                 lane(architecture, trials("trials"), proves, |kit, name, log| {
                     nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, USUAL)
@@ -103,9 +108,7 @@ pub(super) fn lanes() -> Vec<Lane> {
                     nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, LONG)
                 })
                 .long(),
-                lane(architecture, trials("left-out"), half, |kit, name, log| {
-                    something_is_lost(kit, name, log, &SAMPLE)
-                }),
+                sample,
                 lane(architecture, trials("left-out-all"), fails, |kit, name, log| {
                     something_is_lost(kit, name, log, &ALL)
                 })

@@ -31,14 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn lanes() -> Vec<Lane> {
     let proves =
         "QEMU's guest memory on pmem is there after a migration and a reset, with each library";
-    vec![Lane::new(NAME, proves, |lab| {
+    let lane = Lane::new(NAME, proves, |lab| {
         let kit = lab.kit(Architecture::X86)?;
         let ours = lab.libpmem(Architecture::X86)?;
         Ok(Box::new(move |log| {
             migrate(&kit, &[("packages", None), ("ours", Some(&ours))], log)?;
             Ok(Finding::passed(Tests::counted(2, 0, 0)))
         }))
-    })]
+    });
+    // The lane of the other clients is a usual one.
+    vec![lane.long()]
 }
 
 /// Migrates a guest with each library, which is named with its directory, unless it is that of the packages.

@@ -5,7 +5,8 @@
 //! | scope | tests | runs on |
 //! |---|---|---|
 //! | [`Model`](Scope::Model) | those that execute maintenance, fences, block stores or counter instructions, or read identity and line size | every CPU model |
-//! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | one model of each architecture |
+//! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | one CPU or machine of each architecture; of this machine's, the step `test` |
+//! | [`Files`](Scope::Files) | those of files | a file system with DAX |
 //! | [`Everything`](Scope::Everything) | besides, formats, readers and the simulator, which depend on the order and size of words and the order of accesses at most | one 32-bit, one big-endian and one weakly ordered CPU |
 //!
 //! `cargo xtask lab --whole`, a part of `full`, runs everything everywhere.
@@ -25,6 +26,8 @@ use crate::targets::every_feature;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     Model,
+    /// It has the programs of the next one, and runs some tests of them.
+    Files,
     Architecture,
     Everything,
 }
@@ -52,6 +55,17 @@ const ON_EACH_ARCHITECTURE: [&str; 9] = [
     "recorder",
 ];
 
+/// The programs with tests of files, and the prefixes of these tests; all tests if the list is empty.
+const WITH_FILES: [(&str, &[&str]); 7] = [
+    (LIBRARY, &["dax::"]),
+    ("dax", &[]),
+    ("dax_faults", &[]),
+    ("dax_killed", &[]),
+    ("dax_processes", &[]),
+    ("dax_size_limit", &[]),
+    ("recorder", &["recorder::files::", "recorder::processes::"]),
+];
+
 /// Tests in these programs that are the same on every CPU: pure functions over recorded machines, plans and models,
 /// and readers of damaged formats.
 const SAME_ON_EVERY_CPU: [&str; 9] = [
@@ -70,16 +84,19 @@ const SAME_ON_EVERY_CPU: [&str; 9] = [
 /// (some of these tests also read the library's sources) and trees of random shapes. Others open a store or recording
 /// anew for each of its bits, bytes or pages, or after each system call of a killed process, or count the looks at files
 /// of some MiB. Other tests read and write their formats.
-const TOO_LONG: [&str; 10] = [
+const TOO_LONG: [&str; 13] = [
     "crashes::",
+    "creation::each_format_is_created_wherever",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
     "damage::each_bit_of_headers_histories_tables_and_a_blob_is_proved",
     "events::a_damaged_page_costs_no_event",
+    "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
     "simulator::recorder",
     "stores::a_store_",
     "tree::damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below",
     "tree::it_is_a_map_whatever_is_split_and_merged",
+    "tree::what_is_put_where_a_page_has_gone_is_found",
     "work::",
 ];
 
@@ -88,7 +105,7 @@ impl Scope {
     fn targets(self) -> Vec<&'static str> {
         let names: Vec<&str> = match self {
             Self::Model => ON_EACH_MODEL.iter().map(|(name, _)| *name).collect(),
-            Self::Architecture => ON_EACH_ARCHITECTURE.to_vec(),
+            Self::Files | Self::Architecture => ON_EACH_ARCHITECTURE.to_vec(),
             Self::Everything => return vec!["--lib", "--tests"],
         };
         let others = names.into_iter().filter(|name| *name != LIBRARY);
@@ -99,8 +116,12 @@ impl Scope {
     fn arguments(self, program: &str) -> Option<Vec<&'static str>> {
         match self {
             Self::Model => {
-                let (_, tests) = ON_EACH_MODEL.iter().find(|(name, _)| *name == program)?;
-                Some(tests.iter().copied().chain(skipping(&SAME_ON_EVERY_CPU)).collect())
+                let tests = of(&ON_EACH_MODEL, program)?.iter().copied();
+                Some(tests.chain(skipping(&SAME_ON_EVERY_CPU)).collect())
+            }
+            Self::Files => {
+                let tests = of(&WITH_FILES, program)?.iter().copied();
+                Some(tests.chain(skipping(&TOO_LONG)).collect())
             }
             Self::Architecture => ON_EACH_ARCHITECTURE
                 .contains(&program)
@@ -108,6 +129,11 @@ impl Scope {
             Self::Everything => Some(skipping(&TOO_LONG)),
         }
     }
+}
+
+/// Returns the prefixes of a program's tests.
+fn of<'t>(programs: &[(&str, &'t [&'t str])], program: &str) -> Option<&'t [&'t str]> {
+    programs.iter().find(|(name, _)| *name == program).map(|(_, tests)| *tests)
 }
 
 /// A built test program.
@@ -188,11 +214,11 @@ fn program(message: &str) -> Option<Program> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIBRARY, ON_EACH_ARCHITECTURE, ON_EACH_MODEL, Scope, program};
+    use super::{LIBRARY, ON_EACH_ARCHITECTURE, ON_EACH_MODEL, Scope, WITH_FILES, program};
 
     #[test]
     fn a_wider_scope_has_every_program_of_a_narrower_one() {
-        for (name, _) in ON_EACH_MODEL {
+        for (name, _) in ON_EACH_MODEL.into_iter().chain(WITH_FILES) {
             assert!(ON_EACH_ARCHITECTURE.contains(&name), "{name}");
             assert!(Scope::Architecture.arguments(name).is_some());
             assert!(Scope::Everything.arguments(name).is_some());

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::Cmd;
 use crate::host::Host;
+use crate::output::Output;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain;
 
@@ -83,7 +84,7 @@ fn each_target(
             work(&Path::new(GOLDENS).join(target.triple), &functions)?;
             for (name, lines) in &functions {
                 let instructions = lines.iter().filter(|line| !line.ends_with(':')).count();
-                writeln!(io::stdout(), "{instructions:5} instructions  {name}")?;
+                writeln!(Output, "{instructions:5} instructions  {name}")?;
             }
             Ok(Finding::passed(Tests::default()))
         })

@@ -5,7 +5,7 @@
 
 use core::fmt;
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::{env, fs, thread};
@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cost;
 use crate::log::Log;
+use crate::output::{self, Output};
 use crate::report::{Finding, Tests};
 
 /// Exit status of `timeout` when the time was up.
@@ -123,7 +124,7 @@ impl Cmd {
 
     /// Runs the command with its output shown. Returns its finding with the counted tests.
     pub(crate) fn check(&self) -> Result<Finding> {
-        self.pass_through(|| Ok(Stdio::inherit()), &mut io::stdout())
+        self.pass_through(output::complaints, &mut Output)
     }
 
     /// Runs the command as [`check`](Self::check) does, with its output in the log.

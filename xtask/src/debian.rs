@@ -10,6 +10,7 @@ use core::iter;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -22,8 +23,12 @@ const IMPATIENT: &str =
 const UPDATE_LIMIT: u32 = 120;
 const INSTALL_LIMIT: u32 = 300;
 
+/// Held while packages are installed: apt does not wait for the lock of its lists.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Installs packages, unless all of them are installed. Needs root or a `sudo` that asks nothing.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let installed = |package: &&str| {
         Cmd::new("dpkg-query")
             .args(["--show", "--showformat=${db:Status-Status}", package])

@@ -1,9 +1,9 @@
 //! The machine and the tree that the checks run on.
 
-use core::cell::RefCell;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 
@@ -16,7 +16,7 @@ pub(crate) struct Host {
     cache: PathBuf,
     pub(crate) without_rustup: bool,
     /// The reason why rustup's server is not asked again.
-    pub(crate) rustup_unreachable: RefCell<Option<String>>,
+    pub(crate) rustup_unreachable: Mutex<Option<String>>,
 }
 
 impl Host {
@@ -35,7 +35,7 @@ impl Host {
             root: root.to_path_buf(),
             cache: caches.join("cachemaint-lab"),
             without_rustup,
-            rustup_unreachable: RefCell::new(None),
+            rustup_unreachable: Mutex::new(None),
         })
     }
 

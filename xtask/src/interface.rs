@@ -13,7 +13,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use public_api::PublicItem;
@@ -21,6 +21,7 @@ use public_api::tokens::Token;
 
 use crate::command::Cmd;
 use crate::host::Host;
+use crate::output::Output;
 use crate::report::{Finding, Report, Tests};
 use crate::toolchain::{self, Compiler};
 
@@ -220,7 +221,7 @@ fn print_counts(items: &[Item]) -> Result<()> {
         all.functions += functions;
     }
     writeln!(table, "{:5} {:9}  all", all.types, all.functions)?;
-    Ok(io::stdout().write_all(table.as_bytes())?)
+    Ok(Output.write_all(table.as_bytes())?)
 }
 
 #[cfg(test)]

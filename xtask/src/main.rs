@@ -22,6 +22,7 @@ mod lab;
 mod libpmem;
 mod lint;
 mod log;
+mod output;
 mod package;
 mod planted;
 mod plot;
@@ -34,12 +35,14 @@ mod toolchain;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand};
 
 use crate::changed::Affected;
 use crate::host::Host;
+use crate::log::Log;
 use crate::report::Report;
 
 /// The checks of this workspace. Each is one command.
@@ -147,27 +150,11 @@ const ARROWS: Step = ("arrows", arrows::arrows);
 const PROSE: Step = ("prose", prose::prose);
 const INTERFACE: Step = ("interface", interface::check);
 
-const CI: [Step; 19] = [
-    FMT,
-    CLIPPY,
-    DOC,
-    TEST,
-    REGRESSIONS,
-    BENCH,
-    NO_STD,
-    SYSTEMS,
-    MSRV,
-    MIRI,
-    LOOM,
-    LAB,
-    ASM,
-    DEMO,
-    PACKAGE,
-    TREE,
-    ARROWS,
-    PROSE,
-    INTERFACE,
-];
+/// The steps that need seconds, and the tests: they show most mistakes.
+const FIRST: [Step; 9] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE, TEST];
+/// The steps that run beside the lab: each of them alone would leave a core idle.
+const BESIDE_THE_LAB: [Step; 9] =
+    [REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM, DEMO];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 8] = [
     ("full", lint::pairs),
@@ -180,34 +167,50 @@ const LONGER: [Step; 8] = [
     ("full", lab::request::lab_prove),
 ];
 
+/// Steps that run one after the other, and beside those of other columns.
+type Column = Vec<Step>;
+
 impl Task {
-    fn steps(&self) -> Vec<Step> {
+    /// Returns the stages of the run, one after the other: the columns of each run side by side.
+    fn stages(&self) -> Vec<Vec<Column>> {
+        let ci = || vec![vec![FIRST.to_vec()], vec![vec![LAB], BESIDE_THE_LAB.to_vec()]];
         match self {
-            Self::Fuzz(_) | Self::Lab(_) | Self::Machine(_) | Self::Capi(_) | Self::Plot => {
-                Vec::new()
-            }
-            Self::Ci(_) => CI.to_vec(),
-            Self::Full => CI.into_iter().chain(LONGER).collect(),
-            Self::Fmt => vec![FMT],
-            Self::Clippy => vec![CLIPPY],
-            Self::Doc => vec![DOC],
-            Self::Test => vec![TEST],
-            Self::Regressions => vec![REGRESSIONS],
-            Self::Bench => vec![BENCH],
-            Self::NoStd => vec![NO_STD],
-            Self::Systems => vec![SYSTEMS],
-            Self::Msrv => vec![MSRV],
-            Self::Miri => vec![MIRI],
-            Self::Loom => vec![LOOM],
-            Self::Asm(Golden { bless: true, .. }) => vec![("asm", asm::bless)],
-            Self::Asm(_) => vec![ASM],
-            Self::Demo => vec![DEMO],
-            Self::Package => vec![PACKAGE],
-            Self::Tree => vec![TREE],
-            Self::Arrows => vec![ARROWS],
-            Self::Prose => vec![PROSE],
-            Self::Interface(Golden { bless: true, .. }) => vec![("interface", interface::bless)],
-            Self::Interface(_) => vec![INTERFACE],
+            Self::Ci(_) => ci(),
+            Self::Full => [ci(), vec![vec![LONGER.to_vec()]]].concat(),
+            _ => vec![vec![self.step().into_iter().collect()]],
+        }
+    }
+
+    /// Returns the step of a task that is one.
+    fn step(&self) -> Option<Step> {
+        match self {
+            Self::Ci(_)
+            | Self::Full
+            | Self::Fuzz(_)
+            | Self::Lab(_)
+            | Self::Machine(_)
+            | Self::Capi(_)
+            | Self::Plot => None,
+            Self::Fmt => Some(FMT),
+            Self::Clippy => Some(CLIPPY),
+            Self::Doc => Some(DOC),
+            Self::Test => Some(TEST),
+            Self::Regressions => Some(REGRESSIONS),
+            Self::Bench => Some(BENCH),
+            Self::NoStd => Some(NO_STD),
+            Self::Systems => Some(SYSTEMS),
+            Self::Msrv => Some(MSRV),
+            Self::Miri => Some(MIRI),
+            Self::Loom => Some(LOOM),
+            Self::Asm(Golden { bless: true, .. }) => Some(("asm", asm::bless)),
+            Self::Asm(_) => Some(ASM),
+            Self::Demo => Some(DEMO),
+            Self::Package => Some(PACKAGE),
+            Self::Tree => Some(TREE),
+            Self::Arrows => Some(ARROWS),
+            Self::Prose => Some(PROSE),
+            Self::Interface(Golden { bless: true, .. }) => Some(("interface", interface::bless)),
+            Self::Interface(_) => Some(INTERFACE),
         }
     }
 
@@ -217,6 +220,55 @@ impl Task {
         let affected = Affected::since_main()?;
         writeln!(io::stdout(), "{affected}")?;
         Ok(Some(affected))
+    }
+}
+
+/// The steps of a run: on this machine, and all of them or those that changes can have broken.
+struct Steps<'a> {
+    host: &'a Host,
+    affected: Option<Affected>,
+}
+
+impl Steps<'_> {
+    /// Runs the columns of a stage side by side. The first one prints at once, and each step of the others at its end.
+    fn run(&self, stage: &[Column], report: &mut Report) -> Result<()> {
+        let Some((first, others)) = stage.split_first() else { return Ok(()) };
+        thread::scope(|scope| {
+            let others = others.iter().map(|column| scope.spawn(|| self.run_beside(column)));
+            let others: Vec<_> = others.collect();
+            first.iter().try_for_each(|step| self.run_one(*step, report))?;
+            for other in others {
+                let other = other.join().map_err(|_panic| anyhow!("a step ended by a panic"))?;
+                report.append(other?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs a column with a log for each step.
+    fn run_beside(&self, column: &[Step]) -> Result<Report> {
+        let mut report = Report::new();
+        for step in column {
+            let log = Log::create(&self.host.target_dir("steps"), step.0)?;
+            output::collected(log, || self.run_one(*step, &mut report))??;
+        }
+        Ok(report)
+    }
+
+    /// Runs a step, unless no change can have broken it.
+    fn run_one(&self, (name, step): Step, report: &mut Report) -> Result<()> {
+        if self.affected.as_ref().is_some_and(|affected| !affected.has(name)) {
+            return Ok(());
+        }
+        report.begin(name);
+        let ran = match &self.affected {
+            Some(affected) if name == LAB.0 => {
+                lab::request::lab_lanes(self.host, report, &affected.lanes)
+            }
+            _ => step(self.host, report),
+        };
+        let Err(error) = ran else { return Ok(()) };
+        report.check("preparation", "the prerequisites of the step are there", || Err(error))
     }
 }
 
@@ -247,22 +299,7 @@ fn main() -> Result<ExitCode> {
         report.begin("fuzz");
         fuzz::run(&host, &mut report, request)?;
     }
-    let affected = cli.task.affected()?;
-    for (name, step) in cli.task.steps() {
-        if affected.as_ref().is_some_and(|affected| !affected.has(name)) {
-            continue;
-        }
-        report.begin(name);
-        let ran = match &affected {
-            Some(affected) if name == LAB.0 => {
-                lab::request::lab_lanes(&host, &mut report, &affected.lanes)
-            }
-            _ => step(&host, &mut report),
-        };
-        if let Err(error) = ran {
-            report
-                .check("preparation", "the prerequisites of the step are there", || Err(error))?;
-        }
-    }
+    let steps = Steps { host: &host, affected: cli.task.affected()? };
+    cli.task.stages().iter().try_for_each(|stage| steps.run(stage, &mut report))?;
     Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

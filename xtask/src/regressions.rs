@@ -2,13 +2,14 @@
 //!
 //! The patch's line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` quotes its failure.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::{Cmd, Ending};
 use crate::host::Host;
+use crate::output::Output;
 use crate::planted::Planted;
 use crate::report::{Finding, Report, Tests};
 
@@ -73,9 +74,9 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
         bail!(why);
     }
     for line in output.lines().filter(|line| line.contains(regression.shows) || is_told(line)) {
-        writeln!(io::stdout(), "{line}")?;
+        writeln!(Output, "{line}")?;
     }
-    writeln!(io::stdout(), "noticed in {:.1} s", started.elapsed().as_secs_f64())?;
+    writeln!(Output, "noticed in {:.1} s", started.elapsed().as_secs_f64())?;
     Ok(Finding::passed(Tests::default()))
 }
 

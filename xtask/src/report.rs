@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use crate::budget;
 use crate::cost::{self, Cost};
+use crate::output::Output;
 
 /// Counts from the result lines of the test harness, or of other tests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -217,6 +218,11 @@ impl Report {
         Self { step: "", rows: Vec::new(), start: Instant::now() }
     }
 
+    /// Adds the checks of another report behind those of this one.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
     /// Sets the step that the next checks belong to.
     pub(crate) fn begin(&mut self, step: &'static str) {
         self.step = step;
@@ -229,7 +235,7 @@ impl Report {
         proves: &str,
         work: impl FnOnce() -> Result<Finding>,
     ) -> Result<()> {
-        writeln!(io::stdout(), "\n== {} / {name}: {proves}", self.step)?;
+        writeln!(Output, "\n== {} / {name}: {proves}", self.step)?;
         let (finding, effort) = Effort::of(work);
         let finding =
             finding.unwrap_or_else(|error| Finding::failed(Tests::default(), format!("{error:#}")));
@@ -238,7 +244,7 @@ impl Report {
 
     /// Records that a check was not run, with the reason.
     pub(crate) fn skip(&mut self, name: &str, why: impl fmt::Display) -> Result<()> {
-        writeln!(io::stdout(), "\n== {} / {name}", self.step)?;
+        writeln!(Output, "\n== {} / {name}", self.step)?;
         self.record(name, self.step, Finding::skipped(why.to_string()), Effort::default())
     }
 
@@ -254,15 +260,15 @@ impl Report {
         match &finding.outcome {
             Outcome::Passed => {
                 let seconds = effort.wall.as_secs_f64();
-                writeln!(io::stdout(), "-- passed: {step} / {name}, {seconds:.1} s")?;
+                writeln!(Output, "-- passed: {step} / {name}, {seconds:.1} s")?;
             }
             Outcome::Failed(why) => {
                 writeln!(
-                    io::stdout(),
+                    Output,
                     "-- FAILED: {step} / {name}: {why}\n   this alone: cargo xtask {alone}"
                 )?;
             }
-            Outcome::Skipped(why) => writeln!(io::stdout(), "-- skipped: {step} / {name}: {why}")?,
+            Outcome::Skipped(why) => writeln!(Output, "-- skipped: {step} / {name}: {why}")?,
         }
         self.rows.push(Row { step, name: name.to_owned(), finding, effort });
         Ok(())

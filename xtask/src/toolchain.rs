@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -265,18 +266,19 @@ pub(crate) fn component(host: &Host, name: &str, program: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs rustup with a time limit. After the first time-out it is not tried again.
+/// Runs rustup with a time limit, one at a time. After the first time-out it is not tried again.
 fn rustup(host: &Host, line: &str, limit: u32) -> Result<()> {
     if host.without_rustup {
         bail!("rustup is not to be used");
     }
-    if let Some(reason) = host.rustup_unreachable.borrow().as_deref() {
+    let mut unreachable = host.rustup_unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(reason) = unreachable.as_deref() {
         bail!("{reason}");
     }
     find_program("rustup").context("rustup is not installed")?;
     Cmd::new("rustup").words(line).limit(limit).read().map(drop).inspect_err(|error| {
         if error.to_string().contains("took longer") {
-            *host.rustup_unreachable.borrow_mut() = Some(format!("{error:#}"));
+            *unreachable = Some(format!("{error:#}"));
         }
     })
 }

@@ -80,6 +80,12 @@ const SAME_ON_EVERY_CPU: [&str; 9] = [
     "copy::tests::recording::chunks_in_either_direction_store_each_byte_once_too",
 ];
 
+/// Tests of files that take half a minute in an emulator, and are about limits of mappings and names of files.
+const SAME_ON_EVERY_MEDIUM: [&str; 2] = [
+    "a_cut_file_with_more_pages_than_mappings_is_an_error",
+    "guard::nothing_outside_of_the_tree_is_opened_while_links_are_exchanged",
+];
+
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
 /// (some of these tests also read the library's sources) and trees of random shapes. Others open a store or recording
 /// anew for each of its bits, bytes or pages, or after each system call of a killed process, or count the looks at files
@@ -121,7 +127,7 @@ impl Scope {
             }
             Self::Files => {
                 let tests = of(&WITH_FILES, program)?.iter().copied();
-                Some(tests.chain(skipping(&TOO_LONG)).collect())
+                Some(tests.chain(skipping(SAME_ON_EVERY_MEDIUM.iter().chain(&TOO_LONG))).collect())
             }
             Self::Architecture => ON_EACH_ARCHITECTURE
                 .contains(&program)

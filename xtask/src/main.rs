@@ -150,11 +150,11 @@ const ARROWS: Step = ("arrows", arrows::arrows);
 const PROSE: Step = ("prose", prose::prose);
 const INTERFACE: Step = ("interface", interface::check);
 
-/// The steps that need seconds, and the tests: they show most mistakes.
-const FIRST: [Step; 9] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE, TEST];
+/// The steps that need seconds.
+const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
-const BESIDE_THE_LAB: [Step; 9] =
-    [REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM, DEMO];
+const BESIDE_THE_LAB: [Step; 10] =
+    [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM, DEMO];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 8] = [
     ("full", lint::pairs),

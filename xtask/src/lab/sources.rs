@@ -99,8 +99,8 @@ impl<'a> Sources<'a> {
         package: &str,
         name: &str,
     ) -> Result<PathBuf> {
-        self.cargo_static(architecture, &format!("build --release -p {package}"))?.read()?;
-        Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
+        self.cargo_static(architecture, &format!("build -p {package}"))?.read()?;
+        Ok(self.static_folder().join(architecture.triple()).join("debug").join(name))
     }
 
     /// Returns such a program with its symbols and lines.

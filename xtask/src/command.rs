@@ -6,6 +6,7 @@
 use core::fmt;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::{env, fs, thread};
@@ -291,12 +292,14 @@ impl Cmd {
     }
 
     fn describe(&self, status: ExitStatus) -> String {
-        match (status.code(), self.seconds()) {
-            (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
-            // timeout(1) and shells report a child that a signal ended by such a code.
-            (Some(code @ 129..=192), _) => format!("ended by signal {}", code - 128),
-            (Some(code), _) => format!("ended with exit code {code}"),
-            (None, _) => format!("ended by a signal ({status})"),
+        // Shells, and timeout(1) in most cases, report a child that a signal ended by such a code.
+        let in_code = status.code().filter(|code| (129..=192).contains(code));
+        let signal = status.signal().or(in_code.map(|code| code - 128));
+        match (signal, status.code(), self.seconds()) {
+            (Some(signal), ..) => format!("ended by signal {signal}"),
+            (None, Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
+            (None, Some(code), _) => format!("ended with exit code {code}"),
+            (None, None, _) => format!("ended ({status})"),
         }
     }
 }
@@ -346,6 +349,14 @@ mod tests {
 
     fn compiling(line: &str) -> Option<String> {
         Cmd::cargo(line).compiling().map(|cmd| cmd.to_string())
+    }
+
+    #[test]
+    fn a_signal_has_one_name_in_a_command_of_its_own_and_behind_a_shell() {
+        let ending = |line: &str| Cmd::new("sh").args(["-c", line]).ending().unwrap().0.told;
+        assert_eq!(ending("kill -ILL $$"), "ended by signal 4");
+        assert_eq!(ending("exit 132"), "ended by signal 4");
+        assert_eq!(ending("exit 3"), "ended with exit code 3");
     }
 
     #[test]

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Result, anyhow};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::changed::Affected;
@@ -61,7 +62,7 @@ enum Task {
     /// Run every step below.
     Ci(Ci),
     /// Run every step below, then the longer ones.
-    Full,
+    Full(Full),
     /// Check the format of every Rust file in the tree.
     Fmt,
     /// Lint the workspace with each set of features.
@@ -118,6 +119,13 @@ struct Ci {
 }
 
 #[derive(Debug, Args)]
+struct Full {
+    /// Run only these of the longer steps.
+    #[arg(value_parser = PossibleValuesParser::new(LONGER.map(|(name, _)| without_task(name))))]
+    steps: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 #[group(multiple = false)]
 struct Golden {
     /// Compare with the goldens (the default).
@@ -157,15 +165,20 @@ const BESIDE_THE_LAB: [Step; 10] =
     [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM, DEMO];
 /// Steps that only `full` runs: they take long and rarely fail.
 const LONGER: [Step; 8] = [
-    ("full", lint::pairs),
-    ("full", run::test_long),
-    ("full", targets::systems_with_tests),
-    ("full", lab::request::lab_whole),
-    ("full", fuzz::fuzz),
-    ("full", package::package_builds),
-    ("full", lab::request::lab_long),
-    ("full", lab::request::lab_prove),
+    ("full pairs", lint::pairs),
+    ("full cases", run::test_long),
+    ("full systems", targets::systems_with_tests),
+    ("full whole", lab::request::lab_whole),
+    ("full fuzz", fuzz::fuzz),
+    ("full package", package::package_builds),
+    ("full long", lab::request::lab_long),
+    ("full prove", lab::request::lab_prove),
 ];
+
+/// Returns the name of a longer step as it is asked for.
+fn without_task(name: &'static str) -> &'static str {
+    name.strip_prefix("full ").unwrap_or(name)
+}
 
 /// Steps that run one after the other, and beside those of other columns.
 type Column = Vec<Step>;
@@ -176,7 +189,13 @@ impl Task {
         let ci = || vec![vec![FIRST.to_vec()], vec![vec![LAB], BESIDE_THE_LAB.to_vec()]];
         match self {
             Self::Ci(_) => ci(),
-            Self::Full => [ci(), vec![vec![LONGER.to_vec()]]].concat(),
+            Self::Full(Full { steps }) if steps.is_empty() => {
+                [ci(), vec![vec![LONGER.to_vec()]]].concat()
+            }
+            Self::Full(Full { steps }) => {
+                let is_asked = |(name, _): &Step| steps.iter().any(|one| one == without_task(name));
+                vec![vec![LONGER.into_iter().filter(is_asked).collect()]]
+            }
             _ => vec![vec![self.step().into_iter().collect()]],
         }
     }
@@ -185,7 +204,7 @@ impl Task {
     fn step(&self) -> Option<Step> {
         match self {
             Self::Ci(_)
-            | Self::Full
+            | Self::Full(_)
             | Self::Fuzz(_)
             | Self::Lab(_)
             | Self::Machine(_)

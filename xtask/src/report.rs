@@ -320,7 +320,7 @@ impl Report {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         writeln!(
             out,
-            "\n{:8} {:width$} {:8} {:>7} {:>7} {:>9} {:>6}",
+            "\n{:12} {:width$} {:8} {:>7} {:>7} {:>9} {:>6}",
             "step", "check", "result", "seconds", "CPU s", "compiling", "tests"
         )?;
         for Row { step, name, finding, effort } in &self.rows {
@@ -334,7 +334,8 @@ impl Report {
                 passed => passed.to_string(),
             };
             // The check itself has printed the whole reason.
-            let line = format!("{step:8} {name:width$} {result:8} {effort} {tests:>6}  {why:.120}");
+            let line =
+                format!("{step:12} {name:width$} {result:8} {effort} {tests:>6}  {why:.120}");
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())

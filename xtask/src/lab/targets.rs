@@ -82,15 +82,15 @@ impl Cross {
     }
 }
 
-/// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
-/// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
+/// This machine runs the other tests itself.
 const X86_64: &[Model] = &[MAX, X86[0], X86[1], X86[2], X86[3]];
 
-/// The models of 32 bits. This machine does not run their programs.
 const I386: &[Model] = &[MAX.of_architecture(), X86[0], X86[1], X86[2], X86[3]];
 
 const MAX: Model = Model::new("max", "x86-max");
 
+/// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
+/// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
 const X86: [Model; 4] = [
     Model::new("max,-clwb", "x86-max-no-clwb"),
     Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),

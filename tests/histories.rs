@@ -13,25 +13,21 @@ mod histories {
     mod recorder;
 }
 
+mod cases;
+
 use cachemaint::sim::{Histories, Model, Simulation, Structure};
+use cases::{HISTORIES, cases};
 
 /// Lives that are spent on all short histories: some seconds for each structure and model.
 const ALL: u64 = 12_000;
-/// Histories by chance, unless the variable says how many. Of the defects under `tests/regressions`, each is found within
-/// the first five hundred.
-const BY_CHANCE: u64 = 2_000;
-const VARIABLE: &str = "CACHEMAINT_HISTORIES";
 const SEED: u64 = 0;
 
 /// Searches under the model whose crashes leave the fewest states, and under the one that has the fewest promises.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "how much was tried")]
-#[expect(clippy::expect_used, reason = "a variable that was set by hand")]
 fn assert_safe<S: Structure>(structure: &S, bytes: u64) {
-    let by_chance = match std::env::var(VARIABLE) {
-        Ok(number) => number.parse().expect("the number of histories"),
-        Err(_) => BY_CHANCE,
-    };
+    // Of the defects under `tests/regressions`, each is found within the first five hundred.
+    let by_chance = cases(HISTORIES);
     for model in [Model::x86(), Model::neutral()] {
         let histories = Histories::new(Simulation::new(model, bytes));
         let searched = histories.all(ALL).by_chance(by_chance, SEED).search(structure);

@@ -1,9 +1,10 @@
 //! A store against a map: transactions by chance in stores of many shapes, with names and metadata that split and merge
 //! pages, with regions that are written in place, with leases, growth, seals and crashes. At last each name is deleted.
 
+use crate::cases::cases;
 use crate::claims::DATA;
 use crate::plain::Plain;
-use crate::random::{Random, cases};
+use crate::random::Random;
 use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Lease, Options, Store, Transaction, Verify,

@@ -1,8 +1,9 @@
 //! A full store: each of its blobs can be deleted, one after the other.
 
+use crate::cases::cases;
 use crate::claims::{DATA, options};
 use crate::plain::Plain;
-use crate::random::{Random, cases};
+use crate::random::Random;
 use cachemaint::preserve::{Attributes, ErrorKind, Lease, Store};
 use std::sync::Arc;
 

@@ -1,16 +1,4 @@
-//! Numbers that look random and are the same each time, and the number of cases to try with them.
-
-/// The variable with the number of histories of other searches, and that number in a usual run.
-const VARIABLE: &str = "CACHEMAINT_HISTORIES";
-const USUAL: u64 = 2000;
-
-/// Returns the number of cases to try, of so many in a usual run: the same share as of the histories, and at least one.
-pub(crate) fn cases(usual: u64) -> u64 {
-    match std::env::var(VARIABLE) {
-        Ok(number) => (usual * number.parse::<u64>().unwrap()).div_ceil(USUAL),
-        Err(_) => usual,
-    }
-}
+//! Numbers that look random and are the same each time.
 
 /// Steele, Lea and Flood's `SplitMix64`.
 #[derive(Clone, Debug)]

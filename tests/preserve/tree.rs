@@ -1,9 +1,9 @@
 //! The table as a tree: pages that are split and merged, levels that come and go, and pages that are damaged or forged.
 
+use crate::cases::cases;
 use crate::claims::{DATA, Deed, End, Lived, Step, damage_costs_what_it_touches, live, options};
 use crate::looks::Looks;
 use crate::plain::Plain;
-use crate::random::cases;
 use crate::seal::seal;
 use cachemaint::medium::Bytes;
 use cachemaint::preserve::{

@@ -1,8 +1,8 @@
 //! The CPU time that each step may take, so that a new format or lane cannot multiply it unseen.
 //!
 //! CPU time, unlike wall-clock time, is not extended by downloads and hardly by other work on the machine. The budgets
-//! were measured on two cores of an AMD EPYC (family 25, model 17) with an empty build folder and nothing else beside them,
-//! and rounded. A slower CPU needs more for every step, so a step is compared with the others of its run.
+//! are those of a whole run with an empty build folder on two cores of an AMD EPYC (family 25, model 17), and rounded. A
+//! slower CPU needs more for every step, so a step is compared with the others of its run.
 
 use core::time::Duration;
 

@@ -295,11 +295,13 @@ impl Cmd {
         // Shells, and timeout(1) in most cases, report a child that a signal ended by such a code.
         let in_code = status.code().filter(|code| (129..=192).contains(code));
         let signal = status.signal().or(in_code.map(|code| code - 128));
-        match (signal, status.code(), self.seconds()) {
-            (Some(signal), ..) => format!("ended by signal {signal}"),
-            (None, Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
-            (None, Some(code), _) => format!("ended with exit code {code}"),
-            (None, None, _) => format!("ended ({status})"),
+        if let Some(signal) = signal {
+            return format!("ended by signal {signal}");
+        }
+        match (status.code(), self.seconds()) {
+            (Some(TIMED_OUT), Some(seconds)) => format!("took longer than {seconds} s"),
+            (Some(code), _) => format!("ended with exit code {code}"),
+            (None, _) => format!("ended ({status})"),
         }
     }
 }

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::Lab;
 use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
-use super::programs::{Program, Programs, Scope};
+use super::programs::{FEWER_CASES, Program, Programs, Scope};
 use super::targets::{Model, TARGETS, Target};
 use super::unavailable::Unavailable;
 use super::user_emulation::Ready;
@@ -77,15 +77,13 @@ fn prepare(
     let programs = test_programs(lab, &ready, model.scope.unwrap_or(Scope::Model))?;
     let written = report_file(lab, name)?;
     let run = |program: &Program, arguments: Vec<&str>| {
-        ready
+        let command = ready
             .on(model, &program.path.display().to_string())
             .args(arguments)
             .folder(lab.sources.tree())
             .env("CACHEMAINT_EXPECT", choice.clone())
-            .env("CACHEMAINT_REPORT", written.display().to_string())
-            // Emulation is some twenty times slower; the native run tries all cases.
-            .env("PROPTEST_CASES", "16")
-            .env("CACHEMAINT_HISTORIES", "100")
+            .env("CACHEMAINT_REPORT", written.display().to_string());
+        FEWER_CASES.into_iter().fold(command, |command, (name, value)| command.env(name, value))
     };
     let tests = match model.scope {
         Some(_) => programs.runs().map(|(program, arguments)| run(program, arguments)).collect(),

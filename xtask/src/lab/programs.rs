@@ -32,6 +32,10 @@ pub(super) enum Scope {
     Everything,
 }
 
+/// The variables by which the tests try fewer cases: emulation is some twenty times slower, and the native run tries all.
+pub(super) const FEWER_CASES: [(&str, &str); 2] =
+    [("PROPTEST_CASES", "16"), ("CACHEMAINT_HISTORIES", "100")];
+
 /// The unit tests.
 const LIBRARY: &str = "cachemaint";
 
@@ -98,9 +102,9 @@ const SAME_ON_EVERY_MEDIUM: [&str; 2] = [
 ];
 
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
-/// (some of these tests also read the library's sources) and trees of random shapes. Others open a store or recording
-/// anew for each of its bits, bytes or pages, or after each system call of a killed process, or count the looks at files
-/// of some MiB. Other tests read and write their formats.
+/// (some of these tests also read the library's sources) and trees of random shapes or of hundreds of pages. Others open
+/// a store or recording anew for each of its bits, bytes or pages, or after each system call of a killed process, or
+/// count the looks at files of some MiB. Other tests read and write their formats.
 const TOO_LONG: [&str; 13] = [
     "crashes::",
     "creation::each_format_is_created_wherever",

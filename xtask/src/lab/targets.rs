@@ -7,7 +7,7 @@ use super::emulator::CURRENT;
 use super::programs::Scope;
 
 /// An emulated CPU, as QEMU names it, and the name of its expectation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Model {
     pub(super) cpu: &'static str,
     pub(super) expected: &'static str,
@@ -83,20 +83,23 @@ impl Cross {
 }
 
 /// This machine runs the other tests itself.
-const X86_64: &[Model] = &[MAX, X86[0], X86[1], X86[2], X86[3]];
+const X86_64: &[Model] = &x86(MAX);
 
-const I386: &[Model] = &[MAX.of_architecture(), X86[0], X86[1], X86[2], X86[3]];
+const I386: &[Model] = &x86(MAX.of_architecture());
 
 const MAX: Model = Model::new("max", "x86-max");
 
-/// `max` without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
+/// Returns `max`, and the same without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
 /// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
-const X86: [Model; 4] = [
-    Model::new("max,-clwb", "x86-max-no-clwb"),
-    Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
-    Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
-    Model::new("max,-clwb,-clflushopt,-clflush", "x86-max-no-clflush"),
-];
+const fn x86(max: Model) -> [Model; 5] {
+    [
+        max,
+        Model::new("max,-clwb", "x86-max-no-clwb"),
+        Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
+        Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
+        Model::new("max,-clwb,-clflushopt,-clflush", "x86-max-no-clflush"),
+    ]
+}
 
 const ARM64: &[Model] = &[
     Model::new("cortex-a53", "arm64-cortex-a53"),
@@ -189,7 +192,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
         versions: 7..=u32::MAX,
-        models: &[Model::new("power7", "powerpc64-power7")],
+        models: &[Model::new("power7", "powerpc64-power7").of_architecture()],
         is_long: false,
     },
     Target {

@@ -10,7 +10,7 @@ use crate::lab::initramfs::Initramfs;
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
-use crate::lab::programs::{Programs, Scope};
+use crate::lab::programs::{FEWER_CASES, Programs, Scope};
 use crate::report::Finding;
 
 /// The time limit of all programs: emulation is slow.
@@ -56,12 +56,9 @@ pub(super) fn run_tests(
     directory: &str,
     choice: Option<&str>,
 ) -> Result<Finding> {
-    // Emulation is slow; the native run tries all cases.
-    let environment =
-        [("TMPDIR", directory), ("PROPTEST_CASES", "16"), ("CACHEMAINT_HISTORIES", "100")]
-            .into_iter();
     let expected = choice.map(|choice| ("CACHEMAINT_EXPECT", choice));
-    let environment: Vec<_> = environment.chain(expected).collect();
+    let environment: Vec<_> =
+        [("TMPDIR", directory)].into_iter().chain(FEWER_CASES).chain(expected).collect();
     let mut failed = Vec::new();
     for (program, arguments) in tests.runs() {
         let line = format!("{} {}", place(&program.name), arguments.join(" "));

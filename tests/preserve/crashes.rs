@@ -231,7 +231,9 @@ fn cut_twice(simulation: &Simulation) -> Exploration {
 /// that is itself cut by a crash. The quick ones come first, since a mutant is tried until one fails.
 #[test]
 fn no_write_back_and_no_fence_can_be_left_out() {
-    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0);
+    let uncut = |setting: &Setting| {
+        setting.simulation(BYTES).crashes_in_recovery(0).effort(Effort::Deviations(2))
+    };
     let mutation = Mutation::new().only_in("src/preserve");
     let survivors = mutation.run(&[
         &|setting: &Setting| explore(&uncut(setting), SEVERAL, 0),

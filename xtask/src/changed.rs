@@ -80,7 +80,7 @@ const PARTS: [Part; 14] = [
     },
     Part {
         paths: &["cli/"],
-        steps: &["doc", "test", "bench", "systems", "demo"],
+        steps: &["doc", "test", "bench", "systems"],
         lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
     },
     Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },

@@ -27,6 +27,10 @@ const CI_LIMIT: u32 = 2400;
 /// The option with which `cargo test` and `cargo bench` compile and run nothing.
 const NO_RUN: &str = "--no-run";
 
+/// The option that leaves the library and its tests unoptimised, where compiling them takes longer than they run.
+pub(crate) const QUICKLY_BUILT: [&str; 2] =
+    ["--config", "profile.dev.package.cachemaint.opt-level=0"];
+
 /// A command line with its environment. It is printed as one would type it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cmd {

@@ -97,8 +97,6 @@ enum Task {
     Capi(capi::Request),
     /// Draw the benchmark results of this machine as SVG under docs/figures.
     Plot,
-    /// Run the demo and check its records.
-    Demo,
     /// Check the contents of the package.
     Package,
     /// Check that the bare library has few dependencies.
@@ -151,7 +149,6 @@ const MIRI: Step = ("miri", run::miri);
 const LOOM: Step = ("loom", run::loom);
 const LAB: Step = ("lab", lab::request::lab);
 const ASM: Step = ("asm", asm::check);
-const DEMO: Step = ("demo", run::demo);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 const ARROWS: Step = ("arrows", arrows::arrows);
@@ -161,10 +158,11 @@ const INTERFACE: Step = ("interface", interface::check);
 /// The steps that need seconds.
 const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
-const BESIDE_THE_LAB: [Step; 10] =
-    [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM, DEMO];
+const BESIDE_THE_LAB: [Step; 9] =
+    [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 8] = [
+const LONGER: [Step; 9] = [
+    ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
     ("full systems", targets::systems_with_tests),
@@ -223,7 +221,6 @@ impl Task {
             Self::Loom => Some(LOOM),
             Self::Asm(Golden { bless: true, .. }) => Some(("asm", asm::bless)),
             Self::Asm(_) => Some(ASM),
-            Self::Demo => Some(DEMO),
             Self::Package => Some(PACKAGE),
             Self::Tree => Some(TREE),
             Self::Arrows => Some(ARROWS),

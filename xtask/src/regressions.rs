@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{Cmd, Ending};
+use crate::command::{Cmd, Ending, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::output::Output;
 use crate::planted::Planted;
@@ -61,8 +61,7 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
         .folder(&tree)
         .env("CARGO_TARGET_DIR", host.target_dir("").display().to_string())
         .env("CARGO_INCREMENTAL", "1")
-        // The compiler needs most of the time.
-        .args(["--config", "profile.dev.package.cachemaint.opt-level=0"]);
+        .args(QUICKLY_BUILT);
     let built = running.clone().arg("--no-run").check()?;
     if built.failure().is_some() {
         return Ok(built);

@@ -112,6 +112,7 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
     )
 }
 
+/// Runs the demonstration as in the README. The tests of the command run it too.
 pub(crate) fn demo(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("kill and recover", "every acknowledged record is found after a SIGKILL", || {
         Cmd::cargo("run --release -- demo").check()

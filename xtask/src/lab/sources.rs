@@ -9,13 +9,9 @@ use anyhow::{Context as _, Result};
 
 use super::architecture::Architecture;
 use super::compilers;
-use crate::command::Cmd;
+use crate::command::{Cmd, QUICKLY_BUILT};
 use crate::host::Host;
 use crate::toolchain::Compiler;
-
-/// The option that leaves the library and its tests unoptimised: optimising them for each architecture takes longer
-/// than the lanes gain by it.
-const QUICKLY_BUILT: [&str; 2] = ["--config", "profile.dev.package.cachemaint.opt-level=0"];
 
 /// The places that lanes take their sources from and build in.
 pub(super) struct Sources<'a> {

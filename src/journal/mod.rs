@@ -49,9 +49,10 @@
 //! three steps is persistent before the next one begins. So a crash leaves either no magic, and then the medium has no
 //! journal, or the whole journal. The second superblock is zeros until the first opening or trim writes it.
 //!
-//! If both magics are zero and the log has marks, both superblocks are lost. Such a journal can be
-//! [repaired](Options::repair); [`Options::open_or_create`] does not create another one over it. With `cmcreate` a creation
-//! was cut off: marks in the log are those of an earlier journal that it replaces.
+//! Each segment and each epoch of the log begins with a header record, its *mark*. If both magics are zero and the log has
+//! marks, both superblocks are lost. Such a journal can be [repaired](Options::repair); [`Options::open_or_create`] does
+//! not create another one over it. With `cmcreate` a creation was cut off: marks in the log are those of an earlier
+//! journal that it replaces.
 //!
 //! # Damage and torn ends
 //! A crash leaves a torn end: a record that was not acknowledged is missing. Records after it that were under way
@@ -61,7 +62,8 @@
 //!   [close](Journal::close) had been acknowledged by then, and the superblock says so.
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written. If
 //!   a producer waits for each append, each record vouches for all before it, and a lost record is recognised as damage
-//!   as soon as one record is after it. If the void at the end of its segment is lost too, two records are needed.
+//!   as soon as one record is after it. If the padding at the end of its segment is lost too, two records are
+//!   needed.
 //! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence,
 //!   too.
 //!
@@ -268,7 +270,9 @@ impl fmt::Display for Fault {
             Self::Header => f.write_str("the kind of the record is unknown"),
             Self::Length(len) => write!(f, "a record of {len} bytes does not fit into its segment"),
             Self::Tag => f.write_str("the tag does not match the record"),
-            Self::Mark => f.write_str("the mark of a segment or an epoch is missing or invalid"),
+            Self::Mark => f.write_str(
+                "the mark (header record) of a segment or an epoch is missing or invalid",
+            ),
         }
     }
 }

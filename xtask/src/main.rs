@@ -161,10 +161,11 @@ const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERF
 const BESIDE_THE_LAB: [Step; 9] =
     [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 9] = [
+const LONGER: [Step; 10] = [
     ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
+    ("full no-std", targets::no_std_elsewhere),
     ("full systems", targets::systems_with_tests),
     ("full whole", lab::request::lab_whole),
     ("full fuzz", fuzz::fuzz),

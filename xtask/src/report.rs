@@ -361,7 +361,7 @@ impl Report {
         writeln!(
             out,
             "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run. budget: CPU \
-             seconds; a step that needs half as much again, on a CPU as fast as the median of the steps shows, fails."
+             seconds; a step that needs half as much again, on a CPU as fast as most seconds of the run show, fails."
         )?;
         Ok(())
     }

@@ -255,7 +255,7 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the system's call failed. [`ErrorKind::DeepFlush`], if the attribute is missing (as
+    /// [`ErrorKind::Writeback`], if the system's call or an earlier one failed. [`ErrorKind::DeepFlush`], if the attribute is missing (as
     /// for RAM), cannot be read, or cannot be written by this user: it is root's. After an error the medium was not
     /// flushed, and the lines were written back all the same.
     ///
@@ -271,13 +271,14 @@ impl DaxFile {
             self.view.writeback_lines(&range, cache);
             cache.fence();
         }
-        let flushed = self.view.mapping.flush_medium(&range);
-        flushed.map_err(|why| match why {
-            Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
-            Unflushed::Attribute { path, answer } => {
-                let (attribute, answer) = (path.into(), answer.into());
-                Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
-            }
+        self.view.by_system(&range, || {
+            self.view.mapping.flush_medium(&range).map_err(|why| match why {
+                Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
+                Unflushed::Attribute { path, answer } => {
+                    let (attribute, answer) = (path.into(), answer.into());
+                    Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
+                }
+            })
         })
     }
 }

@@ -73,6 +73,11 @@ impl OpenFile {
         Self { file, lock: Lock::None, has_leases, owner: process::id() }
     }
 
+    /// Returns false in a forked child of the process that opened the file.
+    pub(super) fn is_of_this_process(&self) -> bool {
+        self.owner == process::id()
+    }
+
     pub(super) const fn file(&self) -> &File {
         &self.file
     }
@@ -135,7 +140,7 @@ impl Deref for OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         // A forked child has a copy of the value. The lock and the leases are still its parent's.
-        if self.owner != process::id() {
+        if !self.is_of_this_process() {
             return;
         }
         // Errors can be ignored: the system releases both at the latest when the last descriptor is closed.

@@ -30,7 +30,8 @@
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the
-//!   [lock](Lock). On Linux a forked child does not inherit the mapping, so it cannot write.
+//!   [lock](Lock). On Linux a forked child does not inherit the mapping. It must not use
+//!   the value: another allocation of the child's may be at the addresses. It opens the file itself.
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
 //! - Memory that the program has mapped itself, as a guest's RAM, is adopted by `Options::adopt`, on Linux. Lines are

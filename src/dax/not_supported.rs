@@ -19,6 +19,8 @@ pub enum NotSupported {
     ViewsDisagree,
     /// The mapping was adopted (`Options::adopt`), so that only its owner may change it.
     Adopted,
+    /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
+    ForkedChild,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
     Cpu(Unsupported),
 }
@@ -48,6 +50,10 @@ impl core::fmt::Display for NotSupported {
             Self::Adopted => f.write_str(
                 "its mapping was adopted, and only its owner may change it; drop this file, change the \
                  mapping and adopt it again, or open the file without a mapping of your own",
+            ),
+            Self::ForkedChild => f.write_str(
+                "was opened by the process that this one was forked from, which has its mapping and its lock; \
+                 open it anew in this process",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

@@ -19,21 +19,20 @@
 //!
 //! After steps 2 and 3 the next opening under the exclusive lock finishes the file (`system/linux/written.rs`).
 
-#[cfg(doc)]
-use super::NotSupported;
 use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::Lock;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
-use super::{DaxFile, DaxView, DeviceFault, file};
+use super::{DaxFile, DaxView, DeviceFault, NotSupported, file};
 
 impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
     /// mapping in bytes.
     ///
     /// Bytes that the file has there already are shown as they are. Missing ones are zeros, and they and the new length
-    /// are on the medium when this returns. So if several processes without locks call it, one makes the file longer,
-    /// and the others map its new bytes by the same call.
+    /// are on the medium when this returns. Several processes without locks must not make the file longer at the same
+    /// time: one could overwrite with zeros what another has stored in its new bytes. One of them does it, and the others
+    /// then map the new bytes by this call.
     ///
     /// The mapping may move, which makes addresses from [`as_ptr`](Self::as_ptr) invalid. Its offset in the file stays
     /// the same, and so do all stored bytes, persistent or not.
@@ -49,7 +48,7 @@ impl DaxFile {
     /// signal. [`InvalidInput::NoGrowth`] for less than the mapped length. [`InvalidInput::SharedLock`] if the file
     /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
     /// [`DeviceFault::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
-    /// change. The errors of mapping at [`Options::open`]. File and mapping are as they were then.
+    /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at [`Options::open`]. File and mapping are as they were then.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
@@ -75,7 +74,8 @@ impl DaxFile {
     /// [`InvalidInput::Longer`] if the file continues after the mapping, as it can with
     /// [`Options::len`](super::Options::len): the call would cut off bytes that the caller does not see.
     /// [`InvalidInput::SharedLock`] under a shared lock. [`DeviceFault::FixedSize`] of device DAX.
-    /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. File and mapping are as they were then.
+    /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. [`NotSupported::ForkedChild`] in a child of
+    /// the process that opened the file. File and mapping are as they were then.
     ///
     /// If syncing fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length.
     ///
@@ -128,6 +128,10 @@ impl DaxFile {
     /// Returns the same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
         self.view.require_own_mapping()?;
+        if !self.view.file.is_of_this_process() {
+            // It would write under its parent's lock.
+            return Err(self.error(ErrorKind::NotSupported(NotSupported::ForkedChild)));
+        }
         if self.view.guarantee.is_device_dax() {
             return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
         }

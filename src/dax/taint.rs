@@ -15,9 +15,14 @@
 //! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the last
 //! write-back of the whole file without an error may be lost, not just the pages of the range. A second try that
 //! succeeds proves nothing. `PostgreSQL` ends itself then and recovers from its log ("fsync failures", LWN 752063,
-//! 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps reporting the event.
+//! 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps reporting the event, and every later write-back by the operating
+//! system returns it.
+//!
+//! The first call that asks takes the error away from calls of other threads. So a call that has succeeded waits until the
+//! calls that were under way with it have recorded their failures, and then looks for one.
 
-use std::sync::OnceLock;
+use alloc::vec::Vec;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The event after which bytes of an open file may not be the stored ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +30,7 @@ use std::sync::OnceLock;
 #[non_exhaustive]
 pub enum Taint {
     /// A write-back by the operating system failed. On Linux every store since the last write-back of the whole file
-    /// without an error may be lost, and later write-backs may succeed all the same.
+    /// without an error may be lost. Later write-backs by the operating system return this failure.
     Writeback {
         /// The beginning of the range that was written back, in bytes of the mapping.
         at: u64,
@@ -69,15 +74,141 @@ impl core::fmt::Display for Taint {
 
 /// The first event, if there was one.
 #[derive(Debug, Default)]
-pub(super) struct Tainted(OnceLock<Taint>);
+pub(super) struct Tainted {
+    first: OnceLock<Taint>,
+    failed: OnceLock<Failed>,
+    calls: Calls,
+}
+
+/// A write-back by the operating system that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) at: u64,
+    pub(super) len: u64,
+    pub(super) errno: i32,
+}
 
 impl Tainted {
     /// Records an event. The first one stays.
     pub(super) fn by(&self, taint: Taint) {
-        self.0.get_or_init(|| taint);
+        self.first.get_or_init(|| taint);
+        if let Taint::Writeback { at, len, errno } = taint {
+            self.failed.get_or_init(|| Failed { at, len, errno });
+        }
     }
 
     pub(super) fn first(&self) -> Option<Taint> {
-        self.0.get().copied()
+        self.first.get().copied()
+    }
+
+    /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
+    /// of another one, until now: the stored bytes may be lost by that.
+    pub(super) fn call<E>(
+        &self,
+        call: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Option<Failed>, E> {
+        let under_way = self.calls.begin();
+        call()?;
+        drop(under_way);
+        self.calls.wait();
+        Ok(self.failed.get().copied())
+    }
+}
+
+/// Calls of several threads, any of which may be the one that gets the error of the file.
+#[derive(Debug, Default)]
+struct Calls {
+    under_way: Mutex<UnderWay>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    next: u64,
+    /// The numbers of the calls that have not ended, in ascending order.
+    numbers: Vec<u64>,
+}
+
+/// A call under way, until it is dropped.
+struct Call<'c> {
+    calls: &'c Calls,
+    number: u64,
+}
+
+impl Calls {
+    fn begin(&self) -> Call<'_> {
+        let mut under_way = self.lock();
+        let number = under_way.next;
+        under_way.next += 1;
+        under_way.numbers.push(number);
+        Call { calls: self, number }
+    }
+
+    /// Waits until all calls have ended that have begun by now.
+    fn wait(&self) {
+        let mut under_way = self.lock();
+        let begun = under_way.next;
+        while under_way.numbers.first().is_some_and(|oldest| *oldest < begun) {
+            under_way = self.ended.wait(under_way).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.calls.lock().numbers.retain(|number| *number != self.number);
+        self.calls.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failed, Taint, Tainted};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    const FAILURE: Taint = Taint::Writeback { at: 64, len: 8, errno: 5 };
+    const FAILED: Failed = Failed { at: 64, len: 8, errno: 5 };
+
+    /// The kernel gives the error to one call. It has not recorded it when the other one succeeds.
+    #[test]
+    fn a_call_that_succeeds_beside_one_that_fails_has_its_failure() {
+        let tainted = Tainted::default();
+        let (begun, has_begun) = channel();
+        let (done, is_done) = channel();
+        let (tainted, beside) = (&tainted, &tainted);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let failed = tainted.call(|| {
+                    begun.send(()).unwrap();
+                    is_done.recv().unwrap();
+                    tainted.by(FAILURE);
+                    Err(())
+                });
+                assert_eq!(failed, Err(()));
+            });
+            has_begun.recv().unwrap();
+            let ended = beside.call(|| {
+                done.send(()).unwrap();
+                Ok::<(), ()>(())
+            });
+            assert_eq!(ended, Ok(Some(FAILED)));
+        });
+        assert_eq!(beside.call(|| Ok::<(), ()>(())), Ok(Some(FAILED)));
+    }
+
+    #[test]
+    fn other_events_are_no_failures_and_hide_none() {
+        let tainted = Tainted::default();
+        let fault = Taint::Fault { at: 0, len: 4096 };
+        tainted.by(fault);
+        assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(None));
+        tainted.by(FAILURE);
+        assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(Some(FAILED)));
+        assert_eq!(tainted.first(), Some(fault));
     }
 }

@@ -3,7 +3,7 @@
 use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::system::files;
-use super::taint::{Taint, Tainted};
+use super::taint::{Failed, Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, NotSupported, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
@@ -342,9 +342,26 @@ impl DaxView {
                 ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
             ));
         }
-        let written = self.mapping.writeback_pages(range);
-        written.map_err(|error| self.failed_writeback(range, &error))?;
+        self.by_system(range, || {
+            let written = self.mapping.writeback_pages(range);
+            written.map_err(|error| self.failed_writeback(range, &error))
+        })?;
         self.check_stores()
+    }
+
+    /// Makes a call that writes a range back by the operating system. A failure of an earlier call, or of one beside it, is
+    /// a failure of this one too: bytes of this range may be lost by it, and no call finds that out again.
+    pub(super) fn by_system(
+        &self,
+        range: &Range<u64>,
+        call: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self.taint.call(call)? {
+            Some(Failed { at, len, errno }) if !range.is_empty() => {
+                Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))
+            }
+            _ => Ok(()),
+        }
     }
 
     #[cfg(not(target_os = "linux"))]

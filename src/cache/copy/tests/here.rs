@@ -68,7 +68,7 @@ fn slices_are_copied_filled_and_moved_with_every_hint() {
     let Some(cache) = cache("slices_are_copied_filled_and_moved_with_every_hint") else {
         return;
     };
-    let len = if cfg!(miri) { 300 } else { 20_000 };
+    let len = if cfg!(miri) { 300 } else { 500_000 };
     let source = pattern(len);
     for hint in HINTS {
         let mut moved = source.clone();
@@ -151,7 +151,7 @@ fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
         return;
     };
     // Miri interprets, some hundred times slower.
-    let size = if cfg!(miri) { 400 } else { 20_000 };
+    let size = if cfg!(miri) { 400 } else { 500_000 };
     let all = [0, 9, 257, 1, 7, 8, 63, 64, 65, 255, 256, 4095, 4096, 4097, 12_345];
     let lens = &all[..if cfg!(miri) { 3 } else { all.len() }];
     let kinds = HINTS.map(|hint| cache.unfenced(hint)).into_iter().chain([cache.stores()]);
@@ -177,7 +177,7 @@ fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
 
 /// Shorter than a block, so that no block's store serves them.
 #[test]
-#[cfg(target_pointer_width = "64")]
+#[cfg(target_has_atomic = "64")]
 #[cfg_attr(miri, ignore = "the reader races by design, with bytes that are not atomic")]
 fn no_short_copy_tears_a_word() {
     use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -186,7 +186,7 @@ fn no_short_copy_tears_a_word() {
     let (seen, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while seen.load(Relaxed) < 20_000 && !ended.load(Relaxed) {
+            while seen.load(Relaxed) < 500_000 && !ended.load(Relaxed) {
                 for word in &words[..5] {
                     let bytes = word.load(Relaxed).to_ne_bytes();
                     ended.fetch_or(bytes != [bytes[0]; 8], Relaxed);
@@ -195,7 +195,7 @@ fn no_short_copy_tears_a_word() {
             }
         });
         for byte in (1..=255).cycle() {
-            if seen.load(Relaxed) >= 20_000 || ended.load(Relaxed) {
+            if seen.load(Relaxed) >= 500_000 || ended.load(Relaxed) {
                 break;
             }
             let to = words.as_ptr().cast::<u8>().cast_mut();

@@ -9,6 +9,7 @@ use super::info::Info;
 use super::reader::Reader;
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// A blob that stays in its place while the lease is held. A writer uses other places meanwhile, even if the blob was
@@ -91,14 +92,62 @@ impl<R: Readable> Reader<R> {
         Ok(())
     }
 
-    /// Locks are not counted, so only the last lease of a range releases it.
+    /// Locks are not counted, so bytes are released only with the last lease over them. Leases can overlap in part: one of
+    /// them is then of a blob that is there no more, and was taken before its reader found that out.
     fn release(&self, range: &Range<u64>) {
         let mut list = self.held.leases.list();
         if let Some(at) = list.iter().position(|lease| lease == range) {
             list.swap_remove(at);
         }
-        if !self.held.is_of_store && !list.contains(range) {
-            self.medium().release_range(range.clone());
+        if !self.held.is_of_store {
+            for alone in uncovered(range, &list) {
+                self.medium().release_range(alone);
+            }
         }
+    }
+}
+
+/// Returns the parts of a range that none of the others covers.
+fn uncovered(range: &Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut others: Vec<_> = others.iter().filter(|other| !other.is_empty()).collect();
+    others.sort_unstable_by_key(|other| other.start);
+    let (mut parts, mut at) = (Vec::new(), range.start);
+    for other in others {
+        let end = other.start.min(range.end);
+        if at < end {
+            parts.push(at..end);
+        }
+        at = at.max(other.end);
+    }
+    if at < range.end {
+        parts.push(at..range.end);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uncovered;
+    use alloc::vec::Vec;
+    use core::ops::Range;
+
+    /// Returns the first and the last byte of each part of 64 to 127 that is released.
+    fn released(others: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let others: Vec<Range<u64>> = others.iter().map(|(start, end)| *start..*end).collect();
+        let parts = uncovered(&(64..128), &others);
+        parts.iter().map(|part| (part.start, part.end - 1)).collect()
+    }
+
+    #[test]
+    fn only_bytes_without_another_lease_are_released() {
+        assert_eq!(released(&[]), [(64, 127)]);
+        assert_eq!(released(&[(64, 128)]), []);
+        assert_eq!(released(&[(64, 256)]), []);
+        assert_eq!(released(&[(0, 80)]), [(80, 127)]);
+        assert_eq!(released(&[(100, 256)]), [(64, 99)]);
+        assert_eq!(released(&[(0, 256), (70, 80)]), []);
+        // Unordered, overlapping, beside it and empty.
+        let others = [(96, 104), (80, 100), (0, 64), (128, 256), (70, 70)];
+        assert_eq!(released(&others), [(64, 79), (104, 127)]);
     }
 }

@@ -84,6 +84,8 @@ impl Persister {
     /// # Safety
     /// 1. The range is in a shared mapping of the file, for reading at least, by which the granularity is kept: one that
     ///    was made with `MAP_SYNC` or of device DAX, unless it is a page.
+    /// 2. By pages the mapping was made by a descriptor for reading *and writing*. Linux takes a mapping by another one for
+    ///    private (`do_mmap` in `mm/mmap.c` clears `VM_SHARED`), and `msync` skips it and succeeds (`mm/msync.c`).
     #[inline]
     pub unsafe fn persist_range(&self, start: *const u8, len: usize) -> io::Result<()> {
         match self.writeback {
@@ -113,7 +115,7 @@ impl Persister {
     /// As [`persist_range`](Self::persist_range), and an `msync` or some files of `/sys`.
     ///
     /// # Safety
-    /// As [`persist_range`](Self::persist_range).
+    /// As [`persist_range`](Self::persist_range). Duty 2 is that of any granularity here, but for device DAX.
     #[doc(alias("pmem_deep_persist", "pmem2_deep_flush"))]
     pub unsafe fn deep_persist_range(&self, start: *const u8, len: usize) -> io::Result<()> {
         if let Some(cache) = self.cache() {

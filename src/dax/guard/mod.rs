@@ -270,13 +270,13 @@ impl Guard {
         let problems = &mut pass.problems;
         let mut work = Work { options, installed, began: clock.began(), problems };
         watched.look(&mut work);
-        let cache = watched.cache();
+        let caches = watched.caches();
         // The pass covers the stores of others that are visible before this.
-        if let Some(cache) = cache {
+        for cache in &caches {
             cache.order_observed();
         }
         let covered = watched.write_back(&mut work, &mut after);
-        if let Some(cache) = cache {
+        for cache in &caches {
             cache.fence();
         }
         pass.files = covered.files;
@@ -354,7 +354,7 @@ mod tests {
         watched.look_again();
         watched.look(&mut Work { options, installed, began, problems: &mut problems });
         assert_eq!(watched.files().count(), 0);
-        assert!(watched.cache().is_some());
+        assert_eq!(watched.caches().len(), 1);
     }
 
     /// A bound without it would be believed to be its own.

@@ -4,6 +4,7 @@ use super::super::guarded::{GuardedFile, Written};
 use super::{LOCAL, State, Watched, Work};
 use crate::cache::Cache;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::mem::{discriminant, take};
 use std::time::Instant;
 
@@ -22,9 +23,16 @@ pub(in super::super) struct Covered {
 }
 
 impl Watched {
-    /// Returns the caches of the next [write-back](Self::write_back), whose lines need a fence; `None` without lines.
-    pub(in super::super) fn cache(&self) -> Option<Cache> {
-        self.files().chain(&self.leaving).find_map(GuardedFile::cache)
+    /// Returns the caches of the next [write-back](Self::write_back), whose lines need a fence. Files on memory of
+    /// different points can need different ones, as on POWER10.
+    pub(in super::super) fn caches(&self) -> Vec<Cache> {
+        let mut caches = Vec::new();
+        for cache in self.files().chain(&self.leaving).filter_map(GuardedFile::cache) {
+            if !caches.contains(&cache) {
+                caches.push(cache);
+            }
+        }
+        caches
     }
 
     /// Writes all files back. An error of a file is reported once for as long as it lasts, and none ends the pass.

@@ -226,6 +226,12 @@ impl DaxFile {
     /// The file is borrowed exclusively, because stores to these blocks meanwhile are lost. Another process that writes
     /// the file is not excluded.
     ///
+    /// # Crashes
+    /// A crash meanwhile can also lose the bytes beside a bad one, up to the whole of each block that was not yet synced:
+    /// a block is punched out before it is written anew. The hole has the file refused by lines afterwards
+    /// ([`ErrorKind::NotAllocated`]); by pages it is opened, and shows zeros there. So copy what can be read first
+    /// ([`read_through_kernel`](Self::read_through_kernel)).
+    ///
     /// # The bad block afterwards
     /// The file system may give the file another block. Then the bad one was not written: it stays in the device's list
     /// and becomes free space, which a later file can get. Clearing it is then the task of the program that writes

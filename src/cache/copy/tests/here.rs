@@ -68,7 +68,7 @@ fn slices_are_copied_filled_and_moved_with_every_hint() {
     let Some(cache) = cache("slices_are_copied_filled_and_moved_with_every_hint") else {
         return;
     };
-    let len = if cfg!(miri) { 300 } else { 500_000 };
+    let len = if cfg!(miri) { 300 } else { 20_000 };
     let source = pattern(len);
     for hint in HINTS {
         let mut moved = source.clone();
@@ -151,7 +151,7 @@ fn ranges_are_copied_moved_and_filled_as_by_the_standard_library() {
         return;
     };
     // Miri interprets, some hundred times slower.
-    let size = if cfg!(miri) { 400 } else { 500_000 };
+    let size = if cfg!(miri) { 400 } else { 20_000 };
     let all = [0, 9, 257, 1, 7, 8, 63, 64, 65, 255, 256, 4095, 4096, 4097, 12_345];
     let lens = &all[..if cfg!(miri) { 3 } else { all.len() }];
     let kinds = HINTS.map(|hint| cache.unfenced(hint)).into_iter().chain([cache.stores()]);

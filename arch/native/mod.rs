@@ -35,6 +35,9 @@ cfg_if::cfg_if! {
     }
 }
 
+#[expect(unsafe_code, reason = "writes to addresses")]
+pub mod word_store;
+
 #[cfg(feature = "privileged")]
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))] {

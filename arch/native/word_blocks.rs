@@ -3,6 +3,7 @@
 //! The words are atomic, so that others may store and load meanwhile.
 
 use super::super::{BLOCK, BlockStore, StoreKind};
+use super::word_store;
 
 /// Ordinary stores of 8 bytes.
 pub const WORDS: BlockStore = BlockStore {
@@ -29,33 +30,11 @@ pub unsafe fn copy(_: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
         // SAFETY: eight bytes within the blocks (1).
         let word = unsafe { from.cast::<u64>().read_unaligned() };
         // SAFETY: eight aligned bytes within the blocks (1, 2).
-        unsafe { store(to.cast(), word) };
+        unsafe { word_store::store(to.cast(), word) };
     }
 }
 
 const WORD: usize = size_of::<u64>();
-
-/// # Safety
-/// The word can be written, is aligned, and others access it atomically and as a whole only.
-#[cfg(target_has_atomic = "64")]
-#[inline(always)]
-unsafe fn store(to: *mut u64, word: u64) {
-    use core::sync::atomic::{AtomicU64, Ordering};
-    // SAFETY: the caller's duty.
-    let to = unsafe { AtomicU64::from_ptr(to) };
-    to.store(word, Ordering::Relaxed);
-}
-
-/// Stores a word. Without atomic words no words are shared.
-///
-/// # Safety
-/// The word can be written, is aligned, and no other thread accesses it.
-#[cfg(not(target_has_atomic = "64"))]
-#[inline(always)]
-unsafe fn store(to: *mut u64, word: u64) {
-    // SAFETY: the caller's duty.
-    unsafe { to.write(word) };
-}
 
 /// Stores fewer bytes than a block, as `merge` does, since the other bytes of their words may belong to others.
 ///

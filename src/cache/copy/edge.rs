@@ -4,6 +4,7 @@
 //! # Why this file is unsafe
 //! It stores to addresses whose range the caller of a copy vouches for.
 
+use crate::arch::native::word_store;
 use core::ops::Range;
 
 const WORD: usize = size_of::<u64>();
@@ -45,21 +46,9 @@ pub(super) fn fill_edge(to: *mut u8, len: usize, byte: u8) {
 
 /// Stores a word by one store.
 #[inline(always)]
-#[expect(clippy::cast_ptr_alignment, reason = "the first word begins at a multiple of its size")]
 fn store_word(to: *mut u8, word: u64) {
-    let to = to.cast::<u64>();
-    // Two stores on CPUs of 32 bits, if it were an ordinary one.
-    #[cfg(target_has_atomic = "64")]
-    {
-        use core::sync::atomic::{AtomicU64, Ordering};
-        // SAFETY: the word is in the destination of a copy whose caller vouches for it, and aligned.
-        unsafe { AtomicU64::from_ptr(to) }.store(word, Ordering::Relaxed);
-    }
-    #[cfg(not(target_has_atomic = "64"))]
-    // SAFETY: as above.
-    unsafe {
-        to.write_volatile(word);
-    }
+    // SAFETY: the word is in the destination of a copy whose caller vouches for it, and aligned.
+    unsafe { word_store::store(to.cast(), word) };
 }
 
 /// Copies fewer bytes than a word, without a call of `memcpy`.

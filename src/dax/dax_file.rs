@@ -255,9 +255,10 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the system's call or an earlier one failed. [`ErrorKind::DeepFlush`], if the attribute is missing (as
-    /// for RAM), cannot be read, or cannot be written by this user: it is root's. After an error the medium was not
-    /// flushed, and the lines were written back all the same.
+    /// [`ErrorKind::Writeback`], if the system's call failed, or an earlier one since the file was opened.
+    /// [`ErrorKind::DeepFlush`], if the attribute is missing (as for RAM), cannot be read, or cannot be written by this
+    /// user: it is root's. After an error the medium may not have been flushed, and the lines were written back all the
+    /// same.
     ///
     /// # Panics
     /// If the range is out of range.

@@ -109,8 +109,8 @@ pub enum ErrorKind {
     /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
     /// bytes.
     NotByteGranular(Box<Guarantee>),
-    /// A write-back by the operating system failed. Bytes that were stored in the range since the last
-    /// successful one may be lost, also if it is tried again.
+    /// A write-back by the operating system failed. Bytes that were stored since the last successful one may be lost, also
+    /// if it is tried again, so every later one of the open file returns this error too.
     Writeback {
         /// The beginning of the range, in bytes of the mapping.
         at: u64,
@@ -356,7 +356,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Writeback { at, len, errno } => write!(
                 f,
                 "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
-                 check the device, and write it again from elsewhere",
+                 check the device, open the file anew, and write them again from elsewhere",
                 System::host().persists_by,
                 io::Error::from_raw_os_error(*errno),
             ),

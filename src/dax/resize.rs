@@ -48,7 +48,8 @@ impl DaxFile {
     /// signal. [`InvalidInput::NoGrowth`] for less than the mapped length. [`InvalidInput::SharedLock`] if the file
     /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
     /// [`DeviceFault::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
-    /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at [`Options::open`]. File and mapping are as they were then.
+    /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at
+    /// [`Options::open`]. File and mapping are as they were then.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again

@@ -76,24 +76,17 @@ impl core::fmt::Display for Taint {
 #[derive(Debug, Default)]
 pub(super) struct Tainted {
     first: OnceLock<Taint>,
-    failed: OnceLock<Failed>,
+    /// The first write-back by the operating system that failed.
+    failed: OnceLock<Taint>,
     calls: Calls,
-}
-
-/// A write-back by the operating system that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
-    pub(super) at: u64,
-    pub(super) len: u64,
-    pub(super) errno: i32,
 }
 
 impl Tainted {
     /// Records an event. The first one stays.
     pub(super) fn by(&self, taint: Taint) {
         self.first.get_or_init(|| taint);
-        if let Taint::Writeback { at, len, errno } = taint {
-            self.failed.get_or_init(|| Failed { at, len, errno });
+        if let Taint::Writeback { .. } = taint {
+            self.failed.get_or_init(|| taint);
         }
     }
 
@@ -103,10 +96,7 @@ impl Tainted {
 
     /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
     /// of another one, until now: the stored bytes may be lost by that.
-    pub(super) fn call<E>(
-        &self,
-        call: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Option<Failed>, E> {
+    pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
         let under_way = self.calls.begin();
         call()?;
         drop(under_way);
@@ -167,12 +157,11 @@ impl Drop for Call<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failed, Taint, Tainted};
+    use super::{Taint, Tainted};
     use std::sync::mpsc::channel;
     use std::thread;
 
     const FAILURE: Taint = Taint::Writeback { at: 64, len: 8, errno: 5 };
-    const FAILED: Failed = Failed { at: 64, len: 8, errno: 5 };
 
     /// The kernel gives the error to one call. It has not recorded it when the other one succeeds.
     #[test]
@@ -196,9 +185,9 @@ mod tests {
                 done.send(()).unwrap();
                 Ok::<(), ()>(())
             });
-            assert_eq!(ended, Ok(Some(FAILED)));
+            assert_eq!(ended, Ok(Some(FAILURE)));
         });
-        assert_eq!(beside.call(|| Ok::<(), ()>(())), Ok(Some(FAILED)));
+        assert_eq!(beside.call(|| Ok::<(), ()>(())), Ok(Some(FAILURE)));
     }
 
     #[test]
@@ -208,7 +197,7 @@ mod tests {
         tainted.by(fault);
         assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(None));
         tainted.by(FAILURE);
-        assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(Some(FAILED)));
+        assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(Some(FAILURE)));
         assert_eq!(tainted.first(), Some(fault));
     }
 }

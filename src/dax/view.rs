@@ -3,7 +3,7 @@
 use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::system::files;
-use super::taint::{Failed, Taint, Tainted};
+use super::taint::{Taint, Tainted};
 use super::{Batch, Error, ErrorKind, Guarantee, NotSupported, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
@@ -199,7 +199,8 @@ impl DaxView {
     /// system's calls for it; of a view it is an `fdatasync` of the whole file.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written;
+    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written, or has reported a failure
+    /// since the file was opened: the first one is returned then, since it can be about these bytes;
     /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux.
     ///
     /// # Panics
@@ -349,15 +350,15 @@ impl DaxView {
         self.check_stores()
     }
 
-    /// Makes a call that writes a range back by the operating system. A failure of an earlier call, or of one beside it, is
-    /// a failure of this one too: bytes of this range may be lost by it, and no call finds that out again.
+    /// Makes a call that writes a range back by the operating system. A failure of an earlier call, or of one beside it,
+    /// is a failure of this one too: bytes of this range may be lost by it, and no call finds that out again.
     pub(super) fn by_system(
         &self,
         range: &Range<u64>,
         call: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
         match self.taint.call(call)? {
-            Some(Failed { at, len, errno }) if !range.is_empty() => {
+            Some(Taint::Writeback { at, len, errno }) if !range.is_empty() => {
                 Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))
             }
             _ => Ok(()),

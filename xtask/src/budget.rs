@@ -1,8 +1,8 @@
 //! The CPU time that each step may take, so that a new format or lane cannot multiply it unseen.
 //!
 //! CPU time, unlike wall-clock time, is not extended by downloads and hardly by other work on the machine. The budgets
-//! are those of a whole run with an empty build folder on two cores of an AMD EPYC (family 25, model 17), and rounded. A
-//! slower CPU needs more for every step, so a step is compared with the others of its run.
+//! are rounded from whole runs with an empty build folder on two cores of AMD EPYCs (family 25, model 17), of which one
+//! needed about 1.2 times as much as another. So a step is compared with the others of its run.
 
 use core::time::Duration;
 
@@ -39,7 +39,7 @@ const ENOUGH: usize = 5;
 
 /// Returns the complaints about steps of a run that exceeded their budgets by half.
 ///
-/// If the [typical](typical) step needs more than its budget, the CPU is slower, and all budgets grow by that factor. A
+/// If the [typical] step needs more than its budget, the CPU is slower, and all budgets grow by that factor. A
 /// run of few steps cannot be judged.
 pub(crate) fn exceeded<'s>(run: &[(&'s str, Duration)]) -> Vec<(&'s str, String)> {
     let share = |(step, cpu): &(&'s str, Duration)| {

@@ -44,7 +44,10 @@ fn a_mapping_beyond_the_limit_is_an_error_and_changes_nothing() {
         return skip::skip(test, "this system does not limit the address space");
     }
     says_why(&options.open(&large).unwrap_err());
-    says_why(&options.view(&large).unwrap_err());
+    // A view for reading only is refused on 32-bit CPUs in any case.
+    if cfg!(target_pointer_width = "64") {
+        says_why(&options.view(&large).unwrap_err());
+    }
     says_why(&options.open_or_create(&large, LARGE).unwrap_err());
     says_why(&options.create_new(&new, LARGE).unwrap_err());
     assert!(!new.exists());

@@ -6,7 +6,7 @@
 pub enum InvalidInput {
     /// A length of zero was asked for.
     ZeroLength,
-    /// Offset plus length is more than a file can have.
+    /// Offset plus length is more than a file or a mapping can have.
     Overflow {
         /// The offset asked for, in bytes.
         offset: u64,
@@ -60,7 +60,7 @@ impl core::fmt::Display for InvalidInput {
                 f.write_str("a length of 0 bytes was asked for; ask for at least 1")
             }
             Self::Overflow { offset, len } => {
-                write!(f, "offset {offset} and length {len} exceed the largest file; ask for less")
+                write!(f, "offset {offset} and length {len} exceed the largest file or mapping; ask for less")
             }
             Self::Misaligned { offset, alignment } => {
                 write!(f, "offset {offset} is not a multiple of {alignment}; round it down")

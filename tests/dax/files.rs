@@ -449,14 +449,14 @@ fn what_is_no_usable_file_is_refused() {
     let text = refusal(&short, options().len(4096).open(&short));
     assert!(text.starts_with("has 100 bytes, and offset and length need 4096"), "{text}");
     let text = refusal(&short, options().offset(u64::MAX - 4095).len(5000).open(&short));
-    assert!(text.contains("exceed the largest file"), "{text}");
+    assert!(text.contains("exceed the largest file or mapping"), "{text}");
     let text = refusal(&short, options().offset(10).open(&short));
     assert!(text.starts_with("offset 10 is not a multiple of"), "{text}");
     assert_eq!(fs::read(&short).unwrap(), [1; 100]);
 
     let huge = at("huge");
     let text = refusal(&huge, options().create_new(&huge, u64::MAX));
-    assert!(text.contains("exceed the largest file"), "{text}");
+    assert!(text.contains("exceed the largest file or mapping"), "{text}");
     assert!(!huge.exists());
 }
 

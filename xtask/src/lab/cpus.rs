@@ -13,12 +13,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow};
 
 use super::Lab;
+use super::compilers;
 use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
 use super::programs::{FEWER_CASES, Program, Programs, Scope};
 use super::targets::{Model, TARGETS, Target};
 use super::unavailable::Unavailable;
-use super::user_emulation::Ready;
+use super::user_emulation::{LIMIT, Ready};
 use crate::command::Cmd;
 use crate::log::Log;
 use crate::report::{Finding, Tests};
@@ -51,7 +52,35 @@ pub(super) fn lanes() -> Vec<Lane> {
     let out_of_reach = OUT_OF_REACH.into_iter().map(|[name, proves, reason]| {
         Lane::new(name, proves, move |_lab| Err(Unavailable::because(anyhow!(reason)).into()))
     });
-    models.map(|(target, model)| lane(target, model)).chain(out_of_reach).collect()
+    models.map(|(target, model)| lane(target, model)).chain([words()]).chain(out_of_reach).collect()
+}
+
+/// Returns the lane of every test with words of 32 bits: on this CPU, since no emulator is as fast.
+fn words() -> Lane {
+    const TRIPLE: &str = "i686-unknown-linux-gnu";
+    let proves = "every test passes with words of 32 bits, on this machine's own CPU";
+    Lane::new("cpu/i686", proves, |lab| {
+        compilers::compiler(lab.sources.host, TRIPLE).map_err(Unavailable::because)?;
+        let programs = lab.static_tests(TRIPLE, Scope::Everything)?;
+        let lists =
+            |program: &Program| Cmd::new(program.path.display().to_string()).arg("--list").read();
+        lists(programs.named("chosen_here")?)
+            .context("this machine runs no programs of 32 bits")
+            .map_err(Unavailable::because)?;
+        let tests: Vec<Cmd> = programs
+            .runs()
+            .map(|(program, arguments)| {
+                with_fewer_cases(Cmd::new(program.path.display().to_string()))
+                    .args(arguments)
+                    .limit(LIMIT)
+                    .folder(lab.sources.tree())
+            })
+            .collect();
+        Ok(Box::new(move |log| {
+            let (tests, failures) = run_each(&tests, log)?;
+            Ok(finding(tests, &failures))
+        }))
+    })
 }
 
 fn lane(target: &'static Target, model: &'static Model) -> Lane {
@@ -83,7 +112,7 @@ fn prepare(
             .folder(lab.sources.tree())
             .env("CACHEMAINT_EXPECT", choice.clone())
             .env("CACHEMAINT_REPORT", written.display().to_string());
-        FEWER_CASES.into_iter().fold(command, |command, (name, value)| command.env(name, value))
+        with_fewer_cases(command)
     };
     let tests = match model.scope {
         Some(_) => programs.runs().map(|(program, arguments)| run(program, arguments)).collect(),
@@ -93,12 +122,16 @@ fn prepare(
     Ok(Box::new(move |log| checks.run(log)))
 }
 
-/// Builds the test programs of a scope, statically if machines run the same ones.
+fn with_fewer_cases(command: Cmd) -> Cmd {
+    FEWER_CASES.into_iter().fold(command, |command, (name, value)| command.env(name, value))
+}
+
+/// Builds the test programs of a scope, statically if others run the same ones.
 fn test_programs(lab: &Lab<'_>, ready: &Ready, scope: Scope) -> Result<Programs> {
-    if let Some(architecture) = ready.target.machines {
-        return lab.static_tests(architecture, scope);
-    }
     let triple = ready.target.triple;
+    if ready.target.is_static {
+        return lab.static_tests(triple, scope);
+    }
     lab.programs.build(triple, scope, |line| {
         Ok(lab.sources.cargo(&ready.compiler, line).args(["--target", triple]))
     })
@@ -137,27 +170,36 @@ impl Checks {
         differences
     }
 
-    /// Runs every program, also after one that fails.
     fn run(&self, log: &mut Log) -> Result<Finding> {
-        let mut tests = Tests::default();
-        let mut failures = Vec::new();
-        for program in &self.tests {
-            let finding = program.check_in(log)?;
-            tests.add(finding.tests());
-            failures.extend(finding.failure().map(str::to_owned));
-        }
-        if !tests.have_passed() {
-            failures.push(String::from("no test ran"));
-        }
+        let (tests, mut failures) = run_each(&self.tests, log)?;
         match fs::read_to_string(&self.written) {
             Ok(report) => failures.extend(self.differences(&report)),
             // A test that ended before has its own failure.
             Err(why) => failures.push(format!("no test wrote {}: {why}", self.written.display())),
         }
-        Ok(match failures.as_slice() {
-            [] => Finding::passed(tests),
-            failures => Finding::failed(tests, failures.join("\n")),
-        })
+        Ok(finding(tests, &failures))
+    }
+}
+
+/// Runs every program, also after one that fails. Returns their failures.
+fn run_each(programs: &[Cmd], log: &mut Log) -> Result<(Tests, Vec<String>)> {
+    let mut tests = Tests::default();
+    let mut failures = Vec::new();
+    for program in programs {
+        let finding = program.check_in(log)?;
+        tests.add(finding.tests());
+        failures.extend(finding.failure().map(str::to_owned));
+    }
+    if !tests.have_passed() {
+        failures.push(String::from("no test ran"));
+    }
+    Ok((tests, failures))
+}
+
+fn finding(tests: Tests, failures: &[String]) -> Finding {
+    match failures {
+        [] => Finding::passed(tests),
+        failures => Finding::failed(tests, failures.join("\n")),
     }
 }
 

@@ -89,10 +89,10 @@ impl<'a> Lab<'a> {
         self.kits.kit(&self.sources, architecture, Generation::Newer)
     }
 
-    /// Returns the programs of a scope, linked statically, so that they run in machines too.
-    fn static_tests(&self, architecture: Architecture, scope: Scope) -> Result<Programs> {
-        let built_for = format!("static {}", architecture.triple());
-        let cargo = |line: &str| self.sources.cargo_static(architecture, line);
+    /// Returns the programs of a scope, linked statically, so that they run in machines too, and on this one.
+    fn static_tests(&self, triple: &str, scope: Scope) -> Result<Programs> {
+        let built_for = format!("static {triple}");
+        let cargo = |line: &str| self.sources.cargo_static(triple, line);
         self.programs.build(&built_for, scope, cargo)
     }
 }

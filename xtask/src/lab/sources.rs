@@ -64,18 +64,12 @@ impl<'a> Sources<'a> {
     }
 
     /// Returns the same for programs that need no library on the machine that runs them.
-    pub(super) fn cargo_static(&self, architecture: Architecture, line: &str) -> Result<Cmd> {
-        self.cargo_static_with(architecture, line, "symbols")
+    pub(super) fn cargo_static(&self, triple: &str, line: &str) -> Result<Cmd> {
+        self.cargo_static_with(triple, line, "symbols")
     }
 
     /// Returns the same with the sections that the linker strips.
-    fn cargo_static_with(
-        &self,
-        architecture: Architecture,
-        line: &str,
-        stripped: &str,
-    ) -> Result<Cmd> {
-        let triple = architecture.triple();
+    fn cargo_static_with(&self, triple: &str, line: &str, stripped: &str) -> Result<Cmd> {
         let compiler = compilers::compiler(self.host, triple)?;
         Ok(self
             .cargo(&compiler, line)
@@ -95,7 +89,7 @@ impl<'a> Sources<'a> {
         package: &str,
         name: &str,
     ) -> Result<PathBuf> {
-        self.cargo_static(architecture, &format!("build -p {package}"))?.read()?;
+        self.cargo_static(architecture.triple(), &format!("build -p {package}"))?.read()?;
         Ok(self.static_folder().join(architecture.triple()).join("debug").join(name))
     }
 
@@ -106,9 +100,13 @@ impl<'a> Sources<'a> {
         package: &str,
         name: &str,
     ) -> Result<PathBuf> {
-        self.cargo_static_with(architecture, &format!("build --release -p {package}"), "none")?
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
-            .read()?;
+        self.cargo_static_with(
+            architecture.triple(),
+            &format!("build --release -p {package}"),
+            "none",
+        )?
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
+        .read()?;
         Ok(self.static_folder().join(architecture.triple()).join("release").join(name))
     }
 

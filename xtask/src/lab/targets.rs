@@ -2,7 +2,6 @@
 
 use core::ops::RangeInclusive;
 
-use super::architecture::Architecture;
 use super::emulator::CURRENT;
 use super::programs::Scope;
 
@@ -26,7 +25,7 @@ impl Model {
         Self { scope: Some(Scope::Architecture), ..self }
     }
 
-    /// Returns the model as the one that represents a size or order of words, or an order of accesses.
+    /// Returns the model as the one that represents an order of words.
     const fn of_words(self) -> Self {
         Self { scope: Some(Scope::Everything), ..self }
     }
@@ -40,8 +39,8 @@ impl Model {
 pub(super) struct Target {
     pub(super) triple: &'static str,
     pub(super) debian_arch: &'static str,
-    /// The architecture of the machines that run the same test programs, which are then linked statically.
-    pub(super) machines: Option<Architecture>,
+    /// True if machines, or this one, run the same test programs, which are then linked statically.
+    pub(super) is_static: bool,
     /// The tools needed if this is not the host's own architecture.
     pub(super) cross: Option<Cross>,
     pub(super) emulator: &'static str,
@@ -82,18 +81,11 @@ impl Cross {
     }
 }
 
-/// This machine runs the other tests itself.
-const X86_64: &[Model] = &x86(MAX);
-
-const I386: &[Model] = &x86(MAX.of_architecture());
-
-const MAX: Model = Model::new("max", "x86-max");
-
 /// Returns `max`, and the same without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
 /// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
-const fn x86(max: Model) -> [Model; 5] {
+const fn x86() -> [Model; 5] {
     [
-        max,
+        Model::new("max", "x86-max"),
         Model::new("max,-clwb", "x86-max-no-clwb"),
         Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
         Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
@@ -106,8 +98,7 @@ const ARM64: &[Model] = &[
     Model::new("cortex-a72", "arm64-cortex-a72"),
     Model::new("neoverse-n1", "arm64-neoverse-n1"),
     Model::new("a64fx", "arm64-a64fx"),
-    // Weakly ordered.
-    Model::new("neoverse-v1", "arm64-neoverse-v1").of_words(),
+    Model::new("neoverse-v1", "arm64-neoverse-v1").of_architecture(),
     Model::new("max", "arm64-max"),
 ];
 
@@ -115,29 +106,29 @@ pub(super) const TARGETS: [Target; 10] = [
     Target {
         triple: "x86_64-unknown-linux-gnu",
         debian_arch: "amd64",
-        machines: Some(Architecture::X86),
+        is_static: true,
         cross: None,
         emulator: "qemu-x86_64",
         // 7.2 maps over a range that MAP_FIXED_NOREPLACE must keep.
         versions: CURRENT..=u32::MAX,
-        models: X86_64,
+        models: &x86(),
         is_long: false,
     },
     Target {
         triple: "i686-unknown-linux-gnu",
         debian_arch: "i386",
-        machines: None,
+        is_static: true,
         cross: Some(Cross::new("i686-linux-gnu")),
         emulator: "qemu-i386",
         // As above. Besides, a program that faults on a file that was cut does not end.
         versions: CURRENT..=u32::MAX,
-        models: I386,
+        models: &x86(),
         is_long: false,
     },
     Target {
         triple: "aarch64-unknown-linux-gnu",
         debian_arch: "arm64",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("aarch64-linux-gnu")),
         emulator: "qemu-aarch64",
         // 7.2 announces CVAP and CVADP on models where they then trap.
@@ -148,18 +139,17 @@ pub(super) const TARGETS: [Target; 10] = [
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
         debian_arch: "armhf",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         versions: 7..=u32::MAX,
-        // Words of 32 bits.
-        models: &[Model::new("cortex-a15", "armv7-cortex-a15").of_words()],
+        models: &[Model::new("cortex-a15", "armv7-cortex-a15").of_architecture()],
         is_long: false,
     },
     Target {
         triple: "riscv64gc-unknown-linux-gnu",
         debian_arch: "riscv64",
-        machines: Some(Architecture::Riscv64),
+        is_static: true,
         cross: Some(Cross::new("riscv64-linux-gnu")),
         emulator: "qemu-riscv64",
         // 7.2 does not know Zicbom; 11 announces it to programs and raises SIGILL when they use it.
@@ -174,7 +164,7 @@ pub(super) const TARGETS: [Target; 10] = [
     Target {
         triple: "powerpc64le-unknown-linux-gnu",
         debian_arch: "ppc64el",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("powerpc64le-linux-gnu")),
         emulator: "qemu-ppc64le",
         versions: 7..=u32::MAX,
@@ -185,20 +175,21 @@ pub(super) const TARGETS: [Target; 10] = [
         ],
         is_long: false,
     },
+    // The order of words is that of s390x, and the instructions are those of the other two.
     Target {
         triple: "powerpc64-unknown-linux-gnu",
         debian_arch: "ppc64",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
         versions: 7..=u32::MAX,
         models: &[Model::new("power7", "powerpc64-power7").of_architecture()],
-        is_long: false,
+        is_long: true,
     },
     Target {
         triple: "powerpc-unknown-linux-gnu",
         debian_arch: "powerpc",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
         versions: 7..=u32::MAX,
@@ -208,7 +199,7 @@ pub(super) const TARGETS: [Target; 10] = [
     Target {
         triple: "s390x-unknown-linux-gnu",
         debian_arch: "s390x",
-        machines: None,
+        is_static: false,
         cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
         versions: 7..=u32::MAX,
@@ -221,7 +212,7 @@ pub(super) const TARGETS: [Target; 10] = [
     Target {
         triple: "loongarch64-unknown-linux-gnu",
         debian_arch: "loong64",
-        machines: None,
+        is_static: false,
         cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
         versions: CURRENT..=u32::MAX,

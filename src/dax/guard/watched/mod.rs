@@ -10,6 +10,7 @@ mod pass;
 #[cfg(all(
     test,
     any(
+        target_arch = "x86",
         target_arch = "x86_64",
         target_arch = "aarch64",
         target_arch = "riscv64",

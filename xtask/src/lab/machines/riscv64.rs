@@ -39,7 +39,7 @@ fn lane(model: &'static Model) -> Lane {
         let kit = lab.kit(Architecture::Riscv64)?;
         let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
         let choice = expectation.choice()?;
-        let tests = lab.static_tests(Architecture::Riscv64, model.scope)?;
+        let tests = lab.static_tests(Architecture::Riscv64.triple(), model.scope)?;
         Ok(Box::new(move |log| {
             let setup = setup_for_tests(&name, "virt", "1G", &tests).cpu(model.cpu);
             let mut machine = Machine::start(&kit, &setup, log)?;

@@ -20,7 +20,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
     vec![Lane::new(name, "the library's tests of files pass with these on DAX", move |lab| {
         let kit = lab.kit(Architecture::X86)?;
-        let tests = lab.static_tests(Architecture::X86, Scope::Files)?;
+        let tests = lab.static_tests(Architecture::X86.triple(), Scope::Files)?;
         Ok(Box::new(move |log| {
             let mut machine = dax_machine(&kit, name, |files| add_to(files, &tests), log)?;
             let finding = run_tests(&mut machine, &tests, DIRECTORY, None)?;

@@ -6,7 +6,7 @@ use super::regions;
 use crate::survival::Domain;
 use crate::system::badblocks::SECTOR;
 use crate::system::nvdimm::{MemoryDevice, Region};
-use crate::system::tree::{Evidence, Tree, Unknown};
+use crate::system::tree::{Attribute, Evidence, Tree, Unknown};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,6 +24,11 @@ pub(crate) struct Disk {
     pub(crate) devices: Vec<MemoryDevice>,
     /// True if everything under it keeps data over a reboot, as far as it shows.
     pub(crate) is_storage: bool,
+    /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
+    /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
+    /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
+    /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
+    pub(crate) is_cache_written_back: bool,
 }
 
 /// Finds the device by its number, or where a file system has several by the one it was mounted
@@ -60,7 +65,9 @@ pub(crate) fn disk(
     }
     let devices = if region.is_some() { devices } else { Vec::new() };
     let is_storage = keeps_data(tree, &device, 0);
-    Disk { name: name_of(&device), region, devices, is_storage }
+    let is_cache_written_back =
+        !mount.has_realtime_device() && writes_caches_back(tree, &device, 0, evidence);
+    Disk { name: name_of(&device), region, devices, is_storage, is_cache_written_back }
 }
 
 /// Returns the known media errors of the persistent memory that a file system lies on, in bytes of its device, which
@@ -125,12 +132,16 @@ fn name_of(device: &Path) -> String {
 /// The greatest depth to which stacked device mappers are followed.
 const DEEPEST_STACK: u32 = 8;
 
+/// Returns the disk that a device is, or is a part of.
+fn whole<'a>(tree: &Tree, device: &'a Path) -> &'a Path {
+    let is_partition = tree.read(&device.join("partition")).value().is_some();
+    if is_partition { device.parent().unwrap_or(device) } else { device }
+}
+
 /// Returns the devices under a device, through device mapper and md: their paths in `/sys/devices`. Those of a
 /// partition are those of the device that it is a part of.
 fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
-    let is_partition = tree.read(&device.join("partition")).value().is_some();
-    let whole = if is_partition { device.parent().unwrap_or(device) } else { device };
-    let below = whole.join("slaves");
+    let below = whole(tree, device).join("slaves");
     if depth == DEEPEST_STACK {
         return Vec::new();
     }
@@ -149,6 +160,27 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     }
     let name = name_of(device);
     !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
+}
+
+/// Returns true if the kernel writes the caches back for each device under a device.
+fn writes_caches_back(
+    tree: &Tree,
+    device: &Path,
+    depth: u32,
+    evidence: &mut Vec<Evidence>,
+) -> bool {
+    let slaves = slaves(tree, device, depth);
+    if !slaves.is_empty() {
+        return slaves.iter().all(|slave| {
+            slave.as_ref().is_some_and(|slave| writes_caches_back(tree, slave, depth + 1, evidence))
+        });
+    }
+    let path = whole(tree, device).join("dax/write_cache");
+    let attribute = tree.read(&path);
+    if attribute != Attribute::Absent {
+        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
+    }
+    attribute.value() == Some("1")
 }
 
 /// Returns the region of a device, or those under it; `None` if any part of it is not persistent memory.

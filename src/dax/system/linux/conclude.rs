@@ -93,14 +93,14 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             (Granularity::Page(asked.page), reason, Some(advice))
         }
     };
-    let through_page_cache = !direct && asked.dax_attribute != Some(true);
+    let through_page_cache = !could_be_direct && asked.dax_attribute != Some(true);
     let mapped_device = (!through_page_cache).then(|| disk.name.clone());
     let is_by_pages = matches!(granularity, Granularity::Page(_));
-    let stays_in_caches = is_by_pages && !through_page_cache && keeps_nothing(disk.region.as_ref());
+    let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
     let backing = if stays_in_caches { Backing::Unknown } else { backing };
     if stays_in_caches {
         reason.push_str(
-            "; msync writes nothing back to volatile memory, so that nothing is promised",
+            "; msync writes no caches back here (dax/write_cache), so that nothing is promised",
         );
     }
     let in_guest = asked.in_guest;
@@ -182,13 +182,6 @@ fn direct_granularity(
             Some(advice_to_reach(point)),
         ),
     }
-}
-
-/// Returns true if the kernel calls the memory volatile. It flushes no cache for files that are mapped directly there:
-/// its DAX device has no write cache (`drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`; `drivers/dax/super.c`,
-/// `dax_flush`).
-fn keeps_nothing(region: Option<&Region>) -> bool {
-    region.is_some_and(|region| region.domain == Domain::None && region.provider != SET_ASIDE)
 }
 
 /// The provider of RAM that was set aside as persistent memory. The kernel takes it for such.

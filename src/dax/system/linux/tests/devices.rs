@@ -8,6 +8,7 @@ use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
+use rustix::io::Errno;
 
 /// xfs: a file can lie on the realtime device, and the number is that of the other.
 #[test]
@@ -63,6 +64,30 @@ fn device_mappers_are_followed_to_the_weakest_region() {
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
     assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
+}
+
+/// A mapper has no switch of its own: the kernel writes the caches back for all of its devices, or maybe not.
+#[test]
+fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {
+    let mapper = "sys/devices/virtual/block/dm-0";
+    let over = |switches: [Option<&str>; 2]| {
+        let mut host = host(EXT4_DAX)
+            .file(&format!("{mapper}/size"), "1\n")
+            .link("sys/dev/block/259:0", mapper);
+        for (number, switch) in (0..).zip(switches) {
+            host = host.region(number, Some("e820"), &[]);
+            let disk = disk_in_region(number);
+            host = with_disk_in_region(host, number)
+                .link(&format!("{mapper}/slaves/pmem{number}"), &disk);
+            if let Some(switch) = switch {
+                host = host.file(&format!("{disk}/dax/write_cache"), switch);
+            }
+        }
+        concluded(&host, &Asked { map_sync: Err(Errno::OPNOTSUPP), ..DIRECT }).backing()
+    };
+    assert_eq!(over([Some("1\n"), Some("1\n")]), Backing::EmulatedPmem);
+    assert_eq!(over([Some("1\n"), Some("0\n")]), Backing::Unknown);
+    assert_eq!(over([None, Some("1\n")]), Backing::Unknown);
 }
 
 /// The device under a file system decides if it is storage at all.

@@ -25,8 +25,15 @@ fn host(mount: &str) -> Fixture {
 fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixture {
     let attributes: Vec<_> =
         domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
-    with_disk_in_region(host(mount).region(0, Some(provider), &attributes), 0)
-        .link("sys/dev/block/259:0", &disk_in_region(0))
+    let host = with_disk_in_region(host(mount).region(0, Some(provider), &attributes), 0)
+        .link("sys/dev/block/259:0", &disk_in_region(0));
+    // As the kernel sets it (`drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
+    with_write_cache(host, if domain == Some("cpu_cache\n") { "0\n" } else { "1\n" })
+}
+
+/// The same, with the kernel's own write-back of the caches switched on or off.
+fn with_write_cache(host: Fixture, switch: &str) -> Fixture {
+    host.file(&format!("{}/dax/write_cache", disk_in_region(0)), switch)
 }
 
 /// Returns the path of the block device of a region, as the kernel lays it out.
@@ -339,12 +346,16 @@ fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
     assert_eq!(granularity("ACPI.NFIT", None), Granularity::Page(4096));
 }
 
-/// The kernel's msync flushes no cache for volatile memory: by pages nothing is written back there. Of RAM that was set
-/// aside it does.
+/// The kernel's msync writes no cache back for volatile memory, and with eADR, nor where root has switched it off: by
+/// pages nothing reaches the memory there.
 #[test]
-fn by_pages_nothing_is_promised_on_volatile_memory() {
+fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     let volatile = host(EXT4_DAX).region(0, Some("of_pmem"), &[("devtype", "nd_volatile\n")]);
     let volatile = with_disk_in_region(volatile, 0).link("sys/dev/block/259:0", &disk_in_region(0));
+    let volatile = with_write_cache(volatile, "0\n");
+    let eadr = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
+    let switched_off = host_with_region(EXT4_DAX, "e820", None);
+    let switched_off = with_write_cache(switched_off, "0\n");
     let set_aside = host_with_region(EXT4_DAX, "e820", None);
     let after_reset = |host: &Fixture, asked| {
         let guarantee = concluded(host, &asked);
@@ -355,12 +366,17 @@ fn by_pages_nothing_is_promised_on_volatile_memory() {
     // A file system without MAP_SYNC, whose files are direct all the same.
     let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
     for asked in [unreached, not_synchronous] {
-        assert_eq!(after_reset(&volatile, asked), Survival::NotPromised);
-        assert!(concluded(&volatile, &asked).reason().contains("msync writes nothing back"));
+        for host in [&volatile, &eadr, &switched_off] {
+            assert_eq!(after_reset(host, asked), Survival::NotPromised);
+            assert!(concluded(host, &asked).reason().contains("msync writes no caches back"));
+        }
         assert!(matches!(after_reset(&set_aside, asked), Survival::If(_)));
     }
     let through_page_cache = Asked { dax_attribute: Some(false), ..REFUSED };
-    assert!(matches!(after_reset(&volatile, through_page_cache), Survival::If(_)));
+    for host in [&volatile, &switched_off] {
+        assert!(matches!(after_reset(host, through_page_cache), Survival::If(_)));
+    }
+    assert_eq!(after_reset(&eadr, through_page_cache), Survival::Yes);
 }
 
 /// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.

@@ -8,6 +8,8 @@
 /// All tests have one name in front, by which they are left out on emulators: they would take minutes there.
 mod histories {
     mod journal;
+    #[path = "../preserve/part.rs"]
+    mod part;
     mod payload;
     mod preserve;
     mod recorder;

@@ -1,12 +1,13 @@
 //! The store of preserved state: blobs as before or as after a transaction, and bytes that stay under a lease.
 
+use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::medium::Readable;
 use cachemaint::preserve::{
-    Error, ErrorKind, Lease, Options, Part, Reader, Store, Transaction, Verify,
+    self, Error, ErrorKind, Lease, Options, Reader, Store, Transaction, Verify,
 };
-use cachemaint::sim::{Life, SimMedium, Structure, Violation};
+use cachemaint::sim::{Life, Structure, Violation};
 use core::cell::RefCell;
 use core::convert::Infallible;
 use core::ops::Range;
@@ -26,6 +27,8 @@ struct Shape {
     has_transactions: bool,
     /// Readers of this process and of others hold leases.
     has_leases: bool,
+    /// The number of units by which the medium can grow.
+    grows_by: u64,
 }
 
 /// The bytes of a blob: so many, with this ending.
@@ -54,6 +57,8 @@ enum Do {
     Seal,
     /// Drops all and opens the store again.
     Reopen,
+    /// Drops all and opens the store on a medium that has grown. A file is never seen shorter again.
+    Grow,
 }
 
 type Blobs = BTreeMap<Name, Rc<[u8]>>;
@@ -65,6 +70,7 @@ type Kept = (Range<u64>, Rc<[u8]>);
 #[derive(Clone, Debug, Default)]
 struct State {
     is_created: bool,
+    has_grown: bool,
     blobs: Blobs,
     /// The blobs after the commit that is under way.
     committing: Option<Blobs>,
@@ -110,10 +116,16 @@ enum Next {
 
 impl Shape {
     const fn bytes(&self) -> u64 {
-        DATA + self.units * UNIT
+        DATA + (self.units + self.grows_by) * UNIT
     }
 
-    fn options<'m>() -> Options<'static, &'m SimMedium> {
+    /// Returns the medium of a life, as long as it has grown by now.
+    fn medium<'m>(&self, life: &Life<'m, Self>) -> Part<'m> {
+        let grown = if life.model().has_grown { self.grows_by } else { 0 };
+        Part { medium: life.medium(), len: DATA + (self.units + grown) * UNIT }
+    }
+
+    fn options<'m>() -> Options<'static, Part<'m>> {
         Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
             .unit(UNIT)
             .verify(Verify::Always)
@@ -121,18 +133,18 @@ impl Shape {
     }
 
     /// Opens the store, or creates it, and judges it.
-    fn open<'m>(life: &Life<'m, Self>) -> Result<Store<&'m SimMedium>, Violation> {
+    fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Store<Part<'m>>, Violation> {
         if !life.is_after_kill() {
             life.note(|model| model.elsewhere.clear());
         }
         let model = life.model();
         ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
-        let (store, opened) = match Self::options().open(life.medium()) {
+        let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
                 if matches!(error.error().kind(), ErrorKind::NotAStore { .. })
                     && !model.is_created =>
             {
-                let store = Self::options().create_new(life.medium())?;
+                let store = Self::options().create_new(self.medium(life))?;
                 life.note(|model| model.is_created = true);
                 return Ok(store);
             }
@@ -140,7 +152,7 @@ impl Shape {
         };
         let damaged = opened.verification.map_or(0, |verification| verification.damaged.len());
         // A header that was being written may be torn.
-        let is_torn = opened.mended.iter().all(|damage| damage.part == Part::Header);
+        let is_torn = opened.mended.iter().all(|damage| damage.part == preserve::Part::Header);
         Violation::unless(damaged == 0 && is_torn, || format!("{:?}", opened.mended))?;
         let found = blobs(&store)?;
         let is_before = is_same(&found, &model.blobs);
@@ -161,8 +173,8 @@ impl Shape {
     }
 
     /// One opening, up to the next.
-    fn opened(life: &Life<'_, Self>) -> Result<Next, Violation> {
-        let mut store = Self::open(life)?;
+    fn opened(&self, life: &Life<'_, Self>) -> Result<Next, Violation> {
+        let mut store = self.open(life)?;
         let reader = store.reader();
         let mut leases = Leases { reader: &reader, held: Vec::new() };
         loop {
@@ -176,12 +188,16 @@ impl Shape {
     /// One operation, or a transaction of several.
     fn operate<'m, R: Readable<Error = Infallible>>(
         life: &Life<'m, Self>,
-        store: &mut Store<&'m SimMedium>,
+        store: &mut Store<Part<'m>>,
         leases: &mut Leases<'_, R>,
     ) -> Result<Next, Violation> {
         match life.next() {
             None => return Ok(Next::Death),
             Some(Do::Reopen) => return Ok(Next::Opening),
+            Some(Do::Grow) => {
+                life.note(|model| model.has_grown = true);
+                return Ok(Next::Opening);
+            }
             Some(Do::Seal) => drop(store.seal()?),
             Some(Do::Begin) => return Self::transaction(life, store, leases),
             Some(operation) if leases.operate(life, operation)? => {}
@@ -198,7 +214,7 @@ impl Shape {
     /// Several operations in a transaction.
     fn transaction<'m, R: Readable<Error = Infallible>>(
         life: &Life<'m, Self>,
-        store: &mut Store<&'m SimMedium>,
+        store: &mut Store<Part<'m>>,
         leases: &mut Leases<'_, R>,
     ) -> Result<Next, Violation> {
         let mut transaction = begin(life, store)?;
@@ -226,16 +242,13 @@ impl Shape {
 
 fn begin<'s, 'm>(
     life: &Life<'_, Shape>,
-    store: &'s mut Store<&'m SimMedium>,
-) -> Result<Transaction<'s, &'m SimMedium>, Violation> {
+    store: &'s mut Store<Part<'m>>,
+) -> Result<Transaction<'s, Part<'m>>, Violation> {
     life.note(|model| model.transaction = Some(model.blobs.clone()));
     Ok(store.begin()?)
 }
 
-fn commit(
-    life: &Life<'_, Shape>,
-    transaction: Transaction<'_, &SimMedium>,
-) -> Result<(), Violation> {
+fn commit(life: &Life<'_, Shape>, transaction: Transaction<'_, Part<'_>>) -> Result<(), Violation> {
     life.note(|model| model.committing = model.transaction.take());
     match transaction.commit() {
         Ok(_) => life.note(|model| model.blobs = model.committing.take().unwrap_or_default()),
@@ -250,7 +263,7 @@ fn commit(
 /// Puts, deletes or renames a blob in a transaction. What there is no room for is not done.
 fn change(
     life: &Life<'_, Shape>,
-    transaction: &mut Transaction<'_, &SimMedium>,
+    transaction: &mut Transaction<'_, Part<'_>>,
     operation: Do,
 ) -> Result<(), Violation> {
     let model = life.model();
@@ -289,7 +302,7 @@ fn change(
 }
 
 fn stream(
-    transaction: &mut Transaction<'_, &SimMedium>,
+    transaction: &mut Transaction<'_, Part<'_>>,
     name: Name,
     bytes: &[u8],
 ) -> Result<(), Failed> {
@@ -297,9 +310,9 @@ fn stream(
         .put_with(name, None, |writer| bytes.chunks(48).try_for_each(|piece| writer.append(piece)))
 }
 
-fn blobs(store: &Store<&SimMedium>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let snapshot = store.snapshot()?;
-    let read = |info: Result<cachemaint::preserve::Info, Failed>| {
+    let read = |info: Result<preserve::Info, Failed>| {
         let info = info?;
         let mut bytes = vec![0; info.len as usize];
         snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
@@ -384,11 +397,13 @@ impl Structure for Shape {
             (false, true) => operations.extend([Do::Begin, Do::Seal, Do::Reopen]),
             (false, false) => {}
         }
+        let can_grow = self.grows_by > 0 && !model.has_grown && model.transaction.is_none();
+        operations.extend(can_grow.then_some(Do::Grow));
         operations
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        while Self::opened(life)? == Next::Opening {}
+        while self.opened(life)? == Next::Opening {}
         Ok(())
     }
 
@@ -409,6 +424,7 @@ const BLOBS: Shape = Shape {
     sizes: SIZES,
     has_transactions: true,
     has_leases: false,
+    grows_by: 0,
 };
 
 /// Blobs of one unit, one behind the other.
@@ -420,6 +436,16 @@ const LEASED: Shape = Shape {
     ..BLOBS
 };
 
+/// A store that is nearly full before it grows.
+const GROWING: Shape = Shape {
+    units: 24,
+    names: &["a", "b", "c"],
+    sizes: &[(400, Ending::Checksum)],
+    has_leases: true,
+    grows_by: 24,
+    ..LEASED
+};
+
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
     assert_safe(&BLOBS, BLOBS.bytes());
@@ -428,4 +454,9 @@ fn blobs_are_those_before_a_transaction_or_after_it() {
 #[test]
 fn bytes_under_a_lease_stay_whoever_holds_it() {
     assert_safe(&LEASED, LEASED.bytes());
+}
+
+#[test]
+fn a_store_that_grows_loses_no_blob_and_no_leased_byte() {
+    assert_safe(&GROWING, GROWING.bytes());
 }

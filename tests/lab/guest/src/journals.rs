@@ -16,10 +16,13 @@ use std::process::ExitCode;
 /// Bytes of the file: enough for the appends of a lane.
 const LEN: u64 = 16 << 20;
 
-/// Returns the record of a number. The lengths of records differ, so that they begin anywhere in a line.
+/// Returns the record of a number. The lengths of records differ, so that they begin anywhere in a line. Each ends with the
+/// CRC32C of its other bytes, as usual framing does: a linear checksum over it has the same value for every content.
 fn payload(seed: u64, number: u64) -> Vec<u8> {
-    let len = 16 + usize::try_from(number % 300).unwrap_or_default();
-    record(seed, number).into_iter().cycle().take(len).collect()
+    let len = 12 + usize::try_from(number % 300).unwrap_or_default();
+    let mut payload: Vec<u8> = record(seed, number).into_iter().cycle().take(len).collect();
+    payload.extend(crc32c::crc32c(&payload).to_le_bytes());
+    payload
 }
 
 /// Creates a journal, or opens the existing one. Returns it with its number of records.

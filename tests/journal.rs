@@ -26,6 +26,9 @@ mod damage;
 #[path = "journal/files.rs"]
 mod files;
 #[cfg(not(miri))]
+#[path = "journal/forged.rs"]
+mod forged;
+#[cfg(not(miri))]
 #[path = "journal/format.rs"]
 mod format;
 #[cfg(not(miri))]

@@ -277,7 +277,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The result of a repair: the kept records and the lost ranges.
+/// The result of a repair or of its preview: the kept records and the lost ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -288,6 +288,11 @@ pub struct Repaired {
     pub lost: Vec<Range<Position>>,
     /// The end of the last record.
     pub end: Position,
+    /// True if nothing had to be repaired.
+    pub was_whole: bool,
+    /// True if the superblocks were lost or older than the marks, and were rebuilt. Trimmed records that were not yet
+    /// overwritten are in the journal again then.
+    pub rebuilt: bool,
 }
 
 /// A log that is open for appending. See the [module](self).

@@ -8,7 +8,7 @@ use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
 use crate::format::{magic, tag};
-use crate::medium::Medium;
+use crate::medium::{Medium, Readable};
 use core::fmt;
 use core::ops::Range;
 
@@ -235,7 +235,7 @@ impl<'p> Options<'p> {
     }
 
     /// Walks over all records. Returns their summary and the epoch of the last one.
-    pub(super) fn survey<M: Medium>(
+    pub(super) fn survey<M: Readable>(
         &mut self,
         medium: &M,
         superblock: Superblock,
@@ -263,7 +263,7 @@ impl<'p> Options<'p> {
     }
 
     /// Returns the superblock of the epoch that begins at `start`, or `None` if no numbers are left.
-    fn next_epoch(&self, superblock: Superblock, start: u64) -> Option<Superblock> {
+    pub(super) fn next_epoch(&self, superblock: Superblock, start: u64) -> Option<Superblock> {
         let number = superblock.epoch.number + 1;
         let key = tag::of_words(tag::of(number, &superblock.identity.0), self.entropy);
         let next = Superblock {

@@ -5,10 +5,11 @@ use super::format::geometry::{Geometry, HEADER, LOG, MARK};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::Superblock;
 use super::open::{Opened, persist};
-use super::salvage::{Salvage, Salvaged};
+use super::reader::{ATTEMPTS, overtaken};
+use super::salvage::{Found, Salvage};
 use super::walk::{Walk, first_mark, mark_in_place};
 use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
-use crate::medium::Medium;
+use crate::medium::{Medium, Readable};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -31,98 +32,176 @@ impl Options<'_> {
     ///
     /// # Cost
     /// All of the medium is searched twice for marks, and the records are read three times. Memory is needed for one
-    /// segment and for the returned ranges.
+    /// segment, for the returned ranges and for the window of the opened journal.
     pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
         let repaired = self.repair_in(&medium);
         Journal::with(medium, repaired)
     }
 
+    /// Returns the result that [`repair`](Self::repair) would have. The medium is not written to.
+    ///
+    /// If another process appends meanwhile, its records under way may count as lost.
+    ///
+    /// # Errors
+    /// As [`repair`](Self::repair); [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each
+    /// attempt.
+    ///
+    /// # Cost
+    /// That of [`repair`](Self::repair), except for its writes and the memory for a window.
+    pub fn preview_repair<M: Readable>(mut self, medium: &M) -> Result<Repaired, Error<M::Error>> {
+        let mut plan = self.plan(medium)?;
+        for _ in 0..ATTEMPTS {
+            let (repaired, _) = plan.carry_out(medium, |_, _| ()).map_err(Error::medium)?;
+            let is_current = |stored: Superblock| {
+                superblocks::load(medium).is_ok_and(|current| current == stored)
+            };
+            if plan.stored.is_none_or(is_current) {
+                let next = self.next_epoch(plan.superblock, repaired.end.0);
+                return next.map(|_| repaired).ok_or(Error::new(ErrorKind::WornOut));
+            }
+            plan = self.plan(medium)?;
+        }
+        Err(overtaken(&plan.superblock, Position(plan.superblock.head)))
+    }
+
     fn repair_in<M: Medium>(&mut self, medium: &M) -> Result<(Opened, Repaired), Error<M::Error>> {
-        let (mut superblock, last) = with_room(medium, superblock_to_repair(medium)?)?;
+        let plan = self.plan(medium)?;
+        let Plan { stored, superblock, whole, .. } = &plan;
+        if let Some(stored) = stored {
+            // A process that was killed may have left this superblock in the caches, and the other one is written next.
+            superblocks::writeback(medium, stored).map_err(Error::medium)?;
+            medium.fence();
+        }
+        if whole.is_none() {
+            superblocks::store(medium, superblock).map_err(Error::medium)?;
+        }
+        let geometry = superblock.geometry;
+        let (repaired, epoch) = plan
+            .carry_out(medium, |at, bytes| medium.write(geometry.place(at), bytes))
+            .map_err(Error::medium)?;
+        persist(medium, &geometry, superblock.head..repaired.end.0).map_err(Error::medium)?;
+        Ok((self.begin(medium, *superblock, (repaired.end.0, epoch))?, repaired))
+    }
+
+    /// Decides on the repair. The medium is not written to.
+    fn plan<M: Readable>(&mut self, medium: &M) -> Result<Plan, Error<M::Error>> {
+        let (stored, superblock) = superblocks_to_repair(medium)?;
+        let (mut superblock, last) = with_room(medium, superblock)?;
+        let rebuilt = stored != Some(superblock);
         let (found, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         let Recovered { records, end, .. } = found;
-        let (repaired, epoch) = if found.damage.is_none() && found.behind == 0 {
-            (Repaired { records, lost: Vec::new(), end }, epoch)
+        let whole = if found.damage.is_none() && found.behind == 0 {
+            Some((Repaired { records, lost: Vec::new(), end, was_whole: !rebuilt, rebuilt }, epoch))
         } else {
             // The journal counts as damaged until the repair is complete, so that no opening succeeds between.
             superblock.acknowledged = last;
             superblock.generation += 1;
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-            superblocks::store(medium, &superblock).map_err(Error::medium)?;
-            mend(medium, superblock)?
+            None
         };
-        persist(medium, &superblock.geometry, superblock.head..repaired.end.0)
-            .map_err(Error::medium)?;
-        Ok((self.begin(medium, superblock, (repaired.end.0, epoch))?, repaired))
+        Ok(Plan { stored, superblock, rebuilt, whole })
     }
 }
 
-/// Returns the superblock that holds. If it is lost or older than the marks, returns the one that they show.
-fn superblock_to_repair<M: Medium>(medium: &M) -> Result<Superblock, Error<M::Error>> {
+/// A repair that was decided on.
+struct Plan {
+    /// The superblock in the medium, if one is whole.
+    stored: Option<Superblock>,
+    /// The superblock of the repair.
+    superblock: Superblock,
+    /// True if this is not the stored superblock, but the one that the marks show.
+    rebuilt: bool,
+    /// The result and the epoch of the last record, if no range has to be covered.
+    whole: Option<(Repaired, Epoch)>,
+}
+
+impl Plan {
+    /// Returns the result and the epoch of the last record. Calls `write` with the position and the bytes of each piece
+    /// that covers a lost range. They are behind the place that is read, so the result is the same without the writes.
+    fn carry_out<M: Readable>(
+        &self,
+        medium: &M,
+        write: impl FnMut(u64, &[u8]),
+    ) -> Result<(Repaired, Epoch), M::Error> {
+        if let Some(whole) = &self.whole {
+            return Ok(whole.clone());
+        }
+        let (repaired, epoch) = mend(medium, self.superblock, write)?;
+        Ok((Repaired { rebuilt: self.rebuilt, ..repaired }, epoch))
+    }
+}
+
+/// Returns the superblock in the medium, if one is whole, and the superblock that holds. That is another one if the
+/// first one is lost or older than the marks.
+fn superblocks_to_repair<M: Readable>(
+    medium: &M,
+) -> Result<(Option<Superblock>, Superblock), Error<M::Error>> {
     let known = match superblocks::load(medium) {
         Err(lost)
             if matches!(lost.kind(), ErrorKind::Superblocks | ErrorKind::NotAJournal { .. }) =>
         {
-            return rebuilt(medium, None)?.ok_or(lost);
+            return Ok((None, rebuilt(medium, None)?.ok_or(lost)?));
         }
         found => found?,
     };
-    // A process that was killed may have left this superblock in the caches, and the other one is written next.
-    superblocks::writeback(medium, &known).map_err(Error::medium)?;
-    medium.fence();
     let is_later =
         |marked: &Superblock| marked.epoch.number > known.epoch.number || marked.head > known.head;
-    Ok(rebuilt(medium, Some(known))?.filter(is_later).unwrap_or(known))
+    Ok((Some(known), rebuilt(medium, Some(known))?.filter(is_later).unwrap_or(known)))
 }
 
 /// Covers every range without a valid record, up to the last valid record. Returns the result and that record's epoch.
-fn mend<M: Medium>(
+fn mend<M: Readable>(
     medium: &M,
     superblock: Superblock,
-) -> Result<(Repaired, Epoch), Error<M::Error>> {
+    mut write: impl FnMut(u64, &[u8]),
+) -> Result<(Repaired, Epoch), M::Error> {
     let Superblock { identity, geometry, head, .. } = superblock;
-    let mut repaired = Repaired { records: 0, lost: Vec::new(), end: Position(head) };
+    let (mut records, mut end, mut lost) = (0, head, Vec::new());
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
-    let mut last = superblock.head_epoch;
+    let mut last_epoch = superblock.head_epoch;
     // The range that is not covered yet, and the epoch before it.
     let mut gap: Option<(Range<u64>, Epoch)> = None;
-    while let Some(found) = salvage.next() {
+    while let Some(found) = salvage.step()? {
         let [before, epoch] = salvage.epochs_around();
-        let found = found?;
-        let (Position(start), Position(end)) = match &found {
-            Salvaged::Record(record) => (record.position, record.end),
-            Salvaged::Skipped(range) => (range.start, range.end),
+        let is_record = matches!(found, Found::Record { .. });
+        let reached = salvage.reached().0;
+        let (found_at, covered_to, before) = match found {
+            Found::Record { position, .. } => (position, position, epoch),
+            Found::Skipped(range) => (range.start, range.end, before),
         };
-        let (range, before) = match (gap.take(), &found) {
-            (Some((range, before)), Salvaged::Record(_)) => (range.start..start, before),
-            (Some((range, before)), Salvaged::Skipped(_)) => (range.start..end, before),
-            (None, Salvaged::Record(_)) => (start..start, epoch),
-            (None, Salvaged::Skipped(_)) => (start..end, before),
+        let (start, before) = match gap.take() {
+            Some((range, before)) => (range.start, before),
+            None => (found_at, before),
         };
-        let mark = Mark { identity, epoch, geometry };
-        let leads_to = match &found {
-            Salvaged::Record(_) => LeadsTo::Record,
-            Salvaged::Skipped(_) if salvage.is_at_mark().map_err(Error::medium)? => LeadsTo::Mark,
-            // The next record decides.
-            Salvaged::Skipped(_) => LeadsTo::Nothing,
+        let cover = Cover {
+            mark: Mark { identity, epoch, geometry },
+            range: start..covered_to,
+            before,
+            leads_to: if is_record {
+                LeadsTo::Record
+            } else if salvage.is_at_mark()? {
+                LeadsTo::Mark
+            } else {
+                // The next record decides.
+                LeadsTo::Nothing
+            },
         };
         // If no pieces that lead to the record fit, it is lost together with the range before it.
-        let Some(pieces) = pieces(&mark, range.clone(), before, leads_to) else {
-            gap = Some((range.start..end, before));
+        if !cover.fits() {
+            gap = Some((start..reached, before));
             continue;
-        };
-        for (at, bytes) in pieces {
-            medium.write(geometry.place(at), &bytes);
         }
-        if !range.is_empty() {
-            repaired.lost.push(Position(range.start)..Position(range.end));
+        cover.pieces(start, &mut write);
+        if !cover.range.is_empty() {
+            lost.push(Position(start)..Position(covered_to));
         }
-        if matches!(found, Salvaged::Record(_)) {
-            (repaired.records, repaired.end, last) = (repaired.records + 1, Position(end), epoch);
+        if is_record {
+            (records, end, last_epoch) = (records + 1, reached, epoch);
         }
     }
-    repaired.lost.extend(gap.map(|(range, _)| Position(range.start)..Position(range.end)));
-    Ok((repaired, last))
+    lost.extend(gap.map(|(range, _)| Position(range.start)..Position(range.end)));
+    let end = Position(end);
+    Ok((Repaired { records, lost, end, was_whole: false, rebuilt: false }, last_epoch))
 }
 
 /// The kind of record that a walk finds after a covered range.
@@ -136,46 +215,59 @@ enum LeadsTo {
     Nothing,
 }
 
-/// Pieces that cover a range without a record, so that a walk passes it: marks at the starts of segments and at the
-/// change from the epoch `before`, voids for the rest. `None` if they do not fit. Until all pieces are persistent the
-/// journal is as damaged as before, or less.
-fn pieces(
-    mark: &Mark,
+/// A range without a record that is to be covered, so that a walk passes it.
+struct Cover {
+    /// The mark of the epoch after the range.
+    mark: Mark,
     range: Range<u64>,
+    /// The epoch before the range.
     before: Epoch,
     leads_to: LeadsTo,
-) -> Option<Vec<(u64, Vec<u8>)>> {
-    let geometry = mark.geometry;
-    let mut pieces = Vec::new();
-    let mut at = geometry.settled(range.start);
-    let mut epoch = before;
-    if leads_to == LeadsTo::Nothing {
-        return None;
+}
+
+impl Cover {
+    /// Returns true if the pieces fit. The last segment of the range decides that alone: before it, a mark fits at the
+    /// start of each segment, and a header at each other place that a record can begin at.
+    fn fits(&self) -> bool {
+        let Self { mark, range, .. } = self;
+        let last = mark.geometry.segment_of(range.end.saturating_sub(1));
+        // Any epoch before that segment will do, since it begins with a mark.
+        self.leads_to != LeadsTo::Nothing && self.pieces(range.start.max(last), |_, _| ())
     }
-    while at < range.end {
-        let room = geometry.left(at).min(range.end - at);
-        // With room for a void behind it.
-        let fits = match room.checked_sub(geometry.size(MARK)) {
-            Some(rest) => rest == 0 || rest >= HEADER,
-            None => false,
-        };
-        if fits && (epoch != mark.epoch || geometry.left(at) == geometry.segment) {
-            pieces.push((at, mark.bytes(at).to_vec()));
-            epoch = mark.epoch;
-            at += geometry.size(MARK);
-        } else if room >= HEADER && geometry.left(at) != geometry.segment {
-            pieces.push((at, void(epoch.key, at, room).to_vec()));
-            at += room;
-        } else {
-            return None;
+
+    /// Calls `put` with the position and the bytes of each piece from `start` on: marks at the starts of segments and at
+    /// the change from the epoch before, voids for the rest. Returns false if the pieces do not fit. Until all pieces
+    /// are persistent the journal is as damaged as before, or less.
+    fn pieces(&self, start: u64, mut put: impl FnMut(u64, &[u8])) -> bool {
+        let Self { mark, range, before, leads_to } = self;
+        let geometry = mark.geometry;
+        let mut at = geometry.settled(start);
+        let mut epoch = *before;
+        while at < range.end {
+            let room = geometry.left(at).min(range.end - at);
+            // With room for a void behind it.
+            let fits = match room.checked_sub(geometry.size(MARK)) {
+                Some(rest) => rest == 0 || rest >= HEADER,
+                None => false,
+            };
+            if fits && (epoch != mark.epoch || geometry.left(at) == geometry.segment) {
+                put(at, &mark.bytes(at));
+                epoch = mark.epoch;
+                at += geometry.size(MARK);
+            } else if room >= HEADER && geometry.left(at) != geometry.segment {
+                put(at, &void(epoch.key, at, room));
+                at += room;
+            } else {
+                return false;
+            }
+            at = geometry.settled(at);
         }
-        at = geometry.settled(at);
+        epoch == mark.epoch || *leads_to == LeadsTo::Mark
     }
-    (epoch == mark.epoch || leads_to == LeadsTo::Mark).then_some(pieces)
 }
 
 /// The superblock that the marks show, if there are any, beside a `known` one that may be older.
-fn rebuilt<M: Medium>(
+fn rebuilt<M: Readable>(
     medium: &M,
     known: Option<Superblock>,
 ) -> Result<Option<Superblock>, Error<M::Error>> {
@@ -225,7 +317,7 @@ fn rebuilt<M: Medium>(
 
 /// Calls `see` with each mark of this journal, and its position. An epoch may begin within a segment, and so its mark
 /// can be at any position.
-fn each_mark<M: Medium>(
+fn each_mark<M: Readable>(
     medium: &M,
     identity: Identity,
     geometry: Geometry,
@@ -244,7 +336,7 @@ fn each_mark<M: Medium>(
 
 /// Returns the superblock with space for the beginning of an epoch, and the end of the last valid record. Appending
 /// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments.
-fn with_room<M: Medium>(
+fn with_room<M: Readable>(
     medium: &M,
     mut superblock: Superblock,
 ) -> Result<(Superblock, u64), Error<M::Error>> {

@@ -18,6 +18,14 @@ pub enum Salvaged {
     Skipped(Range<Position>),
 }
 
+/// A record or a skipped range, without the bytes of the record.
+pub(super) enum Found {
+    /// A record with `len` bytes of payload. It ends at the current position.
+    Record { position: u64, len: usize },
+    /// A range without a valid record.
+    Skipped(Range<u64>),
+}
+
 /// An iterator over all valid records, from the oldest one on. [`Reader::salvage`](super::Reader::salvage) returns it.
 ///
 /// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
@@ -69,22 +77,19 @@ impl<'r, M: Readable> Salvage<'r, M> {
         self.is_over = false;
     }
 
-    fn step(&mut self) -> Result<Option<Salvaged>, M::Error> {
+    /// Takes a step to the next record or over a range, without a copy of the record.
+    pub(super) fn step(&mut self) -> Result<Option<Found>, M::Error> {
         loop {
             match self.walk.step()? {
                 Step::Passed => {}
                 Step::Record { position, len } => {
-                    return Ok(Some(Salvaged::Record(Record {
-                        position: Position(position),
-                        end: Position(self.walk.at),
-                        payload: self.walk.payload(len).to_vec(),
-                    })));
+                    return Ok(Some(Found::Record { position, len }));
                 }
                 Step::End(_) => {
                     let from = self.walk.at;
                     self.before = self.walk.epoch;
                     if self.walk.resume()? {
-                        return Ok(Some(Salvaged::Skipped(Position(from)..self.reached())));
+                        return Ok(Some(Found::Skipped(from..self.walk.at)));
                     }
                     self.is_over = true;
                     return Ok(None);
@@ -103,7 +108,18 @@ impl<M: Readable> Iterator for Salvage<'_, M> {
         }
         let step = self.step();
         self.is_over |= step.is_err();
-        step.map_err(Error::medium).transpose()
+        let found = match step {
+            Ok(found) => found?,
+            Err(error) => return Some(Err(Error::medium(error))),
+        };
+        Some(Ok(match found {
+            Found::Record { position, len } => Salvaged::Record(Record {
+                position: Position(position),
+                end: self.reached(),
+                payload: self.walk.payload(len).to_vec(),
+            }),
+            Found::Skipped(range) => Salvaged::Skipped(Position(range.start)..Position(range.end)),
+        }))
     }
 }
 

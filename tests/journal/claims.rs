@@ -1,6 +1,8 @@
 //! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader, Record, Salvaged};
+use cachemaint::journal::{
+    Error, ErrorKind, Group, Journal, Options, Reader, Record, Repaired, Salvaged,
+};
 use cachemaint::medium::{Medium, OpenError};
 use core::fmt::Debug;
 use core::ops::Range;
@@ -322,7 +324,8 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
             Some(ErrorKind::Damaged(_))
         ));
     }
-    let (journal, _) = lived.shape.options(SECOND).repair(medium).unwrap();
+    let (journal, repaired) = repaired(medium, lived.shape).unwrap();
+    assert_eq!(repaired.was_whole, verified.damage.is_none() && verified.behind == 0);
     let kept = records(&journal).unwrap();
     let keeps_all = verified.damage.is_some() || verified.behind > 0;
     let expected = if keeps_all { &salvaged } else { &read };
@@ -337,8 +340,9 @@ pub(crate) fn superblocks_are_made_anew<M: Medium>(medium: &M, lived: &Lived, ch
         (page..page + 128).step_by(8).for_each(|at| medium.store(at, 0, Relaxed));
     }
     let whole = lived.whole(&lived.flags(changed));
-    match lived.shape.options(SECOND).repair(medium) {
-        Ok((journal, _)) => {
+    match repaired(medium, lived.shape) {
+        Ok((journal, repaired)) => {
+            assert!(repaired.rebuilt && !repaired.was_whole);
             let kept = records(&journal).unwrap();
             assert!(whole.iter().all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
             assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
@@ -358,7 +362,7 @@ pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived,
     medium.store(newer + 24, !medium.load(newer + 24, Relaxed), Relaxed);
     let changed = &lived.flags(changed);
     let whole = lived.whole(changed);
-    let Ok((journal, repaired)) = lived.shape.options(SECOND).repair(medium) else {
+    let Ok((journal, repaired)) = repaired(medium, lived.shape) else {
         assert!(first.min(second) == 0 && whole.is_empty(), "the older one is there: {whole:?}");
         return;
     };
@@ -372,6 +376,23 @@ pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived,
     assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");
     drop(journal);
     goes_on(medium, lived.shape, &kept);
+}
+
+/// The result of a repair, which its preview shows without writing.
+fn repaired<M: Medium>(
+    medium: &M,
+    shape: Shape,
+) -> Result<(Journal<&M>, Repaired), OpenError<&M, Error<M::Error>>> {
+    let before = bytes(medium);
+    let preview = shape.options(SECOND).preview_repair(medium);
+    assert!(bytes(medium) == before, "a preview writes nothing");
+    let repaired = shape.options(SECOND).repair(medium);
+    assert_eq!(preview.ok().as_ref(), repaired.as_ref().ok().map(|(_, repaired)| repaired));
+    repaired
+}
+
+fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
+    (0..medium.len()).step_by(8).map(|at| medium.load(at, Relaxed)).collect()
 }
 
 /// A repaired journal is undamaged, can be opened and appended to, and has what it had.
@@ -408,7 +429,7 @@ pub(crate) fn anything_is_read_to_an_end<M: Medium>(medium: &M, shape: Shape) {
         }
     }
     let opened = shape.options(FIRST).open(medium).map(drop);
-    let Ok((journal, _)) = shape.options(SECOND).repair(medium) else {
+    let Ok((journal, _)) = repaired(medium, shape) else {
         assert!(opened.is_err(), "what can be opened can be repaired");
         return;
     };

@@ -1,6 +1,7 @@
 //! The work of reading: bounded by the size of the journal, whatever is in it.
 
 use crate::counting::Counting;
+use crate::forged;
 use crate::looks::Looks;
 use cachemaint::journal::{Options, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
@@ -101,4 +102,46 @@ fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
     let looks = counting.looked_at.load(Relaxed);
     assert!(looks < (4 + 3 * MOST) * medium.len(), "{looks}");
     assert_eq!(repaired.records, 10);
+}
+
+/// Records are at 64 bytes from the starts of the second segment and of one far behind. By hand: these two get a mark of
+/// 64 bytes, and each segment between them a mark and the header of a void. The superblock is stored twice, and the next
+/// epoch has a mark.
+#[test]
+fn a_lost_range_is_covered_by_one_write_of_each_piece() {
+    for segments in [64, 256] {
+        let medium = Simulation::new(Model::x86(), forged::bytes(segments)).medium();
+        let counting = Counting::new(&medium);
+        forged::create(&counting);
+        for segment in [1, segments - 3] {
+            forged::record(&counting, segment * forged::SEGMENT + 64);
+        }
+        counting.taken();
+        let (_, repaired) = forged::options(1).repair(&counting).unwrap();
+        assert_eq!((repaired.records, repaired.lost.len()), (3, 2));
+        let [stored, ..] = counting.taken();
+        assert_eq!(stored, 2 * 64 + (segments - 5) * (64 + 16) + 2 * 128 + 64);
+    }
+}
+
+/// No piece is written for a range that has no end, whatever its length. By hand: the superblock is stored twice, and the
+/// next epoch has a mark.
+#[test]
+fn records_that_no_padding_fits_before_cost_no_more_than_a_multiple_of_the_journal() {
+    for segments in [64, 256] {
+        let medium = Simulation::new(Model::x86(), forged::bytes(segments)).medium();
+        let counting = Counting::new(&medium);
+        forged::create(&counting);
+        for segment in 1..segments - 2 {
+            forged::record(&counting, segment * forged::SEGMENT + 72);
+        }
+        counting.taken();
+        counting.looked_at.store(0, Relaxed);
+        let (_, repaired) = forged::options(1).repair(&counting).unwrap();
+        assert_eq!((repaired.records, repaired.lost.len()), (1, 1));
+        let [stored, ..] = counting.taken();
+        assert_eq!(stored, 2 * 128 + 64);
+        let looks = counting.looked_at.load(Relaxed);
+        assert!(looks < MOST_OF_A_REPAIR * medium.len(), "{looks}");
+    }
 }

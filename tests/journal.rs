@@ -6,6 +6,9 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
+#[path = "journal/behind.rs"]
+mod behind;
+#[cfg(not(miri))]
 #[path = "cases/mod.rs"]
 mod cases;
 #[cfg(not(miri))]

@@ -67,6 +67,14 @@ pub enum ErrorKind<E> {
     },
     /// Damage: a record that had been durable is no longer valid.
     Damaged(Damage),
+    /// Whole records after a torn end, which an opening would discard
+    /// ([`Options::refuse_discard`](super::Options::refuse_discard)). Nothing was written.
+    WouldDiscard {
+        /// The end of the records before them.
+        end: Position,
+        /// The number of whole records after it.
+        behind: u64,
+    },
     /// An existing journal, in a medium in which one should be created.
     Exists,
     /// A medium that is too small for a journal of these sizes.
@@ -154,6 +162,12 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                  bring the rest back before you open the journal"
             ),
             ErrorKind::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
+            ErrorKind::WouldDiscard { end, behind } => write!(
+                f,
+                "opening the journal would discard {behind} whole record{} after the torn end at position {end}; \
+                 repair it to keep every whole record, or open it without `refuse_discard`",
+                if *behind == 1 { "" } else { "s" }
+            ),
             ErrorKind::Exists => f.write_str(
                 "the medium already has a journal; open it, or overwrite its superblocks, at offsets 0 and 4096",
             ),
@@ -221,9 +235,10 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
         use std::io::ErrorKind as Io;
         let kind = match &error.kind {
             ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => Io::NotFound,
-            ErrorKind::NotAJournal { .. } | ErrorKind::Superblocks | ErrorKind::Damaged(_) => {
-                Io::InvalidData
-            }
+            ErrorKind::NotAJournal { .. }
+            | ErrorKind::Superblocks
+            | ErrorKind::Damaged(_)
+            | ErrorKind::WouldDiscard { .. } => Io::InvalidData,
             ErrorKind::Version { .. } => Io::Unsupported,
             ErrorKind::Truncated { .. } => Io::UnexpectedEof,
             ErrorKind::Exists => Io::AlreadyExists,

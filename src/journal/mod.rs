@@ -69,7 +69,8 @@
 //!
 //! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records after it. They do not count, as
 //! a record before them is missing. Damage to the last records looks like a torn end if they were appended together and
-//! the journal was not closed afterwards.
+//! the journal was not closed afterwards. An opening discards the records after a torn end in both cases. With
+//! [`Options::refuse_discard`] it fails instead, so that a person or a [repair](Options::repair) can decide.
 //!
 //! A damaged journal cannot be opened for appending. Its prefix can be read, the whole records after the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it a journal that can be appended to.
@@ -214,7 +215,8 @@ pub struct Recovered {
     pub torn: bool,
     /// The number of whole records after the end that do not count, since a record before them is missing. They were
     /// under way together with it in a crash: none of them shows that it had been durable. Opening for appending
-    /// discards them; [`Reader::salvage`] returns them.
+    /// discards them, or fails with [`Options::refuse_discard`]; [`Reader::salvage`] returns them, and
+    /// [`Options::repair`] keeps them.
     pub behind: u64,
     /// The damage at the end, if a record that had been durable is lost there.
     pub damage: Option<Damage>,

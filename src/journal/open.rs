@@ -32,6 +32,7 @@ pub struct Options<'p> {
     window: Option<u64>,
     alignment: u64,
     entropy: [u64; 2],
+    refuses_discard: bool,
     progress: Option<&'p mut dyn FnMut(Progress)>,
 }
 
@@ -41,6 +42,7 @@ impl fmt::Debug for Options<'_> {
             .field("segment", &self.segment)
             .field("window", &self.window)
             .field("alignment", &self.alignment)
+            .field("refuses_discard", &self.refuses_discard)
             .finish_non_exhaustive()
     }
 }
@@ -80,7 +82,8 @@ impl<'p> Options<'p> {
     /// identity of a journal and the key of an epoch are made of them, and distinguish its records from other ones.
     #[must_use]
     pub const fn with_entropy(entropy: [u64; 2]) -> Self {
-        Self { segment: None, window: None, alignment: 8, entropy, progress: None }
+        let (segment, window, progress) = (None, None, None);
+        Self { segment, window, alignment: 8, entropy, refuses_discard: false, progress }
     }
 
     /// Sets the bytes of a segment of a new journal, a power of two. The default is 64 KiB, or less if there would be
@@ -103,6 +106,17 @@ impl<'p> Options<'p> {
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
+    }
+
+    /// Makes an opening fail if it would discard whole records after a torn end ([`ErrorKind::WouldDiscard`]). Nothing
+    /// is written then: [`repair`](Self::repair) keeps these records, and an opening without this option discards them.
+    ///
+    /// By default they are discarded. Producers that append at the same time leave such an end at a crash, and so does
+    /// a group; none of its records was acknowledged. But damage to an acknowledged record of the last group leaves the
+    /// same end, unless the journal was [closed](Journal::close).
+    #[must_use]
+    pub fn refuse_discard(self) -> Self {
+        Self { refuses_discard: true, ..self }
     }
 
     /// Sets a function that is called now and then while an opening or a repair reads a journal.
@@ -205,12 +219,16 @@ impl<'p> Options<'p> {
     /// Opens a journal for appending. It finds the end of the records and begins a new epoch there, so that no record
     /// that was under way can appear later. A crash meanwhile does not change the records.
     ///
+    /// After a torn end whole records can be left, which do not count. They are discarded, and
+    /// [`Recovered::behind`] is their number. With [`refuse_discard`](Self::refuse_discard) the opening fails instead.
+    ///
     /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that.
     ///
     /// # Errors
     /// If the medium has no journal, or only a part of it; if its version is unknown; if it is
-    /// [damaged](ErrorKind::Damaged), and then it can be read, and [repaired](Self::repair); [`ErrorKind::WornOut`]; if
-    /// the medium fails.
+    /// [damaged](ErrorKind::Damaged), and then it can be read, and [repaired](Self::repair);
+    /// [`ErrorKind::WouldDiscard`], with [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`]; if the
+    /// medium fails.
     ///
     /// # Cost
     /// All records are read. Two fences.
@@ -229,6 +247,10 @@ impl<'p> Options<'p> {
         let (recovered, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::new(ErrorKind::Damaged(damage)));
+        }
+        if self.refuses_discard && recovered.behind > 0 {
+            let Recovered { end, behind, .. } = recovered;
+            return Err(Error::new(ErrorKind::WouldDiscard { end, behind }));
         }
         keep(medium, &superblock, recovered.end.0).map_err(Error::medium)?;
         Ok((self.begin(medium, superblock, (recovered.end.0, epoch))?, recovered))

@@ -1,7 +1,7 @@
 //! Promises that a journal keeps for any bytes. The property tests and the fuzzers in `fuzz/` check the same ones.
 
 use cachemaint::journal::{
-    Error, ErrorKind, Group, Journal, Options, Reader, Record, Repaired, Salvaged,
+    Error, ErrorKind, Group, Journal, Options, Reader, Record, Recovered, Repaired, Salvaged,
 };
 use cachemaint::medium::{Medium, OpenError};
 use core::fmt::Debug;
@@ -324,6 +324,9 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
             Some(ErrorKind::Damaged(_))
         ));
     }
+    if verified.behind > 0 {
+        would_discard(medium, lived.shape, &verified);
+    }
     let (journal, repaired) = repaired(medium, lived.shape).unwrap();
     assert_eq!(repaired.was_whole, verified.damage.is_none() && verified.behind == 0);
     let kept = records(&journal).unwrap();
@@ -389,6 +392,17 @@ fn repaired<M: Medium>(
     let repaired = shape.options(SECOND).repair(medium);
     assert_eq!(preview.ok().as_ref(), repaired.as_ref().ok().map(|(_, repaired)| repaired));
     repaired
+}
+
+/// An opening that is asked for it discards no whole record, and writes nothing.
+fn would_discard<M: Medium>(medium: &M, shape: Shape, verified: &Recovered) {
+    let before = bytes(medium);
+    let opened = shape.options(FIRST).refuse_discard().open(medium);
+    let Some(ErrorKind::WouldDiscard { end, behind }) = reason(&opened) else {
+        panic!("it was opened, or is damaged")
+    };
+    assert_eq!((*end, *behind), (verified.end, verified.behind));
+    assert!(bytes(medium) == before, "a refusal writes nothing");
 }
 
 fn bytes<M: Medium>(medium: &M) -> Vec<u64> {

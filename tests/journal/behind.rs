@@ -1,0 +1,79 @@
+//! Whole records after a torn end: an opening discards or refuses them.
+
+use crate::claims::{reason, records};
+use crate::counting::Counting;
+use cachemaint::journal::{ErrorKind, Group, Options, Position};
+use cachemaint::medium::Medium;
+use cachemaint::sim::{Model, SimMedium, Simulation};
+
+const SEGMENT: u64 = 1024;
+/// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
+const END: Position = Position::new(64 + 2 * 40);
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+}
+
+/// A group of ten acknowledged records, the third of which is damaged, in a journal that was not closed.
+fn damaged() -> Counting<SimMedium> {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    let mut group = Group::new();
+    (0..10).for_each(|number| group.push(&[number; 24]));
+    journal.append_group(&mut group).unwrap();
+    drop(journal);
+    medium.write(8192 + END.get() + 16, &[0xff; 8]);
+    Counting::new(medium)
+}
+
+#[test]
+fn an_opening_that_would_discard_whole_records_is_refused_if_asked_for() {
+    let medium = damaged();
+    let refused = [
+        options(1).refuse_discard().open(&medium).map(drop),
+        options(1).refuse_discard().open_or_create(&medium).map(drop),
+    ];
+    for refused in refused {
+        let Some(ErrorKind::WouldDiscard { end, behind }) = reason(&refused) else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((*end, *behind), (END, 7));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("7 whole records after the torn end at position 144"), "{text}");
+    }
+    let [stored, ..] = medium.taken();
+    assert_eq!(stored, 0);
+    // A repair keeps all of them, with this option too.
+    let (journal, repaired) = options(2).refuse_discard().repair(&medium).unwrap();
+    assert_eq!((repaired.records, records(&journal).unwrap().len()), (9, 9));
+    drop(journal);
+    options(3).refuse_discard().open(&medium).unwrap();
+}
+
+#[test]
+fn an_opening_discards_whole_records_after_a_torn_end_by_default() {
+    let medium = damaged();
+    let (journal, recovered) = options(1).open(&medium).unwrap();
+    assert_eq!((recovered.end, recovered.records, recovered.behind), (END, 2, 7));
+    drop(journal);
+    let (_, recovered) = options(2).refuse_discard().open(&medium).unwrap();
+    assert_eq!((recovered.records, recovered.behind), (2, 0));
+}
+
+/// The last record is damaged, and nothing is behind it: no range is lost, but a record is.
+#[test]
+fn a_preview_of_a_repair_reports_a_damaged_last_record() {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let second = journal.append(b"second").unwrap();
+    journal.close().unwrap();
+    assert!(options(1).preview_repair(&medium).unwrap().was_whole);
+    medium.write(8192 + second.get() + 16, &[0xff; 8]);
+    let counting = Counting::new(medium);
+    let preview = options(1).preview_repair(&counting).unwrap();
+    assert_eq!((preview.records, preview.end, preview.was_whole), (1, second, false));
+    assert_eq!(counting.taken(), [0; 3]);
+    let (_, repaired) = options(1).repair(&counting).unwrap();
+    assert_eq!(repaired, preview);
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "journal/behind.rs"]
+mod behind;
 mod printed;
 mod refused;
 #[cfg(unix)]
@@ -214,9 +216,10 @@ fn lost_superblocks_are_made_anew() {
     let place = Place::with("one\ntwo\n");
     place.damage(100);
     place.damage(4096 + 100);
-    let error = stderr(&place.run(&["repair"]).code(1));
-    assert!(error.contains("both superblocks of the journal"), "{error}");
-    assert!(error.contains("Nothing was written"), "{error}");
+    let preview = stdout(&place.run(&["repair"]).code(1));
+    assert!(preview.starts_with("nothing was written; `--yes` keeps 2 records, up to 112\n"));
+    assert!(preview.contains("trimmed records"), "{preview}");
+    assert_eq!(place.json(&["repair"])["rebuilt"], true);
     place.run(&["read"]).code(1);
     place.run(&["repair", "--yes"]).success();
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
@@ -399,6 +402,7 @@ fn every_command_has_its_json() {
     assert_eq!(verified["recovered"]["torn"], false);
     let repaired = place.json(&["repair"]);
     assert_eq!(repaired["is_repaired"], false);
+    assert!(repaired["was_whole"] == true && repaired["rebuilt"] == false);
     assert_eq!(repaired["lost"], serde_json::json!([]));
     let trimmed = place.json(&["trim", "--to", "152"]);
     assert_eq!(trimmed["head"], 152);

@@ -34,7 +34,8 @@ use std::process::ExitCode;
 
 /// Show the fill, losses and damage of a journal, a flight recorder or a store
 ///
-/// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged.
+/// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged. Whole records
+/// after the torn end of a journal are counted and do not change the exit code; they change that of `journal verify`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the journal, recorder or store

@@ -1,13 +1,12 @@
 //! `cachemaint journal append`.
 
-use super::verify::{behind_torn_end, verified};
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::commands::missing::or_create;
 use crate::commands::unused::has_other_data;
 use crate::faults;
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fs;
@@ -70,10 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (journal, created) = if let Some(size) = arguments.create {
         open_or_create(arguments, size)?
     } else {
-        if !arguments.discard {
-            refuse_to_give_up(path).map_err(or_create)?;
-        }
-        (recover(path).map_err(or_create)?.0, false)
+        (recover(path, arguments.discard).map_err(or_create)?.0, false)
     };
     let guarantee = journal.medium().guarantee();
     if !arguments.json {
@@ -108,20 +104,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = Arc::clone(journal.medium());
     faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Refuses a journal whose opening would discard whole records.
-fn refuse_to_give_up(path: &Path) -> anyhow::Result<()> {
-    let Recovered { behind, end, .. } = verified(path)?.recovered;
-    if behind == 0 {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "{}: {}; nothing was appended. `journal salvage` prints them, `journal repair` keeps them, and \
-         `append --discard` discards them",
-        path.display(),
-        behind_torn_end(behind, end)
-    ))
 }
 
 /// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a
@@ -159,15 +141,12 @@ fn open_or_create_in(
     let path = &arguments.file;
     let opened = faults::guarded(file.view(), || Reader::open(file).map(drop))?;
     let is_there = opened.is_ok();
-    if is_there && !arguments.discard {
-        refuse_to_give_up(path)?;
-    }
     if opened.is_err_and(|failed| is_missing(failed.error()))
         && faults::guarded(file.view(), || has_other_data(file, &CREATED))??
     {
         bail!("{}: the file has other data than a journal; use another file", path.display());
     }
-    let (journal, _) = recover_by(path, file, |options| {
+    let (journal, _) = recover_by(path, file, arguments.discard, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);
         options.open_or_create(Arc::clone(file))
     })?;

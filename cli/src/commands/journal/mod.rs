@@ -23,6 +23,8 @@
 //! | `verify` | `identity` | 32 hexadecimal digits |
 //! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
 //! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |
+//! | | `was_whole` | true if nothing has to be repaired, or had to be |
+//! | | `rebuilt` | true if the superblocks are lost or too old, and are rebuilt |
 //! | | `records`, `end` | records that are kept, and the end of the last one |
 //! | | `lost` | list of `start`, `end`: bytes without a valid record |
 //! | `trim` | `head`, `end`, `free` | the values after the trim |
@@ -91,21 +93,25 @@ fn open(path: &Path) -> Result<Arc<DaxFile>, dax::Error> {
 /// A journal that can be appended to, and its recovery.
 type Opened = (Journal<Arc<DaxFile>>, Recovered);
 
-/// Opens the journal in a file for appending.
-fn recover(path: &Path) -> anyhow::Result<Opened> {
+/// Opens the journal in a file for appending. Whole records after a torn end are discarded, or else the journal is
+/// refused.
+fn recover(path: &Path, discard: bool) -> anyhow::Result<Opened> {
     let file = open(path)?;
-    recover_by(path, &file, |options| options.open(Arc::clone(&file)))
+    recover_by(path, &file, discard, |options| options.open(Arc::clone(&file)))
 }
 
 /// Opens the journal in a file by a function, with options that show the progress.
 fn recover_by(
     path: &Path,
     file: &DaxFile,
+    discard: bool,
     open: impl FnOnce(Options<'_>) -> Result<Opened, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
 ) -> anyhow::Result<Opened> {
     let bar = progress::bar("recovering")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let opened = faults::guarded(file.view(), || open(Options::new().progress(&mut tell)));
+    let options = Options::new().progress(&mut tell);
+    let options = if discard { options } else { options.refuse_discard() };
+    let opened = faults::guarded(file.view(), || open(options));
     bar.finish_and_clear();
     opened?.map_err(|error| named(path, error))
 }
@@ -121,6 +127,13 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
     match error.kind() {
         // The error names the file itself.
         ErrorKind::Medium(error) => anyhow!("{error}"),
+        // Only the commands with `--discard` open a journal in this way.
+        ErrorKind::WouldDiscard { end, behind } => anyhow!(
+            "{}: {}; nothing was written. `journal salvage` prints them, `journal repair` keeps them, and \
+             `--discard` discards them",
+            path.display(),
+            verify::behind_torn_end(*behind, *end)
+        ),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }

@@ -4,23 +4,23 @@ use super::{SCHEMA, named, open, tell_guarantee, text, write_json};
 use crate::commands::progress;
 use crate::faults;
 use crate::read_only::ReadOnly;
-use anyhow::anyhow;
-use cachemaint::dax::{self, DaxView, Guarantee};
-use cachemaint::journal::{
-    Error, ErrorKind, Options, Position, Reader, Recovered, Repaired, Salvaged,
-};
-use core::ops::Range;
+use cachemaint::dax::Guarantee;
+use cachemaint::journal::{Options, Repaired};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Repair a damaged journal so that it can be appended to, with every record that is whole
+/// Repair a damaged journal so that it can be appended to, with the records that are whole
 ///
-/// Bytes without a valid record are overwritten: copy the file first. Without `--yes` nothing is written, and the bytes
-/// that would be lost are printed; the exit code is 1 then, if there are any.
+/// Whole records after a torn end are kept too. A whole record is lost if the lost bytes before it are too few to be
+/// marked as empty. If the superblocks are lost, they are rebuilt from the segments.
+///
+/// Bytes without a valid record are overwritten: copy the file first. Without `--yes` nothing is written: the records
+/// that `--yes` would keep and the bytes that it would lose are printed, and the exit code is 1 if there is something to
+/// repair. Do not append to the journal meanwhile.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -39,20 +39,12 @@ struct Document<'a> {
     path: Cow<'a, str>,
     is_repaired: bool,
     #[serde(flatten)]
-    outcome: &'a Outcome,
+    repaired: &'a Repaired,
     guarantee: &'a Guarantee,
 }
 
-/// The records that are kept, and the ranges that are lost.
-#[derive(Serialize)]
-struct Outcome {
-    records: u64,
-    end: Position,
-    lost: Vec<Range<Position>>,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.yes { repair(arguments) } else { foretell(arguments) }
+    if arguments.yes { repair(arguments) } else { preview(arguments) }
 }
 
 fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -65,80 +57,51 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     bar.finish_and_clear();
     let (journal, repaired) = repaired?.map_err(|error| named(path, error))?;
-    let Repaired { records, end, lost, .. } = repaired;
     let guarantee = journal.medium().guarantee();
     if !arguments.json {
         tell_guarantee(path, guarantee);
     }
-    print(arguments, &Outcome { records, end, lost }, guarantee)?;
+    print(arguments, &repaired, guarantee)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the result that a repair would have.
-fn foretell(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+fn preview(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
-    let reader =
-        file.guarded(|| Reader::open(file.view()))?.map_err(|error| unreadable(path, error))?;
-    let bar = progress::bar("verifying")?;
-    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
+    let bar = progress::bar("reading")?;
+    let mut tell = |progress| progress::show(&bar, progress);
+    let repaired = file.guarded(|| Options::new().progress(&mut tell).preview_repair(file.view()));
     bar.finish_and_clear();
-    let Recovered { records, end, damage, .. } = verified?.map_err(|error| named(path, error))?;
-    let outcome = match damage {
-        None => Outcome { records, end, lost: Vec::new() },
-        Some(_) => salvaged(path, &file, &reader)?,
-    };
-    print(arguments, &outcome, file.view().guarantee())?;
-    Ok(if outcome.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let repaired = repaired?.map_err(|error| named(path, error))?;
+    print(arguments, &repaired, file.view().guarantee())?;
+    Ok(if repaired.was_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns the records that a repair would keep.
-fn salvaged(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome { records: 0, end: reader.head(), lost: Vec::new() };
-    let mut salvage = reader.salvage();
-    while let Some(found) = file.guarded(|| salvage.next())? {
-        match found.map_err(|error| named(path, error))? {
-            Salvaged::Record(record) => {
-                outcome.records += 1;
-                outcome.end = record.end;
-            }
-            Salvaged::Skipped(skipped) => outcome.lost.push(skipped),
-        }
-    }
-    Ok(outcome)
-}
-
-/// Returns the error of a journal whose superblocks cannot be read, with the repair that is possible.
-fn unreadable(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
-    let error = error.into();
-    let can_be_rebuilt =
-        matches!(error.kind(), ErrorKind::Superblocks | ErrorKind::NotAJournal { .. });
-    let error = named(path, error);
-    if !can_be_rebuilt {
-        return error;
-    }
-    anyhow!(
-        "{error:#}. Nothing was written; if there was a journal, `--yes` rebuilds its superblocks from \
-         its segments, and trimmed records that were not yet overwritten are in it again then"
-    )
-}
-
-fn print(arguments: &Arguments, outcome: &Outcome, guarantee: &Guarantee) -> anyhow::Result<()> {
+fn print(arguments: &Arguments, repaired: &Repaired, guarantee: &Guarantee) -> anyhow::Result<()> {
     let is_repaired = arguments.yes;
     if arguments.json {
         let path = arguments.file.to_string_lossy();
-        return write_json(&Document { schema: SCHEMA, path, is_repaired, outcome, guarantee });
+        return write_json(&Document { schema: SCHEMA, path, is_repaired, repaired, guarantee });
     }
     let out = &mut io::stdout().lock();
-    let records = text::thousands(outcome.records);
-    let what = match (outcome.lost.is_empty(), is_repaired) {
-        (true, false) => format!("the journal is not damaged: it has {records} records"),
-        (_, true) => format!("repaired: {records} records are there"),
+    let records = text::thousands(repaired.records);
+    let outcome = match (repaired.was_whole, is_repaired) {
+        (true, _) => format!("the journal is not damaged: it has {records} records"),
+        (false, true) => format!("repaired: {records} records are there"),
         (false, false) => format!("nothing was written; `--yes` keeps {records} records"),
     };
-    writeln!(out, "{what}, up to {}", outcome.end)?;
-    for lost in &outcome.lost {
+    writeln!(out, "{outcome}, up to {}", repaired.end)?;
+    for lost in &repaired.lost {
         writeln!(out, "lost: what was at positions {} to {}", lost.start, lost.end)?;
+    }
+    if repaired.rebuilt {
+        writeln!(
+            out,
+            "the superblocks are lost or too old: {} from the segments, and trimmed records that were not yet \
+             overwritten are in the journal again",
+            if is_repaired { "they were rebuilt" } else { "`--yes` rebuilds them" }
+        )?;
     }
     Ok(())
 }

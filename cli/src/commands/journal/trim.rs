@@ -13,6 +13,9 @@ use std::process::ExitCode;
 /// Release the oldest records, so that there is space for others
 ///
 /// A crash at any moment leaves all of it done, or none.
+///
+/// The command refuses a damaged journal: `salvage` its whole records, and `repair` it. It also refuses a journal with
+/// whole records after a torn end, unless they are discarded (`--discard`).
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -20,6 +23,9 @@ pub(super) struct Arguments {
     /// Release all records before this position, at which one begins or ends
     #[arg(long, value_name = "POSITION")]
     to: u64,
+    /// Discard whole records after a torn end: in a crash they were under way together with one that is missing
+    #[arg(long)]
+    discard: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -37,7 +43,7 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let (journal, _) = recover(path)?;
+    let (journal, _) = recover(path, arguments.discard)?;
     let trimmed =
         faults::guarded(journal.medium().view(), || journal.trim(Position::new(arguments.to)))?;
     trimmed.map_err(|error| named(path, error))?;

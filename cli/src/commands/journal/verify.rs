@@ -1,7 +1,7 @@
 //! `cachemaint journal verify`.
 
 use super::text::{self, heading, row};
-use super::{SCHEMA, inspect, reader, write_json};
+use super::{SCHEMA, inspect, named, reader, write_json};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
@@ -35,25 +35,6 @@ struct Document<'a> {
     guarantee: &'a Guarantee,
 }
 
-/// A journal that was read.
-pub(super) struct Verified {
-    file: ReadOnly,
-    identity: Identity,
-    pub(super) recovered: Recovered,
-}
-
-/// Reads all of a journal.
-pub(super) fn verified(path: &Path) -> anyhow::Result<Verified> {
-    let file = ReadOnly::open(path)?;
-    let reader = reader(path, &file)?;
-    let bar = progress::bar("verifying")?;
-    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
-    bar.finish_and_clear();
-    let recovered = verified?.map_err(|error| super::named(path, error))?;
-    let identity = reader.identity();
-    Ok(Verified { file, identity, recovered })
-}
-
 /// Returns the warning about whole records behind a torn end.
 pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
     let records = match behind {
@@ -68,7 +49,13 @@ pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
-    let Verified { file, identity, recovered } = verified(path)?;
+    let file = ReadOnly::open(path)?;
+    let reader = reader(path, &file)?;
+    let bar = progress::bar("verifying")?;
+    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
+    bar.finish_and_clear();
+    let recovered = verified?.map_err(|error| named(path, error))?;
+    let identity = reader.identity();
     if arguments.json {
         write_json(&Document {
             schema: SCHEMA,

@@ -1,0 +1,197 @@
+//! Whole records after a torn end, in images that the library makes, and the preview of a repair.
+
+use crate::printed::{stderr, stdout};
+use crate::wrapped::unwrapped;
+use crate::{LOG, Place, cargo};
+use assert_cmd::Command;
+use cachemaint::journal::{Group, Options};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use serde_json::{Value, json};
+use std::fs;
+use std::mem::ManuallyDrop;
+
+/// 16 segments of 256 bytes.
+fn medium() -> SimMedium {
+    Simulation::new(Model::caches_kept(), LOG + 16 * 256).medium()
+}
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(256).window(512)
+}
+
+fn bytes(medium: &SimMedium) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(medium.len()).unwrap()];
+    medium.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// A file with the bytes of a medium.
+fn place(medium: &SimMedium) -> Place {
+    let place = Place::empty();
+    fs::write(&place.path, bytes(medium)).unwrap();
+    place
+}
+
+/// An acknowledged record of 16 + 8 bytes behind the mark of 64 bytes, and a group of four such records, the first of
+/// which is torn: from 88 to 112.
+fn torn() -> Place {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    let mut group = Group::new();
+    for record in ["torn", "kept", "two", "three"] {
+        group.push(record.as_bytes());
+    }
+    journal.append_group(&mut group).unwrap();
+    medium.write(LOG + 88 + 16, &[0; 8]);
+    place(&medium)
+}
+
+impl Place {
+    /// Runs `cachemaint stat FILE …`.
+    fn stat(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
+        stdout(&command.arg("stat").arg(&self.path).args(arguments).assert().success())
+    }
+
+    /// Returns the document of a command without the part that depends on the machine.
+    fn document(&self, arguments: &[&str]) -> Value {
+        let mut document = self.json(arguments);
+        let fields = document.as_object_mut().unwrap();
+        fields.remove("guarantee").unwrap();
+        fields.remove("path").unwrap();
+        document
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.path).unwrap()
+    }
+}
+
+#[test]
+fn whole_records_after_a_torn_end_are_reported_by_verify_and_stat() {
+    let place = torn();
+    let verified = place.json(&["verify"])["recovered"].clone();
+    assert_eq!((&verified["records"], &verified["end"]), (&json!(1), &json!(88)));
+    assert_eq!((&verified["torn"], &verified["behind"]), (&json!(true), &json!(3)));
+    assert!(verified["damage"].is_null());
+    let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(text.contains("3 whole records are behind the torn end at 88, "), "{text}");
+    assert!(text.contains("`journal repair` keeps them"), "{text}");
+    let text = unwrapped(&place.stat(&[]));
+    assert!(text.contains("torn or damaged, with 3 whole records behind"), "{text}");
+    let stat: Value = serde_json::from_str(&place.stat(&["--json"])).unwrap();
+    assert_eq!(stat["recovered"], verified);
+}
+
+#[test]
+fn commands_that_would_discard_whole_records_are_refused() {
+    let place = torn();
+    let before = place.bytes();
+    let commands: [&[&str]; 4] = [
+        &["trim", "--to", "88"],
+        &["trim", "--to", "64"],
+        &["append", "--record", "x"],
+        &["append", "--create", "64K", "--record", "x"],
+    ];
+    for command in commands {
+        let error = stderr(&place.run(command).code(1));
+        let named = format!("cachemaint: {}: ", place.path.display());
+        assert!(error.starts_with(&named), "{command:?}: {error}");
+        assert!(error.contains("3 whole records are behind the torn end at 88, "), "{error}");
+        assert!(error.contains("nothing was written"), "{error}");
+        assert!(error.contains("`journal repair` keeps them"), "{error}");
+        assert!(error.contains("`--discard` discards them"), "{error}");
+        assert!(place.bytes() == before, "{command:?}");
+    }
+}
+
+#[test]
+fn append_discards_whole_records_after_a_torn_end_if_asked_to() {
+    let create = ["append", "--create", "64K", "--discard", "--record", "x"];
+    for command in [&["append", "--discard", "--record", "x"][..], &create] {
+        let place = torn();
+        place.run(command).success();
+        assert_eq!(stdout(&place.run(&["read"]).success()), "first\nx\n");
+        place.run(&["verify"]).success();
+    }
+}
+
+#[test]
+fn trim_discards_whole_records_after_a_torn_end_if_asked_to() {
+    let place = torn();
+    place.run(&["trim", "--to", "64", "--discard"]).success();
+    assert_eq!(stdout(&place.run(&["read"]).success()), "first\n");
+    place.run(&["verify"]).success();
+}
+
+#[test]
+fn a_repair_keeps_whole_records_after_a_torn_end_as_its_preview_says() {
+    let place = torn();
+    let before = place.bytes();
+    let preview = stdout(&place.run(&["repair"]).code(1));
+    // The group ends at 88 + 4 × 24.
+    let kept = "`--yes` keeps 4 records, up to 184\nlost: what was at positions 88 to 112\n";
+    assert_eq!(preview, format!("nothing was written; {kept}"));
+    let mut preview = place.document(&["repair"]);
+    assert!(place.bytes() == before);
+    let repaired = place.document(&["repair", "--yes"]);
+    assert_eq!(preview["is_repaired"].take(), json!(false));
+    preview["is_repaired"] = json!(true);
+    assert_eq!(preview, repaired);
+    assert_eq!(stdout(&place.run(&["read"]).success()), "first\nkept\ntwo\nthree\n");
+    place.run(&["verify"]).success();
+    let whole = stdout(&place.run(&["repair"]).success());
+    assert_eq!(whole, "the journal is not damaged: it has 4 records, up to 184\n");
+}
+
+/// No range is lost, since nothing is behind the record.
+#[test]
+fn a_damaged_last_record_is_something_to_repair() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(b"first").unwrap();
+    journal.append(b"second").unwrap();
+    journal.close().unwrap();
+    medium.write(LOG + 88 + 16, &[0; 8]);
+    let place = place(&medium);
+    place.run(&["verify"]).code(1);
+    let preview = stdout(&place.run(&["repair"]).code(1));
+    assert_eq!(preview, "nothing was written; `--yes` keeps 1 records, up to 88\n");
+    place.run(&["repair", "--yes"]).success();
+    assert_eq!(stdout(&place.run(&["read"]).success()), "first\n");
+}
+
+/// From 64 on a record of 24 bytes, a reservation of 80 bytes that a crash cut off, and at 168 a whole record. The next
+/// opening put its mark at 88, a void from 152 to 200 over that record, a record at 200, and one in the next segment,
+/// at 320. Its mark is damaged. A salvage finds all four records. Between the second one, which ends at 192, and the
+/// third one are 8 bytes, too few for a void.
+#[test]
+fn the_preview_of_a_repair_leaves_out_a_record_that_no_padding_fits_before() {
+    let first = medium();
+    let journal = options(0).create_new(&first).unwrap();
+    journal.append(b"A").unwrap();
+    let _unfinished = ManuallyDrop::new(journal.reserve(64).unwrap());
+    assert!(!journal.submit(b"cut off").unwrap().is_acknowledged().unwrap());
+    let left = medium();
+    left.write(0, &bytes(&first));
+    let (journal, _) = options(1).open(&left).unwrap();
+    drop(journal.reserve(32).unwrap());
+    assert_eq!(journal.append(b"lost").unwrap().get(), 200);
+    assert_eq!(journal.append(&[b'x'; 100]).unwrap().get(), 320);
+    drop(journal);
+    drop(options(2).open(&left).unwrap());
+    left.write(LOG + 88 + 24, &[0xff; 8]);
+
+    let place = place(&left);
+    assert_eq!(stdout(&place.run(&["salvage"]).code(1)).lines().count(), 4);
+    let mut preview = place.document(&["repair"]);
+    assert_eq!(preview["records"], 3);
+    let lost = [json!({"start": 88, "end": 168}), json!({"start": 192, "end": 320})];
+    assert_eq!(preview["lost"], json!(lost));
+    preview["is_repaired"] = json!(true);
+    assert_eq!(preview, place.document(&["repair", "--yes"]));
+    let read = stdout(&place.run(&["read"]).success());
+    assert_eq!(read, format!("A\ncut off\n{}\n", "x".repeat(100)));
+}

@@ -20,7 +20,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use rustix::fs::{CWD, RenameFlags, inotify, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, inotify, renameat_with};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -272,6 +272,78 @@ fn nothing_outside_of_the_tree_is_opened_while_links_are_exchanged() {
     assert_eq!(event, Err(Errno::AGAIN), "something outside of the tree was opened");
     exchange("below", "link").unwrap();
     check(&mut guard, 3, 3 * 4096);
+}
+
+/// Directories below each other, each named `d`. Those with a longer path than a call takes are reached one by one.
+struct Nested<'t> {
+    top: &'t Path,
+}
+
+impl<'t> Nested<'t> {
+    /// Creates so many levels below `top`, and a file in the last one.
+    fn new(top: &'t Path, levels: u32) -> Self {
+        let nested = Self { top };
+        let mut last = rustix::fs::open(top, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..levels {
+            rustix::fs::mkdirat(&last, "d", Mode::RWXU).unwrap();
+            last = rustix::fs::openat(&last, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let file = rustix::fs::openat(&last, "file", flags, Mode::RWXU).unwrap();
+        File::from(file).write_all(&[1; 100]).unwrap();
+        nested
+    }
+}
+
+impl Drop for Nested<'_> {
+    /// Moves each directory up before the one above it is removed: `remove_dir_all` holds a descriptor for each level.
+    fn drop(&mut self) {
+        let [first, next] = ["d", "next"].map(|name| self.top.join(name));
+        while fs::rename(first.join("d"), &next).is_ok() {
+            fs::remove_dir_all(&first).unwrap();
+            fs::rename(&next, &first).unwrap();
+        }
+    }
+}
+
+/// A program can nest directories without an end, and each reading opens each of them by a call for each level. 3,000
+/// levels have paths of 6,000 bytes.
+#[test]
+fn a_directory_with_a_path_of_path_max_is_outside_and_files_beside_it_are_guarded() {
+    const PATH_MAX: usize = 4096;
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let top = directory.path();
+    make(&top.join("beside"), 1000);
+    let nested = Nested::new(top, 3000);
+    // The last directory that a path can name: each level has two bytes.
+    let levels = (PATH_MAX - 1 - top.as_os_str().len()) / 2;
+    let reached = top.join(vec!["d"; levels].join("/"));
+    let parent = rustix::fs::open(&reached, OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    File::from(rustix::fs::openat(&parent, "reached", flags, Mode::RWXU).unwrap())
+        .write_all(&[1; 10])
+        .unwrap();
+
+    let mut guard = guard();
+    guard.add(top).unwrap();
+    let pass = guard.pass();
+    assert_eq!((pass.files, pass.bytes, pass.outside), (2, 1010, 1), "{:?}", pass.problems);
+    let [problem] = &pass.problems[..] else { panic!("{:?}", pass.problems) };
+    assert_eq!(problem.path(), reached.join("d"));
+    assert_eq!(problem.raw_os_error(), Some(Errno::NAMETOOLONG.raw_os_error()));
+    make(&top.join("new"), 500);
+    let pass = guard.pass();
+    assert_eq!((pass.files, pass.bytes, pass.outside), (3, 1510, 1));
+    assert!(pass.problems.is_empty(), "reported before: {:?}", pass.problems);
+
+    // The last level is moved up, and nothing is left out any more.
+    drop(nested);
+    let pass = guard.pass();
+    assert_eq!(
+        (pass.files, pass.bytes, pass.outside),
+        (3, 1600, 0),
+        "the file of the last level too"
+    );
 }
 
 /// Files that grow, are cut, go, come back and are sparse, all at once.

@@ -14,6 +14,12 @@ use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+/// Bytes of the longest path that the kernel takes, with the zero at its end (Linux, `include/uapi/linux/limits.h`).
+///
+/// Directories with longer paths are not read. A program can nest them without an end, by relative paths, and each
+/// opening takes a call for each level: the work would be quadratic in the depth.
+pub(super) const PATH_MAX: usize = 4096;
+
 /// Descriptors that are left for directories, so that a process that may open no more files still finds them.
 const SPARE: u64 = 32;
 

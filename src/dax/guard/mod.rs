@@ -89,6 +89,9 @@
 //!   program that exchanges parts of the tree for links, also while they are looked at, leads the guard nowhere else.
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is
 //!   a file of the tree.
+//! - A directory whose path has 4,096 bytes or more (`PATH_MAX`) is not read: it is one of [`Pass::outside`], with all
+//!   files below it, and is reported once. No program can name a file there by a whole path. Without the limit a program
+//!   could nest directories so deep that their reading delays all other files.
 //! - A file that is cut during a pass is not an error. The pass leaves it at the first MiB that has a missing page.
 //! - A removed file is closed by a thread of the guard, since the last close has the file system free its blocks. The
 //!   first removed file starts that thread from the thread that makes passes, with the same priority, unless the system

@@ -70,6 +70,16 @@ pub(super) enum State {
 }
 
 impl State {
+    /// Returns the state of a file of this size that cannot be guarded for a reason.
+    pub(super) const fn without(reason: &ErrorKind, size: u64) -> Self {
+        match reason {
+            ErrorKind::Os { .. } | ErrorKind::NoPermission | ErrorKind::TooManyFiles { .. } => {
+                Self::Denied
+            }
+            _ => Self::Refused(size),
+        }
+    }
+
     /// Takes the file out, if there is one.
     pub(super) fn take(&mut self) -> Option<GuardedFile> {
         match replace(self, Self::Denied) {

@@ -259,7 +259,7 @@ impl Watched {
     ) {
         match kind {
             FileType::Directory if name == "." || name == ".." => {}
-            FileType::Directory => self.take_directory(place.path.join(name), pending),
+            FileType::Directory => self.take_directory(place.path.join(name), pending, work),
             FileType::RegularFile => {
                 // The number of an inode that is open belongs to no other file.
                 let known = self.entry(place.path, name).filter(|entry| entry.identity.1 == inode);
@@ -280,7 +280,10 @@ impl Watched {
     }
 
     /// A new directory is a new name, too.
-    fn take_directory(&mut self, path: PathBuf, pending: &mut Vec<PathBuf>) {
+    fn take_directory(&mut self, path: PathBuf, pending: &mut Vec<PathBuf>, work: &mut Work<'_>) {
+        if path.as_os_str().len() >= descent::PATH_MAX {
+            return self.cannot_look_at(&path, Errno::NAMETOOLONG, work.problems);
+        }
         let is_new = !self.directories.contains_key(&path);
         if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
             parent.has_new_names |= is_new;
@@ -389,14 +392,14 @@ impl Watched {
                 // It is gone meanwhile, or something else has its name.
                 ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
                 kind => {
-                    let passes = is_passing(kind);
+                    let state = State::without(kind, found.size);
                     self.has_too_many |= matches!(kind, ErrorKind::TooManyFiles { .. });
                     let kind = Some(discriminant(kind));
                     if told != kind {
                         told = kind;
                         work.problems.push(error);
                     }
-                    if passes { State::Denied } else { State::Refused(found.size) }
+                    state
                 }
             },
         };
@@ -489,9 +492,4 @@ impl Watched {
             is_met
         });
     }
-}
-
-/// Returns true if the reason can end without a change of the file.
-const fn is_passing(kind: &ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Os { .. } | ErrorKind::NoPermission | ErrorKind::TooManyFiles { .. })
 }

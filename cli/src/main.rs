@@ -7,6 +7,8 @@
 mod canary;
 mod commands;
 mod faults;
+#[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
+mod interrupts;
 mod read_only;
 
 use clap::{Parser, Subcommand};

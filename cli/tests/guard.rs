@@ -3,6 +3,7 @@
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![expect(clippy::unwrap_used, reason = "what cannot be started is a finding")]
 
+mod ignored;
 mod printed;
 
 use assert_cmd::Command;
@@ -27,11 +28,21 @@ fn json(assert: &Assert) -> serde_json::Value {
 
 /// Guards a directory with a file in it, and has that file open.
 fn start(directory: &Path, arguments: &[&str]) -> Child {
+    let command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    start_by(command, directory, arguments)
+}
+
+fn start_by(mut command: std::process::Command, directory: &Path, arguments: &[&str]) -> Child {
     let file = directory.join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
     command.args(["guard", "--page-cache", "--within", "1ms"]).args(arguments).arg(directory);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until_open(&mut child, &file);
+    child
+}
+
+/// Waits until a guard has a file open.
+fn wait_until_open(child: &mut Child, file: &Path) {
     let open = format!("/proc/{}/fd", child.id());
     let is_open = || {
         let mut numbers = fs::read_dir(&open).unwrap().flatten();
@@ -42,7 +53,6 @@ fn start(directory: &Path, arguments: &[&str]) -> Child {
         assert!(ended.is_none(), "it has not waited for the end: {ended:?}");
         yield_now();
     }
-    child
 }
 
 fn end(child: Child) -> Assert {
@@ -70,6 +80,23 @@ fn it_ends_by_sigterm_with_what_it_has_done() {
     for part in ["What survives", "warm reboot", "1 in the last pass", "held, 1ms asked for"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+/// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.
+#[test]
+fn a_guard_goes_on_after_signals_that_it_was_started_to_ignore() {
+    let directory = tempfile::tempdir().unwrap();
+    let command = ignored::command(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    let mut child = start_by(command, directory.path(), &["--json"]);
+    for signal in [Signal::HUP, Signal::INT] {
+        assert!(ignored::ignores(child.id(), signal), "{signal:?}");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
+    let late = directory.path().join("late");
+    fs::write(&late, vec![1; BYTES]).unwrap();
+    wait_until_open(&mut child, &late);
+    let document = json(&end(child).success());
+    assert_eq!((&document["files"], &document["problems"]), (&2.into(), &0.into()));
 }
 
 #[test]

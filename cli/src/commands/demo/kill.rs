@@ -3,6 +3,7 @@
 use super::acknowledgements::{Acknowledged, take_one};
 use super::{FILE, PAYLOAD};
 use crate::commands::text;
+use crate::interrupts;
 use anyhow::{Context, ensure};
 use std::io::BufReader;
 use std::path::Path;
@@ -26,12 +27,11 @@ pub(super) fn is_interrupted() -> bool {
 /// Ends the demo at its next record after SIGINT, SIGTERM or SIGHUP, and removes its file and its child. A second
 /// signal ends it at once: the disk may hang.
 pub(super) fn note_interrupts() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
+    interrupts::handle(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(text::INTERRUPTED.into());
         }
     })
-    .context("interrupts cannot be handled")
 }
 
 /// Runs the child, kills it in the middle, and collects its acknowledgements.

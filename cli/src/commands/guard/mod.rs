@@ -23,6 +23,7 @@ mod scheduling;
 pub(crate) use once::{Arguments as OnceArguments, run as run_once};
 
 use super::text::{self, heading, row, thousands};
+use crate::interrupts;
 use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
@@ -46,7 +47,7 @@ use std::time::Instant;
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
 /// that cannot be written back are reported, and the bound does not include them. The guard cannot know which lines
-/// were dirty.
+/// were dirty. A signal that it was started to ignore, as by nohup, stays ignored.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
 ///
@@ -127,8 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
-    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed))
-        .context("signals cannot be handled")?;
+    interrupts::handle(move || told.store(true, Ordering::Relaxed))?;
     Ok(stop)
 }
 

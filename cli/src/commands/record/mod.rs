@@ -10,7 +10,7 @@ mod signals;
 use super::text;
 use super::unused::has_other_data;
 use super::{inspect, recording};
-use crate::faults;
+use crate::{faults, interrupts};
 use anyhow::{Context as _, bail};
 use cachemaint::dax;
 use cachemaint::medium::{OpenError, Readable as _};
@@ -169,12 +169,11 @@ fn record_input(path: &Path, recorder: &Arc<Recorder<Guarded>>) -> anyhow::Resul
 
 /// Ends recording on SIGINT, SIGTERM and SIGHUP, with everything written back.
 fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
+    interrupts::handle(move || {
         recorder.stop();
         let code = if write_back(&recorder).is_ok() { text::INTERRUPTED } else { 1 };
         std::process::exit(code.into());
     })
-    .context("interrupts cannot be handled")
 }
 
 /// A recorder of lines into one shard.

@@ -52,8 +52,8 @@ fn pass_signals_on() -> io::Result<()> {
 
 /// Ignores interrupts: an interrupt of the terminal reaches the program itself, and its last lines are recorded.
 #[cfg(not(target_os = "linux"))]
-fn pass_signals_on() -> Result<(), ctrlc::Error> {
-    ctrlc::set_handler(|| {})
+fn pass_signals_on() -> anyhow::Result<()> {
+    crate::interrupts::handle(|| {})
 }
 
 /// Returns the exit code as shells do: for a signal, 128 plus its number.

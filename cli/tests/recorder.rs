@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+mod ignored;
 mod printed;
 mod refused;
+#[cfg(target_os = "linux")]
+#[path = "recorder/signals.rs"]
+mod signals;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
@@ -133,52 +138,6 @@ fn a_line_that_is_too_long_is_split() {
     place.run_with(&["record"], lines).success();
     let lengths: Vec<usize> = place.texts().iter().map(|(_, text)| text.len()).collect();
     assert_eq!(lengths, [most, most, 1, 4]);
-}
-
-/// A supervisor that ends the command wants to end the program. The exit code is 128 plus the signal's number, as in
-/// shells.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_signal_to_record_reaches_the_program_which_decides_when_both_end() {
-    use rustix::process::Signal;
-
-    let ready = "echo ready; exec sleep 1000";
-    let trapped = "trap 'kill $!; echo last words; exit 9' TERM; sleep 1000 >/dev/null 2>&1 & echo ready; wait";
-    let rows = [
-        (Signal::TERM, ready, 128 + 15, "ready\n"),
-        (Signal::INT, ready, 128 + 2, "ready\n"),
-        (Signal::HUP, ready, 128 + 1, "ready\n"),
-        (Signal::TERM, trapped, 9, "ready\nlast words\n"),
-    ];
-    for (signal, script, code, expected) in rows {
-        if is_ignored(signal) {
-            continue;
-        }
-        let place = Place::empty();
-        let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
-        command.arg("record").arg(&place.path).args(["--", "sh", "-c", script]);
-        let mut recording = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut out = recording.stdout.take().unwrap();
-        let mut first = [0; "ready\n".len()];
-        out.read_exact(&mut first).unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_child(&recording), signal)
-            .unwrap();
-        let mut rest = String::new();
-        out.read_to_string(&mut rest).unwrap();
-        let status = recording.wait().unwrap();
-        assert_eq!(status.code(), Some(code), "{signal:?}: {status}");
-        assert_eq!(format!("{}{rest}", str::from_utf8(&first).unwrap()), expected, "{signal:?}");
-        let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(texts, expected.lines().collect::<Vec<_>>(), "{signal:?}");
-    }
-}
-
-/// Returns true if this process ignores a signal, as `nohup` has it: its children do so too.
-#[cfg(target_os = "linux")]
-fn is_ignored(signal: rustix::process::Signal) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
-    u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
 }
 
 /// Events recorded before a kill are there, with any durability.

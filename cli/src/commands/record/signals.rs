@@ -7,8 +7,8 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
-use core::sync::atomic::AtomicI32;
 use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::{AtomicBool, AtomicI32};
 use libc::{c_int, siginfo_t};
 use std::io;
 use std::process::Child;
@@ -17,11 +17,15 @@ use std::process::Child;
 static PROGRAM: AtomicI32 = AtomicI32::new(0);
 /// The last signal that arrived before the program was started; 0 without such a signal.
 static EARLY: AtomicI32 = AtomicI32::new(0);
+/// True if this process leads its session, as under `ssh -t HOST cachemaint record`.
+static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 
 /// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command.
 ///
 /// An ignored signal stays ignored, as with `nohup`. The program inherits that.
 pub(super) fn pass_on() -> io::Result<()> {
+    let session = rustix::process::getsid(None)?;
+    LEADS_SESSION.store(session == rustix::process::getpid(), SeqCst);
     [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().try_for_each(install)
 }
 
@@ -75,8 +79,11 @@ fn install(signal: c_int) -> io::Result<()> {
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel hands over a valid one, and nothing else has it.
     let is_sent = unsafe { (*info).si_code } <= 0;
-    // A signal of the kernel is sent to all processes of the terminal, and so to the program.
-    if is_sent {
+    // The kernel sends the signals of keys to all processes in the foreground of the terminal, and so to the program.
+    // It sends the SIGHUP of a hangup to the leader of the session alone (Linux, `drivers/tty/tty_jobctrl.c`,
+    // `tty_signal_session_leader`), and to the foreground only when the leader has ended.
+    let is_hangup = signal == libc::SIGHUP && LEADS_SESSION.load(SeqCst);
+    if is_sent || is_hangup {
         // SAFETY: the call only gives an address.
         let errno = unsafe { libc::__errno_location() };
         // SAFETY: the place is this thread's own.

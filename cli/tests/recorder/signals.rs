@@ -1,0 +1,123 @@
+//! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
+
+use super::{Place, ignored};
+use assert_cmd::cargo;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command as Process, Stdio};
+
+/// A supervisor that ends the command wants to end the program. The exit code is 128 plus the signal's number, as in
+/// shells.
+#[test]
+fn a_signal_to_record_reaches_the_program_which_decides_when_both_end() {
+    let ready = "echo ready; exec sleep 1000";
+    let trapped = "trap 'kill $!; echo last words; exit 9' TERM; sleep 1000 >/dev/null 2>&1 & echo ready; wait";
+    let rows = [
+        (Signal::TERM, ready, 128 + 15, "ready\n"),
+        (Signal::INT, ready, 128 + 2, "ready\n"),
+        (Signal::HUP, ready, 128 + 1, "ready\n"),
+        (Signal::TERM, trapped, 9, "ready\nlast words\n"),
+    ];
+    for (signal, script, code, expected) in rows {
+        if is_ignored(signal) {
+            continue;
+        }
+        let place = Place::empty();
+        let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+        command.arg("record").arg(&place.path).args(["--", "sh", "-c", script]);
+        let mut recording = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = recording.stdout.take().unwrap();
+        let mut first = [0; "ready\n".len()];
+        out.read_exact(&mut first).unwrap();
+        kill_process(Pid::from_child(&recording), signal).unwrap();
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        let status = recording.wait().unwrap();
+        assert_eq!(status.code(), Some(code), "{signal:?}: {status}");
+        assert_eq!(format!("{}{rest}", str::from_utf8(&first).unwrap()), expected, "{signal:?}");
+        let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, expected.lines().collect::<Vec<_>>(), "{signal:?}");
+    }
+}
+
+/// Returns true if this process ignores a signal, as `nohup` has it: its children do so too.
+fn is_ignored(signal: Signal) -> bool {
+    ignored::ignores(std::process::id(), signal)
+}
+
+/// The kernel sends the hangup of a terminal to the leader of its session alone: `ssh -t HOST cachemaint record` is
+/// one. The end of a terminal is the close of the other side of the pseudo-terminal.
+#[test]
+#[expect(
+    unsafe_code,
+    reason = "a child becomes the leader of a session before it runs the command"
+)]
+fn a_hangup_of_the_terminal_reaches_the_program_of_a_session_leader() {
+    if is_ignored(Signal::HUP) {
+        return;
+    }
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let its_side = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    let input = its_side.try_clone().unwrap();
+
+    let place = Place::empty();
+    // Without the signal it ends by itself after a minute, with another code.
+    let script =
+        "trap 'kill $!; echo last words; exit 9' HUP; sleep 60 >/dev/null 2>&1 & echo ready; wait";
+    let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+    command.arg("record").arg(&place.path).args(["--", "sh", "-c", script]);
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::null());
+    let lead_session = move || {
+        setsid()?;
+        ioctl_tiocsctty(&its_side)?;
+        Ok(())
+    };
+    // SAFETY: it makes two system calls alone, which may be made between `fork` and `exec`.
+    unsafe { command.pre_exec(lead_session) };
+    let mut recording = command.spawn().unwrap();
+    let mut out = recording.stdout.take().unwrap();
+    let mut first = [0; "ready\n".len()];
+    out.read_exact(&mut first).unwrap();
+    drop(terminal);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((recording.wait().unwrap().code(), &*rest), (Some(9), "last words\n"));
+    let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["ready", "last words"]);
+}
+
+/// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.
+#[test]
+fn record_goes_on_after_signals_that_it_was_started_to_ignore() {
+    let place = Place::empty();
+    let mut command = ignored::command(cargo::cargo_bin!("cachemaint"));
+    command.arg("record").arg(&place.path).stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let (pid, number) = (Pid::from_child(&child), child.id());
+    let mut input = child.stdin.take().unwrap();
+    // Signals are handled before the first line is read.
+    let mut record = |line: &str, lines: usize| {
+        input.write_all(line.as_bytes()).unwrap();
+        while place.texts().len() < lines {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}");
+            std::thread::yield_now();
+        }
+    };
+    record("one\n", 1);
+    for signal in [Signal::HUP, Signal::INT] {
+        assert!(ignored::ignores(number, signal), "{signal:?}");
+        kill_process(pid, signal).unwrap();
+    }
+    record("two\n", 2);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
+}

@@ -11,6 +11,7 @@ mod skip;
 
 use assert_cmd::cargo;
 use own_mount::{with_mount, with_small_tmpfs};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -25,6 +26,7 @@ fn cachemaint(arguments: &[&str], file: &Path) -> Command {
     for argument in arguments {
         match *argument {
             "FILE" => command.arg(file),
+            "STEADY" => command.arg(file.with_file_name(STEADY)),
             other => command.arg(other),
         };
     }
@@ -139,6 +141,25 @@ fn record_to_a_file_that_is_cut_names_the_offset() {
         assert!(error.lines().last().unwrap().starts_with(&begins), "{durability}: {error}");
         assert!(error.contains("was cut to 0 bytes while it was open; "), "{durability}: {error}");
     }
+}
+
+/// The demonstration's writer waits for a reader of its acknowledgements: a pipe holds 4,096 of them, of 16 bytes each,
+/// and the journal has more records.
+#[test]
+fn demo_writer_to_a_file_that_is_cut_names_the_offset() {
+    let directory = directory();
+    let path = directory.path().join("records");
+    succeeds(&["journal", "append", "FILE", "--create", "8M"], &path, b"");
+    let mut child = start(&["demo-writer", "FILE"], &path);
+    let input = child.stdin.take().unwrap();
+    let mut acknowledgements = child.stdout.take().unwrap();
+    acknowledgements.read_exact(&mut [0; 16]).unwrap();
+    cut(&path, 0);
+    acknowledgements.read_to_end(&mut Vec::new()).unwrap();
+    let error = refusal(child, input);
+    let begins = format!("cachemaint: {}: an access at offset ", path.display());
+    assert!(error.starts_with(&begins), "{error}");
+    assert!(error.contains("was cut to 0 bytes while it was open; "), "{error}");
 }
 
 /// Copies a file without its zeros, which are holes in the copy.
@@ -284,19 +305,47 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("trace", &["stat", "FILE"]),
     ("trace", &["record", "FILE"]),
     ("trace", &["record", "FILE", "--durability", "1ms"]),
-    ("trace", &["writeback", "FILE"]),
+    ("trace", &["writeback", "--page-cache", "FILE"]),
+    ("trace", &["guard", "--page-cache", "--within", "1ms", "FILE", "STEADY"]),
     ("trace", &["inspect", "FILE"]),
 ];
 
 /// The number of runs; `CACHEMAINT_FAULT_RUNS` asks for more.
-const RUNS: usize = 130;
+const RUNS: usize = 135;
+
+/// The name of a file that is not changed, beside the others.
+const STEADY: &str = "steady";
+
+/// Runs a guard until it has looked at the changing file and then at the steady one, and ends it by SIGTERM. It makes a
+/// last pass then.
+fn guard_until_told(command: &[&str], path: &Path) -> Output {
+    let mut child = start(command, path);
+    let numbers = format!("/proc/{}/fd", child.id());
+    let steady = path.with_file_name(STEADY);
+    let is_open = || {
+        let mut open = fs::read_dir(&numbers).into_iter().flatten().flatten();
+        open.any(|number| fs::read_link(number.path()).is_ok_and(|name| name == steady))
+    };
+    while child.try_wait().unwrap().is_none() {
+        if is_open() {
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            break;
+        }
+        thread::yield_now();
+    }
+    child.wait_with_output().unwrap()
+}
 
 /// Runs a command, which must end by itself within ten minutes, with the code 0 or 1 and without a panic.
 fn survives(command: &[&str], path: &Path) -> bool {
-    let mut bounded = assert_cmd::Command::from_std(cachemaint(command, path));
-    let input: Vec<u8> = (0..2000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
-    bounded.write_stdin(input).timeout(core::time::Duration::from_secs(600));
-    let output = bounded.output().unwrap();
+    let output = if command[0] == "guard" {
+        guard_until_told(command, path)
+    } else {
+        let lines = (0..2000).flat_map(|line| format!("line {line}\n").into_bytes());
+        let mut bounded = assert_cmd::Command::from_std(cachemaint(command, path));
+        bounded.write_stdin(lines.collect::<Vec<u8>>());
+        bounded.timeout(core::time::Duration::from_secs(600)).output().unwrap()
+    };
     let error = String::from_utf8_lossy(&output.stderr);
     let code = output.status.code();
     assert!(code.is_some(), "{command:?}: {}", said(&output));
@@ -323,6 +372,7 @@ fn no_command_dies_of_a_file_that_changes_under_it() {
     succeeds(&["journal", "append", "FILE", "--create", "256K"], &path("log"), &lines);
     succeeds(&["preserve", "save", "FILE", "blob", "--create", "1M"], &path("state"), &lines);
     succeeds(&["record", "FILE", "--create", "256K"], &path("trace"), &lines);
+    fs::write(path(STEADY), &lines).unwrap();
     let files: Vec<(PathBuf, Vec<u8>)> = ["log", "state", "trace"]
         .into_iter()
         .map(|name| (path(name), fs::read(path(name)).unwrap()))

@@ -23,8 +23,9 @@
 mod format;
 mod verdict;
 
+use crate::faults;
 use anyhow::{Context as _, ensure};
-use cachemaint::dax::{Guarantee, Options};
+use cachemaint::dax::{DaxFile, Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
 use core::hash::{BuildHasher as _, Hasher as _};
 use format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, add, compare, pattern};
@@ -62,7 +63,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
-    lay(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
+    lay_in(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
         // The first error is the one to report: without a header the remaining file is not a canary.
         drop(fs::remove_file(&path));
     })?;
@@ -99,6 +100,11 @@ fn number() -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
     let number = RandomState::new().build_hasher().finish() as u32;
     number.max(1)
+}
+
+/// Writes the parts into a file, which another program may cut meanwhile.
+fn lay_in(file: &DaxFile, header: &Header) -> anyhow::Result<()> {
+    Ok(faults::guarded(file.view(), || lay(file, header))??)
 }
 
 /// Writes the parts. The header comes last: without it there is no canary.

@@ -9,6 +9,7 @@ mod kill;
 mod summary;
 
 use super::text::{self, duration};
+use crate::faults;
 use acknowledgements::encode;
 use anyhow::{Context, ensure};
 use cachemaint::dax::{self, DaxFile};
@@ -87,9 +88,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .tempdir_in(&place)
         .with_context(|| format!("{}: no directory can be made in it", place.display()))?;
     let path = directory.path().join("records");
-    drop(Journal::create_new(
-        dax::Options::new().allow_page_granularity().create_new(&path, FILE)?,
-    )?);
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, FILE)?;
+    faults::guarded(file.view(), || Journal::create_new(&file).map(drop))?
+        .map_err(OpenError::into_error)?;
+    drop(file);
 
     let started = Instant::now();
     let acknowledged = write_and_kill(&path)?;
@@ -99,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 
     let file = open(&path)?;
-    let found = look(&file, acknowledged.times.len() as u64)?;
+    let found = look_in(&file, acknowledged.times.len() as u64)?;
     let mut out = anstream::stdout().lock();
     print(&mut out, &file, &acknowledged, &found, ran)?;
     if found.recovered.is_ok() && found.findings.lost.is_empty() {
@@ -115,7 +117,9 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
 
 /// Runs the child: appends record after record, and reports each when it is acknowledged.
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
-    let (journal, recovered) = Journal::open(open(&arguments.path)?)?;
+    let file = open(&arguments.path)?;
+    let opened = faults::guarded(file.view(), || Journal::open(&file))?;
+    let (journal, recovered) = opened.map_err(OpenError::into_error)?;
     // Only the demo calls it, on its own journal; another journal must not get such records.
     ensure!(
         recovered.records == 0 && journal.medium().len() == FILE,
@@ -125,7 +129,7 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
     for number in 0.. {
         let bytes = payload(number);
         let started = Instant::now();
-        match journal.append(&bytes) {
+        match faults::guarded(file.view(), || journal.append(&bytes))? {
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => break,
             Err(error) => return Err(error.into()),
@@ -137,6 +141,11 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
     // The journal is full: the child waits for the kill, or for the parent's end, which closes the pipe.
     std::io::stdin().read_exact(&mut [0])?;
     Ok(ExitCode::FAILURE)
+}
+
+/// Looks at the journal in a file, which another program may cut meanwhile.
+fn look_in(file: &DaxFile, acknowledged: u64) -> anyhow::Result<Found> {
+    faults::guarded(file.view(), || look(file, acknowledged))?
 }
 
 /// Recovers the journal, and looks for every acknowledged record and for those behind them.
@@ -211,7 +220,7 @@ fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
 #[cfg(test)]
 mod tests {
     use super::summary::{recovery, verdict};
-    use super::{Findings, check, look, payload};
+    use super::{Findings, check, look, look_in, payload};
     use cachemaint::Cache;
     use cachemaint::journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
@@ -227,6 +236,22 @@ mod tests {
         let journal = Journal::create_new(medium).unwrap();
         let positions = numbers.iter().map(|number| journal.append(&payload(*number)).unwrap());
         positions.last().unwrap()
+    }
+
+    /// Without a guard the test would end by SIGBUS.
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[test]
+    fn a_journal_that_was_cut_is_an_error_with_the_offset() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records");
+        let options = cachemaint::dax::Options::new().allow_page_granularity();
+        let file = options.create_new(&path, 1 << 16).unwrap();
+        write(&file, &[0, 1, 2]);
+        assert_eq!(look_in(&file, 3).unwrap().findings.intact, 3);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        let error = look_in(&file, 3).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("{}: an access at offset ", path.display())), "{error}");
+        assert!(error.contains("as the file was cut to 0 bytes while it was open; "), "{error}");
     }
 
     /// Five records are written, of which four were acknowledged.

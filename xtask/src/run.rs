@@ -68,12 +68,17 @@ pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     )
 }
 
-/// Runs the step `test` with many more generated cases.
+/// Runs the step `test` with many more generated cases, and far more commands on changing files.
 pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {
         Cmd::cargo("test --release -p cachemaint --all-features")
             .env("PROPTEST_CASES", "20000")
             .env("CACHEMAINT_HISTORIES", "200000")
+            .check_tests()
+    })?;
+    report.check("many faults", "no command dies of a file that changes under it", || {
+        Cmd::cargo("test --release -p cachemaint-cli --test faults no_command_dies")
+            .env("CACHEMAINT_FAULT_RUNS", "10000")
             .check_tests()
     })
 }

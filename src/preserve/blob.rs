@@ -8,6 +8,7 @@ use super::format::key::BlobKey;
 use super::format::{CHUNK, TAG, chunks, tags};
 use super::headers;
 use super::info::{Content, Info, ShortName};
+use super::reader::ATTEMPTS;
 use super::snapshot::{Snapshot, append, tag_of};
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
@@ -159,21 +160,23 @@ impl<R: Readable> Blob<R> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Returns [`ErrorKind::Replaced`] if the blob was replaced or deleted.
+    /// Returns [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a commit came at each attempt to look
+    /// it up.
     fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
         fence(Acquire);
         if headers::load(&self.medium)?.generation == self.generation {
             return Ok(());
         }
-        loop {
+        for _ in 0..ATTEMPTS {
             match Snapshot::of(&self.medium)?.find(self.info.name.as_str()) {
                 // There was another commit meanwhile.
                 Err(Error(ErrorKind::Replaced)) => {}
                 Ok(Some(now)) if now.is(&self.info) => return Ok(()),
-                Ok(_) => return Err(Error(ErrorKind::Replaced)),
+                Ok(_) => break,
                 Err(error) => return Err(error),
             }
         }
+        Err(Error(ErrorKind::Replaced))
     }
 
     /// Returns the reason why its bytes do not match their tag: the blob was replaced, or it is damaged.

@@ -154,7 +154,8 @@ pub enum ErrorKind<E> {
         /// The announced length in bytes.
         said: u64,
     },
-    /// The blob was replaced or deleted while it was read; look it up again.
+    /// A commit has replaced the bytes while they were read: the blob was replaced or deleted, or the table was. Read
+    /// again. A [`Reader`](super::Reader) has done so many times already.
     Replaced,
     /// Another writer without the lock has written the store since it was opened here.
     Overtaken {
@@ -362,9 +363,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 f,
                 "the blob got {written} bytes instead of {said}, and was not put; give its right length, or none"
             ),
-            Self::Replaced => {
-                f.write_str("the blob was replaced or deleted while it was read; look for it again")
-            }
+            Self::Replaced => f.write_str(
+                "the blob was replaced or deleted, or the table was replaced, while it was read; read it again",
+            ),
             Self::Overtaken { ours, found } => write!(
                 f,
                 "another writer has written the store since it was opened here (generation {found} instead of \

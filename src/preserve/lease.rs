@@ -6,7 +6,7 @@
 use super::blob::Blob;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
-use super::reader::Reader;
+use super::reader::{ATTEMPTS, Reader};
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use alloc::vec::Vec;
@@ -56,12 +56,12 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NoLease`], if the writer would not honour it: copy the blob instead. [`ErrorKind::NotFound`],
-    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; if the medium fails.
+    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
     ///
     /// # Cost
     /// The blob is read once. A file takes one or two system calls besides.
     pub fn lease(&self, name: &str) -> Result<Lease<'_, R>, Error<R::Error>> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let snapshot = Snapshot::of(self.medium())?;
             let info = match snapshot.find(name) {
                 Ok(info) => info.ok_or_else(|| Error::not_found(name))?,
@@ -79,6 +79,7 @@ impl<R: Readable> Reader<R> {
                 Err(error) => return Err(error),
             }
         }
+        Err(Error(ErrorKind::Replaced))
     }
 
     fn take(&self, range: &Range<u64>) -> Result<(), Error<R::Error>> {

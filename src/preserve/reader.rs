@@ -12,9 +12,15 @@ use super::leases::{Held, Leases};
 use super::snapshot::Snapshot;
 use crate::medium::{OpenError, Readable};
 
+/// The number of attempts at a reading that commits make obsolete.
+pub(super) const ATTEMPTS: u32 = 100;
+
 /// A store opened for reading, beside a writer or without one.
 ///
 /// Each operation reads the last commit. Use a [`Snapshot`] for several operations on one commit.
+///
+/// An operation begins anew if a commit replaces the bytes that it reads. After 100 attempts it returns
+/// [`ErrorKind::Replaced`]: a writer that commits more often than a reading takes can overtake each of them.
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
@@ -83,7 +89,7 @@ impl<R: Readable> Reader<R> {
     /// [`into_reader`](Blob::into_reader).
     ///
     /// # Errors
-    /// As [`Snapshot::blob`].
+    /// As [`Snapshot::blob`]; [`ErrorKind::Replaced`] after 100 attempts.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         self.until_it_lasts(|reader| reader.snapshot()?.blob(name))
     }
@@ -91,8 +97,8 @@ impl<R: Readable> Reader<R> {
     /// Returns all blobs and regions, in the order of their names.
     ///
     /// # Errors
-    /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged.
-    /// [`Snapshot::entries`] continues after such a page.
+    /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged;
+    /// [`ErrorKind::Replaced`] after 100 attempts. [`Snapshot::entries`] continues after a damaged page.
     #[cfg(feature = "preserve")]
     pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
         self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
@@ -110,8 +116,8 @@ impl<R: Readable> Reader<R> {
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`]; if the medium
-    /// fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
+    /// [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
     #[cfg(feature = "preserve")]
     pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         self.until_it_lasts(|reader| {
@@ -123,16 +129,17 @@ impl<R: Readable> Reader<R> {
         })
     }
 
-    /// Repeats the work as long as a commit interferes.
+    /// Repeats the work as long as a commit interferes, [`ATTEMPTS`] times at most.
     fn until_it_lasts<'r, T>(
         &'r self,
         mut work: impl FnMut(&'r Self) -> Result<T, Error<R::Error>>,
     ) -> Result<T, Error<R::Error>> {
-        loop {
+        for _ in 0..ATTEMPTS {
             match work(self) {
                 Err(Error(ErrorKind::Replaced)) => {}
                 done => return done,
             }
         }
+        Err(Error(ErrorKind::Replaced))
     }
 }

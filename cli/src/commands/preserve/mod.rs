@@ -149,18 +149,22 @@ fn tell_opened(path: &Path, opened: &Opened) {
     }
 }
 
-/// Runs `work` on the last commit, and again if another commit came in between.
+/// The number of attempts at a reading that commits make obsolete.
+const ATTEMPTS: u32 = 100;
+
+/// Runs `work` on the last commit, and again if another commit came in between, [`ATTEMPTS`] times at most.
 fn with_last_commit<T>(
     path: &Path,
     file: &ReadOnly,
     mut work: impl FnMut(&Snapshot<'_, DaxView>) -> Result<T, Error<dax::Error>>,
 ) -> anyhow::Result<T> {
-    loop {
+    for _ in 0..ATTEMPTS {
         match file.guarded(|| work(&Snapshot::of(file.view())?))? {
             Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             done => return done.map_err(|error| named(path, error)),
         }
     }
+    Err(named(path, ErrorKind::Replaced.into()))
 }
 
 /// Returns the error with the name of the file.

@@ -5,6 +5,10 @@
 //! begin there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain:
 //! only crafted bytes can be so many. So a verification or a salvage looks at each byte 40 times at most, for any
 //! content of the medium. A search for new records at the end looks at the segment after a window as often.
+//!
+//! # Memory
+//! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its
+//! segment, so no header makes the buffer larger than a segment. A returned [`Record`] has a copy of its payload.
 
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::record::{Epoch, Header, Kind};

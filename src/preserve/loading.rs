@@ -1,4 +1,14 @@
 //! Loading a store: its table, and its free space.
+//!
+//! # Work
+//! A [walk](super::walk) over the table. Each page is read once more to keep it, and each of its two copies to check its
+//! tag. The blobs are not read. The free space takes logarithmic time for each place.
+//!
+//! # Memory
+//! The store keeps the entries of all pages as they are in the medium, the name of each page, and each free piece of
+//! space twice. Between two entries or pages is at most one free piece, and places that overlap are refused. So the
+//! memory is linear in the size of the table, whatever its bytes are, and does not grow with the blobs. Pages of which
+//! one copy is damaged are there once more, until the next commit has mended them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::data;

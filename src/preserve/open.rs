@@ -1,4 +1,11 @@
 //! Creating a store, and opening one for writing.
+//!
+//! # Work and memory
+//! A creation looks at the first words of the medium, and writes the headers, the root and a history. Neither its work
+//! nor its memory grows with the medium.
+//!
+//! An opening [loads](super::loading) the table and writes its root. A [verification](super::verify), if there is one,
+//! reads each blob besides, and has an entry of each name in memory until it ends. The history has at most 32 boots.
 
 use super::Identity;
 use super::error::{Damage, Error, ErrorKind};

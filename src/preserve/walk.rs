@@ -5,8 +5,10 @@
 //! bytes are still those of the commit, as the writer does not reuse space before the next commit.
 //!
 //! # Work
-//! Each page is read twice, or three times if one copy is damaged. A page has at most 32 KiB. Finding a blob takes one
-//! page of each level, and a table has at most 16 levels. Pages that have more bytes together than the store are
+//! Each page is read twice, or three times if one copy is damaged. A page has at most 32 KiB. Each step, to a page or an
+//! entry, also reads the four headers: 64 bytes and the first word of each, and the words that show another format. A
+//! child has 32 bytes at least and an entry 56. So a walk looks at each byte of the table 12 times at most. Finding a
+//! blob takes one page of each level, and the headers once. A table has at most 16 levels. Pages that have more bytes together than the store are
 //! refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has them.
 
 use super::error::{Damage, Error, ErrorKind, Part};

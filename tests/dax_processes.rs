@@ -418,3 +418,68 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     drop(file);
     assert_eq!(other.leased(0..64 << 10).unwrap(), None);
 }
+
+/// The child's copy of a reader's lease ends with the child, and the lease with its parent's.
+#[cfg(feature = "preserve")]
+#[test]
+fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
+    use cachemaint::preserve::{Reader, Store};
+
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let (mut store, _) =
+        Store::open_or_create(options.create_new(&path, 256 << 10).unwrap()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &[1; 5000]).unwrap();
+    transaction.commit().unwrap();
+    let file = options.open(&path).unwrap();
+    let reader = Reader::open(file.view()).unwrap();
+    let lease = reader.lease("a").unwrap();
+    let range = lease.range();
+    // SAFETY: the child drops its copy of the lease and ends. It uses no memory but its own, and no lock.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(lease);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range.clone()));
+    drop(lease);
+    assert_eq!(store.medium().leased(range).unwrap(), None);
+}
+
+/// A lease of the child would be one of its parent's open file, which only the parent could end.
+#[test]
+fn a_forked_child_cannot_change_the_leases_of_its_parent() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let writer = options.create_new(&path, 64 << 10).unwrap();
+    let file = options.open(&path).unwrap();
+    file.view().lease(4096..5000).unwrap();
+    // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let is_refused = file.view().lease(0..100).is_err_and(|error| {
+            matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
+        });
+        let is_released = file.view().release(0..64 << 10).is_ok();
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(i32::from(!is_refused) + 2 * i32::from(!is_released)) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_eq!(libc::WEXITSTATUS(status), 0, "1: a lease was granted; 2: a release failed");
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
+    drop(file);
+    assert_eq!(writer.leased(0..64 << 10).unwrap(), None);
+}

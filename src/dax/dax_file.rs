@@ -361,11 +361,7 @@ impl Medium for DaxFile {
         Self::deep_persist(self, range)
     }
 
-    /// Returns `None` on a file system without such locks, since no reader holds one.
     fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
-        match self.leased(range) {
-            Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(None),
-            leased => leased,
-        }
+        self.leased_by_any(&range)
     }
 }

@@ -1,10 +1,11 @@
-//! Ranges of a file that a reader asks a writer in another process to leave alone.
+//! Ranges of a file that a reader asks a writer to leave alone.
 //!
 //! A lease is a shared lock of bytes of the file. Dropping the view releases its leases. When a reader ends
 //! without dropping the view, the kernel releases them with its open file.
 
+use super::held::Held;
 use super::system::{Host, Mapper};
-use super::{DaxFile, DaxView, Error};
+use super::{DaxFile, DaxView, Error, ErrorKind, NotSupported};
 use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
@@ -24,14 +25,24 @@ impl DaxView {
     /// Taking a lease and asking for leases are full barriers between the steps before and after. Releasing a lease is
     /// a barrier that follows all loads before it.
     ///
+    /// # What holds after return
+    /// The view has the lease until its bytes are [released](Self::release) or the view is dropped, even if a duplicated
+    /// descriptor or a forked child has the file open then. If the process ends without dropping the view, the kernel
+    /// releases the lease with the last descriptor, as it does with the [`Lock`](super::Lock).
+    ///
+    /// | beside the view | holds |
+    /// |---|---|
+    /// | a writer that opened the file by itself, in any process | [`DaxFile::leased`] returns the lease. |
+    /// | the [`DaxFile`] of which this is the [view](DaxFile::view) | `leased` does not return the lease. A [`Store`](../preserve/struct.Store.html) in that file honours it all the same. |
+    /// | another view that opened the file by itself, in any process | Each has its own leases, and neither ends the other's. |
+    /// | other users of this view | They share the leases of this call, which merge: a range that was leased twice is leased once, and one release ends it for all. A caller that needs a count keeps one, or opens a view for each lease. |
+    /// | a [`Reader`](../preserve/struct.Reader.html) of this view | Its leases are apart from those of this call, and each of them ends on its own. Bytes are free when none of both kinds is left. |
+    /// | a forked child | It has no lease. This call is refused there, a release does nothing, and dropping the copy of the view leaves the leases to the parent. A child that needs a lease opens the file anew. |
+    /// | a file or view of a duplicate of the descriptor, in any process | The kernel takes both for the same holder, and each knows only its own leases. A writer there does not find the lease. A release there, or dropping that file or view, ends it. Open the file anew instead ([`Options::open_file`](super::Options::open_file)). |
+    ///
     /// # What it is
     /// On Linux an open file description lock (fcntl(2), `F_OFD_SETLK`, `F_RDLCK`; since Linux 3.15):
-    /// - It belongs to the open file. Another view of the same file, in this process too, is another holder.
-    ///   Dropping the view releases its leases, even if a duplicated descriptor or a forked child has the file
-    ///   open. If the process ends without dropping the view, the kernel releases them with the last
-    ///   descriptor, as it does with the [`Lock`](super::Lock).
-    /// - The leases of one view merge: a range that was leased twice is leased once, and one release ends it for all
-    ///   threads that use the view. A caller that needs a count keeps one, or opens a view for each lease.
+    /// - It belongs to the open file, whose locks merge.
     /// - It is independent of the [`Lock`](super::Lock) of the whole file, which is one by `flock`, on file systems of
     ///   this machine. On NFS, and on SMB from Linux 5.5 on, it is not: there `flock` is a lock of all bytes of the
     ///   file (flock(2), "NFS details", "CIFS details"). So a lease is refused there while another open file has the
@@ -39,45 +50,90 @@ impl DaxView {
     /// - On device DAX it is a lock on the node that was opened, as the `Lock` is.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLeases`](super::ErrorKind::NoLeases), if the file system does not support such locks, and on
-    /// other systems than Linux always. [`ErrorKind::Locked`](super::ErrorKind::Locked), if another open file has an
-    /// exclusive lock of some of these bytes. This crate takes such a lock on NFS and SMB only.
+    /// [`ErrorKind::NoLeases`], if the file system does not support such locks, and on other systems than Linux always.
+    /// [`ErrorKind::Locked`], if another open file has an exclusive lock of some of these bytes. This crate takes such a
+    /// lock on NFS and SMB only. [`NotSupported::ForkedChild`] in a child of the process that opened the file. After an
+    /// error the leases are as before.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// One system call, whose work grows with the number of locks of the file. An empty range needs no call.
+    /// One system call, whose work grows with the number of locks of the file, and one for the number of this process.
+    /// An empty range needs no call.
     #[doc(alias("F_OFD_SETLK", "record lock", "byte-range lock"))]
     #[track_caller]
     pub fn lease(&self, range: Range<u64>) -> Result<(), Error> {
-        let Some(bytes) = self.in_file(&range) else { return Ok(()) };
-        self.file.expect_leases();
+        self.take(&range, Held::merge)
+    }
+
+    /// Takes a lease that [`release_counted`](Self::release_counted) ends, and nothing else before the view is dropped.
+    #[track_caller]
+    pub(super) fn lease_counted(&self, range: &Range<u64>) -> Result<(), Error> {
+        self.take(range, Held::push)
+    }
+
+    #[track_caller]
+    fn take(&self, range: &Range<u64>, add: fn(&mut Held, &Range<u64>)) -> Result<(), Error> {
+        let Some(bytes) = self.in_file(range) else { return Ok(()) };
+        if !self.file.is_of_this_process() {
+            // It would be a lock of the parent's open file, which the child could not end.
+            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::ForkedChild)));
+        }
+        let mut held = self.file.leases();
+        held.expect();
         Host::lease(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))?;
+        add(&mut held, &bytes);
+        drop(held);
         // The next load is not to be done before the lock is there, which the kernel does not see to
         // (`fs/locks.c`: it unlocks a spin lock, before which a later load may be done).
         fence(Ordering::SeqCst);
         Ok(())
     }
 
-    /// Releases the leases of these bytes that this view has, for all users of the view. Bytes that were not leased are
-    /// not an error.
+    /// Releases the leases of these bytes that [`lease`](Self::lease) has taken, for all users of the view. Bytes that
+    /// were not leased are not an error. In a forked child it does nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLeases`](super::ErrorKind::NoLeases), if the file system does not support such locks, or the
-    /// kernel has no memory to split one. The bytes stay leased then.
+    /// [`ErrorKind::NoLeases`], if the file system does not support such locks, or the kernel has no memory to split one.
+    /// Other open files may find the bytes leased then, until they are released again or the view is dropped.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// As [`lease`](Self::lease).
+    /// As [`lease`](Self::lease). If a [`Reader`](../preserve/struct.Reader.html) has leases of some of the bytes, one
+    /// call for each part between them.
     #[track_caller]
     pub fn release(&self, range: Range<u64>) -> Result<(), Error> {
-        let Some(bytes) = self.in_file(&range) else { return Ok(()) };
+        self.give_up(&range, Held::cut)
+    }
+
+    /// Releases a lease of [`lease_counted`](Self::lease_counted).
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    #[track_caller]
+    pub(super) fn release_counted(&self, range: &Range<u64>) -> Result<(), Error> {
+        self.give_up(range, Held::remove)
+    }
+
+    #[track_caller]
+    fn give_up(&self, range: &Range<u64>, remove: fn(&mut Held, &Range<u64>)) -> Result<(), Error> {
+        let Some(bytes) = self.in_file(range) else { return Ok(()) };
+        // A forked child has a copy of the list, which another thread may have locked. The locks are its parent's.
+        if !self.file.is_of_this_process() {
+            return Ok(());
+        }
         // No load of the bytes may be performed after another process may store to them.
         fence(Ordering::SeqCst);
-        Host::release(&self.file, &bytes).map_err(|kind| Error::new(&self.path, kind))
+        let mut held = self.file.leases();
+        remove(&mut held, &bytes);
+        let mut done = Ok(());
+        for part in held.uncovered(&bytes) {
+            done = done.and(Host::release(&self.file, &part));
+        }
+        done.map_err(|kind| Error::new(&self.path, kind))
     }
 
     /// Returns a range of the mapping as one of the file; `None` if it has no bytes, which for the kernel would be all
@@ -95,8 +151,9 @@ impl DaxFile {
     /// or of the range. Returns `None` if no byte is leased at this moment: a reader may take a lease right afterwards.
     /// The table at `lease` shows how reader and writer meet.
     ///
-    /// Leases of this file are not among them, nor those of a duplicate of its descriptor. Byte-range locks that others
-    /// have taken by fcntl(2) count as leases, exclusive ones too. On other systems than Linux there are no leases.
+    /// Leases of this file's own [view](Self::view) are not among them, nor those of a duplicate of its descriptor.
+    /// Byte-range locks that others have taken by fcntl(2) count as leases, exclusive ones too. On other systems than Linux
+    /// there are no leases.
     ///
     /// # Errors
     /// [`ErrorKind::NoLeases`](super::ErrorKind::NoLeases), if the file system cannot answer: it has no such locks, or
@@ -120,5 +177,23 @@ impl DaxFile {
         fence(Ordering::SeqCst);
         // All of it lies within the range that was asked for, which begins after the offset.
         Ok(held.map(|held| held.start - offset..held.end - offset))
+    }
+
+    /// Returns the first of these bytes that is leased by this open file or another one.
+    ///
+    /// A file system without such locks has no leases. A lease through this open file can be taken after the look at its
+    /// list: then its reader sees the stores before the look, as both lock the list.
+    #[track_caller]
+    pub(super) fn leased_by_any(&self, range: &Range<u64>) -> Result<Option<Range<u64>>, Error> {
+        let offset = self.view.offset;
+        let ours =
+            self.view.in_file(range).and_then(|bytes| self.view.file.leases().first_in(&bytes));
+        let ours = ours.map(|held| held.start - offset..held.end - offset);
+        // A lease of another open file counts where it begins before ours.
+        let before = range.start..ours.as_ref().map_or(range.end, |held| held.start);
+        match self.leased(before) {
+            Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(ours),
+            theirs => Ok(theirs?.or(ours)),
+        }
     }
 }

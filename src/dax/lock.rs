@@ -3,13 +3,15 @@
 //! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
 use super::error::{Error, ErrorKind};
+use super::held::Held;
 use super::system::{Host, Mapper, files};
 use alloc::boxed::Box;
 use core::ops::{Deref, Range};
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use core::sync::atomic::{Ordering, fence};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Every byte that a file can have.
 const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
@@ -60,8 +62,8 @@ pub(super) struct OpenFile {
     file: File,
     /// The lock that the file has now.
     lock: Lock,
-    /// True if a lease was asked for. In a place of its own for the same reason as `DaxView::taint`.
-    has_leases: Box<AtomicBool>,
+    /// The leases. In a place of their own for the same reason as `DaxView::taint`.
+    leases: Box<Mutex<Held>>,
     /// The process that opened the file.
     owner: u32,
 }
@@ -69,8 +71,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Wraps a file that has no lock yet.
     pub(super) fn new(file: File) -> Self {
-        let has_leases = Box::default();
-        Self { file, lock: Lock::None, has_leases, owner: process::id() }
+        Self { file, lock: Lock::None, leases: Box::default(), owner: process::id() }
     }
 
     /// Returns false in a forked child of the process that opened the file.
@@ -123,9 +124,10 @@ impl OpenFile {
         self.take(path, lock)
     }
 
-    /// Notes that leases must be released when the file is dropped.
-    pub(super) fn expect_leases(&self) {
-        self.has_leases.store(true, Ordering::Relaxed);
+    /// Locks the list of leases. Hold it over the calls that change the kernel's locks, so that the two agree. A panic
+    /// elsewhere leaves the list whole. In a forked child it may stay locked for ever.
+    pub(super) fn leases(&self) -> MutexGuard<'_, Held> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,7 +146,7 @@ impl Drop for OpenFile {
             return;
         }
         // Errors can be ignored: the system releases both at the latest when the last descriptor is closed.
-        if *self.has_leases.get_mut() {
+        if self.leases.get_mut().unwrap_or_else(PoisonError::into_inner).is_expected() {
             // Loads of leased bytes must not be performed after a writer has found the bytes free.
             fence(Ordering::SeqCst);
             drop(Host::release(&self.file, &ALL_BYTES));

@@ -128,6 +128,7 @@ mod file;
 mod guarantee;
 #[cfg(target_os = "linux")]
 pub mod guard;
+mod held;
 mod invalid_input;
 mod lease;
 mod lock;

@@ -81,12 +81,12 @@ impl Readable for DaxView {
     }
 
     fn lease_range(&self, range: Range<u64>) -> Result<bool, Error> {
-        self.lease(range).map(|()| true)
+        self.lease_counted(&range).map(|()| true)
     }
 
     /// A lease that cannot be released now is released when the file is closed.
     fn release_range(&self, range: Range<u64>) {
-        self.release(range).unwrap_or(());
+        self.release_counted(&range).unwrap_or(());
     }
 
     fn as_any_view(&self) -> Option<&dyn Any> {

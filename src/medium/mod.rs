@@ -205,7 +205,7 @@ pub trait Medium: Readable {
         self.persist(range)
     }
 
-    /// Returns the first part of a range that a reader in another process has a lease of.
+    /// Returns the first part of a range that a reader has a lease of, in this process or another.
     ///
     /// # Errors
     /// If the operating system cannot answer.

@@ -38,8 +38,8 @@ pub trait Readable: Sync {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Takes a lease of a range, which writers in other processes honour until it is released. Returns false if the
-    /// medium has no such leases.
+    /// Takes a lease of a range, which writers honour until it is released. Each is counted: it ends with a release of
+    /// its own. Returns false if the medium has no such leases.
     ///
     /// # Errors
     /// If the operating system refuses it.
@@ -48,7 +48,7 @@ pub trait Readable: Sync {
         Ok(false)
     }
 
-    /// Releases a lease of [`lease_range`](Self::lease_range).
+    /// Releases one lease that [`lease_range`](Self::lease_range) has taken of this range.
     #[doc(hidden)]
     fn release_range(&self, _range: Range<u64>) {}
 

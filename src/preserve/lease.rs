@@ -9,7 +9,6 @@ use super::info::Info;
 use super::reader::{ATTEMPTS, Reader};
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 /// A blob that stays in its place while the lease is held. A writer uses other places meanwhile, even if the blob was
@@ -54,12 +53,34 @@ impl<R: Readable> Reader<R> {
     /// ([`DaxView::as_slice`](crate::dax::DaxView::as_slice)): a lease cannot keep another program from truncating the
     /// file, or from writing to it without asking for leases.
     ///
+    /// # What holds after return
+    /// The blob belonged to the last commit at a moment of the call, and its bytes were verified. The writer of the store
+    /// leaves them as they are until the lease is dropped:
+    ///
+    /// | reader | writer that honours the lease |
+    /// |---|---|
+    /// | [`Store::reader`](super::Store::reader) | That store. Another store in the same medium does not see the lease. |
+    /// | of a [`DaxView`], also of that of the [writer's own file](crate::dax::DaxFile::view) | Every store in that file, in any process, unless [`Options::leases`](super::Options::leases) set another function. A writer whose file has a duplicate of the view's descriptor does not see the lease ([`DaxView::lease`]). |
+    /// | of any other medium, a `DaxFile` too | None. The lease is refused. |
+    ///
+    /// - Each lease ends on its own. Other leases of the same bytes stay, whether they are of this reader, of another
+    ///   reader of the same view or of another process.
+    /// - A forked child has no lease. Dropping its copy leaves the lease to the parent. A view that was opened before the
+    ///   fork refuses leases to the child, which opens the file anew instead.
+    /// - If the process ends without dropping the lease, the system releases the lease of a view with the last
+    ///   descriptor of the open file. A forked child has such descriptors until it executes a program or ends.
+    ///
     /// # Errors
-    /// [`ErrorKind::NoLease`], if the writer would not honour it: copy the blob instead. [`ErrorKind::NotFound`],
-    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
+    /// [`ErrorKind::NoLease`], if the medium is not a view: copy the blob instead. [`ErrorKind::NotFound`],
+    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100 attempts. If the medium fails,
+    /// and the errors of [`DaxView::lease`]: systems and file systems without such locks refuse a lease, and so does a
+    /// forked child.
     ///
     /// # Cost
-    /// The blob is read once. A file takes one or two system calls besides.
+    /// The blob is read once. In a view, taking a lease and dropping it take two system calls each.
+    ///
+    /// [`DaxView`]: crate::dax::DaxView
+    /// [`DaxView::lease`]: crate::dax::DaxView::lease
     pub fn lease(&self, name: &str) -> Result<Lease<'_, R>, Error<R::Error>> {
         for _ in 0..ATTEMPTS {
             let snapshot = Snapshot::of(self.medium())?;
@@ -83,72 +104,21 @@ impl<R: Readable> Reader<R> {
     }
 
     fn take(&self, range: &Range<u64>) -> Result<(), Error<R::Error>> {
-        let mut list = self.held.leases.list();
-        if !self.held.is_of_store
-            && !self.medium().lease_range(range.clone()).map_err(Error::medium)?
-        {
-            return Err(Error(ErrorKind::NoLease));
+        if let Some(leases) = &self.leases {
+            leases.list().push(range.clone());
+            return Ok(());
         }
-        list.push(range.clone());
-        Ok(())
+        let is_taken = self.medium().lease_range(range.clone()).map_err(Error::medium)?;
+        if is_taken { Ok(()) } else { Err(Error(ErrorKind::NoLease)) }
     }
 
-    /// Locks are not counted, so bytes are released only with the last lease over them. Leases can overlap in part: one of
-    /// them is then of a blob that is there no more, and was taken before its reader found that out.
     fn release(&self, range: &Range<u64>) {
-        let mut list = self.held.leases.list();
+        let Some(leases) = &self.leases else {
+            return self.medium().release_range(range.clone());
+        };
+        let mut list = leases.list();
         if let Some(at) = list.iter().position(|lease| lease == range) {
             list.swap_remove(at);
         }
-        if !self.held.is_of_store {
-            for alone in uncovered(range, &list) {
-                self.medium().release_range(alone);
-            }
-        }
-    }
-}
-
-/// Returns the parts of a range that none of the others covers.
-fn uncovered(range: &Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut others: Vec<_> = others.iter().filter(|other| !other.is_empty()).collect();
-    others.sort_unstable_by_key(|other| other.start);
-    let (mut parts, mut at) = (Vec::new(), range.start);
-    for other in others {
-        let end = other.start.min(range.end);
-        if at < end {
-            parts.push(at..end);
-        }
-        at = at.max(other.end);
-    }
-    if at < range.end {
-        parts.push(at..range.end);
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::uncovered;
-    use alloc::vec::Vec;
-    use core::ops::Range;
-
-    /// Returns the first and the last byte of each part of 64 to 127 that is released.
-    fn released(others: &[(u64, u64)]) -> Vec<(u64, u64)> {
-        let others: Vec<Range<u64>> = others.iter().map(|(start, end)| *start..*end).collect();
-        let parts = uncovered(&(64..128), &others);
-        parts.iter().map(|part| (part.start, part.end - 1)).collect()
-    }
-
-    #[test]
-    fn only_bytes_without_another_lease_are_released() {
-        assert_eq!(released(&[]), [(64, 127)]);
-        assert_eq!(released(&[(64, 128)]), []);
-        assert_eq!(released(&[(64, 256)]), []);
-        assert_eq!(released(&[(0, 80)]), [(80, 127)]);
-        assert_eq!(released(&[(100, 256)]), [(64, 99)]);
-        assert_eq!(released(&[(0, 256), (70, 80)]), []);
-        // Unordered, overlapping, beside it and empty.
-        let others = [(96, 104), (80, 100), (0, 64), (128, 256), (70, 70)];
-        assert_eq!(released(&others), [(64, 79), (104, 127)]);
     }
 }

@@ -37,19 +37,3 @@ impl Leases {
         parts.min_by_key(|part| part.start)
     }
 }
-
-/// The leases of a reader.
-#[derive(Debug, Default)]
-#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no leases"))]
-pub(super) struct Held {
-    pub(super) leases: Leases,
-    /// True if the list is shared with the store that writes. Other writers see a lease through the medium alone.
-    pub(super) is_of_store: bool,
-}
-
-impl Held {
-    /// Returns leases in the list of a store.
-    pub(super) fn of_store(leases: &Leases) -> Self {
-        Self { leases: leases.clone(), is_of_store: true }
-    }
-}

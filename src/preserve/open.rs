@@ -166,8 +166,8 @@ impl<'p, M: Medium> Options<'p, M> {
 
     /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one
     /// of them holds. By default it asks the medium: a [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of
-    /// readers in other processes, and other media do not know any. Leases of the store's own [reader](Store::reader)
-    /// keep blobs where they are in any case.
+    /// readers of the file, in this process and others, and other media do not know any. Leases of the store's own
+    /// [reader](Store::reader) keep blobs where they are in any case.
     #[must_use]
     pub fn leases(self, leased: Leased<M>) -> Self {
         Self { ways: Ways { leased, ..self.ways }, ..self }

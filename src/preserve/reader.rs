@@ -8,7 +8,7 @@ use super::error::{Error, ErrorKind};
 #[cfg(feature = "preserve")]
 use super::info::Info;
 #[cfg(feature = "preserve")]
-use super::leases::{Held, Leases};
+use super::leases::Leases;
 use super::snapshot::Snapshot;
 use crate::medium::{OpenError, Readable};
 
@@ -24,19 +24,20 @@ pub(super) const ATTEMPTS: u32 = 100;
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
     medium: R,
+    /// The list of the store, of a store's own reader. The leases of other readers are the medium's.
     #[cfg(feature = "preserve")]
     #[cfg_attr(
         not(feature = "std"),
         expect(dead_code, reason = "without an operating system there are no leases")
     )]
-    pub(super) held: Held,
+    pub(super) leases: Option<Leases>,
 }
 
 impl<R: Readable> Reader<R> {
     /// Opens a store for reading, beside a writer or without one.
     ///
-    /// In a [`DaxView`](../dax/struct.DaxView.html) it can take leases. A writer in another process honours them, where
-    /// the system has locks on parts of files.
+    /// In a [`DaxView`](../dax/struct.DaxView.html) it can take leases, which the file's writer honours, where the system
+    /// has locks on parts of files.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "dax", feature = "preserve"))]
@@ -62,14 +63,14 @@ impl<R: Readable> Reader<R> {
         Ok(Self {
             medium,
             #[cfg(feature = "preserve")]
-            held: Held::default(),
+            leases: None,
         })
     }
 
     /// Returns a reader whose leases are among those of a store.
     #[cfg(feature = "preserve")]
     pub(super) fn of_store(medium: R, leases: &Leases) -> Self {
-        Self { medium, held: Held::of_store(leases) }
+        Self { medium, leases: Some(leases.clone()) }
     }
 
     /// Returns the medium.

@@ -1,8 +1,15 @@
 //! Stores in files.
 
 use cachemaint::dax::{self, DaxFile};
+use cachemaint::medium::Medium;
 use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Store};
 use std::path::Path;
+#[cfg(all(target_os = "linux", not(miri)))]
+use {
+    cachemaint::dax::{DaxView, Lock},
+    cachemaint::preserve::{Lease, Reader},
+    std::sync::Arc,
+};
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
     let file = dax::Options::new().allow_page_granularity().create_new(path, len).unwrap();
@@ -13,7 +20,7 @@ fn open(path: &Path) -> DaxFile {
     dax::Options::new().allow_page_granularity().open(path).unwrap()
 }
 
-fn put(store: &mut Store<DaxFile>, name: &str, bytes: &[u8]) {
+fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &[u8]) {
     let mut transaction = store.begin().unwrap();
     transaction.put(name, bytes).unwrap();
     transaction.commit().unwrap();
@@ -89,9 +96,6 @@ fn a_store_grows_with_its_file() {
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
 fn a_lease_of_somebody_else_keeps_its_blob() {
-    use cachemaint::dax::Lock;
-    use cachemaint::preserve::Reader;
-
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
@@ -120,9 +124,6 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
 fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
-    use cachemaint::dax::Lock;
-    use cachemaint::preserve::Reader;
-
     const LEN: usize = 50_000;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
@@ -149,6 +150,97 @@ fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
         our_lease.medium().read(our_lease.range().start, &mut bytes).unwrap();
         assert!(bytes.iter().all(|byte| *byte == 2), "our blob, after {name} was put with {byte}");
     }
+}
+
+/// Puts other bytes into a blob again and again. The bytes under each lease must stay.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[track_caller]
+fn assert_kept<M: Medium<Error = dax::Error>>(
+    store: &mut Store<M>,
+    leases: &[(&Lease<'_, &DaxView>, u8)],
+) {
+    for byte in 100..112 {
+        put(store, "a", &[byte; 50_000]);
+        for (lease, kept) in leases {
+            let mut bytes = vec![0; 50_000];
+            lease.medium().read(lease.range().start, &mut bytes).unwrap();
+            assert!(bytes == [*kept; 50_000], "leased bytes of {kept} changed with {byte}");
+        }
+    }
+}
+
+/// The kernel has one lock for all leases of an open file.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_dropped_lease_leaves_that_of_another_reader_of_the_same_view() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 19);
+    put(&mut store, "a", &[1; 50_000]);
+    let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let readers = [(); 2].map(|()| Reader::open(file.view()).unwrap());
+    let first = match readers[0].lease("a") {
+        Ok(lease) => lease,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let second = readers[1].lease("a").unwrap();
+    drop(first);
+    assert_kept(&mut store, &[(&second, 1)]);
+    drop(second);
+    assert_eq!(store.medium().leased(0..1 << 19).unwrap(), None);
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn leases_of_a_view_and_of_its_reader_end_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 19);
+    put(&mut store, "a", &[1; 50_000]);
+    let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let reader = Reader::open(file.view()).unwrap();
+    let lease = match reader.lease("a") {
+        Ok(lease) => lease,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let range = lease.range();
+    let part = range.start + 100..range.start + 200;
+    file.view().lease(part.clone()).unwrap();
+    drop(lease);
+    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(part.clone()));
+    let lease = reader.lease("a").unwrap();
+    file.view().release(part).unwrap();
+    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range));
+    drop(lease);
+}
+
+/// The kernel does not report the locks of an open file to that file.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_writer_honours_leases_of_its_own_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 19);
+    put(&mut store, "a", &[1; 50_000]);
+    drop(store);
+    let file = Arc::new(open(&path));
+    let (mut store, _) = Options::new().open(Arc::clone(&file)).unwrap();
+    let reader = Reader::open(file.view()).unwrap();
+    let ours = match reader.lease("a") {
+        Ok(lease) => lease,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    assert_kept(&mut store, &[(&ours, 1)]);
+    // A lease of another open file counts beside it.
+    let elsewhere =
+        dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let other_reader = Reader::open(elsewhere.view()).unwrap();
+    let theirs = other_reader.lease("a").unwrap();
+    assert_kept(&mut store, &[(&ours, 1), (&theirs, 111)]);
+    let released = ours.range();
+    drop(ours);
+    put(&mut store, "a", &[2; 50_000]);
+    assert_eq!(reader.stat("a").unwrap().unwrap().range(), released, "it is free again");
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -220,7 +312,7 @@ fn a_region_tells_its_place() {
 /// The bytes are in the file, for the next process and for the writer after a seal.
 #[test]
 fn a_region_of_a_file_is_used_in_place() {
-    use cachemaint::medium::{Medium as _, Readable as _};
+    use cachemaint::medium::Readable as _;
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");

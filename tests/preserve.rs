@@ -42,6 +42,9 @@ mod full;
 #[path = "preserve/json.rs"]
 mod json;
 #[cfg(not(miri))]
+#[path = "preserve/leases.rs"]
+mod leases;
+#[cfg(not(miri))]
 #[path = "preserve/life.rs"]
 mod life;
 #[cfg(not(miri))]

@@ -1,7 +1,7 @@
-//! Operations that are cut off: a forked child is killed at a chosen system call.
+//! Operations that are cut off or held up: a forked child is stopped at a chosen system call.
 //!
-//! The parent traces the child (ptrace(2)) and kills it while it waits to enter the call. The call is not executed,
-//! and no time is involved.
+//! The parent traces the child (ptrace(2)). While the child waits to enter the call, the parent kills it, and the call is
+//! not executed; or the parent does something else and lets the child go on. No time is involved.
 
 use super::skip::skip;
 use core::ffi::{c_int, c_long};
@@ -12,6 +12,9 @@ use core::ptr::null_mut;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Killed,
+    /// The child was held up, and finished.
+    HeldUp,
+    /// The child finished before the chosen call.
     Finished,
     /// The child cannot be traced here.
     NotTraced,
@@ -32,31 +35,58 @@ pub(crate) fn at_each_system_call<E: Display>(
     act: impl Fn() -> Result<(), E>,
     mut check: impl FnMut(bool),
 ) -> bool {
+    let run = |calls| {
+        prepare();
+        let end = run(&act, calls, None);
+        if end != End::NotTraced {
+            check(end == End::Finished);
+        }
+        end
+    };
+    until_finished(test, run)
+}
+
+/// Holds `act` up before its first system call, before its second, and so on, each time in a child of its own. While the
+/// child waits, `meanwhile` is called; then the child finishes `act`, which must succeed. Returns false if children cannot
+/// be traced here, after a line that reports it.
+///
+/// `act` runs as in [`at_each_system_call`].
+pub(crate) fn held_up_at_each_system_call<E: Display>(
+    test: &str,
+    act: impl Fn() -> Result<(), E>,
+    mut meanwhile: impl FnMut(),
+) -> bool {
+    until_finished(test, |calls| run(&act, calls, Some(&mut meanwhile)))
+}
+
+/// Calls `run` with the number of system calls that the child executes first: 0, 1 and so on.
+fn until_finished(test: &str, mut run: impl FnMut(usize) -> End) -> bool {
     if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
         skip(test, "user-mode emulation of a CPU does not trace children");
         return false;
     }
-    let mut calls = 0;
-    loop {
-        prepare();
-        match run(&act, calls) {
-            End::Killed => check(false),
+    for calls in 0.. {
+        match run(calls) {
+            End::Killed | End::HeldUp => {}
             End::Finished => {
-                assert_ne!(calls, 0, "the child was never killed");
-                check(true);
-                return true;
+                assert_ne!(calls, 0, "the child was never stopped");
+                break;
             }
             End::NotTraced => {
                 skip(test, "children cannot be traced");
                 return false;
             }
         }
-        calls += 1;
     }
+    true
 }
 
-/// Runs `act` in a child that executes at most this many system calls.
-fn run<E: Display>(act: &impl Fn() -> Result<(), E>, calls: usize) -> End {
+/// Runs `act` in a child that executes this many system calls and stops before the next one.
+fn run<E: Display>(
+    act: &impl Fn() -> Result<(), E>,
+    calls: usize,
+    meanwhile: Option<&mut dyn FnMut()>,
+) -> End {
     // SAFETY: the child calls `act`, which is made for it, and ends.
     let child = unsafe { libc::fork() };
     assert_ne!(child, -1, "{}", std::io::Error::last_os_error());
@@ -65,7 +95,7 @@ fn run<E: Display>(act: &impl Fn() -> Result<(), E>, calls: usize) -> End {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(code) };
     }
-    trace(child, calls)
+    trace(child, calls, meanwhile)
 }
 
 fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
@@ -87,7 +117,8 @@ fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
     }
 }
 
-fn trace(child: libc::pid_t, calls: usize) -> End {
+/// Stops the child after so many system calls. Then the child is killed, or held up by `meanwhile` if there is one.
+fn trace(child: libc::pid_t, calls: usize, meanwhile: Option<&mut dyn FnMut()>) -> End {
     let mut status = wait(child);
     if libc::WIFEXITED(status) {
         assert_eq!(libc::WEXITSTATUS(status), NOT_TRACED);
@@ -109,6 +140,17 @@ fn trace(child: libc::pid_t, calls: usize) -> End {
         assert!(libc::WIFSTOPPED(status), "the child was ended by another signal: {status:#x}");
         let stopped_by = libc::WSTOPSIG(status);
         assert_eq!(stopped_by, libc::SIGTRAP | 0x80, "a signal other than that of a system call");
+    }
+    if let Some(meanwhile) = meanwhile {
+        meanwhile();
+        // SAFETY: the child is ours, and it is stopped.
+        let went =
+            unsafe { libc::ptrace(libc::PTRACE_DETACH, child, null_mut::<u8>(), null_mut::<u8>()) };
+        assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
+        status = wait(child);
+        assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status:#x}");
+        assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed after {calls} system calls");
+        return End::HeldUp;
     }
     // SAFETY: the child is ours.
     unsafe { libc::kill(child, libc::SIGKILL) };

@@ -35,6 +35,15 @@
 //! | `file.persist(64..96)` | `DaxView::persist` decides once between lines, the fence alone and pages, which is known since the opening. It checks the range, `ops::select` branches on the instruction, `ops::execute` executes it on each line, and `ops::fence` completes them. |
 //! | `journal.append(payload)` | `submit` and `wait`. `submit` reserves a place, stores header, tag and payload, writes the lines back and fences, and enters that they are durable. `wait` waits until all before them are. |
 //!
+//! # Names that their module qualifies
+//! A module's main type has a name that is clear by itself, such as [`Journal`](../journal/struct.Journal.html), and the
+//! root exports the first one that a user needs. The types beside it, which every module of its kind has, have short
+//! names: `Error`, `ErrorKind`, `Options`, `Reader`, `Progress`, `Identity`, `Damage`. Code writes them with the module, as
+//! `journal::Options` and `recorder::Reader`, so that a prefix would say the same twice; a program that uses two modules
+//! imports the modules. The standard library does so too: `io::Error`, `fmt::Error`. A short name must have the same
+//! meaning in each module. So a region is part of a store, and one of persistent memory is a
+//! [`PmemRegion`](../report/struct.PmemRegion.html).
+//!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE waits
 //! for those of the same CPU (Intel SDM vol. 2A, CLWB), on arm64 DSB does (Arm ARM, "Ordering and

@@ -6,7 +6,7 @@ use super::system::files;
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use crate::system::memory_type::Caching;
-use crate::system::nvdimm::{MemoryDevice, Region};
+use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,7 +37,7 @@ pub struct Guarantee {
     /// True if it is a character device.
     pub(super) is_device_dax: bool,
     pub(super) alignment: u64,
-    pub(super) region: Option<Region>,
+    pub(super) region: Option<PmemRegion>,
     pub(super) devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
@@ -117,7 +117,7 @@ impl Guarantee {
     /// Returns the region of persistent memory that the file lies in. If there are several, it is the one with the
     /// weakest promise.
     #[must_use]
-    pub const fn region(&self) -> Option<&Region> {
+    pub const fn region(&self) -> Option<&PmemRegion> {
         self.region.as_ref()
     }
 

@@ -65,6 +65,6 @@ pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 
 #[cfg(feature = "std")]
 pub use host::{
-    CacheKind, CacheLevel, ConfidentialGuest, Evidence, HostReport, Kernel, MemoryDevice, Region,
-    Surroundings, Unknown, caches_survive_power_loss, regions,
+    CacheKind, CacheLevel, ConfidentialGuest, Evidence, HostReport, Kernel, MemoryDevice,
+    PmemRegion, Surroundings, Unknown, caches_survive_power_loss, regions,
 };

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Region {
+pub struct PmemRegion {
     /// The kernel's name: `region0`.
     pub name: String,
     /// The provider of the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
@@ -89,7 +89,7 @@ pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
 const VOLATILE: &str = "nd_volatile";
 
 /// Returns all regions of the machine, by name.
-pub(crate) fn regions(tree: &Tree) -> Vec<Region> {
+pub(crate) fn regions(tree: &Tree) -> Vec<PmemRegion> {
     let devices = Path::new(DEVICES);
     tree.list(devices)
         .iter()
@@ -103,7 +103,7 @@ pub(super) fn is_region(name: &str) -> bool {
     name.strip_prefix("region").is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-pub(super) fn region(tree: &Tree, path: &Path) -> Region {
+pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
     let mut evidence = Vec::new();
     let mut ask = |path: PathBuf| {
         let attribute = tree.read(&path);
@@ -127,7 +127,7 @@ pub(super) fn region(tree: &Tree, path: &Path) -> Region {
         Some("0") => Some(false),
         _ => None,
     };
-    Region {
+    PmemRegion {
         name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
         domain,
         provider: printable(provider.value().unwrap_or_default()),

@@ -20,7 +20,7 @@ use std::path::Path;
 pub use crate::system::{
     cache_levels::{CacheKind, CacheLevel},
     kernel::Kernel,
-    nvdimm::{MemoryDevice, Region},
+    nvdimm::{MemoryDevice, PmemRegion},
     surroundings::{ConfidentialGuest, Surroundings},
     tree::{Evidence, Unknown},
 };
@@ -60,7 +60,7 @@ pub struct HostReport {
     /// The questions asked for the surroundings, and their answers. A hint is not a proof.
     pub guest_hints: Vec<Evidence>,
     /// Persistent memory, by the kernel's names, or the reason why it is not known. Each domain is an unverified claim.
-    pub regions: Result<Vec<Region>, Unknown>,
+    pub regions: Result<Vec<PmemRegion>, Unknown>,
 }
 
 impl HostReport {
@@ -151,7 +151,7 @@ impl HostReport {
 ///
 /// # Errors
 /// If the kernel shows no regions, or this is another system than Linux.
-pub fn regions() -> Result<Vec<Region>, Unknown> {
+pub fn regions() -> Result<Vec<PmemRegion>, Unknown> {
     regions_in(&Tree::host())
 }
 
@@ -168,13 +168,13 @@ pub fn caches_survive_power_loss() -> Result<bool, Unknown> {
     Ok(all_caches_survive(&regions()?))
 }
 
-pub(super) fn all_caches_survive(regions: &[Region]) -> bool {
+pub(super) fn all_caches_survive(regions: &[PmemRegion]) -> bool {
     !regions.is_empty() && regions.iter().all(|region| region.domain == Domain::CpuCaches)
 }
 
 /// Returns the regions, or the reason why they are unknown: without the bus there may be memory without a loaded
 /// driver.
-fn regions_in(tree: &Tree) -> Result<Vec<Region>, Unknown> {
+fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
     let bus = nvdimm::DEVICES;
     if tree.exists(Path::new(bus)) {
         return Ok(nvdimm::regions(tree));

@@ -1,6 +1,8 @@
 //! The report of a machine as text.
 
-use super::{CacheKind, CacheLevel, Evidence, HostReport, Kernel, Region, Surroundings, Unknown};
+use super::{
+    CacheKind, CacheLevel, Evidence, HostReport, Kernel, PmemRegion, Surroundings, Unknown,
+};
 use crate::cpu::{Hypervisor, HypervisorKind};
 use crate::report::screen::{AliasingOf, GuestOf, row, row_at};
 use crate::survival::{Backing, Domain, Event, Stage, Survival};
@@ -174,8 +176,8 @@ impl Legend {
 }
 
 /// Returns a region and the claim for it. The kernel passes on the word of firmware or of a hypervisor.
-fn claim(region: &Region) -> String {
-    let Region { name, provider, size, domain, read_only, bad_bytes, .. } = region;
+fn claim(region: &PmemRegion) -> String {
+    let PmemRegion { name, provider, size, domain, read_only, bad_bytes, .. } = region;
     let size = size.map_or_else(|| "size not shown".to_string(), bytes);
     let provider = if provider.is_empty() { "provider not shown" } else { provider };
     let domain = match domain {

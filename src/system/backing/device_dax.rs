@@ -14,7 +14,7 @@
 //! `set_dax_synchronous`): on RAM, and on memory that only a request to a host makes persistent.
 
 use super::regions;
-use crate::system::nvdimm::Region;
+use crate::system::nvdimm::PmemRegion;
 use crate::system::tree::{Attribute, Evidence, Tree, printable};
 use alloc::format;
 use alloc::string::String;
@@ -33,7 +33,7 @@ pub(crate) struct Device {
     /// SIGBUS (`drivers/dax/device.c`, `dev_dax_huge_fault`).
     pub(crate) alignment: u64,
     /// The memory that it is, if it shows.
-    pub(crate) memory: Option<Region>,
+    pub(crate) memory: Option<PmemRegion>,
     /// The attribute that flushes the medium's own buffers, if its memory is of a kind that has one.
     pub(crate) deep_flush: Option<PathBuf>,
     /// True if only a call of the hypervisor makes written-back bytes persistent.
@@ -131,7 +131,7 @@ fn attribute(
 /// The parent of a device, and its memory.
 struct Above {
     path: PathBuf,
-    memory: Option<Region>,
+    memory: Option<PmemRegion>,
 }
 
 fn above(tree: &Tree, device: &Path, evidence: &mut Vec<Evidence>) -> Option<Above> {
@@ -156,14 +156,14 @@ fn is_hmem(path: &Path) -> bool {
 }
 
 /// Returns a CXL region that is not a region of `libnvdimm`: RAM, or a kind that no source describes.
-fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<Region> {
+fn cxl(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Option<PmemRegion> {
     let path = region.join("mode");
     let mode = tree.read(&path);
     evidence.push(Evidence::new(path.to_string_lossy(), mode.describe()));
     (mode.value() == Some("ram")).then(|| volatile(tree, region, "CXL"))
 }
 
-fn volatile(tree: &Tree, path: &Path, provider: &str) -> Region {
+fn volatile(tree: &Tree, path: &Path, provider: &str) -> PmemRegion {
     // Of the whole region, of which a device can be a part: `dax_region` shows it in decimal.
     let size = ["dax_region/size", "size"].map(|name| tree.read(&path.join(name)));
     let size = size.iter().filter_map(Attribute::value).find_map(|text| text.parse().ok());

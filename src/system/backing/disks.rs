@@ -5,7 +5,7 @@ use super::mounts::Mount;
 use super::regions;
 use crate::survival::Domain;
 use crate::system::badblocks::SECTOR;
-use crate::system::nvdimm::{MemoryDevice, Region};
+use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Attribute, Evidence, Tree, Unknown};
 use alloc::format;
 use alloc::string::String;
@@ -19,7 +19,7 @@ pub(crate) struct Disk {
     /// The kernel's name of it; empty if it has none.
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
-    pub(crate) region: Option<Region>,
+    pub(crate) region: Option<PmemRegion>,
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
     /// True if everything under it keeps data over a reboot, as far as it shows.
@@ -184,7 +184,7 @@ fn writes_caches_back(
 }
 
 /// Returns the region of a device, or those under it; `None` if any part of it is not persistent memory.
-fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> {
+fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<PmemRegion>> {
     if let Some(region) = regions::region_of(tree, device) {
         return Some(alloc::vec![region]);
     }
@@ -196,7 +196,7 @@ fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<Region>> 
 }
 
 /// Returns the one of two regions under one device that promises less.
-fn weaker(a: Region, b: Region) -> Region {
+fn weaker(a: PmemRegion, b: PmemRegion) -> PmemRegion {
     if promise(b.domain) < promise(a.domain) { b } else { a }
 }
 

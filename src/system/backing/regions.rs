@@ -1,7 +1,7 @@
 //! The region of persistent memory that a device belongs to.
 
 use crate::survival::Domain;
-use crate::system::nvdimm::{Region, is_region, region};
+use crate::system::nvdimm::{PmemRegion, is_region, region};
 use crate::system::tree::Tree;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ pub(crate) fn path_of_region(device: &Path) -> Option<&Path> {
 }
 
 /// Returns the region that a device below it in `/sys/devices` belongs to.
-pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<Region> {
+pub(crate) fn region_of(tree: &Tree, device: &Path) -> Option<PmemRegion> {
     path_of_region(device).map(|path| region(tree, path))
 }
 
@@ -29,8 +29,8 @@ pub(crate) fn below_region(device: &Path) -> Option<&Path> {
 }
 
 /// Returns memory that keeps nothing, which is not a region of `libnvdimm`.
-pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> Region {
-    Region {
+pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> PmemRegion {
+    PmemRegion {
         name: String::from(name),
         provider: String::from(provider),
         size,

@@ -19,7 +19,7 @@ use crate::survival::Backing;
 use crate::survival::Domain;
 use crate::system::backing::disks::{Disk, disk};
 use crate::system::backing::mounts::{Mount, mount};
-use crate::system::nvdimm::Region;
+use crate::system::nvdimm::PmemRegion;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -159,7 +159,7 @@ fn is_ram(file_system: &str) -> bool {
 fn direct_granularity(
     asked: &Asked,
     backing: Backing,
-    region: Option<&Region>,
+    region: Option<&PmemRegion>,
 ) -> (Granularity, String, Option<&'static str>) {
     let claim = claim(region, asked.in_guest);
     let point = backing.point();
@@ -188,8 +188,8 @@ fn direct_granularity(
 const SET_ASIDE: &str = "e820";
 
 /// Returns the claim about power loss, with its source.
-pub(super) fn claim(region: Option<&Region>, in_guest: bool) -> String {
-    let Some(Region { name, domain, provider, .. }) = region else {
+pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
+    let Some(PmemRegion { name, domain, provider, .. }) = region else {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
@@ -250,7 +250,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             format!("{file_system} is RAM of the kernel"),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
         ),
-        (_, Some(Region { domain: Domain::HostFlush, .. })) => {
+        (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
         }
         // Before any advice to mount otherwise, which the kernel would refuse.

@@ -27,7 +27,7 @@ use crate::dax::{Guarantee, InvalidInput, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
 use crate::system::kernel::kernel;
-use crate::system::nvdimm::{DEVICES, Region};
+use crate::system::nvdimm::{DEVICES, PmemRegion};
 use crate::system::tree::{Tree, Unknown};
 use adopted::Addresses;
 use alloc::sync::Arc;
@@ -161,7 +161,8 @@ impl Linux {
 impl Linux {
     /// Returns the attribute that flushes the medium of a device; `None` for a file, whose `msync` does it.
     pub(in crate::dax) fn deep_flush_of(guarantee: &Guarantee) -> Option<DeepFlush> {
-        let attribute = |region: &Region| Path::new(DEVICES).join(&region.name).join("deep_flush");
+        let attribute =
+            |region: &PmemRegion| Path::new(DEVICES).join(&region.name).join("deep_flush");
         let region = guarantee.region.as_ref();
         guarantee.is_device_dax.then(|| DeepFlush::new(Tree::host(), region.map(attribute)))
     }

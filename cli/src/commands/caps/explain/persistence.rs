@@ -2,7 +2,7 @@
 
 use super::Entry;
 use cachemaint::Point;
-use cachemaint::report::{HostReport, Region};
+use cachemaint::report::{HostReport, PmemRegion};
 use cachemaint::survival::{Backing, Certainty, Domain, Event, Stage};
 
 pub(super) fn domains(report: &HostReport) -> Vec<Entry> {
@@ -32,7 +32,7 @@ fn regions(report: &HostReport, wanted: impl Fn(Domain) -> bool) -> Vec<Entry> {
     if found.is_empty() { Vec::from([Entry::here("Here", "no region has it")]) } else { found }
 }
 
-fn region(region: &Region) -> Vec<Entry> {
+fn region(region: &PmemRegion) -> Vec<Entry> {
     let domain = region.domain;
     let mut entries = Vec::from([Entry::here(
         region.name.clone(),

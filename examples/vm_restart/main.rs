@@ -15,7 +15,6 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::prelude::*;
 use cachemaint::preserve::{Attributes, Error as StoreError, Info, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,8 +37,8 @@ struct Machine {
 
 impl Machine {
     /// Returns the machine as it was stopped. If it was not stopped, or has another layout, boots it.
-    fn start(store: &mut Store<DaxFile>) -> Result<Self, StoreError<dax::Error>> {
-        let ram = store.region("ram")?;
+    fn start(store: &mut Store<DaxFile>, ram: u64) -> Result<Self, StoreError<dax::Error>> {
+        let ram = store.region_or_create(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
         let reader = store.reader();
         let registers = match reader.stat("registers")? {
             Some(info) if info.version == LAYOUT && is_of_one_moment(ram.info(), &info) => {
@@ -91,18 +90,13 @@ fn is_of_one_moment(ram: &Info, registers: &Info) -> bool {
     !ram.is_dirty && registers.generation > ram.generation
 }
 
-/// Opens the store, or creates it with the RAM in it.
+/// Opens the store, or creates it with room for the RAM.
 fn open(path: &str, ram: u64) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open_or_create(path, ram + OTHERS)?;
-    let (mut store, opened) = Store::open_or_create(file)?;
+    let (store, opened) = Store::open_or_create(file)?;
     if let Some(opened) = opened {
         println!("since the last time: {}", opened.verdict.origin);
-    }
-    if store.reader().stat("ram")?.is_none() {
-        let mut transaction = store.begin()?;
-        transaction.create_region(Attributes::new("ram").alignment(HUGE_PAGE), ram)?;
-        transaction.commit()?;
     }
     Ok(store)
 }
@@ -120,7 +114,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut store = open(path, ram)?;
-    let mut machine = Machine::start(&mut store)?;
+    let mut machine = Machine::start(&mut store, ram)?;
     let ready = start.elapsed();
     match machine.steps {
         0 => println!("booted after {ready:?}"),

@@ -10,6 +10,7 @@ use super::format::PAGE;
 use super::format::table::Entry;
 use super::info::{Content, Info, Name, ShortName};
 use super::store::Store;
+use super::transaction::Attributes;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable};
 use alloc::collections::BTreeMap;
@@ -98,34 +99,6 @@ impl<M: Medium> Store<M> {
     /// Two commits note first that the region is [dirty](Info::is_dirty), as the bytes can change from now on. They remove
     /// the seal of the store, as deep as the seal was.
     ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::prelude::*;
-    /// use cachemaint::{dax, preserve::{Attributes, Store}};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let file = dax::Options::new().allow_page_granularity().open_or_create(&path, 16 << 20)?;
-    /// let (mut store, _) = Store::open_or_create(file)?;
-    /// if store.reader().stat("ram")?.is_none() {
-    ///     let mut transaction = store.begin()?;
-    ///     transaction.create_region(Attributes::new("ram").alignment(2 << 20), 4 << 20)?;
-    ///     transaction.commit()?;
-    /// }
-    /// let ram = store.region("ram")?;
-    /// let is_as_sealed = !ram.info().is_dirty; // else its bytes can be of different moments
-    /// ram.write(4096, b"in place");
-    /// ram.persist(4096..4104)?;
-    /// drop(ram);
-    /// store.seal()?; // before a planned restart: writes everything back
-    /// # assert!(is_as_sealed);
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
-    ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin) and
     /// [`commit`](super::Transaction::commit).
@@ -147,6 +120,55 @@ impl<M: Medium> Store<M> {
         let mark = self.taken.take(info.offset, self.header.generation);
         let medium = Arc::clone(&self.medium);
         Ok(Region { medium, info, mark })
+    }
+
+    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if there is none of this name.
+    ///
+    /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
+    /// and its attributes, which [`Region::info`] returns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "dax")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::{dax, preserve::{Attributes, Store}};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let file = dax::Options::new().allow_page_granularity().open_or_create(&path, 16 << 20)?;
+    /// let (mut store, _) = Store::open_or_create(file)?;
+    /// let ram = store.region_or_create(Attributes::new("ram").alignment(2 << 20), 4 << 20)?;
+    /// let is_as_sealed = !ram.info().is_dirty; // else its bytes can be of different moments
+    /// ram.write(4096, b"in place");
+    /// ram.persist(4096..4104)?;
+    /// drop(ram);
+    /// store.seal()?; // before a planned restart: writes everything back
+    /// # assert!(is_as_sealed);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "dax"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create_region`](super::Transaction::create_region) and [`region`](Self::region).
+    ///
+    /// # Cost
+    /// As `region`, and for a new region another commit and the write-back of its zeros.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn region_or_create<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<Region<M>, Error<M::Error>> {
+        let attributes = attributes.into();
+        let mut transaction = self.begin()?;
+        if transaction.contains(attributes.name) {
+            drop(transaction);
+        } else {
+            transaction.create_region(attributes, len)?;
+            transaction.commit()?;
+        }
+        self.region(attributes.name)
     }
 
     /// Commits twice that a region is handed out.
@@ -246,6 +268,134 @@ impl<M: Medium> Region<M> {
         self.info.offset + range.start..self.info.offset + range.end
     }
 
+    /// Returns its length in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.info.len
+    }
+
+    /// Returns false: no region is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.info.len == 0
+    }
+
+    /// Loads the word at `at`, little-endian in the bytes.
+    ///
+    /// # Panics
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub fn load(&self, at: u64, order: Ordering) -> u64 {
+        assert_aligned(at);
+        self.medium.load(self.at(at, WORD), order)
+    }
+
+    /// Stores the word at `at`, little-endian in the bytes.
+    ///
+    /// # Panics
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for stores.
+    #[inline]
+    #[track_caller]
+    pub fn store(&self, at: u64, word: u64, order: Ordering) {
+        assert_aligned(at);
+        self.medium.store(self.at(at, WORD), word, order);
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    /// If the medium finds the bytes unreadable.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
+    #[inline]
+    #[track_caller]
+    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
+        self.medium.read(self.at(at, into.len()), into)
+    }
+
+    /// Copies bytes in, by ordinary stores.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[doc(alias("write_at", "pwrite"))]
+    #[inline]
+    #[track_caller]
+    pub fn write(&self, at: u64, from: &[u8]) {
+        self.medium.write(self.at(at, from.len()), from);
+    }
+
+    /// Issues the write-back of a range. It is durable when a [`fence`](Self::fence) on this thread has returned.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// If the operating system reports that it could not be written.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.writeback(self.on_medium(&range))
+    }
+
+    /// Completes the write-backs that this thread has issued.
+    #[inline]
+    #[track_caller]
+    pub fn fence(&self) {
+        self.medium.fence();
+    }
+
+    /// Makes a range durable: write-back and fence.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.persist(self.on_medium(&range))
+    }
+
+    /// Writes several parts and makes them durable with one fence.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
+    /// # Errors
+    /// As [`writeback`](Self::writeback).
+    ///
+    /// # Panics
+    /// If a part is out of range.
+    #[track_caller]
+    pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        self.copy_parts(parts)?;
+        self.fence();
+        Ok(())
+    }
+
+    #[track_caller]
+    fn copy_parts(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        for (at, bytes) in parts {
+            self.at(*at, bytes.len());
+        }
+        for some in parts.chunks(PARTS) {
+            let mut on_medium = [(0, [].as_slice()); PARTS];
+            for (part, (at, bytes)) in on_medium.iter_mut().zip(some) {
+                *part = (self.info.offset + at, bytes);
+            }
+            self.medium.copy_unfenced(&on_medium[..some.len()])?;
+        }
+        Ok(())
+    }
+
     #[inline]
     #[track_caller]
     fn at(&self, at: u64, len: usize) -> u64 {
@@ -265,20 +415,19 @@ impl<M: Medium + Send> Readable for Region<M> {
     type Error = M::Error;
 
     fn len(&self) -> u64 {
-        self.info.len
+        Self::len(self)
     }
 
     #[inline]
     #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        assert_aligned(at);
-        self.medium.load(self.at(at, WORD), order)
+        Self::load(self, at, order)
     }
 
     #[inline]
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
-        self.medium.read(self.at(at, into.len()), into)
+        Self::read(self, at, into)
     }
 }
 
@@ -295,52 +444,42 @@ impl<M: Medium + Send> Medium for Region<M> {
     #[inline]
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering) {
-        assert_aligned(at);
-        self.medium.store(self.at(at, WORD), word, order);
+        Self::store(self, at, word, order);
     }
 
     #[inline]
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
-        self.medium.write(self.at(at, from.len()), from);
+        Self::write(self, at, from);
     }
 
     #[inline]
     #[track_caller]
     fn writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
-        self.medium.writeback(self.on_medium(&range))
+        Self::writeback(self, range)
     }
 
     #[inline]
     #[track_caller]
     fn fence(&self) {
-        self.medium.fence();
+        Self::fence(self);
     }
 
     #[inline]
+    #[track_caller]
     fn order_observed(&self) {
         self.medium.order_observed();
     }
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        for (at, bytes) in parts {
-            self.at(*at, bytes.len());
-        }
-        for some in parts.chunks(PARTS) {
-            let mut on_medium = [(0, [].as_slice()); PARTS];
-            for (part, (at, bytes)) in on_medium.iter_mut().zip(some) {
-                *part = (self.info.offset + at, bytes);
-            }
-            self.medium.copy_unfenced(&on_medium[..some.len()])?;
-        }
-        Ok(())
+        self.copy_parts(parts)
     }
 
     #[inline]
     #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), M::Error> {
-        self.medium.persist(self.on_medium(&range))
+        Self::persist(self, range)
     }
 
     #[track_caller]

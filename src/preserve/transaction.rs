@@ -23,7 +23,7 @@ use core::ops::Range;
 /// The name of a blob or a region, and its other attributes.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
-    name: &'a str,
+    pub(super) name: &'a str,
     version: u64,
     metadata: &'a [u8],
     alignment: u64,

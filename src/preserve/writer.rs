@@ -7,6 +7,7 @@ use super::stream::{PIECE, Stream};
 use super::transaction::{Attributes, Transaction};
 use crate::medium::Medium;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 impl<M: Medium> Transaction<'_, M> {
@@ -65,6 +66,8 @@ impl<M: Medium> Transaction<'_, M> {
 }
 
 /// A blob that is written piece by piece. See [`Transaction::put_with`].
+///
+/// It stays on the thread of its transaction, as a fence completes the write-backs of its thread alone.
 #[derive(Debug)]
 pub struct BlobWriter<'t, M: Medium> {
     medium: &'t M,
@@ -77,6 +80,7 @@ pub struct BlobWriter<'t, M: Medium> {
     stream: Stream,
     /// True if the medium failed, so that bytes are missing.
     has_failed: bool,
+    thread: PhantomData<*const ()>,
 }
 
 impl<'t, M: Medium> BlobWriter<'t, M> {
@@ -89,6 +93,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
             buffer: Vec::new(),
             stream: Stream::new(medium, key, place.start),
             has_failed: false,
+            thread: PhantomData,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::cases::cases;
 use crate::claims::DATA;
 use crate::plain::Plain;
 use crate::random::Random;
-use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::medium::Readable as _;
 use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Lease, Options, Store, Transaction, Verify,
 };

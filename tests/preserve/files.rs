@@ -270,7 +270,6 @@ fn a_file_that_was_copied_lies_elsewhere() {
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 fn a_region_tells_its_place() {
-    use cachemaint::medium::Readable as _;
     use cachemaint::preserve::Attributes;
 
     const LEN: u64 = 2 << 20;
@@ -312,8 +311,6 @@ fn a_region_tells_its_place() {
 /// The bytes are in the file, for the next process and for the writer after a seal.
 #[test]
 fn a_region_of_a_file_is_used_in_place() {
-    use cachemaint::medium::Readable as _;
-
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);

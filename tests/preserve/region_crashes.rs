@@ -2,7 +2,6 @@
 
 use crate::life::{bytes, later, options};
 use crate::regions::{BYTES, LEAST};
-use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{Attributes, ErrorKind, Region, Verify};
 use cachemaint::sim::{Effort, Exploration, Model, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -58,6 +57,34 @@ fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation 
             store.seal().unwrap();
         }
     })
+}
+
+/// A region is opened or created in a new store, and a word of it persisted. The next start does the same.
+fn opened_or_created(simulation: &Simulation) -> Exploration {
+    let start = |medium: &SimMedium| -> Result<u64, Violation> {
+        let (mut store, _) = options()
+            .open_or_create(medium)
+            .map_err(|failed| Violation::from(failed.into_error()))?;
+        let ram = store.region_or_create("ram", LEAST)?;
+        Violation::unless(Region::len(&ram) == LEAST, || {
+            String::from("the region has another length")
+        })?;
+        let found = ram.load(64, Relaxed);
+        ram.persist_copy(&[(64, &7_u64.to_le_bytes())])?;
+        Ok(found)
+    };
+    simulation.clone().crashes_in_recovery(0).zeros().explore(
+        move |medium, notes| {
+            start(medium).unwrap();
+            notes.add(7);
+        },
+        move |medium, notes| {
+            let found = start(medium)?;
+            Violation::unless(found == 7 || found == 0 && notes.is_empty(), || {
+                format!("{found} after {notes:?}")
+            })
+        },
+    )
 }
 
 /// Words are stored and persisted in place, while blobs are committed beside.
@@ -186,6 +213,14 @@ pub(crate) fn created(simulation: &Simulation) -> Exploration {
 
 const MODELS: [fn() -> Model; 5] =
     [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+
+#[test]
+fn a_region_is_opened_or_created_whatever_crash_came_before() {
+    for model in MODELS {
+        let simulation = Simulation::new(model(), BYTES).effort(Effort::Deviations(2));
+        opened_or_created(&simulation).assert_safe();
+    }
+}
 
 #[test]
 fn a_crash_leaves_what_was_persisted_in_place() {

@@ -3,7 +3,7 @@
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::medium::{Medium, OpenError};
+use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Attributes, ErrorKind, Reader, Region, Snapshot, Store};
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;

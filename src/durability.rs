@@ -16,7 +16,8 @@
 //!
 //! # The calls
 //! A *line* is a cache line, a *fence* waits until the write-backs of this thread are complete. Costs are those of a
-//! mapping that is persisted by lines; by pages each is a system call (`msync` or its like). `file` is a `DaxFile`.
+//! mapping that is persisted by lines; by pages each is a system call (`msync` or its like). `file` is a `DaxFile`, or a
+//! `Region` of a store, which has the first of these calls.
 //!
 //! | call | durable when it returns | who calls it | cost |
 //! |---|---|---|---|
@@ -32,8 +33,8 @@
 //! | `Persister::persist_range`, `deep_persist_range` | as `file.persist` and `file.deep_persist`, of an address in a mapping of the caller's | the same, with the guarantee of the file at hand | as those |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
-//! | `Journal::append`, `append_within` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence; waits for records before it |
-//! | `Journal::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
+//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence; waits for records before it |
+//! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | 11 to 19 ns for stores alone |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two fences |

@@ -156,6 +156,7 @@ impl DaxFile {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
     #[track_caller]
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.view.read(at, into)
@@ -166,6 +167,7 @@ impl DaxFile {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("write_at", "pwrite"))]
     #[inline]
     #[track_caller]
     #[expect(unsafe_code, reason = "that the mapping is one for writing is known here alone")]
@@ -178,6 +180,8 @@ impl DaxFile {
     ///
     /// By lines this costs an instruction each; by pages it is an `msync` of those that the range touches, or the
     /// system's calls for it, complete when it returns.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written.
@@ -220,6 +224,8 @@ impl DaxFile {
     }
 
     /// Writes several ranges back and completes them with one fence, as [`DaxView::batch`] does.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As there.

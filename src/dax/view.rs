@@ -185,6 +185,7 @@ impl DaxView {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
     #[track_caller]
     pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.mapping.read(at, into);
@@ -197,6 +198,8 @@ impl DaxView {
     /// By lines this costs an instruction each. By pages it is a call of the operating system, complete when it
     /// returns. Of a [`DaxFile`](super::DaxFile) the call is an `msync` of the pages that the range touches, or the
     /// system's calls for it; of a view it is an `fdatasync` of the whole file.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written, or has reported a failure

@@ -73,6 +73,8 @@ impl<M: Medium> Journal<M> {
     ///
     /// Returns the position of the first record and the end of the last one.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
@@ -401,6 +403,8 @@ impl<M: Medium> Pending<'_, M> {
     }
 
     /// Waits until every recovery finds the record.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Failed`], if an earlier record failed.

@@ -69,6 +69,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
 
     /// Makes the record durable, and waits until it is acknowledged.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// [`ErrorKind::Short`], if bytes are missing; no record is appended then. Otherwise as
     /// [`Journal::append`](super::Journal::append).
@@ -77,6 +79,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 
     /// Makes the record durable without waiting for those before it.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).

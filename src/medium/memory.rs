@@ -110,6 +110,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
     #[track_caller]
     pub fn read(&self, at: u64, into: &mut [u8]) {
         let at = self.checked(at, into.len());
@@ -120,6 +121,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("write_at", "pwrite"))]
     #[inline]
     #[track_caller]
     pub fn write(&self, at: u64, from: &[u8]) {
@@ -131,6 +133,8 @@ impl<'a> Memory<'a> {
     }
 
     /// Issues the write-back of a range; [`fence`](Self::fence) completes it.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -165,6 +169,8 @@ impl<'a> Memory<'a> {
     /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known.
     /// If parts overlap, either may stand.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Panics
     /// If a part is out of range.
     #[cfg(not(loom))]
@@ -176,6 +182,8 @@ impl<'a> Memory<'a> {
     /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
     /// what the caller knows of their destination ([`cache::copy`](crate::cache::copy)). Where parts overlap,
     /// either may stand.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Panics
     /// If a part is out of range.

@@ -12,7 +12,10 @@
 //!
 //! # Plain structs
 //! A medium has bytes. A struct is written and read as its bytes. `zerocopy` (or `bytemuck`) shows them without a copy,
-//! and only for structs of which every combination of bytes is a value:
+//! and only for structs of which every combination of bytes is a value. This crate has no typed access of its own: its
+//! version of such a crate, or a trait of its own, would be one more that a program's types must implement, and a reference
+//! into a medium would be wrong, since others may write it and every access must be by whole words. Fields of
+//! `zerocopy::little_endian` make the bytes those of every machine, as the words of a medium are.
 //!
 //! ```
 //! use cachemaint::{Cache, medium::Memory, survival::Backing};
@@ -58,6 +61,7 @@ use core::sync::atomic::Ordering;
 /// The smallest unit that a medium makes persistent, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+// It can be matched exhaustively: code that persists by units must not take a new unit for another one.
 pub enum Granularity {
     /// Single bytes: the caches are in the persistence domain (eADR), a fence suffices.
     Byte,
@@ -118,10 +122,13 @@ pub trait Medium: Readable {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("write_at", "pwrite"))]
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]);
 
     /// Issues the write-back of a range; where the granularity is a page this is the `msync` itself.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// If the operating system reports that it could not be written.
@@ -144,6 +151,8 @@ pub trait Medium: Readable {
     fn order_observed(&self);
 
     /// Writes several parts and makes them persistent. They are persistent when this returns.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
@@ -178,6 +187,8 @@ pub trait Medium: Readable {
     }
 
     /// Makes a range persistent: write-back and fence.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).

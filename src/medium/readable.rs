@@ -35,6 +35,7 @@ pub trait Readable: Sync {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 

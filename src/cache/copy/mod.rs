@@ -100,6 +100,8 @@ impl Cache {
 
     /// Sets all bytes of `to` and writes it back, as [`copy_writeback`](Self::copy_writeback) does.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Cost
     /// As there.
     #[doc(alias("memset", "pmem_memset_persist", "zero"))]
@@ -111,6 +113,8 @@ impl Cache {
     /// Copies a range of `bytes` to another place in them, which may overlap it, and writes it back, as
     /// [`copy_writeback`](Self::copy_writeback) does. A crash on the way can have lost bytes of both where they
     /// overlap.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Panics
     /// If `from` ends before it starts, or either range is out of range.

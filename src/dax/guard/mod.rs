@@ -242,6 +242,8 @@ impl Guard {
     ///
     /// It sleeps on this thread in between. To hold a bound the thread must be run: real-time priority and locked
     /// memory are for the caller to ask for.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     pub fn run(&mut self, pace: Pace, stop: &AtomicBool, mut each: impl FnMut(&Pass)) {
         let mut pauses = Pauses::new(pace);
         while !stop.load(Ordering::Relaxed) {

@@ -2,6 +2,8 @@
 
 use cachemaint::medium::Medium;
 use std::sync::atomic::Ordering;
+use zerocopy::little_endian::U64;
+use zerocopy::{Immutable, IntoBytes};
 
 /// The largest page there is, in bytes: whatever the granularity of the medium, the copies never
 /// share a unit that a crash may tear.
@@ -9,6 +11,14 @@ const STRIDE: u64 = 64 << 10;
 
 /// Bytes of a medium for it.
 pub(crate) const LEN: u64 = 2 * STRIDE;
+
+/// A copy of the counter, and its check.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct Copy {
+    value: U64,
+    complement: U64,
+}
 
 /// Returns the value of a copy, if it is whole. A new medium has zeros, which are not a whole copy.
 fn load<M: Medium>(medium: &M, copy: u64) -> Option<u64> {
@@ -29,9 +39,7 @@ pub(crate) fn value<M: Medium>(medium: &M) -> u64 {
 pub(crate) fn increment<M: Medium>(medium: &M) -> Result<u64, M::Error> {
     let next = value(medium) + 1;
     let older = u64::from(load(medium, 0) > load(medium, 1));
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&next.to_le_bytes());
-    bytes[8..].copy_from_slice(&(!next).to_le_bytes());
-    medium.persist_copy(&[(older * STRIDE, &bytes)])?;
+    let copy = Copy { value: next.into(), complement: (!next).into() };
+    medium.persist_copy(&[(older * STRIDE, copy.as_bytes())])?;
     Ok(next)
 }

@@ -32,8 +32,7 @@ impl<M: Maintain> Receiver<M> {
     }
 }
 
-/// Returns the caches of a PC, whose devices take part in coherence, or of a Cortex-M4, which has no data cache: order is
-/// enough.
+/// Returns the caches of a PC, whose devices are coherent, or of a Cortex-M4, which has no data cache.
 #[cfg(any(target_arch = "x86_64", target_arch = "arm"))]
 #[must_use]
 pub const fn board() -> coherence::Coherent {
@@ -50,8 +49,7 @@ pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
     unsafe { cachemaint::Cache::privileged() }
 }
 
-/// Returns the caches of a RISC-V board with Zicbom and blocks of 64 bytes. These facts come from its data sheet, since
-/// no register has them.
+/// Returns the caches of a RISC-V board with Zicbom, by the facts of its data sheet: no register has them.
 #[cfg(target_arch = "riscv64")]
 #[expect(clippy::missing_errors_doc, reason = "these facts suffice")]
 pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {

@@ -1,12 +1,8 @@
 //! The table in generated histories: any operations, in several lives with a crash after each.
 
 use crate::table::Table;
-use cachemaint::medium::Medium;
-use cachemaint::sim::{
-    Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
-};
+use cachemaint::sim::{Histories, Life, Model, Searched, Simulation, Structure, Violation};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// As many keys as there are slots in the medium.
 const KEYS: u64 = 2;
@@ -75,7 +71,5 @@ impl Structure for Tested {
 
 /// Searches for a history that fails.
 pub(crate) fn search(model: Model, saves_a_fence: bool) -> Searched<Operation> {
-    let no_table = |medium: &SimMedium| medium.store(0, 0, Relaxed);
-    let simulation = Simulation::new(model, BYTES).prepared(no_table);
-    Histories::new(simulation).search(&Tested { saves_a_fence })
+    Histories::new(Simulation::new(model, BYTES).zeros()).search(&Tested { saves_a_fence })
 }

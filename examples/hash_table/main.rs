@@ -17,10 +17,8 @@ mod histories;
 mod table;
 
 use cachemaint::dax::Options;
-use cachemaint::medium::Medium;
 use cachemaint::sim::{Exploration, Failure, Model, SimMedium, Simulation, Violation};
 use std::error::Error;
-use std::sync::atomic::Ordering::Relaxed;
 use table::Table;
 
 /// Of a new file: some 40000 slots.
@@ -68,8 +66,8 @@ fn explore(
     open: impl Fn(&SimMedium) -> Result<Table<&SimMedium>, Violation>,
 ) -> Exploration {
     Simulation::new(model, 256)
+        .zeros() // there is no table
         .prepared(|medium| {
-            medium.store(0, 0, Relaxed); // there is no table
             let mut table = open(medium).expect("a new table");
             table.insert(1, 100).expect("there is room");
         })

@@ -47,12 +47,6 @@ pub(crate) enum Error<E> {
     Full,
 }
 
-impl<E> From<E> for Error<E> {
-    fn from(error: E) -> Self {
-        Self::Medium(error)
-    }
-}
-
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,7 +88,7 @@ impl<M: Medium> Table<M> {
         }
         // The bytes here may be in the caches only: a process that was killed between a store and its write-back leaves
         // them there. No one may read or build on bytes that a later power loss takes away.
-        medium.persist(0..end(slots))?;
+        medium.persist(0..end(slots)).map_err(Error::Medium)?;
         Ok(Self { medium, slots, saves_a_fence: false })
     }
 
@@ -107,9 +101,9 @@ impl<M: Medium> Table<M> {
         for slot in 0..slots {
             table.medium.store(state(slot), FREE, Ordering::Relaxed);
         }
-        table.medium.persist(STATES..state(slots))?;
+        table.medium.persist(STATES..state(slots)).map_err(Error::Medium)?;
         table.medium.store(0, MAGIC << 32 | slots, Ordering::Relaxed);
-        table.medium.persist(0..WORD)?;
+        table.medium.persist(0..WORD).map_err(Error::Medium)?;
         Ok(table)
     }
 
@@ -136,8 +130,8 @@ impl<M: Medium> Table<M> {
     /// Inserts a key, or updates its value and returns the one before. It is durable at return.
     pub(crate) fn insert(&mut self, key: u64, value: u64) -> Result<Option<u64>, Error<M::Error>> {
         match self.find(key) {
-            Place::Found(slot) => Ok(Some(self.replace(slot, value)?)),
-            Place::Vacant(slot) => Ok(self.add(slot, key, value).map(|()| None)?),
+            Place::Found(slot) => self.replace(slot, value).map(Some).map_err(Error::Medium),
+            Place::Vacant(slot) => self.add(slot, key, value).map(|()| None).map_err(Error::Medium),
             Place::Nowhere => Err(Error::Full),
         }
     }
@@ -147,7 +141,7 @@ impl<M: Medium> Table<M> {
         let Place::Found(slot) = self.find(key) else { return Ok(None) };
         let (_, value) = self.entry_of(slot);
         self.medium.store(state(slot), REMOVED, Ordering::Relaxed);
-        self.medium.persist(state(slot)..state(slot) + WORD)?;
+        self.medium.persist(state(slot)..state(slot) + WORD).map_err(Error::Medium)?;
         Ok(Some(value))
     }
 

@@ -163,19 +163,26 @@ impl<C> Options<C> {
     /// use cachemaint::recorder::{Found, Options, Value};
     /// use cachemaint::survival::Backing;
     /// use std::sync::atomic::AtomicU64;
+    /// use zerocopy::little_endian::{F64, U32};
+    /// use zerocopy::{Immutable, IntoBytes};
     ///
     /// static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
     /// const OPENED: u16 = 3;
     /// const EVENTS: &[(u16, &str)] = &[(OPENED, "opened: valve=u32 pressure=f64 note=str"), (4, "closed")];
     ///
+    /// /// The fields of `opened`; a text follows them.
+    /// #[derive(IntoBytes, Immutable)]
+    /// #[repr(C)]
+    /// struct Opened {
+    ///     valve: U32,
+    ///     pressure: F64,
+    /// }
+    ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
     /// let recorder = Options::new().events(EVENTS).open_or_create(memory)?;
-    /// let mut payload = Vec::new();
-    /// payload.extend(7_u32.to_le_bytes());
-    /// payload.extend(9.5_f64.to_le_bytes());
-    /// payload.extend(b"by hand");
-    /// recorder.claim()?.record(OPENED, &payload)?;
+    /// let opened = Opened { valve: 7.into(), pressure: 9.5.into() };
+    /// recorder.claim()?.record(OPENED, &[opened.as_bytes(), b"by hand"].concat())?;
     ///
     /// // Any program can read it: `cachemaint dump` prints `opened valve=7 pressure=9.5 note=by hand`.
     /// let reader = recorder.reader();

@@ -325,6 +325,23 @@ fn one_process_records_into_a_file_and_others_read_it() {
     assert_eq!(place.texts(), [(0, "one".to_owned()), (77, "two".to_owned())]);
 }
 
+/// The file of the first one can appear at any moment of the start of the other.
+#[test]
+fn of_two_that_start_at_once_the_loser_records_later_or_finds_the_lock() {
+    for _ in 0..20 {
+        let place = Place::empty();
+        let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+        command.arg("record").arg(&place.path).stdin(Stdio::null()).stderr(Stdio::piped());
+        let both = [(); 2].map(|()| command.spawn().unwrap());
+        let both = both.map(|child| child.wait_with_output().unwrap());
+        assert!(both.iter().any(|output| output.status.success()));
+        for output in both {
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success() || error.contains(": is locked by"), "{error}");
+        }
+    }
+}
+
 /// Records of 3 bytes take 16 of header and 8 of payload, and a mark 64.
 #[test]
 fn a_journal_is_told_by_its_magic() {

@@ -108,11 +108,17 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     let durability = arguments.durability.on_the_path();
     let options = Options::new().shards(SHARDS).durability(durability);
     if !path.try_exists().unwrap_or(true) {
-        let file = file.create_new(path, arguments.create.unwrap_or(SIZE))?;
-        return checked(path, options.create_new(Guarded::new(file))).inspect_err(|_| {
-            // The first error is the one to report: a file of zeros is not a recording.
-            drop(std::fs::remove_file(path));
-        });
+        match file.create_new(path, arguments.create.unwrap_or(SIZE)) {
+            Ok(file) => {
+                return checked(path, options.create_new(Guarded::new(file))).inspect_err(|_| {
+                    // The first error is the one to report: a file of zeros is not a recording.
+                    drop(std::fs::remove_file(path));
+                });
+            }
+            // Another process has created it meanwhile.
+            Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let file = Guarded::new(file.open(path)?);
     let is_missing = Reader::open(&file)

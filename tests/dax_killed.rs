@@ -191,10 +191,64 @@ fn a_lock_and_leases_end_with_their_process() {
     );
 }
 
+/// Cuts off `start`, which opens or creates a file and a structure in it, and starts again.
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn each_next_start_succeeds(
+    test: &str,
+    start: fn(&Path) -> Result<(), Box<dyn core::error::Error>>,
+    open: fn(&Path) -> Result<(), Box<dyn core::error::Error>>,
+) {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    start(&path).unwrap();
+    at_each_system_call(
+        test,
+        || fs::remove_file(&path).unwrap(),
+        || start(&path),
+        |is_finished| {
+            if is_finished {
+                open(&path).unwrap();
+            }
+            start(&path).unwrap();
+        },
+    );
+}
+
+#[cfg(feature = "journal")]
+#[test]
+fn a_journal_whose_creation_is_cut_off_can_be_created_or_opened() {
+    use cachemaint::Journal;
+    each_next_start_succeeds(
+        "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
+        |path| {
+            Journal::open_or_create(options().open_or_create(path, OLD)?)
+                .map(drop)
+                .map_err(Into::into)
+        },
+        |path| Journal::open(options().open(path)?).map(drop).map_err(Into::into),
+    );
+}
+
+#[cfg(feature = "recorder")]
+#[test]
+fn a_recording_whose_creation_is_cut_off_can_be_created_or_opened() {
+    use cachemaint::recorder::Options as Recording;
+    each_next_start_succeeds(
+        "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
+        |path| {
+            let file = options().open_or_create(path, OLD)?;
+            Recording::new().open_or_create(file).map(drop).map_err(Into::into)
+        },
+        |path| Recording::new().open(options().open(path)?).map(drop).map_err(Into::into),
+    );
+}
+
 #[cfg(feature = "preserve")]
 mod stores {
     use super::killed::held_up_at_each_system_call;
-    use super::{alone, at_each_system_call, directory, options};
+    use super::{alone, at_each_system_call, directory, each_next_start_succeeds, options};
     use cachemaint::dax::{self, DaxFile, DaxView, Lock};
     use cachemaint::medium::OpenError;
     use cachemaint::preserve::{Attributes, Error, Lease, Reader, Store};
@@ -221,20 +275,10 @@ mod stores {
 
     #[test]
     fn a_store_whose_creation_is_cut_off_can_be_created_or_opened() {
-        let _alone = alone();
-        let directory = directory();
-        let path = directory.path().join("store");
-        drop(create(&path).unwrap());
-        at_each_system_call(
+        each_next_start_succeeds(
             "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
-            || fs::remove_file(&path).unwrap(),
-            || create(&path).map(drop),
-            |is_finished| {
-                if is_finished {
-                    drop(open(&path).unwrap());
-                }
-                drop(create(&path).unwrap());
-            },
+            |path| create(path).map(drop),
+            |path| open(path).map(drop),
         );
     }
 

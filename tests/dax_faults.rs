@@ -65,7 +65,7 @@ fn cut(file: &DaxFile, pages: u64) {
 
 fn assert_shorter<T: core::fmt::Debug>(result: Result<T, Error>, pages: u64) {
     let error = result.unwrap_err();
-    let ErrorKind::Shorter { size, needed } = *error.kind() else { panic!("{error}") };
+    let ErrorKind::Shorter { size, needed, .. } = *error.kind() else { panic!("{error}") };
     assert_eq!((size, needed), (pages * page(), PAGES * page()));
 }
 
@@ -183,7 +183,7 @@ fn a_poisoned_page_is_an_error_with_its_place() {
         }
     };
     let error = file.catch_faults(guard, |file| file.load(5 * page() + 64, Relaxed)).unwrap_err();
-    let ErrorKind::Poisoned { at, len } = *error.kind() else { panic!("{error}") };
+    let ErrorKind::Poisoned { at, len, .. } = *error.kind() else { panic!("{error}") };
     assert_eq!((at, len), (5 * page(), page()));
     let text = error.to_string();
     assert!(text.contains(&format!("{} bytes at offset {}", page(), 5 * page())), "{text}");
@@ -261,7 +261,7 @@ fn more_guards_than_there_is_room_for_are_refused() {
         let (_directory, file) = numbered();
         nested(&file, guard, 256).unwrap();
         let error = nested(&file, guard, 257).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::TooManyCatches { most: 256 }), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::TooManyCatches { most: 256, .. }), "{error}");
         nested(&file, guard, 256).unwrap();
     });
     assert_succeeded(in_child.as_ref());
@@ -585,7 +585,7 @@ fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
                 every_second.map(|at| load(file, number(at))).sum::<u64>()
             });
             let error = sum.unwrap_err();
-            let ErrorKind::Shorter { size, needed } = *error.kind() else { panic!("{error}") };
+            let ErrorKind::Shorter { size, needed, .. } = *error.kind() else { panic!("{error}") };
             assert_eq!((size, needed), (page(), pages * page()));
         }
         // Nothing of it is left.

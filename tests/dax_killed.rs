@@ -303,6 +303,7 @@ mod stores {
             },
         );
     }
+
     /// The length of a leased blob. A store has space for a few.
     const BLOB: usize = 20_000;
 

@@ -126,17 +126,21 @@ fn a_failed_msync_is_an_error() {
 
     file.persist(0..at).unwrap();
     let error = file.persist(at + 8..at + 16).unwrap_err();
-    let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else { panic!("{error}") };
+    let ErrorKind::Writeback { at: from, len, errno, .. } = *error.kind() else {
+        panic!("{error}")
+    };
     assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM));
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
 
     let error = file.deep_persist(at..at + 8).unwrap_err();
-    let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else { panic!("{error}") };
+    let ErrorKind::Writeback { at: from, len, errno, .. } = *error.kind() else {
+        panic!("{error}")
+    };
     assert_eq!((from, len, errno), (at, 8, libc::ENOMEM));
     // The kernel reports an error once, and it can be about any page. So no later success is believed.
     for later in [file.persist(0..at), file.deep_persist(0..at)] {
         let error = later.unwrap_err();
-        let ErrorKind::Writeback { at: from, len, errno } = *error.kind() else {
+        let ErrorKind::Writeback { at: from, len, errno, .. } = *error.kind() else {
             panic!("{error}")
         };
         assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM), "the first one");

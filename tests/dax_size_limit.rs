@@ -20,7 +20,10 @@ fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
     setrlimit(Resource::Fsize, rustix::process::Rlimit { current: Some(LIMIT), ..old }).unwrap();
 
     let error = options.create_new(&path, LIMIT + 1).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::TooLarge { len } if *len == LIMIT + 1), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::TooLarge { len, .. } if *len == LIMIT + 1),
+        "{error}"
+    );
     assert!(error.to_string().contains("ulimit -f"), "{error}");
     assert!(!path.exists());
 

@@ -31,7 +31,7 @@ pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
             "{path}: an access at offset {at} failed, as the file was cut to {size} bytes while it was open; find \
              the program that cuts it, and bring the file back from a copy"
         ),
-        ErrorKind::NoSpace { len } => anyhow!(
+        ErrorKind::NoSpace { len, .. } => anyhow!(
             "{path}: an access at offset {at} failed, as the file system has no space for {len} more bytes there, or the \
              file was cut and made longer again; free some space, and run the command again"
         ),

@@ -120,6 +120,7 @@ mod env {
 
     /// The value of [`ENV_WRITEBACK`] is not an instruction of this architecture.
     #[derive(Clone, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
     pub struct EnvError {
         /// The value of the variable.
         pub found: OsString,

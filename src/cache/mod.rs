@@ -17,6 +17,8 @@ mod builder;
 #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
 mod chosen;
 pub mod copy;
+#[cfg(feature = "std")]
+mod in_io;
 mod integer;
 pub(crate) mod plan;
 mod run;

@@ -7,6 +7,7 @@ use alloc::string::String;
 #[non_exhaustive]
 pub enum DeviceFault {
     /// An attribute is missing, cannot be read, or holds no value that it can have.
+    #[non_exhaustive]
     Attribute {
         /// The attribute's path.
         path: String,
@@ -14,11 +15,13 @@ pub enum DeviceFault {
         answer: String,
     },
     /// It is not for programs to map now: it has another driver than device DAX, or none.
+    #[non_exhaustive]
     Driver {
         /// The driver it has: with `kmem` it is RAM of the kernel.
         name: Option<String>,
     },
     /// The length is not a multiple of the device's alignment.
+    #[non_exhaustive]
     Length {
         /// The length asked for, or up to the end of the device, in bytes.
         len: u64,
@@ -26,6 +29,7 @@ pub enum DeviceFault {
         alignment: u64,
     },
     /// Neither cache lines nor pages can be made persistent on it.
+    #[non_exhaustive]
     NotPersistable {
         /// The reason.
         reason: String,

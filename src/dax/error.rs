@@ -21,13 +21,14 @@ use std::path::{Path, PathBuf};
 /// `{}` is the whole message, the system's words included, so [`source`](core::error::Error::source) has none to add;
 /// [`raw_os_error`](Self::raw_os_error) has the system's number. `{:?}` prints the same, so that a `main` which returns the
 /// error, or an `unwrap`, shows what to do and not a page of evidence. `{:#?}` shows the fields.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     path: PathBuf,
     kind: ErrorKind,
 }
 
 /// The kind of an [`Error`].
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The file does not exist, or the directory to create it in does not.
@@ -55,6 +56,7 @@ pub enum ErrorKind {
     /// The file system is mounted read-only.
     ReadOnlyFileSystem,
     /// The file system has no space for this number of bytes.
+    #[non_exhaustive]
     NoSpace {
         /// Bytes asked for.
         len: u64,
@@ -62,6 +64,7 @@ pub enum ErrorKind {
     /// Another open file holds the lock, in this process or in another.
     Locked,
     /// The file is shorter than the range to map.
+    #[non_exhaustive]
     Shorter {
         /// Bytes the file has.
         size: u64,
@@ -72,6 +75,7 @@ pub enum ErrorKind {
     Device(Box<DeviceFault>),
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
     /// could not be written. It is not known if they were flushed.
+    #[non_exhaustive]
     DeepFlush {
         /// The attribute's path.
         attribute: Box<str>,
@@ -80,6 +84,7 @@ pub enum ErrorKind {
     },
     /// A part of the file has no written blocks of its own, so a store could still need the file system. The part is a
     /// hole, an extent that was allocated and never written, or an extent that is shared with another file.
+    #[non_exhaustive]
     NotAllocated {
         /// The beginning of the part, in bytes.
         at: u64,
@@ -88,11 +93,13 @@ pub enum ErrorKind {
     },
     /// The end of the file has no written blocks, because a growth was interrupted or is under way. Opening the file
     /// for writing under the exclusive lock finishes it, on Linux 5.14 and later.
+    #[non_exhaustive]
     Unfinished {
         /// The beginning of that end, in bytes of the file.
         at: u64,
     },
     /// A page of the mapping could not be made accessible; an access to it would end the process.
+    #[non_exhaustive]
     Unpopulated {
         /// The beginning of the page, in bytes of the mapping.
         at: u64,
@@ -100,6 +107,7 @@ pub enum ErrorKind {
         errno: i32,
     },
     /// The file would be larger than the file system, or the limit of this process, allows.
+    #[non_exhaustive]
     TooLarge {
         /// Bytes the file would have.
         len: u64,
@@ -111,6 +119,7 @@ pub enum ErrorKind {
     NotByteGranular(Box<Guarantee>),
     /// A write-back by the operating system failed. Bytes that were stored since the last successful one may be lost, also
     /// if it is tried again, so every later one of the open file returns this error too.
+    #[non_exhaustive]
     Writeback {
         /// The beginning of the range, in bytes of the mapping.
         at: u64,
@@ -120,6 +129,7 @@ pub enum ErrorKind {
         errno: i32,
     },
     /// A read by the operating system failed.
+    #[non_exhaustive]
     Read {
         /// The beginning of the range, in bytes of the mapping.
         at: u64,
@@ -130,6 +140,7 @@ pub enum ErrorKind {
     },
     /// The medium has lost bytes, which cannot be read. The fields give the first stretch in the range that was
     /// asked for; the bytes before it were read. On persistent memory Linux refuses the whole page of a bad sector.
+    #[non_exhaustive]
     Poisoned {
         /// The beginning of the stretch, in bytes of the mapping.
         at: u64,
@@ -138,6 +149,7 @@ pub enum ErrorKind {
         len: u64,
     },
     /// A fact about the file cannot be found out.
+    #[non_exhaustive]
     Unknown {
         /// The fact.
         fact: &'static str,
@@ -145,6 +157,7 @@ pub enum ErrorKind {
         why: Box<Unknown>,
     },
     /// Ranges of the file cannot be leased.
+    #[non_exhaustive]
     NoLeases {
         /// The error of `fcntl`; `None` if this system has no such locks.
         errno: Option<i32>,
@@ -152,16 +165,19 @@ pub enum ErrorKind {
     /// Bad blocks were not cleared, or not all of them.
     NotCleared(Box<NotCleared>),
     /// This process has reached its limit of open files, or keeps the rest for directories.
+    #[non_exhaustive]
     TooManyFiles {
         /// The number that it may have open (`RLIMIT_NOFILE`).
         most: u64,
     },
     /// Too many calls of `catch_faults` are under way in this process.
+    #[non_exhaustive]
     TooManyCatches {
         /// The number that there can be at a time.
         most: usize,
     },
     /// Another call of the operating system failed.
+    #[non_exhaustive]
     Os {
         /// The call.
         call: &'static str,
@@ -218,6 +234,12 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind {
         &self.kind
+    }
+
+    /// Returns the kind by value.
+    #[must_use]
+    pub fn into_kind(self) -> ErrorKind {
+        self.kind
     }
 }
 

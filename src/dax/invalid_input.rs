@@ -7,6 +7,7 @@ pub enum InvalidInput {
     /// A length of zero was asked for.
     ZeroLength,
     /// Offset plus length is more than a file or a mapping can have.
+    #[non_exhaustive]
     Overflow {
         /// The offset asked for, in bytes.
         offset: u64,
@@ -15,6 +16,7 @@ pub enum InvalidInput {
     },
     /// The offset is not a multiple of the page size, or of the alignment that the kind of the file requires: that of
     /// huge pages or of a device.
+    #[non_exhaustive]
     Misaligned {
         /// The offset asked for, in bytes.
         offset: u64,
@@ -22,6 +24,7 @@ pub enum InvalidInput {
         alignment: u64,
     },
     /// The descriptor of an open file does not permit the accesses that the mapping needs.
+    #[non_exhaustive]
     Descriptor {
         /// The mode that it has.
         mode: &'static str,
@@ -29,6 +32,7 @@ pub enum InvalidInput {
     /// The addresses to adopt are not a shared mapping of this part of the file: the reason, and the action.
     Mapping(&'static str),
     /// The new length of a growth is less than the mapped length.
+    #[non_exhaustive]
     NoGrowth {
         /// Bytes that are mapped.
         mapped: u64,
@@ -36,6 +40,7 @@ pub enum InvalidInput {
         asked: u64,
     },
     /// The new length of a shrink is more than the mapped length.
+    #[non_exhaustive]
     NoShrinking {
         /// Bytes that are mapped.
         mapped: u64,
@@ -43,6 +48,7 @@ pub enum InvalidInput {
         asked: u64,
     },
     /// The file continues after the mapping, so shrinking would cut off bytes that are not mapped.
+    #[non_exhaustive]
     Longer {
         /// Bytes the file has.
         size: u64,

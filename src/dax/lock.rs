@@ -43,6 +43,7 @@ const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 ///   needs a file that was opened for writing there, which a [`DaxView`](super::DaxView) does not have (flock(2), "NFS
 ///   details"). On SMB it is enforced as on Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Lock {
     /// No other open file has a lock.
     Exclusive,

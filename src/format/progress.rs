@@ -2,6 +2,7 @@
 
 /// The progress of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Bytes that were read.
     pub done: u64,

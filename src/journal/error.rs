@@ -47,6 +47,7 @@ pub enum ErrorKind<E> {
     /// A failure of the medium. Appends that were under way are not acknowledged, and later ones fail.
     Medium(E),
     /// A medium that does not begin with a journal.
+    #[non_exhaustive]
     NotAJournal {
         /// The first bytes of the medium.
         found: [u8; 8],
@@ -54,11 +55,13 @@ pub enum ErrorKind<E> {
     /// Damaged or missing superblocks of a journal: neither is whole.
     Superblocks,
     /// A version of the format that this program does not know.
+    #[non_exhaustive]
     Version {
         /// The version found.
         found: u32,
     },
     /// A medium with fewer bytes than its journal.
+    #[non_exhaustive]
     Truncated {
         /// Bytes of the medium.
         size: u64,
@@ -69,6 +72,7 @@ pub enum ErrorKind<E> {
     Damaged(Damage),
     /// Whole records after a torn end, which an opening would discard
     /// ([`Options::refuse_discard`](super::Options::refuse_discard)). Nothing was written.
+    #[non_exhaustive]
     WouldDiscard {
         /// The end of the records before them.
         end: Position,
@@ -78,6 +82,7 @@ pub enum ErrorKind<E> {
     /// An existing journal, in a medium in which one should be created.
     Exists,
     /// A medium that is too small for a journal of these sizes.
+    #[non_exhaustive]
     TooSmall {
         /// Bytes of the medium.
         size: u64,
@@ -85,6 +90,7 @@ pub enum ErrorKind<E> {
         needed: u64,
     },
     /// Sizes that no journal can have.
+    #[non_exhaustive]
     Sizes {
         /// Bytes of a segment.
         segment: u64,
@@ -94,6 +100,7 @@ pub enum ErrorKind<E> {
         window: u64,
     },
     /// A record that does not fit into a segment.
+    #[non_exhaustive]
     TooLong {
         /// Bytes of its payload.
         len: u64,
@@ -101,6 +108,7 @@ pub enum ErrorKind<E> {
         limit: u64,
     },
     /// A full journal: older records must be trimmed first. Nothing was written.
+    #[non_exhaustive]
     Full {
         /// Bytes that the record takes, with its header and skipped space.
         needed: u64,
@@ -112,6 +120,7 @@ pub enum ErrorKind<E> {
     /// A failed write-back of this or an earlier record. The record is not acknowledged, and later ones will not be.
     Failed,
     /// A reservation that was finished before all of its bytes were written. It leaves no record.
+    #[non_exhaustive]
     Short {
         /// Bytes that were written.
         written: u64,
@@ -119,6 +128,7 @@ pub enum ErrorKind<E> {
         reserved: u64,
     },
     /// A position at which no record begins or ends, or no longer.
+    #[non_exhaustive]
     NotABoundary {
         /// The requested position.
         position: Position,
@@ -142,41 +152,48 @@ impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
 
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            ErrorKind::Medium(error) => write!(f, "the journal's medium failed: {error}"),
-            ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
+        self.kind.fmt(f)
+    }
+}
+
+/// Prints the same text as the [`Error`].
+impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
+            Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str("the medium has no journal: it begins with zeros; create one")
             }
-            ErrorKind::NotAJournal { found } => magic::write_instead(f, *found, MAGIC),
-            ErrorKind::Superblocks => f.write_str(
+            Self::NotAJournal { found } => magic::write_instead(f, *found, MAGIC),
+            Self::Superblocks => f.write_str(
                 "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
                  repair it from the marks of its segments",
             ),
-            ErrorKind::Version { found } => write!(
+            Self::Version { found } => write!(
                 f,
                 "the journal has version {found} of its format; this program knows version {VERSION}"
             ),
-            ErrorKind::Truncated { size, needed } => write!(
+            Self::Truncated { size, needed } => write!(
                 f,
                 "the journal has {needed} bytes, but only {size} are there; \
                  bring the rest back before you open the journal"
             ),
-            ErrorKind::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
-            ErrorKind::WouldDiscard { end, behind } => write!(
+            Self::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
+            Self::WouldDiscard { end, behind } => write!(
                 f,
                 "opening the journal would discard {behind} whole record{} after the torn end at position {end}; \
                  repair it to keep every whole record, or open it without `refuse_discard`",
                 if *behind == 1 { "" } else { "s" }
             ),
-            ErrorKind::Exists => f.write_str(
+            Self::Exists => f.write_str(
                 "the medium already has a journal; open it, or overwrite its superblocks, at offsets 0 and 4096",
             ),
-            ErrorKind::TooSmall { size, needed } => write!(
+            Self::TooSmall { size, needed } => write!(
                 f,
                 "a journal of these sizes needs {needed} bytes, but the medium has {size}; \
                  enlarge the medium, or choose smaller segments"
             ),
-            ErrorKind::Sizes { segment, alignment, window } => write!(
+            Self::Sizes { segment, alignment, window } => write!(
                 f,
                 "a journal cannot have segments of {segment} bytes, records aligned to {alignment} bytes and a \
                  window of {window} bytes. Choose segments that are powers of two from {} to {} and have space for \
@@ -185,26 +202,26 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 SEGMENT.start(),
                 SEGMENT.end()
             ),
-            ErrorKind::TooLong { len, limit } => write!(
+            Self::TooLong { len, limit } => write!(
                 f,
                 "the record has {len} bytes, but only {limit} fit into a segment of this journal; split it, or \
                  create a journal with larger segments"
             ),
-            ErrorKind::Full { needed, free } => write!(
+            Self::Full { needed, free } => write!(
                 f,
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
-            ErrorKind::WornOut => f.write_str(
+            Self::WornOut => f.write_str(
                 "the journal has no numbers left; its records can still be read: create a new journal",
             ),
-            ErrorKind::Failed => f.write_str(
+            Self::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
             ),
-            ErrorKind::Short { written, reserved } => write!(
+            Self::Short { written, reserved } => write!(
                 f,
                 "only {written} of {reserved} reserved bytes were written, so nothing was appended; write all of them"
             ),
-            ErrorKind::NotABoundary { position, head, end } => write!(
+            Self::NotABoundary { position, head, end } => write!(
                 f,
                 "no record begins or ends at position {position}; choose {head} or {end}"
             ),
@@ -218,6 +235,12 @@ impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
             ErrorKind::Medium(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl<E> From<ErrorKind<E>> for Error<E> {
+    fn from(kind: ErrorKind<E>) -> Self {
+        Self { kind }
     }
 }
 
@@ -237,10 +260,10 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
             ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => Io::NotFound,
             ErrorKind::NotAJournal { .. }
             | ErrorKind::Superblocks
+            | ErrorKind::Truncated { .. }
             | ErrorKind::Damaged(_)
             | ErrorKind::WouldDiscard { .. } => Io::InvalidData,
             ErrorKind::Version { .. } => Io::Unsupported,
-            ErrorKind::Truncated { .. } => Io::UnexpectedEof,
             ErrorKind::Exists => Io::AlreadyExists,
             ErrorKind::Full { .. } => Io::StorageFull,
             ErrorKind::TooSmall { .. }

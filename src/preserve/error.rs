@@ -50,6 +50,7 @@ pub enum ErrorKind<E> {
     /// made. Otherwise nothing was committed.
     Medium(E),
     /// The medium begins with something other than a store.
+    #[non_exhaustive]
     NotAStore {
         /// The bytes found in place of the magic number.
         found: [u8; 8],
@@ -57,11 +58,13 @@ pub enum ErrorKind<E> {
     /// No header is whole, at least one is damaged, and none is of another version.
     Headers,
     /// The store has a version of the format that this program does not know.
+    #[non_exhaustive]
     Version {
         /// The version found.
         found: u32,
     },
     /// The medium ends before the store does.
+    #[non_exhaustive]
     Truncated {
         /// Bytes of the medium.
         size: u64,
@@ -73,6 +76,7 @@ pub enum ErrorKind<E> {
     /// The medium already contains a store.
     Exists,
     /// The medium is too small for a store.
+    #[non_exhaustive]
     TooSmall {
         /// Bytes of the medium.
         size: u64,
@@ -80,11 +84,13 @@ pub enum ErrorKind<E> {
         needed: u64,
     },
     /// The size of the unit is invalid.
+    #[non_exhaustive]
     Unit {
         /// Bytes of a unit.
         unit: u64,
     },
     /// The store is full. Nothing was written.
+    #[non_exhaustive]
     Full {
         /// Bytes that are needed, in one piece.
         needed: u64,
@@ -94,31 +100,37 @@ pub enum ErrorKind<E> {
     /// The table cannot have more entries.
     TooMany,
     /// Nothing has this name.
+    #[non_exhaustive]
     NotFound {
         /// The name.
         name: ShortName,
     },
     /// A blob or a region of this name already exists.
+    #[non_exhaustive]
     NameTaken {
         /// The name.
         name: ShortName,
     },
     /// The name is empty or too long.
+    #[non_exhaustive]
     Name {
         /// Bytes of the name.
         len: usize,
     },
     /// The metadata is too long, for a blob or for the buffer that it is read into.
+    #[non_exhaustive]
     Metadata {
         /// Bytes of the metadata.
         len: usize,
     },
     /// The alignment is not a power of two, or is too large.
+    #[non_exhaustive]
     Alignment {
         /// The requested alignment in bytes.
         alignment: u64,
     },
     /// The length of a region is 0, or not a multiple of its alignment.
+    #[non_exhaustive]
     RegionLength {
         /// The requested length in bytes.
         len: u64,
@@ -126,21 +138,25 @@ pub enum ErrorKind<E> {
         alignment: u64,
     },
     /// The name has a blob, and not a region.
+    #[non_exhaustive]
     NotARegion {
         /// The name.
         name: ShortName,
     },
     /// The name has a region, and not a blob.
+    #[non_exhaustive]
     NotABlob {
         /// The name.
         name: ShortName,
     },
     /// This process still uses the region.
+    #[non_exhaustive]
     RegionInUse {
         /// The name.
         name: ShortName,
     },
     /// The range exceeds the blob.
+    #[non_exhaustive]
     Range {
         /// The range.
         range: Range<u64>,
@@ -148,6 +164,7 @@ pub enum ErrorKind<E> {
         len: u64,
     },
     /// The number of bytes written differs from the announced length.
+    #[non_exhaustive]
     Length {
         /// The number of bytes written.
         written: u64,
@@ -158,6 +175,7 @@ pub enum ErrorKind<E> {
     /// again. A [`Reader`](super::Reader) has done so many times already.
     Replaced,
     /// Another writer without the lock has written the store since it was opened here.
+    #[non_exhaustive]
     Overtaken {
         /// The generation here.
         ours: u64,
@@ -421,11 +439,9 @@ impl<E> ErrorKind<E> {
             Self::NotFound { .. } | Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 io::ErrorKind::NotFound
             }
-            Self::NotAStore { .. }
-            | Self::Headers
-            | Self::Version { .. }
-            | Self::Truncated { .. }
-            | Self::Damaged(_) => io::ErrorKind::InvalidData,
+            Self::NotAStore { .. } | Self::Headers | Self::Truncated { .. } | Self::Damaged(_) => {
+                io::ErrorKind::InvalidData
+            }
             Self::Exists | Self::NameTaken { .. } => io::ErrorKind::AlreadyExists,
             Self::TooSmall { .. }
             | Self::Unit { .. }
@@ -439,7 +455,7 @@ impl<E> ErrorKind<E> {
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
             Self::InUse | Self::RegionInUse { .. } => io::ErrorKind::ResourceBusy,
-            Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
+            Self::Version { .. } | Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced
             | Self::Overtaken { .. }

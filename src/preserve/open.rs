@@ -32,6 +32,7 @@ const UNIT: u64 = 64;
 
 /// The condition for verifying all blobs when a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verify {
     /// If something may have been lost: the store was not sealed, and it was not written in this boot.
     #[default]

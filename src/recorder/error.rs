@@ -40,6 +40,7 @@ pub enum ErrorKind<E> {
     /// A recording with these options is impossible.
     Geometry(&'static str),
     /// An entry of [`Options::events`](super::Options::events) is wrong.
+    #[non_exhaustive]
     BadEvent {
         /// The id of the event.
         id: u16,
@@ -47,6 +48,7 @@ pub enum ErrorKind<E> {
         what: &'static str,
     },
     /// [`Options::events`](super::Options::events) has given more than a file has space for.
+    #[non_exhaustive]
     EventsTooLong {
         /// Bytes of all entries: 4 for each, and those of the texts.
         len: usize,
@@ -54,6 +56,7 @@ pub enum ErrorKind<E> {
         most: usize,
     },
     /// The medium is too small for the recording that is to be created.
+    #[non_exhaustive]
     TooSmall {
         /// Bytes it has.
         len: u64,
@@ -61,6 +64,7 @@ pub enum ErrorKind<E> {
         needed: u64,
     },
     /// The medium is shorter than the recording in it.
+    #[non_exhaustive]
     Truncated {
         /// Bytes it has.
         len: u64,
@@ -68,6 +72,7 @@ pub enum ErrorKind<E> {
         needed: u64,
     },
     /// [`Options::cursors`](super::Options::cursors) has given fewer cursors than there are shards.
+    #[non_exhaustive]
     FewCursors {
         /// The number of cursors.
         cursors: usize,
@@ -80,6 +85,7 @@ pub enum ErrorKind<E> {
     NotFound,
     /// The medium has other content, such as a journal or a store: neither descriptor begins with the magic. Bytes after
     /// the end of the medium are zeros.
+    #[non_exhaustive]
     Foreign {
         /// The bytes at 0.
         first: [u8; 8],
@@ -87,6 +93,7 @@ pub enum ErrorKind<E> {
         second: [u8; 8],
     },
     /// The recording was written by an unknown version of the format.
+    #[non_exhaustive]
     Version {
         /// The offset of the descriptor with that version.
         at: u64,
@@ -94,6 +101,7 @@ pub enum ErrorKind<E> {
         found: u32,
     },
     /// Neither descriptor is valid. The fault is that of the less damaged one.
+    #[non_exhaustive]
     Damaged {
         /// The offset of the descriptor.
         at: u64,
@@ -104,6 +112,7 @@ pub enum ErrorKind<E> {
     /// event, the event is counted as lost.
     WornOut,
     /// Each shard has an owner: a writer, or the hook of [`stop_on_panic`](super::Recorder#method.stop_on_panic).
+    #[non_exhaustive]
     AllShardsTaken {
         /// The number of shards.
         shards: u32,
@@ -113,6 +122,7 @@ pub enum ErrorKind<E> {
     /// The shard is full, and the recording does not overwrite. The event is counted as lost.
     Full,
     /// The payload is longer than a record of this file can be. The event is counted as lost.
+    #[non_exhaustive]
     TooLong {
         /// Bytes of the payload.
         len: usize,
@@ -146,6 +156,12 @@ impl<E> ErrorKind<E> {
     fn unknown(first: [u8; 8], second: [u8; 8]) -> Self {
         let is_empty = [first, second] == [[0; 8]; 2];
         if is_empty { Self::NotFound } else { Self::Foreign { first, second } }
+    }
+}
+
+impl<E> From<ErrorKind<E>> for Error<E> {
+    fn from(kind: ErrorKind<E>) -> Self {
+        Self { kind }
     }
 }
 
@@ -276,9 +292,9 @@ impl<E> ErrorKind<E> {
             Self::Exists => io::ErrorKind::AlreadyExists,
             Self::NotFound => io::ErrorKind::NotFound,
             Self::Version { .. } => io::ErrorKind::Unsupported,
-            Self::WornOut | Self::Full => io::ErrorKind::StorageFull,
+            Self::Full => io::ErrorKind::StorageFull,
             Self::AllShardsTaken { .. } | Self::Nested => io::ErrorKind::ResourceBusy,
-            Self::Medium(_) | Self::Stopped => io::ErrorKind::Other,
+            Self::Medium(_) | Self::WornOut | Self::Stopped => io::ErrorKind::Other,
         }
     }
 }

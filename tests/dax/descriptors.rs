@@ -41,7 +41,7 @@ fn bytes_at(file: &File, at: u64) -> [u8; 4] {
 fn mode<T: core::fmt::Debug>(result: Result<T, Error>) -> &'static str {
     let error = result.unwrap_err();
     match error.kind() {
-        ErrorKind::InvalidInput(InvalidInput::Descriptor { mode }) => mode,
+        ErrorKind::InvalidInput(InvalidInput::Descriptor { mode, .. }) => mode,
         _ => panic!("{error}"),
     }
 }
@@ -201,7 +201,7 @@ fn a_descriptor_of_no_regular_file_or_an_empty_one_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::Empty), "{error}");
     assert!(error.to_string().contains("give it a length (File::set_len, truncate -s)"), "{error}");
     let shorter = options().len(LEN + 1).open_file(memfd(LEN)).unwrap_err();
-    let ErrorKind::Shorter { size: LEN, needed: 65537 } = shorter.kind() else {
+    let ErrorKind::Shorter { size: LEN, needed: 65537, .. } = shorter.kind() else {
         panic!("{shorter}")
     };
     let device = descriptor(Path::new("/dev/null"), OFlags::RDWR);

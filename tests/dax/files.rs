@@ -220,7 +220,7 @@ fn what_the_file_has_lost_is_not_read() {
     file.file().set_len(4096).unwrap();
     let mut bytes = [0; 16];
     let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
 }
 
 /// "None" would be wrong: nothing is known of files that are not on persistent memory.
@@ -497,7 +497,8 @@ fn open_or_create_refuses_a_file_that_is_shorter_or_no_file() {
         fs::write(&path, bytes).unwrap();
         let error = options().open_or_create(&path, 6).unwrap_err();
         match (bytes, error.kind()) {
-            (b"short", ErrorKind::Shorter { size: 5, needed: 6 }) | (b"", ErrorKind::Empty) => {}
+            (b"short", ErrorKind::Shorter { size: 5, needed: 6, .. }) | (b"", ErrorKind::Empty) => {
+            }
             _ => panic!("{error}"),
         }
         assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -602,7 +603,7 @@ fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
     for (path, _) in unwritten_files(directory.path()) {
         if !by_pages {
             let error = shared.open(&path).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::Unfinished { at: 0 }), "{error}");
+            assert!(matches!(error.kind(), ErrorKind::Unfinished { at: 0, .. }), "{error}");
         }
         drop(options().open(&path).unwrap());
         let file = shared.open(&path).unwrap();
@@ -887,5 +888,7 @@ fn the_kind_tells_what_the_text_says() {
     assert!(matches!(error.kind(), ErrorKind::Missing));
     drop(options().create_new(&path, LEN).unwrap());
     let error = options().len(LEN + 1).open(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed } if *needed == LEN + 1));
+    assert!(
+        matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed, .. } if *needed == LEN + 1)
+    );
 }

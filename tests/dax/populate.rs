@@ -145,7 +145,9 @@ fn a_hole_on_a_full_file_system_is_an_error() {
             return;
         }
         let error = opened.unwrap_err();
-        let ErrorKind::Unpopulated { at, errno } = *error.kind() else { unreachable!("{error}") };
+        let ErrorKind::Unpopulated { at, errno, .. } = *error.kind() else {
+            unreachable!("{error}")
+        };
         assert_eq!(errno, libc::EFAULT, "madvise(2)");
         // Every page before it got its block, and no other one.
         assert_eq!(at, fs::metadata(&path).unwrap().blocks() * 512);

@@ -119,7 +119,7 @@ fn a_mapped_part_takes_in_what_is_there() {
 
     let mut file = options().offset(8192).len(100).open(&path).unwrap();
     let error = file.shrink(50).unwrap_err();
-    let ErrorKind::InvalidInput(InvalidInput::Longer { size: LEN, end: 8292 }) = error.kind()
+    let ErrorKind::InvalidInput(InvalidInput::Longer { size: LEN, end: 8292, .. }) = error.kind()
     else {
         unreachable!("{error}")
     };
@@ -162,7 +162,7 @@ fn a_file_that_has_shrunk_is_not_grown_over() {
     let mut file = options().create_new(&path, LEN).unwrap();
     file.file().set_len(4096).unwrap();
     let error = file.grow(2 * LEN).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
     assert_eq!(len(&path), 4096);
 }
 

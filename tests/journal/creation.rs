@@ -110,7 +110,7 @@ fn other_bytes_are_overwritten_by_a_creation_alone() {
         let refused = options().open_or_create(&medium).map(drop);
         let found = *b"LUKS\xba\xbe\0\x02";
         assert!(
-            matches!(reason(&refused), Some(ErrorKind::NotAJournal { found: it }) if *it == found)
+            matches!(reason(&refused), Some(ErrorKind::NotAJournal { found: it, .. }) if *it == found)
         );
         assert!(image(&medium) == before);
         options().create_new(&medium).unwrap().append(b"first").unwrap();
@@ -165,7 +165,7 @@ fn the_marker_of_a_creation_counts_in_its_place_alone() {
     let refused = options().open_or_create(&medium).map(drop);
     assert!(matches!(
         reason(&refused),
-        Some(ErrorKind::NotAJournal { found }) if found == b"cmcreate"
+        Some(ErrorKind::NotAJournal { found, .. }) if found == b"cmcreate"
     ));
 }
 

@@ -230,11 +230,11 @@ fn what_is_no_journal_or_not_all_of_one_is_refused() {
     let tiny = Simulation::new(Model::x86(), 4000).zeros().medium();
     assert!(matches!(
         reason(&options().open(&tiny)),
-        Some(ErrorKind::Truncated { size: 4000, needed: 4224 })
+        Some(ErrorKind::Truncated { size: 4000, needed: 4224, .. })
     ));
     tiny.write(0, b"a short text");
     assert!(
-        matches!(reason(&options().open(&tiny)), Some(ErrorKind::NotAJournal { found }) if found == b"a short ")
+        matches!(reason(&options().open(&tiny)), Some(ErrorKind::NotAJournal { found, .. }) if found == b"a short ")
     );
 
     let later = golden();

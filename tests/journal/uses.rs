@@ -113,7 +113,10 @@ fn what_has_no_room_is_refused_and_trimming_makes_room() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error.kind(), ErrorKind::Full { needed, free } if needed > free), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Full { needed, free, .. } if needed > free),
+        "{error}"
+    );
     assert_eq!(records(&journal).unwrap().len(), positions.len());
 
     // It can be opened, as often as one likes, and has lost nothing.
@@ -179,7 +182,7 @@ fn what_is_too_long_or_unfinished_is_refused() {
     assert_eq!(journal.largest(), 48);
     assert!(matches!(
         reason(&journal.append(&[0; 49])),
-        Some(ErrorKind::TooLong { len: 49, limit: 48 })
+        Some(ErrorKind::TooLong { len: 49, limit: 48, .. })
     ));
     let mut group = Group::new();
     (0..4).for_each(|_| group.push(b"8 bytes."));
@@ -187,7 +190,10 @@ fn what_is_too_long_or_unfinished_is_refused() {
     assert_eq!(group.len(), 4);
     let mut short = journal.reserve(10).unwrap();
     short.write_bytes(b"12345");
-    assert!(matches!(reason(&short.finish()), Some(ErrorKind::Short { written: 5, reserved: 10 })));
+    assert!(matches!(
+        reason(&short.finish()),
+        Some(ErrorKind::Short { written: 5, reserved: 10, .. })
+    ));
     journal.append(b"next").unwrap();
     assert_eq!(payloads(&journal), [b"next"]);
 }
@@ -223,7 +229,7 @@ fn sizes_that_cannot_be_are_refused() {
     let needed = 8192 + 3 * 4096;
     let small = sizes(options().segment(4096).window(8192));
     assert!(
-        matches!(small.kind(), ErrorKind::TooSmall { size: BYTES, needed: n } if *n == needed),
+        matches!(small.kind(), ErrorKind::TooSmall { size: BYTES, needed: n, .. } if *n == needed),
         "{small}"
     );
 }

@@ -448,7 +448,7 @@ impl Harmed<'_> {
             Ok(found) => assert!(found == bytes, "{info:?}"),
             Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error.into_kind() {
                 ErrorKind::Damaged(damage) => self.is_told(&damage),
-                ErrorKind::Truncated { size, needed } => self.is_missing(size, needed),
+                ErrorKind::Truncated { size, needed, .. } => self.is_missing(size, needed),
                 error => panic!("{error:?}"),
             },
             Err(error) => panic!("{info:?} is whole: {error:?}"),
@@ -547,7 +547,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
         Ok(snapshot) => snapshot,
         Err(error) => {
             assert!(!(has_header && is_whole(lived.roots())), "{error}");
-            if let ErrorKind::Truncated { size, needed } = *error.kind() {
+            if let ErrorKind::Truncated { size, needed, .. } = *error.kind() {
                 harmed.is_missing(size, needed);
             }
             return assert!(options().open(Plain::new(after.to_vec())).is_err());

@@ -30,7 +30,7 @@ fn identity() -> Identity {
 }
 
 fn is_of_foreign(error: &Error<Infallible>) -> bool {
-    matches!(error.kind(), ErrorKind::NotAStore { found } if *found != [0; 8])
+    matches!(error.kind(), ErrorKind::NotAStore { found, .. } if *found != [0; 8])
 }
 
 fn plain(words: impl Fn(u64) -> u64) -> Plain {
@@ -59,7 +59,7 @@ fn open_or_create_refuses_foreign_bytes_and_damage_and_changes_nothing() {
     for (medium, is_store) in [(foreign, false), (damaged, true)] {
         let before = medium.bytes();
         match options().open_or_create(medium.clone()).unwrap_err().into_error().into_kind() {
-            ErrorKind::NotAStore { found } => assert!(!is_store && found == *b"elephant"),
+            ErrorKind::NotAStore { found, .. } => assert!(!is_store && found == *b"elephant"),
             ErrorKind::Headers => assert!(is_store),
             error => panic!("{error}"),
         }
@@ -80,7 +80,9 @@ fn open_or_create_in_a_medium_without_room_says_how_much_is_needed() {
     for bytes in [0, 8192] {
         let error = options().open_or_create(Plain::new(vec![0; bytes])).unwrap_err();
         // By the documentation: data at 25600, and four roots of 192 bytes.
-        let ErrorKind::TooSmall { size, needed } = *error.error().kind() else { panic!("{error}") };
+        let ErrorKind::TooSmall { size, needed, .. } = *error.error().kind() else {
+            panic!("{error}")
+        };
         assert_eq!((size, needed), (bytes as u64, 25_600 + 4 * 192));
     }
 }
@@ -99,7 +101,10 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
             options().open_or_create(medium.clone()).map(drop),
         ] {
             let error = refused.unwrap_err().into_error().into_kind();
-            assert!(matches!(error, ErrorKind::NotAStore { found: is } if is == found), "{error}");
+            assert!(
+                matches!(error, ErrorKind::NotAStore { found: is, .. } if is == found),
+                "{error}"
+            );
         }
         assert_eq!(medium.bytes(), before);
     };
@@ -151,9 +156,12 @@ fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
     assert_eq!(foreign.bytes(), before);
 
     let missing = options().open(cut_off()).unwrap_err().into_error().into_kind();
-    assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }));
+    assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }));
     let missing = journal::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
-    assert!(matches!(missing, journal::ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] }));
+    assert!(matches!(
+        missing,
+        journal::ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
+    ));
     let missing = recorder::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
     assert!(matches!(missing, recorder::ErrorKind::NotFound));
 }
@@ -193,7 +201,10 @@ fn each_format_is_created_wherever_the_creation_of_a_journal_was_cut_off() {
         cut_off += 1;
         let left = || Plain::new(image.clone());
         let missing = options().open(left()).unwrap_err().into_error().into_kind();
-        assert!(matches!(missing, ErrorKind::NotAStore { found } if found == [0; 8]), "{missing}");
+        assert!(
+            matches!(missing, ErrorKind::NotAStore { found, .. } if found == [0; 8]),
+            "{missing}"
+        );
         let created = options().open_or_create(left());
         assert!(created.is_ok_and(|(_, opened)| opened.is_none()), "{has_earlier}, {kill}");
         drop(with([5, 6]).open_or_create(left()).unwrap());

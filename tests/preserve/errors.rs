@@ -31,7 +31,7 @@ fn a_failed_opening_gives_the_medium_back() {
     let failed = Store::open(zeros()).unwrap_err();
     assert!(matches!(
         failed.error().kind(),
-        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
     ));
     let (_, opened) = Store::open_or_create(failed.into_medium()).unwrap();
     assert!(opened.is_none());
@@ -87,15 +87,21 @@ fn errors_pass_by_question_mark() {
 
 #[test]
 fn an_error_has_the_fitting_kind_in_io() {
-    let in_io = |kind: ErrorKind<Infallible>| io::Error::from(Error::from(kind)).kind();
-    assert_eq!(in_io(ErrorKind::Exists), io::ErrorKind::AlreadyExists);
-    assert_eq!(in_io(ErrorKind::Full { needed: 2, largest: 1 }), io::ErrorKind::StorageFull);
-    assert_eq!(in_io(ErrorKind::Headers), io::ErrorKind::InvalidData);
-    assert_eq!(in_io(ErrorKind::NotAStore { found: *b"elephant" }), io::ErrorKind::InvalidData);
-    assert_eq!(in_io(ErrorKind::Name { len: 0 }), io::ErrorKind::InvalidInput);
-    assert_eq!(in_io(ErrorKind::NoLease), io::ErrorKind::Unsupported);
+    let kind = |error: Error<Infallible>| io::Error::from(error).kind();
+    assert_eq!(kind(ErrorKind::Exists.into()), io::ErrorKind::AlreadyExists);
+    assert_eq!(kind(ErrorKind::Headers.into()), io::ErrorKind::InvalidData);
+    assert_eq!(kind(ErrorKind::NoLease.into()), io::ErrorKind::Unsupported);
     // A caller of `io::Read` does an interrupted call again.
-    assert_eq!(in_io(ErrorKind::Replaced), io::ErrorKind::Other);
+    assert_eq!(kind(ErrorKind::Replaced.into()), io::ErrorKind::Other);
+    let mut foreign = vec![0; BYTES as usize];
+    foreign[..8].copy_from_slice(b"elephant");
+    let foreign = options().open(Plain::new(foreign)).unwrap_err().into_error();
+    assert_eq!(kind(foreign), io::ErrorKind::InvalidData);
+    let (mut store, _) = options().open(store()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    let full = transaction.put("b", &vec![1; BYTES as usize]).unwrap_err();
+    assert_eq!(kind(full), io::ErrorKind::StorageFull);
+    assert_eq!(kind(transaction.put("", b"").unwrap_err()), io::ErrorKind::InvalidInput);
 }
 
 /// The message of deleting and renaming a blob that does not exist, which must be the same.

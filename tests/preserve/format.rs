@@ -277,20 +277,20 @@ fn what_is_no_store_of_this_version_is_refused() {
     let refused = |image: &[u8]| Snapshot::of(&Bytes(image)).map(|_| ()).unwrap_err();
     assert!(matches!(
         refused(&[0; 100]).kind(),
-        ErrorKind::Truncated { size: 100, needed: 12_352 }
+        ErrorKind::Truncated { size: 100, needed: 12_352, .. }
     ));
     assert!(
-        matches!(refused(b"a text").kind(), ErrorKind::NotAStore { found } if found == b"a text\0\0")
+        matches!(refused(b"a text").kind(), ErrorKind::NotAStore { found, .. } if found == b"a text\0\0")
     );
     assert!(matches!(
         refused(&vec![0; 20_000]).kind(),
-        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+        ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
     ));
     let mut other = by_hand();
     other[..8].copy_from_slice(b"cmjournl");
     other[8192..8200].copy_from_slice(b"cmjournl");
     assert!(
-        matches!(refused(&other).kind(), ErrorKind::NotAStore { found } if found == b"cmjournl")
+        matches!(refused(&other).kind(), ErrorKind::NotAStore { found, .. } if found == b"cmjournl")
     );
     // Another version proves itself as this one does.
     let mut newer = by_hand();
@@ -298,14 +298,14 @@ fn what_is_no_store_of_this_version_is_refused() {
         newer[at + 8] = 4;
         seal_header(&mut newer[at..at + 64]);
     }
-    assert!(matches!(refused(&newer).kind(), ErrorKind::Version { found: 4 }));
+    assert!(matches!(refused(&newer).kind(), ErrorKind::Version { found: 4, .. }));
     assert!(refused(&newer).to_string().contains("version 4"));
     let mut first = by_hand();
     for (at, word) in [0, 8192].into_iter().flat_map(|copy| (copy..).step_by(8).zip(FIRST_VERSION))
     {
         first[at..at + 8].copy_from_slice(&word.to_be_bytes());
     }
-    assert!(matches!(refused(&first).kind(), ErrorKind::Version { found: 1 }));
+    assert!(matches!(refused(&first).kind(), ErrorKind::Version { found: 1, .. }));
     let cut = by_hand();
     let error = refused(&cut[..TABLES[1] as usize]);
     assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");

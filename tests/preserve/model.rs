@@ -207,7 +207,7 @@ fn the_largest_blob_leaves_room_for_its_tags() {
     assert!(
         matches!(
             refused.as_ref().map_err(Error::kind),
-            Err(ErrorKind::Full { needed: 200_064, largest: 200_000 })
+            Err(ErrorKind::Full { needed: 200_064, largest: 200_000, .. })
         ),
         "{refused:?}"
     );

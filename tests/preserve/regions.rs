@@ -3,7 +3,7 @@
 use crate::counting::Counting;
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
-use cachemaint::medium::{Bytes, Medium as _, Readable as _};
+use cachemaint::medium::{Bytes, Medium as _};
 use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store,
 };
@@ -89,11 +89,11 @@ fn lengths_that_are_no_multiple_of_the_alignment_are_refused() {
     for (alignment, len) in [(1, 0), (1, 100), (1, 4095), (2 << 20, 4096), (8192, 12_288)] {
         let attributes = Attributes::new("ram").alignment(alignment);
         let refused = transaction.create_region(attributes, len).unwrap_err();
-        assert_eq!(
-            *refused.kind(),
-            ErrorKind::RegionLength { len, alignment: alignment.max(4096) },
-            "{refused}"
-        );
+        let ErrorKind::RegionLength { len: found, alignment: required, .. } = *refused.kind()
+        else {
+            panic!("{refused}")
+        };
+        assert_eq!((found, required), (len, alignment.max(4096)));
     }
     for alignment in [3, 1 << 31] {
         let attributes = Attributes::new("ram").alignment(alignment);

@@ -96,7 +96,7 @@ fn what_is_given_up_has_not_happened() {
     let short = transaction.put_with("d", Some(100), |writer| writer.append(&[3; 50]));
     assert!(matches!(
         short.as_ref().map_err(Error::kind),
-        Err(ErrorKind::Length { written: 50, said: 100 })
+        Err(ErrorKind::Length { written: 50, said: 100, .. })
     ));
     assert_eq!(abandon(&mut transaction, "d", &[3; 50]), Err(None));
     assert!(!transaction.contains("a") && transaction.contains("c") && !transaction.contains("d"));
@@ -158,22 +158,22 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let mut transaction = store.begin().unwrap();
     assert!(matches!(
         transaction.put("", b"").as_ref().map_err(Error::kind),
-        Err(ErrorKind::Name { len: 0 })
+        Err(ErrorKind::Name { len: 0, .. })
     ));
     let long = "n".repeat(256);
     assert!(matches!(
         transaction.put(&*long, b"").as_ref().map_err(Error::kind),
-        Err(ErrorKind::Name { len: 256 })
+        Err(ErrorKind::Name { len: 256, .. })
     ));
     assert!(matches!(
         transaction.rename("a", &long).as_ref().map_err(Error::kind),
-        Err(ErrorKind::Name { len: 256 })
+        Err(ErrorKind::Name { len: 256, .. })
     ));
     let metadata = [0; 4097];
     let much = Attributes::new("m").metadata(&metadata);
     assert!(matches!(
         transaction.put(much, b"").as_ref().map_err(Error::kind),
-        Err(ErrorKind::Metadata { len: 4097 })
+        Err(ErrorKind::Metadata { len: 4097, .. })
     ));
     for alignment in [0, 96, 1 << 31] {
         let odd = Attributes::new("o").alignment(alignment);
@@ -197,7 +197,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let long = transaction.put_with("w", Some(3), |writer| writer.append(&[0; 4]));
     assert!(matches!(
         long.as_ref().map_err(Error::kind),
-        Err(ErrorKind::Length { written: 4, said: 3 })
+        Err(ErrorKind::Length { written: 4, said: 3, .. })
     ));
     transaction.commit().unwrap();
     assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one"), ("b", b"two")]));
@@ -212,7 +212,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let odd = || Options::with_entropy([1, 2]).unit(96);
     assert!(matches!(
         odd().create_new(&with_room(9999)).as_ref().map_err(why),
-        Err(ErrorKind::Unit { unit: 96 })
+        Err(ErrorKind::Unit { unit: 96, .. })
     ));
     // Two tables of 176 bytes, and room for two more.
     let small = with_room(4 * 192 - 64);
@@ -499,7 +499,7 @@ fn two_that_write_without_a_lock_are_told() {
     put(&mut second, "a", b"one").unwrap();
     assert!(matches!(
         first.begin().as_ref().map_err(Error::kind),
-        Err(ErrorKind::Overtaken { ours: 1, found: 3 })
+        Err(ErrorKind::Overtaken { ours: 1, found: 3, .. })
     ));
 }
 

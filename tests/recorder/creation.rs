@@ -51,8 +51,10 @@ fn a_recording_is_never_replaced_by_a_new_one() {
 fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     for len in [8, 4096, 4224] {
         let refused = options().open_or_create(Plain::new(len)).map(drop).unwrap_err();
-        let expected = ErrorKind::TooSmall { len: len as u64, needed: LEN as u64 };
-        assert_eq!(*refused.error().kind(), expected);
+        let ErrorKind::TooSmall { len: found, needed, .. } = *refused.error().kind() else {
+            panic!("{refused}")
+        };
+        assert_eq!((found, needed), (len as u64, LEN as u64));
     }
     let whole = recorded().bytes();
     let cut = Plain::new(4096);
@@ -98,8 +100,10 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
     medium.write(0, &[0xee; LEN]);
     for refused in [options().open(&medium), options().open_or_create(&medium)] {
         let refused = refused.map(drop).unwrap_err();
-        let [first, second] = [[0xee; 8]; 2];
-        assert_eq!(*refused.error().kind(), ErrorKind::Foreign { first, second });
+        let ErrorKind::Foreign { first, second, .. } = *refused.error().kind() else {
+            panic!("{refused}")
+        };
+        assert_eq!([first, second], [[0xee; 8]; 2]);
     }
     assert_eq!(medium.bytes(), [0xee; LEN]);
     let recorder = options().create_new(&medium).unwrap();

@@ -137,12 +137,10 @@ fn refusal(image: &Image) -> ErrorKind<core::convert::Infallible> {
 #[test]
 fn what_is_no_recording_is_refused_with_what_was_found() {
     let cut = golden().0[..4200].to_vec();
-    assert_eq!(refusal(&Image(cut)), ErrorKind::Truncated { len: 4200, needed: 4224 });
+    assert!(matches!(refusal(&Image(cut)), ErrorKind::Truncated { len: 4200, needed: 4224, .. }));
     let cut = golden().0[..LEN - 1].to_vec();
-    assert_eq!(
-        refusal(&Image(cut)),
-        ErrorKind::Truncated { len: LEN as u64 - 1, needed: LEN as u64 }
-    );
+    let ErrorKind::Truncated { len, needed, .. } = refusal(&Image(cut)) else { panic!() };
+    assert_eq!((len, needed), (LEN as u64 - 1, LEN as u64));
 
     let mut other = Image(vec![0; LEN]);
     other.put(0, b"\x7fELF\x02\x01\x01\0");
@@ -152,15 +150,18 @@ fn what_is_no_recording_is_refused_with_what_was_found() {
          \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\"; open \
          another medium, since creating a recording here would destroy its content"
     );
-    let text = ErrorKind::Foreign { first: *b"a text\0\0", second: [0; 8] };
-    assert_eq!(refusal(&Image(b"a text".to_vec())), text);
-    let text = ErrorKind::Foreign { first: *b"a longer", second: *b"a longer" };
-    assert_eq!(refusal(&Image(b"a longer".repeat(515))), text);
+    for (image, expected) in [
+        (b"a text".to_vec(), [*b"a text\0\0", [0; 8]]),
+        (b"a longer".repeat(515), [*b"a longer"; 2]),
+    ] {
+        let ErrorKind::Foreign { first, second, .. } = refusal(&Image(image)) else { panic!() };
+        assert_eq!([first, second], expected);
+    }
     assert_eq!(refusal(&Image(vec![0; LEN])), ErrorKind::NotFound);
 
     let mut newer = golden();
     newer.descriptor(0, 3, 8);
-    assert_eq!(refusal(&newer), ErrorKind::Version { at: 0, found: 3 });
+    assert!(matches!(refusal(&newer), ErrorKind::Version { at: 0, found: 3, .. }));
 
     let mut damaged = golden();
     damaged.0[20] ^= 1;
@@ -204,7 +205,7 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
         medium.write(at, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
     }
     let refused = options().open(&medium).map(drop).unwrap_err();
-    assert_eq!(*refused.error().kind(), ErrorKind::Version { at: 0, found: 1 });
+    assert!(matches!(refused.error().kind(), ErrorKind::Version { at: 0, found: 1, .. }));
     // Erased, as far as it can be refused.
     for at in [0, 4096] {
         medium.write(at, &[0; 8]);
@@ -226,11 +227,13 @@ fn options_that_make_no_recording_are_refused() {
     assert!(matches!(refuse(options().sub_buffer_size(128)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffer_size(768)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffers(1)), ErrorKind::Geometry(_)));
-    let short = ErrorKind::TooSmall { len: LEN as u64, needed: LEN as u64 + 256 };
-    assert_eq!(refuse(options().sub_buffers(3)), short);
+    let ErrorKind::TooSmall { len, needed, .. } = refuse(options().sub_buffers(3)) else {
+        panic!()
+    };
+    assert_eq!((len, needed), (LEN as u64, LEN as u64 + 256));
     let few = options().cursors(|_| Vec::<Cursor>::new()).create_new(&medium);
     let few = few.map(drop).unwrap_err();
-    assert_eq!(*few.error().kind(), ErrorKind::FewCursors { cursors: 0, shards: 1 });
+    assert!(matches!(few.error().kind(), ErrorKind::FewCursors { cursors: 0, shards: 1, .. }));
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 

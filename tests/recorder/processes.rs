@@ -157,7 +157,7 @@ fn child() {
     recorder.stop_on_panic().unwrap();
     // The second shard is reserved for the message.
     let taken = recorder.claim().map(drop).unwrap_err();
-    assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2 }), "{taken}");
+    assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }), "{taken}");
     (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
     match end.as_str() {
         "kill" => send(Signal::KILL),
@@ -179,7 +179,10 @@ fn child() {
         }
         "refused-hook" => {
             let refused = recorder.stop_on_panic().unwrap_err();
-            assert!(matches!(refused.kind(), ErrorKind::AllShardsTaken { shards: 2 }), "{refused}");
+            assert!(
+                matches!(refused.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }),
+                "{refused}"
+            );
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err());
         }

@@ -34,6 +34,7 @@ pub(crate) enum Durable {
 
 /// The place of a streaming (non-temporal) store's bytes once a fence has completed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Streaming {
     /// In memory: the line has left the caches.
     Evicts,

@@ -130,7 +130,7 @@ const CREATED: [[u64; 2]; 3] = [[0, 128], [4096, 4224], [8192, 8256]];
 
 /// Returns true if an error says that no journal is there, and the file begins with zeros.
 fn is_missing(error: &Error<dax::Error>) -> bool {
-    matches!(error.kind(), ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] })
+    matches!(error.kind(), ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
 }
 
 /// Opens or creates the journal in an existing file.

@@ -91,7 +91,7 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
         let zeros = |error: Error<_>| {
             matches!(
                 error.kind(),
-                preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] }
+                preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
             )
         };
         Snapshot::of(&file).is_err_and(zeros)

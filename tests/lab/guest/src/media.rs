@@ -50,7 +50,7 @@ pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
 fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
     let Err(error) = result else { return Ok(Value::Null) };
     match error.kind() {
-        ErrorKind::Poisoned { at, len } => Ok(json!([at, at + len])),
+        ErrorKind::Poisoned { at, len, .. } => Ok(json!([at, at + len])),
         _ => bail!(error),
     }
 }

@@ -29,11 +29,14 @@
 //! | [`prelude`](crate::prelude) | | the traits, for generic code |
 //!
 //! # Three ways from a call to the instruction
-//! | call | on the way |
-//! |---|---|
-//! | [`Cache::host`](crate::Cache::host) | The choice is kept after the first call: a load. The first call asks the CPU (`cpu::here_for_choice`), takes what an erratum forbids from the answer (`Cpu::facts`), and chooses (`Plan::choose`). |
-//! | `file.persist(64..96)` | `DaxView::persist` decides once between lines, the fence alone and pages, which is known since the opening. It checks the range, `ops::select` branches on the instruction, `ops::execute` executes it on each line, and `ops::fence` completes them. |
-//! | `journal.append(payload)` | `submit` and `wait`. `submit` reserves a place, stores header, tag and payload, writes the lines back and fences, and enters that they are durable. `wait` waits until all before them are. |
+//! A hop is a call of one function by another; closures and the standard library do not count. The lists are in the
+//! order of the calls.
+//!
+//! | call | hops | on the way |
+//! |---|---|---|
+//! | [`Cache::host`](crate::Cache::host) | 2 | `Chosen::get` loads the choice, and `Plan::from_word` decodes it. The first call instead goes to `Chosen::choose`: `Cache::detect` asks the CPU (`cpu::here_for_choice`), takes what an erratum forbids from the answer (`Cpu::facts`), and chooses (`Cache::planned`, `Plan::choose`). |
+//! | `file.persist(64..96)` | 10 | `DaxFile::persist` calls `DaxView::persist`, which branches to lines, the fence alone or pages: that is known since the opening. `DaxView::writeback_lines` checks the range. `Cache::writeback_range_unfenced` names the operation. `run::issue` finds the lines. `Machine::select` calls `ops::select`, which branches on the instruction once. In that branch `issue_lines` has the instruction executed on each line (`Lines::for_each`, `Machine::line`, `ops::execute`). Then `Cache::fence` branches on the instruction again (`run::complete`), and its fence completes them (`ops::fence`). |
+//! | `journal.append(payload)` | 4 to the medium's fence, 3 more to the acknowledgement | `stored` does all but the wait. `place` reserves (`try_place`, `InFlight::reserve`). `Claim::store` branches on the length: `store_small` or `store_large` stores header, payload and tag, and issues the write-back of all but the part with the tag. It ends with `Claim::complete`, which issues the rest, at the beginning of a segment its header too, and fences. `Claim::done` enters that the record is durable and moves the watermark (`InFlight::done`). `Pending::wait` waits until the watermark is behind the record (`is_acknowledged`, `InFlight::advance`). |
 //!
 //! # Names that their module qualifies
 //! A module's main type has a name that is clear by itself, such as [`Journal`](../journal/struct.Journal.html), and the

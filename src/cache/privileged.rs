@@ -1,0 +1,77 @@
+//! The operations of kernels and hypervisors.
+
+use super::Cache;
+use super::run::{self, Machine};
+use crate::arch::native::ARCHITECTURE;
+use crate::arch::{Discard, Unsupported};
+
+impl Cache {
+    /// Returns the caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1. It reads ID
+    /// registers instead of asking an operating system, and avoids instructions that have errata which an operating
+    /// system would hide.
+    ///
+    /// The handle executes clean-and-invalidate for [`invalidate`](Self::invalidate), like any
+    /// other; only [`discard_range`](Self::discard_range) drops dirty lines.
+    ///
+    /// # Errors
+    /// If the architecture has no back end, the CPU has no instruction, or no register describes it (RISC-V and
+    /// PowerPC: describe them by [`from_facts`](Self::from_facts)).
+    ///
+    /// # Safety
+    /// 1. On arm64 this CPU, and every one on which a report is made
+    ///    [for the handle](crate::report::CpuReport::for_cache), is at EL1 or higher, where
+    ///    `ID_AA64ISAR1_EL1`, `MIDR_EL1` and `CTR_EL0` can be read.
+    /// 2. All CPUs that the handle is used on have the instructions, the line size and the write-back
+    ///    granule of this one.
+    pub unsafe fn privileged() -> Result<Self, Unsupported> {
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { Self::builder().build_privileged() }
+    }
+
+    /// Returns the instruction that [`discard_range`](Self::discard_range) executes.
+    ///
+    /// # Errors
+    /// If the architecture has none: x86 and PowerPC always write dirty lines back.
+    pub const fn discard_instruction(self) -> Result<Discard, Unsupported> {
+        ARCHITECTURE.discard
+    }
+
+    /// Drops the lines of `len` bytes from `start` without writing them back: DC IVAC on arm64,
+    /// `cbo.inval` on RISC-V. For memory whose content is to be taken from an observer, where writing a
+    /// dirty line back would destroy it.
+    ///
+    /// # Ordering
+    /// As [`invalidate`](Self::invalidate): when this returns, loads that follow return data no older
+    /// than the start of the call.
+    ///
+    /// **Not guaranteed: that a dirty line is lost.** It can have been written back at any time before. Many cores
+    /// clean before they invalidate (Cortex-A35 TRM). In a virtual machine DC IVAC executes as DC CIVAC (`HCR_EL2.VM`;
+    /// Arm ARM, DC IVAC), and `cbo.inval` as `cbo.flush` where `envcfg.CBIE` is 01. So have no dirty line in the range
+    /// while an observer writes, as with `invalidate`.
+    ///
+    /// Lines at the ends are written back and invalidated where a whole
+    /// [write-back granule](Self::granule) would hold other bytes too: bytes outside the range are never lost.
+    /// Linux does so by lines (`dcache_inval_poc` in `arch/arm64/mm/cache.S`).
+    ///
+    /// # Cost
+    /// As [`invalidate`](Self::invalidate).
+    ///
+    /// # Errors
+    /// That of [`discard_instruction`](Self::discard_instruction), and nothing is executed.
+    ///
+    /// # Safety
+    /// 1. The instruction may be executed: at EL1 or higher; in M-mode, or where `menvcfg.CBIE` (in a
+    ///    virtual machine `henvcfg.CBIE` too) is not 0.
+    /// 2. The range is mapped and may be *written*, and does not wrap round the end of the address
+    ///    space.
+    /// 3. No reference exists to any byte of the range, unless to integers or to cells that others may change. No one
+    ///    needs the bytes stored there: after the call any byte of it can have a value that it had at any earlier time.
+    #[doc(alias("dc ivac", "cbo.inval", "dcache_inval_poc", "inv", "purge"))]
+    pub unsafe fn discard_range(self, start: *mut u8, len: usize) -> Result<(), Unsupported> {
+        let discard = self.discard_instruction()?;
+        // SAFETY: a handle's plan is for its machine, and (1) permits the instruction; (2) and (3)
+        // make the loss harmless.
+        unsafe { run::discard(Machine, self.plan, discard, start, len) };
+        Ok(())
+    }
+}

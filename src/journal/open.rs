@@ -72,10 +72,7 @@ impl<'p> Options<'p> {
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
-        use core::hash::{BuildHasher, Hasher};
-        // Its keys are random bytes of the system. The standard library has no other source of them.
-        let random = || std::hash::RandomState::new().build_hasher().finish();
-        Self::with_entropy([random(), random()])
+        Self::with_entropy(crate::format::identity::entropy())
     }
 
     /// Returns the default options with these random words. They should differ at each opening and on each machine: the
@@ -195,12 +192,9 @@ impl<'p> Options<'p> {
 
     /// Creates a journal of these sizes in a medium without one.
     fn create<M: Medium>(&self, medium: &M, geometry: Geometry) -> Result<Opened, Error<M::Error>> {
-        let mut identity = [0; 16];
-        identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
-        identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
         let epoch = Epoch { number: 0, key: 0 };
         let superblock = Superblock {
-            identity: Identity(identity),
+            identity: Identity::from_entropy(self.entropy),
             geometry,
             generation: 0,
             head: 0,

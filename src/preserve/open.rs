@@ -95,10 +95,7 @@ impl<M: Medium> Options<'_, M> {
     #[cfg(feature = "std")]
     #[must_use]
     pub fn new() -> Self {
-        use core::hash::{BuildHasher, Hasher};
-        // Its keys are random numbers of the system. The standard library has no other stable interface to them.
-        let random = || std::hash::RandomState::new().build_hasher().finish();
-        Self::with_entropy([random(), random()])
+        Self::with_entropy(crate::format::identity::entropy())
     }
 
     /// Returns the defaults with these random words. The words should differ each time and from machine to machine:
@@ -236,10 +233,7 @@ impl<'p, M: Medium> Options<'p, M> {
             return Err(Error(ErrorKind::Exists));
         }
         let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
-        let mut identity = [0; 16];
-        identity[..8].copy_from_slice(&self.entropy[0].to_le_bytes());
-        identity[8..].copy_from_slice(&self.entropy[1].to_le_bytes());
-        let identity = Identity(identity);
+        let identity = Identity::from_entropy(self.entropy);
         let first =
             Boot { generation: 1, opened: 1, origin: Origin::Unknown, was_sealed: false, stamp };
         let boots = first.bytes();

@@ -3,11 +3,9 @@
 use super::clock::Clock;
 use super::mode::Mode;
 use super::{Cursor, Cursors, Identity};
+#[cfg(feature = "std")]
+use crate::format::identity::entropy;
 use core::fmt;
-#[cfg(feature = "std")]
-use core::hash::BuildHasher;
-#[cfg(feature = "std")]
-use std::hash::RandomState;
 
 /// The time at which events are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +56,7 @@ impl Options {
     /// The cost of [`Clock::host`].
     #[cfg(feature = "std")]
     pub fn new() -> Self {
-        let half = |half: u8| RandomState::new().hash_one(half).to_le_bytes();
-        let mut identity = [0; 16];
-        identity[..8].copy_from_slice(&half(0));
-        identity[8..].copy_from_slice(&half(1));
-        Self::with_clock(Identity(identity), Clock::host())
+        Self::with_clock(Identity::from_entropy(entropy()), Clock::host())
     }
 
     /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating

@@ -23,6 +23,11 @@ use std::path::{Path, PathBuf};
 /// error, or an `unwrap`, shows what to do and not a page of evidence. `{:#?}` shows the fields.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error {
+    // In a place of its own: a result of one word is returned in a register, and not copied where nothing failed.
+    failure: Box<Failure>,
+}
+
+struct Failure {
     path: PathBuf,
     kind: ErrorKind,
 }
@@ -188,7 +193,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(super) fn new(path: &Path, kind: ErrorKind) -> Self {
-        Self { path: path.to_path_buf(), kind }
+        Self { failure: Box::new(Failure { path: path.to_path_buf(), kind }) }
     }
 
     /// Returns an error of a call of the operating system.
@@ -213,13 +218,13 @@ impl Error {
     /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.failure.path
     }
 
     /// Returns the error number of the operating system, if a call of it failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
-        match &self.kind {
+        match &self.failure.kind {
             ErrorKind::Writeback { errno, .. }
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
@@ -233,7 +238,7 @@ impl Error {
     /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind {
-        &self.kind
+        &self.failure.kind
     }
 
     /// Returns the kind by value.
@@ -248,7 +253,7 @@ impl Error {
         if let Some(number) = self.raw_os_error() {
             return io::Error::from_raw_os_error(number).kind();
         }
-        match &self.kind {
+        match &self.failure.kind {
             ErrorKind::Missing | ErrorKind::NoDirectory => io::ErrorKind::NotFound,
             ErrorKind::NotADirectory => io::ErrorKind::NotADirectory,
             ErrorKind::Exists => io::ErrorKind::AlreadyExists,
@@ -279,14 +284,14 @@ impl Error {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // A name can hold what a terminal would execute.
-        write!(f, "{}: {}", printable(&self.path.to_string_lossy()), self.kind)
+        write!(f, "{}: {}", printable(&self.failure.path.to_string_lossy()), self.failure.kind)
     }
 }
 
 impl core::fmt::Debug for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         if f.alternate() {
-            let Self { path, kind } = self;
+            let Failure { path, kind } = &*self.failure;
             return f.debug_struct("Error").field("path", path).field("kind", kind).finish();
         }
         core::fmt::Display::fmt(self, f)

@@ -257,8 +257,7 @@ impl DaxView {
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
         match self.writeback {
             Writeback::Lines(cache) => {
-                self.writeback_lines(&range, cache);
-                cache.fence();
+                self.persist_lines(&range, cache);
                 Ok(())
             }
             Writeback::Fence(cache) => {
@@ -380,6 +379,21 @@ impl DaxView {
         let (at, len, errno) = (range.start, range.end - range.start, files::number(error));
         self.taint.by(Taint::Writeback { at, len, errno });
         Error::writeback(&self.path, range, error)
+    }
+
+    /// Writes the lines of a range back and completes the write-backs of this thread, with one choice of the
+    /// instruction. An empty range executes the fence too, which completes the earlier ones.
+    #[inline]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
+    fn persist_lines(&self, range: &Range<u64>, cache: Cache) {
+        let range = self.mapping.checked_range(range);
+        if range.is_empty() {
+            return cache.fence();
+        }
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: (1) the range is in the mapping, which can be read.
+        unsafe { cache.writeback_range(start, range.len()) };
     }
 
     #[inline]

@@ -104,16 +104,13 @@ pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
     memory.fence();
 }
 
-/// A store to a DAX file, persisted. (The number that stands for `Ok` changes with the number of kinds
-/// of errors.)
+/// A store to a DAX file, persisted.
 ///
 /// # Errors
-/// As `Medium::writeback`.
+/// As `DaxFile::persist`.
 #[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 pub fn golden_dax_persist(file: &DaxFile, at: u64) -> Result<(), Error> {
     file.store(at, 7, Ordering::Release);
-    let written = file.writeback(at..at + 8);
-    file.fence();
-    written
+    file.persist(at..at + 8)
 }

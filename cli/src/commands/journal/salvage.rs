@@ -27,7 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, form } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    let mut salvage = reader.salvage();
+    // It reads the superblocks.
+    let mut salvage = file.guarded(|| reader.salvage())?;
     let mut out = output();
     let mut code = ExitCode::SUCCESS;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;

@@ -3,7 +3,6 @@
 //!
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
-use cachemaint_benches::Outcome;
 use cachemaint_benches::contenders::{Case, Contender, run_cases};
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_cli::measure::blocks::{Blocks, Loop};
@@ -13,7 +12,7 @@ use std::process::ExitCode;
 use twox_hash::XxHash3_64;
 
 /// The number of tags in a block.
-const TAGS: usize = 512;
+const TAGS: u16 = 512;
 const SIZES: [usize; 5] = [16, 64, 256, 1 << 10, 4 << 10];
 
 fn main() -> ExitCode {
@@ -30,11 +29,14 @@ fn case(clock: &Clock, size: usize) -> Case<'_> {
     };
     Case {
         name: format!("the tag of {size} B"),
-        operations: TAGS,
+        operations: usize::from(TAGS),
         goal_ns: None,
         contenders: vec![
             contender("XXH3, 64 bits", XxHash3_64::oneshot_with_seed),
-            contender("CRC32C", |seed, bytes| u64::from(crc32c::crc32c_append(seed as u32, bytes))),
+            // A CRC goes on from a value of 32 bits.
+            contender("CRC32C", |seed, bytes| {
+                crc32c::crc32c_append((seed & 0xffff_ffff) as u32, bytes).into()
+            }),
         ],
     }
 }
@@ -44,9 +46,10 @@ fn block(clock: &Clock, size: usize, tag: fn(u64, &[u8]) -> u64) -> Loop<'_, f64
     let payloads = Payloads::new(size);
     Box::new(move || {
         let ns = clock.time(|| {
-            let tags = (0..TAGS).fold(1, |seed, number| tag(seed, black_box(payloads.of(number))));
+            let tags = (0..TAGS)
+                .fold(1, |seed, number| tag(seed, black_box(payloads.of(usize::from(number)))));
             black_box(tags);
         });
-        ns / TAGS as f64
+        ns / f64::from(TAGS)
     })
 }

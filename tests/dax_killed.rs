@@ -308,6 +308,7 @@ mod stores {
     const BLOB: usize = 20_000;
 
     /// The bytes of a blob are its version.
+    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     fn put_version(store: &mut Store<DaxFile>, version: u64) {
         let mut transaction = store.begin().unwrap();
         let bytes = vec![version.to_le_bytes()[0]; BLOB];

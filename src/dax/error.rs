@@ -27,6 +27,7 @@ pub struct Error {
     failure: Box<Failure>,
 }
 
+#[derive(Clone, PartialEq, Eq)]
 struct Failure {
     path: PathBuf,
     kind: ErrorKind,
@@ -244,7 +245,7 @@ impl Error {
     /// Returns the kind by value.
     #[must_use]
     pub fn into_kind(self) -> ErrorKind {
-        self.kind
+        self.failure.kind
     }
 }
 

@@ -93,7 +93,6 @@ impl Held {
 mod tests {
     use super::Held;
     use alloc::vec::Vec;
-    use core::ops::Range;
 
     /// Returns the first and the last byte of each part of 64 to 127 that is released, if these leases are held.
     fn released(merged: &[(u64, u64)], counted: &[(u64, u64)]) -> Vec<(u64, u64)> {
@@ -134,14 +133,14 @@ mod tests {
         for range in [300..400, 100..200, 200..300, 150..250] {
             held.merge(&range);
         }
-        assert_eq!(held.merged, vec![100..400; 1]);
+        assert!(held.merged.iter().eq([&(100..400)]), "{held:?}");
         held.cut(&(150..250));
         assert_eq!(held.merged, [100..150, 250..400]);
         held.cut(&(0..100));
         held.cut(&(150..250));
         assert_eq!(held.merged, [100..150, 250..400]);
         held.cut(&(0..1000));
-        assert_eq!(held.merged, [] as [Range<u64>; 0]);
+        assert!(held.merged.is_empty(), "{held:?}");
     }
 
     #[test]

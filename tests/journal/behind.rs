@@ -34,7 +34,7 @@ fn an_opening_that_would_discard_whole_records_is_refused_if_asked_for() {
         options(1).refuse_discard().open_or_create(&medium).map(drop),
     ];
     for refused in refused {
-        let Some(ErrorKind::WouldDiscard { end, behind }) = reason(&refused) else {
+        let Some(ErrorKind::WouldDiscard { end, behind, .. }) = reason(&refused) else {
             panic!("{refused:?}")
         };
         assert_eq!((*end, *behind), (END, 7));

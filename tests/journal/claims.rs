@@ -398,7 +398,7 @@ fn repaired<M: Medium>(
 fn would_discard<M: Medium>(medium: &M, shape: Shape, verified: &Recovered) {
     let before = bytes(medium);
     let opened = shape.options(FIRST).refuse_discard().open(medium);
-    let Some(ErrorKind::WouldDiscard { end, behind }) = reason(&opened) else {
+    let Some(ErrorKind::WouldDiscard { end, behind, .. }) = reason(&opened) else {
         panic!("it was opened, or is damaged")
     };
     assert_eq!((*end, *behind), (verified.end, verified.behind));

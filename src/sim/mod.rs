@@ -1,3 +1,4 @@
+//! A crash simulator: runs recovery on every state that a crash may leave on a medium.
 #![doc = include_str!("../../docs/crash-testing.md")]
 #![expect(
     clippy::cast_possible_truncation,

@@ -128,7 +128,7 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
         // The error names the file itself.
         ErrorKind::Medium(error) => anyhow!("{error}"),
         // Only the commands with `--discard` open a journal in this way.
-        ErrorKind::WouldDiscard { end, behind } => anyhow!(
+        ErrorKind::WouldDiscard { end, behind, .. } => anyhow!(
             "{}: {}; nothing was written. `journal salvage` prints them, `journal repair` keeps them, and \
              `--discard` discards them",
             path.display(),

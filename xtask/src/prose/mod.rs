@@ -1,24 +1,24 @@
 //! The English of comments, documents and messages, and the links of documents.
 //!
 //! `xtask/prose.txt` lists turns of phrase that a reader has to read twice, each with the number of places that may
-//! still have it. Long sentences are listed, and do not fail the check.
+//! still have it. Sentences of more than 35 words are counted in the same way.
 
+#[cfg(test)]
+mod excerpts;
 mod links;
 mod passages;
 mod phrases;
 
 use std::fs;
-use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::command::Cmd;
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
-use passages::Passage;
 
 const PHRASES: &str = "xtask/prose.txt";
-/// The greatest number of words of a sentence that is not listed.
+/// The greatest number of words of a sentence that is not too long.
 const LONGEST: usize = 35;
 
 /// A file of the tree and its text.
@@ -31,6 +31,7 @@ struct Source {
 pub(crate) fn prose(host: &Host, report: &mut Report) -> Result<()> {
     let code = sources(host, "*.rs")?;
     let documents = sources(host, "*.md")?;
+    let (headers, programs) = (sources(host, "*.h")?, sources(host, "*.c")?);
     report.check(
         "phrases",
         "no listed turn of phrase is used more often than permitted",
@@ -39,8 +40,8 @@ pub(crate) fn prose(host: &Host, report: &mut Report) -> Result<()> {
             for source in &code {
                 passages.extend(passages::of_rust(source)?);
             }
+            passages.extend(headers.iter().chain(&programs).flat_map(passages::of_c));
             passages.extend(documents.iter().flat_map(passages::of_markdown));
-            list_long_sentences(&passages)?;
             let list = fs::read_to_string(host.root().join(PHRASES))
                 .with_context(|| format!("cannot read {PHRASES}"))?;
             let faults = phrases::faults(&phrases::parse(&list)?, &passages);
@@ -68,19 +69,4 @@ fn sources(host: &Host, pattern: &str) -> Result<Vec<Source>> {
             Ok(Source { path, text })
         })
         .collect()
-}
-
-fn list_long_sentences(passages: &[Passage]) -> Result<()> {
-    let long = passages.iter().flat_map(|passage| {
-        let words = |sentence: &&str| sentence.split_whitespace().count() > LONGEST;
-        let begin = |sentence: &str| {
-            let words: Vec<&str> = sentence.split_whitespace().take(8).collect();
-            format!("{}:{}: {} ...\n", passage.path, passage.line, words.join(" "))
-        };
-        passage.text.split_inclusive(['.', '!', '?']).filter(words).map(begin)
-    });
-    let lines: Vec<String> = long.collect();
-    let list =
-        format!("{} sentences of more than {LONGEST} words:\n{}", lines.len(), lines.concat());
-    Ok(io::stdout().write_all(list.as_bytes())?)
 }

@@ -12,8 +12,44 @@ pub(super) struct Passage {
     pub(super) path: String,
     pub(super) line: usize,
     pub(super) text: String,
-    /// True for the first paragraph of a comment, which names the item.
-    pub(super) is_summary: bool,
+    pub(super) kind: Kind,
+}
+
+/// The kind of a passage, by which patterns choose theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The first paragraph of a comment, which names the item.
+    Summary,
+    /// Any other text of a source file.
+    Code,
+    /// A text of a document.
+    Document,
+    /// The name of a test function.
+    TestName,
+}
+
+impl Passage {
+    /// Returns the sentences. A point within a number or a name ends none, nor does one before a small letter.
+    pub(super) fn sentences(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        let mut rest = self.text.as_str();
+        let mut from = 0;
+        while let Some(at) = rest.get(from..).and_then(|text| text.find(['.', '!', '?'])) {
+            let (sentence, behind) = rest.split_at(from + at + 1);
+            let next = behind.trim_start_matches([')', '"', '\'']);
+            let begins = next.trim_start().chars().next();
+            let ends = next.starts_with(char::is_whitespace)
+                && begins.is_some_and(|first| !first.is_lowercase());
+            if ends {
+                found.push(sentence);
+                (rest, from) = (behind, 0);
+            } else {
+                from += at + 1;
+            }
+        }
+        found.push(rest);
+        found
+    }
 }
 
 /// Returns the passages of the comments and strings of a Rust file.
@@ -22,14 +58,48 @@ pub(super) fn of_rust(source: &Source) -> Result<Vec<Passage>> {
         source.text.parse().map_err(|error| anyhow!("{}: {error}", source.path))?;
     let mut found = of_comments(source);
     add_strings(tokens, &source.path, &mut found);
+    add_test_names(source, &mut found);
     Ok(found)
+}
+
+/// Returns the passages of the comments of a C file.
+pub(super) fn of_c(source: &Source) -> Vec<Passage> {
+    let mut found = Vec::new();
+    let (mut rest, mut line) = (source.text.as_str(), 1);
+    while let Some((before, comment)) = rest.split_once("/*") {
+        line += before.matches('\n').count();
+        let (comment, behind) = comment.split_once("*/").unwrap_or((comment, ""));
+        let lines = comment.lines().map(|line| line.trim().trim_start_matches(['*', ' ']));
+        let text: Vec<&str> = lines.collect();
+        found.extend(of_text(&source.path, line, &text.join("\n")));
+        line += comment.matches('\n').count();
+        rest = behind;
+    }
+    found
+}
+
+/// Adds the names of the functions with the attribute `test`.
+fn add_test_names(source: &Source, found: &mut Vec<Passage>) {
+    let mut is_test = false;
+    for (index, line) in source.text.lines().enumerate() {
+        let line = line.trim();
+        if line == "#[test]" {
+            is_test = true;
+        } else if let Some((name, _)) =
+            line.strip_prefix("fn ").and_then(|rest| rest.split_once('('))
+            && core::mem::take(&mut is_test)
+        {
+            let (path, text) = (source.path.clone(), name.to_owned());
+            found.push(Passage { path, line: index + 1, text, kind: Kind::TestName });
+        }
+    }
 }
 
 /// Returns the passages of a document.
 pub(super) fn of_markdown(source: &Source) -> Vec<Passage> {
     let mut found = of_text(&source.path, 1, &source.text);
     for passage in &mut found {
-        passage.is_summary = false;
+        passage.kind = Kind::Document;
     }
     found
 }
@@ -111,14 +181,14 @@ fn of_text(path: &str, first_line: usize, text: &str) -> Vec<Passage> {
         passage.line += first_line - 1;
     }
     if let Some(first) = found.first_mut() {
-        first.is_summary = true;
+        first.kind = Kind::Summary;
     }
     found
 }
 
 fn add(current: &mut Option<Passage>, path: &str, text: &str, at: usize, words: &str) {
     let line = 1 + text[..at].matches('\n').count();
-    let empty = || Passage { path: path.to_owned(), line, text: String::new(), is_summary: false };
+    let empty = || Passage { path: path.to_owned(), line, text: String::new(), kind: Kind::Code };
     current.get_or_insert_with(empty).text.push_str(words);
 }
 
@@ -133,7 +203,7 @@ fn add_strings(tokens: TokenStream, path: &str, found: &mut Vec<Passage>) {
                 let line = literal.span().start().line;
                 if text.contains('"') && text.contains(' ') {
                     let text = text.trim_matches(['b', 'r', '#', '"']).to_owned();
-                    found.push(Passage { path: path.to_owned(), line, text, is_summary: false });
+                    found.push(Passage { path: path.to_owned(), line, text, kind: Kind::Code });
                 }
             }
             _ => {}
@@ -148,12 +218,12 @@ fn add_strings(tokens: TokenStream, path: &str, found: &mut Vec<Passage>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, of_markdown, of_rust};
+    use super::{Kind, Passage, Source, of_c, of_markdown, of_rust};
 
     fn rust(text: &str) -> Vec<(usize, String, bool)> {
         let source = Source { path: "a.rs".to_owned(), text: text.to_owned() };
         let found = of_rust(&source).unwrap().into_iter();
-        found.map(|passage| (passage.line, passage.text, passage.is_summary)).collect()
+        found.map(|passage| (passage.line, passage.text, passage.kind == Kind::Summary)).collect()
     }
 
     #[test]
@@ -177,12 +247,42 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_in_c_is_a_summary_and_its_paragraphs() {
+        let text = "/* Opens it.\n *\n * Twice. */\nint open(void);\n/* Closes it. */\n".to_owned();
+        let found = of_c(&Source { path: "a.h".to_owned(), text });
+        let found: Vec<_> =
+            found.iter().map(|one| (one.line, one.text.as_str(), one.kind)).collect();
+        let expected = [
+            (1, "Opens it.", Kind::Summary),
+            (3, "Twice.", Kind::Code),
+            (5, "Closes it.", Kind::Summary),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_name_of_a_test_is_a_passage_and_that_of_a_helper_is_not() {
+        let text = "#[test]\n#[cfg(unix)]\nfn a_b() {}\nfn helper() {}\n".to_owned();
+        let found = of_rust(&Source { path: "a.rs".to_owned(), text }).unwrap();
+        let [name] = found.as_slice() else { unreachable!("{found:?}") };
+        assert_eq!((name.line, name.text.as_str(), name.kind), (3, "a_b", Kind::TestName));
+    }
+
+    #[test]
+    fn a_point_in_a_number_a_version_or_an_abbreviation_does_not_end_a_sentence() {
+        let text = "It takes 0.5 ms since 1.2.3. See `a.b` (e.g. here.) Done!".to_owned();
+        let passage = Passage { path: "a.md".to_owned(), line: 1, text, kind: Kind::Document };
+        let expected = ["It takes 0.5 ms since 1.2.3.", " See `a.b` (e.g. here.", ") Done!"];
+        assert_eq!(passage.sentences(), expected);
+    }
+
+    #[test]
     fn a_document_has_no_summaries() {
         let text = "# Title\n\nWhat is it?\n\n| a | b |\n|---|---|\n| c d | e |\n".to_owned();
         let found = of_markdown(&Source { path: "a.md".to_owned(), text });
         let texts: Vec<&str> = found.iter().map(|passage| passage.text.as_str()).collect();
         assert_eq!(texts, ["Title", "What is it?", "a", "b", "c d", "e"]);
-        assert!(found.iter().all(|passage| !passage.is_summary));
+        assert!(found.iter().all(|passage| passage.kind == Kind::Document));
         assert_eq!(found[4].line, 7);
     }
 }

@@ -3,34 +3,75 @@
 use anyhow::{Context as _, Result};
 use regex::Regex;
 
-use super::passages::Passage;
+use super::LONGEST;
+use super::passages::{Kind, Passage};
 
 /// The mark of a pattern for summaries alone.
 const SUMMARY: char = '^';
+/// The mark of a pattern for names of tests.
+const TEST: &str = "test ";
+/// The entries for long sentences.
+const LONG: [(&str, Subject); 2] = [
+    ("long sentences of documents", Subject::LongSentences(Kind::Document)),
+    ("long sentences of code", Subject::LongSentences(Kind::Code)),
+];
 
-/// A turn of phrase.
+/// A turn of phrase, or the sentences that are too long.
 #[derive(Debug)]
 pub(super) struct Phrase {
+    /// The entry as it is in the list.
+    entry: String,
     pattern: Regex,
-    of_summaries: bool,
+    subject: Subject,
     /// The number of places that may have it.
     permitted: usize,
 }
 
+/// The passages that an entry is for.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Texts,
+    Summaries,
+    TestNames,
+    LongSentences(Kind),
+}
+
+impl Subject {
+    fn has(self, kind: Kind) -> bool {
+        match self {
+            Self::Texts => kind != Kind::TestName,
+            Self::Summaries => kind == Kind::Summary,
+            Self::TestNames => kind == Kind::TestName,
+            Self::LongSentences(Kind::Document) => kind == Kind::Document,
+            Self::LongSentences(_) => matches!(kind, Kind::Code | Kind::Summary),
+        }
+    }
+}
+
 /// Parses a list: a number and a regular expression in each line, which is compared without regard to case. One that
-/// begins with `^` is for the first paragraphs of comments. A line that begins with `#` is a comment.
+/// begins with `^` is for the first paragraphs of comments, and one behind `test` is for the names of tests. The words of
+/// [`LONG`] stand for long sentences. A line that begins with `#` is a comment.
 pub(super) fn parse(list: &str) -> Result<Vec<Phrase>> {
     let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#');
     list.lines().filter(is_entry).map(phrase).collect()
 }
 
 fn phrase(line: &str) -> Result<Phrase> {
-    let (number, pattern) = line.split_once(' ').with_context(|| format!("no pattern: {line}"))?;
+    let (number, entry) = line.split_once(' ').with_context(|| format!("no pattern: {line}"))?;
     let permitted = number.parse().with_context(|| format!("no number: {line}"))?;
-    let of_summaries = pattern.starts_with(SUMMARY);
+    let (subject, pattern) = if let Some((_, long)) = LONG.iter().find(|(words, _)| *words == entry)
+    {
+        (*long, "")
+    } else if let Some(pattern) = entry.strip_prefix(TEST) {
+        (Subject::TestNames, pattern)
+    } else if entry.starts_with(SUMMARY) {
+        (Subject::Summaries, entry)
+    } else {
+        (Subject::Texts, entry)
+    };
     let pattern =
         Regex::new(&format!("(?i){pattern}")).with_context(|| format!("no pattern: {line}"))?;
-    Ok(Phrase { pattern, of_summaries, permitted })
+    Ok(Phrase { entry: entry.to_owned(), pattern, subject, permitted })
 }
 
 /// Returns a text for each phrase that is in more places than permitted.
@@ -40,25 +81,70 @@ pub(super) fn faults(phrases: &[Phrase], passages: &[Passage]) -> Vec<String> {
 
 impl Phrase {
     fn fault(&self, passages: &[Passage]) -> Option<String> {
-        let subject = |passage: &&Passage| passage.is_summary || !self.of_summaries;
         let places: Vec<String> = passages
             .iter()
-            .filter(subject)
-            .flat_map(|passage| self.pattern.find_iter(&passage.text).map(move |at| (passage, at)))
-            .map(|(passage, at)| format!("{}:{}: {}", passage.path, passage.line, at.as_str()))
+            .filter(|passage| self.subject.has(passage.kind))
+            .flat_map(|passage| self.texts(passage).into_iter().map(move |text| (passage, text)))
+            .map(|(passage, text)| format!("{}:{}: {text}", passage.path, passage.line))
             .collect();
-        let Self { pattern, permitted, .. } = self;
-        let head = format!("`{pattern}` is in {} places, {permitted} are permitted:", places.len());
+        let Self { entry, permitted, .. } = self;
+        let head = format!("`{entry}` is in {} places, {permitted} are permitted:", places.len());
         (places.len() > *permitted).then(|| format!("{head}\n{}", places.join("\n")))
     }
+
+    /// Returns the texts of the passage that count.
+    fn texts(&self, passage: &Passage) -> Vec<String> {
+        match self.subject {
+            Subject::LongSentences(_) => {
+                let is_long = |sentence: &&str| sentence.split_whitespace().count() > LONGEST;
+                let sentences = passage.sentences().into_iter().filter(is_long);
+                sentences.map(beginning).collect()
+            }
+            Subject::TestNames if self.pattern.is_match(&passage.text) => {
+                vec![passage.text.clone()]
+            }
+            Subject::TestNames => Vec::new(),
+            Subject::Texts | Subject::Summaries => {
+                self.pattern.find_iter(&passage.text).map(|at| at.as_str().to_owned()).collect()
+            }
+        }
+    }
+}
+
+/// Returns the first words of a sentence.
+fn beginning(sentence: &str) -> String {
+    let words: Vec<&str> = sentence.split_whitespace().take(8).collect();
+    format!("{} ...", words.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Passage, faults, parse};
+    use super::{Kind, Passage, faults, parse};
 
     fn passage(text: &str, is_summary: bool) -> Passage {
-        Passage { path: "a.rs".to_owned(), line: 7, text: text.to_owned(), is_summary }
+        of_kind(text, if is_summary { Kind::Summary } else { Kind::Code })
+    }
+
+    fn of_kind(text: &str, kind: Kind) -> Passage {
+        Passage { path: "a.rs".to_owned(), line: 7, text: text.to_owned(), kind }
+    }
+
+    #[test]
+    fn a_pattern_for_tests_looks_at_their_names_alone() {
+        let list = parse("0 test ^what_|_nobody").unwrap();
+        let text = of_kind("a_nobody_b", Kind::Code);
+        assert!(faults(&list, &[text, of_kind("some_what_b", Kind::TestName)]).is_empty());
+        assert_eq!(faults(&list, &[of_kind("a_nobody_b", Kind::TestName)]).len(), 1);
+    }
+
+    /// 35 words are permitted, and the next one is not.
+    #[test]
+    fn a_long_sentence_counts_for_its_kind_of_file() {
+        let list = parse("0 long sentences of documents\n1 long sentences of code").unwrap();
+        let (short, long) = ("word ".repeat(35), "word ".repeat(36));
+        assert!(faults(&list, &[of_kind(&short, Kind::Document)]).is_empty());
+        assert!(faults(&list, &[of_kind(&long, Kind::Summary)]).is_empty());
+        assert_eq!(faults(&list, &[of_kind(&long, Kind::Document)]).len(), 1);
     }
 
     #[test]

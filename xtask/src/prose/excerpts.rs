@@ -1,0 +1,42 @@
+//! The excerpts of programs in documents, which have no compiler of their own.
+
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+/// Returns the first line of the document's blocks of `language` that is not a line of the program behind the one before
+/// it. Lines of `/* … */` stand for those that are left out.
+fn missing_line(document: &str, language: &str, program: &str) -> Option<String> {
+    let mut of_language = false;
+    let mut text = String::new();
+    for event in Parser::new_ext(document, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
+                of_language = &*info == language;
+            }
+            Event::End(TagEnd::CodeBlock) => of_language = false,
+            Event::Text(lines) if of_language => text.push_str(&lines),
+            _ => {}
+        }
+    }
+    let mut lines = program.lines();
+    let is_left_out = |line: &&str| line.is_empty() || line.trim() == "/* … */";
+    let mut excerpt = text.lines().filter(|line| !is_left_out(line));
+    excerpt.find(|line| !lines.any(|there| there == *line)).map(str::to_owned)
+}
+
+#[test]
+fn a_line_that_the_program_does_not_have_is_found() {
+    let program = "a();\nb();\nc();\n";
+    let document = |lines| format!("```c\n{lines}\n```\n\n```sh\ncc a.c\n```\n");
+    assert_eq!(missing_line(&document("a();\n/* … */\nc();"), "c", program), None);
+    assert_eq!(missing_line(&document("c();\na();"), "c", program), Some("a();".to_owned()));
+    assert_eq!(missing_line(&document("a(1);"), "c", program), Some("a(1);".to_owned()));
+}
+
+/// The lab and the tests of the C library compile the program.
+#[test]
+fn the_excerpt_in_the_chapter_on_c_is_of_the_compiled_counter() {
+    let document = include_str!("../../../docs/c.md");
+    let program = include_str!("../../../capi/examples/counter.c");
+    assert!(document.contains("```c\n"));
+    assert_eq!(missing_line(document, "c", program), None);
+}

@@ -1,8 +1,9 @@
 //! Panels of lines over sizes, one below the other, with a common legend, as SVG.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
@@ -11,6 +12,19 @@ const WIDTH: u32 = 800;
 const TITLE: u32 = 76;
 const PANEL: u32 = 300;
 const FONT: &str = "sans-serif";
+/// The sizes of titles, of the names of panels, and of all other text, which plotters draws at four fifths of them.
+const LARGE: u32 = 22;
+const MEDIUM: u32 = 19;
+const SMALL: u32 = 16;
+/// The colours on a dark page: of the page, the text and the grid, and lighter ones for two lines. A rule for an
+/// attribute takes precedence over the attribute.
+const DARK: &str = r##"<style>@media(prefers-color-scheme:dark){
+[fill="#FFFFFF"]{fill:#0d1117}[fill="#000000"]{fill:#e6edf3}[stroke="#000000"]{stroke:#e6edf3}
+[stroke="#E1E1E1"]{stroke:#30363d}[stroke="#F5F5F5"]{stroke:#1b2129}
+[fill="#0072B2"]{fill:#8c90ff}[stroke="#0072B2"]{stroke:#8c90ff}
+[fill="#D55E00"]{fill:#f0883e}[stroke="#D55E00"]{stroke:#f0883e}
+}</style>
+"##;
 
 /// A figure of several panels that share their sizes.
 pub(super) struct Figure {
@@ -77,7 +91,11 @@ const MINOR_GRID: RGBColor = RGBColor(245, 245, 245);
 
 impl Figure {
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        self.draw(path).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
+        self.draw(path).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
+        let drawn =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        fs::write(path, on_both_pages(&drawn))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn draw(&self, path: &Path) -> Result<(), Box<dyn core::error::Error + '_>> {
@@ -87,14 +105,22 @@ impl Figure {
         let area = area.into_drawing_area();
         area.fill(&WHITE)?;
         let (head, body) = area.split_vertically(TITLE + legend.height());
-        head.draw(&Text::new(self.title.as_str(), (16, 14), (FONT, 20)))?;
-        head.draw(&Text::new(self.subtitle.as_str(), (16, 40), (FONT, 13)))?;
+        head.draw(&Text::new(self.title.as_str(), (16, 14), (FONT, LARGE)))?;
+        head.draw(&Text::new(self.subtitle.as_str(), (16, 40), (FONT, SMALL)))?;
         legend.draw(&head)?;
         for (panel, area) in self.panels.iter().zip(body.split_evenly((self.panels.len(), 1))) {
             panel.draw(&area)?;
         }
         area.present()?;
         Ok(())
+    }
+}
+
+/// Returns a drawing for a light page with the colours of a dark one.
+fn on_both_pages(drawn: &str) -> String {
+    match drawn.split_once('\n') {
+        Some((root, rest)) => format!("{root}\n{DARK}{rest}"),
+        None => drawn.to_owned(),
     }
 }
 
@@ -111,7 +137,7 @@ impl Panel {
         let sizes = (first..last).log_scale().base(4.0);
         let mut chart = ChartBuilder::on(area);
         chart
-            .caption(&self.title, (FONT, 16))
+            .caption(&self.title, (FONT, MEDIUM))
             .margin(8)
             .margin_right(24)
             .x_label_area_size(44)
@@ -133,8 +159,8 @@ impl Panel {
             .configure_mesh()
             .bold_line_style(GRID)
             .light_line_style(MINOR_GRID)
-            .label_style((FONT, 13))
-            .axis_desc_style((FONT, 13))
+            .label_style((FONT, SMALL))
+            .axis_desc_style((FONT, SMALL))
             .x_desc("size, bytes")
             .y_desc(self.unit)
             .x_labels(14)
@@ -203,7 +229,7 @@ impl<'a> Legend<'a> {
                 area.draw(&PathElement::new(vec![(x + from, y), (x + to, y)], style))?;
             }
             area.draw(&Circle::new((x + 12, y), 3, line.look.dot()))?;
-            area.draw(&Text::new(line.name.as_str(), (x + 32, y - 7), (FONT, 13)))?;
+            area.draw(&Text::new(line.name.as_str(), (x + 32, y - 8), (FONT, SMALL)))?;
         }
         Ok(())
     }

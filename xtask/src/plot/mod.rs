@@ -1,10 +1,11 @@
 //! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
-//! crash that the simulator finds.
+//! crash that the simulator finds. Those of the journal and the recorder are of the printed results beside them.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
 mod figure;
 mod machine;
+mod peers;
 mod results;
 mod survival;
 
@@ -22,6 +23,12 @@ const FOLDER: &str = "docs/figures";
 /// their target.
 const NOT_DURABLE: &str = " (not durable)";
 
+/// The figures of the printed results of benchmarks, and their titles.
+const PEERS: [(&str, &str); 2] = [
+    ("journal", "Append of a record, durable at return"),
+    ("recorder", "Recording of an event with 40 bytes of payload: time for each event and thread"),
+];
+
 /// Draws all figures whose benchmarks were run, and returns their paths.
 pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     let folder = host.root().join(FOLDER);
@@ -31,13 +38,23 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
         .with_context(|| format!("cannot write {}", survival.display()))?;
     let crash = Cmd::cargo("run --quiet --example hash_table --features sim -- --svg").read()?;
     fs::write(folder.join("crash.svg"), crash).context("cannot write crash.svg")?;
+    for (name, title) in PEERS {
+        let printed = folder.join(format!("{name}.txt"));
+        let results = fs::read_to_string(&printed)
+            .with_context(|| format!("cannot read {}", printed.display()))?;
+        let svg = peers::svg(title, &results).with_context(|| printed.display().to_string())?;
+        fs::write(folder.join(format!("{name}.svg")), svg)
+            .with_context(|| format!("cannot write {name}.svg"))?;
+    }
     let measured = results::read(&host.target_dir("criterion"))?;
     let subtitle = machine::describe()?;
-    let mut written = ["survival", "crash"].map(|name| format!("{FOLDER}/{name}.svg")).to_vec();
+    let mut written = ["survival", "crash", "journal", "recorder"]
+        .map(|name| format!("{FOLDER}/{name}.svg"))
+        .to_vec();
     for (name, title, panels) in [
         (
             "copy",
-            "Copy of n bytes, then durable: time against the best durable way",
+            "Copy of n bytes, then durable: time against the best durable method",
             relative(&measured),
         ),
         ("copy_time", "Copy of n bytes, then durable: time", absolute(&measured)),
@@ -51,7 +68,7 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
         written.push(format!("{FOLDER}/{name}.svg"));
     }
     ensure!(
-        written.len() > 2,
+        written.len() > 4,
         "nothing to plot was measured; run `cargo bench -p cachemaint-benches` first"
     );
     Ok(written)
@@ -118,54 +135,59 @@ fn best_durable(group: &[&Measured], bytes: f64) -> f64 {
 const SHOWN: [Shown; 6] = [
     Shown { what: "", start: "cachemaint", ends: &[] },
     Shown { what: "", start: "libpmem", ends: &[] },
-    Shown { what: "stores, write-back of each 4 KiB", start: "st", ends: &["+clwb", "+clfo"] },
-    Shown { what: "streaming stores", start: "nt", ends: &[""] },
-    Shown { what: "streaming, fence, pass", start: "nt", ends: &["|clwb/all", "|clfo/all"] },
-    Shown { what: "MOVDIR64B", start: "dir", ends: &[""] },
+    Shown {
+        what: "stores",
+        start: "st",
+        ends: &[("+clwb", ", CLWB after each 4 KiB"), ("+clfo", ", CLFLUSHOPT after each 4 KiB")],
+    },
+    Shown { what: "streaming stores", start: "nt", ends: &[("", "")] },
+    Shown {
+        what: "streaming stores",
+        start: "nt",
+        ends: &[("|clwb/all", ", then CLWB"), ("|clfo/all", ", then CLFLUSHOPT")],
+    },
+    Shown { what: "MOVDIR64B stores", start: "dir", ends: &[("", "")] },
 ];
 
 /// One line of a figure.
 struct Shown {
-    /// The description in words.
+    /// The stores in words; the legend has the bytes of each before them.
     what: &'static str,
     /// The beginning of its name in `benches/copy.rs`.
     start: &'static str,
-    /// The possible endings after the bytes of its stores; the first measured one is taken. Without endings, the
-    /// beginning is the whole name.
-    ends: &'static [&'static str],
+    /// The possible endings after the bytes of its stores, each with its words; the first measured one is taken. Without
+    /// endings, the beginning is the whole name.
+    ends: &'static [(&'static str, &'static str)],
 }
 
 impl Shown {
-    /// Returns the matching method with the widest stores: more lines would hide each other.
-    fn function<'a>(&self, group: &[&'a Measured]) -> Option<&'a str> {
+    /// Returns the matching method with the widest stores, and its name in words: more lines would hide each other.
+    fn function<'a>(&self, group: &[&'a Measured]) -> Option<(&'a str, String)> {
         let names = || group.iter().map(|one| one.function.as_str());
-        let width = |name: &str, end: &str| {
-            let name = name.strip_suffix(NOT_DURABLE).unwrap_or(name);
-            name.strip_prefix(self.start)?.strip_suffix(end)?.parse::<u32>().ok()
-        };
-        let widest = |end: &&str| {
-            names().filter_map(|name| Some((width(name, end)?, name))).max().map(|(_, name)| name)
-        };
         if self.ends.is_empty() {
-            let whole = |name: &&str| name.strip_suffix(NOT_DURABLE).unwrap_or(name) == self.start;
-            return names().find(whole);
+            let whole = |name: &&str| bare(name) == self.start;
+            return names().find(whole).map(|name| (name, name.to_owned()));
         }
-        self.ends.iter().find_map(widest)
+        let width =
+            |name: &str, end| bare(name).strip_prefix(self.start)?.strip_suffix(end)?.parse().ok();
+        self.ends.iter().find_map(|(end, words)| {
+            let widths = names().filter_map(|name| Some((width(name, end)?, name)));
+            let (bytes, name): (u32, _) = widths.max()?;
+            let mark = name.strip_prefix(bare(name)).unwrap_or_default();
+            Some((name, format!("{}-byte {}{words}{mark}", bytes, self.what)))
+        })
     }
+}
 
-    fn name(&self, function: &str) -> String {
-        if self.what.is_empty() {
-            function.to_owned()
-        } else {
-            format!("{function}: {}", self.what)
-        }
-    }
+/// Returns the name of a method without the mark of those that are not durable.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(NOT_DURABLE).unwrap_or(name)
 }
 
 fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
     let mut lines = Vec::new();
     for (colour, shown) in SHOWN.iter().enumerate() {
-        let Some(function) = shown.function(group) else { continue };
+        let Some((function, name)) = shown.function(group) else { continue };
         let of_it = group.iter().filter(|one| one.function == function);
         let points = of_it.map(|one| {
             let factor = factor(one);
@@ -175,7 +197,7 @@ fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
         });
         let dashed = function.ends_with(NOT_DURABLE);
         let look = Look { colour, ours: function == "cachemaint", dashed };
-        lines.push(Line { name: shown.name(function), look, points: points.collect() });
+        lines.push(Line { name, look, points: points.collect() });
     }
     lines
 }
@@ -219,8 +241,8 @@ mod tests {
             panels[0].lines.iter().map(|line| (line.name.as_str(), line.look.dashed)).collect();
         let expected = [
             ("cachemaint", false),
-            ("st64+clwb: stores, write-back of each 4 KiB", false),
-            ("nt64 (not durable): streaming stores", true),
+            ("64-byte stores, CLWB after each 4 KiB", false),
+            ("64-byte streaming stores (not durable)", true),
         ];
         assert_eq!(shown, expected);
     }

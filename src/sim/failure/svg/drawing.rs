@@ -1,8 +1,8 @@
 //! Everything at its place, written as SVG.
 
 use super::elements::{
-    AMBER, GREEN, GREY, INK, LIGHT_AMBER, PALE, RED, arrow, centred, diamond, escaped, label,
-    rectangle,
+    AMBER, DARK, GREEN, GREY, INK, LIGHT_AMBER, PAGE, PALE, RED, arrow, centred, diamond, escaped,
+    label, rectangle,
 };
 use super::layout::{
     CHARACTER, COLUMN, Column, GAP, LANE, LEFT, Layout, MARGIN, ROW, ROW_OF_WORDS, Run, STRIP, TEXT,
@@ -23,7 +23,7 @@ impl Left {
         match self {
             Self::Lost => (RED, RED),
             Self::Kept => (LIGHT_AMBER, AMBER),
-            Self::Unread => ("#ffffff", AMBER),
+            Self::Unread => (PAGE, AMBER),
             Self::Sure => (GREEN, GREEN),
             Self::All => (GREY, GREY),
         }
@@ -37,7 +37,8 @@ impl Layout<'_> {
             out,
             r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" fill="{INK}">"#
         )?;
-        rectangle(out, (0, 0), (width, height), "#ffffff")?;
+        writeln!(out, "{DARK}")?;
+        rectangle(out, (0, 0), (width, height), PAGE)?;
         self.write_heading(out)?;
         self.write_rows(out)?;
         for run in &self.runs {

@@ -13,6 +13,21 @@ pub(super) const GREY: &str = "#57606a";
 pub(super) const PALE: &str = "#eaeef2";
 pub(super) const INK: &str = "#1f2328";
 
+/// The colour of the page, and of a mark that is hollow.
+pub(super) const PAGE: &str = "#ffffff";
+
+/// The colours on a dark page. A rule for an attribute takes precedence over the attribute, so that a viewer without
+/// style sheets draws the light page.
+pub(super) const DARK: &str = r##"<style>@media(prefers-color-scheme:dark){
+svg[fill='#1f2328']{fill:#e6edf3}[stroke='#1f2328']{stroke:#e6edf3}
+[fill='#ffffff']{fill:#0d1117}[fill='#eaeef2']{fill:#262c36}
+[fill='#1a7f37']{fill:#3fb950}[stroke='#1a7f37']{stroke:#3fb950}
+[fill='#cf222e']{fill:#f85149}[stroke='#cf222e']{stroke:#f85149}
+[fill='#fff1c2']{fill:#6e5312}[stroke='#d4a72c']{stroke:#e3b341}
+[fill='#0969da']{fill:#58a6ff}[stroke='#0969da']{stroke:#58a6ff}
+[fill='#57606a']{fill:#9198a1}[stroke='#57606a']{stroke:#9198a1}[fill='#8250df']{fill:#bc8cff}
+}</style>"##;
+
 pub(super) fn rectangle(
     out: &mut String,
     (x, y): (usize, usize),
@@ -48,7 +63,7 @@ pub(super) fn arrow(
     let end = y + height - 7;
     let dashes = if is_complete { "" } else { r#" stroke-dasharray="3 3""# };
     writeln!(out, r#"<path d="M{x} {y}V{end}" stroke="{BLUE}" stroke-width="2"{dashes}/>"#)?;
-    let fill = if is_complete { BLUE } else { "#ffffff" };
+    let fill = if is_complete { BLUE } else { PAGE };
     writeln!(out, r#"<path d="M{x} {}l-5 -8h10z" fill="{fill}" stroke="{BLUE}"/>"#, end + 7)
 }
 

@@ -20,7 +20,8 @@ impl Failure {
     /// behind it. Each mark has its place in the source as a tooltip; the numbers are those of the text. The
     /// [advice](Self::advice) is below.
     ///
-    /// Of each run the last 60 events are drawn. The same failure gives the same drawing.
+    /// Of each run the last 60 events are drawn. The page is light or dark, as the reader's other pages are. The same
+    /// failure gives the same drawing.
     #[must_use]
     pub fn svg(&self) -> String {
         let layout = Layout::new(self);
@@ -139,6 +140,22 @@ mod tests {
             mark.contains(super::elements::AMBER) && !mark.contains(super::elements::RED),
             "{mark}"
         );
+    }
+
+    /// A colour without a rule would be that of a light page.
+    #[test]
+    fn each_colour_has_another_one_on_a_dark_page() {
+        for failure in [published_early(), recovered_twice()] {
+            let svg = failure.svg();
+            let (style, drawing) = svg.split_once("</style>").expect("a style sheet");
+            let (_, style) = style.split_once("prefers-color-scheme:dark").expect("a dark page");
+            for attribute in ["fill=", "stroke="] {
+                for rest in drawing.split(attribute).skip(1) {
+                    let colour = rest.split('"').nth(1).expect("a quoted colour");
+                    assert!(style.contains(&alloc::format!("[{attribute}'{colour}']")), "{colour}");
+                }
+            }
+        }
     }
 
     /// Returns the texts below each other as one.

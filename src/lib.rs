@@ -91,6 +91,7 @@ mod format;
 ))]
 #[path = "../tests/killed/mod.rs"]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
+#[expect(dead_code, reason = "no unit test holds a process up")]
 mod killed;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;

@@ -41,7 +41,7 @@ std::thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Bytes { total, now, most } = BYTES.get();
-        let now = now + layout.size() as isize;
+        let now = now + layout.size().cast_signed();
         BYTES.set(Bytes { total: total + layout.size(), now, most: most.max(now) });
         // SAFETY: the duties are the caller's, as here.
         unsafe { System.alloc(layout) }
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         let bytes = BYTES.get();
-        BYTES.set(Bytes { now: bytes.now - layout.size() as isize, ..bytes });
+        BYTES.set(Bytes { now: bytes.now - layout.size().cast_signed(), ..bytes });
         // SAFETY: the duties are the caller's, as here.
         unsafe { System.dealloc(ptr, layout) }
     }

@@ -160,11 +160,11 @@ fn assert_kept<M: Medium<Error = dax::Error>>(
     leases: &[(&Lease<'_, &DaxView>, u8)],
 ) {
     for byte in 100..112 {
-        put(store, "a", &[byte; 50_000]);
+        put(store, "a", &vec![byte; 50_000]);
         for (lease, kept) in leases {
             let mut bytes = vec![0; 50_000];
             lease.medium().read(lease.range().start, &mut bytes).unwrap();
-            assert!(bytes == [*kept; 50_000], "leased bytes of {kept} changed with {byte}");
+            assert!(bytes == vec![*kept; 50_000], "leased bytes of {kept} changed with {byte}");
         }
     }
 }
@@ -176,7 +176,7 @@ fn a_dropped_lease_leaves_that_of_another_reader_of_the_same_view() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &[1; 50_000]);
+    put(&mut store, "a", &vec![1; 50_000]);
     let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
     let readers = [(); 2].map(|()| Reader::open(file.view()).unwrap());
     let first = match readers[0].lease("a") {
@@ -196,7 +196,7 @@ fn leases_of_a_view_and_of_its_reader_end_apart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &[1; 50_000]);
+    put(&mut store, "a", &vec![1; 50_000]);
     let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
     let reader = Reader::open(file.view()).unwrap();
     let lease = match reader.lease("a") {
@@ -221,7 +221,7 @@ fn a_writer_honours_leases_of_its_own_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &[1; 50_000]);
+    put(&mut store, "a", &vec![1; 50_000]);
     drop(store);
     let file = Arc::new(open(&path));
     let (mut store, _) = Options::new().open(Arc::clone(&file)).unwrap();
@@ -239,7 +239,7 @@ fn a_writer_honours_leases_of_its_own_file() {
     assert_kept(&mut store, &[(&ours, 1), (&theirs, 111)]);
     let released = ours.range();
     drop(ours);
-    put(&mut store, "a", &[2; 50_000]);
+    put(&mut store, "a", &vec![2; 50_000]);
     assert_eq!(reader.stat("a").unwrap().unwrap().range(), released, "it is free again");
 }
 

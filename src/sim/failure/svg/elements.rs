@@ -18,7 +18,7 @@ pub(super) const PAGE: &str = "#ffffff";
 
 /// The colours on a dark page. A rule for an attribute takes precedence over the attribute, so that a viewer without
 /// style sheets draws the light page.
-pub(super) const DARK: &str = r##"<style>@media(prefers-color-scheme:dark){
+pub(super) const DARK: &str = r"<style>@media(prefers-color-scheme:dark){
 svg[fill='#1f2328']{fill:#e6edf3}[stroke='#1f2328']{stroke:#e6edf3}
 [fill='#ffffff']{fill:#0d1117}[fill='#eaeef2']{fill:#262c36}
 [fill='#1a7f37']{fill:#3fb950}[stroke='#1a7f37']{stroke:#3fb950}
@@ -26,7 +26,7 @@ svg[fill='#1f2328']{fill:#e6edf3}[stroke='#1f2328']{stroke:#e6edf3}
 [fill='#fff1c2']{fill:#6e5312}[stroke='#d4a72c']{stroke:#e3b341}
 [fill='#0969da']{fill:#58a6ff}[stroke='#0969da']{stroke:#58a6ff}
 [fill='#57606a']{fill:#9198a1}[stroke='#57606a']{stroke:#9198a1}[fill='#8250df']{fill:#bc8cff}
-}</style>"##;
+}</style>";
 
 pub(super) fn rectangle(
     out: &mut String,

@@ -2,172 +2,162 @@
     addis 2, 12, .TOC.-.L0@ha
     addi 2, 2, .TOC.-.L0@l
     mflr 0
-    std 30, -16(1)
-    stdu 1, -128(1)
-    li 6, -9
-    std 0, 144(1)
-    mr 30, 3
-    addi 3, 5, 8
-    ld 7, 496(4)
-    cmpld 5, 6
+    stdu 1, -96(1)
+    std 0, 112(1)
+    li 7, -9
+    ld 5, 496(3)
+    addi 6, 4, 8
+    cmpld 4, 7
     bgt 0, .L1
-    cmpld 3, 7
+    cmpld 6, 5
     bc 12, 1, .L2
-    ld 6, 472(4)
-    andi. 7, 5, 7
-    std 5, 96(1)
+    ld 5, 472(3)
+    andi. 7, 4, 7
+    std 4, 72(1)
     bne 0, .L3
     li 7, 7
     lwsync
-    stdx 7, 6, 5
-    std 3, 104(1)
-    std 5, 96(1)
-    ld 3, 0(4)
-    cmpldi 3, 0
+    stdx 7, 5, 4
+    std 6, 80(1)
+    std 4, 72(1)
+    ld 6, 0(3)
+    cmpldi 6, 0
     beq 0, .L4
-    cmpldi 3, 1
+    cmpldi 6, 1
     bne 0, .L5
-    ld 4, 8(4)
-    add 3, 6, 5
-    addi 5, 3, 7
-    clrldi 6, 4, 48
-    rldicl 4, 4, 48, 16
-    andi. 7, 4, 1
+    ld 3, 8(3)
+    add 4, 5, 4
+    li 5, 0
+    stb 5, 95(1)
+    addi 5, 4, 7
+    std 4, 40(1)
+    clrldi 6, 3, 48
+    rldicl 3, 3, 48, 16
+    std 5, 48(1)
+    andi. 7, 3, 1
+    std 6, 56(1)
     bc 12, 1, .L6
-    andi. 7, 4, 8
+    andi. 7, 3, 8
     bne 0, .L7
-    andi. 7, 4, 16
+    andi. 7, 3, 16
     bne 0, .L8
-    dcbf 0, 3
-    or 3, 6, 3
-    andi. 7, 4, 4
-    cmpld 1, 3, 5
+    andi. 3, 3, 4
     bne 0, .L9
-    bc 4, 4, .L10
-.L11:
-    addi 3, 3, 1
-    dcbf 0, 3
-    or 3, 3, 6
-    cmpld 3, 5
-    blt 0, .L11
-    b .L10
+    addis 3, 2, .L10@toc@ha
+    addi 3, 3, .L10@toc@l
+    addi 5, 3, 248
+    b .L11
 .L4:
-    lbz 4, 10(4)
-.L10:
-    li 3, 1
-    rldic 3, 3, 63, 0
-    std 3, 32(1)
-    andi. 3, 4, 1
+    ld 3, 8(3)
+    rldicl 3, 3, 48, 16
+    andi. 4, 3, 1
     bc 12, 1, .L12
-    andi. 3, 4, 8
+    andi. 4, 3, 8
     bne 0, .L13
-    andi. 3, 4, 16
+    andi. 3, 3, 16
     bne 0, .L14
     sync
     b .L15
-.L12:
-    sync
-    b .L15
 .L5:
-    addis 3, 2, .L16@toc@ha
-    addi 5, 1, 96
-    addi 3, 3, .L16@toc@l
-    addi 6, 3, 64
-    addi 3, 1, 32
+    addis 4, 2, .L10@toc@ha
+    addi 4, 4, .L10@toc@l
+    addi 5, 4, 72
+    addi 4, 1, 72
     bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
     nop
-    b .L15
+    addi 1, 1, 96
+    ld 0, 16(1)
+    mtlr 0
+    blr
 .L6:
-    dcbst 0, 3
-    or 3, 6, 3
+    dcbst 0, 4
+    or 3, 6, 4
     cmpld 3, 5
-    bge 0, .L10
+    bge 0, .L16
 .L17:
     addi 3, 3, 1
     dcbst 0, 3
     or 3, 3, 6
     cmpld 3, 5
     blt 0, .L17
-    b .L10
-.L13:
-    .long 2088764588
+.L16:
+    sync
+    b .L15
+.L12:
+    sync
     b .L15
 .L7:
+    mr 3, 4
     .long 2092964012
-    or 3, 6, 3
+    or 3, 6, 4
     cmpld 3, 5
-    bge 0, .L10
-.L18:
-    addi 3, 3, 1
-    .long 2092964012
-    or 3, 3, 6
-    cmpld 3, 5
-    blt 0, .L18
-    b .L10
-.L14:
-    .long 2088764588
-.L15:
-    li 3, 48
-    addi 4, 1, 32
-    lxvd2x 0, 4, 3
-    stxvd2x 0, 30, 3
-    li 3, 32
-    lxvd2x 0, 4, 3
-    stxvd2x 0, 30, 3
-    li 3, 16
-    lxvd2x 0, 4, 3
-    stxvd2x 0, 30, 3
-    lxvd2x 0, 0, 4
-    stxvd2x 0, 0, 30
-    addi 1, 1, 128
-    ld 0, 16(1)
-    ld 30, -16(1)
-    mtlr 0
-    blr
-.L8:
-    .long 2088769708
-    or 3, 6, 3
-    cmpld 3, 5
-    bge 0, .L10
+    bge 0, .L18
 .L19:
     addi 3, 3, 1
-    .long 2088769708
+    .long 2092964012
     or 3, 3, 6
     cmpld 3, 5
     blt 0, .L19
-    b .L10
-.L9:
-    bc 4, 4, .L10
-.L20:
+.L18:
+    .long 2088764588
+    b .L15
+.L13:
+    .long 2088764588
+    b .L15
+.L8:
+    mr 3, 4
+    .long 2088769708
+    or 3, 6, 4
+    cmpld 3, 5
+    bge 0, .L20
+.L21:
     addi 3, 3, 1
-    dcbf 0, 3
+    .long 2088769708
     or 3, 3, 6
     cmpld 3, 5
-    blt 0, .L20
-    b .L10
+    blt 0, .L21
+.L20:
+    .long 2088764588
+    b .L15
+.L14:
+    .long 2088764588
+    b .L15
+.L9:
+    addis 3, 2, .L10@toc@ha
+    addi 3, 3, .L10@toc@l
+    addi 5, 3, 304
+.L11:
+    addi 3, 1, 95
+    addi 4, 1, 40
+    bl _ZN83_$LT$cachemaint..cache..run..Machine$u20$as$u20$cachemaint..cache..run..Execute$GT$6select28_$u7b$$u7b$closure$u7d$$u7d$E
+.L15:
+    li 3, 0
+    addi 1, 1, 96
+    ld 0, 16(1)
+    mtlr 0
+    blr
 .L1:
 .L2:
-    addis 3, 2, .L16@toc@ha
+    addis 3, 2, .L10@toc@ha
+    addi 3, 3, .L10@toc@l
+    addi 6, 3, 48
+    mr 3, 4
     li 4, 8
-    addi 3, 3, .L16@toc@l
-    addi 6, 3, 40
-    mr 3, 5
-    mr 5, 7
     bl _ZN10cachemaint3dax7mapping12out_of_rangeE
     nop
 .L3:
-    addi 3, 1, 96
-    addis 4, 2, .L16@toc@ha
-    std 3, 32(1)
-    addis 3, 2, .L21@toc@ha
-    addi 4, 4, .L16@toc@l
-    ld 3, .L21@toc@l(3)
-    addi 5, 4, 8
-    std 5, 48(1)
-    addi 5, 4, 40
+    addi 3, 1, 72
+    addis 4, 2, .L10@toc@ha
     std 3, 40(1)
-    std 3, 56(1)
-    addi 3, 4, 136
-    addi 4, 1, 32
+    addis 3, 2, .L22@toc@ha
+    addi 4, 4, .L10@toc@l
+    ld 3, .L22@toc@l(3)
+    addi 5, 4, 16
+    std 5, 56(1)
+    addi 5, 4, 48
+    std 3, 48(1)
+    std 3, 64(1)
+    addi 3, 4, 177
+    addi 4, 1, 40
     bl _RNvNtC4core9panicking9panic_fmt
     nop

@@ -1,55 +1,54 @@
-    push rbx
-    sub rsp, 80
-    mov rax, qword ptr [rsi + 496]
-    lea r8, [rdx + 8]
-    cmp r8, rax
-    seta cl
-    cmp rdx, -9
+    sub rsp, 40
+    mov rdx, qword ptr [rdi + 496]
+    lea rcx, [rsi + 8]
+    cmp rcx, rdx
+    seta al
+    cmp rsi, -9
     ja .L0
-    test cl, cl
+    test al, al
     jne .L1
-.L18:
-    mov rcx, qword ptr [rsi + 472]
-    mov qword ptr [rsp], rdx
-    test dl, 7
+.L20:
+    mov rax, qword ptr [rdi + 472]
+    mov qword ptr [rsp], rsi
+    test sil, 7
     jne .L2
-    mov qword ptr [rcx + rdx], 7
-    mov qword ptr [rsp], rdx
-    mov qword ptr [rsp + 8], r8
-    mov rax, qword ptr [rsi]
-    test rax, rax
+    mov qword ptr [rax + rsi], 7
+    mov qword ptr [rsp + 8], rsi
+    mov qword ptr [rsp + 16], rcx
+    mov rcx, qword ptr [rdi]
+    test rcx, rcx
     je .L3
-    cmp eax, 1
+    cmp ecx, 1
     jne .L4
-    add rcx, rdx
-    mov r8, qword ptr [rsi + 8]
-    lea rdx, [rcx + 7]
-    movzx esi, r8w
-    mov eax, r8d
-    shr eax, 16
-    bt r8d, 16
+    add rax, rsi
+    mov rsi, qword ptr [rdi + 8]
+    lea rcx, [rax + 7]
+    movzx edx, si
+    bt esi, 16
     jb .L5
-    test al, 2
+    shr esi, 16
+    test sil, 2
     jne .L6
-    test al, 4
+    test sil, 4
     jne .L7
     mfence
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
+    clflush byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
     jae .L8
 .L9:
-    inc rcx
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
     jb .L9
-    jmp .L8
-.L3:
-    movzx eax, byte ptr [rsi + 10]
 .L8:
-    movabs rcx, -9223372036854775808
-    mov qword ptr [rsp + 16], rcx
+    mfence
+    xor eax, eax
+    add rsp, 40
+    ret
+.L3:
+    movzx eax, byte ptr [rdi + 10]
     test al, 1
     jne .L10
     test al, 2
@@ -57,92 +56,96 @@
     test al, 4
     jne .L12
     mfence
-    jmp .L13
+    xor eax, eax
+    add rsp, 40
+    ret
+.L4:
+    lea rdx, [rip + .L13]
+    lea rsi, [rsp + 8]
+    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
+    add rsp, 40
+    ret
+.L5:
+    clwb byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jae .L14
+.L15:
+    inc rax
+    clwb byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jb .L15
+.L14:
+    sfence
+    xor eax, eax
+    add rsp, 40
+    ret
 .L10:
     sfence
-    jmp .L13
-.L4:
-    lea rcx, [rip + .L14]
-    lea rax, [rsp + 16]
-    mov rdx, rsp
-    mov rbx, rdi
-    mov rdi, rax
-    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
-    mov rdi, rbx
-    jmp .L13
-.L5:
-    clwb byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L8
-.L15:
-    inc rcx
-    clwb byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jb .L15
-    jmp .L8
+    xor eax, eax
+    add rsp, 40
+    ret
+.L6:
+    clflushopt byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jae .L16
+.L17:
+    inc rax
+    clflushopt byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jb .L17
+.L16:
+    sfence
+    xor eax, eax
+    add rsp, 40
+    ret
 .L11:
     sfence
-    jmp .L13
-.L6:
-    clflushopt byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L8
-.L16:
-    inc rcx
-    clflushopt byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jb .L16
-    jmp .L8
-.L12:
-    sfence
-.L13:
-    movups xmm0, xmmword ptr [rsp + 16]
-    movups xmm1, xmmword ptr [rsp + 32]
-    movups xmm2, xmmword ptr [rsp + 48]
-    movups xmm3, xmmword ptr [rsp + 64]
-    movups xmmword ptr [rdi + 48], xmm3
-    movups xmmword ptr [rdi + 32], xmm2
-    movups xmmword ptr [rdi + 16], xmm1
-    movups xmmword ptr [rdi], xmm0
-    mov rax, rdi
-    add rsp, 80
-    pop rbx
+    xor eax, eax
+    add rsp, 40
     ret
 .L7:
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jae .L8
-.L17:
-    inc rcx
-    clflush byte ptr [rcx]
-    or rcx, rsi
-    cmp rcx, rdx
-    jb .L17
-    jmp .L8
+    clflush byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jae .L18
+.L19:
+    inc rax
+    clflush byte ptr [rax]
+    or rax, rdx
+    cmp rax, rcx
+    jb .L19
+.L18:
+    sfence
+    xor eax, eax
+    add rsp, 40
+    ret
+.L12:
+    sfence
+    xor eax, eax
+    add rsp, 40
+    ret
 .L0:
-    mov cl, 1
-    test cl, cl
-    je .L18
+    mov al, 1
+    test al, al
+    je .L20
 .L1:
-    lea rcx, [rip + .L19]
+    lea rcx, [rip + .L21]
+    mov rdi, rsi
     mov esi, 8
-    mov rdi, rdx
-    mov rdx, rax
     call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
 .L2:
     mov rax, rsp
-    mov qword ptr [rsp + 16], rax
+    mov qword ptr [rsp + 8], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
-    mov qword ptr [rsp + 24], rax
-    lea rcx, [rip + .L20]
-    mov qword ptr [rsp + 32], rcx
-    mov qword ptr [rsp + 40], rax
-    lea rdi, [rip + .L21]
-    lea rdx, [rip + .L19]
-    lea rsi, [rsp + 16]
+    mov qword ptr [rsp + 16], rax
+    lea rcx, [rip + .L22]
+    mov qword ptr [rsp + 24], rcx
+    mov qword ptr [rsp + 32], rax
+    lea rdi, [rip + .L23]
+    lea rdx, [rip + .L21]
+    lea rsi, [rsp + 8]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

@@ -67,7 +67,7 @@ impl Signal {
         drop(self.set(current, restart));
     }
 
-    /// Calls the former handler. If there was none, it returns what was there: `SIG_DFL` or `SIG_IGN`.
+    /// Calls the former handler. Without a former handler it returns the former action: `SIG_DFL` or `SIG_IGN`.
     pub(crate) fn call_former(
         &self,
         info: *mut siginfo_t,
@@ -98,7 +98,7 @@ impl Signal {
         let mut whole = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
         unsafe { whole.assume_init_mut() }.sa_sigaction = action;
-        // SAFETY: the structure is whole; the action is one of the two that are no handlers.
+        // SAFETY: the structure is whole; the action is one of the two that are not handlers.
         unsafe { libc::sigaction(self.number, whole.as_ptr(), null_mut()) };
         if sends_again {
             // SAFETY: it may be called in a handler (signal-safety(7)).

@@ -94,7 +94,7 @@ enum cachemaint_error {
 };
 
 /* Returns the reason of this thread's last error, with the action to take: a line of UTF-8 without its end.
- * It is empty if there was none, and valid until the next call on this thread that fails, or until the thread ends. */
+ * It is empty before the first failure, and valid until the next call on this thread that fails, or until the thread ends. */
 const char *cachemaint_error_message(void);
 
 /* Returns the errno of the system call that caused this thread's last error. It is 0 if none did, and where the number
@@ -283,7 +283,7 @@ struct cachemaint_guarantee {
     size_t unit;
     /* The reason for the granularity. */
     const char *reason;
-    /* Advice how to get a finer granularity; NULL if there is none. */
+    /* The way to a finer granularity; NULL if no way is known. */
     const char *advice;
     /* The name of the backing. */
     const char *backing_name;

@@ -13,7 +13,7 @@
 //! | chosen by | recognised by | two addresses of one byte |
 //! |---|---|---|
 //! | physical address (PIPT) | physical address | meet in one line, always |
-//! | virtual address (VIPT) | physical address | meet if they are *congruent*: equal in the bits that choose. Bits within a page are always equal, so a cache whose ways are no larger than a page never aliases |
+//! | virtual address (VIPT) | physical address | meet if they are *congruent*: equal in the bits that choose. Bits within a page are always equal, so a cache whose ways are not larger than a page never aliases |
 //! | virtual address (VIVT) | virtual address | are two lines. If they are congruent and a set has one way, one puts the other out, which writes it back: they agree. If it has several, they do not, and only maintenance helps, or a kernel that does not cache such pages |
 //!
 //! # Rules for programs

@@ -122,7 +122,8 @@ impl<M: Medium> Store<M> {
         Ok(Region { medium, info, mark })
     }
 
-    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if there is none of this name.
+    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
+    /// of this name.
     ///
     /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
     /// and its attributes, which [`Region::info`] returns.

@@ -42,7 +42,7 @@ pub(crate) fn keep(message: fmt::Arguments<'_>) {
     text.end();
 }
 
-/// Returns the thread's message, which ends with 0. It is empty if there was none.
+/// Returns the thread's message, which ends with 0. It is empty before the first failure.
 pub(crate) fn last() -> *const c_char {
     message::present().map_or(c"".as_ptr(), |place| place.as_ptr().cast::<c_char>().cast_const())
 }

@@ -47,7 +47,7 @@ fn an_early_cortex_a53_refuses_its_clean_at_el1() {
     assert_eq!(why.missing, Missing::Erratum);
     assert!(why.reason.contains("826319"), "{}", why.reason);
     assert_eq!(status(&report, "dc civac"), Status::Present);
-    // Linux's traps are no note for a kernel.
+    // A kernel gets no note about Linux's traps.
     assert!(!notes(&report).contains("traps"));
     assert_eq!(status(&at_el1("Cortex-A53 r0p4"), "dc cvac"), Status::Present);
     // DC CVAP is absent: no kernel is asked, so none is blamed.

@@ -154,7 +154,7 @@ impl<S: Structure> Lived<S> {
         self.record.steps.iter().map(|step| step.operation.clone()).collect()
     }
 
-    /// Returns the moment when the last operation began; the birth, if there was none.
+    /// Returns the moment when the last operation began; the birth, if no operation has begun.
     pub(super) fn last_begun(&self) -> Moment {
         let begun = |step: &Step<S::Operation>| step.begun;
         self.record.steps.last().map_or(self.birth, begun)

@@ -103,7 +103,7 @@ mod tests {
 
     /// A refusal states its reason to callers of an operation that an architecture lacks.
     #[test]
-    fn what_privileged_code_lacks_is_refused_with_a_reason() {
+    fn each_refusal_has_a_reason_and_advice() {
         for architecture in ALL {
             for why in architecture.discard.err().into_iter().chain([architecture.no_whole_cache]) {
                 assert!(!why.reason.is_empty() && !why.advice.is_empty(), "{}", architecture.name);

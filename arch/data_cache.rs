@@ -201,7 +201,7 @@ mod tests {
     /// If the architecture leaves it open, another source must be read, or the caller learns that no source exists.
     /// If it decides, no file is read, since the file could only contradict it.
     #[test]
-    fn what_the_architecture_decides_is_not_asked_elsewhere() {
+    fn aliasing_is_decided_if_the_architecture_fixes_it() {
         let known = ALL.iter().map(|architecture| architecture.data_cache);
         for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
             let decides = matches!(aliasing.told, Told::ByArchitecture);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_aliases_a_page_is_the_distance_and_nothing_is_aligned() {
+    fn without_aliasing_the_distance_is_a_page_with_no_modulus() {
         for aliasing in ALL.iter().map(|architecture| architecture.data_cache) {
             if aliasing.occurs == Occurs::Never {
                 assert_eq!(aliasing.distance, Distance::Pages(1));

@@ -92,7 +92,7 @@ fn assert_refused(why: Unsupported) {
 
 /// A handle for an instruction that the machine lacks must be refused, never trap.
 #[test]
-fn what_is_absent_is_refused() {
+fn an_absent_instruction_is_refused() {
     let facts = Cache::host().map(Cache::facts);
     for instruction in cachemaint::instruction::ALL {
         let by_name =

@@ -212,7 +212,7 @@ fn the_innermost_guard_is_the_one_that_fails() {
 }
 
 #[test]
-fn guards_of_two_files_are_told_apart() {
+fn guards_of_two_files_are_kept_apart() {
     let guard = FaultHandler::install().unwrap();
     let ((_one, cut_file), (_other, whole)) = (numbered(), numbered());
     cut(&cut_file, 8);
@@ -522,16 +522,16 @@ fn a_former_plain_handler_is_called() {
 
 /// The kernel does not ignore what an access raised.
 #[test]
-fn where_the_signal_was_ignored_an_access_ends_the_process() {
-    let died = in_child("where_the_signal_was_ignored_an_access_ends_the_process", || {
+fn an_access_with_an_ignored_signal_ends_the_process() {
+    let died = in_child("an_access_with_an_ignored_signal_ends_the_process", || {
         fault_after(libc::SIG_IGN, 0);
     });
     assert_died_by(died.as_ref(), libc::SIGBUS);
 }
 
 #[test]
-fn where_nothing_handled_the_signal_an_access_ends_the_process() {
-    let died = in_child("where_nothing_handled_the_signal_an_access_ends_the_process", || {
+fn an_access_with_an_unhandled_signal_ends_the_process() {
+    let died = in_child("an_access_with_an_unhandled_signal_ends_the_process", || {
         fault_after(libc::SIG_DFL, 0);
     });
     assert_died_by(died.as_ref(), libc::SIGBUS);
@@ -828,14 +828,14 @@ fn a_forked_child_has_all_slots() {
 
 /// The standard library detects an overflow of the stack by handlers of its own, and still does.
 #[test]
-fn an_overflow_of_the_stack_is_told_as_before() {
+fn a_stack_overflow_is_reported_as_before() {
     #[expect(unconditional_recursion, reason = "this is the test")]
     fn deeper(depth: &[u8; 1024]) -> u8 {
         let mut next = *depth;
         next[0] = next[0].wrapping_add(1);
         deeper(core::hint::black_box(&next)).wrapping_add(next[1])
     }
-    let died = in_child("an_overflow_of_the_stack_is_told_as_before", || {
+    let died = in_child("a_stack_overflow_is_reported_as_before", || {
         FaultHandler::install().unwrap();
         std::io::stdout().write_all(&[deeper(&[0; 1024])]).unwrap();
     });

@@ -66,11 +66,11 @@ fn each_scenario_has_tests_that_exist_or_a_reason() {
 
 /// So that the test above can fail.
 #[test]
-fn what_is_no_test_is_not_taken_for_one() {
-    if no_sources("what_is_no_test_is_not_taken_for_one") {
+fn other_functions_are_not_taken_for_tests() {
+    if no_sources("other_functions_are_not_taken_for_tests") {
         return;
     }
-    assert!(is_a_test("tests/scenarios.rs", "what_is_no_test_is_not_taken_for_one"));
+    assert!(is_a_test("tests/scenarios.rs", "other_functions_are_not_taken_for_tests"));
     assert!(!is_a_test("tests/scenarios.rs", "is_a_test"));
     assert!(!is_a_test("tests/scenarios.rs", "no_such_function"));
     assert!(!is_a_test("tests/no_such_file.rs", "is_a_test"));

@@ -94,7 +94,7 @@ mod tests {
 
     /// The first Raspberry Pi: an Arm1176, which is v6, and is said to be architecture 7.
     #[test]
-    fn architecture_7_is_no_proof_of_v7() {
+    fn architecture_7_does_not_prove_v7() {
         let pi = "model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
         assert_eq!(told(pi), None);
         assert_eq!(told("CPU architecture: 7\n"), None);

@@ -197,7 +197,7 @@ mod tests {
 
     /// The lines are as the kernel's format strings print them, with a CPU of each kind.
     #[test]
-    fn mips_tells_by_one_word() {
+    fn mips_aliasing_is_read_from_one_word() {
         let aliasing = "system type\t\t: Atheros AR9344 rev 2\nOptions implemented\t: tlb 4kex 4k_cache \
                         prefetch mcheck ejtag llsc dc_aliases perf_cntr_intr_bit\n";
         let indexed_by_physical_address =
@@ -210,7 +210,7 @@ mod tests {
 
     /// A way of 16384 / 4 = 4096 bytes is not larger than a page; one of 32768 / 4 = 8192 is.
     #[test]
-    fn xtensa_tells_the_size_of_a_way() {
+    fn xtensa_aliases_if_a_way_exceeds_a_page() {
         let with = |size, ways| {
             let text = std::format!(
                 "dcache line size: 32\ndcache ways\t: {ways}\ndcache size\t: {size}\n"
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn nios2_tells_the_size_of_the_cache() {
+    fn nios2_aliases_if_the_cache_exceeds_a_page() {
         let of = |dcache: &str| {
             let text = std::format!("Icache:\t\t4kB, line length: 32\nDcache:\t\t{dcache}\n");
             nios2(Cpuinfo(&text), 4096)

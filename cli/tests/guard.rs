@@ -100,7 +100,7 @@ fn a_guard_goes_on_after_signals_that_it_was_started_to_ignore() {
 }
 
 #[test]
-fn one_pass_tells_what_it_took() {
+fn one_pass_reports_its_files_and_bytes() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("below")).unwrap();
     for name in ["a", "below/b"] {
@@ -121,7 +121,7 @@ fn one_pass_tells_what_it_took() {
 
 /// A script goes by the exit code.
 #[test]
-fn a_write_back_of_nothing_is_no_success() {
+fn a_write_back_of_nothing_fails() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("empty"), []).unwrap();
     let run = |path: &Path| cachemaint().args(["writeback", "--page-cache"]).arg(path).assert();
@@ -134,7 +134,7 @@ fn a_write_back_of_nothing_is_no_success() {
 }
 
 #[test]
-fn what_a_reset_takes_as_a_whole_is_refused() {
+fn guarding_page_granular_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let guarantee = cachemaint::dax::probe(directory.path()).unwrap();
     if !matches!(guarantee.granularity(), Granularity::Page(_)) {

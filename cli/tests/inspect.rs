@@ -104,7 +104,7 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
 }
 
 #[test]
-fn the_memory_type_is_told_or_why_not() {
+fn the_memory_type_has_a_value_or_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let json: serde_json::Value =
@@ -156,7 +156,7 @@ fn extents_are_shown_if_they_are_asked_for() {
 }
 
 #[test]
-fn what_is_not_there_is_an_error_with_the_path() {
+fn a_missing_file_is_an_error_with_its_path() {
     let assert = inspect(&["/no/such/file"]).code(1);
     let text = stderr(&assert);
     assert!(text.starts_with("cachemaint: /no/such/file: no such file"), "{text}");

@@ -117,7 +117,7 @@ fn positions_are_printed_and_can_be_read_from_and_trimmed_to() {
 }
 
 #[test]
-fn what_an_acknowledgement_is_worth_is_said_on_standard_error() {
+fn the_guarantee_of_an_append_is_on_standard_error() {
     let place = Place::empty();
     let error = stderr(&place.run(&["append", "--create", "1M", "--record", "one"]).success());
     let guarantee = cachemaint::dax::probe(&place.path).unwrap();
@@ -160,7 +160,7 @@ fn a_line_that_does_not_fit_is_named_and_those_before_it_are_appended() {
 }
 
 #[test]
-fn damage_is_told_the_prefix_read_and_the_rest_salvaged_and_repaired() {
+fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
     let place = Place::with(&many_lines());
     let is_whole = place.json(&["verify"]);
     assert_eq!(is_whole["recovered"]["records"], 20_000);
@@ -234,7 +234,7 @@ fn recording() -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_journal_is_refused() {
+fn an_invalid_journal_is_refused() {
     let commands: [&[&str]; 7] = [
         &["read"],
         &["verify"],
@@ -314,7 +314,7 @@ fn data_behind_zeros_are_not_created_over() {
 
 /// One process appends, and others read meanwhile.
 #[test]
-fn who_has_the_journal_open_keeps_others_from_writing_but_not_from_reading() {
+fn an_open_journal_can_be_read_but_not_written_by_others() {
     let place = Place::with("one\n");
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let (journal, _) =
@@ -330,7 +330,7 @@ fn who_has_the_journal_open_keeps_others_from_writing_but_not_from_reading() {
 }
 
 #[test]
-fn what_is_appended_meanwhile_is_followed() {
+fn a_follower_reads_records_appended_later() {
     let place = Place::with("one\n");
     let mut follower = Process::new(cargo::cargo_bin!("cachemaint"))
         .args(["journal", "read", "--follow"])
@@ -411,7 +411,7 @@ fn every_command_has_its_json() {
 }
 
 #[test]
-fn what_is_skipped_is_in_the_json_too() {
+fn skipped_bytes_are_in_the_json_too() {
     let place = Place::with(&many_lines());
     place.damage(LOG + MARK + HEADER);
     let lines = stdout(&place.run(&["salvage", "--json"]).code(1));
@@ -422,7 +422,7 @@ fn what_is_skipped_is_in_the_json_too() {
 
 /// As in `cachemaint journal read FILE | head -1`.
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let place = Place::with(&many_lines());
     let commands: [&[&str]; 4] =
         [&["read"], &["read", "--json"], &["salvage"], &["append", "--positions", "--record", "x"]];
@@ -465,7 +465,7 @@ fn a_result_that_cannot_be_written_fails() {
 /// Root may write it all the same: then another user tries.
 #[cfg(unix)]
 #[test]
-fn who_may_only_read_the_file_can_do_that() {
+fn a_user_without_write_permission_can_read() {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
 
@@ -486,7 +486,7 @@ fn who_may_only_read_the_file_can_do_that() {
     };
     let read = match run(&["read"]) {
         Ok(read) => read,
-        Err(why) => return skip::skip("who_may_only_read_the_file_can_do_that", why),
+        Err(why) => return skip::skip("a_user_without_write_permission_can_read", why),
     };
     assert_eq!(read.stdout, b"one\n", "{read:?}");
     for command in [&["append", "--record", "x"][..], &["repair", "--yes"], &["trim", "--to", "64"]]

@@ -14,7 +14,7 @@ fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> std::io::Result<Output> 
 
 /// As in `cachemaint caps | head -1`, with a reader that is gone before the first byte.
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     for arguments in COMMANDS {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -142,7 +142,7 @@ fn a_line_that_is_too_long_is_split() {
 
 /// Events recorded before a kill are there, with any durability.
 #[test]
-fn what_was_recorded_is_there_after_a_kill() {
+fn recorded_events_survive_a_kill() {
     let place = Place::empty();
     let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
         .arg("record")
@@ -233,7 +233,7 @@ fn damage_is_shown_and_the_rest_is_read() {
 }
 
 #[test]
-fn what_is_neither_is_refused() {
+fn unknown_and_truncated_files_are_refused() {
     for (content, expected) in [
         (vec![b'x'; 65_536], "begins with xxxxxxxx"),
         (vec![0; 65_536], "nor a store: it begins with zeros"),
@@ -344,7 +344,7 @@ fn of_two_that_start_at_once_the_loser_records_later_or_finds_the_lock() {
 
 /// Records of 3 bytes take 16 of header and 8 of payload, and a mark 64.
 #[test]
-fn a_journal_is_told_by_its_magic() {
+fn a_journal_is_recognized_by_its_magic() {
     let place = Place::empty();
     Command::new(cargo::cargo_bin!("cachemaint"))
         .args(["journal", "append"])
@@ -455,7 +455,7 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
 
 /// As in `cachemaint dump FILE | head -1`.
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let place = Place::empty();
     let many: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
     place.run_with(&["record"], many.concat()).success();

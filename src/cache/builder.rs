@@ -176,7 +176,7 @@ mod env {
         use alloc::string::ToString;
 
         #[test]
-        fn a_name_that_is_no_instruction_is_refused_with_the_names_that_are() {
+        fn an_unknown_instruction_is_refused_with_the_known_names() {
             let error = Builder::from_name(OsString::from("clzap")).unwrap_err();
             let text = error.to_string();
             assert!(text.starts_with("CACHEMAINT_WRITEBACK=clzap names no instruction"), "{text}");

@@ -82,7 +82,7 @@ mod tests {
     /// A flag that is given by a plain store needs the barriers of both sides, also where loads and stores
     /// of memory are weakly ordered (and in the Rust memory model, which Miri checks).
     #[test]
-    fn what_was_released_before_a_flag_is_seen_after_it() {
+    fn data_released_before_a_flag_is_seen_after_it() {
         let (data, flag) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -110,7 +110,7 @@ mod loom_tests {
 
     /// In every order that the Rust memory model allows.
     #[test]
-    fn what_was_stored_before_a_fence_and_a_flag_is_seen_after_the_flag_and_a_fence() {
+    fn a_store_fenced_before_a_flag_is_seen_after_the_flag_and_a_fence() {
         loom::model(|| {
             let shared = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
             let writer = {

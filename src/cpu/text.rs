@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_execute_is_replaced() {
+    fn terminal_escapes_are_replaced() {
         assert_eq!(Text::<12>::new(b"\x1b[31mRED\x07\x9b!").as_str(), "?[31mRED??!");
     }
 

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_grow_or_shrink_is_as_it_was() {
+    fn a_failed_grow_or_shrink_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let mut file = create(&path);

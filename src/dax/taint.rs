@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_no_failures_and_hide_none() {
+    fn other_events_neither_fail_nor_hide_a_failure() {
         let tainted = Tainted::default();
         let fault = Taint::Fault { at: 0, len: 4096 };
         tainted.by(fault);

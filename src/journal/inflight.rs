@@ -238,7 +238,7 @@ mod loom_tests {
     /// The watermark passes a record only if all earlier ones are durable, by whichever thread it is moved. It passes
     /// all of them in the end, although a thread may miss the entry that another one has just stored.
     #[test]
-    fn what_is_acknowledged_has_nothing_before_it_that_is_not() {
+    fn an_acknowledged_record_has_only_durable_ones_before_it() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
             let first = in_flight.reserve(24).unwrap();
@@ -280,7 +280,7 @@ mod loom_tests {
 
     /// A producer that sees trimmed space also sees everything before the trim: the durable new head.
     #[test]
-    fn room_is_used_again_after_nobody_wants_it_durably() {
+    fn space_is_reused_only_after_a_durable_trim() {
         loom::model(|| {
             let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 1024 - 64));
             let is_durable = Arc::new(AtomicBool::new(false));

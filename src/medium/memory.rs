@@ -450,7 +450,7 @@ mod loom_tests {
 
     /// Logs publish a record by one word: the orders that they ask for must be those they get.
     #[test]
-    fn what_was_written_before_a_release_store_is_seen_after_an_acquire_load() {
+    fn a_write_before_a_release_store_is_seen_after_an_acquire_load() {
         loom::model(|| {
             let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
             let cache = Cache::host().unwrap();

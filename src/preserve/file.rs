@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_is_told_what_happened_since_the_last_commit() {
+    fn a_reader_gets_the_verdict_since_the_last_commit() {
         assert_eq!(verdict(|here| here).origin, Origin::SameProcess);
         let is_other = |here: Stamp| Stamp { process: here.process + 1, ..here };
         assert_eq!(verdict(is_other).origin, Origin::SameBoot);

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_is_told_as_far_as_it_shows() {
+    fn the_origin_is_as_exact_as_the_evidence() {
         let after = Stamp { boot_id: [2; 16], ..BEFORE };
         let on = |backing| Stamp { backing, ..BEFORE };
         assert_eq!(origin(BEFORE, BEFORE, Some(true)), Origin::SameProcess);

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_or_leads_out_is_not_taken() {
+    fn overlapping_or_outside_ranges_are_not_taken() {
         let mut space = space([1088..1152, 1280..1408]);
         for wrong in [960..1088, 1024..1152, 1100..1110, 1024..1500, 1984..2112, 1344..1472] {
             assert!(!space.take(wrong.clone()), "{wrong:?}");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_one_piece_with_what_is_free_beside_it() {
+    fn a_returned_range_merges_with_free_neighbours() {
         let mut space = space([1088..1152, 1152..1216, 1216..1280]);
         space.give(&(1088..1152));
         space.give(&(1216..1280));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_leased_is_not_used() {
+    fn leased_space_is_not_used() {
         let mut space = space(None);
         let leased = |range: &Range<u64>| {
             let lease = 1100..1290;

@@ -130,7 +130,7 @@ fn a_reader_sees_an_event_wholly_or_not_at_all() {
 
 /// Events before the position of the shard's cursor are written back whole, even while another thread stops recording.
 #[test]
-fn what_a_cursor_says_is_written_back() {
+fn events_before_the_cursor_are_written_back() {
     loom::model(|| {
         let recorder = recorder();
         let other = Arc::clone(&recorder);

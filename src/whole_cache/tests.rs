@@ -105,7 +105,7 @@ fn a_hypervisor_without_a_name_is_in_the_way_too() {
 
 /// SEV is an offer of the CPU on a host, where WBINVD has its full effect.
 #[test]
-fn an_offer_of_sev_is_no_guest() {
+fn an_offer_of_sev_is_not_a_guest() {
     let cpu = in_ring_0(machine("EPYC 7763"));
     assert!(matches!(cpu.confidential, Confidential::SevOffered { .. }));
     assert!(WholeCache::of(X86, &cpu).is_ok());
@@ -152,7 +152,7 @@ fn only_x86_reaches_every_cache() {
 
 /// CPUID.80000008H:EBX\[9\]: Zen 4 has WBNOINVD, Nehalem does not and executes WBINVD in its place.
 #[test]
-fn what_keeps_the_lines_is_executed_where_the_cpu_has_it() {
+fn wbnoinvd_is_chosen_if_the_cpu_has_it() {
     let with = |ebx| {
         let cpuid = [
             (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),

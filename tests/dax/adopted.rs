@@ -133,7 +133,7 @@ fn a_mapping_of_other_bytes_is_refused() {
 
 /// Pages in the middle of the owner's mapping would be replaced under its feet.
 #[test]
-fn what_would_replace_pages_of_an_adopted_mapping_is_refused() {
+fn replacing_pages_of_an_adopted_mapping_is_refused() {
     let (_directory, path, file) = place();
     let mapping = MmapRaw::map_raw(&file).unwrap();
     let mut adopted = adopt(&options(), &file, &mapping).unwrap();

@@ -57,7 +57,7 @@ fn a_new_file_is_whole_private_and_zero() {
 }
 
 #[test]
-fn what_was_written_is_in_the_file() {
+fn written_back_bytes_are_in_the_file() {
     let directory = directory();
     let path = directory.path().join("file");
     let file = options().create_new(&path, LEN).unwrap();
@@ -162,7 +162,7 @@ fn every_part_of_a_file_can_be_mapped() {
 }
 
 #[test]
-fn what_is_closed_is_not_mapped() {
+fn a_closed_file_is_not_mapped() {
     let directory = directory();
     let path = directory.path().join("closed");
     // A file that was created without a name is shown with another one, in the same directory.
@@ -210,8 +210,8 @@ fn mapping_and_calls_show_the_same_bytes() {
 }
 
 #[test]
-fn what_the_file_has_lost_is_not_read() {
-    if calls_are_refused("what_the_file_has_lost_is_not_read") {
+fn bytes_cut_off_the_file_are_not_read() {
+    if calls_are_refused("bytes_cut_off_the_file_are_not_read") {
         return;
     }
     let directory = directory();
@@ -349,7 +349,7 @@ fn a_memfd_is_ram() {
 }
 
 #[test]
-fn what_is_deep_persisted_is_in_the_file() {
+fn deep_persisted_bytes_are_in_the_file() {
     let directory = directory();
     let path = directory.path().join("file");
     let file = options().create_new(&path, LEN).unwrap();
@@ -370,7 +370,7 @@ fn a_deep_persist_beyond_the_end_panics() {
 
 /// Others than those of device DAX: a terminal, what has no end, what is not there.
 #[test]
-fn other_devices_are_no_files() {
+fn other_devices_are_not_files() {
     for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
         if path.exists() {
             assert!(refusal(path, options().open(path)).starts_with("is not a regular file"));
@@ -412,7 +412,7 @@ fn probing_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_usable_file_is_refused() {
+fn an_unusable_file_is_refused() {
     let directory = directory();
     let at = |name: &str| directory.path().join(name);
 
@@ -778,8 +778,8 @@ mod mounts {
 
     /// The page cannot be accessed, and neither its medium nor its length is why.
     #[test]
-    fn a_guarded_store_to_a_hole_without_room_is_no_media_error() {
-        let name = "a_guarded_store_to_a_hole_without_room_is_no_media_error";
+    fn a_guarded_store_without_space_is_not_a_media_error() {
+        let name = "a_guarded_store_without_space_is_not_a_media_error";
         with_small_tmpfs(name, |directory| {
             let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
@@ -797,8 +797,8 @@ mod mounts {
 
     /// A commit within a guarded call must learn that stores are lost before it stores what makes them count.
     #[test]
-    fn what_persists_lost_stores_within_a_guard_fails_there() {
-        let name = "what_persists_lost_stores_within_a_guard_fails_there";
+    fn persisting_lost_stores_within_a_guard_fails_there() {
+        let name = "persisting_lost_stores_within_a_guard_fails_there";
         with_small_tmpfs(name, |directory| {
             let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
@@ -818,8 +818,8 @@ mod mounts {
 
     /// Blocks of 1 KiB, of which a page has four: the first one has space and the others have not.
     #[test]
-    fn a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error() {
-        let name = "a_guarded_store_to_a_page_with_a_block_and_a_hole_is_no_media_error";
+    fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
+        let name = "a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error";
         with_mount(name, "tmpfs", c"size=32m", |directory| {
             let guard = match FaultHandler::install() {
                 Ok(guard) => guard,
@@ -881,7 +881,7 @@ mod mounts {
 
 /// A kind that callers can match on, besides the text.
 #[test]
-fn the_kind_tells_what_the_text_says() {
+fn the_kind_of_an_error_matches_its_cause() {
     let directory = directory();
     let path = directory.path().join("file");
     let error = options().open(&path).unwrap_err();

@@ -98,7 +98,7 @@ fn only_regular_files_are_taken_and_links_are_not_followed() {
 
 /// Otherwise a user would believe that the named path is guarded.
 #[test]
-fn a_link_and_what_is_no_file_are_refused_by_name() {
+fn links_and_special_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (file, link) = (directory.path().join("file"), directory.path().join("link"));
     make(&file, 4096);
@@ -392,11 +392,11 @@ fn a_guard_keeps_going_whatever_its_files_do() {
 }
 
 #[test]
-fn what_cannot_be_written_back_by_lines_is_refused() {
+fn files_without_line_granularity_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     if !matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_)) {
         return crate::skip::skip(
-            "what_cannot_be_written_back_by_lines_is_refused",
+            "files_without_line_granularity_are_refused",
             "files are on DAX here",
         );
     }

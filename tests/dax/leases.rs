@@ -157,7 +157,7 @@ fn a_view_can_lease() {
 
 /// Somebody else's exclusive lock, by fcntl(2), of the second half of a range.
 #[test]
-fn what_another_has_locked_exclusively_is_refused() {
+fn a_lease_of_a_locked_file_is_refused() {
     let (_directory, path, writer) = file();
     let reader = options().open(&path).unwrap();
     let other = std::fs::File::options().write(true).open(&path).unwrap();

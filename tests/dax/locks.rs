@@ -80,7 +80,7 @@ fn a_refused_file_is_not_locked() {
 }
 
 #[test]
-fn who_shares_a_lock_writes_one_file() {
+fn holders_of_a_shared_lock_write_one_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let shared = options().lock(Lock::Shared);

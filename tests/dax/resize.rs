@@ -38,7 +38,7 @@ fn len(path: &Path) -> u64 {
 }
 
 #[test]
-fn what_grows_keeps_its_bytes_and_gets_zeros() {
+fn a_grown_file_keeps_its_bytes_and_gets_zeros() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, LEN).unwrap();
     file.write(0, b"first");
@@ -59,7 +59,7 @@ fn what_grows_keeps_its_bytes_and_gets_zeros() {
 
 /// Zeros are written, so that a store to them needs no block from the file system.
 #[test]
-fn what_is_new_has_blocks() {
+fn new_bytes_have_blocks() {
     use std::os::unix::fs::MetadataExt;
 
     let (_directory, path) = place();
@@ -72,7 +72,7 @@ fn what_is_new_has_blocks() {
 /// (POSIX, mmap), so it must not become one.
 #[test]
 #[expect(unsafe_code, reason = "stores behind the end")]
-fn what_was_stored_behind_the_end_does_not_come_into_the_file() {
+fn stores_behind_the_end_do_not_enter_the_file() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, 100).unwrap();
     // SAFETY: it is in the last page of the mapping, which nothing else accesses.
@@ -83,7 +83,7 @@ fn what_was_stored_behind_the_end_does_not_come_into_the_file() {
 }
 
 #[test]
-fn what_shrinks_keeps_the_rest() {
+fn a_shrunk_file_keeps_the_rest() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, LEN).unwrap();
     file.write(0, b"first");
@@ -101,7 +101,7 @@ fn what_shrinks_keeps_the_rest() {
 
 #[test]
 #[should_panic(expected = "1 bytes at offset 100 are out of range: the mapping has 100 bytes")]
-fn what_was_cut_off_is_out_of_range() {
+fn bytes_cut_off_are_out_of_range() {
     let (_directory, path) = place();
     let mut file = options().create_new(&path, LEN).unwrap();
     file.shrink(100).unwrap();
@@ -168,7 +168,7 @@ fn a_file_that_has_shrunk_is_not_grown_over() {
 
 /// Others under the same lock could be at it too; the one who may be alone, or who says so, can.
 #[test]
-fn who_shares_the_lock_does_not_change_the_length() {
+fn a_shared_lock_forbids_changing_the_length() {
     let (_directory, path) = place();
     let mut file = options().lock(Lock::Shared).create_new(&path, LEN).unwrap();
     for result in [file.grow(LEN + 8), file.shrink(8)] {

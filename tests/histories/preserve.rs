@@ -452,7 +452,7 @@ fn blobs_are_those_before_a_transaction_or_after_it() {
 }
 
 #[test]
-fn bytes_under_a_lease_stay_whoever_holds_it() {
+fn bytes_under_a_lease_of_any_holder_stay() {
     assert_safe(&LEASED, LEASED.bytes());
 }
 

@@ -335,7 +335,7 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
 }
 
 #[test]
-fn what_a_thread_has_acknowledged_is_there_whatever_others_do() {
+fn acknowledged_records_of_each_thread_survive() {
     for model in MODELS {
         threads(&uncut_wide(model()), &[]).assert_safe();
     }

@@ -212,7 +212,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
 }
 
 #[test]
-fn what_is_no_journal_or_not_all_of_one_is_refused() {
+fn a_missing_or_truncated_journal_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
     let empty = Simulation::new(Model::x86(), BYTES).zeros().medium();
     assert!(refused(&empty).starts_with("the medium has no journal: it begins with zeros"));

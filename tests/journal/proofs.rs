@@ -308,13 +308,13 @@ fn repaired_behind_a_lost_mark(void: u64) {
 
 /// Between the record that was cut off and the next one are 8 bytes, less than a void.
 #[test]
-fn what_nothing_fits_before_is_given_up_by_a_repair() {
+fn a_repair_keeps_the_rest_if_padding_does_not_fit() {
     repaired_behind_a_lost_mark(48);
 }
 
 /// There are 24 bytes: room for a void, but not for the mark of another epoch.
 #[test]
-fn what_no_mark_fits_before_is_given_up_by_a_repair() {
+fn a_repair_keeps_the_rest_if_a_mark_does_not_fit() {
     repaired_behind_a_lost_mark(64);
 }
 

@@ -103,7 +103,7 @@ fn records_of_every_size_come_back_whole() {
 }
 
 #[test]
-fn what_has_no_room_is_refused_and_trimming_makes_room() {
+fn append_to_a_full_journal_is_refused_until_a_trim() {
     let medium = medium();
     let journal = options().create_new(&medium).unwrap();
     let mut positions = Vec::new();
@@ -176,7 +176,7 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
 }
 
 #[test]
-fn what_is_too_long_or_unfinished_is_refused() {
+fn a_too_long_or_unfinished_record_is_refused() {
     let journal = options().create_new(medium()).unwrap();
     // 128 bytes without a mark of 64 and a header of 16.
     assert_eq!(journal.largest(), 48);
@@ -275,7 +275,7 @@ fn a_wait_ends_when_what_came_before_is_given_up() {
 }
 
 #[test]
-fn a_producer_that_panics_holds_nobody_up() {
+fn a_panicking_producer_does_not_block_others() {
     let journal = options().create_new(medium()).unwrap();
     let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let mut reservation = journal.reserve(20).unwrap();
@@ -457,7 +457,7 @@ fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
 
 /// Behind the lost mark of an epoch, at 88, there is a void, which any epoch may have, and then a record of that epoch.
 #[test]
-fn a_void_behind_a_lost_mark_is_no_place_to_go_on_from() {
+fn padding_behind_a_lost_mark_is_not_resumed_from() {
     let medium = wide_medium();
     wide().create_new(&medium).unwrap().append(b"first").unwrap();
     let (journal, _) = wide().open(&medium).unwrap();
@@ -509,7 +509,7 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
 
 /// A `main` that returns an error prints it by `{:?}`.
 #[test]
-fn a_returned_error_tells_what_to_do() {
+fn a_returned_error_prints_its_message() {
     let error = options().open(medium()).map(drop).unwrap_err();
     assert_eq!(format!("{error:?}"), error.to_string());
     assert!(format!("{error:#?}").contains("NotAJournal"));

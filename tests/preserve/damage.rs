@@ -66,7 +66,7 @@ fn a_bit_of_a_chunk_costs_that_chunk() {
 }
 
 #[test]
-fn a_store_that_is_cut_off_is_told_or_read_as_it_was() {
+fn a_truncated_store_is_refused_or_read_as_it_was() {
     let lived = small();
     for len in (0..lived.image.len()).step_by(64) {
         damage_costs_what_it_touches(&lived, &lived.image[..len]);
@@ -75,7 +75,7 @@ fn a_store_that_is_cut_off_is_told_or_read_as_it_was() {
 
 /// The reader of the message has a damaged store, and must know which blobs are left.
 #[test]
-fn damage_is_told_with_what_can_be_done() {
+fn damage_is_reported_with_its_remedy() {
     let mut lived = small();
     let (history, blob) = (16_384 + 4608, lived.places[0].start as usize);
     lived.image[history] ^= 1;
@@ -228,7 +228,7 @@ fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
 /// A crash in a commit may leave one copy of the header and not the other. The next opening commits to the same place.
 /// If a second crash tears that commit, too, the opening after it must still find the state of the first opening.
 #[test]
-fn what_was_opened_after_a_crash_is_there_after_another_one() {
+fn a_state_opened_after_a_crash_survives_another_one() {
     let medium = Plain::new(vec![0; DATA + 4096]);
     let mut store = options().create_new(medium.clone()).unwrap();
     for number in 0..2_u8 {
@@ -456,7 +456,7 @@ fn a_blob_that_the_medium_ends_in_costs_no_other() {
 
 /// By the documentation generations are below 2^63. No store counts that far: such a header is forged.
 #[test]
-fn after_the_last_generation_there_is_no_commit() {
+fn a_commit_after_the_last_generation_is_refused() {
     const LAST: u64 = (1 << 63) - 1;
     let medium = Plain::new(forged(&[(24, LAST - 1)], [&[]; 3]));
     // To be opened is a commit.

@@ -156,7 +156,7 @@ fn the_source_of_an_error_is_that_of_the_medium() {
 
 /// A `main` that returns an error prints it by `{:?}`.
 #[test]
-fn a_returned_error_tells_what_to_do() {
+fn a_returned_error_prints_its_message() {
     let error = Error::from(ErrorKind::<Infallible>::Exists);
     assert_eq!(format!("{error:?}"), error.to_string());
     assert!(format!("{error:#?}").contains("Exists"));

@@ -27,7 +27,7 @@ fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &
 }
 
 #[test]
-fn a_file_tells_who_wrote_it() {
+fn a_file_names_its_last_writer() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);
@@ -269,7 +269,7 @@ fn a_file_that_was_copied_lies_elsewhere() {
 /// The extents of a region begin at its first byte and are all of it; the next kernel finds them by the same numbers.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
-fn a_region_tells_its_place() {
+fn a_region_reports_its_placement() {
     use cachemaint::preserve::Attributes;
 
     const LEN: u64 = 2 << 20;

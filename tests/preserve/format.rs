@@ -220,7 +220,7 @@ fn a_store_is_written_as_documented() {
 
 /// On a big-endian CPU, too.
 #[test]
-fn what_was_put_together_by_hand_is_read() {
+fn a_store_built_by_hand_is_read() {
     let image = by_hand();
     let bytes = Bytes(&image);
     let snapshot = Snapshot::of(&bytes).unwrap();
@@ -273,7 +273,7 @@ fn pages_that_were_put_together_by_hand_are_read() {
 }
 
 #[test]
-fn what_is_no_store_of_this_version_is_refused() {
+fn an_invalid_or_newer_store_is_refused() {
     let refused = |image: &[u8]| Snapshot::of(&Bytes(image)).map(|_| ()).unwrap_err();
     assert!(matches!(
         refused(&[0; 100]).kind(),

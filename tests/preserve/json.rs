@@ -41,7 +41,7 @@ fn a_commit_and_its_blobs_are_told() {
 }
 
 #[test]
-fn what_verifying_has_shown_is_told() {
+fn a_verification_lists_its_findings() {
     let mut image = by_hand();
     image[25_600] ^= 1;
     image[8192 + 16] ^= 1;
@@ -74,7 +74,7 @@ fn a_region_is_told() {
 
 /// In another boot, as the stamp says; nothing says of which kind.
 #[test]
-fn what_happened_since_the_last_commit_is_told() {
+fn a_verdict_has_origin_evidence_and_promise() {
     let (_store, opened) = later().open(Plain::new(by_hand())).unwrap();
     let expected = json!({
         "origin": "reboot",

@@ -83,7 +83,7 @@ fn a_region_is_aligned_and_shares_no_page() {
 }
 
 #[test]
-fn lengths_that_are_no_multiple_of_the_alignment_are_refused() {
+fn unaligned_region_lengths_are_refused() {
     let (_, mut store) = empty(8 << 20);
     let mut transaction = store.begin().unwrap();
     for (alignment, len) in [(1, 0), (1, 100), (1, 4095), (2 << 20, 4096), (8192, 12_288)] {

@@ -113,7 +113,7 @@ fn a_name_can_be_a_string() {
 }
 
 #[test]
-fn what_threads_share_is_send_and_sync() {
+fn shared_types_are_send_and_sync() {
     fn is_send_sync<T: Send + Sync>() {}
     is_send_sync::<Store<Plain>>();
     is_send_sync::<Reader<Plain>>();

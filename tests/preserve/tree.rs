@@ -237,7 +237,7 @@ fn all_tags_are_those_of_the_documentation() {
 /// in children of 32. So there are 40, in two pages of 20. If all that is below the first one of a page goes, the next one
 /// takes its name.
 #[test]
-fn what_is_put_where_a_page_has_gone_is_found() {
+fn a_blob_put_in_place_of_a_removed_page_is_found() {
     let name = |number: u16| format!("{number:04}");
     for gone in [0..20, 0..400, 20..40, 400..420] {
         let medium = Plain::new(vec![0; DATA + 16_000_000]);
@@ -258,7 +258,7 @@ fn what_is_put_where_a_page_has_gone_is_found() {
 /// With units of 8192 bytes the place of a root is larger than that of a page, with smaller ones it is not. The free
 /// space is in pieces of two units.
 #[test]
-fn what_was_put_can_be_committed_whatever_the_unit() {
+fn an_accepted_blob_can_be_committed_with_any_unit() {
     let last = 20 + cases(40).min(40) as usize;
     let stores =
         [64, 4096, 8192, 32_768].into_iter().flat_map(|unit| (20..last).map(move |n| (unit, n)));

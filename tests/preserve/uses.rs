@@ -82,7 +82,7 @@ fn each_line_is_written_back_once() {
 }
 
 #[test]
-fn what_is_given_up_has_not_happened() {
+fn a_dropped_transaction_changes_nothing() {
     let medium = medium();
     let mut store = options().create_new(&medium).unwrap();
     put(&mut store, "a", b"one").unwrap();
@@ -150,7 +150,7 @@ fn blobs_of_any_size_come_back_whole() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_changes_nothing() {
+fn invalid_requests_are_refused_and_change_nothing() {
     let medium = medium();
     let mut store = options().create_new(&medium).unwrap();
     put(&mut store, "a", b"one").unwrap();
@@ -225,7 +225,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn what_has_no_room_is_refused_before_anything_is_written() {
+fn a_blob_without_space_is_refused_before_any_write() {
     let counting = Counting::new(with_room(8192));
     let mut store = options().create_new(&counting).unwrap();
     put(&mut store, "a", &vec![1; 1000]).unwrap();
@@ -334,7 +334,7 @@ fn a_reader_beside_a_writer_sees_one_commit_or_the_next() {
 }
 
 #[test]
-fn damage_is_told_with_its_place_and_hits_one_blob() {
+fn damage_is_reported_with_its_place_and_hits_one_blob() {
     let medium = with_room(1 << 19);
     let mut store = options().create_new(&medium).unwrap();
     put(&mut store, "long", &vec![5; 200_000]).unwrap();
@@ -477,7 +477,7 @@ fn a_seal_that_fails_frees_nothing_that_is_in_use() {
 
 /// To flush a medium's own buffers can be root's alone, and to open a store is not.
 #[test]
-fn who_cannot_write_back_so_far_opens_a_sealed_store_and_gives_the_seal_up() {
+fn a_sealed_store_opens_without_deep_persistence_but_loses_its_seal() {
     let counting = Counting::new(medium());
     let mut store = options().create_new(&counting).unwrap();
     put(&mut store, "a", b"one").unwrap();

@@ -155,7 +155,7 @@ fn recorders_and_readers_are_sent_and_shared_and_writers_are_sent() {
 
 /// A `main` that returns an error prints it by `{:?}`.
 #[test]
-fn a_returned_error_tells_what_to_do() {
+fn a_returned_error_prints_its_message() {
     let error = options().open(Plain::new(LEN)).map(drop).unwrap_err();
     assert_eq!(format!("{error:?}"), error.to_string());
     assert!(format!("{error:#?}").contains("NotFound"));

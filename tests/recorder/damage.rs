@@ -72,7 +72,7 @@ proptest! {
 }
 
 #[test]
-fn damage_between_events_is_told_with_its_place() {
+fn damage_between_events_is_reported_with_its_place() {
     let mut image = recording(&[8; 7]);
     // Four events in shard 0: at 64, 96, 128 and 160. The second and the third are hit.
     image[BASE + 120] ^= 1;
@@ -98,7 +98,7 @@ fn the_end_of_a_finished_sub_buffer_is_missed() {
 }
 
 #[test]
-fn what_an_earlier_lap_has_left_is_told_apart_from_a_torn_end() {
+fn stale_records_are_distinguished_from_a_torn_end() {
     // Shard 0 has eight events, the last two of them one each in sub-buffers 3 (slot 0) and before it.
     let image = recording(&[72; 13]);
     let stale = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0).skipped;

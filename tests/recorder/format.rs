@@ -114,7 +114,7 @@ fn a_file_written_by_the_documentation_is_read() {
 }
 
 #[test]
-fn what_is_written_is_what_the_documentation_says() {
+fn a_recording_matches_the_documented_format() {
     let medium = Plain::new(LEN);
     let recorder = options().cursors(|_| [const { Cursor::new() }; 1]).create_new(&medium).unwrap();
     recorder.claim().unwrap().record_at(102, 0x1234, b"valve").unwrap();
@@ -135,7 +135,7 @@ fn refusal(image: &Image) -> ErrorKind<core::convert::Infallible> {
 }
 
 #[test]
-fn what_is_no_recording_is_refused_with_what_was_found() {
+fn an_invalid_recording_is_refused_with_the_found_bytes() {
     let cut = golden().0[..4200].to_vec();
     assert!(matches!(refusal(&Image(cut)), ErrorKind::Truncated { len: 4200, needed: 4224, .. }));
     let cut = golden().0[..LEN - 1].to_vec();

@@ -98,7 +98,7 @@ fn random_states_are_those_of_their_seed() {
 }
 
 #[test]
-fn an_exploration_that_is_cut_short_says_so_and_is_no_success() {
+fn an_exploration_that_is_cut_short_fails_and_says_so() {
     let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).zeros().at_most(5));
     assert_eq!(exploration.recoveries(), 5);
     assert!(!exploration.is_exhaustive());
@@ -108,7 +108,7 @@ fn an_exploration_that_is_cut_short_says_so_and_is_no_success() {
 }
 
 #[test]
-fn what_is_prepared_survives_every_crash() {
+fn a_prepared_state_survives_every_crash() {
     let prepared =
         Simulation::new(Model::neutral(), 16).zeros().prepared(|medium| medium.write(3, b"seven"));
     let outcome = prepared.explore(
@@ -181,7 +181,7 @@ fn lines_of_another_size_are_written_back_as_a_whole() {
 }
 
 #[test]
-fn work_for_nothing_and_work_not_done_are_told_by_place() {
+fn useless_and_missing_work_is_reported_by_place() {
     let first_line = line!() + 3;
     let outcome = Simulation::new(Model::x86(), 128).explore(
         |medium, _notes: &Notes<'_, ()>| {

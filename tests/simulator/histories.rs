@@ -219,7 +219,7 @@ fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {
 }
 
 #[test]
-fn what_is_right_is_safe_in_every_history() {
+fn a_correct_log_is_safe_in_every_history() {
     for model in MODELS {
         let found = histories(model()).all(40_000).search(&Log::new(None));
         found.assert_safe();
@@ -240,7 +240,7 @@ fn a_leftover_of_an_earlier_life_is_found() {
 
 /// A process that was killed leaves a record in the caches, the next one reads it, and the power is lost.
 #[test]
-fn what_was_read_and_then_lost_is_found() {
+fn a_record_read_and_then_lost_is_found() {
     for model in MODELS {
         assert_found(model(), Bug::TrustsCaches, ViolationKind::Lost, &[&[Do::Append(1)], &[]]);
     }
@@ -268,7 +268,7 @@ fn a_panic_is_a_failure_with_the_operations_before_it() {
 }
 
 #[test]
-fn what_is_not_deterministic_is_not_reported_as_something_else() {
+fn a_nondeterministic_operation_is_reported() {
     let found = search(Model::x86(), Some(Bug::CountsRuns));
     assert!(found.failure().is_some(), "{found}");
 }

@@ -207,7 +207,7 @@ fn loading_a_store_does_not_persist_it() {
 }
 
 #[test]
-fn what_was_persisted_before_a_message_stays() {
+fn a_store_persisted_before_a_message_stays() {
     // Axioms.
     let writer = [Store(A, 1), Clean(A), Fence, Store(F, 1)];
     let reader = [Expect(F, 1), Store(B, 1)];

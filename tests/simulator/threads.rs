@@ -31,7 +31,7 @@ fn every_order_is_tried_once() {
 }
 
 #[test]
-fn what_a_crash_leaves_is_explored_in_every_order() {
+fn crash_states_are_explored_in_every_order() {
     // With the caches kept a crash leaves all executed stores: all pairs of the stores of two threads.
     let found = RefCell::new(BTreeSet::new());
     let outcome = Simulation::new(Model::caches_kept(), 128).preemptions(6).explore(
@@ -196,7 +196,7 @@ fn a_thread_that_panics_is_a_failure_with_its_message() {
 }
 
 #[test]
-fn a_workload_that_waits_for_nobody_is_a_failure() {
+fn a_workload_that_waits_forever_is_a_failure() {
     let text = workload_failure(|medium| {
         loop {
             medium.pause();

@@ -403,7 +403,7 @@ pub use dax::{Error, file::File as Opened};
     }
 
     #[test]
-    fn uses_upwards_comments_and_tests_are_no_faults() {
+    fn uses_upwards_comments_and_tests_are_not_faults() {
         let medium = "\
 //! Used by [`dax`](crate::dax).
 use crate::arch::{self, dax};

@@ -326,7 +326,7 @@ golden_lines:
     }
 
     #[test]
-    fn immediates_of_arm_are_no_comments_and_disambiguators_go() {
+    fn immediates_of_arm_are_not_comments_and_disambiguators_go() {
         let assembly =
             "golden_fence:\n\tadd x0, x0, #64 // =64\n\tb _RNvCs1x2Yz_4core5fence\n.Lfunc_end0:\n";
         let found = functions(assembly, "//");

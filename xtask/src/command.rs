@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_compiles_and_runs_is_compiled_apart() {
+    fn commands_that_compile_and_run_are_compiled_apart() {
         assert_eq!(
             compiling("+nightly miri test -p a --lib -- --skip b").unwrap(),
             "cargo +nightly miri test -p a --lib --no-run"

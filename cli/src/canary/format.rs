@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_in_whole_words_with_what_is_there_instead() {
+    fn damage_is_listed_in_whole_words_with_their_content() {
         let mut bytes = pattern(7, 65_536..65_600);
         bytes[9] ^= 0x80;
         bytes[16..32].fill(0);

@@ -146,7 +146,7 @@ fn in_the_boot_that_it_was_planted_in_nothing_is_proved() {
 }
 
 #[test]
-fn a_reboot_that_kept_it_is_told_as_one_event() {
+fn a_kept_canary_is_reported_for_one_reboot_only() {
     let (bytes, _) = laid();
     let found = verdict(&bytes, OTHER_BOOT, StartedBy::Loader(0x72));
     assert_eq!(found["state"], "kept");
@@ -198,7 +198,7 @@ fn many_damaged_places_are_counted() {
 }
 
 #[test]
-fn what_was_only_stored_and_is_gone_shows_that_dirty_lines_were_dropped() {
+fn lost_bytes_of_the_stored_part_show_dropped_dirty_lines() {
     let (mut bytes, _) = laid();
     bytes[131_072..131_136].fill(0);
     let found = verdict(&bytes, OTHER_BOOT, StartedBy::Unknown);
@@ -263,7 +263,7 @@ fn a_canary_is_planted_and_found_and_nothing_else_is_written() {
 
 /// None of these files is opened for writing, and none is removed.
 #[test]
-fn what_is_no_canary_is_refused_and_kept() {
+fn an_invalid_canary_is_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(NAME);
     plant(directory.path()).unwrap();

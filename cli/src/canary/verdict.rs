@@ -344,7 +344,7 @@ mod tests {
 
     /// 253402300800 is the first second of the year 10000 (`date -u -d @253402300800`).
     #[test]
-    fn a_time_beyond_the_calendar_is_told_as_its_number() {
+    fn a_time_beyond_the_calendar_is_shown_in_seconds() {
         for seconds in [253_402_300_800, i64::MAX.cast_unsigned(), u64::MAX] {
             let expected = format!("beyond the calendar's end ({seconds} s after 1970)");
             assert_eq!(utc(seconds), expected);
@@ -353,7 +353,7 @@ mod tests {
 
     /// `type_of_loader` is 0xD0 of kexec, 0x72 of GRUB, 0xB0 of QEMU (`arch/x86/boot.rst`).
     #[test]
-    fn kexec_is_told_from_other_loaders() {
+    fn kexec_is_distinguished_from_other_loaders() {
         assert_eq!(StartedBy::of("208\n"), StartedBy::Kexec);
         assert_eq!(StartedBy::of("114\n"), StartedBy::Loader(0x72));
         assert_eq!(StartedBy::of("176\n"), StartedBy::Loader(0xb0));

@@ -48,7 +48,7 @@ mod tests {
     use super::visible;
 
     #[test]
-    fn payloads_are_shown_in_one_line_and_can_be_told_apart() {
+    fn payloads_are_shown_unambiguously_in_one_line() {
         assert_eq!(visible(b"it's \"plain\" text"), "it's \"plain\" text");
         assert_eq!(
             visible("gr\u{fc}n, \u{65e5}\u{672c}".as_bytes()),

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_samples_and_what_is_no_number_have_no_interval() {
+    fn too_few_samples_and_nan_have_no_interval() {
         assert_eq!(Estimate::of(&[1.0; 5]), Err(NoEstimate::TooFew { samples: 5 }));
         assert_eq!(Estimate::of_ratio(&[0.0; 6], &[0.0; 6]), Err(NoEstimate::NotANumber));
     }

@@ -273,7 +273,7 @@ mod tests {
     use cachemaint::Cache;
 
     #[test]
-    fn a_name_that_is_no_instruction_is_refused_with_those_that_are_here() {
+    fn an_unknown_instruction_is_refused_with_the_available_ones() {
         let text = with_instruction("clzap").unwrap_err().to_string();
         assert!(text.starts_with("\"clzap\" is not a write-back instruction"), "{text}");
         for instruction in available().unwrap() {
@@ -294,13 +294,13 @@ mod tests {
 
     /// 4 ranges of 64 lines at 1.5 ns, with fences of 100 ns: 4 × 64 × 1.5 = 384, so 784 and 484.
     #[test]
-    fn lines_and_fences_are_told_apart() {
+    fn times_of_lines_and_fences_are_separated() {
         let sample = Sample::new(784.0, 484.0, 4, 64);
         assert_eq!(sample, Sample { range: 196.0, line: 1.5, fence: Some(100.0) });
     }
 
     #[test]
-    fn the_fence_of_a_single_range_is_not_told_apart() {
+    fn the_fence_of_a_single_range_is_not_separated() {
         let sample = Sample::new(1000.0, 1010.0, 1, 500);
         assert_eq!(sample, Sample { range: 1000.0, line: 2.02, fence: None });
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::fs;
 
 #[test]
-fn a_damaged_byte_is_told_with_its_blob_and_the_others_load() {
+fn a_damaged_byte_is_reported_until_its_blob_is_saved_anew() {
     let place = Place::with(&["cpu"]);
     let big = many(3 * PIECE, 0);
     place.run_with(&["save", "ram", "--grow", "8M"], big.clone()).success();
@@ -50,7 +50,7 @@ fn a_damaged_byte_is_told_with_its_blob_and_the_others_load() {
 
 /// The copies of the headers are at 8192 and 12288.
 #[test]
-fn a_damaged_copy_is_told_and_mended_by_who_writes_next() {
+fn a_damaged_copy_is_reported_and_mended_by_the_next_write() {
     let place = Place::with(&["cpu"]);
     place.damage(8192 + 20);
     place.damage(12_288 + 20);
@@ -90,7 +90,7 @@ const COMMANDS: [&[&str]; 9] = [
 ];
 
 #[test]
-fn what_is_no_store_is_refused() {
+fn an_invalid_store_is_refused() {
     let whole = fs::read(Place::with(&["cpu"]).path).unwrap();
     let contents: [(Vec<u8>, &str); 5] = [
         (Vec::new(), "has no bytes to map"),

@@ -36,7 +36,7 @@ fn nothing_that_a_terminal_executes_is_printed() {
 }
 
 #[test]
-fn a_store_is_told_by_its_magic() {
+fn a_store_is_recognized_by_its_magic() {
     let place = Place::with(&["cpu", "ram"]);
     let stat: Value = serde_json::from_str(&stdout(&place.stat().success())).unwrap();
     assert_eq!((&stat["kind"], &stat["schema"]), (&json!("store"), &json!(1)));
@@ -55,7 +55,7 @@ fn a_store_is_told_by_its_magic() {
 
 /// As in `cachemaint preserve load FILE NAME | head -1`.
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let place = Place::empty();
     place.run_with(&["save", "ram", "--create", "8M"], many(3 * PIECE, 0)).success();
     let with_json: Vec<&[&str]> =

@@ -27,7 +27,7 @@ fn of_another_boot() -> Place {
 }
 
 #[test]
-fn after_a_reboot_the_first_who_writes_is_told_what_happened() {
+fn the_first_write_after_a_reboot_reports_the_reboot() {
     for command in [&["save", "new"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
         let place = of_another_boot();
         let error = stderr(&place.run(command).success());
@@ -44,7 +44,7 @@ fn after_a_reboot_the_first_who_writes_is_told_what_happened() {
 }
 
 #[test]
-fn the_history_tells_of_boots_and_of_what_happened_since() {
+fn the_history_lists_boots_and_the_events_since() {
     let place = of_another_boot();
     let before = place.json("history");
     let expected = json!([{

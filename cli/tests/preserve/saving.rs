@@ -31,7 +31,7 @@ fn a_blob_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn what_a_blob_is_saved_with_is_listed() {
+fn attributes_of_a_saved_blob_are_listed() {
     let place = Place::with(&["first"]);
     let begin = now();
     let attributes = ["--version", "7", "--metadata", "as of guest 3", "--align", "64K"];
@@ -207,7 +207,7 @@ fn saving_into_a_missing_store_names_the_option_that_creates_it() {
 }
 
 #[test]
-fn who_writes_the_store_keeps_others_from_writing_but_not_from_reading() {
+fn an_open_store_can_be_read_but_not_written_by_others() {
     let place = Place::with(&["cpu"]);
     let options = cachemaint::dax::Options::new().allow_page_granularity();
     let (mut store, _) = Options::new().open(options.open(&place.path).unwrap()).unwrap();
@@ -226,7 +226,7 @@ fn who_writes_the_store_keeps_others_from_writing_but_not_from_reading() {
 /// It is loaded by pieces, and waits after the first one until that is read here. Blobs of known length take the
 /// first free space that is large enough, so that of this one is used again by the second of the next saves.
 #[test]
-fn a_blob_that_is_replaced_while_it_is_loaded_is_no_mix() {
+fn a_blob_replaced_while_it_is_loaded_is_never_mixed() {
     let place = Place::empty();
     let blob = |seed| many(4 * PIECE, seed);
     place.run_with(&["save", "ram", "--create", "16M"], blob(0)).success();

@@ -6,7 +6,7 @@ use crate::wrapped::unwrapped;
 use cachemaint::survival::{Event, Stage};
 
 #[test]
-fn what_a_sealed_store_relies_on_is_told_and_a_change_breaks_the_seal() {
+fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
     let place = Place::with(&["cpu"]);
     let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
     let backing = cachemaint::dax::probe(&place.path).unwrap().backing();

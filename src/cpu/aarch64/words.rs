@@ -120,7 +120,7 @@ mod tests {
 
     /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (FreeBSD `sys/arm64/include/elf.h`).
     #[test]
-    fn freebsd_tells_of_the_points() {
+    fn freebsd_reports_the_points_of_persistence() {
         let words = Words {
             ctr_el0: 0x8444_c004,
             hwcap: 1 << 16,

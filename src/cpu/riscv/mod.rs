@@ -105,7 +105,7 @@ mod tests {
 
     /// libpmem does nothing here and reports success.
     #[test]
-    fn whoever_cannot_say_that_user_mode_may_is_taken_to_forbid_it() {
+    fn an_unreported_user_mode_permission_counts_as_denied() {
         // Before 6.4; from 6.4 to 6.14; since 6.15 with a hart that has no Zicbom, whose block size
         // is 0 then.
         assert_eq!(refusal(None).missing, Missing::Permission);

@@ -463,7 +463,7 @@ mod tests {
 
     /// A huge page that failed, of 2 MiB, in a mapping that begins and ends within it.
     #[test]
-    fn what_the_kernel_says_is_bad_ends_with_the_mapping() {
+    fn a_bad_extent_is_cut_to_the_mapping() {
         let slots = table::<1>();
         let slot = Slot::claim_in(&slots, watched(OWN, 0x21_0000, 8)).unwrap();
         let fault = Fault { address: 0x21_3000, is_memory_error: true, extent: 2 << 20 };

@@ -92,7 +92,7 @@ fn without_proc_it_is_not_known() {
 
 /// The architecture decides, even if a file says something else.
 #[test]
-fn what_the_architecture_decides_stands() {
+fn a_decision_of_the_architecture_overrides_files() {
     let parisc = machine("parisc", of_other("parisc"), &with_cpuinfo("dc_aliases\n"));
     assert!(matches!(parisc.aliasing, Aliasing::Yes { .. }));
     assert_eq!(parisc.aliasing, parisc.cpu.aliasing());

@@ -37,7 +37,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
 
 /// A dump of a microVM that is not an SEV guest shows all of SEV: the leaf is an offer in a guest too.
 #[test]
-fn sev_in_cpuid_is_no_proof_of_a_confidential_guest() {
+fn sev_in_cpuid_does_not_prove_a_confidential_guest() {
     let report = x86_machine("Firecracker");
     let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
     assert_eq!(report.confidential(), offered);
@@ -148,7 +148,7 @@ fn a_hypervisor_that_shows_itself_everywhere_is_one() {
 /// The places are asked only where the CPU says that there is a hypervisor: each CPUID leaves a
 /// virtual machine.
 #[test]
-fn a_machine_that_is_no_guest_is_not_asked_for_signatures() {
+fn a_bare_machine_is_not_asked_for_signatures() {
     let kvm = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
     let report = x86_report(&[VENDOR, MINIMAL_FEATURES, kvm]);
     assert_eq!(report.hypervisor(), Hypervisor::Absent);
@@ -157,7 +157,7 @@ fn a_machine_that_is_no_guest_is_not_asked_for_signatures() {
 /// Linux `drivers/hv/hv_common.c`: `CreatePartitions` (EBX\[0\]) and `CpuManagement` (EBX\[12\]) without
 /// isolation (EBX\[22\]); the first alone is a guest that may have guests (L1VH).
 #[test]
-fn a_root_partition_is_told_from_a_guest() {
+fn a_root_partition_is_distinguished_from_a_guest() {
     let roots: Vec<_> = x86_machines::MACHINES
         .iter()
         .filter(|machine| {
@@ -184,7 +184,7 @@ fn a_root_partition_is_told_from_a_guest() {
 /// EBX\[3:0\] of `4000_000CH`: 1 VBS, 2 SEV-SNP, 3 TDX (Linux `hv_isolation_type`); EAX\[0\]: a
 /// paravisor. A guest whose leaf 21H a paravisor hides shows TDX here alone.
 #[test]
-fn hyper_v_tells_how_it_isolates() {
+fn hyper_v_reports_its_kind_of_isolation() {
     let isolated = (0x4000_0003, 0, [0, 1 << 22, 0, 0]);
     let of = |eax, ebx, privileges| {
         let leaf = (0x4000_000c, 0, [eax, ebx, 0, 0]);
@@ -250,7 +250,7 @@ fn a_guest_that_can_be_moved_says_so() {
 /// EAX of a hypervisor's first leaf names its highest; other words there are another leaf's. At the
 /// second place even right-looking leaves count only with a known signature.
 #[test]
-fn words_that_are_no_hypervisor_leaf_are_no_signature() {
+fn invalid_hypervisor_leaves_are_not_signatures() {
     let another_leaf = (0x4000_0000, 0, [0x0000_021f, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, another_leaf]);
     assert!(report.to_string().contains("one not known here (signature \"\")"), "{report}");

@@ -134,7 +134,7 @@ fn a_region_shows_what_the_kernel_says_of_its_state() {
 /// An attribute that cannot be read is not a claim. (A directory in its place, since root may read
 /// any file.)
 #[test]
-fn an_unreadable_claim_is_no_claim() {
+fn an_unreadable_claim_is_not_a_claim() {
     let fixture = Fixture::new().region(0, Some("ACPI.NFIT\n"), &[]);
     let attribute = "sys/devices/platform/ndbus0/region0/persistence_domain";
     std::fs::create_dir(fixture.inside(attribute)).unwrap();
@@ -144,7 +144,7 @@ fn an_unreadable_claim_is_no_claim() {
 }
 
 #[test]
-fn namespaces_and_other_devices_of_the_bus_are_no_regions() {
+fn namespaces_and_other_bus_devices_are_not_regions() {
     let fixture = Fixture::new()
         .region(0, Some("e820\n"), &[])
         .file("sys/bus/nd/devices/namespace0.0/size", "1\n")
@@ -259,7 +259,7 @@ fn a_bus_without_regions_is_not_a_bus_that_is_missing() {
 }
 
 #[test]
-fn what_sysfs_and_a_device_tree_hold_cannot_command_the_terminal() {
+fn sysfs_and_a_device_tree_cannot_command_the_terminal() {
     let fixture = Fixture::new()
         .kernel_and_caches()
         .file("proc/sys/kernel/osrelease", "6.1\x1b]0;pwned\x07\n")

@@ -285,7 +285,7 @@ fn no_region_is_an_empty_list_with_what_it_means() {
 }
 
 #[test]
-fn what_is_not_known_has_its_reason() {
+fn unknown_values_have_reason_and_advice() {
     let report = HostReport::from_tree(report("Nehalem"), &Fixture::new().tree());
     let report = serde_json::to_value(report).unwrap();
     for name in ["kernel", "page_size", "shmlba", "caches", "regions"] {

@@ -116,7 +116,7 @@ mod tests {
 
     /// A replay that replays nothing would always pass.
     #[test]
-    fn what_is_no_replay_is_refused_by_its_part() {
+    fn an_invalid_replay_is_refused_by_its_part() {
         for (text, part) in
             [("", ""), ("1/2:0:", "1"), ("t/7:0", "7:0"), ("t/7:0:1:9", "7:0:1:9"), ("tx", "x")]
         {

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_not_taken_for_one() {
+    fn an_invalid_list_is_rejected() {
         let texts = [
             "7",
             "7 0",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_unreadable_and_garbage_are_told_apart_with_the_path() {
+    fn absent_unreadable_and_garbage_have_distinct_errors() {
         let host = Fixture::new()
             .file("sys/none", "")
             .file("sys/garbage", "\u{1b}[2J bad")

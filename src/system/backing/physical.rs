@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_known_says_why() {
+    fn an_unknown_address_has_its_reason() {
         let refused = |fixture: &Fixture, device| asked(fixture, device).unwrap_err();
         assert!(refused(&Fixture::new(), "").contains("no device is known under the file"));
         assert!(refused(&Fixture::new(), "pmem0").contains("pmem0: absent; mount /sys"));

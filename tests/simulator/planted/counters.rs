@@ -79,7 +79,7 @@ fn the_counters_are_safe() {
 }
 
 #[test]
-fn what_relies_on_caches_that_survive_is_found_by_a_reset() {
+fn reliance_on_surviving_caches_is_found_by_a_reset() {
     assert_safe(&[Model::x86_eadr], |model| explore(model, Some(Bug::TrustsCaches)));
     // The first counter is lost, the second is not.
     let first = SOURCE.at("self.medium.store(FIRST, to, Relaxed);");
@@ -93,7 +93,7 @@ fn what_relies_on_caches_that_survive_is_found_by_a_reset() {
 }
 
 #[test]
-fn what_relies_on_the_store_buffer_is_found() {
+fn reliance_on_the_store_buffer_is_found() {
     // Both are acknowledged from the buffer; the second is read.
     let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
     let note = SOURCE.at("notes.add(to);");

@@ -75,7 +75,7 @@ fn both_ways_are_safe() {
 
 /// A thread announces a store to another one after the write-back, and fences only then.
 #[test]
-fn a_store_that_is_told_of_before_its_fence_is_found() {
+fn a_store_announced_before_its_fence_is_found() {
     let explore = |is_early: bool| {
         Simulation::new(Model::x86(), 128).zeros().explore(
             |medium, _notes: &Notes<'_, ()>| {

@@ -386,7 +386,7 @@ const SCENARIOS: [Scenario; 12] = [
 ];
 
 #[test]
-fn what_a_durability_promises_survives_every_crash() {
+fn promises_of_each_durability_hold_after_every_crash() {
     for model in MODELS {
         let simulation = Simulation::new(model(), BYTES).zeros();
         for scenario in SCENARIOS {
@@ -398,7 +398,7 @@ fn what_a_durability_promises_survives_every_crash() {
 }
 
 #[test]
-fn what_was_written_back_for_another_thread_survives() {
+fn events_written_back_by_another_thread_survive() {
     // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
     // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
     let models = [

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_a_difference() {
+    fn invalid_json_is_a_difference() {
         assert_eq!(expecting("{}").differences("Illegal instruction").len(), 1);
     }
 

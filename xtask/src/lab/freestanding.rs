@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_is_told_with_its_reason_and_with_what_did_not_run() {
+    fn a_failed_step_is_reported_with_its_reason_and_skipped_steps() {
         let mut lines = whole();
         lines.truncate(lines.len() - 4);
         lines.push(String::from("failed one: exception 6: #UD"));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn another_choice_than_the_manuals_is_told_beside_it() {
+    fn a_choice_other_than_the_manuals_is_shown_beside_it() {
         let mut lines = whole();
         lines[0] = String::from("chosen writeback=c,line=64");
         lines.remove(1);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_no_power_off_is_a_failure() {
+    fn an_end_without_power_off_is_a_failure() {
         let finding = judged(&whole(), 124, "took longer than 60 s");
         assert_eq!(
             finding.failure(),

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_verdict_is_not_taken_for_one() {
+    fn an_invalid_verdict_is_rejected() {
         for line in [
             "",
             "verdict id=7 but nothing is watched",

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_is_told_with_the_end_that_was_not_reached() {
+    fn an_exception_is_reported_with_the_missing_end() {
         assert_eq!(
             told(&["failed streaming: exception 6 #UD"], 33),
             "failed streaming: exception 6 #UD; the image did not reach its end"
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_no_power_off() {
+    fn a_reset_is_not_a_power_off() {
         assert_eq!(
             told(&["done"], 0),
             "the emulator ended with exit code 0, not by the image's power-off"

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_by_size_and_what_is_older_is_left_out() {
+    fn benchmarks_without_sizes_and_older_ones_are_left_out() {
         let criterion = tempfile::tempdir().unwrap();
         let named = BENCHMARK.replace("\"4096\"", "\"64 B stores\"");
         put(criterion.path(), "named/64 B stores", &named, Some(ESTIMATES));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_measured_the_command_is_named() {
+    fn missing_results_name_the_command() {
         let nothing = Path::new("/nonexistent/criterion");
         let error = format!("{:#}", read(nothing).unwrap_err());
         assert!(error.contains("cargo bench -p cachemaint-benches"), "{error}");

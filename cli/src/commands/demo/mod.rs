@@ -256,7 +256,7 @@ mod tests {
 
     /// Five records are written, of which four were acknowledged.
     #[test]
-    fn what_is_missing_is_found() {
+    fn missing_records_are_found() {
         let words = words();
         let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
         write(&memory, &[0, 1, 2, 3, 4]);
@@ -277,7 +277,7 @@ mod tests {
 
     /// A journal keeps any appended bytes: here record 3 in the place of record 1.
     #[test]
-    fn what_is_not_what_was_acknowledged_is_found() {
+    fn a_wrong_record_counts_as_lost() {
         let words = words();
         let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
         write(&memory, &[0, 3, 2]);

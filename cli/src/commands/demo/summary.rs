@@ -128,7 +128,7 @@ mod tests {
     use super::times_of;
 
     #[test]
-    fn times_of_few_records_are_told_too() {
+    fn times_of_few_records_are_shown_too() {
         assert_eq!(times_of(&[]), "no record was acknowledged");
         assert!(times_of(&[170]).starts_with("170 ns median"), "{}", times_of(&[170]));
     }

@@ -23,14 +23,14 @@ const ALL_SIZES: [usize; 12] =
 
 /// With the caches in the persistence domain the fence is all: no store past them, no write-back.
 #[test]
-fn where_the_caches_persist_nothing_is_written_back() {
+fn persistent_caches_need_no_write_back() {
     for evicts in [true, false] {
         let choice = Choice::of(x86::BLOCK_STORES, BlockStores { present: u16::MAX, evicts });
         let (path, place) = choice.ordinary();
         assert_eq!((path, x86::BLOCK_STORES[place]), (Path::Ordinary, VMOVDQA64));
     }
     let Ok(cache) = Cache::host() else {
-        skip("where_the_caches_persist_nothing_is_written_back", "no cache maintenance here");
+        skip("persistent_caches_need_no_write_back", "no cache maintenance here");
         return;
     };
     for destination in HINTS {

@@ -274,7 +274,7 @@ mod tests {
     /// Four stretches: written, allocated, a hole, written.
     #[test]
     #[cfg_attr(miri, ignore = "asks the kernel")]
-    fn a_real_file_system_tells_holes_and_unwritten_extents() {
+    fn a_real_file_system_shows_holes_and_unwritten_extents() {
         let path = tempfile::NamedTempFile::new().unwrap();
         let file: &File = path.as_file();
         let stretch = BLOCK as u64;

@@ -182,7 +182,7 @@ mod tests {
 
     /// The same extents, whether the kernel shows the addresses or not.
     #[test]
-    fn extents_are_told_without_their_addresses_too() {
+    fn extents_are_found_even_with_hidden_addresses() {
         let disk = format!("{REGION}/pfn0.0/block/pmem0");
         let host = Fixture::new()
             .file(&format!("{disk}/size"), "512000\n")

@@ -53,7 +53,7 @@ fn a_file_is_refused_unless_pages_are_allowed_and_nothing_is_left() {
 }
 
 #[test]
-fn where_the_bytes_lie_is_not_known() {
+fn the_placement_of_the_bytes_is_unknown() {
     let (_directory, path) = place();
     let file = create(&path).unwrap();
     let why = Paged::placement(file.file(), file.guarantee(), &(0..LEN)).unwrap_err();
@@ -95,7 +95,7 @@ fn the_guarantee_names_the_system_and_its_calls() {
 }
 
 #[test]
-fn what_was_persisted_is_in_the_file() {
+fn persisted_bytes_are_in_the_file() {
     let (_directory, path) = place();
     let file = create(&path).unwrap();
     assert_eq!(file.len(), LEN);
@@ -153,7 +153,7 @@ fn a_file_is_locked_while_it_is_open() {
 }
 
 #[test]
-fn what_is_no_usable_file_is_refused_with_its_reason() {
+fn an_unusable_file_is_refused_with_its_reason() {
     let (directory, path) = place();
     let refused = |result: Result<DaxFile, Error>| result.unwrap_err().to_string();
     assert!(refused(open(&path)).contains("no such file"));

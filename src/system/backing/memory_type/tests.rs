@@ -111,7 +111,7 @@ fn entries_that_cover_the_range_together_count_as_one() {
 }
 
 #[test]
-fn what_is_not_one_type_for_all_of_it_is_unknown() {
+fn a_partial_or_mixed_memory_type_is_unknown() {
     let hole = "PAT: [mem 0x0000000040000000-0x0000000048000000] write-back\n\
                 PAT: [mem 0x0000000048001000-0x0000000050000000] write-back\n";
     let part = "PAT: [mem 0x0000000040001000-0x0000000050000000] write-back\n";
@@ -130,7 +130,7 @@ fn what_is_not_one_type_for_all_of_it_is_unknown() {
 
 /// A directory in the place of a file stands for one that only root may read: root reads any file.
 #[test]
-fn what_is_hidden_says_so_and_what_to_do() {
+fn hidden_facts_have_reason_and_advice() {
     let (reason, advice) = why_of(&machine());
     assert_eq!(reason, "/sys/kernel/debug/x86/pat_memtype_list: absent");
     assert!(advice.contains("mount -t debugfs"), "{advice}");
@@ -277,7 +277,7 @@ fn types_combine_as_the_manual_says() {
 }
 
 #[test]
-fn what_is_not_read_is_told_by_the_kernels_rule_and_marked_so() {
+fn an_unread_type_follows_the_kernels_rule_with_a_reason() {
     let fixture = with_list(WRITE_BACK);
     let elsewhere = caching(&fixture.tree(), Mapped::Device("pmem0"), false, false);
     assert!(why(&elsewhere).0.contains("on x86 alone"), "{elsewhere:?}");

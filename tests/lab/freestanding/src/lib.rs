@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_is_told_as_lanes_expect_it() {
+    fn the_choice_is_printed_as_lanes_expect_it() {
         let Ok(cache) = Cache::host() else { return };
         let paper = Paper::default();
         tell(&paper, cache);

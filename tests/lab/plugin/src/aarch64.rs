@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_told_from_moves() {
+    fn marks_are_distinguished_from_moves() {
         assert_eq!(action(0xd28d_a03f), Some(Action::Mark(Mark::Watch)), "movz xzr, #0x6d01");
         assert_eq!(action(0xd28d_a05f), Some(Action::Mark(Mark::Verdict)), "movz xzr, #0x6d02");
         assert_eq!(action(0xd28d_a0ff), Some(Action::Mark(Mark::Omit)), "movz xzr, #0x6d07");

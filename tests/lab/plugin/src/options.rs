@@ -58,7 +58,7 @@ mod tests {
     use std::path::PathBuf;
 
     #[test]
-    fn what_is_not_told_has_a_default() {
+    fn missing_options_have_defaults() {
         let options = Options {
             streaming: Streaming::Ordinary,
             is_locked_fence: true,
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_meaning_is_refused() {
+    fn meaningless_options_are_refused() {
         for wrong in ["line=0", "line=48", "line=x", "streaming=maybe", "color=red", "out"] {
             let error = Options::parse(&["out=/tmp/out", wrong]).unwrap_err();
             assert!(error.starts_with(wrong), "{error}");

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_told_from_comparisons() {
+    fn marks_are_distinguished_from_comparisons() {
         assert_eq!(action(0x6d10_2013), Some(Action::Mark(Mark::Watch)), "slti zero, zero, 0x6d1");
         assert_eq!(action(0x6d70_2013), Some(Action::Mark(Mark::Omit)), "slti zero, zero, 0x6d7");
         assert_eq!(action(0x6d00_2013), None, "slti zero, zero, 0x6d0");

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_told_by_the_highest_bit() {
+    fn halves_are_identified_by_the_highest_bit() {
         assert_eq!(Half::of(0x0000_7fff_ffff_ffff), Half::Lower);
         assert_eq!(Half::of(0xffff_8000_0000_0000), Half::Upper);
     }

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn fences_are_told_from_their_neighbours() {
+    fn fences_are_distinguished_from_their_neighbours() {
         assert_eq!(decode(&[0x0f, 0xae, 0xf8], AT), Some(Action::Fence(Fence::Sfence)), "sfence");
         assert_eq!(decode(&[0x0f, 0xae, 0xf0], AT), Some(Action::Fence(Fence::Mfence)), "mfence");
         let others: [(&str, &[u8]); 4] = [
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn write_backs_are_told_by_prefix_and_digit() {
+    fn write_backs_are_decoded_by_prefix_and_digit() {
         let rows: [(&str, &[u8], Writeback); 3] = [
             ("clwb [rax]", &[0x66, 0x0f, 0xae, 0x30], Writeback::Clwb),
             ("clflushopt [rax]", &[0x66, 0x0f, 0xae, 0x38], Writeback::Clflushopt),
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_caches_are_told_from_discards() {
+    fn whole_caches_are_distinguished_from_discards() {
         assert_eq!(decode(&[0x0f, 0x09], AT), Some(Action::WholeCache), "wbinvd");
         assert_eq!(decode(&[0xf3, 0x0f, 0x09], AT), Some(Action::WholeCache), "wbnoinvd");
         assert_eq!(decode(&[0x0f, 0x08], AT), Some(Action::Unmodelled), "invd");
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_told_from_padding() {
+    fn marks_are_distinguished_from_padding() {
         let nop = |displacement: u32| {
             let mut bytes = vec![0x0f, 0x1f, 0x84, 0x00];
             bytes.extend(displacement.to_le_bytes());

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn log_is_no_message_and_a_broken_message_is_an_error() {
+    fn log_is_skipped_and_a_broken_message_is_an_error() {
         assert_eq!(decode::<Reply>("SeaBIOS (version 1.16)").unwrap(), None);
         assert!(decode::<Reply>("@lab {\"Acknowl[    1.0] ext4").is_err());
     }

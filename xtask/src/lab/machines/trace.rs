@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_torn_or_no_event_is_an_error() {
+    fn a_torn_or_unknown_line_is_an_error() {
         assert!(event(&line(3, check_of(4))).is_err());
         assert!(event("[warning] Tracer discarded 3 events").is_err());
     }

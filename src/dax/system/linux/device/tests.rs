@@ -121,7 +121,7 @@ fn a_cxl_region_without_a_mode_is_promised_nothing() {
 }
 
 #[test]
-fn what_is_no_device_dax_is_not_taken_for_it() {
+fn other_devices_are_not_taken_for_device_dax() {
     let other = "sys/devices/virtual/mem/null";
     let host = Fixture::new()
         .file("sys/class/mem/uevent", "")

@@ -87,7 +87,7 @@ fn pages_that_the_file_system_refuses_to_map_again_stay_mapped() {
 /// Two mappings of two parts of a file, placed for a machine that aliases in 4 MiB.
 #[test]
 #[cfg_attr(miri, ignore = "maps files")]
-fn what_is_mapped_aligned_agrees_and_is_the_file() {
+fn aligned_mappings_agree_and_show_the_file() {
     let path = tempfile::NamedTempFile::new().unwrap();
     let file: &File = path.as_file();
     let page = rustix::param::page_size();

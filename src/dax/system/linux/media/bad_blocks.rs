@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_known_is_not_none_and_says_why() {
+    fn an_unknown_list_is_refused_with_its_reason() {
         let refused = |fixture, line| listed(fixture, line).unwrap_err();
         let without_list = refused(host(DISK), EXT4);
         assert!(without_list.contains("pmem0/badblocks: absent; "), "{without_list}");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_is_read_by_one_call() {
+    fn readable_bytes_are_read_by_one_call() {
         let model = Model::new(&[1024..1536]);
         let mut into = [0; 512];
         read(|at, into| model.pread(at, into), 512, &mut into).unwrap();
@@ -222,7 +222,7 @@ mod tests {
 
     /// A buffer that cannot be written gives `EFAULT` too, and is not a media error.
     #[test]
-    fn what_fails_into_the_callers_buffer_alone_is_no_media_error() {
+    fn a_bad_buffer_of_the_caller_is_not_a_media_error() {
         let mut into = vec![0; 4096];
         let callers = into.as_ptr_range();
         let pread = |_: u64, into: &mut [u8]| {

@@ -35,7 +35,7 @@ fn a_partition_of_a_mapper_is_followed() {
 
 /// Mount options that give up what a sync promises.
 #[test]
-fn a_file_system_that_does_not_flush_is_no_storage() {
+fn a_mount_that_never_flushes_has_an_unknown_backing() {
     for option in ["nobarrier", "barrier=0", "volatile"] {
         let host = host(&format!("29 1 259:0 / /d rw - ext4 /dev/sda1 rw,{option}"))
             .file("sys/devices/x/sda1/size", "1\n")

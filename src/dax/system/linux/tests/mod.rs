@@ -202,7 +202,7 @@ fn overlay_over_dax_is_persisted_by_pages() {
 /// Real persistent memory and RAM differ by who provides the bus, and by the claim; the kernel's own
 /// word, `nd_volatile`, counts before both.
 #[test]
-fn persistent_memory_is_told_from_ram() {
+fn persistent_memory_is_distinguished_from_ram() {
     let claim = ("persistence_domain", "memory_controller\n");
     let volatile = ("devtype", "nd_volatile\n");
     let none = ("numa_node", "0\n");
@@ -227,7 +227,7 @@ fn persistent_memory_is_told_from_ram() {
 
 /// Linux refuses the region's DAX device there (`drivers/dax/super.c`, `alloc_dax`), however it is mounted.
 #[test]
-fn where_the_data_cache_aliases_no_mount_option_is_advised() {
+fn with_an_aliasing_data_cache_no_mount_option_is_advised() {
     let host = host_with_region(EXT4_DAX, "e820", None);
     let guarantee = concluded(&host, &Asked { data_cache_aliases: true, ..REFUSED });
     assert_eq!(guarantee.granularity(), Granularity::Page(4096));
@@ -381,7 +381,7 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
 
 /// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.
 #[test]
-fn map_sync_alone_is_no_evidence() {
+fn map_sync_alone_is_not_evidence() {
     let hidden = Asked { dax_attribute: None, ..DIRECT };
     assert_eq!(concluded(&host(EXT4_DAX), &hidden).granularity(), Granularity::Page(4096));
     let host = host_with_region(EXT4_DAX, "e820", None);
@@ -402,7 +402,7 @@ fn a_claim_says_whose_it_is() {
 
 /// Without DAX the page cache is between, and a new kernel does not know the old one's.
 #[test]
-fn what_is_only_in_the_page_cache_does_not_survive_a_kexec() {
+fn the_page_cache_does_not_survive_a_kexec() {
     for provider in ["e820", "virtio-pmem"] {
         let host = host_with_region(EXT4_DAX, provider, None);
         let through_page_cache = concluded(&host, &REFUSED);

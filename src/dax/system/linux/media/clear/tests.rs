@@ -117,7 +117,7 @@ const WHOLE: Range<u64> = 0..10 * BLOCK + 100;
 
 /// Bytes 5000..5512 and 9000..9512 are bad, in blocks 1 and 2; so is the short last block's start.
 #[test]
-fn what_can_be_read_is_kept_and_the_rest_is_zeros() {
+fn readable_bytes_are_kept_and_bad_ones_become_zeros() {
     let bad = [5000..5512, 9000..9512, 10 * BLOCK..10 * BLOCK + 50];
     let before = file(&bad, Device::Clears);
     let mut expected = before.bytes.clone();

@@ -185,6 +185,6 @@ fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
     // A quarter of 64 is left for directories, and some are open before.
     assert!((30..=48).contains(&number("files")), "{document}");
     assert_eq!(number("problems"), number("outside"));
-    let advice = "this process may have 64 files open, and has; raise the limit (ulimit -n";
+    let advice = "this process has reached its limit of 64 open files; raise it (ulimit -n";
     assert_eq!(stderr(&limited).matches(advice).count() as u64, number("outside"));
 }

@@ -323,7 +323,7 @@ fn an_open_journal_can_be_read_but_not_written_by_others() {
     for command in [&["append", "--record", "x"][..], &["trim", "--to", "0"], &["repair", "--yes"]]
     {
         let error = stderr(&place.run(command).code(1));
-        assert!(error.contains("log: is locked by another user of it"), "{error}");
+        assert!(error.contains("log: is locked by another open file"), "{error}");
     }
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
     assert_eq!(place.json(&["verify"])["recovered"]["records"], 2);

@@ -321,7 +321,7 @@ fn one_process_records_into_a_file_and_others_read_it() {
     let recorder = cachemaint::recorder::Recorder::open(file).unwrap();
     recorder.claim().unwrap().record(77, b"two").unwrap();
     let error = stderr(&place.run(&["record"]).code(1));
-    assert!(error.contains("trace: is locked by another user of it"), "{error}");
+    assert!(error.contains("trace: is locked by another open file"), "{error}");
     assert_eq!(place.texts(), [(0, "one".to_owned()), (77, "two".to_owned())]);
 }
 

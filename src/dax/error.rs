@@ -331,8 +331,8 @@ impl core::fmt::Display for ErrorKind {
                 write!(f, "no space for {len} bytes; free some, or ask for less")
             }
             Self::Locked => f.write_str(
-                "is locked by another user of it; wait until that one has closed it (one process \
-                 writes a file)",
+                "is locked by another open file; wait until that one is closed (one process at a \
+                 time writes a file)",
             ),
             Self::Shorter { size, needed } => write!(
                 f,
@@ -342,8 +342,9 @@ impl core::fmt::Display for ErrorKind {
             Self::Device(fault) => fault.fmt(f),
             Self::DeepFlush { attribute, answer } => write!(
                 f,
-                "was persisted, and the medium's own buffers were not flushed: {attribute}: {answer}; do \
-                 it as root, or do without: the persistence domain then rests on stored energy"
+                "was persisted, but the medium's own buffers were not flushed: {attribute}: \
+                 {answer}; flush them as root, or rely on the stored energy of the persistence \
+                 domain"
             ),
             Self::PageGranular(guarantee) => write!(
                 f,
@@ -413,7 +414,7 @@ impl core::fmt::Display for ErrorKind {
             Self::NotCleared(how_far) => how_far.fmt(f),
             Self::TooManyFiles { most } => write!(
                 f,
-                "this process may have {most} files open, and has; raise the limit (ulimit -n, or \
+                "this process has reached its limit of {most} open files; raise it (ulimit -n, or \
                  LimitNOFILE= of a systemd unit), or use fewer files"
             ),
             Self::TooManyCatches { most } => write!(

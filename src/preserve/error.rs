@@ -374,12 +374,14 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             }
             Self::Range { range, len } => write!(
                 f,
-                "the blob has {len} bytes, and not those from {} to {}; read others",
+                "the range from {} to {} is not in the blob, which has {len} bytes; read a \
+                 range of it",
                 range.start, range.end
             ),
             Self::Length { written, said } => write!(
                 f,
-                "the blob got {written} bytes instead of {said}, and was not put; give its right length, or none"
+                "the blob was not stored, as it got {written} bytes instead of {said}; give the \
+                 right length, or none"
             ),
             Self::Replaced => f.write_str(
                 "the blob was replaced or deleted, or the table was replaced, while it was read; read it again",
@@ -396,7 +398,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::NoLease => f.write_str("the writer cannot see leases here; copy the blob instead"),
             Self::InUse => f.write_str(
-                "readers or regions of this process still have the store; drop them before it grows",
+                "readers or regions of this process still use the store; drop them before it grows",
             ),
             Self::PlaceUnknown => f.write_str(
                 "the place of the store's bytes is not known, as for a memfd and on tmpfs; use a file on a DAX file \

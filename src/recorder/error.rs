@@ -241,7 +241,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "both descriptors are damaged: of that at {at}, {what}; bring one back from a copy of the file, or \
                  record into a new one"
             ),
-            Self::WornOut => f.write_str("the recording is worn out: make a new one"),
+            Self::WornOut => f.write_str("the recording has no numbers left; create a new one"),
             Self::AllShardsTaken { shards } => write!(
                 f,
                 "each of the {shards} shards has an owner, a writer or `stop_on_panic`: drop a writer, or create the file \
@@ -252,7 +252,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::TooLong { len, most } => {
                 write!(f, "the payload has {len} bytes, an event of this file at most {most}")
             }
-            Self::Nested => f.write_str("the writer was in the middle of another event"),
+            Self::Nested => f.write_str("the writer is within another event; use another writer"),
         }
     }
 }

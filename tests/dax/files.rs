@@ -562,7 +562,7 @@ fn one_writer_at_a_time() {
     let directory = directory();
     let path = directory.path().join("file");
     let first = options().create_new(&path, LEN).unwrap();
-    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another user"));
+    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another open file"));
     drop(first);
     options().open(&path).unwrap();
 }

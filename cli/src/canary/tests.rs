@@ -210,7 +210,7 @@ fn lost_bytes_of_the_stored_part_show_dropped_dirty_lines() {
     // With the persisted part lost too, nothing is concluded from it.
     bytes[65_536] ^= 1;
     let text = words(&bytes, OTHER_BOOT);
-    assert!(text.contains("of dirty lines that shows nothing"), "{text}");
+    assert!(text.contains("that shows nothing about dirty lines"), "{text}");
 }
 
 #[test]

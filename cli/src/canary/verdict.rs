@@ -276,8 +276,8 @@ impl Canary {
                  caches, the kernel, a sync or an unmount may have written them back before"
             ),
             (State::Kept, false) => format!(
-                "{} of {bytes} bytes more are gone ({}): what was dirty was dropped, and a write-back \
-                 is needed to survive that",
+                "{} of {bytes} bytes more are gone ({}): dirty lines were dropped, and a \
+                 write-back is needed to survive that",
                 stored.damaged_bytes,
                 stored.damage()
             ),
@@ -287,7 +287,8 @@ impl Canary {
                 stored.damage()
             ),
             (_, false) => format!(
-                "{} of {bytes} bytes more are gone as well ({}): of dirty lines that shows nothing",
+                "{} of {bytes} bytes more are gone as well ({}): that shows nothing about dirty \
+                 lines",
                 stored.damaged_bytes,
                 stored.damage()
             ),

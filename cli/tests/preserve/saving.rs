@@ -216,7 +216,7 @@ fn an_open_store_can_be_read_but_not_written_by_others() {
     transaction.commit().unwrap();
     for command in [&["save", "x"][..], &["rm", "cpu"], &["mv", "cpu", "x"], &["seal"]] {
         let error = stderr(&place.run(command).code(1));
-        assert!(error.contains("state: is locked by another user of it"), "{error}");
+        assert!(error.contains("state: is locked by another open file"), "{error}");
     }
     assert_eq!(place.names(), ["cpu", "ram"]);
     assert_eq!(place.load("ram"), b"guest");

@@ -200,7 +200,7 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
         Domain::Unknown => format!("no persistence domain is claimed for {name}"),
         claimed => {
             let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
-            format!("{who} claims for {name} the domain: {}", claimed.name())
+            format!("{who} claims this domain for {name}: {}", claimed.name())
         }
     }
 }
@@ -211,7 +211,7 @@ const ADVICE_VIRTIO: &str =
 pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
     match backing {
         Backing::EmulatedPmem => Some(
-            "for power loss use real persistent memory; this is RAM, and survives what RAM survives",
+            "use real persistent memory against power loss; this is RAM, which a power loss erases",
         ),
         Backing::Cxl => Some(
             "ask the device's vendor for Global Persistent Flush; Linux from 6.15 on shows it where it is",

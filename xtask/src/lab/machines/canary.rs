@@ -130,7 +130,7 @@ pub(super) fn kept(machine: &mut Machine, device: &str, lost: u64) -> Result<Val
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let of_dirty_lines = match lost {
         0 => "does not show that dirty lines were kept",
-        _ => "what was dirty was dropped, and a write-back is needed",
+        _ => "dirty lines were dropped, and a write-back is needed",
     };
     for words in [of_dirty_lines, "no promise of the next time"] {
         ensure!(text.contains(words), "it does not say {words:?}: {text}");

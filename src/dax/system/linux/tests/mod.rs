@@ -207,7 +207,7 @@ fn persistent_memory_is_distinguished_from_ram() {
     let volatile = ("devtype", "nd_volatile\n");
     let none = ("numa_node", "0\n");
     let rows = [
-        ("ACPI.NFIT", [claim, none], Backing::PmemAdr, "firmware claims for region0"),
+        ("ACPI.NFIT", [claim, none], Backing::PmemAdr, "firmware claims this domain for region0"),
         ("e820", [none, none], Backing::EmulatedPmem, "region0 is RAM that was set aside"),
         ("ACPI.NFIT", [claim, volatile], Backing::EmulatedPmem, "region0 is volatile memory"),
     ];

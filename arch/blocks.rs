@@ -11,7 +11,7 @@ pub const BLOCK: usize = 64;
 pub enum StoreKind {
     /// The line is fetched and becomes dirty: it must be written back.
     Ordinary,
-    /// The same, with the hint that the bytes will not be used again soon.
+    /// An ordinary store with the hint that the bytes will not be used again soon.
     Hinted,
     /// Bypasses the cache. The vendor defines the fate of a line that is in it: evicted, or written in place and left
     /// dirty.
@@ -24,7 +24,7 @@ pub enum StoreKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockStore {
-    /// Its mnemonic in lower case.
+    /// The mnemonic in lower case.
     pub name: &'static str,
     /// The one bit that stands for it: `1 <<` its place in the architecture's list.
     pub(crate) code: u16,

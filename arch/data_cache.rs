@@ -59,11 +59,11 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distance {
-    /// So many pages.
+    /// The number of pages.
     Pages(u64),
-    /// So many bytes, or a page if that is more.
+    /// The number of bytes; a page if that is more.
     Bytes(u64),
-    /// A distance that depends on the named thing, and is not more than so many bytes.
+    /// The greatest number of bytes, and the name of the thing that the distance depends on.
     AtMost(u64, &'static str),
 }
 

@@ -26,7 +26,7 @@ impl LineSize {
     /// The largest size that is believed.
     pub(crate) const LARGEST: Self = Self::from_logarithm(Self::MAX.ilog2());
 
-    /// Returns a line of so many bytes, if that is a power of two from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    /// Returns a line of `bytes` bytes, if that is a power of two from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "what is believed fits 16 bits")]
     pub const fn new(bytes: usize) -> Option<Self> {

@@ -16,11 +16,11 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instruction {
-    /// Its mnemonic in lower case, as an assembler takes it.
+    /// The mnemonic in lower case, as an assembler takes it.
     pub name: &'static str,
     /// The one bit that stands for it: `1 <<` its place in [`Architecture::instructions`](super::Architecture::instructions).
     pub(crate) code: u8,
-    /// Its effect on the line.
+    /// The effect on the line.
     pub effect: Effect,
     /// The farthest point it reaches.
     pub point: Point,
@@ -39,7 +39,7 @@ pub struct Instruction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Discard {
-    /// Its mnemonic in lower case, as an assembler takes it.
+    /// The mnemonic in lower case, as an assembler takes it.
     pub name: &'static str,
     /// The fences around all lines of one call.
     pub(crate) fences: Fences,

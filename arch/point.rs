@@ -8,7 +8,7 @@ pub enum Point {
     Coherency,
     /// The point from which on power loss loses nothing, if the platform has one.
     Persistence,
-    /// The same even if the energy store of the platform fails.
+    /// The point of persistence even if the energy store of the platform fails.
     DeepPersistence,
 }
 

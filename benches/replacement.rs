@@ -1,9 +1,9 @@
-//! The replacement of libpmem against the original, both loaded in one process: persists of words and ranges, the fence
-//! alone, and durable copies and fills of 8 B to 64 MiB with their targets in three places.
+//! The replacement of libpmem against the original, both loaded in one process. The cases are persists of words and
+//! ranges, the fence alone, and durable copies and fills of 8 B to 64 MiB with their targets in three places.
 //!
-//! Build the replacement first: `cargo xtask capi`. The goal is at most 1.02 of the original's time. From 256 bytes on the
-//! original streams, and on a CPU whose vendor does not promise that streaming stores leave nothing in the cache its copies
-//! are not known to be durable: those are marked, and are not a goal.
+//! Build the replacement first: `cargo xtask capi`. The goal is at most 1.02 of the original's time. From 256 bytes on
+//! the original streams. On a CPU whose vendor does not promise that streaming stores leave nothing in the cache, its
+//! copies are not known to be durable: those are marked, and are not a goal.
 
 use cachemaint_benches::contenders::{Case as Comparison, Contender as Competitor, print_heading};
 use cachemaint_benches::libpmem::Libpmem;

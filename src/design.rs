@@ -64,14 +64,13 @@
 //! A process that is killed keeps all its stores: the caches are coherent and belong to the machine.
 //! Neither SIGKILL nor an emulator (which has no caches) can show a missing write-back. The code below
 //! the medium is therefore checked against the manuals as tables, by the emitted machine code,
-//! and by executing on CPU models. One machine also does not have two caches that are not coherent: code that relies on
+//! and by executing on CPU models. One machine also does not have two caches that are not coherent. Code that relies on
 //! [`coherence`](crate::coherence) is run on a model of two such caches, which evicts and fetches lines at the worst
 //! moments (`tests/coherence`).
 //!
-//! The code above the medium is run on a simulated medium: [`sim`](../sim/index.html) remembers each store,
-//! write-back and fence with its place in the source, and hands recovery every state that the architectures
-//! let a crash leave. A word with several possible values is decided only when recovery reads it. So one run covers
-//! all states that it cannot distinguish, and no state is left out. The rules are in one place, and
-//! are checked against the litmus tests that were published with the formal models and against brute force
-//! (`tests/simulator`). A test there counts once no write-back, fence or ordering can be left out without one
-//! failing, which a mutation run shows.
+//! The code above the medium is run on a simulated medium. [`sim`](../sim/index.html) remembers each store, write-back
+//! and fence with its place in the source, and hands recovery every state that the architectures let a crash leave. A
+//! word with several possible values is decided only when recovery reads it. So one run covers all states that it
+//! cannot distinguish, and no state is left out. The rules are in one place, and are checked against the litmus tests
+//! that were published with the formal models and against brute force (`tests/simulator`). A test there counts once no
+//! write-back, fence or ordering can be left out without one failing, which a mutation run shows.

@@ -1,4 +1,4 @@
-//! Writes CPU cache lines back, knows what the machine promises, and keeps data over crashes.
+//! Cache maintenance, the persistence guarantees of this machine, and files and logs that survive crashes.
 //!
 //! A store reaches a CPU cache, not memory. [`durability`] lists on one page which call makes data durable, and its
 //! cost.

@@ -1,9 +1,9 @@
 //! The names of this crate's operations in other projects and manuals, and the differences. There
 //! is no code here.
 //!
-//! The same word stands for different operations: *flush* is a write-back in libpmem, Zephyr and
-//! Windows, a write-back that also drops the line in RISC-V, PowerPC and x86 manuals, and nothing that
-//! reaches memory in most of Linux. So this crate says write back, invalidate, and fence.
+//! One word stands for different operations. *Flush* is a write-back in libpmem, Zephyr and Windows, a write-back that
+//! also drops the line in RISC-V, PowerPC and x86 manuals, and nothing that reaches memory in most of Linux. So this
+//! crate says write back, invalidate, and fence.
 //!
 //! # Linux
 //! | there | here | where they differ |

@@ -1,5 +1,5 @@
-//! Atomics in ordinary memory: those of the standard library. loom's take their place in its tests, and those of the
-//! simulator where it is built in with debug assertions, since both try the orders in which threads access them.
+//! Atomics in ordinary memory: those of the standard library. In tests with loom its own take their place, and those of
+//! the simulator do where it is built in with debug assertions. Both try the orders in which threads access them.
 
 #[cfg(all(feature = "sim", debug_assertions, not(loom)))]
 pub(crate) use crate::sim::sync::{AtomicBool, AtomicU64};

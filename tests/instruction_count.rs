@@ -1,10 +1,10 @@
 //! The number of instructions that the hot path executes, counted by single steps on the real CPU.
 //!
-//! libpmem executes 48 for `pmem_persist` of 8 bytes and 29 for `pmem_flush` (callgrind, gcc -O2);
-//! here at most 13 and 12 are allowed for a range within one line, and 11 for a persist of a word, whose size the
-//! compiler knows. These are the numbers of the instructions on the paths in `tests/asm`. A compiler that needs more
-//! has made the hot path longer, which is to be seen, whichever release it is. The count is that of optimised code, so
-//! a debug build does not count.
+//! libpmem executes 48 for `pmem_persist` of 8 bytes and 29 for `pmem_flush` (callgrind, gcc -O2). Here at most 13 and
+//! 12 are allowed for a range within one line, and 11 for a persist of a word, whose size the compiler knows. These are
+//! the numbers of the instructions on the paths in `tests/asm`. A compiler that needs more has made the hot path
+//! longer, which is to be seen, whichever release it is. The count is that of optimised code, so a debug build does not
+//! count.
 
 #![cfg(all(
     target_os = "linux",

@@ -4,8 +4,8 @@
 //! Its numbers are those that these instructions take. They need not be those of the caches (Arm ARM, `CCSIDR_EL1`).
 //!
 //! The fields of an operand, from the lowest bit: 0; three bits of the level less one; the set, from the bit on that is
-//! the line's logarithm; the way, in the highest bits of 32, as many as number the ways (Arm ARM, DC CISW). Numbers of
-//! sets and ways need not be powers of two.
+//! the line's logarithm; the way. The way is in the highest bits of 32, in the number of bits that the ways need (Arm
+//! ARM, DC CISW). Numbers of sets and ways need not be powers of two.
 
 /// The value of `CLIDR_EL1` for a level that has a data cache alone.
 const DATA_ALONE: u64 = 0b010;

@@ -9,9 +9,9 @@
 //! beyond that point. So the call is not a write-back in the sense of this crate, and using it as one would report a
 //! success that did not happen.
 //!
-//! Two addresses of one page agree in the data cache where they differ by a multiple of 4 pages: v6 lets address bits
-//! 13 and 12 index it, v7 lets none (Arm ARM, DDI 0406, B3.4). The caches before v6 are virtually tagged too, so only a
-//! kernel can make two addresses agree. Linux does so within one process by not caching them
+//! Two addresses of one page agree in the data cache where they differ by a multiple of 4 pages. Armv6 lets address
+//! bits 13 and 12 index it, Armv7 lets none (Arm ARM, DDI 0406, B3.4). The caches before v6 are virtually tagged too,
+//! so only a kernel can make two addresses agree. Linux does so within one process by not caching them
 //! (`arch/arm/mm/fault-armv.c`).
 //!
 //! Sources: Arm ARM, Armv7-A (DDI 0406), B4.2.1; Linux `arch/arm/kernel/traps.c` (`arm_syscall`,

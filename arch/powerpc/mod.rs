@@ -21,10 +21,9 @@
 //! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent
 //! memory there. So on CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) `dcbf` is executed instead.
 //!
-//! Sources: Power ISA 3.1 Book II, "Cache Management Instructions" and "Memory Barrier Instructions";
-//! Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` behind the loop, before it too where
-//! it drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings); PMDK pull
-//! request 4844.
+//! Sources: Power ISA 3.1 Book II, "Cache Management Instructions" and "Memory Barrier Instructions"; PMDK pull
+//! request 4844. Linux `arch/powerpc/lib/pmem.c` and `asm/cacheflush.h` (`sync` behind the loop, before it too where it
+//! drops), `asm/barrier.h` (`pmem_wmb` is `phwsync`), `asm/ppc-opcode.h` (encodings).
 
 pub mod instruction;
 #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]

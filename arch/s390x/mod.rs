@@ -11,9 +11,8 @@
 //! | power loss | no persistent memory is attached to the caches; files are persisted by `msync` or `fsync` |
 //!
 //! Sources: z/Architecture Principles of Operation (SA22-7832), chapter 5, "Storage consistency"
-//! (storage as observed by CPUs and the channel subsystem); Linux `drivers/s390/block/dcssblk.c`, whose
-//! DAX device has no write-back of its own, and `arch/s390/Kconfig`, which does not select
-//! `ARCH_HAS_PMEM_API`.
+//! (storage as observed by CPUs and the channel subsystem). Linux `drivers/s390/block/dcssblk.c`, whose DAX device has
+//! no write-back of its own, and `arch/s390/Kconfig`, which does not select `ARCH_HAS_PMEM_API`.
 
 use super::{Architecture, DataCache, Missing, Unsupported, refused};
 

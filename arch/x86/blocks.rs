@@ -133,9 +133,9 @@ block_stores! {
      "mov r8, [{from} + 48]", "mov r9, [{from} + 56]", "mov [{to} + 48], r8", "mov [{to} + 56], r9"]
     then [];
 
-    /// Streaming stores of 64 bytes. The source of a large copy is not cached: with 16 lines loaded before they
-    /// are stored 64 MiB take 8.3 ms, with 8 lines 8.9 ms, one by one 9.9 ms (measured in DRAM on an Intel Xeon
-    /// reported as family 6 model 167; KVM guest, Linux 6.18).
+    /// Streaming stores of 64 bytes. The source of a large copy is not cached: with 16 lines loaded before they are
+    /// stored 64 MiB take 8.3 ms, with 8 lines 8.9 ms, one by one 9.9 ms. (Measured in DRAM on an Intel Xeon reported
+    /// as family 6 model 167; KVM guest, Linux 6.18.)
     VMOVNTDQ_512, vmovntdq_512: 1 << 4, "vmovntdq (64 bytes)", Streaming, 64,
     "CPUID.7.0:EBX[16], XCR0[7:5]", STREAMS,
     through [

@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let region = GuestRegionMmap::new(region, GuestAddress(0)).ok_or("no such RAM")?;
     let memory = GuestMemoryMmap::from_regions(vec![region])?;
 
-    // SAFETY: (1) the region is a shared mapping of the file's beginning, for both; (2) `memory` keeps it and is dropped
-    // last; (3) vm-memory makes no references, and this thread alone has access; (4) nothing is forked.
+    // SAFETY: (1) the region is a shared mapping of the file's beginning, for both. (2) `memory` keeps it and is
+    // dropped last; (3) vm-memory makes no references, and this thread alone has access; (4) nothing is forked.
     let ram = unsafe { options.adopt(file, bytes) }?;
     ram.persist(0..ram.len())?; // what a killed monitor has left, before it is believed
     let steps: u64 = memory.load(STEPS, Ordering::Relaxed)?;

@@ -9,20 +9,20 @@ use crate::arch::data_cache::{DataCache, Occurs, Told};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Aliasing {
-    /// It cannot: a mapping in one process and another elsewhere always agree.
+    /// A page cannot be in the cache twice: a mapping in one process and another elsewhere always agree.
     #[non_exhaustive]
     No {
         /// The source of the answer.
         source: &'static str,
     },
-    /// It can: two mappings of it agree only at addresses that are [congruent](crate::aliasing), and
-    /// what the kernel reads and writes agrees with none of them by itself.
+    /// A page can be in the cache twice: two mappings of it agree only at addresses that are
+    /// [congruent](crate::aliasing). The kernel's own reads and writes agree with none of them by themselves.
     #[non_exhaustive]
     Yes {
         /// The source of the answer.
         source: &'static str,
     },
-    /// It is not known.
+    /// The answer is not known.
     #[non_exhaustive]
     Unknown {
         /// The reason why it is not known.

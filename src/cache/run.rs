@@ -188,8 +188,7 @@ unsafe fn issue_lines(
     lines: Lines,
 ) {
     execute.fence(operation.fences(instruction).before);
-    // SAFETY: a plan holds only instructions that its maker found present or vouched for (1); the
-    // first address is the range's first byte, and the others are first bytes of lines that the
-    // range reaches into (2).
+    // SAFETY: a plan holds only instructions that its maker found present or vouched for (1). The first address is the
+    // range's first byte, and the others are first bytes of lines that the range reaches into (2).
     lines.for_each(|line| unsafe { execute.line(instruction, line) });
 }

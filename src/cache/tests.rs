@@ -1,8 +1,8 @@
 //! The order and number of operations, on a recording instead of a CPU: for each architecture and
-//! each choice, on any host. The expected fences are those of DESIGN's sources: Intel SDM vol. 2A
-//! (CLFLUSH, CLFLUSHOPT, CLWB), AMD APM vol. 3 (CLFLUSH), Arm ARM (DC, DSB), Linux
-//! `arch/arm64/mm/cache.S` and `flush.c`, `arch/powerpc/include/asm/cacheflush.h` and `barrier.h`, FreeBSD
-//! `sys/amd64/amd64/pmap.c`, the RISC-V manual's "Memory Ordering" of cache-block operations.
+//! each choice, on any host. The expected fences are those of these sources: Intel SDM vol. 2A (CLFLUSH, CLFLUSHOPT,
+//! CLWB), AMD APM vol. 3 (CLFLUSH), Arm ARM (DC, DSB), Linux `arch/arm64/mm/cache.S` and `flush.c`,
+//! `arch/powerpc/include/asm/cacheflush.h` and `barrier.h`, FreeBSD `sys/amd64/amd64/pmap.c`, the RISC-V manual's
+//! "Memory Ordering" of cache-block operations.
 
 use super::plan::{Plan, Policy};
 use super::run::{Execute, Operation, complete, complete_all, issue, issue_and_complete};

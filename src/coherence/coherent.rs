@@ -37,8 +37,8 @@ use crate::arch::device;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coherent;
 
-// SAFETY: (1), (2), (3) and (4) hold because the observer is coherent, with the order of the fence; (5) the barrier of
-// the architecture for devices; (6) the range is handed over, and the barrier is assembly, or a fence on an
+// SAFETY: (1), (2), (3) and (4) hold because the observer is coherent, with the order of the fence. (5) The barrier is
+// that of the architecture for devices. (6) The range is handed over, and the barrier is assembly, or a fence on an
 // architecture without one; (7) no step of it can fail.
 unsafe impl Maintain for Coherent {
     /// Returns 1: coherent caches undo no stores.

@@ -6,10 +6,10 @@ use crate::Cache;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invalidation {
-    /// It is dropped; if it was dirty, it is written back first.
+    /// The line is dropped; if it was dirty, it is written back first.
     WritesBack,
-    /// It is dropped. If it was dirty and wholly in the range, its bytes may be lost, and loads then see the bytes of
-    /// memory.
+    /// The line is dropped. If it was dirty and wholly in the range, its bytes may be lost, and loads then see the
+    /// bytes of memory.
     Discards,
     /// Nothing: the observer is coherent with this CPU.
     Nothing,
@@ -35,7 +35,7 @@ pub enum Invalidation {
 ///    call. The invalidation itself is not carried out before the loads that precede the call: that of
 ///    the flag is one of them.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
-///    except by stores of observers: a unit that the range covers in part is written back before it is dropped. Within
+///    except by stores of observers. A unit that the range covers in part is written back before it is dropped. Within
 ///    the range a byte has, afterwards, a value that it had in the cache or in memory.
 /// 5. *Order.* `fence` orders every load and store of this thread before it with every one after it, as the
 ///    observer sees them.
@@ -54,9 +54,9 @@ pub enum Invalidation {
 /// **Cortex-M7.** Registers at `SCB` + 25CH `DCIMVAC` (invalidate), + 268H `DCCMVAC` (clean), + 270H
 /// `DCCIMVAC` (both), written with an address of the line; `SCB` is E000ED00H and lines are of 32 bytes
 /// (CMSIS `core_cm7.h`, `armv7m_cachel1.h`). A DSB belongs before the operations, so that preceding stores
-/// are observed by them; they complete in order, so that one DSB after a set of them suffices, and an
-/// ISB follows it (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get
-/// `DCCIMVAC`: the functions of CMSIS do not do that.
+/// are observed by them. They complete in order, so that one DSB after a set of them suffices, and an ISB follows it
+/// (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not
+/// do that.
 ///
 /// ```
 /// use cachemaint::coherence::{Invalidation, Maintain, hand_over};
@@ -147,8 +147,8 @@ pub unsafe trait Maintain {
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
     /// 3. No reference exists to any byte of the range, unless to integers, borrowed for writing by the
-    ///    caller, or to cells that others may change: after the call they can have other values, also
-    ///    older ones ([`Invalidation::Discards`]).
+    ///    caller, or to cells that others may change. After the call they can have other values, also older ones
+    ///    ([`Invalidation::Discards`]).
     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize);
 
     /// Issues the write-back and invalidation of `len` bytes from `start`. Nothing for an empty range.
@@ -204,11 +204,9 @@ unsafe impl<M: Maintain + ?Sized> Maintain for &M {
 /// One fence completes write-backs and invalidations alike: MFENCE on x86, DSB SY on arm64, FENCE IORW, IORW
 /// on riscv, `sync` on powerpc (`phwsync` if the handle writes back by `dcbstps`).
 // SAFETY: (1) the facts of a handle hold for its machine; (2) and (3) are those of `Cache::writeback` and
-// `Cache::invalidate`, whose fence before the first line orders the loads that precede; (4) no
-// instruction that a handle executes discards; (5) the fence is that of an invalidation or a stronger one,
-// which orders loads and stores;
-// (6) instructions and fences are assembly, and the range's provenance is exposed to it; (7) nothing of it
-// can fail.
+// `Cache::invalidate`, whose fence before the first line orders the loads that precede. (4) No instruction that a
+// handle executes discards. (5) The fence is that of an invalidation or a stronger one, which orders loads and stores.
+// (6) Instructions and fences are assembly, and the range's provenance is exposed to it; (7) nothing of it can fail.
 unsafe impl Maintain for Cache {
     #[inline]
     fn granule(&self) -> usize {

@@ -20,7 +20,7 @@ pub trait Plain: sealed::Sealed + Copy {}
 impl<T: Integer> Plain for T {}
 impl<T: Plain, const LEN: usize> Plain for [T; LEN] {}
 
-/// A granule of so many bytes; which there are, the implementations of [`Supported`] list.
+/// A granule of `BYTES` bytes. The implementations of [`Supported`] list the possible sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Granule<const BYTES: usize>;
 
@@ -190,7 +190,7 @@ mod tests {
     use crate::coherence::{Coherent, Invalidation, Maintain};
     use alloc::string::ToString;
 
-    /// A machine with a granule of so many bytes, and no cache.
+    /// A machine with a granule of the given number of bytes, and no cache.
     struct WithGranule(usize);
 
     // SAFETY: (1) the number does not change; nothing is cached, written back or dropped (2, 3, 4), no

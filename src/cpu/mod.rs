@@ -66,9 +66,9 @@ pub(crate) struct Cpu {
     pub(crate) confidential: Confidential,
     /// The instructions that the CPU shows, one bit for each by its code.
     pub(crate) present: u8,
-    /// Those among them that are not to be executed.
+    /// The erratum that forbids some of these instructions, if the CPU has one.
     pub(crate) erratum: Option<Erratum>,
-    /// Its lines, or why no instruction can be used.
+    /// The lines of the CPU, or the reason why no instruction can be used.
     pub(crate) line: Result<Line, Unsupported>,
     /// True if the caller vouches for its lines and instructions.
     pub(crate) is_described: bool,

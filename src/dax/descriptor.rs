@@ -48,7 +48,7 @@ impl Options {
     /// Processes that share a descriptor take [`Lock::None`] and agree by other means, or each opens the file anew and gives
     /// that. On Linux [`File::options`] opens `/proc/self/fd/NUMBER` anew. [`open`](Self::open) refuses this path, since it
     /// is a symbolic link. [Leases](DaxView::lease) belong to the open file as well: they end for all duplicates when one of
-    /// them releases the bytes or drops its view, and a writer does not find leases that were taken through a duplicate.
+    /// them releases the bytes or drops its view. A writer does not find leases that were taken through a duplicate.
     ///
     /// # Errors
     /// As [`open`](Self::open) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading

@@ -14,7 +14,7 @@ pub enum DeviceFault {
         /// The value that was read, or the reason why none was.
         answer: String,
     },
-    /// It is not for programs to map now: it has another driver than device DAX, or none.
+    /// Programs cannot map the device now: it has another driver than device DAX, or none.
     #[non_exhaustive]
     Driver {
         /// The driver it has: with `kmem` it is RAM of the kernel.
@@ -36,7 +36,7 @@ pub enum DeviceFault {
         /// The action.
         advice: &'static str,
     },
-    /// It can be made neither longer nor shorter.
+    /// The device can be made neither longer nor shorter.
     FixedSize,
     /// The kernel has no calls that read or write it.
     MappingOnly,

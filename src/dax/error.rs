@@ -129,7 +129,7 @@ pub enum ErrorKind {
     Writeback {
         /// The beginning of the range, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
         /// The error of `msync`, or of the system's calls for it.
         errno: i32,
@@ -139,7 +139,7 @@ pub enum ErrorKind {
     Read {
         /// The beginning of the range, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
         /// The error of `pread`.
         errno: i32,
@@ -150,7 +150,7 @@ pub enum ErrorKind {
     Poisoned {
         /// The beginning of the stretch, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes; a read follows it no further than 512 KiB, and no further than it was
+        /// The length of the stretch in bytes; a read follows it no further than 512 KiB, and no further than it was
         /// asked to read.
         len: u64,
     },
@@ -187,7 +187,7 @@ pub enum ErrorKind {
     Os {
         /// The call.
         call: &'static str,
-        /// Its error.
+        /// The error number of the call.
         errno: i32,
     },
 }

@@ -59,7 +59,7 @@ pub(super) enum Unflushed {
     /// An attribute of the medium was of no use.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
     Attribute {
-        /// Its path.
+        /// The path of the attribute.
         path: String,
         /// The value that was read, or the error.
         answer: String,

@@ -7,9 +7,9 @@
 //! bytes until it drops the page, and then the bytes of the medium, both without a further error.
 //!
 //! The error itself is kept in the inode (`lib/errseq.c`, set by `mapping_set_error`). It is reported once to each open
-//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`; vfs.rst,
-//! "Handling errors during writeback": after an error was reported, "subsequent requests on the same file descriptor
-//! should return 0"). The error does not name its pages. It stands for the whole file, and covers bytes that another
+//! file, by the next of `fsync`, `fdatasync` and `msync` (`mm/filemap.c`, `file_check_and_advance_wb_err`). After an
+//! error was reported, "subsequent requests on the same file descriptor should return 0" (vfs.rst, "Handling errors
+//! during writeback"). The error does not name its pages. It stands for the whole file, and covers bytes that another
 //! process stored.
 //!
 //! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the last
@@ -34,7 +34,7 @@ pub enum Taint {
     Writeback {
         /// The beginning of the range that was written back, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
         /// The error.
         errno: i32,
@@ -43,7 +43,7 @@ pub enum Taint {
     Cleared {
         /// The beginning of the range that was cleared, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
     },
     /// A guarded access met missing bytes. For a moment every thread had zeros in their place, and bytes that were
@@ -51,7 +51,7 @@ pub enum Taint {
     Fault {
         /// The beginning of the first page, in bytes of the mapping.
         at: u64,
-        /// Its length in bytes.
+        /// The length of the pages in bytes.
         len: u64,
     },
 }

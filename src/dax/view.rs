@@ -55,8 +55,7 @@ pub struct DaxView {
     /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of
     /// their declaration: no byte is mapped here any more when another process gets the lock.
     pub(super) file: OpenFile,
-    /// In a place of its own, as `met` is: a value without cells can stay in registers over a store to the
-    /// mapping.
+    /// Boxed, as `met` is: a value without cells can stay in registers over a store to the mapping.
     pub(super) taint: Box<Tainted>,
     #[cfg(target_os = "linux")]
     pub(super) met: Box<super::faults::Met>,
@@ -202,8 +201,8 @@ impl DaxView {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written, or has reported a failure
-    /// since the file was opened: the first one is returned then, since it can be about these bytes;
+    /// [`ErrorKind::Writeback`], if the operating system reports that the range could not be written. If it has
+    /// reported a failure since the file was opened, the first one is returned, since it can be about these bytes.
     /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux.
     ///
     /// # Panics

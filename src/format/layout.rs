@@ -88,7 +88,7 @@ macro_rules! layout {
 
 pub(crate) use layout;
 
-/// A structure of so many bytes, declared by [`layout!`].
+/// A structure of a fixed number of bytes, declared by [`layout!`].
 pub(crate) trait Layout<const BYTES: usize> {
     /// Returns its bytes.
     fn to_bytes(self) -> [u8; BYTES];

@@ -118,8 +118,8 @@
 //!   position.
 //! - Each segment, and each epoch, begins with a *mark*, a header record whose tag has the key `cmj mark` (as a
 //!   number). Its payload: identity (16 bytes), number of the epoch (8), its key (8), segments of the log (6), the
-//!   binary logarithms of segment and alignment (1 and 1), segments of the window (2), the position divided by 2^19
-//!   (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock.
+//!   binary logarithms of segment and alignment (1 and 1). Behind them: segments of the window (2), the position
+//!   divided by 2^19 (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock.
 //! - A *void*, a padding record, fills the rest of a segment, or a reservation that was dropped. Its length leads to
 //!   its end. Its tag is that of a record with this length and no payload, with the key of the epoch that it is in. If
 //!   an epoch begins too near to the end of a segment for a mark, a void of the epoch before fills the segment.

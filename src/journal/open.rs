@@ -219,10 +219,9 @@ impl<'p> Options<'p> {
     /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that.
     ///
     /// # Errors
-    /// If the medium has no journal, or only a part of it; if its version is unknown; if it is
-    /// [damaged](ErrorKind::Damaged), and then it can be read, and [repaired](Self::repair);
-    /// [`ErrorKind::WouldDiscard`], with [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`]; if the
-    /// medium fails.
+    /// If the medium has no journal, or only a part of it; if its version is unknown; if the medium fails. If the
+    /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [repaired](Self::repair).
+    /// [`ErrorKind::WouldDiscard`], with [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
     ///
     /// # Cost
     /// All records are read. Two fences.

@@ -12,8 +12,8 @@
 //!
 //! # Plain structs
 //! A medium has bytes. A struct is written and read as its bytes. `zerocopy` (or `bytemuck`) shows them without a copy,
-//! and only for structs of which every combination of bytes is a value. This crate has no typed access of its own: its
-//! version of such a crate, or a trait of its own, would be one more that a program's types must implement, and a reference
+//! and only for structs of which every combination of bytes is a value. This crate has no typed access of its own. Its
+//! version of such a crate, or a trait of its own, would be one more that a program's types must implement. A reference
 //! into a medium would be wrong, since others may write it and every access must be by whole words. Fields of
 //! `zerocopy::little_endian` make the bytes those of every machine, as the words of a medium are.
 //!

@@ -134,7 +134,7 @@ pub enum ErrorKind<E> {
     RegionLength {
         /// The requested length in bytes.
         len: u64,
-        /// Its alignment in bytes.
+        /// The alignment of the region in bytes.
         alignment: u64,
     },
     /// The name has a blob, and not a region.
@@ -203,9 +203,9 @@ pub enum ErrorKind<E> {
 pub struct Damage {
     /// The kind of the part.
     pub part: Part,
-    /// Its offset in the medium.
+    /// The offset of the part in the medium.
     pub offset: u64,
-    /// Its length in bytes.
+    /// The length of the part in bytes.
     pub len: u64,
 }
 

@@ -115,13 +115,13 @@ pub enum Content {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Info {
-    /// Its name.
+    /// The name of the blob or region.
     pub name: Name,
     /// Blob or region.
     pub content: Content,
     /// The caller's version number.
     pub version: u64,
-    /// Its length in bytes.
+    /// The length of the blob or region in bytes.
     pub len: u64,
     /// Bytes of its metadata.
     pub metadata: usize,

@@ -72,8 +72,8 @@ impl Taken {
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
 /// [`Store::region`] returns it. It holds the store's medium, and can outlive the store. Threads can share it, and the store
-/// can be written meanwhile. While it exists, its bytes belong to its users: what is stored survives as on the medium
-/// alone, when it was written back. See [Regions](super#regions).
+/// can be written meanwhile. While it exists, its bytes belong to its users. Stored bytes survive as on the medium
+/// itself: when they were written back. See [Regions](super#regions).
 ///
 /// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
 /// locked as long as a [`Region`] holds it; share other media only when each has been dropped.

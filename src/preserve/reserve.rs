@@ -15,7 +15,7 @@ use core::ops::Range;
 /// Places that are held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    /// Those of entries, of children, and of roots.
+    /// The places of entries, of children, and of roots.
     kinds: [VecDeque<Range<u64>>; 3],
 }
 
@@ -30,7 +30,7 @@ impl Held {
         self.kinds.iter().flatten()
     }
 
-    /// Takes as many places as are missing, or none if there is no room. Returns how to undo that.
+    /// Takes the missing places, or none if there is no room. Returns the means to undo that.
     pub(super) fn fill<E>(
         &mut self,
         places: &Places,
@@ -78,7 +78,7 @@ impl Held {
         Ok(())
     }
 
-    /// Gives back what was taken.
+    /// Undoes [`fill`](Self::fill): gives the taken places back, and takes the former roots again.
     pub(super) fn undo(&mut self, undo: Undo, space: &mut Space) {
         for (held, len) in self.kinds.iter_mut().zip(undo.lens) {
             held.drain(len..).for_each(|place| space.give(&place));
@@ -94,7 +94,7 @@ impl Held {
         self.kinds[kind as usize].push_back(place);
     }
 
-    /// Returns a place of so many bytes, which is not held any more: one of this kind, if there is one.
+    /// Returns a place of `bytes` bytes, which is not held any more: one of this kind, if there is one.
     pub(super) fn release(
         &mut self,
         kind: Kind,

@@ -137,7 +137,7 @@ impl Space {
         core::iter::from_fn(next).take(NEAREST)
     }
 
-    /// Returns the free pieces that an aligned range of so many bytes may fit in, the smallest first.
+    /// Returns the free pieces that an aligned range of this length may fit in, the smallest first.
     ///
     /// Those that are certain to have room come before those that alignment may make too small: of these there may be
     /// many.

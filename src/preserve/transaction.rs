@@ -228,11 +228,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Deletes a blob or a region.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region) of it;
-    /// [`ErrorKind::Full`], if the transaction has made another change before, and there is no
-    /// room for another page of the table: commit first, and delete the blob afterwards. A store that an earlier
-    /// program has filled can refuse the first change as well: see [Limits](crate::preserve#limits). If the medium
-    /// fails.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region) of it.
+    /// [`ErrorKind::Full`], if the transaction has made another change before, and there is no room for another page of
+    /// the table: commit first, and delete the blob afterwards. A store that an earlier program has filled can refuse
+    /// the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
         if read(before).is_some_and(|entry| self.store.taken.is_in_use(&entry)) {

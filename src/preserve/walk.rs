@@ -123,7 +123,7 @@ pub(super) struct Walk<'s, R: Readable> {
     snapshot: &'s Snapshot<'s, R>,
     /// The pages from the root on.
     path: [Rest; LEVELS],
-    /// So many of them.
+    /// The number of these pages.
     depth: usize,
     floor: Floor,
     /// Entries that have not come yet; `None` after a page that is lost.
@@ -296,8 +296,8 @@ fn entry<R: Readable>(
     })
 }
 
-/// Returns true if its blob or region can be where it says, and if the commit that put it or handed it out was made: by
-/// that a writer knows what it has put itself, and may give back.
+/// Returns true if the blob or region can be where the entry says, and if the commit that put it or handed it out was
+/// made. By that a writer knows which bytes it has put itself and may give back.
 fn is_possible(entry: &Entry, header: &Header) -> bool {
     let lies_within =
         entry.occupied(header.unit).is_some_and(|bytes| header.holds(entry.at, bytes));

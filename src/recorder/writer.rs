@@ -313,9 +313,9 @@ impl<'r, M: Medium> Writer<'r, M> {
 
 /// Returns the words of a record after its tag, and zeros after them.
 ///
-/// It copies single words: a load of bytes that have just been stored in smaller pieces waits until all earlier stores
-/// are done, including those of the last event (Intel Optimization Reference Manual,
-/// "Store-to-Load-Forwarding Restriction on Size and Alignment").
+/// The words are copied one by one. A load of bytes that were just stored in smaller pieces waits until all earlier
+/// stores are done, including those of the last event (Intel Optimization Reference Manual, "Store-to-Load-Forwarding
+/// Restriction on Size and Alignment").
 #[inline(always)]
 fn short_record(tagged: &[u8; TAGGED], payload: &[u8]) -> [[u8; WORD]; WORDS] {
     let mut record = [[0; WORD]; WORDS];

@@ -49,7 +49,7 @@ pub struct Availability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It can.
+    /// The instruction is usable.
     Present,
     /// The CPU does not show it.
     Absent(Unsupported),

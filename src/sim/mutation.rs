@@ -91,7 +91,7 @@ impl Mutation {
         Self { only: Some(path), ..self }
     }
 
-    /// Runs only so many mutants for each model, chosen by the seed.
+    /// Runs only `mutants` mutants for each model, chosen by the seed.
     #[must_use]
     pub fn sample(self, mutants: usize, seed: u64) -> Self {
         Self { sample: Some((mutants, seed)), ..self }

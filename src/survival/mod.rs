@@ -1,10 +1,9 @@
 //! The survival table, as a pure function.
 //!
-//! Its rows are the backings, its columns the events. Each cell has an answer for bytes that were
-//! only stored, that were persisted (written back and fenced; with eADR fenced; or `msync`ed where
-//! the granularity is a page), and that were deep persisted (flushed by the kernel through the
-//! medium's own buffers too). A cell states the promise, not the usual outcome, with its reason and
-//! source ([`Backing::statement`]).
+//! Its rows are the backings, its columns the events. Each cell has an answer for bytes that were only stored, that
+//! were persisted, and that were deep persisted. Persisted bytes were written back and fenced; with eADR fenced; or
+//! `msync`ed where the granularity is a page. Deep persisted ones were flushed by the kernel through the medium's own
+//! buffers too. A cell states the promise, not the usual outcome, with its reason and source ([`Backing::statement`]).
 
 mod backing;
 mod domain;

@@ -35,13 +35,13 @@ impl Stage {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Survival {
-    /// They are, as the platform claims.
+    /// The bytes survive, as the platform claims.
     Yes,
-    /// They are lost, or must be taken for lost.
+    /// The bytes are lost, or must be taken for lost.
     No,
-    /// They may be; no source promises it.
+    /// The bytes may survive; no source promises it.
     NotPromised,
-    /// They are, if this holds.
+    /// The bytes survive if this condition holds.
     If(&'static str),
 }
 

@@ -9,7 +9,7 @@ pub enum Certainty {
     Documented,
     /// The named source code does it; no source promises that it stays so.
     ReadInSource,
-    /// It was measured, on the machine that the source names.
+    /// A measurement showed it, on the machine that the source names.
     Measured,
     /// No source says it: it is the safe assumption.
     Assumed,

@@ -326,8 +326,8 @@ mod tests {
     /// - RAM keeps nothing without power; ADR keeps written-back bytes, eADR stored ones;
     /// - memory without a claim can be RAM that was set aside;
     /// - a CXL device saves the bytes it accepted by GPF, and its dirty shutdown count grows if
-    ///   that fails (Linux marks it dirty first); GPF that does not show is not a promise, and the
-    ///   flush of CPU caches depends on the platform;
+    ///   that fails (Linux marks it dirty first). GPF that does not show is not a promise, and the flush of CPU caches
+    ///   depends on the platform;
     /// - a deep flush empties queues in front of the medium: bytes that were promised before still
     ///   are, and others (RAM, dirty lines with eADR, devices without flush hints) are not promised
     ///   by it;

@@ -9,7 +9,7 @@
 //! - Errors that were not met yet. It has those that firmware reported, that a scrub found, or that raised a machine
 //!   check.
 //! - The rest of a full list. The kernel keeps a page of entries, 512 of at most 512 sectors each where pages have 4096
-//!   bytes, and leaves out the others ("this isn't an error as the hardware will still throw an exception",
+//!   bytes. It leaves out the others ("this isn't an error as the hardware will still throw an exception",
 //!   `drivers/nvdimm/badrange.c`, `set_badblock`). It shows one byte less than a page of text, which can end within a
 //!   line. `backing::bad_blocks::Listed::may_be_cut` reports if either could have happened.
 

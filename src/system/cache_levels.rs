@@ -17,9 +17,9 @@ pub struct CacheLevel {
     pub level: u32,
     /// The kind of its content.
     pub kind: CacheKind,
-    /// Its size in bytes, if it is shown.
+    /// The size of the cache in bytes, if it is shown.
     pub size: Option<u64>,
-    /// Its line in bytes, if it is shown.
+    /// The size of a line in bytes, if it is shown.
     pub line: Option<u64>,
     /// The number of lines in one set, if it is shown.
     pub ways: Option<u64>,
@@ -40,7 +40,7 @@ pub enum CacheKind {
     Instruction,
     /// Both.
     Unified,
-    /// It is not shown, or not in a word known here.
+    /// The content is not shown, or not in a word known here.
     Unknown,
 }
 

@@ -9,9 +9,9 @@ use std::path::Path;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Kernel {
-    /// Its name: `Linux`.
+    /// The name of the kernel: `Linux`.
     pub name: String,
-    /// Its release: `6.12.0-amd64`.
+    /// The release of the kernel: `6.12.0-amd64`.
     pub release: String,
 }
 

@@ -27,7 +27,7 @@ pub struct PmemRegion {
     pub name: String,
     /// The provider of the bus: `ACPI.NFIT`, `e820`, `virtio-pmem`, …; empty if not shown.
     pub provider: String,
-    /// Its size in bytes, if the kernel shows it.
+    /// The size of the region in bytes, if the kernel shows it.
     pub size: Option<u64>,
     /// The bytes of it that no namespace has yet, if the kernel shows them.
     pub available_size: Option<u64>,
@@ -76,7 +76,7 @@ fn claim<S: serde::Serializer>(domain: &Domain, serializer: S) -> Result<S::Ok, 
 pub struct MemoryDevice {
     /// The kernel's name: `nmem0`. It can be another after a reboot.
     pub name: String,
-    /// Its unique identifier (ACPI's of an NVDIMM, the serial number of a CXL device), if the kernel
+    /// The unique identifier of the device (ACPI's of an NVDIMM, the serial number of a CXL device), if the kernel
     /// shows it.
     pub id: Option<String>,
     /// The number of its unsafe shutdowns.

@@ -76,11 +76,11 @@ pub(crate) fn printable(text: &str) -> String {
 /// The outcome of reading one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
-    /// Its text, without white space at the ends.
+    /// The text of the attribute, without white space at the ends.
     Value(String),
     /// The kernel does not show it.
     Absent,
-    /// It is there and cannot be read.
+    /// The attribute exists and cannot be read.
     Unreadable(String),
 }
 

@@ -1,10 +1,10 @@
 //! The effects of a hypervisor and a confidential guest on cache maintenance: tables, as data.
 //!
-//! Three questions have an answer for each kind of hypervisor: the handling of an operation on the
-//! whole cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64), the
-//! handling of an operation on a line, and the possibility that the guest is moved to another
-//! machine while it runs. Each answer is a [`Statement`] with its source and certainty. For
-//! hypervisors whose source cannot be read and whose manuals are silent the answer is "unknown".
+//! Three questions have an answer for each kind of hypervisor. The first is the handling of an operation on the whole
+//! cache in the guest's kernel (WBINVD on x86; clean and invalidate by set/way on arm64). The others are the handling
+//! of an operation on a line, and the possibility that the guest is moved to another machine while it runs. Each answer
+//! is a [`Statement`] with its source and certainty. For hypervisors whose source cannot be read and whose manuals are
+//! silent the answer is "unknown".
 
 pub(crate) mod whole_cache;
 
@@ -27,7 +27,7 @@ pub enum Handling {
     MayBeIgnored,
     /// The hypervisor takes it and does nothing.
     Ignored,
-    /// It ends the guest's kernel.
+    /// The operation ends the guest's kernel.
     Fatal,
     /// No source says it.
     Unknown,
@@ -38,9 +38,9 @@ pub enum Handling {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Migration {
-    /// It does not move.
+    /// The system does not move.
     No,
-    /// It can be moved, by those who run it.
+    /// The operators of the system can move it.
     Possible,
     /// No source says it.
     Unknown,

@@ -32,18 +32,18 @@ impl Participant {
     }
 }
 
-/// Not exactly the participants have executed an operation on whole caches, so nothing is promised of it.
+/// The CPUs that executed an operation on whole caches are not exactly the participants, so nothing is promised of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotOnAllCpus {
     /// A participant has not executed it: this is the first. Of two participants with one number, one never has.
     Missing {
-        /// Its number.
+        /// The number of the CPU.
         number: u32,
     },
     /// A CPU that is not a participant has called or executed it. So the participants are not all CPUs.
     Unknown {
-        /// Its number.
+        /// The number of the CPU.
         number: u32,
     },
     /// A call began on one CPU and ended on another one. One of them, or both, may have lines still.

@@ -71,7 +71,7 @@
 //! # Lines or everything
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
 //! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. It costs one instruction a
-//! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes, which is 17.2 seconds for each nanosecond that a line
+//! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
 //! takes, divided among the CPUs that share the work. The whole cache costs its own time, and the lines that must be
 //! fetched again after it. EDK2 decides on arm64 by a fixed threshold (`PcdArmCacheOperationThreshold`).
 //!

@@ -89,9 +89,9 @@ pub enum NotByProviders {
     },
     /// A provider has failed. The others that were started have been waited for.
     Failed {
-        /// Its index in the slice.
+        /// The index of the provider in the slice.
         provider: usize,
-        /// Its error.
+        /// The error of the provider.
         error: ProviderFailed,
     },
 }

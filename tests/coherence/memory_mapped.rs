@@ -1,9 +1,9 @@
 //! The trait on a cache that is maintained by stores to registers, as a crate for a microcontroller
 //! would implement it: the Cortex-M7, whose registers are an array here.
 //!
-//! Expected sequences are those of Arm's Cortex-M7 Devices Generic User Guide (DUI 0646C), 4.8.7: a DSB
-//! before the operations, so that they observe preceding stores; the operations, which complete in order;
-//! a DSB that completes them all, and an ISB. Register offsets are those of CMSIS `core_cm7.h`.
+//! Expected sequences are those of Arm's Cortex-M7 Devices Generic User Guide (DUI 0646C), 4.8.7. A DSB comes before
+//! the operations, so that they observe preceding stores. The operations complete in order. A DSB completes them all,
+//! and an ISB follows. Register offsets are those of CMSIS `core_cm7.h`.
 
 use cachemaint::coherence::{self, Invalidation, Maintain, Padded, hand_over};
 use std::cell::{Cell, RefCell};

@@ -7,13 +7,13 @@
 //!
 //! `hwcap` and `hwcap2` hold only the bits that decide something here. Except on the QEMU machine
 //! they are derived from the DPB field of `ID_AA64ISAR1_EL1` (bits \[3:0\], quoted in `source`;
-//! absent before Armv8.2, then 0) by Linux's rule (arch/arm64/kernel/cpufeature.c): DPB >= 1 sets
+//! absent before Armv8.2, then 0). Linux's rule (arch/arm64/kernel/cpufeature.c) is: DPB >= 1 sets
 //! `HWCAP_DCPOP`, DPB >= 2 sets `HWCAP2_DCPODP`; `HWCAP_CPUID` is set by every Linux since 4.11.
 //! Machines read under other systems are given the words that Linux would set.
 //!
 //! The expected values follow from the fields (Arm ARM DDI 0487, `CTR_EL0`): line is
-//! 4 << `DminLine` (bits \[19:16\]), granule is 4 << CWG (bits \[27:24\]) or, where CWG is 0 and the
-//! granule thus not stated, the architecture's maximum of 2048.
+//! 4 << `DminLine` (bits \[19:16\]), granule is 4 << CWG (bits \[27:24\]). Where CWG is 0 and the granule thus not
+//! stated, it is the architecture's maximum of 2048.
 
 /// `DC CVAP` is there (`FEAT_DPB`); Linux include/uapi/asm/hwcap.h.
 const HWCAP_DCPOP: u64 = 1 << 16;

@@ -6,15 +6,14 @@
 //! copied unchanged from the dump (first logical CPU of the dump). `From manuals` marks words composed from the
 //! vendor's publications, each with its reason.
 //!
-//! Kept are only the leaves that decide something here: identification and line size (0, 1,
-//! `0x8000_0000` to `0x8000_0004`), caches (4, `0x8000_001D`), features (7.0, `0x8000_0008`), TDX
-//! (0x21), hypervisor (`0x4000_0000`, `0x4000_0100`; Hyper-V's `0x4000_0003` and `0x4000_000C`) and
-//! SEV (`0x8000_001F`). Rows of zeros are left out.
+//! Only leaves that decide something here are kept: identification and line size (0, 1, `0x8000_0000` to
+//! `0x8000_0004`), caches (4, `0x8000_001D`), features (7.0, `0x8000_0008`), TDX (0x21), hypervisor (`0x4000_0000`,
+//! `0x4000_0100`; Hyper-V's `0x4000_0003` and `0x4000_000C`) and SEV (`0x8000_001F`). Rows of zeros are left out.
 //!
 //! The expected values follow from the feature bits: CLFLUSH is CPUID.1:EDX\[19\], CLFLUSHOPT is
 //! CPUID.7.0:EBX\[23\], CLWB is CPUID.7.0:EBX\[24\], the line size is CPUID.1:EBX\[15:8\] * 8
 //! (Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E). The two feature words stand above
-//! the words of each recorded machine: CLWB where the second digit of 7.0:EBX is odd, CLFLUSHOPT where its
+//! the words of each recorded machine. CLWB is there where the second digit of 7.0:EBX is odd, CLFLUSHOPT where its
 //! third digit is 8 or more, CLFLUSH where the fourth digit of 1:EDX is 8 or more.
 
 /// The origin of the words.

@@ -718,9 +718,9 @@ mod mounts {
         });
     }
 
-    /// Offsets are multiples of a huge page there; lengths are rounded up to one by the kernel, which
-    /// neither leaves nor takes away anything behind the mapping (mmap(2), munmap(2)). msync does nothing
-    /// there (`fs/hugetlbfs/inode.c`, `noop_fsync`), and takes any page.
+    /// Offsets are multiples of a huge page there. Lengths are rounded up to one by the kernel, which neither leaves
+    /// nor takes away anything behind the mapping (mmap(2), munmap(2)). There msync does nothing
+    /// (`fs/hugetlbfs/inode.c`, `noop_fsync`), and takes any page.
     #[test]
     fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
         const HUGE: u64 = 2 << 20;

@@ -258,7 +258,7 @@ fn repaired(simulation: &Simulation) -> Exploration {
         )
 }
 
-/// A process is killed, at last while it trims, with a record whole behind one that was never finished; the next one
+/// A process is killed, at last while it trims, with a record whole behind one that was never finished. The next one
 /// repairs the journal, in which the newest superblock may be in the caches alone.
 fn killed_and_repaired(simulation: &Simulation, kill: u64) -> Exploration {
     let simulation = simulation.clone().prepared(|medium| {

@@ -34,9 +34,9 @@ fn crafted() -> Vec<u8> {
     image
 }
 
-/// By hand: each place is looked at by four words, a mark of 80 bytes is looked up for some, and each segment is verified in
-/// vain four times at most, with one more record of its size. So each byte is looked at 4 + 10 + 5 times at most by a
-/// salvage; by a verification for the window behind the end as well, and for the segment behind that.
+/// By hand: each place is looked at by four words, a mark of 80 bytes is looked up for some. Each segment is verified
+/// in vain four times at most, with one more record of its size. So each byte is looked at 4 + 10 + 5 times at most by
+/// a salvage; by a verification for the window behind the end as well, and for the segment behind that.
 const MOST: u64 = 2 * (4 + 10 + 5);
 
 #[test]

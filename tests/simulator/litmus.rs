@@ -4,8 +4,8 @@
 //! *Revamping Hardware Persistency Models*, PLDI 2021 (`kaist-cp/rmem-persistency`, "NVM States"). *Axioms*:
 //! it follows from the axioms of the same paper (`kaist-cp/view-hw`, `TsoAxiomatic.v` for x86,
 //! `Axiomatic.v` for Armv8). *SDM*, *Arm ARM*: the manual's text says so. *Snapshot*: it rests on a line being
-//! written back as one state of the line, which the papers, whose order is that of a location, do not
-//! promise: Jaaru (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
+//! written back as one state of the line. The papers, whose order is that of a location, do not promise that: Jaaru
+//! (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
 
 use cachemaint::sim::{Machine, Model, Streaming};
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};

@@ -270,9 +270,9 @@ impl<'a> Naive<'a> {
         (0..self.stores.len()).filter(is_one).collect()
     }
 
-    /// Returns true if on x86 a reader of `later` must see `earlier` in memory: by program order, by the values that a
-    /// thread had read before it stored, by order of a word; again and again. A store whose order is open comes after
-    /// earlier reads of its thread, and after earlier stores if there is a fence in between.
+    /// Returns true if on x86 a reader of `later` must see `earlier` in memory. That is so by program order, by the
+    /// values that a thread had read before it stored, by order of a word; again and again. A store whose order is open
+    /// comes after earlier reads of its thread, and after earlier stores if there is a fence in between.
     fn tso_before(&self, earlier: usize, later: usize) -> bool {
         if earlier >= later {
             return false;

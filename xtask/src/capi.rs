@@ -1,5 +1,5 @@
-//! The libraries for C programs: built as static libraries by cargo, and linked to shared ones by the C compiler, since
-//! rustc gives a shared library an anonymous version script of its own and no linker takes two.
+//! The libraries for C programs: built as static libraries by cargo, and linked to shared ones by the C compiler. The
+//! reason is that rustc gives a shared library an anonymous version script of its own, and no linker takes two.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -2,8 +2,8 @@
 //! user.
 //!
 //! Fetching keeps its own apt state in the cache, so that nothing under `/etc` or `/var` changes
-//! and foreign architectures or a backports suite need no configuration. apt verifies every
-//! download against the archive's signature, and every address comes from the system's own sources.
+//! and foreign architectures or a backports suite need no configuration. Every download is verified by apt against the
+//! archive's signature, and every address comes from the system's own sources.
 
 use core::fmt::Write as _;
 use core::iter;

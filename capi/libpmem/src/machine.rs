@@ -108,8 +108,8 @@ fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
     (cache, Some(Short { why, reaches_coherency: cache.is_some() }))
 }
 
-/// Returns true if the caches survive a loss of power wherever this machine has persistent memory. What the kernel does
-/// not show is not relied on.
+/// Returns true if the caches survive a loss of power wherever this machine has persistent memory. Returns false if the
+/// kernel does not show it.
 pub(crate) fn caches_survive_power_loss() -> bool {
     report::caches_survive_power_loss().unwrap_or(false)
 }

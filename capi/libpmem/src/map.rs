@@ -428,7 +428,8 @@ fn map(
     result.map(|start| (start, false)).map_err(|errno| failed("map", path, errno, advice))
 }
 
-/// Returns the memory of a file that is mapped directly. What cannot be found out is not relied on.
+/// Returns the memory of a file that is mapped directly. Memory whose guarantee cannot be determined does not count as
+/// persistent.
 fn memory(file: &File, device: Option<Device>) -> Memory {
     let persister = probe_file(file).ok().and_then(|guarantee| Persister::new(&guarantee).ok());
     let by_lines = persister.filter(|persister| persister.cache().is_some());

@@ -125,8 +125,8 @@ fn rank(n: usize) -> Option<usize> {
 mod tests {
     use super::{Estimate, NoEstimate, rank};
 
-    /// By hand: 2^-5 = 3.1 % is too much and 2^-6 = 1.6 % is not; (1 + 8) / 2^8 = 3.5 % is too much
-    /// and (1 + 9) / 2^9 = 1.95 % is not.
+    /// By hand: 2^-5 = 3.1 % is too much and 2^-6 = 1.6 % is not. (1 + 8) / 2^8 = 3.5 % is too much and (1 + 9) / 2^9 =
+    /// 1.95 % is not.
     #[test]
     fn ranks_are_those_of_the_binomial_distribution() {
         for (n, expected) in [(0, None), (5, None), (6, Some(1)), (8, Some(1)), (9, Some(2))] {

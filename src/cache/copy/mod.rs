@@ -56,17 +56,17 @@ pub enum Destination {
     /// No knowledge. Uses the method with the best worst case, over lines in any cache or in none.
     #[default]
     Unknown,
-    /// Its lines are likely in the first or second level of this CPU's caches, and clean: it was read, or
+    /// The lines are likely in the first or second level of this CPU's caches, and clean: the destination was read, or
     /// written and written back, a moment ago.
     Cached,
-    /// The same, with stores that were not written back since.
+    /// The lines are likely as near, with stores that were not written back since.
     Dirty,
-    /// Its lines are likely in no cache, and no reader needs them soon.
+    /// The lines are likely in no cache, and no reader needs them soon.
     Cold,
 }
 
-/// Fills and moves of up to so many bytes use a buffer of this size: to fill one of [`CHUNK`] bytes takes longer than
-/// such a copy.
+/// The number of bytes up to which fills and moves use a buffer, which has this size: to fill one of [`CHUNK`] bytes
+/// takes longer than such a copy.
 const SMALL: usize = 256;
 
 /// Copies that have reached the point.

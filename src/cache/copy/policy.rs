@@ -13,7 +13,7 @@ use crate::cpu::block_stores::BlockStores;
 pub(super) enum Path {
     /// Ordinary stores, written back chunk by chunk while the lines are still near.
     Ordinary,
-    /// The same with stores that carry the hint that the bytes will not be used again.
+    /// Ordinary stores that carry the hint that the bytes will not be used again, written back in the same way.
     Hinted,
     /// Streaming stores, whose vendor promises that they leave no line behind; the fence completes them.
     Streaming,
@@ -24,7 +24,7 @@ pub(super) enum Path {
     Direct,
 }
 
-/// From so many bytes of whole blocks on a path is taken.
+/// The thresholds, in bytes of whole blocks, and the path that is taken from each on.
 type Tiers = &'static [(usize, Path)];
 
 /// The path for each hint: the last tier that is reached, and ordinary stores below the first.
@@ -56,7 +56,7 @@ static ORDINARY: Policy =
 /// Streaming stores leave no line behind.
 ///
 /// Measured on an Intel Xeon with L2 of 2 MiB and AVX-512 (family 6, reported as model 167 with AMX and
-/// MOVDIR64B; KVM guest, Linux 6.18, DRAM; 151 interleaved blocks), in ns for ordinary stores with CLWB
+/// MOVDIR64B; KVM guest, Linux 6.18, DRAM; 151 interleaved blocks). The times are in ns, for ordinary stores with CLWB
 /// against streaming stores of 64 bytes, destination in no cache / L1 / L2:
 ///
 /// | bytes | ordinary | streaming |
@@ -97,8 +97,8 @@ const TOO_LARGE_FOR_DIRECT: usize = (1 << 20) + 1;
 
 /// Streaming stores may leave lines behind.
 ///
-/// Measured on AMD Zen 5 (family 26, KVM guest, DRAM; medians of 401), in ns for ordinary stores with CLWB
-/// against streaming stores and then a pass of CLWB, destination in no cache / L1 / L2 / L3:
+/// Measured on AMD Zen 5 (family 26, KVM guest, DRAM; medians of 401). The times are in ns, for ordinary stores with
+/// CLWB against streaming stores and then a pass of CLWB, destination in no cache / L1 / L2 / L3:
 ///
 /// | bytes | ordinary | streaming, then CLWB |
 /// |---|---|---|
@@ -182,7 +182,7 @@ impl Choice {
         (Path::Ordinary, (self.0 >> ORDINARY_STORE & NONE) as usize)
     }
 
-    /// Returns the path of a copy with so many bytes of whole blocks, and the place of the store that fills them.
+    /// Returns the path of a copy with `blocks` bytes of whole blocks, and the place of the store that fills them.
     #[inline]
     pub(super) fn path(self, blocks: usize, destination: Destination) -> (Path, usize) {
         let path = self.policy().path(blocks, destination);

@@ -15,7 +15,7 @@ use super::policy::Path;
 use crate::arch::{BLOCK, BlockStore};
 use core::ops::Range;
 
-/// Lines are written back behind so many bytes of ordinary stores: near enough for them to be in the first
+/// The number of bytes of ordinary stores behind which lines are written back: near enough for them to be in the first
 /// cache still, and enough to keep both busy.
 pub(super) const CHUNK: usize = 4096;
 

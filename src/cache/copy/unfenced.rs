@@ -9,10 +9,10 @@ use crate::cache::Cache;
 use core::iter;
 use core::ops::Range;
 
-/// Copies of up to so many bytes skip the choice of a method: up to this size the tables of `policy.rs` have ordinary
-/// stores alone, except for a cold destination. Measured on an AMD EPYC (family 25, model 17): stores by words cost 1.00
-/// to 1.01 of the time of libpmem's stores by vectors, 1.04 from 192 bytes on if no cache has the lines; with the choice
-/// 1.03 to 1.11.
+/// The number of bytes up to which copies skip the choice of a method: up to this size the tables of `policy.rs` have
+/// ordinary stores alone, except for a cold destination. Measured on an AMD EPYC (family 25, model 17): stores by words
+/// cost 1.00 to 1.01 of the time of libpmem's stores by vectors, 1.04 from 192 bytes on if no cache has the lines. With
+/// the choice they cost 1.03 to 1.11.
 const SHORT: usize = 255;
 
 /// Copies and fills of ranges of addresses that the caller completes by [`Cache::fence`], so that several cost one

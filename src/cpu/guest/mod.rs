@@ -18,10 +18,9 @@ pub enum Hypervisor {
     Present {
         /// The signatures found, in the order of their leaves; none if it does not name itself.
         signatures: Signatures,
-        /// True if this is Hyper-V's root partition: the system that owns the hardware, such as a
-        /// Windows that protects itself by virtualization, and not a guest. x86: leaf `4000_0003H`,
-        /// EBX\[0\] and EBX\[12\] without EBX\[22\], as Linux decides it (`drivers/hv/hv_common.c`,
-        /// `hv_identify_partition_type`).
+        /// True if this is Hyper-V's root partition: the system that owns the hardware, such as a Windows that protects
+        /// itself by virtualization, and not a guest. On x86: leaf `4000_0003H`, EBX\[0\] and EBX\[12\] without
+        /// EBX\[22\], as Linux decides it (`drivers/hv/hv_common.c`, `hv_identify_partition_type`).
         is_root: bool,
     },
     /// The CPU says that it does not (x86: CPUID.1:ECX\[31\] is 0). Linux goes by that bit too; a

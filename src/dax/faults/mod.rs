@@ -117,7 +117,7 @@ impl DaxView {
     /// then on that it happened. A page that was replaced is not written back by the operating system, and
     /// writing its lines back reaches nothing.
     ///
-    /// Guards nest: an access is the innermost one's that is for its file, and those around it do not fail
+    /// Guards nest: an access belongs to the innermost guard for its file, and the guards around that one do not fail
     /// for it. Other threads are guarded by calls of their own, other files not at all.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! One file: what is open and mapped of it, what its file system has made durable of it, and how it is written back.
+//! One guarded file: its descriptor and mapping, the size and extents that are durable, and its write-back.
 //!
 //! A store of another program to a hole, to an extent that was never written or to one that is shared with another
 //! file makes the file system change which blocks the file has. That is in memory when the store is made, and durable
@@ -53,7 +53,7 @@ pub struct GuardedFile {
 #[derive(Debug)]
 enum Held {
     Open(File),
-    /// It may have holes, so what a view promises of a write-back is not true of this one alone.
+    /// A view of a file that may have holes, so the promise of a view's write-back does not hold for it alone.
     Mapped(Box<DaxView>),
 }
 

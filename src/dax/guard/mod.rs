@@ -1,5 +1,4 @@
-//! A guard that writes back what other programs have stored in files and never flush themselves, so that what a
-//! reset can take from them is bounded.
+//! A guard that writes back the files of programs that never flush them, which bounds the loss at a reset.
 //!
 //! A tracer stores its events into mapped files on persistent memory and, for speed, issues no write-back. A kexec
 //! keeps what is in the caches; a reset through firmware need not. No program has to be changed to mend that: a line
@@ -64,7 +63,7 @@
 //! # The page cache
 //! If [that is allowed](Guard::allow_page_granularity), a file of the page cache is synced by `fdatasync`. That flushes
 //! the device once for each file, also for one without new bytes. So more than 16 files of one file system (ext4, xfs,
-//! btrfs or tmpfs, from Linux 5.8 on) are synced by one `syncfs`, together with all other files there, which takes as
+//! btrfs or tmpfs, from Linux 5.8 on) are synced by one `syncfs`. It syncs all other files there as well, and takes as
 //! long as the device needs for the bytes of all programs. 4,000 files of 4 KiB without new bytes took 220 ms a pass by
 //! `fdatasync`, and take 7 ms. 5 ms of these are the `statx` of each file. Holes cost nothing, and no bandwidth is
 //! charged. (Measured on ext4 on a virtio disk, Linux 6.18, a KVM guest with two CPUs, AMD EPYC family 25 model 17.)
@@ -74,9 +73,9 @@
 //!
 //! # Clean lines
 //! The guard cannot know the dirty lines, or if anything was stored at all. Each pass goes over all lines, and
-//! [`Pass::lines`] is their number. A clean line takes no memory bandwidth, but the instruction: 10 MiB take 0.65
-//! to 0.8 ms, dirty or not, as the bare loop does (measured on an Intel Xeon reported as family 6 model 167; KVM guest,
-//! Linux 6.18), which is 7 to 8 % of a CPU every 10 ms.
+//! [`Pass::lines`] is their number. A clean line takes no memory bandwidth, but the instruction. 10 MiB take 0.65 to
+//! 0.8 ms, dirty or not, as the bare loop does: 7 to 8 % of a CPU every 10 ms. (Measured on an Intel Xeon reported as
+//! family 6 model 167; KVM guest, Linux 6.18.)
 //!
 //! # Files that come and go
 //! A tree is a directory with the directories below it on the same file system. Links are not followed.
@@ -105,10 +104,10 @@
 //! store to each of the others, or to an extent that is shared with another file, makes the file system change its
 //! tables. Each pass looks for that (`FIEMAP`, 2 us for a file of one extent; measured as above, on ext4) and syncs the
 //! files in which
-//! it has happened. A sync costs the *storing* programs a page fault for each page that they store to next. A store to
-//! a hole is given up to 2 MiB at once, where the file system has them (Linux, `fs/dax.c`, `dax_iomap_pmd_fault`). A
-//! tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate` alone leaves unwritten
-//! extents.
+//! it has happened. A sync costs the *storing* programs a page fault for each page that they store to next. For a store
+//! to a hole the file system allocates up to 2 MiB at once, where it has them (Linux, `fs/dax.c`,
+//! `dax_iomap_pmd_fault`). A tracer that fills its buffers with zeros first, as LTTng-UST does, costs none; `fallocate`
+//! alone leaves unwritten extents.
 //!
 //! A write-back of a page that the guard has not mapped yet is a page fault. After such a change, the pass maps the pages
 //! of each extent by one call (`MADV_POPULATE_READ`, Linux 5.14); on older kernels each page faults once.

@@ -79,7 +79,7 @@ impl Pauses {
         sleep(pause, stop);
     }
 
-    /// Takes leave for so many bytes, after so much time; how long to pause.
+    /// Charges `bytes` that were written back, `elapsed` after the charge before. Returns the pause.
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^53 bytes")]
     fn take(&mut self, bytes: u64, elapsed: Duration) -> Duration {
         let earned = elapsed.as_secs_f64() * self.rate;

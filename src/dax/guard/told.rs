@@ -17,7 +17,7 @@ pub struct Pass {
     /// Files and directories that it found and could not write back or look at. A reset can take any byte of them.
     /// [`problems`](Self::problems) has the reason of each in the first pass that met it.
     pub outside: u64,
-    /// Its duration, with pauses.
+    /// The duration of the pass, with pauses.
     pub took: Duration,
     /// The files that were not written back, with the reason, each in the first pass that meets it, and again if it has
     /// been written back meanwhile. A file may be unreadable by this user, beyond the limit of open files, or not
@@ -38,7 +38,7 @@ pub struct Statistics {
     pub bytes: u64,
     /// Files in the last pass.
     pub files: u64,
-    /// The largest [`Pass::outside`]: so many files and directories had no bound in one pass.
+    /// The largest [`Pass::outside`]: the number of files and directories that had no bound in one pass.
     pub outside: u64,
     /// Reported problems.
     pub problems: u64,

@@ -138,7 +138,7 @@ mod tests {
         acknowledged: 0,
     };
 
-    /// An opening or a trim after such a superblock would have no number left.
+    /// After such a superblock, an opening or a trim would have no number left.
     #[test]
     fn numbers_that_cannot_be_counted_to_are_damage() {
         assert_eq!(Superblock::read(&FIRST.bytes()), Found::Whole(FIRST));

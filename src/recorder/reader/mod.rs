@@ -246,8 +246,8 @@ impl<S: Readable> Reader<S> {
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
 
-    /// Returns the headers that may have been in a slot: of the lap after that of the newest header, of its own lap and of
-    /// the lap before, each by the opening of the newest header or of a neighbour.
+    /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its
+    /// own lap and of the lap before, each by the opening of the newest header or of a neighbour.
     fn candidates(&self, shard: u32, slot: u64, newest: &Header) -> [Option<Header>; 9] {
         let laps = u64::from(self.description.sub_buffers());
         let back = (newest.sequence + laps - slot) % laps;

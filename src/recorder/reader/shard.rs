@@ -36,13 +36,13 @@ pub struct Event<'b> {
     /// The number of the opening that recorded it: [`Description::generation`](crate::recorder::Description::generation)
     /// at that time.
     pub generation: u64,
-    /// Its offset in the medium.
+    /// The offset of the event in the medium.
     pub at: u64,
-    /// Its id.
+    /// The id of the event.
     pub id: u16,
-    /// Its time, in ticks of the clock of its opening.
+    /// The time of the event, in ticks of the clock of its opening.
     pub timestamp: u64,
-    /// Its time, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
+    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],

@@ -6,8 +6,8 @@
 //! expectation, is also left by one of them.
 //!
 //! One more case exists where stores are sure to survive as soon as they are visible, and where CLFLUSH takes effect in
-//! program order: the outside world may have learned something while the store was still in the CPU's buffer. Until the
-//! thread's next fence, each such store may be missing although later notes were made.
+//! program order. There the outside world may have learned something while the store was still in the CPU's buffer.
+//! Until the thread's next fence, each such store may be missing although later notes were made.
 
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;

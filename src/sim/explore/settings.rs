@@ -13,11 +13,11 @@ use crate::sim::medium::watch::Watch;
 pub enum Effort {
     /// Every state that recovery can distinguish, at every crash that can differ.
     Exhaustive,
-    /// States near the latest and near the oldest one. In the first, all words that recovery reads are the latest but
-    /// at most so many: the one store that is lost. In the second, all are the oldest but at most so many: the one that
-    /// came first. Not exhaustive.
+    /// States near the latest and near the oldest one. In the first, all words that recovery reads are the latest, but
+    /// for at most this number: the one store that is lost. In the second, all are the oldest, but for at most this
+    /// number: the one that came first. Not exhaustive.
     Deviations(u32),
-    /// So many states at random after each crash. Not exhaustive; the same seed gives the same states.
+    /// A number of random states after each crash. Not exhaustive; the same seed gives the same states.
     Random {
         /// States for each crash.
         states: u32,

@@ -125,8 +125,8 @@ impl Simulation {
         self
     }
 
-    /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs as many recoveries as
-    /// the recovery before it has moments of a crash.
+    /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs one recovery for each
+    /// moment of a crash in the recovery before it.
     #[must_use]
     pub fn crashes_in_recovery(mut self, times: u32) -> Self {
         self.settings.in_recovery = times;
@@ -147,7 +147,7 @@ impl Simulation {
         self.running(Turns::new(Choices::new(Way::All), 0, self.settings.operations))
     }
 
-    /// Ends the exploration after so many recoveries, and reports then that it was not exhaustive. At first ten
+    /// Ends the exploration after `recoveries` recoveries, and reports then that it was not exhaustive. At first ten
     /// million.
     #[must_use]
     pub fn at_most(mut self, recoveries: u64) -> Self {
@@ -184,7 +184,7 @@ impl Simulation {
     fn explored(&self, subject: &dyn Subject) -> Exploration {
         let mut found = Exploration::new(self.settings.model, self.settings.effort);
         let mut schedule = Choices::new(Way::All);
-        // Of the next schedule, so many events are those of the one before.
+        // The number of events that the next schedule shares with the one before.
         let mut known = 0;
         loop {
             let (ran, panic) = subject.run(schedule);

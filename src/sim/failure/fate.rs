@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 /// The state in which a crash left a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It was sure to survive.
+    /// The store was sure to survive.
     Sure,
-    /// It survived, and might not have.
+    /// The store survived, and might not have.
     Kept,
     /// No part of it was read: its fate does not matter.
     Unread,

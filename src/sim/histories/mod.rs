@@ -140,9 +140,9 @@ impl Histories {
     }
 
     /// Sets the number of states that are opened after the last crash, at first 8. If the opening can distinguish no
-    /// more than so many, all are opened, else so many in order and so many by chance. Of each crash before the last,
-    /// three are opened: with all stores, with as few as can be, and one by chance; in a [replay](Self::replay) as many
-    /// as of the last.
+    /// more than this number, all are opened. Otherwise this number is opened in order, and the same number by chance.
+    /// Of each crash before the last, three are opened: with all stores, with as few as can be, and one by chance; in a
+    /// [replay](Self::replay) as many as of the last.
     #[must_use]
     pub fn states(self, states: u32) -> Self {
         Self { states, ..self }

@@ -29,7 +29,7 @@ pub(super) struct Node<S: Structure> {
 pub(super) enum End {
     /// The power is lost.
     Power(Point),
-    /// The process is killed after so many stores, write-backs and fences.
+    /// The process is killed after this number of stores, write-backs and fences.
     Kill(u64),
 }
 

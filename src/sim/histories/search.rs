@@ -37,7 +37,7 @@ impl<O: Clone> Trail<O> {
 
 /// The reason why a search ends early.
 pub(super) enum Stop<O> {
-    /// So many lives were lived as were asked for.
+    /// The requested number of lives was reached.
     Spent,
     Failed(Trail<O>),
 }
@@ -93,7 +93,7 @@ pub(super) struct Search<'s, S: Structure> {
     pub(super) left: u64,
     pub(super) histories: u64,
     pub(super) states: u64,
-    /// All histories of up to so many operations and crashes were tried.
+    /// The number of operations and crashes up to which all histories were tried.
     pub(super) length: Option<usize>,
     /// The number of last lives that had as many operations as they were to have, those without a trace included.
     complete: u64,

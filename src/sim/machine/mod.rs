@@ -53,7 +53,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Returns a machine whose memory is so many bytes, all zeros and persistent.
+    /// Returns a machine with `bytes` bytes of memory, all zeros and persistent.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let (history, waste) = (History::new(model), Waste::default());
@@ -91,7 +91,7 @@ impl Machine {
     /// this thread fenced in between. On x86 it also has that store if this thread loaded it, or one that came after
     /// it, which a streaming store does only behind a fence; elsewhere if this thread loaded that store itself. The
     /// reason: a load of one line and a write-back of another are not ordered on arm64, not by acquire either (Arm ARM,
-    /// D7.5.9), and on x86 a write-back may overtake stores that are still in the other CPU's store buffer.
+    /// D7.5.9). On x86 a write-back may overtake stores that are still in the other CPU's store buffer.
     #[doc(alias("clwb", "clflushopt", "DC CVAP"))]
     #[track_caller]
     pub fn writeback(&mut self, thread: usize, range: Range<u64>) {

@@ -26,9 +26,9 @@ pub(crate) enum Durable {
     Completed,
     /// The return of the write-back of its page.
     Returned,
-    /// Its visibility to other CPUs: the caches survive, the CPU's store buffer does not.
+    /// The store's visibility to other CPUs: the caches survive, the CPU's store buffer does not.
     Visible,
-    /// Its execution: the machine goes on.
+    /// The store's execution: the machine goes on.
     Executed,
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 /// more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stores {
-    /// For each thread, so many of its first stores.
+    /// For each thread, the number of its first stores in the set.
     first: Vec<u32>,
     /// Further ones: thread and number, in order.
     further: Vec<(usize, u32)>,

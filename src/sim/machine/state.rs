@@ -16,7 +16,7 @@ pub(crate) enum Store {
     Copy,
     /// Words in any order, also with other stores, until the thread fences; otherwise ordinary stores.
     Scattered,
-    /// The same, past the caches.
+    /// Scattered words, past the caches.
     Streaming,
 }
 
@@ -41,9 +41,9 @@ pub(super) struct Open {
 pub(super) struct Thread {
     /// Lines that it wrote back and did not fence, with the stores that were made by then.
     pub(super) pending: Vec<(usize, Counts)>,
-    /// Its stores whose order is open.
+    /// The stores of the thread whose order is open.
     pub(super) open: Vec<Open>,
-    /// Its streaming stores that no fence has completed.
+    /// The streaming stores of the thread that no fence has completed.
     pub(super) streamed: Vec<Open>,
     pub(super) ordered: Ordered,
     /// The events before its last fence or barrier.

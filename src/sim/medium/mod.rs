@@ -59,7 +59,7 @@ pub(crate) struct Ran {
 }
 
 impl SimMedium {
-    /// Returns a medium that holds an image. So many operations may be made on it.
+    /// Returns a medium that holds an image. At most `operations` operations may be made on it.
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let state = State::new(model, image, choices, operations);
@@ -84,7 +84,7 @@ impl SimMedium {
         self
     }
 
-    /// Lets the process die when it attempts one more than so many stores, write-backs and fences.
+    /// Lets the process die when it attempts one more than `changes` stores, write-backs and fences.
     pub(crate) fn dying_after(mut self, changes: u64) -> Self {
         self.state_mut().dies_after = changes;
         self
@@ -177,7 +177,7 @@ impl SimMedium {
         self.state().machine.killed();
     }
 
-    /// Returns the medium of a process that is killed after so many operations: stores, write-backs, fences.
+    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences.
     #[must_use]
     pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
         Mortal::new(self, operations)

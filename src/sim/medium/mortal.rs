@@ -10,8 +10,8 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The medium as a process sees it that is [killed](SimMedium::mortal) after so many operations. From then on
-/// it changes nothing, and each operation that can fail does.
+/// The medium as a process sees it that is [killed](SimMedium::mortal) after a number of operations. From then on it
+/// changes nothing, and each operation that can fail does.
 #[derive(Debug)]
 pub struct Mortal<'m> {
     medium: &'m SimMedium,

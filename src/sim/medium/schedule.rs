@@ -61,7 +61,7 @@ pub(crate) fn pause() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Running,
-    /// It waits for the action of another one.
+    /// The thread waits for the action of another one.
     Waiting,
     Ended,
 }
@@ -80,7 +80,7 @@ struct State {
     events: Vec<u32>,
     now: u32,
     preemptions: u32,
-    /// So many accesses to ordinary memory may still be made.
+    /// The number of accesses to ordinary memory that may still be made.
     left: u64,
     threads: Vec<Doing>,
     has_baton: usize,

@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) is_dead: bool,
     /// Stores, write-backs and fences that the machine has learned of.
     pub(super) changes: u64,
-    /// The process dies when it attempts one more than so many of them.
+    /// The number of changes after which the process dies, when it attempts one more.
     pub(super) dies_after: u64,
 }
 

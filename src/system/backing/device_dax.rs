@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Device {
     /// The kernel's name: `dax0.0`.
     pub(crate) name: String,
-    /// Its size in bytes.
+    /// The size of the device in bytes.
     pub(crate) size: u64,
     /// The unit in bytes of address, offset and length of a mapping: a power of two, and
     /// the size that one page fault maps. If the kernel cannot map so much at once, the first access raises
@@ -47,7 +47,7 @@ pub(crate) struct Device {
 pub(crate) enum Unusable {
     /// An attribute is missing, cannot be read or holds no such value.
     Attribute { path: String, answer: String },
-    /// It is bound to another driver than the one that maps it (`kmem`), or to none.
+    /// The device is bound to another driver than the one that maps it (`kmem`), or to none.
     Driver(Option<String>),
 }
 

@@ -9,11 +9,11 @@
 //! | `pfn0.0` | fsdax | where its data begin, behind padding, the info block and the page structures, if those are kept there (`pfn_devs.c`, `resource_show`: `start_pad`, `dataoff`) |
 //! | `btt0.0` | sector | none: its blocks move about (`Documentation/driver-api/nvdimm/btt.rst`) |
 //!
-//! So in either of the first two it is where the disk's byte 0 is: the driver has it at
-//! `phys_addr + data_offset` (`pmem.c`, `__pmem_direct_access`), where `data_offset` is the `dataoff` of the
-//! info block, and 0 without one (`pmem_attach_disk`). Where there is padding, which no kernel makes any
-//! more, that is so for reads and writes, and mappings are broken (`pfn.h`, `start_pad`). A partition begins
-//! further on, by `start` sectors of 512 bytes (`Documentation/ABI/stable/sysfs-block`).
+//! So in either of the first two it is where the disk's byte 0 is. The driver has it at `phys_addr + data_offset`
+//! (`pmem.c`, `__pmem_direct_access`), where `data_offset` is the `dataoff` of the info block, and 0 without one
+//! (`pmem_attach_disk`). Where there is padding, which no kernel makes any more, that is so for reads and writes, and
+//! mappings are broken (`pfn.h`, `start_pad`). A partition begins further on, by `start` sectors of 512 bytes
+//! (`Documentation/ABI/stable/sysfs-block`).
 
 use super::{device_dax, disks, regions};
 use crate::system::tree::{Attribute, Evidence, Tree, Unknown};

@@ -9,9 +9,9 @@ pub(crate) fn release() -> alloc::string::String {
     text.trim().into()
 }
 
-/// Returns true if another kernel started this one, where x86 shows it: the type of the loader is in the high
-/// bits, and 0xD is kexec, both of kexec(8) and of `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`,
-/// `type_of_loader`; `arch/x86/kernel/kexec-bzimage64.c`).
+/// Returns true if another kernel started this one, where x86 shows it. The type of the loader is in the high bits, and
+/// 0xD is kexec, both of kexec(8) and of `kexec_file_load` (Linux `Documentation/arch/x86/boot.rst`, `type_of_loader`;
+/// `arch/x86/kernel/kexec-bzimage64.c`).
 pub(crate) fn is_by_kexec() -> Option<bool> {
     let text = fs::read_to_string("/proc/sys/kernel/bootloader_type").ok()?;
     Some(text.trim().parse::<u64>().ok()? >> 4 == 0xd)

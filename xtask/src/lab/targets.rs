@@ -81,8 +81,8 @@ impl Cross {
     }
 }
 
-/// Returns `max`, and the same without some feature bits: QEMU raises #UD for an instruction whose CPUID bit is off, and
-/// its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
+/// Returns `max`, and the same without some feature bits. QEMU raises #UD for an instruction whose CPUID bit is off,
+/// and its models named after real CPUs lack CLWB and CLFLUSHOPT even where the silicon has them.
 const fn x86() -> [Model; 5] {
     [
         Model::new("max", "x86-max"),

@@ -90,9 +90,9 @@ fn each_path_has_a_store_that_is_there() {
     }
 }
 
-/// Kernels must leave the vector registers alone, and registers that the system does not keep would be
-/// lost: CPUID.1:ECX says AVX (28) and OSXSAVE (27), CPUID.7.0 AVX512F (EBX 16) and MOVDIR64B (ECX 28);
-/// XCR0 has SSE (1), AVX (2) and the three parts of AVX-512 (5 to 7).
+/// Kernels must leave the vector registers alone, and registers that the system does not keep would be lost.
+/// CPUID.1:ECX says AVX (28) and OSXSAVE (27), CPUID.7.0 AVX512F (EBX 16) and MOVDIR64B (ECX 28). XCR0 has SSE (1), AVX
+/// (2) and the three parts of AVX-512 (5 to 7).
 #[test]
 fn vectors_need_the_operating_system() {
     use block_stores::x86_64::{Registers, read};

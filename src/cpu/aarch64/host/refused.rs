@@ -24,9 +24,9 @@ const WINDOWS: Unsupported = Unsupported::new(
 );
 
 /// xnu lets EL0 execute them (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI), and keeps
-/// maintenance by address disabled on Apple's CPUs but for moments of its own; DC CVAC "is always a NOP"
-/// there (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`, `CLEANPOC_DCACHEREGION`, which also calls the
-/// machine fully coherent).
+/// maintenance by address disabled on Apple's CPUs but for moments of its own. DC CVAC "is always a NOP" there
+/// (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`, `CLEANPOC_DCACHEREGION`, which also calls the machine fully
+/// coherent).
 const APPLE: Unsupported = Unsupported::new(
     Missing::Permission,
     "macOS keeps cache maintenance by address disabled on Apple's CPUs: DC CVAC executes and does nothing",

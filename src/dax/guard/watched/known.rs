@@ -63,9 +63,9 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum State {
     Guarded(GuardedFile),
-    /// It cannot be guarded while it has this size.
+    /// The file cannot be guarded while it has this size.
     Refused(u64),
-    /// It cannot be guarded now, for a reason that the file does not show when it ends.
+    /// The file cannot be guarded now, for a reason whose end the file does not show.
     Denied,
 }
 

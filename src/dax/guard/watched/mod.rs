@@ -1,4 +1,4 @@
-//! The files below some paths: which there are, since when each counts, and who is left out.
+//! The files below some paths, the moment from which each counts, and the files that are left out.
 //!
 //! A file counts from the last moment at which it was known not to be there. With [notices](super::notices) of all
 //! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
@@ -41,7 +41,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Of the time, one part in so many at most goes into reading directories that nothing is heard of.
+/// The inverse of the largest share of time that is spent on reading directories without notices.
 const SELDOM: u32 = 200;
 /// The time for which watched directories are not read, unless a notice comes.
 const WATCHED: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ pub(super) struct Watched {
     closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
-    /// Those of them that are reported.
+    /// The paths of `unseen` that have been reported.
     told: BTreeSet<PathBuf>,
     notices: Notices,
     concluded: Concluded,
@@ -477,7 +477,7 @@ impl Watched {
         }
     }
 
-    /// Lets go what was not met.
+    /// Removes the directories and files that were not met. The files go to `leaving`.
     fn let_go(&mut self) {
         let Self { directories, leaving, .. } = self;
         directories.retain(|_, directory| {

@@ -7,8 +7,8 @@
 //!   ranges which are not ordinary RAM (`arch/x86/mm/pat/memtype.c`, `memtype_seq_show`). The end
 //!   of a range is the first address behind it. Up to Linux 6.14 a mapping of DAX takes its type
 //!   over (`track_pfn_insert`). Later kernels map DAX pages as those of RAM, write-back
-//!   (`fs/dax.c`, `vmf_insert_page_mkwrite`), and the list is about the kernel's own mapping of the
-//!   same range: where that is another, the effect on a file's mapping is not known.
+//!   (`fs/dax.c`, `vmf_insert_page_mkwrite`), and the list is about the kernel's own mapping of the same range. Where
+//!   that is another, the effect on a file's mapping is not known.
 //! - `/proc/mtrr`: the variable ranges that firmware set (`arch/x86/kernel/cpu/mtrr/if.c`). The type
 //!   of everything else is in a register that no file shows. Where write-back was asked for, the
 //!   kernel has looked it up, and the list says `uncached-minus` if it is another

@@ -15,15 +15,15 @@ const MTRR: &str = "/proc/mtrr";
 pub(super) enum Set {
     /// This type for all of it.
     Is(MemoryType),
-    /// None of them is about it: it has the default type, which is not shown.
+    /// No register covers a part of the range: it has the default type, which is not shown.
     Default,
-    /// The type is not shown; where the kernel reserved write-back, it has compared itself.
+    /// The type is not shown. Where the kernel reserved write-back, it has made the comparison itself.
     NotShown(String),
     /// Not one type for all of it, or types that do not combine.
     Mixed(String),
 }
 
-/// Finds it in `/proc/mtrr`.
+/// Finds the types of a range in `/proc/mtrr`.
 pub(super) fn set(tree: &Tree, range: &Range<u64>, evidence: &mut Vec<Evidence>) -> Set {
     let attribute = tree.read(Path::new(MTRR));
     let Some(text) = attribute.value() else {

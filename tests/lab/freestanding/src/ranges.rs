@@ -43,8 +43,8 @@ impl Engine {
 }
 
 // SAFETY: (1) the range is the creator's and does not change; (2), (3) the instructions work on whole lines, and the
-// boards have no cache behind them; (4) they come with their fences; (5) `wait` fails if it has done nothing; (6) it does
-// nothing later.
+// boards have no cache behind them. (4) They come with their fences; (5) `wait` fails if it has done nothing; (6) it
+// does nothing later.
 unsafe impl Provider for Engine {
     fn covers(&self) -> Range<u64> {
         self.covers.0..self.covers.1

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] define the watched
-//! range; [`decode`], [`x86_64`], [`aarch64`] and [`riscv64`] read instructions; [`losses`] is the other use; `ffi` is the emulator's
-//! interface, the only part with `unsafe` besides one mapping.
+//! range. [`decode`], [`x86_64`], [`aarch64`] and [`riscv64`] read instructions; [`losses`] is the other use; `ffi` is
+//! the emulator's interface, the only part with `unsafe` besides one mapping.
 //!
 //! Limits of verdicts:
 //! - Lines are distinguished by the guest's virtual address. Another program that maps something at the

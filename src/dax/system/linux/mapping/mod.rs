@@ -55,7 +55,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 struct Mapped {
     base: NonNull<u8>,
-    /// Its length is in whole units of what the kernel maps at once, which is what it unmaps.
+    /// The mapped part. Its length is rounded up to whole units, which is what the kernel maps and unmaps.
     plan: Plan,
     page: usize,
     /// The attribute that flushes the medium; `msync` does it where there is no attribute.
@@ -66,9 +66,9 @@ struct Mapped {
     /// The file that is synced instead of the mapping, if the mapping is for reading only, by pages.
     ///
     /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
-    /// `VM_SHARED`), and `msync` skips private ones, and succeeds (`mm/msync.c`); the same is measured
-    /// on Linux 6.18: pages that another mapping has stored to stay dirty. Syncing the file writes them,
-    /// and asks for no right to write (`fs/sync.c`).
+    /// `VM_SHARED`). `msync` skips private ones, and succeeds (`mm/msync.c`). The same is measured on Linux 6.18: pages
+    /// that another mapping has stored to stay dirty. Syncing the file writes them, and asks for no right to write
+    /// (`fs/sync.c`).
     file: Option<OwnedFd>,
     /// True if the kernel maps single pages of the file. Before Linux 5.16 it does not move huge pages.
     is_by_pages: bool,
@@ -81,8 +81,8 @@ unsafe impl Send for Mapped {}
 // SAFETY: nothing is accessed through it.
 unsafe impl Sync for Mapped {}
 
-/// Maps a part of the file, in units of so many bytes that the kernel maps at once, a page or more, of which the
-/// offset is a multiple. `deep_flush` is what flushes a medium that has no file system.
+/// Maps a part of the file. `unit` is the number of bytes that the kernel maps at once, a page or more; the offset is a
+/// multiple of it. `deep_flush` flushes a medium that has no file system.
 pub(super) fn new(
     fd: BorrowedFd<'_>,
     plan: &Plan,
@@ -168,8 +168,8 @@ pub(super) enum Unpopulated {
     At { at: u64, errno: Errno },
 }
 
-/// Makes every page of a mapping accessible, for what the mapping is for (madvise(2),
-/// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`; Linux 5.14). No byte changes.
+/// Makes every page of a mapping accessible for `access` (madvise(2), `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`;
+/// Linux 5.14). No byte changes.
 pub(super) fn populate(mapping: &Mapping, access: Access) -> Result<(), Unpopulated> {
     let advice = match access {
         Access::Read => Advice::LinuxPopulateRead,

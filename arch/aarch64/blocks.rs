@@ -18,7 +18,7 @@ pub const STP: BlockStore = BlockStore {
     source: "Arm ARM (DDI 0487), STP",
 };
 
-/// The same, with the hint that the bytes will not be used again soon.
+/// Ordinary stores with the hint that the bytes will not be used again soon.
 pub const STNP: BlockStore = BlockStore {
     name: "stnp",
     code: 1 << 1,

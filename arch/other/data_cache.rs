@@ -18,7 +18,7 @@ use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, MappedAt, 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Its names: that of Rust's `target_arch`, where Rust has one, else that of Linux.
+    /// The names of the architecture: that of Rust's `target_arch`, where Rust has one, else that of Linux.
     pub names: &'static [&'static str],
     /// The facts.
     pub data_cache: DataCache,

@@ -36,7 +36,7 @@ pub use instruction::*;
 
 /// Completes `dcbst` and `dcbf` of this CPU, and orders every access.
 pub const SYNC: Fence = Fence(1);
-/// The same, and completes `dcbstps` and `dcbfps`.
+/// Does the same as [`SYNC`], and also completes `dcbstps` and `dcbfps`.
 pub const PHWSYNC: Fence = Fence(2);
 
 const SYNC_AFTER: Fences = Fences { before: Fence::NONE, after: SYNC };

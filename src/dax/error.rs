@@ -77,7 +77,7 @@ pub enum ErrorKind {
         /// Bytes it would need: offset plus length.
         needed: u64,
     },
-    /// It is a device of device DAX, which cannot be used so.
+    /// The device of device DAX cannot be used in this way.
     Device(Box<DeviceFault>),
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
     /// could not be written. It is not known if they were flushed.

@@ -5,7 +5,7 @@
 
 /// A value of a fixed number of bytes.
 pub(crate) trait Field: Sized {
-    /// Its bytes.
+    /// The number of bytes of the value.
     const BYTES: usize;
 
     /// Puts it to the beginning of `bytes`.

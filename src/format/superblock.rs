@@ -26,7 +26,7 @@ pub(crate) enum Found<T> {
     Whole(T),
     /// Another version, whose bytes mean something else.
     Version(u32),
-    /// It begins as a superblock and is invalid: torn or damaged.
+    /// Bytes that begin as a superblock and are invalid: torn or damaged.
     Damaged,
     /// Something else.
     Other([u8; 8]),

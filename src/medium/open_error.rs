@@ -66,7 +66,7 @@ impl<M, E> OpenError<M, E> {
     }
 }
 
-/// That of the reason.
+/// Prints the reason.
 impl<M, E: fmt::Debug> fmt::Debug for OpenError<M, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)

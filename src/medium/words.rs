@@ -37,8 +37,7 @@ impl Stretch {
     }
 }
 
-/// Copies bytes out, from byte `at` on. `words` gives so many words from a place on; the stretch is in
-/// range.
+/// Copies bytes out, from byte `at` on. `words` returns a number of words from a place on; the stretch is in range.
 #[inline]
 pub(crate) fn copy_out<'a>(
     words: impl Fn(usize, usize) -> &'a [AtomicU64],
@@ -62,7 +61,7 @@ pub(crate) fn copy_out<'a>(
     }
 }
 
-/// Copies bytes in, from byte `at` on, in ascending order. `words` gives so many words from a place on; the
+/// Copies bytes in, from byte `at` on, in ascending order. `words` returns a number of words from a place on; the
 /// stretch is in range.
 #[inline(never)]
 pub(crate) fn copy_in<'a>(words: impl Fn(usize, usize) -> &'a [AtomicU64], at: usize, from: &[u8]) {

@@ -13,7 +13,7 @@ use core::ops::Range;
 pub(super) struct Space {
     /// Free pieces by their beginnings. No two touch.
     gaps: BTreeMap<u64, u64>,
-    /// The same pieces by length, then by beginning.
+    /// The free pieces by length, then by beginning.
     by_len: BTreeSet<(u64, u64)>,
     /// Bytes of all of them.
     free: u64,
@@ -231,7 +231,7 @@ impl Space {
         Ok(largest.end - largest.start)
     }
 
-    /// Returns the parts that may be used of the largest free pieces, of so many that have at least so many bytes.
+    /// Returns the usable parts of the largest free pieces: of at most `most` pieces that have at least `least` bytes.
     pub(super) fn largest_pieces<E>(
         &self,
         least: u64,

@@ -29,12 +29,12 @@ type Level = BTreeMap<Key, Page>;
 /// A page of the table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Page {
-    /// Its place and that of its copy.
+    /// The place of the page and that of its copy.
     pub(super) places: [u64; 2],
     pub(super) tag: u64,
     /// Bytes of its entries or children.
     pub(super) len: u64,
-    /// Its entries; nothing if it has children.
+    /// The entries of the page; empty if it has children.
     pub(super) entries: Box<[u8]>,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Tree {
 #[derive(Clone, Copy, Debug)]
 struct Part<'p> {
     name: &'p [u8],
-    /// Its bytes with the name.
+    /// The number of bytes of the part with the name.
     size: u64,
-    /// Its bytes, if it is an entry.
+    /// The bytes of the part, if it is an entry.
     entry: &'p [u8],
 }
 
@@ -164,7 +164,7 @@ const fn fewest_parts(level: usize) -> usize {
     if level == 0 { 1 } else { 2 }
 }
 
-/// Returns the number of pages that so many bytes of entries take at most, of which the longest has so many.
+/// Returns the greatest number of pages that `bytes` bytes of entries take, of which the longest has `longest` bytes.
 pub(super) fn most_pages(bytes: u64, longest: u64, unit: u64) -> u64 {
     let capacity = capacity(0, unit);
     if bytes <= capacity {

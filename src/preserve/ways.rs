@@ -19,7 +19,7 @@ pub(super) struct Ways<M: Medium> {
 }
 
 impl<M: Medium> Ways<M> {
-    /// Those of any medium.
+    /// The ways of any medium.
     pub(super) const ANY: Self =
         Self { deep_persist: M::deep_persist, leased: M::leased_range, seconds: None };
 }

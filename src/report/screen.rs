@@ -228,7 +228,7 @@ impl Display for Midr {
     }
 }
 
-/// Its name and signatures: `KVM (signature "KVMKVMKVM")`.
+/// Prints the name and signatures: `KVM (signature "KVMKVMKVM")`.
 impl Display for Hypervisor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (signatures, is_root) = match self {

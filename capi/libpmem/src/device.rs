@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// A device of device DAX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Device {
-    /// Its size in bytes.
+    /// The size of the device in bytes.
     pub(crate) size: usize,
     /// The alignment of its mappings in bytes.
     pub(crate) alignment: usize,

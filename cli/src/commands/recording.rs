@@ -20,7 +20,8 @@ pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     }
 }
 
-/// Returns the time of so many nanoseconds since 1970. All times that 64 bits can count are within the calendar.
+/// Returns the time that is `nanoseconds` after the beginning of 1970. All times that 64 bits can count are within the
+/// calendar.
 pub(super) fn time(nanoseconds: u64) -> Option<String> {
     let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
     Some(format!("{time:.9}"))

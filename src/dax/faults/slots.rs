@@ -44,7 +44,7 @@ pub(super) struct Watched {
     pub(super) thread: i32,
     /// The address of the mapping.
     pub(super) base: usize,
-    /// Its length in bytes, in whole pages.
+    /// The length of the mapping in bytes, in whole pages.
     pub(super) len: usize,
     /// The unit in which the kernel maps, in bytes.
     pub(super) page: usize,

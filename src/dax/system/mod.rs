@@ -74,7 +74,7 @@ impl Extent {
 pub(super) struct Plan {
     /// The beginning of the mapping in the file, in bytes; a multiple of the page size.
     pub(super) offset: u64,
-    /// Its length in bytes.
+    /// The length of the mapping in bytes.
     pub(super) len: usize,
     pub(super) access: Access,
     pub(super) writeback: Writeback,

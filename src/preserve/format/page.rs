@@ -8,7 +8,7 @@ pub(in crate::preserve) const LEVELS: usize = 16;
 /// The most bytes of a root.
 pub(in crate::preserve) const ROOT: u64 = MOST + PREAMBLE as u64;
 
-/// The bytes of entries that a page has, in units of up to so many bytes: as many as the longest entry.
+/// The bytes of entries that a page has, in units of up to this number of bytes: those of the longest entry.
 const ENTRIES: u64 = if IS_SMALL { 192 } else { 4416 };
 /// The bytes of children that a page has: at least as many as three of the longest.
 const CHILDREN: u64 = if IS_SMALL { 128 } else { 1024 };

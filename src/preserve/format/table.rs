@@ -91,7 +91,7 @@ layout! {
 pub(in crate::preserve) struct Entry {
     /// The offset of the blob in the medium.
     pub(in crate::preserve) at: u64,
-    /// Its bytes.
+    /// The number of bytes of the blob.
     pub(in crate::preserve) len: u64,
     /// The caller's version number.
     pub(in crate::preserve) version: u64,

@@ -35,7 +35,7 @@ pub struct Reader<S> {
 /// A sub-buffer, and the source of its header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SubBuffer {
-    /// Its header, or the header that its records prove.
+    /// The header of the sub-buffer, or the header that its records prove.
     header: Header,
     /// True if the header is inferred from records.
     is_inferred: bool,

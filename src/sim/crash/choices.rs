@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 pub(crate) enum Way {
     /// The first alternative; all others have their turn later.
     All,
-    /// The same, but with at most so many choices of another than the first.
+    /// The first alternative, with at most this number of choices of another. All others have their turn later.
     NearFirst(u32),
-    /// The last alternative, with at most so many choices of another.
+    /// The last alternative, with at most this number of choices of another.
     NearLast(u32),
     /// At random; nothing has its turn later.
     Random(fastrand::Rng),
@@ -36,7 +36,7 @@ pub(crate) struct Choices {
     made: Vec<Choice>,
     /// The number of them that this run has made again.
     next: usize,
-    /// Those of this run that are not the first to be tried.
+    /// The number of choices of this run that are not the first to be tried.
     deviations: u32,
     /// Choices that were remembered and met another number of alternatives.
     differs: bool,
@@ -54,7 +54,7 @@ impl Choices {
         Self { made, ..Self::new(Way::All) }
     }
 
-    /// Chooses one of so many alternatives, of which there are at least two.
+    /// Chooses one of `of` alternatives. There are at least two.
     pub(crate) fn choose(&mut self, of: u32) -> u32 {
         if self.next == self.made.len() {
             let choice = self.first(of);
@@ -69,7 +69,7 @@ impl Choices {
         choice.taken.min(of - 1)
     }
 
-    /// Returns the first of so many alternatives to be taken.
+    /// Returns the choice that takes first one of `of` alternatives.
     fn first(&mut self, of: u32) -> Choice {
         let turns = |limit: u32| if self.deviations < limit { of } else { 1 };
         match &mut self.way {

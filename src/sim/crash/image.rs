@@ -262,7 +262,7 @@ const fn times(one: States, other: States) -> States {
     (one.0.saturating_mul(other.0), one.1 && other.1)
 }
 
-/// Returns the value of a word after so many of its stores.
+/// Returns the value of a word after the first `number` of its stores.
 fn value(writes: &[Write], number: u32, mask: u64) -> Value {
     match number.checked_sub(1) {
         None => Value::Below,

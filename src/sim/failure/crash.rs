@@ -77,7 +77,7 @@ impl Crash {
     }
 }
 
-/// Returns the end of the events up to the last of so many notes.
+/// Returns the end of the events up to the last of `count` notes.
 fn end_of_notes(history: &History, count: usize) -> u32 {
     let is_note = |(_, event): &(u32, &Happened)| event.what == What::Note;
     let mut notes = (0..).zip(&history.events).filter(is_note);

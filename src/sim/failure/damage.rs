@@ -34,7 +34,7 @@ pub(super) struct Damage<'a> {
     crash: &'a Crash,
     event: u32,
     is_torn: bool,
-    /// Its first lost word: all others lacked the same step.
+    /// The event's first lost word: all others lacked the same step.
     lost: u64,
     witness: Option<Witness>,
 }

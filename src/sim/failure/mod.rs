@@ -326,7 +326,7 @@ fn legible(word: u64) -> String {
     }
 }
 
-/// Returns a text in lines of so many columns.
+/// Returns a text in lines of `columns` columns.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

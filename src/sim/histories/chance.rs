@@ -42,7 +42,7 @@ pub(super) fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
 /// times (Groce et al., *Swarm Testing*, ISSTA 2012).
 pub(super) struct Tastes<O> {
     chance: Rng,
-    /// One operation of so many is liked.
+    /// One operation in this number is liked.
     rare: u8,
     known: Vec<(O, bool)>,
 }

@@ -201,7 +201,7 @@ impl<S: Structure> Lived<S> {
         }
     }
 
-    /// Returns the number of notes among so many events of the machine.
+    /// Returns the number of notes among the first `events` events of the machine.
     fn notes_before(&self, events: u32) -> usize {
         let events = &self.machine.history().events[..events as usize];
         events.iter().filter(|event| event.what == What::Note).count()

@@ -124,7 +124,7 @@ impl<'s, S: Structure> Search<'s, S> {
         }
     }
 
-    /// Tries all histories in the order of their lengths, until so many lives were lived as were asked for. Returns the
+    /// Tries all histories in the order of their lengths, until the requested number of lives was reached. Returns the
     /// one that failed, and the method that found it.
     pub(super) fn all_short(&mut self) -> Option<Failed<S>> {
         self.left = self.settings.all;
@@ -198,7 +198,7 @@ impl<'s, S: Structure> Search<'s, S> {
     }
 
     /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than `bound`,
-    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    /// opens `bound` in order, and `bound` by chance. Returns the choices that lead to each.
     fn states(&mut self, node: &Node<S>, bound: u32) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();
         let mut choices = Choices::new(Way::All);
@@ -247,8 +247,8 @@ impl<'s, S: Structure> Search<'s, S> {
         Ok(())
     }
 
-    /// Tries all lives of so many operations, and the histories that go on for `rest` operations and crashes behind
-    /// them.
+    /// Tries all lives of `operations` operations, and the histories that go on for `rest` operations and crashes
+    /// behind them.
     fn lives(
         &mut self,
         node: &Node<S>,
@@ -383,7 +383,7 @@ impl<'s, S: Structure> Search<'s, S> {
         self.sample(node, lives.len(), &mut chance, &mut |life, possible| scripts[life](possible))
     }
 
-    /// Tries a history by chance of so many lives, from a node on. `pick` chooses the operations of each.
+    /// Tries a history by chance of `count` lives, from a node on. `pick` chooses the operations of each.
     pub(super) fn sample(
         &mut self,
         mut node: Node<S>,

@@ -120,7 +120,7 @@ impl Turns {
         (state.choices, state.events)
     }
 
-    /// Lets another thread go on first, before an operation, when so many events have happened.
+    /// Lets another thread go on first, before an operation, when `events` events have happened.
     pub(crate) fn turn(&self, events: u32) {
         let Some(thread) = THREAD.get() else { return };
         let mut state = self.state();

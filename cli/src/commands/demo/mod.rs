@@ -72,7 +72,7 @@ struct Findings {
 
 /// The journal after the kill.
 struct Found {
-    /// Its recovery, or the reason why it failed.
+    /// The recovery of the journal, or the reason why it failed.
     recovered: Result<Recovered, String>,
     findings: Findings,
 }

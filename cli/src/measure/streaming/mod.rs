@@ -95,9 +95,9 @@ pub struct After {
 /// The cost of a loop that accesses its lines by streaming stores alone, by their state at the start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Repeated {
-    /// They were read before, so they were in L1.
+    /// The lines were read before, so they were in L1.
     pub cached: Estimate,
-    /// They were flushed before, so they were in no cache.
+    /// The lines were flushed before, so they were in no cache.
     pub not_cached: Estimate,
 }
 

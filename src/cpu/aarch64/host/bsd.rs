@@ -48,7 +48,7 @@ cfg_if::cfg_if! {
         fn auxv(kind: libc::c_int) -> u64 {
             const SIZE: libc::c_int = 8;
             let mut word = 0_u64;
-            // SAFETY: elf_aux_info(3) writes so many bytes at the address, and they are there.
+            // SAFETY: elf_aux_info(3) writes `SIZE` bytes at the address, and they are there.
             let failed = unsafe { libc::elf_aux_info(kind, (&raw mut word).cast(), SIZE) };
             // A word that the kernel did not pass permits nothing.
             if failed == 0 { word } else { 0 }

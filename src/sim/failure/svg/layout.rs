@@ -168,7 +168,7 @@ fn rows(stored: &BTreeSet<usize>, runs: &[Run<'_>]) -> Vec<usize> {
     rows
 }
 
-/// Returns a text in pieces that fit the width, with so many pixels for a character.
+/// Returns a text in pieces that fit the width, with `character` pixels for a character.
 fn broken(text: &str, width: usize, character: usize) -> Vec<String> {
     let most = (width - 2 * MARGIN) / character;
     let mut lines: Vec<String> = Vec::new();

@@ -33,7 +33,7 @@ impl Left {
 #[derive(Clone, Copy)]
 pub(super) struct Word {
     pub(super) line: usize,
-    /// Its place in the line.
+    /// The place of the word in the line.
     pub(super) place: usize,
     pub(super) left: Left,
 }

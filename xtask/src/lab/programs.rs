@@ -108,7 +108,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 2] = [
 /// a store or recording anew for each of its bits, bytes or pages, or after each system call of a killed process, or
 /// count the looks at files of some MiB. Other tests read and write their formats. A ring's steps are enumerated on a model
 /// without an instruction of a CPU.
-const TOO_LONG: [&str; 14] = [
+const TOO_LONG: [&str; 15] = [
     "crashes::",
     "creation::each_format_is_created_wherever",
     "damage::a_bit_of_a_chunk_costs_that_chunk",
@@ -116,6 +116,7 @@ const TOO_LONG: [&str; 14] = [
     "events::a_damaged_page_costs_no_event",
     "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
+    "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
     "ring_on_model",
     "simulator::recorder",
     "stores::a_store_",

@@ -220,7 +220,7 @@ fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
 #[cfg(test)]
 mod tests {
     use super::summary::{recovery, verdict};
-    use super::{Findings, check, look, look_in, payload};
+    use super::{Findings, check, look, payload};
     use cachemaint::Cache;
     use cachemaint::journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
@@ -247,9 +247,9 @@ mod tests {
         let options = cachemaint::dax::Options::new().allow_page_granularity();
         let file = options.create_new(&path, 1 << 16).unwrap();
         write(&file, &[0, 1, 2]);
-        assert_eq!(look_in(&file, 3).unwrap().findings.intact, 3);
+        assert_eq!(super::look_in(&file, 3).unwrap().findings.intact, 3);
         std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        let error = look_in(&file, 3).err().unwrap().to_string();
+        let error = super::look_in(&file, 3).err().unwrap().to_string();
         assert!(error.starts_with(&format!("{}: an access at offset ", path.display())), "{error}");
         assert!(error.contains("as the file was cut to 0 bytes while it was open; "), "{error}");
     }

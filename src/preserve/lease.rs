@@ -6,7 +6,7 @@
 use super::blob::Blob;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
-use super::reader::{ATTEMPTS, Reader};
+use super::reader::Reader;
 use super::snapshot::Snapshot;
 use crate::medium::Readable;
 use core::ops::Range;
@@ -82,25 +82,17 @@ impl<R: Readable> Reader<R> {
     /// [`DaxView`]: crate::dax::DaxView
     /// [`DaxView::lease`]: crate::dax::DaxView::lease
     pub fn lease(&self, name: &str) -> Result<Lease<'_, R>, Error<R::Error>> {
-        for _ in 0..ATTEMPTS {
-            let snapshot = Snapshot::of(self.medium())?;
-            let info = match snapshot.find(name) {
-                Ok(info) => info.ok_or_else(|| Error::not_found(name))?,
-                Err(Error(ErrorKind::Replaced)) => continue,
-                Err(error) => return Err(error),
-            };
-            self.take(&info.range())?;
-            let lease = Lease { reader: self, info };
+        self.until_it_lasts(|reader| {
+            let snapshot = Snapshot::of(reader.medium())?;
+            let info = snapshot.find(name)?.ok_or_else(|| Error::not_found(name))?;
+            reader.take(&info.range())?;
+            let lease = Lease { reader, info };
             if !snapshot.is_current()? {
-                continue;
+                return Err(Error(ErrorKind::Replaced));
             }
-            match Blob::new(&snapshot, &info).and_then(|blob| blob.verify(&mut |_| ())) {
-                Ok(()) => return Ok(lease),
-                Err(Error(ErrorKind::Replaced)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error(ErrorKind::Replaced))
+            Blob::new(&snapshot, &info)?.verify(&mut |_| ())?;
+            Ok(lease)
+        })
     }
 
     fn take(&self, range: &Range<u64>) -> Result<(), Error<R::Error>> {

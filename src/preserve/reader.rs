@@ -131,7 +131,7 @@ impl<R: Readable> Reader<R> {
     }
 
     /// Repeats the work as long as a commit interferes, [`ATTEMPTS`] times at most.
-    fn until_it_lasts<'r, T>(
+    pub(super) fn until_it_lasts<'r, T>(
         &'r self,
         mut work: impl FnMut(&'r Self) -> Result<T, Error<R::Error>>,
     ) -> Result<T, Error<R::Error>> {

@@ -172,11 +172,10 @@ impl DaxFile {
         // Earlier stores must be visible before the kernel looks. For a file without locks the kernel looks without
         // taking a lock of its own (`fs/locks.c`, `posix_test_lock`).
         fence(Ordering::SeqCst);
-        let DaxView { file, path, offset, .. } = &self.view;
+        let DaxView { file, path, .. } = &self.view;
         let held = Host::leased(file, &bytes).map_err(|kind| Error::new(path, kind))?;
         fence(Ordering::SeqCst);
-        // All of it lies within the range that was asked for, which begins after the offset.
-        Ok(held.map(|held| held.start - offset..held.end - offset))
+        Ok(held.map(|held| self.view.in_mapping(&held)))
     }
 
     /// Returns the first of these bytes that is leased by this open file or another one.
@@ -185,10 +184,9 @@ impl DaxFile {
     /// list: then its reader sees the stores before the look, as both lock the list.
     #[track_caller]
     pub(super) fn leased_by_any(&self, range: &Range<u64>) -> Result<Option<Range<u64>>, Error> {
-        let offset = self.view.offset;
-        let ours =
-            self.view.in_file(range).and_then(|bytes| self.view.file.leases().first_in(&bytes));
-        let ours = ours.map(|held| held.start - offset..held.end - offset);
+        let view = &self.view;
+        let ours = view.in_file(range).and_then(|bytes| view.file.leases().first_in(&bytes));
+        let ours = ours.map(|held| view.in_mapping(&held));
         // A lease of another open file counts where it begins before ours.
         let before = range.start..ours.as_ref().map_or(range.end, |held| held.start);
         match self.leased(before) {

@@ -372,6 +372,11 @@ impl DaxView {
         Ok(())
     }
 
+    /// Returns a range of the file, which does not begin before the mapping, as one of the mapping.
+    pub(super) const fn in_mapping(&self, bytes: &Range<u64>) -> Range<u64> {
+        bytes.start.saturating_sub(self.offset)..bytes.end.saturating_sub(self.offset)
+    }
+
     /// Notes that stored bytes may be lost, whatever succeeds later.
     #[cold]
     pub(super) fn failed_writeback(&self, range: &Range<u64>, error: &io::Error) -> Error {

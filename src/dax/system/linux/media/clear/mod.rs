@@ -280,7 +280,7 @@ impl DaxView {
         }
         self.drop_pages()?;
         match done.and_then(|()| self.none_is_listed(&outcome.rewritten)) {
-            Ok(()) => Ok(self.in_mapping(&outcome.lost)),
+            Ok(()) => Ok(outcome.lost.iter().map(|lost| self.in_mapping(lost)).collect()),
             Err(failure) => Err(self.not_cleared(&failure, &outcome.lost)),
         }
     }
@@ -342,14 +342,6 @@ impl DaxView {
         mapping::drop_pages(&self.mapping).map_err(|error| Error::os(&self.path, "madvise", &error))
     }
 
-    /// Ranges of the file, none of which begins before the mapping, as ranges of the mapping.
-    fn in_mapping(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-        let in_mapping = |range: &Range<u64>| {
-            range.start.saturating_sub(self.offset)..range.end.saturating_sub(self.offset)
-        };
-        ranges.iter().map(in_mapping).collect()
-    }
-
     #[cold]
     fn not_cleared(&self, failure: &Failure, lost: &[Range<u64>]) -> Error {
         let not_cleared = NotCleared {
@@ -357,7 +349,7 @@ impl DaxView {
             len: failure.block.end - failure.block.start,
             step: failure.step,
             errno: failure.errno,
-            lost: self.in_mapping(lost),
+            lost: lost.iter().map(|range| self.in_mapping(range)).collect(),
         };
         Error::new(&self.path, ErrorKind::NotCleared(Box::new(not_cleared)))
     }

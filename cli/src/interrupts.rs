@@ -4,6 +4,8 @@
 //! It reads and sets the disposition of signals, and blocks them meanwhile, by calls of libc.
 
 use anyhow::Context as _;
+#[cfg(target_os = "linux")]
+pub(crate) use ignored::{SIGNALS, is_ignored};
 
 /// Calls `handler`, on a thread of its own, for each SIGINT, SIGTERM and SIGHUP from now on, instead of ending the
 /// command.
@@ -25,10 +27,10 @@ mod ignored {
     use libc::{c_int, sigset_t};
     use std::io;
 
-    const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+    pub(crate) const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-    /// The signals that this process ignored. All of them are blocked on this thread until they are ignored again, so
-    /// that a handler that is set meanwhile does not get any: the kernel drops a blocked signal when it becomes ignored.
+    /// The signals that this process ignored. All of them are blocked on this thread until they are ignored again. So a
+    /// handler that is set meanwhile does not get any: the kernel drops a blocked signal when it becomes ignored.
     pub(super) struct Ignored {
         are_ignored: [bool; SIGNALS.len()],
         blocked_before: sigset_t,
@@ -43,7 +45,7 @@ mod ignored {
             // SAFETY: the call has succeeded and has written the set.
             let mut blocked = unsafe { blocked.assume_init() };
             for (signal, is_ignored) in SIGNALS.into_iter().zip(&mut are_ignored) {
-                *is_ignored = ignores(signal)?;
+                *is_ignored = self::is_ignored(signal)?;
                 if *is_ignored {
                     // SAFETY: the call changes the set that it is given.
                     done(unsafe { libc::sigaddset(&raw mut blocked, signal) })?;
@@ -65,7 +67,8 @@ mod ignored {
         }
     }
 
-    fn ignores(signal: c_int) -> io::Result<bool> {
+    /// Returns true if this process ignores the signal.
+    pub(crate) fn is_ignored(signal: c_int) -> io::Result<bool> {
         let mut action = MaybeUninit::<libc::sigaction>::uninit();
         // SAFETY: the call writes the present action to the place that it is given, and sets no new one.
         done(unsafe { libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) })?;

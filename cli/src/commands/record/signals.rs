@@ -4,6 +4,7 @@
 //! It installs a signal handler, which reads the kernel's description of the signal and calls `kill`. Both may be done
 //! in a handler (signal-safety(7)). `errno` is as before when it returns.
 
+use crate::interrupts::{SIGNALS, is_ignored};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
@@ -26,7 +27,7 @@ static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 pub(super) fn pass_on() -> io::Result<()> {
     let session = rustix::process::getsid(None)?;
     LEADS_SESSION.store(session == rustix::process::getpid(), SeqCst);
-    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().try_for_each(install)
+    SIGNALS.into_iter().try_for_each(install)
 }
 
 /// Sets the program that gets the signals. It also gets the last signal that has arrived already.
@@ -56,17 +57,12 @@ pub(super) fn pass_on_until_end(program: &Child) -> io::Result<()> {
 
 #[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
 fn install(signal: c_int) -> io::Result<()> {
-    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = on_signal;
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: the old action is written by the call; no new one is set.
-    if unsafe { libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has succeeded and filled it; zeros are valid as well.
-    let mut action = unsafe { action.assume_init() };
-    if action.sa_sigaction == libc::SIG_IGN {
+    if is_ignored(signal)? {
         return Ok(());
     }
+    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = on_signal;
+    // SAFETY: zeros are a valid action, with an empty set of blocked signals.
+    let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
     action.sa_sigaction = handler as libc::sighandler_t;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
     // SAFETY: the structure is whole, and the handler is one of its kind.

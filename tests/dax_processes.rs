@@ -62,15 +62,7 @@ fn a_forked_child_does_not_inherit_the_mapping() {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(i32::from(is_mapped_there) + 2 * i32::from(!is_left)) };
     }
-    let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
-    unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert!(libc::WIFEXITED(status), "the child ended by itself");
-    assert_eq!(
-        libc::WEXITSTATUS(status),
-        0,
-        "1: it is mapped there in the child; 2: the child can map it"
-    );
+    assert_eq!(exit_code(child), 0, "1: it is mapped there in the child; 2: the child can map it");
     assert!(is_mapped(&file));
 }
 
@@ -249,6 +241,15 @@ fn assert_locked(options: &Options, path: &Path) {
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
 }
 
+/// Waits for a forked child, which must end by itself. Returns its exit code.
+fn exit_code(child: libc::pid_t) -> i32 {
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    libc::WEXITSTATUS(status)
+}
+
 /// A forked child that executes no program, as one between fork and exec. It has a duplicate of every open
 /// descriptor, and ends when this value is dropped.
 struct Child {
@@ -412,10 +413,7 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
     }
-    let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_eq!(exit_code(child), 0);
     assert_locked(&options, &path);
     let other = options.lock(Lock::None).open(&path).unwrap();
     assert_eq!(other.leased(0..64 << 10).unwrap(), Some(4096..5000));
@@ -449,10 +447,7 @@ fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
     }
-    let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status), "the child ended by itself");
+    assert_eq!(exit_code(child), 0);
     assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range.clone()));
     drop(lease);
     assert_eq!(store.medium().leased(range).unwrap(), None);
@@ -478,11 +473,7 @@ fn a_forked_child_cannot_change_the_leases_of_its_parent() {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(i32::from(!is_refused) + 2 * i32::from(!is_released)) };
     }
-    let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status), "the child ended by itself");
-    assert_eq!(libc::WEXITSTATUS(status), 0, "1: a lease was granted; 2: a release failed");
+    assert_eq!(exit_code(child), 0, "1: a lease was granted; 2: a release failed");
     assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
     drop(file);
     assert_eq!(writer.leased(0..64 << 10).unwrap(), None);

@@ -20,6 +20,12 @@ fn open(path: &Path) -> DaxFile {
     dax::Options::new().allow_page_granularity().open(path).unwrap()
 }
 
+/// Opens the file beside its writer.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn unlocked(path: &Path) -> DaxFile {
+    dax::Options::new().allow_page_granularity().lock(Lock::None).open(path).unwrap()
+}
+
 fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &[u8]) {
     let mut transaction = store.begin().unwrap();
     transaction.put(name, bytes).unwrap();
@@ -177,7 +183,7 @@ fn a_dropped_lease_leaves_that_of_another_reader_of_the_same_view() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
     put(&mut store, "a", &vec![1; 50_000]);
-    let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let file = unlocked(&path);
     let readers = [(); 2].map(|()| Reader::open(file.view()).unwrap());
     let first = match readers[0].lease("a") {
         Ok(lease) => lease,
@@ -197,7 +203,7 @@ fn leases_of_a_view_and_of_its_reader_end_apart() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
     put(&mut store, "a", &vec![1; 50_000]);
-    let file = dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let file = unlocked(&path);
     let reader = Reader::open(file.view()).unwrap();
     let lease = match reader.lease("a") {
         Ok(lease) => lease,
@@ -232,8 +238,7 @@ fn a_writer_honours_leases_of_its_own_file() {
     };
     assert_kept(&mut store, &[(&ours, 1)]);
     // A lease of another open file counts beside it.
-    let elsewhere =
-        dax::Options::new().allow_page_granularity().lock(Lock::None).open(&path).unwrap();
+    let elsewhere = unlocked(&path);
     let other_reader = Reader::open(elsewhere.view()).unwrap();
     let theirs = other_reader.lease("a").unwrap();
     assert_kept(&mut store, &[(&ours, 1), (&theirs, 111)]);

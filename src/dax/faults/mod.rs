@@ -54,13 +54,13 @@ impl FaultHandler {
     /// It stays for the life of the process.
     ///
     /// A fault that it is not asked to catch is passed on as if this handler did not exist. The handler that was
-    /// installed before gets it, with the kernel's description if it takes one. Without such a handler the kernel gets it,
-    /// which ends the process. The standard library's handler, for example, still distinguishes an overflow of the
+    /// installed before gets it, with the kernel's description if it takes one. Without such a handler the kernel gets
+    /// it, which ends the process. The standard library's handler, for example, still distinguishes an overflow of the
     /// stack from other faults. The handler runs on the thread's alternate stack, if it has one.
     ///
     /// A memory error that nothing has accessed yet (`BUS_MCEERR_AO`) goes to the former handler. Without such a
-    /// handler it is ignored: a guarded access to these bytes is an error. A forked child has none of the guarded calls of its
-    /// parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots.
+    /// handler it is ignored: a guarded access to these bytes is an error. A forked child has none of the guarded calls
+    /// of its parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots.
     ///
     /// A program that installs another handler afterwards must call this one for faults that are not its own, or
     /// `catch_faults` is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process

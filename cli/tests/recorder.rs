@@ -9,6 +9,9 @@ mod refused;
 #[cfg(target_os = "linux")]
 #[path = "recorder/signals.rs"]
 mod signals;
+#[cfg(target_os = "linux")]
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};

@@ -1,5 +1,6 @@
 //! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
 
+use super::skip::skip;
 use super::{Place, ignored};
 use assert_cmd::cargo;
 use rustix::fs::{Mode, OFlags};
@@ -91,6 +92,32 @@ fn a_hangup_of_the_terminal_reaches_the_program_of_a_session_leader() {
     assert_eq!((recording.wait().unwrap().code(), &*rest), (Some(9), "last words\n"));
     let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["ready", "last words"]);
+}
+
+/// A container that is entered without a session of its own: its processes see 0 as the number of theirs
+/// (pid_namespaces(7)).
+#[test]
+fn a_program_is_recorded_where_its_session_has_no_number() {
+    let container = || {
+        let mut unshare = Process::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--pid", "--fork"]);
+        unshare
+    };
+    let name = "a_program_is_recorded_where_its_session_has_no_number";
+    match container().arg("true").output() {
+        Err(error) => return skip(name, format_args!("unshare(1) cannot be started: {error}")),
+        Ok(tried) if !tried.status.success() => {
+            return skip(name, String::from_utf8_lossy(&tried.stderr).trim());
+        }
+        Ok(_) => {}
+    }
+    let place = Place::empty();
+    let mut record = container();
+    record.arg(cargo::cargo_bin!("cachemaint")).arg("record").arg(&place.path);
+    let recorded = record.args(["--", "sh", "-c", "echo line; exit 7"]).output().unwrap();
+    assert_eq!(recorded.status.code(), Some(7), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["line"]);
 }
 
 /// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.

@@ -25,8 +25,11 @@ static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 ///
 /// An ignored signal stays ignored, as with `nohup`. The program inherits that.
 pub(super) fn pass_on() -> io::Result<()> {
-    let session = rustix::process::getsid(None)?;
-    LEADS_SESSION.store(session == rustix::process::getpid(), SeqCst);
+    // Not `rustix::process::getsid`: the session of a container may be one that has no number there, for which the
+    // kernel returns 0 (pid_namespaces(7)) and that function undefined behaviour.
+    // SAFETY: the calls have no memory of this process as an argument.
+    let leads = unsafe { libc::getsid(0) == libc::getpid() };
+    LEADS_SESSION.store(leads, SeqCst);
     SIGNALS.into_iter().try_for_each(install)
 }
 

@@ -274,7 +274,10 @@ fn nothing_outside_of_the_tree_is_opened_while_links_are_exchanged() {
     check(&mut guard, 3, 3 * 4096);
 }
 
-/// Directories below each other, each named `d`. Those with a longer path than a call takes are reached one by one.
+/// The name of each directory of [`Nested`].
+const LEVEL: &str = "one-directory-of-many";
+
+/// Directories below each other. Those with a longer path than a call takes are reached one by one.
 struct Nested<'t> {
     top: &'t Path,
 }
@@ -285,8 +288,8 @@ impl<'t> Nested<'t> {
         let nested = Self { top };
         let mut last = rustix::fs::open(top, OFlags::DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..levels {
-            rustix::fs::mkdirat(&last, "d", Mode::RWXU).unwrap();
-            last = rustix::fs::openat(&last, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+            rustix::fs::mkdirat(&last, LEVEL, Mode::RWXU).unwrap();
+            last = rustix::fs::openat(&last, LEVEL, OFlags::DIRECTORY, Mode::empty()).unwrap();
         }
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let file = rustix::fs::openat(&last, "file", flags, Mode::RWXU).unwrap();
@@ -298,26 +301,26 @@ impl<'t> Nested<'t> {
 impl Drop for Nested<'_> {
     /// Moves each directory up before the one above it is removed: `remove_dir_all` holds a descriptor for each level.
     fn drop(&mut self) {
-        let [first, next] = ["d", "next"].map(|name| self.top.join(name));
-        while fs::rename(first.join("d"), &next).is_ok() {
+        let [first, next] = [LEVEL, "next"].map(|name| self.top.join(name));
+        while fs::rename(first.join(LEVEL), &next).is_ok() {
             fs::remove_dir_all(&first).unwrap();
             fs::rename(&next, &first).unwrap();
         }
     }
 }
 
-/// A program can nest directories without an end, and each reading opens each of them by a call for each level. 3,000
-/// levels have paths of 6,000 bytes.
+/// A program can nest directories without an end, and each reading walks to each of them through every level. 300 levels
+/// have paths of 6,600 bytes.
 #[test]
 fn a_directory_with_a_path_of_path_max_is_outside_and_files_beside_it_are_guarded() {
     const PATH_MAX: usize = 4096;
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let top = directory.path();
     make(&top.join("beside"), 1000);
-    let nested = Nested::new(top, 3000);
-    // The last directory that a path can name: each level has two bytes.
-    let levels = (PATH_MAX - 1 - top.as_os_str().len()) / 2;
-    let reached = top.join(vec!["d"; levels].join("/"));
+    let nested = Nested::new(top, 300);
+    // The last directory that a path can name: each level has a name and a slash.
+    let levels = (PATH_MAX - 1 - top.as_os_str().len()) / (LEVEL.len() + 1);
+    let reached = top.join(vec![LEVEL; levels].join("/"));
     let parent = rustix::fs::open(&reached, OFlags::DIRECTORY, Mode::empty()).unwrap();
     let flags = OFlags::CREATE | OFlags::WRONLY;
     File::from(rustix::fs::openat(&parent, "reached", flags, Mode::RWXU).unwrap())
@@ -329,7 +332,7 @@ fn a_directory_with_a_path_of_path_max_is_outside_and_files_beside_it_are_guarde
     let pass = guard.pass();
     assert_eq!((pass.files, pass.bytes, pass.outside), (2, 1010, 1), "{:?}", pass.problems);
     let [problem] = &pass.problems[..] else { panic!("{:?}", pass.problems) };
-    assert_eq!(problem.path(), reached.join("d"));
+    assert_eq!(problem.path(), reached.join(LEVEL));
     assert_eq!(problem.raw_os_error(), Some(Errno::NAMETOOLONG.raw_os_error()));
     make(&top.join("new"), 500);
     let pass = guard.pass();

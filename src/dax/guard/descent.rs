@@ -1,13 +1,13 @@
 //! Directories and files below a root, reached by descriptors.
 //!
 //! Any program with the right to write there can exchange a part of a path for a symbolic link between two calls. So
-//! no path below a root is handed to the kernel: each step opens one name in an open directory, and no step follows a
-//! link. Every file that is opened was in a directory that was reached from the root by its own names. The root's own
+//! the kernel resolves a path below a root without links and without leaving the root (openat2(2), since Linux 5.6).
+//! Where it cannot, each step opens one name in an open directory, and no step follows a link. Every file that is opened was in a directory that was reached from the root by its own names. The root's own
 //! path is the caller's. Its parents are followed, and its last name is not.
 
 use super::super::system::files;
 use super::super::{Error, ErrorKind};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// Bytes of the longest path that the kernel takes, with the zero at its end (Linux, `include/uapi/linux/limits.h`).
 ///
 /// Directories with longer paths are not read. A program can nest them without an end, by relative paths, and each
-/// opening takes a call for each level: the work would be quadratic in the depth.
+/// opening walks through each level: the work would be quadratic in the depth.
 pub(super) const PATH_MAX: usize = 4096;
 
 /// Descriptors that are left for directories, so that a process that may open no more files still finds them.
@@ -28,6 +28,20 @@ const SPARE: u64 = 32;
 /// # Errors
 /// `ENOTDIR` or `ELOOP` for a part that is something else than a directory.
 pub(super) fn directory(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
+    if below.as_os_str().is_empty() {
+        return open(CWD, root, true);
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(open(CWD, root, false)?, below, flags, Mode::empty(), resolve) {
+        // Older kernels, and containers whose filter of system calls is older than the call.
+        Err(Errno::NOSYS | Errno::PERM) => by_steps(root, below),
+        opened => opened,
+    }
+}
+
+/// Opens a directory below a root by one call for each level.
+fn by_steps(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
     let mut parts = below.components().peekable();
     let mut reached = open(CWD, root, parts.peek().is_none())?;
     while let Some(part) = parts.next() {
@@ -62,5 +76,42 @@ pub(super) fn file(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<
             Err(Error::new(path, ErrorKind::TooManyFiles { most }))
         }
         _ => Ok(file),
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::{by_steps, directory};
+    use rustix::fs::{Stat, fstat, stat};
+    use rustix::io::Errno;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn is_same(one: &Stat, other: &Stat) -> bool {
+        (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    }
+
+    #[test]
+    fn both_ways_reach_directories_by_their_own_names_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("root");
+        let outside = place.path().join("outside");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir_all(outside.join("b")).unwrap();
+        fs::write(root.join("a/file"), []).unwrap();
+        symlink(&outside, root.join("a/out")).unwrap();
+        symlink("b", root.join("a/near")).unwrap();
+        for way in [directory, by_steps] {
+            for below in ["", "a", "a/b"] {
+                let found = fstat(way(&root, Path::new(below)).unwrap()).unwrap();
+                assert!(is_same(&found, &stat(root.join(below)).unwrap()), "{below:?}");
+            }
+            for below in ["a/out", "a/out/b", "a/near", "a/file", "a/file/b"] {
+                let refused = way(&root, Path::new(below)).unwrap_err();
+                assert!(matches!(refused, Errno::NOTDIR | Errno::LOOP), "{below:?}: {refused}");
+            }
+            assert_eq!(way(&root, Path::new("a/missing")).unwrap_err(), Errno::NOENT);
+        }
     }
 }

@@ -59,6 +59,18 @@ pub struct FenceNames {
 /// [`from_facts`](Self::from_facts); aimed at [`Point::Coherency`] unless [`to`](Self::to) or `persistent` aimed it
 /// farther. It is one word. [`durability`](crate::durability) lists the calls that make data durable.
 ///
+/// ```
+/// # fn main() -> Result<(), cachemaint::Unsupported> {
+/// use cachemaint::Cache;
+///
+/// let cache = Cache::host()?;
+/// let buffer = [7_u8; 300];
+/// cache.writeback(&buffer); // at return every line of it is in memory
+/// println!("{} for each {} bytes", cache.writeback_instruction().name, cache.line_size());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Guarantees
 /// When the call that writes back returns, *the operation to the point has completed* as the architecture defines it.
 /// The platform claims the value of such a completion at a power cut: see [`HostReport`](crate::report::HostReport) and

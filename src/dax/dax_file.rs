@@ -18,6 +18,23 @@ use std::path::Path;
 /// so it hands out no slices but by `unsafe` methods.
 ///
 /// Closing it (dropping) persists nothing that was not persisted before.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("file");
+/// use cachemaint::dax::Options;
+/// use std::sync::atomic::Ordering;
+///
+/// let file = Options::new().allow_page_granularity().open_or_create(&path, 4096)?;
+/// file.write(64, b"a record");
+/// file.persist(64..72)?; // the record first,
+/// file.store(0, 1, Ordering::Relaxed);
+/// file.persist(0..8)?; // then the word that publishes it
+/// assert_eq!(file.load(0, Ordering::Relaxed), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DaxFile {
     /// Mapped for writing too ([`Access::ReadAndWrite`](super::system::Access)): nothing else makes a `DaxFile`.

@@ -24,6 +24,23 @@ const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask th
 
 /// The guarantee of a file: the granularity at which it is made persistent and the reason, the backing, and the
 /// events that its bytes survive.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("file");
+/// use cachemaint::dax;
+/// use cachemaint::survival::{Event, Stage, Survival};
+///
+/// # std::fs::write(&path, [0; 4096])?;
+/// let guarantee = dax::probe(&path)?;
+/// let persisted = guarantee.survives(Stage::Persisted, Event::PowerLoss);
+/// if persisted != Survival::Yes {
+///     println!("{}: {}", guarantee.device(), guarantee.reason());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Guarantee {

@@ -21,6 +21,23 @@ use std::path::{Path, PathBuf};
 /// The mapping is shared: it shows the stores of others when they are made. A view is not a
 /// [`Medium`](crate::medium::Medium), since a medium can be written.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("file");
+/// use cachemaint::dax::Options;
+///
+/// # let file = Options::new().allow_page_granularity().create_new(&path, 4096)?;
+/// # file.write(64, b"a record");
+/// # drop(file);
+/// let view = Options::new().allow_page_granularity().view(&path)?;
+/// let mut bytes = [0; 8];
+/// view.read(64, &mut bytes)?;
+/// assert_eq!(&bytes, b"a record");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # What a reader can persist
 /// A line can be written back by any process with read permission: to the CPU it is a load of a byte. So a view can
 /// persist bytes that other threads and processes have stored, though it stores nothing itself. A process that persists

@@ -7,6 +7,27 @@ use alloc::vec::Vec;
 /// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
 ///
 /// A group keeps its memory, so that filling it again does not allocate.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::{Group, Journal};
+///
+/// let (journal, _) = Journal::open_or_create(medium)?;
+/// let mut group = Group::new();
+/// group.push(b"paid 3 to Ada");
+/// group.push(b"paid 4 to Grace");
+/// journal.append_group(&mut group)?; // after a crash both are found, or neither
+/// assert_eq!(journal.records()?.count(), 2);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     /// The payloads, each padded to words.

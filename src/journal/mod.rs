@@ -301,6 +301,29 @@ pub struct Repaired {
 ///
 /// Threads can share it: all methods but [`close`](Self::close) take `&self`. The example of
 /// [`wait_for_records`](Self::wait_for_records) has a thread that reads and trims the records of other threads.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::Journal;
+///
+/// let (journal, recovered) = Journal::open_or_create(medium)?;
+/// assert_eq!(recovered.records, 0);
+/// let first = journal.append(b"paid 3 to Ada")?; // durable at return
+/// journal.append(b"paid 4 to Grace")?;
+/// let records: Vec<_> = journal.records()?.collect::<Result<_, _>>()?;
+/// assert_eq!(records[0].position, first);
+/// journal.trim(records[1].position)?; // the first one is processed
+/// assert_eq!(journal.records()?.count(), 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Journal<M: Medium> {
     medium: M,

@@ -15,6 +15,7 @@ use core::ops::Range;
 /// The options with which a journal is created or opened.
 ///
 /// ```
+/// # #[cfg(feature = "std")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use cachemaint::{Cache, journal::Options, medium::{Memory, OpenError}, survival::Backing};
 /// use std::sync::atomic::AtomicU64;
@@ -26,6 +27,8 @@ use core::ops::Range;
 /// journal.append(b"the first record")?;
 /// # Ok(())
 /// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
 /// ```
 pub struct Options<'p> {
     segment: Option<u64>,

@@ -26,6 +26,29 @@ const STEP: u64 = 16 << 20;
 
 /// A journal that is open for reading only, also while another process appends to it. The process that appends reads
 /// with [`Journal::records`](super::Journal::records).
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::{Journal, Reader};
+///
+/// # let (journal, _) = Journal::open_or_create(medium)?;
+/// # journal.append(b"paid 3 to Ada")?;
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// let reader = Reader::open(medium)?; // `medium` may be one that another process writes
+/// for record in reader.records() {
+///     println!("{}", String::from_utf8_lossy(&record?.payload));
+/// }
+/// assert_eq!(reader.verify(&mut |_| {})?.records, 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reader<M> {
     medium: M,

@@ -15,6 +15,28 @@ use core::sync::atomic::{self, Ordering};
 /// At the end, [`read_next`](Self::read_next) and [`next`](Iterator::next) return `None`. Called again later, they
 /// return the records that were appended meanwhile. For a [`Journal`] these are the acknowledged records only. An
 /// iteration ends at an error.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::Journal;
+///
+/// # let (journal, _) = Journal::open_or_create(medium)?;
+/// # journal.append(b"paid 3 to Ada")?;
+/// let mut records = journal.records()?;
+/// let mut payload = Vec::new(); // one allocation for all records
+/// while let Some(position) = records.read_next(&mut payload)? {
+///     println!("{position}: {} bytes", payload.len());
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Records<'r, M: Readable> {
     walk: Walk<'r, M>,

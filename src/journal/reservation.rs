@@ -9,6 +9,27 @@ use crate::format::tag;
 use crate::medium::Medium;
 
 /// Space for a record, which is written piece by piece. See [`Journal::reserve`](super::Journal::reserve).
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::Journal;
+/// use std::io::Write as _;
+///
+/// let (journal, _) = Journal::open_or_create(medium)?;
+/// let mut reservation = journal.reserve(13)?;
+/// write!(reservation, "paid {} to {}", 3, "Ada")?; // into its place, without a copy between
+/// reservation.finish()?;
+/// assert_eq!(journal.records()?.next().unwrap()?.payload, b"paid 3 to Ada");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Reservation<'j, M: Medium> {
     claim: Claim<'j, M>,

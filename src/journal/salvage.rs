@@ -32,6 +32,31 @@ pub(super) enum Found {
 /// At damage it goes on at the next valid record, since each record states its position. It searches the whole rest of
 /// the journal for that, which takes time accordingly. The key of a record's epoch is in the marks of its own segment
 /// and of the next one. If all of them are lost, the record cannot be verified.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::journal::{Journal, Reader, Salvaged};
+///
+/// # let (journal, _) = Journal::open_or_create(medium)?;
+/// # journal.append(b"paid 3 to Ada")?;
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// for found in Reader::open(medium)?.salvage() {
+///     match found? {
+///         Salvaged::Record(record) => println!("{} bytes", record.payload.len()),
+///         Salvaged::Skipped(range) => println!("no whole record from {} to {}", range.start, range.end),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Salvage<'r, M: Readable> {
     walk: Walk<'r, M>,

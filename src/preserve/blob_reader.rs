@@ -15,6 +15,30 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 /// or was replaced meanwhile, the read of the first chunk concerned fails; all bytes before were right.
 ///
 /// It takes 64 KiB of memory.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+/// use std::io::Read as _;
+///
+/// # let mut store = Store::create_new(medium)?;
+/// # let mut transaction = store.begin()?;
+/// # transaction.put("log", b"one line")?;
+/// # transaction.commit()?;
+/// let reader = store.reader();
+/// let mut text = String::new();
+/// reader.blob("log")?.into_reader().read_to_string(&mut text)?;
+/// assert_eq!(text, "one line");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 pub struct BlobReader<R: Readable> {
     blob: Blob<R>,
     at: u64,

@@ -13,6 +13,29 @@ use core::ops::Range;
 
 /// A blob that stays in its place while the lease is held. A writer uses other places meanwhile, even if the blob was
 /// replaced or deleted. See [`Reader::lease`].
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+///
+/// # let mut store = Store::create_new(medium)?;
+/// # let mut transaction = store.begin()?;
+/// # transaction.put("ram", &[7; 1000])?;
+/// # transaction.commit()?;
+/// let reader = store.reader();
+/// let lease = reader.lease("ram")?;
+/// // Until `lease` is dropped these bytes stay, whatever is committed.
+/// assert_eq!(lease.range().end - lease.range().start, 1000);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Lease<'r, R: Readable> {
     reader: &'r Reader<R>,

@@ -44,6 +44,24 @@ pub enum Verify {
 }
 
 /// Options for creating and opening a store.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::{Options, Verify};
+///
+/// let (store, opened) = Options::new().verify(Verify::Always).open_or_create(medium)?;
+/// assert!(opened.is_none(), "it was created");
+/// assert_eq!(store.snapshot()?.blobs(), 0);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Options<'p, M: Medium> {
     unit: Option<u64>,

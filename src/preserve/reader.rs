@@ -21,6 +21,31 @@ pub(super) const ATTEMPTS: u32 = 100;
 ///
 /// An operation begins anew if a commit replaces the bytes that it reads. After 100 attempts it returns
 /// [`ErrorKind::Replaced`]: a writer that commits more often than a reading takes can overtake each of them.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::{Reader, Store};
+///
+/// # let mut store = Store::create_new(medium)?;
+/// # let mut transaction = store.begin()?;
+/// # transaction.put("cpu", b"registers")?;
+/// # transaction.commit()?;
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// let reader = Reader::open(medium)?; // `medium` may be one that another process writes
+/// assert_eq!(reader.load("cpu")?, b"registers");
+/// for blob in reader.list()? {
+///     println!("{}: {} bytes", blob.name, blob.len);
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
     medium: R,

@@ -77,6 +77,26 @@ impl Taken {
 ///
 /// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
 /// locked as long as a [`Region`] holds it; share other media only when each has been dropped.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+/// use std::sync::atomic::Ordering;
+///
+/// let mut store = Store::create_new(medium)?;
+/// let counters = store.region_or_create("counters", 4096)?;
+/// counters.store(0, counters.load(0, Ordering::Relaxed) + 1, Ordering::Relaxed);
+/// counters.persist(0..8)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Region<M: Medium> {
     medium: Arc<M>,

@@ -26,6 +26,31 @@ const ATTEMPTS: u32 = 1000;
 const PIECE: usize = 1024;
 
 /// The store as one commit has left it.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+///
+/// # let mut store = Store::create_new(medium)?;
+/// # let mut transaction = store.begin()?;
+/// # transaction.put("cpu", b"registers")?;
+/// # transaction.commit()?;
+/// let snapshot = store.snapshot()?;
+/// for blob in snapshot.entries() {
+///     let blob = blob?;
+///     println!("{}: {} bytes of generation {}", blob.name, blob.len, blob.generation);
+/// }
+/// assert_eq!(snapshot.blobs(), 1);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Snapshot<'r, R: Readable> {
     medium: &'r R,

@@ -23,6 +23,27 @@ use core::convert;
 use core::ops::Range;
 
 /// A store of named blobs, opened for writing. See the [module](super).
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+///
+/// let (mut store, _) = Store::open_or_create(medium)?;
+/// let mut transaction = store.begin()?;
+/// transaction.put("ram", &[7; 1000])?;
+/// transaction.put("cpu", b"registers")?;
+/// transaction.commit()?; // after a crash both are found, or neither
+/// assert_eq!(store.reader().load("cpu")?, b"registers");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,

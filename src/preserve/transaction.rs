@@ -117,6 +117,31 @@ fn read(bytes: &[u8]) -> Option<Entry> {
 ///
 /// Blobs are written to free space when they are put. If the transaction is dropped, that space is free again, and
 /// nothing has changed. A transaction stays on its thread, as a fence completes the write-backs of its thread alone.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::Store;
+///
+/// let mut store = Store::create_new(medium)?;
+/// let mut transaction = store.begin()?;
+/// transaction.put("new", b"registers")?;
+/// transaction.commit()?;
+///
+/// let mut transaction = store.begin()?;
+/// transaction.rename("new", "cpu")?;
+/// transaction.put("ram", &[7; 1000])?;
+/// drop(transaction); // nothing has changed
+/// assert!(store.begin()?.contains("new"));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,

@@ -68,6 +68,28 @@ impl<M: Medium> Transaction<'_, M> {
 /// A blob that is written piece by piece. See [`Transaction::put_with`].
 ///
 /// It stays on the thread of its transaction, as a fence completes the write-backs of its thread alone.
+///
+/// ```
+/// # #[cfg(all(feature = "preserve", feature = "std"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::preserve::{Error, Store};
+///
+/// let mut store = Store::create_new(medium)?;
+/// let mut transaction = store.begin()?;
+/// transaction.put_with("ram", Some(2000), |blob| -> Result<(), Error<_>> {
+///     blob.append(&[7; 1000])?;
+///     blob.append(&[8; 1000])
+/// })?;
+/// transaction.commit()?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "preserve", feature = "std")))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct BlobWriter<'t, M: Medium> {
     medium: &'t M,

@@ -15,6 +15,7 @@
 //!
 //! static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
 //!
+//! # #[cfg(feature = "std")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 //! let recorder = Options::new().shards(2).open_or_create(memory)?;
@@ -32,6 +33,8 @@
 //! }
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
 //! ```
 //!
 //! # What survives
@@ -235,6 +238,25 @@ pub type Cursors = ();
 /// An open recording that events are written into, returned by [`Options::open_or_create`] and the other constructors.
 ///
 /// Dropping it does not write back.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::recorder::Options;
+///
+/// let recorder = Options::new().shards(2).open_or_create(medium)?;
+/// let writer = recorder.claim()?; // one shard for each thread
+/// writer.record(3, b"the valve is open")?;
+/// recorder.write_back_all()?; // what all threads have recorded so far
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Recorder<M, C = Cursors> {
     medium: M,

@@ -26,6 +26,24 @@ pub enum Durability {
 /// [`cursors`](Self::cursors).
 ///
 /// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::recorder::{Durability, Options};
+///
+/// let options = Options::new().shards(2).sub_buffers(4).sub_buffer_size(4096);
+/// let recorder = options.durability(Durability::EachAppend).open_or_create(medium)?;
+/// recorder.claim()?.record(3, b"the valve is open")?; // durable at return
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Copy)]
 #[must_use]
 pub struct Options<C = fn(u32) -> Cursors> {
@@ -172,6 +190,7 @@ impl<C> Options<C> {
     ///     pressure: F64,
     /// }
     ///
+    /// # #[cfg(feature = "std")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let memory = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
     /// let recorder = Options::new().events(EVENTS).open_or_create(memory)?;
@@ -194,6 +213,8 @@ impl<C> Options<C> {
     /// }
     /// # Ok(())
     /// # }
+    /// # #[cfg(not(feature = "std"))]
+    /// # fn main() {}
     /// ```
     ///
     /// All texts may have 3940 bytes together, less 4 for each. Creating or opening the recording with a longer table

@@ -29,6 +29,28 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 ///
 /// It can be sent to another thread, but not shared. Dropping it gives the shard back.
 ///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::recorder::Options;
+///
+/// let recorder = Options::new().shards(2).open_or_create(medium)?;
+/// std::thread::scope(|scope| {
+///     for number in [1, 2] {
+///         let writer = recorder.claim(); // its shard belongs to this thread
+///         scope.spawn(move || writer.unwrap().record(number, b"started").unwrap());
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
+///
 /// # Signal handlers
 /// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
 /// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs

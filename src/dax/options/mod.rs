@@ -33,6 +33,22 @@ enum Required {
 ///
 /// The defaults map the whole file, and refuse it unless it can be made persistent by cache lines or
 /// finer.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("file");
+/// use cachemaint::dax::{Lock, Options};
+///
+/// let options = Options::new().allow_page_granularity().lock(Lock::Exclusive);
+/// let file = options.create_new(&path, 8192)?;
+/// assert!(options.open(&path).is_err(), "the first one holds the lock");
+/// drop(file);
+/// let second_page = options.offset(4096).open(&path)?;
+/// assert_eq!(second_page.len(), 4096);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     offset: u64,

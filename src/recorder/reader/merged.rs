@@ -41,6 +41,7 @@ impl<L> Merged<L> {
     /// ```
     /// # use cachemaint::medium::Readable;
     /// # use cachemaint::recorder::{Found, Reader};
+    /// # #[cfg(feature = "std")]
     /// # fn print<S: Readable>(reader: &Reader<S>) {
     /// let mut buffer = vec![0; reader.largest_payload()];
     /// let mut events = reader.events();

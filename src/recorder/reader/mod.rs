@@ -26,6 +26,33 @@ use core::sync::atomic::Ordering;
 ///
 /// It needs no cooperation of the writer: each record is copied and then verified. A record that is overwritten meanwhile
 /// does not verify, and is skipped.
+///
+/// ```
+/// # #[cfg(feature = "std")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+/// # use std::sync::atomic::AtomicU64;
+/// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// use cachemaint::recorder::{Found, Options, Reader};
+///
+/// # let recorder = Options::new().shards(2).open_or_create(medium)?;
+/// # recorder.claim()?.record(3, b"the valve is open")?;
+/// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
+/// let reader = Reader::open(medium)?;
+/// let mut buffer = vec![0; reader.largest_payload()];
+/// let mut events = reader.events(); // of all shards, in the order of their times
+/// while let Some(found) = events.read_next(&mut buffer) {
+///     match found {
+///         Found::Event(event) => println!("{} in shard {}", event.id, event.shard),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "std"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct Reader<S> {
     source: S,

@@ -27,8 +27,9 @@ static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 pub(super) fn pass_on() -> io::Result<()> {
     // Not `rustix::process::getsid`: the session of a container may be one that has no number there, for which the
     // kernel returns 0 (pid_namespaces(7)) and that function undefined behaviour.
-    // SAFETY: the calls have no memory of this process as an argument.
-    let leads = unsafe { libc::getsid(0) == libc::getpid() };
+    // SAFETY: the call has no memory of this process as an argument.
+    let session = unsafe { libc::getsid(0) };
+    let leads = u32::try_from(session).is_ok_and(|session| session == std::process::id());
     LEADS_SESSION.store(leads, SeqCst);
     SIGNALS.into_iter().try_for_each(install)
 }

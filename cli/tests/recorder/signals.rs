@@ -95,7 +95,7 @@ fn a_hangup_of_the_terminal_reaches_the_program_of_a_session_leader() {
 }
 
 /// A container that is entered without a session of its own: its processes see 0 as the number of theirs
-/// (pid_namespaces(7)).
+/// (`pid_namespaces(7)`).
 #[test]
 fn a_program_is_recorded_where_its_session_has_no_number() {
     let container = || {

@@ -25,8 +25,8 @@ static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 ///
 /// An ignored signal stays ignored, as with `nohup`. The program inherits that.
 pub(super) fn pass_on() -> io::Result<()> {
-    // Not `rustix::process::getsid`: the session of a container may be one that has no number there, for which the
-    // kernel returns 0 (pid_namespaces(7)) and that function undefined behaviour.
+    // Not `rustix::process::getsid`, which takes 0 for impossible. The kernel returns 0 for a session that began outside
+    // of this process's namespace, as in a container (`pid_namespaces(7)`).
     // SAFETY: the call has no memory of this process as an argument.
     let session = unsafe { libc::getsid(0) };
     let leads = u32::try_from(session).is_ok_and(|session| session == std::process::id());

@@ -4,16 +4,17 @@ use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::medium::Readable;
 use cachemaint::recorder::{
-    Clock, Durability, ErrorKind, Found, Identity, Options, Reader, Recorder, Writer,
+    Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder, Writer,
 };
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::fmt;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A recording with this durability, in sub-buffers of 256 bytes.
+/// A recording with this durability and mode, in sub-buffers of 256 bytes.
 struct Shape {
     durability: Durability,
+    mode: Mode,
     shards: u32,
     sub_buffers: u32,
     sizes: &'static [Size],
@@ -27,6 +28,8 @@ enum Do {
     /// Records an event, by the writer claimed last.
     Record(Size),
     WriteBackAll,
+    /// Releases the sub-buffers of the shard before that of its last event.
+    Release,
     /// Claims one more shard.
     Claim,
     /// Gives the shard back that was claimed last.
@@ -39,7 +42,7 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// It may be there, without a guarantee: it was in the caches when the recording was opened.
+    /// It may be there, without a guarantee: it was released, or was in the caches when the recording was opened.
     Old,
     /// It was recorded, and may be in the caches only.
     Recorded,
@@ -91,11 +94,13 @@ impl Events {
         }
     }
 
-    /// Returns true if an event must be there: a kill keeps all recorded events. The oldest sub-buffer is released as a
-    /// whole when the next one is begun.
-    fn is_promised(&self, entry: &Entry, sub_buffers: u32, is_after_kill: bool) -> bool {
+    /// Returns true if an event must be there: a kill keeps all recorded events. The oldest sub-buffer is overwritten as a
+    /// whole when the next one is begun, unless such events are refused.
+    fn is_promised(&self, entry: &Entry, shape: &Shape, is_after_kill: bool) -> bool {
         let begun = self.begun.get(&entry.shard).copied().unwrap_or(0);
-        let is_kept = entry.sequence.is_some_and(|one| one + u64::from(sub_buffers) > begun);
+        let is_in_ring = |one| one + u64::from(shape.sub_buffers) > begun;
+        let is_kept =
+            entry.sequence.is_some_and(|one| shape.mode == Mode::Refuse || is_in_ring(one));
         let is_durable = match entry.class {
             Class::UnderWay | Class::Old => false,
             Class::Recorded => is_after_kill,
@@ -116,6 +121,7 @@ impl Shape {
             .sub_buffers(self.sub_buffers)
             .sub_buffer_size(256)
             .durability(self.durability)
+            .mode(self.mode)
     }
 
     /// Reads the recording and judges it.
@@ -133,7 +139,7 @@ impl Shape {
             }
             let is_lost = |entry: &&Entry| {
                 entry.shard == shard
-                    && model.is_promised(entry, self.sub_buffers, is_after_kill)
+                    && model.is_promised(entry, self, is_after_kill)
                     && found.iter().all(|event| event.number != entry.number)
             };
             if let Some(lost) = model.entries.iter().find(is_lost) {
@@ -180,6 +186,7 @@ impl Shape {
                     recorder.write_back_all()?;
                     life.note(|model| model.set(Class::Recorded, Class::Acknowledged));
                 }
+                Do::Release => release(life, &recorder, &writers)?,
                 Do::Claim => claim(life, &recorder, &mut writers)?,
                 Do::GiveBack => {
                     writers.pop();
@@ -203,12 +210,20 @@ impl Shape {
         let payload = bytes(number, len, ending);
         let (class, sequence) = (Class::UnderWay, None);
         let entry = Entry { number, shard, payload: payload.clone(), class, sequence };
+        let begun = life.model().begun.get(&shard).copied();
         life.note(|model| {
             model.entries.push(entry);
             model.next += 1;
             *model.begun.entry(shard).or_default() += 1;
         });
-        writer.record_at(number + 1, number as u16, &payload)?;
+        if let Err(error) = writer.record_at(number + 1, number as u16, &payload) {
+            let is_refused = self.mode == Mode::Refuse && matches!(error.kind(), ErrorKind::Full);
+            return if is_refused {
+                refused(life, number, shard, begun)
+            } else {
+                Err(error.into())
+            };
+        }
         let found = events(&recorder.reader(), shard)?;
         let last = found.last().filter(|event| event.number == number);
         let Some(sequence) = last.map(|event| event.sequence) else {
@@ -222,12 +237,54 @@ impl Shape {
             model.set(Class::UnderWay, class);
             let before = model.begun_before.get(&shard).copied().unwrap_or(0);
             model.begun.insert(shard, sequence.max(before));
-            for entry in model.entries.iter_mut().filter(|entry| entry.number == number) {
-                entry.sequence = Some(sequence);
+            for entry in model.entries.iter_mut().filter(|entry| entry.shard == shard) {
+                if entry.number == number {
+                    entry.sequence = Some(sequence);
+                }
+                // The first event of a sub-buffer has the ones before written back.
+                let is_full = entry.sequence.is_some_and(|one| one < sequence);
+                let is_durable = is_full && self.durability == Durability::SubBuffer;
+                if is_durable && entry.class == Class::Recorded {
+                    entry.class = Class::Acknowledged;
+                }
             }
         });
         Ok(())
     }
+}
+
+/// Forgets an event for which there was no space.
+fn refused(
+    life: &Life<'_, Shape>,
+    number: u64,
+    shard: u32,
+    begun: Option<u64>,
+) -> Result<(), Violation> {
+    life.note(|model| {
+        model.entries.retain(|entry| entry.number != number);
+        model.begun.insert(shard, begun.unwrap_or(0));
+    });
+    Ok(())
+}
+
+fn release(
+    life: &Life<'_, Shape>,
+    recorder: &Recording<'_>,
+    writers: &[Writer<'_, &SimMedium>],
+) -> Result<(), Violation> {
+    let Some(writer) = writers.last() else { return Ok(()) };
+    let shard = writer.shard();
+    let Some(last) = events(&recorder.reader(), shard)?.pop() else { return Ok(()) };
+    life.note(|model| {
+        let read = |entry: &&mut Entry| {
+            entry.shard == shard && entry.sequence.is_some_and(|one| one < last.sequence)
+        };
+        for entry in model.entries.iter_mut().filter(read) {
+            entry.class = Class::Old;
+        }
+    });
+    recorder.release(shard, last.sequence);
+    Ok(())
 }
 
 fn claim<'r, 'm>(
@@ -276,6 +333,9 @@ impl Structure for Shape {
         if model.writers > 0 {
             operations.extend(self.sizes.iter().copied().map(Do::Record));
         }
+        if self.mode == Mode::Refuse && model.writers > 0 {
+            operations.push(Do::Release);
+        }
         if self.durability != Durability::EachAppend {
             operations.push(Do::WriteBackAll);
         }
@@ -303,10 +363,19 @@ impl Structure for Shape {
 /// Those that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
 const SIZES: &[Size] = &[(32, Ending::Plain), (16, Ending::Checksum), (150, Ending::Plain)];
 
-const EACH_APPEND: Shape =
-    Shape { durability: Durability::EachAppend, shards: 1, sub_buffers: 2, sizes: SIZES };
+const EACH_APPEND: Shape = Shape {
+    durability: Durability::EachAppend,
+    mode: Mode::Overwrite,
+    shards: 1,
+    sub_buffers: 2,
+    sizes: SIZES,
+};
 
 const ON_CRASH: Shape = Shape { durability: Durability::OnCrash, shards: 2, ..EACH_APPEND };
+
+const SUB_BUFFER: Shape = Shape { durability: Durability::SubBuffer, ..EACH_APPEND };
+
+const REFUSE: Shape = Shape { mode: Mode::Refuse, ..EACH_APPEND };
 
 #[test]
 fn each_event_is_persistent_and_its_own() {
@@ -316,4 +385,14 @@ fn each_event_is_persistent_and_its_own() {
 #[test]
 fn events_that_were_written_back_are_persistent_and_their_own() {
     assert_safe(&ON_CRASH, ON_CRASH.bytes());
+}
+
+#[test]
+fn events_of_a_full_sub_buffer_are_persistent_and_their_own() {
+    assert_safe(&SUB_BUFFER, SUB_BUFFER.bytes());
+}
+
+#[test]
+fn unread_events_are_never_overwritten_where_events_are_refused() {
+    assert_safe(&REFUSE, REFUSE.bytes());
 }

@@ -53,6 +53,8 @@ enum Do {
     TrimAll,
     /// Drops all and opens the journal again.
     Reopen,
+    /// Drops all and repairs the journal.
+    Repair,
     /// Overwrites a word of an acknowledged record.
     Damage { which: Which, word: u64 },
 }
@@ -61,6 +63,13 @@ enum Do {
 enum Which {
     Oldest,
     Newest,
+}
+
+/// The next opening of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Plain,
+    Repair,
 }
 
 /// The state of a record.
@@ -106,6 +115,8 @@ struct Log {
     next: u64,
     /// The number of the record that was damaged.
     damaged: Option<u64>,
+    /// A repair has begun, which may have covered the damaged record.
+    is_repairing: bool,
 }
 
 impl Log {
@@ -148,6 +159,22 @@ impl Log {
                 || is_there && entry.number > damaged && entry.acknowledged > damaged
         };
         self.entries.iter().any(is_evidence)
+    }
+
+    /// The entries that are there after a repair, if these payloads can be.
+    fn repaired(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let mut payloads = payloads.iter().peekable();
+        let mut found = Vec::new();
+        for entry in &self.entries {
+            let may_be_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
+            if may_be_there && payloads.next_if(|next| ***next == *entry.payload).is_some() {
+                let class = Class::Acknowledged;
+                found.push(Entry { class, is_found: true, ..entry.clone() });
+            } else if entry.class == Class::Acknowledged && self.damaged != Some(entry.number) {
+                return None;
+            }
+        }
+        payloads.next().is_none().then_some(found)
     }
 
     /// The entries that are there, if these payloads can be.
@@ -208,6 +235,23 @@ impl Shape {
             .alignment(self.alignment)
     }
 
+    /// Repairs the journal and judges it: only the damaged record may be lost.
+    fn repair<'m>(&self, life: &Life<'m, Self>) -> Result<Journal<&'m SimMedium>, Violation> {
+        life.note(|model| model.is_repairing = true);
+        let model = life.model();
+        let (journal, repaired) = self.options(life).repair(life.medium())?;
+        let is_whole = repaired.was_whole || model.damaged.is_some();
+        Violation::unless(is_whole, || format!("nothing was damaged: {repaired:?}"))?;
+        let payloads = payloads(&journal)?;
+        let Some(found) = model.repaired(&payloads) else {
+            return Err(Violation::lost(format!("{} are there: {model:?}", named(&payloads))));
+        };
+        life.note(|model| {
+            (model.entries, model.damaged, model.is_repairing) = (found, None, false);
+        });
+        Ok(journal)
+    }
+
     /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
         let model = life.model();
@@ -218,7 +262,10 @@ impl Shape {
             return Ok(Some(journal));
         }
         if let Some(damaged) = model.damaged {
-            return judge_damaged(&model, damaged, opened).map(|()| None);
+            let is_refused = opened.is_err();
+            judge_damaged(&model, damaged, opened)?;
+            let is_cut_off = is_refused && model.is_repairing;
+            return is_cut_off.then(|| self.repair(life)).transpose();
         }
         let (journal, recovered) = opened?;
         let payloads = payloads(&journal)?;
@@ -235,15 +282,23 @@ impl Shape {
         Ok(Some(journal))
     }
 
-    /// One opening, up to the next. Returns true if there is one.
-    fn opened(&self, life: &Life<'_, Self>) -> Result<bool, Violation> {
-        let Some(journal) = self.open(life)? else { return Ok(false) };
+    /// One opening, up to the next, which is returned.
+    fn opened(
+        &self,
+        life: &Life<'_, Self>,
+        opening: Opening,
+    ) -> Result<Option<Opening>, Violation> {
+        let opened = match opening {
+            Opening::Plain => self.open(life)?,
+            Opening::Repair => Some(self.repair(life)?),
+        };
+        let Some(journal) = opened else { return Ok(None) };
         let (journal, segment) = (&journal, self.segment);
         let (reservations, pending, tail) = (Vec::new(), Vec::new(), journal.records()?);
         let mut handles = Handles { journal, segment, reservations, pending, tail, read: 0 };
         loop {
             handles.follow(life)?;
-            let Some(operation) = life.next() else { return Ok(false) };
+            let Some(operation) = life.next() else { return Ok(None) };
             match operation {
                 Do::Append(size) => handles.append(life, size)?,
                 Do::Group(size) => handles.group(life, size)?,
@@ -252,11 +307,12 @@ impl Shape {
                 Do::Abandon => handles.abandon(life)?,
                 Do::TrimOne => handles.trim(life, 1)?,
                 Do::TrimAll => handles.trim(life, usize::MAX)?,
-                Do::Reopen => {
+                Do::Reopen | Do::Repair => {
                     while !handles.reservations.is_empty() {
                         handles.abandon(life)?;
                     }
-                    return Ok(true);
+                    let is_plain = operation == Do::Reopen;
+                    return Ok(Some(if is_plain { Opening::Plain } else { Opening::Repair }));
                 }
                 Do::Damage { which, word } => handles.damage(life, which, word)?,
             }
@@ -276,7 +332,8 @@ fn judge_damaged(
     }
     let payloads = payloads(&journal)?;
     let text = || format!("{} are there, and no damage: {model:?}", named(&payloads));
-    Violation::unless(model.found(&payloads).is_some(), text)
+    let is_repaired = model.is_repairing && model.repaired(&payloads).is_some();
+    Violation::unless(is_repaired || model.found(&payloads).is_some(), text)
 }
 
 fn payloads(journal: &Journal<&SimMedium>) -> Result<Vec<Vec<u8>>, Failed> {
@@ -471,10 +528,10 @@ impl Structure for Shape {
     type Model = Log;
 
     fn operations(&self, model: &Log) -> Vec<Do> {
-        let mut operations = Vec::new();
         if model.damaged.is_some() {
-            return operations;
+            return vec![Do::Repair];
         }
+        let mut operations = Vec::new();
         let is_open = model.count(Class::Reserved) > 0;
         for size in self.sizes.iter().copied() {
             operations.push(Do::Append(size));
@@ -487,7 +544,9 @@ impl Structure for Shape {
         if model.count(Class::Acknowledged) > 0 {
             operations.extend([Do::TrimOne, Do::TrimAll]);
         }
-        operations.extend(self.has_reservations.then_some(Do::Reopen));
+        if self.has_reservations {
+            operations.extend([Do::Reopen, Do::Repair]);
+        }
         if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
             for which in [Which::Oldest, Which::Newest] {
                 operations.extend((0..3).map(|word| Do::Damage { which, word }));
@@ -497,7 +556,10 @@ impl Structure for Shape {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        while self.opened(life)? {}
+        let mut opening = Some(Opening::Plain);
+        while let Some(next) = opening {
+            opening = self.opened(life, next)?;
+        }
         Ok(())
     }
 
@@ -506,6 +568,7 @@ impl Structure for Shape {
             Do::Append(Size::Largest) => vec![Do::Append(self.sizes[0])],
             Do::Group(size) => vec![Do::Append(size)],
             Do::TrimOne => vec![Do::TrimAll],
+            Do::Repair => vec![Do::Reopen],
             _ => Vec::new(),
         }
     }

@@ -1,0 +1,320 @@
+//! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the memory
+//! taken. Each row is to be the same at every size: no reader's work may grow faster than its file.
+//!
+//! Crafted bytes are those whose every word begins something long: headers of records in a journal and a recording, names
+//! of one large blob in a store. `--test` reads one MiB of each. The least time of three runs is shown.
+
+use cachemaint::journal::{self, Group, Journal, Salvaged};
+use cachemaint::medium::{Memory, OpenError, Readable};
+use cachemaint::preserve::{self, Snapshot, Store};
+use cachemaint::recorder::{self, Found};
+use cachemaint::survival::Backing;
+use cachemaint_benches::Outcome;
+use cachemaint_benches::payloads::Payloads;
+use cachemaint_cli::measure::lines::{PAGE, Region};
+use cachemaint_cli::measure::to_persistence;
+use core::error::Error;
+use core::sync::atomic::Ordering::Relaxed;
+use std::io::Write as _;
+use std::time::Instant;
+use std::{env, fs, io};
+use twox_hash::XxHash3_64;
+
+const MIB: usize = 1 << 20;
+const SIZES: [usize; 4] = [1, 16, 128, 1024];
+/// One word is damaged in so many bytes.
+const DAMAGE: u64 = 64 << 10;
+const SEGMENT: u64 = 1 << 20;
+const SHARDS: u32 = 4;
+/// Bytes of a sub-buffer of crafted bytes, the smallest size.
+const SUB_BUFFER: u32 = 256;
+/// The places of a journal's log and of a recording's events, by their documentation.
+const LOG: u64 = 8192;
+const EVENTS: u64 = 12_288;
+/// Bytes of the header of a sub-buffer, or more.
+const HEADER: u64 = 64;
+/// Names in one root of a store with units of 64 bytes, and the bytes before its entries.
+const NAMES: usize = 78;
+const ROOT: u64 = 176;
+
+type Image<'a> = Memory<'a>;
+/// Fills the memory. Bytes before the returned offset are not to be damaged.
+type Fill = fn(Image<'_>) -> Result<(), Box<dyn Error>>;
+/// Reads the memory and returns the number of things found.
+type Read = fn(Image<'_>) -> Result<u64, Box<dyn Error>>;
+
+/// The files of a format, and its readers.
+struct Format {
+    name: &'static str,
+    /// The first byte that may be damaged.
+    data: u64,
+    intact: Fill,
+    crafted: Fill,
+    readers: &'static [(&'static str, Read)],
+}
+
+const FORMATS: [Format; 3] = [
+    Format {
+        name: "journal",
+        data: LOG + 4096,
+        intact: journal,
+        crafted: crafted_journal,
+        readers: &[("verify", verify_journal), ("salvage", salvage_journal)],
+    },
+    Format {
+        name: "recording",
+        data: EVENTS + 4096,
+        intact: recording,
+        crafted: crafted_recording,
+        readers: &[("all events", read_events)],
+    },
+    Format {
+        name: "store",
+        data: 32 << 10,
+        intact: store,
+        crafted: crafted_store,
+        readers: &[("verify", verify_store), ("list", list_store)],
+    },
+];
+
+fn main() -> Outcome {
+    let is_test = env::args().any(|argument| argument == "--test");
+    let sizes = if is_test { &SIZES[..1] } else { &SIZES[..] };
+    let mut out = io::stdout().lock();
+    write!(out, "{:32}", "ms for each MiB; MiB taken")?;
+    for size in sizes {
+        write!(out, "{:>18}", format!("{size} MiB"))?;
+    }
+    writeln!(out)?;
+    for format in &FORMATS {
+        for (content, fill, is_damaged) in [
+            ("intact", format.intact, false),
+            ("damaged", format.intact, true),
+            ("crafted", format.crafted, false),
+        ] {
+            let mut rows = vec![String::new(); format.readers.len()];
+            for size in sizes {
+                let region = Region::new(size * MIB / PAGE);
+                fill(image(&region)?)?;
+                if is_damaged {
+                    damage(image(&region)?, format.data);
+                }
+                for (row, (_, read)) in rows.iter_mut().zip(format.readers) {
+                    let cost = Cost::of(*read, &region, content == "intact")?;
+                    let ms = cost.seconds * 1e3 / *size as f64;
+                    row.push_str(&format!("{:>18}", format!("{ms:.3}; {}", cost.memory())));
+                }
+            }
+            for (row, (reader, _)) in rows.iter().zip(format.readers) {
+                writeln!(out, "{:32}{row}", format!("{} {content}: {reader}", format.name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cost of reading.
+struct Cost {
+    seconds: f64,
+    /// Bytes by which the process grew meanwhile; `None` where the kernel does not report them.
+    taken: Option<u64>,
+}
+
+impl Cost {
+    /// # Errors
+    /// If nothing was found in intact bytes.
+    fn of(read: Read, region: &Region, is_intact: bool) -> Result<Self, Box<dyn Error>> {
+        let mut cost = Self { seconds: f64::INFINITY, taken: None };
+        for _ in 0..3 {
+            let before = begin_peak();
+            let began = Instant::now();
+            let found = read(image(region)?)?;
+            cost.seconds = cost.seconds.min(began.elapsed().as_secs_f64());
+            cost.taken = before.and_then(|before| Some(status("VmHWM:")?.saturating_sub(before)));
+            if is_intact && found == 0 {
+                return Err("nothing was found in intact bytes".into());
+            }
+        }
+        Ok(cost)
+    }
+
+    fn memory(&self) -> String {
+        self.taken.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB as f64))
+    }
+}
+
+/// Begins a new peak of resident memory (`proc_pid_clear_refs(5)`), and returns the bytes that are resident now.
+fn begin_peak() -> Option<u64> {
+    fs::write("/proc/self/clear_refs", "5").ok()?;
+    status("VmRSS:")
+}
+
+/// Returns the bytes of a line of `/proc/self/status`.
+fn status(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+fn image(region: &Region) -> Result<Image<'_>, Box<dyn Error>> {
+    Ok(Memory::new(region.words(), to_persistence()?, Backing::Ram))
+}
+
+fn damage(image: Image<'_>, first: u64) {
+    for at in (first..Readable::len(&image) - 8).step_by(DAMAGE as usize) {
+        image.store(at, !image.load(at, Relaxed), Relaxed);
+    }
+}
+
+fn journal(image: Image<'_>) -> Outcome {
+    let segment = SEGMENT.min(Readable::len(&image) / 16).next_power_of_two();
+    let options = journal::Options::new().segment(segment);
+    let journal = options.create_new(&image).map_err(OpenError::into_error)?;
+    let (payloads, mut group) = (Payloads::new(104), Group::new());
+    for first in (0..).step_by(50) {
+        (first..first + 50).for_each(|number| group.push(payloads.of(number)));
+        match journal.append_group(&mut group) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), journal::ErrorKind::Full { .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its segment:
+/// its length in 24 bits, kind 1, and its position by 8 in bits 48 to 63.
+fn crafted_journal(image: Image<'_>) -> Outcome {
+    let segment = SEGMENT.min(Readable::len(&image) / 16).next_power_of_two();
+    let options = journal::Options::new().segment(segment);
+    let journal: Journal<_> = options.create_new(&image).map_err(OpenError::into_error)?;
+    for number in 0..10_u8 {
+        journal.append(&[number; 100])?;
+    }
+    let (end, capacity) = (journal.end().get(), journal.capacity());
+    drop(journal);
+    for position in (end..capacity - 16).step_by(8) {
+        let left = segment - position % segment;
+        let word = left.saturating_sub(16) | 1 << 24 | (position / 8) << 48;
+        image.store(LOG + position + 8, word, Relaxed);
+    }
+    Ok(())
+}
+
+fn verify_journal(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = journal::Reader::open(&image).map_err(OpenError::into_error)?;
+    Ok(reader.verify(&mut |_| {})?.records)
+}
+
+fn salvage_journal(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = journal::Reader::open(&image).map_err(OpenError::into_error)?;
+    let mut records = 0;
+    for found in reader.salvage() {
+        records += u64::from(matches!(found?, Salvaged::Record(_)));
+    }
+    Ok(records)
+}
+
+fn recording(image: Image<'_>) -> Outcome {
+    recorded(recorder::Options::new().shards(SHARDS), &image)
+}
+
+fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
+    let recorder = options.create_new(image).map_err(OpenError::into_error)?;
+    let writers = (0..SHARDS).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
+    // Events take 56 bytes: each shard is written once around.
+    for number in 0..Readable::len(image) / u64::from(SHARDS) / 56 {
+        for writer in &writers {
+            writer.record_at(number, 1, &[7; 32])?;
+        }
+    }
+    Ok(())
+}
+
+/// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
+/// length and the offset.
+fn crafted_recording(image: Image<'_>) -> Outcome {
+    let options = recorder::Options::new().shards(SHARDS).sub_buffer_size(SUB_BUFFER);
+    recorded(options, &image)?;
+    for at in (EVENTS..Readable::len(&image)).step_by(8) {
+        let offset = (at - EVENTS) % u64::from(SUB_BUFFER);
+        if offset >= HEADER {
+            let longest = (u64::from(SUB_BUFFER) - offset).saturating_sub(24);
+            image.store(at, longest << 16 | (offset - 8) << 32, Relaxed);
+        }
+    }
+    Ok(())
+}
+
+fn read_events(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = recorder::Reader::open(&image).map_err(OpenError::into_error)?;
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (mut events, mut count) = (reader.events(), 0);
+    while let Some(found) = events.read_next(&mut buffer) {
+        count += u64::from(matches!(found, Found::Event(_)));
+    }
+    Ok(count)
+}
+
+/// Blobs of 48 KiB, which fill three quarters of the store.
+fn store(image: Image<'_>) -> Outcome {
+    let mut store = Store::create_new(&image).map_err(OpenError::into_error)?;
+    let blobs = (Readable::len(&image) / (64 << 10)).saturating_sub(2).max(1);
+    let mut transaction = store.begin()?;
+    for number in 0..blobs {
+        transaction.put(&*format!("blob {number}"), &[7; 48 << 10])?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Many names of one blob, which takes half of the store.
+fn crafted_store(image: Image<'_>) -> Outcome {
+    let options = preserve::Options::new().unit(64);
+    let mut store = options.create_new(&image).map_err(OpenError::into_error)?;
+    let large = vec![7; Readable::len(&image) as usize / 2];
+    let mut transaction = store.begin()?;
+    for number in 0..NAMES {
+        let bytes = if number == 0 { &large[..] } else { &large[..48] };
+        transaction.put(&*format!("n{number:03}"), bytes)?;
+    }
+    transaction.commit()?;
+    drop(store);
+    // The second generation's header: its places of both copies of the root, whose entries have 56 bytes each.
+    let generation = image.load(24, Relaxed);
+    let root_len = image.load(8, Relaxed) >> 32 & !7;
+    let mut first = [0; 48];
+    for root in [40, 48].map(|at| image.load(at, Relaxed)) {
+        image.read(root + ROOT, &mut first);
+        for number in 1..NAMES as u64 {
+            image.write(root + ROOT + 56 * number, &first);
+        }
+        let mut bytes = vec![0; root_len as usize];
+        image.read(root, &mut bytes);
+        let key = hash(0, [generation, 0].map(u64::to_le_bytes).as_flattened());
+        image.store(root, hash(key, &bytes[8..]), Relaxed);
+    }
+    let mut header = [0; 64];
+    image.read(0, &mut header);
+    let mut tag = [0; 8];
+    image.read(image.load(40, Relaxed), &mut tag);
+    header[60..].copy_from_slice(&tag[..4]);
+    let sealed = hash(hash(0, &header[..16]), &header[24..]);
+    header[16..24].copy_from_slice(&sealed.to_le_bytes());
+    image.write(0, &header);
+    Ok(())
+}
+
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, bytes)
+}
+
+fn verify_store(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let snapshot = Snapshot::of(&image)?;
+    let found = snapshot.verify(&mut |_| {})?;
+    Ok(found.whole)
+}
+
+fn list_store(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
+    Ok(Snapshot::of(&image)?.entries().flatten().count() as u64)
+}

@@ -156,7 +156,7 @@ fn a_failed_msync_is_an_error() {
 
 const CHILD: &str = "CACHEMAINT_TEST_HOLDS";
 
-/// Its holder is this program again, with this test alone.
+/// The holder of the lock is this program again, with this test alone.
 #[test]
 fn a_lock_ends_with_a_holder_that_was_killed() {
     if let Some(path) = std::env::var_os(CHILD) {

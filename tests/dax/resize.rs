@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const LEN: u64 = 64 << 10;
-/// The same as a length in memory.
+/// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
 
 fn place() -> (TempDir, PathBuf) {

@@ -68,11 +68,11 @@ enum Which {
 enum Class {
     /// Room is reserved, and the record is not finished.
     Reserved,
-    /// It may be there.
+    /// The record may be there.
     UnderWay,
-    /// It must be there.
+    /// The record must be there.
     Acknowledged,
-    /// It is not there, and does not hold up those behind it.
+    /// The record is not there, and does not hold up those behind it.
     Abandoned,
 }
 
@@ -83,7 +83,7 @@ struct Entry {
     class: Class,
     /// Records before this number were acknowledged when it began.
     acknowledged: u64,
-    /// It was found at an opening.
+    /// True if the record was found at an opening.
     is_found: bool,
 }
 

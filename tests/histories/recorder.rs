@@ -39,11 +39,11 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// It may be there, without a guarantee: it was in the caches when the recording was opened.
+    /// An event without a guarantee, which may be there: it was in the caches when the recording was opened.
     Old,
-    /// It was recorded, and may be in the caches only.
+    /// A recorded event, which may be in the caches only.
     Recorded,
-    /// It is persistent.
+    /// A persistent event.
     Acknowledged,
 }
 

@@ -14,7 +14,7 @@ pub(crate) const BYTES: u64 = 8192 + 5 * SEGMENT;
 /// A medium for three segments of twice that size, in which a mark can be on two lines.
 pub(crate) const WIDE: u64 = 8192 + 3 * 2 * SEGMENT;
 
-/// The same each time, as the simulator wants it.
+/// Returns the same options each time, as the simulator wants it.
 pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
         .segment(SEGMENT)

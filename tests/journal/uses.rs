@@ -119,7 +119,7 @@ fn append_to_a_full_journal_is_refused_until_a_trim() {
     );
     assert_eq!(records(&journal).unwrap().len(), positions.len());
 
-    // It can be opened, as often as one likes, and has lost nothing.
+    // The full journal can be opened, as often as one likes, and has lost nothing.
     drop(journal);
     for _ in 0..3 {
         let (_, recovered) = options().open(&medium).unwrap();

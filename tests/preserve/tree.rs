@@ -488,7 +488,7 @@ fn readers_beside_a_writer_see_one_commit() {
             let mut seen = 0;
             while seen < 40 {
                 let list = reader.list().unwrap();
-                // They come and go ten at once.
+                // The blobs come and go ten at once.
                 assert_eq!(list.len() % 10, 0, "{list:?}");
                 seen += 1;
                 match reader.load(&name(7)) {

@@ -384,7 +384,7 @@ fn everything_is_verified_if_something_may_have_been_lost() {
     let (store, opened) = later().open(&medium).unwrap();
     assert!(opened.was_sealed && opened.verification.is_none());
     drop(store);
-    // It has been opened and not changed.
+    // The store has been opened and not changed.
     let (mut store, opened) = options().open(&medium).unwrap();
     assert!(opened.was_sealed);
     put(&mut store, "a", b"two").unwrap();

@@ -182,7 +182,7 @@ fn damage_names_its_bytes() {
         ),
         "{text}"
     );
-    // The same boot means that no reboot took place.
+    // An unchanged boot id means that no reboot took place.
     assert_eq!(verdict(&bytes, Some(&header().boot), StartedBy::Unknown)["state"], "damaged");
 }
 

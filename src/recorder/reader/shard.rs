@@ -217,7 +217,7 @@ impl<'r, S: Readable> Events<'r, S> {
                     if self.copy(&current, record, offset, buffer) {
                         return Some(Found::Event(self.event(&current, record, offset, buffer)));
                     }
-                    // It has been overwritten since it was verified.
+                    // The record has been overwritten since it was verified.
                     self.next = Some(Next::Skipped(self.rest(&current, offset)));
                     self.current = None;
                 }

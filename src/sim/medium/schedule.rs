@@ -247,7 +247,7 @@ impl State {
     }
 }
 
-/// Its turn ends with it, at a return and at a panic.
+/// A thread's turn, which ends with this value: at a return and at a panic.
 struct Turn<'a> {
     turns: &'a Turns,
     thread: usize,

@@ -12,7 +12,7 @@ enum Way {
     Persisted,
     /// Both are persisted together, and the store that makes the entry valid is a release.
     Released,
-    /// The same with a relaxed store.
+    /// Both are persisted together, and the store that makes the entry valid is relaxed.
     Relaxed,
 }
 

@@ -26,7 +26,7 @@ use crate::targets::every_feature;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     Model,
-    /// It has the programs of the next one, and runs some tests of them.
+    /// The programs of the next scope, with some of their tests.
     Files,
     Architecture,
     Everything,

@@ -46,7 +46,7 @@ pub(super) fn lanes() -> Vec<Lane> {
                   loses it. At an address a program writes it back, and the next kernel has it after a panic";
     let record = "the record of a panic that ramoops stores there is not written back: a reset keeps it only with the \
                   dirty lines";
-    // They are facts about the kernel.
+    // Long, as these lanes show facts about the kernel.
     vec![
         lane("machine/x86_64/reserve-mem", trace, |kit, name, log| {
             by_name(kit, name, log).context("reserved by name")?;

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Text of your choice that is kept with the blob: up to 4096 bytes
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     metadata: String,
-    /// Begin the blob at a multiple of this number in the file, which is a power of two
+    /// Begin the blob at a multiple of this power of two in the file
     #[arg(long, value_name = "BYTES", value_parser = text::size)]
     align: Option<u64>,
     /// Save the bytes of this file instead of standard input

@@ -129,7 +129,7 @@ mod userfaultfd {
         ioctls: u64,
     }
 
-    /// Those of registering and of poisoning are alike: a range, a mode, an answer.
+    /// The arguments of registering and of poisoning are alike: a range, a mode, an answer.
     #[repr(C)]
     struct Range {
         start: u64,

@@ -139,7 +139,7 @@ fn a_failed_msync_is_an_error() {
     }
     file.persist(at..at).unwrap();
 
-    // The others of a batch are written all the same, and the first error is the one returned.
+    // The other ranges of a batch are written all the same, and the first error is the one returned.
     let error = file.batch(|batch| {
         batch.writeback(at..at + 1);
         batch.writeback(0..at);

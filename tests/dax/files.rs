@@ -368,7 +368,7 @@ fn a_deep_persist_beyond_the_end_panics() {
     file.deep_persist(LEN - 1..LEN + 1).unwrap();
 }
 
-/// Others than those of device DAX: a terminal, what has no end, what is not there.
+/// Devices other than those of device DAX: a terminal, what has no end, what is not there.
 #[test]
 fn other_devices_are_not_files() {
     for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {

@@ -96,7 +96,7 @@ fn only_regular_files_are_taken_and_links_are_not_followed() {
     assert!(pass.problems.is_empty(), "{:?}", pass.problems);
 }
 
-/// Otherwise a user would believe that the named path is guarded.
+/// A user would otherwise believe that the named path is guarded.
 #[test]
 fn links_and_special_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();

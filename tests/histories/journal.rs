@@ -29,7 +29,7 @@ struct Shape {
 /// The payload of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
-    /// So many bytes, with this ending.
+    /// A payload of so many bytes, with this ending.
     Of(usize, Ending),
     /// As many as a record can have.
     Largest,
@@ -100,7 +100,7 @@ struct Log {
     is_created: bool,
     /// The records in their order.
     entries: Vec<Entry>,
-    /// So many of them may have been trimmed.
+    /// The number of records that may have been trimmed.
     trimming: usize,
     /// The number of the next record.
     next: u64,

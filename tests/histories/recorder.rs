@@ -300,7 +300,7 @@ impl Structure for Shape {
     }
 }
 
-/// Those that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
+/// Events that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
 const SIZES: &[Size] = &[(32, Ending::Plain), (16, Ending::Checksum), (150, Ending::Plain)];
 
 const EACH_APPEND: Shape =

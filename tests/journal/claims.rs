@@ -82,7 +82,7 @@ pub(crate) enum Deed {
     Append(u8),
     /// Several, as a group.
     Group(Vec<u8>),
-    /// One that is written in two pieces, or given up.
+    /// A record that is written in two pieces, or abandoned.
     Reserve { len: u8, finishes: bool },
     /// All before one of the records, counted from the oldest one, are given up.
     Trim(u8),

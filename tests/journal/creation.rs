@@ -310,7 +310,7 @@ mod crashes {
         }
     }
 
-    /// Also in the opening that finds one superblock, and writes the other one.
+    /// The crash comes also in the opening that finds one superblock, and writes the other one.
     #[test]
     fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
         let few = Effort::Deviations(2);

@@ -32,7 +32,7 @@ pub(crate) fn payload(number: u64) -> Vec<u8> {
 pub(crate) enum Do {
     /// A record is appended.
     Append(u64),
-    /// So many are, as a group, from this one on.
+    /// Several records are appended as a group, from this one on.
     Group(u64, u64),
     /// A record is reserved, and written in two pieces.
     Reserve(u64),
@@ -49,7 +49,7 @@ pub(crate) enum Note {
     Begun(u64),
     /// All before this one are acknowledged.
     Acknowledged(u64),
-    /// Those before this one may be gone …
+    /// Records before this one may be gone …
     Trimming(u64),
     /// … and are.
     Trimmed(u64),

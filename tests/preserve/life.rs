@@ -16,7 +16,7 @@ pub(crate) fn options<M: Medium>() -> Options<'static, M> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
 }
 
-/// Those of a later boot.
+/// Returns the options of a later boot.
 pub(crate) fn later<M: Medium>() -> Options<'static, M> {
     options().stamp(stamp(2))
 }
@@ -64,9 +64,9 @@ pub(crate) type Life = &'static [&'static [Do]];
 pub(crate) enum Note {
     /// The store exists.
     Created,
-    /// So many transactions may have come about, and no more.
+    /// The highest number of transactions that may have come about.
     Begun(usize),
-    /// So many have.
+    /// The number of transactions that have come about.
     Committed(usize),
 }
 

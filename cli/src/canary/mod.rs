@@ -59,7 +59,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
          another",
         path.display()
     );
-    // These are read before anything is made: a canary without them could never show anything.
+    // Reads boot and release before anything is made: a canary without them could never show anything.
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;

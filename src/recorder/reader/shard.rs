@@ -64,9 +64,9 @@ pub struct Skipped {
     pub shard: u32,
     /// The sequence number of the sub-buffer, if it is known.
     pub sequence: Option<u64>,
-    /// Their offset in the medium.
+    /// The offset of the bytes in the medium.
     pub at: u64,
-    /// Their number, at most.
+    /// The number of bytes, at most.
     pub len: u64,
     /// The reason why they are skipped.
     pub kind: SkippedKind,

@@ -365,7 +365,7 @@ fn killed_anywhere(simulation: &Simulation) -> Exploration {
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
 }
 
-/// So many operations suffice for an opening and an event.
+/// The number of operations that suffices for an opening and an event.
 const OPERATIONS: u64 = 14;
 
 type Scenario = fn(&Simulation) -> Exploration;

@@ -214,7 +214,7 @@ pub(super) struct Files {
     pub(super) persisted: PathBuf,
     /// The lines of the plugin.
     pub(super) out: PathBuf,
-    /// Those that were made for the machine, and go with it.
+    /// The files that were made for the machine, and go with it.
     pub(super) temporary: Vec<Temporary>,
 }
 

@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_program_runs_somewhere_in_the_lab_or_is_known_to_run_natively() {
-        // Those that emulators would need minutes for, the instructions of x86-64, a check of documents, and one that the
+        // Tests that would take emulators minutes, the instructions of x86-64, a check of documents, and one that the
         // compiler makes.
         let natively = ["histories", "instruction_count", "public_types", "scenarios"];
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests");

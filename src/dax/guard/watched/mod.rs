@@ -415,7 +415,7 @@ impl Watched {
         options: &Options,
     ) -> Result<(Identity, GuardedFile), Error> {
         let file = descent::file(place.open, name, path)?;
-        // Another one can have the name by now.
+        // Another file can have the name by now.
         let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         if !place.takes(&found) {
             return Err(Error::new(path, ErrorKind::NotRegular));

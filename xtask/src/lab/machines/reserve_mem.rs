@@ -29,10 +29,10 @@ const LEN: u64 = 16 << 20;
 /// The words that have the ring buffer there by a name: the alignment leaves one place, and KASLR must not put the
 /// kernel itself there.
 const BY_NAME: &str = "nokaslr reserve_mem=16M:1G:kept trace_instance=kept^traceoff@kept";
-/// Those that have it there by the address.
+/// The words that have it there by the address.
 const BY_ADDRESS: &str = "memmap=16M$1G trace_instance=kept^traceoff@1G:16M";
 
-/// Those that have the records of panics there, in a mapping with caches: the default is write-combining, which no
+/// The words that have the records of panics there, in a mapping with caches: the default is write-combining, which no
 /// emulator has.
 const RECORDS: &str = "nokaslr reserve_mem=16M:1G:kept ramoops.mem_name=kept ramoops.mem_type=2 \
                        ramoops.record_size=65536";

@@ -26,7 +26,7 @@ pub enum StoreKind {
 pub struct BlockStore {
     /// The mnemonic in lower case.
     pub name: &'static str,
-    /// The one bit that stands for it: `1 <<` its place in the architecture's list.
+    /// The code, a single bit: `1 <<` the place in the architecture's list.
     pub(crate) code: u16,
     /// The effect on the cache.
     pub kind: StoreKind,

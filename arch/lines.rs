@@ -1,4 +1,4 @@
-//! The one walk from a range of bytes to its lines.
+//! The only walk from a range of bytes to its lines.
 //!
 //! Every line that the range touches is visited once, in ascending order, and no other. A line is
 //! named by any address in it, as the instructions take it: the first by the start of the range, so

@@ -8,7 +8,7 @@ use super::{Architecture, DataCache, Fence, Fences, Missing, Unsupported};
 
 pub use instruction::*;
 
-/// The one fence.
+/// The only fence.
 pub const FENCE: Fence = Fence(1);
 
 const AROUND: Fences = Fences { before: FENCE, after: FENCE };

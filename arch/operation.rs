@@ -18,7 +18,7 @@ pub enum Effect {
 pub struct Instruction {
     /// The mnemonic in lower case, as an assembler takes it.
     pub name: &'static str,
-    /// The one bit that stands for it: `1 <<` its place in [`Architecture::instructions`](super::Architecture::instructions).
+    /// The code, a single bit: `1 <<` the place in [`Architecture::instructions`](super::Architecture::instructions).
     pub(crate) code: u8,
     /// The effect on the line.
     pub effect: Effect,

@@ -2,7 +2,7 @@
 
 /// The point that a write-back is aimed at. A farther point includes the nearer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// It can be matched exhaustively: a write-back to the wrong point loses data, so a new point must not pass as another.
+// Exhaustive on purpose: a write-back to the wrong point loses data, so a new point must not pass as another.
 pub enum Point {
     /// The point at which all observers of memory agree: the one to reach for devices and other hosts.
     Coherency,

@@ -23,7 +23,7 @@ use twox_hash::XxHash3_64;
 const MIB: usize = 1 << 20;
 const SIZES: [usize; 4] = [1, 16, 128, 1024];
 /// One word is damaged in so many bytes.
-const DAMAGE: u64 = 64 << 10;
+const DAMAGE: usize = 64 << 10;
 const SEGMENT: u64 = 1 << 20;
 const SHARDS: u32 = 4;
 /// Bytes of a sub-buffer of crafted bytes, the smallest size.
@@ -39,9 +39,9 @@ const ROOT: u64 = 176;
 
 type Image<'a> = Memory<'a>;
 /// Fills the memory. Bytes before the returned offset are not to be damaged.
-type Fill = fn(Image<'_>) -> Result<(), Box<dyn Error>>;
+type Fill = fn(&Image<'_>) -> Result<(), Box<dyn Error>>;
 /// Reads the memory and returns the number of things found.
-type Read = fn(Image<'_>) -> Result<u64, Box<dyn Error>>;
+type Read = fn(&Image<'_>) -> Result<u64, Box<dyn Error>>;
 
 /// The files of a format, and its readers.
 struct Format {
@@ -87,30 +87,44 @@ fn main() -> Outcome {
     }
     writeln!(out)?;
     for format in &FORMATS {
-        for (content, fill, is_damaged) in [
-            ("intact", format.intact, false),
-            ("damaged", format.intact, true),
-            ("crafted", format.crafted, false),
-        ] {
-            let mut rows = vec![String::new(); format.readers.len()];
+        for content in [Content::Intact, Content::Damaged, Content::Crafted] {
+            let mut rows = vec![Vec::new(); format.readers.len()];
             for size in sizes {
-                let region = Region::new(size * MIB / PAGE);
-                fill(image(&region)?)?;
-                if is_damaged {
-                    damage(image(&region)?, format.data);
-                }
+                let region = content.of(format, *size)?;
                 for (row, (_, read)) in rows.iter_mut().zip(format.readers) {
-                    let cost = Cost::of(*read, &region, content == "intact")?;
-                    let ms = cost.seconds * 1e3 / *size as f64;
-                    row.push_str(&format!("{:>18}", format!("{ms:.3}; {}", cost.memory())));
+                    row.push(Cost::of(*read, &region, content)?.told(*size));
                 }
             }
             for (row, (reader, _)) in rows.iter().zip(format.readers) {
-                writeln!(out, "{:32}{row}", format!("{} {content}: {reader}", format.name))?;
+                let name = format!("{} {content:?}: {reader}", format.name);
+                writeln!(out, "{name:32}{}", row.concat())?;
             }
         }
     }
     Ok(())
+}
+
+/// The bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Intact,
+    Damaged,
+    Crafted,
+}
+
+impl Content {
+    /// Returns so many MiB of it.
+    fn of(self, format: &Format, mib: usize) -> Result<Region, Box<dyn Error>> {
+        let region = Region::new(mib * MIB / PAGE);
+        match self {
+            Self::Intact | Self::Damaged => (format.intact)(&image(&region)?)?,
+            Self::Crafted => (format.crafted)(&image(&region)?)?,
+        }
+        if self == Self::Damaged {
+            damage(&image(&region)?, format.data);
+        }
+        Ok(region)
+    }
 }
 
 /// The cost of reading.
@@ -123,23 +137,28 @@ struct Cost {
 impl Cost {
     /// # Errors
     /// If nothing was found in intact bytes.
-    fn of(read: Read, region: &Region, is_intact: bool) -> Result<Self, Box<dyn Error>> {
+    fn of(read: Read, region: &Region, content: Content) -> Result<Self, Box<dyn Error>> {
         let mut cost = Self { seconds: f64::INFINITY, taken: None };
         for _ in 0..3 {
             let before = begin_peak();
             let began = Instant::now();
-            let found = read(image(region)?)?;
+            let found = read(&image(region)?)?;
             cost.seconds = cost.seconds.min(began.elapsed().as_secs_f64());
             cost.taken = before.and_then(|before| Some(status("VmHWM:")?.saturating_sub(before)));
-            if is_intact && found == 0 {
+            if content == Content::Intact && found == 0 {
                 return Err("nothing was found in intact bytes".into());
             }
         }
         Ok(cost)
     }
 
-    fn memory(&self) -> String {
-        self.taken.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB as f64))
+    /// Returns a cell of the table for a file of so many MiB.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn told(&self, mib: usize) -> String {
+        let ms = self.seconds * 1e3 / mib as f64;
+        let taken =
+            self.taken.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB as f64));
+        format!("{:>18}", format!("{ms:.3}; {taken}"))
     }
 }
 
@@ -160,16 +179,16 @@ fn image(region: &Region) -> Result<Image<'_>, Box<dyn Error>> {
     Ok(Memory::new(region.words(), to_persistence()?, Backing::Ram))
 }
 
-fn damage(image: Image<'_>, first: u64) {
-    for at in (first..Readable::len(&image) - 8).step_by(DAMAGE as usize) {
+fn damage(image: &Image<'_>, first: u64) {
+    for at in (first..Readable::len(image) - 8).step_by(DAMAGE) {
         image.store(at, !image.load(at, Relaxed), Relaxed);
     }
 }
 
-fn journal(image: Image<'_>) -> Outcome {
-    let segment = SEGMENT.min(Readable::len(&image) / 16).next_power_of_two();
+fn journal(image: &Image<'_>) -> Outcome {
+    let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
     let options = journal::Options::new().segment(segment);
-    let journal = options.create_new(&image).map_err(OpenError::into_error)?;
+    let journal = options.create_new(image).map_err(OpenError::into_error)?;
     let (payloads, mut group) = (Payloads::new(104), Group::new());
     for first in (0..).step_by(50) {
         (first..first + 50).for_each(|number| group.push(payloads.of(number)));
@@ -184,10 +203,10 @@ fn journal(image: Image<'_>) -> Outcome {
 
 /// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its segment:
 /// its length in 24 bits, kind 1, and its position by 8 in bits 48 to 63.
-fn crafted_journal(image: Image<'_>) -> Outcome {
-    let segment = SEGMENT.min(Readable::len(&image) / 16).next_power_of_two();
+fn crafted_journal(image: &Image<'_>) -> Outcome {
+    let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
     let options = journal::Options::new().segment(segment);
-    let journal: Journal<_> = options.create_new(&image).map_err(OpenError::into_error)?;
+    let journal: Journal<_> = options.create_new(image).map_err(OpenError::into_error)?;
     for number in 0..10_u8 {
         journal.append(&[number; 100])?;
     }
@@ -201,13 +220,13 @@ fn crafted_journal(image: Image<'_>) -> Outcome {
     Ok(())
 }
 
-fn verify_journal(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(&image).map_err(OpenError::into_error)?;
+fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = journal::Reader::open(image).map_err(OpenError::into_error)?;
     Ok(reader.verify(&mut |_| {})?.records)
 }
 
-fn salvage_journal(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(&image).map_err(OpenError::into_error)?;
+fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = journal::Reader::open(image).map_err(OpenError::into_error)?;
     let mut records = 0;
     for found in reader.salvage() {
         records += u64::from(matches!(found?, Salvaged::Record(_)));
@@ -215,8 +234,8 @@ fn salvage_journal(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
     Ok(records)
 }
 
-fn recording(image: Image<'_>) -> Outcome {
-    recorded(recorder::Options::new().shards(SHARDS), &image)
+fn recording(image: &Image<'_>) -> Outcome {
+    recorded(recorder::Options::new().shards(SHARDS), image)
 }
 
 fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
@@ -233,10 +252,10 @@ fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
 
 /// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
 /// length and the offset.
-fn crafted_recording(image: Image<'_>) -> Outcome {
+fn crafted_recording(image: &Image<'_>) -> Outcome {
     let options = recorder::Options::new().shards(SHARDS).sub_buffer_size(SUB_BUFFER);
-    recorded(options, &image)?;
-    for at in (EVENTS..Readable::len(&image)).step_by(8) {
+    recorded(options, image)?;
+    for at in (EVENTS..Readable::len(image)).step_by(8) {
         let offset = (at - EVENTS) % u64::from(SUB_BUFFER);
         if offset >= HEADER {
             let longest = (u64::from(SUB_BUFFER) - offset).saturating_sub(24);
@@ -246,8 +265,8 @@ fn crafted_recording(image: Image<'_>) -> Outcome {
     Ok(())
 }
 
-fn read_events(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = recorder::Reader::open(&image).map_err(OpenError::into_error)?;
+fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = recorder::Reader::open(image).map_err(OpenError::into_error)?;
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut count) = (reader.events(), 0);
     while let Some(found) = events.read_next(&mut buffer) {
@@ -257,22 +276,23 @@ fn read_events(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 /// Blobs of 48 KiB, which fill three quarters of the store.
-fn store(image: Image<'_>) -> Outcome {
-    let mut store = Store::create_new(&image).map_err(OpenError::into_error)?;
-    let blobs = (Readable::len(&image) / (64 << 10)).saturating_sub(2).max(1);
+fn store(image: &Image<'_>) -> Outcome {
+    let mut store = Store::create_new(image).map_err(OpenError::into_error)?;
+    let blobs = (Readable::len(image) / (64 << 10)).saturating_sub(2).max(1);
+    let blob = vec![7; 48 << 10];
     let mut transaction = store.begin()?;
     for number in 0..blobs {
-        transaction.put(&*format!("blob {number}"), &[7; 48 << 10])?;
+        transaction.put(&*format!("blob {number}"), &blob)?;
     }
     transaction.commit()?;
     Ok(())
 }
 
 /// Many names of one blob, which takes half of the store.
-fn crafted_store(image: Image<'_>) -> Outcome {
+fn crafted_store(image: &Image<'_>) -> Outcome {
     let options = preserve::Options::new().unit(64);
-    let mut store = options.create_new(&image).map_err(OpenError::into_error)?;
-    let large = vec![7; Readable::len(&image) as usize / 2];
+    let mut store = options.create_new(image).map_err(OpenError::into_error)?;
+    let large = vec![7; usize::try_from(Readable::len(image))? / 2];
     let mut transaction = store.begin()?;
     for number in 0..NAMES {
         let bytes = if number == 0 { &large[..] } else { &large[..48] };
@@ -309,12 +329,12 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot_with_seed(seed, bytes)
 }
 
-fn verify_store(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let snapshot = Snapshot::of(&image)?;
+fn verify_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let snapshot = Snapshot::of(image)?;
     let found = snapshot.verify(&mut |_| {})?;
     Ok(found.whole)
 }
 
-fn list_store(image: Image<'_>) -> Result<u64, Box<dyn Error>> {
-    Ok(Snapshot::of(&image)?.entries().flatten().count() as u64)
+fn list_store(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    Ok(Snapshot::of(image)?.entries().flatten().count() as u64)
 }

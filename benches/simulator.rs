@@ -45,7 +45,7 @@ fn explore_log(model: Model, records: u64) -> Exploration {
     Simulation::new(model, place(records)).zeros().explore(
         |medium, acknowledged| {
             for number in 0..records {
-                // It cannot fail.
+                // A copy in the simulated medium cannot fail.
                 let Ok(()) = medium.persist_copy(&[(place(number), &record(number))]);
                 acknowledged.add(number);
             }

@@ -61,9 +61,9 @@ impl Signal {
 
     /// Installs the handler again in place of the default or of ignoring.
     pub(crate) fn reinstall(&self, current: &libc::sigaction, restart: c_int) {
-        // Its flags do not matter. Another thread may be about to use those of the former handler.
+        // The flags of `current` do not matter. Another thread may be about to use those of the former handler.
         self.former.store(current.sa_sigaction, Release);
-        // The same call has succeeded before.
+        // An equal call has succeeded before.
         drop(self.set(current, restart));
     }
 

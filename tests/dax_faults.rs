@@ -129,7 +129,7 @@ mod userfaultfd {
         ioctls: u64,
     }
 
-    /// Those of registering and of poisoning are alike: a range, a mode, an answer.
+    /// The arguments of registering and of poisoning are alike: a range, a mode, an answer.
     #[repr(C)]
     struct Range {
         start: u64,
@@ -801,7 +801,7 @@ fn a_forked_child_has_all_slots() {
                 in_guards(&file, guard, 255, &wait).unwrap();
             });
             are_held.wait();
-            // This one is inherited by the child, which ends it.
+            // The child inherits the slot of this call, and frees it.
             let forked = file.catch_faults(guard, |_| {
                 // SAFETY: the child calls nothing but guarded calls and `_exit`.
                 unsafe { libc::fork() }

@@ -139,7 +139,7 @@ fn a_failed_msync_is_an_error() {
     }
     file.persist(at..at).unwrap();
 
-    // The others of a batch are written all the same, and the first error is the one returned.
+    // The other ranges of a batch are written all the same, and the first error is the one returned.
     let error = file.batch(|batch| {
         batch.writeback(at..at + 1);
         batch.writeback(0..at);
@@ -156,7 +156,7 @@ fn a_failed_msync_is_an_error() {
 
 const CHILD: &str = "CACHEMAINT_TEST_HOLDS";
 
-/// Its holder is this program again, with this test alone.
+/// The holder of the lock is this program again, with this test alone.
 #[test]
 fn a_lock_ends_with_a_holder_that_was_killed() {
     if let Some(path) = std::env::var_os(CHILD) {

@@ -1,7 +1,7 @@
 //! Generated histories of the journal, the store of preserved state and the recorder: several lives, with all
 //! that can be under way at each crash.
 
-// They run on a simulated medium, without `unsafe` and with many cases: Miri would take hours and find nothing.
+// Histories run on a simulated medium, without `unsafe` and with many cases: Miri would take hours and find nothing.
 #![cfg(all(target_has_atomic = "64", not(miri)))]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 

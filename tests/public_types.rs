@@ -100,7 +100,7 @@ fn journals_are_shared_by_threads() {
         Pending<'_, Memory<'_>>, Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
         Repaired, Reservation<'_, Memory<'_>>, Salvage<'_, Memory<'_>>, Salvaged,
     }
-    // They can have a closure that is called with the progress of the opening, on the thread that opens.
+    // Options can have a closure that is called with the progress of the opening, on the thread that opens.
     is_not! { Send: Options<'_>, }
     is_not! { Sync: Options<'_>, }
 }
@@ -190,7 +190,8 @@ fn types_of_privileged_code_are_shared_by_cpus() {
         NotByProviders, NotByWholeCache, NotInvalidated, NotOnAllCpus, OwnCaches, Participant,
         ProviderFailed, Way, WholeCache,
     }
-    // It has addresses, and closures and providers of the platform's author, who may not have made them for two threads.
+    // A range has addresses, and closures and providers of the platform's author, who may not have made them for
+    // two threads.
     is_not! { Send: PhysicalRange<'_>, }
     is_not! { Sync: PhysicalRange<'_>, }
 }

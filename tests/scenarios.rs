@@ -64,7 +64,7 @@ fn each_scenario_has_tests_that_exist_or_a_reason() {
     }
 }
 
-/// So that the test above can fail.
+/// Shows that the test above can fail.
 #[test]
 fn other_functions_are_not_taken_for_tests() {
     if no_sources("other_functions_are_not_taken_for_tests") {

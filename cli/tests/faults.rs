@@ -388,7 +388,7 @@ fn no_command_dies_of_a_file_that_changes_under_it() {
                 }
             }
         });
-        // Also if a command does not survive.
+        // Ends the trouble also if a command does not survive.
         let _over = Over(&is_over);
         let commands = COMMANDS.iter().cycle().take(runs);
         succeeded = commands.filter(|(file, command)| survives(command, &path(file))).count();

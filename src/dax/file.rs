@@ -131,7 +131,7 @@ fn lock_file<M: Mapper>(
     let mut file = OpenFile::new(file);
     mappable::<M>(path, &file)?;
     file.take(path, lock)?;
-    // The one that held the lock before may have removed it, or changed its size.
+    // The former holder of the lock may have removed the file, or changed its size.
     let metadata = mappable::<M>(path, &file)?;
     Ok((file, metadata))
 }

@@ -77,7 +77,7 @@ impl DaxView {
     fn take(&self, range: &Range<u64>, add: fn(&mut Held, &Range<u64>)) -> Result<(), Error> {
         let Some(bytes) = self.in_file(range) else { return Ok(()) };
         if !self.file.is_of_this_process() {
-            // It would be a lock of the parent's open file, which the child could not end.
+            // The lease would be a lock of the parent's open file, which the child could not end.
             return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::ForkedChild)));
         }
         let mut held = self.file.leases();

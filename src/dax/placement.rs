@@ -31,11 +31,11 @@ pub struct Placement {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Extent {
-    /// Their place in the mapping, in bytes.
+    /// The place of the bytes in the mapping, in bytes.
     pub offset: u64,
-    /// Their place on the device, in bytes.
+    /// The place of the bytes on the device, in bytes.
     pub on_device: u64,
-    /// Their number. Where the mapping ends within a block, the last extent ends with the mapping.
+    /// The number of bytes. Where the mapping ends within a block, the last extent ends with the mapping.
     pub len: u64,
     /// The physical address of the first one; `None` if the [base](Placement::base) is not known, or the
     /// extent does not end within the memory that it begins in.

@@ -130,7 +130,7 @@ impl DaxFile {
     fn plan(&self, len: u64) -> Result<Plan, Error> {
         self.view.require_own_mapping()?;
         if !self.view.file.is_of_this_process() {
-            // It would write under its parent's lock.
+            // The child would write under its parent's lock.
             return Err(self.error(ErrorKind::NotSupported(NotSupported::ForkedChild)));
         }
         if self.view.guarantee.is_device_dax() {

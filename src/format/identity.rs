@@ -19,7 +19,8 @@ impl Identity {
 #[cfg(all(any(feature = "journal", feature = "preserve", feature = "recorder"), feature = "std"))]
 pub(crate) fn entropy() -> [u64; 2] {
     use core::hash::{BuildHasher as _, Hasher as _};
-    // Its keys are random numbers of the system. The standard library has no other stable interface to them.
+    // The keys of a `RandomState` are random numbers of the system. The standard library has no other stable
+    // interface to them.
     let random = || std::hash::RandomState::new().build_hasher().finish();
     [random(), random()]
 }

@@ -22,7 +22,7 @@ const REST: usize = TAG + 8;
 /// The meaning of a superblock's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found<T> {
-    /// One of this version, that proves itself.
+    /// A superblock of this version, that proves itself.
     Whole(T),
     /// Another version, whose bytes mean something else.
     Version(u32),

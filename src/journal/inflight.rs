@@ -263,7 +263,7 @@ mod loom_tests {
         });
     }
 
-    /// The same space is never reserved twice.
+    /// Two producers never reserve the same space.
     #[test]
     fn no_two_producers_get_the_same_room() {
         loom::model(|| {

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 /// A result of a salvage: a record or a skipped range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-// It can be matched exhaustively: a `_` that ignored a new kind would drop what was salvaged.
+// Exhaustive on purpose: a `_` that ignored a new kind would drop what was salvaged.
 pub enum Salvaged {
     /// A valid record. After a skipped range it may be a record that was never acknowledged, and records before it may
     /// be missing.

@@ -61,7 +61,7 @@ use core::sync::atomic::Ordering;
 /// The smallest unit that a medium makes persistent, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-// It can be matched exhaustively: code that persists by units must not take a new unit for another one.
+// Exhaustive on purpose: code that persists by units must not take a new unit for another one.
 pub enum Granularity {
     /// Single bytes: the caches are in the persistence domain (eADR), a fence suffices.
     Byte,

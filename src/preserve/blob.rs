@@ -169,7 +169,7 @@ impl<R: Readable> Blob<R> {
         }
         for _ in 0..ATTEMPTS {
             match Snapshot::of(&self.medium)?.find(self.info.name.as_str()) {
-                // There was another commit meanwhile.
+                // Another commit was made meanwhile.
                 Err(Error(ErrorKind::Replaced)) => {}
                 Ok(Some(now)) if now.is(&self.info) => return Ok(()),
                 Ok(_) => break,

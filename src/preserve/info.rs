@@ -29,7 +29,7 @@ impl Name {
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // It was checked when it was read.
+        // Valid UTF-8: the name was checked when it was read.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
@@ -81,7 +81,7 @@ impl ShortName {
     /// Returns the text, without anything that was cut.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // It was text before.
+        // Valid UTF-8: the bytes were text before.
         core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
     }
 }

@@ -44,7 +44,7 @@ impl<M: Medium> Store<M> {
             match step? {
                 Step::Page(page) => loading.page(&snapshot, &page)?,
                 Step::Entry(info) => {
-                    // There was room for it.
+                    // The medium had space for the entry.
                     let bytes = info.content.occupied(info.len, header.unit).unwrap_or(0);
                     loading.take(info.offset..info.offset + bytes, Part::Entry)?;
                 }

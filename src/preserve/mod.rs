@@ -296,7 +296,7 @@ cfg_if::cfg_if! {
     ))] {
         mod file;
     } else {
-        /// The same interface for systems without files.
+        /// Replaces the module for systems without files, with the same interface.
         mod file {
             use super::open::Circumstances;
             use super::stamp::Stamp;

@@ -132,7 +132,7 @@ impl Held {
             roots.extend(leaves.pop_back());
         }
         for (held, (count, bytes)) in self.kinds.iter_mut().zip(kinds) {
-            // Those that are nearest to the end divide the free space least.
+            // Places that are nearest to the end divide the free space least.
             held.make_contiguous().sort_unstable_by_key(|place| Reverse(place.start));
             held.drain(count.min(held.len())..).for_each(|place| space.give(&place));
             for place in held {

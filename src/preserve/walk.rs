@@ -95,7 +95,7 @@ impl Rest {
 /// The names that may come next.
 #[derive(Clone, Copy, Debug)]
 enum Floor {
-    /// This one, or any above it.
+    /// This name, or any above it.
     From(Name),
     /// Any above this one.
     Above(Name),

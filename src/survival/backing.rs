@@ -36,7 +36,7 @@ pub enum Backing {
 }
 
 impl Backing {
-    /// All of them.
+    /// All kinds of backing.
     pub const ALL: [Self; 11] = [
         Self::Storage,
         Self::Ram,

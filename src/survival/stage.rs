@@ -16,7 +16,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All of them, the least first.
+    /// All stages, the least first.
     pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
 
     /// Returns the stage in a word or two.

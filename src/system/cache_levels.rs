@@ -38,7 +38,7 @@ pub enum CacheKind {
     Data,
     /// Instructions.
     Instruction,
-    /// Both.
+    /// Data and instructions.
     Unified,
     /// The content is not shown, or not in a word known here.
     Unknown,

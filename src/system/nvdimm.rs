@@ -217,7 +217,7 @@ fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
 /// The directories in which the kernel's drivers of such devices show their attributes (`drivers/acpi/nfit/core.c`,
 /// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
 const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
-/// Its driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
+/// The family whose driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
 const PAPR: &str = "papr";
 
 fn shutdowns(tree: &Tree, device: &Path, family: &str) -> Result<u64, Unknown> {

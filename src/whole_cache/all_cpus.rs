@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(error, NotOnAllCpus::Missing { number: 5 });
         assert_eq!(machine.full(), [2]);
         assert!(error.to_string().contains("CPU 5 has not"), "{error}");
-        // The first of several.
+        // The error names the first of several CPUs.
         assert_eq!(machine.empty(&[0]), Err(NotOnAllCpus::Missing { number: 3 }));
         // A kernel whose call does nothing (no other CPU is up, or it failed).
         let mut machine = Machine::with(1);

@@ -19,7 +19,7 @@ pub(crate) struct Counting<M = SimMedium> {
     fences: AtomicU64,
     /// Bytes loaded and read.
     pub(crate) looked_at: AtomicU64,
-    /// So many write-backs succeed.
+    /// The number of write-backs that still succeed.
     pub(crate) left: AtomicU64,
 }
 

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const LEN: u64 = 64 << 10;
-/// The same as a length in memory.
+/// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
 
 fn directory() -> TempDir {
@@ -344,7 +344,7 @@ fn a_memfd_is_ram() {
     assert_eq!(guarantee.backing(), Backing::Ram, "{guarantee:?}");
     assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
     assert_eq!(guarantee.file_system(), "tmpfs");
-    // It has no name that could be found again.
+    // The memfd has no name that could be found again.
     assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
 }
 
@@ -368,7 +368,7 @@ fn a_deep_persist_beyond_the_end_panics() {
     file.deep_persist(LEN - 1..LEN + 1).unwrap();
 }
 
-/// Others than those of device DAX: a terminal, what has no end, what is not there.
+/// Devices other than those of device DAX: a terminal, what has no end, what is not there.
 #[test]
 fn other_devices_are_not_files() {
     for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {

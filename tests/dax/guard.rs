@@ -96,7 +96,7 @@ fn only_regular_files_are_taken_and_links_are_not_followed() {
     assert!(pass.problems.is_empty(), "{:?}", pass.problems);
 }
 
-/// Otherwise a user would believe that the named path is guarded.
+/// A user would otherwise believe that the named path is guarded.
 #[test]
 fn links_and_special_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -427,7 +427,7 @@ fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
         passes += 1;
         match (passes, pass.files) {
             (1, _) => drop(make(&directory.path().join("buffer"), 4096)),
-            // It is found without being asked for.
+            // The pass finds the new file without being asked for it.
             (_, 1) => {
                 make(&directory.path().join("late"), 4096);
                 stop.store(true, Relaxed);
@@ -438,7 +438,7 @@ fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
     assert_eq!(guard.statistics().passes, passes);
     let both = ["buffer", "late"].map(|name| directory.path().join(name));
     assert_eq!(names(&guard), both, "the last pass takes what is there");
-    // It is to stop, so that is one pass.
+    // The guard is to stop, so that is one pass.
     guard.run(Pace::within(Duration::from_secs(3600)), &stop, |_| ());
     assert_eq!(guard.statistics().passes, passes + 1);
 }

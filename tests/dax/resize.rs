@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const LEN: u64 = 64 << 10;
-/// The same as a length in memory.
+/// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
 
 fn place() -> (TempDir, PathBuf) {
@@ -166,7 +166,7 @@ fn a_file_that_has_shrunk_is_not_grown_over() {
     assert_eq!(len(&path), 4096);
 }
 
-/// Others under the same lock could be at it too; the one who may be alone, or who says so, can.
+/// Other holders of the lock could do so at the same time; a holder that may be alone, or that says so, can.
 #[test]
 fn a_shared_lock_forbids_changing_the_length() {
     let (_directory, path) = place();

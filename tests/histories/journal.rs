@@ -29,7 +29,7 @@ struct Shape {
 /// The payload of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
-    /// So many bytes, with this ending.
+    /// A payload of so many bytes, with this ending.
     Of(usize, Ending),
     /// As many as a record can have.
     Largest,
@@ -77,11 +77,11 @@ enum Opening {
 enum Class {
     /// Room is reserved, and the record is not finished.
     Reserved,
-    /// It may be there.
+    /// The record may be there.
     UnderWay,
-    /// It must be there.
+    /// The record must be there.
     Acknowledged,
-    /// It is not there, and does not hold up those behind it.
+    /// The record is not there, and does not hold up those behind it.
     Abandoned,
 }
 
@@ -92,7 +92,7 @@ struct Entry {
     class: Class,
     /// Records before this number were acknowledged when it began.
     acknowledged: u64,
-    /// It was found at an opening.
+    /// True if the record was found at an opening.
     is_found: bool,
 }
 
@@ -109,7 +109,7 @@ struct Log {
     is_created: bool,
     /// The records in their order.
     entries: Vec<Entry>,
-    /// So many of them may have been trimmed.
+    /// The number of records that may have been trimmed.
     trimming: usize,
     /// The number of the next record.
     next: u64,

@@ -76,7 +76,7 @@ struct State {
     committing: Option<Blobs>,
     /// The blobs after the transaction that has begun.
     transaction: Option<Blobs>,
-    /// So many leases the store's own reader holds.
+    /// The number of leases that the store's own reader holds.
     leases: usize,
     elsewhere: Vec<Kept>,
     /// The number of the next blob.

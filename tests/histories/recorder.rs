@@ -42,11 +42,12 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// It may be there, without a guarantee: it was released, or was in the caches when the recording was opened.
+    /// An event without a guarantee, which may be there: it was released, or was in the caches when the recording was
+    /// opened.
     Old,
-    /// It was recorded, and may be in the caches only.
+    /// A recorded event, which may be in the caches only.
     Recorded,
-    /// It is persistent.
+    /// A persistent event.
     Acknowledged,
 }
 
@@ -360,7 +361,7 @@ impl Structure for Shape {
     }
 }
 
-/// Those that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
+/// Events that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.
 const SIZES: &[Size] = &[(32, Ending::Plain), (16, Ending::Checksum), (150, Ending::Plain)];
 
 const EACH_APPEND: Shape = Shape {

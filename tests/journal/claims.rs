@@ -65,7 +65,7 @@ impl Shape {
         self.segments * self.segment
     }
 
-    /// The same each time, but for the opening: no two of them may have the same seeds.
+    /// Returns the same options each time, but for the opening: no two openings may have the same seeds.
     pub(crate) fn options(&self, opening: u64) -> Options<'static> {
         Options::with_entropy([0x0123_4567_89ab_cdef, opening])
             .segment(self.segment)
@@ -82,11 +82,11 @@ pub(crate) enum Deed {
     Append(u8),
     /// Several, as a group.
     Group(Vec<u8>),
-    /// One that is written in two pieces, or given up.
+    /// A record that is written in two pieces, or abandoned.
     Reserve { len: u8, finishes: bool },
     /// All before one of the records, counted from the oldest one, are given up.
     Trim(u8),
-    /// It is closed and opened: a new epoch begins.
+    /// The journal is closed and opened: a new epoch begins.
     Reopen,
 }
 

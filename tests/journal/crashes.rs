@@ -102,7 +102,7 @@ fn killed_and_gone_on(
                 reason(&died),
                 None | Some(ErrorKind::Medium(Killed) | ErrorKind::Failed)
             ));
-            // Also if it had done all.
+            // The process is killed even if it had done all.
             medium.killed();
 
             let (journal, _) = options().open(medium).unwrap();
@@ -159,7 +159,7 @@ fn abandoned(simulation: &Simulation) -> Exploration {
 /// The medium of a journal for records that are stored by streaming, of more than 256 bytes, in parts.
 const LONG: u64 = 8192 + 4 * 1024;
 
-/// One that fills six lines and does not begin with one, and one that enters a segment. Each word of a record that
+/// A record that fills six lines and does not begin with one, and one that enters a segment. Each word of a record that
 /// no fence covers can be lost alone; recovery reads all of them, so few are at once.
 fn long_records(simulation: &Simulation) -> Exploration {
     let options = || options().segment(1024).window(2048);

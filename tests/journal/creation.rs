@@ -34,7 +34,7 @@ fn opened_or_created(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation
     judge(&records, notes)
 }
 
-/// The same on a medium of other bytes: before the creation is acknowledged they may be there, and can be overwritten.
+/// Does that on a medium of other bytes, which may be there until the creation is acknowledged, and can be overwritten.
 fn opened_or_created_anew(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     if expected(notes).is_created {
         return opened_or_created(medium, notes);
@@ -58,7 +58,7 @@ fn create(medium: &SimMedium, notes: &Notes<'_, Note>) {
     apply(&journal, Do::Append(0), |note| notes.add(note)).unwrap();
 }
 
-/// The same, but by an opening.
+/// A process creates a journal by an opening, and appends to it.
 fn open_or_create(medium: &SimMedium, notes: &Notes<'_, Note>) {
     let (journal, recovered) = options().open_or_create(medium).unwrap();
     assert_eq!((recovered.records, recovered.end.get()), (0, 0));
@@ -310,7 +310,7 @@ mod crashes {
         }
     }
 
-    /// Also in the opening that finds one superblock, and writes the other one.
+    /// The crash comes also in the opening that finds one superblock, and writes the other one.
     #[test]
     fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
         let few = Effort::Deviations(2);

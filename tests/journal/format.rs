@@ -90,7 +90,7 @@ fn seal(superblock: &mut [u8]) {
     superblock[16..24].copy_from_slice(&tag.to_le_bytes());
 }
 
-/// All of it, with the key of the first epoch.
+/// Returns the whole image, with the key of the first epoch.
 fn image(key: u64) -> Vec<u8> {
     let mut image = Image { bytes: vec![0; BYTES as usize], key };
     image.superblock();

@@ -14,7 +14,7 @@ pub(crate) const BYTES: u64 = 8192 + 5 * SEGMENT;
 /// A medium for three segments of twice that size, in which a mark can be on two lines.
 pub(crate) const WIDE: u64 = 8192 + 3 * 2 * SEGMENT;
 
-/// The same each time, as the simulator wants it.
+/// Returns the same options each time, as the simulator wants it.
 pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
         .segment(SEGMENT)
@@ -32,7 +32,7 @@ pub(crate) fn payload(number: u64) -> Vec<u8> {
 pub(crate) enum Do {
     /// A record is appended.
     Append(u64),
-    /// So many are, as a group, from this one on.
+    /// Several records are appended as a group, from this one on.
     Group(u64, u64),
     /// A record is reserved, and written in two pieces.
     Reserve(u64),
@@ -49,7 +49,7 @@ pub(crate) enum Note {
     Begun(u64),
     /// All before this one are acknowledged.
     Acknowledged(u64),
-    /// Those before this one may be gone …
+    /// Records before this one may be gone …
     Trimming(u64),
     /// … and are.
     Trimmed(u64),

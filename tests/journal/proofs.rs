@@ -43,7 +43,7 @@ fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
     journal.append(&[b'A'; 40]).unwrap();
     let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
-    // It does not fit behind the unfinished one: a void fills the segment.
+    // The record does not fit behind the unfinished one: a padding record fills the segment.
     assert!(!journal.submit(&[b'B'; 900]).unwrap().is_acknowledged().unwrap());
 
     let medium = killed(&medium);
@@ -306,13 +306,13 @@ fn repaired_behind_a_lost_mark(void: u64) {
     assert_eq!(before.last().unwrap(), b"acknowledged");
 }
 
-/// Between the record that was cut off and the next one are 8 bytes, less than a void.
+/// Between the record that was cut off and the next one are 8 bytes, less than a padding record.
 #[test]
 fn a_repair_keeps_the_rest_if_padding_does_not_fit() {
     repaired_behind_a_lost_mark(48);
 }
 
-/// There are 24 bytes: room for a void, but not for the mark of another epoch.
+/// Between the records are 24 bytes: enough for a padding record, but not for the segment header of another epoch.
 #[test]
 fn a_repair_keeps_the_rest_if_a_mark_does_not_fit() {
     repaired_behind_a_lost_mark(64);

@@ -165,7 +165,7 @@ fn kept_records_that_fall_a_lap_behind_are_refused_and_can_begin_again_at_the_he
         journal.trim(journal.end()).unwrap();
         journal.append(&[number; 48]).unwrap();
     }
-    // It is trimmed, and its space is not used again.
+    // The record is trimmed, and its space is not used again.
     assert_eq!(next(&mut trimmed).unwrap(), [0; 48]);
     journal.append(&[5; 48]).unwrap();
     let refused = late.read_next(&mut Vec::new());

@@ -119,7 +119,7 @@ fn append_to_a_full_journal_is_refused_until_a_trim() {
     );
     assert_eq!(records(&journal).unwrap().len(), positions.len());
 
-    // It can be opened, as often as one likes, and has lost nothing.
+    // The full journal can be opened, as often as one likes, and has lost nothing.
     drop(journal);
     for _ in 0..3 {
         let (_, recovered) = options().open(&medium).unwrap();
@@ -335,7 +335,7 @@ fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
     assert!(records.read_next(&mut payload).unwrap().is_some());
     assert_eq!(payload, b"second");
 
-    // One that stands still while everything is written over.
+    // A reader that stands still while everything is written over.
     let mut late = reader.records();
     for number in 0..40 {
         journal.trim(journal.end()).unwrap();
@@ -426,7 +426,7 @@ fn a_journal_whose_newer_superblock_is_lost_keeps_the_last_epoch() {
     let medium = wide_medium();
     wide().create_new(&medium).unwrap().append(b"first").unwrap();
     wide().open(&medium).unwrap().0.append(b"last").unwrap();
-    // That of generation 2.
+    // The superblock of generation 2 is lost.
     lose_superblocks(&medium, &[0]);
     assert!(matches!(reason(&wide().open(&medium)), Some(ErrorKind::Damaged(_))));
     let (journal, repaired) = wide().repair(&medium).unwrap();

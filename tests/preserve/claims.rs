@@ -38,7 +38,7 @@ pub(crate) enum Deed {
         len: u32,
         metadata: u8,
     },
-    /// The same piece by piece, with an unknown length.
+    /// A blob is put piece by piece, with an unknown length.
     Stream {
         name: u8,
         #[cfg_attr(fuzzing, arbitrary(with = length))]
@@ -60,9 +60,9 @@ fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u
 pub(crate) enum End {
     Commit,
     Abandon,
-    /// It is committed, and the store sealed.
+    /// The transaction is committed, and the store sealed.
     Seal,
-    /// It is committed, and the store opened again.
+    /// The transaction is committed, and the store opened again.
     Reopen,
 }
 
@@ -407,7 +407,7 @@ where
 /// All bytes of a blob.
 fn read<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Result<Vec<u8>, Error<R::Error>> {
     let blob = snapshot.blob(info.name.as_str())?;
-    // It lies in the medium as a whole.
+    // The blob lies in the medium as a whole.
     let mut bytes = vec![0; blob.len() as usize];
     blob.read_at(0, &mut bytes)?;
     Ok(bytes)

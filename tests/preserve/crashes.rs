@@ -106,7 +106,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
                 died.as_ref().map_err(Error::kind),
                 Ok(()) | Err(ErrorKind::Medium(Killed) | ErrorKind::Failed)
             ));
-            // Also if it had done all.
+            // The process is killed even if it had done all.
             medium.killed();
 
             let (mut store, _) = options().open(medium).unwrap();

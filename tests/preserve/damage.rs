@@ -187,7 +187,7 @@ fn bytes_of_an_older_blob_in_the_same_place_are_damage() {
             image[range.clone()].copy_from_slice(&before[range]);
             is_damaged_at(&image, "a", Part::Bytes { at: chunk as u64 });
             if chunks.len() > 1 {
-                // Its tag, too.
+                // The chunk's tag is put back, too.
                 let tag = at + end + chunk / CHUNK * 8;
                 image[tag..tag + 8].copy_from_slice(&before[tag..tag + 8]);
                 is_damaged_at(&image, "a", Part::Tags);

@@ -27,7 +27,7 @@ type Model = BTreeMap<String, (Content, Vec<u8>, Vec<u8>)>;
 
 type Outcome<T> = Result<T, Error<Infallible>>;
 
-/// The same for a whole history.
+/// The settings of a whole history.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
     unit: usize,

@@ -15,7 +15,7 @@ const BYTES: u64 = DATA + 74_048;
 const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
 /// The offset of the second blob, after the first one, which takes a unit.
 const SECOND: u64 = DATA + 64;
-/// Its tags, after its 65542 bytes.
+/// The offset of the second blob's tags, after its 65542 bytes.
 const TAGS_AT: u64 = SECOND + 65_544;
 
 /// The header of generation 2, at offsets 0 and 8192, as words whose first byte is the highest.
@@ -93,8 +93,8 @@ const HEADER_OF_PAGES: [u64; 8] = [
     0x4081_0100_0000_0000,
     0x4000_0000_0de5_4c8b,
 ];
-/// Its root: the first word, the one with the levels, and the children: a page with "ab", and one with the names from
-/// "c" on.
+/// The root of that store: the first word, the one with the levels, and the children. They are a page with "ab", and
+/// one with the names from "c" on.
 const ROOT_TAG: u64 = 0x0de5_4c8b_da77_e10a;
 const ROOT_LEVELS: u64 = 0x9000_0100_0200_0000;
 const CHILDREN: [u64; 8] = [
@@ -311,7 +311,7 @@ fn an_invalid_or_newer_store_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
 }
 
-/// It would be written over in the place of the other generation's.
+/// A header in another's place would be written over in the place of the other generation's.
 #[test]
 fn a_header_in_anothers_place_is_none() {
     let mut image = by_hand();

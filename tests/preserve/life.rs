@@ -11,12 +11,12 @@ pub(crate) const DATA: u64 = 25_600;
 /// Room for a handful of blobs, so that space is used again.
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
-/// The same each time, as the simulator wants it: a boot whose stamp has no word of zeros.
+/// Returns the same options each time, as the simulator wants it: a boot whose stamp has no word of zeros.
 pub(crate) fn options<M: Medium>() -> Options<'static, M> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
 }
 
-/// Those of a later boot.
+/// Returns the options of a later boot.
 pub(crate) fn later<M: Medium>() -> Options<'static, M> {
     options().stamp(stamp(2))
 }
@@ -48,9 +48,9 @@ pub(crate) fn bytes(number: u64) -> Vec<u8> {
 pub(crate) enum Do {
     /// A blob is put: its name, and the number of its bytes.
     Put(&'static str, u64),
-    /// The same piece by piece, its length not being known.
+    /// A blob is put piece by piece, its length not being known.
     Stream(&'static str, u64),
-    /// The same with so much metadata that a page of the table has room for three.
+    /// A blob is put with so much metadata that a page of the table has room for three.
     Wide(&'static str, u64),
     Delete(&'static str),
     Rename(&'static str, &'static str),
@@ -62,11 +62,11 @@ pub(crate) type Life = &'static [&'static [Do]];
 /// A note to the outside world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// There is a store.
+    /// The store exists.
     Created,
-    /// So many transactions may have come about, and no more.
+    /// The highest number of transactions that may have come about.
     Begun(usize),
-    /// So many have.
+    /// The number of transactions that have come about.
     Committed(usize),
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn commit<M: Medium>(
     begun.commit()
 }
 
-/// Its version is the number of its bytes, its metadata the first of them.
+/// Returns attributes whose version is the number of the blob's bytes.
 fn attributes(name: &str, number: u64) -> Attributes<'_> {
     Attributes::new(name).version(number)
 }

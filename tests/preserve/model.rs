@@ -17,7 +17,7 @@ enum End {
     Abandon,
     Seal,
     Reopen,
-    /// It is opened in a medium that has so many more bytes.
+    /// The store is opened in a medium that has so many more bytes.
     Grow(usize),
     /// Nothing is committed; another one opens what is in the medium.
     Crash,
@@ -69,8 +69,8 @@ fn capacity_is_right(store: &Store<Plain>, blobs: &Blobs, bytes: usize, unit: u6
     capacity
 }
 
-/// There is room for the largest blob, and for no larger one, where the table does not get longer; if it does, for one
-/// that is less by four tables.
+/// The largest blob fits, and no larger one, where the table does not get longer. If the table does, a blob fits that
+/// is less by four tables.
 fn largest_is_honest(store: &mut Store<Plain>, blobs: &Blobs, capacity: Capacity, unit: u64) {
     let largest = capacity.largest;
     if let Some((name, kept)) = blobs.iter().next() {

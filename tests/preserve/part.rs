@@ -6,7 +6,7 @@ use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-/// So many of its bytes.
+/// The first bytes of a medium.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'m> {
     pub(crate) medium: &'m SimMedium,

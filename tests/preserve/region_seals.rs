@@ -75,7 +75,7 @@ fn a_seal_of_another_process_leaves_a_region_dirty() {
     drop(store);
     let (mut store, opened) = later().open(medium).unwrap();
     assert!(opened.was_sealed && ram(&store).is_dirty);
-    // Its next user has seen that.
+    // The region's next user has seen that.
     assert!(store.region("ram").unwrap().info().is_dirty);
     store.seal().unwrap();
     assert!(!ram(&store).is_dirty);

@@ -155,7 +155,7 @@ fn a_region_in_use_is_neither_deleted_nor_sealed() {
         refused.to_string(),
         r#"the region "ram" is in use; drop each `Region` of it first"#
     );
-    // Its place is the same.
+    // A renamed region has the same place.
     transaction.rename("ram", "memory").unwrap();
     assert!(transaction.delete("memory").is_err());
     transaction.commit().unwrap();

@@ -187,7 +187,7 @@ proptest! {
             (changes(), prop_oneof![4 => Just(After::Commit), 1 => Just(After::Drop), 1 => Just(After::Reopen)]),
             1..14,
         ),
-        // So that some stores are full.
+        // Sizes at which some stores are full.
         (unit, bytes) in prop_oneof![
             3 => (Just(64), 20_000..400_000_usize),
             3 => (Just(64), Just(4_000_000_usize)),
@@ -488,7 +488,7 @@ fn readers_beside_a_writer_see_one_commit() {
             let mut seen = 0;
             while seen < 40 {
                 let list = reader.list().unwrap();
-                // They come and go ten at once.
+                // The blobs come and go ten at once.
                 assert_eq!(list.len() % 10, 0, "{list:?}");
                 seen += 1;
                 match reader.load(&name(7)) {

@@ -14,7 +14,7 @@ fn medium() -> SimMedium {
     Simulation::new(Model::x86(), BYTES).medium()
 }
 
-/// One with so many bytes for blobs and tables.
+/// Returns a medium with so many bytes for blobs and tables.
 fn with_room(bytes: u64) -> SimMedium {
     Simulation::new(Model::x86(), DATA + bytes).medium()
 }
@@ -384,7 +384,7 @@ fn everything_is_verified_if_something_may_have_been_lost() {
     let (store, opened) = later().open(&medium).unwrap();
     assert!(opened.was_sealed && opened.verification.is_none());
     drop(store);
-    // It has been opened and not changed.
+    // The store has been opened and not changed.
     let (mut store, opened) = options().open(&medium).unwrap();
     assert!(opened.was_sealed);
     put(&mut store, "a", b"two").unwrap();
@@ -433,7 +433,7 @@ fn after_a_failed_commit_the_store_must_be_opened_again() {
         assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one")]));
     }
     put(&mut store, "a", b"two").unwrap();
-    // Those of the headers.
+    // The write-backs of the headers fail.
     counting.left.store(3, Relaxed);
     assert!(matches!(
         put(&mut store, "a", b"three").as_ref().map_err(Error::kind),
@@ -448,7 +448,7 @@ fn after_a_failed_commit_the_store_must_be_opened_again() {
     put(&mut store, "a", b"four").unwrap();
 }
 
-/// Each of its write-backs once: what was committed all the same is in use, and nothing else is.
+/// Each write-back of the seal fails once: what was committed all the same is in use, and nothing else is.
 #[test]
 fn a_seal_that_fails_frees_nothing_that_is_in_use() {
     let counting = Counting::new(medium());

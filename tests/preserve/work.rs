@@ -144,7 +144,7 @@ fn a_verification_of_many_names_of_one_blob_is_linear_in_the_size_of_the_store()
     assert!(count <= most(&image), "listed: {count}");
 }
 
-/// It reads a page of each level, and no blob.
+/// `stat` reads a page of each level, and no blob.
 #[test]
 fn stat_of_one_of_many_names_of_one_blob_reads_the_table_alone() {
     let image = many_names_of_one_blob();

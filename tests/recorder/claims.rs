@@ -29,7 +29,7 @@ pub(crate) struct Lived {
 pub(crate) enum Deed {
     /// An event with so many bytes of payload is recorded in a shard.
     Record { shard: u8, len: u8 },
-    /// It is opened again, to go on with it.
+    /// The recording is opened again, to go on with it.
     Reopen,
 }
 
@@ -176,7 +176,7 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
                 Err(kind) => panic!("{kind}"),
             }
         };
-        // They fill no more than two sub-buffers, so that nothing is overwritten.
+        // The new events fill no more than two sub-buffers, so that nothing is overwritten.
         let numbers: Vec<u64> = (0..most.min(12)).filter(record).collect();
         let found = shown(&recorder.reader(), writer.shard()).events;
         for number in numbers {

@@ -9,7 +9,7 @@ use core::fmt::Write as _;
 const LEN: usize = 3 * 4096 + 8 * 256;
 /// The tables of the first page are after its descriptor.
 const TABLE: usize = 128;
-/// Their tag, and the head of the first one.
+/// The bytes of the tables' tag, and of the head of the first table.
 const HEAD: usize = 8 + 20;
 /// A page has 4096 bytes, of which the descriptor takes 128 and the head of a table 28.
 const MOST: usize = 4096 - 128 - 28;

@@ -49,7 +49,7 @@ impl Image {
         self.put(BASE, b"CMsb\0\0\0\0");
         self.put(BASE + 8, &[4, 0, 0, 0, 0, 0, 0, 0]);
         self.put(BASE + 16, &[100, 0, 0, 0, 0, 0, 0, 0]);
-        // It began at 2001-09-09T01:46:40Z, 10^18 ns = 0x0de0b6b3a7640000.
+        // The sub-buffer began at 2001-09-09T01:46:40Z, 10^18 ns = 0x0de0b6b3a7640000.
         self.put(BASE + 24, &[0x00, 0x00, 0x64, 0xa7, 0xb3, 0xb6, 0xe0, 0x0d]);
         // 2000 ticks a second.
         self.put(BASE + 32, &[0xd0, 0x07, 0, 0, 0, 0, 0, 0]);

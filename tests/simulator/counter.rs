@@ -22,7 +22,7 @@ fn explore(simulation: &Simulation) -> Exploration {
             if value < acknowledged {
                 return Err(Violation::lost(format!("{value}, and {acknowledged} was counted")));
             }
-            // One may have been under way at the crash, and one at a crash of this recovery.
+            // An increment may have been under way at the crash, and another one at a crash of this recovery.
             Violation::unless(value <= acknowledged + 2, || {
                 format!("{value} after {acknowledged}")
             })?;

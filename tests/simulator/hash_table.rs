@@ -168,7 +168,7 @@ fn killed_and_gone_on(
             };
             let died = Table::open(&mortal).and_then(|mut table| work(&mut table, before, tell));
             assert!(matches!(died, Ok(()) | Err(Error::Medium(Killed))), "no error of the table");
-            // Also if it had done all.
+            // The process is killed even if it had done all.
             medium.killed();
 
             let mut table = Table::open(medium).unwrap();
@@ -179,7 +179,7 @@ fn killed_and_gone_on(
     )
 }
 
-/// So many operations suffice for a table to be made and the life to be lived.
+/// The number of operations that suffices for a table to be made and the life to be lived.
 const OPERATIONS: u64 = 32;
 
 /// Explores kills after each operation. Returns the first failure, or the last exploration.

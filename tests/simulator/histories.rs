@@ -475,7 +475,8 @@ fn a_kill_within_an_opening_and_a_loss_of_power_in_the_next_are_tried() {
     }
 }
 
-/// The same with a life of two operations, of which the second is killed. An opening replaces nothing before.
+/// The first life has two operations, of which the second is killed. The next one loses the power at its opening;
+/// openings before that replace nothing.
 #[test]
 fn a_kill_within_an_operation_and_a_loss_of_power_at_the_opening_are_tried() {
     let open = |life: &Life<'_, _>| {

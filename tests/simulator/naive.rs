@@ -61,7 +61,7 @@ struct Stored {
     thread: usize,
     word: u64,
     value: u64,
-    /// Its order is open until its thread fences.
+    /// True if the order of the store is open, until its thread fences.
     is_open: bool,
     is_streaming: bool,
     releases: bool,

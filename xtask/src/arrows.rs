@@ -432,7 +432,7 @@ mod words { use super::log; }
             "#[cfg(any(feature = \"std\", feature = \"dax\"))] fn f() {}",
             "src/medium.rs:1: medium names the feature dax, which belongs to dax:",
         );
-        // It belongs to `log`, and `arch` lists it as well.
+        // The feature `raw` belongs to `log`, and `arch` lists it as well.
         one(
             "#[cfg(feature = \"raw\")] fn f() {}",
             "src/medium.rs:1: medium names the feature raw,",

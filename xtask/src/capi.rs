@@ -20,7 +20,7 @@ use crate::toolchain::{self, Compiler};
 pub(crate) struct Library {
     /// The package that it is built from.
     package: &'static str,
-    /// Its folder in the workspace.
+    /// The package's folder in the workspace.
     folder: &'static str,
     /// The name of its version script in the folder.
     script: &'static str,

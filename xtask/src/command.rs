@@ -46,7 +46,7 @@ pub(crate) struct Cmd {
 pub(crate) struct Ending {
     /// The exit code, unless a signal ended it.
     pub(crate) code: Option<i32>,
-    /// The same in words, or that the time limit was exceeded.
+    /// The exit code or the signal in words, or that the time limit was exceeded.
     pub(crate) told: String,
 }
 
@@ -223,7 +223,7 @@ impl Cmd {
 
     /// Starts the command for a conversation by its standard input and output. The child ends with this program.
     pub(crate) fn converse(&self, log: &Log) -> Result<(Child, ChildStdin, ChildStdout)> {
-        // It must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
+        // The child must not outlive a caller that is killed; exec keeps the process that setpriv(1) began.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", &self.program]).args(&self.args);
         command.env_remove("LD_LIBRARY_PATH");

@@ -107,8 +107,8 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
         "interleavings",
         "every one of threads that share a choice, a log or a word is right",
         || {
-            // Its own directory: the flag would rebuild everything else. To optimise the crates that the tests
-            // need takes far longer than the tests.
+            // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the
+            // tests need takes far longer than the tests.
             Cmd::cargo("test -p cachemaint --lib --features journal,recorder loom_tests")
                 .env("RUSTFLAGS", "--cfg loom")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())

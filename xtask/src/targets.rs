@@ -23,7 +23,8 @@ const BARE: [&str; 11] = [
     "s390x-unknown-linux-gnu",
 ];
 
-/// The same, only in `full`: rustup has no standard library for them, and building it takes longer than all checks.
+/// Further bare targets, only in `full`: rustup has no standard library for them, and building it takes longer than all
+/// checks.
 const BARE_ELSEWHERE: [&str; 2] = ["sparc64-unknown-linux-gnu", "mips-unknown-linux-gnu"];
 
 /// The boards of `examples/driver`.
@@ -50,7 +51,7 @@ const SYSTEMS: [(&str, bool); 3] = [
     ("x86_64-unknown-freebsd", false),
 ];
 
-/// The same systems on another architecture, and one with the code of FreeBSD, which only `full` compiles.
+/// The systems above on another architecture, and one with the code of FreeBSD, which only `full` compiles.
 const ELSEWHERE: [&str; 3] =
     ["aarch64-pc-windows-msvc", "x86_64-apple-darwin", "x86_64-unknown-netbsd"];
 

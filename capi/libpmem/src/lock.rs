@@ -38,7 +38,7 @@ impl<T> Lock<T> {
     /// Calls `work` with the value, which other threads can read meanwhile. `work` must not write.
     pub(crate) fn read<R>(&'static self, work: impl FnOnce(&T) -> R) -> R {
         let reads = READS.get();
-        // It is counted before it is there: a child of a handler has at least the reads that go on.
+        // Counts the read before the lock is held: a child of a handler has at least the reads that go on.
         READS.set(reads.saturating_add(1));
         self.lock_to_read();
         // SAFETY: no thread changes the value while this one reads.

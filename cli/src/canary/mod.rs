@@ -47,7 +47,7 @@ const RELEASE: &str = "/proc/sys/kernel/osrelease";
 pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
     let there = fs::metadata(directory)
-        .with_context(|| format!("{shown}: name a directory that is there"))?;
+        .with_context(|| format!("{shown}: name a directory that exists"))?;
     ensure!(
         there.is_dir(),
         "{shown}: is not a directory; name the directory to plant the canary in"
@@ -59,7 +59,7 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
          another",
         path.display()
     );
-    // These are read before anything is made: a canary without them could never show anything.
+    // Reads boot and release before anything is made: a canary without them could never show anything.
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
@@ -141,7 +141,7 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
     let named = match fs::symlink_metadata(path) {
         Ok(named) => named,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("cannot be looked at"),
+        Err(error) => return Err(error).context("cannot be examined"),
     };
     // Only a regular file is opened: the opening of some devices has effects.
     ensure!(
@@ -149,7 +149,7 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
         "is a symbolic link, which is not followed; remove it to plant a canary"
     );
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
-    let file = File::open(path).context("cannot be opened; run it as who planted it")?;
+    let file = File::open(path).context("cannot be opened; run this as the user who planted it")?;
     let opened = file.metadata().context("fstat")?;
     ensure!(is_same(&opened, &named), "was replaced while it was opened; try again");
     ensure!(

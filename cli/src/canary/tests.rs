@@ -182,7 +182,7 @@ fn damage_names_its_bytes() {
         ),
         "{text}"
     );
-    // The same boot means that no reboot took place.
+    // An unchanged boot id means that no reboot took place.
     assert_eq!(verdict(&bytes, Some(&header().boot), StartedBy::Unknown)["state"], "damaged");
 }
 
@@ -261,7 +261,7 @@ fn a_canary_is_planted_and_found_and_nothing_else_is_written() {
     assert_eq!(std::fs::read(&path).unwrap(), before, "neither reading nor refusing writes");
 }
 
-/// None of these files is opened for writing, and none is removed.
+/// Invalid files are not opened for writing, and not removed.
 #[test]
 fn an_invalid_canary_is_refused_and_kept() {
     let directory = tempfile::tempdir().unwrap();

@@ -44,8 +44,8 @@ use std::process::ExitCode;
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if a canary is damaged or cannot be read. Run as root on x86, it also shows the memory type of
-/// the mapping, for which debugfs must be mounted.
+/// The exit code is 1 if a canary is damaged or cannot be read. As root on x86, the command also
+/// shows the memory type of the mapping; debugfs must be mounted for that.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that a file could be created in

@@ -43,7 +43,8 @@ pub struct Description {
     pub step_ns: f64,
     /// The cost of reading the clock before and after, in nanoseconds; subtracted from each time.
     pub overhead_ns: f64,
-    /// The same with the fence that waits for completion and finds nothing to wait for.
+    /// The cost of reading the clock before and after with the fence that waits for completion, which finds nothing to
+    /// wait for.
     pub overhead_completed_ns: f64,
 }
 

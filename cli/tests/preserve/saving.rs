@@ -223,8 +223,9 @@ fn an_open_store_can_be_read_but_not_written_by_others() {
     place.run(&["verify"]).success();
 }
 
-/// It is loaded by pieces, and waits after the first one until that is read here. Blobs of known length take the
-/// first free space that is large enough, so that of this one is used again by the second of the next saves.
+/// The old blob is loaded by pieces, and the load waits after the first one until that is read here. Blobs of known
+/// length take the first free space that is large enough, so the second of the next saves uses the old blob's space
+/// again.
 #[test]
 fn a_blob_replaced_while_it_is_loaded_is_never_mixed() {
     let place = Place::empty();

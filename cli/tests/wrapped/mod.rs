@@ -1,6 +1,6 @@
 //! Text that was wrapped at words.
 
-/// It in one line.
+/// Returns the text in one line.
 pub(crate) fn unwrapped(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -132,7 +132,7 @@ impl Edit {
             Self::Damage(harm) => {
                 if let Some(lived) = lived {
                     harm.apply(lived, image);
-                    // Its places are those of an undamaged store.
+                    // The damaged places are those of an undamaged store.
                     image.resize(lived.image.len(), 0);
                 }
             }

@@ -8,7 +8,7 @@ use crate::cpu::{Cpu, CpuIdentity, Erratum, Line, Midr};
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: DC CVAP.
 const HWCAP_DCPOP: u64 = 1 << 16;
-/// The same file, second word: DC CVADP.
+/// Linux `arch/arm64/include/uapi/asm/hwcap.h`, second word: DC CVADP.
 const HWCAP2_DCPODP: u64 = 1;
 
 /// The words read on an arm64 machine.

@@ -50,7 +50,7 @@ pub enum HypervisorKind {
     PowerVm,
     /// z/VM of IBM.
     ZVm,
-    /// One that is not known here.
+    /// A hypervisor that is not known here.
     Unlisted,
 }
 

@@ -15,7 +15,7 @@ pub(super) const MOST: usize = 256;
 
 /// No thread has this number (gettid(2)): the slot is free.
 const FREE: i32 = 0;
-/// Nor this one: the slot is being filled.
+/// No thread has this number either: the slot is being filled.
 const CLAIMED: i32 = -1;
 /// The number of faults of a guard of which each has one page replaced.
 const ALONE: usize = 16;
@@ -257,7 +257,7 @@ impl Slot {
             let is_used = !matches!(self.thread.load(Acquire), FREE | CLAIMED);
             let is_meant = is_used && self.base.load(Relaxed) == base;
             let faulted = if is_meant { self.faulted() } else { None };
-            // Otherwise it can have been given to another guard meanwhile.
+            // If `claims` has changed, the slot can have been given to another guard meanwhile.
             fence(Acquire);
             if self.claims.load(Relaxed) == claims {
                 return faulted;

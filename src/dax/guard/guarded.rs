@@ -279,7 +279,7 @@ fn write_lines(
         }
         let bytes = stretch.end - stretch.start;
         written.bytes += bytes;
-        // It begins with a block, which begins with a line.
+        // The stretch begins with a block, and a block begins with a line.
         written.lines += bytes.div_ceil(cache.line_size() as u64);
         after(bytes);
     }
@@ -348,7 +348,7 @@ mod tests {
         let guarantee = Concluded::default().guarantee(file.path(), &open, None).unwrap();
         let mut guarded =
             GuardedFile::new(file.path(), open, (0, size), guarantee, &options).unwrap();
-        // It is mapped as the page cache is, and written back as on DAX.
+        // The file is mapped as the page cache is, and written back as on DAX.
         guarded.take_lines(cache);
         guarded.map(&options).unwrap();
         Some((guarded, cache))

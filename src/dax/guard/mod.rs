@@ -341,7 +341,7 @@ mod tests {
         assert!(guard.statistics().longest_interval >= unknown, "{longest:?} of {unknown:?}");
     }
 
-    /// Its lines are written back once more, and without a fence nothing says that they have arrived.
+    /// The lines of the file are written back once more, and without a fence nothing says that they have arrived.
     #[test]
     fn the_last_file_that_leaves_the_tree_is_fenced() {
         let (tree, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

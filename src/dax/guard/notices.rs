@@ -106,7 +106,7 @@ impl Notices {
         let Some(inotify) = &self.inotify else { return };
         self.watches.retain(|number, watch| {
             if !watch.is_met {
-                // It fails for a directory that is gone, and its watch with it.
+                // The removal fails for a directory that is gone, and its watch with it.
                 let (Ok(()) | Err(_)) = inotify::remove_watch(inotify, *number);
             }
             watch.is_met

@@ -134,7 +134,7 @@ mod tests {
         let pace = Pace::within(10 * MS);
         // 2 ms, and a quarter as a reserve: 7.5 ms after the beginning of the last.
         assert_eq!(pace.next(2 * MS, 2 * MS), MS * 15 / 2);
-        // One that takes longer than there is time follows at once.
+        // A pass that takes longer than there is time follows at once.
         assert_eq!(pace.next(9 * MS, 9 * MS), 9 * MS);
         assert_eq!(pace.next(20 * MS, MS), 20 * MS);
     }

@@ -10,7 +10,7 @@ use core::time::Duration;
 pub struct Pass {
     /// Files that were written back.
     pub files: u64,
-    /// Their bytes without holes; by lines also without extents that were allocated and never stored to.
+    /// The bytes of these files without holes; by lines also without extents that were allocated and never stored to.
     pub bytes: u64,
     /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
     pub lines: u64,

@@ -50,7 +50,7 @@ pub(super) enum Access {
 /// The part of a file that can be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
     /// The alignment of offsets, in bytes: a page, or more.
     pub(super) alignment: u64,

@@ -56,7 +56,7 @@ impl NewFile {
         Ok(Self { file: OpenFile::new(file), name: path.to_path_buf() })
     }
 
-    /// It has the name.
+    /// Does nothing: the file has the name already.
     #[expect(
         clippy::unnecessary_wraps,
         clippy::unused_self,
@@ -149,7 +149,7 @@ pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// There is no call for it.
+/// Does nothing: the system has no call that persists a name.
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have a call")]
 pub(in crate::dax) const fn persist_name(_: &Path) -> Result<(), Error> {
     Ok(())

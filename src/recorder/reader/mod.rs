@@ -233,7 +233,7 @@ impl<S: Readable> Reader<S> {
         let mut bytes = [0; HEADER as usize];
         self.source.read(at, &mut bytes).ok()?;
         let header = Header::from_bytes(bytes, &self.description.identity)?;
-        // It may have been overwritten between the loads.
+        // The header may have been overwritten between the loads.
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
     }
 

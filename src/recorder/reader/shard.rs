@@ -64,9 +64,9 @@ pub struct Skipped {
     pub shard: u32,
     /// The sequence number of the sub-buffer, if it is known.
     pub sequence: Option<u64>,
-    /// Their offset in the medium.
+    /// The offset of the bytes in the medium.
     pub at: u64,
-    /// Their number, at most.
+    /// The number of bytes, at most.
     pub len: u64,
     /// The reason why they are skipped.
     pub kind: SkippedKind,
@@ -217,7 +217,7 @@ impl<'r, S: Readable> Events<'r, S> {
                     if self.copy(&current, record, offset, buffer) {
                         return Some(Found::Event(self.event(&current, record, offset, buffer)));
                     }
-                    // It has been overwritten since it was verified.
+                    // The record has been overwritten since it was verified.
                     self.next = Some(Next::Skipped(self.rest(&current, offset)));
                     self.current = None;
                 }

@@ -84,6 +84,6 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
     let report = CpuReport::for_cache(cache);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
     assert!(report.accepts_coherency_as_persistence());
-    // It is still user mode, even after the caller's claim.
+    // The code still runs in user mode, even after the caller's claim.
     assert_eq!(report.can_invalidate_memory().unwrap_err().by, crate::report::RefusedBy::UserMode);
 }

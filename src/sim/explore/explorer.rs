@@ -84,7 +84,7 @@ impl Explorer<'_> {
         if failure.crashes() <= 1 {
             return Some(failure);
         }
-        // One that takes a single crash is easier to understand, wherever it is.
+        // A failure that takes a single crash is easier to understand, wherever it is.
         let simpler = points(history).into_iter().find_map(|point| crash(found, point, 0));
         Some(simpler.unwrap_or(failure))
     }
@@ -105,7 +105,7 @@ impl Explorer<'_> {
     ) -> Option<Box<Failure>> {
         let mut choices = Choices::new(way);
         let mut tries = self.tries();
-        // So many choices are those of the run before.
+        // The number of choices that are those of the run before.
         let mut kept = None;
         loop {
             if found.recoveries >= self.settings.recoveries {

@@ -149,7 +149,7 @@ impl<'a> Damage<'a> {
         let covers = |event: &u32| self.covers(self.crash.event(*event));
         let is_own = |event: &u32| self.crash.event(*event).thread == self.event().thread;
         let writebacks = || (self.event + 1..self.limit()).rev().filter(covers);
-        // That of another thread may be of something else in the line.
+        // The write-back of another thread may be of something else in the line.
         let Some(writeback) = writebacks().find(is_own).or_else(|| writebacks().next()) else {
             return self.not_written_back();
         };

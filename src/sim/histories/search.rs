@@ -77,7 +77,7 @@ const REST_AFTER_KILL: usize = 1;
 enum Kills {
     /// After the last operation.
     AtTheEnd,
-    /// Also within it.
+    /// After the last operation, and within it.
     All,
 }
 

@@ -70,7 +70,7 @@ impl Machine {
             Order::None => Counts::default(),
             Order::Partial => orders.before(&stamp),
             Order::Total if store.is_open() => {
-                // Those of the store before, so that needs grow.
+                // Takes the needs of the store before, so that needs grow.
                 let stores = self.history.line(line).map(|line| line.writes(word));
                 stores
                     .and_then(<[Write]>::last)

@@ -247,7 +247,7 @@ impl State {
     }
 }
 
-/// Its turn ends with it, at a return and at a panic.
+/// A thread's turn, which ends with this value: at a return and at a panic.
 struct Turn<'a> {
     turns: &'a Turns,
     thread: usize,
@@ -285,7 +285,7 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
             .filter_map(|thread| thread.join().unwrap_or_else(|_| Some(FOLLOWED.into())))
             .collect()
     });
-    // One has failed by itself, the others because of it.
+    // A single thread has failed by itself, the others because of it.
     if let Some(text) = failed.iter().find(|text| !text.contains(FOLLOWED)).or(failed.first()) {
         panic!("{text}");
     }

@@ -22,7 +22,7 @@ pub enum Weakening {
     FirstLineOnly,
     /// Of several lines (or pages) all but the first are written back.
     NotTheFirstLine,
-    /// There is no fence.
+    /// The fence is missing.
     NoFence,
     /// A store releases nothing.
     RelaxedStore,

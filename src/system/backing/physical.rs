@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(asked(&raw, "pmem0p1"), Ok(0x4010_0000..0x5000_0000));
     }
 
-    /// The same namespace, whose first 6 MiB are the info block and the page structures. The data's own
+    /// An fsdax namespace, whose first 6 MiB are the info block and the page structures. The data's own
     /// `resource` counts, not that of the namespace beside it.
     #[test]
     fn an_fsdax_disk_begins_behind_its_info_block() {

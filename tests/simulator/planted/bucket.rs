@@ -10,9 +10,9 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 enum Way {
     /// The entry is persisted before it becomes valid.
     Persisted,
-    /// Both are persisted together, and the store that makes the entry valid is a release.
+    /// Entry and word are persisted together, and the store that makes the entry valid is a release.
     Released,
-    /// The same with a relaxed store.
+    /// Entry and word are persisted together, and the store that makes the entry valid is relaxed.
     Relaxed,
 }
 

@@ -9,9 +9,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// It writes nothing back where the caches survive power loss: a reset drops them all the same.
+    /// Nothing is written back where the caches survive power loss: a reset drops them all the same.
     TrustsCaches,
-    /// It has no fence either: stores in the store buffer do not survive.
+    /// The fence is missing too: stores in the store buffer do not survive.
     TrustsStores,
 }
 

@@ -16,7 +16,7 @@ const BLOCKS: [u64; 2] = [128, 192];
 enum Bug {
     /// A block is used before it is out of the list for good.
     TakenLate,
-    /// It is out of the list first, but that is not persisted.
+    /// A block is out of the list first, but that is not persisted.
     TakenForNow,
 }
 

@@ -15,7 +15,7 @@ const fn slot(number: u64) -> u64 {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// There is one slot only, and no checksum: a torn pair is read.
+    /// A single slot without a checksum: a torn pair is read.
     InPlace,
     /// The slot before is overwritten while the persistent header still refers to it.
     Reused,

@@ -16,9 +16,9 @@ const BYTES: [[u8; 24]; 2] = [[b'a'; 24], [b'b'; 24]];
 enum Bug {
     /// A record is not written back.
     NoWriteback,
-    /// It is written back before it is written.
+    /// A record is written back before it is written.
     WritebackFirst,
-    /// It is written back without a fence.
+    /// A record is written back without a fence.
     NoFence,
     /// The fence comes before the write-back.
     FenceFirst,

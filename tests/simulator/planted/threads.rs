@@ -19,7 +19,7 @@ enum Way {
     FenceElsewhere,
     /// The thread that takes over, after it has ordered the observed stores.
     TakenUp,
-    /// The same without that: a bug, but for x86.
+    /// The thread that takes over, without ordering the observed stores: a bug, but for x86.
     NotTakenUp,
 }
 

@@ -20,7 +20,7 @@ enum Bug {
     RestoresForNow,
     /// A transfer does not persist the former values.
     LogsForNow,
-    /// The same, and recovery stores something before it looks.
+    /// A transfer does not persist the former values, and recovery stores something before it looks.
     LogsForNowAndCounts,
 }
 

@@ -74,7 +74,7 @@ pub(super) fn over_remains(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// The same, where a crash comes between creation and opening, and one in the opening.
+/// An erased recording, where a crash comes between creation and opening, and one in the opening.
 pub(super) fn then_a_crash(simulation: &Simulation) -> Exploration {
     with_remains(simulation, 0).explore(
         |medium, notes: &Notes<'_, Note>| {

@@ -258,7 +258,7 @@ fn another_thread_writes_back(simulation: &Simulation) -> Exploration {
     by_two_threads(simulation, |_, _| ())
 }
 
-/// The same, and then all is written back: also what was recorded while the other thread wrote back.
+/// Another thread writes back, and then all is written back: also what was recorded meanwhile.
 fn all_is_written_back_at_last(simulation: &Simulation) -> Exploration {
     by_two_threads(simulation, |recorder, notes| {
         recorder.write_back_all().unwrap();
@@ -365,7 +365,7 @@ fn killed_anywhere(simulation: &Simulation) -> Exploration {
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
 }
 
-/// So many operations suffice for an opening and an event.
+/// The number of operations that suffices for an opening and an event.
 const OPERATIONS: u64 = 14;
 
 type Scenario = fn(&Simulation) -> Exploration;

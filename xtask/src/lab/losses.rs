@@ -162,7 +162,7 @@ pub(super) fn seed_of(text: &str) -> u64 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // Its low bits depend on those of the bytes alone.
+    // The low bits of the hash depend on those of the bytes alone.
     (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
 
@@ -214,7 +214,7 @@ pub(super) struct Files {
     pub(super) persisted: PathBuf,
     /// The lines of the plugin.
     pub(super) out: PathBuf,
-    /// Those that were made for the machine, and go with it.
+    /// The files that were made for the machine, and go with it.
     pub(super) temporary: Vec<Temporary>,
 }
 

@@ -26,7 +26,7 @@ use crate::targets::every_feature;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     Model,
-    /// It has the programs of the next one, and runs some tests of them.
+    /// The programs of the next scope, with some of their tests.
     Files,
     Architecture,
     Everything,
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_program_runs_somewhere_in_the_lab_or_is_known_to_run_natively() {
-        // Those that emulators would need minutes for, the instructions of x86-64, a check of documents, and one that the
+        // Tests that would take emulators minutes, the instructions of x86-64, a check of documents, and one that the
         // compiler makes.
         let natively = ["histories", "instruction_count", "public_types", "scenarios"];
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests");

@@ -26,9 +26,9 @@ use crate::log::Log;
 /// The arguments of `cargo xtask machine`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
-    /// A program of this system, by its path or its name in PATH. Its libraries come along.
+    /// A program of this system, by its path or its name in PATH. The program's libraries come along.
     program: PathBuf,
-    /// Its arguments.
+    /// The program's arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
     /// A library that the program opens, or another program that it starts, with the libraries that this one needs.

@@ -36,7 +36,7 @@ pub(super) fn note_interrupts() -> anyhow::Result<()> {
 
 /// Runs the child, kills it in the middle, and collects its acknowledgements.
 pub(super) fn write_and_kill(path: &Path) -> anyhow::Result<Acknowledged> {
-    let program = std::env::current_exe().context("the path of this program")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
     command.arg("demo-writer").arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
     // A terminal's interrupt is for this process, which ends the child.

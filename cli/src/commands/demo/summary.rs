@@ -67,7 +67,7 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
                 cache.writeback_fences().after
             )
         }
-        // Its own cache: in RAM it is aimed at the point of coherency, also where there is no other.
+        // The file's own cache: in RAM it is aimed at the point of coherency, also where there is no other.
         (_, Some(cache)) => by_lines(cache),
         (_, None) => {
             let on_dax = match Cache::host().and_then(|cache| cache.to(Point::Persistence)) {

@@ -55,8 +55,8 @@ use std::time::Instant;
 /// reports the files beyond it.
 ///
 /// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are
-/// synced instead, which costs much more. More than 16 of them on one file system are synced with all other files
-/// there.
+/// synced instead, which costs much more. If one file system has more than 16 of them, they are synced with all
+/// other files there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files
@@ -65,11 +65,11 @@ pub(crate) struct Arguments {
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME")]
     within: Within,
-    /// Take no more than this share of one CPU, also if the bound cannot be held then
+    /// Take no more than this share of one CPU, even if the bound cannot be held then
     #[arg(long, default_value = "100%", value_name = "PERCENT")]
     cpu: Cpu,
-    /// Write back no more MiB a second, so that other programs have some of the memory's bandwidth if all lines are
-    /// dirty
+    /// Write back at most this many MiB a second, so that other programs have some of the memory's bandwidth if all
+    /// lines are dirty
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     bandwidth: Option<u32>,
     /// Take files of the page cache too, and sync them
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "1",
           value_parser = clap::value_parser!(u8).range(1..=99))]
     real_time: Option<u8>,
-    /// Keep its own memory from being swapped out, as far as it is used
+    /// Keep the guard's own memory from being swapped out, as far as it is used
     #[arg(long)]
     lock_memory: bool,
     /// Print one JSON document at the end
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     if let Some(priority) = arguments.real_time {
         scheduling::be_real_time(priority)
-            .context("no real-time priority can be had (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
+            .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
     }
     if !arguments.json {
         print_worth(&arguments.paths)?;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// The file system's changes for new files and for those that have grown are synced. The exit code is 1 if this failed
 /// for a file, or if there is no file.
 ///
-/// Files of the page cache are refused unless --page-cache is given: it has them synced.
+/// Files of the page cache are refused. With --page-cache they are synced instead.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Create the file, with this number of bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
-    /// Bytes of a segment of the new journal, a power of two, and the greatest length of a record
+    /// Bytes of a segment of the new journal: a power of two, and the greatest length of a record
     #[arg(long, value_name = "SIZE", value_parser = text::size, requires = "create")]
     segment: Option<u64>,
     /// Append this record, and read no input; can be given several times
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Append the whole of standard input as one record
     #[arg(long, conflicts_with = "record")]
     whole: bool,
-    /// Discard whole records after a torn end: in a crash they were under way together with one that is missing
+    /// Discard whole records after a torn end: they were under way at a crash, together with a missing one
     #[arg(long)]
     discard: bool,
     /// Print the position of each record when it is acknowledged

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, form } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    // It reads the superblocks.
+    // Guarded, as `salvage` reads the superblocks.
     let mut salvage = file.guarded(|| reader.salvage())?;
     let mut out = output();
     let mut code = ExitCode::SUCCESS;

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Release all records before this position, at which one begins or ends
     #[arg(long, value_name = "POSITION")]
     to: u64,
-    /// Discard whole records after a torn end: in a crash they were under way together with one that is missing
+    /// Discard whole records after a torn end: they were under way at a crash, together with a missing one
     #[arg(long)]
     discard: bool,
     /// Print one JSON document

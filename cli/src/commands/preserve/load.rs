@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The name of the blob
     name: String,
-    /// Write it into this file instead, which is replaced when the whole blob is written
+    /// Write the blob into this file instead, which is replaced when the whole blob is written
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
 }

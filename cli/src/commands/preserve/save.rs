@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// Save standard input as a blob, which replaces one of the same name
 ///
 /// When the command has succeeded, the blob is persistent as far as the file allows, and the command prints the events
-/// it survives. If the command is killed before, the blob is as it was. There must be room for the old one and the new
-/// one.
+/// it survives. If the command is killed before, the blob is as it was. The file needs space for the old blob
+/// and the new one.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -34,13 +34,13 @@ pub(super) struct Arguments {
     /// Extend the file to this size first
     #[arg(long, value_name = "SIZE", value_parser = text::size, conflicts_with = "create")]
     grow: Option<u64>,
-    /// A number of yours that is kept with the blob, such as a version of its layout
+    /// A number of your choice that is kept with the blob, such as a version of its layout
     #[arg(long, value_name = "N", default_value_t = 0)]
     version: u64,
-    /// Text of yours that is kept with the blob: up to 4096 bytes
+    /// Text of your choice that is kept with the blob: up to 4096 bytes
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     metadata: String,
-    /// Begin the blob at a multiple of this in the file, a power of two
+    /// Begin the blob at a multiple of this power of two in the file
     #[arg(long, value_name = "BYTES", value_parser = text::size)]
     align: Option<u64>,
     /// Save the bytes of this file instead of standard input

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     tell(path, &recorder, arguments.durability);
     let within = match arguments.durability {
         Durability::Within(interval) => Some(
-            Within::start(Arc::clone(&recorder), interval).context("no thread can be started")?,
+            Within::start(Arc::clone(&recorder), interval).context("a thread cannot be started")?,
         ),
         _ => None,
     };

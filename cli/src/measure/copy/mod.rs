@@ -318,7 +318,7 @@ mod tests {
         for case in cases() {
             let probe = Probe::new(&memory, cache, case);
             for contender in &contenders {
-                // It panics if a target differs from the source.
+                // Panics if a target differs from the source.
                 assert!(probe.copy_ns(&clock, contender).is_finite(), "{}", contender.name);
             }
         }

@@ -36,7 +36,7 @@ pub enum Answer {
     Stays,
     /// The lines seem not to be cached.
     Evicts,
-    /// Neither answer.
+    /// The figures give neither answer.
     Nothing,
 }
 

@@ -304,7 +304,7 @@ impl Watched {
         };
         let open = match self.open(root, path) {
             Ok((open, own)) if device == Some(own.0) => open,
-            // It is not the directory of the notice, of which another one will be heard.
+            // Another directory than that of the notice: a notice of this one will be heard.
             Ok(_) => return,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
@@ -389,7 +389,7 @@ impl Watched {
         let state = match opened {
             Ok((_, guarded)) => State::Guarded(guarded),
             Err(error) => match error.kind() {
-                // It is gone meanwhile, or something else has its name.
+                // The file is gone meanwhile, or something else has its name.
                 ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
                 kind => {
                     let state = State::without(kind, found.size);
@@ -415,7 +415,7 @@ impl Watched {
         options: &Options,
     ) -> Result<(Identity, GuardedFile), Error> {
         let file = descent::file(place.open, name, path)?;
-        // Another one can have the name by now.
+        // Another file can have the name by now.
         let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         if !place.takes(&found) {
             return Err(Error::new(path, ErrorKind::NotRegular));

@@ -70,7 +70,7 @@ impl Watched {
             }
         }
         for mut guarded in take(&mut self.leaving) {
-            // It is not counted: it has another name now, or is not one of the tree any more.
+            // Not counted: the file has another name now, or is not one of the tree any more.
             if let Err(error) = write(&mut guarded, work) {
                 covered.outside += 1;
                 work.problems.push(error);

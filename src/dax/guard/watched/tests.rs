@@ -60,8 +60,8 @@ fn a_name_that_a_file_has_got_back_is_to_be_synced() {
     assert!(!has_new_names(&guard, directory.path()));
 }
 
-/// Its blocks can be the former ones, and a reset leaves the empty file if the journal was committed between both. The
-/// single file is watched by itself.
+/// The blocks of the file can be the former ones, and a reset leaves the empty file if the journal was committed
+/// between both. The single file is watched by itself.
 #[test]
 fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
     let test = "a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced";
@@ -87,7 +87,7 @@ fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
             return crate::skip::skip(test, "no notices here");
         }
         assert!(is_durable(&mut guard), "the pass has synced it");
-        // It is cut to nothing first.
+        // The write cuts the file to nothing first.
         fs::write(&path, [2; 100]).unwrap();
         assert!(!is_durable(&mut guard));
         guard.pass();
@@ -95,7 +95,7 @@ fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
     }
 }
 
-/// It has the same names as the one before, and its files were durable elsewhere.
+/// The new directory has the same names as the one before, and its files were durable elsewhere.
 #[test]
 fn a_directory_that_replaces_another_one_is_to_be_synced() {
     let directory = tempfile::tempdir().unwrap();

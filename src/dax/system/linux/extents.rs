@@ -40,9 +40,9 @@ const BATCH: u32 = 64;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::dax) struct Extent {
-    /// Their beginning in the file.
+    /// The beginning of the bytes in the file.
     pub(in crate::dax) logical: u64,
-    /// Their beginning on the file system's device.
+    /// The beginning of the bytes on the file system's device.
     pub(super) physical: u64,
     pub(in crate::dax) length: u64,
     reserved64: [u64; 2],

@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(within(&asked, 0, 0), 100..200, "the whole file");
     }
 
-    /// It would be reused under a reader otherwise, or asked for without end.
+    /// The range would be reused under a reader otherwise, or asked for without end.
     #[test]
     fn an_answer_that_makes_no_sense_is_all_of_it() {
         let asked = 100..200;

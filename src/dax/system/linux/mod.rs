@@ -79,7 +79,7 @@ impl Mapper for Linux {
     fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
         let len = range.end - range.start;
         match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
-            // It is a hint; what it could not do the writes find out.
+            // A reservation is a hint; the writes find out what it could not do.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((placement.device.as_str(), placement.base), ("dax0.0", Ok(0x4040_0000)));
     }
 
-    /// The same extents, whether the kernel shows the addresses or not.
+    /// Finds the same extents, whether the kernel shows the addresses or not.
     #[test]
     fn extents_are_found_even_with_hidden_addresses() {
         let disk = format!("{REGION}/pfn0.0/block/pmem0");

@@ -261,7 +261,7 @@ mod tests {
         assert!(!was_cut_off || left[0] > 3 && left[1] > 3, "killed on both sides: {left:?}");
     }
 
-    /// The same where the process is killed while it finishes the file.
+    /// The process is killed while it finishes an unfinished file.
     #[test]
     fn finishing_that_was_cut_off_is_finished_by_the_next_opening() {
         const TEST: &str = "finishing_that_was_cut_off_is_finished_by_the_next_opening";

@@ -30,7 +30,7 @@ use std::path::Path;
 pub(in crate::dax) struct Paged;
 
 impl Mapper for Paged {
-    /// It is not documented to by any of these systems, and some refuse to sync a file that was opened for
+    /// False, as none of these systems documents it, and some refuse to sync a file that was opened for
     /// reading (Microsoft Learn, `FlushFileBuffers`; NetBSD, `fdatasync(2)`).
     const PERSISTS_VIEWS: bool = false;
 

@@ -13,7 +13,7 @@ pub(super) enum Left {
     /// Open, as recovery did not read it.
     Unread,
     Sure,
-    /// There was no crash.
+    /// All stores, as no crash happened.
     All,
 }
 

@@ -100,7 +100,7 @@ fn answer(request: Request, beside: &mut Beside) -> Result<Reply> {
             }
             Ok(Reply::Done)
         }
-        // None of them returns, and nothing is written back first: persisting must be enough.
+        // A reboot does not return, and nothing is written back first: persisting must be enough.
         Request::Reboot => end(RebootCommand::Restart),
         Request::PowerOff => end(RebootCommand::PowerOff),
         // `c` is a crash (Linux, `Documentation/admin-guide/sysrq.rst`).

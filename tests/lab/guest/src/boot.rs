@@ -27,7 +27,7 @@ pub(crate) fn boot() -> Result<()> {
         mount("none", directory, kind, MountFlags::empty(), None)
             .with_context(|| format!("cannot mount {kind} at {directory}"))?;
     }
-    // They would be printed into the lines of the conversation; a panic is printed all the same.
+    // The kernel's messages would be printed into the lines of the conversation; a panic is printed all the same.
     fs::write("/proc/sys/kernel/printk", "1").context("cannot lower the console's log level")?;
     load_all(MODULES)
 }

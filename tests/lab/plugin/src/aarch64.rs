@@ -53,7 +53,7 @@ pub const DECODER: Decoder = Decoder {
     decode,
 };
 
-/// Here Xt, the register of a SYS instruction, is in the lowest bits.
+/// The mask of Xt, the register of a SYS instruction, which is in the lowest bits.
 const XT: u32 = 0x1f;
 const XZR: u8 = 31;
 

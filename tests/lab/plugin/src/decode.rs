@@ -75,7 +75,7 @@ pub enum Action {
     Fence(Fence),
     /// Accesses memory under lock, which completes every write-back before it.
     Locked,
-    /// Its stores are streaming ones.
+    /// Makes streaming stores.
     Streaming,
     /// Zeroes a block of memory; the emulator does not report the store.
     Zero(Address),

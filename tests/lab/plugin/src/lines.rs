@@ -92,7 +92,7 @@ impl Lines {
 
     /// Records an instruction that writes back the line of `address`.
     pub fn writeback(&mut self, address: u64) {
-        // Its first byte may lie before the range: any byte of the line stands for it.
+        // The line's first byte may lie before the range: any byte of the line stands for it.
         let start = address / self.line * self.line;
         let lines = self.touched(start, self.line);
         self.seen.writebacks += u64::from(!lines.is_empty());

@@ -77,39 +77,39 @@ pub enum Request {
     Run {
         /// The program.
         program: String,
-        /// Its arguments.
+        /// The program's arguments.
         arguments: Vec<String>,
         /// The additions to its environment.
         environment: BTreeMap<String, String>,
-        /// Its working directory; `/` if it is missing.
+        /// The program's working directory; `/` if it is missing.
         directory: Option<String>,
     },
     /// Runs a program and keeps its output: answered by [`Reply::Printed`].
     Output {
         /// The program.
         program: String,
-        /// Its arguments.
+        /// The program's arguments.
         arguments: Vec<String>,
     },
     /// Starts a program that runs in the background: answered by [`Reply::Started`].
     Start {
         /// The program.
         program: String,
-        /// Its arguments.
+        /// The program's arguments.
         arguments: Vec<String>,
         /// The additions to its environment.
         environment: BTreeMap<String, String>,
     },
     /// Sends a started program a line, and takes one from it: answered by [`Reply::Text`].
     Tell {
-        /// Its process id.
+        /// The program's process id.
         id: u32,
         /// The line for its standard input.
         line: String,
     },
     /// Sends a started program a signal and waits until it ends: answered by [`Reply::Printed`].
     End {
-        /// Its process id.
+        /// The program's process id.
         id: u32,
         /// The signal.
         signal: i32,
@@ -242,14 +242,14 @@ pub enum Reply {
     Started(u32),
     /// A program ended by itself, or by a signal.
     Ended {
-        /// Its exit code.
+        /// The program's exit code.
         code: Option<i32>,
         /// The signal.
         signal: Option<i32>,
     },
     /// A program ended by itself, or by a signal, with this output.
     Printed {
-        /// Its exit code.
+        /// The program's exit code.
         code: Option<i32>,
         /// The signal.
         signal: Option<i32>,
@@ -262,9 +262,9 @@ pub enum Reply {
     Text(String),
     /// The names that were found.
     Names(Vec<String>),
-    /// It is done.
+    /// The request is done.
     Done,
-    /// It cannot be done.
+    /// The request cannot be done, for this reason.
     Refused(String),
 }
 

@@ -87,7 +87,7 @@ impl Report {
         }
         let judged = losses::check(&text, self.allows_unmapped);
         if let Err(why) = &judged {
-            // It is the only sign of them if no caller gets the error.
+            // The line in the log is the only sign of faults if no caller gets the error.
             writeln!(self.log, "losses: {why}")?;
         }
         judged

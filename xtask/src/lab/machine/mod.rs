@@ -43,7 +43,7 @@ pub(in crate::lab) struct Machine {
     command_line: String,
     /// The content of its disk: bytes of the kernel, bytes of the initial file system.
     disk: Option<(u64, u64)>,
-    /// They are removed with the machine.
+    /// The temporary files, which are removed with the machine.
     _files: Vec<Temporary>,
     /// The output of test programs.
     tests: Arc<Mutex<Tests>>,
@@ -159,7 +159,7 @@ impl Machine {
         self.greeting_of(false)
     }
 
-    /// The same, where the boot must be by a kexec, or must not be.
+    /// Returns the boot that the agent greets from, which must be by a kexec, or must not be.
     fn greeting_of(&mut self, kexec: bool) -> Result<String> {
         match self.reply()? {
             Reply::Hello { boot, by_kexec, .. } if by_kexec == kexec => Ok(boot),
@@ -246,7 +246,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if !self.has_ended {
-            // There is no caller left that could get an error.
+            // No caller is left that could get an error.
             drop(self.child.kill());
             drop(cost::wait(&mut self.child, false));
         }

@@ -26,7 +26,7 @@ pub(super) fn lanes() -> Vec<Lane> {
     let kdump = "the kernel that a panic starts finds all that was stored, written back or not";
     vec![
         lane("machine/x86_64/canary", resets, after_resets),
-        // It is a fact about the kernel.
+        // Long, as this lane shows a fact about the kernel.
         lane("machine/x86_64/kdump", kdump, after_a_panic).long(),
     ]
 }

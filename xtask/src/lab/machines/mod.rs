@@ -140,7 +140,7 @@ pub(super) fn dax_machine(
     add_files: impl FnOnce(&mut Initramfs),
     log: &mut Log,
 ) -> Result<Machine> {
-    // It is started once, so nothing would be lost.
+    // The machine is started once, so nothing would be lost.
     let mut setup = emulated(name).keeping();
     setup.limit = suite::LIMIT;
     add_files(&mut setup.files);

@@ -139,7 +139,7 @@ impl<'k> Starts<'k> {
 /// The moment of a power cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Moment {
-    /// So many acknowledgements.
+    /// After so many acknowledgements.
     Acknowledged(u64),
     /// An event of the guest, if the machine loses lines.
     Event(Cut),

@@ -29,10 +29,10 @@ const LEN: u64 = 16 << 20;
 /// The words that have the ring buffer there by a name: the alignment leaves one place, and KASLR must not put the
 /// kernel itself there.
 const BY_NAME: &str = "nokaslr reserve_mem=16M:1G:kept trace_instance=kept^traceoff@kept";
-/// Those that have it there by the address.
+/// The words that have it there by the address.
 const BY_ADDRESS: &str = "memmap=16M$1G trace_instance=kept^traceoff@1G:16M";
 
-/// Those that have the records of panics there, in a mapping with caches: the default is write-combining, which no
+/// The words that have the records of panics there, in a mapping with caches: the default is write-combining, which no
 /// emulator has.
 const RECORDS: &str = "nokaslr reserve_mem=16M:1G:kept ramoops.mem_name=kept ramoops.mem_type=2 \
                        ramoops.record_size=65536";
@@ -46,7 +46,7 @@ pub(super) fn lanes() -> Vec<Lane> {
                   loses it. At an address a program writes it back, and the next kernel has it after a panic";
     let record = "the record of a panic that ramoops stores there is not written back: a reset keeps it only with the \
                   dirty lines";
-    // They are facts about the kernel.
+    // Long, as these lanes show facts about the kernel.
     vec![
         lane("machine/x86_64/reserve-mem", trace, |kit, name, log| {
             by_name(kit, name, log).context("reserved by name")?;

@@ -11,7 +11,7 @@ use crate::lab::temporary::Temporary;
 
 /// A board of QEMU, and the places in its RAM.
 struct Board {
-    /// Its name with its options.
+    /// The name of the board with its options.
     machine: &'static str,
     /// The address and the bytes of the RAM.
     base: u64,
@@ -44,14 +44,14 @@ const PMEM: u64 = 256 << 20;
 pub(super) enum Kind {
     /// The kernel takes it for persistent.
     Pmem,
-    /// It loses its contents with the power: the property `volatile`.
+    /// RAM that loses its contents with the power: the property `volatile`.
     Ram,
 }
 
 /// A machine whose device tree sets 256 MiB of its RAM aside as pmem.
 pub(super) struct Tree {
     pub(super) setup: Setup,
-    /// It is removed with the tree.
+    /// The file of the tree, which is removed with it.
     _file: Temporary,
 }
 
@@ -81,7 +81,7 @@ impl Tree {
             Losses { reset, ..Losses::new(Memory::Ram { ram, offset: kept }, at, PMEM) };
         if kind == Kind::Ram {
             put(&format!("{path} /pmem@{at:x} volatile"))?;
-            // It is behind the point of coherency.
+            // Volatile RAM is behind the point of coherency.
             losses.more.push(String::from("point=coherency"));
         }
         let mut setup = Setup::new(name, machine, &memory)

@@ -207,7 +207,7 @@ fn run(
 /// An instruction of the guest that writes back or fences.
 #[derive(Debug)]
 struct Instruction {
-    /// Its place in the program.
+    /// The place of the instruction in the program.
     offset: u64,
     event: String,
     /// The works that execute it.
@@ -297,7 +297,7 @@ fn notice(
             let trials = first..first + AT_ONCE;
             let found = run(machine, work, seed, trials.clone(), instruction.offset)?;
             if let Some(failure) = found.failure {
-                // The same trials pass with every instruction: so they fail for the one that is left out.
+                // Passing with every instruction, these trials fail for the one that is left out.
                 passing(machine, work, seed, trials)?;
                 return Ok(Some(format!("{work}: {failure}")));
             }

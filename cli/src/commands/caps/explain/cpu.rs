@@ -13,7 +13,7 @@ pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>>
     let instruction = found.instruction;
     let here = match found.status {
         Status::Absent(why) => format!("absent: {} is not shown: {why}", instruction.requires),
-        Status::Refused(why) => format!("shown, and not to be used: {why}"),
+        Status::Refused(why) => format!("shown, but must not be used: {why}"),
         _ => format!("present: {} is shown", instruction.requires),
     };
     let does = match found.invalidate {

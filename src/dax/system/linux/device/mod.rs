@@ -4,7 +4,7 @@
 //! (`drivers/dax/device.c`, `dax_fops`; `fs/sync.c`, `vfs_fsync_range`). Where lines cannot be made
 //! persistent, nothing can.
 
-// There is no unsafe code here, and Miri would take minutes for the generated cases.
+// No unsafe code is tested, and Miri would take minutes for the generated cases.
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests;

@@ -191,7 +191,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
     assert!(refusal.contains("its driver is kmem, so that it is RAM of the kernel"), "{refusal}");
 }
 
-/// There is no msync to fall back to, so that none of these is by pages.
+/// A device has no msync to fall back to, so that none of these is by pages.
 #[test]
 fn a_device_that_lines_cannot_persist_is_refused() {
     let claim = ("persistence_domain", "memory_controller\n");

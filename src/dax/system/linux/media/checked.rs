@@ -69,7 +69,7 @@ fn narrowed(
         into.is_some_and(|into| pread(range.start, into).is_err_and(|error| is_poison(&error)))
     };
     if !refuses(&(good..bad)) {
-        // It came and went.
+        // The poison came and went.
         return Unread::Failed(first);
     }
     for _ in 1..MOST_SECTORS {
@@ -99,7 +99,7 @@ fn part<'a>(buffer: &'a mut [u8], at: u64, range: &Range<u64>) -> Option<&'a mut
     buffer.get_mut(start..end)
 }
 
-// There is no unsafe code here, and Miri would take minutes for the models.
+// No unsafe code is tested, and Miri would take minutes for the models.
 #[cfg(test)]
 #[cfg(not(miri))]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]

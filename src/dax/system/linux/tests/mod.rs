@@ -21,7 +21,7 @@ fn host(mount: &str) -> Fixture {
     Fixture::new().file("proc/self/mountinfo", mount)
 }
 
-/// The same, on a block device in a region.
+/// Returns such a machine whose file system is on a block device in a region.
 fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixture {
     let attributes: Vec<_> =
         domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
@@ -31,7 +31,7 @@ fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixtur
     with_write_cache(host, if domain == Some("cpu_cache\n") { "0\n" } else { "1\n" })
 }
 
-/// The same, with the kernel's own write-back of the caches switched on or off.
+/// Returns the machine with the kernel's own write-back of the caches switched on or off.
 fn with_write_cache(host: Fixture, switch: &str) -> Fixture {
     host.file(&format!("{}/dax/write_cache", disk_in_region(0)), switch)
 }

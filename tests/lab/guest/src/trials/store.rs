@@ -16,7 +16,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 const EVEN: &str = "even";
 /// The name of the region.
 const REGION: &str = "region";
-/// Its bytes.
+/// The bytes of the region.
 const REGION_LEN: u64 = 8192;
 /// The offsets of its words that have the number of the last transaction, and are persisted with it.
 const PERSISTED: [u64; 3] = [0, 4088, 8128];
@@ -106,7 +106,7 @@ impl Work for Blobs {
                         ensure!(first.is_none(), "a store was created with {first:?}");
                     }
                     Ok(_) | Err(ErrorKind::NotAStore { .. }) => {}
-                    // It is being overwritten.
+                    // The earlier store is being overwritten.
                     Err(_) if self.is_replaced => {}
                     Err(kind) => bail!("a store was created in part: {kind:?}"),
                 }

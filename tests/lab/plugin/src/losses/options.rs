@@ -27,7 +27,7 @@ pub struct Options {
     pub is_resumed: bool,
     /// `out=FILE`: the file to which the plugin adds its lines.
     pub out: PathBuf,
-    /// The others: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
+    /// The other options: `seed=NUMBER`, `policy=NAME`, `clflush=itself|mfence`, `point=coherency|persistence`,
     /// `user-streaming=ordinary|evicting`, `user-locked=fence|ordinary`, the same for `kernel-…`,
     /// `stores=followed`, `evict=N`, `cut=EVENT:N`.
     pub model: Model,

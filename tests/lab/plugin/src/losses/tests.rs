@@ -165,7 +165,7 @@ fn the_power_is_cut_before_the_chosen_event() {
     let mut losses = losses(Model { cut: Some((Event::Fence, 2)), ..model() });
     for line in [3, 4] {
         store_and_write_back(&mut losses, line, 1);
-        // It has nothing to complete, and does not count.
+        // A fence with nothing to complete does not count.
         losses.fence(OTHER, Fence::Sfence);
         assert!(!losses.is_cut());
         losses.fence(USER, Fence::Sfence);

@@ -58,7 +58,7 @@ impl Losses {
     /// Leaves out the write-back or the fence at this address from now on; 0 for none.
     pub fn omit(&mut self, at: u64) {
         self.omitted = (at != 0).then_some(at);
-        // It is a program's first mark: its sites are named anew.
+        // A program's first mark calls this: its sites are named anew.
         self.sites.clear();
     }
 

@@ -117,7 +117,7 @@ impl Memory {
         while at < end {
             let data = match seek(file, SeekFrom::Data(at)) {
                 Ok(data) => data,
-                // There is no data any more.
+                // No data follows.
                 Err(Errno::NXIO) => break,
                 // A file system without lists of blocks: any line may have some.
                 Err(_) => {

@@ -34,7 +34,7 @@ struct Trial {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Library {
     Ours,
-    /// That of the packages.
+    /// The library of the packages.
     Original,
 }
 

@@ -355,7 +355,7 @@ impl DaxView {
     }
 }
 
-// There is no unsafe code here, and Miri would take minutes for the models.
+// No unsafe code is tested, and Miri would take minutes for the models.
 #[cfg(test)]
 #[cfg(not(miri))]
 #[expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]

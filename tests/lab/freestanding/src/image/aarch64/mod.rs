@@ -21,7 +21,7 @@ const ENABLE_TRANSMITTER: u32 = 1 << 8 | 1;
 /// PSCI (Arm DEN 0022, `SYSTEM_OFF`), which this board reaches by HVC. QEMU's exit status is 0 then.
 const SYSTEM_OFF: u32 = 0x8400_0008;
 const SYSTEM_RESET: u32 = 0x8400_0009;
-/// The same, `CPU_ON`: the CPU, its entry, the value in its x0. The result is 0 if there is such a CPU.
+/// PSCI (Arm DEN 0022, `CPU_ON`): the CPU, its entry, the value in its x0. The result is 0 if there is such a CPU.
 const CPU_ON: u64 = 0xc400_0003;
 
 /// Bytes of the stack of another CPU, in `virt.ld`.

@@ -91,7 +91,7 @@ pub(super) fn catch_exceptions() {
     catch_exceptions_too();
 }
 
-/// The same for another CPU.
+/// Loads the table of exceptions on another CPU.
 pub(super) fn catch_exceptions_too() {
     let register = TableRegister { limit: LAST_BYTE, base: TABLE.0.as_ptr().addr() };
     // SAFETY: the table is static and each gate leads to code that never returns.

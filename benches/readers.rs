@@ -322,6 +322,9 @@ fn crafted_store(image: &Image<'_>) -> Outcome {
     let sealed = hash(hash(0, &header[..16]), &header[24..]);
     header[16..24].copy_from_slice(&sealed.to_le_bytes());
     image.write(0, &header);
+    if list_store(image)? != NAMES as u64 {
+        return Err("the crafted store is not read".into());
+    }
     Ok(())
 }
 

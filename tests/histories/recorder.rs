@@ -218,12 +218,12 @@ impl Shape {
             *model.begun.entry(shard).or_default() += 1;
         });
         if let Err(error) = writer.record_at(number + 1, number as u16, &payload) {
-            let is_refused = self.mode == Mode::Refuse && matches!(error.kind(), ErrorKind::Full);
-            return if is_refused {
-                refused(life, number, shard, begun)
-            } else {
-                Err(error.into())
-            };
+            let is_full = matches!(error.kind(), ErrorKind::Full);
+            if self.mode != Mode::Refuse || !is_full {
+                return Err(error.into());
+            }
+            refused(life, number, shard, begun);
+            return Ok(());
         }
         let found = events(&recorder.reader(), shard)?;
         let last = found.last().filter(|event| event.number == number);
@@ -255,17 +255,11 @@ impl Shape {
 }
 
 /// Forgets an event for which there was no space.
-fn refused(
-    life: &Life<'_, Shape>,
-    number: u64,
-    shard: u32,
-    begun: Option<u64>,
-) -> Result<(), Violation> {
+fn refused(life: &Life<'_, Shape>, number: u64, shard: u32, begun: Option<u64>) {
     life.note(|model| {
         model.entries.retain(|entry| entry.number != number);
         model.begun.insert(shard, begun.unwrap_or(0));
     });
-    Ok(())
 }
 
 fn release(

@@ -322,7 +322,8 @@ impl core::fmt::Display for ErrorKind {
                 "has no bytes to map; give it a length (File::set_len, truncate -s), or remove it and create it with one",
             ),
             Self::NoPermission => f.write_str(
-                "permission denied; let its owner grant it (on Unix new files have mode 0600)",
+                "permission denied by it or by a directory of its path; let the owner grant it (on Unix new files have \
+                 mode 0600)",
             ),
             Self::ReadOnlyFileSystem => {
                 f.write_str("its file system is mounted read-only; remount it for writing")
@@ -336,8 +337,8 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Shorter { size, needed } => write!(
                 f,
-                "has {size} bytes, and offset and length need {needed}; ask for less, or create a \
-                 larger file"
+                "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
+                 was cut off, or ask for fewer bytes"
             ),
             Self::Device(fault) => fault.fmt(f),
             Self::DeepFlush { attribute, answer } => write!(

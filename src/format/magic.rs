@@ -34,8 +34,7 @@ pub(crate) fn write_instead(f: &mut Formatter<'_>, found: Magic, magic: Magic) -
         ),
         None => write!(
             f,
-            "this is not {format}: it begins with {} instead of {}; open another medium, since creating {format} here \
-             would destroy its content",
+            "this is not {format}: it begins with {} instead of {}; open another medium",
             found.escape_ascii(),
             magic.escape_ascii()
         ),

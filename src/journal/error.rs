@@ -164,7 +164,13 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str("the medium has no journal: it begins with zeros; create one")
             }
-            Self::NotAJournal { found } => magic::write_instead(f, *found, MAGIC),
+            Self::NotAJournal { found } => {
+                magic::write_instead(f, *found, MAGIC)?;
+                if magic::name(*found).is_some() {
+                    return Ok(());
+                }
+                f.write_str(", or repair this one if it was a journal")
+            }
             Self::Superblocks => f.write_str(
                 "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
                  repair it from the marks of its segments",

@@ -227,7 +227,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Foreign { first, second } => write!(
                 f,
                 "there is no recording, but \"{}\" at 0 and \"{}\" at 4096, where one begins with \"CMtRace\"; open \
-                 another medium, since creating a recording here would destroy its content",
+                 another medium",
                 first.escape_ascii(),
                 second.escape_ascii()
             ),

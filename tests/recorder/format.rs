@@ -147,8 +147,7 @@ fn an_invalid_recording_is_refused_with_the_found_bytes() {
     assert_eq!(
         refusal(&other).to_string(),
         "there is no recording, but \"\\x7fELF\\x02\\x01\\x01\\x00\" at 0 and \
-         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\"; open \
-         another medium, since creating a recording here would destroy its content"
+         \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\" at 4096, where one begins with \"CMtRace\"; open another medium"
     );
     for (image, expected) in [
         (b"a text".to_vec(), [*b"a text\0\0", [0; 8]]),

@@ -207,7 +207,7 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
              fs/Kconfig, FS_DAX)",
         ),
         Entry::said(
-            "Calls beside it",
+            "Calls beside",
             "read(2) and write(2) go through the kernel's mapping, which need not agree with yours: access a \
              mapped file through the mapping alone",
             "Linux Documentation/core-api/cachetlb.rst, flush_dcache_folio",

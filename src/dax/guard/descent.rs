@@ -26,7 +26,8 @@ const SPARE: u64 = 32;
 /// Opens a directory below a root to read it; the root itself, if the path is empty.
 ///
 /// # Errors
-/// `ENOTDIR` or `ELOOP` for a part that is something else than a directory.
+/// `ENOTDIR` or `ELOOP` for a part that is something else than a directory; `ENOENT` for one that is not below the root, or
+/// not any more.
 pub(super) fn directory(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
     if below.as_os_str().is_empty() {
         return open(CWD, root, true);
@@ -36,6 +37,8 @@ pub(super) fn directory(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
     match rustix::fs::openat2(open(CWD, root, false)?, below, flags, Mode::empty(), resolve) {
         // Older kernels, and containers whose filter of system calls is older than the call.
         Err(Errno::NOSYS | Errno::PERM) => by_steps(root, below),
+        // It was moved out of the root meanwhile (Linux, `fs/namei.c`, `complete_walk`).
+        Err(Errno::XDEV) => Err(Errno::NOENT),
         opened => opened,
     }
 }
@@ -82,6 +85,8 @@ pub(super) fn file(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::{by_steps, directory};
+    use core::sync::atomic::AtomicBool;
+    use core::sync::atomic::Ordering::Relaxed;
     use rustix::fs::{Stat, fstat, stat};
     use rustix::io::Errno;
     use std::fs;
@@ -113,5 +118,26 @@ mod tests {
             }
             assert_eq!(way(&root, Path::new("a/missing")).unwrap_err(), Errno::NOENT);
         }
+    }
+
+    #[test]
+    fn a_directory_that_is_moved_out_of_the_root_meanwhile_is_missing() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (place.path().join("root"), place.path().join("elsewhere"));
+        let below = "a/".repeat(50);
+        fs::create_dir_all(root.join(&below)).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    fs::rename(root.join("a"), &elsewhere).unwrap();
+                    fs::rename(&elsewhere, root.join("a")).unwrap();
+                }
+            });
+            let opened = (0..2000).map(|_| directory(&root, Path::new(&below)));
+            let other = opened.filter_map(Result::err).find(|error| *error != Errno::NOENT);
+            is_over.store(true, Relaxed);
+            assert_eq!(other, None);
+        });
     }
 }

@@ -5,18 +5,23 @@ use super::payload::{Ending, bytes};
 use crate::assert_safe;
 use cachemaint::medium::Readable;
 use cachemaint::preserve::{
-    self, Error, ErrorKind, Lease, Options, Reader, Store, Transaction, Verify,
+    self, Content, Error, ErrorKind, Lease, Options, Reader, Store, Transaction, Verify,
 };
-use cachemaint::sim::{Life, Structure, Violation};
+use cachemaint::sim::{Life, SimMedium, Structure, Violation};
 use core::cell::RefCell;
 use core::convert::Infallible;
 use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The start of blobs and tables, by the documentation of the format, in units of 64.
 const DATA: u64 = 25_600;
 const UNIT: u64 = 64;
+const REGION: &str = "ram";
+const REGION_BYTES: u64 = 4096;
+/// The offset of the region's word.
+const WORD: u64 = 64;
 
 /// A store with these operations.
 struct Shape {
@@ -27,6 +32,8 @@ struct Shape {
     has_transactions: bool,
     /// Readers of this process and of others hold leases.
     has_leases: bool,
+    /// A region is created, written to and deleted.
+    has_region: bool,
     /// The number of units by which the medium can grow.
     grows_by: u64,
 }
@@ -55,6 +62,9 @@ enum Do {
     Release,
     ReleaseElsewhere,
     Seal,
+    /// Persists the next word of the region, which is created if it is missing.
+    Region,
+    DeleteRegion,
     /// Drops all and opens the store again.
     Reopen,
     /// Drops all and opens the store on a medium that has grown. A file is never seen shorter again.
@@ -79,7 +89,11 @@ struct State {
     /// The number of leases that the store's own reader holds.
     leases: usize,
     elsewhere: Vec<Kept>,
-    /// The number of the next blob.
+    /// The word of the region, if there is one.
+    region: Option<u64>,
+    /// The words that the region may have after the operation that is under way; `None` is a missing region.
+    region_later: Vec<Option<u64>>,
+    /// The number of the next blob or word.
     next: u64,
 }
 
@@ -164,7 +178,14 @@ impl Shape {
                 Some(_) => Violation::broken(text),
             });
         }
+        let word = region_of(&store, life.medium())?;
+        let is_right = word == model.region || model.region_later.contains(&word);
+        Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
         life.note(|model| {
+            // A killed process may have left the word in the caches.
+            if !life.is_after_kill() {
+                (model.region, model.region_later) = (word, Vec::new());
+            }
             let committing = model.committing.take().filter(|_| !is_before);
             model.blobs = committing.unwrap_or_else(|| model.blobs.clone());
             (model.is_created, model.transaction, model.leases) = (true, None, 0);
@@ -199,6 +220,8 @@ impl Shape {
                 return Ok(Next::Opening);
             }
             Some(Do::Seal) => drop(store.seal()?),
+            Some(Do::Region) => use_region(life, store)?,
+            Some(Do::DeleteRegion) => delete_region(life, store)?,
             Some(Do::Begin) => return Self::transaction(life, store, leases),
             Some(operation) if leases.operate(life, operation)? => {}
             Some(operation) => {
@@ -238,6 +261,47 @@ impl Shape {
         leases.are_kept(life)?;
         Ok(Next::Operation)
     }
+}
+
+/// Returns the word of the region, if there is one.
+fn region_of(store: &Store<Part<'_>>, medium: &SimMedium) -> Result<Option<u64>, Failed> {
+    let found = store.snapshot()?.find(REGION)?;
+    Ok(found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed)))
+}
+
+/// Creates the region if it is missing, and persists the next word of it.
+fn use_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
+    let before = region_of(store, life.medium())?.unwrap_or(0);
+    let (former, word) = (life.model().region_later, life.model().next + 1);
+    life.note(|model| {
+        model.region_later.extend([Some(before), Some(word)]);
+        model.next += 1;
+    });
+    let region = match store.region_or_create(REGION, REGION_BYTES) {
+        Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
+            life.note(|model| model.region_later = former);
+            return Ok(());
+        }
+        region => region?,
+    };
+    let found = region.load(WORD, Relaxed);
+    Violation::unless(found == before, || format!("the region has {found}, not {before}"))?;
+    region.store(WORD, word, Relaxed);
+    region.persist(WORD..WORD + 8)?;
+    life.note(|model| (model.region, model.region_later) = (Some(word), Vec::new()));
+    Ok(())
+}
+
+fn delete_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
+    if region_of(store, life.medium())?.is_none() {
+        return Ok(());
+    }
+    life.note(|model| model.region_later.push(None));
+    let mut transaction = store.begin()?;
+    transaction.delete(REGION)?;
+    transaction.commit()?;
+    life.note(|model| (model.region, model.region_later) = (None, Vec::new()));
+    Ok(())
 }
 
 fn begin<'s, 'm>(
@@ -318,7 +382,10 @@ fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
         snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
         Ok((info.name.to_string(), bytes))
     };
-    snapshot.entries().map(read).collect()
+    let is_blob = |info: &Result<preserve::Info, Failed>| {
+        info.as_ref().map_or(true, |info| info.content == Content::Blob)
+    };
+    snapshot.entries().filter(is_blob).map(read).collect()
 }
 
 fn is_same(found: &BTreeMap<String, Vec<u8>>, blobs: &Blobs) -> bool {
@@ -397,6 +464,10 @@ impl Structure for Shape {
             (false, true) => operations.extend([Do::Begin, Do::Seal, Do::Reopen]),
             (false, false) => {}
         }
+        if self.has_region && model.transaction.is_none() {
+            operations.push(Do::Region);
+            operations.extend(model.region.map(|_| Do::DeleteRegion));
+        }
         let can_grow = self.grows_by > 0 && !model.has_grown && model.transaction.is_none();
         operations.extend(can_grow.then_some(Do::Grow));
         operations
@@ -424,7 +495,17 @@ const BLOBS: Shape = Shape {
     sizes: SIZES,
     has_transactions: true,
     has_leases: false,
+    has_region: false,
     grows_by: 0,
+};
+
+/// Room for the region, wherever the table is, and for some blobs.
+const REGIONS: Shape = Shape {
+    units: 3 * REGION_BYTES / UNIT,
+    names: &["a"],
+    sizes: &[SIZES[1]],
+    has_region: true,
+    ..BLOBS
 };
 
 /// Blobs of one unit, one behind the other.
@@ -449,6 +530,11 @@ const GROWING: Shape = Shape {
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
     assert_safe(&BLOBS, BLOBS.bytes());
+}
+
+#[test]
+fn a_region_has_its_last_persisted_word_whatever_is_committed_beside_it() {
+    assert_safe(&REGIONS, REGIONS.bytes());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the memory
-//! taken. Each row is to be the same at every size: no reader's work may grow faster than its file.
+//! taken. No row may rise with the size: no reader's work may grow faster than its file.
 //!
 //! Crafted bytes are those whose every word begins something long: headers of records in a journal and a recording, names
 //! of one large blob in a store. `--test` reads one MiB of each. The least time of three runs is shown.
@@ -38,7 +38,7 @@ const NAMES: usize = 78;
 const ROOT: u64 = 176;
 
 type Image<'a> = Memory<'a>;
-/// Fills the memory. Bytes before the returned offset are not to be damaged.
+/// Fills the memory with a file.
 type Fill = fn(&Image<'_>) -> Result<(), Box<dyn Error>>;
 /// Reads the memory and returns the number of things found.
 type Read = fn(&Image<'_>) -> Result<u64, Box<dyn Error>>;
@@ -92,7 +92,7 @@ fn main() -> Outcome {
             for size in sizes {
                 let region = content.of(format, *size)?;
                 for (row, (_, read)) in rows.iter_mut().zip(format.readers) {
-                    row.push(Cost::of(*read, &region, content)?.told(*size));
+                    row.push(Cost::of(*read, &region, content)?.cell(*size));
                 }
             }
             for (row, (reader, _)) in rows.iter().zip(format.readers) {
@@ -154,7 +154,7 @@ impl Cost {
 
     /// Returns a cell of the table for a file of so many MiB.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn told(&self, mib: usize) -> String {
+    fn cell(&self, mib: usize) -> String {
         let ms = self.seconds * 1e3 / mib as f64;
         let taken =
             self.taken.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB as f64));
@@ -185,9 +185,14 @@ fn damage(image: &Image<'_>, first: u64) {
     }
 }
 
-fn journal(image: &Image<'_>) -> Outcome {
+/// Returns the options of a journal, and the bytes of its segments.
+fn journal_options(image: &Image<'_>) -> (journal::Options<'static>, u64) {
     let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
-    let options = journal::Options::new().segment(segment);
+    (journal::Options::new().segment(segment), segment)
+}
+
+fn journal(image: &Image<'_>) -> Outcome {
+    let (options, _) = journal_options(image);
     let journal = options.create_new(image).map_err(OpenError::into_error)?;
     let (payloads, mut group) = (Payloads::new(104), Group::new());
     for first in (0..).step_by(50) {
@@ -204,8 +209,7 @@ fn journal(image: &Image<'_>) -> Outcome {
 /// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its segment:
 /// its length in 24 bits, kind 1, and its position by 8 in bits 48 to 63.
 fn crafted_journal(image: &Image<'_>) -> Outcome {
-    let segment = SEGMENT.min(Readable::len(image) / 16).next_power_of_two();
-    let options = journal::Options::new().segment(segment);
+    let (options, segment) = journal_options(image);
     let journal: Journal<_> = options.create_new(image).map_err(OpenError::into_error)?;
     for number in 0..10_u8 {
         journal.append(&[number; 100])?;

@@ -176,6 +176,11 @@ fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
     let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
     let where_it_is = format!("damaged at position {position}, offset {}", LOG + position);
     assert!(text.contains(&where_it_is), "{text}");
+    let mut stat = Command::new(cargo::cargo_bin!("cachemaint"));
+    let stat = unwrapped(&stdout(&stat.arg("stat").arg(&place.path).assert()));
+    for text in [text, stat] {
+        assert!(text.contains("unknown: only the records before the damage are counted"), "{text}");
+    }
 
     let read = place.run(&["read"]).code(1);
     assert_eq!(stdout(&read), "line 0\nline 1\nline 2\nline 3\n");

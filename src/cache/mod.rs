@@ -65,7 +65,7 @@ pub struct FenceNames {
 ///
 /// let cache = Cache::host()?;
 /// let buffer = [7_u8; 300];
-/// cache.writeback(&buffer); // at return every line of it is in memory
+/// cache.writeback(&buffer); // at return every line of it is written back
 /// println!("{} for each {} bytes", cache.writeback_instruction().name, cache.line_size());
 /// # Ok(())
 /// # }

@@ -322,7 +322,7 @@ impl core::fmt::Display for ErrorKind {
                 "has no bytes to map; give it a length (File::set_len, truncate -s), or remove it and create it with one",
             ),
             Self::NoPermission => f.write_str(
-                "permission denied by it or by a directory of its path; let the owner grant it (on Unix new files have \
+                "permission denied by the file or by a directory of its path; let the owner grant it (on Unix new files have \
                  mode 0600)",
             ),
             Self::ReadOnlyFileSystem => {

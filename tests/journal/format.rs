@@ -219,7 +219,8 @@ fn a_missing_or_truncated_journal_is_refused() {
     empty.write(0, b"PK\x03\x04 and so on");
     assert!(
         refused(&empty).starts_with(
-            "this is not a journal: it begins with PK\\x03\\x04 and instead of cmjournl"
+            "this is not a journal: it begins with PK\\x03\\x04 and instead of cmjournl; open another medium, or \
+             repair this one if it was a journal"
         )
     );
     let short = Simulation::new(Model::x86(), BYTES - 8).medium();

@@ -262,9 +262,7 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
     let (records, bytes) = (thousands(*records), thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     let torn = match (*torn, *behind) {
-        (false, _) if damage.is_some() => {
-            "unknown: only the records before the damage are counted".to_owned()
-        }
+        (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
         (false, _) => "whole".to_owned(),
         (true, 0) => "torn".to_owned(),
         (true, behind) => {

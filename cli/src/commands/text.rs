@@ -67,6 +67,9 @@ pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{HEADING}{text}{HEADING:#}")
 }
 
+/// The end of a journal that is damaged before it.
+pub(crate) const BEFORE_DAMAGE: &str = "unknown: only the records before the damage are counted";
+
 /// Writes a label and its value, which is wrapped at words to the width of the screen.
 pub(crate) fn row(out: &mut impl Write, label: &str, value: impl Display) -> io::Result<()> {
     writeln!(out, "{}", wrapped(label, LABEL..WIDTH - 1, value))

@@ -2,8 +2,9 @@
 //!
 //! Any program with the right to write there can exchange a part of a path for a symbolic link between two calls. So
 //! the kernel resolves a path below a root without links and without leaving the root (openat2(2), since Linux 5.6).
-//! Where it cannot, each step opens one name in an open directory, and no step follows a link. Every file that is opened was in a directory that was reached from the root by its own names. The root's own
-//! path is the caller's. Its parents are followed, and its last name is not.
+//! Without that call each step opens one name in an open directory, and no step follows a link. Every file that is
+//! opened was in a directory that was reached from the root by its own names. The root's own path is the caller's. Its
+//! parents are followed, and its last name is not.
 
 use super::super::system::files;
 use super::super::{Error, ErrorKind};

@@ -91,9 +91,7 @@ fn print(
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     row(out, "positions", format!("{head} to {end}"))?;
     let torn = match (*torn, *behind) {
-        (false, _) if damage.is_some() => {
-            "unknown: only the records before the damage are counted".to_owned()
-        }
+        (false, _) if damage.is_some() => text::BEFORE_DAMAGE.to_owned(),
         (false, _) => "whole".to_owned(),
         (true, 0) => "torn: a record that was not acknowledged was under way in a crash, or is now"
             .to_owned(),

@@ -115,7 +115,12 @@ fn refuses_media(compiler: &Compiler, report: &mut Report, triple: &str) -> Resu
 
 /// Returns the words with which cargo enables every feature that a target can have.
 pub(crate) fn every_feature(triple: &str) -> &'static str {
-    if WITHOUT_MEDIA.contains(&triple) { "--features privileged,serde" } else { "--all-features" }
+    if has_formats(triple) { "--all-features" } else { "--features privileged,serde" }
+}
+
+/// Returns true if a target has the atomics that media and formats need.
+pub(crate) fn has_formats(triple: &str) -> bool {
+    !WITHOUT_MEDIA.contains(&triple)
 }
 
 /// Without a linker for them: the lints see what only they compile.

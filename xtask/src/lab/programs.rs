@@ -9,7 +9,8 @@
 //! | [`Files`](Scope::Files) | those of files | a file system with DAX |
 //! | [`Everything`](Scope::Everything) | besides, formats, readers and the simulator, which depend on the order and size of words at most | words of 32 bits on this CPU, and one big-endian CPU |
 //!
-//! `cargo xtask lab --whole`, a part of `full`, runs everything everywhere.
+//! `cargo xtask lab --whole`, a part of `full`, gives each CPU the next scope: the tests of its architecture to each model,
+//! and everything to one CPU of each architecture.
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use crate::command::Cmd;
 use crate::run::skipping;
-use crate::targets::every_feature;
+use crate::targets::{every_feature, has_formats};
 
 /// The tests that run on a CPU, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,15 +131,27 @@ const TOO_LONG: [&str; 15] = [
     "work::",
 ];
 
+/// The programs of [`ON_SOME_WORDS`] that cargo builds with a format or the simulator alone.
+const OF_FORMATS: [&str; 4] = ["journal", "journal_allocation", "preserve", "simulator"];
+
 impl Scope {
-    /// Returns the words with which cargo builds the programs.
-    fn targets(self) -> Vec<&'static str> {
+    /// Returns the scope of the same CPU in a whole run.
+    fn widened(self) -> Self {
+        match self {
+            Self::Model => Self::Architecture,
+            Self::Files | Self::Architecture | Self::Everything => Self::Everything,
+        }
+    }
+
+    /// Returns the words with which cargo builds the programs, for a target with formats or without them.
+    fn targets(self, has_formats: bool) -> Vec<&'static str> {
         let names: Vec<&str> = match self {
             Self::Model => ON_EACH_MODEL.iter().map(|(name, _)| *name).collect(),
             Self::Files | Self::Architecture => ON_EACH_ARCHITECTURE.to_vec(),
             Self::Everything => [&ON_EACH_ARCHITECTURE[..], &ON_SOME_WORDS[..]].concat(),
         };
-        let others = names.into_iter().filter(|name| *name != LIBRARY);
+        let is_built = |name: &&str| has_formats || !OF_FORMATS.contains(name);
+        let others = names.into_iter().filter(|name| *name != LIBRARY).filter(is_built);
         ["--lib"].into_iter().chain(others.flat_map(|name| ["--test", name])).collect()
     }
 
@@ -201,7 +214,7 @@ impl Programs {
 pub(super) struct Built {
     /// The programs by their target and scope.
     programs: RefCell<BTreeMap<(String, Scope), Vec<Program>>>,
-    /// True if every scope is everything.
+    /// True if every scope is the next one.
     is_whole: bool,
 }
 
@@ -218,14 +231,15 @@ impl Built {
         scope: Scope,
         cargo: impl FnOnce(&str) -> Result<Cmd>,
     ) -> Result<Programs> {
-        let scope = if self.is_whole { Scope::Everything } else { scope };
+        let scope = if self.is_whole { scope.widened() } else { scope };
         let is_enough = |(name, built): &(String, Scope)| name == built_for && *built >= scope;
         if let Some((_, programs)) = self.programs.borrow().iter().find(|(key, _)| is_enough(key)) {
             return Ok(Programs { scope, programs: programs.clone() });
         }
-        let features = every_feature(built_for.rsplit(' ').next().unwrap_or(built_for));
+        let triple = built_for.rsplit(' ').next().unwrap_or(built_for);
+        let features = every_feature(triple);
         let line = format!("test -p cachemaint {features} --no-run --message-format json");
-        let messages = cargo(&line)?.args(scope.targets()).read()?;
+        let messages = cargo(&line)?.args(scope.targets(has_formats(triple))).read()?;
         let programs: Vec<Program> = messages.lines().filter_map(program).collect();
         ensure!(!programs.is_empty(), "cargo built no tests");
         self.programs.borrow_mut().insert((built_for.to_owned(), scope), programs.clone());
@@ -261,8 +275,31 @@ mod tests {
     fn programs_beyond_a_scope_are_neither_built_nor_run() {
         assert_eq!(Scope::Model.arguments("simulator"), None);
         assert_eq!(Scope::Architecture.arguments("simulator"), None);
-        assert!(!Scope::Architecture.targets().contains(&"simulator"));
-        assert!(Scope::Everything.targets().contains(&"simulator"));
+        assert!(!Scope::Architecture.targets(true).contains(&"simulator"));
+        assert!(Scope::Everything.targets(true).contains(&"simulator"));
+    }
+
+    /// Cargo refuses a program by its name if it needs a feature that is not enabled.
+    #[test]
+    fn a_target_without_formats_gets_no_program_that_needs_one() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let tests = manifest.split("[[").filter_map(|table| table.strip_prefix("test]]\n"));
+        let of_features: Vec<&str> = tests
+            .filter(|table| table.contains("required-features"))
+            .filter_map(|table| table.strip_prefix("name = \"")?.split('"').next())
+            .collect();
+        assert!(of_features.contains(&"journal"), "{of_features:?}");
+        for scope in [Scope::Model, Scope::Files, Scope::Architecture, Scope::Everything] {
+            let built = scope.targets(false);
+            assert!(built.iter().all(|name| !of_features.contains(name)), "{built:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_run_has_more_tests_on_every_cpu() {
+        assert_eq!(Scope::Model.widened(), Scope::Architecture);
+        assert_eq!(Scope::Files.widened(), Scope::Everything);
+        assert_eq!(Scope::Architecture.widened(), Scope::Everything);
     }
 
     #[test]
@@ -275,7 +312,7 @@ mod tests {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.file_stem().unwrap().to_str().unwrap();
-                let is_in_lab = Scope::Everything.targets().contains(&name);
+                let is_in_lab = Scope::Everything.targets(true).contains(&name);
                 assert_ne!(is_in_lab, natively.contains(&name), "{name}");
             }
         }

@@ -25,7 +25,7 @@ pub(crate) struct Request {
     /// Run the long lanes instead of the others.
     #[arg(long)]
     long: bool,
-    /// Run every test on every CPU, also those with the same result there.
+    /// Run the tests of its architecture on each CPU model, and every test on one of each architecture.
     #[arg(long, conflicts_with_all = ["list", "prove"])]
     whole: bool,
     /// Prove that the lab can fail: plant defects, and demand that a lane notices each; only for these lanes, if some
@@ -72,7 +72,7 @@ pub(crate) fn lab_lanes(
     run_selected(host, report, &Request { lanes, ..Request::default() })
 }
 
-/// Runs every test on every CPU.
+/// Runs more tests on each CPU than its own.
 pub(crate) fn lab_whole(host: &Host, report: &mut Report) -> Result<()> {
     let lanes = WHOLE.map(str::to_owned).to_vec();
     run_selected(host, report, &Request { lanes, whole: true, ..Request::default() })

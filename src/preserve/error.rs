@@ -330,11 +330,14 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 UNIT.start(),
                 UNIT.end()
             ),
-            Self::Full { needed, largest } => write!(
-                f,
-                "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
-                 {largest}; delete something, end readers that hold leases, or let the store grow"
-            ),
+            Self::Full { needed, largest } => {
+                let unaligned = if largest >= needed { ", too few with the alignment" } else { "" };
+                write!(
+                    f,
+                    "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
+                     {largest}{unaligned}; delete something, end readers that hold leases, or let the store grow"
+                )
+            }
             Self::TooMany => f.write_str(
                 "the store cannot have more blobs; delete some, or put the others into another store",
             ),

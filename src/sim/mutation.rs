@@ -280,6 +280,12 @@ impl fmt::Display for Survivors {
             survived.len(),
             equivalent.len()
         )?;
+        if !survived.is_empty() {
+            f.write_str(
+                "no crash showed the defect of those that survived: check more after recovery, or list them as \
+                 equivalent\n",
+            )?;
+        }
         // A mutant that survived under several models is one thing to mend.
         let mut by_mutant: BTreeMap<&Mutant, Vec<&str>> = BTreeMap::new();
         for (model, mutant) in survived {

@@ -147,3 +147,16 @@ fn each_blob_of_a_full_store_can_be_deleted_while_all_are_leased() {
         drop(leases);
     });
 }
+
+/// Of 40,000 bytes the last multiple of 32,768 leaves 7232.
+#[test]
+fn an_error_says_that_alignment_leaves_no_room() {
+    let mut store = options().create_new(Plain::new(vec![0; 40_000])).unwrap();
+    let mut transaction = store.begin().unwrap();
+    let error =
+        transaction.put(Attributes::new("a").alignment(32_768), &vec![1; 10_000]).unwrap_err();
+    assert!(error.to_string().contains(", too few with the alignment; "), "{error}");
+    transaction.put("a", &vec![1; 10_000]).unwrap();
+    let error = transaction.put("b", &vec![1; 30_000]).unwrap_err();
+    assert!(!error.to_string().contains("alignment"), "{error}");
+}

@@ -323,6 +323,7 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     assert_eq!(survived, [Weakening::NoFence, Weakening::RelaxedLoad]);
     assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
     assert!(survivors.to_string().starts_with("5 mutants: 3 killed, 2 survived, "), "{survivors}");
+    assert!(survivors.to_string().contains("\nno crash showed the defect of those"), "{survivors}");
     let under_both = Mutation::new().models([Model::arm64(), Model::x86()]);
     let text = under_both.only_in("exploration.rs").run(&[&publish]).to_string();
     assert!(text.contains(" mutants, counted under each of 2 models: "), "{text}");

@@ -21,6 +21,7 @@ use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{Caching, Extent, Guarantee, Placement, probe};
+use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -130,6 +131,7 @@ fn print(
 ) -> io::Result<()> {
     heading(out, &text::printable(path.display()))?;
     row(out, "granularity", guarantee.granularity())?;
+    row(out, "persisted", way_to_persist(guarantee.granularity()))?;
     row(out, "because", guarantee.reason())?;
     row(out, "file system", place(guarantee))?;
     if let Some(region) = guarantee.region() {
@@ -146,7 +148,10 @@ fn print(
         row(out, "for more", advice)?;
     }
     let caching = guarantee.caching();
-    row(out, "memory type", memory_type(&caching))?;
+    // The kernel writes its own pages back, whatever their memory type is.
+    if !matches!(guarantee.granularity(), Granularity::Page(_)) {
+        row(out, "memory type", memory_type(&caching))?;
+    }
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
@@ -167,6 +172,16 @@ fn print(
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }
     Ok(())
+}
+
+fn way_to_persist(granularity: Granularity) -> &'static str {
+    match granularity {
+        Granularity::Page(_) => "by msync(2), which writes whole pages",
+        Granularity::Byte => "by a fence alone: the caches are in the persistence domain",
+        Granularity::Line(_) => {
+            "by instructions of the CPU, line by line: `cachemaint caps`, at Write-back"
+        }
+    }
 }
 
 fn placement(path: &Path) -> Result<Placement, cachemaint::dax::Error> {

@@ -14,7 +14,7 @@ use core::fmt::{self, Display, Formatter};
 /// Regions that are printed; the others are counted.
 const REGIONS_SHOWN: usize = 3;
 /// Rows of the survival table; the others are named.
-const BACKINGS_SHOWN: usize = 6;
+const BACKINGS_SHOWN: usize = 5;
 
 impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -71,16 +71,15 @@ impl HostReport {
         let backings = self.backings();
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
-            let cells = Event::ALL.map(|event| {
-                let mut sign = |stage| legend.sign(backing.survives(stage, event));
-                let (stored, persisted) = (sign(Stage::Stored), sign(Stage::Persisted));
-                if stored == persisted {
-                    return stored;
-                }
+            let mut signs =
+                |stage| Event::ALL.map(|event| legend.sign(backing.survives(stage, event)));
+            let (stored, persisted) = (signs(Stage::Stored), signs(Stage::Persisted));
+            let is_same = stored == persisted;
+            table_row(f, &format!("  {}", backing.name()), stored)?;
+            if !is_same {
                 legend.has_both = true;
-                format!("{stored} / {persisted}")
-            });
-            table_row(f, &format!("  {}", backing.name()), cells)?;
+                table_row(f, "    persisted", persisted)?;
+            }
         }
         legend.write(f, hidden)
     }
@@ -157,7 +156,7 @@ impl Legend {
     fn write(&self, f: &mut Formatter<'_>, hidden: &[Backing]) -> fmt::Result {
         let mut notes = Vec::new();
         if self.has_both {
-            notes.push("before /: stored only, after it: persisted, deep or not".to_string());
+            notes.push("above \"persisted\": only stored".to_string());
         }
         if self.has_no_promise {
             notes.push("?: not promised".to_string());

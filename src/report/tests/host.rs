@@ -284,7 +284,7 @@ fn the_legend_of_the_table_has_the_signs_that_are_used() {
     let screen = flowing(&Fixture::new().kernel_and_caches());
     assert!(
         screen.ends_with(
-            "before /: stored only, after it: persisted, deep or not; [1] if the file systems are synced first; \
+            "above \"persisted\": only stored; [1] if the file systems are synced first; \
              [2] if the drive honours flushes"
         ),
         "{screen}"
@@ -313,7 +313,7 @@ fn every_machine_with_its_regions_fits_on_one_screen() {
         for fixture in &fixtures {
             let report = CpuReport::new(architecture, cpu, Policy::ANY);
             let screen = HostReport::from_tree(report, &fixture.tree()).to_string();
-            assert_fits(&screen, 40, name);
+            assert_fits(&screen, 43, name);
         }
     }
 }
@@ -342,10 +342,10 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
         ]
     );
     let screen = report.to_string();
-    assert!(screen.contains("not shown: virtio-pmem; CXL, GPF?"), "{screen}");
+    assert!(screen.contains("not shown: pmem in RAM; virtio-pmem; CXL, GPF?"), "{screen}");
     assert!(
         screen.contains(
-            "  pmem, ADR      yes             yes             ? / yes         no / yes\n"
+            "  pmem, ADR      yes             yes             ?               no\n    persisted    yes             yes             yes             yes\n"
         ),
         "{screen}"
     );

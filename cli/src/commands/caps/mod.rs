@@ -25,8 +25,11 @@ pub(crate) struct Arguments {
 /// The word that asks for the topics.
 const LIST: &str = "list";
 
-/// The last line of the report.
-const MORE: &str = "More          cachemaint caps --explain: all topics, with reasons and sources";
+/// The last lines of the report.
+const MORE: [&str; 2] = [
+    "More          cachemaint inspect FILE: a file's own medium, by lines or by msync",
+    "              cachemaint caps --explain: all topics, with reasons and sources",
+];
 
 /// The number of the form of `--explain`'s JSON documents. It grows by one when a field changes its meaning or is
 /// removed.
@@ -52,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     text::print(arguments.json, &report, |out| {
         write_painted(out, &report.to_string())?;
-        writeln!(out, "{}", painted(MORE))
+        MORE.iter().try_for_each(|line| writeln!(out, "{}", painted(line)))
     })?;
     Ok(ExitCode::SUCCESS)
 }

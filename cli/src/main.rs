@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 for success; 1 if the command found a problem that it looks for (damage, loss) or failed; 2 if the
 //! command line is not understood. `record` passes on the exit code of the program which it runs. Results go to
-//! standard output, errors to standard error. A reader that closes the pipe ends the command quietly.
+//! standard output, errors to standard error. A reader that closes the pipe ends a command that only prints, quietly and with
+//! exit code 141, as SIGPIPE would. Commands that write, record or guard go on without their output.
 
 mod canary;
 mod commands;
@@ -60,10 +61,13 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => commands::text::UNREAD.into(),
         Err(error) => {
             // Names of files and devices can come from anywhere: a terminal would execute their control characters.
-            anstream::eprintln!("cachemaint: {}", commands::text::printable(format!("{error:#}")));
+            commands::text::tell!(
+                "cachemaint: {}",
+                commands::text::printable(format!("{error:#}"))
+            );
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ use cachemaint::medium::Granularity;
 use printed::{stderr, stdout};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::BufRead as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::yield_now;
@@ -59,6 +60,29 @@ fn end(child: Child) -> Assert {
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).unwrap();
     child.wait_with_output().unwrap().assert()
+}
+
+/// Nobody reads the guarantees that it prints first: as under a service manager whose log is gone.
+#[test]
+fn it_guards_though_nobody_reads_its_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("buffer");
+    fs::write(&file, vec![1; BYTES]).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+        .args(["guard", "--page-cache"])
+        .arg(directory.path())
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The guarantees are printed after the file was opened, so this line says that it goes on.
+    let mut line = String::new();
+    std::io::BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("guarding, without this report"), "{line}");
+    assert_eq!(child.try_wait().unwrap(), None);
+    end(child).code(141);
 }
 
 #[test]

@@ -427,7 +427,7 @@ fn skipped_bytes_are_in_the_json_too() {
 
 /// As in `cachemaint journal read FILE | head -1`.
 #[test]
-fn a_closed_output_pipe_is_not_an_error() {
+fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
     let place = Place::with(&many_lines());
     let commands: [&[&str]; 4] =
         [&["read"], &["read", "--json"], &["salvage"], &["append", "--positions", "--record", "x"]];
@@ -444,9 +444,59 @@ fn a_closed_output_pipe_is_not_an_error() {
         let status = child.wait().unwrap();
         let mut error = String::new();
         child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-        assert!(status.success(), "{command:?}: {error}");
+        assert_eq!(status.code(), Some(141), "{command:?}: {error}");
         assert!(!error.contains("pipe"), "{command:?}: {error}");
     }
+}
+
+/// As in `cachemaint journal append FILE --positions | head -1`.
+#[test]
+fn all_records_are_appended_though_nobody_reads_their_positions() {
+    let place = Place::with("first\n");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Process::new(cargo::cargo_bin!("cachemaint"))
+        .args([
+            "journal",
+            "append",
+            "--positions",
+            "--record",
+            "a",
+            "--record",
+            "b",
+            "--record",
+            "c",
+        ])
+        .arg(&place.path)
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(141));
+    place.run(&["read"]).success().stdout("first\na\nb\nc\n");
+}
+
+/// The superblocks, and a part of what a creation writes, are all that there is.
+#[test]
+fn a_file_too_small_for_a_journal_is_an_error() {
+    let place = Place::empty();
+    for _ in 0..2 {
+        let error = place.run(&["append", "--create", "5000", "--record", "a"]).failure().code(1);
+        let error = String::from_utf8_lossy(&error.get_output().stderr).into_owned();
+        assert!(error.contains("8576"), "{error}");
+    }
+}
+
+/// The records of the last page are gone, which a journal that was closed proves.
+#[test]
+fn salvage_fails_if_the_last_records_are_gone() {
+    let place = Place::with(&many_lines());
+    let len = fs::metadata(&place.path).unwrap().len();
+    let file = fs::File::options().write(true).open(&place.path).unwrap();
+    file.set_len(20_480).unwrap();
+    file.set_len(len).unwrap();
+    place.run(&["verify"]).failure().code(1);
+    let salvaged = place.run(&["salvage"]).failure().code(1);
+    assert!(!salvaged.get_output().stderr.is_empty());
 }
 
 /// A full disk is an error, unlike a reader that has read enough.

@@ -14,12 +14,12 @@ fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> std::io::Result<Output> 
 
 /// As in `cachemaint caps | head -1`, with a reader that is gone before the first byte.
 #[test]
-fn a_closed_output_pipe_is_not_an_error() {
+fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
     for arguments in COMMANDS {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = run(arguments, writer).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
 }
@@ -36,4 +36,20 @@ fn a_result_that_cannot_be_written_fails() {
         assert!(message.starts_with("cachemaint: "), "{message}");
         assert!(message.contains("No space left"), "{message}");
     }
+}
+
+/// As on a machine whose disk of logs is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_error_that_cannot_be_written_changes_no_outcome() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+        command.current_dir(&directory).args(arguments).stdout(Stdio::null()).stderr(full);
+        command.status().unwrap().code()
+    };
+    assert_eq!(run(&["journal", "append", "j", "--create", "64K", "--record", "a"]), Some(0));
+    assert_eq!(run(&["record", "r", "--", "sh", "-c", "exit 3"]), Some(3));
+    assert_eq!(run(&["preserve", "list", "missing"]), Some(1));
 }

@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             (is_missed, code) = (true, ExitCode::FAILURE);
             let path = text::printable(path.display());
             bar.suspend(|| {
-                anstream::eprintln!(
+                text::tell!(
                     "cachemaint: {path}: the names of events are damaged; events without a name are shown by their ids"
                 );
             });

@@ -6,7 +6,7 @@ use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Event, Stage, Survival};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::mem;
 use std::ops::Range;
@@ -23,6 +23,19 @@ const WIDTH: usize = 80;
 
 /// The exit code of a command that was interrupted (128 and SIGINT), as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The exit code of a command whose output nobody reads any more (128 and SIGPIPE), as shells have it.
+pub(crate) const UNREAD: u8 = 141;
+
+/// Prints a line on standard error. A full disk or a closed pipe there ends no command.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::commands::text::write_error(format_args!($($words)*)) };
+}
+pub(crate) use tell;
+
+pub(crate) fn write_error(line: fmt::Arguments<'_>) {
+    writeln!(anstream::stderr(), "{line}").unwrap_or(());
+}
 
 /// Returns true for a character that a terminal executes, or that turns text around: control characters, those of C1
 /// too, and those with the property `Bidi_Control` (Unicode Standard Annex 9).

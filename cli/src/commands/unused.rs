@@ -14,6 +14,7 @@ pub(super) fn has_other_data<M: Readable>(
     let mut bytes = vec![0; 1 << 16];
     let mut at = 0;
     for [start, end] in created.iter().copied().chain([[file.len(); 2]]) {
+        let (start, end) = (start.min(file.len()), end.min(file.len()));
         while at < start {
             let len = bytes.len().min(usize::try_from(start - at).unwrap_or(usize::MAX));
             let piece = &mut bytes[..len];

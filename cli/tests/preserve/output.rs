@@ -55,7 +55,7 @@ fn a_store_is_recognized_by_its_magic() {
 
 /// As in `cachemaint preserve load FILE NAME | head -1`.
 #[test]
-fn a_closed_output_pipe_is_not_an_error() {
+fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
     let place = Place::empty();
     place.run_with(&["save", "ram", "--create", "8M"], many(3 * PIECE, 0)).success();
     let with_json: Vec<&[&str]> =
@@ -73,7 +73,7 @@ fn a_closed_output_pipe_is_not_an_error() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = place.process(command).stdin(Stdio::null()).stdout(writer).output().unwrap();
-        assert!(output.status.success(), "{command:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(141), "{command:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{command:?}: {output:?}");
     }
 }
@@ -132,4 +132,32 @@ fn regions_are_shown_beside_blobs() {
     assert!(refused.contains("memory: it is a region of 8192 bytes"), "{refused}");
     place.run(&["rm", "memory", "--regions"]).success();
     assert_eq!(place.names(), ["cpu"]);
+}
+
+#[test]
+fn a_blob_does_not_replace_its_own_store() {
+    let place = Place::with(&["cpu"]);
+    let store = place.path.to_str().unwrap();
+    let error = stderr(&place.run(&["load", "cpu", "--output", store]).code(1));
+    assert!(error.contains("is the store itself"), "{error}");
+    place.run(&["verify"]).success();
+}
+
+/// A blob can be a secret.
+#[cfg(unix)]
+#[test]
+fn a_blob_is_as_private_as_the_file_that_it_replaces_or_as_its_store() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::with(&["cpu"]);
+    let output = place.path.with_file_name("blob");
+    let load = || place.run(&["load", "cpu", "--output", output.to_str().unwrap()]).success();
+    let mode = || fs::metadata(&output).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&place.path, PermissionsExt::from_mode(0o600)).unwrap();
+    load();
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&place.path, PermissionsExt::from_mode(0o644)).unwrap();
+    fs::set_permissions(&output, PermissionsExt::from_mode(0o400)).unwrap();
+    load();
+    assert_eq!(mode(), 0o400);
 }

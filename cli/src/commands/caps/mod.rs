@@ -69,7 +69,7 @@ fn explain(report: &HostReport, topic: &str, json: bool) -> anyhow::Result<ExitC
     let Some(explanation) = explain::explain(report, topic) else {
         let names: Vec<String> =
             explain::topics(report).into_iter().map(|topic| topic.name).collect();
-        anstream::eprintln!(
+        text::tell!(
             "cachemaint: nothing is known here of {:?}; the topics of this machine are {}",
             text::printable(topic),
             names.join(", ")

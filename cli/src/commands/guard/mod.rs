@@ -108,7 +108,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
     }
     if !arguments.json {
-        print_worth(&arguments.paths)?;
+        let printed = print_worth(&arguments.paths);
+        match printed.map_err(anyhow::Error::downcast::<io::Error>) {
+            Err(Err(error)) => return Err(error),
+            Err(Ok(error)) => text::tell!("cachemaint: guarding, without this report: {error}"),
+            Ok(()) => {}
+        }
     }
     let Within(within) = arguments.within;
     let mut pace = Pace::within(within).cpu_share(arguments.cpu.share());
@@ -161,7 +166,7 @@ fn or_sync(error: dax::Error) -> anyhow::Error {
 
 fn tell_problems(pass: &Pass) {
     for problem in &pass.problems {
-        anstream::eprintln!("cachemaint: not guarded: {}", text::printable(problem));
+        text::tell!("cachemaint: not guarded: {}", text::printable(problem));
     }
 }
 

@@ -39,9 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let pass = guard.pass();
     tell_problems(&pass);
     if pass.files == 0 {
-        anstream::eprintln!(
-            "cachemaint: nothing was written back: no file with bytes was found there"
-        );
+        text::tell!("cachemaint: nothing was written back: no file with bytes was found there");
     }
     let document = Document { schema: 1, statistics: guard.statistics() };
     text::print(arguments.json, &document, |out| {

@@ -80,7 +80,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (true, false) => Positions::Printed,
         (true, true) => Positions::Kept(Vec::new()),
     };
-    let mut appender = Appender { path, journal: &journal, appended: 0, positions };
+    let mut appender =
+        Appender { path, journal: &journal, appended: 0, positions, unprinted: None };
     if !arguments.record.is_empty() {
         arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes()))?;
     } else if arguments.whole {
@@ -88,8 +89,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         appender.append_lines(&mut BufReader::new(io::stdin().lock()))?;
     }
+    let Appender { appended, positions, unprinted, .. } = appender;
     if arguments.json {
-        let Appender { appended, positions, .. } = appender;
         write_json(&Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
@@ -103,6 +104,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let file = Arc::clone(journal.medium());
     faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
+    let printed = unprinted.map_or(Ok(()), Err);
+    printed.with_context(|| {
+        format!("{appended} records are appended, but positions cannot be printed")
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -166,6 +171,8 @@ struct Appender<'j> {
     /// Records that were acknowledged.
     appended: u64,
     positions: Positions,
+    /// The first error of printing a position. The records are appended all the same.
+    unprinted: Option<io::Error>,
 }
 
 /// The most lines that are appended together.
@@ -178,7 +185,12 @@ impl Appender<'_> {
         self.appended += 1;
         match &mut self.positions {
             Positions::Unasked => {}
-            Positions::Printed => writeln!(io::stdout().lock(), "{position}")?,
+            Positions::Printed => {
+                if let Err(error) = writeln!(io::stdout().lock(), "{position}") {
+                    self.unprinted = Some(error);
+                    self.positions = Positions::Unasked;
+                }
+            }
             Positions::Kept(kept) => kept.push(position),
         }
         Ok(())

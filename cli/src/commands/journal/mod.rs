@@ -143,7 +143,7 @@ fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
     let path = text::printable(path.display());
     let place = text::printable(inspect::place(guarantee));
     let reason = text::printable(guarantee.reason());
-    anstream::eprintln!(
+    text::tell!(
         "cachemaint: {path}: on {place}; acknowledged records are persistent by the {}: {reason}",
         guarantee.granularity()
     );

@@ -1,11 +1,14 @@
 //! `cachemaint journal read`.
 
 use super::record::{Form, output};
+use super::verify::behind_torn_end;
 use super::{named, reader};
+use crate::commands::text;
 use crate::read_only::ReadOnly;
-use cachemaint::journal::Position;
+use cachemaint::dax::DaxView;
+use cachemaint::journal::{Position, Reader};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -52,6 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(None) => {
                 out.flush()?;
                 if !follow {
+                    if from.is_none() {
+                        tell_behind(path, &file, &reader)?;
+                    }
                     return Ok(ExitCode::SUCCESS);
                 }
                 thread::sleep(PAUSE);
@@ -59,4 +65,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Err(error) => return Err(named(path, error)),
         }
     }
+}
+
+/// Names whole records after the end on standard error: this command does not print them.
+fn tell_behind(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::Result<()> {
+    let verified = file.guarded(|| reader.verify(&mut |_progress| {}))?;
+    let found = verified.map_err(|error| named(path, error))?;
+    if found.behind > 0 {
+        let behind = behind_torn_end(found.behind, found.end);
+        let path = text::printable(path.display());
+        text::tell!("cachemaint: {path}: {behind}; `journal salvage` prints them");
+    }
+    Ok(())
 }

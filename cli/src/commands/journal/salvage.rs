@@ -30,14 +30,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Guarded, as `salvage` reads the superblocks.
     let mut salvage = file.guarded(|| reader.salvage())?;
     let mut out = output();
-    let mut code = ExitCode::SUCCESS;
+    let mut is_whole = true;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
     while let Some(found) = file.guarded(|| salvage.next())? {
         progress::show_reached(&bar, reader.head(), salvage.reached());
         match found.map_err(|error| named(path, error))? {
             Salvaged::Record(record) => form.write(&mut out, &record)?,
             Salvaged::Skipped(skipped) => {
-                code = ExitCode::FAILURE;
+                is_whole = false;
                 if form.is_json() {
                     write_skipped(&mut out, &skipped)?;
                 } else {
@@ -49,11 +49,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     out.flush()?;
-    Ok(code)
+    if is_whole {
+        // Records at the end can be missing without a gap before others.
+        let verified = file.guarded(|| reader.verify(&mut |_progress| {}))?;
+        if let Some(damage) = verified.map_err(|error| named(path, error))?.damage {
+            text::tell!("cachemaint: {}: {damage}", text::printable(path.display()));
+            is_whole = false;
+        }
+    }
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn tell_skipped(path: &Path, skipped: &Range<Position>) {
-    anstream::eprintln!(
+    text::tell!(
         "cachemaint: {}: skipped positions {} to {}: no valid record is there",
         text::printable(path.display()),
         skipped.start,

@@ -2,7 +2,7 @@
 
 use super::{PIECE, named, of_blob, progress, visible};
 use crate::read_only::ReadOnly;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxView};
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
@@ -95,12 +95,17 @@ impl Loading<'_> {
             let mut out = File::options().write(true).open(output).with_context(unwritable)?;
             return self.write(&mut out, &bar);
         }
+        if is_same(self.path, output) {
+            bail!("{}: is the store itself; write the blob into another file", output.display());
+        }
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
         let mut builder = tempfile::Builder::new();
-        // The umask of the process applies, as to any new file.
+        // A blob is as private as the file that it replaces, or else as its store. The umask of the process applies.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        if let Ok(found) = fs::metadata(output).or_else(|_| fs::metadata(self.path)) {
+            builder.permissions(found.permissions());
+        }
         let beside = builder.tempfile_in(parent.unwrap_or(Path::new(".")));
         let mut beside = beside.with_context(unwritable)?;
         self.write(&mut beside, &bar)?;
@@ -109,4 +114,10 @@ impl Loading<'_> {
         beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
         Ok(())
     }
+}
+
+/// Returns true if both are names of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let found = fs::canonicalize(one).ok().zip(fs::canonicalize(other).ok());
+    found.is_some_and(|(one, other)| one == other)
 }

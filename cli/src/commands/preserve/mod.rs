@@ -130,7 +130,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
 /// Reports on standard error the event since the last commit, if that was in another boot, and all damage.
 fn tell_opened(path: &Path, opened: &Opened) {
     let tell = |what: &str| {
-        anstream::eprintln!("cachemaint: {}: {}", text::printable(path.display()), what);
+        text::tell!("cachemaint: {}: {}", text::printable(path.display()), what);
     };
     if !opened.verdict.is_same_boot() {
         for sentence in verdict::sentences(&opened.verdict, opened.was_sealed) {

@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let longest = within
             .finish()
             .map_err(|error| faults::explained(recorder.medium().file().view(), error))?;
-        anstream::eprintln!(
+        text::tell!(
             "cachemaint: {}: an event was persistent after {} at most",
             text::printable(path.display()),
             text::duration(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
@@ -157,7 +157,7 @@ fn checked(
 /// Prints the guarantee of the file on standard error.
 fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
     let guarantee = recorder.medium().file().guarantee();
-    anstream::eprintln!(
+    text::tell!(
         "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
         text::printable(path.display()),
         text::printable(inspect::place(guarantee)),
@@ -203,10 +203,12 @@ impl<'r> Lines<'r> {
         Ok(Self { path, file: recorder.medium(), writer, stream, most })
     }
 
-    /// Records all lines of `from`, and passes them on to `to`.
+    /// Records all lines of `from`, and passes them on to `to`. If nobody reads these any more, `from` is closed: its
+    /// program has the end that it would have without this command. If they cannot be written, they are recorded alone.
     fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<()> {
         let mut from = BufReader::new(from);
         let mut piece = Vec::new();
+        let mut is_passed_on = true;
         loop {
             piece.clear();
             from.by_ref().take(self.most).read_until(b'\n', &mut piece).context(UNREADABLE)?;
@@ -215,13 +217,18 @@ impl<'r> Lines<'r> {
             }
             // A line that a reader of the output sees must be in the file.
             self.event(piece.strip_suffix(b"\n").unwrap_or(&piece))?;
-            to.write_all(&piece)?;
             if !piece.ends_with(b"\n") && from.fill_buf().is_ok_and(|next| next.starts_with(b"\n"))
             {
                 from.consume(1);
-                to.write_all(b"\n")?;
+                piece.push(b'\n');
             }
-            to.flush()?;
+            if is_passed_on && let Err(error) = to.write_all(&piece).and_then(|()| to.flush()) {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    return Ok(());
+                }
+                is_passed_on = false;
+                text::tell!("cachemaint: lines are recorded, but no longer passed on: {error}");
+            }
         }
     }
 

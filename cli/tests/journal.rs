@@ -274,7 +274,9 @@ fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
     assert!(!place.path.exists());
     let error = stderr(&place.run(&["append"]).code(1));
     assert!(
-        error.contains("no such file or directory; create it first (`--create SIZE`)"),
+        error.contains(
+            "no such file or directory; check the path, or create it first (`--create SIZE`)"
+        ),
         "{error}"
     );
 }

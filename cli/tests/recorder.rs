@@ -107,7 +107,7 @@ fn a_program_is_recorded_and_passed_on() {
     assert_eq!(events.len(), 3);
 
     place.run(&["record", "--", "sh", "-c", "kill -9 $$"]).code(137);
-    let error = stderr(&place.run(&["record", "--", "/no/such/program"]).code(1));
+    let error = stderr(&place.run(&["record", "--", "/no/such/program"]).code(127));
     assert!(error.contains("/no/such/program cannot be started"), "{error}");
 }
 

@@ -303,7 +303,7 @@ impl core::fmt::Display for ErrorKind {
     #[expect(clippy::too_many_lines, reason = "a list of texts, one for each kind")]
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Missing => f.write_str("no such file or directory; create it first"),
+            Self::Missing => f.write_str("no such file or directory; check the path, or create it first"),
             Self::NoDirectory => f.write_str("its directory does not exist; create that first"),
             Self::NotADirectory => {
                 f.write_str("a part of the path is not a directory; correct the path")
@@ -319,7 +319,7 @@ impl core::fmt::Display for ErrorKind {
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(
-                "has no bytes to map; give it a length (File::set_len, truncate -s), or remove it and create it with one",
+                "has no bytes to map; check the path, or remove it and create it with a length",
             ),
             Self::NoPermission => f.write_str(
                 "permission denied by the file or by a directory of its path; let the owner grant it (on Unix new files have \

@@ -118,15 +118,16 @@ pub(crate) fn print(
         return write_json(document);
     }
     let mut out = anstream::stdout().lock();
-    write_text(&mut out)?;
-    Ok(out.flush()?)
+    write_text(&mut out).and_then(|()| out.flush()).context(UNWRITABLE)
 }
+
+const UNWRITABLE: &str = "the result cannot be written";
 
 /// Writes one JSON document to standard output.
 pub(crate) fn write_json(document: &impl Serialize) -> anyhow::Result<()> {
     let text = json(document)?;
     // The document goes through a string: serde_json hides from its callers that a pipe is broken.
-    writeln!(io::stdout().lock(), "{text}").context("the result cannot be written")
+    writeln!(io::stdout().lock(), "{text}").context(UNWRITABLE)
 }
 
 /// Returns seconds since 1970 as a time; `None` for 0, which is unknown, and for a time that no calendar has.

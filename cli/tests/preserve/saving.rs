@@ -200,10 +200,18 @@ fn saving_into_a_missing_store_names_the_option_that_creates_it() {
     assert!(error.contains("create it first (`--create SIZE`)"), "{error}");
     fs::write(&place.path, vec![0; 1 << 17]).unwrap();
     let error = stderr(&place.run(&["save", "cpu"]).code(1));
-    assert!(error.contains("begins with zeros; create one (`--create SIZE`)"), "{error}");
+    assert!(
+        error.contains(
+            "begins with zeros; restore it if there was one, or create one (`--create SIZE`)"
+        ),
+        "{error}"
+    );
     // The other commands have no such option.
     let error = stderr(&place.run(&["list"]).code(1));
-    assert!(error.ends_with("begins with zeros; create one\n"), "{error}");
+    assert!(
+        error.ends_with("begins with zeros; restore it if there was one, or create one\n"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -27,17 +27,18 @@ use std::sync::Arc;
 ///
 /// The file keeps the last events, and overwrites the oldest. `cachemaint dump` prints them, even while they
 /// are recorded, and after any crash that the file survives. The output of the program is passed on as well, and
-/// its exit code becomes that of this command. On Linux SIGINT, SIGTERM and SIGHUP are passed on to the program. Lines of
-/// standard input have the event id 0, those of the program's standard output 1, and those of its standard error 2. A
-/// line that is too long for an event is split.
+/// its exit code becomes that of this command: 127 if it is not found, 126 if it cannot be started. If the reader of
+/// the output goes away, the program finds its own output closed. On Linux SIGINT, SIGTERM and SIGHUP are passed on to
+/// the program. Lines of standard input have the event id 0, those of the program's standard output 1, and those of
+/// its standard error 2. A line that is too long for an event is split.
 ///
 /// If the command is killed, all recorded events are in the file. After a crash of the machine, the remaining events
 /// depend on `--durability`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file, which is created if it is missing. If it has a recording, the recording is continued: its events
-    /// stay until its space is used up and the oldest are overwritten. A file with any other content but zeros is
-    /// refused and stays unchanged
+    /// stay until the oldest sub-buffers of 4 KiB are overwritten; each run begins a new one. A file that has other
+    /// bytes than zeros after the place of a header is refused and stays unchanged
     file: PathBuf,
     /// Create the file, with this number of bytes, if it is missing: 64K, 16M, 1G [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = text::size)]

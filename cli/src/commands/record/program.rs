@@ -2,6 +2,7 @@
 
 use super::file::Guarded;
 use super::{Lines, Stream};
+use crate::commands::text;
 use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +12,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
-/// Runs a program, and records its output. Returns its exit code.
+/// Runs a program, and records its output. Returns its exit code: as shells do, 127 for a program that is not found, and
+/// 126 for one that cannot be started.
 pub(super) fn record(
     path: &Path,
     recorder: &Recorder<Guarded>,
@@ -22,12 +24,20 @@ pub(super) fn record(
     let output = Lines::new(path, recorder, Stream::Output)?;
     let errors = Lines::new(path, recorder, Stream::Error)?;
     pass_signals_on().context("signals cannot be handled")?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{} cannot be started", Path::new(program).display()))?;
+    let child =
+        Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => {
+            let program = text::printable(Path::new(program).display());
+            text::tell!("cachemaint: {program} cannot be started: {error}");
+            return Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
+                127
+            } else {
+                126
+            }));
+        }
+    };
     #[cfg(target_os = "linux")]
     super::signals::pass_on_to(&child);
     let from = child.stdout.take().context("the program has no output")?;

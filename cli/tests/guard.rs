@@ -62,7 +62,7 @@ fn end(child: Child) -> Assert {
     child.wait_with_output().unwrap().assert()
 }
 
-/// Nobody reads the guarantees that it prints first: as under a service manager whose log is gone.
+/// The guarantees that it prints first have no reader, as under a service manager whose log is gone.
 #[test]
 fn it_guards_though_nobody_reads_its_report() {
     let directory = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ const WIDTH: usize = 80;
 /// The exit code of a command that was interrupted (128 and SIGINT), as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// The exit code of a command whose output nobody reads any more (128 and SIGPIPE), as shells have it.
+/// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.
 pub(crate) const UNREAD: u8 = 141;
 
 /// Prints a line on standard error. A full disk or a closed pipe there ends no command.

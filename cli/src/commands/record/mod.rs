@@ -204,7 +204,7 @@ impl<'r> Lines<'r> {
         Ok(Self { path, file: recorder.medium(), writer, stream, most })
     }
 
-    /// Records all lines of `from`, and passes them on to `to`. If nobody reads these any more, `from` is closed: its
+    /// Records all lines of `from`, and passes them on to `to`. If these have no reader any more, `from` is closed: its
     /// program has the end that it would have without this command. If they cannot be written, they are recorded alone.
     fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<()> {
         let mut from = BufReader::new(from);

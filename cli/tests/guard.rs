@@ -64,7 +64,7 @@ fn end(child: Child) -> Assert {
 
 /// The guarantees that it prints first have no reader, as under a service manager whose log is gone.
 #[test]
-fn it_guards_though_nobody_reads_its_report() {
+fn it_guards_though_its_report_has_no_reader() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();

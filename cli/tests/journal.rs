@@ -453,7 +453,7 @@ fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
 
 /// As in `cachemaint journal append FILE --positions | head -1`.
 #[test]
-fn all_records_are_appended_though_nobody_reads_their_positions() {
+fn all_records_are_appended_though_their_positions_have_no_reader() {
     let place = Place::with("first\n");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -162,7 +162,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
         match self {
             Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
             Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
-                f.write_str("the medium has no journal: it begins with zeros; restore it if there was one, or create one")
+                f.write_str(
+                    "the medium has no journal: it begins with zeros; restore it if there was one, \
+                     or create one",
+                )
             }
             Self::NotAJournal { found } => {
                 magic::write_instead(f, *found, MAGIC)?;

@@ -299,7 +299,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
         match self {
             Self::Medium(error) => write!(f, "the store's medium failed: {error}"),
             Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
-                f.write_str("there is no store: the medium begins with zeros; restore it if there was one, or create one")
+                f.write_str(
+                    "there is no store: the medium begins with zeros; restore it if there was one, \
+                     or create one",
+                )
             }
             Self::NotAStore { found } => magic::write_instead(f, *found, MAGIC),
             Self::Headers => f.write_str(

@@ -216,9 +216,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Exists => f.write_str(
                 "a recording exists already, whole or damaged: open it, or create one elsewhere",
             ),
-            Self::NotFound => {
-                f.write_str("there is no recording: the medium begins with zeros; restore it if there was one, or create one")
-            }
+            Self::NotFound => f.write_str(
+                "there is no recording: the medium begins with zeros; restore it if there was one, \
+                 or create one",
+            ),
             Self::Foreign { first: found, .. } | Self::Foreign { second: found, .. }
                 if magic::name(*found).is_some() =>
             {

@@ -183,11 +183,7 @@ fn look_at_journal(
     file: &ReadOnly,
     reader: &journal::Reader<&DaxView>,
 ) -> anyhow::Result<Journal> {
-    let bar = progress::bar("reading")?;
-    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
-    bar.finish_and_clear();
-    let verified = verified?;
-    let recovered = verified.map_err(|error| super::journal::named(path, error))?;
+    let recovered = super::journal::verified(path, file, reader, &progress::bar("reading")?)?;
     let (capacity, end) = (reader.capacity(), recovered.end.get());
     let used = end - recovered.head.get();
     let identity = reader.identity().to_string();

@@ -48,6 +48,19 @@ fn torn() -> Place {
     place(&medium)
 }
 
+#[test]
+fn reading_names_the_whole_records_that_it_does_not_print() {
+    let place = torn();
+    let read = place.run(&["read"]).success();
+    assert_eq!(stdout(&read), "first\n");
+    assert!(
+        stderr(&read).contains("3 whole records are behind the torn end at 88"),
+        "{}",
+        stderr(&read)
+    );
+    assert_eq!(stderr(&place.run(&["read", "--from", "88"]).success()), "");
+}
+
 impl Place {
     /// Runs `cachemaint stat FILE …`.
     fn stat(&self, arguments: &[&str]) -> String {

@@ -13,7 +13,7 @@ use core::fmt::{self, Display, Formatter};
 
 /// Regions that are printed; the others are counted.
 const REGIONS_SHOWN: usize = 3;
-/// Rows of the survival table; the others are named.
+/// Media in the survival table, each with one or two rows; the others are named.
 const BACKINGS_SHOWN: usize = 5;
 
 impl Display for HostReport {

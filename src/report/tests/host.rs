@@ -345,7 +345,8 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
     assert!(screen.contains("not shown: pmem in RAM; virtio-pmem; CXL, GPF?"), "{screen}");
     assert!(
         screen.contains(
-            "  pmem, ADR      yes             yes             ?               no\n    persisted    yes             yes             yes             yes\n"
+            "  pmem, ADR      yes             yes             ?               no\n\
+             \x20   persisted    yes             yes             yes             yes\n"
         ),
         "{screen}"
     );

@@ -27,7 +27,7 @@ use crate::interrupts;
 use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
-use cachemaint::dax::{self, ErrorKind, FaultHandler};
+use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use serde::Serialize;
@@ -108,11 +108,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
     }
     if !arguments.json {
-        let printed = print_worth(&arguments.paths);
-        match printed.map_err(anyhow::Error::downcast::<io::Error>) {
-            Err(Err(error)) => return Err(error),
-            Err(Ok(error)) => text::tell!("cachemaint: guarding, without this report: {error}"),
-            Ok(()) => {}
+        let guarantees: Vec<_> =
+            arguments.paths.iter().map(dax::probe).collect::<Result<_, _>>()?;
+        if let Err(error) = print_worth(&arguments.paths, &guarantees) {
+            text::tell!("cachemaint: guarding, without this report: {error}");
         }
     }
     let Within(within) = arguments.within;
@@ -171,20 +170,18 @@ fn tell_problems(pass: &Pass) {
 }
 
 /// Prints the guarantees of the files, with a write-back and without.
-fn print_worth(paths: &[PathBuf]) -> anyhow::Result<()> {
+fn print_worth(paths: &[PathBuf], guarantees: &[Guarantee]) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
-    for path in paths {
-        let guarantee = dax::probe(path)?;
+    for (path, guarantee) in paths.iter().zip(guarantees) {
         heading(out, &text::printable(path.display()))?;
         row(out, "granularity", guarantee.granularity())?;
         row(out, "because", guarantee.reason())?;
         writeln!(out)?;
-        text::survival(out, &guarantee)?;
+        text::survival(out, guarantee)?;
         writeln!(out)?;
     }
     // A reader at the other end of a pipe must see it now.
-    out.flush()?;
-    Ok(())
+    out.flush()
 }
 
 fn print(

@@ -58,7 +58,7 @@ struct Document<'a> {
     created: bool,
     appended: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    positions: Option<Vec<Position>>,
+    positions: Option<&'a [Position]>,
     end: Position,
     free: u64,
     guarantee: &'a Guarantee,
@@ -80,8 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (true, false) => Positions::Printed,
         (true, true) => Positions::Kept(Vec::new()),
     };
-    let mut appender =
-        Appender { path, journal: &journal, appended: 0, positions, unprinted: None };
+    let mut appender = Appender { path, journal: &journal, appended: 0, positions };
     if !arguments.record.is_empty() {
         arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes()))?;
     } else if arguments.whole {
@@ -89,14 +88,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         appender.append_lines(&mut BufReader::new(io::stdin().lock()))?;
     }
-    let Appender { appended, positions, unprinted, .. } = appender;
+    let Appender { appended, positions, .. } = appender;
     if arguments.json {
         write_json(&Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
             created,
             appended,
-            positions: if let Positions::Kept(kept) = positions { Some(kept) } else { None },
+            positions: if let Positions::Kept(kept) = &positions { Some(kept) } else { None },
             end: journal.end(),
             free: journal.free(),
             guarantee,
@@ -104,11 +103,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let file = Arc::clone(journal.medium());
     faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
-    let printed = unprinted.map_or(Ok(()), Err);
-    printed.with_context(|| {
-        format!("{appended} records are appended, but positions cannot be printed")
-    })?;
-    Ok(ExitCode::SUCCESS)
+    match positions {
+        Positions::Unprinted(error) => Err(anyhow::Error::new(error)
+            .context(format!("{appended} records are appended, but positions cannot be printed"))),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a
@@ -162,6 +161,8 @@ fn open_or_create_in(
 enum Positions {
     Unasked,
     Printed,
+    /// Printing has failed. The records are appended all the same.
+    Unprinted(io::Error),
     Kept(Vec<Position>),
 }
 
@@ -171,8 +172,6 @@ struct Appender<'j> {
     /// Records that were acknowledged.
     appended: u64,
     positions: Positions,
-    /// The first error of printing a position. The records are appended all the same.
-    unprinted: Option<io::Error>,
 }
 
 /// The most lines that are appended together.
@@ -184,11 +183,10 @@ impl Appender<'_> {
         let position = appended.map_err(|error| self.refused(error))?;
         self.appended += 1;
         match &mut self.positions {
-            Positions::Unasked => {}
+            Positions::Unasked | Positions::Unprinted(_) => {}
             Positions::Printed => {
                 if let Err(error) = writeln!(io::stdout().lock(), "{position}") {
-                    self.unprinted = Some(error);
-                    self.positions = Positions::Unasked;
+                    self.positions = Positions::Unprinted(error);
                 }
             }
             Positions::Kept(kept) => kept.push(position),
@@ -233,7 +231,9 @@ impl Appender<'_> {
         for line in lines.iter() {
             group.push(line);
         }
-        if lines.len() > 1 && matches!(self.positions, Positions::Unasked) {
+        let has_no_positions =
+            matches!(self.positions, Positions::Unasked | Positions::Unprinted(_));
+        if lines.len() > 1 && has_no_positions {
             match self.guarded(|| self.journal.append_group(&mut group))? {
                 Ok(_) => {
                     self.appended += lines.len() as u64;

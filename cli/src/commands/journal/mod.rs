@@ -45,6 +45,7 @@ use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Journal, Options, Reader, Recovered};
 use cachemaint::medium::OpenError;
+use indicatif::ProgressBar;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -119,6 +120,18 @@ fn recover_by(
 /// Returns a reader of the journal in a file.
 fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
     file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
+}
+
+/// Reads all of a journal, and returns the summary of its records.
+pub(super) fn verified(
+    path: &Path,
+    file: &ReadOnly,
+    reader: &Reader<&DaxView>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Recovered> {
+    let found = file.guarded(|| reader.verify(&mut |progress| progress::show(bar, progress)));
+    bar.finish_and_clear();
+    found?.map_err(|error| named(path, error))
 }
 
 /// Returns the error with its file.

@@ -2,8 +2,8 @@
 
 use super::record::{Form, output};
 use super::verify::behind_torn_end;
-use super::{named, reader};
-use crate::commands::text;
+use super::{named, reader, verified};
+use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
 use cachemaint::dax::DaxView;
 use cachemaint::journal::{Position, Reader};
@@ -69,8 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Names whole records after the end on standard error: this command does not print them.
 fn tell_behind(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::Result<()> {
-    let verified = file.guarded(|| reader.verify(&mut |_progress| {}))?;
-    let found = verified.map_err(|error| named(path, error))?;
+    let found = verified(path, file, reader, &progress::bar("verifying")?)?;
     if found.behind > 0 {
         let behind = behind_torn_end(found.behind, found.end);
         let path = text::printable(path.display());

@@ -1,7 +1,7 @@
 //! `cachemaint journal salvage`.
 
 use super::record::{Form, output, write_skipped};
-use super::{named, reader, text};
+use super::{named, reader, text, verified};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::journal::{Position, Salvaged};
@@ -51,8 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     out.flush()?;
     if is_whole {
         // Records at the end can be missing without a gap before others.
-        let verified = file.guarded(|| reader.verify(&mut |_progress| {}))?;
-        if let Some(damage) = verified.map_err(|error| named(path, error))?.damage {
+        let found = verified(path, &file, &reader, &progress::bar("verifying")?)?;
+        if let Some(damage) = found.damage {
             text::tell!("cachemaint: {}: {damage}", text::printable(path.display()));
             is_whole = false;
         }

@@ -1,7 +1,7 @@
 //! `cachemaint journal verify`.
 
 use super::text::{self, heading, row};
-use super::{SCHEMA, inspect, named, reader, write_json};
+use super::{SCHEMA, inspect, reader, verified, write_json};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::Guarantee;
@@ -51,10 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    let bar = progress::bar("verifying")?;
-    let verified = file.guarded(|| reader.verify(&mut |progress| progress::show(&bar, progress)));
-    bar.finish_and_clear();
-    let recovered = verified?.map_err(|error| named(path, error))?;
+    let recovered = verified(path, &file, &reader, &progress::bar("verifying")?)?;
     let identity = reader.identity();
     if arguments.json {
         write_json(&Document {

@@ -104,7 +104,10 @@ impl Loading<'_> {
         // A blob is as private as the file that it replaces, or else as its store. The umask of the process applies.
         #[cfg(unix)]
         if let Ok(found) = fs::metadata(output).or_else(|_| fs::metadata(self.path)) {
-            builder.permissions(found.permissions());
+            use std::os::unix::fs::PermissionsExt;
+
+            // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
+            builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
         }
         let beside = builder.tempfile_in(parent.unwrap_or(Path::new(".")));
         let mut beside = beside.with_context(unwritable)?;

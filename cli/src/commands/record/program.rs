@@ -31,11 +31,8 @@ pub(super) fn record(
         Err(error) => {
             let program = text::printable(Path::new(program).display());
             text::tell!("cachemaint: {program} cannot be started: {error}");
-            return Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
-                127
-            } else {
-                126
-            }));
+            let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+            return Ok(ExitCode::from(code));
         }
     };
     #[cfg(target_os = "linux")]

@@ -319,7 +319,8 @@ impl core::fmt::Display for ErrorKind {
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(
-                "has no bytes to map; check the path, or remove it and create it with a length",
+                "has no bytes to map; check the path, give it a length (File::set_len, truncate -s), or remove it and create it \
+                 with one",
             ),
             Self::NoPermission => f.write_str(
                 "permission denied by the file or by a directory of its path; let the owner grant it (on Unix new files have \

@@ -229,7 +229,9 @@ pub(super) fn survey<M: Readable>(
         }
     };
     let (head, end) = (Position(superblock.head), Position(end));
-    Ok((Recovered { head, end, records, bytes, torn, behind, damage }, epoch))
+    let superblock_lost = superblocks::is_alone(medium, &superblock)?;
+    let recovered = Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost };
+    Ok((recovered, epoch))
 }
 
 /// Whole records of the last epoch after one that is missing, at most a window after it.

@@ -72,7 +72,8 @@ impl Options<'_> {
             superblocks::writeback(medium, stored).map_err(Error::medium)?;
             medium.fence();
         }
-        if whole.is_none() {
+        // The superblock of the new epoch takes only one of two lost places.
+        if whole.is_none() || stored.is_none() {
             superblocks::store(medium, superblock).map_err(Error::medium)?;
         }
         let geometry = superblock.geometry;
@@ -89,9 +90,14 @@ impl Options<'_> {
         let (mut superblock, last) = with_room(medium, superblock)?;
         let rebuilt = stored != Some(superblock);
         let (found, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
-        let Recovered { records, end, .. } = found;
+        let Recovered { records, end, superblock_lost, .. } = found;
         let whole = if found.damage.is_none() && found.behind == 0 {
-            Some((Repaired { records, lost: Vec::new(), end, was_whole: !rebuilt, rebuilt }, epoch))
+            let was_whole = !rebuilt && !superblock_lost;
+            let none = Vec::new();
+            Some((
+                Repaired { records, lost: none, end, was_whole, rebuilt, superblock_lost },
+                epoch,
+            ))
         } else {
             // The journal counts as damaged until the repair is complete, so that no opening succeeds between.
             superblock.acknowledged = last;
@@ -99,7 +105,7 @@ impl Options<'_> {
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
             None
         };
-        Ok(Plan { stored, superblock, rebuilt, whole })
+        Ok(Plan { stored, superblock, rebuilt, superblock_lost, whole })
     }
 }
 
@@ -111,6 +117,8 @@ struct Plan {
     superblock: Superblock,
     /// True if this is not the stored superblock, but the one that the marks show.
     rebuilt: bool,
+    /// True if the other superblock is lost.
+    superblock_lost: bool,
     /// The result and the epoch of the last record, if no range has to be covered.
     whole: Option<(Repaired, Epoch)>,
 }
@@ -127,7 +135,8 @@ impl Plan {
             return Ok(whole.clone());
         }
         let (repaired, epoch) = mend(medium, self.superblock, write)?;
-        Ok((Repaired { rebuilt: self.rebuilt, ..repaired }, epoch))
+        let Self { rebuilt, superblock_lost, .. } = *self;
+        Ok((Repaired { rebuilt, superblock_lost, ..repaired }, epoch))
     }
 }
 
@@ -201,7 +210,10 @@ fn mend<M: Readable>(
     }
     lost.extend(gap.map(|(range, _)| Position(range.start)..Position(range.end)));
     let end = Position(end);
-    Ok((Repaired { records, lost, end, was_whole: false, rebuilt: false }, last_epoch))
+    Ok((
+        Repaired { records, lost, end, was_whole: false, rebuilt: false, superblock_lost: false },
+        last_epoch,
+    ))
 }
 
 /// The kind of record that a walk finds after a covered range.

@@ -102,6 +102,26 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
     }
 }
 
+/// Returns true if a superblock is the only whole one, and the other one was stored. A crash while it was stored, or
+/// damage, leaves that; a store that is under way does so for a moment.
+pub(super) fn is_alone<M: Readable>(medium: &M, superblock: &Superblock) -> Result<bool, M::Error> {
+    for _ in 0..ATTEMPTS {
+        let both = read(medium)?.map(|bytes| Superblock::read(&bytes));
+        let ([Found::Whole(only), other] | [other, Found::Whole(only)]) = both else {
+            return Ok(false);
+        };
+        // A creation writes one superblock, and zeros in the place of the other one.
+        let was_stored = only.generation > FIRST || other != Found::Other(NO_MAGIC);
+        if only != *superblock || matches!(other, Found::Whole(_)) || !was_stored {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The generation of the superblock that a creation writes.
+const FIRST: u64 = 1;
+
 /// Makes a superblock durable in the place of the older one, so that a crash leaves one of the two.
 pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
     medium.persist_copy(&[(place(superblock.generation), &superblock.bytes())])

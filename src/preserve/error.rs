@@ -216,6 +216,9 @@ pub struct Damage {
 pub enum Part {
     /// One of the two copies of a header.
     Header,
+    /// The header after the current one, in both copies. If a crash tore it, its commit had not returned. If it is
+    /// damaged, the last commit is undone. Opening for writing removes it.
+    NewerHeader,
     /// The root of the table of blobs, in both copies.
     Table,
     /// One copy of a page of the table. The other copy is whole.
@@ -244,7 +247,7 @@ impl Damage {
                 "the blobs that it named cannot be found any more, and all others can still be loaded: bring the store \
                  back from a copy, or put them into a new one"
             }
-            Part::Header | Part::TableCopy | Part::Entry => {
+            Part::Header | Part::NewerHeader | Part::TableCopy | Part::Entry => {
                 "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
             }
             Part::History => {
@@ -263,6 +266,13 @@ impl fmt::Display for Damage {
         let Self { part, offset, len } = self;
         match part {
             Part::Header => f.write_str("a header")?,
+            Part::NewerHeader => {
+                return write!(
+                    f,
+                    "the header at offset {offset} is torn by a crash or damaged, and so is its copy; if they are \
+                     damaged, the last commit is undone"
+                );
+            }
             Part::Table => f.write_str("the table, in both copies,")?,
             Part::TableCopy => f.write_str("one copy of a page of the table")?,
             Part::Page => f.write_str("a page of the table, in both copies,")?,

@@ -134,20 +134,46 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     Ok(presence)
 }
 
-/// Returns the copies of a header that differ from it.
+/// Returns the copies of the current header that differ from it, and the newer header if it may be lost.
 #[cfg(feature = "preserve")]
 pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
-    let mut both = [None; 2];
-    for (at, damage) in headers(header.generation).into_iter().zip(&mut both) {
+    let mut found = [None; 3];
+    let [first, copy, newer] = &mut found;
+    for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
         if read(medium, at)? != Found::Whole(*header) {
             *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
         }
     }
-    Ok(both.into_iter().flatten())
+    let others = headers(header.generation + 1);
+    if is_lost(medium, others[0], header)? && is_lost(medium, others[1], header)? {
+        *newer = Some(Damage { part: Part::NewerHeader, offset: others[0], len: BYTES as u64 });
+    }
+    Ok(found.into_iter().flatten())
 }
+
+/// Returns true if a header may have been at a place of the one after `header`, and is torn or damaged now. Without a
+/// tag there was none: an opening [erases](clear_next) it, and a commit stores it with the rest.
+#[cfg(feature = "preserve")]
+fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {
+    Ok(match read(medium, at)? {
+        Found::Whole(_) => false,
+        // A creation writes the first header, and zeros in the places of the second one.
+        Found::Other(NOTHING) => header.generation > FIRST,
+        Found::Other(_) | Found::Version(_) => true,
+        Found::Damaged => {
+            let mut tag = [0; 8];
+            medium.read(at + TAG as u64, &mut tag)?;
+            tag != [0; 8]
+        }
+    })
+}
+
+/// The generation of the header that a creation writes.
+#[cfg(feature = "preserve")]
+const FIRST: u64 = 1;
 
 /// Stores both copies of a header and issues their write-back.
 #[cfg(feature = "preserve")]

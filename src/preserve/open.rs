@@ -104,7 +104,7 @@ pub struct Opened {
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
     /// The damaged copies whose other copy was whole: they have been replaced. A damaged history is listed too: it
-    /// begins anew.
+    /// begins anew. A lost [newer header](super::Part::NewerHeader) is listed as well: its commit stays undone.
     pub mended: Vec<Damage>,
 }
 

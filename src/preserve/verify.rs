@@ -36,8 +36,8 @@ pub struct Verification {
     pub damaged: Vec<(Box<str>, Damage)>,
     /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
     pub pages: Vec<Damage>,
-    /// Damaged copies of headers and of pages of the table, whose other copy is whole, and the history if it is
-    /// damaged.
+    /// Damaged copies of headers and of pages of the table, whose other copy is whole, the history if it is damaged, and
+    /// the [newer header](Part::NewerHeader) if it may be lost.
     pub copies: Vec<Damage>,
 }
 

@@ -166,7 +166,8 @@ impl Shape {
         };
         let damaged = opened.verification.map_or(0, |verification| verification.damaged.len());
         // A header that was being written may be torn.
-        let is_torn = opened.mended.iter().all(|damage| damage.part == preserve::Part::Header);
+        let is_header = |part| matches!(part, preserve::Part::Header | preserve::Part::NewerHeader);
+        let is_torn = opened.mended.iter().all(|damage| is_header(damage.part));
         Violation::unless(damaged == 0 && is_torn, || format!("{:?}", opened.mended))?;
         let found = blobs(&store)?;
         let is_before = is_same(&found, &model.blobs);

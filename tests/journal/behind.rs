@@ -2,8 +2,8 @@
 
 use crate::claims::{reason, records};
 use crate::counting::Counting;
-use cachemaint::journal::{ErrorKind, Group, Options, Position};
-use cachemaint::medium::Medium;
+use cachemaint::journal::{ErrorKind, Group, Options, Position, Reader};
+use cachemaint::medium::Medium as _;
 use cachemaint::sim::{Model, SimMedium, Simulation};
 
 const SEGMENT: u64 = 1024;
@@ -76,4 +76,29 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     assert_eq!(counting.taken(), [0; 3]);
     let (_, repaired) = options(1).repair(&counting).unwrap();
     assert_eq!(repaired, preview);
+}
+
+/// A trim and a closing are noted in one superblock, and damage to it brings back what they had noted before.
+#[test]
+fn an_opening_reports_that_a_trim_may_be_undone() {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let verified = || Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
+    let journal = options(0).create_new(&medium).unwrap();
+    assert!(!verified().superblock_lost, "a creation writes one superblock");
+    journal.append(b"trimmed").unwrap();
+    let kept = journal.append(b"kept").unwrap();
+    journal.trim(kept).unwrap();
+    drop(journal);
+    let whole = verified();
+    assert_eq!((whole.records, whole.superblock_lost), (1, false));
+    // The superblock of the trim is the second one, and at offset 0.
+    medium.write(64, &[0xff]);
+    let undone = verified();
+    assert_eq!((undone.records, undone.damage, undone.superblock_lost), (2, None, true));
+    let preview = options(1).preview_repair(&medium).unwrap();
+    assert_eq!((preview.was_whole, preview.superblock_lost, preview.records), (false, true, 2));
+    let (journal, recovered) = options(1).open(&medium).unwrap();
+    assert!(recovered.superblock_lost);
+    drop(journal);
+    assert!(!verified().superblock_lost, "the opening has written it anew");
 }

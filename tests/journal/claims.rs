@@ -311,6 +311,7 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
     let verified = reader.verify(&mut |_| ()).unwrap();
     assert_eq!(verified.records, read.len() as u64);
+    assert!(!verified.superblock_lost, "the superblocks are whole");
 
     // Everything that is whole.
     let salvaged = salvaged(medium);
@@ -365,6 +366,9 @@ pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived,
     medium.store(newer + 24, !medium.load(newer + 24, Relaxed), Relaxed);
     let changed = &lived.flags(changed);
     let whole = lived.whole(changed);
+    if let Ok(reader) = Reader::open(medium) {
+        assert!(reader.verify(&mut |_| ()).unwrap().superblock_lost);
+    }
     let Ok((journal, repaired)) = repaired(medium, lived.shape) else {
         assert!(first.min(second) == 0 && whole.is_empty(), "the older one is there: {whole:?}");
         return;
@@ -416,6 +420,7 @@ fn bytes<M: Medium>(medium: &M) -> Vec<u64> {
 fn goes_on<M: Medium>(medium: &M, shape: Shape, kept: &[Record]) {
     let verified = Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap();
     assert_eq!((verified.damage, verified.behind), (None, 0));
+    assert!(!verified.superblock_lost, "a repair writes both superblocks");
     let (journal, again) = shape.options(THIRD).open(medium).unwrap();
     assert_eq!(again.records, kept.len() as u64);
     let appended = journal.append(b"more");

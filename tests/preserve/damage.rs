@@ -220,6 +220,39 @@ fn the_table_of_a_commit_that_was_undone_is_damage() {
     assert!(is_refused, "{opened:?}");
 }
 
+/// Without both copies of the newer header, the commit before is current.
+#[test]
+fn a_commit_that_damage_may_have_undone_is_reported_until_the_next_opening() {
+    let medium = Plain::new(vec![0; DATA + 4096]);
+    let verified = |medium: &Plain| {
+        let image = medium.bytes();
+        Snapshot::of(&Bytes(&image)).unwrap().verify(&mut |_| ()).unwrap()
+    };
+    let mut store = options().create_new(medium.clone()).unwrap();
+    assert!(verified(&medium).is_whole(), "a creation writes one header");
+    put(&mut store, "a", b"kept");
+    put(&mut store, "a", b"undone");
+    let generation = store.generation();
+    drop(store);
+    assert!(verified(&medium).is_whole());
+    let mut image = medium.bytes();
+    let place = generation as usize % 2 * 4096;
+    image[place + 24] ^= 1;
+    let one_copy = Plain::new(image.clone());
+    assert!(verified(&one_copy).copies.iter().all(|damage| damage.part == Part::Header));
+    image[place + 8192 + 24] ^= 1;
+    let medium = Plain::new(image);
+    let found = verified(&medium).copies;
+    let [Damage { part: Part::NewerHeader, offset, len: 64, .. }] = found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(offset, place as u64);
+    let (store, opened) = options().open(medium.clone()).unwrap();
+    assert_eq!((opened.mended, store.generation()), (found, generation));
+    drop(store);
+    assert!(verified(&medium).is_whole());
+}
+
 /// The bytes of a header of which some came to be durable.
 fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
     [&new[at..at + durable], &old[at + durable..at + 64]].concat()

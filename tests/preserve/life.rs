@@ -145,7 +145,8 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
     }
     // A header that was being written may be torn, and nothing else.
-    let torn = opened.mended.iter().all(|damage| damage.part == Part::Header);
+    let is_header = |part| matches!(part, Part::Header | Part::NewerHeader);
+    let torn = opened.mended.iter().all(|damage| is_header(damage.part));
     if !torn {
         return Err(Opening::Damaged(format!("{:?}", opened.mended)));
     }

@@ -254,7 +254,7 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
     row(out, "journal", identity)?;
     row(out, "used", fill(*used, *capacity, "bytes"))?;
     row(out, "laps", thousands(*laps))?;
-    let Recovered { records, bytes, torn, behind, damage, .. } = recovered;
+    let Recovered { records, bytes, torn, behind, damage, superblock_lost, .. } = recovered;
     let (records, bytes) = (thousands(*records), thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     let torn = match (*torn, *behind) {
@@ -266,8 +266,14 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
         }
     };
     row(out, "end", torn)?;
-    let damage = damage.map_or_else(|| "none".to_owned(), |damage| damage.to_string());
-    row(out, "damage", damage)?;
+    if *superblock_lost {
+        row(out, "damage", "one of the two superblocks is torn or damaged")?;
+    }
+    match damage {
+        None if *superblock_lost => {}
+        None => row(out, "damage", "none")?,
+        Some(damage) => row(out, "damage", damage)?,
+    }
     Ok(())
 }
 

@@ -208,3 +208,31 @@ fn the_preview_of_a_repair_leaves_out_a_record_that_no_padding_fits_before() {
     let read = stdout(&place.run(&["read"]).success());
     assert_eq!(read, format!("A\ncut off\n{}\n", "x".repeat(100)));
 }
+
+#[test]
+fn a_lost_superblock_is_reported_until_the_next_opening() {
+    let place = Place::with("one\ntwo\n");
+    place.run(&["verify"]).success();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes[64] ^= 0xff;
+    fs::write(&place.path, bytes).unwrap();
+    let lost = "one of the two superblocks is torn by a crash or damaged";
+    let verified = place.run(&["verify"]).failure();
+    assert!(unwrapped(&stdout(&verified)).contains(lost), "{}", stdout(&verified));
+    assert!(!stdout(&verified).contains("none"), "{}", stdout(&verified));
+    let repair = place.run(&["repair"]).failure();
+    assert!(stdout(&repair).contains(lost), "{}", stdout(&repair));
+    let appended = place.run(&["append", "--record", "three"]).success();
+    assert!(stderr(&appended).contains(lost), "{}", stderr(&appended));
+    place.run(&["verify"]).success();
+    place.run(&["repair"]).success();
+}
+
+#[test]
+fn discarded_records_are_counted() {
+    let place = torn();
+    let appended = place.run(&["append", "--discard", "--record", "next"]).success();
+    let said = "3 whole records are behind the torn end at 88";
+    assert!(stderr(&appended).contains(said), "{}", stderr(&appended));
+    assert!(stderr(&appended).contains("discarded"), "{}", stderr(&appended));
+}

@@ -109,3 +109,20 @@ fn an_invalid_store_is_refused() {
         assert!(error.contains("state: no such file"), "{command:?}: {error}");
     }
 }
+
+/// The headers are at 0, 4096, 8192 and 12288, and the generation is 8 bytes at offset 24 of each.
+#[test]
+fn a_commit_that_may_be_undone_is_reported() {
+    let place = Place::with(&["cpu"]);
+    place.run_with(&["save", "cpu"], "later").success();
+    let generation = place.json("verify")["generation"].as_u64().unwrap();
+    let newer = if generation.is_multiple_of(2) { 0 } else { 4096 };
+    place.damage(newer + 24);
+    place.damage(newer + 8192 + 24);
+    let shown = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(shown.contains("the last commit is undone"), "{shown}");
+    assert_eq!(place.json("verify")["copies"][0]["part"], "newer_header");
+    let error = stderr(&place.run_with(&["save", "ram"], "more").success());
+    assert!(error.contains("is torn by a crash or damaged, and so is its copy"), "{error}");
+    place.run(&["verify"]).success();
+}

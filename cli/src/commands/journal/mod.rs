@@ -21,10 +21,11 @@
 //! | | `positions` | their positions, with `--positions` |
 //! | | `end`, `free` | the end of the last one, and bytes that are free |
 //! | `verify` | `identity` | 32 hexadecimal digits |
-//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`) |
+//! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`), `superblock_lost` |
 //! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |
 //! | | `was_whole` | true if nothing has to be repaired, or had to be |
 //! | | `rebuilt` | true if the superblocks are lost or too old, and are rebuilt |
+//! | | `superblock_lost` | true if one of the two superblocks is torn or damaged, and is written anew |
 //! | | `records`, `end` | records that are kept, and the end of the last one |
 //! | | `lost` | list of `start`, `end`: bytes without a valid record |
 //! | `trim` | `head`, `end`, `free` | the values after the trim |
@@ -114,7 +115,16 @@ fn recover_by(
     let options = if discard { options } else { options.refuse_discard() };
     let opened = faults::guarded(file.view(), || open(options));
     bar.finish_and_clear();
-    opened?.map_err(|error| named(path, error))
+    let (journal, recovered) = opened?.map_err(|error| named(path, error))?;
+    let shown = text::printable(path.display());
+    if recovered.behind > 0 {
+        let behind = verify::behind_torn_end(recovered.behind, recovered.end);
+        text::tell!("cachemaint: {shown}: {behind}; discarded");
+    }
+    if recovered.superblock_lost {
+        text::tell!("cachemaint: {shown}: {}; it was written anew", verify::SUPERBLOCK_LOST);
+    }
+    Ok((journal, recovered))
 }
 
 /// Returns a reader of the journal in a file.

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 
 /// Read everything, and report the records and the damage
 ///
-/// The file is opened for reading only. The exit code is 1 if the journal is damaged, or if there are whole records
-/// after a torn end. A torn end alone does not count as damage: a crash leaves it, and no part of it had been
-/// acknowledged.
+/// The file is opened for reading only. The exit code is 1 if the journal is damaged, if there are whole records
+/// after a torn end, or if one of the two superblocks is torn or damaged. A torn end alone does not count as damage:
+/// a crash leaves it, and no part of it had been acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -47,6 +47,10 @@ pub(super) fn behind_torn_end(behind: u64, end: Position) -> String {
     )
 }
 
+/// The warning about a lost superblock.
+pub(super) const SUPERBLOCK_LOST: &str = "one of the two superblocks is torn by a crash or damaged; if it is damaged, \
+    the last trim or closing may be undone, and trimmed records may be there again";
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
@@ -64,7 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         print(&mut anstream::stdout().lock(), path, &file, identity, &recovered)?;
     }
-    let is_doubtful = recovered.damage.is_some() || recovered.behind > 0;
+    let is_doubtful =
+        recovered.damage.is_some() || recovered.behind > 0 || recovered.superblock_lost;
     Ok(if is_doubtful { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -75,7 +80,8 @@ fn print(
     identity: Identity,
     recovered: &Recovered,
 ) -> anyhow::Result<()> {
-    let Recovered { head, end, records, bytes, torn, behind, damage, .. } = recovered;
+    let Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost, .. } =
+        recovered;
     heading(out, &text::printable(path.display()))?;
     row(out, "journal", identity)?;
     row(
@@ -98,7 +104,11 @@ fn print(
         ),
     };
     row(out, "end", torn)?;
+    if *superblock_lost {
+        row(out, "damage", format!("{SUPERBLOCK_LOST}. `journal repair` writes it anew"))?;
+    }
     match damage {
+        None if *superblock_lost => {}
         None => row(out, "damage", "none")?,
         Some(damage) => row(
             out,

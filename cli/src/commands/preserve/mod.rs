@@ -15,7 +15,7 @@
 //! | | `regions` | the number of regions, which cannot be verified |
 //! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`), `offset` (in the file), `len` |
 //! | | `pages` | list of `part` (`page`), `offset`, `len`: pages of the table that are damaged in both copies, whose blobs cannot be found |
-//! | | `copies` | list of `part` (`header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
+//! | | `copies` | list of `part` (`header`, `newer_header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
 //! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
 //! | | `is_sealed` | whether the store is |
 //! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`is`, `text`, `source`, `certainty`; or `null`) |
@@ -140,6 +140,7 @@ fn tell_opened(path: &Path, opened: &Opened) {
     for damage in &opened.mended {
         let how = match damage.part {
             Part::History => "it begins anew",
+            Part::NewerHeader => "both were removed",
             _ => "it was mended from the other copy",
         };
         tell(&format!("{damage}; {how}"));

@@ -4,7 +4,7 @@ use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax;
-use cachemaint::preserve::{Error, ErrorKind, Snapshot, Verification};
+use cachemaint::preserve::{Error, ErrorKind, Part, Snapshot, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -80,7 +80,11 @@ impl Verified {
             )?;
         }
         for damage in &self.found.copies {
-            row(out, "damage", format!("{damage}; it is mended when something is saved"))?;
+            let mended = match damage.part {
+                Part::NewerHeader => "both are removed when something is saved",
+                _ => "it is mended when something is saved",
+            };
+            row(out, "damage", format!("{damage}; {mended}"))?;
         }
         if !self.is_damaged() {
             row(out, "damage", "none")?;

@@ -77,7 +77,7 @@ impl core::fmt::Display for InvalidInput {
             ),
             Self::Mapping(why) => write!(f, "cannot be adopted: {why}"),
             Self::NoGrowth { mapped, asked } => {
-                write!(f, "has {mapped} bytes mapped, more than {asked}; shrink it instead")
+                write!(f, "has {mapped} bytes mapped, more than {asked}; ask for a larger size, or shrink it")
             }
             Self::NoShrinking { mapped, asked } => {
                 write!(f, "has {mapped} bytes mapped, fewer than {asked}; grow it instead")

@@ -291,9 +291,10 @@ impl fmt::Display for Fault {
 pub struct Repaired {
     /// The number of records that were kept.
     pub records: u64,
-    /// The ranges without a valid record. They are empty now.
+    /// The ranges without a valid record. They are empty now. If the last records are damaged, the last range begins at
+    /// [`end`](Self::end), where new records take its place.
     pub lost: Vec<Range<Position>>,
-    /// The end of the last record.
+    /// The end of the last record that was kept.
     pub end: Position,
     /// True if nothing had to be repaired.
     pub was_whole: bool,

@@ -105,7 +105,9 @@ impl Options<'_> {
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
             None
         };
-        Ok(Plan { stored, superblock, rebuilt, superblock_lost, whole })
+        // A rebuilt superblock knows no such position.
+        let known = found.damage.filter(|_| !rebuilt).map(|damage| damage.evidence);
+        Ok(Plan { stored, superblock, rebuilt, superblock_lost, known, whole })
     }
 }
 
@@ -119,6 +121,8 @@ struct Plan {
     rebuilt: bool,
     /// True if the other superblock is lost.
     superblock_lost: bool,
+    /// The position up to which records had been written when a damaged one was durable.
+    known: Option<Position>,
     /// The result and the epoch of the last record, if no range has to be covered.
     whole: Option<(Repaired, Epoch)>,
 }
@@ -134,8 +138,10 @@ impl Plan {
         if let Some(whole) = &self.whole {
             return Ok(whole.clone());
         }
-        let (repaired, epoch) = mend(medium, self.superblock, write)?;
-        let Self { rebuilt, superblock_lost, .. } = *self;
+        let (mut repaired, epoch) = mend(medium, self.superblock, write)?;
+        let Self { rebuilt, superblock_lost, known, .. } = *self;
+        let from = repaired.lost.last().map_or(repaired.end, |range| range.end.max(repaired.end));
+        repaired.lost.extend(known.filter(|to| *to > from).map(|to| from..to));
         Ok((Repaired { rebuilt, superblock_lost, ..repaired }, epoch))
     }
 }

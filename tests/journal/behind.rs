@@ -60,7 +60,7 @@ fn an_opening_discards_whole_records_after_a_torn_end_by_default() {
     assert_eq!((recovered.records, recovered.behind), (2, 0));
 }
 
-/// The last record is damaged, and nothing is behind it: no range is lost, but a record is.
+/// The last record is damaged, and nothing is behind it. The closing has noted its end.
 #[test]
 fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
@@ -73,6 +73,8 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     let counting = Counting::new(medium);
     let preview = options(1).preview_repair(&counting).unwrap();
     assert_eq!((preview.records, preview.end, preview.was_whole), (1, second, false));
+    // A header of 16 bytes, six bytes, and two up to the alignment.
+    assert_eq!(preview.lost, [second..Position::new(second.get() + 24)]);
     assert_eq!(counting.taken(), [0; 3]);
     let (_, repaired) = options(1).repair(&counting).unwrap();
     assert_eq!(repaired, preview);

@@ -206,16 +206,20 @@ pub(crate) fn bytes(count: u64) -> String {
 /// Parses bytes as they are written on a command line: `4096`, `64K`, `64KiB`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let wrong = || "write a whole number of bytes, such as 4096, 64K, 16M or 1G".to_owned();
     let unit = match &text[digits.len()..] {
         "" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
         "G" | "GiB" => 1 << 30,
         "T" | "TiB" => 1 << 40,
-        _ => return Err("write a number of bytes, such as 4096, 64K, 16M or 1G".to_owned()),
+        _ => return Err(wrong()),
     };
-    let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
-    number.checked_mul(unit).ok_or_else(|| "more bytes than 64 bits can count".to_owned())
+    if digits.is_empty() || digits.bytes().any(|byte| !byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number.ok_or_else(|| "more bytes than 64 bits can count".to_owned())
 }
 
 #[cfg(test)]
@@ -265,6 +269,10 @@ mod tests {
         assert_eq!(size("17179869183G"), Ok(18_446_744_072_635_809_792));
         for wrong in ["", "K", "1k", "-1", "1.5M", "1 M", "17179869184G", "18446744073709551616"] {
             assert!(size(wrong).is_err(), "{wrong}");
+        }
+        for fraction in ["K", "1.5M"] {
+            let error = size(fraction).unwrap_err();
+            assert_eq!(error, "write a whole number of bytes, such as 4096, 64K, 16M or 1G");
         }
     }
 

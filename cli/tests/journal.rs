@@ -264,6 +264,19 @@ fn an_invalid_journal_is_refused() {
     }
 }
 
+/// 100 records of 24 bytes after a mark of 64, in 15 segments of 64 KiB.
+#[test]
+fn a_cut_journal_is_salvaged_from_a_copy_that_zeros_fill_up() {
+    let lines: String = (100..200).map(|number| number.to_string() + "\n").collect();
+    let place = Place::with(&lines);
+    let file = fs::File::options().write(true).open(&place.path).unwrap();
+    file.set_len(LOG + MARK + 24 * 50 + 7).unwrap();
+    let error = stderr(&place.run(&["salvage"]).code(1));
+    assert!(error.contains("fill a copy up to 991232 bytes with zeros"), "{error}");
+    file.set_len(LOG + 15 * 65_536).unwrap();
+    assert_eq!(stdout(&place.run(&["salvage"]).code(1)), lines[..4 * 50]);
+}
+
 #[test]
 fn a_journal_that_cannot_be_made_leaves_nothing_behind() {
     let place = Place::empty();

@@ -184,8 +184,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::Truncated { size, needed } => write!(
                 f,
-                "the journal has {needed} bytes, but only {size} are there; \
-                 bring the rest back before you open the journal"
+                "the journal has {needed} bytes, but only {size} are there; bring the rest back, or fill a copy up to \
+                 {needed} bytes with zeros and salvage its records"
             ),
             Self::Damaged(damage) => write!(f, "{damage}; salvage its whole records, then repair it"),
             Self::WouldDiscard { end, behind } => write!(

@@ -154,7 +154,7 @@ pub(super) fn damaged<R: Readable>(
     Ok(found.into_iter().flatten())
 }
 
-/// Returns true if a header may have been at a place of the one after `header`, and is torn or damaged now. Without a
+/// tag no header was there: an opening [erases](clear_next) it, and a commit stores it with the rest.
 /// tag there was none: an opening [erases](clear_next) it, and a commit stores it with the rest.
 #[cfg(feature = "preserve")]
 fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {

@@ -43,8 +43,9 @@ pub struct Verification {
 
 impl Verification {
     /// Returns true if nothing is damaged, including copies. After a crash one copy of a header may be older, which
-    /// counts as damage until the store is opened for writing. No blob is lost if [`damaged`](Self::damaged) and
-    /// [`pages`](Self::pages) are empty.
+    /// counts as damage until the store is opened for writing. No blob of this commit is lost if
+    /// [`damaged`](Self::damaged) and [`pages`](Self::pages) are empty. A later commit may be, if
+    /// [`copies`](Self::copies) has a [`NewerHeader`](Part::NewerHeader).
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.pages.is_empty() && self.copies.is_empty()

@@ -55,6 +55,10 @@ enum Do {
     Reopen,
     /// Drops all and repairs the journal.
     Repair,
+    /// Closes the journal and opens it again.
+    Close,
+    /// Closes the journal, overwrites a word of the newest record, and opens the journal again.
+    CloseAndDamage { word: u64 },
     /// Overwrites a word of an acknowledged record.
     Damage { which: Which, word: u64 },
 }
@@ -70,6 +74,26 @@ enum Which {
 enum Opening {
     Plain,
     Repair,
+    /// The journal is closed before, and a record is damaged.
+    Closed(Option<Harm>),
+}
+
+/// The damage to a word of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Harm {
+    number: u64,
+    /// The offset of the word.
+    at: u64,
+}
+
+impl Harm {
+    fn apply(self, life: &Life<'_, Shape>) -> Result<(), Violation> {
+        let (medium, at) = (life.medium(), self.at);
+        life.note(|model| model.damaged = Some(self.number));
+        medium.store(at, !medium.load(at, Relaxed), Relaxed);
+        medium.persist(at..at + 8)?;
+        Ok(())
+    }
 }
 
 /// The state of a record.
@@ -92,7 +116,7 @@ struct Entry {
     class: Class,
     /// Records before this number were acknowledged when it began.
     acknowledged: u64,
-    /// True if the record was found at an opening.
+    /// True if the record was found at an opening, or the journal was closed after it.
     is_found: bool,
 }
 
@@ -151,7 +175,14 @@ impl Log {
         self.entries.retain(|entry| entry.number < number);
     }
 
-    /// True if damage to the record must show: it was found at an opening, or acknowledged before another record began.
+    /// Notes that the journal was closed: damage to any record must show.
+    fn close(&mut self) {
+        let there = self.entries.iter_mut().filter(|entry| entry.class == Class::Acknowledged);
+        there.for_each(|entry| entry.is_found = true);
+    }
+
+    /// True if damage to the record must show: it was found at an opening, acknowledged before another record began, or
+    /// the journal was closed.
     fn must_be_noticed(&self, damaged: u64) -> bool {
         let is_evidence = |entry: &Entry| {
             let is_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
@@ -289,11 +320,26 @@ impl Shape {
         opening: Opening,
     ) -> Result<Option<Opening>, Violation> {
         let opened = match opening {
-            Opening::Plain => self.open(life)?,
+            Opening::Plain | Opening::Closed(_) => self.open(life)?,
             Opening::Repair => Some(self.repair(life)?),
         };
         let Some(journal) = opened else { return Ok(None) };
-        let (journal, segment) = (&journal, self.segment);
+        let next = self.used(life, &journal)?;
+        if let Some(Opening::Closed(harm)) = next {
+            journal.close()?;
+            life.note(Log::close);
+            harm.map_or(Ok(()), |harm| harm.apply(life))?;
+        }
+        Ok(next)
+    }
+
+    /// Uses a journal up to the next opening, which is returned.
+    fn used<'m>(
+        &self,
+        life: &Life<'m, Self>,
+        journal: &Journal<&'m SimMedium>,
+    ) -> Result<Option<Opening>, Violation> {
+        let segment = self.segment;
         let (reservations, pending, tail) = (Vec::new(), Vec::new(), journal.records()?);
         let mut handles = Handles { journal, segment, reservations, pending, tail, read: 0 };
         loop {
@@ -307,14 +353,17 @@ impl Shape {
                 Do::Abandon => handles.abandon(life)?,
                 Do::TrimOne => handles.trim(life, 1)?,
                 Do::TrimAll => handles.trim(life, usize::MAX)?,
-                Do::Reopen | Do::Repair => {
-                    while !handles.reservations.is_empty() {
-                        handles.abandon(life)?;
-                    }
-                    let is_plain = operation == Do::Reopen;
-                    return Ok(Some(if is_plain { Opening::Plain } else { Opening::Repair }));
+                Do::Reopen => return handles.left(life, Opening::Plain),
+                Do::Repair => return handles.left(life, Opening::Repair),
+                Do::Close => return handles.left(life, Opening::Closed(None)),
+                Do::CloseAndDamage { word } => {
+                    let harm = handles.harm(life, Which::Newest, word)?;
+                    return handles.left(life, Opening::Closed(harm));
                 }
-                Do::Damage { which, word } => handles.damage(life, which, word)?,
+                Do::Damage { which, word } => {
+                    let harm = handles.harm(life, which, word)?;
+                    harm.map_or(Ok(()), |harm| harm.apply(life))?;
+                }
             }
         }
     }
@@ -509,17 +558,32 @@ impl<'m> Handles<'_, 'm> {
         Ok(())
     }
 
-    fn damage(&mut self, life: &Life<'m, Shape>, which: Which, word: u64) -> Result<(), Violation> {
+    /// Abandons all reservations before the next opening.
+    fn left(
+        mut self,
+        life: &Life<'m, Shape>,
+        opening: Opening,
+    ) -> Result<Option<Opening>, Violation> {
+        while !self.reservations.is_empty() {
+            self.abandon(life)?;
+        }
+        Ok(Some(opening))
+    }
+
+    /// Returns the damage to a word of an acknowledged record.
+    fn harm(
+        &self,
+        life: &Life<'m, Shape>,
+        which: Which,
+        word: u64,
+    ) -> Result<Option<Harm>, Violation> {
         let numbers: Vec<u64> = life.model().there().map(|entry| entry.number).collect();
         let place = if which == Which::Oldest { 0 } else { numbers.len() - 1 };
         let found = self.journal.records()?.nth(place).transpose()?;
-        let Some(record) = found else { return Ok(()) };
-        let at = LOG + record.position.get() % self.journal.capacity() + 8 * word;
-        life.note(|model| model.damaged = Some(numbers[place]));
-        let medium = life.medium();
-        medium.store(at, !medium.load(at, Relaxed), Relaxed);
-        medium.persist(at..at + 8)?;
-        Ok(())
+        Ok(found.map(|record| {
+            let at = LOG + record.position.get() % self.journal.capacity() + 8 * word;
+            Harm { number: numbers[place], at }
+        }))
     }
 }
 
@@ -545,12 +609,15 @@ impl Structure for Shape {
             operations.extend([Do::TrimOne, Do::TrimAll]);
         }
         if self.has_reservations {
-            operations.extend([Do::Reopen, Do::Repair]);
+            operations.extend([Do::Reopen, Do::Repair, Do::Close]);
         }
         if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
             for which in [Which::Oldest, Which::Newest] {
                 operations.extend((0..3).map(|word| Do::Damage { which, word }));
             }
+        }
+        if self.has_damage && model.there().count() > 0 {
+            operations.extend((0..3).map(|word| Do::CloseAndDamage { word }));
         }
         operations
     }
@@ -568,7 +635,8 @@ impl Structure for Shape {
             Do::Append(Size::Largest) => vec![Do::Append(self.sizes[0])],
             Do::Group(size) => vec![Do::Append(size)],
             Do::TrimOne => vec![Do::TrimAll],
-            Do::Repair => vec![Do::Reopen],
+            Do::Repair | Do::Close => vec![Do::Reopen],
+            Do::CloseAndDamage { word } => vec![Do::Damage { which: Which::Newest, word }],
             _ => Vec::new(),
         }
     }

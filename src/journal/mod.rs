@@ -221,9 +221,12 @@ pub struct Recovered {
     /// The damage at the end, if a record that had been durable is lost there.
     pub damage: Option<Damage>,
     /// True if one of the two superblocks is torn or damaged. If a crash tore it, the trim, opening or closing that
-    /// stored it was never acknowledged. If it is damaged, it may have been the newer one: then the last trim or closing
-    /// is undone, and trimmed records that were not yet overwritten are here again. Opening for appending writes it
-    /// anew. Of a journal that was created and never opened again, a superblock that reads as zeros goes unnoticed.
+    /// stored it had not returned. If it is damaged, it may have been the newer one: then the last trim or closing is
+    /// undone, and trimmed records that were not yet overwritten are here again. Opening for appending writes it anew.
+    ///
+    /// A verification that runs while another thread trims can find its superblock half stored, which looks the same:
+    /// verify again. Of a journal that was created and never opened again, a superblock that reads as zeros goes
+    /// unnoticed.
     pub superblock_lost: bool,
 }
 
@@ -301,7 +304,7 @@ pub struct Repaired {
     /// True if the superblocks were lost or older than the marks, and were rebuilt. Trimmed records that were not yet
     /// overwritten are in the journal again then.
     pub rebuilt: bool,
-    /// [`Recovered::superblock_lost`] of the journal before the repair, if the superblocks were not rebuilt.
+    /// [`Recovered::superblock_lost`] of the journal before the repair.
     pub superblock_lost: bool,
 }
 

@@ -143,7 +143,8 @@ impl<M: Readable> Reader<M> {
     /// Returns the current superblock, or that of the opening if the current one is lost.
     fn current(&self) -> Result<Superblock, Error<M::Error>> {
         match superblocks::load(&self.medium) {
-            Ok(now) if now.generation > self.superblock.generation => Ok(now),
+            // An opening after damage to the newer superblock counts on from the older one.
+            Ok(now) if now.generation >= self.superblock.generation => Ok(now),
             Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => Err(error),
             _ => Ok(self.superblock),
         }
@@ -229,7 +230,7 @@ pub(super) fn survey<M: Readable>(
         }
     };
     let (head, end) = (Position(superblock.head), Position(end));
-    let superblock_lost = superblocks::is_alone(medium, &superblock)?;
+    let superblock_lost = superblocks::is_one_lost(medium)?;
     let recovered = Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost };
     Ok((recovered, epoch))
 }

@@ -119,7 +119,7 @@ struct Plan {
     superblock: Superblock,
     /// True if this is not the stored superblock, but the one that the marks show.
     rebuilt: bool,
-    /// True if the other superblock is lost.
+    /// True if a superblock is lost.
     superblock_lost: bool,
     /// The position up to which records had been written when a damaged one was durable.
     known: Option<Position>,

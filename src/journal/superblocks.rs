@@ -28,7 +28,7 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
     let mut bytes = read(medium).map_err(Error::medium)?;
     // One trim may write the first superblock while it is read, and the next trim the second one.
     for _ in 0..ATTEMPTS {
-        if bytes.iter().any(|bytes| matches!(Superblock::read(bytes), Found::Whole(_))) {
+        if meaning(&bytes).iter().any(|found| matches!(found, Found::Whole(_))) {
             break;
         }
         let again = read(medium).map_err(Error::medium)?;
@@ -37,7 +37,16 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
         }
         bytes = again;
     }
-    Ok(bytes.map(|bytes| Superblock::read(&bytes)))
+    Ok(meaning(&bytes))
+}
+
+/// Returns the meaning of the bytes at both places. A superblock in the place of the other one is invalid: the next one
+/// would be written over it, or not over the older one.
+fn meaning(both: &[[u8; BYTES]; 2]) -> [Found; 2] {
+    [(0, &both[0]), (PAGE, &both[1])].map(|(at, bytes)| match Superblock::read(bytes) {
+        Found::Whole(superblock) if place(superblock.generation) != at => Found::Damaged,
+        found => found,
+    })
 }
 
 /// The number of times that changing superblocks are read again.
@@ -102,17 +111,22 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
     }
 }
 
-/// Returns true if a superblock is the only whole one, and the other one was stored. A crash while it was stored, or
-/// damage, leaves that; a store that is under way does so for a moment.
-pub(super) fn is_alone<M: Readable>(medium: &M, superblock: &Superblock) -> Result<bool, M::Error> {
+/// Returns true if one of the superblocks is lost. A crash while it was stored leaves that, damage does, and a store that
+/// is under way while this reads.
+pub(super) fn is_one_lost<M: Readable>(medium: &M) -> Result<bool, M::Error> {
     for _ in 0..ATTEMPTS {
-        let both = read(medium)?.map(|bytes| Superblock::read(&bytes));
-        let ([Found::Whole(only), other] | [other, Found::Whole(only)]) = both else {
-            return Ok(false);
+        let both = meaning(&read(medium)?);
+        let is_lost = match both {
+            [Found::Whole(_), Found::Whole(_)] => false,
+            // A creation writes one superblock, and zeros in the place of the other one.
+            [Found::Other(NO_MAGIC), Found::Whole(Superblock { generation: FIRST, .. })] => {
+                let mut other = [0; BYTES];
+                medium.read(place(FIRST + 1), &mut other)?;
+                other != [0; BYTES]
+            }
+            _ => true,
         };
-        // A creation writes one superblock, and zeros in the place of the other one.
-        let was_stored = only.generation > FIRST || other != Found::Other(NO_MAGIC);
-        if only != *superblock || matches!(other, Found::Whole(_)) || !was_stored {
+        if !is_lost {
             return Ok(false);
         }
     }

@@ -217,7 +217,8 @@ pub enum Part {
     /// One of the two copies of a header.
     Header,
     /// The header after the current one, in both copies. If a crash tore it, its commit had not returned. If it is
-    /// damaged, the last commit is undone. Opening for writing removes it.
+    /// damaged, the last commit is undone. Opening for writing removes it. In a store with one commit since its creation
+    /// headers that read as zeros go unnoticed.
     NewerHeader,
     /// The root of the table of blobs, in both copies.
     Table,

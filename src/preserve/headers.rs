@@ -3,6 +3,8 @@
 #[cfg(feature = "preserve")]
 use super::error::{Damage, Part};
 use super::error::{Error, ErrorKind};
+#[cfg(feature = "preserve")]
+use super::format::header::GENERATION;
 use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
@@ -80,10 +82,30 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     if let Some(found) = another_format(medium).map_err(Error::medium)? {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
+    let mut found = newest(medium).map_err(Error::medium)?;
+    // Two commits may write all headers while they are read one after the other.
+    for _ in 0..ATTEMPTS {
+        if !matches!(found, Err(Found::Damaged)) {
+            break;
+        }
+        found = newest(medium).map_err(Error::medium)?;
+    }
+    found.map_err(|why| match why {
+        Found::Version(found) => Error(ErrorKind::Version { found }),
+        Found::Other(found) => Error(ErrorKind::NotAStore { found }),
+        Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
+    })
+}
+
+/// The number of times that headers that are not whole are read again.
+const ATTEMPTS: u32 = 64;
+
+/// Returns the newest whole header, or the reason why there is none.
+fn newest<R: Readable>(medium: &R) -> Result<Result<Header, Found>, R::Error> {
     let (mut newest, mut why) = (None::<Header>, Found::Other(NOTHING));
     for slot in [0, 1] {
         for at in headers(slot) {
-            let found = read(medium, at).map_err(Error::medium)?;
+            let found = read(medium, at)?;
             if let Found::Whole(header) = found {
                 let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
                 newest = if is_newer { Some(header) } else { newest };
@@ -91,11 +113,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
             why = worse(why, found);
         }
     }
-    newest.ok_or(match why {
-        Found::Version(found) => Error(ErrorKind::Version { found }),
-        Found::Other(found) => Error(ErrorKind::NotAStore { found }),
-        Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
-    })
+    Ok(newest.ok_or(why))
 }
 
 /// Returns the finding that explains better why no header was found.
@@ -134,12 +152,25 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
     Ok(presence)
 }
 
-/// Returns the copies of the current header that differ from it, and the newer header if it may be lost.
+/// Returns the copies of the current header that differ from it, and the newer header if it may be lost. A commit that
+/// stores one copy after the other is waited for, for a moment.
 #[cfg(feature = "preserve")]
 pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
+    let mut found = damaged_now(medium, header)?;
+    for _ in 0..ATTEMPTS {
+        if found == [None; 3] {
+            break;
+        }
+        found = damaged_now(medium, header)?;
+    }
+    Ok(found.into_iter().flatten())
+}
+
+#[cfg(feature = "preserve")]
+fn damaged_now<R: Readable>(medium: &R, header: &Header) -> Result<[Option<Damage>; 3], R::Error> {
     let mut found = [None; 3];
     let [first, copy, newer] = &mut found;
     for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
@@ -151,23 +182,27 @@ pub(super) fn damaged<R: Readable>(
     if is_lost(medium, others[0], header)? && is_lost(medium, others[1], header)? {
         *newer = Some(Damage { part: Part::NewerHeader, offset: others[0], len: BYTES as u64 });
     }
-    Ok(found.into_iter().flatten())
+    Ok(found)
 }
 
-/// tag no header was there: an opening [erases](clear_next) it, and a commit stores it with the rest.
-/// tag there was none: an opening [erases](clear_next) it, and a commit stores it with the rest.
+/// Returns true if a header of a later generation may have been at a place of the one after `header`, and is torn or
+/// damaged now. An opening [erases](clear_next) the tag of the header before `header`.
 #[cfg(feature = "preserve")]
 fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {
-    Ok(match read(medium, at)? {
-        Found::Whole(_) => false,
-        // A creation writes the first header, and zeros in the places of the second one.
-        Found::Other(NOTHING) => header.generation > FIRST,
-        Found::Other(_) | Found::Version(_) => true,
-        Found::Damaged => {
-            let mut tag = [0; 8];
-            medium.read(at + TAG as u64, &mut tag)?;
-            tag != [0; 8]
+    let found = read(medium, at)?;
+    let is_erased = |generation: u64| -> Result<bool, R::Error> {
+        let mut words = [[0; 8]; 2];
+        for (at, word) in [at + TAG as u64, at + GENERATION].into_iter().zip(&mut words) {
+            medium.read(at, word)?;
         }
+        Ok(words == [[0; 8], generation.to_le_bytes()])
+    };
+    Ok(match found {
+        Found::Whole(_) => false,
+        Found::Damaged => !is_erased(header.generation - 1)?,
+        // A creation writes the first header, and zeros in the places of the second one.
+        Found::Other(NOTHING) => header.generation > FIRST || !is_erased(0)?,
+        Found::Other(_) | Found::Version(_) => true,
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::claims::{reason, records};
 use crate::counting::Counting;
 use cachemaint::journal::{ErrorKind, Group, Options, Position, Reader};
-use cachemaint::medium::Medium as _;
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 
 const SEGMENT: u64 = 1024;
@@ -103,4 +103,55 @@ fn an_opening_reports_that_a_trim_may_be_undone() {
     assert!(recovered.superblock_lost);
     drop(journal);
     assert!(!verified().superblock_lost, "the opening has written it anew");
+}
+
+/// A trimmed journal that was never opened again, and the superblock of the trim, at offset 0.
+fn trimmed() -> SimMedium {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(b"trimmed").unwrap();
+    let kept = journal.append(b"kept").unwrap();
+    journal.trim(kept).unwrap();
+    drop(journal);
+    medium
+}
+
+fn is_superblock_lost(reader: &Reader<&SimMedium>) -> bool {
+    reader.verify(&mut |_| ()).unwrap().superblock_lost
+}
+
+/// The place of the second superblock has zeros before it is stored.
+#[test]
+fn a_superblock_without_its_magic_is_lost() {
+    let medium = trimmed();
+    medium.write(0, &[0; 8]);
+    assert!(is_superblock_lost(&Reader::open(&medium).unwrap()));
+    medium.write(0, &[0; 128]);
+    assert!(!is_superblock_lost(&Reader::open(&medium).unwrap()), "as a creation leaves it");
+}
+
+/// The next superblock would be stored over it.
+#[test]
+fn a_superblock_in_the_place_of_the_other_one_is_lost() {
+    let medium = trimmed();
+    let mut older = [0; 128];
+    medium.read(4096, &mut older).unwrap();
+    medium.write(0, &older);
+    let reader = Reader::open(&medium).unwrap();
+    assert!(is_superblock_lost(&reader));
+    drop(options(1).open(&medium).unwrap());
+    assert!(!is_superblock_lost(&reader));
+}
+
+/// The opening counts on from the older superblock, to the generation that the reader has.
+#[test]
+fn a_reader_from_before_the_damage_follows_the_next_opening() {
+    let medium = trimmed();
+    let reader = Reader::open(&medium).unwrap();
+    medium.write(72, &[0xff]);
+    assert!(is_superblock_lost(&reader));
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"more").unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((found.records, found.damage, found.superblock_lost), (3, None, false));
 }

@@ -253,6 +253,55 @@ fn a_commit_that_damage_may_have_undone_is_reported_until_the_next_opening() {
     assert!(verified(&medium).is_whole());
 }
 
+/// A store of two commits since its creation, of which damage can undo the last one.
+fn committed_twice() -> (Vec<u8>, usize) {
+    let medium = Plain::new(vec![0; DATA + 4096]);
+    let mut store = options().create_new(medium.clone()).unwrap();
+    put(&mut store, "a", b"kept");
+    put(&mut store, "a", b"undone");
+    (medium.bytes(), store.generation() as usize % 2 * 4096)
+}
+
+/// Returns the damaged parts beside blobs.
+fn copies(image: &[u8]) -> Vec<Part> {
+    let verified = Snapshot::of(&Bytes(image)).unwrap().verify(&mut |_| ()).unwrap();
+    verified.copies.iter().map(|damage| damage.part).collect()
+}
+
+/// An opening erases the tag of the header before the current one, whose generation remains.
+#[test]
+fn zeros_in_both_copies_of_the_newer_header_are_reported() {
+    let (image, newer) = committed_twice();
+    assert_eq!(copies(&image), []);
+    let magic_tag_and_all = [0..8, 16..24, 0..64];
+    for zeros in magic_tag_and_all {
+        let mut image = image.clone();
+        for at in [newer, newer + 8192] {
+            image[at + zeros.start..at + zeros.end].fill(0);
+        }
+        assert_eq!(copies(&image), [Part::NewerHeader], "{zeros:?}");
+    }
+    // One commit since the creation: the places were zeros before.
+    let medium = Plain::new(vec![0; DATA + 4096]);
+    put(&mut options().create_new(medium.clone()).unwrap(), "a", b"undone");
+    let mut image = medium.bytes();
+    for at in [0, 8192] {
+        image[at..at + 8].fill(0);
+    }
+    assert_eq!(copies(&image), [Part::NewerHeader]);
+}
+
+/// An opening that a crash cuts off has erased the tags.
+#[test]
+fn a_lost_header_is_reported_after_an_opening_that_was_cut_off() {
+    let (mut image, newer) = committed_twice();
+    for at in [newer, newer + 8192] {
+        image[at + 48] ^= 1;
+        image[at + 16..at + 24].fill(0);
+    }
+    assert_eq!(copies(&image), [Part::NewerHeader]);
+}
+
 /// The bytes of a header of which some came to be durable.
 fn header(old: &[u8], new: &[u8], at: usize, durable: usize) -> Vec<u8> {
     [&new[at..at + durable], &old[at + durable..at + 64]].concat()

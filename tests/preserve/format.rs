@@ -150,9 +150,9 @@ pub(crate) fn by_hand() -> Vec<u8> {
     };
     put(0, &HEADER);
     put(8192, &HEADER);
-    // An opening erases the tag of the header before.
+    // An opening erases the tag of the header before, of generation 1.
     for at in [4096, 12_288] {
-        put(at, &HEADER[..2]);
+        put(at, &[HEADER[0], HEADER[1], 0, 1 << 56]);
     }
     put(TABLES[0], &TABLE);
     put(TABLES[1], &TABLE);

@@ -14,6 +14,10 @@ pub(in crate::preserve) const MAGIC: Magic = magic::STORE;
 /// The version of the format.
 pub(in crate::preserve) const VERSION: u32 = 3;
 
+/// The offset of the generation.
+#[cfg(feature = "preserve")]
+pub(in crate::preserve) const GENERATION: u64 = 24;
+
 /// Added to the unit, which is even.
 const SEALED: u32 = 1;
 

@@ -95,7 +95,7 @@ fn print(arguments: &Arguments, repaired: &Repaired, guarantee: &Guarantee) -> a
     for lost in &repaired.lost {
         writeln!(out, "lost: what was at positions {} to {}", lost.start, lost.end)?;
     }
-    if repaired.superblock_lost {
+    if repaired.superblock_lost && !repaired.rebuilt {
         writeln!(out, "{}", super::verify::SUPERBLOCK_LOST)?;
     }
     if repaired.rebuilt {

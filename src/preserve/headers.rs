@@ -100,7 +100,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
 /// The number of times that headers that are not whole are read again.
 const ATTEMPTS: u32 = 64;
 
-/// Returns the newest whole header, or the reason why there is none.
+/// Returns the newest whole header, or the reason why none is whole.
 fn newest<R: Readable>(medium: &R) -> Result<Result<Header, Found>, R::Error> {
     let (mut newest, mut why) = (None::<Header>, Found::Other(NOTHING));
     for slot in [0, 1] {

@@ -52,7 +52,7 @@ pub enum ErrorKind<E> {
         /// The first bytes of the medium.
         found: [u8; 8],
     },
-    /// Damaged or missing superblocks of a journal: neither is whole.
+    /// Damaged or missing superblocks of a journal: neither is whole, or of an open journal the newest one is not.
     Superblocks,
     /// A version of the format that this program does not know.
     #[non_exhaustive]
@@ -175,7 +175,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 f.write_str(", or repair this one if it was a journal")
             }
             Self::Superblocks => f.write_str(
-                "both superblocks of the journal, at offsets 0 and 4096, are damaged; \
+                "the superblocks of the journal, at offsets 0 and 4096, are damaged; \
                  repair it from the marks of its segments",
             ),
             Self::Version { found } => write!(

@@ -61,8 +61,9 @@ impl<M: Medium> Journal<M> {
     /// [`Records`](super::Records) has [reached](super::Records::reached).
     ///
     /// # Errors
-    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`; [`ErrorKind::WornOut`]; if the
-    /// medium fails. No record is discarded then.
+    /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`;
+    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]; if the medium
+    /// fails. No record is discarded then.
     ///
     /// # Cost
     /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
@@ -70,7 +71,7 @@ impl<M: Medium> Journal<M> {
     /// records costs less than one after each record.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
-        let superblock = superblocks::load(&self.medium)?;
+        let superblock = self.newest_superblock()?;
         let (head, end) = (Position(superblock.head), self.end());
         if to < head || to > end {
             return Err(Error::new(ErrorKind::NotABoundary { position: to, head, end }));
@@ -92,16 +93,24 @@ impl<M: Medium> Journal<M> {
     /// they were under way together.
     ///
     /// # Errors
-    /// [`ErrorKind::WornOut`]; if the medium fails.
+    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]; if the medium
+    /// fails.
     ///
     /// # Cost
     /// A superblock is written back, with one fence.
     pub fn close(self) -> Result<(), Error<M::Error>> {
-        let superblock = superblocks::load(&self.medium)?;
+        let superblock = self.newest_superblock()?;
         let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
         let next = Superblock { generation, acknowledged, ..superblock };
         let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
         self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)
+    }
+
+    /// Returns the newest superblock. An older one, without this opening or its last trim, is not counted on from.
+    fn newest_superblock(&self) -> Result<Superblock, Error<M::Error>> {
+        let found = superblocks::load(&self.medium)?;
+        let is_newest = found.epoch == self.epoch && found.head >= self.head().0;
+        if is_newest { Ok(found) } else { Err(Error::new(ErrorKind::Superblocks)) }
     }
 
     /// Returns the epoch of the records before a position.

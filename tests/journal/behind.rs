@@ -155,3 +155,19 @@ fn a_reader_from_before_the_damage_follows_the_next_opening() {
     let found = reader.verify(&mut |_| ()).unwrap();
     assert_eq!((found.records, found.damage, found.superblock_lost), (3, None, false));
 }
+
+/// The older superblock does not have this opening: a closing that counts on from it would undo the opening.
+#[test]
+fn an_open_journal_does_not_count_on_from_an_older_superblock() {
+    let medium = trimmed();
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(b"more").unwrap();
+    // The third superblock is at the second place.
+    medium.write(4096 + 72, &[0xff]);
+    let trimmed = journal.trim(journal.end());
+    assert!(matches!(trimmed.unwrap_err().kind(), ErrorKind::Superblocks));
+    assert!(matches!(journal.close().unwrap_err().kind(), ErrorKind::Superblocks));
+    let (journal, repaired) = options(2).repair(&medium).unwrap();
+    assert!(repaired.rebuilt);
+    assert_eq!(records(&journal).unwrap().len(), 2);
+}

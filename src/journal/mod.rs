@@ -77,8 +77,9 @@
 //!
 //! # The format, version 3
 //! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
-//! offsets 0 and 4096. A new superblock is written as a whole in the place of the older one. The log is at offset 8192.
-//! It is a ring of segments. Position *p* is at offset 8192 + *p* modulo its capacity; positions grow for ever.
+//! offsets 0 and 4096. The superblock of generation *g* is at 4096 (*g* modulo 2), so a new one is written as a whole in
+//! the place of the older one. The log is at offset 8192. It is a ring of segments. Position *p* is at offset
+//! 8192 + *p* modulo its capacity; positions grow for ever.
 //!
 //! H(*seed*, *bytes*) is XXH3 with 64 bits and a seed (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 //!

@@ -37,7 +37,8 @@ pub struct Verification {
     /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
     pub pages: Vec<Damage>,
     /// Damaged copies of headers and of pages of the table, whose other copy is whole, the history if it is damaged, and
-    /// the [newer header](Part::NewerHeader) if it may be lost.
+    /// the [newer header](Part::NewerHeader) if it may be lost. While another thread commits, the copies of a header can
+    /// differ for a moment, which is listed too: verify again.
     pub copies: Vec<Damage>,
 }
 

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only. The exit code is 1 if the journal is damaged, if there are whole records
 /// after a torn end, or if one of the two superblocks is torn or damaged. A torn end alone does not count as damage:
-/// a crash leaves it, and no part of it had been acknowledged.
+/// a crash leaves it, and no part of it had been acknowledged. While another process trims, a superblock can be half
+/// stored for a moment: verify again.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal

@@ -93,9 +93,8 @@ impl Options<'_> {
         let Recovered { records, end, superblock_lost, .. } = found;
         let whole = if found.damage.is_none() && found.behind == 0 {
             let was_whole = !rebuilt && !superblock_lost;
-            let none = Vec::new();
             Some((
-                Repaired { records, lost: none, end, was_whole, rebuilt, superblock_lost },
+                Repaired { records, lost: Vec::new(), end, was_whole, rebuilt, superblock_lost },
                 epoch,
             ))
         } else {

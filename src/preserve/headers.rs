@@ -82,19 +82,28 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     if let Some(found) = another_format(medium).map_err(Error::medium)? {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
-    let mut found = newest(medium).map_err(Error::medium)?;
     // Two commits may write all headers while they are read one after the other.
-    for _ in 0..ATTEMPTS {
-        if !matches!(found, Err(Found::Damaged)) {
-            break;
-        }
-        found = newest(medium).map_err(Error::medium)?;
-    }
-    found.map_err(|why| match why {
+    let found = settled(|| newest(medium), |found| !matches!(found, Err(Found::Damaged)));
+    found.map_err(Error::medium)?.map_err(|why| match why {
         Found::Version(found) => Error(ErrorKind::Version { found }),
         Found::Other(found) => Error(ErrorKind::NotAStore { found }),
         Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
     })
+}
+
+/// Returns the result of a reading, which is repeated a limited number of times until it is as expected: a commit may
+/// be under way.
+fn settled<T, E>(
+    mut read: impl FnMut() -> Result<T, E>,
+    is_settled: impl Fn(&T) -> bool,
+) -> Result<T, E> {
+    for _ in 0..ATTEMPTS {
+        let found = read()?;
+        if is_settled(&found) {
+            return Ok(found);
+        }
+    }
+    read()
 }
 
 /// The number of times that headers that are not whole are read again.
@@ -159,13 +168,7 @@ pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
-    let mut found = damaged_now(medium, header)?;
-    for _ in 0..ATTEMPTS {
-        if found == [None; 3] {
-            break;
-        }
-        found = damaged_now(medium, header)?;
-    }
+    let found = settled(|| damaged_now(medium, header), |found| *found == [None; 3])?;
     Ok(found.into_iter().flatten())
 }
 
@@ -208,7 +211,7 @@ fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R:
 
 /// The generation of the header that a creation writes.
 #[cfg(feature = "preserve")]
-const FIRST: u64 = 1;
+pub(super) const FIRST: u64 = 1;
 
 /// Stores both copies of a header and issues their write-back.
 #[cfg(feature = "preserve")]

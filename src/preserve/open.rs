@@ -252,8 +252,13 @@ impl<'p, M: Medium> Options<'p, M> {
         }
         let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
         let identity = Identity::from_entropy(self.entropy);
-        let first =
-            Boot { generation: 1, opened: 1, origin: Origin::Unknown, was_sealed: false, stamp };
+        let first = Boot {
+            generation: headers::FIRST,
+            opened: 1,
+            origin: Origin::Unknown,
+            was_sealed: false,
+            stamp,
+        };
         let boots = first.bytes();
         let preamble = Preamble {
             identity,
@@ -266,11 +271,11 @@ impl<'p, M: Medium> Options<'p, M> {
         };
         let mut bytes = preamble.bytes();
         let header = Header {
-            generation: 1,
+            generation: headers::FIRST,
             size,
             roots: [size - root, size - 2 * root],
             len: bytes.len() as u64,
-            root_tag: table::seal(&mut bytes, 1),
+            root_tag: table::seal(&mut bytes, headers::FIRST),
             unit,
             is_sealed: false,
         };

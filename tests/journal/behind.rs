@@ -2,7 +2,7 @@
 
 use crate::claims::{reason, records};
 use crate::counting::Counting;
-use cachemaint::journal::{ErrorKind, Group, Options, Position, Reader};
+use cachemaint::journal::{ErrorKind, Group, Options, Position, Reader, Recovered};
 use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 
@@ -80,40 +80,38 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     assert_eq!(repaired, preview);
 }
 
-/// A trim and a closing are noted in one superblock, and damage to it brings back what they had noted before.
-#[test]
-fn an_opening_reports_that_a_trim_may_be_undone() {
+/// A trimmed journal that was never opened again, and the superblock of the trim, at offset 0.
+fn trimmed() -> SimMedium {
     let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
-    let verified = || Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
     let journal = options(0).create_new(&medium).unwrap();
-    assert!(!verified().superblock_lost, "a creation writes one superblock");
+    assert!(!verified(&medium).superblock_lost, "a creation writes one superblock");
     journal.append(b"trimmed").unwrap();
     let kept = journal.append(b"kept").unwrap();
     journal.trim(kept).unwrap();
     drop(journal);
-    let whole = verified();
+    medium
+}
+
+fn verified(medium: &SimMedium) -> Recovered {
+    Reader::open(medium).unwrap().verify(&mut |_| ()).unwrap()
+}
+
+/// A trim and a closing are noted in one superblock, and damage to it brings back what they had noted before.
+#[test]
+fn an_opening_reports_that_a_trim_may_be_undone() {
+    let medium = trimmed();
+    let whole = verified(&medium);
     assert_eq!((whole.records, whole.superblock_lost), (1, false));
     // The superblock of the trim is the second one, and at offset 0.
     medium.write(64, &[0xff]);
-    let undone = verified();
+    let undone = verified(&medium);
     assert_eq!((undone.records, undone.damage, undone.superblock_lost), (2, None, true));
     let preview = options(1).preview_repair(&medium).unwrap();
     assert_eq!((preview.was_whole, preview.superblock_lost, preview.records), (false, true, 2));
     let (journal, recovered) = options(1).open(&medium).unwrap();
     assert!(recovered.superblock_lost);
     drop(journal);
-    assert!(!verified().superblock_lost, "the opening has written it anew");
-}
-
-/// A trimmed journal that was never opened again, and the superblock of the trim, at offset 0.
-fn trimmed() -> SimMedium {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
-    let journal = options(0).create_new(&medium).unwrap();
-    journal.append(b"trimmed").unwrap();
-    let kept = journal.append(b"kept").unwrap();
-    journal.trim(kept).unwrap();
-    drop(journal);
-    medium
+    assert!(!verified(&medium).superblock_lost, "the opening has written it anew");
 }
 
 fn is_superblock_lost(reader: &Reader<&SimMedium>) -> bool {

@@ -8,7 +8,7 @@ use crate::life::why;
 use crate::plain::Plain;
 use crate::seal::{seal, tables};
 use cachemaint::medium::Bytes;
-use cachemaint::preserve::{Damage, Error, ErrorKind, Part, Reader, Snapshot, Store};
+use cachemaint::preserve::{Damage, Error, ErrorKind, Part, Reader, Snapshot, Store, Verification};
 use core::ops::Range;
 use proptest::prelude::*;
 
@@ -220,52 +220,44 @@ fn the_table_of_a_commit_that_was_undone_is_damage() {
     assert!(is_refused, "{opened:?}");
 }
 
-/// Without both copies of the newer header, the commit before is current.
-#[test]
-fn a_commit_that_damage_may_have_undone_is_reported_until_the_next_opening() {
-    let medium = Plain::new(vec![0; DATA + 4096]);
-    let verified = |medium: &Plain| {
-        let image = medium.bytes();
-        Snapshot::of(&Bytes(&image)).unwrap().verify(&mut |_| ()).unwrap()
-    };
-    let mut store = options().create_new(medium.clone()).unwrap();
-    assert!(verified(&medium).is_whole(), "a creation writes one header");
-    put(&mut store, "a", b"kept");
-    put(&mut store, "a", b"undone");
-    let generation = store.generation();
-    drop(store);
-    assert!(verified(&medium).is_whole());
-    let mut image = medium.bytes();
-    let place = generation as usize % 2 * 4096;
-    image[place + 24] ^= 1;
-    let one_copy = Plain::new(image.clone());
-    assert!(verified(&one_copy).copies.iter().all(|damage| damage.part == Part::Header));
-    image[place + 8192 + 24] ^= 1;
-    let medium = Plain::new(image);
-    let found = verified(&medium).copies;
-    let [Damage { part: Part::NewerHeader, offset, len: 64, .. }] = found[..] else {
-        panic!("{found:?}")
-    };
-    assert_eq!(offset, place as u64);
-    let (store, opened) = options().open(medium.clone()).unwrap();
-    assert_eq!((opened.mended, store.generation()), (found, generation));
-    drop(store);
-    assert!(verified(&medium).is_whole());
-}
-
-/// A store of two commits since its creation, of which damage can undo the last one.
+/// A store of two commits since its creation, and the place of the header of the last one, which damage can undo.
 fn committed_twice() -> (Vec<u8>, usize) {
     let medium = Plain::new(vec![0; DATA + 4096]);
     let mut store = options().create_new(medium.clone()).unwrap();
+    assert!(verified(&medium.bytes()).is_whole(), "a creation writes one header");
     put(&mut store, "a", b"kept");
     put(&mut store, "a", b"undone");
     (medium.bytes(), store.generation() as usize % 2 * 4096)
 }
 
+fn verified(image: &[u8]) -> Verification {
+    Snapshot::of(&Bytes(image)).unwrap().verify(&mut |_| ()).unwrap()
+}
+
 /// Returns the damaged parts beside blobs.
 fn copies(image: &[u8]) -> Vec<Part> {
-    let verified = Snapshot::of(&Bytes(image)).unwrap().verify(&mut |_| ()).unwrap();
-    verified.copies.iter().map(|damage| damage.part).collect()
+    verified(image).copies.iter().map(|damage| damage.part).collect()
+}
+
+/// Without both copies of the newer header, the commit before is current.
+#[test]
+fn a_commit_that_damage_may_have_undone_is_reported_until_the_next_opening() {
+    let (mut image, place) = committed_twice();
+    let whole = Snapshot::of(&Bytes(&image)).unwrap().generation();
+    assert!(verified(&image).is_whole());
+    image[place + 24] ^= 1;
+    assert!(copies(&image).iter().all(|part| *part == Part::Header));
+    image[place + 8192 + 24] ^= 1;
+    let found = verified(&image).copies;
+    let [Damage { part: Part::NewerHeader, offset, len: 64, .. }] = found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(offset, place as u64);
+    let medium = Plain::new(image);
+    let (store, opened) = options().open(medium.clone()).unwrap();
+    assert_eq!((opened.mended, store.generation()), (found, whole));
+    drop(store);
+    assert!(verified(&medium.bytes()).is_whole());
 }
 
 /// An opening erases the tag of the header before the current one, whose generation remains.

@@ -13,6 +13,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
+use crate::own_mount::with_small_tmpfs;
 use cachemaint::dax::guard::{Guard, Pace};
 use cachemaint::dax::{ErrorKind, FaultHandler, probe};
 use cachemaint::medium::Granularity;
@@ -22,6 +23,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, inotify, renameat_with};
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -42,6 +44,37 @@ fn check(guard: &mut Guard, files: u64, bytes: u64) {
 fn make(path: &Path, len: usize) -> File {
     fs::write(path, vec![1; len]).unwrap();
     File::options().write(true).open(path).unwrap()
+}
+
+/// Other programs store to the files under their other name, and no file can be created under this one.
+#[test]
+fn files_of_a_directory_in_which_no_file_can_be_created_are_guarded() {
+    let name = "files_of_a_directory_in_which_no_file_can_be_created_are_guarded";
+    with_small_tmpfs(name, |top| {
+        let [written, seen] = ["written", "seen"].map(|part| top.join(part));
+        fs::create_dir(&written).unwrap();
+        fs::create_dir(&seen).unwrap();
+        rustix::mount::mount_bind(&written, &seen).unwrap();
+        let flags = MountFlags::BIND | MountFlags::RDONLY;
+        rustix::mount::mount_remount(&seen, flags, c"").unwrap();
+        assert!(matches!(probe(&seen).unwrap_err().kind(), ErrorKind::ReadOnlyFileSystem));
+
+        make(&written.join("first"), 10_000);
+        let mut guard = guard();
+        guard.add(&seen).unwrap();
+        check(&mut guard, 1, 10_000);
+        make(&written.join("second"), 5000);
+        check(&mut guard, 2, 15_000);
+
+        // By lines alone its files are refused one by one.
+        let mut by_lines = Guard::new(FaultHandler::install().unwrap());
+        by_lines.add(&seen).unwrap();
+        let problems = by_lines.pass().problems;
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(
+            problems.iter().all(|problem| matches!(problem.kind(), ErrorKind::PageGranular(_)))
+        );
+    });
 }
 
 #[test]

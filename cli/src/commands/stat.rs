@@ -299,7 +299,8 @@ fn words(shard: &Shard, sub_buffers: u64) -> String {
         _ => String::new(),
     };
     format!(
-        "{} events with {} bytes of payload in {}; {} laps; {} events lost; {} bytes damaged{time}",
+        "{} events with {} bytes of payload in {}; overwritten {} times; {} events not recorded; {} bytes \
+         damaged{time}",
         thousands(*events),
         thousands(*bytes),
         fill(*used, sub_buffers, "sub-buffers"),

@@ -1,6 +1,6 @@
 //! The output of each command, and readers of it.
 
-use crate::place::{PIECE, Place, many};
+use crate::place::{PIECE, Place, many, text};
 use crate::printed::{stderr, stdout};
 use cachemaint::preserve::Options;
 use serde_json::{Value, json};
@@ -160,4 +160,31 @@ fn a_blob_is_as_private_as_the_file_that_it_replaces_or_as_its_store() {
     fs::set_permissions(&output, PermissionsExt::from_mode(0o400)).unwrap();
     load();
     assert_eq!(mode(), 0o400);
+}
+
+/// The signal comes while the blob is written. A run that has ended before is repeated.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_load_leaves_no_file() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = Place::empty();
+    drop(Options::new().create_new(place.created(65 << 20)).unwrap());
+    place.run_with(&["save", "blob"], vec![1; 64 << 20]).success();
+    let directory = place.beside("out");
+    fs::create_dir(&directory).unwrap();
+    let output = directory.join("blob");
+    let names = || fs::read_dir(&directory).unwrap().count();
+    let interrupted = (0..20).any(|_| {
+        let mut load = place.process(&["load", "blob", "--output", text(&output)]).spawn().unwrap();
+        while names() == 0 && load.try_wait().unwrap().is_none() {}
+        kill_process(Pid::from_child(&load), Signal::TERM).unwrap();
+        let ended = load.wait().unwrap();
+        if ended.success() {
+            fs::remove_file(&output).unwrap();
+        }
+        assert_eq!(names(), 0, "{ended}");
+        ended.code() == Some(130)
+    });
+    assert!(interrupted);
 }

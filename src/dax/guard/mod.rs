@@ -134,7 +134,7 @@ pub use guarded::GuardedFile;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
-use super::{Error, ErrorKind, FaultHandler, Options, options};
+use super::{Error, ErrorKind, FaultHandler, NotSupported, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -199,7 +199,8 @@ impl Guard {
     /// [`ErrorKind::Missing`] and [`ErrorKind::NoPermission`]; [`ErrorKind::SymbolicLink`], as links are not followed;
     /// [`ErrorKind::NotRegular`], if it is neither a regular file nor a directory; [`ErrorKind::PageGranular`], if files
     /// there cannot be written back by lines; as [`Options::view`]. A file below a directory that cannot be guarded is
-    /// not an error: it is one of [`Pass::problems`].
+    /// not an error: it is one of [`Pass::problems`]. So is each file that cannot be written back by lines, if this
+    /// user cannot create a file in the directory, or its file system has none without a name.
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
@@ -211,11 +212,18 @@ impl Guard {
             // The next call says why.
             Ok(_) | Err(_) => {}
         }
-        let guarantee = options::probe(path)?;
-        if let Some(kind) = self.options.refusal(&guarantee) {
-            return Err(Error::new(path, kind));
+        match options::probe(path) {
+            Ok(guarantee) => match self.options.refusal(&guarantee) {
+                Some(kind) => return Err(Error::new(path, kind)),
+                None => self.watched.add(path, Some(&guarantee)),
+            },
+            // A guard creates no file: each one is asked about when it is found.
+            Err(error) if path.is_dir() && creates_nothing(error.kind()) => {
+                fs::read_dir(path).map_err(|error| Error::opening(path, &error))?;
+                self.watched.add(path, None);
+            }
+            Err(error) => return Err(error),
         }
-        self.watched.add(path, &guarantee);
         Ok(())
     }
 
@@ -301,6 +309,16 @@ impl Guard {
         self.statistics.add(pass, cpu, since.map(|since| began + took - since));
         self.last = Some(Last { began, took, cpu });
     }
+}
+
+/// Returns true if a directory was refused since no file can be created there.
+const fn creates_nothing(why: &ErrorKind) -> bool {
+    matches!(
+        why,
+        ErrorKind::NoPermission
+            | ErrorKind::ReadOnlyFileSystem
+            | ErrorKind::NotSupported(NotSupported::NoUnnamedFiles)
+    )
 }
 
 #[cfg(all(

@@ -61,14 +61,26 @@ pub(crate) fn range(
     let Some(path) = tree.resolve(&link) else {
         return Err(Unknown::new(&shown, "absent", "mount /sys"));
     };
-    let Some(namespace) = regions::below_region(&path) else {
-        return Err(Unknown::new(
+    match regions::below_region(&path) {
+        Some(namespace) => shown_range(tree, namespace, advice, evidence),
+        None if is_made_of_others(tree, &path) => Err(Unknown::new(
             &shown,
             "is not a namespace of persistent memory itself",
             "inspect a file on one of the devices that it is made of",
-        ));
-    };
-    shown_range(tree, namespace, advice, evidence)
+        )),
+        None => Err(Unknown::new(
+            &shown,
+            "is not persistent memory, and its blocks have no physical addresses",
+            "inspect a file on persistent memory",
+        )),
+    }
+}
+
+/// Returns true for a device of the device mapper or of md, and for its partitions (Linux, `drivers/md/dm-sysfs.c` and
+/// `drivers/md/md.c`: the attributes are in a directory of this name).
+fn is_made_of_others(tree: &Tree, device: &Path) -> bool {
+    let disks = device.ancestors().take(2);
+    disks.into_iter().any(|disk| ["dm", "md"].iter().any(|name| tree.exists(&disk.join(name))))
 }
 
 fn block_device(name: &str) -> PathBuf {
@@ -185,11 +197,15 @@ mod tests {
             .link("sys/class/block/pmem0s", &format!("{REGION}/btt0.0/block/pmem0s"));
         assert!(refused(&sector, "pmem0s").ends_with("btt0.0/resource: absent; do without"));
         let mapper = Fixture::new()
-            .file("sys/devices/virtual/block/dm-0/size", "1\n")
+            .file("sys/devices/virtual/block/dm-0/dm/name", "both\n")
             .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
         assert!(
             refused(&mapper, "dm-0").contains("is not a namespace of persistent memory itself")
         );
+        let disk = Fixture::new()
+            .file("sys/devices/pci0000:00/0000:00:02.0/virtio1/block/vda/size", "1\n")
+            .link("sys/class/block/vda", "sys/devices/pci0000:00/0000:00:02.0/virtio1/block/vda");
+        assert!(refused(&disk, "vda").contains("vda: is not persistent memory"));
 
         let start = format!("{REGION}/namespace0.0/block/pmem0/pmem0p1/start");
         let raw = || machine("namespace0.0", "0x40000000\n");

@@ -27,7 +27,7 @@ use crate::interrupts;
 use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
 use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
-use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
+use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use serde::Serialize;
@@ -108,9 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
     }
     if !arguments.json {
-        let guarantees: Vec<_> =
-            arguments.paths.iter().map(dax::probe).collect::<Result<_, _>>()?;
-        if let Err(error) = print_worth(&arguments.paths, &guarantees) {
+        if let Err(error) = print_worth(&arguments.paths) {
             text::tell!("cachemaint: guarding, without this report: {error}");
         }
     }
@@ -170,14 +168,24 @@ fn tell_problems(pass: &Pass) {
 }
 
 /// Prints the guarantees of the files, with a write-back and without.
-fn print_worth(paths: &[PathBuf], guarantees: &[Guarantee]) -> io::Result<()> {
+fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
-    for (path, guarantee) in paths.iter().zip(guarantees) {
+    for path in paths {
         heading(out, &text::printable(path.display()))?;
-        row(out, "granularity", guarantee.granularity())?;
-        row(out, "because", guarantee.reason())?;
-        writeln!(out)?;
-        text::survival(out, guarantee)?;
+        match dax::probe(path) {
+            Ok(guarantee) => {
+                row(out, "granularity", guarantee.granularity())?;
+                row(out, "because", guarantee.reason())?;
+                writeln!(out)?;
+                text::survival(out, &guarantee)?;
+            }
+            // A directory in which this user cannot create a file is guarded all the same.
+            Err(error) => {
+                row(out, "granularity", "that of each file; `cachemaint inspect FILE` shows it")?;
+                let why = format!("no file can be created there: {error}");
+                row(out, "because", text::printable(why))?;
+            }
+        }
         writeln!(out)?;
     }
     // A reader at the other end of a pipe must see it now.

@@ -1,6 +1,8 @@
 //! `cachemaint preserve load`.
 
 use super::{PIECE, named, of_blob, progress, visible};
+use crate::commands::text;
+use crate::interrupts;
 use crate::read_only::ReadOnly;
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxView};
@@ -9,7 +11,9 @@ use indicatif::ProgressBar;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
+use std::sync::{Arc, Mutex, PoisonError};
+use tempfile::NamedTempFile;
 
 /// Write a blob to standard output, as it was saved
 ///
@@ -109,7 +113,8 @@ impl Loading<'_> {
             // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
             builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
         }
-        let beside = builder.tempfile_in(parent.unwrap_or(Path::new(".")));
+        let parent = parent.unwrap_or(Path::new("."));
+        let beside = removed_if_interrupted(|| builder.tempfile_in(parent))?;
         let mut beside = beside.with_context(unwritable)?;
         self.write(&mut beside, &bar)?;
         // Without this the new name can be durable before the bytes are.
@@ -117,6 +122,27 @@ impl Loading<'_> {
         beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
         Ok(())
     }
+}
+
+/// Makes a file that a signal which ends the command removes first. After it has got another name, none is removed.
+fn removed_if_interrupted(
+    make: impl FnOnce() -> io::Result<NamedTempFile>,
+) -> anyhow::Result<io::Result<NamedTempFile>> {
+    let made = Arc::new(Mutex::new(None::<PathBuf>));
+    // A signal that comes while the file is made waits for its name.
+    let mut making = made.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = Arc::clone(&made);
+    interrupts::handle(move || {
+        if let Some(path) = &*seen.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The command ends all the same if the file cannot be removed.
+            let (Ok(()) | Err(_)) = fs::remove_file(path);
+        }
+        exit(text::INTERRUPTED.into());
+    })?;
+    let file = make();
+    *making = file.as_ref().ok().map(|file| file.path().to_path_buf());
+    drop(making);
+    Ok(file)
 }
 
 /// Returns true if both are names of one file.

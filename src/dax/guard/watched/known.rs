@@ -16,7 +16,7 @@ pub(super) struct Root {
     /// The file that had the name at the last look.
     pub(super) identity: Option<Identity>,
     pub(super) is_local: bool,
-    /// True if its files are not written back by pages.
+    /// True if files of it may be written back by lines.
     pub(super) has_lines: bool,
     /// True if it was looked at: files that are found later are new.
     pub(super) is_known: bool,

@@ -86,9 +86,11 @@ pub(super) struct Work<'a> {
 }
 
 impl Watched {
-    pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
-        let is_local = LOCAL.contains(&guarantee.file_system());
-        let has_lines = !matches!(guarantee.granularity(), Granularity::Page(_));
+    /// Without a guarantee the names are taken for incompletely reported, and the files for any.
+    pub(super) fn add(&mut self, path: &Path, guarantee: Option<&Guarantee>) {
+        let is_local = guarantee.is_some_and(|one| LOCAL.contains(&one.file_system()));
+        let has_lines =
+            guarantee.is_none_or(|one| !matches!(one.granularity(), Granularity::Page(_)));
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, has_lines, is_known: false });
         self.syncs_file_systems = syncfs_reports_errors();

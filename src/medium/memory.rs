@@ -113,6 +113,9 @@ impl<'a> Memory<'a> {
     #[doc(alias("read_at", "pread"))]
     #[track_caller]
     pub fn read(&self, at: u64, into: &mut [u8]) {
+        if let Some((place, chunks)) = words::whole_mut(at, into) {
+            return words::load_each(self.words_at(place, chunks.len()), chunks);
+        }
         let at = self.checked(at, into.len());
         words::copy_out(|place, count| &self.words[place..][..count], at, into);
     }

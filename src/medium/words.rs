@@ -52,10 +52,7 @@ pub(crate) fn copy_out<'a>(
     }
     let (chunks, rest) = rest.as_chunks_mut::<WORD>();
     let behind = whole + chunks.len();
-    let source = words(whole, chunks.len());
-    for (bytes, word) in chunks.iter_mut().zip(source) {
-        *bytes = word.load(Relaxed).to_ne_bytes();
-    }
+    load_each(words(whole, chunks.len()), chunks);
     if tail > 0 {
         rest.copy_from_slice(&word(behind)[..tail]);
     }
@@ -87,6 +84,25 @@ pub(crate) const fn whole(at: u64, from: &[u8]) -> Option<(u64, &[[u8; WORD]])> 
         Some((at / WORD as u64, words))
     } else {
         None
+    }
+}
+
+/// Returns the index of the first word and the words, if whole words are copied from byte `at`.
+#[inline(always)]
+pub(crate) const fn whole_mut(at: u64, into: &mut [u8]) -> Option<(u64, &mut [[u8; WORD]])> {
+    let (words, rest) = into.as_chunks_mut();
+    if at.is_multiple_of(WORD as u64) && rest.is_empty() {
+        Some((at / WORD as u64, words))
+    } else {
+        None
+    }
+}
+
+/// Loads words one after the other.
+#[inline(always)]
+pub(crate) fn load_each(words: &[AtomicU64], chunks: &mut [[u8; WORD]]) {
+    for (bytes, word) in chunks.iter_mut().zip(words) {
+        *bytes = word.load(Relaxed).to_ne_bytes();
     }
 }
 

@@ -164,6 +164,33 @@ fn shards_are_merged_by_time() {
     assert_eq!(order, [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)]);
 }
 
+/// Shards of different lengths end at different times, and many events have the same time.
+#[test]
+fn many_shards_are_merged_by_time() {
+    const SHARDS: u16 = 37;
+    let medium = Plain::new(1 << 20);
+    let recorder = options().shards(SHARDS.into()).create_new(&medium).unwrap();
+    let writers: Vec<_> = (0..SHARDS).map(|_| recorder.claim().unwrap()).collect();
+    let mut expected = Vec::new();
+    for (shard, writer) in (0..SHARDS).zip(&writers) {
+        let mut time = u64::from(shard % 5);
+        for number in 0..u64::from(shard) {
+            time += (number * 7 + u64::from(shard)) % 4;
+            writer.record_at(time, shard, &[]).unwrap();
+            expected.push((time, u32::from(shard)));
+        }
+    }
+    expected.sort_unstable();
+
+    let reader = recorder.reader();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (mut merged, mut order) = (reader.events(), Vec::new());
+    while let Some(Found::Event(event)) = merged.read_next(&mut buffer) {
+        order.push((event.timestamp, event.shard));
+    }
+    assert_eq!(order, expected);
+}
+
 /// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {

@@ -1,6 +1,7 @@
 //! The events of all shards, merged by time.
 //!
-//! The slice of shards is a binary heap by the time of their next events: the first shard is due.
+//! The shards are merged by a binary heap by the time of their next events: the first entry is the shard that is due. The
+//! entries are indices, one in each shard, so that no shard is moved.
 
 use super::Reader;
 use super::shard::{Events, Found};
@@ -66,49 +67,52 @@ impl<L> Merged<L> {
     {
         let shards = self.shards.as_mut();
         let left = match self.left {
-            Some(left) => settled(&mut shards[..left], 0),
+            Some(left) => settled(shards, left, 0),
             None => heap(shards),
         };
         self.left = Some(left);
-        shards[..left].first_mut()?.read_next(buffer)
+        let due = shards.first().filter(|_| left > 0)?.in_heap;
+        shards[due].read_next(buffer)
     }
 }
 
-/// Makes a heap of the shards that are not at their end, which come first. Returns their number.
+/// Makes a heap of the shards that are not at their end. Returns their number.
 fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
+    for (index, shard) in shards.iter_mut().enumerate() {
+        shard.in_heap = index;
+    }
     let mut left = shards.len();
     for place in (0..shards.len()).rev() {
-        left = settled(&mut shards[..left], place);
+        left = settled(shards, left, place);
     }
     left
 }
 
-/// Looks up the next time of the shard at a place, and moves the shard down to its place in the heap. All shards below it
-/// must be in heap order. If it is at its end, the last shard takes its place. Returns the number of shards left.
-fn settled<S: Readable>(shards: &mut [Events<'_, S>], place: usize) -> usize {
-    let mut left = shards.len();
-    if place < left && shards[place].time().is_none() {
+/// Looks up the next time of the shard at a place of the heap of `left` shards, and moves it down to its place. All
+/// shards below it must be in heap order. If it is at its end, the last shard takes its place. Returns the number of
+/// shards left.
+fn settled<S: Readable>(shards: &mut [Events<'_, S>], mut left: usize, place: usize) -> usize {
+    if place < left && shards[shards[place].in_heap].time().is_none() {
         left -= 1;
-        shards.swap(place, left);
+        shards[place].in_heap = shards[left].in_heap;
     }
-    sink(&mut shards[..left], place);
+    if place < left {
+        sink(shards, left, place);
+    }
     left
 }
 
 /// Moves a shard down below the shards that are due before it.
-fn sink<S: Readable>(shards: &mut [Events<'_, S>], mut place: usize) {
-    let due = |shards: &[Events<'_, S>], place: usize| shards.get(place).map(Events::due);
-    while let Some(own) = due(shards, place) {
-        let (left, right) = (2 * place + 1, 2 * place + 2);
-        let Some(first) = due(shards, left) else { return };
-        let (child, first) = match due(shards, right) {
-            Some(other) if other < first => (right, other),
-            _ => (left, first),
-        };
-        if own <= first {
-            return;
-        }
-        shards.swap(place, child);
-        place = child;
+fn sink<S: Readable>(shards: &mut [Events<'_, S>], left: usize, mut place: usize) {
+    let due = |shards: &[Events<'_, S>], place: usize| shards[shards[place].in_heap].due();
+    let moved = shards[place].in_heap;
+    let own = shards[moved].due();
+    while let Some(first) =
+        (2 * place + 1..left.min(2 * place + 3)).min_by_key(|child| due(shards, *child))
+        && due(shards, first) < own
+    {
+        shards[place].in_heap = shards[first].in_heap;
+        place = first;
     }
+    shards[place].in_heap = moved;
 }

@@ -323,16 +323,26 @@ impl<S: Readable> Reader<S> {
     /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
     fn proved(&self, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
         let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
-        let mut bytes = [0; CHUNK];
-        let first = &mut bytes[..len_in_all.min(CHUNK)];
-        self.source.read(from, first).ok()?;
-        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
-        let found = if len_in_all <= CHUNK {
-            tag::of(key, first)
+        let mut chunk = [0; CHUNK];
+        let first = if len_in_all <= CHUNK {
+            self.proved_at_once(from, tag, key, &mut chunk[..len_in_all])?
         } else {
-            self.long_tag(from, len_in_all, key)?
+            self.source.read(from, &mut chunk).ok()?;
+            (self.long_tag(from, len_in_all, key)? == tag).then_some(&chunk[..])?
         };
-        (found == tag).then_some(timestamp)
+        Some(u64::from_le_bytes(*first[8..].first_chunk()?))
+    }
+
+    /// Reads the bytes of a record after its tag, if the tag is that of the bytes that were read.
+    fn proved_at_once<'b>(
+        &self,
+        from: u64,
+        tag: u64,
+        key: u64,
+        into: &'b mut [u8],
+    ) -> Option<&'b [u8]> {
+        self.source.read(from, into).ok()?;
+        (tag::of(key, into) == tag).then_some(into)
     }
 
     /// Returns the tag of more bytes than are read at a time.
@@ -375,4 +385,4 @@ impl Search {
 }
 
 /// The number of bytes that are read at a time to verify them.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;

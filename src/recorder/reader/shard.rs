@@ -1,10 +1,10 @@
 //! The events of a shard, in order.
 
-use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
+use super::{CHUNK, HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::clock::Pace;
-use crate::recorder::format;
+use crate::recorder::format::{self, TAGGED};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -135,13 +135,15 @@ pub struct Events<'r, S> {
     /// The number of lost events that have been reported.
     lost: u64,
     next: Option<Next>,
-    /// The time of the last event.
+    /// The time of the last event in nanoseconds, by which events are merged.
     time: u64,
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
     /// The number of rescans of all headers that are left.
     looks: u32,
+    /// An entry of the heap of the shards that are merged: the index of a shard, which need not be this one.
+    pub(super) in_heap: usize,
 }
 
 /// The number of rescans of a shard without headers, which distinguish damage from a writer that has begun since.
@@ -161,6 +163,25 @@ struct Current {
 impl Current {
     const fn start(&self) -> u64 {
         self.search.start
+    }
+
+    /// Returns the record at the offset, with the offset, and moves behind it.
+    fn record<S: Readable>(&mut self, reader: &Reader<S>) -> Option<(Record, u64)> {
+        let offset = self.offset;
+        if offset + RECORD > self.search.size {
+            return None;
+        }
+        let record = reader.record(&mut self.search, offset, self.key)?;
+        self.offset += record_len(usize::from(record.len));
+        Some((record, offset))
+    }
+
+    /// Returns the time of a record in nanoseconds.
+    fn time_of(&self, record: Record) -> u64 {
+        let pace = self.header.pace;
+        // Clocks without wall time have one origin in a recording.
+        let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
+        known.wall_at(record.timestamp)
     }
 }
 
@@ -188,6 +209,7 @@ impl<'r, S: Readable> Events<'r, S> {
             has_last_losses: false,
             is_at_end: false,
             looks: LOOKS,
+            in_heap: 0,
         }
     }
 
@@ -213,12 +235,12 @@ impl<'r, S: Readable> Events<'r, S> {
                 Next::Lost(events) => return Some(Found::Lost { shard: self.shard, events }),
                 Next::Skipped(skipped) => return Some(Found::Skipped(skipped)),
                 Next::Event { record, offset } => {
-                    let current = self.current?;
-                    if self.copy(&current, record, offset, buffer) {
-                        return Some(Found::Event(self.event(&current, record, offset, buffer)));
+                    let current = self.current.as_ref()?;
+                    if self.copy(current, record, offset, buffer) {
+                        return Some(Found::Event(self.event(current, record, offset, buffer)));
                     }
                     // The record has been overwritten since it was verified.
-                    self.next = Some(Next::Skipped(self.rest(&current, offset)));
+                    self.next = Some(Next::Skipped(self.rest(current, offset)));
                     self.current = None;
                 }
             }
@@ -228,60 +250,56 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Returns the time of the next item in nanoseconds.
     pub(super) fn time(&mut self) -> Option<u64> {
         self.seek()?;
-        if let (Some(Next::Event { record, .. }), Some(current)) = (self.next, self.current) {
-            let pace = current.header.pace;
-            // Clocks without wall time have one origin in a recording.
-            let known = if pace.wall == 0 { Pace { timestamp: 0, ..pace } } else { pace };
-            self.time = known.wall_at(record.timestamp);
-        }
         Some(self.time)
     }
 
     /// Finds the next item, unless it is known.
     fn seek(&mut self) -> Option<()> {
         while self.next.is_none() && !self.is_at_end {
-            match self.current {
-                Some(current) => self.go_on(current),
+            match &mut self.current {
+                Some(current) => match current.record(self.reader) {
+                    Some((record, offset)) => {
+                        self.time = current.time_of(record);
+                        self.next = Some(Next::Event { record, offset });
+                    }
+                    None => self.leave_gap(),
+                },
                 None => self.enter(),
             }
         }
         (!self.is_at_end).then_some(())
     }
 
-    /// Finds the next record in a sub-buffer, or its end.
-    fn go_on(&mut self, mut current: Current) {
+    /// Finds the next record after one that does not verify, or the end of the sub-buffer.
+    fn leave_gap(&mut self) {
+        let Some(mut current) = self.current else { return };
         let reader = self.reader;
         let Current { search, key, offset, .. } = &mut current;
         let (key, offset) = (*key, *offset);
-        let found = reader.find(search, offset, key);
+        let found = reader.find(search, offset + 8, key);
         // The record at `offset` may have been finished since it was read, as the record after it was.
-        let is_gap = found.is_some_and(|(place, _)| place > offset);
-        let late = is_gap.then(|| reader.record(search, offset, key)).flatten();
-        match late.map(|record| (offset, record)).or(found) {
-            Some((place, _)) if place > offset => {
-                let kind = self.kind_of_gap(&current);
-                self.next = Some(Next::Skipped(self.skipped(&current, place - offset, kind)));
-                self.current = Some(Current { offset: place, ..current });
-            }
-            Some((place, record)) => {
-                self.next = Some(Next::Event { record, offset: place });
-                let end = place + record_len(usize::from(record.len));
-                self.current = Some(Current { offset: end, ..current });
-            }
-            None => {
-                let mut tail = self.tail(&current);
-                if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
-                    if reader.record(&mut current.search, offset, key).is_some() {
-                        // The record has been finished since.
-                        return;
-                    }
-                    // This comes after the read of the record, which may have been overwritten by then.
-                    missing.kind = self.kind_of_gap(&current);
-                }
-                self.next = tail.map(Next::Skipped);
-                self.current = None;
-            }
+        if found.is_some() && reader.record(search, offset, key).is_some() {
+            self.current = Some(current);
+            return;
         }
+        if let Some((place, _)) = found {
+            let kind = self.kind_of_gap(&current);
+            self.next = Some(Next::Skipped(self.skipped(&current, place - offset, kind)));
+            self.current = Some(Current { offset: place, ..current });
+            return;
+        }
+        let mut tail = self.tail(&current);
+        if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
+            if reader.record(&mut current.search, offset, key).is_some() {
+                // The record has been finished since.
+                self.current = Some(current);
+                return;
+            }
+            // This comes after the read of the record, which may have been overwritten by then.
+            missing.kind = self.kind_of_gap(&current);
+        }
+        self.next = tail.map(Next::Skipped);
+        self.current = None;
     }
 
     /// Returns the gap after the last record of a sub-buffer, if records are missing or other bytes are there.
@@ -450,15 +468,37 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Copies a payload. Returns true if it is still the one that was verified.
     fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
+        let payload = &mut buffer[..usize::from(record.len).next_multiple_of(8)];
+        let (at, whole) = (current.start() + offset, TAGGED + payload.len());
+        if whole > CHUNK {
+            return self.copy_long(current, record, offset, payload);
+        }
+        let (tag, mut chunk) = (self.reader.source.load(at, Ordering::Acquire), [0; CHUNK]);
+        let chunk = &mut chunk[..whole];
+        let proved = self.reader.proved_at_once(at + 8, tag, current.key, chunk);
+        // Another record of this length may be in its place, with another timestamp.
+        let Some((tagged, bytes)) = proved.and_then(<[u8]>::split_first_chunk::<TAGGED>) else {
+            return false;
+        };
+        payload.copy_from_slice(bytes);
+        *tagged == format::tagged(offset as u32, record.id, record.len, record.timestamp)
+    }
+
+    fn copy_long(
+        &self,
+        current: &Current,
+        record: Record,
+        offset: u64,
+        payload: &mut [u8],
+    ) -> bool {
         let Record { id, len, timestamp } = record;
-        let bytes = usize::from(len).next_multiple_of(8);
         let (source, at) = (&self.reader.source, current.start() + offset);
-        if source.read(at + RECORD, &mut buffer[..bytes]).is_err() {
+        if source.read(at + RECORD, payload).is_err() {
             return false;
         }
         let mut tag = tag::Running::new(current.key);
         tag.append(&format::tagged(offset as u32, id, len, timestamp));
-        tag.append(&buffer[..bytes]);
+        tag.append(payload);
         source.load(at, Ordering::Acquire) == tag.finish()
     }
 
@@ -478,7 +518,7 @@ impl<'r, S: Readable> Events<'r, S> {
             at: current.start() + offset,
             id,
             timestamp,
-            wall: (header.pace.wall > 0).then(|| header.pace.wall_at(timestamp)),
+            wall: (header.pace.wall > 0).then_some(self.time),
             payload: &buffer[..usize::from(len)],
         }
     }

@@ -119,9 +119,13 @@ impl<'p> Draft<'p> {
 
     /// Makes it a page, which has no place yet.
     fn page(&self, level: usize) -> Page {
-        let parts = if level == 0 { &*self.parts } else { &[] };
-        let entries: Vec<u8> = parts.iter().flat_map(|part| part.entry).copied().collect();
-        Page { len: self.page_len(level), entries: entries.into(), ..Page::default() }
+        let len = self.page_len(level);
+        let mut entries = Vec::new();
+        if level == 0 {
+            entries.reserve_exact(len as usize);
+            self.parts.iter().for_each(|part| entries.extend_from_slice(part.entry));
+        }
+        Page { len, entries: entries.into(), ..Page::default() }
     }
 
     /// Returns the bytes of the page that it makes, in which the first child has no name.
@@ -310,16 +314,21 @@ impl Planner<'_> {
     /// Returns the parts of a page of a level with the changes of the level below.
     fn parts(&self, level: usize, name: &[u8]) -> Vec<Part<'_>> {
         let end = self.tree.after(level, name);
+        let page = self.tree.levels.get(level).and_then(|level| level.get(name));
+        let least = if level == 0 { ENTRY as u64 } else { child_size(0) };
+        // The page before had no more, and a change adds few.
+        let mut parts = Vec::with_capacity(page.map_or(0, |page| page.len / least) as usize + 1);
         if let Some(below) = level.checked_sub(1) {
             let pages = self.tree.pages(below, &self.plan, name, end);
-            let part = |(name, _): (_, &Page)| Part::child(name);
-            return pages.map(part).collect();
+            parts.extend(pages.map(|(name, _)| Part::child(name)));
+            return parts;
         }
-        let leaf = self.tree.levels[0].get(name).map_or(&[][..], |leaf| &leaf.entries);
+        let leaf = page.map_or(&[][..], |leaf| &leaf.entries);
         let changes = self.changes.range::<[u8], _>(between(name, end));
         let changes = changes.map(|(name, entry)| (&**name, entry.as_deref()));
-        let parts = merged(entries(leaf), changes);
-        parts.map(|(name, entry)| Part { name, size: entry.len() as u64, entry }).collect()
+        let merged = merged(entries(leaf), changes);
+        parts.extend(merged.map(|(name, entry)| Part { name, size: entry.len() as u64, entry }));
+        parts
     }
 
     fn load<'p>(&'p self, level: usize, draft: &mut Draft<'p>) {

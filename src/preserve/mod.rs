@@ -234,10 +234,6 @@
 mod blob;
 #[cfg(all(feature = "preserve", feature = "std"))]
 mod blob_reader;
-#[cfg(feature = "preserve")]
-mod boots;
-#[cfg(feature = "preserve")]
-mod commit;
 mod error;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
@@ -247,71 +243,14 @@ mod info;
 mod lease;
 #[cfg(feature = "preserve")]
 mod leases;
-#[cfg(feature = "preserve")]
-mod loading;
-#[cfg(feature = "preserve")]
-mod open;
-#[cfg(feature = "preserve")]
-mod origin;
 mod reader;
-#[cfg(feature = "preserve")]
-mod region;
-#[cfg(feature = "preserve")]
-mod reserve;
-#[cfg(feature = "preserve")]
-mod room;
 mod snapshot;
-#[cfg(feature = "preserve")]
-mod space;
 mod stamp;
-#[cfg(feature = "preserve")]
-mod store;
-#[cfg(feature = "preserve")]
-mod stream;
-#[cfg(feature = "preserve")]
-mod transaction;
-#[cfg(feature = "preserve")]
-mod tree;
 #[cfg(feature = "preserve")]
 mod verify;
 mod walk;
 #[cfg(feature = "preserve")]
-mod ways;
-#[cfg(feature = "preserve")]
-mod writer;
-
-#[cfg(feature = "preserve")]
-cfg_if::cfg_if! {
-    if #[cfg(all(
-        feature = "dax",
-        any(
-            target_os = "linux",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd",
-            target_vendor = "apple",
-            windows
-        ),
-        not(loom)
-    ))] {
-        mod file;
-    } else {
-        /// Replaces the module for systems without files, with the same interface.
-        mod file {
-            use super::open::Circumstances;
-            use super::stamp::Stamp;
-            use crate::medium::Readable;
-
-            pub(super) const fn circumstances<M: Readable>(_: &M) -> Option<Circumstances> {
-                None
-            }
-
-            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> Option<bool> {
-                None
-            }
-        }
-    }
-}
+mod writing;
 
 pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]
@@ -323,20 +262,12 @@ pub use error::{Damage, Error, ErrorKind, Part};
 pub use info::{Content, Info, Name, ShortName};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
-#[cfg(feature = "preserve")]
-pub use open::{Opened, Options, Verify};
-#[cfg(feature = "preserve")]
-pub use origin::Verdict;
 pub use reader::Reader;
-#[cfg(feature = "preserve")]
-pub use region::Region;
 pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
-pub use store::{Capacity, Store};
-#[cfg(feature = "preserve")]
-pub use transaction::{Attributes, Transaction};
-#[cfg(feature = "preserve")]
 pub use verify::Verification;
 #[cfg(feature = "preserve")]
-pub use writer::BlobWriter;
+pub use writing::{
+    Attributes, BlobWriter, Capacity, Opened, Options, Region, Store, Transaction, Verdict, Verify,
+};

@@ -218,8 +218,9 @@ pub use format::Description;
 pub use mode::Mode;
 pub use options::{Durability, Options};
 pub use reader::Reader;
+pub use reader::found::{Event, Found, Skipped, SkippedKind};
 pub use reader::merged::Merged;
-pub use reader::shard::{Event, Events, Found, Skipped, SkippedKind};
+pub use reader::shard::Events;
 #[cfg(feature = "std")]
 pub use within::Within;
 pub use writer::Writer;

@@ -4,7 +4,8 @@
 //! entries are indices, one in each shard, so that no shard is moved.
 
 use super::Reader;
-use super::shard::{Events, Found};
+use super::found::Found;
+use super::shard::Events;
 use crate::medium::Readable;
 
 /// The events of several shards, merged by the time at which they were recorded.

@@ -7,6 +7,7 @@
 //! size of the sub-buffer was verified in vain. So the work grows only with the size of the file. The memory is one
 //! [`Events`] for each shard.
 
+pub(super) mod found;
 pub(super) mod merged;
 pub(super) mod shard;
 

@@ -1,122 +1,12 @@
 //! The events of a shard, in order.
 
+use super::found::{Event, Found, Skipped, SkippedKind};
 use super::{CHUNK, HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, TAGGED};
-use core::fmt;
 use core::sync::atomic::Ordering;
-
-/// An event, or a gap between events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Found<'b> {
-    /// An event.
-    Event(Event<'b>),
-    /// Bytes that do not verify.
-    Skipped(Skipped),
-    /// Events that were lost between the previous item and the next one.
-    Lost {
-        /// The shard that lost them.
-        shard: u32,
-        /// The number of lost events.
-        events: u64,
-    },
-}
-
-/// An event whose record has verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Event<'b> {
-    /// The shard that it was recorded in.
-    pub shard: u32,
-    /// The sequence number of its sub-buffer.
-    pub sequence: u64,
-    /// The number of the opening that recorded it: [`Description::generation`](crate::recorder::Description::generation)
-    /// at that time.
-    pub generation: u64,
-    /// The offset of the event in the medium.
-    pub at: u64,
-    /// The id of the event.
-    pub id: u16,
-    /// The time of the event, in ticks of the clock of its opening.
-    pub timestamp: u64,
-    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
-    pub wall: Option<u64>,
-    /// The recorded bytes.
-    pub payload: &'b [u8],
-}
-
-impl Event<'_> {
-    /// The id of an event with the message of a panic: see
-    /// [`Recorder::stop_on_panic`](crate::recorder::Recorder#method.stop_on_panic).
-    pub const PANIC: u16 = 0xffff;
-    /// The first id that is reserved for the format.
-    pub(in crate::recorder) const RESERVED: u16 = 0xff00;
-}
-
-/// Bytes of a sub-buffer that do not verify.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Skipped {
-    /// The shard.
-    pub shard: u32,
-    /// The sequence number of the sub-buffer, if it is known.
-    pub sequence: Option<u64>,
-    /// The offset of the bytes in the medium.
-    pub at: u64,
-    /// The number of bytes, at most.
-    pub len: u64,
-    /// The reason why they are skipped.
-    pub kind: SkippedKind,
-}
-
-/// The reason why bytes do not verify.
-///
-/// Only [`Damaged`](Self::Damaged) is a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SkippedKind {
-    /// An event at the end of a shard that was not finished, or of which a crash has kept a part.
-    ///
-    /// This is normal beside a writer and after a crash, which loses the last events unless they were written back. It can
-    /// be ignored.
-    Torn,
-    /// Remains of an earlier lap after the last event of a shard, in space that will be used again.
-    ///
-    /// This is normal in each shard that has been filled once: newer events have overwritten the oldest ones. It can be
-    /// ignored.
-    Stale,
-    /// Events that are damaged, or that a crash has lost.
-    ///
-    /// Only this kind reports a fault: events are missing in the middle. It is normal only after a crash that loses
-    /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
-    Damaged,
-    /// Events that were overwritten while they were read.
-    ///
-    /// This is normal beside a writer that is faster than this reader: the oldest events are missing. It can be ignored.
-    Overwritten,
-}
-
-impl SkippedKind {
-    const fn is_damaged(self) -> bool {
-        matches!(self, Self::Damaged)
-    }
-}
-
-impl fmt::Display for Skipped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            SkippedKind::Torn => "unfinished or torn",
-            SkippedKind::Stale => "left by an earlier lap",
-            SkippedKind::Damaged => "damaged or lost",
-            SkippedKind::Overwritten => "overwritten while they were read",
-        };
-        let Self { shard, at, len, .. } = self;
-        write!(f, "shard {shard}: up to {len} bytes at {at} are {what}")
-    }
-}
 
 /// The events of a shard, in the order in which they were recorded, and the gaps between them.
 ///

@@ -107,10 +107,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         scheduling::be_real_time(priority)
             .context("the real-time priority cannot be set (CAP_SYS_NICE, RLIMIT_RTPRIO)")?;
     }
-    if !arguments.json {
-        if let Err(error) = print_worth(&arguments.paths) {
-            text::tell!("cachemaint: guarding, without this report: {error}");
-        }
+    if !arguments.json
+        && let Err(error) = print_worth(&arguments.paths)
+    {
+        text::tell!("cachemaint: guarding, without this report: {error}");
     }
     let Within(within) = arguments.within;
     let mut pace = Pace::within(within).cpu_share(arguments.cpu.share());

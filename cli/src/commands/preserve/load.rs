@@ -128,10 +128,10 @@ impl Loading<'_> {
 fn removed_if_interrupted(
     make: impl FnOnce() -> io::Result<NamedTempFile>,
 ) -> anyhow::Result<io::Result<NamedTempFile>> {
-    let made = Arc::new(Mutex::new(None::<PathBuf>));
+    let shared = Arc::new(Mutex::new(None::<PathBuf>));
     // A signal that comes while the file is made waits for its name.
-    let mut making = made.lock().unwrap_or_else(PoisonError::into_inner);
-    let seen = Arc::clone(&made);
+    let mut name = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = Arc::clone(&shared);
     interrupts::handle(move || {
         if let Some(path) = &*seen.lock().unwrap_or_else(PoisonError::into_inner) {
             // The command ends all the same if the file cannot be removed.
@@ -140,8 +140,8 @@ fn removed_if_interrupted(
         exit(text::INTERRUPTED.into());
     })?;
     let file = make();
-    *making = file.as_ref().ok().map(|file| file.path().to_path_buf());
-    drop(making);
+    *name = file.as_ref().ok().map(|file| file.path().to_path_buf());
+    drop(name);
     Ok(file)
 }
 

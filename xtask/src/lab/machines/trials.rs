@@ -60,7 +60,7 @@ const NOT_NEEDED: [(&str, &str, &str); 2] = [
     ),
     (
         "fence",
-        "preserve/boots.rs:68 ",
+        "preserve/writing/boots.rs:68 ",
         "it is for a header that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),
 ];

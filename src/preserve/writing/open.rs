@@ -4,26 +4,27 @@
 //! A creation looks at the first words of the medium, and writes the headers, the root and a history. Neither its work
 //! nor its memory grows with the medium.
 //!
-//! An opening [loads](super::loading) the table and writes its root. A [verification](super::verify), if there is one,
-//! reads each blob besides, and has an entry of each name in memory until it ends. The history has at most 32 boots.
+//! An opening [loads](super::loading) the table and writes its root. A [verification](crate::preserve::verify), if
+//! there is one, reads each blob besides, and has an entry of each name in memory until it ends. The history has at
+//! most 32 boots.
 
-use super::Identity;
-use super::error::{Damage, Error, ErrorKind};
 use super::file;
-use super::format::header::Header;
-use super::format::page::root_slot;
-use super::format::table::{self, Preamble};
-use super::format::{data, history, is_unit, key};
-use super::headers::{self, Presence};
 use super::origin::{Evidence, Verdict, judge};
-use super::snapshot::Snapshot;
-use super::stamp::{Boot, Origin, Stamp};
 use super::store::Store;
-use super::verify::{Verification, verify};
 use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
 use crate::format::tag;
 use crate::medium::{Medium, OpenError, Readable};
+use crate::preserve::Identity;
+use crate::preserve::error::{Damage, Error, ErrorKind};
+use crate::preserve::format::header::Header;
+use crate::preserve::format::page::root_slot;
+use crate::preserve::format::table::{self, Preamble};
+use crate::preserve::format::{data, history, is_unit, key};
+use crate::preserve::headers::{self, Presence};
+use crate::preserve::snapshot::Snapshot;
+use crate::preserve::stamp::{Boot, Origin, Stamp};
+use crate::preserve::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -104,7 +105,8 @@ pub struct Opened {
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
     /// The damaged copies whose other copy was whole: they have been replaced. A damaged history is listed too: it
-    /// begins anew. A lost [newer header](super::Part::NewerHeader) is listed as well: its commit stays undone.
+    /// begins anew. A lost [newer header](crate::preserve::Part::NewerHeader) is listed as well: its commit stays
+    /// undone.
     pub mended: Vec<Damage>,
 }
 
@@ -301,7 +303,7 @@ impl<'p, M: Medium> Options<'p, M> {
     /// whose other copy is whole. If the medium has grown, the store grows with it.
     ///
     /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. To read only, open
-    /// a [`Reader`](super::Reader), which is possible beside any writer.
+    /// a [`Reader`](crate::preserve::Reader), which is possible beside any writer.
     ///
     /// # Errors
     /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
@@ -390,63 +392,6 @@ fn with_medium<M: Medium, T>(
     match Arc::into_inner(medium) {
         Some(medium) => Err(OpenError::new(medium, error)),
         None => unreachable!("a store that failed to open is dropped"),
-    }
-}
-
-/// [`Options`] has more settings.
-#[cfg(feature = "std")]
-#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
-impl<M: Medium> Store<M> {
-    /// Opens a store for writing, as [`Options::open`].
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
-        Options::new().open(medium)
-    }
-
-    /// Creates a store in a medium without one, as [`Options::create_new`].
-    ///
-    /// # Errors
-    /// As [`Options::create_new`].
-    pub fn create_new(medium: M) -> Result<Self, OpenError<M, Error<M::Error>>> {
-        Options::new().create_new(medium)
-    }
-
-    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
-    ///
-    /// `None` means that this call has created the store, so that there is no earlier commit. A program that is killed
-    /// between the creation and its first commit leaves a store without blobs, which the next call opens.
-    ///
-    /// ```
-    /// # #[cfg(feature = "dax")]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::{dax, preserve::Store};
-    ///
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let options = dax::Options::new().allow_page_granularity();
-    /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// match &opened {
-    ///     None => println!("a new store"),
-    ///     Some(opened) => println!("since the last commit: {}", opened.verdict.origin), // kexec, power loss, ...
-    /// }
-    /// assert!(opened.is_none());
-    /// drop(store);
-    /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// assert!(opened.is_some());
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(feature = "dax"))]
-    /// # fn main() {}
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Options::open_or_create`].
-    pub fn open_or_create(
-        medium: M,
-    ) -> Result<(Self, Option<Opened>), OpenError<M, Error<M::Error>>> {
-        Options::new().open_or_create(medium)
     }
 }
 

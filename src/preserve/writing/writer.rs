@@ -1,11 +1,12 @@
 //! Blobs that are put piece by piece.
 
-use super::error::{Error, ErrorKind};
-use super::format::key::BlobKey;
-use super::info::Content;
+use super::attributes::Attributes;
 use super::stream::{PIECE, Stream};
-use super::transaction::{Attributes, Transaction};
+use super::transaction::Transaction;
 use crate::medium::Medium;
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::key::BlobKey;
+use crate::preserve::info::Content;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;

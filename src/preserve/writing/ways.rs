@@ -1,7 +1,7 @@
 //! The parts of a store that depend on its medium.
 
-use super::leases::Leases;
 use crate::medium::{Medium, Readable};
+use crate::preserve::leases::Leases;
 use core::fmt;
 use core::ops::Range;
 

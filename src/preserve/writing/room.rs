@@ -3,10 +3,10 @@
 //! The places of entries are counted exactly, those of pages above from bounds: a transaction may be refused for some KiB
 //! that it would not have needed. A put leaves room for a deletion after the commit besides.
 
-use super::format::NAME;
-use super::format::page::{capacity, root_slot, slot};
-use super::format::table::child_size;
 use super::tree::{Key, Tree, entries, most_pages};
+use crate::preserve::format::NAME;
+use crate::preserve::format::page::{capacity, root_slot, slot};
+use crate::preserve::format::table::child_size;
 use alloc::collections::BTreeMap;
 
 /// A page of entries as it will be, before it is split.

@@ -1,9 +1,9 @@
 //! Writing the bytes of blobs: to free space, with tags, in bounded memory.
 
-use super::format::key::BlobKey;
-use super::format::{CHUNK, TAG, WORD, chunks, tags};
 use crate::format::tag::{self, Running};
 use crate::medium::{Granularity, Medium};
+use crate::preserve::format::key::BlobKey;
+use crate::preserve::format::{CHUNK, TAG, WORD, chunks, tags};
 use alloc::vec::Vec;
 use core::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Loading a store: its table, and its free space.
 //!
 //! # Work
-//! A [walk](super::walk) over the table. Each page is read once more to keep it, and each of its two copies to check its
-//! tag. The blobs are not read. The free space takes logarithmic time for each place.
+//! A [walk](crate::preserve::walk) over the table. Each page is read once more to keep it, and each of its two copies
+//! to check its tag. The blobs are not read. The free space takes logarithmic time for each place.
 //!
 //! # Memory
 //! The store keeps the entries of all pages as they are in the medium, the name of each page, and each free piece of
@@ -10,22 +10,22 @@
 //! memory is linear in the size of the table, whatever its bytes are, and does not grow with the blobs. Pages of which
 //! one copy is damaged are there once more, until the next commit has mended them.
 
-use super::error::{Damage, Error, ErrorKind, Part};
-use super::format::data;
-use super::format::page::{root_slot, slot};
-use super::format::table::PREAMBLE;
-use super::headers;
-use super::leases::Leases;
-use super::region::Taken;
 use super::reserve::Held;
 use super::room::Places;
-use super::snapshot::Snapshot;
 use super::space::Space;
 use super::store::Store;
+use super::taken::Taken;
 use super::tree::{Key, Page, Tree};
-use super::walk::{Step, Walk};
 use super::ways::{Ways, leased};
 use crate::medium::{Medium, Readable};
+use crate::preserve::error::{Damage, Error, ErrorKind, Part};
+use crate::preserve::format::data;
+use crate::preserve::format::page::{root_slot, slot};
+use crate::preserve::format::table::PREAMBLE;
+use crate::preserve::headers;
+use crate::preserve::leases::Leases;
+use crate::preserve::snapshot::Snapshot;
+use crate::preserve::walk::{self, Step, Walk};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -131,7 +131,7 @@ impl Loading {
     fn page<M: Medium>(
         &mut self,
         snapshot: &Snapshot<'_, M>,
-        page: &super::walk::Page,
+        page: &walk::Page,
     ) -> Result<(), Error<M::Error>> {
         let (level, child, part) = (page.level, page.child, Part::TableCopy);
         let bytes = read(snapshot, page.at..page.at + child.len).map_err(Error::medium)?;

@@ -1,11 +1,6 @@
 //! Transactions: several puts and deletes that take effect together.
 
-use super::error::{Error, ErrorKind};
-use super::format::key::BlobKey;
-use super::format::table::{ENTRY, Entry, Preamble, Use, size};
-use super::format::{METADATA, NAME, REGION, UNIT};
-use super::headers;
-use super::info::{Content, ShortName};
+use super::attributes::Attributes;
 use super::reserve::Held;
 use super::room::{Resized, Touched};
 use super::space::{Claim, From};
@@ -13,77 +8,18 @@ use super::store::Store;
 use super::stream::{write_whole, write_zeros};
 use super::tree::Changes;
 use crate::medium::Medium;
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::REGION;
+use crate::preserve::format::key::BlobKey;
+use crate::preserve::format::table::{ENTRY, Entry, Preamble, Use, size};
+use crate::preserve::headers;
+use crate::preserve::info::{Content, ShortName};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::convert;
 use core::marker::PhantomData;
 use core::ops::Range;
-
-/// The name of a blob or a region, and its other attributes.
-#[derive(Clone, Copy, Debug)]
-pub struct Attributes<'a> {
-    pub(super) name: &'a str,
-    version: u64,
-    metadata: &'a [u8],
-    alignment: u64,
-}
-
-impl<'a> Attributes<'a> {
-    /// Returns attributes with a name of 1 to 255 bytes, version 0, and no metadata.
-    #[must_use]
-    pub const fn new(name: &'a str) -> Self {
-        Self { name, version: 0, metadata: &[], alignment: 1 }
-    }
-
-    /// Sets a number of the caller's, such as that of the blob's layout, so that an older program does not misread it.
-    #[must_use]
-    pub const fn version(self, version: u64) -> Self {
-        Self { version, ..self }
-    }
-
-    /// Sets up to 4096 bytes of metadata, which are listed without reading the blob.
-    #[must_use]
-    pub const fn metadata(self, metadata: &'a [u8]) -> Self {
-        Self { metadata, ..self }
-    }
-
-    /// Sets the alignment of the offset in the medium, in bytes, such as a page for a blob that will be mapped.
-    /// On a DAX file this is the offset in the file; [`Placement`](crate::dax::Placement) has the physical location of
-    /// its pages.
-    #[must_use]
-    pub const fn alignment(self, bytes: u64) -> Self {
-        Self { alignment: bytes, ..self }
-    }
-
-    fn check<E>(&self) -> Result<(), Error<E>> {
-        let (len, alignment) = (self.name.len(), self.alignment);
-        if !(1..=NAME).contains(&len) {
-            return Err(Error(ErrorKind::Name { len }));
-        }
-        if self.metadata.len() > METADATA {
-            return Err(Error(ErrorKind::Metadata { len: self.metadata.len() }));
-        }
-        if !alignment.is_power_of_two() || alignment > *UNIT.end() {
-            return Err(Error(ErrorKind::Alignment { alignment }));
-        }
-        Ok(())
-    }
-}
-
-/// A name alone.
-impl<'a> convert::From<&'a str> for Attributes<'a> {
-    fn from(name: &'a str) -> Self {
-        Self::new(name)
-    }
-}
-
-/// A name alone, as `&format!("page/{number}")` gives it.
-impl<'a> convert::From<&'a alloc::string::String> for Attributes<'a> {
-    fn from(name: &'a alloc::string::String) -> Self {
-        Self::new(name)
-    }
-}
 
 /// Returns the bytes of an entry.
 fn bytes_of(entry: &Entry, name: &[u8], metadata: &[u8]) -> Box<[u8]> {
@@ -253,10 +189,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Deletes a blob or a region.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region) of it.
-    /// [`ErrorKind::Full`], if the transaction has made another change before, and there is no room for another page of
-    /// the table: commit first, and delete the blob afterwards. A store that an earlier program has filled can refuse
-    /// the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region)
+    /// of it. [`ErrorKind::Full`], if the transaction has made another change before, and there is no room for another
+    /// page of the table: commit first, and delete the blob afterwards. A store that an earlier program has filled can
+    /// refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
         if read(before).is_some_and(|entry| self.store.taken.is_in_use(&entry)) {

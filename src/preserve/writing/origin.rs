@@ -1,7 +1,7 @@
 //! The event since the last commit: a conclusion from two stamps and from the running kernel's information about its
 //! start.
 
-use super::stamp::{Origin, Stamp};
+use crate::preserve::stamp::{Origin, Stamp};
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use alloc::vec::Vec;
 

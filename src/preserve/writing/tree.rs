@@ -8,8 +8,8 @@
 //! A transaction of *k* changes looks at and writes *k* pages of each level at most, and those beside them with which they
 //! are merged.
 
-use super::format::page::{LEVELS, capacity};
-use super::format::table::{Child, ENTRY, Entry, PREAMBLE, child_size};
+use crate::preserve::format::page::{LEVELS, capacity};
+use crate::preserve::format::table::{Child, ENTRY, Entry, PREAMBLE, child_size};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

@@ -1,15 +1,15 @@
 //! Stores in files: the circumstances of their commits, and their physical location.
 
-use super::error::{Error, ErrorKind};
 use super::open::Circumstances;
 use super::origin::{Evidence, Verdict, judge};
 use super::region::Region;
-use super::snapshot::Snapshot;
-use super::stamp::Stamp;
 use super::store::Store;
 use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
 use crate::format::tag::Running;
 use crate::medium::{Medium, Readable};
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::snapshot::Snapshot;
+use crate::preserve::stamp::Stamp;
 use crate::system::boot;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
@@ -89,7 +89,7 @@ impl Store<DaxFile> {
     ///
     /// # Errors
     /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was. Those of
-    /// [`commit`](super::Transaction::commit), after which the store is longer.
+    /// [`commit`](crate::preserve::Transaction::commit), after which the store is longer.
     ///
     /// # Crashes
     /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
@@ -123,9 +123,10 @@ impl<M: Medium + Borrow<DaxFile>> Region<M> {
         self.file().as_ptr(self.on_medium(&(at..at.saturating_add(1))).start)
     }
 
-    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`] does for the whole
-    /// file. Offsets are those in the region. [`Options::require_in_place`](super::Options::require_in_place) requires at
-    /// the next opening that it is the same.
+    /// Returns the place of the region's bytes on their device and in memory, as [`DaxView::placement`] does for the
+    /// whole file. Offsets are those in the region.
+    /// [`Options::require_in_place`](crate::preserve::Options::require_in_place) requires at the next opening that it
+    /// is the same.
     ///
     /// # Errors
     /// As [`DaxView::placement`].
@@ -163,7 +164,7 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
 
 impl Snapshot<'_, DaxView> {
     /// Returns the event between this commit and now, as far as it can be known, with its evidence.
-    /// [`Opened::verdict`](super::Opened::verdict) is the same for a store opened for writing.
+    /// [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
     ///
     /// # Cost
     /// As [`Stamp::host`].

@@ -5,75 +5,27 @@
 //! commits, so that the header before the last one has it too if both copies of the last one are damaged. A seal of the
 //! same store makes the entry clean. A seal of another one, after a crash, cannot know if the bytes are of one moment.
 
-use super::error::{Error, ErrorKind};
-use super::format::PAGE;
-use super::format::table::Entry;
-use super::info::{Content, Info, Name, ShortName};
+use super::attributes::Attributes;
 use super::store::Store;
-use super::transaction::Attributes;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable};
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::PAGE;
+use crate::preserve::info::{Content, Info, Name, ShortName};
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::Ordering::{self, Acquire};
-use core::sync::atomic::fence;
+use core::sync::atomic::Ordering;
 
 /// Parts that are passed on to the medium at once, without an allocation.
 const PARTS: usize = 8;
-
-/// The regions that a store has handed out since it was opened or sealed, by their offsets.
-#[derive(Debug, Default)]
-pub(super) struct Taken(BTreeMap<u64, Take>);
-
-/// A region that was handed out.
-#[derive(Debug, Default)]
-struct Take {
-    mark: Weak<()>,
-    /// The number of the last commit before.
-    generation: u64,
-}
-
-impl Take {
-    /// Returns true if the region is in use. If it is not, this thread has observed the stores of all users.
-    fn is_in_use(&self) -> bool {
-        let in_use = self.mark.strong_count() > 0;
-        // The last user has dropped its mark with a release.
-        fence(Acquire);
-        in_use
-    }
-}
-
-impl Taken {
-    /// Returns true if an entry is one of a region that is in use.
-    pub(super) fn is_in_use(&self, entry: &Entry) -> bool {
-        // An empty blob can have the same offset.
-        entry.content == Content::Region && self.0.get(&entry.at).is_some_and(Take::is_in_use)
-    }
-
-    /// Returns true if a region was handed out after the last commit, of this number.
-    fn is_noted(&self, at: u64, generation: u64) -> bool {
-        self.0.get(&at).is_some_and(|take| take.generation == generation)
-    }
-
-    fn take(&mut self, at: u64, generation: u64) -> Arc<()> {
-        let take = self.0.entry(at).or_default();
-        let mark = take.mark.upgrade().unwrap_or_default();
-        *take = Take { mark: Arc::downgrade(&mark), generation };
-        mark
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-}
 
 /// A region of a store, to be used in place: a [`Medium`], whose offsets begin at 0.
 ///
 /// [`Store::region`] returns it. It holds the store's medium, and can outlive the store. Threads can share it, and the store
 /// can be written meanwhile. While it exists, its bytes belong to its users. Stored bytes survive as on the medium
-/// itself: when they were written back. See [Regions](super#regions).
+/// itself: when they were written back. See [Regions](crate::preserve#regions).
 ///
 /// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
 /// locked as long as a [`Region`] holds it; share other media only when each has been dropped.
@@ -121,7 +73,7 @@ impl<M: Medium> Store<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin) and
-    /// [`commit`](super::Transaction::commit).
+    /// [`commit`](crate::preserve::Transaction::commit).
     ///
     /// # Cost
     /// A page of each level of the table is read, and two commits are made: four fences. If the region was not dirty, all
@@ -171,7 +123,7 @@ impl<M: Medium> Store<M> {
     /// ```
     ///
     /// # Errors
-    /// As [`create_region`](super::Transaction::create_region) and [`region`](Self::region).
+    /// As [`create_region`](crate::preserve::Transaction::create_region) and [`region`](Self::region).
     ///
     /// # Cost
     /// As `region`, and for a new region another commit and the write-back of its zeros.
@@ -199,7 +151,7 @@ impl<M: Medium> Store<M> {
     /// permitted to flush the medium's own buffers: then the lines are written back all the same.
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         // Another store may have noted it in the caches alone.
-        let is_deep = info.is_dirty && self.taken.0.contains_key(&info.offset);
+        let is_deep = info.is_dirty && self.taken.contains(info.offset);
         let mut transaction = self.begin()?;
         transaction.note_use(info.name.as_str(), true)?;
         transaction.commit()?;
@@ -233,14 +185,15 @@ impl<M: Medium> Store<M> {
     /// Returns the names of the regions that were handed out, which are dirty, unless one of them is in use.
     pub(super) fn taken_regions(&self) -> Result<Vec<Name>, Error<M::Error>> {
         let mut names = Vec::new();
-        if self.taken.0.is_empty() {
+        if self.taken.is_empty() {
             return Ok(names);
         }
         for info in self.snapshot()?.entries() {
             let info = info?;
-            let take = self.taken.0.get(&info.offset).filter(|_| info.is_dirty);
-            let Some(take) = take else { continue };
-            if take.is_in_use() {
+            if !info.is_dirty || !self.taken.contains(info.offset) {
+                continue;
+            }
+            if self.taken.is_in_use_at(info.offset) {
                 let name = ShortName::of(info.name.as_str());
                 return Err(Error(ErrorKind::RegionInUse { name }));
             }

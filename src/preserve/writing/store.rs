@@ -1,28 +1,32 @@
 //! A store opened for writing: its state, and its space.
 
-use super::Identity;
-use super::blob::Blob;
-use super::error::{Error, ErrorKind};
-use super::format::header::{BYTES, Header};
-use super::format::headers as places_of;
-use super::format::table::Preamble;
-use super::leases::Leases;
-use super::reader::Reader;
-use super::region::Taken;
+#[cfg(feature = "std")]
+use super::open::{Opened, Options};
 use super::reserve::Held;
 use super::room::{Places, Touched};
-use super::snapshot::Snapshot;
 use super::space::{From, Space};
-use super::stamp::Stamp;
+use super::taken::Taken;
 use super::tree::Tree;
 use super::ways::{Ways, leased};
 use crate::medium::Medium;
+#[cfg(feature = "std")]
+use crate::medium::OpenError;
+use crate::preserve::Identity;
+use crate::preserve::blob::Blob;
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::header::{BYTES, Header};
+use crate::preserve::format::headers as places_of;
+use crate::preserve::format::table::Preamble;
+use crate::preserve::leases::Leases;
+use crate::preserve::reader::Reader;
+use crate::preserve::snapshot::Snapshot;
+use crate::preserve::stamp::Stamp;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert;
 use core::ops::Range;
 
-/// A store of named blobs, opened for writing. See the [module](super).
+/// A store of named blobs, opened for writing. See the [module](crate::preserve).
 ///
 /// ```
 /// # #[cfg(all(feature = "preserve", feature = "std"))]
@@ -76,6 +80,63 @@ pub struct Capacity {
     pub free: u64,
     /// The length of the largest blob that fits now, without the space of its name and its tags.
     pub largest: u64,
+}
+
+/// [`Options`] has more settings.
+#[cfg(feature = "std")]
+#[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
+impl<M: Medium> Store<M> {
+    /// Opens a store for writing, as [`Options::open`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
+        Options::new().open(medium)
+    }
+
+    /// Creates a store in a medium without one, as [`Options::create_new`].
+    ///
+    /// # Errors
+    /// As [`Options::create_new`].
+    pub fn create_new(medium: M) -> Result<Self, OpenError<M, Error<M::Error>>> {
+        Options::new().create_new(medium)
+    }
+
+    /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
+    ///
+    /// `None` means that this call has created the store, so that there is no earlier commit. A program that is killed
+    /// between the creation and its first commit leaves a store without blobs, which the next call opens.
+    ///
+    /// ```
+    /// # #[cfg(feature = "dax")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::{dax, preserve::Store};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let options = dax::Options::new().allow_page_granularity();
+    /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
+    /// match &opened {
+    ///     None => println!("a new store"),
+    ///     Some(opened) => println!("since the last commit: {}", opened.verdict.origin), // kexec, power loss, ...
+    /// }
+    /// assert!(opened.is_none());
+    /// drop(store);
+    /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
+    /// assert!(opened.is_some());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "dax"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Options::open_or_create`].
+    pub fn open_or_create(
+        medium: M,
+    ) -> Result<(Self, Option<Opened>), OpenError<M, Error<M::Error>>> {
+        Options::new().open_or_create(medium)
+    }
 }
 
 impl<M: Medium> Store<M> {

@@ -1,15 +1,15 @@
 //! Reboots: a store is sealed before a planned reboot, and each opening records its boot.
 
-use super::error::{Damage, Error, ErrorKind};
-use super::format::history::BOOTS;
-use super::format::table::Preamble;
-use super::format::{history, key};
-use super::headers;
-use super::stamp::{Boot, Origin, Stamp};
 use super::store::Store;
 use super::tree::Changes;
 use crate::format::tag;
 use crate::medium::Medium;
+use crate::preserve::error::{Damage, Error, ErrorKind};
+use crate::preserve::format::history::BOOTS;
+use crate::preserve::format::table::Preamble;
+use crate::preserve::format::{history, key};
+use crate::preserve::headers;
+use crate::preserve::stamp::{Boot, Origin, Stamp};
 use alloc::vec::Vec;
 
 impl<M: Medium> Store<M> {
@@ -21,16 +21,16 @@ impl<M: Medium> Store<M> {
     /// the medium's own buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of
     /// the commit.
     ///
-    /// Regions that this store has handed out are not [dirty](super::Info::is_dirty) afterwards. Those that an earlier
-    /// process left dirty are written back, too, and stay dirty.
+    /// Regions that this store has handed out are not [dirty](crate::preserve::Info::is_dirty) afterwards. Those that
+    /// an earlier process left dirty are written back, too, and stay dirty.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](super::Region): its bytes can change. If the medium
-    /// fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does, all of the
-    /// store was written back. If the next call returns [`ErrorKind::Failed`](super::ErrorKind::Failed), the
-    /// store must be opened again.
+    /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If
+    /// the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
+    /// all of the store was written back. If the next call returns
+    /// [`ErrorKind::Failed`](crate::preserve::ErrorKind::Failed), the store must be opened again.
     ///
     /// # Cost
     /// A write-back of all lines of the store that are in use, two fences, and two more for each region that was handed

@@ -1,17 +1,17 @@
 //! Commits: new pages replace old ones, and a new header makes them current.
 
-use super::error::{Error, ErrorKind};
-use super::format::header::Header;
-use super::format::key;
-use super::format::page::{root_slot, slot};
-use super::format::table::{PREAMBLE, Preamble, seal};
-use super::headers;
 use super::room::Kind;
 use super::space::From;
 use super::store::Store;
 use super::tree::{Key, Overlay};
 use crate::format::tag;
 use crate::medium::Medium;
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::header::Header;
+use crate::preserve::format::key;
+use crate::preserve::format::page::{root_slot, slot};
+use crate::preserve::format::table::{PREAMBLE, Preamble, seal};
+use crate::preserve::headers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;

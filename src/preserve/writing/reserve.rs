@@ -4,9 +4,9 @@
 //! pages of its commit. The pages that a commit replaces leave their places to the reserve. So what one deletion takes
 //! from it, it gives back, however the free space is divided.
 
-use super::error::{Error, ErrorKind};
 use super::room::{Kind, Places};
 use super::space::{From, Leased, Space};
+use crate::preserve::error::{Error, ErrorKind};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;

@@ -1,0 +1,63 @@
+//! Stores that are written: their creation and opening, transactions, regions, and the space of a medium.
+//!
+//! A [`Transaction`] changes the `tree` of pages in memory. Its `commit` writes the pages that have changed to free
+//! `space`, and then a header. The `reserve` keeps room for the pages of a deletion. The code that only reads is beside
+//! this folder: a loader needs no more (feature `preserve-read`).
+
+mod attributes;
+mod boots;
+mod commit;
+mod loading;
+mod open;
+mod origin;
+mod region;
+mod reserve;
+mod room;
+mod space;
+mod store;
+mod stream;
+mod taken;
+mod transaction;
+mod tree;
+mod ways;
+mod writer;
+
+cfg_if::cfg_if! {
+    if #[cfg(all(
+        feature = "dax",
+        any(
+            target_os = "linux",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_vendor = "apple",
+            windows
+        ),
+        not(loom)
+    ))] {
+        mod file;
+    } else {
+        /// Replaces the module for systems without files, with the same interface.
+        mod file {
+            use super::open::Circumstances;
+            use crate::preserve::Stamp;
+            use crate::medium::Readable;
+
+            pub(super) const fn circumstances<M: Readable>(_: &M) -> Option<Circumstances> {
+                None
+            }
+
+            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> Option<bool> {
+                None
+            }
+        }
+    }
+}
+
+pub use attributes::Attributes;
+pub use open::{Opened, Options, Verify};
+pub use origin::Verdict;
+pub use region::Region;
+pub use store::{Capacity, Store};
+pub use transaction::Transaction;
+pub use writer::BlobWriter;

@@ -156,7 +156,7 @@ fn why_of(fixture: &Fixture) -> (alloc::string::String, &'static str) {
 #[test]
 fn a_device_made_of_others_has_no_range_of_its_own() {
     let mapper = Fixture::new()
-        .file("sys/devices/virtual/block/dm-0/size", "8\n")
+        .file("sys/devices/virtual/block/dm-0/dm/name", "both\n")
         .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
     let found = caching(&mapper.tree(), Mapped::Device("dm-0"), true, false);
     assert!(why(&found).0.contains("not a namespace of persistent memory itself"), "{found:?}");

@@ -3,9 +3,9 @@
 #[cfg(feature = "preserve")]
 use super::error::{Damage, Part};
 use super::error::{Error, ErrorKind};
-#[cfg(feature = "preserve")]
-use super::format::header::GENERATION;
 use super::format::header::{BYTES, Found, Header, MAGIC};
+#[cfg(feature = "preserve")]
+use super::format::header::{FIRST, GENERATION};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
 #[cfg(feature = "preserve")]
@@ -208,10 +208,6 @@ fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R:
         Found::Other(_) | Found::Version(_) => true,
     })
 }
-
-/// The generation of the header that a creation writes.
-#[cfg(feature = "preserve")]
-pub(super) const FIRST: u64 = 1;
 
 /// Stores both copies of a header and issues their write-back.
 #[cfg(feature = "preserve")]

@@ -14,6 +14,8 @@ pub(in crate::preserve) const MAGIC: Magic = magic::STORE;
 /// The version of the format.
 pub(in crate::preserve) const VERSION: u32 = 3;
 
+/// The generation of the header that a creation writes.
+pub(in crate::preserve) const FIRST: u64 = 1;
 /// The offset of the generation.
 #[cfg(feature = "preserve")]
 pub(in crate::preserve) const GENERATION: u64 = 24;
@@ -111,7 +113,7 @@ impl Header {
     /// overflow nor lead out of the store.
     fn is_consistent(&self) -> bool {
         let Self { generation, size, roots, len, unit, .. } = *self;
-        let counts = is_count(generation) && is_count(size);
+        let counts = generation >= FIRST && is_count(generation) && is_count(size);
         let root = (PREAMBLE as u64..=ROOT).contains(&len) && len.is_multiple_of(WORD);
         counts && is_unit(unit) && root && roots.iter().all(|at| self.holds(*at, len))
     }
@@ -147,6 +149,7 @@ mod tests {
     fn numbers_that_cannot_be_are_damage() {
         assert_eq!(Header::read(&FIRST.bytes()), Found::Whole(FIRST));
         for worn in [
+            Header { generation: 0, ..FIRST },
             Header { generation: u64::MAX, ..FIRST },
             Header { size: u64::MAX, ..FIRST },
             Header { unit: 96, ..FIRST },

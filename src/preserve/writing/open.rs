@@ -17,7 +17,7 @@ use crate::format::tag;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
 use crate::preserve::error::{Damage, Error, ErrorKind};
-use crate::preserve::format::header::Header;
+use crate::preserve::format::header::{FIRST, Header};
 use crate::preserve::format::page::root_slot;
 use crate::preserve::format::table::{self, Preamble};
 use crate::preserve::format::{data, history, is_unit, key};
@@ -255,7 +255,7 @@ impl<'p, M: Medium> Options<'p, M> {
         let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
         let identity = Identity::from_entropy(self.entropy);
         let first = Boot {
-            generation: headers::FIRST,
+            generation: FIRST,
             opened: 1,
             origin: Origin::Unknown,
             was_sealed: false,
@@ -273,11 +273,11 @@ impl<'p, M: Medium> Options<'p, M> {
         };
         let mut bytes = preamble.bytes();
         let header = Header {
-            generation: headers::FIRST,
+            generation: FIRST,
             size,
             roots: [size - root, size - 2 * root],
             len: bytes.len() as u64,
-            root_tag: table::seal(&mut bytes, headers::FIRST),
+            root_tag: table::seal(&mut bytes, FIRST),
             unit,
             is_sealed: false,
         };

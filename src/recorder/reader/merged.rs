@@ -22,7 +22,8 @@ impl<S: Readable> Reader<S> {
     /// Reads all shards, by time: see [`Merged::read_next`].
     ///
     /// # Cost
-    /// Each step compares up to two shards for each binary digit of their number. Each event is verified twice.
+    /// Each step compares up to two shards for each binary digit of their number. An event of more than 240 bytes is
+    /// verified twice.
     #[cfg(feature = "std")]
     pub fn events(&self) -> Merged<alloc::vec::Vec<Events<'_, S>>> {
         Merged::of((0..self.description.shards()).map(|shard| self.shard(shard)).collect())

@@ -1,8 +1,8 @@
 //! Reading of recordings: only headers and records with a valid tag are used.
 //!
 //! # Work
-//! Each byte of a recording is read about two times: when an event is verified, and when it is copied. Headers are
-//! read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
+//! Each byte of a recording is read once or twice: an event of more than 240 bytes is verified again when it is copied.
+//! Headers are read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
 //! may have been there. For any content of a file, no byte is read more than 150 times: a search ends when twice the
 //! size of the sub-buffer was verified in vain. So the work grows only with the size of the file. The memory is one
 //! [`Events`] for each shard.
@@ -315,35 +315,31 @@ impl<S: Readable> Reader<S> {
         if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
-        match self.proved(at + 8..search.start + end, tag, key) {
+        match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
             Some(timestamp) => Some(Record { id, len, timestamp }),
             None => search.failed(end - offset),
         }
     }
 
     /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
-    fn proved(&self, bytes: Range<u64>, tag: u64, key: u64) -> Option<u64> {
-        let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
-        let mut chunk = [0; CHUNK];
-        let first = if len_in_all <= CHUNK {
-            self.proved_at_once(from, tag, key, &mut chunk[..len_in_all])?
-        } else {
-            self.source.read(from, &mut chunk).ok()?;
-            (self.long_tag(from, len_in_all, key)? == tag).then_some(&chunk[..])?
-        };
-        Some(u64::from_le_bytes(*first[8..].first_chunk()?))
-    }
-
-    /// Reads the bytes of a record after its tag, if the tag is that of the bytes that were read.
-    fn proved_at_once<'b>(
+    /// The chunk has the first of them then.
+    fn proved(
         &self,
-        from: u64,
+        bytes: Range<u64>,
         tag: u64,
         key: u64,
-        into: &'b mut [u8],
-    ) -> Option<&'b [u8]> {
-        self.source.read(from, into).ok()?;
-        (tag::of(key, into) == tag).then_some(into)
+        chunk: &mut [u8; CHUNK],
+    ) -> Option<u64> {
+        let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
+        let first = &mut chunk[..len_in_all.min(CHUNK)];
+        self.source.read(from, first).ok()?;
+        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
+        let found = if len_in_all <= CHUNK {
+            tag::of(key, first)
+        } else {
+            self.long_tag(from, len_in_all, key)?
+        };
+        (found == tag).then_some(timestamp)
     }
 
     /// Returns the tag of more bytes than are read at a time.
@@ -370,12 +366,14 @@ pub(super) struct Search {
     size: u64,
     /// The number of bytes that may still be verified in vain.
     patience: u64,
+    /// The first bytes after the tag of the record that was verified last: all of them, if it is short.
+    chunk: [u8; CHUNK],
 }
 
 impl Search {
     pub(super) const fn new(geometry: Geometry, start: u64) -> Self {
         let size = geometry.size as u64;
-        Self { start, size, patience: PATIENCE * size }
+        Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
     }
 
     /// Notes that `len` bytes were verified in vain.
@@ -386,4 +384,4 @@ impl Search {
 }
 
 /// The number of bytes that are read at a time to verify them.
-pub(super) const CHUNK: usize = 256;
+const CHUNK: usize = 256;

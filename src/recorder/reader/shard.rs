@@ -1,7 +1,7 @@
 //! The events of a shard, in order.
 
 use super::found::{Event, Found, Skipped, SkippedKind};
-use super::{CHUNK, HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
+use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::clock::Pace;
@@ -359,21 +359,14 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Copies a payload. Returns true if it is still the one that was verified.
     fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
         let payload = &mut buffer[..usize::from(record.len).next_multiple_of(8)];
-        let (at, whole) = (current.start() + offset, TAGGED + payload.len());
-        if whole > CHUNK {
-            return self.copy_long(current, record, offset, payload);
+        match current.search.chunk[TAGGED..].get(..payload.len()) {
+            Some(verified) => payload.copy_from_slice(verified),
+            None => return self.copy_long(current, record, offset, payload),
         }
-        let (tag, mut chunk) = (self.reader.source.load(at, Ordering::Acquire), [0; CHUNK]);
-        let chunk = &mut chunk[..whole];
-        let proved = self.reader.proved_at_once(at + 8, tag, current.key, chunk);
-        // Another record of this length may be in its place, with another timestamp.
-        let Some((tagged, bytes)) = proved.and_then(<[u8]>::split_first_chunk::<TAGGED>) else {
-            return false;
-        };
-        payload.copy_from_slice(bytes);
-        *tagged == format::tagged(offset as u32, record.id, record.len, record.timestamp)
+        true
     }
 
+    /// Copies a payload of which the search has only the beginning, and verifies it again.
     fn copy_long(
         &self,
         current: &Current,

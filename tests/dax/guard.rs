@@ -13,7 +13,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
-use crate::own_mount::with_small_tmpfs;
+use crate::own_mount::{with_mount, with_small_tmpfs};
 use cachemaint::dax::guard::{Guard, Pace};
 use cachemaint::dax::{ErrorKind, FaultHandler, probe};
 use cachemaint::medium::Granularity;
@@ -66,14 +66,24 @@ fn files_of_a_directory_in_which_no_file_can_be_created_are_guarded() {
         make(&written.join("second"), 5000);
         check(&mut guard, 2, 15_000);
 
-        // By lines alone its files are refused one by one.
+        // No file of a tmpfs is persisted by lines.
         let mut by_lines = Guard::new(FaultHandler::install().unwrap());
-        by_lines.add(&seen).unwrap();
-        let problems = by_lines.pass().problems;
-        assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(
-            problems.iter().all(|problem| matches!(problem.kind(), ErrorKind::PageGranular(_)))
-        );
+        let refused = by_lines.add(&seen).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::ReadOnlyFileSystem), "{refused}");
+    });
+}
+
+/// A tracer that fills its file system must not keep the guard from starting.
+#[test]
+fn files_of_a_full_file_system_are_guarded() {
+    let name = "files_of_a_full_file_system_are_guarded";
+    with_mount(name, "tmpfs", c"nr_inodes=2", |top| {
+        make(&top.join("only"), 10_000);
+        let refused = probe(top).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::Os { errno: 28, .. }), "{refused:?}");
+        let mut guard = guard();
+        guard.add(top).unwrap();
+        check(&mut guard, 1, 10_000);
     });
 }
 

@@ -1,8 +1,9 @@
 //! Reading beside a writer, full shards, and changes of owners.
 
 use super::plain::{Plain, Recorded, Shown, options, shown};
+use cachemaint::medium::Readable;
 use cachemaint::recorder::{Durability, Error, ErrorKind, Found, Mode, Reader, SkippedKind};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
 
@@ -49,9 +50,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
 }
 
 /// Reads all events. Returns the number of the last one, or the fault.
-fn read_in_order(
-    reader: &Reader<impl cachemaint::medium::Readable>,
-) -> Result<Option<u64>, String> {
+fn read_in_order(reader: &Reader<impl Readable>) -> Result<Option<u64>, String> {
     let Shown { events, skipped, .. } = shown(reader, 0);
     let is_whole = |event: &Recorded| {
         let number = event.timestamp;
@@ -191,10 +190,75 @@ fn many_shards_are_merged_by_time() {
     assert_eq!(order, expected);
 }
 
+/// A recording whose word at one place is another one at some relaxed loads, as beside a foreign writer.
+struct Changing<'m> {
+    medium: &'m Plain,
+    at: u64,
+    other: u64,
+    /// True if every second load has the word that is there.
+    is_in_turn: bool,
+    loads: AtomicU64,
+}
+
+impl Readable for Changing<'_> {
+    type Error = core::convert::Infallible;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        let is_other = at == self.at
+            && order == Ordering::Relaxed
+            && (self.loads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) || !self.is_in_turn);
+        if is_other { self.other } else { self.medium.load(at, order) }
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+        self.medium.read(at, into)
+    }
+}
+
+/// Two events with the ids 3 and 4, and the place of the word after the tag of the first one.
+fn two_events() -> (Plain, u64) {
+    let medium = Plain::new(LEN);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    writer.record_at(1, 3, b"three").unwrap();
+    writer.record_at(2, 4, b"four").unwrap();
+    let at = shown(&recorder.reader(), 0).events[0].at + 8;
+    drop(writer);
+    drop(recorder);
+    (medium, at)
+}
+
+/// The word of another id and length is loaded before the bytes are read that the tag is of.
+#[test]
+fn an_event_has_the_id_and_the_length_that_its_tag_proves() {
+    let (medium, at) = two_events();
+    let other = medium.load(at, Ordering::Relaxed) >> 32 << 32 | 8 << 16 | 9;
+    let loads = AtomicU64::new(0);
+    let changing = Changing { medium: &medium, at, other, is_in_turn: false, loads };
+    let found = shown(&Reader::open(changing).unwrap(), 0).events;
+    let ids: Vec<_> = found.iter().map(|event| (event.id, event.payload.len())).collect();
+    assert_eq!(ids, [(4, 4)]);
+}
+
+/// The first event is damaged at each first look, and whole at each second one.
+#[test]
+fn a_medium_that_changes_back_and_forth_is_read_to_an_end() {
+    let (medium, at) = two_events();
+    let loads = AtomicU64::new(0);
+    let changing = Changing { medium: &medium, at, other: 0, is_in_turn: true, loads };
+    let reader = Reader::open(changing).unwrap();
+    let found = shown(&reader, 0);
+    assert!(found.events.len() + found.skipped.len() <= 3, "{found:?}");
+}
+
 /// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {
-    use cachemaint::medium::{Granularity, Medium, Readable};
+    use cachemaint::medium::{Granularity, Medium};
     use core::cell::RefCell;
     use core::ops::Range;
 

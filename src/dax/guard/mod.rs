@@ -134,11 +134,13 @@ pub use guarded::GuardedFile;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
-use super::{Error, ErrorKind, FaultHandler, NotSupported, Options, options};
+use super::system::file_system_at;
+use super::{Error, ErrorKind, FaultHandler, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use pace::{Clock, Pauses, sleep};
+use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -199,8 +201,8 @@ impl Guard {
     /// [`ErrorKind::Missing`] and [`ErrorKind::NoPermission`]; [`ErrorKind::SymbolicLink`], as links are not followed;
     /// [`ErrorKind::NotRegular`], if it is neither a regular file nor a directory; [`ErrorKind::PageGranular`], if files
     /// there cannot be written back by lines; as [`Options::view`]. A file below a directory that cannot be guarded is
-    /// not an error: it is one of [`Pass::problems`]. So is each file that cannot be written back by lines, if this
-    /// user cannot create a file in the directory, or its file system has none without a name.
+    /// not an error: it is one of [`Pass::problems`]. So is each file that cannot be written back by lines, if no file can
+    /// be created in the directory to ask about: without the right, or on a full file system.
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
@@ -215,15 +217,26 @@ impl Guard {
         match options::probe(path) {
             Ok(guarantee) => match self.options.refusal(&guarantee) {
                 Some(kind) => return Err(Error::new(path, kind)),
-                None => self.watched.add(path, Some(&guarantee)),
+                None => self.watched.add(path, &guarantee),
             },
-            // A guard creates no file: each one is asked about when it is found.
-            Err(error) if path.is_dir() && creates_nothing(error.kind()) => {
-                fs::read_dir(path).map_err(|error| Error::opening(path, &error))?;
-                self.watched.add(path, None);
+            Err(error) if is_uncreated(error.kind()) && path.is_dir() => {
+                self.add_unprobed(path, error)?;
             }
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    /// Takes a directory in which no file could be created to ask about, since a guard creates none: each file is asked
+    /// about when it is found. `refusal` is the error where none of them can be guarded.
+    fn add_unprobed(&mut self, path: &Path, refusal: Error) -> Result<(), Error> {
+        fs::read_dir(path).map_err(|error| Error::opening(path, &error))?;
+        let has_lines = match file_system_at(path) {
+            Some("ext4" | "xfs") => true,
+            Some("tmpfs") if self.options.takes_pages() => false,
+            _ => return Err(refusal),
+        };
+        self.watched.add_local(path, has_lines);
         Ok(())
     }
 
@@ -311,14 +324,15 @@ impl Guard {
     }
 }
 
-/// Returns true if a directory was refused since no file can be created there.
-const fn creates_nothing(why: &ErrorKind) -> bool {
-    matches!(
-        why,
-        ErrorKind::NoPermission
-            | ErrorKind::ReadOnlyFileSystem
-            | ErrorKind::NotSupported(NotSupported::NoUnnamedFiles)
-    )
+/// Returns true if a directory was refused since no file can be created there: for want of a right or of space.
+fn is_uncreated(why: &ErrorKind) -> bool {
+    let has_no_space =
+        |errno: i32| [Errno::NOSPC, Errno::DQUOT].map(Errno::raw_os_error).contains(&errno);
+    match why {
+        ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem => true,
+        ErrorKind::Os { errno, .. } => has_no_space(*errno),
+        _ => false,
+    }
 }
 
 #[cfg(all(

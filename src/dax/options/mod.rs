@@ -225,6 +225,13 @@ impl Options {
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
         self.view_on::<Host>(path.as_ref())
     }
+
+    /// Returns true if a file is accepted that is persisted by pages.
+    #[cfg(target_os = "linux")]
+    pub(super) const fn takes_pages(&self) -> bool {
+        matches!(self.required, Required::Page)
+    }
+
     pub(super) fn lock_or(&self, default: Lock) -> Lock {
         self.lock.unwrap_or(default)
     }

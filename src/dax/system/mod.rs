@@ -19,7 +19,7 @@ pub(super) mod windows;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Concluded, DeepFlush, Linux as Host, extents, map_pages, syncfs_reports_errors,
+    Concluded, DeepFlush, Linux as Host, extents, file_system_at, map_pages, syncfs_reports_errors,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use paged::Paged as Host;

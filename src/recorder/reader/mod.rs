@@ -310,14 +310,21 @@ impl<S: Readable> Reader<S> {
     pub(super) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
         let at = search.start + offset;
         let tag = self.source.load(at, Ordering::Acquire);
-        let (id, len, named) = format::parts(self.source.load(at + 8, Ordering::Relaxed));
+        let word = self.source.load(at + 8, Ordering::Relaxed);
+        let (id, len, named) = format::parts(word);
         let end = offset + record_len(usize::from(len));
         if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
         match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
-            Some(timestamp) => Some(Record { id, len, timestamp }),
-            None => search.failed(end - offset),
+            // The word was read again with the bytes, and the tag is that of the second reading.
+            Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {
+                Some(Record { id, len, timestamp })
+            }
+            _ => {
+                search.spend(end - offset);
+                None
+            }
         }
     }
 
@@ -377,9 +384,8 @@ impl Search {
     }
 
     /// Notes that `len` bytes were verified in vain.
-    fn failed<T>(&mut self, len: u64) -> Option<T> {
+    pub(super) const fn spend(&mut self, len: u64) {
         self.patience = self.patience.saturating_sub(len);
-        None
     }
 }
 

@@ -169,7 +169,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let found = reader.find(search, offset + 8, key);
         // The record at `offset` may have been finished since it was read, as the record after it was.
         if found.is_some() && reader.record(search, offset, key).is_some() {
-            self.current = Some(current);
+            self.read_again(current);
             return;
         }
         if let Some((place, _)) = found {
@@ -182,7 +182,7 @@ impl<'r, S: Readable> Events<'r, S> {
         if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
             if reader.record(&mut current.search, offset, key).is_some() {
                 // The record has been finished since.
-                self.current = Some(current);
+                self.read_again(current);
                 return;
             }
             // This comes after the read of the record, which may have been overwritten by then.
@@ -190,6 +190,13 @@ impl<'r, S: Readable> Events<'r, S> {
         }
         self.next = tail.map(Next::Skipped);
         self.current = None;
+    }
+
+    /// Goes on with a record that has been finished since it was read. A medium that changes back and forth is not read for
+    /// ever: each time is one in vain.
+    const fn read_again(&mut self, mut current: Current) {
+        current.search.spend(RECORD);
+        self.current = Some(current);
     }
 
     /// Returns the gap after the last record of a sub-buffer, if records are missing or other bytes are there.

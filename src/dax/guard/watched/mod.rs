@@ -86,11 +86,18 @@ pub(super) struct Work<'a> {
 }
 
 impl Watched {
-    /// Without a guarantee the names are taken for incompletely reported, and the files for any.
-    pub(super) fn add(&mut self, path: &Path, guarantee: Option<&Guarantee>) {
-        let is_local = guarantee.is_some_and(|one| LOCAL.contains(&one.file_system()));
-        let has_lines =
-            guarantee.is_none_or(|one| !matches!(one.granularity(), Granularity::Page(_)));
+    pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
+        let is_local = LOCAL.contains(&guarantee.file_system());
+        let has_lines = !matches!(guarantee.granularity(), Granularity::Page(_));
+        self.add_root(path, is_local, has_lines);
+    }
+
+    /// Adds a path of a [local](LOCAL) file system of which nothing else is known but whether it may have lines.
+    pub(super) fn add_local(&mut self, path: &Path, has_lines: bool) {
+        self.add_root(path, true, has_lines);
+    }
+
+    fn add_root(&mut self, path: &Path, is_local: bool, has_lines: bool) {
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, has_lines, is_known: false });
         self.syncs_file_systems = syncfs_reports_errors();

@@ -358,6 +358,11 @@ fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
     rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
 }
 
+/// Returns the name of the file system at a path, if it is known by its magic number.
+pub(in crate::dax) fn file_system_at(path: &Path) -> Option<&'static str> {
+    rustix::fs::statfs(path).ok().as_ref().and_then(name_of)
+}
+
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
 const MAGIC: [(u32, &str); 6] = [
     (0x0102_1994, "tmpfs"),

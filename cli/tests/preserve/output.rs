@@ -1,6 +1,6 @@
 //! The output of each command, and readers of it.
 
-use crate::place::{PIECE, Place, many, text};
+use crate::place::{PIECE, Place, many};
 use crate::printed::{stderr, stdout};
 use cachemaint::preserve::Options;
 use serde_json::{Value, json};
@@ -166,6 +166,7 @@ fn a_blob_is_as_private_as_the_file_that_it_replaces_or_as_its_store() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_load_leaves_no_file() {
+    use crate::place::text;
     use rustix::process::{Pid, Signal, kill_process};
 
     let place = Place::empty();

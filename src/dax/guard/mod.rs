@@ -201,8 +201,9 @@ impl Guard {
     /// [`ErrorKind::Missing`] and [`ErrorKind::NoPermission`]; [`ErrorKind::SymbolicLink`], as links are not followed;
     /// [`ErrorKind::NotRegular`], if it is neither a regular file nor a directory; [`ErrorKind::PageGranular`], if files
     /// there cannot be written back by lines; as [`Options::view`]. A file below a directory that cannot be guarded is
-    /// not an error: it is one of [`Pass::problems`]. So is each file that cannot be written back by lines, if no file can
-    /// be created in the directory to ask about: without the right, or on a full file system.
+    /// not an error: it is one of [`Pass::problems`]. If no file can be created in a directory to ask about, without the
+    /// right or on a full file system, the directory is taken on ext4 and xfs, and on tmpfs if pages are allowed. Each of
+    /// its files that cannot be written back by lines is such a problem then. Elsewhere the refusal is the error.
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());

@@ -40,8 +40,8 @@ cfg_if::cfg_if! {
         /// Replaces the module for systems without files, with the same interface.
         mod file {
             use super::open::Circumstances;
-            use crate::preserve::Stamp;
             use crate::medium::Readable;
+            use crate::preserve::stamp::Stamp;
 
             pub(super) const fn circumstances<M: Readable>(_: &M) -> Option<Circumstances> {
                 None

@@ -146,23 +146,23 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Finds the next item, unless it is known.
     fn seek(&mut self) -> Option<()> {
         while self.next.is_none() && !self.is_at_end {
-            match &mut self.current {
-                Some(current) => match current.record(self.reader) {
-                    Some((record, offset)) => {
-                        self.time = current.time_of(record);
-                        self.next = Some(Next::Event { record, offset });
-                    }
-                    None => self.leave_gap(),
-                },
-                None => self.enter(),
+            let Some(current) = &mut self.current else {
+                self.enter();
+                continue;
+            };
+            if let Some((record, offset)) = current.record(self.reader) {
+                self.time = current.time_of(record);
+                self.next = Some(Next::Event { record, offset });
+            } else {
+                let current = *current;
+                self.leave_gap(current);
             }
         }
         (!self.is_at_end).then_some(())
     }
 
     /// Finds the next record after one that does not verify, or the end of the sub-buffer.
-    fn leave_gap(&mut self) {
-        let Some(mut current) = self.current else { return };
+    fn leave_gap(&mut self, mut current: Current) {
         let reader = self.reader;
         let Current { search, key, offset, .. } = &mut current;
         let (key, offset) = (*key, *offset);
@@ -366,10 +366,10 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Copies a payload. Returns true if it is still the one that was verified.
     fn copy(&self, current: &Current, record: Record, offset: u64, buffer: &mut [u8]) -> bool {
         let payload = &mut buffer[..usize::from(record.len).next_multiple_of(8)];
-        match current.search.chunk[TAGGED..].get(..payload.len()) {
-            Some(verified) => payload.copy_from_slice(verified),
-            None => return self.copy_long(current, record, offset, payload),
-        }
+        let Some(verified) = current.search.chunk[TAGGED..].get(..payload.len()) else {
+            return self.copy_long(current, record, offset, payload);
+        };
+        payload.copy_from_slice(verified);
         true
     }
 

@@ -79,8 +79,8 @@ pub(crate) fn range(
 /// Returns true for a device of the device mapper or of md, and for its partitions (Linux, `drivers/md/dm-sysfs.c` and
 /// `drivers/md/md.c`: the attributes are in a directory of this name).
 fn is_made_of_others(tree: &Tree, device: &Path) -> bool {
-    let disks = device.ancestors().take(2);
-    disks.into_iter().any(|disk| ["dm", "md"].iter().any(|name| tree.exists(&disk.join(name))))
+    let mut disks = device.ancestors().take(2);
+    disks.any(|disk| ["dm", "md"].iter().any(|name| tree.exists(&disk.join(name))))
 }
 
 fn block_device(name: &str) -> PathBuf {

@@ -114,8 +114,8 @@ impl Loading<'_> {
             builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
         }
         let parent = parent.unwrap_or(Path::new("."));
-        let beside = removed_if_interrupted(|| builder.tempfile_in(parent))?;
-        let mut beside = beside.with_context(unwritable)?;
+        let mut beside =
+            removed_if_interrupted(|| builder.tempfile_in(parent).with_context(unwritable))?;
         self.write(&mut beside, &bar)?;
         // Without this the new name can be durable before the bytes are.
         beside.as_file().sync_all().with_context(unwritable)?;
@@ -126,8 +126,8 @@ impl Loading<'_> {
 
 /// Makes a file that a signal which ends the command removes first. After it has got another name, none is removed.
 fn removed_if_interrupted(
-    make: impl FnOnce() -> io::Result<NamedTempFile>,
-) -> anyhow::Result<io::Result<NamedTempFile>> {
+    make: impl FnOnce() -> anyhow::Result<NamedTempFile>,
+) -> anyhow::Result<NamedTempFile> {
     let shared = Arc::new(Mutex::new(None::<PathBuf>));
     // A signal that comes while the file is made waits for its name.
     let mut name = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,9 +139,8 @@ fn removed_if_interrupted(
         }
         exit(text::INTERRUPTED.into());
     })?;
-    let file = make();
-    *name = file.as_ref().ok().map(|file| file.path().to_path_buf());
-    drop(name);
+    let file = make()?;
+    *name = Some(file.path().to_path_buf());
     Ok(file)
 }
 

@@ -10,9 +10,10 @@ use assert_cmd::Command;
 use assert_cmd::assert::{Assert, OutputAssertExt as _};
 use cachemaint::medium::Granularity;
 use printed::{stderr, stdout};
+use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::yield_now;
@@ -155,6 +156,35 @@ fn a_write_back_of_nothing_fails() {
     std::os::unix::fs::symlink(directory.path(), &link).unwrap();
     let refused = run(&link).code(1);
     assert!(stderr(&refused).contains("name its target"), "{}", stderr(&refused));
+}
+
+/// A service that guards nothing must not look like one that did its work.
+#[test]
+fn a_guard_that_could_write_back_nothing_of_what_is_there_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    // The path of the last ones is longer than the guard reads.
+    let name = "d".repeat(255);
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut below = open(directory.path(), flags, Mode::empty()).unwrap();
+    for _ in 0..17 {
+        mkdirat(&below, &name, Mode::RWXU).unwrap();
+        below = openat(&below, &name, flags, Mode::empty()).unwrap();
+    }
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+        .args(["guard", "--page-cache"])
+        .arg(directory.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.contains("not guarded: "), "{line}");
+    end(child).code(1);
+    let mut last = String::new();
+    told.read_to_string(&mut last).unwrap();
+    assert!(last.contains("nothing was guarded"), "{last}");
 }
 
 #[test]

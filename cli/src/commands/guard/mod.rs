@@ -46,8 +46,9 @@ use std::time::Instant;
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
-/// that cannot be written back are reported, and the bound does not include them. The guard cannot know which lines
-/// were dirty. A signal that it was started to ignore, as by nohup, stays ignored.
+/// that cannot be written back are reported, and the bound does not include them. If these are all there are, the exit
+/// code is 1. The guard cannot know which lines were dirty. A signal that it was started to ignore, as by nohup, stays
+/// ignored.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
 ///
@@ -124,6 +125,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
     let document = Document { schema: 1, within_ns, cpu_share, statistics };
     text::print(arguments.json, &document, |out| print(out, &statistics, within, cpu_share))?;
+    if statistics.files == 0 && statistics.outside > 0 {
+        text::tell!(
+            "cachemaint: nothing was guarded at the end: no file there could be written back"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -145,25 +152,29 @@ fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
         guard = guard.allow_page_granularity();
     }
     for path in paths {
-        guard.add(path).map_err(or_sync)?;
+        guard.add(path).map_err(|error| match page_granular(&error) {
+            Some(text) => anyhow!(text),
+            None => error.into(),
+        })?;
     }
     Ok(guard)
 }
 
-/// Names the option with which a file is accepted, in the error of a file that is persisted in pages.
-fn or_sync(error: dax::Error) -> anyhow::Error {
-    let ErrorKind::PageGranular(guarantee) = error.kind() else { return error.into() };
-    anyhow!(
+/// Returns the text about a file that is persisted in pages: it names the option with which the file is accepted.
+fn page_granular(error: &dax::Error) -> Option<String> {
+    let ErrorKind::PageGranular(guarantee) = error.kind() else { return None };
+    Some(format!(
         "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it instead \
          (--page-cache)",
         error.path().display(),
         guarantee.reason()
-    )
+    ))
 }
 
 fn tell_problems(pass: &Pass) {
     for problem in &pass.problems {
-        text::tell!("cachemaint: not guarded: {}", text::printable(problem));
+        let why = page_granular(problem).unwrap_or_else(|| problem.to_string());
+        text::tell!("cachemaint: not guarded: {}", text::printable(why));
     }
 }
 
@@ -182,8 +193,11 @@ fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
             // A directory in which this user cannot create a file is guarded all the same.
             Err(error) => {
                 row(out, "granularity", "that of each file; `cachemaint inspect FILE` shows it")?;
-                let why = format!("no file can be created there: {error}");
-                row(out, "because", text::printable(why))?;
+                row(
+                    out,
+                    "because",
+                    text::printable(format!("no new file can be probed: {error}")),
+                )?;
             }
         }
         writeln!(out)?;

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 /// Write a blob to standard output, as it was saved
@@ -114,34 +114,53 @@ impl Loading<'_> {
             builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
         }
         let parent = parent.unwrap_or(Path::new("."));
-        let mut beside =
-            removed_if_interrupted(|| builder.tempfile_in(parent).with_context(unwritable))?;
-        self.write(&mut beside, &bar)?;
+        let mut beside = Beside::create(&builder, parent).with_context(unwritable)?;
+        self.write(&mut beside.file, &bar)?;
         // Without this the new name can be durable before the bytes are.
-        beside.as_file().sync_all().with_context(unwritable)?;
-        beside.persist(output).map_err(|error| error.error).with_context(unwritable)?;
+        beside.file.as_file().sync_all().with_context(unwritable)?;
+        beside.replace(output).with_context(unwritable)
+    }
+}
+
+/// A file that is to replace another one. A signal that ends the command removes it first.
+struct Beside {
+    file: NamedTempFile,
+    /// Its name, until it has that of the other file. The command ends with the signal's exit code once a signal holds
+    /// this.
+    name: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl Beside {
+    fn create(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> anyhow::Result<Self> {
+        let shared = Arc::new(Mutex::new(None::<PathBuf>));
+        // A signal that comes while the file is made waits for its name.
+        let mut name = held(&shared);
+        let seen = Arc::clone(&shared);
+        interrupts::handle(move || {
+            let name = held(&seen);
+            if let Some(path) = &*name {
+                // The command ends all the same if the file cannot be removed.
+                let (Ok(()) | Err(_)) = fs::remove_file(path);
+            }
+            exit(text::INTERRUPTED.into());
+        })?;
+        let file = builder.tempfile_in(parent)?;
+        *name = Some(file.path().to_path_buf());
+        drop(name);
+        Ok(Self { file, name: shared })
+    }
+
+    fn replace(self, output: &Path) -> io::Result<()> {
+        // A signal that comes now has the command end after it.
+        let mut name = held(&self.name);
+        self.file.persist(output).map_err(|error| error.error)?;
+        *name = None;
         Ok(())
     }
 }
 
-/// Makes a file that a signal which ends the command removes first. After it has got another name, none is removed.
-fn removed_if_interrupted(
-    make: impl FnOnce() -> anyhow::Result<NamedTempFile>,
-) -> anyhow::Result<NamedTempFile> {
-    let shared = Arc::new(Mutex::new(None::<PathBuf>));
-    // A signal that comes while the file is made waits for its name.
-    let mut name = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    let seen = Arc::clone(&shared);
-    interrupts::handle(move || {
-        if let Some(path) = &*seen.lock().unwrap_or_else(PoisonError::into_inner) {
-            // The command ends all the same if the file cannot be removed.
-            let (Ok(()) | Err(_)) = fs::remove_file(path);
-        }
-        exit(text::INTERRUPTED.into());
-    })?;
-    let file = make()?;
-    *name = Some(file.path().to_path_buf());
-    Ok(file)
+fn held(name: &Mutex<Option<PathBuf>>) -> MutexGuard<'_, Option<PathBuf>> {
+    name.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns true if both are names of one file.

@@ -5,5 +5,7 @@ pub(crate) mod layout;
 pub(crate) mod magic;
 #[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod progress;
+#[cfg(any(feature = "journal", feature = "preserve-read"))]
+pub(crate) mod reread;
 pub(crate) mod superblock;
 pub(crate) mod tag;

@@ -5,6 +5,7 @@ use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::walk::first_mark;
 use crate::format::magic::{self, UNFINISHED};
+use crate::format::reread::settled;
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -25,35 +26,27 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
             None => ErrorKind::Truncated { size, needed },
         }));
     }
-    let mut bytes = read(medium).map_err(Error::medium)?;
     // One trim may write the first superblock while it is read, and the next trim the second one.
-    for _ in 0..ATTEMPTS {
-        if meaning(&bytes).iter().any(|found| matches!(found, Found::Whole(_))) {
-            break;
-        }
-        let again = read(medium).map_err(Error::medium)?;
-        if again == bytes {
-            break;
-        }
-        bytes = again;
-    }
-    Ok(meaning(&bytes))
+    let is_one_whole =
+        |both: &Both| meaning(both).iter().any(|found| matches!(found, Found::Whole(_)));
+    let both = settled(|| read(medium), is_one_whole).map_err(Error::medium)?;
+    Ok(meaning(&both))
 }
+
+/// The bytes at both places.
+type Both = [[u8; BYTES]; 2];
 
 /// Returns the meaning of the bytes at both places. A superblock in the place of the other one is invalid: the next one
 /// would be written over it, or not over the older one.
-fn meaning(both: &[[u8; BYTES]; 2]) -> [Found; 2] {
+fn meaning(both: &Both) -> [Found; 2] {
     [(0, &both[0]), (PAGE, &both[1])].map(|(at, bytes)| match Superblock::read(bytes) {
         Found::Whole(superblock) if place(superblock.generation) != at => Found::Damaged,
         found => found,
     })
 }
 
-/// The number of times that changing superblocks are read again.
-const ATTEMPTS: u32 = 64;
-
 /// Reads the bytes at both places. If the magic is not that of a journal, only the bytes of the magic are read.
-fn read<M: Readable>(medium: &M) -> Result<[[u8; BYTES]; 2], M::Error> {
+fn read<M: Readable>(medium: &M) -> Result<Both, M::Error> {
     let mut both = [[0; BYTES]; 2];
     for (bytes, at) in both.iter_mut().zip([0, PAGE]) {
         let magic = medium.load(at, Relaxed).to_le_bytes();
@@ -114,23 +107,25 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
 /// Returns true if one of the superblocks is lost. A crash while it was stored leaves that, damage does, and a store that
 /// is under way while this reads.
 pub(super) fn is_one_lost<M: Readable>(medium: &M) -> Result<bool, M::Error> {
-    for _ in 0..ATTEMPTS {
-        let both = meaning(&read(medium)?);
-        let is_lost = match both {
-            [Found::Whole(_), Found::Whole(_)] => false,
-            // A creation writes one superblock, and zeros in the place of the other one.
-            [Found::Other(NO_MAGIC), Found::Whole(Superblock { generation: FIRST, .. })] => {
-                let mut other = [0; BYTES];
-                medium.read(place(FIRST + 1), &mut other)?;
-                other != [0; BYTES]
-            }
-            _ => true,
-        };
-        if !is_lost {
-            return Ok(false);
+    let read_both = || {
+        let both = read(medium)?;
+        Ok((both, is_lost_in(medium, &both)?))
+    };
+    let (_, is_lost) = settled(read_both, |(_, is_lost)| !is_lost)?;
+    Ok(is_lost)
+}
+
+fn is_lost_in<M: Readable>(medium: &M, both: &Both) -> Result<bool, M::Error> {
+    match meaning(both) {
+        [Found::Whole(_), Found::Whole(_)] => Ok(false),
+        // A creation writes one superblock, and zeros in the place of the other one.
+        [Found::Other(NO_MAGIC), Found::Whole(Superblock { generation: FIRST, .. })] => {
+            let mut other = [0; BYTES];
+            medium.read(place(FIRST + 1), &mut other)?;
+            Ok(other != [0; BYTES])
         }
+        _ => Ok(true),
     }
-    Ok(true)
 }
 
 /// The generation of the superblock that a creation writes.

@@ -8,6 +8,7 @@ use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::header::{FIRST, GENERATION};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
+use crate::format::reread::settled;
 #[cfg(feature = "preserve")]
 use crate::format::superblock::TAG;
 #[cfg(feature = "preserve")]
@@ -91,24 +92,6 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     })
 }
 
-/// Returns the result of a reading, which is repeated a limited number of times until it is as expected: a commit may
-/// be under way.
-fn settled<T, E>(
-    mut read: impl FnMut() -> Result<T, E>,
-    is_settled: impl Fn(&T) -> bool,
-) -> Result<T, E> {
-    for _ in 0..ATTEMPTS {
-        let found = read()?;
-        if is_settled(&found) {
-            return Ok(found);
-        }
-    }
-    read()
-}
-
-/// The number of times that headers that are not whole are read again.
-const ATTEMPTS: u32 = 64;
-
 /// Returns the newest whole header, or the reason why none is whole.
 fn newest<R: Readable>(medium: &R) -> Result<Result<Header, Found>, R::Error> {
     let (mut newest, mut why) = (None::<Header>, Found::Other(NOTHING));
@@ -168,31 +151,46 @@ pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
-    let found = settled(|| damaged_now(medium, header), |found| *found == [None; 3])?;
-    Ok(found.into_iter().flatten())
+    let (_, damage) = settled(|| damaged_now(medium, header), |(_, found)| *found == [None; 3])?;
+    Ok(damage.into_iter().flatten())
 }
 
+/// The contents of the places of headers.
 #[cfg(feature = "preserve")]
-fn damaged_now<R: Readable>(medium: &R, header: &Header) -> Result<[Option<Damage>; 3], R::Error> {
-    let mut found = [None; 3];
-    let [first, copy, newer] = &mut found;
-    for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
-        if read(medium, at)? != Found::Whole(*header) {
-            *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
-        }
+type All = [Found; 4];
+
+#[cfg(feature = "preserve")]
+fn damaged_now<R: Readable>(
+    medium: &R,
+    header: &Header,
+) -> Result<(All, [Option<Damage>; 3]), R::Error> {
+    let ([first, copy], others) = (headers(header.generation), headers(header.generation + 1));
+    let mut all = [Found::Damaged; 4];
+    for (at, found) in [first, copy, others[0], others[1]].into_iter().zip(&mut all) {
+        *found = read(medium, at)?;
     }
-    let others = headers(header.generation + 1);
-    if is_lost(medium, others[0], header)? && is_lost(medium, others[1], header)? {
-        *newer = Some(Damage { part: Part::NewerHeader, offset: others[0], len: BYTES as u64 });
-    }
-    Ok(found)
+    let len = BYTES as u64;
+    let damage = |part, offset| Damage { part, offset, len };
+    let is_other = |found| found != Found::Whole(*header);
+    let is_newer_lost =
+        is_lost(medium, others[0], all[2], header)? && is_lost(medium, others[1], all[3], header)?;
+    let found = [
+        is_other(all[0]).then(|| damage(Part::Header, first)),
+        is_other(all[1]).then(|| damage(Part::Header, copy)),
+        is_newer_lost.then(|| damage(Part::NewerHeader, others[0])),
+    ];
+    Ok((all, found))
 }
 
 /// Returns true if a header of a later generation may have been at a place of the one after `header`, and is torn or
-/// damaged now. An opening [erases](clear_next) the tag of the header before `header`.
+/// damaged now. `found` is what is there. An opening [erases](clear_next) the tag of the header before `header`.
 #[cfg(feature = "preserve")]
-fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {
-    let found = read(medium, at)?;
+fn is_lost<R: Readable>(
+    medium: &R,
+    at: u64,
+    found: Found,
+    header: &Header,
+) -> Result<bool, R::Error> {
     let is_erased = |generation: u64| -> Result<bool, R::Error> {
         let mut words = [[0; 8]; 2];
         for (at, word) in [at + TAG as u64, at + GENERATION].into_iter().zip(&mut words) {

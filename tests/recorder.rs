@@ -8,6 +8,7 @@
     reason = "what fails here is a finding, and numbers are small"
 )]
 
+mod cases;
 #[cfg(all(feature = "dax", target_os = "linux"))]
 #[path = "skip/mod.rs"]
 mod skip;

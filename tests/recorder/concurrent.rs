@@ -1,14 +1,15 @@
 //! Reading beside a writer, full shards, and changes of owners.
 
 use super::plain::{Plain, Recorded, Shown, options, shown};
+use crate::cases::cases;
 use cachemaint::medium::Readable;
 use cachemaint::recorder::{Durability, Error, ErrorKind, Found, Mode, Reader, SkippedKind};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
 
-/// Times that all of a recording is read while it is written.
-const READINGS: u32 = 3000;
+/// Times that all of a recording is read while it is written, in a usual run.
+const READINGS: u64 = 3000;
 
 #[test]
 #[cfg_attr(miri, ignore = "reads all again and again, which is slow where it is interpreted")]
@@ -27,6 +28,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
         }
         unreachable!("the test ends before the numbers do");
     };
+    let most = cases(READINGS);
     std::thread::scope(|scope| {
         let written = scope.spawn(record);
         let mut readings = 0;
@@ -37,7 +39,7 @@ fn a_reader_beside_a_writer_sees_only_what_was_recorded_in_order() {
                 Ok(Some(_)) => readings += 1,
                 Err(wrong) => break Some(wrong),
             }
-            if readings == READINGS || written.is_finished() {
+            if readings == most || written.is_finished() {
                 break None;
             }
         };

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::command::Cmd;
+use crate::command::{Cmd, QUICKLY_BUILT};
 use crate::fuzz;
 use crate::host::Host;
 use crate::libpmem;
@@ -39,6 +39,7 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
     report.check("members", "the tests of every other member pass", || {
         Cmd::cargo("test --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
             .words("--no-fail-fast --lib --bins")
+            .args(QUICKLY_BUILT)
             .check_tests()
     })?;
     libpmem::test(host, report)?;
@@ -49,10 +50,13 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
         .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
 }
 
-/// Times mean nothing here: a benchmark is run to check its answer, on the library of the step `test`.
+/// Times mean nothing here: a benchmark is run to check its answer, on the library of the check `members`.
 pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("once each", "every benchmark runs, and its data are right afterwards", || {
-        Cmd::cargo("bench --workspace --all-features --profile dev --bench * -- --test").check()
+        Cmd::cargo("bench --workspace --all-features --profile dev --bench *")
+            .args(QUICKLY_BUILT)
+            .args(["--", "--test"])
+            .check()
     })?;
     report.check(
         "instruction count",

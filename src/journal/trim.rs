@@ -86,8 +86,8 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
-    /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged. If a part of it is missing
-    /// later, it is reported as damage, even if it is the last record.
+    /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged, and returns the medium. If a
+    /// part of the journal is missing later, it is reported as damage, even if it is the last record.
     ///
     /// A journal that is only dropped loses no record. But damage to its last records is then taken for a torn end if
     /// they were under way together.
@@ -98,12 +98,13 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Cost
     /// A superblock is written back, with one fence.
-    pub fn close(self) -> Result<(), Error<M::Error>> {
+    pub fn close(self) -> Result<M, Error<M::Error>> {
         let superblock = self.newest_superblock()?;
         let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
         let next = Superblock { generation, acknowledged, ..superblock };
         let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-        self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)
+        self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)?;
+        Ok(self.medium)
     }
 
     /// Returns the newest superblock. An older one, without this opening or its last trim, is not counted on from.

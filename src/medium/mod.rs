@@ -104,6 +104,10 @@ impl core::fmt::Display for Granularity {
 ///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
+/// 3. A medium around another one passes on every call, also those with a default: [`deep_persist`](Self::deep_persist),
+///    [`leased_range`](Self::leased_range), and [`lease_range`](Readable::lease_range),
+///    [`release_range`](Readable::release_range) and [`as_any_view`](Readable::as_any_view). The default of `leased_range`
+///    answers that no reader has a lease, and a store would overwrite bytes that a reader of another process uses.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
@@ -202,25 +206,25 @@ pub trait Medium: Readable {
         Ok(())
     }
 
-    /// Makes a range persistent beyond the medium's own buffers, if it has any. Otherwise does the same as
+    /// Makes a range persistent beyond the medium's own buffers, if it has any. The default does the same as
     /// [`persist`](Self::persist).
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).
     ///
     /// # Panics
     /// If the range is out of range.
-    #[doc(hidden)]
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
         self.persist(range)
     }
 
-    /// Returns the first part of a range that a reader has a lease of, in this process or another.
+    /// Returns the first part of a range that a reader has a lease of, in this process or another. The default has none.
     ///
     /// # Errors
     /// If the operating system cannot answer.
-    #[doc(hidden)]
     fn leased_range(&self, _range: Range<u64>) -> Result<Option<Range<u64>>, Self::Error> {
         Ok(None)
     }

@@ -40,21 +40,19 @@ pub trait Readable: Sync {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
     /// Takes a lease of a range, which writers honour until it is released. Each is counted: it ends with a release of
-    /// its own. Returns false if the medium has no such leases.
+    /// its own. Returns false if the medium has no such leases, as the default does.
     ///
     /// # Errors
     /// If the operating system refuses it.
-    #[doc(hidden)]
     fn lease_range(&self, _range: Range<u64>) -> Result<bool, Self::Error> {
         Ok(false)
     }
 
     /// Releases one lease that [`lease_range`](Self::lease_range) has taken of this range.
-    #[doc(hidden)]
     fn release_range(&self, _range: Range<u64>) {}
 
-    /// Returns the view of a file behind the medium, if there is one.
-    #[doc(hidden)]
+    /// Returns the [`DaxView`](../dax/struct.DaxView.html) behind the medium, if there is one. A store asks it for the
+    /// file's place and guarantee.
     fn as_any_view(&self) -> Option<&dyn Any> {
         None
     }

@@ -2,8 +2,8 @@
 
 /// The number of times that something is read again at most, while it changes.
 const ATTEMPTS: u32 = 64;
-/// The number of times that the same is read in succession before it is taken for what is there. A store that is under
-/// way takes less time, unless its thread is interrupted.
+/// The number of times that the same must be read again in succession to be the result. A store that is under way takes
+/// less time, unless its thread is interrupted.
 const STEADY: u32 = 8;
 
 /// Returns the result of a reading that is as expected, or the last one.

@@ -1,53 +1,58 @@
-//! Reading what another thread may be storing: it is read again until it is as it must be, or no longer changes.
+//! Reading that is repeated while another thread or process may be storing.
 
-/// The number of times that something is read again at most, while it changes.
-const ATTEMPTS: u32 = 64;
-/// The number of times that the same must be read again in succession to be the result. A store that is under way takes
-/// less time, unless its thread is interrupted.
-const STEADY: u32 = 8;
+/// The number of further readings of bytes that are not as expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rereadings(u32);
 
-/// Returns the result of a reading that is as expected, or the last one.
-pub(crate) fn settled<T: PartialEq, E>(
-    mut read: impl FnMut() -> Result<T, E>,
-    is_expected: impl Fn(&T) -> bool,
-) -> Result<T, E> {
-    let (mut found, mut same) = (read()?, 0);
-    for _ in 0..ATTEMPTS {
-        if is_expected(&found) || same == STEADY {
-            break;
+impl Rereadings {
+    /// Beside a writer, whose store may be under way. It can take a page fault, between two pages.
+    pub(crate) const BESIDE_WRITERS: Self = Self(64);
+    /// The reader is the only writer.
+    #[cfg(any(feature = "journal", feature = "preserve"))]
+    pub(crate) const ALONE: Self = Self(0);
+
+    /// Returns the first reading that is as expected, or else the last one.
+    pub(crate) fn until<T, E>(
+        self,
+        is_expected: impl Fn(&T) -> bool,
+        mut read: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        for _ in 0..self.0 {
+            let found = read()?;
+            if is_expected(&found) {
+                return Ok(found);
+            }
         }
-        let again = read()?;
-        same = if again == found { same + 1 } else { 0 };
-        found = again;
+        read()
     }
-    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ATTEMPTS, STEADY, settled};
+    use super::Rereadings;
     use core::convert::Infallible;
 
-    /// Returns the result, and the number of readings.
-    fn read_by(mut value: impl FnMut(u32) -> u32) -> (u32, u32) {
+    /// Returns the result of waiting for a 7, and the number of readings.
+    fn wait(rereadings: Rereadings, value: impl Fn(u32) -> u32) -> (u32, u32) {
         let mut readings = 0;
         let read = || {
             readings += 1;
             Ok::<_, Infallible>(value(readings))
         };
-        let Ok(found) = settled(read, |found| *found == 7);
+        let Ok(found) = rereadings.until(|found| *found == 7, read);
         (found, readings)
     }
 
     #[test]
     fn the_first_reading_that_is_as_expected_is_taken() {
-        assert_eq!(read_by(|_| 7), (7, 1));
-        assert_eq!(read_by(|number| number.min(7)), (7, 7));
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |_| 7), (7, 1));
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |number| number / 5), (7, 35));
+        assert_eq!(wait(Rereadings::ALONE, |_| 7), (7, 1));
     }
 
     #[test]
-    fn something_that_stays_as_it_is_not_expected_is_taken_soon_and_something_that_changes_late() {
-        assert_eq!(read_by(|_| 1), (1, STEADY + 1));
-        assert_eq!(read_by(|number| number + 100), (ATTEMPTS + 101, ATTEMPTS + 1));
+    fn readings_that_are_never_as_expected_come_to_an_end() {
+        assert_eq!(wait(Rereadings::BESIDE_WRITERS, |number| number + 100), (165, 65));
+        assert_eq!(wait(Rereadings::ALONE, |_| 1), (1, 1));
     }
 }

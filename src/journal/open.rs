@@ -7,6 +7,7 @@ use super::format::superblock::{Found, MAGIC, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
+use crate::format::reread::Rereadings;
 use crate::format::{magic, tag};
 use crate::medium::{Medium, Readable};
 use core::fmt;
@@ -258,10 +259,9 @@ impl<'p> Options<'p> {
         medium: &M,
         superblock: Superblock,
     ) -> Result<(Recovered, Epoch), M::Error> {
-        match &mut self.progress {
-            Some(progress) => survey(medium, superblock, progress),
-            None => survey(medium, superblock, &mut |_| ()),
-        }
+        let mut silent = |_: Progress| ();
+        let progress = self.progress.as_deref_mut().unwrap_or(&mut silent);
+        survey(medium, superblock, Rereadings::ALONE, progress)
     }
 
     /// Begins an epoch at `start`, the end of the last record, which is of epoch `before`. Everything before `start` is

@@ -17,6 +17,7 @@ use super::records::{Records, walk_from};
 use super::salvage::Salvage;
 use super::walk::{Patience, Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
+use crate::format::reread::Rereadings;
 use crate::medium::Readable;
 use alloc::vec::Vec;
 use core::sync::atomic::{self, Ordering};
@@ -129,7 +130,8 @@ impl<M: Readable> Reader<M> {
         let mut superblock = self.current()?;
         for _ in 0..ATTEMPTS {
             let (recovered, _) =
-                survey(&self.medium, superblock, progress).map_err(Error::medium)?;
+                survey(&self.medium, superblock, Rereadings::BESIDE_WRITERS, progress)
+                    .map_err(Error::medium)?;
             let Some(damage) = recovered.damage else { return Ok(recovered) };
             let now = self.current()?;
             if !superblock.is_outdated(&now, damage.at) {
@@ -205,6 +207,7 @@ pub(super) enum Ending {
 pub(super) fn survey<M: Readable>(
     medium: &M,
     superblock: Superblock,
+    rereadings: Rereadings,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Recovered, Epoch), M::Error> {
     let mut walk = Walk::new(medium, superblock);
@@ -230,7 +233,7 @@ pub(super) fn survey<M: Readable>(
         }
     };
     let (head, end) = (Position(superblock.head), Position(end));
-    let superblock_lost = superblocks::is_one_lost(medium)?;
+    let superblock_lost = superblocks::is_one_lost(medium, rereadings)?;
     let recovered = Recovered { head, end, records, bytes, torn, behind, damage, superblock_lost };
     Ok((recovered, epoch))
 }

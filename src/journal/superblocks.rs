@@ -5,7 +5,7 @@ use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::walk::first_mark;
 use crate::format::magic::{self, UNFINISHED};
-use crate::format::reread::settled;
+use crate::format::reread::Rereadings;
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -29,7 +29,8 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
     // One trim may write the first superblock while it is read, and the next trim the second one.
     let is_one_whole =
         |both: &Both| meaning(both).iter().any(|found| matches!(found, Found::Whole(_)));
-    let both = settled(|| read(medium), is_one_whole).map_err(Error::medium)?;
+    let both = Rereadings::BESIDE_WRITERS.until(is_one_whole, || read(medium));
+    let both = both.map_err(Error::medium)?;
     Ok(meaning(&both))
 }
 
@@ -106,17 +107,15 @@ fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
 
 /// Returns true if one of the superblocks is lost. A crash while it was stored leaves that, damage does, and a store that
 /// is under way while this reads.
-pub(super) fn is_one_lost<M: Readable>(medium: &M) -> Result<bool, M::Error> {
-    let read_both = || {
-        let both = read(medium)?;
-        Ok((both, is_lost_in(medium, &both)?))
-    };
-    let (_, is_lost) = settled(read_both, |(_, is_lost)| !is_lost)?;
-    Ok(is_lost)
+pub(super) fn is_one_lost<M: Readable>(
+    medium: &M,
+    rereadings: Rereadings,
+) -> Result<bool, M::Error> {
+    rereadings.until(|is_lost| !is_lost, || is_one_lost_now(medium))
 }
 
-fn is_lost_in<M: Readable>(medium: &M, both: &Both) -> Result<bool, M::Error> {
-    match meaning(both) {
+fn is_one_lost_now<M: Readable>(medium: &M) -> Result<bool, M::Error> {
+    match meaning(&read(medium)?) {
         [Found::Whole(_), Found::Whole(_)] => Ok(false),
         // A creation writes one superblock, and zeros in the place of the other one.
         [Found::Other(NO_MAGIC), Found::Whole(Superblock { generation: FIRST, .. })] => {

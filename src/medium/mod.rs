@@ -104,10 +104,10 @@ impl core::fmt::Display for Granularity {
 ///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
 ///    [`atomic_unit`](Self::atomic_unit) that never tear.
-/// 3. A medium around another one passes on every call, also those with a default: [`deep_persist`](Self::deep_persist),
-///    [`leased_range`](Self::leased_range), and [`lease_range`](Readable::lease_range),
-///    [`release_range`](Readable::release_range) and [`as_any_view`](Readable::as_any_view). The default of `leased_range`
-///    answers that no reader has a lease, and a store would overwrite bytes that a reader of another process uses.
+/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist), [`leased_range`](Self::leased_range),
+///    [`lease_range`](Readable::lease_range) and [`release_range`](Readable::release_range), though they have defaults. The
+///    default of `leased_range` answers that no reader has a lease, and a store would overwrite bytes that a reader of
+///    another process uses.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
@@ -208,8 +208,6 @@ pub trait Medium: Readable {
 
     /// Makes a range persistent beyond the medium's own buffers, if it has any. The default does the same as
     /// [`persist`](Self::persist).
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`writeback`](Self::writeback).

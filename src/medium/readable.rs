@@ -51,8 +51,8 @@ pub trait Readable: Sync {
     /// Releases one lease that [`lease_range`](Self::lease_range) has taken of this range.
     fn release_range(&self, _range: Range<u64>) {}
 
-    /// Returns the [`DaxView`](../dax/struct.DaxView.html) behind the medium, if there is one. A store asks it for the
-    /// file's place and guarantee.
+    /// Returns the `DaxView` behind the medium, if there is one and the medium begins where the view does. A store asks it
+    /// for the file's place and guarantee.
     fn as_any_view(&self) -> Option<&dyn Any> {
         None
     }

@@ -8,7 +8,7 @@ use super::format::header::{BYTES, Found, Header, MAGIC};
 use super::format::header::{FIRST, GENERATION};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
-use crate::format::reread::settled;
+use crate::format::reread::Rereadings;
 #[cfg(feature = "preserve")]
 use crate::format::superblock::TAG;
 #[cfg(feature = "preserve")]
@@ -84,7 +84,8 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
     // Two commits may write all headers while they are read one after the other.
-    let found = settled(|| newest(medium), |found| !matches!(found, Err(Found::Damaged)));
+    let is_damaged = |found: &Result<Header, Found>| matches!(found, Err(Found::Damaged));
+    let found = Rereadings::BESIDE_WRITERS.until(|found| !is_damaged(found), || newest(medium));
     found.map_err(Error::medium)?.map_err(|why| match why {
         Found::Version(found) => Error(ErrorKind::Version { found }),
         Found::Other(found) => Error(ErrorKind::NotAStore { found }),
@@ -150,47 +151,33 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
 pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
+    rereadings: Rereadings,
 ) -> Result<impl Iterator<Item = Damage>, R::Error> {
-    let (_, damage) = settled(|| damaged_now(medium, header), |(_, found)| *found == [None; 3])?;
-    Ok(damage.into_iter().flatten())
+    let found = rereadings.until(|found| *found == [None; 3], || damaged_now(medium, header))?;
+    Ok(found.into_iter().flatten())
 }
 
-/// The contents of the places of headers.
 #[cfg(feature = "preserve")]
-type All = [Found; 4];
-
-#[cfg(feature = "preserve")]
-fn damaged_now<R: Readable>(
-    medium: &R,
-    header: &Header,
-) -> Result<(All, [Option<Damage>; 3]), R::Error> {
-    let ([first, copy], others) = (headers(header.generation), headers(header.generation + 1));
-    let mut all = [Found::Damaged; 4];
-    for (at, found) in [first, copy, others[0], others[1]].into_iter().zip(&mut all) {
-        *found = read(medium, at)?;
+fn damaged_now<R: Readable>(medium: &R, header: &Header) -> Result<[Option<Damage>; 3], R::Error> {
+    let mut found = [None; 3];
+    let [first, copy, newer] = &mut found;
+    for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
+        if read(medium, at)? != Found::Whole(*header) {
+            *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
+        }
     }
-    let len = BYTES as u64;
-    let damage = |part, offset| Damage { part, offset, len };
-    let is_other = |found| found != Found::Whole(*header);
-    let is_newer_lost =
-        is_lost(medium, others[0], all[2], header)? && is_lost(medium, others[1], all[3], header)?;
-    let found = [
-        is_other(all[0]).then(|| damage(Part::Header, first)),
-        is_other(all[1]).then(|| damage(Part::Header, copy)),
-        is_newer_lost.then(|| damage(Part::NewerHeader, others[0])),
-    ];
-    Ok((all, found))
+    let others = headers(header.generation + 1);
+    if is_lost(medium, others[0], header)? && is_lost(medium, others[1], header)? {
+        *newer = Some(Damage { part: Part::NewerHeader, offset: others[0], len: BYTES as u64 });
+    }
+    Ok(found)
 }
 
 /// Returns true if a header of a later generation may have been at a place of the one after `header`, and is torn or
-/// damaged now. `found` is what is there. An opening [erases](clear_next) the tag of the header before `header`.
+/// damaged now. An opening [erases](clear_next) the tag of the header before `header`.
 #[cfg(feature = "preserve")]
-fn is_lost<R: Readable>(
-    medium: &R,
-    at: u64,
-    found: Found,
-    header: &Header,
-) -> Result<bool, R::Error> {
+fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {
+    let found = read(medium, at)?;
     let is_erased = |generation: u64| -> Result<bool, R::Error> {
         let mut words = [[0; 8]; 2];
         for (at, word) in [at + TAG as u64, at + GENERATION].into_iter().zip(&mut words) {

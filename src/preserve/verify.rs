@@ -12,6 +12,7 @@ use super::info::{Content, Info};
 use super::snapshot::Snapshot;
 use super::walk::{Step, Walk};
 use crate::format::progress::Progress;
+use crate::format::reread::Rereadings;
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -72,9 +73,11 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
 /// Reads and verifies all blobs of a commit.
 pub(super) fn verify<R: Readable>(
     snapshot: &Snapshot<'_, R>,
+    rereadings: Rereadings,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<R::Error>> {
-    let mut verification = Verification { copies: copies(snapshot)?, ..Verification::default() };
+    let mut verification =
+        Verification { copies: copies(snapshot, rereadings)?, ..Verification::default() };
     let (infos, pages) = infos(snapshot, &mut verification)?;
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
@@ -179,9 +182,12 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
 }
 
 /// Returns the damaged copies of the header and of the root, and the history if it is damaged.
-fn copies<R: Readable>(snapshot: &Snapshot<'_, R>) -> Result<Vec<Damage>, Error<R::Error>> {
-    let mut copies: Vec<Damage> =
-        headers::damaged(snapshot.medium(), &snapshot.header).map_err(Error::medium)?.collect();
+fn copies<R: Readable>(
+    snapshot: &Snapshot<'_, R>,
+    rereadings: Rereadings,
+) -> Result<Vec<Damage>, Error<R::Error>> {
+    let of_headers = headers::damaged(snapshot.medium(), &snapshot.header, rereadings);
+    let mut copies: Vec<Damage> = of_headers.map_err(Error::medium)?.collect();
     for offset in snapshot.header.roots {
         if !snapshot.is_whole(offset).map_err(Error::medium)? {
             let len = snapshot.header.len;
@@ -206,6 +212,6 @@ impl<R: Readable> Snapshot<'_, R> {
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        verify(self, progress)
+        verify(self, Rereadings::BESIDE_WRITERS, progress)
     }
 }

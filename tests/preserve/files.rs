@@ -342,6 +342,28 @@ fn a_region_of_a_file_is_used_in_place() {
     drop(Options::new().open(region).unwrap());
 }
 
+/// A store in the region must not overwrite bytes that a reader of the file uses.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_region_of_a_file_has_the_leases_of_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 1 << 16).unwrap();
+    transaction.commit().unwrap();
+    let region = store.region("ram").unwrap();
+    let begin = region.info().offset;
+    let reader = dax::Options::new().allow_page_granularity().view(&path).unwrap();
+    assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), None);
+    if let Err(refused) = reader.lease(begin + 4000..begin + 9000) {
+        return println!("skipped: {refused}");
+    }
+    assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), Some(4000..9000));
+    assert_eq!(Medium::leased_range(&region, 5000..6000).unwrap(), Some(5000..6000));
+    assert_eq!(Medium::leased_range(&region, 9000..1 << 16).unwrap(), None);
+}
+
 /// No byte of it has moved.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]

@@ -17,6 +17,7 @@ use super::store::Store;
 use super::taken::Taken;
 use super::tree::{Key, Page, Tree};
 use super::ways::{Ways, leased};
+use crate::format::reread::Rereadings;
 use crate::medium::{Medium, Readable};
 use crate::preserve::error::{Damage, Error, ErrorKind, Part};
 use crate::preserve::format::data;
@@ -93,7 +94,9 @@ impl Loading {
             size,
             tree,
             space: Space::new(data(header.unit)..size, header.unit),
-            damage: headers::damaged(snapshot.medium(), header).map_err(Error::medium)?.collect(),
+            damage: headers::damaged(snapshot.medium(), header, Rereadings::ALONE)
+                .map_err(Error::medium)?
+                .collect(),
             mends: Vec::new(),
             names: alloc::vec![Key::default(); top + 1],
         };

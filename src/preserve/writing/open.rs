@@ -13,6 +13,7 @@ use super::origin::{Evidence, Verdict, judge};
 use super::store::Store;
 use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
+use crate::format::reread::Rereadings;
 use crate::format::tag;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
@@ -152,7 +153,8 @@ impl<'p, M: Medium> Options<'p, M> {
     }
 
     /// Sets the circumstances that commits are stamped with. By default they are those of this machine and process in a
-    /// [`DaxFile`](../dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in any other medium.
+    /// [`DaxFile`](../dax/struct.DaxFile.html), and [unknown](Stamp::UNKNOWN) in a medium without a
+    /// [view](Readable::as_any_view).
     #[must_use]
     pub fn stamp(self, stamp: Stamp) -> Self {
         Self { stamp: Some(stamp), ..self }
@@ -183,8 +185,9 @@ impl<'p, M: Medium> Options<'p, M> {
     }
 
     /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one
-    /// of them holds. By default it asks the medium: a [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of
-    /// readers of the file, in this process and others, and other media do not know any. Leases of the store's own
+    /// of them holds. By default it asks the medium ([`Medium::leased_range`]): a
+    /// [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of readers of the file, in this process and others.
+    /// Leases of the store's own
     /// [reader](Store::reader) keep blobs where they are in any case.
     #[must_use]
     pub fn leases(self, leased: Leased<M>) -> Self {
@@ -369,11 +372,14 @@ impl<'p, M: Medium> Options<'p, M> {
             Verify::Never => false,
             Verify::IfUnclean => !was_sealed && !verdict.is_same_boot(),
         };
-        let verification = match (must_verify, &mut self.progress) {
-            (false, _) => None,
-            (true, Some(Progressing(progress))) => Some(verify(&store.snapshot()?, progress)?),
-            (true, None) => Some(verify(&store.snapshot()?, &mut |_| ())?),
+        let mut silent = |_: Progress| ();
+        let progress: &mut dyn FnMut(Progress) = match &mut self.progress {
+            Some(Progressing(progress)) => progress,
+            None => &mut silent,
         };
+        let verification = must_verify
+            .then(|| verify(&store.snapshot()?, Rereadings::ALONE, progress))
+            .transpose()?;
         store.begin_boot(stamp, verdict.origin, &mut mended)?;
         Ok((store, Opened { verdict, was_sealed, last, verification, mended }))
     }

@@ -403,6 +403,14 @@ impl<M: Medium + Send> Readable for Region<M> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), M::Error> {
         Self::read(self, at, into)
     }
+
+    fn lease_range(&self, range: Range<u64>) -> Result<bool, M::Error> {
+        self.medium.lease_range(self.on_medium(&range))
+    }
+
+    fn release_range(&self, range: Range<u64>) {
+        self.medium.release_range(self.on_medium(&range));
+    }
 }
 
 /// Offsets are those in the region.
@@ -459,5 +467,14 @@ impl<M: Medium + Send> Medium for Region<M> {
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.deep_persist(self.on_medium(&range))
+    }
+
+    fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, M::Error> {
+        let all = self.on_medium(&range);
+        let leased = self.medium.leased_range(all.clone())?;
+        // A lease can begin before the range, and end after it.
+        let within = |leased: Range<u64>| leased.start.max(all.start)..leased.end.min(all.end);
+        let base = all.start - range.start;
+        Ok(leased.map(within).map(|leased| leased.start - base..leased.end - base))
     }
 }

@@ -114,7 +114,7 @@ impl Loading<'_> {
             builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
         }
         let parent = parent.unwrap_or(Path::new("."));
-        let mut beside = Beside::create(&builder, parent).with_context(unwritable)?;
+        let mut beside = Beside::create(|| builder.tempfile_in(parent).with_context(unwritable))?;
         self.write(&mut beside.file, &bar)?;
         // Without this the new name can be durable before the bytes are.
         beside.file.as_file().sync_all().with_context(unwritable)?;
@@ -125,13 +125,13 @@ impl Loading<'_> {
 /// A file that is to replace another one. A signal that ends the command removes it first.
 struct Beside {
     file: NamedTempFile,
-    /// Its name, until it has that of the other file. The command ends with the signal's exit code once a signal holds
-    /// this.
+    /// Its name, until it has that of the other file. Once a signal's handler holds this, the command ends with
+    /// [`text::INTERRUPTED`].
     name: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Beside {
-    fn create(builder: &tempfile::Builder<'_, '_>, parent: &Path) -> anyhow::Result<Self> {
+    fn create(make: impl FnOnce() -> anyhow::Result<NamedTempFile>) -> anyhow::Result<Self> {
         let shared = Arc::new(Mutex::new(None::<PathBuf>));
         // A signal that comes while the file is made waits for its name.
         let mut name = held(&shared);
@@ -144,7 +144,7 @@ impl Beside {
             }
             exit(text::INTERRUPTED.into());
         })?;
-        let file = builder.tempfile_in(parent)?;
+        let file = make()?;
         *name = Some(file.path().to_path_buf());
         drop(name);
         Ok(Self { file, name: shared })

@@ -1,9 +1,10 @@
 //! The command `cachemaint`.
 //!
 //! Exit codes: 0 for success; 1 if the command found a problem that it looks for (damage, loss) or failed; 2 if the
-//! command line is not understood; 130 if a signal ended `demo`, `record` or `preserve load --output`. `record` passes on the exit code of the program which it runs. Results go to
-//! standard output, errors to standard error. If the reader of standard output closes the pipe, a command ends quietly with
-//! exit code 141, as by SIGPIPE. What it was asked to append, save or guard is done before.
+//! command line is not understood; 130 if a signal ended `demo`, `record` or `preserve load --output`. `record` passes on
+//! the exit code of the program which it runs. Results go to standard output, errors to standard error. If the reader of
+//! standard output closes the pipe, a command ends quietly with exit code 141, as by SIGPIPE. What it was asked to
+//! append, save or guard is done before.
 
 mod canary;
 mod commands;

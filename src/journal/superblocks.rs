@@ -30,8 +30,7 @@ pub(super) fn found<M: Readable>(medium: &M) -> Result<[Found; 2], Error<M::Erro
     let is_one_whole =
         |both: &Both| meaning(both).iter().any(|found| matches!(found, Found::Whole(_)));
     let both = Rereadings::BESIDE_WRITERS.until(is_one_whole, || read(medium));
-    let both = both.map_err(Error::medium)?;
-    Ok(meaning(&both))
+    Ok(meaning(&both.map_err(Error::medium)?))
 }
 
 /// The bytes at both places.

@@ -84,8 +84,8 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
     // Two commits may write all headers while they are read one after the other.
-    let is_damaged = |found: &Result<Header, Found>| matches!(found, Err(Found::Damaged));
-    let found = Rereadings::BESIDE_WRITERS.until(|found| !is_damaged(found), || newest(medium));
+    let found = Rereadings::BESIDE_WRITERS
+        .until(|found| !matches!(found, Err(Found::Damaged)), || newest(medium));
     found.map_err(Error::medium)?.map_err(|why| match why {
         Found::Version(found) => Error(ErrorKind::Version { found }),
         Found::Other(found) => Error(ErrorKind::NotAStore { found }),

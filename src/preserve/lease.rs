@@ -94,10 +94,10 @@ impl<R: Readable> Reader<R> {
     ///   descriptor of the open file. A forked child has such descriptors until it executes a program or ends.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLease`], if the medium has no leases ([`Readable::lease_range`]): copy the blob instead. [`ErrorKind::NotFound`],
-    /// [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100 attempts. If the medium fails,
-    /// and the errors of [`DaxView::lease`]: systems and file systems without such locks refuse a lease, and so does a
-    /// forked child.
+    /// [`ErrorKind::NoLease`], if the medium has no leases ([`Readable::lease_range`]): copy the blob instead.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100
+    /// attempts. If the medium fails, and the errors of [`DaxView::lease`]: systems and file systems without such locks
+    /// refuse a lease, and so does a forked child.
     ///
     /// # Cost
     /// The blob is read once. In a view, taking a lease and dropping it take two system calls each.

@@ -2,7 +2,7 @@
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
-use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Store};
+use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
 use std::path::Path;
 #[cfg(all(target_os = "linux", not(miri)))]
 use {
@@ -14,6 +14,16 @@ use {
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
     let file = dax::Options::new().allow_page_granularity().create_new(path, len).unwrap();
     Options::new().create_new(file).unwrap()
+}
+
+/// Creates a store with a region of 64 KiB.
+fn create_with_region(path: &Path) -> (Store<DaxFile>, Region<DaxFile>) {
+    let mut store = create(path, 1 << 18);
+    let mut transaction = store.begin().unwrap();
+    transaction.create_region("ram", 1 << 16).unwrap();
+    transaction.commit().unwrap();
+    let region = store.region("ram").unwrap();
+    (store, region)
 }
 
 fn open(path: &Path) -> DaxFile {
@@ -318,11 +328,7 @@ fn a_region_reports_its_placement() {
 fn a_region_of_a_file_is_used_in_place() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 18);
-    let mut transaction = store.begin().unwrap();
-    transaction.create_region("ram", 1 << 16).unwrap();
-    transaction.commit().unwrap();
-    let region = store.region("ram").unwrap();
+    let (mut store, region) = create_with_region(&path);
     assert!(matches!(store.grow(1 << 19).as_ref().map_err(Error::kind), Err(ErrorKind::InUse)));
     region.write(1000, b"in place");
     region.persist(1000..1008).unwrap();
@@ -348,11 +354,7 @@ fn a_region_of_a_file_is_used_in_place() {
 fn a_region_of_a_file_has_the_leases_of_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 18);
-    let mut transaction = store.begin().unwrap();
-    transaction.create_region("ram", 1 << 16).unwrap();
-    transaction.commit().unwrap();
-    let region = store.region("ram").unwrap();
+    let (_store, region) = create_with_region(&path);
     let begin = region.info().offset;
     let reader = dax::Options::new().allow_page_granularity().view(&path).unwrap();
     assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), None);

@@ -187,8 +187,7 @@ impl<'p, M: Medium> Options<'p, M> {
     /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one
     /// of them holds. By default it asks the medium ([`Medium::leased_range`]): a
     /// [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of readers of the file, in this process and others.
-    /// Leases of the store's own
-    /// [reader](Store::reader) keep blobs where they are in any case.
+    /// Leases of the store's own [reader](Store::reader) keep blobs where they are in any case.
     #[must_use]
     pub fn leases(self, leased: Leased<M>) -> Self {
         Self { ways: Ways { leased, ..self.ways }, ..self }

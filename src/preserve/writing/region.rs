@@ -471,10 +471,9 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, M::Error> {
         let all = self.on_medium(&range);
-        let leased = self.medium.leased_range(all.clone())?;
+        let (leased, begin) = (self.medium.leased_range(all.clone())?, self.info.offset);
         // A lease can begin before the range, and end after it.
-        let within = |leased: Range<u64>| leased.start.max(all.start)..leased.end.min(all.end);
-        let base = all.start - range.start;
-        Ok(leased.map(within).map(|leased| leased.start - base..leased.end - base))
+        Ok(leased
+            .map(|leased| leased.start.max(all.start) - begin..leased.end.min(all.end) - begin))
     }
 }

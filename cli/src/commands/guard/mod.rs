@@ -46,9 +46,9 @@ use std::time::Instant;
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
-/// that cannot be written back are reported, and the bound does not include them. If no
-/// other file was written back at all, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to ignore, as by nohup, stays
-/// ignored.
+/// that cannot be written back are reported, and the bound does not include them. If no other file was written back at
+/// all, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to ignore, as by
+/// nohup, stays ignored.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
 ///

@@ -151,7 +151,7 @@ impl Beside {
     }
 
     fn replace(self, output: &Path) -> io::Result<()> {
-        // A signal that comes now has the command end after it.
+        // A signal that comes now waits for the new name.
         let mut name = held(&self.name);
         self.file.persist(output).map_err(|error| error.error)?;
         *name = None;

@@ -356,9 +356,9 @@ fn a_region_of_a_file_has_the_leases_of_its_bytes() {
     let path = directory.path().join("store");
     let (_store, region) = create_with_region(&path);
     let begin = region.info().offset;
-    let reader = dax::Options::new().allow_page_granularity().view(&path).unwrap();
+    let reader = unlocked(&path);
     assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), None);
-    if let Err(refused) = reader.lease(begin + 4000..begin + 9000) {
+    if let Err(refused) = reader.view().lease(begin + 4000..begin + 9000) {
         return println!("skipped: {refused}");
     }
     assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), Some(4000..9000));

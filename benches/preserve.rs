@@ -358,7 +358,7 @@ impl Bench {
                     }
 
                     for at in both {
-                        memory.writeback(at..at + HEADER as u64);
+                        memory.issue_writeback(at..at + HEADER as u64);
                     }
 
                     memory.fence();

@@ -73,7 +73,7 @@ impl<'a> Ring<'a> {
         let parts =
             [self.words.len() - before..self.words.len(), self.next - (len - before)..self.next];
         for Range { start, end } in parts {
-            medium.writeback((start * WORD) as u64..(end * WORD) as u64);
+            medium.issue_writeback((start * WORD) as u64..(end * WORD) as u64);
         }
         medium.fence();
     }

@@ -21,7 +21,7 @@
  *   - A length or a count of 0 is permitted. An array without elements can be a null pointer.
  *   - The process is aborted if an allocation fails. An error allocates its message, also where a comment states
  *     "no allocation".
- *   - The work is complete when a function returns. cachemaint_writeback is the one exception.
+ *   - The work is complete when a function returns. cachemaint_issue_writeback is the one exception.
  *   - All functions can be called by several threads at a time, with the same file too, unless a comment states
  *     otherwise. None may be called in a signal handler.
  */
@@ -182,9 +182,9 @@ CACHEMAINT_CHECKED int cachemaint_persist_ranges(const cachemaint_file *file, co
 
 /* Begins to write a range back. The bytes are persistent when cachemaint_fence has returned on this thread.
  * Errors and cost: those of cachemaint_persist, without the fence. */
-CACHEMAINT_CHECKED int cachemaint_writeback(const cachemaint_file *file, const void *address, size_t length);
+CACHEMAINT_CHECKED int cachemaint_issue_writeback(const cachemaint_file *file, const void *address, size_t length);
 
-/* Completes every cachemaint_writeback of this thread. It completes none of another thread.
+/* Completes every cachemaint_issue_writeback of this thread. It completes none of another thread.
  * Cost: one fence; by pages nothing. */
 CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 

@@ -179,13 +179,13 @@ pub(crate) unsafe extern "C" fn cachemaint_persist(
 /// # Safety
 /// 1. As for [`cachemaint_persist`].
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn cachemaint_writeback(
+pub(crate) unsafe extern "C" fn cachemaint_issue_writeback(
     file: *const Handle,
     address: *const c_void,
     length: usize,
 ) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(unsafe { on_range(file, address, length, DaxFile::writeback) })
+    number(unsafe { on_range(file, address, length, DaxFile::issue_writeback) })
 }
 
 /// Makes a range persistent down to the medium's own buffers.

@@ -115,7 +115,7 @@ fn functions() -> BTreeMap<&'static str, String> {
         files::cachemaint_grow(_, _) -> _,
         files::cachemaint_persist(_, _, _) -> _,
         files::cachemaint_persist_ranges(_, _, _) -> _,
-        files::cachemaint_writeback(_, _, _) -> _,
+        files::cachemaint_issue_writeback(_, _, _) -> _,
         files::cachemaint_fence(_) -> _,
         files::cachemaint_order_observed(_) -> _,
         files::cachemaint_deep_persist(_, _, _) -> _,

@@ -135,7 +135,7 @@ static int call_one(void) {
     case 18:
         return cachemaint_deep_persist(any_file(), any_address(), any_length());
     case 19:
-        return cachemaint_writeback(any_file(), any_address(), any_length());
+        return cachemaint_issue_writeback(any_file(), any_address(), any_length());
     case 20:
         return cachemaint_error_errno() + (int)strlen(cachemaint_error_message());
     default:

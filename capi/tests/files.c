@@ -43,7 +43,7 @@ static void stored_bytes_are_there_after_the_next_opening(void) {
     memcpy(bytes + 100, "one", 4);
     DONE(cachemaint_persist(file, bytes + 100, 4));
     memcpy(bytes + 9000, "two", 4);
-    DONE(cachemaint_writeback(file, bytes + 9000, 4));
+    DONE(cachemaint_issue_writeback(file, bytes + 9000, 4));
     DONE(cachemaint_fence(file));
     memcpy(bytes + 20000, "three", 6);
     DONE(cachemaint_order_observed(file));
@@ -150,7 +150,7 @@ static void a_range_outside_of_the_file_is_refused(void) {
     REFUSED(cachemaint_persist(read, outside, sizeof outside), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist(read, NULL, 0), CACHEMAINT_INVALID_ARGUMENT);
     DONE(cachemaint_persist(read, bytes + LENGTH, 0));
-    REFUSED(cachemaint_writeback(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);
+    REFUSED(cachemaint_issue_writeback(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_deep_persist(read, bytes + LENGTH, 1), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist_copy(file, outside, bytes, 8, ANYWHERE), CACHEMAINT_OUT_OF_RANGE);
     REFUSED(cachemaint_persist_copy(file, bytes, NULL, 8, ANYWHERE), CACHEMAINT_INVALID_ARGUMENT);

@@ -157,7 +157,7 @@ impl<M: Medium> Table<M> {
         let at = entry(self.slots, slot);
         self.medium.store(at, key, Ordering::Relaxed);
         self.medium.store(at + WORD, value, Ordering::Relaxed);
-        self.medium.writeback(at..at + ENTRY)?;
+        self.medium.issue_writeback(at..at + ENTRY)?;
         if !self.saves_a_fence {
             self.medium.fence();
         }

@@ -164,7 +164,7 @@ impl Medium for Image {
         }
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         assert!(range.start <= range.end && range.end <= Readable::len(self), "{range:?}");
         Ok(())
     }

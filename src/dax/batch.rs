@@ -52,7 +52,7 @@ impl<'a> Batch<'a> {
     /// # Panics
     /// If the range is out of range.
     pub fn writeback(&self, range: Range<u64>) {
-        let written = self.pending.view.writeback(range);
+        let written = self.pending.view.issue_writeback(range);
         let mut failed = self.failed.borrow_mut();
         if failed.is_none() {
             *failed = written.err();

@@ -201,7 +201,7 @@ impl DaxFile {
             self.write(*at, bytes);
         }
         for (at, bytes) in parts {
-            self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
+            self.issue_writeback(*at..at.saturating_add(bytes.len() as u64))?;
         }
         Ok(())
     }

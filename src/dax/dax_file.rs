@@ -207,8 +207,8 @@ impl DaxFile {
     /// If the range is out of range, or ends before it starts.
     #[inline]
     #[track_caller]
-    pub fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        self.view.writeback(range)
+    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        self.view.issue_writeback(range)
     }
 
     /// Completes the write-backs that this thread has issued.
@@ -230,7 +230,7 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -356,8 +356,8 @@ impl Medium for DaxFile {
     }
 
     #[inline]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        Self::writeback(self, range)
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        Self::issue_writeback(self, range)
     }
 
     #[inline]

@@ -226,7 +226,7 @@ impl DaxView {
     /// If the range is out of range, or ends before it starts.
     #[inline]
     #[track_caller]
-    pub fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
         match self.writeback {
             Writeback::Lines(cache) => {
                 self.writeback_lines(&range, cache);
@@ -264,7 +264,7 @@ impl DaxView {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -307,7 +307,7 @@ impl DaxView {
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the others
-    /// were tried all the same. And as [`writeback`](Self::writeback).
+    /// were tried all the same. And as [`issue_writeback`](Self::issue_writeback).
     pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
         let batch = Batch::new(self);
         let result = work(&batch);
@@ -423,7 +423,7 @@ impl DaxView {
         let range = self.mapping.checked_range(range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);
         // SAFETY: (1) the range is in the mapping, which can be read; (2) that nothing may rely on it
-        // before the fence is the rule of `Medium`, and of `writeback`.
+        // before the fence is the rule of `Medium`, and of `issue_writeback`.
         unsafe { cache.writeback_range_unfenced(start, range.len()) };
     }
 }

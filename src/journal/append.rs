@@ -197,7 +197,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         medium.write(at + HEADER, words);
         medium.write(at + HEADER + words.len() as u64, last);
         let first = self.first_part(at..end);
-        let written = medium.writeback(first.end..end);
+        let written = medium.issue_writeback(first.end..end);
         // A reader that sees the tag sees everything that the record vouches for.
         medium.store(at, tag::of(seed, payload), Ordering::Release);
         self.complete(first, written)
@@ -278,7 +278,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         mut written: Result<(), M::Error>,
     ) -> Result<(), Error<M::Error>> {
         let Self { journal: Journal { medium, in_flight, .. }, placement, .. } = self;
-        written = written.and(medium.writeback(record));
+        written = written.and(medium.issue_writeback(record));
         if placement.mark.is_some() {
             written = written.and(self.write_before());
         }
@@ -296,7 +296,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         for (position, bytes) in self.before().parts().into_iter().flatten() {
             let at = geometry.place(position);
             medium.write(at, bytes);
-            medium.writeback(at..at + bytes.len() as u64)?;
+            medium.issue_writeback(at..at + bytes.len() as u64)?;
         }
         Ok(())
     }

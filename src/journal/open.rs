@@ -333,8 +333,8 @@ pub(super) fn persist<M: Medium>(
 ) -> Result<(), M::Error> {
     let (at, len) = (geometry.place(range.start), range.end - range.start);
     let first = len.min(geometry.bytes() - at);
-    medium.writeback(at..at + first)?;
-    medium.writeback(LOG..LOG + len - first)?;
+    medium.issue_writeback(at..at + first)?;
+    medium.issue_writeback(LOG..LOG + len - first)?;
     medium.fence();
     Ok(())
 }

@@ -137,7 +137,7 @@ pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<()
 /// Issues the write-back of a superblock that was found.
 pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
     let at = place(superblock.generation);
-    medium.writeback(at..at + BYTES as u64)
+    medium.issue_writeback(at..at + BYTES as u64)
 }
 
 /// Makes the first superblock and the mark at the beginning of the log durable, the magic last. A crash leaves all of

@@ -143,7 +143,7 @@ impl<'a> Memory<'a> {
     /// If the range is out of range, or ends before it starts.
     #[inline]
     #[track_caller]
-    pub fn writeback(&self, range: Range<u64>) {
+    pub fn issue_writeback(&self, range: Range<u64>) {
         assert!(range.start <= range.end, "the range {range:?} ends before it starts");
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let start = self.words.as_ptr().cast::<u8>().wrapping_add(self.checked(range.start, len));
@@ -165,7 +165,7 @@ impl<'a> Memory<'a> {
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) {
-        self.writeback(range);
+        self.issue_writeback(range);
         self.fence();
     }
 
@@ -312,8 +312,8 @@ impl Medium for Memory<'_> {
     }
 
     #[inline]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        Self::writeback(self, range);
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        Self::issue_writeback(self, range);
         Ok(())
     }
 
@@ -435,7 +435,7 @@ mod tests {
         let Some(cache) = cache("a_write_back_beyond_the_end_panics") else { return };
         let words = words(64);
         let memory = Memory::new(&words, cache, Backing::Ram);
-        let writeback = AssertUnwindSafe(|| memory.writeback(505..521));
+        let writeback = AssertUnwindSafe(|| memory.issue_writeback(505..521));
         let panic = std::panic::catch_unwind(writeback).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
         assert_eq!(message, "16 bytes at offset 505 are out of range: the medium has 512 bytes");

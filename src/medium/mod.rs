@@ -99,7 +99,7 @@ impl core::fmt::Display for Granularity {
 /// may see or leave a mix of whole words.
 ///
 /// # Rules for implementations
-/// 1. No store is *known* to be persistent before [`writeback`](Self::writeback) of its range and then
+/// 1. No store is *known* to be persistent before [`issue_writeback`](Self::issue_writeback) of its range and then
 ///    [`fence`](Self::fence) on the same thread have returned. Then all of them are: this thread's stores, and those of
 ///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
@@ -130,7 +130,8 @@ pub trait Medium: Readable {
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]);
 
-    /// Issues the write-back of a range; where the granularity is a page this is the `msync` itself.
+    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has returned;
+    /// [`persist`](Self::persist) does both. Where the granularity is a page this is the `msync` itself.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -140,7 +141,7 @@ pub trait Medium: Readable {
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
     /// Completes the write-backs that this thread has issued.
     #[track_caller]
@@ -159,7 +160,7 @@ pub trait Medium: Readable {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If a part is out of range.
@@ -175,7 +176,7 @@ pub trait Medium: Readable {
     /// meanwhile.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If a part is out of range.
@@ -185,7 +186,7 @@ pub trait Medium: Readable {
             self.write(*at, bytes);
         }
         for (at, bytes) in parts {
-            self.writeback(*at..at.saturating_add(bytes.len() as u64))?;
+            self.issue_writeback(*at..at.saturating_add(bytes.len() as u64))?;
         }
         Ok(())
     }
@@ -195,13 +196,13 @@ pub trait Medium: Readable {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If the range is out of range.
     #[track_caller]
     fn persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-        self.writeback(range)?;
+        self.issue_writeback(range)?;
         self.fence();
         Ok(())
     }
@@ -210,7 +211,7 @@ pub trait Medium: Readable {
     /// [`persist`](Self::persist).
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If the range is out of range.
@@ -287,8 +288,8 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
-                fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
-                    (**self).writeback(range)
+                fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+                    (**self).issue_writeback(range)
                 }
 
                 #[inline]

@@ -235,5 +235,5 @@ fn put<M: Medium>(medium: &M, both: [u64; 2], bytes: &[u8]) -> Result<(), M::Err
     for at in both {
         medium.write(at, bytes);
     }
-    both.into_iter().try_for_each(|at| medium.writeback(at..at + bytes.len() as u64))
+    both.into_iter().try_for_each(|at| medium.issue_writeback(at..at + bytes.len() as u64))
 }

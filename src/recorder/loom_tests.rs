@@ -64,7 +64,7 @@ impl Medium for OneSubBuffer {
         }
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         if range.is_empty() {
             return Ok(());
         }

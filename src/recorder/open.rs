@@ -111,7 +111,7 @@ where
         for at in DESCRIPTORS {
             let is_there = medium.len() >= at + DESCRIPTOR as u64;
             if is_there {
-                medium.writeback(at..at + DESCRIPTOR as u64).map_err(ErrorKind::Medium)?;
+                medium.issue_writeback(at..at + DESCRIPTOR as u64).map_err(ErrorKind::Medium)?;
             }
         }
         medium.fence();
@@ -245,14 +245,14 @@ fn create<M: Medium>(
     let [first, second] = DESCRIPTORS;
     for at in DESCRIPTORS {
         medium.store(at, 0, Ordering::Relaxed);
-        medium.writeback(at..at + 8)?;
+        medium.issue_writeback(at..at + 8)?;
     }
     medium.fence();
     forget(medium, description.geometry)?;
     // An erased recording may have left a second descriptor with a higher generation. Without its tag no part of it
     // can complete a torn descriptor that is written over it later.
     medium.store(second + TAG, 0, Ordering::Relaxed);
-    medium.writeback(second + TAG..second + TAG + 8)?;
+    medium.issue_writeback(second + TAG..second + TAG + 8)?;
     write_tables(medium, first, tables)?;
     let bytes = description.to_bytes();
     let (magic, rest) = bytes.split_at(8);
@@ -274,7 +274,7 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
             }
         }
     }
-    if start < end { medium.writeback(start..end) } else { Ok(()) }
+    if start < end { medium.issue_writeback(start..end) } else { Ok(()) }
 }
 
 /// Writes a descriptor. Makes it and all earlier write-backs persistent.

@@ -46,10 +46,10 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
         // that the owner finishes meanwhile would count as written back.
         self.medium.order_observed();
         for range in geometry.ranges(shard, cursor.done()..head) {
-            self.medium.writeback(range)?;
+            self.medium.issue_writeback(range)?;
         }
         if is_lost_word_new {
-            self.medium.writeback(loss..loss + 8)?;
+            self.medium.issue_writeback(loss..loss + 8)?;
         }
         self.medium.fence();
         cursor.written_back(head);

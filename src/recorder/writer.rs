@@ -308,7 +308,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn write_back(&self, head: u64) -> Result<(), ErrorKind<M::Error>> {
         let geometry = self.description.geometry;
         for range in geometry.ranges(self.shard, self.cursor.done()..head) {
-            self.medium.writeback(range).map_err(ErrorKind::Medium)?;
+            self.medium.issue_writeback(range).map_err(ErrorKind::Medium)?;
         }
         self.medium.fence();
         self.cursor.written_back_by_owner(head);

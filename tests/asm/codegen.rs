@@ -100,7 +100,7 @@ pub fn golden_release_acquire(cache: Cache, given: &[u64; 8], taken: &mut Padded
 #[unsafe(no_mangle)]
 pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
     memory.store(at, 7, Ordering::Release);
-    memory.writeback(at..at + 8);
+    memory.issue_writeback(at..at + 8);
     memory.fence();
 }
 

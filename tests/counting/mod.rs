@@ -91,14 +91,14 @@ impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
         self.medium.write(at, from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
         if !range.is_empty() {
             self.lines.fetch_add(range.end.div_ceil(LINE) - range.start / LINE, Relaxed);
         }
         if self.left.fetch_sub(1, Relaxed) == 0 {
             return Err(Broken);
         }
-        let Ok(()) = self.medium.writeback(range);
+        let Ok(()) = self.medium.issue_writeback(range);
         Ok(())
     }
 

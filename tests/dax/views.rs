@@ -189,7 +189,7 @@ fn a_view_writes_back_by_its_granularity() {
         batch.writeback(0..0);
     })
     .unwrap();
-    view.writeback(0..LEN).unwrap();
+    view.issue_writeback(0..LEN).unwrap();
     view.fence();
     assert_eq!(&fs::read(&path).unwrap()[100..114], b"here and there");
 }

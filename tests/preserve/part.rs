@@ -48,8 +48,8 @@ impl Medium for Part<'_> {
         self.medium.write(at, from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        self.medium.writeback(range)
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.issue_writeback(range)
     }
 
     fn fence(&self) {

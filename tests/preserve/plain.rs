@@ -58,7 +58,7 @@ impl Medium for Plain {
         self.0.lock().unwrap()[at as usize..][..from.len()].copy_from_slice(from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         assert!(range.start <= range.end && range.end <= Readable::len(self));
         Ok(())
     }

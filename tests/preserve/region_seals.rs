@@ -253,8 +253,8 @@ impl Medium for Buffered {
         self.medium.write(at, from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Broken> {
-        let Ok(()) = self.medium.writeback(range);
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        let Ok(()) = self.medium.issue_writeback(range);
         Ok(())
     }
 

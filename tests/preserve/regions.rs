@@ -223,7 +223,7 @@ fn accesses_out_of_range_panic() {
     assert!(does_panic(&|region| region.store(u64::MAX - 7, 7, Relaxed)));
     assert!(does_panic(&|region| region.write(LEAST - 1, &[7; 2])));
     assert!(does_panic(&|region| region.read(LEAST - 1, &mut [7; 2]).unwrap()));
-    assert!(does_panic(&|region| region.writeback(LEAST - 1..LEAST + 1).unwrap()));
+    assert!(does_panic(&|region| region.issue_writeback(LEAST - 1..LEAST + 1).unwrap()));
     assert!(does_panic(&|region| region.persist(0..LEAST + 1).unwrap()));
     assert!(does_panic(&|region| {
         region.copy_unfenced(&[(0, &[7; 8]), (LEAST - 4, &[7; 8])]).unwrap();

@@ -304,8 +304,8 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
             self.0.write(at, from);
         }
 
-        fn writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
-            self.0.writeback(range)
+        fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+            self.0.issue_writeback(range)
         }
 
         fn fence(&self) {}

@@ -61,7 +61,7 @@ impl Medium for Plain {
         }
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         assert!(range.end <= Readable::len(self));
         Ok(())
     }

@@ -193,7 +193,7 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
         }
         Do::Copy { words } => medium.write(words[0].0 * 8, &bytes(words)),
         Do::Scattered { words } => medium.persist_copy(&[(words[0].0 * 8, &bytes(words))]).unwrap(),
-        Do::Writeback { word } => medium.writeback(word * 8..word * 8 + 8).unwrap(),
+        Do::Writeback { word } => medium.issue_writeback(word * 8..word * 8 + 8).unwrap(),
         Do::Fence => medium.fence(),
         Do::Note => note(),
         _ => unreachable!("no operation of a medium"),

@@ -185,7 +185,7 @@ fn useless_and_missing_work_is_reported_by_place() {
     let first_line = line!() + 3;
     let outcome = Simulation::new(Model::x86(), 128).explore(
         |medium, _notes: &Notes<'_, ()>| {
-            medium.writeback(64..72).unwrap();
+            medium.issue_writeback(64..72).unwrap();
             medium.fence();
             medium.store(0, 1, Relaxed);
             medium.store(0, 2, Relaxed);
@@ -230,12 +230,12 @@ fn nobody_completes_what_a_killed_process_wrote_back() {
             |medium, notes| {
                 let mortal = medium.mortal(2);
                 mortal.store(0, 1, Relaxed);
-                mortal.writeback(0..8).unwrap();
+                mortal.issue_writeback(0..8).unwrap();
                 mortal.fence();
                 assert!(!mortal.is_alive() && mortal.persist(0..8).is_err());
                 assert_eq!(medium.load(0, Relaxed), 1, "the caches keep it");
                 if writes_back {
-                    medium.writeback(0..8).unwrap();
+                    medium.issue_writeback(0..8).unwrap();
                 }
                 medium.fence();
                 notes.add("found");

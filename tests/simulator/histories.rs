@@ -93,7 +93,7 @@ fn append(medium: &SimMedium, first: u64, numbers: &[u64]) -> Result<(), Infalli
     for (slot, number) in (first..).zip(numbers) {
         assert!(slot < SLOTS, "no slot");
         write(medium, slot, record(slot, *number));
-        medium.writeback(place(slot)..place(slot) + 24)?;
+        medium.issue_writeback(place(slot)..place(slot) + 24)?;
     }
     medium.fence();
     Ok(())

@@ -82,7 +82,7 @@ impl Medium for Watched<'_> {
         self.memory.write(at, from);
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         self.writebacks.lock().unwrap().push(range);
         Ok(())
     }

@@ -313,8 +313,8 @@ impl<M: Medium> Region<M> {
     /// If the range is out of range, or ends before it starts.
     #[inline]
     #[track_caller]
-    pub fn writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
-        self.medium.writeback(self.on_medium(&range))
+    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
+        self.medium.issue_writeback(self.on_medium(&range))
     }
 
     /// Completes the write-backs that this thread has issued.
@@ -329,7 +329,7 @@ impl<M: Medium> Region<M> {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -344,7 +344,7 @@ impl<M: Medium> Region<M> {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// As [`writeback`](Self::writeback).
+    /// As [`issue_writeback`](Self::issue_writeback).
     ///
     /// # Panics
     /// If a part is out of range.
@@ -437,8 +437,8 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     #[inline]
     #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
-        Self::writeback(self, range)
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), M::Error> {
+        Self::issue_writeback(self, range)
     }
 
     #[inline]

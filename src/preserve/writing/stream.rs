@@ -137,7 +137,7 @@ impl Pieces {
     /// Issues the write-back of the bytes that are not written back yet.
     fn finish<M: Medium>(&mut self, medium: &M) -> Result<(), M::Error> {
         let range = core::mem::replace(&mut self.issued, self.at)..self.at;
-        if range.is_empty() { Ok(()) } else { medium.writeback(range) }
+        if range.is_empty() { Ok(()) } else { medium.issue_writeback(range) }
     }
 }
 

@@ -76,7 +76,7 @@ impl Medium for SimMedium {
     }
 
     #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
         assert!(range.start <= range.end, "the range {range:?} ends before it starts");
         self.check(range.start, range.end - range.start);
         let place = Location::caller();

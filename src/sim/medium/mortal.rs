@@ -96,11 +96,11 @@ impl Medium for Mortal<'_> {
     }
 
     #[track_caller]
-    fn writeback(&self, range: Range<u64>) -> Result<(), Killed> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Killed> {
         if !self.lives() {
             return Err(Killed);
         }
-        let Ok(()) = self.medium.writeback(range);
+        let Ok(()) = self.medium.issue_writeback(range);
         Ok(())
     }
 

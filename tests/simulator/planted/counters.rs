@@ -40,7 +40,7 @@ impl<M: Medium> Counters<'_, M> {
         }
         let is_needed = self.medium.granularity() != Granularity::Byte;
         if is_needed || self.bug != Some(Bug::TrustsCaches) {
-            self.medium.writeback(counter..counter + 8)?;
+            self.medium.issue_writeback(counter..counter + 8)?;
         }
         self.medium.fence();
         Ok(())

@@ -42,7 +42,7 @@ impl<M: Medium> Log<'_, M> {
     fn append(&self, number: usize, bytes: [u8; 24], done: impl Fn()) -> Result<(), M::Error> {
         let (at, end) = (start(number), start(number + 1));
         if self.bug == Some(Bug::WritebackFirst) {
-            self.medium.writeback(at..end)?; // too early
+            self.medium.issue_writeback(at..end)?; // too early
         }
         self.medium.write(at, &record(bytes));
         if self.bug == Some(Bug::AckFirst) {
@@ -53,8 +53,8 @@ impl<M: Medium> Log<'_, M> {
         }
         match self.bug {
             Some(Bug::NoWriteback | Bug::WritebackFirst) => {}
-            Some(Bug::ShortWriteback) => self.medium.writeback(at..at + 24)?,
-            _ => self.medium.writeback(at..end)?,
+            Some(Bug::ShortWriteback) => self.medium.issue_writeback(at..at + 24)?,
+            _ => self.medium.issue_writeback(at..end)?,
         }
         if self.bug == Some(Bug::EarlyAck) {
             done();
@@ -130,7 +130,7 @@ fn acknowledgement() -> String {
 
 /// Returns the place of the write-back of a whole record.
 fn writeback() -> String {
-    SOURCE.at("_ => self.medium.writeback(at..end)?,")
+    SOURCE.at("_ => self.medium.issue_writeback(at..end)?,")
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_missing_write_back_is_found() {
 #[test]
 fn a_write_back_before_the_store_is_found() {
     // The next record's write-back has a part of this one, but that is too late.
-    let early = SOURCE.at("self.medium.writeback(at..end)?; // too early");
+    let early = SOURCE.at("self.medium.issue_writeback(at..end)?; // too early");
     let says = [
         &*store(),
         "the line of the torn write was written back at",
@@ -195,7 +195,8 @@ fn an_acknowledgement_before_the_fence_is_found() {
 #[test]
 fn a_write_back_that_misses_the_last_line_is_found() {
     // Record 1 is at 40..80, of which 40..64 is written back: one word, at 64, is missed.
-    let short = SOURCE.at("Some(Bug::ShortWriteback) => self.medium.writeback(at..at + 24)?,");
+    let short =
+        SOURCE.at("Some(Bug::ShortWriteback) => self.medium.issue_writeback(at..at + 24)?,");
     let says = [
         &*store(),
         &short,

@@ -15,7 +15,7 @@ const B: u64 = 64;
 /// Writes a record at A and then refers to it at B, without a fence in between.
 fn append(medium: &SimMedium, _notes: &Notes<'_, ()>) {
     medium.write(A, &[1; 24]);
-    medium.writeback(A..A + 24).unwrap();
+    medium.issue_writeback(A..A + 24).unwrap();
     medium.store(B, 1, Relaxed);
     medium.persist(B..B + 8).unwrap();
 }

@@ -50,7 +50,7 @@ impl Log {
         let done = &self.done[number];
         done.store(bug == Some(Bug::DoneTooEarly), Release);
         medium.write(at, &record(number));
-        medium.writeback(at..place(number + 1)).unwrap();
+        medium.issue_writeback(at..place(number + 1)).unwrap();
         medium.fence();
         done.store(true, Release);
         if bug != Some(Bug::AloneIsEnough) {

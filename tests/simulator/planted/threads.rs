@@ -28,7 +28,7 @@ const SOURCE: Source = Source { file: file!(), text: include_str!("threads.rs") 
 fn write(medium: &SimMedium, way: Way) {
     medium.store(DATA, 1, Relaxed);
     if matches!(way, Way::Writer | Way::FenceElsewhere) {
-        medium.writeback(DATA..DATA + 8).unwrap(); // by the writer
+        medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the writer
     }
     if way == Way::Writer {
         medium.fence(); // by the writer
@@ -44,7 +44,7 @@ fn take_over(medium: &SimMedium, notes: &Notes<'_, ()>, way: Way) {
         medium.order_observed();
     }
     if matches!(way, Way::TakenUp | Way::NotTakenUp) {
-        medium.writeback(DATA..DATA + 8).unwrap(); // by the other
+        medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the other
     }
     if way != Way::Writer {
         medium.fence(); // by the other
@@ -82,7 +82,7 @@ fn a_store_announced_before_its_fence_is_found() {
                 let is_told = sync::AtomicBool::new(false);
                 let tells = || {
                     medium.store(0, 1, Relaxed);
-                    medium.writeback(0..8).unwrap();
+                    medium.issue_writeback(0..8).unwrap();
                     if is_early {
                         is_told.store(true, Release);
                     }
@@ -115,7 +115,7 @@ fn a_store_announced_before_its_fence_is_found() {
 #[test]
 fn a_fence_on_another_thread_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
-    let writeback = SOURCE.at("medium.writeback(DATA..DATA + 8).unwrap(); // by the writer");
+    let writeback = SOURCE.at("medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the writer");
     let fence = SOURCE.at("medium.fence(); // by the other");
     let says = [&*store, &writeback, &fence, "is of another thread", "fence on thread 0 before"];
     assert_found(&EACH, |model| explore(model, Way::FenceElsewhere), Lost, &says);
@@ -124,7 +124,7 @@ fn a_fence_on_another_thread_is_found() {
 #[test]
 fn another_threads_store_that_is_not_taken_up_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
-    let writeback = SOURCE.at("medium.writeback(DATA..DATA + 8).unwrap(); // by the other");
+    let writeback = SOURCE.at("medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the other");
     let says = [&*store, &writeback, "let thread 1 call `order_observed` before it writes it back"];
     let models = [Model::arm64, Model::neutral];
     assert_found(&models, |model| explore(model, Way::NotTakenUp), Lost, &says);

@@ -93,8 +93,8 @@ impl Medium for Guarded {
         self.guarded_or_noted(|file| file.write(at, from));
     }
 
-    fn writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        self.guarded(|file| Medium::writeback(file, range))?
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        self.guarded(|file| Medium::issue_writeback(file, range))?
     }
 
     fn fence(&self) {

@@ -44,7 +44,7 @@ mod tests {
     /// Stores two words of a line and one of another one, of which the last is published too early.
     fn workload(medium: &SimMedium, notes: &crate::sim::Notes<'_, &str>) {
         medium.write(0, &[1; 16]);
-        medium.writeback(0..16).unwrap();
+        medium.issue_writeback(0..16).unwrap();
         medium.store(64, 1, Relaxed);
         medium.persist(64..72).unwrap();
         notes.add("a < b & \"c\"");

@@ -46,7 +46,7 @@ const ON_FILE: [OnFile; 15] = [
     }),
     ("writeback, then fence", |file| {
         file.write(300, &[4; 1000]);
-        file.writeback(300..1300)?;
+        file.issue_writeback(300..1300)?;
         file.fence();
         Ok(())
     }),

@@ -63,7 +63,7 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
         }
         1 => {
             file.write(start, &step.bytes);
-            file.writeback(start..end)?;
+            file.issue_writeback(start..end)?;
             file.fence();
         }
         2 => {

@@ -187,7 +187,7 @@ impl Blobs {
 fn write_in_place(region: &Region<&DaxFile>, number: u64) -> Result<()> {
     for at in PERSISTED {
         region.store(at, number, Relaxed);
-        region.writeback(at..at + 8)?;
+        region.issue_writeback(at..at + 8)?;
     }
     region.fence();
     Ok(())

@@ -118,8 +118,7 @@ impl Cache {
 
     /// Returns the caches of the machine this program runs on, aimed at the point of persistence. It is for a mapping
     /// of persistent memory that the program has made itself, where the kernel keeps the file's blocks in place
-    /// (`MAP_SYNC`, device DAX). A [`DaxFile`](../dax/struct.DaxFile.html) sees to all of this, and knows the promises
-    /// of its medium.
+    /// (`MAP_SYNC`, device DAX). A `DaxFile` (feature `dax`) sees to all of this, and knows the promises of its medium.
     ///
     /// ```
     /// match cachemaint::Cache::persistent() {

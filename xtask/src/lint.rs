@@ -93,11 +93,15 @@ pub(crate) fn pairs(host: &Host, report: &mut Report) -> Result<()> {
 }
 
 pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
-    report.check("rustdoc", "the documentation builds, and every link of it works", || {
-        Cmd::cargo("doc --workspace --no-deps --all-features")
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .check()
-    })?;
+    report.check(
+        "rustdoc",
+        "the documentation builds, and every item that it links to exists",
+        || {
+            Cmd::cargo("doc --workspace --no-deps --all-features")
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .check()
+        },
+    )?;
     DOCUMENTED.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
         Err(reason) => report.skip(triple, format!("{reason:#}")),
         Ok(_) => report.check(triple, "the same for the library on this target", || {

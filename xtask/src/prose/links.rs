@@ -1,14 +1,19 @@
 //! Links of documents: to files of the tree, to headings, and to the library's documentation.
 //!
 //! A document that is read in several places names an item by its page on docs.rs, which must be among the pages that
-//! rustdoc has made of this tree. A link to a page elsewhere is not followed. A link of a document that the documentation of the library includes may
-//! name an item; rustdoc checks that one.
+//! rustdoc has made of this tree. A link to a page elsewhere is not followed. A link of a document that the
+//! documentation of the library includes may name an item; rustdoc checks that one.
+//!
+//! A link from one page of rustdoc's to another is written for one place, and an item that is exported again has its page
+//! in two.
 
 use alloc::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use regex::Regex;
 
 use super::Source;
 
@@ -35,6 +40,27 @@ fn is_page(pages: &Path, page: &str) -> bool {
     let file = if page.ends_with('/') { format!("{page}index.html") } else { page.to_owned() };
     fs::read_to_string(pages.join(file))
         .is_ok_and(|html| anchor.is_empty() || html.contains(&format!("id=\"{anchor}\"")))
+}
+
+/// Returns a line for each link of rustdoc's pages in a folder that leads to no page of theirs.
+pub(super) fn faults_of_pages(folder: &Path) -> Result<Vec<String>> {
+    let to_a_file = Regex::new(r##"href="([^"#?:$]+)["#?]"##)?;
+    let mut faults = Vec::new();
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            faults.extend(faults_of_pages(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "html") {
+            let html = fs::read_to_string(&path)?;
+            let links = to_a_file.captures_iter(&html).map(|found| found.extract::<1>().1[0]);
+            let is_broken = |link: &&str| !folder.join(link).exists();
+            faults
+                .extend(links.filter(is_broken).map(|link| format!("{}: {link}", path.display())));
+        }
+    }
+    Ok(faults)
 }
 
 fn leads_somewhere(root: &Path, documents: &[Source], from: &Source, link: &str) -> bool {
@@ -109,8 +135,24 @@ fn anchor(heading: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, faults};
+    use super::{Source, faults, faults_of_pages};
     use std::fs;
+
+    #[test]
+    fn a_link_from_a_page_to_a_page_that_is_not_there_is_a_fault() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = root.path().join("cachemaint/cache");
+        fs::create_dir_all(&cache).unwrap();
+        let html = r##"<a href="../struct.A.html#method.b">b</a> <a href="#c">c</a> <a href="../dax/struct.D.html">d</a>
+            <a href="https://example.org/x">x</a> <a href="struct.E.html#e">e</a> <a href="${f}">f</a>"##;
+        fs::write(cache.join("struct.C.html"), html).unwrap();
+        fs::write(root.path().join("cachemaint/struct.A.html"), "").unwrap();
+        let page = cache.join("struct.C.html").display().to_string();
+        assert_eq!(
+            faults_of_pages(root.path()).unwrap(),
+            [format!("{page}: ../dax/struct.D.html"), format!("{page}: struct.E.html")]
+        );
+    }
 
     #[test]
     fn a_link_leads_to_a_file_or_a_heading_or_is_a_fault() {

@@ -8,7 +8,8 @@ use crate::arch::{Discard, Unsupported};
 impl Cache {
     /// Returns the caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1. It reads ID
     /// registers instead of asking an operating system, and avoids instructions that have errata which an operating
-    /// system would hide.
+    /// system would hide. Firmware disables maintenance by address on Apple's cores (m1n1 `src/chickens.c`); the
+    /// kernel there must have enabled it.
     ///
     /// The handle executes clean-and-invalidate for [`invalidate`](Self::invalidate), like any
     /// other; only [`discard_range`](Self::discard_range) drops dirty lines.

@@ -136,7 +136,7 @@ fn arm64_cleans_to_the_point_and_completes_with_dsb() {
     }
 }
 
-/// Cortex-A53 errata 826319, 827319, 824069, 819472: a clean must be a clean-and-invalidate.
+/// Cortex-A53 erratum 855873 and others: a clean must be a clean-and-invalidate.
 #[test]
 fn arm64_without_a_sound_clean_cleans_and_invalidates() {
     let plan = plan(ARM, facts(64, &[DC_CIVAC]), Point::Coherency);

@@ -47,8 +47,8 @@ pub(crate) struct Machine {
     pub line: usize,
     /// Write-back granule in bytes.
     pub granule: usize,
-    /// Write-back instruction to the point of coherency.
-    pub coherency: &'static str,
+    /// Write-back instruction to the point of coherency; none if user mode is refused.
+    pub coherency: Option<&'static str>,
     /// Write-back instruction to the point of persistence.
     pub persistence: Option<&'static str>,
     /// Write-back instruction to the point of deep persistence.
@@ -72,14 +72,15 @@ pub(crate) static AT_EL1: &[AtEl1] = &[
     AtEl1 {
         name: "Arm Cortex-A53 r0p4",
         id_aa64isar1_el1: 0,
-        coherency: "dc cvac",
+        // Erratum 855873.
+        coherency: "dc civac",
         persistence: None,
         deep: None,
     },
     AtEl1 {
         name: "Arm Cortex-A53 r0p2 (Snapdragon 810)",
         id_aa64isar1_el1: 0,
-        // Errata 824069, 826319, 827319.
+        // Errata 824069, 826319, 827319, 855873.
         coherency: "dc civac",
         persistence: None,
         deep: None,
@@ -142,7 +143,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        // Erratum 855873: cleaned by clean-and-invalidate.
+        coherency: Some("dc civac"),
         persistence: None,
         deep: None,
     },
@@ -152,8 +154,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "MIDR_EL1: MSM8994 in github.com/pytorch/cpuinfo src/arm/linux/midr.c; CTR_EL0: that of r0p4",
         // Errata 819472 (up to r0p1), 824069, 826319 and 827319 (up to r0p2): Linux traps DC CVAC
         // and DC CVAU from EL0 and runs DC CIVAC (arch/arm64/kernel/cpu_errata.c and traps.c,
-        // user_cache_maint_handler). The instruction to choose stays DC CVAC; code that runs
-        // without such a kernel must use DC CIVAC itself.
+        // user_cache_maint_handler). Code that runs without such a kernel must use DC CIVAC itself.
         midr_el1: 0x410f_d032,
         ctr_el0: 0x8444_8004,
         hwcap: HWCAP_CPUID,
@@ -161,7 +162,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         line: 64,
         granule: 64,
         // Erratum 826319 and others: cleaned by clean-and-invalidate.
-        coherency: "dc civac",
+        coherency: Some("dc civac"),
         persistence: None,
         deep: None,
     },
@@ -175,7 +176,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: None,
         deep: None,
     },
@@ -189,7 +190,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: None,
     },
@@ -203,7 +204,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: None,
     },
@@ -218,7 +219,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: Some("dc cvadp"),
     },
@@ -233,7 +234,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: Some("dc cvadp"),
     },
@@ -248,7 +249,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 256,
         granule: 256,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: None,
     },
@@ -263,7 +264,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: None,
         deep: None,
     },
@@ -278,7 +279,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: 0,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: None,
     },
@@ -292,7 +293,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: Some("dc cvadp"),
     },
@@ -307,7 +308,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: Some("dc cvadp"),
     },
@@ -321,8 +322,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
-        coherency: "dc civac",
+        // macOS and m1n1 disable maintenance by address.
+        coherency: None,
         persistence: None,
         deep: None,
     },
@@ -336,8 +337,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
-        coherency: "dc civac",
+        // macOS and m1n1 disable maintenance by address.
+        coherency: None,
         persistence: None,
         deep: None,
     },
@@ -351,8 +352,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 64,
         granule: 64,
-        // DC CVAC does nothing there according to Apple's kernel; no source says that the others do more.
-        coherency: "dc civac",
+        // macOS and m1n1 disable maintenance by address.
+        coherency: None,
         persistence: None,
         deep: None,
     },
@@ -367,7 +368,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         hwcap2: HWCAP2_DCPODP,
         line: 32,
         granule: 2048,
-        coherency: "dc cvac",
+        coherency: Some("dc cvac"),
         persistence: Some("dc cvap"),
         deep: Some("dc cvadp"),
     },

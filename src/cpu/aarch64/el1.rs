@@ -1,9 +1,11 @@
 //! At EL1, from ID registers.
 
-use super::words::{Words, read as read_words};
+use super::words::{clean_erratum, line};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
-use crate::cpu::Cpu;
+use crate::arch::Point;
+use crate::arch::aarch64::ARCHITECTURE;
 use crate::cpu::reading::shown;
+use crate::cpu::{Cpu, CpuIdentity, Midr};
 
 /// The ID registers, read at EL1 and without an operating system.
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +18,20 @@ pub(crate) struct IdRegisters {
 /// Returns the CPU at EL1. Where Linux would trap a clean that an erratum forbids, here another instruction is chosen.
 pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
-    let present =
-        shown([(true, DC_CVAC), (true, DC_CIVAC), (dpb >= 1, DC_CVAP), (dpb >= 2, DC_CVADP)]);
-    let (ctr_el0, midr_el1) = (registers.ctr_el0, Some(registers.midr_el1));
-    let words = Words { ctr_el0, midr_el1, ..Words::default() };
-    Cpu { present, privileged: true, ..read_words(words) }
+    let midr = Midr(registers.midr_el1);
+    Cpu {
+        identity: CpuIdentity::Aarch64 { midr: Some(midr) },
+        present: shown([
+            (true, DC_CVAC),
+            (true, DC_CIVAC),
+            (dpb >= 1, DC_CVAP),
+            (dpb >= 2, DC_CVADP),
+        ]),
+        erratum: clean_erratum(midr),
+        line: line(registers.ctr_el0),
+        privileged: true,
+        ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
+    }
 }
 
 #[cfg(test)]
@@ -29,9 +40,9 @@ mod tests {
 
     /// At EL1 no kernel traps and replaces an instruction that an erratum forbids.
     #[test]
-    fn an_early_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
+    fn a_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
         for (midr_el1, cleans) in
-            [(0x410f_d030, false), (0x410f_d032, false), (0x410f_d033, true), (0x410f_d034, true)]
+            [(0x410f_d030, false), (0x410f_d034, false), (0x410f_d042, true), (0x411f_d402, true)]
         {
             let registers = IdRegisters { ctr_el0: 0x8444_8004, id_aa64isar1_el1: 0, midr_el1 };
             let facts = read(registers).facts().unwrap();

@@ -5,12 +5,15 @@
 //! |---|---|
 //! | `el1` | ID registers, in privileged code |
 //! | `host` | the words that Linux and the BSDs let EL0 read; under other systems nothing, and the reason |
+//! | `sysfs` | the identities of the machine's other CPUs, under Linux with `std` |
 //! | `words` | no machine: draws conclusions from the words that were read |
 
 #[cfg(any(feature = "privileged", test))]
 pub(super) mod el1;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod host;
+#[cfg(all(feature = "std", any(test, all(target_os = "linux", target_arch = "aarch64"))))]
+mod sysfs;
 pub(super) mod words;
 
 use crate::arch::LineSize;

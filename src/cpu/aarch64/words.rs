@@ -20,8 +20,8 @@ pub(crate) struct Words {
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
     pub(crate) midr_el1: Option<u64>,
-    /// True if the kernel replaces a clean where an erratum forbids it.
-    pub(crate) replaces_cleans: bool,
+    /// True if another CPU of the machine is known to be a Cortex-A53.
+    pub(crate) has_cortex_a53: bool,
     /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
     /// read then.
     pub(crate) refusal: Option<Unsupported>,
@@ -30,14 +30,16 @@ pub(crate) struct Words {
 /// Returns the CPU that these words describe. No register at EL0 reveals a hypervisor.
 pub(crate) fn read(words: Words) -> Cpu {
     let midr = words.midr_el1.map(Midr);
-    let (present, line) = match words.refusal {
+    let is_apple = midr.is_some_and(|midr| midr.implementer() == APPLE);
+    let (present, line) = match words.refusal.or(is_apple.then_some(MAINTENANCE_IS_DISABLED)) {
         None => (permitted(words), line(words.ctr_el0)),
         // Every instruction may be there; it is the operating system that forbids them.
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
     };
     let erratum = match midr {
+        _ if words.has_cortex_a53 => Some(BROKEN_CLEAN),
         Some(midr) => clean_erratum(midr),
-        None if line.is_ok() && !words.replaces_cleans => Some(CLEAN_IN_DOUBT),
+        None if line.is_ok() => Some(CLEAN_IN_DOUBT),
         None => None,
     };
     Cpu {
@@ -52,7 +54,20 @@ pub(crate) fn read(words: Words) -> Cpu {
 /// Linux `arch/arm64/include/asm/cputype.h`.
 const APPLE: u8 = 0x61;
 
+const BROKEN_CLEAN: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN };
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
+
+/// The reason why user mode cannot maintain caches on Apple's cores. xnu lets EL0 execute the instructions
+/// (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI), and keeps maintenance by address disabled but for moments of
+/// its own (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`; it also calls the machine fully coherent). m1n1, which
+/// starts Linux there, disables it too (`src/chickens.c`, `HID4_DISABLE_DC_MVA`). That macOS enables it for its guests is
+/// not known.
+pub(super) const MAINTENANCE_IS_DISABLED: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "macOS, and m1n1 before it starts Linux, disable cache maintenance by address on Apple's CPUs: DC CVAC and DC CIVAC \
+     execute and do nothing",
+    "persist files by msync, on macOS with fcntl(F_FULLFSYNC); devices are coherent there",
+);
 
 /// The reason why no instruction that only cleans is executed on Apple's cores.
 const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
@@ -62,28 +77,29 @@ const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     "nothing to do to reach coherency: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on a Cortex-A53 before r0p3.
+/// The reason why `dc cvac` is not executed on a Cortex-A53. Linux replaces the cleans of r0p0 to r0p2. From r0p3 on
+/// firmware can avoid erratum 855873 by a bit that user mode cannot read, and TF-A does so only for platforms that ask
+/// for it (its `docs/design/cpu-specific-build-macros.rst`, `ERRATA_A53_855873`).
 const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "Cortex-A53 before r0p3: errata 826319, 827319 and 824069, before r0p2 also 819472, ask for \
+    "Cortex-A53: erratum 855873, before r0p3 also 826319, 827319 and 824069, before r0p2 also 819472, ask for \
      clean-and-invalidate where a line is cleaned",
     "nothing to do: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on an unknown CPU, if no kernel replaces it.
+/// The reason why `dc cvac` is not executed on an unknown CPU.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "the system does not identify the CPU, and a Cortex-A53 before r0p3 must not clean a line \
-     without invalidating it",
+    "the system does not identify the CPU, and a Cortex-A53 must not clean a line without invalidating it",
     "nothing to do: dc civac is used instead",
 );
 
-/// Returns the erratum that forbids a clean on this core: Linux `ARM64_WORKAROUND_CLEAN_CACHE`; xnu
-/// `osfmk/arm64/caches_asm.s`, `CLEANPOC_DCACHEREGION`.
-fn clean_erratum(midr: Midr) -> Option<Erratum> {
+/// Returns the erratum that forbids a clean on this core: [`CLEAN_IS_BROKEN`]; xnu `osfmk/arm64/caches_asm.s`,
+/// `CLEANPOC_DCACHEREGION`.
+pub(super) fn clean_erratum(midr: Midr) -> Option<Erratum> {
     let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
-    if midr.is_early_cortex_a53() {
-        Some(Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN })
+    if midr.is_cortex_a53() {
+        Some(BROKEN_CLEAN)
     } else {
         (midr.implementer() == APPLE)
             .then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
@@ -100,7 +116,7 @@ fn permitted(words: Words) -> u8 {
     ])
 }
 
-fn line(ctr_el0: u64) -> Result<Line, Unsupported> {
+pub(super) fn line(ctr_el0: u64) -> Result<Line, Unsupported> {
     line_size(size_field(ctr_el0, 16)).map(|size| Line {
         size,
         granule: granule(ctr_el0).max(size).bytes(),
@@ -115,7 +131,8 @@ mod tests {
     use crate::arch::{Missing, Unsupported};
 
     const NEOVERSE_V1: u64 = 0x411f_d401;
-    const EARLY_CORTEX_A53: u64 = 0x410f_d032;
+    const CORTEX_A53: u64 = 0x410f_d034;
+    const CORTEX_A72: u64 = 0x410f_d082;
     const APPLE_M1: u64 = 0x611f_0231;
 
     /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (FreeBSD `sys/arm64/include/elf.h`).
@@ -136,23 +153,32 @@ mod tests {
         assert!(facts.has(DC_CVAC) && !facts.has(DC_CVAP) && !facts.has(DC_CVADP));
     }
 
-    /// Errata 826319 and its like; NetBSD and OpenBSD do not report the CPU's identity.
+    /// Erratum 855873 "is present in every revision" of the Cortex-A53 (TF-A `docs/design/cpu-specific-build-macros.rst`).
+    /// NetBSD, OpenBSD and Linux before 4.11 do not report the CPU's identity.
     #[test]
-    fn a_clean_that_no_kernel_replaces_needs_a_cpu_that_is_known() {
+    fn a_clean_needs_cpus_that_are_known_not_to_be_a_cortex_a53() {
         let unknown = Words { ctr_el0: 0x8444_8004, ..Words::default() };
+        let big = Words { midr_el1: Some(CORTEX_A72), ..unknown };
         for (words, cleans) in [
             (unknown, false),
-            (Words { replaces_cleans: true, ..unknown }, true),
             (Words { midr_el1: Some(NEOVERSE_V1), ..unknown }, true),
-            (Words { midr_el1: Some(EARLY_CORTEX_A53), ..unknown }, false),
-            // A clean does nothing there according to Apple's kernel.
-            (Words { midr_el1: Some(APPLE_M1), replaces_cleans: true, ..unknown }, false),
+            (Words { midr_el1: Some(CORTEX_A53), ..unknown }, false),
+            (big, true),
+            // The RK3399: the program can be moved to a small core.
+            (Words { has_cortex_a53: true, ..big }, false),
         ] {
             let facts = read(words).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");
             assert!(facts.has(DC_CIVAC), "{words:x?}");
             assert_eq!(facts.line().bytes(), 64);
         }
+    }
+
+    /// An instruction that may do nothing must not pass for a write-back.
+    #[test]
+    fn user_mode_is_refused_on_apples_cores() {
+        let words = Words { ctr_el0: 0x8444_8004, midr_el1: Some(APPLE_M1), ..Words::default() };
+        assert_eq!(read(words).facts().unwrap_err(), super::MAINTENANCE_IS_DISABLED);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn words() -> Words {
         hwcap,
         hwcap2,
         midr_el1: midr_el1(hwcap),
-        replaces_cleans: false,
+        has_cortex_a53: false,
         refusal: None,
     }
 }

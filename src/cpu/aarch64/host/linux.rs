@@ -2,8 +2,8 @@
 //!
 //! Linux lets EL0 read `CTR_EL0`, or traps the read and answers with values that hold for all CPUs of
 //! the machine (`arch/arm64/kernel/traps.c`, `ctr_read_handler`). `HWCAP_DCPOP` is set only if all
-//! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). A clean by a CPU that must not do one is trapped
-//! and replaced (`arch/arm64/kernel/traps.c`, `user_cache_maint_handler`).
+//! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing. Without `std`
+//! the other CPUs are not asked.
 
 use super::super::words::Words;
 use crate::arch::aarch64::registers;
@@ -21,7 +21,7 @@ pub(super) fn words() -> Words {
         hwcap,
         hwcap2,
         midr_el1: midr_el1(hwcap),
-        replaces_cleans: true,
+        has_cortex_a53: has_cortex_a53(),
         refusal: None,
     }
 }
@@ -31,6 +31,16 @@ pub(super) fn words() -> Words {
 fn midr_el1(hwcap: u64) -> Option<u64> {
     // SAFETY: the kernel says that it answers (1).
     (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
+}
+
+fn has_cortex_a53() -> bool {
+    cfg_if::cfg_if! {
+        if #[cfg(feature = "std")] {
+            super::super::sysfs::has_cortex_a53(std::path::Path::new("/"))
+        } else {
+            false
+        }
+    }
 }
 
 #[expect(unsafe_code, reason = "the auxiliary vector is read through libc")]

@@ -1,6 +1,6 @@
 //! Systems under which EL0 cannot maintain caches, or of which that is not known.
 
-use super::super::words::Words;
+use super::super::words::{MAINTENANCE_IS_DISABLED, Words};
 use crate::arch::{Missing, Unsupported};
 
 /// Reads nothing: `CTR_EL0` may be out of reach too.
@@ -8,7 +8,7 @@ pub(super) fn words() -> Words {
     let why = if cfg!(windows) {
         WINDOWS
     } else if cfg!(target_vendor = "apple") {
-        APPLE
+        MAINTENANCE_IS_DISABLED
     } else {
         OTHER
     };
@@ -21,16 +21,6 @@ const WINDOWS: Unsupported = Unsupported::new(
     Missing::Permission,
     "Windows on arm64 is not known to let user mode maintain caches: programs that tried were stopped",
     "persist files by FlushViewOfFile and FlushFileBuffers; leave devices to a driver",
-);
-
-/// xnu lets EL0 execute them (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI), and keeps
-/// maintenance by address disabled on Apple's CPUs but for moments of its own. DC CVAC "is always a NOP" there
-/// (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`, `CLEANPOC_DCACHEREGION`, which also calls the machine fully
-/// coherent).
-const APPLE: Unsupported = Unsupported::new(
-    Missing::Permission,
-    "macOS keeps cache maintenance by address disabled on Apple's CPUs: DC CVAC executes and does nothing",
-    "persist files by msync and fcntl(F_FULLFSYNC); devices are coherent there",
 );
 
 const OTHER: Unsupported = Unsupported::new(

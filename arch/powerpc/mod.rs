@@ -12,7 +12,7 @@
 //!
 //! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. These forms are
 //! variants of `dcbf` and `sync` that CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) execute as those (Linux's commit that
-//! began to use them says so). So there `dcbf` and `sync` reach the persistence domain, and they are used under their
+//! began to use them says so). A newer CPU in the mode of one of these is another matter. So there `dcbf` and `sync` reach the persistence domain, and they are used under their
 //! own names: a tool that knows the older ISA (Valgrind: PMDK issue 6079) takes the others for illegal. Linux and
 //! libpmem use the new forms on those CPUs too. (Measured: QEMU 10.0 and 11.1 raise an illegal-instruction exception at
 //! them on every model, POWER10 among them.)
@@ -59,7 +59,8 @@ pub const ARCHITECTURE: Architecture = Architecture {
         ),
         Unsupported::new(
             Missing::Point,
-            "this CPU is older than ISA 2.07: nothing writes back to persistent storage",
+            "this CPU is older than ISA 2.07, or newer than the mode of a POWER8 or POWER9 that it runs in: no \
+             instruction is known to write back to persistent storage",
             "persist through the kernel (msync), or accept the point of coherency by name where the \
              platform says that it is persistent",
         ),

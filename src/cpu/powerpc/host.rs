@@ -39,6 +39,7 @@ mod linux {
     /// `include/uapi/linux/auxvec.h`, `arch/powerpc/include/uapi/asm/auxvec.h`.
     const AT_PLATFORM: libc::c_ulong = 15;
     const AT_DCACHEBSIZE: libc::c_ulong = 19;
+    const AT_BASE_PLATFORM: libc::c_ulong = 24;
     const AT_HWCAP2: libc::c_ulong = 26;
     const AT_L1D_CACHEGEOMETRY: libc::c_ulong = 43;
 
@@ -49,7 +50,8 @@ mod linux {
             block: word(block),
             geometry: word(geometry),
             sysfs: if block == 0 && geometry == 0 { line_in_sysfs() } else { None },
-            platform: platform(),
+            platform: text(AT_PLATFORM),
+            base_platform: text(AT_BASE_PLATFORM),
         }
     }
 
@@ -72,8 +74,8 @@ mod linux {
         unsafe { libc::getauxval(kind) }
     }
 
-    fn platform() -> Text<16> {
-        let name = core::ptr::with_exposed_provenance::<c_char>(word(auxv(AT_PLATFORM)));
+    fn text(kind: libc::c_ulong) -> Text<16> {
+        let name = core::ptr::with_exposed_provenance::<c_char>(word(auxv(kind)));
         if name.is_null() {
             return Text::EMPTY;
         }

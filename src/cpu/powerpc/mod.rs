@@ -3,6 +3,10 @@
 //! `AT_DCACHEBSIZE` is the unit of `dcbst` and `dcbf`; where it is 0 the line of
 //! `AT_L1D_CACHEGEOMETRY` stands for it, and with `std` the smallest line of a data cache in sysfs
 //! (Linux `arch/powerpc/include/asm/elf.h`, `arch/powerpc/include/uapi/asm/cputable.h`).
+//!
+//! `AT_HWCAP2` describes the mode that the CPU runs in. A POWER10 runs in that of a POWER9 after a partition has moved to
+//! it, and no source says that its `dcbf` then reaches persistent storage. `AT_BASE_PLATFORM` names the CPU itself
+//! (`include/uapi/linux/auxvec.h`: "string identifying real platform, may differ from AT_PLATFORM").
 
 #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
 pub(super) mod host;
@@ -38,6 +42,8 @@ pub(crate) struct Words {
     pub(crate) sysfs: Option<usize>,
     /// `AT_PLATFORM`: `power10`.
     pub(crate) platform: Text<16>,
+    /// `AT_BASE_PLATFORM`; empty under an emulator of programs.
+    pub(crate) base_platform: Text<16>,
 }
 
 /// The CPU that these words describe.
@@ -48,6 +54,8 @@ pub(crate) struct Words {
 pub(crate) fn read(words: Words) -> Cpu {
     let has_persistent_forms = words.hwcap2 & FEATURE2_ARCH_3_1 != 0;
     let is_power8_or_9 = words.hwcap2 & FEATURE2_ARCH_2_07 != 0 && !has_persistent_forms;
+    let base = words.base_platform.as_str();
+    let is_older_chip = base.is_empty() || base.starts_with("power8") || base.starts_with("power9");
     let (bytes, source) = match (words.block, words.geometry & 0xffff, words.sysfs) {
         (0, 0, Some(line)) => (line, "sysfs, coherency_line_size"),
         (0, line, _) => (line, "AT_L1D_CACHEGEOMETRY"),
@@ -58,7 +66,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         present: shown([
             (true, DCBST),
             (true, DCBF),
-            (is_power8_or_9, DCBF_PERSISTENT),
+            (is_power8_or_9 && is_older_chip, DCBF_PERSISTENT),
             (has_persistent_forms, DCBSTPS),
             (has_persistent_forms, DCBFPS),
         ]),
@@ -82,6 +90,7 @@ mod tests {
         geometry: 8 << 16 | 128,
         sysfs: None,
         platform: Text::EMPTY,
+        base_platform: Text::EMPTY,
     };
     const POWER9: Words = Words { hwcap2: 0x8000_0000 | 0x0080_0000, ..POWER10 };
     const POWER7: Words = Words { hwcap2: 0, ..POWER10 };
@@ -104,6 +113,26 @@ mod tests {
             assert_eq!(writeback(facts, Point::Persistence), persistence, "{words:?}");
             assert_eq!(writeback(facts, Point::DeepPersistence), None, "{words:?}");
         }
+    }
+
+    /// The kernel's series that began to use `dcbstps` calls `dcbf` and `sync` adequate "in P8 and P9". The names are those
+    /// of Linux `arch/powerpc/kernel/cpu_specs_book3s_64.h`.
+    #[test]
+    fn a_newer_cpu_in_an_older_mode_reaches_no_point_of_persistence() {
+        for (base, persistence) in [
+            ("power8", Some(DCBF_PERSISTENT.code)),
+            ("power9", Some(DCBF_PERSISTENT.code)),
+            ("power10", None),
+            ("power11", None),
+        ] {
+            let words = Words { base_platform: Text::new(base.as_bytes()), ..POWER9 };
+            let facts = read(words).facts().unwrap();
+            assert_eq!(writeback(facts, Point::Persistence), persistence, "{base}");
+            assert_eq!(writeback(facts, Point::Coherency), Some(DCBF.code), "{base}");
+        }
+        let native = Words { base_platform: Text::new(b"power10"), ..POWER10 };
+        let facts = read(native).facts().unwrap();
+        assert_eq!(writeback(facts, Point::Persistence), Some(DCBSTPS.code));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::report::{Finding, Tests};
 const OUT_OF_REACH: [[&str; 3]; 4] = [
     [
         "cpu/qemu-aarch64/traps",
-        "dc cvac works where Linux traps it (Cortex-A53 before r0p3)",
+        "dc civac works where Linux traps it (Cortex-A53 before r0p3)",
         "user emulation runs no kernel of the guest's that could trap, and its Cortex-A53 is an r0p4",
     ],
     [

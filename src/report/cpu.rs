@@ -7,7 +7,7 @@ use crate::arch::{
 };
 use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, Line};
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line};
 use crate::survival::Statement;
 use crate::virtualization::{Refused, Virtualization, whole_cache};
 
@@ -368,6 +368,14 @@ impl CpuReport {
     #[must_use]
     pub fn streaming_stores_evict(&self) -> Option<Statement<bool>> {
         let CpuIdentity::X86 { vendor, family, model, .. } = self.cpu.identity else { return None };
+        if self.cpu.hypervisor.kind().is_some_and(HypervisorKind::translates) {
+            return Some(Statement::assumed(
+                false,
+                "the program is translated for another CPU, whose stores no manual of x86 is about: write back after \
+                 streaming stores",
+                "none found in the documentation of the translators",
+            ));
+        }
         Some(match (vendor.as_str(), family, model) {
             // Pentium M updates a line in place that is in L1.
             ("GenuineIntel", 6, 9 | 13) => Statement::documented(

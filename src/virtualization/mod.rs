@@ -214,6 +214,11 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             "the effect of instructions on lines under Rosetta is not documented",
             "none found in Apple's documentation",
         ),
+        Some(Kind::Fex) => Statement::assumed(
+            Handling::Unknown,
+            "FEX replaces instructions on lines by those of arm64, whose effect it does not promise",
+            "FEX pull request 2330: clwb is dc cvac",
+        ),
         _ => X86_LINES,
     };
     let migration = if is_root { ROOT_STAYS } else { migration(kind) };

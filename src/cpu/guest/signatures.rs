@@ -34,6 +34,8 @@ pub enum HypervisorKind {
     AppleVz,
     /// Rosetta 2 of Apple, which translates x86 programs.
     Rosetta,
+    /// FEX, which translates x86 programs for arm64 under Linux.
+    Fex,
     /// Parallels.
     Parallels,
     /// HAXM of Intel.
@@ -55,6 +57,11 @@ pub enum HypervisorKind {
 }
 
 impl HypervisorKind {
+    /// Returns true if programs are translated for a CPU of another architecture.
+    pub(crate) const fn translates(self) -> bool {
+        matches!(self, Self::Rosetta | Self::Fex)
+    }
+
     /// Returns the name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,6 +81,7 @@ impl HypervisorKind {
             Self::Lmhs => "LMHS",
             Self::AppleVz => "Apple's Virtualization framework",
             Self::Rosetta => "Rosetta",
+            Self::Fex => "FEX",
             Self::Parallels => "Parallels",
             Self::Haxm => "HAXM",
             Self::Nvmm => "NVMM",
@@ -93,9 +101,9 @@ pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
 /// Every known signature. `VirtualApple` is not in a hypervisor's leaf: it is a CPU's vendor or the
 /// beginning of its brand.
 #[rustfmt::skip]
-pub(crate) const SIGNATURES: [Signature; 23] = {
+pub(crate) const SIGNATURES: [Signature; 24] = {
     use HypervisorKind::{
-        Acrn, AppleVz, Bhyve, Evmm, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
+        Acrn, AppleVz, Bhyve, Evmm, Fex, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
         Qnx, Rosetta, Spar, Tcg, VirtualBox, Vmware, Xen,
     };
     [
@@ -114,6 +122,7 @@ pub(crate) const SIGNATURES: [Signature; 23] = {
         ("SRESRESRESRE", Lmhs, "systemd src/basic/virt.c"),
         ("Apple VZ", AppleVz, "systemd src/basic/virt.c"),
         ("VirtualApple", Rosetta, "seen by others under Rosetta, as vendor or brand"),
+        ("FEXIFEXIEMU", Fex, "FEX docs/CPUID.md, leaf 4000_0000H"),
         ("prl hyperv", Parallels, "lists of others; the vendor documents none"),
         ("lrpepyh  vr", Parallels, "lists of others: the above with its words turned round"),
         ("lrpepyh vr", Parallels, "lists of others: the above with its words turned round"),

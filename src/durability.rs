@@ -15,7 +15,7 @@
 //! ```
 //!
 //! # The calls
-//! A *line* is a cache line, a *fence* waits until the write-backs of this thread are complete. Costs are those of a
+//! A *line* is a cache line. A *fence* has the write-backs of this thread complete before any store that follows. Costs are those of a
 //! mapping that is persisted by lines; by pages each is a system call (`msync` or its like). `file` is a `DaxFile`, or a
 //! `Region` of a store, which has the first of these calls.
 //!

@@ -29,6 +29,10 @@
 //! broadcast, system caches do not see them, and lines move between the caches of other CPUs
 //! meanwhile.
 //!
+//! Cortex-A55 and Cortex-A75 can maintain a line before an older store to it in memory that is write-through, or of
+//! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is not; for such memory a
+//! kernel puts a barrier before (`Cache::order_observed`).
+//!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.

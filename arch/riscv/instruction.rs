@@ -6,7 +6,7 @@ use super::{FENCE_AFTER, FENCE_AROUND};
 /// Every instruction known for this architecture, the preferred write-back first.
 pub const ALL: &[Instruction] = &[CBO_CLEAN, CBO_FLUSH];
 
-/// Writes the block back; it stays cached.
+/// Writes the block back; it may stay cached.
 pub const CBO_CLEAN: Instruction = Instruction {
     name: "cbo.clean",
     code: 1 << 0,

@@ -280,11 +280,13 @@ impl Cache {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Ordering
-    /// When this returns, every byte of `value` that this thread stored before the call, and every
-    /// byte that was in memory order on those lines, has been written back to the point. Stores of
-    /// *other* threads that this thread knows of through another location need
-    /// [`order_observed`](Self::order_observed) first. Stores that follow are not observed before
-    /// the write-back is complete.
+    /// Every byte of `value` that this thread stored before the call, and every byte that was in memory order on those
+    /// lines, reaches the point before a store that follows this call is observed. Stores of *other* threads that this
+    /// thread knows of through another location need [`order_observed`](Self::order_observed) first.
+    ///
+    /// On x86 the fence does not wait (Intel SDM vol. 2B, SFENCE): a load that follows, or an interrupt sent by an MSR,
+    /// can be earlier. A signal to an observer that is no store needs the barriers that
+    /// [`Coherent`](crate::coherence::Coherent) names. On arm64 the bytes have reached the point when this returns (DSB).
     ///
     /// Not guaranteed: that bytes which were *not* written back stay out of memory. A line can be
     /// written back at any time, and a line can be torn in units of 8 bytes by a crash before this
@@ -419,8 +421,8 @@ impl Cache {
     /// Completes the write-backs that *this thread* has issued.
     ///
     /// # Ordering
-    /// When this returns they have reached their point. On no architecture does a fence complete the operations of
-    /// another thread.
+    /// They reach their point before a store that follows is observed; [`writeback`](Self::writeback) says what else can
+    /// be earlier. On no architecture does a fence complete the operations of another thread.
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {

@@ -1,7 +1,8 @@
 //! RISC-V: the kernel answers `riscv_hwprobe` with the permitted instructions and the block size.
 //!
-//! The bit of Zicbom is there only if all harts have it and the kernel has enabled it for user mode
-//! (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`; both came with 6.15). A key that
+//! The bit of Zicbom is there only if all harts that are online have it (`arch/riscv/kernel/sys_hwprobe.c`), and since 6.15
+//! the kernel enables it for user mode (Linux `arch/riscv/kernel/cpufeature.c`, `riscv_user_isa_enable`). A machine with a
+//! hart without it that is offline is not known to exist; the kernel may then not have enabled it. A key that
 //! the kernel does not know comes back as -1. All harts are asked together: no set of CPUs is passed, as
 //! one hart's answer says nothing about the others (`Documentation/arch/riscv/hwprobe.rst`).
 

@@ -3,7 +3,7 @@
 //! Both write the line in the cache, from where it must be written back. STNP hints to the memory system that the bytes
 //! will not be used again soon; the memory system may ignore the hint (Arm ARM, "Load/Store Non-temporal Pair"). Each
 //! of the two registers of a pair is a single-copy atomic access of 8 bytes where it is aligned (Arm ARM, "Requirements
-//! for single-copy atomicity").
+//! for single-copy atomicity"). Operands are whole registers, even where a pointer is half of one (ILP32).
 
 use super::super::{BlockStore, StoreKind};
 use core::arch::asm;
@@ -52,9 +52,9 @@ macro_rules! pairs {
                     "add {to}, {to}, #64",
                     "subs {count}, {count}, #1",
                     "b.ne 2b",
-                    to = inout(reg) to => _,
-                    from = inout(reg) from => _,
-                    count = inout(reg) count => _,
+                    to = inout(reg) to.expose_provenance() as u64 => _,
+                    from = inout(reg) from.expose_provenance() as u64 => _,
+                    count = inout(reg) count as u64 => _,
                     out("x8") _, out("x9") _, out("x10") _, out("x11") _,
                     out("x12") _, out("x13") _, out("x14") _, out("x15") _,
                     options(nostack),

@@ -10,6 +10,8 @@
 //!
 //! Vectors of 512 bits go through registers from 16 on: their upper halves cost no SSE code anything (Intel
 //! optimization manual, "Mixing AVX code with SSE code"). So only those of 256 bits need a VZEROUPPER behind them.
+//!
+//! Operands are whole registers, even where a pointer is half of one (x32).
 
 use super::super::{BlockStore, StoreKind};
 #[cfg(target_arch = "x86_64")]
@@ -68,9 +70,9 @@ macro_rules! block_stores {
                         "jne 4b",
                         "5:",
                         $($after,)*
-                        to = inout(reg) to => _,
-                        from = inout(reg) from => _,
-                        count = inout(reg) count => _,
+                        to = inout(reg) to.expose_provenance() as u64 => _,
+                        from = inout(reg) from.expose_provenance() as u64 => _,
+                        count = inout(reg) count as u64 => _,
                         $(out($register) _,)*
                         options(nostack),
                     );
@@ -247,11 +249,11 @@ pub unsafe fn copy_part(
             "dec {tail}",
             "jne 6b",
             "7:",
-            head = inout(reg) head => _,
-            words = inout(reg) words => _,
-            tail = inout(reg) tail => _,
-            to = inout(reg) to => _,
-            from = inout(reg) from => _,
+            head = inout(reg) head as u64 => _,
+            words = inout(reg) words as u64 => _,
+            tail = inout(reg) tail as u64 => _,
+            to = inout(reg) to.expose_provenance() as u64 => _,
+            from = inout(reg) from.expose_provenance() as u64 => _,
             byte = out(reg_byte) _,
             word = out(reg) _,
             options(nostack),

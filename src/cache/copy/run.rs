@@ -99,8 +99,8 @@ pub(super) unsafe fn copy_unfenced(
     unsafe { write_back_streamed(execute, parts) };
 }
 
-/// Carries out one part, chunk by chunk, of which `fill` gives the bytes: a chunk is a range of the part, and
-/// its bytes stay where they are until the next one is asked for. From the last chunk to the first if
+/// Carries out one part by chunks of `size` bytes, which is a multiple of [`BLOCK`]. `fill` gives the bytes: a chunk is a
+/// range of the part, and its bytes stay where they are until the next one is asked for. From the last chunk to the first if
 /// `backwards`. The bytes have reached the handle's point when a fence of this thread has returned.
 ///
 /// # Safety
@@ -108,16 +108,17 @@ pub(super) unsafe fn copy_unfenced(
 pub(super) unsafe fn copy_by_chunks_unfenced(
     execute: &mut impl Execute,
     part: Part,
+    size: usize,
     backwards: bool,
     mut fill: impl FnMut(Range<usize>) -> *const u8,
 ) {
     // Chunks end where blocks do, so that none is cut in two.
     let lead = part.to.addr() % BLOCK;
-    let count = if part.len == 0 { 0 } else { (lead + part.len).div_ceil(CHUNK) };
+    let count = if part.len == 0 { 0 } else { (lead + part.len).div_ceil(size) };
     for number in 0..count {
         let number = if backwards { count - 1 - number } else { number };
-        let start = (number * CHUNK).saturating_sub(lead);
-        let end = ((number + 1) * CHUNK - lead).min(part.len);
+        let start = (number * size).saturating_sub(lead);
+        let end = ((number + 1) * size - lead).min(part.len);
         let to = part.to.wrapping_add(start);
         let chunk = Part { to, from: fill(start..end), len: end - start, ..part };
         // SAFETY: (1) is the caller's duty.

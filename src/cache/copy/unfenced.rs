@@ -80,31 +80,40 @@ impl Unfenced {
     pub unsafe fn copy(self, to: *mut u8, from: *const u8, len: usize) {
         let overlap =
             to.addr().wrapping_sub(from.addr()) < len || from.addr().wrapping_sub(to.addr()) < len;
-        if self.is_short(len) && !overlap {
+        if overlap {
+            // SAFETY: (1) and (2) are the caller's duties.
+            return unsafe { self.copy_overlapping(to, from, len) };
+        }
+        if self.is_short(len) {
             copy_edge(to, from, len);
             // SAFETY: (1) the range can be read: the caller's duty (1).
             return unsafe { self.writeback(to, len) };
         }
         // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { self.copy_long(to, from, len, overlap) };
+        unsafe { self.copy_long(to, from, len) };
     }
 
     /// # Safety
-    /// As [`copy`](Self::copy), and the ranges overlap only if it is said.
+    /// As [`copy`](Self::copy), and the ranges do not overlap.
     #[inline(never)]
-    unsafe fn copy_long(self, to: *mut u8, from: *const u8, len: usize, overlap: bool) {
-        let copier = self.copier();
-        if !overlap {
-            // SAFETY: (1) the caller's duty, and they do not overlap; (2) is the caller's duty.
-            return unsafe { copier.copy_unfenced(iter::once((to, from, len))) };
-        }
+    unsafe fn copy_long(self, to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: (1) the caller's duty, and they do not overlap; (2) is the caller's duty.
+        unsafe { self.copier().copy_unfenced(iter::once((to, from, len))) };
+    }
+
+    /// Does it by a buffer, in a function of its own: other copies need no stack for it.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    #[inline(never)]
+    unsafe fn copy_overlapping(self, to: *mut u8, from: *const u8, len: usize) {
         let read = |range: Range<usize>, into: &mut [u8]| {
             let from = from.wrapping_add(range.start);
             // SAFETY: a part of `from` (1); the buffer is another value.
             unsafe { from.copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
         };
         // SAFETY: (1) the caller's duty, and the bytes are in a buffer when they are stored; (2) is the caller's duty.
-        unsafe { copier.copy_read_unfenced(to, len, from.addr() < to.addr(), read) };
+        unsafe { self.copier().copy_read_unfenced(to, len, from.addr() < to.addr(), read) };
     }
 
     /// Sets `len` bytes from `to` on, with the guarantee and the cost of [`copy`](Self::copy).

@@ -6,7 +6,7 @@
 //!
 //! `AT_HWCAP2` describes the mode that the CPU runs in. A POWER10 runs in that of a POWER9 after a partition has moved to
 //! it, and no source says that its `dcbf` then reaches persistent storage. `AT_BASE_PLATFORM` names the CPU itself
-//! (`include/uapi/linux/auxvec.h`: "string identifying real platform, may differ from AT_PLATFORM").
+//! (`include/uapi/linux/auxvec.h`: "string identifying real platform, may differ from `AT_PLATFORM`").
 
 #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
 pub(super) mod host;

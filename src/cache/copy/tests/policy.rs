@@ -140,7 +140,7 @@ fn the_promise_is_intels_alone() {
     }
 }
 
-/// FEX has the vendor's name, and its own in leaf 4000_0000H (its `docs/CPUID.md`); Rosetta has its own in the brand.
+/// FEX has the vendor's name, and its own in leaf `4000_0000H` (its `docs/CPUID.md`); Rosetta has its own in the brand.
 #[test]
 fn a_translator_promises_nothing() {
     use crate::cpu::recorded::reader;

@@ -183,7 +183,9 @@ fn chunks_in_either_direction_store_each_byte_once_too() {
                 };
                 let part = part(path, distance, len);
                 // SAFETY: nothing is executed.
-                unsafe { run::copy_by_chunks_unfenced(&mut recording, part, backwards, fill) };
+                unsafe {
+                    run::copy_by_chunks_unfenced(&mut recording, part, CHUNK, backwards, fill);
+                }
                 recording.fence();
                 check(&recording.0, distance, len, path.0, |offset| FROM + offset);
             }

@@ -133,14 +133,15 @@ fn other_devices_are_not_taken_for_device_dax() {
 }
 
 /// Before Linux 5.1, and with `CONFIG_DEV_DAX_PMEM_COMPAT` after it, it is of a class, and its driver
-/// is not shown at it.
+/// is not shown at it. Before 5.10 the alignment is shown in the directory of its region
+/// (`Documentation/ABI/testing/sysfs-bus-dax`).
 #[test]
 fn a_device_of_the_class_is_one_too() {
     let path = "sys/devices/platform/ndbus0/region0/dax0.1/dax/dax0.0";
     let host = Fixture::new()
         .region(0, Some("ACPI.NFIT"), &[("persistence_domain", "memory_controller\n")])
         .file(&format!("{path}/size"), "134217728\n")
-        .file(&format!("{path}/align"), "4096\n")
+        .file("sys/devices/platform/ndbus0/region0/dax0.1/dax_region/align", "4096\n")
         .file("sys/class/dax/uevent", "")
         .link(&format!("{path}/subsystem"), "sys/class/dax")
         .link("sys/dev/char/252:1", path);

@@ -3,6 +3,7 @@
  *
  *     mappings file PATH      creates a file of 8 MiB, maps it, and unmaps it in parts
  *     mappings device PATH    maps a device of device DAX; the lines of its deep drain begin with `deep`
+ *     mappings reused PATH    maps a file, unmaps it by munmap, and maps a file in RAM to its place
  *
  * Exit code 0 unless the bytes of a mapping are not those that were stored before.
  */
@@ -107,6 +108,16 @@ static int file(const char *path)
 	return failed;
 }
 
+static int reused(const char *path)
+{
+	size_t len;
+	char *start = map(path, LEN, PMEM_FILE_CREATE, &len);
+	munmap(start, len);
+	char *pages = map("/dev/shm/pages", LEN, PMEM_FILE_CREATE, &len);
+	printf("at the same place: %d\n", pages == start);
+	return pmem_unmap(pages, len);
+}
+
 static int device(const char *path)
 {
 	size_t len;
@@ -136,6 +147,8 @@ int main(int count, char **arguments)
 		return file(arguments[2]);
 	if (count == 3 && strcmp(arguments[1], "device") == 0)
 		return device(arguments[2]);
-	fprintf(stderr, "usage: %s file|device PATH\n", arguments[0]);
+	if (count == 3 && strcmp(arguments[1], "reused") == 0)
+		return reused(arguments[2]);
+	fprintf(stderr, "usage: %s file|device|reused PATH\n", arguments[0]);
 	return 2;
 }

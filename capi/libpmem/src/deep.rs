@@ -9,7 +9,6 @@ use crate::map::{self, Memory};
 use crate::persist::{pmem_deep_flush, sync_pages};
 use cachemaint::dax::Persister;
 use core::ffi::{c_int, c_void};
-use core::fmt;
 use core::ptr::with_exposed_provenance;
 
 /// Drains a range as deep as software can. Returns 0, or -1 with `errno`.
@@ -48,7 +47,7 @@ fn drain(start: usize, len: usize) -> Result<(), Failure> {
         }
         match memory {
             Memory::File { .. } => sync_pages(part.start, part.len())?,
-            Memory::Device(persister) => flush_region(persister, part.start)?,
+            Memory::Device(persister) => flush_region(&persister, part.start)?,
         }
         at = part.end;
     }
@@ -56,22 +55,17 @@ fn drain(start: usize, len: usize) -> Result<(), Failure> {
 }
 
 /// Flushes the region of a device that is mapped at an address.
-fn flush_region(persister: Option<Persister>, at: usize) -> Result<(), Failure> {
+fn flush_region(persister: &Persister, at: usize) -> Result<(), Failure> {
     machine().drain();
-    let Some(persister) = persister else {
-        return Err(not_flushed(&"lines that are written back are not persistent on it", None));
-    };
     // The region is flushed as a whole, by whichever byte of it.
     // SAFETY: the byte is in a mapping of the device (1), unless the program has unmapped it behind the library's back.
     let flushed = unsafe { persister.deep_persist_range(with_exposed_provenance(at), 1) };
-    flushed.map_err(|error| not_flushed(&error, error.raw_os_error()))
-}
-
-fn not_flushed(why: &dyn fmt::Display, errno: Option<c_int>) -> Failure {
-    Failure::new(
-        errno.unwrap_or(libc::ENOTSUP),
-        format_args!(
-            "cannot flush the region of a device: {why}; run as root, or rely on pmem_persist"
-        ),
-    )
+    flushed.map_err(|error| {
+        Failure::new(
+            error.raw_os_error().unwrap_or(libc::ENOTSUP),
+            format_args!(
+                "cannot flush the region of a device: {error}; run as root, or rely on pmem_persist"
+            ),
+        )
+    })
 }

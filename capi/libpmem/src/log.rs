@@ -1,10 +1,10 @@
 //! The log functions of PMDK 2.1.
 //!
 //! Without a function of the program nothing is logged. A program that sets one gets each message of `pmem_errormsg`
-//! as an error, without a place in the source.
+//! as an error, and first the name of this library, both without a place in the source.
 
 use crate::failure::{Failure, errno, set_errno};
-use core::ffi::{c_char, c_int, c_uint};
+use core::ffi::{CStr, c_char, c_int, c_uint};
 use core::mem::transmute;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
@@ -28,16 +28,28 @@ static THRESHOLDS: [AtomicI32; 2] = [AtomicI32::new(WARNING), AtomicI32::new(HAR
 
 /// Passes an error to the program's function, if it set one that is to have errors.
 pub(crate) fn error(message: *const c_char) {
+    log(ERROR, message);
+}
+
+fn log(level: c_int, message: *const c_char) {
     let [threshold, _] = &THRESHOLDS;
     // SAFETY: only `pmem_log_set_function` stores here, and it stores such a function or null.
     let function = unsafe { transmute::<*mut (), Option<LogFunction>>(FUNCTION.load(Relaxed)) };
-    if let (Some(function), true) = (function, threshold.load(Relaxed) >= ERROR) {
+    if let (Some(function), true) = (function, threshold.load(Relaxed) >= level) {
         // SAFETY: the program vouched for the function; the message is a text that ends with 0.
-        unsafe { function(ERROR, null(), 0, null(), message) };
+        unsafe { function(level, null(), 0, null(), message) };
     }
 }
 
-/// Has messages passed to a function of the program; with null, to none. Returns 0.
+/// The name and version of this library. PMDK's passes its own to each new function (`pmem_log_set_function(3)`, NOTE).
+const NAME: &CStr = match CStr::from_bytes_with_nul(
+    concat!("libpmem of cachemaint ", env!("CARGO_PKG_VERSION"), "\0").as_bytes(),
+) {
+    Ok(name) => name,
+    Err(_) => c"",
+};
+
+/// Has messages passed to a function of the program, the name of this library first; with null, to none. Returns 0.
 ///
 /// # Safety
 /// 1. The function can be called by every thread that calls this library, until another one is set.
@@ -45,6 +57,7 @@ pub(crate) fn error(message: *const c_char) {
 pub(crate) unsafe extern "C" fn pmem_log_set_function(function: Option<LogFunction>) -> c_int {
     // SAFETY: a function and null have the size and the values of a pointer.
     FUNCTION.store(unsafe { transmute::<Option<LogFunction>, *mut ()>(function) }, Relaxed);
+    log(HARK, NAME.as_ptr());
     0
 }
 

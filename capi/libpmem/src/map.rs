@@ -14,6 +14,7 @@ use crate::ranges::Ranges;
 use crate::system::page_size;
 use cachemaint::dax::{Persister, probe_file};
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::null_mut;
@@ -37,13 +38,13 @@ pub(crate) enum Memory {
         /// True if lines that are written back are persistent.
         is_persistent: bool,
     },
-    /// A device's; `None` if lines that are written back are not persistent.
-    Device(Option<Persister>),
+    /// A device's.
+    Device(Persister),
 }
 
 impl Memory {
     const fn is_persistent(&self) -> bool {
-        matches!(self, Self::File { is_persistent: true } | Self::Device(Some(_)))
+        matches!(self, Self::File { is_persistent: true } | Self::Device(_))
     }
 }
 
@@ -357,15 +358,22 @@ fn map_open(
         None => file_len(path, file)?,
     };
     let alignment = device.map_or(1, |device| device.alignment);
+    let device_memory = device.map(|_| device_memory(path, file)).transpose()?;
     let (start, is_synchronous) = map(path, file, len, alignment)?;
-    if is_synchronous || device.is_some() {
-        let memory = memory(file, device);
-        let range = start.addr()..start.addr().saturating_add(len);
-        if MAPPED.write(|ranges| ranges.add(range, memory)).is_err() {
-            // SAFETY: no one else knows the mapping.
-            unsafe { libc::munmap(start, len) };
-            return Err(failed("list the mapping of", path, libc::ENOMEM, "free some memory"));
-        }
+    let memory = match device_memory {
+        None if is_synchronous => Some(file_memory(file)),
+        device_memory => device_memory,
+    };
+    let range = start.addr()..start.addr().saturating_add(len);
+    let listed = MAPPED.write(|ranges| match memory {
+        Some(memory) => ranges.add(range, memory),
+        // A mapping that was there was unmapped behind the library's back.
+        None => ranges.reserve().map(|()| ranges.remove(&range)),
+    });
+    if listed.is_err() {
+        // SAFETY: no one else knows the mapping.
+        unsafe { libc::munmap(start, len) };
+        return Err(failed("list the mapping of", path, libc::ENOMEM, "free some memory"));
     }
     Ok((start, len))
 }
@@ -380,14 +388,31 @@ fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, F
         return Err(failed("resize", path, errno(), "free some space, or pass a smaller length"));
     }
     if flags & SPARSE == 0 {
-        // SAFETY: the file is open.
-        let errno = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
-        if errno != 0 {
+        allocate(file, length).map_err(|errno| {
             let advice = "free some space, or pass PMEM_FILE_SPARSE";
-            return Err(failed("allocate the space of", path, errno, advice));
-        }
+            failed("allocate the space of", path, errno, advice)
+        })?;
     }
     Ok(len)
+}
+
+/// Has the first `length` bytes of a file allocated, by pieces: some file systems undo a whole piece when a signal
+/// interrupts them, so that a large one might never be done, or have no memory for a large one at once.
+fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
+    const LARGEST: libc::off_t = 1 << 30;
+    const SMALLEST: libc::off_t = 1 << 20;
+    let (mut at, mut piece) = (0, LARGEST);
+    while at < length {
+        let len = piece.min(length - at);
+        // SAFETY: the file is open.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), at, len) } {
+            0 => at += len,
+            libc::EINTR | libc::ENOMEM if piece > SMALLEST => piece /= 2,
+            libc::EINTR => {}
+            errno => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 fn file_len(path: &CStr, file: &File) -> Result<usize, Failure> {
@@ -428,18 +453,34 @@ fn map(
     result.map(|start| (start, false)).map_err(|errno| failed("map", path, errno, advice))
 }
 
-/// Returns the memory of a file that is mapped directly. Memory whose guarantee cannot be determined does not count as
-/// persistent.
-fn memory(file: &File, device: Option<Device>) -> Memory {
+/// Returns the memory of a file that is mapped synchronously. Memory whose guarantee cannot be determined does not count
+/// as persistent: the program persists it by `pmem_msync`.
+fn file_memory(file: &File) -> Memory {
     let persister = probe_file(file).ok().and_then(|guarantee| Persister::new(&guarantee).ok());
-    let by_lines = persister.filter(|persister| persister.cache().is_some());
-    match device {
-        Some(_) => Memory::Device(by_lines),
-        None => Memory::File { is_persistent: by_lines.is_some() },
-    }
+    Memory::File { is_persistent: persister.is_some_and(|persister| persister.cache().is_some()) }
 }
 
-fn invalid(message: core::fmt::Arguments<'_>) -> Failure {
+/// Returns the memory of a device. `pmem_msync` persists nothing of a device, so one whose lines cannot be persisted is an
+/// error.
+fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
+    let refused = |why: &dyn fmt::Display| {
+        let path = Path(path);
+        Failure::new(
+            libc::ENOTSUP,
+            format_args!("cannot map {path}: stores to it could not be made persistent: {why}"),
+        )
+    };
+    let guarantee = probe_file(file).map_err(|error| refused(&error))?;
+    let persister = Persister::new(&guarantee).map_err(|why| refused(&why))?;
+    if persister.cache().is_none() {
+        return Err(refused(
+            &"no instruction of this CPU does it; use a file on it, and pmem_msync",
+        ));
+    }
+    Ok(Memory::Device(persister))
+}
+
+fn invalid(message: fmt::Arguments<'_>) -> Failure {
     Failure::new(libc::EINVAL, message)
 }
 

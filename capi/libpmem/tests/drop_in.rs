@@ -293,6 +293,22 @@ fn a_signal_handler_that_interrupts_a_call_can_call_and_fork() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_signal_handler_at_any_instruction_of_a_call_can_call() {
+    Program::compile("steps").run(&ours(), &[], None);
+}
+
+#[test]
+fn space_is_allocated_by_pieces_if_it_cannot_be_had_at_once() {
+    Program::compile("allocation").run(&ours(), &[], None);
+}
+
+#[test]
+fn a_log_function_gets_the_name_of_the_library_and_each_message() {
+    Program::compile("logged").run(&ours(), &[], None);
+}
+
 #[test]
 fn an_address_in_the_environment_is_ignored_without_proc() {
     let program = Program::compile("hidden");

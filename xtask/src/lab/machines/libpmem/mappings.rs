@@ -1,5 +1,6 @@
 //! Mappings by libpmem of a file on ext4-DAX and of a device of device DAX: the results of every call are the same with
-//! each library, except for the one that the original cannot fail.
+//! each library, except for the one that the original cannot fail. A mapping that was removed by `munmap` is not taken
+//! for the one that has its place.
 
 use anyhow::{Result, ensure};
 
@@ -61,6 +62,12 @@ fn compare(kit: &Kit, libraries: &[HostProgram; 2], log: &mut Log) -> Result<()>
     let [theirs, ours] = both(&mut machine, libraries, ["file", &first, &second], log)?;
     ensure!(theirs == ours, "a file with libpmem:\n{theirs}\nwith ours:\n{ours}");
     ensure!(ours.contains("mapped 8388608, is_pmem 1"), "the file is mapped otherwise: {ours}");
+    // The original takes the file in RAM for the one on persistent memory.
+    let [theirs, ours] = both(&mut machine, libraries, ["reused", &first, &second], log)?;
+    ensure!(theirs.contains("at the same place: 1"), "nothing was shown with libpmem:\n{theirs}");
+    for line in ["mapped 8388608, is_pmem 0", "at the same place: 1"] {
+        ensure!(ours.contains(line), "a file in RAM at the place of another mapping: {ours}");
+    }
     machine.power_off()
 }
 

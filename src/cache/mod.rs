@@ -285,7 +285,7 @@ impl Cache {
     /// thread knows of through another location need [`order_observed`](Self::order_observed) first.
     ///
     /// On x86 the fence does not wait (Intel SDM vol. 2B, SFENCE): a load that follows, or an interrupt sent by an MSR,
-    /// can be earlier. A signal to an observer that is no store needs the barriers that
+    /// can be earlier. A signal to an observer that is not a store needs the barriers that
     /// [`Coherent`](crate::coherence::Coherent) names. On arm64 the bytes have reached the point when this returns (DSB).
     ///
     /// Not guaranteed: that bytes which were *not* written back stay out of memory. A line can be

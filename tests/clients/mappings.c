@@ -3,7 +3,8 @@
  *
  *     mappings file PATH      creates a file of 8 MiB, maps it, and unmaps it in parts
  *     mappings device PATH    maps a device of device DAX; the lines of its deep drain begin with `deep`
- *     mappings reused PATH    maps a file, unmaps it by munmap, and maps a file in RAM to its place
+ *
+ * With `reused` in place of `file` it unmaps the file by munmap, and maps a file in RAM to its place.
  *
  * Exit code 0 unless the bytes of a mapping are not those that were stored before.
  */

@@ -396,8 +396,8 @@ fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, F
     Ok(len)
 }
 
-/// Has the first `length` bytes of a file allocated, by pieces: some file systems undo a whole piece when a signal
-/// interrupts them, so that a large one might never be done, or have no memory for a large one at once.
+/// Has the first `length` bytes of a file allocated, by pieces. Some file systems undo a whole piece when a signal
+/// interrupts them, so that a large one might never be done; others have no memory for a large one at once.
 fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
     const LARGEST: libc::off_t = 1 << 30;
     const SMALLEST: libc::off_t = 1 << 20;

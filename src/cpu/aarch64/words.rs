@@ -58,7 +58,7 @@ const BROKEN_CLEAN: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BRO
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
 
 /// The reason why user mode cannot maintain caches on Apple's cores. xnu lets EL0 execute the instructions
-/// (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI), and keeps maintenance by address disabled but for moments of
+/// (`osfmk/arm64/proc_reg.h`, `SCTLR_EL1_DEFAULT` has UCI). It keeps maintenance by address disabled but for moments of
 /// its own (`osfmk/arm64/caches_asm.s`, `DISABLE_DC_MVA_OPS`; it also calls the machine fully coherent). m1n1, which
 /// starts Linux there, disables it too (`src/chickens.c`, `HID4_DISABLE_DC_MVA`). That macOS enables it for its guests is
 /// not known.

@@ -154,6 +154,63 @@ fn a_failed_msync_is_an_error() {
     assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().taint(), None);
 }
 
+/// Has `fsync` of this thread fail with EIO, by a filter of its system calls.
+fn refuse_fsync() {
+    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let mut steps = [
+        step(LOAD_NUMBER, 0, 0),
+        step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_fsync).unwrap()),
+        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EIO.cast_unsigned()),
+        step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+    // SAFETY: it takes no pointer.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    let filter = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the kernel copies the program.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) }, 0);
+}
+
+/// The kernel reports the failure of a write-back once to an open file, whichever call asks: here it is that of a change of
+/// the length.
+#[test]
+fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
+    let name = "a_failure_that_a_change_of_the_length_meets_is_not_lost";
+    if is_emulated() {
+        skip(name, "user-mode emulation filters no system calls");
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    for (number, len) in [(0, 256 << 10), (1, 64 << 10)] {
+        let path = directory.path().join(number.to_string());
+        let mut file = options.create_new(&path, 128 << 10).unwrap();
+        std::thread::scope(|scope| {
+            let resize = || {
+                refuse_fsync();
+                let resized = if len > file.len() { file.grow(len) } else { file.shrink(len) };
+                assert_eq!(resized.unwrap_err().raw_os_error(), Some(libc::EIO));
+            };
+            scope.spawn(resize).join().unwrap();
+        });
+        let Some(Taint::Writeback { errno, .. }) = file.taint() else {
+            panic!("{:?} after a change to {len}", file.taint())
+        };
+        assert_eq!(errno, libc::EIO);
+        if let Granularity::Page(_) = file.granularity() {
+            let error = file.persist(0..8).unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::Writeback { errno: libc::EIO, .. }),
+                "{error}"
+            );
+        }
+    }
+}
+
 const CHILD: &str = "CACHEMAINT_TEST_HOLDS";
 
 /// The holder of the lock is this program again, with this test alone.

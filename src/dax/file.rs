@@ -38,7 +38,11 @@ pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
 /// Gives a new file its name, which is on the medium when this returns. If that fails, the file is gone.
 pub(super) fn publish(path: &Path, mut new: NewFile) -> Result<OpenFile, Error> {
     let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
-    match named.and_then(|()| files::persist_name(path)) {
+    // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
+    // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
+    let synced = named
+        .and_then(|()| new.file.sync_all().map_err(|error| creating(path, files::SYNC, &error)));
+    match synced.and_then(|()| files::persist_name(path)) {
         Ok(()) => Ok(new.file),
         Err(error) => {
             new.discard();
@@ -59,9 +63,14 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
 /// the file is as it was.
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
-/// bytes zeros, written or not.
-pub(super) fn extend<M: Mapper>(path: &Path, file: &File, range: Range<u64>) -> Result<(), Error> {
-    lengthen::<M>(file, range.clone()).map_err(|error| {
+/// bytes zeros, written or not. `sync` syncs the file.
+pub(super) fn extend<M: Mapper>(
+    path: &Path,
+    file: &File,
+    range: Range<u64>,
+    sync: impl FnOnce() -> io::Result<()>,
+) -> Result<(), Error> {
+    lengthen::<M>(file, range.clone()).and_then(|()| sync()).map_err(|error| {
         restore(file, range.start, range.end);
         writing(path, &range, &error)
     })
@@ -82,8 +91,7 @@ fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
     files::check_limit(range.end)?;
     M::reserve(file, range.clone())?;
     file.set_len(range.end)?;
-    write_zeros(file, range)?;
-    file.sync_all()
+    write_zeros(file, range)
 }
 
 /// Gives a file that was made longer its old length back.

@@ -78,7 +78,8 @@ impl DaxFile {
     /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. [`NotSupported::ForkedChild`] in a child of
     /// the process that opened the file. File and mapping are as they were then.
     ///
-    /// If syncing fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length.
+    /// If syncing fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length. The failure can be about
+    /// stored bytes, so [`taint`](super::DaxView::taint) and later write-backs by pages report it.
     ///
     /// On Windows a file that is mapped cannot be made shorter, so this is the system's error there.
     #[doc(alias("resize", "truncate"))]
@@ -98,9 +99,12 @@ impl DaxFile {
         let DaxView { path, file, .. } = &self.view;
         if new > old {
             self.require_no_sharers()?;
-            file::extend::<M>(path, file, old..new)?;
+            file::extend::<M>(path, file, old..new, || self.view.sync_file())?;
         }
-        let mapping = M::map(path, file, &plan).inspect_err(|_| file::restore(file, old, new))?;
+        let mapping = M::map(path, file, &plan).inspect_err(|error| {
+            self.view.note_failed_sync(error);
+            file::restore(file, old, new);
+        })?;
         self.view.mapping = mapping;
         Ok(())
     }
@@ -121,7 +125,7 @@ impl DaxFile {
         let mapping = M::map(path, file, &plan)?;
         file.set_len(self.view.offset + len)
             .map_err(|error| Error::os(path, files::SET_LEN, &error))?;
-        let synced = file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error));
+        let synced = self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error));
         self.view.mapping = mapping;
         synced
     }

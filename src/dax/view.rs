@@ -402,6 +402,24 @@ impl DaxView {
         Error::writeback(&self.path, range, error)
     }
 
+    /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.
+    pub(super) fn sync_file(&self) -> io::Result<()> {
+        let sync =
+            || self.file.sync_all().inspect_err(|error| self.taint_all(files::number(error)));
+        self.taint.call(sync).map(drop)
+    }
+
+    /// Notes an error of a call that also syncs the file, if it is of that.
+    pub(super) fn note_failed_sync(&self, error: &Error) {
+        if let ErrorKind::Os { call: files::SYNC, errno } = *error.kind() {
+            self.taint_all(errno);
+        }
+    }
+
+    fn taint_all(&self, errno: i32) {
+        self.taint.by(Taint::Writeback { at: 0, len: self.len(), errno });
+    }
+
     /// Writes the lines of a range back and completes the write-backs of this thread, with one choice of the
     /// instruction. An empty range executes the fence too, which completes the earlier ones.
     #[inline]

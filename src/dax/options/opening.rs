@@ -51,7 +51,7 @@ impl Options {
     ) -> Result<Mapped, Error> {
         file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
-        file::extend::<M>(path, file, 0..len)?;
+        file::extend::<M>(path, file, 0..len, || file.sync_all())?;
         let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
         file.lower(path, lock)?;
         Ok(mapped)

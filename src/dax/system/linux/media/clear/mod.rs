@@ -175,6 +175,7 @@ fn index(at: u64) -> usize {
 
 /// The blocks of a real file.
 struct FileBlocks<'a> {
+    view: &'a DaxView,
     file: &'a File,
     /// True if blocks must be written ones: lines are persisted without the file system's help.
     by_lines: bool,
@@ -195,7 +196,7 @@ impl Blocks for FileBlocks<'_> {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.view.sync_file()
     }
 
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool> {
@@ -270,7 +271,7 @@ impl DaxView {
         let listed = self.listed_in_file()?;
         let job = Job { range: within, block, listed: &listed };
         let by_lines = !matches!(self.writeback, Writeback::Pages);
-        let blocks = FileBlocks { file: &self.file, by_lines };
+        let blocks = FileBlocks { view: self, file: &self.file, by_lines };
         let mut outcome = Outcome::default();
         let done = job.run(&blocks, &mut outcome);
         let is_changed = !outcome.rewritten.is_empty()

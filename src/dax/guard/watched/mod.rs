@@ -47,8 +47,8 @@ const SELDOM: u32 = 200;
 const WATCHED: Duration = Duration::from_secs(10);
 /// Bytes of a directory that are read at once.
 const BUFFER: usize = 32 << 10;
-/// File systems that change on this machine alone, so that notices report all names, and that `syncfs` syncs with a
-/// flush of their device. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
+/// File systems that change on this machine alone, so that notices report all names, and all of which `syncfs` writes
+/// back. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
 const LOCAL: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
 
 /// Files that are guarded, and those that cannot be.

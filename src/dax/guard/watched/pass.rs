@@ -4,8 +4,12 @@ use super::super::guarded::{GuardedFile, Written};
 use super::{LOCAL, State, Watched, Work};
 use crate::cache::Cache;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 
 /// A file system with more files than this is synced as a whole.
@@ -96,9 +100,20 @@ impl Watched {
             *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
         });
         // If it fails, each file's own `fdatasync` shows which it is.
-        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
+        devices.retain(|_, (_, one)| {
+            rustix::fs::syncfs(one.file()).is_ok() && flush_device(one.file()).is_ok()
+        });
         devices.into_keys().collect()
     }
+}
+
+/// Has the device of a file flushed. `syncfs` of xfs does not if its log has nothing to write (Linux `fs/xfs/xfs_log.c`,
+/// `xfs_log_force`), and `fdatasync` always does (`fs/xfs/xfs_file.c`, `xfs_file_fsync`).
+///
+/// It is another opening of the file: an error of a write-back is reported once to each, and is not to be lost to the
+/// file's own `fdatasync`.
+fn flush_device(file: &File) -> io::Result<()> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?.sync_data()
 }
 
 impl Covered {

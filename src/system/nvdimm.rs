@@ -153,7 +153,7 @@ fn bad_bytes(list: &str) -> Option<u64> {
 fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> Domain {
     match (provider, domain) {
         _ if is_volatile => Domain::None,
-        (Some("e820"), _) => Domain::None,
+        (Some("e820" | "ramdax"), _) => Domain::None,
         (Some("virtio-pmem"), _) => Domain::HostFlush,
         (Some("CXL"), Some("memory_controller")) => Domain::Cxl,
         (_, Some("cpu_cache")) => Domain::CpuCaches,

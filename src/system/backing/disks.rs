@@ -64,7 +64,7 @@ pub(crate) fn disk(
         region = None;
     }
     let devices = if region.is_some() { devices } else { Vec::new() };
-    let is_storage = keeps_data(tree, &device, 0);
+    let is_storage = !mount.has_realtime_device() && keeps_data(tree, &device, 0);
     let is_cache_written_back =
         !mount.has_realtime_device() && writes_caches_back(tree, &device, 0, evidence);
     Disk { name: name_of(&device), region, devices, is_storage, is_cache_written_back }
@@ -149,7 +149,8 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
 }
 
 /// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not on another
-/// machine, about which nothing is known here.
+/// machine, about which nothing is known here. A device that the kernel makes up (`zram0`, `nullb0`, a `dm-0` without
+/// slaves) is none of these, except for the paths to one NVMe drive.
 fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     let slaves = slaves(tree, device, depth);
     let kept = |slave: &Option<PathBuf>| {
@@ -158,9 +159,19 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     if !slaves.is_empty() || depth == DEEPEST_STACK {
         return depth < DEEPEST_STACK && slaves.iter().all(kept);
     }
+    if let Some(region) = regions::region_of(tree, device) {
+        return matches!(
+            region.domain,
+            Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf
+        );
+    }
+    let is_made_up = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
     let name = name_of(device);
-    !["loop", "zram", "ram", "nbd"].iter().any(|kind| name.starts_with(kind))
+    !is_made_up && !["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind))
 }
+
+const VIRTUAL: &str = "/sys/devices/virtual";
+const VIRTUAL_NVME: &str = "/sys/devices/virtual/nvme-subsystem";
 
 /// Returns true if the kernel writes the caches back for each device under a device.
 fn writes_caches_back(

@@ -16,6 +16,10 @@ pub(crate) struct Mount {
     pub(crate) options: String,
 }
 
+/// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
+/// `btrfs_sync_file`, `f2fs_do_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2).
+const FLUSHING: [&str; 8] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat"];
+
 impl Mount {
     /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
     /// file systems the source is any text.
@@ -24,15 +28,19 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
     }
 
-    /// Returns true if the file system passes flushes on: some mount options give that up.
+    /// Returns true if a sync of a file ends with a flush of its device, whatever the file system's server or its options
+    /// are: some mount options give that up, and options that are not known may be these. A FUSE server decides itself.
     pub(crate) fn flushes(&self) -> bool {
-        let gives_up = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
-        !self.options.split(',').any(|option| gives_up.contains(&option))
+        let gives_up =
+            ["nobarrier", "barrier=0", "volatile", "fsync=volatile", "fsync_mode=nobarrier"];
+        let by_options = !self.options.split(',').any(|option| gives_up.contains(&option));
+        FLUSHING.contains(&self.file_system.as_str()) && !self.options.is_empty() && by_options
     }
 
     /// Returns true if files can lie on another device than the one that the file system's number names.
     pub(crate) fn has_realtime_device(&self) -> bool {
-        self.options.split(',').any(|option| option.starts_with("rtdev="))
+        let is_unknown = self.file_system == "xfs" && self.options.is_empty();
+        is_unknown || self.options.split(',').any(|option| option.starts_with("rtdev="))
     }
 }
 

@@ -103,6 +103,18 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             "; msync writes no caches back here (dax/write_cache), so that nothing is promised",
         );
     }
+    // The kernel writes back by the same instructions (arm64 `arch/arm64/mm/cache.S`, `dcache_clean_pop`; RISC-V
+    // `arch/riscv/mm/pmem.c`).
+    let ends_in_caches = direct
+        && matches!(
+            backing,
+            Backing::PmemAdr | Backing::CxlGpf | Backing::Cxl | Backing::PmemUnknown
+        )
+        && asked.reach.line(backing.point()).is_none();
+    let backing = if ends_in_caches { Backing::Unknown } else { backing };
+    if ends_in_caches {
+        reason.push_str("; msync of the kernel reaches no farther, so that nothing is promised");
+    }
     let in_guest = asked.in_guest;
     Guarantee {
         granularity,

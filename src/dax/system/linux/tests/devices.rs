@@ -8,6 +8,7 @@ use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
+use alloc::vec::Vec;
 use rustix::io::Errno;
 
 /// xfs: a file can lie on the realtime device, and the number is that of the other.
@@ -36,12 +37,56 @@ fn a_partition_of_a_mapper_is_followed() {
 /// Mount options that give up what a sync promises.
 #[test]
 fn a_mount_that_never_flushes_has_an_unknown_backing() {
-    for option in ["nobarrier", "barrier=0", "volatile"] {
-        let host = host(&format!("29 1 259:0 / /d rw - ext4 /dev/sda1 rw,{option}"))
+    for (file_system, option) in [
+        ("ext4", "nobarrier"),
+        ("ext4", "barrier=0"),
+        ("ext4", "volatile"),
+        ("f2fs", "fsync_mode=nobarrier"),
+        // The server decides.
+        ("fuseblk", "allow_other"),
+    ] {
+        let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/sda1 rw,{option}");
+        let host = host(&mount)
             .file("sys/devices/x/sda1/size", "1\n")
             .link("sys/dev/block/259:0", "sys/devices/x/sda1");
         assert_eq!(concluded(&host, &REFUSED).backing(), Backing::Unknown, "{option}");
     }
+}
+
+/// The list has no mount outside of the root of a process (Linux `fs/proc_namespace.c`, `show_mountinfo`). Its options may
+/// be any.
+#[test]
+fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_devices() {
+    let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing();
+    let disk = host("30 1 0:1 / / rw - proc proc rw")
+        .file("sys/devices/x/sda1/size", "1\n")
+        .link("sys/dev/block/259:0", "sys/devices/x/sda1");
+    let ext4 = Asked { magic: Some("ext4"), ..REFUSED };
+    assert_eq!(nothing(&ext4, &disk), Backing::Unknown);
+    let pmem = host_with_region("30 1 0:1 / / rw - proc proc rw", "ACPI.NFIT", Some("cpu_cache\n"));
+    assert_eq!(nothing(&Asked { magic: Some("xfs"), ..DIRECT }, &pmem), Backing::PmemUnknown);
+    assert_eq!(nothing(&Asked { magic: Some("ext4"), ..DIRECT }, &pmem), Backing::PmemEadr);
+}
+
+/// The kernel's `msync` executes the same instructions: arm64 before Armv8.2 stops at the point of coherency (Linux
+/// `arch/arm64/mm/cache.S`, `dcache_clean_pop`).
+#[test]
+fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
+    let mut asked = DIRECT;
+    asked.reach.persistence = None;
+    for (domain, backing) in
+        [("memory_controller\n", Backing::Unknown), ("cpu_cache\n", Backing::PmemEadr)]
+    {
+        let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));
+        let host = super::with_write_cache(host, "1\n");
+        let guarantee = concluded(&host, &asked);
+        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+        assert_eq!(guarantee.backing(), backing, "{}", guarantee.reason());
+    }
+    // RAM that was set aside is reached by lines as far as it goes.
+    let ram = concluded(&host_with_region(EXT4_DAX, "e820", None), &asked);
+    assert_eq!(ram.granularity(), Granularity::Line(64));
+    assert_eq!(ram.backing(), Backing::EmulatedPmem);
 }
 
 /// A striped device is worth as much as the weakest region under it, and nothing if a part of it is not persistent
@@ -64,6 +109,30 @@ fn device_mappers_are_followed_to_the_weakest_region() {
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
     assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
+}
+
+/// The part in RAM makes the whole of it worth nothing after a power loss, also where the file is in the page cache.
+#[test]
+fn a_disk_and_ram_under_one_mapper_are_no_storage() {
+    let mapper = "sys/devices/virtual/block/dm-0";
+    for (provider, domain, backing) in [
+        ("e820", None, Backing::Unknown),
+        ("ramdax", None, Backing::Unknown),
+        ("ACPI.NFIT", None, Backing::Unknown),
+        ("ACPI.NFIT", Some("memory_controller\n"), Backing::Storage),
+    ] {
+        let claims: Vec<_> =
+            domain.map(|claim| ("persistence_domain", claim)).into_iter().collect();
+        let host = host(EXT4_DAX)
+            .region(0, Some(provider), &claims)
+            .file(&format!("{mapper}/size"), "1\n")
+            .link("sys/dev/block/259:0", mapper)
+            .file("sys/devices/pci/sda/size", "1\n")
+            .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
+        let host = with_disk_in_region(host, 0)
+            .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0));
+        assert_eq!(concluded(&host, &REFUSED).backing(), backing, "{provider} {domain:?}");
+    }
 }
 
 /// A mapper has no switch of its own: the kernel writes the caches back for all of its devices, or maybe not.
@@ -108,6 +177,18 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         ("nbd0", Backing::Unknown),
     ] {
         assert_eq!(concluded(&on(name), &REFUSED).backing(), backing, "{name}");
+    }
+    // Each is in RAM, or nowhere: `nullb`, `dm-0` without slaves; and one drive by several paths.
+    for (path, backing) in [
+        ("virtual/block/nullb0", Backing::Unknown),
+        ("virtual/block/dm-0", Backing::Unknown),
+        ("virtual/nvme-subsystem/nvme-subsys0/nvme0n1", Backing::Storage),
+    ] {
+        let device = format!("sys/devices/{path}");
+        let host = host("29 1 259:0 / /d rw - ext4 /dev/disk rw")
+            .file(&format!("{device}/size"), "1\n")
+            .link("sys/dev/block/259:0", &device);
+        assert_eq!(concluded(&host, &REFUSED).backing(), backing, "{path}");
     }
     let over_a_loop = on("dm-0")
         .file("sys/devices/x/loop0/size", "1\n")

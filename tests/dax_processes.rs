@@ -156,13 +156,14 @@ fn a_failed_msync_is_an_error() {
 
 /// Has `fsync` of this thread fail with EIO, by a filter of its system calls.
 fn refuse_fsync() {
-    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
+    const LOAD_NUMBER: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
     let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
     let mut steps = [
         step(LOAD_NUMBER, 0, 0),
-        step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_fsync).unwrap()),
+        step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_fsync).unwrap_or(u32::MAX)),
         step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EIO.cast_unsigned()),
         step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
     ];

@@ -43,6 +43,10 @@
 //!   it as it was. After a crash the file has the old length or the new one, and the next [opening](Options::open)
 //!   under the exclusive lock finishes what is missing.
 //! - A file with shared extents, or with holes or unwritten extents before its last data, is not mapped by cache lines.
+//!   It is looked at when it is opened and when it grows. A copy that shares its extents (`cp` on xfs) takes the promise of
+//!   a mapping away. A store then moves its block, and not every such move is durable before the store (Linux
+//!   `fs/dax.c`, `dax_fault_is_synchronous`; `fs/xfs/xfs_reflink.c`). So copy a file that no program has open, copy
+//!   without sharing (`cp --reflink=never`), or make the file system with `-m reflink=0`.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
 //!   address that is congruent to its offset, so that it agrees with every other mapping that is. There
 //!   `DaxFile::read_through_kernel` is refused.
@@ -60,7 +64,8 @@
 //!   medium's [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
 //!   `MAP_SYNC` on it.
 //! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
-//!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then.
+//!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then. The kernel after a kexec or a
+//!   reboot can take it for system RAM (the driver `kmem`), which overwrites it.
 //! - The lock is taken on the device's node, not on its memory: it excludes programs that open the same node and ask
 //!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
 //!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).

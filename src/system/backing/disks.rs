@@ -149,8 +149,8 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
 }
 
 /// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not on another
-/// machine, about which nothing is known here. A device that the kernel makes up (`zram0`, `nullb0`, a `dm-0` without
-/// slaves) is none of these, except for the paths to one NVMe drive.
+/// machine, about which nothing is known here. A device without hardware (`zram0`, `nullb0`, a `dm-0` without slaves)
+/// keeps nothing, except for one that stands for the paths to an `NVMe` drive.
 fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
     let slaves = slaves(tree, device, depth);
     let kept = |slave: &Option<PathBuf>| {
@@ -165,9 +165,10 @@ fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
             Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf
         );
     }
-    let is_made_up = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
+    let has_no_hardware = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
     let name = name_of(device);
-    !is_made_up && !["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind))
+    !has_no_hardware
+        && !["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind))
 }
 
 const VIRTUAL: &str = "/sys/devices/virtual";

@@ -28,8 +28,8 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
     }
 
-    /// Returns true if a sync of a file ends with a flush of its device, whatever the file system's server or its options
-    /// are: some mount options give that up, and options that are not known may be these. A FUSE server decides itself.
+    /// Returns true if a sync of a file is known to end with a flush of its device. A FUSE server decides that itself. Some
+    /// mount options give it up, and options that are not known may be these.
     pub(crate) fn flushes(&self) -> bool {
         let gives_up =
             ["nobarrier", "barrier=0", "volatile", "fsync=volatile", "fsync_mode=nobarrier"];

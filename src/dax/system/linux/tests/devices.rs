@@ -113,7 +113,7 @@ fn device_mappers_are_followed_to_the_weakest_region() {
 
 /// The part in RAM makes the whole of it worth nothing after a power loss, also where the file is in the page cache.
 #[test]
-fn a_disk_and_ram_under_one_mapper_are_no_storage() {
+fn a_disk_and_ram_under_one_mapper_do_not_make_storage() {
     let mapper = "sys/devices/virtual/block/dm-0";
     for (provider, domain, backing) in [
         ("e820", None, Backing::Unknown),

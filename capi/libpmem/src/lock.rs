@@ -7,8 +7,10 @@
 //! futex), so that a thread of another priority can go on.
 //!
 //! The threads of a parent do not exist in a forked child. No writer is there at a fork, since the forking thread reads
-//! meanwhile, and the child forgets the other readers.
+//! meanwhile, and the child forgets the other readers. A child that a handler has forked can call the library in that
+//! handler. It must not return from it: the interrupted call can be between the count of its reads and the lock.
 
+use crate::failure::{errno, set_errno};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -119,7 +121,6 @@ impl<T> Lock<T> {
     /// # Safety
     /// 1. This is the only thread of a child, and was forked after [`lock_to_read`](Self::lock_to_read).
     pub(crate) unsafe fn forget_other_threads(&'static self) {
-        self.waiting.store(0, Relaxed);
         self.word.store(READS.get(), Release);
     }
 }
@@ -128,6 +129,9 @@ impl<T> Lock<T> {
 fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     let operation = operation | libc::FUTEX_PRIVATE_FLAG;
     let forever = null::<libc::timespec>();
+    // The calls that wait do not set it, nor do the handlers that interrupt them.
+    let before = errno();
     // SAFETY: the kernel reads the word, which lives, and no time.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
+    set_errno(before);
 }

@@ -110,9 +110,7 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
 /// 1. No memory of the range is used any more.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_int {
-    // The kernel removes whole pages.
-    let end = start.addr().saturating_add(len).checked_next_multiple_of(page_size());
-    let range = start.addr()..end.unwrap_or(usize::MAX);
+    let range = pages(start, len);
     // A file that is mapped to the same place meanwhile is added after this.
     let unmapped = MAPPED.write(|ranges| {
         ranges.reserve().map_err(|_full| libc::ENOMEM)?;
@@ -134,6 +132,12 @@ pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_
         )
         .returning(-1),
     }
+}
+
+/// Returns the addresses of the whole pages that the kernel maps or removes.
+fn pages(start: *mut c_void, len: usize) -> Range<usize> {
+    let end = start.addr().saturating_add(len).checked_next_multiple_of(page_size());
+    start.addr()..end.unwrap_or(usize::MAX)
 }
 
 /// Returns 1 if the whole range is persistent memory that `pmem_map_file` has mapped, else 0.
@@ -365,10 +369,11 @@ fn map_open(
         device_memory => device_memory,
     };
     let range = start.addr()..start.addr().saturating_add(len);
-    let listed = MAPPED.write(|ranges| match memory {
-        Some(memory) => ranges.add(range, memory),
+    let listed = MAPPED.write(|ranges| {
+        ranges.reserve()?;
         // A mapping that was there was unmapped behind the library's back.
-        None => ranges.reserve().map(|()| ranges.remove(&range)),
+        ranges.remove(&pages(start, len));
+        memory.map_or(Ok(()), |memory| ranges.add(range, memory))
     });
     if listed.is_err() {
         // SAFETY: no one else knows the mapping.
@@ -396,19 +401,23 @@ fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, F
     Ok(len)
 }
 
-/// Has the first `length` bytes of a file allocated, by pieces. Some file systems undo a whole piece when a signal
-/// interrupts them, so that a large one might never be done; others have no memory for a large one at once.
+/// Has the first `length` bytes of a file allocated: at once, so that a file without enough space takes none. If a signal
+/// interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
+/// might never be done.
 fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
     const LARGEST: libc::off_t = 1 << 30;
     const SMALLEST: libc::off_t = 1 << 20;
-    let (mut at, mut piece) = (0, LARGEST);
+    const MOST_INTERRUPTIONS: u32 = 1000;
+    let (mut at, mut piece, mut interruptions) = (0, length, 0);
     while at < length {
         let len = piece.min(length - at);
         // SAFETY: the file is open.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), at, len) } {
-            0 => at += len,
-            libc::EINTR | libc::ENOMEM if piece > SMALLEST => piece /= 2,
-            libc::EINTR => {}
+            0 => (at, interruptions) = (at + len, 0),
+            libc::EINTR | libc::ENOMEM if piece > SMALLEST => {
+                piece = (piece / 2).clamp(SMALLEST, LARGEST);
+            }
+            libc::EINTR if interruptions < MOST_INTERRUPTIONS => interruptions += 1,
             errno => return Err(errno),
         }
     }

@@ -12,6 +12,14 @@
 #include <unistd.h>
 
 static char report[4096];
+static unsigned logged;
+
+static void log_function(enum pmem_log_level level, const char *file, unsigned line, const char *function,
+			 const char *text)
+{
+	(void)file, (void)line, (void)function;
+	logged += level == PMEM_LOG_LEVEL_ERROR && strncmp(text, "stores are ", 11) == 0;
+}
 
 /* Reads the standard error output, which is a file. */
 static size_t reported(void)
@@ -50,6 +58,7 @@ int main(int argc, char **argv)
 	pmem_memcpy(start, bytes, sizeof(bytes), PMEM_F_MEM_NOFLUSH);
 	require(reported() == 0, "nothing is reported before the first write-back");
 
+	require(pmem_log_set_function(log_function) == 0, "a log function is set");
 	pmem_memcpy_persist(start + 300, bytes, sizeof(bytes));
 	require(memcmp(start + 300, "stored", 7) == 0, "bytes are copied");
 	first = reported();
@@ -62,6 +71,6 @@ int main(int argc, char **argv)
 	pmem_deep_flush(start, 1);
 	pmem_memset_persist(start, 1, 100);
 	require(pmem_deep_persist(start, len) == 0, "a file is written back deep");
-	require(reported() == first, "it is reported once");
+	require(reported() == first && logged == 1, "it is reported once, and logged");
 	return 0;
 }

@@ -12,10 +12,10 @@
 //!
 //! `sync` completes `dcbst` and `dcbf`; `phwsync` completes the forms for persistent storage too. These forms are
 //! variants of `dcbf` and `sync` that CPUs of ISA 2.07 and 3.0 (POWER8, POWER9) execute as those (Linux's commit that
-//! began to use them says so). A newer CPU in the mode of one of these is another matter. So there `dcbf` and `sync` reach the persistence domain, and they are used under their
+//! began to use them says so). So there `dcbf` and `sync` reach the persistence domain, and they are used under their
 //! own names: a tool that knows the older ISA (Valgrind: PMDK issue 6079) takes the others for illegal. Linux and
 //! libpmem use the new forms on those CPUs too. (Measured: QEMU 10.0 and 11.1 raise an illegal-instruction exception at
-//! them on every model, POWER10 among them.)
+//! them on every model, POWER10 among them.) A newer CPU in the mode of a POWER8 or POWER9 is not said to do that.
 //!
 //! A POWER9 does not mark a block clean when it executes `dcbst` (its user's manual, p. 66, says so
 //! according to the report that made libpmem use `dcbf`); Linux never used `dcbst` for persistent

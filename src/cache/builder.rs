@@ -75,9 +75,9 @@ impl Builder {
     /// platform all bytes that have reached memory survive. [`CpuReport`](crate::report::CpuReport)
     /// and [`Cache::accepts_coherency_as_persistence`] report it.
     ///
-    /// It changes something only on machines that cannot reach the point of persistence: arm64 CPUs
-    /// without `FEAT_DPB` (DC CVAP), where `dc cvac` is executed then, RISC-V (`cbo.clean`) and PowerPC
-    /// before ISA 2.07 (`dcbst`).
+    /// It changes something only on machines that cannot reach the point of persistence: arm64 CPUs without `FEAT_DPB` (DC
+    /// CVAP), RISC-V, and PowerPC before ISA 2.07 or in the mode of an older CPU. They execute the instruction for the
+    /// point of coherency then.
     #[must_use]
     pub const fn accept_coherency_as_persistence(self) -> Self {
         Self { point: self.point, policy: self.policy.accepting_coherency() }

@@ -65,15 +65,15 @@ pub struct FenceNames {
 ///
 /// let cache = Cache::host()?;
 /// let buffer = [7_u8; 300];
-/// cache.writeback(&buffer); // at return every line of it is written back
+/// cache.writeback(&buffer); // every line of it is written back before the next store
 /// println!("{} for each {} bytes", cache.writeback_instruction().name, cache.line_size());
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Guarantees
-/// When the call that writes back returns, *the operation to the point has completed* as the architecture defines it.
-/// The platform claims the value of such a completion at a power cut: see [`HostReport`](crate::report::HostReport) and
+/// The operation to the point *is complete before any store that follows the call*, as the architecture defines it:
+/// [`writeback`](Self::writeback) says what can be earlier. The platform claims the value of such a completion at a power cut: see [`HostReport`](crate::report::HostReport) and
 /// [`dax`](crate::dax).
 ///
 /// # Cost
@@ -123,7 +123,7 @@ impl Cache {
     /// ```
     /// match cachemaint::Cache::persistent() {
     ///     Ok(cache) => cache.writeback(&[7_u8; 100]), // as far as the memory controller
-    ///     Err(why) => println!("{why}"),              // an arm64 CPU before v8.2, RISC-V
+    ///     Err(why) => println!("{why}"),              // an arm64 CPU before v8.2, RISC-V, and others
     /// }
     /// ```
     ///
@@ -185,8 +185,8 @@ impl Cache {
     ///
     /// | point | x86 | arm64 | RISC-V | PowerPC |
     /// |---|---|---|---|---|
-    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac` | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
-    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (ISA 2.07, 3.0), else refused |
+    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac`; `dc civac` where a Cortex-A53 is, or may be | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
+    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (POWER8, POWER9), else refused |
     /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
     ///
     /// Where persistence is refused, the [`Builder`] can accept coherency in its place.

@@ -113,13 +113,10 @@ impl Midr {
         })
     }
 
-    pub(crate) const fn is_cortex_a53(self) -> bool {
-        self.implementer() == 0x41 && self.part() == 0xd03
-    }
-
     /// Returns true if this is a Cortex-A53 of revisions r0p0 to r0p2, to which errata 826319, 827319, 824069 and
     /// 819472 may apply.
     pub(crate) const fn is_early_cortex_a53(self) -> bool {
-        self.is_cortex_a53() && self.variant() == 0 && self.revision() <= 2
+        let is_cortex_a53 = self.implementer() == 0x41 && self.part() == 0xd03;
+        is_cortex_a53 && self.variant() == 0 && self.revision() <= 2
     }
 }

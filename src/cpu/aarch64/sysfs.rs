@@ -3,19 +3,20 @@
 use std::fs;
 use std::path::Path;
 
+use super::words::is_like_cortex_a53;
 use crate::cpu::Midr;
 
 const CPUS: &str = "sys/devices/system/cpu";
 
-/// Returns true if a CPU of the machine is a Cortex-A53: the program can be moved to it. `root` is that of the file
-/// system.
+/// Returns true if a CPU of the machine that is online is a Cortex-A53 or like it: the program can be moved to it. `root` is
+/// that of the file system.
 pub(super) fn has_cortex_a53(root: &Path) -> bool {
     let cpus = fs::read_dir(root.join(CPUS)).into_iter().flatten().filter_map(Result::ok);
     let identity = |cpu: fs::DirEntry| {
         let text = fs::read_to_string(cpu.path().join("regs/identification/midr_el1")).ok()?;
         u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
     };
-    cpus.filter_map(identity).any(|midr| Midr(midr).is_cortex_a53())
+    cpus.filter_map(identity).any(|midr| is_like_cortex_a53(Midr(midr)))
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(crate) struct Words {
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
     pub(crate) midr_el1: Option<u64>,
-    /// True if another CPU of the machine is known to be a Cortex-A53.
-    pub(crate) has_cortex_a53: bool,
+    /// True if another CPU of the machine is, or may be, a Cortex-A53.
+    pub(crate) may_have_cortex_a53: bool,
     /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
     /// read then.
     pub(crate) refusal: Option<Unsupported>,
@@ -37,8 +37,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
     };
     let erratum = match midr {
-        _ if words.has_cortex_a53 => Some(BROKEN_CLEAN),
-        Some(midr) => clean_erratum(midr),
+        Some(midr) => clean_erratum(midr).or(words.may_have_cortex_a53.then_some(CLEAN_IN_DOUBT)),
         None if line.is_ok() => Some(CLEAN_IN_DOUBT),
         None => None,
     };
@@ -87,10 +86,10 @@ const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     "nothing to do: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on an unknown CPU.
+/// The reason why `dc cvac` is not executed on an unknown CPU, or where another CPU may be a Cortex-A53.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "the system does not identify the CPU, and a Cortex-A53 must not clean a line without invalidating it",
+    "a CPU of this machine is not identified, or is a Cortex-A53, which must not clean a line without invalidating it",
     "nothing to do: dc civac is used instead",
 );
 
@@ -98,12 +97,23 @@ const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
 /// `CLEANPOC_DCACHEREGION`.
 pub(super) fn clean_erratum(midr: Midr) -> Option<Erratum> {
     let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
-    if midr.is_cortex_a53() {
+    if is_like_cortex_a53(midr) {
         Some(BROKEN_CLEAN)
     } else {
         (midr.implementer() == APPLE)
             .then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
     }
+}
+
+/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: all CPUs have the atomic instructions of Armv8.1, which no Cortex-A53 has.
+/// FreeBSD has the bit from Linux.
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "freebsd")))]
+pub(super) const HWCAP_ATOMICS: u64 = 1 << 8;
+
+/// Returns true if this is a Cortex-A53, or a core that Linux lists with its errata: Brahma-B53 of Broadcom, Kryo 2xx
+/// Silver of Qualcomm (`arch/arm64/kernel/cpu_errata.c`).
+pub(super) const fn is_like_cortex_a53(midr: Midr) -> bool {
+    matches!((midr.implementer(), midr.part()), (0x41, 0xd03) | (0x42, 0x100) | (0x51, 0x801))
 }
 
 /// Returns the instructions that EL0 may execute.
@@ -154,7 +164,7 @@ mod tests {
     }
 
     /// Erratum 855873 "is present in every revision" of the Cortex-A53 (TF-A `docs/design/cpu-specific-build-macros.rst`).
-    /// NetBSD, OpenBSD and Linux before 4.11 do not report the CPU's identity.
+    /// Linux before 4.11 does not report the CPU's identity.
     #[test]
     fn a_clean_needs_cpus_that_are_known_not_to_be_a_cortex_a53() {
         let unknown = Words { ctr_el0: 0x8444_8004, ..Words::default() };
@@ -165,7 +175,7 @@ mod tests {
             (Words { midr_el1: Some(CORTEX_A53), ..unknown }, false),
             (big, true),
             // The RK3399: the program can be moved to a small core.
-            (Words { has_cortex_a53: true, ..big }, false),
+            (Words { may_have_cortex_a53: true, ..big }, false),
         ] {
             let facts = read(words).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");

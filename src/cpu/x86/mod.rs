@@ -165,13 +165,12 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     Hypervisor::Present { signatures, is_root: is_root(reader, found) }
 }
 
-/// Returns true if the program is translated for a CPU of another architecture, as far as that can be known: FEX can be
-/// configured not to say that it is one.
+/// Returns true if the program is translated for a CPU of another architecture. FEX can be configured not to be a
+/// hypervisor, and has its leaf all the same.
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
-    // Others than FEX can be beyond the first leaf; to ask for all would take a guest a fraction of a millisecond.
-    let first = if is_guest(reader) { signature(reader, LEAF_HYPERVISOR) } else { None };
-    let name = translator(identity(&cpuid, reader)).or(first);
+    // To ask for all places of signatures would take a guest a fraction of a millisecond.
+    let name = translator(identity(&cpuid, reader)).or_else(|| signature(reader, LEAF_HYPERVISOR));
     name.and_then(|name| guest::kind_of(name.as_str())).is_some_and(HypervisorKind::translates)
 }
 

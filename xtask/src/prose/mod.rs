@@ -49,16 +49,20 @@ pub(crate) fn prose(host: &Host, report: &mut Report) -> Result<()> {
             Ok(Finding::passed(Tests::default()))
         },
     )?;
-    report.check("links", "every link leads to a file, a heading or an item", || {
-        Cmd::cargo("doc --workspace --no-deps --all-features")
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .check()?;
-        let pages = host.target_dir("doc");
-        let mut faults = links::faults(host.root(), &pages, &documents);
-        faults.extend(links::faults_of_pages(&pages.join("cachemaint"))?);
-        ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
-        Ok(Finding::passed(Tests::default()))
-    })
+    report.check(
+        "links",
+        "every link leads to a file or an item, and those of documents to a heading",
+        || {
+            Cmd::cargo("doc --workspace --no-deps --all-features")
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .check()?;
+            let pages = host.target_dir("doc");
+            let mut faults = links::faults(host.root(), &pages, &documents);
+            faults.extend(links::faults_of_pages(&pages.join("cachemaint"))?);
+            ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
+            Ok(Finding::passed(Tests::default()))
+        },
+    )
 }
 
 fn sources(host: &Host, pattern: &str) -> Result<Vec<Source>> {

@@ -153,6 +153,7 @@ fn a_translator_promises_nothing() {
     // "FEXI", "FEXI", "EMU\0" in EBX, ECX, EDX.
     let fex = (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]);
     assert!(!evicts(&[INTEL, GUEST, fex]));
+    assert!(!evicts(&[INTEL, fex]));
     // "VirtualApple @ 2.50GHz processor" begins with these words.
     let last = (0x8000_0000, 0, [0x8000_0004, 0, 0, 0]);
     let brand = (0x8000_0002, 0, [0x7472_6956, 0x416c_6175, 0x656c_7070, 0x3220_4020]);

@@ -2,10 +2,9 @@
 //!
 //! Linux lets EL0 read `CTR_EL0`, or traps the read and answers with values that hold for all CPUs of
 //! the machine (`arch/arm64/kernel/traps.c`, `ctr_read_handler`). `HWCAP_DCPOP` is set only if all
-//! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing. Without `std`
-//! the other CPUs are not asked.
+//! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing.
 
-use super::super::words::Words;
+use super::super::words::{HWCAP_ATOMICS, Words};
 use crate::arch::aarch64::registers;
 
 /// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
@@ -21,7 +20,7 @@ pub(super) fn words() -> Words {
         hwcap,
         hwcap2,
         midr_el1: midr_el1(hwcap),
-        has_cortex_a53: has_cortex_a53(),
+        may_have_cortex_a53: hwcap & HWCAP_ATOMICS == 0 && may_have_cortex_a53(),
         refusal: None,
     }
 }
@@ -33,12 +32,13 @@ fn midr_el1(hwcap: u64) -> Option<u64> {
     (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
-fn has_cortex_a53() -> bool {
+/// Returns true if another CPU is, or may be, a Cortex-A53. Without `std` they are not asked.
+fn may_have_cortex_a53() -> bool {
     cfg_if::cfg_if! {
         if #[cfg(feature = "std")] {
             super::super::sysfs::has_cortex_a53(std::path::Path::new("/"))
         } else {
-            false
+            true
         }
     }
 }

@@ -4,9 +4,9 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod linux;
         use linux as system;
-    } else if #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))] {
-        mod bsd;
-        use bsd as system;
+    } else if #[cfg(target_os = "freebsd")] {
+        mod freebsd;
+        use freebsd as system;
     } else {
         mod refused;
         use refused as system;

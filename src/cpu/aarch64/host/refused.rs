@@ -23,9 +23,10 @@ const WINDOWS: Unsupported = Unsupported::new(
     "persist files by FlushViewOfFile and FlushFileBuffers; leave devices to a driver",
 );
 
+/// A CPU that the system does not identify can be one of Apple's, on which the instructions can do nothing.
 const OTHER: Unsupported = Unsupported::new(
     Missing::Permission,
-    "on arm64 the operating system decides what user mode may execute, and this crate can ask only \
-     Linux and the BSDs",
-    "use Cache::privileged at EL1, or Cache::from_facts if the system permits it",
+    "on arm64 the operating system decides what user mode may execute and learns of the CPU, and this crate can ask only \
+     Linux and FreeBSD",
+    "use Cache::privileged at EL1, or Cache::from_facts if the system permits it on this CPU",
 );

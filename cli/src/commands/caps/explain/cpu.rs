@@ -54,8 +54,8 @@ pub(super) fn fences(report: &HostReport) -> Vec<Entry> {
     let mut entries = choices(report);
     entries.push(Entry::said(
         "Why",
-        "a write-back instruction starts the transfer of a line and returns; the wait for it is a \
-         fence of the same thread, so that the operation is complete when the fence is",
+        "a write-back instruction starts the transfer of a line and returns; a fence of the same thread has it \
+         complete before any store that follows",
         "Intel SDM vol. 2A, CLWB; Arm ARM (DDI 0487), \"Ordering and completion of data and instruction \
          cache instructions\"",
     ));

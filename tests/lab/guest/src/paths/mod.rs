@@ -44,7 +44,7 @@ const ON_FILE: [OnFile; 15] = [
         }
         Ok(file.persist(1 << 20..(1 << 20) + 72)?)
     }),
-    ("writeback, then fence", |file| {
+    ("issue_writeback, then fence", |file| {
         file.write(300, &[4; 1000]);
         file.issue_writeback(300..1300)?;
         file.fence();

@@ -154,8 +154,8 @@ fn a_failed_msync_is_an_error() {
     assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().taint(), None);
 }
 
-/// Has `fsync` of this thread fail with EIO, by a filter of its system calls.
-fn refuse_fsync() {
+/// Has `fsync` of this thread fail with EIO, by a filter of its system calls. Returns false if it cannot have one.
+fn refuse_fsync() -> bool {
     // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -169,10 +169,12 @@ fn refuse_fsync() {
     ];
     let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
     // SAFETY: it takes no pointer.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return false;
+    }
     let filter = libc::SECCOMP_MODE_FILTER;
     // SAFETY: the kernel copies the program.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) }, 0);
+    unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) == 0 }
 }
 
 /// The kernel reports the failure of a write-back once to an open file, whichever call asks: here it is that of a change of
@@ -190,14 +192,21 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
     for (number, len) in [(0, 256 << 10), (1, 64 << 10)] {
         let path = directory.path().join(number.to_string());
         let mut file = options.create_new(&path, 128 << 10).unwrap();
-        std::thread::scope(|scope| {
+        let is_tried = std::thread::scope(|scope| {
             let resize = || {
-                refuse_fsync();
+                if !refuse_fsync() {
+                    return false;
+                }
                 let resized = if len > file.len() { file.grow(len) } else { file.shrink(len) };
                 assert_eq!(resized.unwrap_err().raw_os_error(), Some(libc::EIO));
+                true
             };
-            scope.spawn(resize).join().unwrap();
+            scope.spawn(resize).join().unwrap()
         });
+        if !is_tried {
+            skip(name, "no filter of system calls is to be had");
+            return;
+        }
         let Some(Taint::Writeback { errno, .. }) = file.taint() else {
             panic!("{:?} after a change to {len}", file.taint())
         };

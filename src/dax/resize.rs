@@ -78,7 +78,7 @@ impl DaxFile {
     /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. [`NotSupported::ForkedChild`] in a child of
     /// the process that opened the file. File and mapping are as they were then.
     ///
-    /// If syncing fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length. The failure can be about
+    /// If the last sync fails ([`ErrorKind::Os`]), both are short, and a crash may leave the old length. A failure can be about
     /// stored bytes, so [`taint`](super::DaxView::taint) and later write-backs by pages report it.
     ///
     /// On Windows a file that is mapped cannot be made shorter, so this is the system's error there.
@@ -122,7 +122,8 @@ impl DaxFile {
         }
         self.require_no_sharers()?;
         let DaxView { path, file, .. } = &self.view;
-        let mapping = M::map(path, file, &plan)?;
+        let mapping =
+            M::map(path, file, &plan).inspect_err(|error| self.view.note_failed_sync(error))?;
         file.set_len(self.view.offset + len)
             .map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         let synced = self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error));

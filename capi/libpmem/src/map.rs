@@ -401,8 +401,8 @@ fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, F
     Ok(len)
 }
 
-/// Has the first `length` bytes of a file allocated: at once, so that a file without enough space takes none. If a signal
-/// interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
+/// Has the first `length` bytes of a file allocated: at once, since some file systems look for all of the space first. If a
+/// signal interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
 /// might never be done.
 fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
     const LARGEST: libc::off_t = 1 << 30;

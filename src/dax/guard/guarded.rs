@@ -175,6 +175,11 @@ impl GuardedFile {
         write_lines(view, extents, cache, installed, after).map(Some)
     }
 
+    /// Returns true if a sync of its pages has failed, which every later one reports.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Has the next pass sync it, whatever its extents are then.
     pub(super) fn doubt(&mut self) {
         self.durable = None;

@@ -60,7 +60,10 @@ pub(crate) fn disk(
     }
     if mount.has_realtime_device() {
         // xfs: a file with the realtime flag lies there, and its DAX is that device's.
-        evidence.push(Evidence::new("mount option rtdev", "the file may lie on that device"));
+        evidence.push(Evidence::new(
+            "mount option rtdev",
+            "there or not known: the file may lie on another device",
+        ));
         region = None;
     }
     let devices = if region.is_some() { devices } else { Vec::new() };
@@ -148,7 +151,7 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not on another
+/// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not seen to be on another
 /// machine, about which nothing is known here. A device without hardware (`zram0`, `nullb0`, a `dm-0` without slaves)
 /// keeps nothing, except for one that stands for the paths to an `NVMe` drive.
 fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {

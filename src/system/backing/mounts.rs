@@ -33,7 +33,9 @@ impl Mount {
     pub(crate) fn flushes(&self) -> bool {
         let gives_up =
             ["nobarrier", "barrier=0", "volatile", "fsync=volatile", "fsync_mode=nobarrier"];
-        let by_options = !self.options.split(',').any(|option| gives_up.contains(&option));
+        let is_given_up =
+            |option: &str| gives_up.contains(&option) || option.starts_with("checkpoint=disable");
+        let by_options = !self.options.split(',').any(is_given_up);
         FLUSHING.contains(&self.file_system.as_str()) && !self.options.is_empty() && by_options
     }
 

@@ -36,7 +36,7 @@ fn midr_el1(hwcap: u64) -> Option<u64> {
 fn may_have_cortex_a53() -> bool {
     cfg_if::cfg_if! {
         if #[cfg(feature = "std")] {
-            super::super::sysfs::has_cortex_a53(std::path::Path::new("/"))
+            super::super::sysfs::may_have_cortex_a53(std::path::Path::new("/"))
         } else {
             true
         }

@@ -4,12 +4,8 @@ use super::super::guarded::{GuardedFile, Written};
 use super::{LOCAL, State, Watched, Work};
 use crate::cache::Cache;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
-use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 
 /// A file system with more files than this is synced as a whole.
@@ -45,11 +41,24 @@ impl Watched {
         work: &mut Work<'_>,
         after: &mut impl FnMut(u64),
     ) -> Covered {
-        let synced = self.sync_file_systems();
+        let mut synced = self.sync_file_systems();
+        let mut unflushed = synced.clone();
         let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
         let mut write = |guarded: &mut GuardedFile, work: &Work<'_>| {
-            let is_synced = synced.contains(&guarded.device());
-            guarded.write_back(work.options, work.installed, is_synced, after)
+            let device = guarded.device();
+            // The first one's own `fdatasync` has the device flushed. `syncfs` of xfs does not if its log has nothing to
+            // write (Linux `fs/xfs/xfs_log.c`, `xfs_log_force`; `fs/xfs/xfs_file.c`, `xfs_file_fsync`).
+            let is_by_pages = guarded.cache().is_none() && !guarded.has_failed();
+            let flushes = is_by_pages && unflushed.contains(&device);
+            let is_synced = synced.contains(&device) && !flushes;
+            let written = guarded.write_back(work.options, work.installed, is_synced, after);
+            if flushes && !matches!(written, Ok(None)) {
+                unflushed.remove(&device);
+            }
+            if flushes && written.is_err() {
+                synced.remove(&device);
+            }
+            written
         };
         let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
         for entry in entries {
@@ -100,20 +109,9 @@ impl Watched {
             *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
         });
         // If it fails, each file's own `fdatasync` shows which it is.
-        devices.retain(|_, (_, one)| {
-            rustix::fs::syncfs(one.file()).is_ok() && flush_device(one.file()).is_ok()
-        });
+        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
         devices.into_keys().collect()
     }
-}
-
-/// Has the device of a file flushed. `syncfs` of xfs does not if its log has nothing to write (Linux `fs/xfs/xfs_log.c`,
-/// `xfs_log_force`), and `fdatasync` always does (`fs/xfs/xfs_file.c`, `xfs_file_fsync`).
-///
-/// It is another opening of the file: an error of a write-back is reported once to each, and is not to be lost to the
-/// file's own `fdatasync`.
-fn flush_device(file: &File) -> io::Result<()> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?.sync_data()
 }
 
 impl Covered {

@@ -103,7 +103,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             "; msync writes no caches back here (dax/write_cache), so that nothing is promised",
         );
     }
-    // The kernel writes back by the same instructions (arm64 `arch/arm64/mm/cache.S`, `dcache_clean_pop`; RISC-V
+    // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`, `dcache_clean_pop`; RISC-V
     // `arch/riscv/mm/pmem.c`).
     let ends_in_caches = direct
         && matches!(
@@ -113,7 +113,9 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         && asked.reach.line(backing.point()).is_none();
     let backing = if ends_in_caches { Backing::Unknown } else { backing };
     if ends_in_caches {
-        reason.push_str("; msync of the kernel reaches no farther, so that nothing is promised");
+        reason.push_str(
+            "; msync of the kernel is not known to reach farther, so that nothing is promised",
+        );
     }
     let in_guest = asked.in_guest;
     Guarantee {
@@ -196,8 +198,8 @@ fn direct_granularity(
     }
 }
 
-/// The provider of RAM that was set aside as persistent memory. The kernel takes it for such.
-const SET_ASIDE: &str = "e820";
+/// The providers of RAM that was set aside as persistent memory. The kernel takes it for such.
+const SET_ASIDE: [&str; 2] = ["e820", "ramdax"];
 
 /// Returns the claim about power loss, with its source.
 pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
@@ -205,7 +207,7 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
         return "no region of persistent memory was found for its device".to_string();
     };
     match domain {
-        Domain::None if provider == SET_ASIDE => {
+        Domain::None if SET_ASIDE.contains(&provider.as_str()) => {
             format!("{name} is RAM that was set aside as persistent memory")
         }
         Domain::None => format!("{name} is volatile memory, as the kernel says"),

@@ -28,6 +28,17 @@ mod reading;
 pub(crate) mod recorded;
 #[cfg(any(target_arch = "riscv64", target_arch = "riscv32", test))]
 mod riscv;
+#[cfg(all(
+    feature = "std",
+    any(
+        test,
+        all(
+            target_os = "linux",
+            any(target_arch = "aarch64", target_arch = "powerpc64", target_arch = "powerpc")
+        )
+    )
+))]
+mod sysfs;
 mod text;
 #[cfg(any(target_arch = "x86_64", target_arch = "x86", test))]
 mod x86;

@@ -1,24 +1,17 @@
-//! The identities of all CPUs in sysfs (`Documentation/ABI/testing/sysfs-devices-system-cpu`, `midr_el1`).
+//! The identities of all CPUs in sysfs (`midr_el1`).
 
 use std::fs;
 use std::path::Path;
 
 use super::words::is_like_cortex_a53;
 use crate::cpu::Midr;
-
-const CPUS: &str = "sys/devices/system/cpu";
+use crate::cpu::sysfs::cpus;
 
 /// Returns true if a CPU of the machine is a Cortex-A53 or like it, or is not identified, as one that was never online: the
 /// program can be moved to it. `root` is that of the file system.
 pub(super) fn may_have_cortex_a53(root: &Path) -> bool {
-    let entries = fs::read_dir(root.join(CPUS)).into_iter().flatten().filter_map(Result::ok);
-    let is_cpu = |entry: &fs::DirEntry| {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("cpu"));
-        number.is_some_and(|number| number.parse::<u32>().is_ok())
-    };
-    let mut cpus = entries.filter(is_cpu).peekable();
-    cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu.path()).is_none_or(is_like_cortex_a53))
+    let mut cpus = cpus(root).peekable();
+    cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu).is_none_or(is_like_cortex_a53))
 }
 
 fn identity(cpu: &Path) -> Option<Midr> {

@@ -1,26 +1,15 @@
-//! The lines of the data caches in sysfs (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
+//! The lines of the data caches in sysfs.
 
 use std::fs;
 use std::path::Path;
 
-const CPUS: &str = "sys/devices/system/cpu";
+use crate::cpu::sysfs::{below, cpus};
 
 /// Returns the smallest line of a data cache of the first level among all CPUs, in bytes: the step
 /// of a walk where the CPUs of a machine differ. `root` is that of the file system.
 pub(super) fn smallest_data_line(root: &Path) -> Option<usize> {
-    let cpus = below(&root.join(CPUS), "cpu");
-    let caches = cpus.flat_map(|cpu| below(&cpu.join("cache"), "index"));
+    let caches = cpus(root).flat_map(|cpu| below(&cpu.join("cache"), "index"));
     caches.filter_map(|cache| data_line(&cache)).min()
-}
-
-/// Returns the entries of a directory that have this name with a number behind it.
-fn below(directory: &Path, name: &'static str) -> impl Iterator<Item = std::path::PathBuf> + use<> {
-    let is_numbered = move |path: &std::path::PathBuf| {
-        let found = path.file_name().and_then(|found| found.to_str()?.strip_prefix(name));
-        found.is_some_and(|number| number.parse::<u32>().is_ok())
-    };
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_numbered)
 }
 
 /// Returns the line of a cache of the first level that holds data.

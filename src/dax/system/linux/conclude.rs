@@ -97,26 +97,23 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     let mapped_device = (!through_page_cache).then(|| disk.name.clone());
     let is_by_pages = matches!(granularity, Granularity::Page(_));
     let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
-    let backing = if stays_in_caches { Backing::Unknown } else { backing };
-    if stays_in_caches {
-        reason.push_str(
-            "; msync writes no caches back here (dax/write_cache), so that nothing is promised",
-        );
-    }
-    // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`, `dcache_clean_pop`; RISC-V
-    // `arch/riscv/mm/pmem.c`).
+    // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
+    // `dcache_clean_pop`; RISC-V `arch/riscv/mm/pmem.c`).
     let ends_in_caches = direct
         && matches!(
             backing,
             Backing::PmemAdr | Backing::CxlGpf | Backing::Cxl | Backing::PmemUnknown
         )
         && asked.reach.line(backing.point()).is_none();
-    let backing = if ends_in_caches { Backing::Unknown } else { backing };
-    if ends_in_caches {
-        reason.push_str(
-            "; msync of the kernel is not known to reach farther, so that nothing is promised",
-        );
-    }
+    let unreached = if stays_in_caches {
+        Some("; msync writes no caches back here (dax/write_cache), so that nothing is promised")
+    } else if ends_in_caches {
+        Some("; msync of the kernel is not known to reach farther, so that nothing is promised")
+    } else {
+        None
+    };
+    let backing = if unreached.is_some() { Backing::Unknown } else { backing };
+    reason.push_str(unreached.unwrap_or_default());
     let in_guest = asked.in_guest;
     Guarantee {
         granularity,

@@ -16,7 +16,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use rustix::fs::FallocateFlags;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -174,37 +173,33 @@ fn index(at: u64) -> usize {
 }
 
 /// The blocks of a real file.
-struct FileBlocks<'a> {
-    view: &'a DaxView,
-    file: &'a File,
-    /// True if blocks must be written ones: lines are persisted without the file system's help.
-    by_lines: bool,
-}
+struct FileBlocks<'a>(&'a DaxView);
 
 impl Blocks for FileBlocks<'_> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Unread> {
-        read(|at, into| self.file.read_exact_at(into, at), at, into)
+        read(|at, into| self.0.file.read_exact_at(into, at), at, into)
     }
 
     fn punch(&self, range: &Range<u64>) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        Ok(rustix::fs::fallocate(self.file, flags, range.start, range.end - range.start)?)
+        Ok(rustix::fs::fallocate(self.0.file(), flags, range.start, range.end - range.start)?)
     }
 
     fn write(&self, at: u64, from: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(from, at)
+        self.0.file.write_all_at(from, at)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.view.sync_file()
+        self.0.sync_file()
     }
 
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool> {
-        if !self.by_lines {
+        // Lines are persisted without the file system's help, so their blocks must be written ones.
+        if matches!(self.0.writeback, Writeback::Pages) {
             return Ok(true);
         }
         let len = range.end - range.start;
-        Ok(extents::first_unwritten(self.file, range.start, len)?.is_none())
+        Ok(extents::first_unwritten(self.0.file(), range.start, len)?.is_none())
     }
 }
 
@@ -270,8 +265,7 @@ impl DaxView {
         let (within, block) = self.blocks_of(range)?;
         let listed = self.listed_in_file()?;
         let job = Job { range: within, block, listed: &listed };
-        let by_lines = !matches!(self.writeback, Writeback::Pages);
-        let blocks = FileBlocks { view: self, file: &self.file, by_lines };
+        let blocks = FileBlocks(self);
         let mut outcome = Outcome::default();
         let done = job.run(&blocks, &mut outcome);
         let is_changed = !outcome.rewritten.is_empty()

@@ -19,7 +19,6 @@ impl Failure {
     /// Keeps the message for `pmem_errormsg`, and passes it to the program's log function.
     pub(crate) fn new(errno: c_int, message: fmt::Arguments<'_>) -> Self {
         keep(message);
-        log::error(last());
         Self(errno)
     }
 
@@ -30,8 +29,14 @@ impl Failure {
     }
 }
 
-/// Replaces the thread's message. Without memory for its place it stays empty.
+/// Replaces the thread's message, and passes it to the program's log function. Without memory for its place it stays
+/// empty.
 pub(crate) fn keep(message: fmt::Arguments<'_>) {
+    write(message);
+    log::error(last());
+}
+
+fn write(message: fmt::Arguments<'_>) {
     let Some(place) = message::place() else { return };
     // SAFETY: the place is this thread's alone, and no reference to it outlives a call of this module. Formatting calls
     // no code that would come back here.

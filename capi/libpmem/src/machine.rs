@@ -2,9 +2,9 @@
 //! constructor that runs earlier.
 
 use crate::environment::{self, Variables};
-use crate::failure::{errno, keep, last, set_errno};
+use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
-use crate::{log, map, place};
+use crate::{map, place};
 use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -123,7 +123,6 @@ impl Short {
             // The functions that report it do not set `errno`.
             let before = errno();
             keep(format_args!("{self}"));
-            log::error(last());
             write_error(format_args!("libpmem: {self}\n"));
             set_errno(before);
         }

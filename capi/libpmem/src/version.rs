@@ -1,7 +1,6 @@
 //! The version of the interface.
 
 use crate::failure::{keep, last};
-use crate::log;
 use core::ffi::{c_char, c_uint};
 use core::ptr::null;
 
@@ -19,6 +18,5 @@ pub(crate) extern "C" fn pmem_check_version(major: c_uint, minor: c_uint) -> *co
     keep(format_args!(
         "libpmem {major}.{minor} is required, and this is {has_major}.{has_minor}; build the program with its libpmem.h"
     ));
-    log::error(last());
     last()
 }

@@ -48,10 +48,9 @@
 //! [`PmemRegion`](../report/struct.PmemRegion.html).
 //!
 //! # Why write-back and fence are two steps
-//! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE orders
-//! those of the same CPU before later stores (Intel SDM vol. 2A, CLWB), on arm64 DSB waits for them (Arm ARM, "Ordering and
-//! completion of data and instruction cache instructions"); a DMB orders but does not wait. So a
-//! fence is as much a part of the guarantee as the instruction, and it must be executed by the
+//! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE orders those of the same
+//! CPU before later stores (Intel SDM vol. 2A, CLWB), on arm64 DSB waits for them (Arm ARM, "Ordering and completion of
+//! data and instruction cache instructions"); a DMB orders but does not wait. So a fence is as much a part of the guarantee as the instruction, and it must be executed by the
 //! thread that issued. The plain operations do both; [`Batch`](crate::cache::Batch) does the second when it
 //! is dropped.
 //!

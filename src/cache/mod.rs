@@ -73,8 +73,8 @@ pub struct FenceNames {
 ///
 /// # Guarantees
 /// The operation to the point *is complete before any store that follows the call*, as the architecture defines it:
-/// [`writeback`](Self::writeback) says what can be earlier. The platform claims the value of such a completion at a power cut: see [`HostReport`](crate::report::HostReport) and
-/// [`dax`](crate::dax).
+/// [`writeback`](Self::writeback) says what can be earlier. The platform claims the value of such a completion at a power
+/// cut: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Cost
 /// One instruction a line, and the fences of [`writeback_fences`](Self::writeback_fences) a call. One predictable branch

@@ -103,7 +103,8 @@ const CVADP: &str = "writeback=dc cvac,persistence=dc cvap,deep=dc cvadp,line=64
 /// The steps of EL1.
 const EL1: &[&str] = &["coherency accepted", "own caches"];
 
-/// As for user mode; and Cortex-A53 r0p0, where errata forbid a clean. `max` has lines of 64 bytes in a whole machine (QEMU `target/arm/tcg/cpu64.c`).
+/// As for user mode; and Cortex-A53 r0p0, where errata forbid a clean. `max` has lines of 64 bytes in a whole machine
+/// (QEMU `target/arm/tcg/cpu64.c`).
 const ARM64: &[Model] = &[
     Model::new(
         "cortex-a53,midr=0x410fd030",

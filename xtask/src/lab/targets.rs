@@ -25,9 +25,9 @@ impl Model {
         Self { scope: Some(Scope::Architecture), ..self }
     }
 
-    /// Returns the model as the one that represents an order of words.
-    const fn of_words(self) -> Self {
-        Self { scope: Some(Scope::Everything), ..self }
+    /// Returns the model as the one that represents an order of bytes.
+    const fn of_big_endian(self) -> Self {
+        Self { scope: Some(Scope::BigEndian), ..self }
     }
 
     const fn report_alone(self) -> Self {
@@ -175,7 +175,7 @@ pub(super) const TARGETS: [Target; 10] = [
         ],
         is_long: false,
     },
-    // The order of words is that of s390x, and the instructions are those of the other two.
+    // The order of bytes is that of s390x, and the instructions are those of the other two.
     Target {
         triple: "powerpc64-unknown-linux-gnu",
         debian_arch: "ppc64",
@@ -203,8 +203,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("s390x-linux-gnu")),
         emulator: "qemu-s390x",
         versions: 7..=u32::MAX,
-        // Big-endian.
-        models: &[Model::new("max", "s390x-max").of_words()],
+        models: &[Model::new("max", "s390x-max").of_big_endian()],
         is_long: false,
     },
     // Not every mirror of rustup's has its standard library, and few releases of Debian have a compiler

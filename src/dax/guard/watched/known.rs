@@ -39,10 +39,7 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn guarded(&self, name: &OsStr) -> Option<&GuardedFile> {
-        match &self.files.get(name)?.state {
-            State::Guarded(guarded) => Some(guarded),
-            State::Refused(_) | State::Denied => None,
-        }
+        self.files.get(name)?.state.guarded()
     }
 }
 
@@ -77,6 +74,13 @@ impl State {
                 Self::Denied
             }
             _ => Self::Refused(size),
+        }
+    }
+
+    pub(super) const fn guarded(&self) -> Option<&GuardedFile> {
+        match self {
+            Self::Guarded(guarded) => Some(guarded),
+            Self::Refused(_) | Self::Denied => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! directories that is the pass before the one that finds it; otherwise it is the last time that directories were read.
 
 mod doubt;
+mod file_systems;
 mod found;
 mod known;
 mod pass;
@@ -20,7 +21,7 @@ mod pass;
 ))]
 mod tests;
 
-use super::super::system::{Concluded, syncfs_reports_errors};
+use super::super::system::Concluded;
 use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
 use super::closing::Closing;
 use super::descent;
@@ -31,6 +32,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::discriminant;
 use core::time::Duration;
+use file_systems::{FileSystems, LOCAL};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Root, State};
 use rustix::fs::{CWD, FileType, RawDir};
@@ -47,10 +49,6 @@ const SELDOM: u32 = 200;
 const WATCHED: Duration = Duration::from_secs(10);
 /// Bytes of a directory that are read at once.
 const BUFFER: usize = 32 << 10;
-/// File systems that change on this machine alone, so that notices report all names, and all of which `syncfs` writes
-/// back. FUSE passes `syncfs` on to virtiofs alone (Linux, `fs/fuse/inode.c`, `fuse_sync_fs`).
-const LOCAL: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
-
 /// Files that are guarded, and those that cannot be.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
@@ -65,8 +63,7 @@ pub(super) struct Watched {
     told: BTreeSet<PathBuf>,
     notices: Notices,
     concluded: Concluded,
-    /// True if a file system can be synced as a whole, with its errors.
-    syncs_file_systems: bool,
+    file_systems: FileSystems,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Instant>,
     /// True if there was no descriptor for a file since directories were read last: one can be free soon.
@@ -100,16 +97,12 @@ impl Watched {
     fn add_root(&mut self, path: &Path, is_local: bool, has_lines: bool) {
         let path = path.to_path_buf();
         self.roots.push(Root { path, identity: None, is_local, has_lines, is_known: false });
-        self.syncs_file_systems = syncfs_reports_errors();
+        self.file_systems.ask();
         self.look_again();
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = &GuardedFile> {
-        let entries = self.directories.values().flat_map(|directory| directory.files.values());
-        entries.filter_map(|entry| match &entry.state {
-            State::Guarded(guarded) => Some(guarded),
-            State::Refused(_) | State::Denied => None,
-        })
+        guarded_in(&self.directories)
     }
 
     /// Has all directories read before the next pass.
@@ -423,6 +416,7 @@ impl Watched {
         path: &Path,
         options: &Options,
     ) -> Result<(Identity, GuardedFile), Error> {
+        self.file_systems.meet(place.open);
         let file = descent::file(place.open, name, path)?;
         // Another file can have the name by now.
         let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
@@ -501,4 +495,10 @@ impl Watched {
             is_met
         });
     }
+}
+
+/// Returns the guarded files of directories.
+fn guarded_in(directories: &BTreeMap<PathBuf, Directory>) -> impl Iterator<Item = &GuardedFile> {
+    let entries = directories.values().flat_map(|directory| directory.files.values());
+    entries.filter_map(|entry| entry.state.guarded())
 }

@@ -1,15 +1,11 @@
 //! One pass over the files: each is written back, and the moment since which it counts moves on.
 
 use super::super::guarded::{GuardedFile, Written};
-use super::{LOCAL, State, Watched, Work};
+use super::{State, Watched, Work};
 use crate::cache::Cache;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
 use std::time::Instant;
-
-/// A file system with more files than this is synced as a whole.
-const MOST_SYNCED_SINGLY: usize = 16;
 
 /// The files that a pass has written back, and those that it has not.
 #[derive(Debug, Default)]
@@ -41,7 +37,7 @@ impl Watched {
         work: &mut Work<'_>,
         after: &mut impl FnMut(u64),
     ) -> Covered {
-        let mut synced = self.sync_file_systems();
+        let mut synced = self.file_systems.sync(&self.directories);
         let mut unflushed = synced.clone();
         let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
         let mut write = |guarded: &mut GuardedFile, work: &Work<'_>| {
@@ -91,26 +87,6 @@ impl Watched {
             self.closing.close(guarded);
         }
         covered
-    }
-
-    /// Syncs file systems with many files that are written back by pages, each by one call, and returns their devices.
-    ///
-    /// `fdatasync` has the device flushed for each file, also for one without new bytes.
-    fn sync_file_systems(&self) -> BTreeSet<u64> {
-        if !self.syncs_file_systems {
-            return BTreeSet::new();
-        }
-        let by_pages = self.files().filter(|guarded| guarded.cache().is_none());
-        let mut devices = BTreeMap::<u64, (usize, &GuardedFile)>::new();
-        for guarded in by_pages {
-            devices.entry(guarded.device()).or_insert((0, guarded)).0 += 1;
-        }
-        devices.retain(|_, (files, guarded)| {
-            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
-        });
-        // If it fails, each file's own `fdatasync` shows which it is.
-        devices.retain(|_, (_, one)| rustix::fs::syncfs(one.file()).is_ok());
-        devices.into_keys().collect()
     }
 }
 

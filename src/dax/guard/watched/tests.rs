@@ -6,8 +6,11 @@ use super::super::Guard;
 use super::{Notices, Watched};
 use crate::cache::Cache;
 use crate::dax::FaultHandler;
+use crate::dax::system::syncfs_reports_errors;
+use alloc::vec::Vec;
 use core::time::Duration;
 use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -115,4 +118,29 @@ fn a_directory_that_replaces_another_one_is_to_be_synced() {
     fs::rename(&next, &tree).unwrap();
     meet(&mut guard);
     assert!(has_new_names(&guard, &tree));
+}
+
+/// `syncfs` reports the failures since its descriptor was opened: a file that comes later has not seen those before.
+#[test]
+fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str| fs::write(directory.path().join(name), [1; 100]).unwrap();
+    write("m");
+    let mut guard = guard(directory.path());
+    let numbers = |guard: &Guard| -> Vec<RawFd> {
+        guard.watched.file_systems.directories().values().map(AsRawFd::as_raw_fd).collect()
+    };
+    let first = numbers(&guard);
+    assert_eq!(first.len(), usize::from(syncfs_reports_errors()));
+    write("a");
+    guard.watched.look_again();
+    guard.pass();
+    assert_eq!(guard.files().count(), 2);
+    assert_eq!(numbers(&guard), first, "the newer file comes first by its name");
+    for name in ["a", "m"] {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    guard.watched.look_again();
+    guard.pass();
+    assert!(numbers(&guard).is_empty(), "a file system without files can be unmounted");
 }

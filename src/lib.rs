@@ -95,6 +95,11 @@ mod format;
 mod killed;
 #[cfg(target_has_atomic = "64")]
 pub mod medium;
+#[cfg(all(
+    any(feature = "dax", all(feature = "recorder", feature = "std")),
+    target_has_atomic = "64"
+))]
+mod process;
 pub mod report;
 #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
 #[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]

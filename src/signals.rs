@@ -5,13 +5,13 @@
 //!
 //! # What may run in a handler
 //! It interrupts any code at any place. [`Signal::call_former`], [`Signal::give_back`], [`Signal::reinstall`]
-//! and [`keeping_errno`] load and store atomics, and call `sigaction` and `raise`, which may be called in a
-//! handler (signal-safety(7)).
+//! and [`keeping_errno`] load and store atomics, and call `sigaction`, `pthread_sigmask` and `raise`, which may be
+//! called in a handler (signal-safety(7)). [`this_thread`] is a system call alone.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{from_ref, null, null_mut};
-use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use core::sync::atomic::{AtomicI32, AtomicUsize};
 use libc::{c_int, siginfo_t};
 use std::io;
@@ -67,7 +67,8 @@ impl Signal {
         drop(self.set(current, restart));
     }
 
-    /// Calls the former handler. Without a former handler it returns the former action: `SIG_DFL` or `SIG_IGN`.
+    /// Calls the former handler as the kernel would: with the signal blocked, unless it has `SA_NODEFER`, and once, if
+    /// it has `SA_RESETHAND`. Without a former handler it returns the former action: `SIG_DFL` or `SIG_IGN`.
     pub(crate) fn call_former(
         &self,
         info: *mut siginfo_t,
@@ -77,8 +78,32 @@ impl Signal {
         if is_no_handler(former) {
             return Err(former);
         }
-        let address = core::ptr::with_exposed_provenance(former);
-        if self.former_flags.load(Acquire) & libc::SA_SIGINFO == 0 {
+        let flags = self.former_flags.load(Acquire);
+        if flags & libc::SA_RESETHAND != 0 {
+            // Another thread may have used it up.
+            let used = self.former.compare_exchange(former, libc::SIG_DFL, AcqRel, Acquire);
+            used.map(drop)?;
+        }
+        let is_blocked = flags & libc::SA_NODEFER == 0;
+        if !is_blocked {
+            self.set_mask(libc::SIG_UNBLOCK);
+        }
+        self.call(former, flags, info, context);
+        if !is_blocked {
+            self.set_mask(libc::SIG_BLOCK);
+        }
+        Ok(())
+    }
+
+    fn call(
+        &self,
+        handler: libc::sighandler_t,
+        flags: c_int,
+        info: *mut siginfo_t,
+        context: *mut c_void,
+    ) {
+        let address = core::ptr::with_exposed_provenance(handler);
+        if flags & libc::SA_SIGINFO == 0 {
             // SAFETY: it was installed as a handler of this kind.
             let handler = unsafe { core::mem::transmute::<*const (), HandlerOfNumber>(address) };
             handler(self.number);
@@ -87,7 +112,17 @@ impl Signal {
             let handler = unsafe { core::mem::transmute::<*const (), Handler>(address) };
             handler(self.number, info, context);
         }
-        Ok(())
+    }
+
+    /// Blocks this signal on this thread, or unblocks it.
+    fn set_mask(&self, how: c_int) {
+        let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: the call fills the set.
+        unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
+        // SAFETY: the call changes a set that was filled.
+        unsafe { libc::sigaddset(signals.as_mut_ptr(), self.number) };
+        // SAFETY: the call reads a set that was filled.
+        unsafe { libc::pthread_sigmask(how, signals.as_ptr(), null_mut()) };
     }
 
     /// Gives the signal back to the kernel: sets the default or ignoring, and sends the signal again if asked to.
@@ -107,7 +142,10 @@ impl Signal {
     }
 
     fn remember(&self, action: &libc::sigaction) {
-        self.former_flags.store(action.sa_flags, Release);
+        // SAFETY: the set is that of an action.
+        let is_masked = unsafe { libc::sigismember(&raw const action.sa_mask, self.number) } == 1;
+        let dropped = if is_masked { libc::SA_NODEFER } else { 0 };
+        self.former_flags.store(action.sa_flags & !dropped, Release);
         self.former.store(action.sa_sigaction, Release);
     }
 
@@ -135,6 +173,18 @@ impl Signal {
     }
 }
 
+/// Returns true if the signal with this code is for an access that fails again when the handler returns (sigaction(2),
+/// `si_code`). Another one is over: it was sent, or is for an access that is not repeated.
+pub(crate) const fn comes_again(number: c_int, code: c_int) -> bool {
+    /// A failed check of tags that was found later (Linux, `include/uapi/asm-generic/siginfo.h`).
+    const SEGV_MTEAERR: c_int = 8;
+    match number {
+        libc::SIGSEGV => code > 0 && code != SEGV_MTEAERR,
+        libc::SIGBUS => code > 0 && code != libc::BUS_MCEERR_AO,
+        _ => false,
+    }
+}
+
 /// Returns true for the default and for ignoring.
 pub(crate) const fn is_no_handler(action: libc::sighandler_t) -> bool {
     matches!(action, libc::SIG_DFL | libc::SIG_IGN)
@@ -149,4 +199,18 @@ pub(crate) fn keeping_errno(work: impl FnOnce()) {
     work();
     // SAFETY: as above.
     unsafe { errno.write(before) };
+}
+
+/// Returns the number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
+pub(crate) fn this_thread() -> i32 {
+    // SAFETY: the call has no arguments and cannot fail.
+    number_of(unsafe { libc::syscall(libc::SYS_gettid) })
+}
+
+/// Returns the number in a `long`, which is an `i32` on some targets.
+fn number_of<Long>(number: Long) -> i32
+where
+    i32: TryFrom<Long>,
+{
+    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -5,12 +5,12 @@
 use super::error::{Error, ErrorKind};
 use super::held::Held;
 use super::system::{Host, Mapper, files};
+use crate::process::Process;
 use alloc::boxed::Box;
 use core::ops::{Deref, Range};
 use core::sync::atomic::{Ordering, fence};
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Every byte that a file can have.
@@ -66,18 +66,18 @@ pub(super) struct OpenFile {
     /// The leases. In a place of their own for the same reason as `DaxView::taint`.
     leases: Box<Mutex<Held>>,
     /// The process that opened the file.
-    owner: u32,
+    owner: Process,
 }
 
 impl OpenFile {
     /// Wraps a file that has no lock yet.
     pub(super) fn new(file: File) -> Self {
-        Self { file, lock: Lock::None, leases: Box::default(), owner: process::id() }
+        Self { file, lock: Lock::None, leases: Box::default(), owner: Process::this() }
     }
 
     /// Returns false in a forked child of the process that opened the file.
     pub(super) fn is_of_this_process(&self) -> bool {
-        self.owner == process::id()
+        self.owner == Process::this()
     }
 
     pub(super) const fn file(&self) -> &File {

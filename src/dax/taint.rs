@@ -21,8 +21,11 @@
 //! The first call that asks takes the error away from calls of other threads. So a call that has succeeded waits until the
 //! calls that were under way with it have recorded their failures, and then looks for one.
 
-use alloc::vec::Vec;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+use core::time::Duration;
+use std::sync::OnceLock;
+use std::thread;
 
 /// The event after which bytes of an open file may not be the stored ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,63 +99,110 @@ impl Tainted {
 
     /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
     /// of another one, until now: the stored bytes may be lost by that.
+    ///
+    /// It takes no lock and allocates nothing. In a signal handler that has interrupted such a call on this thread it does
+    /// not wait.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
         let under_way = self.calls.begin();
         call()?;
-        drop(under_way);
-        self.calls.wait();
+        if let Some(under_way) = under_way {
+            drop(under_way);
+            self.calls.wait();
+        }
         Ok(self.failed.get().copied())
     }
 }
 
+/// The number of calls that can be under way at a time; another one waits.
+const MOST: usize = 64;
+
+/// A bit of a taken place, whatever the numbers.
+const IS_TAKEN: u32 = 1 << 31;
+
 /// Calls of several threads, any of which may be the one that gets the error of the file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Calls {
-    under_way: Mutex<UnderWay>,
-    ended: Condvar,
+    /// The thread of each call, and the number of the call among all; 0 for a free place.
+    under_way: [AtomicU64; MOST],
+    next: AtomicU32,
 }
 
-#[derive(Debug, Default)]
-struct UnderWay {
-    next: u64,
-    /// The numbers of the calls that have not ended, in ascending order.
-    numbers: Vec<u64>,
+impl Default for Calls {
+    fn default() -> Self {
+        Self { under_way: [const { AtomicU64::new(0) }; MOST], next: AtomicU32::new(0) }
+    }
 }
 
 /// A call under way, until it is dropped.
-struct Call<'c> {
-    calls: &'c Calls,
-    number: u64,
-}
+struct Call<'c>(&'c AtomicU64);
 
 impl Calls {
-    fn begin(&self) -> Call<'_> {
-        let mut under_way = self.lock();
-        let number = under_way.next;
-        under_way.next += 1;
-        under_way.numbers.push(number);
-        Call { calls: self, number }
+    /// Begins a call; `None` if this thread has one already, which a signal has interrupted.
+    fn begin(&self) -> Option<Call<'_>> {
+        let thread = u64::from(this_thread()) << 32;
+        let is_own = |place: &AtomicU64| place.load(Relaxed) & !u64::from(u32::MAX) == thread;
+        if thread != 0 && self.under_way.iter().any(is_own) {
+            return None;
+        }
+        let call = thread | u64::from(self.next.fetch_add(1, Relaxed) | IS_TAKEN);
+        let take = |place: &&AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
+        let mut turns = Turns::default();
+        loop {
+            if let Some(place) = self.under_way.iter().find(take) {
+                // The system call comes after it, for a thread that has seen what the call did.
+                fence(SeqCst);
+                return Some(Call(place));
+            }
+            turns.wait();
+        }
     }
 
     /// Waits until all calls have ended that have begun by now.
     fn wait(&self) {
-        let mut under_way = self.lock();
-        let begun = under_way.next;
-        while under_way.numbers.first().is_some_and(|oldest| *oldest < begun) {
-            under_way = self.ended.wait(under_way).unwrap_or_else(PoisonError::into_inner);
+        fence(SeqCst);
+        for place in &self.under_way {
+            let (begun, mut turns) = (place.load(Acquire), Turns::default());
+            while begun != 0 && place.load(Acquire) == begun {
+                turns.wait();
+            }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.calls.lock().numbers.retain(|number| *number != self.number);
-        self.calls.ended.notify_all();
+        self.0.store(0, Release);
     }
+}
+
+/// Waiting for another thread's system call without a lock, so that it can be done in a signal handler.
+#[derive(Default)]
+struct Turns(u32);
+
+impl Turns {
+    fn wait(&mut self) {
+        const AT_ONCE: u32 = 20;
+        const LATER: Duration = Duration::from_micros(50);
+
+        if self.0 < AT_ONCE {
+            self.0 += 1;
+            thread::yield_now();
+        } else {
+            thread::sleep(LATER);
+        }
+    }
+}
+
+/// Returns the number of this thread, which is not 0.
+#[cfg(all(target_os = "linux", not(loom)))]
+fn this_thread() -> u32 {
+    crate::signals::this_thread().unsigned_abs()
+}
+
+/// Returns 0: on other systems no signal handler of this crate makes the call.
+#[cfg(not(all(target_os = "linux", not(loom))))]
+const fn this_thread() -> u32 {
+    0
 }
 
 #[cfg(test)]
@@ -188,6 +238,24 @@ mod tests {
             assert_eq!(ended, Ok(Some(FAILURE)));
         });
         assert_eq!(beside.call(|| Ok::<(), ()>(())), Ok(Some(FAILURE)));
+    }
+
+    /// The handler of a signal runs on the thread that it has interrupted, in the middle of the call.
+    #[test]
+    fn a_call_in_a_signal_handler_does_not_wait_for_the_one_that_it_has_interrupted() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let tainted = Tainted::default();
+        let nested = tainted
+            .call(|| tainted.call(|| Ok::<(), ()>(())).map(|failed| assert_eq!(failed, None)));
+        assert_eq!(nested, Ok(None));
+        // More threads than places: each waits for a place, and all end.
+        thread::scope(|scope| {
+            for _ in 0..2 * super::MOST {
+                scope.spawn(|| assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(None)));
+            }
+        });
     }
 
     #[test]

@@ -26,11 +26,8 @@ use super::slots::{self, Fault, Slot};
 use crate::signals::{self, Signal};
 use core::ffi::c_void;
 use core::ops::Range;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
 use libc::{c_int, c_short, siginfo_t};
 use std::io;
-use std::process;
 use std::sync::OnceLock;
 
 // SAFETY: (1) the head of this file lists what the handler does.
@@ -63,8 +60,7 @@ pub(super) fn install() -> io::Result<()> {
 }
 
 fn replace() -> io::Result<()> {
-    PROCESS.store(process::id(), Relaxed);
-    // SAFETY: the function does nothing but store atomics and call `getpid`, which may be done in a child of a process
+    // SAFETY: the function does nothing but store atomics, which may be done in a child of a process
     // with threads.
     let errno = unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
     if errno != 0 {
@@ -98,31 +94,7 @@ fn stay() {
 
 /// Runs in a forked child, which has neither the threads of its parent nor their guarded accesses.
 unsafe extern "C" fn on_fork() {
-    PROCESS.store(process::id(), Relaxed);
     slots::release_all();
-}
-
-/// The number of this process when the handler was installed, or after the last fork.
-static PROCESS: AtomicU32 = AtomicU32::new(0);
-
-/// Returns the number of this process, without a system call. In a child of `clone(2)` without the C library's `fork` it
-/// is the parent's.
-pub(super) fn this_process() -> u32 {
-    PROCESS.load(Relaxed)
-}
-
-/// Returns the number of this thread in the system (gettid(2)), which needs no storage of the thread's own.
-pub(super) fn this_thread() -> i32 {
-    // SAFETY: the call has no arguments and cannot fail.
-    number_of(unsafe { libc::syscall(libc::SYS_gettid) })
-}
-
-/// Returns the number in a `long`, which is an `i32` on some targets.
-fn number_of<Long>(number: Long) -> i32
-where
-    i32: TryFrom<Long>,
-{
-    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
@@ -140,7 +112,7 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
         // SAFETY: the kernel hands over a valid one, and no other code has it.
         let code = unsafe { (*info).si_code };
         let guarded = fault(code, info)
-            .and_then(|fault| Some((Slot::of(this_thread(), fault.address)?, fault)));
+            .and_then(|fault| Some((Slot::of(signals::this_thread(), fault.address)?, fault)));
         let is_replaced = guarded.map(|(slot, fault)| replace_pages(slot, fault));
         if is_replaced == Some(true) {
             return;
@@ -188,7 +160,7 @@ fn map_zeros(pages: Range<usize>, is_writable: bool) -> bool {
 /// Does what would have been done without this handler. Without a former one it ignores a memory error that nothing has
 /// accessed yet (`BUS_MCEERR_AO`), which asks the program to act if it likes: an access will report it.
 fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
+    let (is_sent, is_access) = (code <= 0, signals::comes_again(libc::SIGBUS, code));
     match BUS.call_former(info, context) {
         Ok(()) if is_access => {}
         Ok(()) => stay(),

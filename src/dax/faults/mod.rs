@@ -21,11 +21,12 @@ mod slots;
 use super::system::files;
 use super::taint::Taint;
 use super::{DaxFile, DaxView, Error, ErrorKind};
+use crate::process::Process;
+use crate::signals;
 use core::ops::Range;
 use rustix::fs::SeekFrom;
 use slots::{Faulted, Slot, Watched};
 use std::io;
-use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The process has a handler of SIGBUS that serves [`DaxFile::catch_faults`].
@@ -237,7 +238,7 @@ struct Watch<'a> {
     file: &'a DaxView,
     slot: &'static Slot,
     /// A forked child has neither the mapping nor the slot.
-    owner: u32,
+    owner: Process,
     /// The claim of the slot. What happened is this guard's while there is no later one.
     claim: usize,
 }
@@ -252,11 +253,11 @@ impl<'a> Watch<'a> {
         let base = file.mapping.base().as_ptr().expose_provenance();
         let len = file.mapping.len().next_multiple_of(page);
         let is_writable = file.mapping.is_writable();
-        let watched = Watched { thread: handler::this_thread(), base, len, page, is_writable };
+        let watched = Watched { thread: signals::this_thread(), base, len, page, is_writable };
         let full = || Error::new(&file.path, ErrorKind::TooManyCatches { most: slots::MOST });
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());
-        Ok(Self { file, slot, owner: handler::this_process(), claim: slot.claims() })
+        Ok(Self { file, slot, owner: Process::this(), claim: slot.claims() })
     }
 
     /// Ends the guard: the error of its first fault, or of one of another guard whose zeros this one may
@@ -277,17 +278,13 @@ impl<'a> Watch<'a> {
 
     /// Returns true in a process that was forked in the middle of the guarded call.
     fn is_inherited(&self) -> bool {
-        self.owner != handler::this_process()
+        self.owner != Process::this()
     }
 
     /// Makes the pages that were replaced the file's again; the error of the first fault, if there was one.
     fn restore(&self) -> Option<Error> {
         let faulted = self.slot.faulted()?;
         let error = self.file.fault(&faulted);
-        // The handler of forks does not run in a child of `clone(2)`, which has no mapping either.
-        if self.owner != process::id() {
-            return Some(error);
-        }
         let restored = self.file.map_again(faulted.replaced.clone());
         self.file.met.count(faulted);
         self.slot.excuse_outer();

@@ -12,6 +12,7 @@ use crate::arch::native;
 use crate::dax::Writeback;
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use crate::dax::system::{Access, Plan};
+use crate::process::Process;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
@@ -19,7 +20,6 @@ use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process;
 use std::sync::{Mutex, PoisonError};
 
 /// The size of a huge page on the architectures that map DAX with them, in bytes. A mapping that is congruent to its
@@ -62,7 +62,7 @@ struct Mapped {
     deep_flush: Option<DeepFlush>,
     /// The process that mapped it: forked children do not inherit it. `None` if the caller has mapped it, and will
     /// unmap it.
-    owner: Option<u32>,
+    owner: Option<Process>,
     /// The file that is synced instead of the mapping, if the mapping is for reading only, by pages.
     ///
     /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
@@ -104,7 +104,7 @@ pub(super) fn new(
         plan: whole,
         page,
         deep_flush,
-        owner: Some(process::id()),
+        owner: Some(Process::this()),
         file,
         is_by_pages: unit == page as u64,
         zeros: Mutex::new(0..0),
@@ -319,7 +319,7 @@ pub(super) fn drop_pages(mapping: &Mapping) -> io::Result<()> {
 impl Drop for Mapped {
     fn drop(&mut self) {
         // A forked child has a copy of the value and not of the mapping: something else may be there.
-        if self.owner == Some(process::id()) {
+        if self.owner == Some(Process::this()) {
             // SAFETY: the mapping belongs to the value, and no borrow of it is left.
             let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.plan.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");

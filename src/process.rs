@@ -1,0 +1,140 @@
+//! The process, told apart from its forked children.
+//!
+//! A process number does not tell them apart. A child in a new PID namespace has number 1 there, as its parent has in the
+//! namespace of a container.
+//!
+//! # Why this file is unsafe
+//! It maps a page that the kernel zeroes in each child.
+
+#[cfg(all(feature = "dax", target_os = "linux", not(miri)))]
+use linux::generation;
+
+/// A process among its parents and their other processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// A number that is greater than that of each process that this one was forked from.
+    Generation(u64),
+    /// The process number, before Linux 4.14, without the feature `dax` and on other systems.
+    Number(u32),
+}
+
+impl Process {
+    /// Returns this process. It may be called in a signal handler, if it was called before.
+    pub(crate) fn this() -> Self {
+        generation().map_or_else(|| Self::Number(std::process::id()), Self::Generation)
+    }
+}
+
+#[cfg(not(all(feature = "dax", target_os = "linux", not(miri))))]
+const fn generation() -> Option<u64> {
+    None
+}
+
+#[cfg(all(feature = "dax", target_os = "linux", not(miri)))]
+#[expect(unsafe_code, reason = "maps a page, and reads a number in it")]
+mod linux {
+    use core::ffi::c_void;
+    use core::ptr::null_mut;
+    use core::sync::atomic::Ordering::{AcqRel, Acquire};
+    use core::sync::atomic::{AtomicPtr, AtomicU64};
+    use rustix::io::Errno;
+    use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+    /// The size of a page, or a part of one.
+    const SIZE: usize = 4096;
+
+    /// The mark of this process, which is zero in a new child; null before the first use.
+    static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+    /// A number that is not less than any mark of this process and of those that it was forked from.
+    static LAST: AtomicU64 = AtomicU64::new(0);
+
+    /// Returns the generation of this process.
+    pub(super) fn generation() -> Option<u64> {
+        let mark = mark()?;
+        let marked = mark.load(Acquire);
+        if marked != 0 {
+            return Some(marked);
+        }
+        // First, since a child that is forked once the mark is made must not take the same number.
+        let next = LAST.fetch_add(1, AcqRel) + 1;
+        Some(mark.compare_exchange(0, next, AcqRel, Acquire).map_or_else(|other| other, |_| next))
+    }
+
+    fn mark() -> Option<&'static AtomicU64> {
+        let found = MARK.load(Acquire);
+        // SAFETY: it is null, or the beginning of a page of zeros that is never unmapped.
+        if let Some(mark) = unsafe { found.as_ref() } {
+            return Some(mark);
+        }
+        let new = page().ok()?;
+        let found = match MARK.compare_exchange(null_mut(), new, AcqRel, Acquire) {
+            Ok(_null) => new,
+            Err(other) => {
+                // SAFETY: (1) it was mapped above, and nothing else knows of it.
+                unsafe { unmap(new.cast()) };
+                other
+            }
+        };
+        // SAFETY: as above.
+        unsafe { found.as_ref() }
+    }
+
+    /// Maps a page that the kernel replaces by zeros in each child (madvise(2), `MADV_WIPEONFORK`).
+    fn page() -> Result<*mut AtomicU64, Errno> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a new mapping at an address of the kernel's choice is nobody else's.
+        let page = unsafe { rustix::mm::mmap_anonymous(null_mut(), SIZE, access, flags) }?;
+        // SAFETY: the range is the mapping, which has zeros already.
+        let advised = unsafe { rustix::mm::madvise(page, SIZE, Advice::LinuxWipeOnFork) };
+        if advised.is_err() {
+            // SAFETY: (1) it was mapped above, and nothing else knows of it.
+            unsafe { unmap(page) };
+        }
+        advised.map(|()| page.cast())
+    }
+
+    /// # Safety
+    /// 1. It is a page of [`page`], which nothing uses.
+    unsafe fn unmap(page: *mut c_void) {
+        // SAFETY: (1).
+        let unmapped = unsafe { rustix::mm::munmap(page, SIZE) };
+        debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");
+    }
+}
+
+#[cfg(all(test, feature = "dax", target_os = "linux", not(any(miri, loom))))]
+#[expect(unsafe_code, reason = "forks")]
+mod tests {
+    use super::Process;
+
+    /// Forks a child that ends with 1 if the work returns true there.
+    fn is_so_in_a_child(work: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child only loads and stores atomics, forks, waits and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: the process ends at once.
+            unsafe { libc::_exit(i32::from(work())) };
+        }
+        ended_with(child) == 1
+    }
+
+    #[test]
+    fn each_forked_child_is_another_process_than_those_before() {
+        let parent = Process::this();
+        assert_eq!(Process::this(), parent);
+        assert!(is_so_in_a_child(|| {
+            let child = Process::this();
+            let is_so_below = is_so_in_a_child(|| ![parent, child].contains(&Process::this()));
+            child != parent && child == Process::this() && is_so_below
+        }));
+    }
+
+    fn ended_with(child: libc::pid_t) -> i32 {
+        let mut status = 0;
+        // SAFETY: the status is a whole integer.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(waited, child);
+        assert!(libc::WIFEXITED(status), "{status:#x}");
+        libc::WEXITSTATUS(status)
+    }
+}

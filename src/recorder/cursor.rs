@@ -150,9 +150,9 @@ impl Cursor {
     }
 
     /// Counts an event that a handler on the owner's thread has lost. It has a count of its own: the handler may have
-    /// interrupted the owner between load and store of the other count.
+    /// interrupted the owner between load and store of the other count, and another handler may interrupt this one.
     pub(super) fn lose_nested(&self) {
-        self.nested.store(self.nested.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        self.nested.fetch_add(1, Ordering::Relaxed);
     }
 
     /// True if the file's count of lost events must be written back.

@@ -95,7 +95,8 @@ where
         if magic::another(words, MAGIC).is_some() {
             return Err(ErrorKind::Foreign { first, second });
         }
-        let Settings { identity, mode, clock, .. } = settings;
+        let Settings { mode, clock, .. } = settings;
+        let identity = settings.identity();
         let tables = settings.tables(Tables::NONE, 1, &identity.0);
         let description = Description::new(1, identity.0, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;

@@ -54,7 +54,10 @@ pub struct Options<C = fn(u32) -> Cursors> {
 /// All options but the memory for cursors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
-    pub(super) identity: Identity,
+    identity: Identity,
+    /// True if each new recording gets an identity of its own.
+    #[cfg(feature = "std")]
+    draws_identity: bool,
     pub(super) clock: Clock,
     pub(super) shards: u32,
     pub(super) sub_buffers: Option<u32>,
@@ -65,7 +68,7 @@ pub(super) struct Settings {
 }
 
 impl Options {
-    /// Returns the defaults, with a random identity and [the clock of this machine](Clock::host).
+    /// Returns the defaults, with [the clock of this machine](Clock::host). Each new recording gets a random identity.
     ///
     /// The identity is as random as the keys of the standard library's hash maps
     /// ([`RandomState`](std::hash::RandomState)): it distinguishes files, and is not a secret.
@@ -74,17 +77,21 @@ impl Options {
     /// The cost of [`Clock::host`].
     #[cfg(feature = "std")]
     pub fn new() -> Self {
-        Self::with_clock(Identity::from_entropy(entropy()), Clock::host())
+        let mut options = Self::with_clock(Identity([0; 16]), Clock::host());
+        options.settings.draws_identity = true;
+        options
     }
 
     /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
     /// system that could provide them.
     ///
-    /// The identity must be random: it distinguishes the records of a new file from those of all others. An
-    /// existing file keeps its own. Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
+    /// The identity must be random: it distinguishes the records of a new file from those of all others. So create one
+    /// recording with it. An existing file keeps its own. Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
         let settings = Settings {
             identity,
+            #[cfg(feature = "std")]
+            draws_identity: false,
             clock,
             shards: 1,
             sub_buffers: None,
@@ -94,6 +101,21 @@ impl Options {
             events: &[],
         };
         Self { settings, cursors: allocate }
+    }
+}
+
+impl Settings {
+    /// Returns the identity of a new recording.
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::missing_const_for_fn, reason = "with std it draws")
+    )]
+    pub(super) fn identity(&self) -> Identity {
+        #[cfg(feature = "std")]
+        if self.draws_identity {
+            return Identity::from_entropy(entropy());
+        }
+        self.identity
     }
 }
 

@@ -13,12 +13,15 @@ use crate::format::tag;
 use crate::medium::Medium;
 use crate::sync::AtomicBool;
 use core::cell::Cell;
-use core::fmt;
 use core::sync::atomic::{Ordering, compiler_fence};
+use core::{fmt, mem};
 
 /// The length up to which a payload is put together with the words before it, so that tag and copy process one range
 /// of bytes.
 const SHORT: usize = 48;
+
+/// The longest payload that the field of its length can tell.
+const LONGEST: usize = u16::MAX as usize;
 
 /// The size of a word in bytes.
 const WORD: usize = 8;
@@ -119,7 +122,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        self.record_at(self.clock.now(), id, payload)
+        self.recorded(|| self.clock.now(), id, payload)
     }
 
     /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
@@ -135,6 +138,17 @@ impl<'r, M: Medium> Writer<'r, M> {
         id: u16,
         payload: &[u8],
     ) -> Result<(), Error<M::Error>> {
+        self.recorded(|| timestamp, id, payload)
+    }
+
+    /// Records an event with the time that `now` returns, once no handler's event can come before it any more.
+    #[inline]
+    fn recorded(
+        &self,
+        now: impl FnOnce() -> u64,
+        id: u16,
+        payload: &[u8],
+    ) -> Result<(), Error<M::Error>> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Stopped));
         }
@@ -142,11 +156,9 @@ impl<'r, M: Medium> Writer<'r, M> {
             return Err(Error::new(self.lose(ErrorKind::Nested)));
         }
         // A signal handler on this thread sees `is_busy` during all of the event.
+        let _busy = Busy(&self.is_busy);
         compiler_fence(Ordering::SeqCst);
-        let recorded = self.append(timestamp, id, payload);
-        compiler_fence(Ordering::SeqCst);
-        self.is_busy.set(false);
-        recorded.map_err(Error::new)
+        self.append(now(), id, payload).map_err(Error::new)
     }
 
     /// Records an event although recording has been stopped. Only a writer that is not used for anything else may do it.
@@ -158,13 +170,14 @@ impl<'r, M: Medium> Writer<'r, M> {
     #[inline]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = u64::from(self.description.geometry.size) - self.offset.get();
-        if format::record_len(payload.len()) > room {
+        // A large sub-buffer has room for more bytes than the field of the length can tell.
+        if format::record_len(payload.len()) > room || payload.len() > LONGEST {
             return self.append_to_next(timestamp, id, payload);
         }
         self.append_here(timestamp, id, payload)
     }
 
-    /// Appends an event that does not fit this sub-buffer.
+    /// Appends an event that does not fit this sub-buffer, or none.
     #[cold]
     #[inline(never)]
     fn append_to_next(
@@ -190,11 +203,12 @@ impl<'r, M: Medium> Writer<'r, M> {
     ) -> Result<(), ErrorKind<M::Error>> {
         let offset = self.offset.get();
         self.put(offset, timestamp, id, payload);
-        let end = offset + format::record_len(payload.len());
-        self.offset.set(end);
-        self.cursor.advance(self.position.get() + end);
+        let len = format::record_len(payload.len());
+        self.offset.set(offset + len);
+        let begin = self.position.get() + offset;
+        self.cursor.advance(begin + len);
         if self.durability == Durability::EachAppend {
-            return self.write_back(self.position.get() + end);
+            return self.write_back(begin + len, begin);
         }
         Ok(())
     }
@@ -259,7 +273,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         }
         let written_back = match self.durability {
             Durability::OnCrash => Ok(()),
-            Durability::SubBuffer | Durability::EachAppend => self.write_back(head),
+            Durability::SubBuffer | Durability::EachAppend => self.write_back(head, head),
         };
         cursor.skip(head, sequence * size);
         self.begin(sequence, timestamp, cursor.end_before(head, size));
@@ -288,8 +302,6 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Continues after the events of the last owner.
     fn take_up(&self) {
-        // This thread may have to write back stores of the last owner.
-        self.medium.order_observed();
         let Description { geometry, generation, .. } = *self.description;
         let (size, head) = (u64::from(geometry.size), self.cursor.head());
         let (sequence, offset) = (head / size, head % size);
@@ -304,9 +316,13 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.position.set(sequence * size);
     }
 
-    /// Makes everything before a position persistent.
-    fn write_back(&self, head: u64) -> Result<(), ErrorKind<M::Error>> {
+    /// Makes everything before a position persistent. The event under way begins at `own`. What is before can be the
+    /// stores of another thread: of the last owner of the shard, or of one that has sent the writer here.
+    fn write_back(&self, head: u64, own: u64) -> Result<(), ErrorKind<M::Error>> {
         let geometry = self.description.geometry;
+        if self.cursor.done() < own {
+            self.medium.order_observed();
+        }
         for range in geometry.ranges(self.shard, self.cursor.done()..head) {
             self.medium.issue_writeback(range).map_err(ErrorKind::Medium)?;
         }
@@ -322,14 +338,33 @@ impl<'r, M: Medium> Writer<'r, M> {
             ErrorKind::Nested => self.cursor.lose_nested(),
             _ => self.cursor.lose(),
         }
-        // The write-back compares with this word, not with the cursor's count.
+        // The write-back compares with this word, not with the cursor's count. A signal handler on this thread can count
+        // a loss between the load of the count and the store.
         let at = Geometry::loss(self.shard);
-        let word = self.description.loss_word(self.shard, self.cursor.lost());
-        self.medium.store(at, word, Ordering::Relaxed);
+        let mut lost = self.cursor.lost();
+        loop {
+            self.medium.store(at, self.description.loss_word(self.shard, lost), Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            let stored = mem::replace(&mut lost, self.cursor.lost());
+            if stored == lost {
+                break;
+            }
+        }
         if self.durability != Durability::EachAppend {
             return why;
         }
         self.medium.persist(at..at + 8).map_or_else(ErrorKind::Medium, |()| why)
+    }
+}
+
+/// An event under way on this thread, also if the clock or the medium panics.
+struct Busy<'w>(&'w Cell<bool>);
+
+impl Drop for Busy<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.0.set(false);
     }
 }
 

@@ -3,7 +3,9 @@
 use super::plain::{Plain, Recorded, Shown, options, shown};
 use crate::cases::cases;
 use cachemaint::medium::Readable;
-use cachemaint::recorder::{Durability, Error, ErrorKind, Found, Mode, Reader, SkippedKind};
+use cachemaint::recorder::{
+    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
+};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
@@ -259,6 +261,44 @@ fn a_medium_that_changes_back_and_forth_is_read_to_an_end() {
 
 /// The medium runs a handler in the middle of an event, as a signal would.
 #[test]
+fn a_writer_records_on_after_a_panic_in_its_clock() {
+    static PANICS: AtomicBool = AtomicBool::new(false);
+    fn now() -> u64 {
+        assert!(!PANICS.swap(false, Ordering::Relaxed), "as the test asks");
+        7
+    }
+    let medium = Plain::new(LEN);
+    let clock = Clock::from_function(now, 1, 0);
+    let options = Options::with_clock(Identity([9; 16]), clock).sub_buffer_size(256);
+    let recorder = options.create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    PANICS.store(true, Ordering::Relaxed);
+    let record = std::panic::AssertUnwindSafe(|| drop(writer.record(1, b"never")));
+    assert!(std::panic::catch_unwind(record).is_err());
+    writer.record(2, b"then").unwrap();
+    assert_eq!(shown(&recorder.reader(), 0).events[0].id, 2);
+}
+
+/// The field of the length has 16 bits, and a sub-buffer of 128 KiB has room for more.
+#[test]
+fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
+    let medium = Plain::new(3 * 4096 + 2 * (128 << 10));
+    let recorder = options().sub_buffer_size(128 << 10).create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    let payload = vec![0x5a; 70_000];
+    for len in [65_536, 70_000] {
+        writer.record_at(1, 1, b"before").unwrap();
+        let too_long = writer.record_at(2, 2, &payload[..len]).unwrap_err();
+        assert!(matches!(too_long.kind(), ErrorKind::TooLong { most: 65_535, .. }), "{too_long}");
+    }
+    writer.record_at(3, 3, &payload[..65_535]).unwrap();
+    let shown = shown(&recorder.reader(), 0);
+    assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 1, 3]);
+    assert_eq!(shown.events[2].payload, payload[..65_535]);
+    assert_eq!((shown.skipped, shown.lost), (vec![], 2));
+}
+
+#[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {
     use cachemaint::medium::{Granularity, Medium};
     use core::cell::RefCell;
@@ -294,6 +334,9 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
         }
 
         fn store(&self, at: u64, word: u64, order: Ordering) {
+            if let Some(handler) = HANDLER.take() {
+                handler();
+            }
             self.0.store(at, word, order);
         }
 
@@ -318,13 +361,20 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
     let writer = Box::leak(Box::new(recorder.claim().unwrap()));
     let writer = &*writer;
     writer.record_at(1, 1, b"before").unwrap();
-    HANDLER.set(Some(Box::new(|| {
-        let nested = writer.record_at(2, 2, b"nested").unwrap_err();
-        assert_eq!(*nested.kind(), ErrorKind::Nested);
-    })));
+    let interrupt_next_store = || {
+        HANDLER.set(Some(Box::new(|| {
+            let nested = writer.record_at(2, 2, b"nested").unwrap_err();
+            assert_eq!(*nested.kind(), ErrorKind::Nested);
+        })));
+    };
+    interrupt_next_store();
     writer.record_at(3, 3, b"around").unwrap();
     writer.record_at(4, 4, b"after").unwrap();
-    let shown = shown(&recorder.reader(), 0);
-    assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 3, 4]);
-    assert_eq!(shown.lost, 1);
+    let events = shown(&recorder.reader(), 0);
+    assert_eq!(events.events.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(events.lost, 1);
+    // The store of the number of lost events.
+    interrupt_next_store();
+    writer.record_at(5, 5, &[0; 169]).unwrap_err();
+    assert_eq!((recorder.lost(0), recorder.reader().lost(0)), (3, 3));
 }

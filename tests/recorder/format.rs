@@ -276,3 +276,14 @@ fn a_missing_end_shorter_than_a_record_is_not_looked_at() {
     let shown = shown(&Reader::open(Bytes(&image.0[..])).unwrap(), 0);
     assert_eq!((shown.events.len(), shown.skipped), (2, vec![]));
 }
+
+/// The records of an erased recording must not verify in the next one.
+#[test]
+fn each_recording_of_the_same_options_has_an_identity_of_its_own() {
+    let options = Options::new();
+    let [one, other] = [(); 2].map(|()| {
+        let medium = Plain::new(3 * 4096 + 2 * 4096);
+        options.create_new(&medium).unwrap().reader().description().identity()
+    });
+    assert_ne!(one, other);
+}

@@ -45,18 +45,17 @@ fn access_what_was_cut_off(recording: &Path) -> u64 {
     mapped.load(0, Ordering::Relaxed)
 }
 
-/// Sends this process the signal of a memory error that nothing has accessed yet.
+/// Sends this thread a signal with a code of the kernel's own.
 #[expect(unsafe_code, reason = "rustix does not send signals with a code")]
-fn send_optional_memory_error() {
+fn send_as_the_kernel(signal: libc::c_int, code: libc::c_int) {
     // SAFETY: zeros are a valid one.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    (info.si_signo, info.si_code) = (libc::SIGBUS, libc::BUS_MCEERR_AO);
+    (info.si_signo, info.si_code) = (signal, code);
     let process = getpid().as_raw_nonzero().get();
     let thread = rustix::thread::gettid().as_raw_nonzero().get();
     let call = libc::SYS_rt_tgsigqueueinfo;
     // SAFETY: the structure is whole.
-    let sent = unsafe { libc::syscall(call, process, thread, libc::SIGBUS, &raw const info) };
-    assert_eq!(sent, 0);
+    assert_eq!(unsafe { libc::syscall(call, process, thread, signal, &raw const info) }, 0);
 }
 
 /// Does nothing, as the handler of a signal.
@@ -82,6 +81,39 @@ fn term_restarts_calls() -> bool {
     let asked = unsafe { libc::sigaction(libc::SIGTERM, core::ptr::null(), &raw mut action) };
     assert_eq!(asked, 0);
     action.sa_flags & libc::SA_RESTART != 0
+}
+
+/// Ends the process with code 7, as the handler of a signal.
+#[expect(unsafe_code, reason = "may be called in a handler")]
+extern "C" fn leave(_: libc::c_int) {
+    // SAFETY: it may be called in a handler (signal-safety(7)).
+    unsafe { libc::_exit(7) }
+}
+
+/// Raises the signal again, and ends the process if that does not, as the handler of a signal.
+#[expect(unsafe_code, reason = "may be called in a handler")]
+extern "C" fn raise(signal: libc::c_int) {
+    // SAFETY: it may be called in a handler (signal-safety(7)).
+    unsafe { libc::raise(signal) };
+    // SAFETY: as above.
+    unsafe { libc::_exit(1) }
+}
+
+/// Forks. The child does the work and ends with code 8; this process ends as the child.
+#[expect(unsafe_code, reason = "forks")]
+fn end_as_a_child(work: impl FnOnce()) -> ! {
+    // SAFETY: the other threads of this process wait for this test, and hold no lock.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        work();
+        // SAFETY: the process ends at once.
+        unsafe { libc::_exit(8) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is a whole integer.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    let signal = libc::WIFSIGNALED(status).then(|| 100 + libc::WTERMSIG(status));
+    std::process::exit(signal.unwrap_or_else(|| libc::WEXITSTATUS(status)))
 }
 
 static CLOCK_PANICS: AtomicBool = AtomicBool::new(false);
@@ -142,10 +174,14 @@ fn child() {
     let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnCrash);
     let options = options.shards(2);
     let recorder = Box::leak(Box::new(options.create_new(file(Path::new(&path))).unwrap()));
-    let nothing: extern "C" fn(libc::c_int) = ignore;
+    let handlers: [extern "C" fn(libc::c_int); 3] = [ignore, leave, raise];
     #[expect(clippy::fn_to_numeric_cast_any, reason = "sigaction takes a number")]
-    let nothing = nothing as libc::sighandler_t;
+    let [nothing, leave, raise] = handlers.map(|handler| handler as libc::sighandler_t);
     match end.as_str() {
+        "fork" => set_action(libc::SIGTERM, leave, 0),
+        "once" => set_action(libc::SIGBUS, nothing, libc::SA_RESETHAND),
+        "raise" => set_action(libc::SIGSEGV, raise, libc::SA_RESETHAND | libc::SA_NODEFER),
+        "kernel" => set_action(libc::SIGTERM, libc::SIG_DFL, 0),
         "restart" => set_action(libc::SIGTERM, nothing, libc::SA_RESTART),
         "interrupt" => set_action(libc::SIGTERM, nothing, 0),
         // Not the standard library's.
@@ -163,11 +199,18 @@ fn child() {
         "kill" => send(Signal::KILL),
         "term" => send(Signal::TERM),
         "restart" | "interrupt" => std::process::exit(if term_restarts_calls() { 5 } else { 6 }),
-        "segv" => send(Signal::SEGV),
+        "fork" => end_as_a_child(|| send(Signal::TERM)),
+        "fork-panic" => end_as_a_child(|| {
+            let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
+            assert!(caught.is_err());
+        }),
+        "kernel" => send_as_the_kernel(libc::SIGTERM, libc::SI_KERNEL),
+        "raise" | "segv" => send(Signal::SEGV),
         "abort" => std::process::abort(),
-        "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
+        "once" | "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
+        // A memory error that nothing has accessed yet.
         "optional" => {
-            send_optional_memory_error();
+            send_as_the_kernel(libc::SIGBUS, libc::BUS_MCEERR_AO);
             std::process::exit(4);
         }
         "overflow" => panic!("{} frames", overflow(0)),
@@ -260,6 +303,33 @@ fn a_signal_interrupts_calls_of_the_system_only_if_it_did_before() {
     }
     assert_eq!(end("restart").0.code(), Some(5));
     assert_eq!(end("interrupt").0.code(), Some(6));
+}
+
+/// The child has no mapping of the recording.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn a_forked_child_ends_as_without_the_hooks() {
+    if is_emulated("a_forked_child_ends_as_without_the_hooks") {
+        return;
+    }
+    assert_eq!(end("fork").0.code(), Some(7), "by its own handler of SIGTERM");
+    assert_eq!(end("fork-panic").0.code(), Some(8), "after it has caught the panic");
+}
+
+/// sigaction(2), `SA_RESETHAND`, `SA_NODEFER`. `SysRq` sends SIGTERM with a positive code (Linux, `drivers/tty/sysrq.c`).
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn a_former_handler_is_called_as_the_kernel_would() {
+    if is_emulated("a_former_handler_is_called_as_the_kernel_would") {
+        return;
+    }
+    for (how, signal) in
+        [("once", libc::SIGBUS), ("raise", libc::SIGSEGV), ("kernel", libc::SIGTERM)]
+    {
+        let (status, times) = end(how);
+        assert_eq!(status.signal(), Some(signal), "{how}: {status:?}");
+        assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ mod message;
 
 use super::{Cursor, Error, Event, Recorder, Writer};
 use crate::medium::Medium;
+use crate::process::Process;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use message::Message;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
-use std::{io, sync::OnceLock};
+use {core::sync::atomic::AtomicI32, std::io, std::sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
@@ -54,14 +55,20 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
     /// full.
     ///
-    /// The hook allocates nothing and takes no lock. A panic in the function of the recorder's
+    /// The hook allocates nothing and takes no lock. In a forked child it only calls the panic hook that was set before: a
+    /// child records in a recording of its own. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`](super::ErrorKind::AllShardsTaken) if each shard has an owner. No hook is set then.
     pub fn stop_on_panic(&'static self) -> Result<(), Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
-        hook_before_others(move |info| self.stop_with(info, shard, cursor));
+        let owner = Process::this();
+        hook_before_others(move |info| {
+            if Process::this() == owner {
+                self.stop_with(info, shard, cursor);
+            }
+        });
         Ok(())
     }
 
@@ -71,7 +78,8 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// The handler does not allocate or lock; see [`write_back_all`](Recorder::write_back_all) for the media that this
     /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
     /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
-    /// the program continues, recording has ended nevertheless.
+    /// the program continues, recording has ended nevertheless. In a forked child the handler only hands the signal on.
+    /// If a recording cannot be accessed any more, since its file was cut, the others are still written back.
     ///
     /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
     /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a
@@ -82,10 +90,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
     #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
     pub fn stop_on_signals(&'static self) -> io::Result<()> {
-        let is_free = |place: &&OnceLock<_>| {
-            let recorder: &'static (dyn Crash + Sync) = self;
-            place.set(recorder).is_ok()
-        };
+        let is_free = |place: &&OnceLock<Stopped>| place.set(Stopped::new(self)).is_ok();
         if RECORDERS.iter().find(is_free).is_none() {
             let why = "16 recorders are stopped by signals already";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
@@ -139,14 +144,41 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Crash for Recorder<M, C> {
     }
 }
 
+/// A recorder that signals stop.
+#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+struct Stopped {
+    recorder: &'static (dyn Crash + Sync),
+    /// The process that records: its forked children have no mapping of the recording.
+    owner: Process,
+    /// The thread that writes the recording back, or 0. A fault in that is a signal on the same thread.
+    by: AtomicI32,
+}
+
+#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+impl Stopped {
+    fn new(recorder: &'static (dyn Crash + Sync)) -> Self {
+        Self { recorder, owner: Process::this(), by: AtomicI32::new(0) }
+    }
+
+    fn crash(&self, thread: i32) {
+        if self.by.swap(thread, Ordering::Relaxed) != thread {
+            self.recorder.crash();
+            self.by.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The recorders that signals stop. Reading the list does not lock.
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
-static RECORDERS: [OnceLock<&'static (dyn Crash + Sync)>; 16] = [const { OnceLock::new() }; 16];
+static RECORDERS: [OnceLock<Stopped>; 16] = [const { OnceLock::new() }; 16];
 
-/// Stops all recorders of the list, and writes back.
+/// Stops all recorders of this process in the list, and writes back.
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 fn crash() {
-    for recorder in RECORDERS.iter().filter_map(OnceLock::get) {
-        recorder.crash();
+    let (process, thread) = (Process::this(), crate::signals::this_thread());
+    for stopped in RECORDERS.iter().filter_map(OnceLock::get) {
+        if stopped.owner == process {
+            stopped.crash(thread);
+        }
     }
 }

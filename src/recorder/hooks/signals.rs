@@ -40,14 +40,12 @@ impl Ending {
         Ok(())
     }
 
-    /// Has the signal act as it would without this handler. A signal that was sent is sent again, and so is a signal for a
-    /// memory error that has not been accessed yet.
+    /// Has the signal act as it would without this handler. A signal that does not come again by itself is sent again.
     fn hand_on(&self, info: *mut siginfo_t, context: *mut c_void) {
         if let Err(action) = self.signal.call_former(info, context) {
             // SAFETY: the kernel hands over a valid `siginfo_t`, which is not shared.
             let code = unsafe { (*info).si_code };
-            let is_optional = self.number == libc::SIGBUS && code == libc::BUS_MCEERR_AO;
-            self.signal.give_back(action, code <= 0 || is_optional);
+            self.signal.give_back(action, !signals::comes_again(self.number, code));
         }
     }
 }

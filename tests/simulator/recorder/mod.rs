@@ -321,6 +321,39 @@ fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
     )
 }
 
+/// A thread records, and sends its writer to another one, which writes the sub-buffer back when it is full.
+fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exploration {
+    use cachemaint::sim::sync::{AtomicBool, spin_loop};
+    use std::sync::Mutex;
+    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
+        |medium, notes: &Notes<'_, Note>| {
+            let recorder = open(medium, Durability::SubBuffer).unwrap();
+            let (sent, is_sent) = (Mutex::new(None), AtomicBool::new(false));
+            let first = || {
+                let writer = recorder.claim().unwrap();
+                notes.add(Begun(0));
+                record(&writer, 0).unwrap();
+                notes.add(Recorded(0));
+                *sent.lock().unwrap() = Some(writer);
+                is_sent.store(true, Ordering::Release);
+            };
+            let second = || {
+                while !is_sent.load(Ordering::Acquire) {
+                    spin_loop();
+                }
+                let writer = sent.lock().unwrap().take().unwrap();
+                for event in 1..3 {
+                    notes.add(Begun(event));
+                    record(&writer, event).unwrap();
+                    notes.add(Recorded(event));
+                }
+            };
+            medium.run_threads(&[&first, &second]);
+        },
+        |medium: &SimMedium, notes| judge(medium, notes, Durability::SubBuffer),
+    )
+}
+
 /// A process that is killed after so many operations; another one opens the recording and goes on; then the
 /// power fails.
 fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
@@ -426,6 +459,7 @@ fn events_written_back_by_another_thread_survive() {
             another_thread_writes_back,
             all_is_written_back_at_last,
             another_thread_takes_the_shard_up,
+            a_writer_is_sent_to_another_thread,
         ] {
             let exploration = scenario(&simulation);
             if let Some(failure) = exploration.failure() {
@@ -474,12 +508,12 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     };
     let threads = of(another_thread_writes_back);
     // One lost store shows the fault.
-    let taken_up = |setting: &Setting| {
-        let few = setting.simulation(BYTES).effort(Effort::Deviations(1));
-        another_thread_takes_the_shard_up(&few)
-    };
+    let few = |setting: &Setting| setting.simulation(BYTES).effort(Effort::Deviations(1));
+    let taken_up = |setting: &Setting| another_thread_takes_the_shard_up(&few(setting));
+    let sent = |setting: &Setting| a_writer_is_sent_to_another_thread(&few(setting));
     let list: Vec<_> = SCENARIOS.into_iter().chain(IN_ZEROS).map(of).collect();
-    let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> = vec![&threads, &taken_up];
+    let mut scenarios: Vec<&(dyn Fn(&Setting) -> Exploration + Sync)> =
+        vec![&threads, &taken_up, &sent];
     for scenario in &list {
         scenarios.push(scenario);
     }

@@ -69,16 +69,18 @@ impl DaxFile {
         parts: &[(u64, &[u8])],
         destination: Destination,
     ) -> Result<(), Error> {
-        self.copy_unfenced_to(parts, destination)?;
+        self.copy_unfenced_to(parts, destination, false)?;
         self.fence();
         Ok(())
     }
 
+    /// Copies without the last fence. If `in_order`, a store that follows is not seen before the bytes.
     #[track_caller]
     pub(super) fn copy_unfenced_to(
         &self,
         parts: &[(u64, &[u8])],
         destination: Destination,
+        in_order: bool,
     ) -> Result<(), Error> {
         // All parts are checked before anything is stored.
         for (at, bytes) in parts {
@@ -88,9 +90,14 @@ impl DaxFile {
             return self.copy_by_pages(parts);
         };
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
-        // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
-        // (2) every access to it is by whole atomic words.
-        unsafe { copier.copy_unfenced(parts) };
+        if in_order {
+            // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
+            // (2) every access to it is by whole atomic words.
+            unsafe { copier.copy_unfenced_in_order(parts) };
+        } else {
+            // SAFETY: as above.
+            unsafe { copier.copy_unfenced(parts) };
+        }
         self.view.check_stores()
     }
 

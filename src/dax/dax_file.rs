@@ -377,7 +377,7 @@ impl Medium for DaxFile {
 
     /// Copies to a destination of which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
-        self.copy_unfenced_to(parts, Destination::Unknown)
+        self.copy_unfenced_to(parts, Destination::Unknown, true)
     }
 
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {

@@ -193,13 +193,13 @@ impl<'a> Memory<'a> {
     #[cfg(not(loom))]
     #[track_caller]
     pub fn persist_copy_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
-        self.copy_unfenced_to(parts, destination);
+        self.copy_unfenced_to(parts, destination, false);
         self.cache.fence();
     }
 
     #[cfg(not(loom))]
     #[track_caller]
-    fn copy_unfenced_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
+    fn copy_unfenced_to(&self, parts: &[(u64, &[u8])], destination: Destination, in_order: bool) {
         for (at, bytes) in parts {
             self.checked(*at, bytes.len());
         }
@@ -207,9 +207,14 @@ impl<'a> Memory<'a> {
         let place = |at: u64| start.wrapping_add(self.checked(at, 0));
         let copier = self.copier(destination);
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
-        // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
-        // borrowed from them; (2) every access to them is by whole atomic words.
-        unsafe { copier.copy_unfenced(parts) };
+        if in_order {
+            // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
+            // borrowed from them; (2) every access to them is by whole atomic words.
+            unsafe { copier.copy_unfenced_in_order(parts) };
+        } else {
+            // SAFETY: as above.
+            unsafe { copier.copy_unfenced(parts) };
+        }
     }
 
     #[cfg(not(loom))]
@@ -330,7 +335,7 @@ impl Medium for Memory<'_> {
     /// Copies to a destination of which nothing is known.
     #[cfg(not(loom))]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
-        self.copy_unfenced_to(parts, Destination::Unknown);
+        self.copy_unfenced_to(parts, Destination::Unknown, true);
         Ok(())
     }
 }

@@ -173,7 +173,8 @@ pub trait Medium: Readable {
 
     /// Writes several parts and issues their write-back, by a suitable method. They are persistent when a
     /// [`fence`](Self::fence) on this thread has returned. So a checksum or another part can be worked on
-    /// meanwhile.
+    /// meanwhile. Other threads see them as after [`write`](Self::write): a store with [`Ordering::Release`] that follows
+    /// publishes them.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).

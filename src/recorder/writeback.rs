@@ -17,7 +17,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// # Signal handlers
     /// This may be called in a signal handler, even in one that has interrupted this call: it does not allocate, lock or
     /// wait. That holds for the media of this crate that persist by lines. On a medium that persists by pages this calls
-    /// `msync`, and its failure makes an error that allocates.
+    /// `msync`, and waits for the calls of other threads that are under way. Its failure makes an error that allocates.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed

@@ -154,7 +154,8 @@ impl Cache {
     /// Does [`copy_writeback`](Self::copy_writeback) for `len` bytes from `from` to `to`.
     ///
     /// # Safety
-    /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+    /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap. The bytes of `from` are initialised:
+    ///    padding of a value is not. A pointer among them arrives as an address.
     /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
     pub unsafe fn copy_writeback_range(
         self,
@@ -226,6 +227,23 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         let parts = parts.map(|(to, from, len)| way.part(to, from, len));
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { run::copy_unfenced(&mut self, parts) };
+    }
+
+    /// Does the same, and a store that follows is not seen before the bytes.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    pub(crate) unsafe fn copy_unfenced_in_order(
+        mut self,
+        parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
+    ) {
+        let way = self.way();
+        let mut parts = parts.map(|(to, from, len)| way.part(to, from, len));
+        // SAFETY: (1) and (2) are the caller's duties.
+        unsafe { run::copy_unfenced(&mut self, parts.clone()) };
+        if parts.any(|part| part.path.is_unordered()) {
+            self.cache.fence();
+        }
     }
 
     /// Sets all bytes of a range.

@@ -24,6 +24,17 @@ pub(super) enum Path {
     Direct,
 }
 
+impl Path {
+    /// Returns true if a later store can be seen before the bytes, unless a fence comes between (Intel SDM vol. 1,
+    /// "Caching of Temporal vs. Non-Temporal Data"; vol. 2A, MOVDIR64B).
+    pub(super) const fn is_unordered(self) -> bool {
+        match self {
+            Self::Streaming | Self::Direct => true,
+            Self::Ordinary | Self::Hinted | Self::StreamingThenWriteback => false,
+        }
+    }
+}
+
 /// The thresholds, in bytes of whole blocks, and the path that is taken from each on.
 type Tiers = &'static [(usize, Path)];
 

@@ -62,7 +62,7 @@ impl Cache {
 }
 
 impl Unfenced {
-    /// Copies `len` bytes from `from` to `to`, which may overlap, as [`core::ptr::copy`] does.
+    /// Copies `len` bytes from `from` to `to`, which may overlap.
     ///
     /// Guarantees nothing about memory until [`Cache::fence`] has been called on the same thread. A crash before can
     /// leave any mix of old and new aligned words of 8 bytes, and tears none; on targets without atomics of 64 bits, of
@@ -73,8 +73,13 @@ impl Unfenced {
     /// ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer first.
     ///
     /// # Safety
-    /// 1. `from` can be read and `to` written for `len` bytes.
-    /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
+    /// 1. `from` can be read and `to` written for `len` bytes, and the bytes of `from` are initialised: padding of a value
+    ///    is not. A pointer among them arrives as an address.
+    /// 2. No other thread writes `from` meanwhile. None accesses `to` before [`Cache::fence`] has returned on this thread:
+    ///    streaming stores are not ordered before a later store, even one with [`Ordering::Release`]
+    ///    (`core::arch::x86_64::_mm_sfence`, "Safety of non-temporal stores").
+    ///
+    /// [`Ordering::Release`]: core::sync::atomic::Ordering::Release
     #[doc(alias("memmove", "memcpy", "pmem_memmove"))]
     #[inline]
     pub unsafe fn copy(self, to: *mut u8, from: *const u8, len: usize) {
@@ -120,7 +125,7 @@ impl Unfenced {
     ///
     /// # Safety
     /// 1. `to` can be written for `len` bytes.
-    /// 2. No other thread accesses the range meanwhile.
+    /// 2. No other thread accesses the range before [`Cache::fence`] has returned on this thread.
     #[doc(alias("memset", "pmem_memset"))]
     #[inline]
     pub unsafe fn fill(self, to: *mut u8, len: usize, byte: u8) {

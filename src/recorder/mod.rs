@@ -215,6 +215,8 @@ pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Named, Value};
 pub use format::Description;
+#[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(loom)))]
+pub use hooks::SignalSafe;
 pub use mode::Mode;
 pub use options::{Durability, Options};
 pub use reader::Reader;

@@ -12,6 +12,8 @@ use crate::process::Process;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use message::Message;
+#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+pub use signals::SignalSafe;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
@@ -72,32 +74,6 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         Ok(())
     }
 
-    /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder, write its events back, and then act as they did
-    /// before.
-    ///
-    /// The handler does not allocate or lock; see [`write_back_all`](Recorder::write_back_all) for the media that this
-    /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
-    /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
-    /// the program continues, recording has ended nevertheless. In a forked child the handler only hands the signal on.
-    /// If a recording cannot be accessed any more, since its file was cut, the others are still written back.
-    ///
-    /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
-    /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a
-    /// [`FaultHandler`](crate::dax::FaultHandler) after this call: it hands on the faults that it does not handle, but
-    /// this handler does not check whether another handler would have handled the fault.
-    ///
-    /// # Errors
-    /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
-    #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
-    pub fn stop_on_signals(&'static self) -> io::Result<()> {
-        let is_free = |place: &&OnceLock<Stopped>| place.set(Stopped::new(self)).is_ok();
-        if RECORDERS.iter().find(is_free).is_none() {
-            let why = "16 recorders are stopped by signals already";
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
-        }
-        signals::install()
-    }
-
     /// Stops recording, and records the message of a panic in a shard that is reserved for it.
     fn stop_with(&self, info: &PanicHookInfo<'_>, shard: u32, cursor: &Cursor) {
         // The stop comes first: only events that other threads have already begun come after the message. The message
@@ -115,6 +91,38 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         self.stop();
         // The process is ending: an error cannot be reported.
         drop(self.write_back_all());
+    }
+}
+
+#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+impl<M, C> Recorder<M, C>
+where
+    M: Medium + SignalSafe,
+    C: AsRef<[Cursor]> + SignalSafe + Sync,
+{
+    /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder, write its events back, and then act as they did
+    /// before.
+    ///
+    /// The handler does not allocate or lock; see [`write_back_all`](Recorder::write_back_all) for the media that this
+    /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
+    /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
+    /// the program continues, recording has ended nevertheless. In a forked child the handler only hands the signal on.
+    /// If a recording cannot be accessed any more, since its file was cut, the others are still written back.
+    ///
+    /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
+    /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a
+    /// [`FaultHandler`](crate::dax::FaultHandler) after this call: it hands on the faults that it does not handle, but
+    /// this handler does not check whether another handler would have handled the fault.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
+    pub fn stop_on_signals(&'static self) -> io::Result<()> {
+        let is_free = |place: &&OnceLock<Stopped>| place.set(Stopped::new(self)).is_ok();
+        if RECORDERS.iter().find(is_free).is_none() {
+            let why = "16 recorders are stopped by signals already";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        }
+        signals::install()
     }
 }
 

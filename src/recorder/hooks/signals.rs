@@ -5,15 +5,45 @@
 //!
 //! # Contents of the handler
 //! The handler can interrupt any code at any place. So it only loads and stores atomics, executes write-backs and
-//! fences, and hands the signal on. `errno` is as before when it returns.
+//! fences, calls the methods of a medium that is [`SignalSafe`], and hands the signal on. `errno` is as before when it returns.
 
+use crate::dax::DaxFile;
+use crate::medium::Memory;
+use crate::recorder::Cursor;
 use crate::signals::{self, Signal};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Release};
 use libc::{c_int, siginfo_t};
 use std::io;
 use std::sync::{Mutex, PoisonError};
+
+/// A type whose methods a signal handler may call: a medium, or the memory for [`Cursor`]s.
+///
+/// [`Recorder::stop_on_signals`](crate::recorder::Recorder::stop_on_signals) demands it of both.
+///
+/// # Safety
+/// 1. The methods of [`Medium`](crate::medium::Medium) and [`Readable`](crate::medium::Readable), or of `AsRef<[Cursor]>`,
+///    do what a handler that has interrupted any code may do (signal-safety(7)). They do not lock. They allocate only for
+///    an error.
+pub unsafe trait SignalSafe {}
+
+// SAFETY: (1) loads, stores, write-backs, fences and `msync`; see `Tainted::call` for the threads that it waits for.
+unsafe impl SignalSafe for DaxFile {}
+// SAFETY: (1) loads, stores, write-backs and fences.
+unsafe impl SignalSafe for Memory<'_> {}
+// SAFETY: (1) nothing is done.
+unsafe impl SignalSafe for [Cursor] {}
+// SAFETY: (1) nothing is done.
+unsafe impl<const N: usize> SignalSafe for [Cursor; N] {}
+// SAFETY: (1) the methods are those of `T`.
+unsafe impl<T: SignalSafe + ?Sized> SignalSafe for &T {}
+// SAFETY: (1) as above.
+unsafe impl<T: SignalSafe + ?Sized> SignalSafe for Box<T> {}
+// SAFETY: (1) as above.
+unsafe impl<T: SignalSafe + ?Sized> SignalSafe for Arc<T> {}
 
 /// A signal that ends a process.
 struct Ending {

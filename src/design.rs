@@ -17,7 +17,7 @@
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |
 //! | [`medium`](crate::medium) | `sim` | the trait that logs are written against |
 //! | [`whole_cache`](../whole_cache/index.html) | | WBINVD and its like, and ranges of physical memory, for privileged code |
-//! | `process` | `dax`, `recorder` | this process, told apart from its forked children |
+//! | `process` | `dax`, `recorder` | this process, distinguished from its forked children |
 //! | `signals` | `dax`, `recorder` | handlers that call the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
 //! | [`dax`](crate::dax) | `dax` | a file on DAX, or its nearest substitute; a medium |

@@ -1,6 +1,6 @@
-//! The process, told apart from its forked children.
+//! The process, distinguished from its forked children.
 //!
-//! A process number does not tell them apart. A child in a new PID namespace has number 1 there, as its parent has in the
+//! A process number does not distinguish them. A child in a new PID namespace has number 1 there, as its parent has in the
 //! namespace of a container.
 //!
 //! # Why this file is unsafe
@@ -82,7 +82,7 @@ mod linux {
     /// Maps a page that the kernel replaces by zeros in each child (madvise(2), `MADV_WIPEONFORK`).
     fn page() -> Result<*mut AtomicU64, Errno> {
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: a new mapping at an address of the kernel's choice is nobody else's.
+        // SAFETY: a new mapping at an address of the kernel's choice belongs to this code.
         let page = unsafe { rustix::mm::mmap_anonymous(null_mut(), SIZE, access, flags) }?;
         // SAFETY: the range is the mapping, which has zeros already.
         let advised = unsafe { rustix::mm::madvise(page, SIZE, Advice::LinuxWipeOnFork) };

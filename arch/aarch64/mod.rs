@@ -33,6 +33,10 @@
 //! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is not; for such memory a
 //! kernel puts a barrier before (`Cache::order_observed`).
 //!
+//! The interconnect SI L1 can report that a line has been cleaned before the bytes are in memory (erratum 4311569). No
+//! register shows it. Linux repeats the operation for all lines if its command line has `arm_si_l1_workaround_4311569`
+//! (`CONFIG_ARM64_ERRATUM_4311569`). A program for such a machine calls each operation twice.
+//!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
 //! each loop), `arch/arm64/kernel/cpufeature.c`, `arch/arm64/include/uapi/asm/hwcap.h`.

@@ -163,7 +163,9 @@ impl Cache {
     /// 1. has the instructions that `facts` names, permitted at the privilege level of the caller,
     ///    with the ordering that their documentation says;
     /// 2. has lines of at least the size that `facts` says, and writes back no unit larger than the
-    ///    granule that `facts` says.
+    ///    granule that `facts` says;
+    /// 3. runs the thread from the lines of an operation to its fence, or the kernel executes DSB (on PowerPC `sync`)
+    ///    before the thread goes on elsewhere.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }

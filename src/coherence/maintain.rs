@@ -125,6 +125,12 @@ pub enum Invalidation {
 /// `esp_cache.h`, `esp_cache_msync.c`), so ends get `DIR_C2M`, `INVALIDATE` and `UNALIGNED`. The granule is
 /// `esp_cache_get_line_size_by_addr` of the region. It returns errors for memory that is not cached:
 /// by guarantee 7, ask for that when the value is made.
+///
+/// **An outer cache behind the CPU's own**, such as a PL310. `issue_writeback` cleans the inner lines, waits (DSB), and then
+/// cleans the outer ones: the inner lines must have arrived before. `issue_invalidate` and `issue_writeback_invalidate`
+/// do the same, with lines that are dropped, wait for the outer cache, and drop the inner lines again. Otherwise the CPU can
+/// fetch old bytes from the outer cache in between (Linux `arch/arm/mm/dma-mapping.c`, `__dma_page_cpu_to_dev` and
+/// `__dma_page_dev_to_cpu`). `fence` waits for both.
 pub unsafe trait Maintain {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;

@@ -20,7 +20,7 @@ use core::{fmt, mem};
 /// of bytes.
 const SHORT: usize = 48;
 
-/// The longest payload that the field of its length can tell.
+/// The longest payload: the field of its length has 16 bits.
 const LONGEST: usize = u16::MAX as usize;
 
 /// The size of a word in bytes.
@@ -170,7 +170,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     #[inline]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = u64::from(self.description.geometry.size) - self.offset.get();
-        // A large sub-buffer has room for more bytes than the field of the length can tell.
+        // A large sub-buffer has room for a longer payload than the field of the length can hold.
         if format::record_len(payload.len()) > room || payload.len() > LONGEST {
             return self.append_to_next(timestamp, id, payload);
         }

@@ -70,7 +70,8 @@
 //!
 //! # Lines or everything
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one. It costs one instruction a
+//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one: on arm64 those in the
+//! shareability domain of the mapping. It costs one instruction a
 //! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
 //! takes, divided among the CPUs that share the work. The whole cache costs its own time, and the lines that must be
 //! fetched again after it. EDK2 decides on arm64 by a fixed threshold (`PcdArmCacheOperationThreshold`).
@@ -296,7 +297,8 @@ impl OwnCaches {
     /// When it returns, the dirty lines of this CPU's own caches have reached memory, or a cache beyond the level of
     /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
     /// lines that the CPU does not use meanwhile: a line can go from a level that is still to be visited to one that
-    /// has been. So a CPU that is powered off turns off `SCTLR_ELx.C` first.
+    /// has been. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop in
+    /// assembly for that, without a stack (TF-A `plat_psci_common.c`, `psci_do_pwrdown_cache_maintenance`).
     ///
     /// # Cost
     /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.
@@ -306,9 +308,11 @@ impl OwnCaches {
     ///    privilege level.
     /// 2. It stays so until it has returned: interrupts and preemption are off. (On arm64 a change
     ///    of `CSSELR_EL1` in between would give it the numbers of another cache.)
+    /// 3. On arm64 `SCTLR_ELx.C` is 1 until it has returned, and was at each store to this stack. Compiled code keeps
+    ///    return addresses there. Those that went past the cache would be overwritten by older dirty lines.
     #[doc(alias("dcsw_op_all", "WriteBackInvalidateDataCache", "dc cisw", "wbinvd"))]
     pub unsafe fn writeback_invalidate(self) {
-        // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2).
+        // SAFETY: the value proves that the instructions are there, and (1) that they are permitted; (2), (3).
         unsafe { privileged::writeback_invalidate_all() };
     }
 }

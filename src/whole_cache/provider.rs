@@ -35,8 +35,10 @@ use core::ops::Range;
 /// **Firmware of arm64** (Arm DEN0028; Linux patch "arm64: mm: add SMCCC-backed cache invalidate provider", May 2026). A call
 /// may answer that it is busy or called too often. The patch repeats it a limited number of times.
 ///
-/// **A controller behind the CPUs' own caches** covers nothing by itself, since those can have dirty lines. With an
-/// instruction for each line and then the controller it is a provider of the memory that it has mapped.
+/// **A controller behind the CPUs' own caches** covers nothing by itself, since those can have dirty lines. It is a provider
+/// of the memory that it has mapped with four steps: an instruction for each line, a fence, the controller, and the
+/// instruction for each line and a fence again. Before the controller reaches a line, a CPU may fetch the older bytes from
+/// the outer cache by speculation (Linux `arch/arm/mm/dma-mapping.c`, `__dma_page_dev_to_cpu`: the outer cache first).
 pub unsafe trait Provider {
     /// Returns the range of physical addresses that the provider can maintain. It may be empty.
     fn covers(&self) -> Range<u64>;

@@ -5,6 +5,10 @@
 //! before the correction that this file mentions have them elsewhere), if all CPUs have them
 //! (`sys/arm64/arm64/identcpu.c`).
 //!
+//! A thread can be moved to another CPU between a write-back and the fence, which completes the operations of its own CPU.
+//! A switch between two threads of one process executes no DSB (`sys/arm64/arm64/swtch.S`; `pmap.c`,
+//! `pmap_activate_int`). So a thread that must not lose a line there is bound to a CPU (cpuset(1)).
+//!
 //! NetBSD and OpenBSD let EL0 execute them too, and do not identify the CPU: they are refused.
 //!
 //! This was compiled; it has not been run there.

@@ -21,6 +21,9 @@ pub enum NotSupported {
     Adopted,
     /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
     ForkedChild,
+    /// Another file system, or a file of one, is mounted there. A [`Guard`](super::Guard) stays on the file system of the path
+    /// that it was given.
+    MountedBelow,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
     Cpu(Unsupported),
 }
@@ -54,6 +57,9 @@ impl core::fmt::Display for NotSupported {
             Self::ForkedChild => f.write_str(
                 "was opened by the process that this one was forked from, which has its mapping and its lock; \
                  open it anew in this process",
+            ),
+            Self::MountedBelow => f.write_str(
+                "another file system is mounted there, which is not covered; give it as a path of its own",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

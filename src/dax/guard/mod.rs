@@ -42,6 +42,8 @@
 //! | refused, unreadable or failing at first | the same, however long ago that is |
 //! | older than the guard | its first pass: what was stored earlier has no bound |
 //! | removed | nothing of it is left to be lost |
+//! | renamed in the tree | as before, under its former name |
+//! | moved into the tree, or linked there, and older than its name | its first pass: what was stored earlier has no bound |
 //! | moved out of the tree | as a known one, and it is written back once more |
 //!
 //! Files and directories that a pass has found and cannot write back or look at are not in the bound.
@@ -78,7 +80,8 @@
 //! family 6 model 167; KVM guest, Linux 6.18.)
 //!
 //! # Files that come and go
-//! A tree is a directory with the directories below it on the same file system. Links are not followed.
+//! A tree is a directory with the directories below it on the same file system. A file system that is mounted below is one
+//! of [`Pass::outside`] and is reported once: [add](Guard::add) it as a path of its own. Links are not followed.
 //!
 //! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
 //!   change, when notices were lost, and every 10 seconds. Where a directory has no notices (other file systems than

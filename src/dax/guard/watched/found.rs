@@ -1,10 +1,11 @@
 //! Names in directories, and the files that they name.
 
+use core::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The device and the number of an inode.
 pub(super) type Identity = (u64, u64);
@@ -15,6 +16,8 @@ pub(super) struct Found {
     pub(super) identity: Identity,
     pub(super) kind: FileType,
     pub(super) size: u64,
+    /// The time of the file's creation, on file systems that keep it.
+    pub(super) born: Option<SystemTime>,
 }
 
 impl Found {
@@ -23,13 +26,17 @@ impl Found {
             directory,
             name,
             AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH,
-            StatxFlags::BASIC_STATS,
+            StatxFlags::BASIC_STATS | StatxFlags::BTIME,
         )?;
+        let has_birth = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+        let seconds = u64::try_from(found.stx_btime.tv_sec).ok().filter(|_| has_birth);
+        let birth = seconds.map(|seconds| Duration::new(seconds, found.stx_btime.tv_nsec));
         let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
         Ok(Self {
             identity: (device, found.stx_ino),
             kind: FileType::from_raw_mode(found.stx_mode.into()),
             size: found.stx_size,
+            born: birth.and_then(|birth| UNIX_EPOCH.checked_add(birth)),
         })
     }
 
@@ -55,7 +62,12 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// Returns true for a regular file on the device.
     pub(super) fn takes(&self, found: &Found) -> bool {
-        found.kind.is_file() && self.device.is_none_or(|device| device == found.device())
+        found.kind.is_file() && !self.is_elsewhere(found)
+    }
+
+    /// Returns true for a name at which something of another file system is mounted.
+    pub(super) fn is_elsewhere(&self, found: &Found) -> bool {
+        self.device.is_some_and(|device| device != found.device())
     }
 }
 

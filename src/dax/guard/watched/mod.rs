@@ -5,9 +5,11 @@
 
 mod doubt;
 mod file_systems;
+mod former;
 mod found;
 mod known;
 mod pass;
+mod reading;
 #[cfg(all(
     test,
     any(
@@ -22,7 +24,7 @@ mod pass;
 mod tests;
 
 use super::super::system::Concluded;
-use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
+use super::super::{Error, ErrorKind, FaultHandler, Guarantee, NotSupported, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
@@ -33,13 +35,12 @@ use alloc::vec::Vec;
 use core::mem::discriminant;
 use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
+use former::{Formers, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Root, State};
-use rustix::fs::{CWD, FileType, RawDir};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -47,8 +48,6 @@ use std::time::Instant;
 const SELDOM: u32 = 200;
 /// The time for which watched directories are not read, unless a notice comes.
 const WATCHED: Duration = Duration::from_secs(10);
-/// Bytes of a directory that are read at once.
-const BUFFER: usize = 32 << 10;
 /// Files that are guarded, and those that cannot be.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
@@ -64,6 +63,7 @@ pub(super) struct Watched {
     notices: Notices,
     concluded: Concluded,
     file_systems: FileSystems,
+    formers: Formers,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Instant>,
     /// True if there was no descriptor for a file since directories were read last: one can be free soon.
@@ -113,6 +113,7 @@ impl Watched {
     /// Learns which files there are.
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
         let heard = self.notices.heard();
+        self.formers = Formers::default();
         self.doubt(&heard);
         let is_due = heard.everything || self.is_time(work.began) || self.roots_changed();
         if is_due {
@@ -157,79 +158,6 @@ impl Watched {
         self.looked = Some((work.began, began.elapsed().saturating_sub(self.opening)));
     }
 
-    fn read_root(&mut self, number: usize, work: &mut Work<'_>) {
-        let Some(Root { path, is_local, is_known, .. }) = self.roots.get(number) else { return };
-        let (path, is_local, is_known) = (path.clone(), *is_local, *is_known);
-        let identity = identity_at(&path);
-        let since = self.knew_all.filter(|_| is_known);
-        match Found::at(CWD, &path).map(|found| found.kind) {
-            Ok(FileType::Directory) => {
-                if !is_local {
-                    self.notices.cannot_watch();
-                }
-                let mut pending = alloc::vec![path.clone()];
-                let mut device = None;
-                while let Some(directory) = pending.pop() {
-                    self.read(number, &directory, &mut device, since, &mut pending, work);
-                }
-            }
-            Ok(FileType::RegularFile) => self.look_at_single(number, &path, since, work),
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(errno) => self.cannot_look_at(&path, errno, work.problems),
-        }
-        if let Some(root) = self.roots.get_mut(number) {
-            root.identity = identity;
-            root.is_known = true;
-        }
-    }
-
-    /// Reads a directory, if it is on the device of its root, and adds those below it to `pending`.
-    fn read(
-        &mut self,
-        root: usize,
-        path: &Path,
-        device: &mut Option<u64>,
-        since: Option<Instant>,
-        pending: &mut Vec<PathBuf>,
-        work: &mut Work<'_>,
-    ) {
-        let (open, identity) = match self.open(root, path) {
-            Ok(opened) => opened,
-            Err(errno) => return self.cannot_look_at(path, errno, work.problems),
-        };
-        if *device.get_or_insert(identity.0) != identity.0 {
-            return;
-        }
-        self.met(root, path, *device, identity);
-        // First, so that a name is either read or heard of.
-        self.notices.watch(open.as_fd(), path, self.has_lines(root));
-        let place = Place { open: open.as_fd(), path, device: *device, since };
-        let mut buffer = Vec::with_capacity(BUFFER);
-        let mut entries = RawDir::new(place.open, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            match entry {
-                Ok(entry) => {
-                    let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                    let (kind, inode) = (entry.file_type(), entry.ino());
-                    self.take_entry(&place, name, kind, inode, pending, work);
-                }
-                Err(errno) => {
-                    self.cannot_look_at(path, errno, work.problems);
-                    break;
-                }
-            }
-        }
-        self.sync_names(place.open, path, work.problems);
-    }
-
-    fn open(&self, root: usize, path: &Path) -> Result<(OwnedFd, Identity), Errno> {
-        let root = self.roots.get(root).ok_or(Errno::NOENT)?;
-        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
-        let open = descent::directory(&root.path, below)?;
-        let identity = Found::of(&open)?.identity;
-        Ok((open, identity))
-    }
-
     fn has_lines(&self, root: usize) -> bool {
         self.roots.get(root).is_some_and(|root| root.has_lines)
     }
@@ -248,49 +176,6 @@ impl Watched {
         directory.identity = identity;
         directory.is_met = true;
         directory.device = device;
-    }
-
-    fn take_entry(
-        &mut self,
-        place: &Place<'_>,
-        name: &OsStr,
-        kind: FileType,
-        inode: u64,
-        pending: &mut Vec<PathBuf>,
-        work: &mut Work<'_>,
-    ) {
-        match kind {
-            FileType::Directory if name == "." || name == ".." => {}
-            FileType::Directory => self.take_directory(place.path.join(name), pending, work),
-            FileType::RegularFile => {
-                // The number of an inode that is open belongs to no other file.
-                let known = self.entry(place.path, name).filter(|entry| entry.identity.1 == inode);
-                match known {
-                    Some(entry) if matches!(entry.state, State::Guarded(_)) => entry.is_met = true,
-                    _ => self.look_at(place, name, work),
-                }
-            }
-            // Not every file system gives the kind of an entry.
-            FileType::Unknown => match Found::at(place.open, Path::new(name)) {
-                Ok(found) if found.kind.is_dir() => {
-                    self.take_entry(place, name, found.kind, inode, pending, work);
-                }
-                _ => self.look_at(place, name, work),
-            },
-            _ => {}
-        }
-    }
-
-    /// A new directory is a new name, too.
-    fn take_directory(&mut self, path: PathBuf, pending: &mut Vec<PathBuf>, work: &mut Work<'_>) {
-        if path.as_os_str().len() >= descent::PATH_MAX {
-            return self.cannot_look_at(&path, Errno::NAMETOOLONG, work.problems);
-        }
-        let is_new = !self.directories.contains_key(&path);
-        if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
-            parent.has_new_names |= is_new;
-        }
-        pending.push(path);
     }
 
     fn entry(&mut self, directory: &Path, name: &OsStr) -> Option<&mut Entry> {
@@ -358,6 +243,9 @@ impl Watched {
             }
         };
         if !place.takes(&found) {
+            if found.kind.is_file() && place.is_elsewhere(&found) {
+                self.is_mounted_at(&place.path.join(name), work.problems);
+            }
             return self.forget(place.path, name);
         }
         if let Some(entry) = self.entry(place.path, name)
@@ -385,11 +273,17 @@ impl Watched {
         let identity = opened.as_ref().map_or(found.identity, |(identity, _)| *identity);
         let is_same = before.as_ref().is_some_and(|entry| entry.identity == identity);
         let mut told = before.as_ref().and_then(|entry| entry.told);
-        let since = before.as_ref().filter(|_| is_same).map_or(place.since, |entry| entry.since);
         directory.has_new_names |= !is_same;
-        self.leaving.extend(before.and_then(|mut entry| entry.state.take()));
+        let same = before.as_ref().filter(|_| is_same).map(|entry| entry.since);
+        self.let_leave(before);
+        let former = if is_same { None } else { self.formers.of(identity, &self.directories) };
+        let elsewhere = former.map(|former| former.since);
+        let since = same.or(elsewhere).unwrap_or_else(|| since_or_unknown(place.since, found));
         let state = match opened {
-            Ok((_, guarded)) => State::Guarded(guarded),
+            Ok((_, mut guarded)) => {
+                guarded.take_failure(former.and_then(|former| former.lost));
+                State::Guarded(guarded)
+            }
             Err(error) => match error.kind() {
                 // The file is gone meanwhile, or something else has its name.
                 ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
@@ -406,7 +300,9 @@ impl Watched {
             },
         };
         let entry = Entry { identity, state, since, told, is_met: true };
-        directory.files.insert(name.to_os_string(), entry);
+        if let Some(directory) = self.directories.get_mut(place.path) {
+            directory.files.insert(name.to_os_string(), entry);
+        }
     }
 
     fn open_file(
@@ -433,7 +329,20 @@ impl Watched {
     /// A name is gone, or of something else than a file.
     fn forget(&mut self, directory: &Path, name: &OsStr) {
         let entry = self.directories.get_mut(directory).and_then(|found| found.files.remove(name));
-        self.leaving.extend(entry.and_then(|mut entry| entry.state.take()));
+        self.let_leave(entry);
+    }
+
+    /// Takes the file of a name that is gone or has another file.
+    fn let_leave(&mut self, entry: Option<Entry>) {
+        let Some(mut entry) = entry else { return };
+        self.formers.leave(&entry);
+        self.leaving.extend(entry.state.take());
+    }
+
+    /// Reports a file system or file that is mounted at a name: it belongs to no path that was added.
+    fn is_mounted_at(&mut self, path: &Path, problems: &mut Vec<Error>) {
+        let error = Error::new(path, ErrorKind::NotSupported(NotSupported::MountedBelow));
+        self.cannot_see(path, error, problems);
     }
 
     /// Makes new names of a directory durable.

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a directory that cannot be guarded is a finding")]
 
 use super::super::Guard;
-use super::{Notices, Watched};
+use super::former::since_or_unknown;
+use super::found::Found;
+use super::known::{Entry, State};
+use super::{Notices, Watched, Work};
 use crate::cache::Cache;
-use crate::dax::FaultHandler;
 use crate::dax::system::syncfs_reports_errors;
+use crate::dax::{Error, ErrorKind, FaultHandler, NotSupported, Options};
 use alloc::vec::Vec;
 use core::time::Duration;
+use rustix::fs::CWD;
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -143,4 +147,87 @@ fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {
     guard.watched.look_again();
     guard.pass();
     assert!(numbers(&guard).is_empty(), "a file system without files can be unmounted");
+}
+
+/// The entry of a name in the directory that is guarded.
+fn entry<'g>(guard: &'g Guard, path: &Path) -> &'g Entry {
+    let directory = &guard.watched.directories[path.parent().unwrap()];
+    &directory.files[path.file_name().unwrap()]
+}
+
+/// A rotated log has the stores of its former name.
+#[test]
+fn a_renamed_file_counts_from_the_moment_of_its_former_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let [log, old, link] = ["log", "old", "link"].map(|name| directory.path().join(name));
+    fs::write(&log, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+    let (parent, name) = (log.parent().unwrap(), log.file_name().unwrap());
+    let directories = &mut guard.watched.directories;
+    let before = directories.get_mut(parent).unwrap().files.get_mut(name).unwrap();
+    before.since = Some(long_ago);
+    let State::Guarded(file) = &mut before.state else { unreachable!("the pass has taken it") };
+    file.take_failure(Some(5));
+    fs::rename(&log, &old).unwrap();
+    fs::hard_link(&old, &link).unwrap();
+    fs::write(&log, [2; 100]).unwrap();
+    guard.watched.look_again();
+    look(&mut guard);
+    for path in [&old, &link] {
+        let entry = entry(&guard, path);
+        assert_eq!(entry.since, Some(long_ago), "{path:?}");
+        assert_eq!(entry.state.guarded().unwrap().lost(), Some(5), "{path:?}");
+    }
+    let new = entry(&guard, &log);
+    assert!(new.since.is_some_and(|since| since > long_ago), "another file");
+    assert_eq!(new.state.guarded().unwrap().lost(), None);
+}
+
+/// It was moved into the tree, or is linked there.
+#[test]
+fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let found = Found::at(CWD, file.path()).unwrap();
+    let minute = Duration::from_secs(60);
+    let born = |born| Found { born, ..found };
+    let before = Instant::now().checked_sub(minute);
+    let now = std::time::SystemTime::now();
+    assert_eq!(since_or_unknown(before, &born(Some(now))), before);
+    assert_eq!(since_or_unknown(before, &born(now.checked_sub(2 * minute))), None);
+    assert_eq!(since_or_unknown(before, &born(None)), before, "no time of creation is kept");
+    assert_eq!(since_or_unknown(None, &born(Some(now))), None);
+}
+
+#[test]
+fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
+    let test = "a_file_system_that_is_mounted_below_is_reported_and_outside";
+    // Directories with other file systems below them, on any machine.
+    let Some(parent) = ["/dev", "/sys"].into_iter().map(Path::new).find(|path| {
+        let device = |path: &Path| Found::at(CWD, path).map(|found| found.device());
+        let below = path.join(if path.ends_with("dev") { "shm" } else { "kernel/debug" });
+        device(&below).is_ok_and(|below| Ok(below) != device(path))
+    }) else {
+        return crate::skip::skip(test, "nothing is mounted below /dev or /sys");
+    };
+    let mut watched = Watched::default();
+    watched.add_local(parent, false);
+    let (options, mut problems) = (Options::new(), Vec::new());
+    let installed = FaultHandler::install().unwrap();
+    let (began, problems) = (Instant::now(), &mut problems);
+    watched.look(&mut Work { options: &options, installed, began, problems });
+    let is_named = |error: &Error| {
+        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::MountedBelow))
+            && error.path().starts_with(parent)
+    };
+    assert!(problems.iter().any(is_named), "{problems:?}");
+    assert!(!watched.unseen.is_empty());
+}
+
+/// Looks at the tree, and writes nothing back.
+fn look(guard: &mut Guard) {
+    let (options, mut problems) = (guard.options.clone(), Vec::new());
+    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    guard.watched.look(&mut Work { options: &options, installed, began, problems: &mut problems });
+    assert!(problems.is_empty(), "{problems:?}");
 }

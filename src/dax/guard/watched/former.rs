@@ -1,0 +1,69 @@
+//! Files that get another name, or come from elsewhere with bytes of unknown age.
+
+use super::super::guarded::GuardedFile;
+use super::found::{Found, Identity};
+use super::known::{Directory, Entry};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+/// The age of the last tick of the clock that file systems stamp files by, at most (Linux, `CONFIG_HZ` 100), and as much
+/// again.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The state of a file under another name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Former {
+    /// As in [`Entry`].
+    pub(super) since: Option<Instant>,
+    /// The error number of the first failure to sync its pages.
+    pub(super) lost: Option<i32>,
+}
+
+impl Former {
+    fn of(entry: &Entry) -> (Identity, Self) {
+        let lost = entry.state.guarded().and_then(GuardedFile::lost);
+        (entry.identity, Self { since: entry.since, lost })
+    }
+}
+
+/// The files that were known when a look began.
+#[derive(Debug, Default)]
+pub(super) struct Formers {
+    /// Those that a name was taken from in this look.
+    left: Vec<(Identity, Former)>,
+    /// All, once one was asked for.
+    all: Option<BTreeMap<Identity, Former>>,
+}
+
+impl Formers {
+    /// Keeps the state of a file whose name is gone.
+    pub(super) fn leave(&mut self, entry: &Entry) {
+        self.left.push(Former::of(entry));
+    }
+
+    /// Returns the state of a file under its other name in these directories, if it has or had one.
+    pub(super) fn of(
+        &mut self,
+        identity: Identity,
+        directories: &BTreeMap<PathBuf, Directory>,
+    ) -> Option<Former> {
+        let present = directories.values().flat_map(|directory| directory.files.values());
+        let left = self.left.iter().copied();
+        let all = self.all.get_or_insert_with(|| left.chain(present.map(Former::of)).collect());
+        all.get(&identity).copied()
+    }
+}
+
+/// Returns the moment from which a new name's bytes count: `since`, at which it was not there, unless the file is older. It
+/// then was moved here, or is linked, and the age of its bytes is unknown.
+pub(super) fn since_or_unknown(since: Option<Instant>, found: &Found) -> Option<Instant> {
+    let passed = since?.elapsed();
+    let (Some(born), Some(then)) = (found.born, SystemTime::now().checked_sub(passed + TICK))
+    else {
+        return since;
+    };
+    since.filter(|_| born >= then)
+}

@@ -1,0 +1,135 @@
+//! Reading of directories: each is opened below its root, watched, and read; its names are taken or looked at.
+
+use super::super::descent;
+use super::found::{Found, Identity, Place, identity_at};
+use super::known::{Root, State};
+use super::{Watched, Work};
+use alloc::vec::Vec;
+use rustix::fs::{CWD, FileType, RawDir};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Bytes of a directory that are read at once.
+const BUFFER: usize = 32 << 10;
+
+impl Watched {
+    pub(super) fn read_root(&mut self, number: usize, work: &mut Work<'_>) {
+        let Some(Root { path, is_local, is_known, .. }) = self.roots.get(number) else { return };
+        let (path, is_local, is_known) = (path.clone(), *is_local, *is_known);
+        let identity = identity_at(&path);
+        let since = self.knew_all.filter(|_| is_known);
+        match Found::at(CWD, &path).map(|found| found.kind) {
+            Ok(FileType::Directory) => {
+                if !is_local {
+                    self.notices.cannot_watch();
+                }
+                let mut pending = alloc::vec![path.clone()];
+                let mut device = None;
+                while let Some(directory) = pending.pop() {
+                    self.read(number, &directory, &mut device, since, &mut pending, work);
+                }
+            }
+            Ok(FileType::RegularFile) => self.look_at_single(number, &path, since, work),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => self.cannot_look_at(&path, errno, work.problems),
+        }
+        if let Some(root) = self.roots.get_mut(number) {
+            root.identity = identity;
+            root.is_known = true;
+        }
+    }
+
+    /// Reads a directory, if it is on the device of its root, and adds those below it to `pending`.
+    fn read(
+        &mut self,
+        root: usize,
+        path: &Path,
+        device: &mut Option<u64>,
+        since: Option<Instant>,
+        pending: &mut Vec<PathBuf>,
+        work: &mut Work<'_>,
+    ) {
+        let (open, identity) = match self.open(root, path) {
+            Ok(opened) => opened,
+            Err(errno) => return self.cannot_look_at(path, errno, work.problems),
+        };
+        if *device.get_or_insert(identity.0) != identity.0 {
+            return self.is_mounted_at(path, work.problems);
+        }
+        self.met(root, path, *device, identity);
+        // First, so that a name is either read or heard of.
+        self.notices.watch(open.as_fd(), path, self.has_lines(root));
+        let place = Place { open: open.as_fd(), path, device: *device, since };
+        let mut buffer = Vec::with_capacity(BUFFER);
+        let mut entries = RawDir::new(place.open, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) => {
+                    let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                    let (kind, inode) = (entry.file_type(), entry.ino());
+                    self.take_entry(&place, name, kind, inode, pending, work);
+                }
+                Err(errno) => {
+                    self.cannot_look_at(path, errno, work.problems);
+                    break;
+                }
+            }
+        }
+        self.sync_names(place.open, path, work.problems);
+    }
+
+    pub(super) fn open(&self, root: usize, path: &Path) -> Result<(OwnedFd, Identity), Errno> {
+        let root = self.roots.get(root).ok_or(Errno::NOENT)?;
+        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
+        let open = descent::directory(&root.path, below)?;
+        let identity = Found::of(&open)?.identity;
+        Ok((open, identity))
+    }
+
+    fn take_entry(
+        &mut self,
+        place: &Place<'_>,
+        name: &OsStr,
+        kind: FileType,
+        inode: u64,
+        pending: &mut Vec<PathBuf>,
+        work: &mut Work<'_>,
+    ) {
+        match kind {
+            FileType::Directory if name == "." || name == ".." => {}
+            FileType::Directory => self.take_directory(place.path.join(name), pending, work),
+            FileType::RegularFile => {
+                // The number of an inode that is open belongs to no other file.
+                let known = self.entry(place.path, name).filter(|entry| entry.identity.1 == inode);
+                match known {
+                    Some(entry) if matches!(entry.state, State::Guarded(_)) => entry.is_met = true,
+                    _ => self.look_at(place, name, work),
+                }
+            }
+            // Not every file system gives the kind of an entry.
+            FileType::Unknown => match Found::at(place.open, Path::new(name)) {
+                Ok(found) if found.kind.is_dir() => {
+                    self.take_entry(place, name, found.kind, inode, pending, work);
+                }
+                _ => self.look_at(place, name, work),
+            },
+            _ => {}
+        }
+    }
+
+    /// A new directory is a new name, too.
+    fn take_directory(&mut self, path: PathBuf, pending: &mut Vec<PathBuf>, work: &mut Work<'_>) {
+        if path.as_os_str().len() >= descent::PATH_MAX {
+            return self.cannot_look_at(&path, Errno::NAMETOOLONG, work.problems);
+        }
+        let is_new = !self.directories.contains_key(&path);
+        if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
+            parent.has_new_names |= is_new;
+        }
+        pending.push(path);
+    }
+}

@@ -21,7 +21,7 @@ pub enum NotSupported {
     Adopted,
     /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
     ForkedChild,
-    /// Another file system, or a file of one, is mounted there. A [`Guard`](super::Guard) stays on the file system of the path
+    /// Another file system, or a file of one, is mounted there. A guard stays on the file system of the path
     /// that it was given.
     MountedBelow,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).

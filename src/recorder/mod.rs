@@ -147,7 +147,7 @@
 //! | 8 | 5 | sequence number |
 //! | 13 | 3 | end of the records of the sub-buffer before, 0 if this opening had no sub-buffer before |
 //! | 16 | 8 | timestamp of its begin |
-//! | 24 | 8 | the wall clock then, as above |
+//! | 24 | 8 | the wall clock then, counted from that of the opening |
 //! | 32 | 8 | ticks per second of its timestamps |
 //! | 40 | 8 | events that the shard had lost before |
 //! | 48 | 8 | generation of the opening that wrote it |

@@ -37,6 +37,10 @@ pub struct Event<'b> {
     /// The time of the event, in ticks of the clock of its opening.
     pub timestamp: u64,
     /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
+    ///
+    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So times of one
+    /// opening never go back. After a suspend, which the clock may not count, or a step of the wall clock they differ from
+    /// that by as much. Open the recording again then.
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],

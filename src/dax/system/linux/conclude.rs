@@ -299,7 +299,8 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
         ),
         (_, None) => (
             format!(
-                "{file_system} keeps it in the page cache: its device is not persistent memory"
+                "{file_system} is on a device that is not persistent memory: persist writes whole pages of the \
+                 page cache to it"
             ),
             "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
         ),

@@ -9,6 +9,7 @@
 mod canary;
 mod commands;
 mod faults;
+mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
 mod read_only;

@@ -24,12 +24,13 @@ mod format;
 mod verdict;
 
 use crate::faults;
+use crate::files::{discard, is_same};
 use anyhow::{Context as _, ensure};
 use cachemaint::dax::{DaxFile, Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
 use core::hash::{BuildHasher as _, Hasher as _};
 use format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, add, compare, pattern};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::hash::RandomState;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -63,11 +64,9 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let boot = read(BOOT)?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
-    lay_in(&file, &header(file.guarantee(), boot, kernel)).inspect_err(|_| {
-        // The first error is the one to report: without a header the remaining file is not a canary.
-        drop(fs::remove_file(&path));
-    })?;
-    Ok(())
+    let header = header(file.guarantee(), boot, kernel);
+    // Without a header the remaining file is not a canary.
+    lay_in(&file, &header).inspect_err(|_| discard(&path, file))
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
@@ -151,6 +150,7 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
     ensure!(named.is_file(), "is not a regular file; remove it to plant a canary");
     let file = File::open(path).context("cannot be opened; run this as the user who planted it")?;
     let opened = file.metadata().context("fstat")?;
+    // On systems that cannot compare files, the contents prove themselves by their checksum all the same.
     ensure!(is_same(&opened, &named), "was replaced while it was opened; try again");
     ensure!(
         opened.len() == LEN,
@@ -163,19 +163,6 @@ fn look(path: &PathBuf) -> anyhow::Result<Option<Found>> {
         file.read_exact(into)
     })
     .map(Some)
-}
-
-#[cfg(unix)]
-fn is_same(opened: &Metadata, named: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-
-    (opened.dev(), opened.ino()) == (named.dev(), named.ino())
-}
-
-/// The standard library cannot compare files here. The contents prove themselves by their checksum all the same.
-#[cfg(not(unix))]
-const fn is_same(_: &Metadata, _: &Metadata) -> bool {
-    true
 }
 
 /// Reads a canary through `read`, which fills a buffer from an offset on.

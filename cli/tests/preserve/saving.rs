@@ -157,6 +157,26 @@ fn a_store_that_cannot_be_made_leaves_nothing_behind() {
     assert_eq!(place.names(), ["cpu", "ram"]);
 }
 
+/// A backup that is brought back while the command waits for its input.
+#[cfg(unix)]
+#[test]
+fn a_save_that_fails_removes_its_own_new_file_alone() {
+    let place = Place::empty();
+    let backup = Place::with(&["cpu"]);
+    let command = ["save", "ram", "--create", "256K"];
+    let mut process = place.process(&command);
+    let mut child = process.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    while !place.path.exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    fs::rename(&backup.path, &place.path).unwrap();
+    // The command reads no more than fits.
+    drop(child.stdin.take().unwrap().write_all(&many(512 << 10, 0)));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(place.load("cpu"), b"cpu");
+}
+
 /// Each remains of a crash in `--create`: the new file, a part of the store without its magics, the empty store.
 #[test]
 fn a_creation_that_was_cut_off_is_completed_by_the_next_one() {

@@ -3,13 +3,12 @@
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::commands::missing::or_create;
 use crate::commands::unused::has_other_data;
-use crate::faults;
+use crate::{faults, files};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,10 +122,7 @@ fn open_or_create(
         }
         created => Arc::new(created?),
     };
-    open_or_create_in(arguments, &file).inspect_err(|_| {
-        // The first error is the one to report.
-        drop(fs::remove_file(path));
-    })
+    open_or_create_in(arguments, &file).inspect_err(|_| files::discard(path, file))
 }
 
 /// The bytes that a creation writes: the superblocks, and the first mark (module `journal`, the format).

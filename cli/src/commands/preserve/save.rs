@@ -5,13 +5,13 @@ use super::{
 };
 use crate::commands::missing::or_create;
 use crate::commands::unused::has_other_data;
-use crate::faults;
+use crate::{faults, files};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
 use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,10 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match save(arguments, &mut writable, input) {
         Ok(saved) => print(arguments, &saved, writable.file.guarantee())?,
         Err(error) => {
-            drop(writable);
+            let Writable { file, store } = writable;
+            drop(store);
             if is_new {
-                // The first error is the one to report: an empty store is of no use.
-                drop(fs::remove_file(path));
+                // An empty store is of no use.
+                files::discard(path, file);
             }
             return Err(error);
         }
@@ -74,8 +75,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
     match dax::Options::new().allow_page_granularity().create_new(path, size) {
         Ok(file) => {
-            let store = store_in(path, file);
-            Ok((store.inspect_err(|_| drop(fs::remove_file(path)))?, true))
+            let file = Arc::new(file);
+            let store = store_in(path, Arc::clone(&file));
+            Ok((store.inspect_err(|_| files::discard(path, file))?, true))
         }
         Err(error) if matches!(error.kind(), ErrorKind::Exists) => {
             Ok((open_or_create_in(path, size)?, false))
@@ -102,7 +104,7 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     }
     match (is_missing, file.len()) {
         (false, _) => opened(path, file),
-        (true, len) if len == size => store_in(path, file),
+        (true, len) if len == size => store_in(path, Arc::new(file)),
         (true, len) => Err(anyhow!(
             "{}: it is there already, with {len} bytes and without a store; create the store with `--create {len}`, or \
              remove the file first",
@@ -124,8 +126,7 @@ fn created(len: u64) -> [[u64; 2]; 6] {
     ]
 }
 
-fn store_in(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
-    let file = Arc::new(file);
+fn store_in(path: &Path, file: Arc<DaxFile>) -> anyhow::Result<Writable> {
     let opened = faults::guarded(file.view(), || Store::open_or_create(Arc::clone(&file)));
     let (store, _) = opened?.map_err(|failed| named(path, failed.into_error()))?;
     Ok(Writable { file, store })

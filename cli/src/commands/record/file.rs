@@ -5,12 +5,12 @@ use cachemaint::dax::{DaxFile, Error};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A file that several threads record into and write back. Each access is guarded separately, as one of the threads
 /// belongs to the library.
 pub(super) struct Guarded {
-    file: DaxFile,
+    file: Arc<DaxFile>,
     /// The error of the first access that failed and could not return it.
     failed: Mutex<Option<Error>>,
     #[cfg(target_os = "linux")]
@@ -18,7 +18,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(file: DaxFile) -> Self {
+    pub(super) fn new(file: Arc<DaxFile>) -> Self {
         Self {
             file,
             failed: Mutex::new(None),
@@ -27,7 +27,7 @@ impl Guarded {
         }
     }
 
-    pub(super) const fn file(&self) -> &DaxFile {
+    pub(super) fn file(&self) -> &DaxFile {
         &self.file
     }
 
@@ -64,15 +64,15 @@ impl Readable for Guarded {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        Readable::len(&self.file)
+        self.file.len()
     }
 
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.guarded_or_noted(|file| Readable::load(file, at, order))
+        self.guarded_or_noted(|file| file.load(at, order))
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.guarded(|file| Readable::read(file, at, into))?
+        self.guarded(|file| file.read(at, into))?
     }
 }
 
@@ -94,15 +94,15 @@ impl Medium for Guarded {
     }
 
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        self.guarded(|file| Medium::issue_writeback(file, range))?
+        self.guarded(|file| file.issue_writeback(range))?
     }
 
     fn fence(&self) {
-        Medium::fence(&self.file);
+        self.file.fence();
     }
 
     fn order_observed(&self) {
-        Medium::order_observed(&self.file);
+        self.file.order_observed();
     }
 
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {

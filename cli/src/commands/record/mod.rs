@@ -10,7 +10,7 @@ mod signals;
 use super::text;
 use super::unused::has_other_data;
 use super::{inspect, recording};
-use crate::{faults, interrupts};
+use crate::{faults, files, interrupts};
 use anyhow::{Context as _, bail};
 use cachemaint::dax;
 use cachemaint::medium::{OpenError, Readable as _};
@@ -111,17 +111,17 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     if !path.try_exists().unwrap_or(true) {
         match file.create_new(path, arguments.create.unwrap_or(SIZE)) {
             Ok(file) => {
-                return checked(path, options.create_new(Guarded::new(file))).inspect_err(|_| {
-                    // The first error is the one to report: a file of zeros is not a recording.
-                    drop(std::fs::remove_file(path));
-                });
+                let file = Arc::new(file);
+                let recorder = options.create_new(Guarded::new(Arc::clone(&file)));
+                // A file of zeros is not a recording.
+                return checked(path, recorder).inspect_err(|_| files::discard(path, file));
             }
             // Another process has created it meanwhile.
             Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let file = Guarded::new(file.open(path)?);
+    let file = Guarded::new(Arc::new(file.open(path)?));
     let is_missing = Reader::open(&file)
         .is_err_and(|failed| matches!(failed.error().kind(), ErrorKind::NotFound));
     if is_missing {

@@ -1,0 +1,69 @@
+//! Names of files, and the open files that they lead to.
+
+use cachemaint::dax::DaxFile;
+use core::borrow::Borrow;
+use std::fs::{self, Metadata};
+use std::path::Path;
+
+/// Removes a new file that is of no use, unless another file has its name by now. The error that led here is the one to
+/// report.
+///
+/// The file is still locked then: a process that opens it meanwhile finds no name left when it gets the lock, so it cannot
+/// store anything that is removed.
+#[cfg(unix)]
+pub(crate) fn discard(path: &Path, file: impl Borrow<DaxFile>) {
+    let own = file.borrow().file().metadata();
+    let found = own.ok().zip(path.symlink_metadata().ok());
+    if found.is_some_and(|(own, there)| is_same(&own, &there)) {
+        drop(fs::remove_file(path));
+    }
+}
+
+/// Removes a new file that is of no use. The error that led here is the one to report.
+///
+/// An open file cannot be removed here. As long as it is open, no other file can take its name.
+#[cfg(not(unix))]
+pub(crate) fn discard(path: &Path, file: impl Borrow<DaxFile>) {
+    drop(file);
+    drop(fs::remove_file(path));
+}
+
+/// Returns true if both describe one file.
+#[cfg(unix)]
+pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// The standard library cannot compare files here.
+#[cfg(not(unix))]
+pub(crate) const fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::discard;
+    use cachemaint::dax::Options;
+
+    #[test]
+    fn a_new_file_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        discard(&path, Options::new().allow_page_granularity().create_new(&path, 4096).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_has_taken_the_name_of_the_new_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, other] = ["file", "other"].map(|name| directory.path().join(name));
+        let file = Options::new().allow_page_granularity().create_new(&path, 4096).unwrap();
+        std::fs::write(&other, "other").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        discard(&path, file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"other");
+    }
+}

@@ -13,6 +13,7 @@ mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
 mod read_only;
+mod standard;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

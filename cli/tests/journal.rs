@@ -5,10 +5,15 @@
 #[path = "journal/behind.rs"]
 mod behind;
 mod printed;
+#[cfg(unix)]
+mod redirected;
 mod refused;
 #[cfg(unix)]
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
+#[cfg(unix)]
+#[path = "journal/streams.rs"]
+mod streams;
 mod wrapped;
 
 use assert_cmd::assert::Assert;

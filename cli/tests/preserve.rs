@@ -12,9 +12,14 @@ mod printed;
 #[cfg(target_os = "linux")]
 #[path = "preserve/reboots.rs"]
 mod reboots;
+#[cfg(unix)]
+mod redirected;
 mod refused;
 #[path = "preserve/saving.rs"]
 mod saving;
 #[path = "preserve/seals.rs"]
 mod seals;
+#[cfg(unix)]
+#[path = "preserve/streams.rs"]
+mod streams;
 mod wrapped;

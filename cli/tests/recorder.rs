@@ -5,6 +5,8 @@
 #[cfg(target_os = "linux")]
 mod ignored;
 mod printed;
+#[cfg(unix)]
+mod redirected;
 mod refused;
 #[cfg(target_os = "linux")]
 #[path = "recorder/signals.rs"]
@@ -12,6 +14,9 @@ mod signals;
 #[cfg(target_os = "linux")]
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
+#[cfg(unix)]
+#[path = "recorder/streams.rs"]
+mod streams;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};

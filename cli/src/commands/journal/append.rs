@@ -3,7 +3,7 @@
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::commands::missing::or_create;
 use crate::commands::unused::has_other_data;
-use crate::{faults, files};
+use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
@@ -65,6 +65,7 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
+    let input = arguments.record.is_empty().then(standard::input).transpose()?;
     let (journal, created) = if let Some(size) = arguments.create {
         open_or_create(arguments, size)?
     } else {
@@ -80,13 +81,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (true, true) => Positions::Kept(Vec::new()),
     };
     let mut appender = Appender { path, journal: &journal, appended: 0, positions };
-    if !arguments.record.is_empty() {
-        arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes()))?;
-    } else if arguments.whole {
-        appender.append_whole(io::stdin().lock())?;
-    } else {
-        appender.append_lines(&mut BufReader::new(io::stdin().lock()))?;
-    }
+    match input {
+        None => arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes())),
+        Some(input) if arguments.whole => appender.append_whole(input),
+        Some(input) => appender.append_lines(&mut BufReader::new(input)),
+    }?;
     let Appender { appended, positions, .. } = appender;
     if arguments.json {
         write_json(&Document {

@@ -4,6 +4,7 @@ use super::{PIECE, named, of_blob, progress, visible};
 use crate::commands::text;
 use crate::interrupts;
 use crate::read_only::ReadOnly;
+use crate::standard;
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxView};
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let loading = Loading { path, name, file: &file, blob };
     match output {
         None => {
-            let mut out = io::stdout().lock();
+            let mut out = standard::output()?;
             let bar = progress::bar_beside_output("loading", loading.blob.len())?;
             loading.write(&mut out, &bar)?;
             out.flush().context("the blob cannot be written")?;

@@ -5,14 +5,14 @@ use super::{
 };
 use crate::commands::missing::or_create;
 use crate::commands::unused::has_other_data;
-use crate::{faults, files};
+use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
 use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ struct Input {
 impl Input {
     fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else {
-            let (name, bytes) = ("standard input".to_owned(), Box::new(io::stdin().lock()));
+            let (name, bytes) = ("standard input".to_owned(), Box::new(standard::input()?));
             return Ok(Self { name, bytes, len: None });
         };
         let name = path.display().to_string();

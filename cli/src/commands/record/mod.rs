@@ -10,14 +10,14 @@ mod signals;
 use super::text;
 use super::unused::has_other_data;
 use super::{inspect, recording};
-use crate::{faults, files, interrupts};
+use crate::{faults, files, interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax;
 use cachemaint::medium::{OpenError, Readable as _};
 use cachemaint::recorder::{Error, ErrorKind, Options, Reader, Recorder, Within, Writer};
 use durability::Durability;
 use file::Guarded;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,8 +67,18 @@ enum Stream {
     Error = 2,
 }
 
+/// The source of the lines: a program with its arguments, or standard input.
+enum Source<'a, I> {
+    Program(&'a OsStr, &'a [OsString]),
+    Input(I),
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
+    let source = match arguments.program.split_first() {
+        Some((program, rest)) => Source::Program(program, rest),
+        None => Source::Input(standard::input()?),
+    };
     let recorder = Arc::new(open(path, arguments)?);
     tell(path, &recorder, arguments.durability);
     let within = match arguments.durability {
@@ -77,9 +87,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ),
         _ => None,
     };
-    let code = match arguments.program.split_first() {
-        Some((program, rest)) => program::record(path, &recorder, program, rest),
-        None => record_input(path, &recorder),
+    let code = match source {
+        Source::Program(program, rest) => program::record(path, &recorder, program, rest),
+        Source::Input(input) => record_input(path, &recorder, input),
     };
     // The events are written back even after an error.
     write_back(&recorder)?;
@@ -167,10 +177,14 @@ fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
     );
 }
 
-fn record_input(path: &Path, recorder: &Arc<Recorder<Guarded>>) -> anyhow::Result<ExitCode> {
+fn record_input(
+    path: &Path,
+    recorder: &Arc<Recorder<Guarded>>,
+    input: impl Read,
+) -> anyhow::Result<ExitCode> {
     finish_when_interrupted(Arc::clone(recorder))?;
     let lines = Lines::new(path, recorder, Stream::Input)?;
-    lines.record(io::stdin().lock(), &mut io::sink())?;
+    lines.record(input, &mut io::sink())?;
     Ok(ExitCode::SUCCESS)
 }
 

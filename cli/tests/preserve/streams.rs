@@ -1,0 +1,53 @@
+//! Blobs from standard input and to standard output, if these are closed or cannot be used.
+
+use crate::place::{Place, text};
+use crate::printed::stderr;
+use crate::redirected;
+use std::fs;
+
+#[test]
+fn a_missing_standard_input_does_not_replace_a_blob() {
+    let place = Place::with(&["cpu"]);
+    for redirection in redirected::NO_INPUT {
+        let refused = redirected::run(&place.process(&["save", "cpu"]), redirection).code(1);
+        let error = stderr(&refused);
+        assert!(error.contains("standard input cannot be read: it is "), "{redirection}: {error}");
+        assert_eq!(place.load("cpu"), b"cpu", "{redirection}");
+        let new = Place::empty();
+        redirected::run(&new.process(&["save", "cpu", "--create", "1M"]), redirection).code(1);
+        assert!(!new.path.exists(), "{redirection}");
+    }
+}
+
+#[test]
+fn an_empty_standard_input_is_an_empty_blob() {
+    let place = Place::with(&["cpu"]);
+    redirected::run(&place.process(&["save", "cpu"]), "</dev/null").success();
+    assert_eq!(place.load("cpu"), b"");
+}
+
+#[test]
+fn a_file_is_saved_without_a_standard_input() {
+    let place = Place::with(&[]);
+    let input = place.file("input", b"registers");
+    redirected::run(&place.process(&["save", "cpu", "--input", &input]), "<&-").success();
+    assert_eq!(place.load("cpu"), b"registers");
+}
+
+#[test]
+fn a_missing_standard_output_fails_a_load() {
+    let place = Place::with(&["cpu"]);
+    let load = place.process(&["load", "cpu"]);
+    for redirection in [">&-", "1</dev/null", "1<>/dev/null"] {
+        let error = stderr(&redirected::run(&load, redirection).code(1));
+        assert!(
+            error.contains("standard output cannot be written: it is "),
+            "{redirection}: {error}"
+        );
+    }
+    redirected::run(&load, ">/dev/null").success();
+    let output = place.beside("output");
+    let into_file = place.process(&["load", "cpu", "--output", text(&output)]);
+    redirected::run(&into_file, ">&-").success();
+    assert_eq!(fs::read(output).unwrap(), b"cpu");
+}

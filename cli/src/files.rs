@@ -1,6 +1,6 @@
 //! Names of files, and the open files that they lead to.
 
-use cachemaint::dax::DaxFile;
+use cachemaint::dax::{DaxFile, DaxView};
 use core::borrow::Borrow;
 use std::fs::{self, Metadata};
 use std::path::Path;
@@ -26,6 +26,20 @@ pub(crate) fn discard(path: &Path, file: impl Borrow<DaxFile>) {
 pub(crate) fn discard(path: &Path, file: impl Borrow<DaxFile>) {
     drop(file);
     drop(fs::remove_file(path));
+}
+
+/// Returns true if a name leads to an open file, also through a symbolic link or another mount.
+#[cfg(unix)]
+pub(crate) fn leads_to(name: &Path, file: &DaxView) -> bool {
+    let found = file.file().metadata().ok().zip(name.metadata().ok());
+    found.is_some_and(|(own, there)| is_same(&own, &there))
+}
+
+/// Returns true if a name leads to an open file.
+#[cfg(not(unix))]
+pub(crate) fn leads_to(name: &Path, file: &DaxView) -> bool {
+    let found = file.path().canonicalize().ok().zip(name.canonicalize().ok());
+    found.is_some_and(|(own, there)| own == there)
 }
 
 /// Returns true if both describe one file.

@@ -1,5 +1,7 @@
 //! The output of each command, and readers of it.
 
+#[cfg(unix)]
+use crate::place::text;
 use crate::place::{PIECE, Place, many};
 use crate::printed::{stderr, stdout};
 use cachemaint::preserve::Options;
@@ -143,6 +145,18 @@ fn a_blob_does_not_replace_its_own_store() {
     place.run(&["verify"]).success();
 }
 
+/// As through a second mount of its directory.
+#[cfg(unix)]
+#[test]
+fn a_blob_does_not_replace_another_name_of_its_store() {
+    let place = Place::with(&["cpu"]);
+    let other = place.beside("other");
+    fs::hard_link(&place.path, &other).unwrap();
+    let error = stderr(&place.run(&["load", "cpu", "--output", text(&other)]).code(1));
+    assert!(error.contains("other: is the store itself"), "{error}");
+    assert!(fs::read(&other).unwrap() == fs::read(&place.path).unwrap());
+}
+
 /// A blob can be a secret.
 #[cfg(unix)]
 #[test]
@@ -166,7 +180,6 @@ fn a_blob_is_as_private_as_the_file_that_it_replaces_or_as_its_store() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_load_leaves_no_file() {
-    use crate::place::text;
     use rustix::process::{Pid, Signal, kill_process};
 
     let place = Place::empty();

@@ -2,9 +2,8 @@
 
 use super::{PIECE, named, of_blob, progress, visible};
 use crate::commands::text;
-use crate::interrupts;
 use crate::read_only::ReadOnly;
-use crate::standard;
+use crate::{files, interrupts, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxView};
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
@@ -94,14 +93,14 @@ impl Loading<'_> {
 
     /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is written directly.
     fn write_to(&self, output: &Path) -> anyhow::Result<()> {
+        if files::leads_to(output, self.file.view()) {
+            bail!("{}: is the store itself; write the blob into another file", output.display());
+        }
         let bar = progress::bar("loading")?;
         let unwritable = || format!("{}: cannot be written", output.display());
         if fs::metadata(output).is_ok_and(|found| !found.is_file()) {
             let mut out = File::options().write(true).open(output).with_context(unwritable)?;
             return self.write(&mut out, &bar);
-        }
-        if is_same(self.path, output) {
-            bail!("{}: is the store itself; write the blob into another file", output.display());
         }
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
@@ -162,10 +161,4 @@ impl Beside {
 
 fn held(name: &Mutex<Option<PathBuf>>) -> MutexGuard<'_, Option<PathBuf>> {
     name.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns true if both are names of one file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let found = fs::canonicalize(one).ok().zip(fs::canonicalize(other).ok());
-    found.is_some_and(|(one, other)| one == other)
 }

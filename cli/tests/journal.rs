@@ -8,6 +8,9 @@ mod printed;
 #[cfg(unix)]
 mod redirected;
 mod refused;
+#[cfg(target_os = "linux")]
+#[path = "journal/reports.rs"]
+mod reports;
 #[cfg(unix)]
 #[path = "../../tests/skip/mod.rs"]
 mod skip;

@@ -121,6 +121,16 @@ pub(crate) fn print(
     write_text(&mut out).and_then(|()| out.flush()).context(UNWRITABLE)
 }
 
+/// Returns the context of an error of printing after work that is done. Without it a user would repeat the work.
+pub(crate) fn unprinted(done: impl Display) -> String {
+    format!("{done}, but the report cannot be printed")
+}
+
+/// Returns the context of an error of printing after a commit.
+pub(crate) fn unprinted_commit(generation: u64) -> String {
+    unprinted(format_args!("generation {generation} is committed"))
+}
+
 const UNWRITABLE: &str = "the result cannot be written";
 
 /// Writes one JSON document to standard output.

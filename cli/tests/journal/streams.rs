@@ -6,7 +6,7 @@ use assert_cmd::cargo;
 use std::process::Command;
 
 /// `cachemaint journal COMMAND FILE …`
-fn process(place: &Place, arguments: &[&str]) -> Command {
+pub(crate) fn process(place: &Place, arguments: &[&str]) -> Command {
     let mut process = Command::new(cargo::cargo_bin!("cachemaint"));
     process.arg("journal").arg(arguments[0]).arg(&place.path).args(&arguments[1..]);
     process

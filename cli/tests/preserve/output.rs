@@ -96,6 +96,26 @@ fn a_result_that_cannot_be_written_fails() {
     assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays one");
 }
 
+/// A user who repeats such a command would do the work twice.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_commit_whose_report_cannot_be_printed_is_named() {
+    let place = Place::with(&["a", "b"]);
+    let commands = [&["save", "new"][..], &["mv", "a", "c"], &["rm", "b"], &["seal"]];
+    for command in commands {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut process = place.process(command);
+        let output = process.stdin(Stdio::null()).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let generation = &place.json("list")["generation"];
+        let expected =
+            format!("generation {generation} is committed, but the report cannot be printed");
+        assert!(error.contains(&expected), "{command:?}: {error}");
+    }
+    assert_eq!(place.names(), ["c", "new"]);
+}
+
 /// As programs create them. The command shows them, and refuses what it cannot verify.
 #[test]
 fn regions_are_shown_beside_blobs() {

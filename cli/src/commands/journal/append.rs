@@ -71,7 +71,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         (recover(path, arguments.discard).map_err(or_create)?.0, false)
     };
-    let guarantee = journal.medium().guarantee();
+    let file = Arc::clone(journal.medium());
+    let guarantee = file.guarantee();
     if !arguments.json {
         tell_guarantee(path, guarantee);
     }
@@ -87,25 +88,27 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(input) => appender.append_lines(&mut BufReader::new(input)),
     }?;
     let Appender { appended, positions, .. } = appender;
+    let (end, free) = (journal.end(), journal.free());
+    faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
+    if let Positions::Unprinted(error) = positions {
+        return Err(anyhow::Error::new(error)
+            .context(format!("{appended} records are appended, but positions cannot be printed")));
+    }
     if arguments.json {
-        write_json(&Document {
+        let document = Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
             created,
             appended,
             positions: if let Positions::Kept(kept) = &positions { Some(kept) } else { None },
-            end: journal.end(),
-            free: journal.free(),
+            end,
+            free,
             guarantee,
-        })?;
+        };
+        let done = format_args!("{appended} records are appended");
+        write_json(&document).with_context(|| text::unprinted(done))?;
     }
-    let file = Arc::clone(journal.medium());
-    faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
-    match positions {
-        Positions::Unprinted(error) => Err(anyhow::Error::new(error)
-            .context(format!("{appended} records are appended, but positions cannot be printed"))),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a

@@ -4,6 +4,7 @@ use super::{SCHEMA, named, open, tell_guarantee, text, write_json};
 use crate::commands::progress;
 use crate::faults;
 use crate::read_only::ReadOnly;
+use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::journal::{Options, Repaired};
 use serde::Serialize;
@@ -61,7 +62,8 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !arguments.json {
         tell_guarantee(path, guarantee);
     }
-    print(arguments, &repaired, guarantee)?;
+    print(arguments, &repaired, guarantee)
+        .with_context(|| text::unprinted("the repair is done"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,12 +1,13 @@
 //! `cachemaint journal trim`.
 
-use super::{SCHEMA, named, recover, tell_guarantee, text, write_json};
+use super::{SCHEMA, named, recover, tell_guarantee, text};
 use crate::faults;
+use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::journal::Position;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,16 +50,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     trimmed.map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
-    if arguments.json {
-        let path = path.to_string_lossy();
-        write_json(&Document { schema: SCHEMA, path, head, end, free, guarantee })?;
-    } else {
+    if !arguments.json {
         tell_guarantee(path, guarantee);
-        let free = text::thousands(free);
-        writeln!(
-            io::stdout().lock(),
-            "there are records from {head} to {end}; {free} bytes are free"
-        )?;
     }
+    let document =
+        Document { schema: SCHEMA, path: path.to_string_lossy(), head, end, free, guarantee };
+    let printed = text::print(arguments.json, &document, |out| {
+        let free = text::thousands(free);
+        writeln!(out, "there are records from {head} to {end}; {free} bytes are free")
+    });
+    let done = format_args!("the journal is trimmed to {head}");
+    printed.with_context(|| text::unprinted(done))?;
     Ok(ExitCode::SUCCESS)
 }

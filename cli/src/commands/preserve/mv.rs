@@ -1,7 +1,7 @@
 //! `cachemaint preserve mv`.
 
-use super::{of_blob, open, visible};
-use anyhow::anyhow;
+use super::{of_blob, open, text, visible};
+use anyhow::{Context as _, anyhow};
 use cachemaint::dax::DaxFile;
 use cachemaint::preserve::{ErrorKind, Store};
 use std::io::{self, Write};
@@ -24,7 +24,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, from, to } = arguments;
     let generation = open(path, None)?.guarded(|store| rename(arguments, store))??;
     let (from, to) = (visible(from.as_bytes()), visible(to.as_bytes()));
-    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")?;
+    writeln!(io::stdout().lock(), "{from} is {to} now, by generation {generation}")
+        .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! `cachemaint preserve rm`.
 
-use super::{named, of_blob, open, visible};
-use anyhow::bail;
+use super::{named, of_blob, open, text, visible};
+use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
 use cachemaint::preserve::{Content, Store};
 use std::io::{self, Write};
@@ -32,7 +32,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         1 => format!("1 {kind} was deleted"),
         count => format!("{count} {kind}s were deleted"),
     };
-    writeln!(io::stdout().lock(), "{what}, by generation {generation}")?;
+    writeln!(io::stdout().lock(), "{what}, by generation {generation}")
+        .with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,7 @@ use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store}
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => (open(path, arguments.grow).map_err(or_create)?, false),
     };
     match save(arguments, &mut writable, input) {
-        Ok(saved) => print(arguments, &saved, writable.file.guarantee())?,
+        Ok(saved) => print(arguments, &saved, writable.file.guarantee())
+            .with_context(|| text::unprinted_commit(saved.generation))?,
         Err(error) => {
             let Writable { file, store } = writable;
             drop(store);
@@ -228,7 +229,7 @@ fn changed(path: &Path, name: &str, input: &Input, error: Error<dax::Error>) -> 
     }
 }
 
-fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> anyhow::Result<()> {
+fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
     let Saved { bytes, generation, has_replaced } = saved;
     let what = if *has_replaced { "replaced" } else { "saved" };
@@ -239,6 +240,5 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> anyhow:
     let survives =
         |event: Event| format!("{}: {}", event.name(), guarantee.survives(Stage::Persisted, event));
     row(out, "survives", Event::ALL.map(survives).join("; "))?;
-    out.flush()?;
-    Ok(())
+    out.flush()
 }

@@ -1,11 +1,11 @@
 //! `cachemaint preserve seal`.
 
-use super::{named, open, verdict, visible};
-use crate::commands::text::{heading, row};
-use cachemaint::preserve::Store;
+use super::{heading, named, open, row, text, verdict, visible};
+use anyhow::Context as _;
+use cachemaint::preserve::{Info, Store};
 use cachemaint::survival::{Backing, Event, Stage};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,10 +28,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let sealed = writable.guarded(Store::seal)?;
     let generation = sealed.map_err(|error| named(path, error))?;
     let backing = writable.file.guarantee().backing();
+    let listed = writable.guarded(|store| store.reader().list())?;
+    let listed = listed.map_err(|error| named(path, error))?;
+    print(generation, &listed, backing).with_context(|| text::unprinted_commit(generation))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
     row(out, "sealed", format!("by generation {generation}"))?;
-    let listed = writable.guarded(|store| store.reader().list())?;
-    for info in listed.map_err(|error| named(path, error))?.iter().filter(|info| info.is_dirty) {
+    for info in listed.iter().filter(|info| info.is_dirty) {
         let name = visible(info.name.as_str().as_bytes());
         row(
             out,
@@ -52,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let line = fs::read_to_string(COMMAND_LINE).unwrap_or_default();
         row(out, "next kernel", next_kernel(&line))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns the parameters of this kernel that the next kernel needs, too.

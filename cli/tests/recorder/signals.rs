@@ -6,7 +6,8 @@ use assert_cmd::cargo;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command as Process, Stdio};
 
@@ -147,4 +148,47 @@ fn record_goes_on_after_signals_that_it_was_started_to_ignore() {
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
+}
+
+/// A process in the background keeps the program's output open. It gets SIGTERM when the value is dropped.
+struct Background(Pid);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let (Ok(()) | Err(_)) = kill_process(self.0, Signal::TERM);
+    }
+}
+
+/// Returns true if a process has ended and its parent has not waited for it, or if it is gone.
+fn has_ended(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat"));
+    status.map_or(true, |status| status.rsplit(')').next().unwrap().starts_with(" Z"))
+}
+
+/// As a server is started: by a script that leaves it in the background.
+#[test]
+fn a_signal_after_the_end_of_the_program_ends_a_recording_that_others_keep_open() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        if is_ignored(signal) {
+            continue;
+        }
+        let place = Place::empty();
+        let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+        // A shell without job control ignores SIGINT for its jobs in the background, so SIGTERM ends it.
+        let script = "sleep 1000 & printf '%s\\n' $$ $! 'last words' 'and the rest'; exit 3";
+        command.arg("record").arg(&place.path).args(["--", "sh", "-c", script]);
+        let mut recording = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(recording.stdout.take().unwrap()).lines();
+        let mut line = || lines.next().unwrap().unwrap();
+        let [program, background] = [line(), line()];
+        let _background = Background(Pid::from_raw(background.parse().unwrap()).unwrap());
+        assert_eq!([line(), line()], ["last words", "and the rest"]);
+        while !has_ended(&program) {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&recording), signal).unwrap();
+        assert_eq!(recording.wait().unwrap().code(), Some(3), "{signal:?}");
+        let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, [&program, &background, "last words", "and the rest"], "{signal:?}");
+    }
 }

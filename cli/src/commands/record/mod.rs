@@ -6,6 +6,8 @@ mod program;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "handles signals")]
 mod signals;
+#[cfg(target_os = "linux")]
+mod stoppable;
 
 use super::text;
 use super::unused::has_other_data;
@@ -29,8 +31,9 @@ use std::sync::Arc;
 /// are recorded, and after any crash that the file survives. The output of the program is passed on as well, and
 /// its exit code becomes that of this command: 127 if it is not found, 126 if it cannot be started. If the reader of
 /// the output goes away, the program finds its own output closed. On Linux SIGINT, SIGTERM and SIGHUP are passed on to
-/// the program. Lines of standard input have the event id 0, those of the program's standard output 1, and those of
-/// its standard error 2. A line that is too long for an event is split.
+/// the program. If it has ended, and others still have its output open, they end the recording. Lines of standard input
+/// have the event id 0, those of the program's standard output 1, and those of its standard error 2. A line that is too
+/// long for an event is split.
 ///
 /// If the command is killed, all recorded events are in the file. After a crash of the machine, the remaining events
 /// depend on `--durability`.

@@ -1,6 +1,8 @@
 //! A program whose output is recorded and passed on.
 
 use super::file::Guarded;
+#[cfg(target_os = "linux")]
+use super::stoppable::Stoppable;
 use super::{Lines, Stream};
 use crate::commands::text;
 use anyhow::Context as _;
@@ -23,7 +25,11 @@ pub(super) fn record(
     // The shards are claimed before the program runs: a file of another program may have too few shards.
     let output = Lines::new(path, recorder, Stream::Output)?;
     let errors = Lines::new(path, recorder, Stream::Error)?;
-    pass_signals_on().context("signals cannot be handled")?;
+    #[cfg(target_os = "linux")]
+    let stop = super::signals::pass_on().context("signals cannot be handled")?;
+    // An interrupt of the terminal reaches the program itself, and its last lines are recorded.
+    #[cfg(not(target_os = "linux"))]
+    crate::interrupts::handle(|| {})?;
     let child =
         Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match child {
@@ -39,6 +45,8 @@ pub(super) fn record(
     super::signals::pass_on_to(&child);
     let from = child.stdout.take().context("the program has no output")?;
     let from_errors = child.stderr.take().context("the program has no standard error")?;
+    #[cfg(target_os = "linux")]
+    let (from, from_errors) = (Stoppable::new(from, &stop), Stoppable::new(from_errors, &stop));
     let outcome = thread::scope(|scope| {
         let beside = scope.spawn(move || errors.record(from_errors, &mut io::stderr()));
         let outcome = output.record(from, &mut io::stdout());
@@ -49,18 +57,6 @@ pub(super) fn record(
     let status = child.wait().context("the program cannot be waited for")?;
     outcome?;
     Ok(code(status))
-}
-
-/// Passes signals on to the program, so that it decides when both end and its last lines are recorded.
-#[cfg(target_os = "linux")]
-fn pass_signals_on() -> io::Result<()> {
-    super::signals::pass_on()
-}
-
-/// Ignores interrupts: an interrupt of the terminal reaches the program itself, and its last lines are recorded.
-#[cfg(not(target_os = "linux"))]
-fn pass_signals_on() -> anyhow::Result<()> {
-    crate::interrupts::handle(|| {})
 }
 
 /// Returns the exit code as shells do: for a signal, 128 plus its number.

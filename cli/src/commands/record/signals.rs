@@ -1,8 +1,10 @@
-//! Passes signals that ask this command to end on to the program that it runs.
+//! Passes signals that ask this command to end on to the program that it runs. After the program's end they stop the
+//! recording: other processes can still have its output open.
 //!
 //! # Why this file is unsafe
-//! It installs a signal handler, which reads the kernel's description of the signal and calls `kill`. Both may be done
-//! in a handler (signal-safety(7)). `errno` is as before when it returns.
+//! It installs a signal handler, which reads the kernel's description of the signal and calls `kill` and `write`. All of
+//! this may be done in a handler (signal-safety(7)). It also calls `waitid`, which is not in that list: the call only makes
+//! a system call, in glibc and musl. `errno` is as before when the handler returns.
 
 use crate::interrupts::{SIGNALS, is_ignored};
 use core::ffi::c_void;
@@ -11,27 +13,35 @@ use core::ptr::null_mut;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::{AtomicBool, AtomicI32};
 use libc::{c_int, siginfo_t};
-use std::io;
+use std::io::{self, PipeReader};
+use std::os::fd::IntoRawFd as _;
 use std::process::Child;
 
 /// The process that runs the program; 0 before it is started and after it has ended.
 static PROGRAM: AtomicI32 = AtomicI32::new(0);
 /// The last signal that arrived before the program was started; 0 without such a signal.
 static EARLY: AtomicI32 = AtomicI32::new(0);
+/// The end for writing of a pipe; 0 before it exists, and after its use. A byte in the pipe stops the recording.
+static STOP: AtomicI32 = AtomicI32::new(0);
 /// True if this process leads its session, as under `ssh -t HOST cachemaint record`.
 static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 
-/// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command.
+/// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command. Returns a pipe, which has bytes from
+/// the first signal on that comes after the end of the program.
 ///
 /// An ignored signal stays ignored, as with `nohup`. The program inherits that.
-pub(super) fn pass_on() -> io::Result<()> {
+pub(super) fn pass_on() -> io::Result<PipeReader> {
     // Not `rustix::process::getsid`, which takes 0 for impossible. The kernel returns 0 for a session that began outside
     // of this process's namespace, as in a container (`pid_namespaces(7)`).
     // SAFETY: the call has no memory of this process as an argument.
     let session = unsafe { libc::getsid(0) };
     let leads = u32::try_from(session).is_ok_and(|session| session == std::process::id());
     LEADS_SESSION.store(leads, SeqCst);
-    SIGNALS.into_iter().try_for_each(install)
+    let (stop, stopper) = io::pipe()?;
+    // The handler can run until the process ends, so this end is never closed.
+    STOP.store(stopper.into_raw_fd(), SeqCst);
+    SIGNALS.into_iter().try_for_each(install)?;
+    Ok(stop)
 }
 
 /// Sets the program that gets the signals. It also gets the last signal that has arrived already.
@@ -77,6 +87,44 @@ fn install(signal: c_int) -> io::Result<()> {
 }
 
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
+    // SAFETY: the call only gives an address.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the place is this thread's own.
+    let before = unsafe { errno.read() };
+    if has_ended(PROGRAM.load(SeqCst)) {
+        stop();
+    } else {
+        pass(signal, info);
+    }
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}
+
+/// Returns true if a program was started and has ended. It keeps its number until this process has waited for it.
+fn has_ended(program: c_int) -> bool {
+    let Ok(number @ 1..) = libc::id_t::try_from(program) else { return false };
+    let mut info = MaybeUninit::<siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    // SAFETY: the structure is one of its kind.
+    let failed = unsafe { libc::waitid(libc::P_PID, number, info.as_mut_ptr(), flags) };
+    // SAFETY: zeros are a valid one, and the call has written a valid one over them.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: the structure is of a child, or has zeros.
+    let ended = unsafe { info.si_pid() };
+    failed != 0 || ended != 0
+}
+
+/// Stops the recording.
+fn stop() {
+    let stopper = STOP.swap(0, SeqCst);
+    if stopper > 0 {
+        // SAFETY: the descriptor is never closed, and the byte is valid for reads.
+        unsafe { libc::write(stopper, [0_u8].as_ptr().cast(), 1) };
+    }
+}
+
+/// Passes a signal on, unless the program gets it by itself.
+fn pass(signal: c_int, info: *mut siginfo_t) {
     // SAFETY: the kernel hands over a valid one, and nothing else has it.
     let is_sent = unsafe { (*info).si_code } <= 0;
     // The kernel sends the signals of keys to all processes in the foreground of the terminal, and so to the program.
@@ -84,16 +132,10 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // `tty_signal_session_leader`), and to the foreground only when the leader has ended.
     let is_hangup = signal == libc::SIGHUP && LEADS_SESSION.load(SeqCst);
     if is_sent || is_hangup {
-        // SAFETY: the call only gives an address.
-        let errno = unsafe { libc::__errno_location() };
-        // SAFETY: the place is this thread's own.
-        let before = unsafe { errno.read() };
         if PROGRAM.load(SeqCst) == 0 {
             EARLY.store(signal, SeqCst);
         }
         send(signal);
-        // SAFETY: as above.
-        unsafe { errno.write(before) };
     }
 }
 

@@ -28,12 +28,13 @@ use std::sync::Arc;
 /// Record the lines of standard input, or of a program's output, as events
 ///
 /// The file keeps the last events, and overwrites the oldest. `cachemaint dump` prints them, even while they
-/// are recorded, and after any crash that the file survives. The output of the program is passed on as well, and
-/// its exit code becomes that of this command: 127 if it is not found, 126 if it cannot be started. If the reader of
-/// the output goes away, the program finds its own output closed. On Linux SIGINT, SIGTERM and SIGHUP are passed on to
-/// the program. If it has ended, and others still have its output open, they end the recording. Lines of standard input
-/// have the event id 0, those of the program's standard output 1, and those of its standard error 2. A line that is too
-/// long for an event is split.
+/// are recorded, and after any crash that the file survives. The output of the program is passed on as it
+/// comes. A line is in the file before its newline is passed on; a last line without a newline is recorded when the
+/// output ends. The program's exit code becomes that of this command: 127 if it is not found, 126 if it cannot be
+/// started. If the reader of the output goes away, the program finds its own output closed. On Linux SIGINT, SIGTERM
+/// and SIGHUP are passed on to the program. If it has ended, and others still have its output open, they end the
+/// recording. Lines of standard input have the event id 0, those of the program's standard output 1, and those of
+/// its standard error 2. A line that is too long for an event is split.
 ///
 /// If the command is killed, all recorded events are in the file. After a crash of the machine, the remaining events
 /// depend on `--durability`.
@@ -207,7 +208,7 @@ struct Lines<'r> {
     writer: Writer<'r, Guarded>,
     stream: Stream,
     /// The greatest number of bytes of an event.
-    most: u64,
+    most: usize,
 }
 
 impl<'r> Lines<'r> {
@@ -217,37 +218,44 @@ impl<'r> Lines<'r> {
         stream: Stream,
     ) -> anyhow::Result<Self> {
         let writer = recorder.claim().map_err(|error| recording::named(path, error))?;
-        let most = recorder.reader().largest_payload().min(usize::from(u16::MAX)) as u64;
+        let most = recorder.reader().largest_payload().min(usize::from(u16::MAX));
         Ok(Self { path, file: recorder.medium(), writer, stream, most })
     }
 
-    /// Records all lines of `from`, and passes them on to `to`. If these have no reader any more, `from` is closed: its
-    /// program has the end that it would have without this command. If they cannot be written, they are recorded alone.
+    /// Records all lines of `from`, and passes the bytes on to `to` as they come. If these have no reader any more, `from`
+    /// is closed: its program has the end that it would have without this command. If they cannot be written, the lines
+    /// are recorded alone.
     fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<()> {
         let mut from = BufReader::new(from);
-        let mut piece = Vec::new();
-        let mut is_passed_on = true;
+        let (mut line, mut is_split, mut is_passed_on) = (Vec::new(), false, true);
         loop {
-            piece.clear();
-            from.by_ref().take(self.most).read_until(b'\n', &mut piece).context(UNREADABLE)?;
+            let piece = piece(available(&mut from).context(UNREADABLE)?, self.most - line.len());
             if piece.is_empty() {
-                return Ok(());
+                break;
             }
-            // A line that a reader of the output sees must be in the file.
-            self.event(piece.strip_suffix(b"\n").unwrap_or(&piece))?;
-            if !piece.ends_with(b"\n") && from.fill_buf().is_ok_and(|next| next.starts_with(b"\n"))
-            {
-                from.consume(1);
-                piece.push(b'\n');
+            line.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
+            let is_whole = piece.ends_with(b"\n");
+            if is_whole || line.len() == self.most {
+                // The newline behind the last part of a split line is not a line of its own.
+                if !(is_split && line.is_empty()) {
+                    self.event(&line)?;
+                }
+                line.clear();
+                is_split = !is_whole;
             }
-            if is_passed_on && let Err(error) = to.write_all(&piece).and_then(|()| to.flush()) {
+            // A whole line that a reader of the output sees is in the file by now. A part is passed on at once: a prompt
+            // has no newline.
+            if is_passed_on && let Err(error) = to.write_all(piece).and_then(|()| to.flush()) {
                 if error.kind() == io::ErrorKind::BrokenPipe {
-                    return Ok(());
+                    break;
                 }
                 is_passed_on = false;
                 text::tell!("cachemaint: lines are recorded, but no longer passed on: {error}");
             }
+            let passed = piece.len();
+            from.consume(passed);
         }
+        if line.is_empty() { Ok(()) } else { self.event(&line) }
     }
 
     fn event(&self, payload: &[u8]) -> anyhow::Result<()> {
@@ -263,6 +271,22 @@ impl<'r> Lines<'r> {
             Err(kind) => bail!("{}: {kind}", self.path.display()),
         }
     }
+}
+
+/// Waits for bytes, and returns all that have come; none at the end.
+fn available(from: &mut BufReader<impl Read>) -> io::Result<&[u8]> {
+    while let Err(error) = from.fill_buf() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(from.buffer())
+}
+
+/// Returns the first bytes up to and with a newline, and at most this number.
+fn piece(bytes: &[u8], most: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(most)];
+    bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or(bytes)
 }
 
 const UNREADABLE: &str = "the lines to record cannot be read";

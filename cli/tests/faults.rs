@@ -242,6 +242,27 @@ fn a_full_file_system_refuses_creation_and_growth() {
     });
 }
 
+/// A mapping of a tmpfs takes space for each page of a hole that is read. These files are larger than their file system.
+#[test]
+fn holes_are_skipped_by_commands_that_look_for_other_data() {
+    with_small_tmpfs("holes_are_skipped_by_commands_that_look_for_other_data", |mount| {
+        let file = mount.join("file");
+        File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        let output = run(&["stat", "FILE"], &file, b"");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("nor a store: it begins with zeros"), "{}", said(&output));
+        for at in [5 << 20, 7 << 20] {
+            File::options().write(true).open(&file).unwrap().write_all_at(&[0], at).unwrap();
+        }
+        let command = ["preserve", "save", "FILE", "cpu", "--create", "8M"];
+        succeeds(&command, &file, b"registers");
+        assert_eq!(succeeds(&["preserve", "load", "FILE", "cpu"], &file, b""), "registers");
+        File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        succeeds(&["journal", "append", "FILE", "--create", "8M"], &file, b"one\n");
+        assert_eq!(succeeds(&["journal", "read", "FILE"], &file, b""), "one\n");
+    });
+}
+
 /// A sequence of numbers that look random (Knuth's MMIX generator).
 struct Numbers(u64);
 

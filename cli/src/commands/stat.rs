@@ -19,12 +19,14 @@
 use super::payload::hex;
 use super::preserve::Verified;
 use super::text::{self, heading, row, thousands};
+use super::unused::has_other_data;
 use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
-use anyhow::bail;
+use anyhow::anyhow;
 use cachemaint::dax::{DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
+use core::fmt::Display;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -135,6 +137,10 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     if begins_as_store(file)? {
         return Verified::of(path, file).map(Kind::Store);
     }
+    // All of a file of zeros would be searched for the marks of a journal.
+    if !file.guarded(|| has_other_data(file.view(), &[]))?? {
+        return Err(neither(path, "zeros"));
+    }
     match file.guarded(|| journal::Reader::open(file.view()))? {
         Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
         Err(refused)
@@ -145,22 +151,21 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
         Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
         Err(failed) => {
             let first = match *failed.error().kind() {
-                recorder::ErrorKind::NotFound => {
-                    bail!(
-                        "{}: neither a journal nor a recording nor a store: it begins with zeros",
-                        path.display()
-                    )
-                }
+                recorder::ErrorKind::NotFound => return Err(neither(path, "zeros")),
                 recorder::ErrorKind::Foreign { first, .. } => first,
                 _ => return Err(recording::named(path, failed.into_error())),
             };
-            bail!(
-                "{}: neither a journal nor a recording nor a store: it begins with {}",
-                path.display(),
-                first.escape_ascii()
-            )
+            Err(neither(path, first.escape_ascii()))
         }
     }
+}
+
+/// Returns the error of a file of another kind.
+fn neither(path: &Path, beginning: impl Display) -> anyhow::Error {
+    anyhow!(
+        "{}: neither a journal nor a recording nor a store: it begins with {beginning}",
+        path.display()
+    )
 }
 
 /// Returns true if the file has one of the two headers of a store (module `preserve`, the format).

@@ -6,7 +6,7 @@ use crate::commands::unused::has_other_data;
 use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -141,18 +141,29 @@ fn open_or_create_in(
     file: &Arc<DaxFile>,
 ) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
     let path = &arguments.file;
-    let opened = faults::guarded(file.view(), || Reader::open(file).map(drop))?;
-    let is_there = opened.is_ok();
-    if opened.is_err_and(|failed| is_missing(failed.error()))
-        && faults::guarded(file.view(), || has_other_data(file, &CREATED))??
-    {
-        bail!("{}: the file has other data than a journal; use another file", path.display());
-    }
+    let is_unused = !faults::guarded(file.view(), || has_other_data(file.view(), &[]))??;
+    let is_there = !is_unused && is_there(path, file)?;
     let (journal, _) = recover_by(path, file, arguments.discard, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);
+        // All of a file of zeros would be searched for a journal with lost superblocks.
+        if is_unused {
+            return Ok((options.create_new(Arc::clone(file))?, Recovered::default()));
+        }
         options.open_or_create(Arc::clone(file))
     })?;
     Ok((journal, !is_there))
+}
+
+/// Returns true if a file has a journal, and refuses a file that has other data.
+fn is_there(path: &Path, file: &DaxFile) -> anyhow::Result<bool> {
+    let view = file.view();
+    let Err(failed) = faults::guarded(view, || Reader::open(file).map(drop))? else {
+        return Ok(true);
+    };
+    if is_missing(failed.error()) && faults::guarded(view, || has_other_data(view, &CREATED))?? {
+        bail!("{}: the file has other data than a journal; use another file", path.display());
+    }
+    Ok(false)
 }
 
 /// The handling of the positions.

@@ -99,8 +99,8 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
         };
         Snapshot::of(&file).is_err_and(zeros)
     })?;
-    if is_missing && faults::guarded(file.view(), || has_other_data(&file, &created(file.len())))??
-    {
+    let view = file.view();
+    if is_missing && faults::guarded(view, || has_other_data(view, &created(file.len())))?? {
         bail!("{}: the file has other data than a store; use another file", path.display());
     }
     match (is_missing, file.len()) {

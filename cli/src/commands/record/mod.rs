@@ -152,8 +152,8 @@ fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Resul
             "{path}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
         );
     }
-    let has_others = has_other_data(file, &[[0, DESCRIPTOR]]);
-    if has_others.map_err(|error| faults::explained(file.file().view(), error))? {
+    let view = file.file().view();
+    if faults::guarded(view, || has_other_data(view, &[[0, DESCRIPTOR]]))?? {
         bail!("{path}: the file has other data than a recording; record into another file");
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use crate::place::{PIECE, Place, many, now, text};
 use crate::printed::{stderr, stdout};
+#[cfg(target_os = "linux")]
+use crate::skip::skip;
 use cachemaint::preserve::Options;
 use serde_json::json;
 use std::fs;
@@ -291,4 +293,17 @@ fn data_behind_zeros_are_not_saved_over() {
         assert!(error.contains("the file has other data than a store"), "{at}: {error}");
         assert!(fs::read(&place.path).unwrap() == content, "{at}");
     }
+}
+
+/// Files of sysfs state a length of a page, whatever they contain.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_shorter_than_its_stated_length_is_saved() {
+    const FILE: &str = "/sys/devices/system/cpu/possible";
+    let Ok(content) = fs::read(FILE) else {
+        return skip("a_file_that_is_shorter_than_its_stated_length_is_saved", FILE);
+    };
+    let place = Place::with(&[]);
+    place.run(&["save", "cpus", "--input", FILE]).success();
+    assert_eq!(place.load("cpus"), content);
 }

@@ -11,7 +11,7 @@ use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
 use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -151,8 +151,7 @@ impl Input {
         let unreadable = || format!("{name} cannot be read");
         let file = File::open(path).with_context(unreadable)?;
         let metadata = file.metadata().with_context(unreadable)?;
-        // Files of the kernel report a length of 0, for any contents.
-        let len = Some(metadata.len()).filter(|len| metadata.is_file() && *len > 0);
+        let len = Some(metadata.len()).filter(|_| has_length(&metadata));
         Ok(Self { name, bytes: Box::new(file), len })
     }
 
@@ -163,6 +162,16 @@ impl Input {
         read.with_context(|| format!("{} cannot be read", self.name))?;
         Ok(())
     }
+}
+
+/// Returns true if a file has as many bytes as it states. Files of the kernel do not: those of procfs state 0 bytes, those
+/// of sysfs a page, for any contents. They have no blocks. Other files without blocks are short, or holes.
+fn has_length(metadata: &Metadata) -> bool {
+    #[cfg(unix)]
+    let has_blocks = std::os::unix::fs::MetadataExt::blocks(metadata) > 0;
+    #[cfg(not(unix))]
+    let has_blocks = true;
+    metadata.is_file() && metadata.len() > 0 && has_blocks
 }
 
 /// The result of saving a blob.

@@ -60,8 +60,9 @@ use std::time::Instant;
 /// other files there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Files, and directories of files
-    #[arg(required = true)]
+    /// Files, and directories of files on the same file system. A file system that is mounted below a directory is another
+    /// PATH
+    #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
     #[arg(long, default_value = "10ms", value_name = "TIME")]

@@ -16,8 +16,9 @@ use std::process::ExitCode;
 /// Files of the page cache are refused. With --page-cache they are synced instead.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Files, and directories of files
-    #[arg(required = true)]
+    /// Files, and directories of files on the same file system. A file system that is mounted below a directory is another
+    /// PATH
+    #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Take files of the page cache too, and sync them
     #[arg(long)]

@@ -52,7 +52,8 @@ pub enum ErrorKind<E> {
         /// The first bytes of the medium.
         found: [u8; 8],
     },
-    /// Damaged or missing superblocks of a journal: neither is whole, or of an open journal the newest one is not.
+    /// Damaged or missing superblocks of a journal: neither is whole. Or the newest one is not, and the older one does
+    /// not have this opening, or a head with space for the last records.
     Superblocks,
     /// A version of the format that this program does not know.
     #[non_exhaustive]

@@ -66,6 +66,8 @@
 //!   needed.
 //! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence,
 //!   too.
+//! - The space before the head is used again only when the superblock with that head is durable. So a mark in space that
+//!   the head does not free shows that a newer superblock is lost.
 //!
 //! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records after it. They do not count, as
 //! a record before them is missing. Damage to the last records looks like a torn end if they were appended together and

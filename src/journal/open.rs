@@ -225,7 +225,8 @@ impl<'p> Options<'p> {
     /// # Errors
     /// If the medium has no journal, or only a part of it; if its version is unknown; if the medium fails. If the
     /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [repaired](Self::repair).
-    /// [`ErrorKind::WouldDiscard`], with [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
+    /// [`ErrorKind::Superblocks`]: it can be repaired too. [`ErrorKind::WouldDiscard`], with
+    /// [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
     ///
     /// # Cost
     /// All records are read. Two fences.
@@ -244,6 +245,11 @@ impl<'p> Options<'p> {
         let (recovered, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         if let Some(damage) = recovered.damage {
             return Err(Error::new(ErrorKind::Damaged(damage)));
+        }
+        let Superblock { geometry, head, .. } = superblock;
+        // Appending leaves space for the next epoch. If it is missing, a lost superblock had a later head.
+        if geometry.beginning(recovered.end.0).end > geometry.limit(head) {
+            return Err(Error::new(ErrorKind::Superblocks));
         }
         if self.refuses_discard && recovered.behind > 0 {
             let Recovered { end, behind, .. } = recovered;

@@ -134,7 +134,7 @@ impl<M: Readable> Reader<M> {
                     .map_err(Error::medium)?;
             let Some(damage) = recovered.damage else { return Ok(recovered) };
             let now = self.current()?;
-            if !superblock.is_outdated(&now, damage.at) {
+            if !superblock.is_outdated(&now, &damage) {
                 return Ok(recovered);
             }
             superblock = now;
@@ -171,10 +171,12 @@ pub(super) const fn overtaken<E>(superblock: &Superblock, position: Position) ->
 }
 
 impl Superblock {
-    /// Returns true if a later superblock explains that no valid record is at a position.
-    pub(super) fn is_outdated(&self, now: &Self, at: Position) -> bool {
-        let (at, limit) = (self.geometry.settled(at.0), self.geometry.limit(self.head));
-        let is_beyond = at >= limit && now.geometry.limit(now.head) > limit;
+    /// Returns true if a later superblock explains damage that was found with this one.
+    pub(super) fn is_outdated(&self, now: &Self, damage: &Damage) -> bool {
+        let [at, evidence] = [damage.at, damage.evidence].map(|at| self.geometry.settled(at.0));
+        let limit = self.geometry.limit(self.head);
+        // The evidence is a record of the later head, and the record at `at` may be under way beside it.
+        let is_beyond = evidence >= limit && now.geometry.limit(now.head) > limit;
         now.epoch != self.epoch || now.head > at || is_beyond
     }
 }
@@ -298,6 +300,8 @@ impl<M: Readable> Walk<'_, M> {
         // A record that begins at `from` or later was reserved when a record at `end` was durable: everything under way
         // ends at most a window after the durable end.
         let from = end + geometry.window;
+        // A mark behind the limit was written with a later head than that of the superblock.
+        let ahead = from.min(self.limit);
         let segment_end = geometry.segment_of(from) + geometry.segment;
         for at in (from..segment_end.min(self.limit)).step_by(8) {
             if self.whole(at)?.is_some() {
@@ -311,7 +315,7 @@ impl<M: Readable> Walk<'_, M> {
         for segment in segments.step_by(geometry.segment as usize) {
             let Some((position, mark)) = self.mark_in_place_of(segment)? else { continue };
             let number = mark.epoch.number;
-            let is_ahead = position >= from && number >= epoch.number;
+            let is_ahead = position >= ahead && number >= epoch.number;
             if geometry.place(position) == geometry.place(segment)
                 && (is_ahead || number > epoch.number)
             {

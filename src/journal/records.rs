@@ -97,7 +97,7 @@ pub(super) fn walk_from<M: Readable>(
             return walk;
         };
         let now = current()?;
-        if !superblock.is_outdated(&now, damage.at) {
+        if !superblock.is_outdated(&now, damage) {
             return walk;
         }
         superblock = now;

@@ -2,9 +2,12 @@
 
 use crate::claims::{reason, records};
 use crate::counting::Counting;
-use cachemaint::journal::{ErrorKind, Group, Options, Position, Reader, Recovered};
-use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::journal::{ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::convert::Infallible;
+use core::sync::atomic::Ordering;
+use std::sync::{Once, OnceLock};
 
 const SEGMENT: u64 = 1024;
 /// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
@@ -168,4 +171,119 @@ fn an_open_journal_does_not_count_on_from_an_older_superblock() {
     let (journal, repaired) = options(2).repair(&medium).unwrap();
     assert!(repaired.rebuilt);
     assert_eq!(records(&journal).unwrap().len(), 2);
+}
+
+/// The end of the space beside a head in the first of eight segments.
+const LIMIT: u64 = 8 * SEGMENT;
+
+/// Appends records of 40 bytes up to this position. 24 of them fill a segment behind its mark of 64 bytes.
+fn fill(journal: &Journal<&SimMedium>, end: u64) {
+    while journal.end() < Position::new(end) {
+        journal.append(&[7; 24]).unwrap();
+    }
+    assert_eq!(journal.end(), Position::new(end));
+}
+
+/// The head is the 21st record, and the last segment has this many records: the journal may not grow beyond 8192.
+/// Returns the first record of the second segment too.
+fn filled(medium: &SimMedium, last: u64) -> (Journal<&SimMedium>, Position) {
+    let journal = options(0).create_new(medium).unwrap();
+    fill(&journal, SEGMENT + 64 + 40);
+    journal.trim(Position::new(64 + 20 * 40)).unwrap();
+    fill(&journal, LIMIT - SEGMENT + 64 + last * 40);
+    (journal, Position::new(SEGMENT + 64))
+}
+
+/// A journal with records before the limit of the older superblock, in its last segment so many, and behind the limit.
+/// The last ones take only space before the head of the older superblock. The newer superblock is lost.
+fn lapped(last: u64, behind: &[usize]) -> SimMedium {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let (journal, next) = filled(&medium, last.min(22));
+    journal.trim(next).unwrap();
+    fill(&journal, LIMIT - SEGMENT + 64 + last * 40);
+    for len in behind {
+        journal.append(&vec![8; *len]).unwrap();
+    }
+    assert!((LIMIT + 64..LIMIT + 64 + 20 * 40).contains(&journal.end().get()));
+    drop(journal);
+    // The third superblock is at the second place.
+    medium.write(4096 + 64, &[0xff]);
+    medium
+}
+
+/// The last segment is full, or ends with padding: a record of 56 bytes does not fit into the last 40.
+#[test]
+fn records_of_a_lap_that_the_older_superblock_does_not_know_are_evidence_of_damage() {
+    for (last, behind) in [(24, &[24; 18][..]), (23, &[40, 24, 24])] {
+        let medium = lapped(last, behind);
+        let found = verified(&medium);
+        assert!(found.damage.is_some() && found.superblock_lost, "{found:?}");
+        let opened = options(1).open(&medium);
+        assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
+        let (journal, repaired) = options(2).repair(&medium).unwrap();
+        assert!(repaired.rebuilt && repaired.lost.is_empty(), "{repaired:?}");
+        // From the first record of the second segment on.
+        assert_eq!(records(&journal).unwrap().len() as u64, 6 * 24 + last + behind.len() as u64);
+    }
+}
+
+/// The mark behind the limit is damaged too. The next epoch would begin there.
+#[test]
+fn an_older_superblock_without_space_for_the_next_epoch_is_not_opened() {
+    let medium = lapped(24, &[24; 18]);
+    medium.write(8192 + 16, &[0xff; 8]);
+    let opened = options(1).open(&medium);
+    assert!(matches!(reason(&opened), Some(ErrorKind::Superblocks)), "{opened:?}");
+    let (journal, _) = options(2).repair(&medium).unwrap();
+    // The epoch of the records behind that mark is the one before it.
+    assert_eq!(records(&journal).unwrap().len(), 7 * 24 + 18);
+}
+
+/// A medium for reading. Something happens to it before the word at an offset is loaded for the first time.
+struct Interrupted<'m, F> {
+    medium: &'m SimMedium,
+    at: u64,
+    action: F,
+    once: Once,
+}
+
+impl<F: Fn() + Sync> Readable for Interrupted<'_, F> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        if at == self.at {
+            self.once.call_once(&self.action);
+        }
+        self.medium.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.medium.read(at, into)
+    }
+}
+
+/// A trim and two producers overtake a verification that has read the superblock. The first producer is still at work at
+/// the end of the last segment when the second one has entered the next segment.
+#[test]
+fn a_record_under_way_before_a_later_lap_is_not_damage() {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let (journal, next) = filled(&medium, 22);
+    let reserved = OnceLock::new();
+    let overtake = || {
+        journal.trim(next).unwrap();
+        fill(&journal, LIMIT - 40);
+        reserved.get_or_init(|| journal.reserve(24).unwrap());
+        assert_eq!(journal.submit(b"behind").unwrap().position(), Position::new(LIMIT + 64));
+    };
+    // The mark of the second segment is read after the superblocks.
+    let at = 8192 + SEGMENT;
+    let reader =
+        Reader::open(Interrupted { medium: &medium, at, action: overtake, once: Once::new() });
+    let found = reader.unwrap().verify(&mut |_| ()).unwrap();
+    assert!(reserved.get().is_some());
+    assert_eq!((found.damage, found.end, found.behind), (None, Position::new(LIMIT - 40), 1));
 }

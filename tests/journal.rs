@@ -44,6 +44,9 @@ mod looks;
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]
+#[path = "journal/rewritten.rs"]
+mod rewritten;
+#[cfg(not(miri))]
 #[path = "skip/mod.rs"]
 mod skip;
 #[cfg(not(miri))]

@@ -1,6 +1,7 @@
 //! Creating and opening: recovery, and the beginning of an epoch.
 
 use super::error::{Error, ErrorKind, OpenError, least};
+use super::format::WORD;
 use super::format::geometry::{self, Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::{Found, MAGIC, Superblock};
@@ -9,9 +10,10 @@ use super::reader::survey;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
 use crate::format::reread::Rereadings;
 use crate::format::{magic, tag};
-use crate::medium::{Medium, Readable};
-use core::fmt;
+use crate::medium::{Granularity, Medium, Readable};
 use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use core::{fmt, hint};
 
 /// The options with which a journal is created or opened.
 ///
@@ -229,7 +231,8 @@ impl<'p> Options<'p> {
     /// [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
     ///
     /// # Cost
-    /// All records are read. Two fences.
+    /// All records are read. Two fences. Where the granularity is a page, the last window of records is stored once more:
+    /// after a failed write-back the operating system shows bytes that are not in the medium.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
         let opened =
             superblocks::load(&medium).and_then(|superblock| self.recover(&medium, superblock));
@@ -322,16 +325,16 @@ impl<'p> Options<'p> {
     }
 }
 
-/// Makes durable the bytes that were read but may be in the caches only, since their process was killed. These are the
-/// superblock, before the other one is written, and at most a window before the end: everything earlier was
-/// acknowledged.
+/// Makes durable the bytes that were read but may be in the caches only, since their process was killed or a write-back
+/// failed. These are the superblock, before the other one is written, and at most a window before the end: everything
+/// earlier was acknowledged.
 fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), M::Error> {
     let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
     superblocks::writeback(medium, superblock)?;
     persist(medium, &superblock.geometry, from..end)
 }
 
-/// Persists a range of positions.
+/// Persists a range of positions that was read.
 pub(super) fn persist<M: Medium>(
     medium: &M,
     geometry: &Geometry,
@@ -339,10 +342,22 @@ pub(super) fn persist<M: Medium>(
 ) -> Result<(), M::Error> {
     let (at, len) = (geometry.place(range.start), range.end - range.start);
     let first = len.min(geometry.bytes() - at);
-    medium.issue_writeback(at..at + first)?;
-    medium.issue_writeback(LOG..LOG + len - first)?;
+    writeback(medium, at..at + first)?;
+    writeback(medium, LOG..LOG + len - first)?;
     medium.fence();
     Ok(())
+}
+
+/// Issues the write-back of offsets that were read. After a failed write-back the operating system takes its pages for
+/// written, and shows their bytes. So they are stored once more.
+pub(super) fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
+    if matches!(medium.granularity(), Granularity::Page(_)) {
+        for at in range.clone().step_by(WORD as usize) {
+            // No compiler may find out that the store changes nothing.
+            medium.store(at, hint::black_box(medium.load(at, Relaxed)), Relaxed);
+        }
+    }
+    medium.issue_writeback(range)
 }
 
 /// Begins the epoch of a superblock that is durable, after the last record, which is of epoch `before`.

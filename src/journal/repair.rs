@@ -68,7 +68,7 @@ impl Options<'_> {
         let plan = self.plan(medium)?;
         let Plan { stored, superblock, whole, .. } = &plan;
         if let Some(stored) = stored {
-            // A process that was killed may have left this superblock in the caches, and the other one is written next.
+            // This superblock may be in the caches only, and the other one is written next.
             superblocks::writeback(medium, stored).map_err(Error::medium)?;
             medium.fence();
         }

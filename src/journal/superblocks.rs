@@ -3,6 +3,7 @@
 use super::error::{Error, ErrorKind};
 use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
+use super::open;
 use super::walk::first_mark;
 use crate::format::magic::{self, UNFINISHED};
 use crate::format::reread::Rereadings;
@@ -137,7 +138,7 @@ pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<()
 /// Issues the write-back of a superblock that was found.
 pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
     let at = place(superblock.generation);
-    medium.issue_writeback(at..at + BYTES as u64)
+    open::writeback(medium, at..at + BYTES as u64)
 }
 
 /// Makes the first superblock and the mark at the beginning of the log durable, the magic last. A crash leaves all of

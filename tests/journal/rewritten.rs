@@ -1,0 +1,198 @@
+//! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
+
+use crate::claims::records;
+use crate::counting::Broken;
+use cachemaint::journal::{ErrorKind, Journal, Options};
+use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::ops::Range;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64};
+
+const PAGE: u64 = 4096;
+/// Two superblocks, and four segments of a page each.
+const BYTES: u64 = 6 * PAGE;
+/// The bytes of a segment behind its mark of 64 bytes and a header of 16.
+const WHOLE: usize = 4096 - 64 - 16;
+
+fn options() -> Options<'static> {
+    Options::with_entropy([7, 9]).segment(PAGE).window(2 * PAGE)
+}
+
+/// A page cache over a drive. A write-back cleans its pages, also one that fails and writes nothing to the drive.
+struct Pages {
+    cache: SimMedium,
+    drive: SimMedium,
+    is_dirty: Vec<AtomicBool>,
+    /// The number of write-backs before the one that fails.
+    left: AtomicU64,
+}
+
+impl Pages {
+    fn new(drive: SimMedium) -> Self {
+        let cache = Simulation::new(Model::caches_kept(), BYTES).medium();
+        let is_dirty = (0..BYTES / PAGE).map(|_| AtomicBool::new(false)).collect();
+        let pages = Self { cache, drive, is_dirty, left: AtomicU64::new(u64::MAX) };
+        copy(&pages.drive, &pages.cache, 0..BYTES);
+        pages
+    }
+
+    /// Drops the cache, as an unmounting or a loss of power does.
+    fn remounted(self) -> Self {
+        Self::new(self.drive)
+    }
+
+    fn pages(range: &Range<u64>) -> Range<usize> {
+        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
+        pages.start as usize..pages.end as usize
+    }
+
+    fn dirty(&self, range: &Range<u64>) {
+        self.is_dirty[Self::pages(range)].iter().for_each(|is_dirty| is_dirty.store(true, Relaxed));
+    }
+}
+
+fn copy(from: &SimMedium, to: &SimMedium, range: Range<u64>) {
+    for at in range.step_by(8) {
+        to.store(at, from.load(at, Relaxed), Relaxed);
+    }
+}
+
+impl Readable for Pages {
+    type Error = Broken;
+
+    fn len(&self) -> u64 {
+        BYTES
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.cache.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        let Ok(()) = self.cache.read(at, into);
+        Ok(())
+    }
+}
+
+impl Medium for Pages {
+    fn granularity(&self) -> Granularity {
+        Granularity::Page(PAGE as usize)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.cache.store(at, word, order);
+        self.dirty(&(at..at + 8));
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.cache.write(at, from);
+        self.dirty(&(at..at + from.len() as u64));
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        let fails = self.left.fetch_sub(1, Relaxed) == 0;
+        for page in Self::pages(&range).filter(|page| self.is_dirty[*page].swap(false, Relaxed)) {
+            if !fails {
+                let start = page as u64 * PAGE;
+                copy(&self.cache, &self.drive, start..start + PAGE);
+            }
+        }
+        if fails { Err(Broken) } else { Ok(()) }
+    }
+
+    fn fence(&self) {}
+
+    fn order_observed(&self) {}
+}
+
+fn created() -> Pages {
+    let pages = Pages::new(Simulation::new(Model::caches_kept(), BYTES).medium());
+    drop(options().create_new(&pages).unwrap());
+    pages
+}
+
+fn payloads(journal: &Journal<&Pages>) -> Vec<Vec<u8>> {
+    records(journal).unwrap().into_iter().map(|record| record.payload).collect()
+}
+
+/// Does things to a journal until one of them fails.
+fn live(journal: &Journal<&Pages>) -> Result<(), cachemaint::journal::Error<Broken>> {
+    journal.append(&[1; WHOLE])?;
+    journal.append(&[2; WHOLE])?;
+    journal.trim(journal.records()?.next().unwrap()?.end)?;
+    journal.append(b"small")?;
+    journal.append(b"small too")?;
+    Ok(())
+}
+
+/// Each write-back fails once. The records that the opening counts are acknowledged then.
+#[test]
+fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
+    type Reopen = fn(&Pages) -> Journal<&Pages>;
+    let reopens: [Reopen; 2] =
+        [|pages| options().open(pages).unwrap().0, |pages| options().repair(pages).unwrap().0];
+    for reopen in reopens {
+        let mut failed = 0;
+        while let Some(pages) = fails_after(failed) {
+            failed += 1;
+            let journal = reopen(&pages);
+            let mut acknowledged = payloads(&journal);
+            journal.append(&[3; WHOLE]).unwrap();
+            acknowledged.push(vec![3; WHOLE]);
+            drop(journal);
+            let pages = pages.remounted();
+            let (journal, recovered) = options().open(&pages).unwrap();
+            assert_eq!((payloads(&journal), recovered.torn), (acknowledged, false), "{failed}");
+        }
+        // A trim has one write-back at least, and so has each record.
+        assert!(failed >= 5, "{failed}");
+    }
+}
+
+/// Lives a life in which one write-back fails, after so many. Returns `None` if the life has no more than these.
+fn fails_after(left: u64) -> Option<Pages> {
+    let pages = created();
+    let (journal, _) = options().open(&pages).unwrap();
+    pages.left.store(left, Relaxed);
+    let lived = live(&journal);
+    drop(journal);
+    pages.left.store(u64::MAX, Relaxed);
+    lived.is_err().then_some(pages)
+}
+
+/// The pieces that cover a damaged record are in the first segment, farther than a window from the end.
+#[test]
+fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
+    let mut failed = 0;
+    loop {
+        let pages = created();
+        let (journal, _) = options().open(&pages).unwrap();
+        (1..4).for_each(|byte| drop(journal.append(&[byte; WHOLE - 64])));
+        drop(journal);
+        pages.write(2 * PAGE + 256, &[0xff; 8]);
+        pages.persist(2 * PAGE..3 * PAGE).unwrap();
+        pages.left.store(failed, Relaxed);
+        let repaired = options().repair(&pages).map(drop);
+        pages.left.store(u64::MAX, Relaxed);
+        if repaired.is_ok() {
+            break;
+        }
+        let failure = repaired.unwrap_err().into_error();
+        assert!(matches!(failure.kind(), ErrorKind::Medium(Broken)), "{failure}");
+        failed += 1;
+
+        let (journal, _) = options().repair(&pages).unwrap();
+        journal.append(b"after").unwrap();
+        drop(journal);
+        let pages = pages.remounted();
+        let (journal, _) = options().open(&pages).unwrap();
+        let expected = [vec![2; WHOLE - 64], vec![3; WHOLE - 64], b"after".to_vec()];
+        assert_eq!(payloads(&journal), expected, "{failed}");
+    }
+    assert!(failed > 3, "{failed}");
+}

@@ -60,7 +60,7 @@ impl<M: Medium> Journal<M> {
     /// # Cost
     /// The superblocks are read.
     pub fn records(&self) -> Result<Records<'_, M>, Error<M::Error>> {
-        let walk = Walk::new(&self.medium, superblocks::load(&self.medium)?);
+        let walk = Walk::new(&self.medium, self.superblock()?);
         Ok(Records::acknowledged(walk, &self.in_flight))
     }
 
@@ -79,8 +79,13 @@ impl<M: Medium> Journal<M> {
         if position > end {
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
         }
-        let walk = walk_from(&self.medium, position, || superblocks::load(&self.medium))?;
+        let walk = walk_from(&self.medium, position, || self.superblock())?;
         Ok(Records::acknowledged(walk, &self.in_flight))
+    }
+
+    /// Returns the superblock with the head of this journal.
+    fn superblock(&self) -> Result<Superblock, Error<M::Error>> {
+        superblocks::with_head(&self.medium, self.in_flight.head())
     }
 }
 

@@ -68,6 +68,20 @@ pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error
     find(medium)?.ok_or(Error::new(ErrorKind::NotAJournal { found: NO_MAGIC }))
 }
 
+/// Returns the superblock with this head: the newest one, or the one before it while a trim is under way or after it has
+/// failed. If a trim overtakes the reading, returns the newest one.
+pub(super) fn with_head<M: Readable>(medium: &M, head: u64) -> Result<Superblock, Error<M::Error>> {
+    let newest = load(medium)?;
+    if newest.head == head {
+        return Ok(newest);
+    }
+    let older = found(medium)?.into_iter().find_map(|found| match found {
+        Found::Whole(superblock) if superblock.head == head => Some(superblock),
+        _ => None,
+    });
+    Ok(older.unwrap_or(newest))
+}
+
 /// Returns the superblock that holds, or `None` without a journal: the places of both magics are zero and the log has no
 /// mark, or a creation was cut off.
 pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<M::Error>> {

@@ -30,19 +30,23 @@ impl Turn {
 struct Taken<'t>(&'t Turn);
 
 impl Taken<'_> {
-    /// Stores a superblock in the place of the one before the newest. The newest one is durable by then.
-    fn store<M: Medium>(
-        &self,
-        medium: &M,
-        newest: &Superblock,
-        next: &Superblock,
-    ) -> Result<(), M::Error> {
+    /// Returns the newest superblock, which is durable.
+    fn newest<M: Medium>(&self, journal: &Journal<M>) -> Result<Superblock, Error<M::Error>> {
+        let newest = journal.newest_superblock()?;
         if self.0.is_unsure.load(Relaxed) {
-            superblocks::writeback(medium, newest)?;
-            medium.fence();
+            superblocks::writeback(&journal.medium, &newest).map_err(Error::medium)?;
+            journal.medium.fence();
+            self.0.is_unsure.store(false, Relaxed);
+            // This completes the trim that has failed.
+            journal.in_flight.trim(newest.head);
         }
+        Ok(newest)
+    }
+
+    /// Stores a superblock in the place of the one before the newest, which is durable.
+    fn store<M: Medium>(&self, medium: &M, next: &Superblock) -> Result<(), Error<M::Error>> {
         self.0.is_unsure.store(true, Relaxed);
-        superblocks::store(medium, next)?;
+        superblocks::store(medium, next).map_err(Error::medium)?;
         self.0.is_unsure.store(false, Relaxed);
         Ok(())
     }
@@ -62,8 +66,11 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`;
-    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]; if the medium
-    /// fails. No record is discarded then.
+    /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]. No record is
+    /// discarded then.
+    ///
+    /// [`ErrorKind::Medium`], if the medium fails. An opening finds the old head or the new one then, as after a crash.
+    /// This journal keeps the old head, until the next trim or closing makes the new one durable.
     ///
     /// # Cost
     /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
@@ -71,7 +78,7 @@ impl<M: Medium> Journal<M> {
     /// records costs less than one after each record.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
-        let superblock = self.newest_superblock()?;
+        let superblock = turn.newest(self)?;
         let (head, end) = (Position(superblock.head), self.end());
         if to < head || to > end {
             return Err(Error::new(ErrorKind::NotABoundary { position: to, head, end }));
@@ -81,7 +88,7 @@ impl<M: Medium> Journal<M> {
         let acknowledged = end.0;
         let next = Superblock { head: to.0, head_epoch, generation, acknowledged, ..superblock };
         let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-        turn.store(&self.medium, &superblock, &next).map_err(Error::medium)?;
+        turn.store(&self.medium, &next)?;
         self.in_flight.trim(to.0);
         Ok(())
     }
@@ -99,11 +106,13 @@ impl<M: Medium> Journal<M> {
     /// # Cost
     /// A superblock is written back, with one fence.
     pub fn close(self) -> Result<M, Error<M::Error>> {
-        let superblock = self.newest_superblock()?;
+        let turn = self.trimming.take();
+        let superblock = turn.newest(&self)?;
         let (acknowledged, generation) = (self.end().0, superblock.generation + 1);
         let next = Superblock { generation, acknowledged, ..superblock };
         let next = next.checked().ok_or(Error::new(ErrorKind::WornOut))?;
-        self.trimming.take().store(&self.medium, &superblock, &next).map_err(Error::medium)?;
+        turn.store(&self.medium, &next)?;
+        drop(turn);
         Ok(self.medium)
     }
 

@@ -1,6 +1,6 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
-use crate::claims::records;
+use crate::claims::{reason, records};
 use crate::counting::Broken;
 use cachemaint::journal::{ErrorKind, Journal, Options};
 use cachemaint::medium::{Granularity, Medium, Readable};
@@ -195,4 +195,45 @@ fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
         assert_eq!(payloads(&journal), expected, "{failed}");
     }
     assert!(failed > 3, "{failed}");
+}
+
+#[test]
+fn a_journal_keeps_its_head_after_a_failed_trim_until_the_next_one() {
+    let pages = created();
+    let (journal, _) = options().open(&pages).unwrap();
+    let positions = [1, 2, 3].map(|byte| journal.append(&[byte]).unwrap());
+    let head = journal.head();
+    pages.left.store(0, Relaxed);
+    let trimmed = journal.trim(positions[1]);
+    assert!(matches!(reason(&trimmed), Some(ErrorKind::Medium(Broken))), "{trimmed:?}");
+    let all = [vec![1], vec![2], vec![3]];
+    assert_eq!((journal.head(), payloads(&journal)), (head, all.to_vec()));
+    let from = journal.records_from(head).unwrap().map(|record| record.unwrap().payload);
+    assert_eq!(from.collect::<Vec<_>>(), all);
+
+    journal.trim(positions[2]).unwrap();
+    assert_eq!((journal.head(), payloads(&journal)), (positions[2], vec![vec![3]]));
+    drop(journal);
+    let pages = pages.remounted();
+    let (journal, _) = options().open(&pages).unwrap();
+    assert_eq!(payloads(&journal), [[3]]);
+}
+
+/// Of the two superblocks, only the one of the failed trim is not on the drive. The next one goes to the place of the
+/// other one.
+#[test]
+fn the_superblock_of_a_failed_trim_reaches_the_drive_before_the_next_one() {
+    let pages = created();
+    let (journal, _) = options().open(&pages).unwrap();
+    let positions = [1, 2, 3].map(|byte| journal.append(&[byte]).unwrap());
+    pages.left.store(0, Relaxed);
+    journal.trim(positions[1]).unwrap_err();
+    // The next one fails at its own superblock.
+    pages.left.store(1, Relaxed);
+    journal.trim(positions[2]).unwrap_err();
+    assert_eq!(journal.head(), positions[1]);
+    drop(journal);
+    let pages = pages.remounted();
+    let (journal, _) = options().open(&pages).unwrap();
+    assert_eq!(payloads(&journal), [[2], [3]]);
 }

@@ -257,10 +257,12 @@ impl<M: Readable> Walk<'_, M> {
     /// too, and so is a lap for which its head leaves no space.
     pub(super) fn ending(&mut self, fault: Fault, search: Search) -> Result<Ending, M::Error> {
         let at = self.at;
-        let known = self.superblock.epoch_start.max(self.superblock.acknowledged);
+        let Superblock { epoch_start, acknowledged, .. } = self.superblock;
+        let known = epoch_start.max(acknowledged);
         let mut behind = Behind::default();
         let evidence = if at < known {
-            Some(known)
+            // A repair that did not end is damage, whatever was written.
+            Some(if self.superblock.is_rebuilt() { acknowledged.max(at) } else { known })
         } else {
             self.patience = Patience::default();
             if search == Search::All {

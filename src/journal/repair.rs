@@ -91,6 +91,11 @@ impl Options<'_> {
         let rebuilt = stored != Some(superblock);
         let (found, epoch) = self.survey(medium, superblock).map_err(Error::medium)?;
         let Recovered { records, end, superblock_lost, .. } = found;
+        // A rebuilt superblock knows the last valid record at most, after a repair that was cut off.
+        let is_rebuilt = superblock.is_rebuilt();
+        let acknowledged = Position(superblock.acknowledged);
+        let known =
+            found.damage.map(|damage| if is_rebuilt { acknowledged } else { damage.evidence });
         let whole = if found.damage.is_none() && found.behind == 0 {
             let was_whole = !rebuilt && !superblock_lost;
             Some((
@@ -104,8 +109,6 @@ impl Options<'_> {
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
             None
         };
-        // A rebuilt superblock knows no such position.
-        let known = found.damage.filter(|_| !rebuilt).map(|damage| damage.evidence);
         Ok(Plan { stored, superblock, rebuilt, superblock_lost, known, whole })
     }
 }
@@ -325,7 +328,7 @@ fn rebuilt<M: Readable>(
         head,
         head_epoch,
         epoch: newest.epoch,
-        // The start of the epoch is unknown. This value refuses no record for being of an earlier epoch.
+        // The start of the epoch is unknown: see `is_rebuilt`.
         epoch_start: geometry.limit(head),
         acknowledged: 0,
     };
@@ -365,8 +368,9 @@ fn with_room<M: Readable>(
         if geometry.beginning(end).end <= limit {
             return Ok((superblock, end));
         }
+        let is_rebuilt = superblock.is_rebuilt();
         superblock.head = geometry.segment_of(superblock.head) + geometry.segment;
-        if superblock.epoch_start == limit {
+        if is_rebuilt {
             superblock.epoch_start = geometry.limit(superblock.head);
         }
         salvage.go_on_with(superblock);

@@ -218,7 +218,7 @@ fn records_of_a_lap_that_the_older_superblock_does_not_know_are_evidence_of_dama
         let medium = lapped(last, behind);
         let found = verified(&medium);
         assert!(found.damage.is_some() && found.superblock_lost, "{found:?}");
-        let opened = options(1).open(&medium);
+        let opened = options(1).open(&medium).map(drop);
         assert!(matches!(reason(&opened), Some(ErrorKind::Damaged(_))), "{opened:?}");
         let (journal, repaired) = options(2).repair(&medium).unwrap();
         assert!(repaired.rebuilt && repaired.lost.is_empty(), "{repaired:?}");
@@ -232,7 +232,7 @@ fn records_of_a_lap_that_the_older_superblock_does_not_know_are_evidence_of_dama
 fn an_older_superblock_without_space_for_the_next_epoch_is_not_opened() {
     let medium = lapped(24, &[24; 18]);
     medium.write(8192 + 16, &[0xff; 8]);
-    let opened = options(1).open(&medium);
+    let opened = options(1).open(&medium).map(drop);
     assert!(matches!(reason(&opened), Some(ErrorKind::Superblocks)), "{opened:?}");
     let (journal, _) = options(2).repair(&medium).unwrap();
     // The epoch of the records behind that mark is the one before it.
@@ -286,4 +286,32 @@ fn a_record_under_way_before_a_later_lap_is_not_damage() {
     let found = reader.unwrap().verify(&mut |_| ()).unwrap();
     assert!(reserved.get().is_some());
     assert_eq!((found.damage, found.end, found.behind), (None, Position::new(LIMIT - 40), 1));
+}
+
+/// The newer superblock is lost. A repair that fails at one of its write-backs leaves a superblock that the marks show.
+#[test]
+fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
+    let mut left = 0;
+    loop {
+        let medium = trimmed();
+        let (journal, _) = options(1).open(&medium).unwrap();
+        journal.append(b"last").unwrap();
+        let end = journal.end();
+        drop(journal);
+        // The third superblock is at the second place.
+        medium.write(4096 + 64, &[0xff]);
+        let failing = Counting::new(medium);
+        failing.left.store(left, Ordering::Relaxed);
+        if options(2).repair(&failing).is_ok() {
+            break;
+        }
+        left += 1;
+        if let Err(failed) = options(3).open(&failing) {
+            let ErrorKind::Damaged(damage) = failed.error().kind() else { panic!("{failed:?}") };
+            assert!(damage.evidence <= end, "{damage:?} after {end}");
+        }
+        let preview = options(3).preview_repair(&failing).unwrap();
+        assert_eq!((preview.records, preview.lost.len(), preview.end), (2, 0, end), "{left}");
+    }
+    assert!(left > 2, "{left}");
 }

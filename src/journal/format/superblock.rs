@@ -107,6 +107,12 @@ impl Superblock {
         self.is_consistent().then_some(self)
     }
 
+    /// Returns true if a repair has rebuilt this superblock and did not end. The start of the last epoch is not known then.
+    /// An epoch never begins at the limit, and this value refuses no record for being of an earlier epoch.
+    pub(in crate::journal) const fn is_rebuilt(&self) -> bool {
+        self.epoch_start == self.geometry.limit(self.head)
+    }
+
     /// Returns true if the numbers are possible. A tag can match by accident, and arithmetic on the numbers must
     /// neither overflow nor loop for ever.
     fn is_consistent(&self) -> bool {

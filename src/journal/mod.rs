@@ -47,7 +47,8 @@
 //! A creation first sets the magic of the first superblock, at offset 4096, to `cmcreate` and that of the second one, at
 //! offset 0, to zero. Then it writes everything but the magic of the first superblock, and this magic last. Each of the
 //! three steps is persistent before the next one begins. So a crash leaves either no magic, and then the medium has no
-//! journal, or the whole journal. The second superblock is zeros until the first opening or trim writes it.
+//! journal, or the whole journal. The second superblock is zeros until the first opening or trim writes it. The first
+//! one notes the mark at the beginning of the log as acknowledged, so a new journal without this mark is damaged.
 //!
 //! Each segment and each epoch of the log begins with a header record, its *mark*. If both magics are zero and the log has
 //! marks, both superblocks are lost. Such a journal can be [repaired](Options::repair); [`Options::open_or_create`] does
@@ -70,9 +71,12 @@
 //!   the head does not free shows that a newer superblock is lost.
 //!
 //! Without evidence the end is torn, and [`Recovered::behind`] counts the whole records after it. They do not count, as
-//! a record before them is missing. Damage to the last records looks like a torn end if they were appended together and
-//! the journal was not closed afterwards. An opening discards the records after a torn end in both cases. With
-//! [`Options::refuse_discard`] it fails instead, so that a person or a [repair](Options::repair) can decide.
+//! a record before them is missing. An opening discards them. With [`Options::refuse_discard`] it fails instead, so that
+//! a person or a [repair](Options::repair) can decide.
+//!
+//! Damage without evidence looks like a torn end: damage to the last records if they were appended together, and any
+//! damage that reaches to the end. A lost last page takes all acknowledged records in it, and `refuse_discard` finds no
+//! whole record after them. It is recognised if a trim, a closing or an opening came after these records.
 //!
 //! A damaged journal cannot be opened for appending. Its prefix can be read, the whole records after the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it a journal that can be appended to.

@@ -116,7 +116,8 @@ impl<'p> Options<'p> {
     ///
     /// By default they are discarded. Producers that append at the same time leave such an end at a crash, and so does
     /// a group; none of its records was acknowledged. But damage to an acknowledged record of the last group leaves the
-    /// same end, unless the journal was [closed](Journal::close).
+    /// same end, unless the journal was [closed](Journal::close). Damage that reaches to the end leaves no whole record,
+    /// so an opening does not notice it with this option either.
     #[must_use]
     pub fn refuse_discard(self) -> Self {
         Self { refuses_discard: true, ..self }
@@ -209,7 +210,9 @@ impl<'p> Options<'p> {
             epoch_start: 0,
             acknowledged: 0,
         };
-        let superblock = self.next_epoch(superblock, 0).ok_or(Error::new(ErrorKind::WornOut))?;
+        let first = self.next_epoch(superblock, 0).ok_or(Error::new(ErrorKind::WornOut))?;
+        // The first mark is durable before this superblock is.
+        let superblock = Superblock { acknowledged: geometry.beginning(0).end, ..first };
         let Superblock { identity, epoch, .. } = superblock;
         let mark = Mark { identity, epoch, geometry }.bytes(0);
         superblocks::create(medium, &superblock, &mark).map_err(Error::medium)?;

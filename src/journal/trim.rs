@@ -96,8 +96,8 @@ impl<M: Medium> Journal<M> {
     /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged, and returns the medium. If a
     /// part of the journal is missing later, it is reported as damage, even if it is the last record.
     ///
-    /// A journal that is only dropped loses no record. But damage to its last records is then taken for a torn end if
-    /// they were under way together.
+    /// A journal that is only dropped loses no record. But damage that reaches to its end is taken for a torn end then,
+    /// and so is damage to its last records if they were under way together.
     ///
     /// # Errors
     /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]; if the medium

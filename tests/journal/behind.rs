@@ -315,3 +315,17 @@ fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
     }
     assert!(left > 2, "{left}");
 }
+
+/// The mark at the beginning of the log is durable before the journal is.
+#[test]
+fn a_new_journal_without_its_first_page_is_damaged() {
+    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    assert!(verified(&medium).damage.is_none());
+    fill(&journal, SEGMENT + 64 + 40);
+    drop(journal);
+    medium.write(8192, &[0; 4096]);
+    let opened = options(1).open(&medium).map(drop);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("{opened:?}") };
+    assert_eq!((damage.at, damage.offset, damage.evidence.get()), (Position::new(0), 8192, 64));
+}

@@ -31,7 +31,7 @@ impl Image {
     }
 
     /// Of generation 1, at offset 4096. Capacity 384 = 0x180, window 256, segments of 128, alignment 8; head 0 in
-    /// epoch 0, which has the key 0; epoch 1 from 0 on; nothing acknowledged.
+    /// epoch 0, which has the key 0; epoch 1 from 0 on; the first mark acknowledged, which has 64 bytes.
     fn superblock(&mut self) {
         let key = self.key.to_le_bytes();
         self.put(4096, b"cmjournl\x03\0\0\0");
@@ -43,6 +43,7 @@ impl Image {
         self.put(4096 + 64, &[1]);
         self.put(4096 + 96, &[1]);
         self.put(4096 + 104, &key);
+        self.put(4096 + 120, &[64]);
         seal(&mut self.bytes[4096..][..128]);
     }
 

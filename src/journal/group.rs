@@ -21,7 +21,8 @@ use alloc::vec::Vec;
 /// let mut group = Group::new();
 /// group.push(b"paid 3 to Ada");
 /// group.push(b"paid 4 to Grace");
-/// journal.append_group(&mut group)?; // after a crash both are found, or neither
+/// // Both are durable at return. A crash before that can leave only the first one.
+/// journal.append_group(&mut group)?;
 /// assert_eq!(journal.records()?.count(), 2);
 /// # Ok(())
 /// # }

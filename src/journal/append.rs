@@ -103,6 +103,9 @@ impl<M: Medium> Journal<M> {
     /// another one may wait for itself. A leaked reservation ([`mem::forget`](core::mem::forget)) holds up all later
     /// records for ever.
     ///
+    /// An [`append`](Self::append) by the same thread waits for its own reservation, for ever. That holds for a panic hook
+    /// too: it runs before the panic drops the reservation. [`submit`](Self::submit) waits for space in the window only.
+    ///
     /// # Errors
     /// As [`append`](Self::append).
     pub fn reserve(&self, len: u64) -> Result<Reservation<'_, M>, Error<M::Error>> {

@@ -201,7 +201,7 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the operating system reports that it could not be written.
+    /// As [`DaxView::issue_writeback`].
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.

@@ -220,7 +220,8 @@ impl DaxView {
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that the range could not be written. If it has
     /// reported a failure since the file was opened, the first one is returned, since it can be about these bytes.
-    /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux.
+    /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux. While a guarded access
+    /// (`catch_faults`) to this file has replaced pages by zeros, its error: a store may have gone to the zeros.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -228,16 +229,13 @@ impl DaxView {
     #[track_caller]
     pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
         match self.writeback {
-            Writeback::Lines(cache) => {
-                self.writeback_lines(&range, cache);
-                Ok(())
-            }
+            Writeback::Lines(cache) => self.writeback_lines(&range, cache),
             Writeback::Fence(_) => {
                 self.mapping.checked_range(&range);
-                Ok(())
             }
-            Writeback::Pages => self.writeback_pages(&range),
+            Writeback::Pages => return self.writeback_pages(&range),
         }
+        self.check_stores()
     }
 
     /// Completes the write-backs that this thread has issued.
@@ -272,17 +270,14 @@ impl DaxView {
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
         match self.writeback {
-            Writeback::Lines(cache) => {
-                self.persist_lines(&range, cache);
-                Ok(())
-            }
+            Writeback::Lines(cache) => self.persist_lines(&range, cache),
             Writeback::Fence(cache) => {
                 self.mapping.checked_range(&range);
                 cache.fence();
-                Ok(())
             }
-            Writeback::Pages => self.writeback_pages(&range),
+            Writeback::Pages => return self.writeback_pages(&range),
         }
+        self.check_stores()
     }
 
     /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
@@ -443,5 +438,36 @@ impl DaxView {
         // SAFETY: (1) the range is in the mapping, which can be read; (2) that nothing may rely on it
         // before the fence is the rule of `Medium`, and of `issue_writeback`.
         unsafe { cache.writeback_range_unfenced(start, range.len()) };
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::super::{Error, ErrorKind, FaultHandler, Options};
+    use super::{Writeback, files};
+    use crate::cache::Cache;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    /// The store went to a page of zeros, which replaced a page that the file has lost.
+    #[test]
+    fn a_write_back_of_a_store_that_a_guard_has_lost_fails_by_lines_too() {
+        let (Ok(cache), Ok(installed)) = (Cache::host(), FaultHandler::install()) else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let page = files::page_size() as u64;
+        let options = Options::new().allow_page_granularity();
+        let mut file = options.create_new(directory.path().join("file"), 2 * page).unwrap();
+        file.file().set_len(page).unwrap();
+        let lost = |written: Result<(), Error>| {
+            matches!(written.unwrap_err().kind(), ErrorKind::Shorter { .. })
+        };
+        for writeback in [Writeback::Lines(cache), Writeback::Fence(cache)] {
+            file.view.writeback = writeback;
+            let guarded = file.catch_faults(installed, |file| {
+                file.store(page, 7, Relaxed);
+                assert!(lost(file.issue_writeback(page..page + 8)));
+                assert!(lost(file.persist(page..page + 8)));
+            });
+            assert!(lost(guarded));
+        }
     }
 }

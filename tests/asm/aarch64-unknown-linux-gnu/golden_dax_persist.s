@@ -39,16 +39,14 @@
     b.lo .L8
 .L7:
     dsb sy
-    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    ret
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L2:
     dsb sy
-    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    ret
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L3:
     adrp x2, .L9
     add x2, x2, :lo12:.L9
@@ -70,10 +68,9 @@
     b.lo .L11
 .L10:
     dsb sy
-    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    ret
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L5:
     sys #3, c7, c12, #1, x10
     orr x10, x9, x10
@@ -87,10 +84,9 @@
     b.lo .L13
 .L12:
     dsb sy
-    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    ret
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L6:
     sys #3, c7, c13, #1, x10
     cmp x11, x8
@@ -103,10 +99,9 @@
     b.lo .L15
 .L14:
     dsb sy
-    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    ret
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L0:
     adrp x3, .L16
     add x3, x3, :lo12:.L16

@@ -3,48 +3,46 @@
     ld a2, 496(a0)
     li a3, -9
     bltu a3, a1, .L0
-    addi a3, a1, 8
-    bltu a2, a3, .L0
-    ld a2, 472(a0)
-    andi a4, a1, 7
+    addi a4, a1, 8
+    bltu a2, a4, .L0
+    ld a3, 472(a0)
+    andi a2, a1, 7
     sd a1, 0(sp)
-    bnez a4, .L1
-    add a2, a2, a1
+    bnez a2, .L1
+    add a3, a3, a1
     fence rw, w
-    li a4, 7
-    sd a4, 0(a2)
-    ld a4, 0(a0)
+    li a2, 7
+    sd a2, 0(a3)
+    ld a2, 0(a0)
     sd a1, 8(sp)
-    sd a3, 16(sp)
-    beqz a4, .L2
+    sd a4, 16(sp)
+    beqz a2, .L2
     li a1, 1
-    bne a4, a1, .L3
-    ld a3, 8(a0)
-    addi a0, a2, 7
-    slli a1, a3, 48
-    srli a1, a1, 48
-    slli a4, a3, 47
-    or a3, a1, a2
-    bltz a4, .L4
-    .insn i 15, 2, zero, a2, 2
-    bgeu a3, a0, .L5
-.L6:
-    addi a3, a3, 1
+    bne a2, a1, .L3
+    ld a4, 8(a0)
+    addi a1, a3, 7
+    slli a2, a4, 48
+    srli a2, a2, 48
+    slli a5, a4, 47
+    or a4, a2, a3
+    bltz a5, .L4
     .insn i 15, 2, zero, a3, 2
-    or a3, a3, a1
-    bltu a3, a0, .L6
+    bgeu a4, a1, .L5
+.L6:
+    addi a4, a4, 1
+    .insn i 15, 2, zero, a4, 2
+    or a4, a4, a2
+    bltu a4, a1, .L6
 .L5:
     fence
-    li a0, 0
     ld ra, 40(sp)
     addi sp, sp, 48
-    ret
+    tail _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L2:
     fence
-    li a0, 0
     ld ra, 40(sp)
     addi sp, sp, 48
-    ret
+    tail _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L3:
 .L8:
     auipc a2, %pcrel_hi(.L7)
@@ -55,19 +53,18 @@
     addi sp, sp, 48
     ret
 .L4:
-    .insn i 15, 2, zero, a2, 1
-    bgeu a3, a0, .L9
-.L10:
-    addi a3, a3, 1
     .insn i 15, 2, zero, a3, 1
-    or a3, a3, a1
-    bltu a3, a0, .L10
+    bgeu a4, a1, .L9
+.L10:
+    addi a4, a4, 1
+    .insn i 15, 2, zero, a4, 1
+    or a4, a4, a2
+    bltu a4, a1, .L10
 .L9:
     fence
-    li a0, 0
     ld ra, 40(sp)
     addi sp, sp, 48
-    ret
+    tail _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
 .L0:
 .L12:
     auipc a3, %pcrel_hi(.L11)

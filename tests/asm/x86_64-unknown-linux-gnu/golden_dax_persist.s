@@ -44,9 +44,8 @@
     jb .L9
 .L8:
     mfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L3:
     movzx eax, byte ptr [rdi + 10]
     test al, 1
@@ -56,9 +55,8 @@
     test al, 4
     jne .L12
     mfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L4:
     lea rdx, [rip + .L13]
     lea rsi, [rsp + 8]
@@ -78,14 +76,12 @@
     jb .L15
 .L14:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L10:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L6:
     clflushopt byte ptr [rax]
     or rax, rdx
@@ -99,14 +95,12 @@
     jb .L17
 .L16:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L11:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L7:
     clflush byte ptr [rax]
     or rax, rdx
@@ -120,14 +114,12 @@
     jb .L19
 .L18:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L12:
     sfence
-    xor eax, eax
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
 .L0:
     mov al, 1
     test al, al

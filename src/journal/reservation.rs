@@ -126,6 +126,8 @@ impl<'j, M: Medium> Reservation<'j, M> {
         let header = Header { tag: tag.finish(), ..header }.bytes(position);
         let at = claim.journal.geometry.place(position);
         claim.journal.medium.write(at, &header);
+        // Another thread may have filled the reservation.
+        claim.journal.medium.order_observed();
         claim.complete(at..at + HEADER + len.next_multiple_of(8), Ok(()))?;
         Ok(claim.done())
     }

@@ -10,10 +10,12 @@ use Do::{Append, Group, Reserve, Trim};
 use cachemaint::journal::{Error, ErrorKind, Journal, Reader};
 use cachemaint::medium::Medium;
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
+use cachemaint::sim::sync::{AtomicBool, spin_loop};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 use core::mem::ManuallyDrop;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::Mutex;
 
 const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
 
@@ -227,6 +229,43 @@ fn threads(simulation: &Simulation, before: &[Do]) -> Exploration {
     )
 }
 
+/// A thread fills a reservation of three lines, and another one makes it durable.
+fn sent(simulation: &Simulation) -> Exploration {
+    let options = || options().segment(256).window(512);
+    let record = [7; 150];
+    let simulation = simulation.clone().preemptions(1).prepared(|medium| {
+        drop(options().create_new(medium).unwrap());
+        drop(options().open(medium).unwrap());
+    });
+    simulation.explore(
+        |medium, notes| {
+            let (journal, _) = options().open(medium).unwrap();
+            let (sent, is_sent) = (Mutex::new(None), AtomicBool::new(false));
+            let fills = || {
+                let mut reserved = journal.reserve(record.len() as u64).unwrap();
+                reserved.write_bytes(&record);
+                *sent.lock().unwrap() = Some(reserved);
+                is_sent.store(true, Release);
+            };
+            let finishes = || {
+                while !is_sent.load(Acquire) {
+                    spin_loop();
+                }
+                sent.lock().unwrap().take().unwrap().finish().unwrap();
+                notes.add("acknowledged");
+            };
+            medium.run_threads(&[&fills, &finishes]);
+        },
+        |medium, notes| {
+            let (journal, _) = options().open(medium)?;
+            let found = records(&journal)?;
+            Violation::unless(found.len() >= notes.len(), || "the record is lost".to_owned())?;
+            let is_right = found.iter().all(|found| found.payload == record);
+            Violation::unless(is_right, || format!("{found:?}"))
+        },
+    )
+}
+
 /// A record is damaged in the middle, with others behind it farther than a window.
 fn repaired(simulation: &Simulation) -> Exploration {
     let more = [&ROUND[..], &[Append(6), Append(7)]].concat();
@@ -405,6 +444,14 @@ fn it_is_right_on_media_that_need_less_and_on_pages() {
 }
 
 #[test]
+fn a_record_that_one_thread_fills_and_another_finishes_survives() {
+    for model in MODELS {
+        let simulation = Simulation::new(model(), WIDE).crashes_in_recovery(0);
+        sent(&simulation.effort(Effort::Deviations(2))).assert_safe();
+    }
+}
+
+#[test]
 fn a_long_record_is_there_whole_or_not_at_all() {
     for model in MODELS {
         long_records(&Simulation::new(model(), LONG).crashes_in_recovery(0)).assert_safe();
@@ -464,6 +511,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| explore(&uncut(setting), &[], &GROUPS),
         &|setting: &Setting| explore(&uncut(setting), &ROUND, &WRAP),
         &|setting: &Setting| abandoned(&uncut(setting)),
+        &|setting: &Setting| sent(&wide(setting)),
         &|setting: &Setting| killed_anywhere(&uncut(setting), SEGMENT, &SHORT),
         &|setting: &Setting| killed_anywhere(&wide(setting), 2 * SEGMENT, &AT_HEAD),
         &|setting: &Setting| repaired(&uncut(setting)),

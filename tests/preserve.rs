@@ -6,6 +6,9 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
+#[path = "preserve/blocks.rs"]
+mod blocks;
+#[cfg(not(miri))]
 #[path = "cases/mod.rs"]
 mod cases;
 #[cfg(not(miri))]

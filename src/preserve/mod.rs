@@ -48,10 +48,11 @@
 //! twice as many bytes as in one of 100, even if the free space is fragmented. Opening a store takes time in proportion
 //! to its table.
 //!
-//! The header and each page are stored twice, at different places. So damage in one place loses at most the blob that
-//! it hits. A blob is verified when it is read, by a tag for each 64 KiB, and damage is reported with its place. If
-//! both copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store
-//! cannot be opened for writing, since the places of the lost blobs are unknown.
+//! The header and each page are stored twice, in different blocks of 4096 bytes ([exceptions](#limits)). So damage in
+//! one place, such as a page of memory, loses at most the blobs that it hits. A blob is verified when it is read, by a tag
+//! for each 64 KiB, and damage is reported with its place. If both copies of a page are damaged, the blobs that it named are
+//! lost, and all others can still be read. Such a store cannot be opened for writing, since the places of the lost blobs
+//! are unknown.
 //!
 //! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
 //! bytes and tags that an earlier blob has left in the same place are not taken for those of another one.
@@ -171,8 +172,9 @@
 //! A writer splits a page with more than 4416 bytes of entries or 1024 bytes of children, each rounded up to units and
 //! 32768 at most. It merges a page with less than a third of that with the one beside it, if both fit in three quarters
 //! of it. The place of a page below the root has that many bytes, in units, for any length of the page. The place of a
-//! root with children has 176 more, and that of a root with entries has as many as the root. A reader does not rely on
-//! any of this.
+//! root with children has 176 more, and that of a root with entries has as many as the root. Between the copies of a page
+//! lie 4096 bytes, and at least the bytes of its place, if units are smaller than 4096 bytes and the store has 65536 or
+//! more. A reader does not rely on any of this.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
@@ -225,6 +227,10 @@
 //! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
 //!   was filled by a program without this reserve can lack it. It can be opened, but a deletion can be refused with
 //!   [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
+//! - In a store of less than 64 KiB both copies of a page of the table can lie in one block of 4096 bytes. In a larger
+//!   store they can if a program without this distance wrote them. So they can after an opening or a deletion, if the
+//!   store is full and lacks other room. The next commit that changes the page moves them apart if there is room. Each
+//!   opening changes the root.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs and regions. A writer keeps the table in memory.

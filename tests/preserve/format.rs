@@ -11,8 +11,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of the store.
 const BYTES: u64 = DATA + 74_048;
-/// The offsets of the table and its copy: below the two of the creation, which have 176 bytes each.
-const TABLES: [u64; 2] = [BYTES - 384 - 320, BYTES - 384 - 640];
+/// The offsets of the table and its copy: that of the table is below the one of the creation, which has 176 bytes, and
+/// 4096 bytes lie between the two.
+const TABLES: [u64; 2] = [BYTES - 192 - 320, BYTES - 192 - 320 - 4096 - 320];
 /// The offset of the second blob, after the first one, which takes a unit.
 const SECOND: u64 = DATA + 64;
 /// The offset of the second blob's tags, after its 65542 bytes.
@@ -22,11 +23,11 @@ const TAGS_AT: u64 = SECOND + 65_544;
 const HEADER: [u64; 8] = [
     0x636d_7072_6573_7276,
     0x0300_0000_2001_0000,
-    0x257b_eed9_bb15_5357,
+    0x9356_5a38_c77f_0eee,
     0x0200_0000_0000_0000,
     0x4085_0100_0000_0000,
-    0x8082_0100_0000_0000,
-    0x4081_0100_0000_0000,
+    0x4083_0100_0000_0000,
+    0x0072_0100_0000_0000,
     0x4000_0000_b5aa_831f,
 ];
 
@@ -86,11 +87,11 @@ const TABLE: [u64; 36] = [
 const HEADER_OF_PAGES: [u64; 8] = [
     0x636d_7072_6573_7276,
     0x0300_0000_f000_0000,
-    0xe853_e494_33e7_ba7a,
+    0x241a_3dc8_66ce_da4e,
     0x0200_0000_0000_0000,
     0x4085_0100_0000_0000,
-    0x8082_0100_0000_0000,
-    0x4081_0100_0000_0000,
+    0x4083_0100_0000_0000,
+    0x0072_0100_0000_0000,
     0x4000_0000_0de5_4c8b,
 ];
 /// The root of that store: the first word, the one with the levels, and the children. They are a page with "ab", and

@@ -1,7 +1,7 @@
 //! Commits: new pages replace old ones, and a new header makes them current.
 
+use super::reserve::Pair;
 use super::room::Kind;
-use super::space::From;
 use super::store::Store;
 use super::tree::{Key, Overlay};
 use crate::format::tag;
@@ -14,7 +14,6 @@ use crate::preserve::format::table::{PREAMBLE, Preamble, seal};
 use crate::preserve::headers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 impl<M: Medium> Store<M> {
     /// Replaces pages by those of a plan, with two fences. Everything written for the commit before is durable then,
@@ -31,21 +30,13 @@ impl<M: Medium> Store<M> {
         let generation = self.header.next_generation().ok_or(Error(ErrorKind::WornOut))?;
         let mut pages = Vec::new();
         let written = self.write(&mut plan, preamble, &mut pages, is_sealed);
-        let (len, root_tag) = written.inspect_err(|_| {
-            for Written { kind, place, .. } in &pages {
-                self.held.keep(*kind, place.clone());
+        let (roots, len, root_tag) = written.inspect_err(|_| {
+            for Written { kind, pair, .. } in &pages {
+                self.held.keep(*kind, pair.clone());
             }
         })?;
-        let roots = [1, 2].map(|back| pages[pages.len() - back].place.start);
-        let header = Header {
-            generation,
-            size: self.size,
-            roots: [roots[1], roots[0]],
-            len,
-            root_tag,
-            is_sealed,
-            ..self.header
-        };
+        let header =
+            Header { generation, size: self.size, roots, len, root_tag, is_sealed, ..self.header };
         headers::store(&*self.medium, &header)
             .inspect_err(|_| self.has_failed = true)
             .map_err(Error::medium)?;
@@ -55,15 +46,15 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Assigns places to the pages of a plan and makes the pages durable. Returns the length of the root, and the half
-    /// of its tag that the header stores. The last two of `pages` are the copies of the root.
+    /// Assigns places to the pages of a plan and makes the pages durable. Returns the places of the root, its length, and
+    /// the half of its tag that the header stores.
     fn write(
         &mut self,
         plan: &mut [Overlay],
         preamble: &Preamble,
         pages: &mut Vec<Written>,
         is_sealed: bool,
-    ) -> Result<(u64, u32), Error<M::Error>> {
+    ) -> Result<([u64; 2], u64, u32), Error<M::Error>> {
         let (generation, unit) = (self.header.generation + 1, self.unit());
         let top = plan.len() - 1;
         for level in 0..top {
@@ -87,9 +78,11 @@ impl<M: Medium> Store<M> {
         let root_tag = seal(&mut root, generation);
         let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
         let len = root.len() as u64;
-        self.place(&root.into(), bytes, Kind::Root, pages)?;
-        let parts: Vec<(u64, &[u8])> =
-            pages.iter().map(|page| (page.place.start, &*page.bytes)).collect();
+        let roots = self.place(&root.into(), bytes, Kind::Root, pages)?;
+        let copies = pages.iter().flat_map(|Written { pair, bytes, .. }| {
+            pair.iter().map(move |place| (place.start, &**bytes))
+        });
+        let parts: Vec<(u64, &[u8])> = copies.collect();
         self.medium.copy_unfenced(&parts).map_err(Error::medium)?;
         self.medium.fence();
         if is_sealed {
@@ -100,10 +93,10 @@ impl<M: Medium> Store<M> {
                 })
                 .map_err(Error::medium)?;
         }
-        Ok((len, root_tag))
+        Ok((roots, len, root_tag))
     }
 
-    /// Finds two places for a page, in the reserve if it has any.
+    /// Finds places for both copies of a page, in the reserve if it has any.
     fn place(
         &mut self,
         bytes: &Arc<[u8]>,
@@ -111,15 +104,12 @@ impl<M: Medium> Store<M> {
         kind: Kind,
         pages: &mut Vec<Written>,
     ) -> Result<[u64; 2], Error<M::Error>> {
-        let mut places = [0; 2];
-        for at in &mut places {
-            let place = match self.held.release(kind, slot, &mut self.space) {
-                Some(place) => place,
-                None => self.claim(slot, self.unit(), From::End)?,
-            };
-            *at = place.start;
-            pages.push(Written { kind, place, bytes: Arc::clone(bytes) });
-        }
+        let pair = match self.held.release(kind, slot, &mut self.space) {
+            Some(pair) => pair,
+            None => self.claim_pair(slot)?,
+        };
+        let places = pair.each_ref().map(|place| place.start);
+        pages.push(Written { kind, pair, bytes: Arc::clone(bytes) });
         Ok(places)
     }
 
@@ -127,21 +117,18 @@ impl<M: Medium> Store<M> {
     fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
         let unit = self.unit();
         let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);
-        for at in self.header.roots {
-            self.held.keep(Kind::Root, at..at + root);
-        }
+        self.held.keep(Kind::Root, self.header.roots.map(|at| at..at + root));
         for (level, page) in self.tree.apply(plan) {
-            for at in page.places {
-                self.held.keep(Kind::of(level), at..at + slot(level, page.len, unit));
-            }
+            let bytes = slot(level, page.len, unit);
+            self.held.keep(Kind::of(level), page.places.map(|at| at..at + bytes));
         }
         self.header = header;
     }
 }
 
-/// A copy of a page that is to be written.
+/// A page that is to be written.
 struct Written {
     kind: Kind,
-    place: Range<u64>,
+    pair: Pair,
     bytes: Arc<[u8]>,
 }

@@ -10,6 +10,7 @@
 
 use super::file;
 use super::origin::{Evidence, Verdict, judge};
+use super::reserve::distance;
 use super::store::Store;
 use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
@@ -277,7 +278,7 @@ impl<'p, M: Medium> Options<'p, M> {
         let header = Header {
             generation: FIRST,
             size,
-            roots: [size - root, size - 2 * root],
+            roots: [size - root, size - 2 * root - distance(root, unit, size)],
             len: bytes.len() as u64,
             root_tag: table::seal(&mut bytes, FIRST),
             unit,

@@ -3,6 +3,9 @@
 //! A store always holds those of one deletion, so that a full store can still delete. A transaction holds more, for the
 //! pages of its commit. The pages that a commit replaces leave their places to the reserve. So what one deletion takes
 //! from it, it gives back, however the free space is divided.
+//!
+//! Media lose bytes in blocks. So the places are held in pairs, for the two copies of a page, and those of a pair lie
+//! [apart](distance). A pair that had no room so is replaced once there is room.
 
 use super::room::{Kind, Places};
 use super::space::{From, Leased, Space};
@@ -12,11 +15,93 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
+/// The number of bytes that damage in one place costs: a page of memory, or some sectors.
+const BLOCK: u64 = 4096;
+/// In a store of fewer bytes the space between two copies would be missing for blobs.
+const SMALL: u64 = 16 * BLOCK;
+
+/// The places of the two copies of a page.
+pub(super) type Pair = [Range<u64>; 2];
+
+/// Returns the least number of bytes between the copies of a page, in a store of `size` bytes. Between those of a long page
+/// another one fits.
+pub(super) fn distance(bytes: u64, unit: u64, size: u64) -> u64 {
+    if unit < BLOCK && size >= SMALL { bytes.max(BLOCK) } else { 0 }
+}
+
+/// Returns the range in which the other copy of a page must not lie.
+fn around(place: &Range<u64>, space: &Space) -> Range<u64> {
+    let distance = distance(len(place), space.unit(), space.end());
+    place.start.saturating_sub(distance)..place.end + distance
+}
+
+fn is_apart([first, second]: &Pair, space: &Space) -> bool {
+    common(&around(first, space), second).is_empty()
+}
+
+fn common(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
+    one.start.max(other.start)..one.end.min(other.end)
+}
+
+/// Takes places for the copies of a page from the end of the free space. If they cannot be apart, takes others, or none
+/// if they `must_be_apart`.
+pub(super) fn claim<E>(
+    bytes: u64,
+    must_be_apart: bool,
+    space: &mut Space,
+    leased: &Leased<'_, E>,
+) -> Result<Pair, Error<E>> {
+    let first = claim_one(bytes, space, leased)?;
+    let around = around(&first, space);
+    let unusable = |range: &Range<u64>| {
+        let near = Some(common(&around, range)).filter(|near| !near.is_empty());
+        let both = [leased(range)?, near].into_iter().flatten();
+        Ok(both.min_by_key(|part| part.start))
+    };
+    let second = match claim_one(bytes, space, &unusable) {
+        Err(Error(ErrorKind::Full { .. })) if !must_be_apart => claim_one(bytes, space, leased),
+        second => second,
+    };
+    match second {
+        Ok(second) => Ok([first, second]),
+        Err(error) => {
+            space.give(&first);
+            Err(error)
+        }
+    }
+}
+
+fn claim_one<E>(
+    bytes: u64,
+    space: &mut Space,
+    leased: &Leased<'_, E>,
+) -> Result<Range<u64>, Error<E>> {
+    let claimed = space.claim(bytes, space.unit(), From::End, leased).map_err(Error::medium)?;
+    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
+}
+
+/// Takes the places of a pair, or none.
+fn take([first, second]: &Pair, space: &mut Space) -> bool {
+    if !space.take(first.clone()) {
+        return false;
+    }
+    let is_taken = space.take(second.clone());
+    if !is_taken {
+        space.give(first);
+    }
+    is_taken
+}
+
+fn give([first, second]: &Pair, space: &mut Space) {
+    space.give(first);
+    space.give(second);
+}
+
 /// Places that are held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     /// The places of entries, of children, and of roots.
-    kinds: [VecDeque<Range<u64>>; 3],
+    kinds: [VecDeque<Pair>; 3],
 }
 
 impl Held {
@@ -27,7 +112,7 @@ impl Held {
 
     /// Returns all places.
     pub(super) fn places(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.kinds.iter().flatten()
+        self.kinds.iter().flatten().flatten()
     }
 
     /// Takes the missing places, or none if there is no room. Returns the means to undo that.
@@ -39,7 +124,7 @@ impl Held {
     ) -> Result<Undo, Error<E>> {
         let lens = self.kinds.each_ref().map(VecDeque::len);
         let mut undo = Undo { lens, roots: VecDeque::new() };
-        match self.claim(places.kinds(space.unit()), space, leased, &mut undo) {
+        match self.claim(places, space, leased, &mut undo) {
             Ok(()) => Ok(undo),
             Err(error) => {
                 self.undo(undo, space);
@@ -50,29 +135,26 @@ impl Held {
 
     fn claim<E>(
         &mut self,
-        kinds: [(usize, u64); 3],
+        places: &Places,
         space: &mut Space,
         leased: &Leased<'_, E>,
         undo: &mut Undo,
     ) -> Result<(), Error<E>> {
+        let kinds = places.kinds(space.unit());
         // A smaller place would cut the only free piece that has room for a larger one.
         let mut order = [0, 1, 2];
         order.sort_by_key(|kind| Reverse(kinds[*kind].1));
         // Roots of another size are of no use, and their space may be.
         let (of_roots, bytes) = (Kind::Root as usize, kinds[Kind::Root as usize].1);
-        if self.kinds[of_roots].iter().any(|root| len(root) != bytes) {
+        if self.kinds[of_roots].iter().any(|[root, _]| len(root) != bytes) {
             undo.roots = core::mem::take(&mut self.kinds[of_roots]);
             undo.lens[of_roots] = 0;
-            undo.roots.iter().for_each(|root| space.give(root));
+            undo.roots.iter().for_each(|pair| give(pair, space));
         }
         for kind in order {
             let (count, bytes) = kinds[kind];
             while self.kinds[kind].len() < count {
-                let claimed =
-                    space.claim(bytes, space.unit(), From::End, leased).map_err(Error::medium)?;
-                let place =
-                    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))?;
-                self.kinds[kind].push_back(place);
+                self.kinds[kind].push_back(claim(bytes, places.must_be_apart, space, leased)?);
             }
         }
         Ok(())
@@ -81,32 +163,27 @@ impl Held {
     /// Undoes [`fill`](Self::fill): gives the taken places back, and takes the former roots again.
     pub(super) fn undo(&mut self, undo: Undo, space: &mut Space) {
         for (held, len) in self.kinds.iter_mut().zip(undo.lens) {
-            held.drain(len..).for_each(|place| space.give(&place));
+            held.drain(len..).for_each(|pair| give(&pair, space));
         }
-        for root in &undo.roots {
-            space.take(root.clone());
+        for pair in &undo.roots {
+            take(pair, space);
         }
         self.kinds[Kind::Root as usize].extend(undo.roots);
     }
 
-    /// Takes the place of a page that is not needed any more.
-    pub(super) fn keep(&mut self, kind: Kind, place: Range<u64>) {
-        self.kinds[kind as usize].push_back(place);
+    /// Takes the places of a page that is not needed any more.
+    pub(super) fn keep(&mut self, kind: Kind, pair: Pair) {
+        self.kinds[kind as usize].push_back(pair);
     }
 
-    /// Returns a place of `bytes` bytes, which is not held any more: one of this kind, if there is one.
-    pub(super) fn release(
-        &mut self,
-        kind: Kind,
-        bytes: u64,
-        space: &mut Space,
-    ) -> Option<Range<u64>> {
+    /// Returns places of `bytes` bytes, which are not held any more: a pair of this kind, if there is one.
+    pub(super) fn release(&mut self, kind: Kind, bytes: u64, space: &mut Space) -> Option<Pair> {
         let has_room =
-            |held: &VecDeque<Range<u64>>| held.front().is_some_and(|place| len(place) >= bytes);
+            |held: &VecDeque<Pair>| held.front().is_some_and(|[place, _]| len(place) >= bytes);
         let kinds = [kind as usize, Kind::Entries as usize];
         let kind = kinds.into_iter().find(|kind| has_room(&self.kinds[*kind]))?;
-        let place = self.kinds[kind].pop_front()?;
-        Some(cut(place, bytes, space))
+        let pair = self.kinds[kind].pop_front()?;
+        Some(cut(pair, bytes, space))
     }
 
     /// Keeps the places of a deletion and gives all others back. Where some are missing, as in a store that was filled by a
@@ -120,10 +197,10 @@ impl Held {
         let kinds = deletion.kinds(space.unit());
         let [leaves, _, roots] = &mut self.kinds;
         let [(most_leaves, leaf), _, (most_roots, root)] = kinds;
-        roots.retain(|place| {
-            let is_kept = len(place) >= root;
+        roots.retain(|pair| {
+            let is_kept = len(&pair[0]) >= root;
             if !is_kept {
-                space.give(place);
+                give(pair, space);
             }
             is_kept
         });
@@ -133,10 +210,13 @@ impl Held {
         }
         for (held, (count, bytes)) in self.kinds.iter_mut().zip(kinds) {
             // Places that are nearest to the end divide the free space least.
-            held.make_contiguous().sort_unstable_by_key(|place| Reverse(place.start));
-            held.drain(count.min(held.len())..).for_each(|place| space.give(&place));
-            for place in held {
-                *place = cut(place.clone(), bytes, space);
+            held.make_contiguous().sort_unstable_by_key(|pair| {
+                (!is_apart(pair, space), Reverse(pair[0].start.min(pair[1].start)))
+            });
+            held.drain(count.min(held.len())..).for_each(|pair| give(&pair, space));
+            for pair in held {
+                *pair = cut(pair.clone(), bytes, space);
+                part(pair, space, leased);
             }
         }
         // Without them a transaction is refused that needs them, and says why.
@@ -148,7 +228,7 @@ impl Held {
         self.places().for_each(|place| space.give(place));
         self.kinds = before.kinds;
         for held in &mut self.kinds {
-            held.retain(|place| space.take(place.clone()));
+            held.retain(|pair| take(pair, space));
         }
     }
 
@@ -165,14 +245,14 @@ impl Held {
             Err(error) => return Err(error),
             Ok(_) => return Ok(()),
         }
-        let kinds = deletion.kinds(space.unit());
+        let kinds = deletion.kinds(space.unit()).map(|(pairs, bytes)| (2 * pairs, bytes));
         let least = kinds.iter().map(|(_, bytes)| *bytes).min().unwrap_or(0);
         let most = kinds.iter().map(|(count, _)| *count).sum();
         // Each place has room in any larger piece, so no more pieces are needed than places.
         let pieces = space.largest_pieces(least, most, leased).map_err(Error::medium)?;
         let packed = pack(&pieces, kinds).or_else(|| pack(&pieces, [(0, 1), (0, 1), kinds[2]]));
         for (held, places) in self.kinds.iter_mut().zip(packed.into_iter().flatten()) {
-            held.extend(places.into_iter().filter(|place| space.take(place.clone())));
+            held.extend(paired(places).filter(|pair| take(pair, space)));
         }
         Ok(())
     }
@@ -182,18 +262,37 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Undo {
     lens: [usize; 3],
-    roots: VecDeque<Range<u64>>,
+    roots: VecDeque<Pair>,
 }
 
 const fn len(place: &Range<u64>) -> u64 {
     place.end - place.start
 }
 
-/// Gives the end of a place back.
-fn cut(place: Range<u64>, bytes: u64, space: &mut Space) -> Range<u64> {
-    let end = place.start + bytes;
-    space.shorten(&place, end);
-    place.start..end
+/// Gives the ends of places back.
+fn cut(pair: Pair, bytes: u64, space: &mut Space) -> Pair {
+    pair.map(|place| {
+        let end = place.start + bytes;
+        space.shorten(&place, end);
+        place.start..end
+    })
+}
+
+/// Replaces places that are not apart, if there is room.
+fn part<E>(pair: &mut Pair, space: &mut Space, leased: &Leased<'_, E>) {
+    if is_apart(pair, space) {
+        return;
+    }
+    if let Ok(apart) = claim(len(&pair[0]), true, space, leased) {
+        give(&core::mem::replace(pair, apart), space);
+    }
+}
+
+/// Returns pairs of places, each as far apart as all can be.
+fn paired(mut places: VecDeque<Range<u64>>) -> impl Iterator<Item = Pair> {
+    places.make_contiguous().sort_unstable_by_key(|place| place.start);
+    let seconds = places.split_off(places.len() / 2);
+    places.into_iter().zip(seconds).map(|(first, second)| [first, second])
 }
 
 /// Returns places of each kind in free pieces, or `None` if there is no way to fit them in.

@@ -84,7 +84,7 @@ impl Touched {
             // The places that one commit of a longer root leaves have no room for another such root.
             let (before, root) = (root_slot(0, root, unit), root_slot(0, len, unit));
             let roots = if spare || root > before { 2 } else { 1 };
-            return Places { leaves: 0, nodes: 0, roots, root };
+            return Places { leaves: 0, nodes: 0, roots, root, must_be_apart: spare };
         }
         let (mut nodes, mut levels) = (0, 0);
         // A page with more children than it can have becomes at most one more page for each, and for two of all; and one
@@ -115,8 +115,9 @@ impl Touched {
             levels += 1;
         }
         let root = root_slot(1, 0, unit);
-        let spare = u64::from(spare);
-        Places { leaves: self.pages + spare, nodes: nodes + spare * levels, roots: 1 + spare, root }
+        let (must_be_apart, spare) = (spare, u64::from(spare));
+        let (leaves, nodes, roots) = (self.pages + spare, nodes + spare * levels, 1 + spare);
+        Places { leaves, nodes, roots, root, must_be_apart }
     }
 }
 
@@ -144,6 +145,8 @@ pub(super) struct Places {
     roots: u64,
     /// Bytes of that of a root.
     root: u64,
+    /// False for a deletion, which must be possible in a full store.
+    pub(super) must_be_apart: bool,
 }
 
 impl Places {
@@ -152,13 +155,14 @@ impl Places {
         let top = tree.top();
         let len = tree.levels[top].values().next().map_or(0, |root| root.len);
         let (leaves, nodes) = (u64::from(top > 0), top.saturating_sub(1) as u64);
-        Self { leaves, nodes, roots: 1, root: root_slot(top, len, unit) }
+        let root = root_slot(top, len, unit);
+        Self { leaves, nodes, roots: 1, root, must_be_apart: false }
     }
 
-    /// Returns the number of places of each kind, and the bytes of one.
+    /// Returns the number of pairs of each kind, and the bytes of one place.
     pub(super) fn kinds(&self, unit: u64) -> [(usize, u64); 3] {
         let (leaf, node) = (slot(0, 0, unit), slot(1, 0, unit));
-        let counts = [self.leaves, self.nodes, self.roots].map(|pairs| 2 * pairs as usize);
+        let counts = [self.leaves, self.nodes, self.roots].map(|pairs| pairs as usize);
         [(counts[0], leaf), (counts[1], node), (counts[2], self.root)]
     }
 }

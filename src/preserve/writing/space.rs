@@ -246,6 +246,11 @@ impl Space {
         self.unit
     }
 
+    /// Returns the end of the store.
+    pub(super) const fn end(&self) -> u64 {
+        self.bounds.end
+    }
+
     /// Returns the number of bytes that can be used in all.
     pub(super) const fn len(&self) -> u64 {
         self.bounds.end - self.bounds.start

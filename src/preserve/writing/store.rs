@@ -2,7 +2,7 @@
 
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
-use super::reserve::Held;
+use super::reserve::{self, Held, Pair};
 use super::room::{Places, Touched};
 use super::space::{From, Space};
 use super::taken::Taken;
@@ -250,6 +250,12 @@ impl<M: Medium> Store<M> {
         let leased = leased(&**medium, ways, leases);
         let claimed = space.claim(bytes, alignment, from, &leased).map_err(Error::medium)?;
         claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
+    }
+
+    /// Takes places for both copies of a page.
+    pub(super) fn claim_pair(&mut self, bytes: u64) -> Result<Pair, Error<M::Error>> {
+        let Self { medium, ways, leases, space, .. } = self;
+        reserve::claim(bytes, false, space, &leased(&**medium, ways, leases))
     }
 
     pub(super) fn claim_largest(&mut self, alignment: u64) -> Result<Range<u64>, Error<M::Error>> {

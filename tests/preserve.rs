@@ -84,6 +84,9 @@ mod streams;
 #[path = "preserve/tree.rs"]
 mod tree;
 #[cfg(not(miri))]
+#[path = "preserve/unreadable.rs"]
+mod unreadable;
+#[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;
 #[cfg(not(miri))]

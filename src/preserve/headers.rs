@@ -14,11 +14,22 @@ use crate::format::superblock::TAG;
 #[cfg(feature = "preserve")]
 use crate::medium::Medium;
 use crate::medium::Readable;
+#[cfg(feature = "preserve")]
+use core::convert::Infallible;
 
 /// Returns the beginning of a journal or of a recording, if one was created in the medium. Each stands at one of the
 /// first two pages, and headers of an earlier store, whose first ones were erased, can be left after it.
+///
+/// If one of these pages is unreadable, the magic of a store in the other one shows that the store was not erased.
 pub(super) fn another_format<R: Readable>(medium: &R) -> Result<Option<Magic>, R::Error> {
-    Ok(magic::another(magic::words(medium)?, MAGIC))
+    let is_of_store = |at: u64| {
+        let mut word = NOTHING;
+        medium.read(at, &mut word).is_ok() && word == MAGIC
+    };
+    match magic::words(medium) {
+        Err(_) if is_of_store(0) || is_of_store(PAGE) => Ok(None),
+        words => Ok(magic::another(words?, MAGIC)),
+    }
 }
 
 /// Bytes that the headers take.
@@ -93,20 +104,35 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     })
 }
 
+/// A whole header, or the reason why none is whole.
+type Finding = Result<Header, Found>;
+
 /// Returns the newest whole header, or the reason why none is whole.
-fn newest<R: Readable>(medium: &R) -> Result<Result<Header, Found>, R::Error> {
-    let (mut newest, mut why) = (None::<Header>, Found::Other(NOTHING));
-    for slot in [0, 1] {
-        for at in headers(slot) {
-            let found = read(medium, at)?;
-            if let Found::Whole(header) = found {
-                let is_newer = newest.is_none_or(|newest| header.generation > newest.generation);
-                newest = if is_newer { Some(header) } else { newest };
-            }
-            why = worse(why, found);
-        }
+fn newest<R: Readable>(medium: &R) -> Result<Finding, R::Error> {
+    Ok(newer(slot(medium, 0)?, slot(medium, 1)?))
+}
+
+/// Returns the newer header of the two copies in a slot.
+///
+/// An unreadable copy is damaged. If both are, the header may be the newest one: an older one must not be taken for it.
+fn slot<R: Readable>(medium: &R, number: u64) -> Result<Finding, R::Error> {
+    let found = headers(number).map(|at| match read(medium, at)? {
+        Found::Whole(header) => Ok(Ok(header)),
+        why => Ok(Err(why)),
+    });
+    match found {
+        [Err(error), Err(_)] => Err(error),
+        [Ok(one), Err(_)] | [Err(_), Ok(one)] => Ok(newer(one, Err(Found::Damaged))),
+        [Ok(one), Ok(other)] => Ok(newer(one, other)),
     }
-    Ok(newest.ok_or(why))
+}
+
+fn newer(one: Finding, other: Finding) -> Finding {
+    match (one, other) {
+        (Ok(one), Ok(other)) if other.generation > one.generation => Ok(other),
+        (Ok(header), _) | (_, Ok(header)) => Ok(header),
+        (Err(one), Err(other)) => Err(worse(one, other)),
+    }
 }
 
 /// Returns the finding that explains better why no header was found.
@@ -131,46 +157,49 @@ pub(super) enum Presence {
     Store,
 }
 
-/// Returns the contents of the places of the headers, by their first bytes.
+/// Returns the contents of the places of the headers, by their first bytes. A place that cannot be read may have any.
 #[cfg(feature = "preserve")]
 pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
-    let mut presence = Presence::Nothing;
+    let mut presence = Ok(Presence::Nothing);
     for at in [0, 1].into_iter().flat_map(headers) {
-        match first_bytes(medium, at)? {
-            MAGIC => return Ok(Presence::Store),
-            NOTHING => {}
-            _ => presence = Presence::Foreign,
+        match first_bytes(medium, at) {
+            Ok(MAGIC) => return Ok(Presence::Store),
+            Ok(NOTHING) => {}
+            Ok(_) => presence = presence.and(Ok(Presence::Foreign)),
+            Err(error) => presence = presence.and(Err(error)),
         }
     }
-    Ok(presence)
+    presence
 }
 
-/// Returns the copies of the current header that differ from it, and the newer header if it may be lost. A commit that
-/// stores one copy after the other is waited for, for a moment.
+/// Returns the copies of the current header that differ from it or cannot be read, and the newer header if it may be lost. A
+/// commit that stores one copy after the other is waited for, for a moment.
 #[cfg(feature = "preserve")]
 pub(super) fn damaged<R: Readable>(
     medium: &R,
     header: &Header,
     rereadings: Rereadings,
-) -> Result<impl Iterator<Item = Damage>, R::Error> {
-    let found = rereadings.until(|found| *found == [None; 3], || damaged_now(medium, header))?;
-    Ok(found.into_iter().flatten())
+) -> impl Iterator<Item = Damage> {
+    let damaged = || Ok::<_, Infallible>(damaged_now(medium, header));
+    let Ok(found) = rereadings.until(|found| *found == [None; 3], damaged);
+    found.into_iter().flatten()
 }
 
 #[cfg(feature = "preserve")]
-fn damaged_now<R: Readable>(medium: &R, header: &Header) -> Result<[Option<Damage>; 3], R::Error> {
+fn damaged_now<R: Readable>(medium: &R, header: &Header) -> [Option<Damage>; 3] {
     let mut found = [None; 3];
     let [first, copy, newer] = &mut found;
     for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
-        if read(medium, at)? != Found::Whole(*header) {
+        if !read(medium, at).is_ok_and(|found| found == Found::Whole(*header)) {
             *damage = Some(Damage { part: Part::Header, offset: at, len: BYTES as u64 });
         }
     }
     let others = headers(header.generation + 1);
-    if is_lost(medium, others[0], header)? && is_lost(medium, others[1], header)? {
+    // One that cannot be read may be lost.
+    if others.iter().all(|at| is_lost(medium, *at, header).unwrap_or(true)) {
         *newer = Some(Damage { part: Part::NewerHeader, offset: others[0], len: BYTES as u64 });
     }
-    Ok(found)
+    found
 }
 
 /// Returns true if a header of a later generation may have been at a place of the one after `header`, and is torn or

@@ -50,9 +50,9 @@
 //!
 //! The header and each page are stored twice, in different blocks of 4096 bytes ([exceptions](#limits)). So damage in
 //! one place, such as a page of memory, loses at most the blobs that it hits. A blob is verified when it is read, by a tag
-//! for each 64 KiB, and damage is reported with its place. If both copies of a page are damaged, the blobs that it named are
-//! lost, and all others can still be read. Such a store cannot be opened for writing, since the places of the lost blobs
-//! are unknown.
+//! for each 64 KiB, and damage is reported with its place. Bytes that the medium cannot read are damaged, too. If both
+//! copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store cannot
+//! be opened for writing, since the places of the lost blobs are unknown.
 //!
 //! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
 //! bytes and tags that an earlier blob has left in the same place are not taken for those of another one.
@@ -235,7 +235,8 @@
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs and regions. A writer keeps the table in memory.
 //! - If all four headers or both copies of the root are damaged, no blob can be found any more. If both copies of the
-//!   newest header are damaged, the commit before is taken for the last, as after a crash.
+//!   newest header are damaged, the commit before is taken for the last, as after a crash. If the medium cannot read both
+//!   copies of a header, the store cannot be opened.
 
 mod blob;
 #[cfg(all(feature = "preserve", feature = "std"))]

@@ -95,17 +95,17 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
         let Header { roots, len, .. } = header;
         let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
-        for root in roots.into_iter().filter(|root| root + len <= size) {
-            if is_root(medium, &header, root).map_err(Error::medium)? {
-                let mut bytes = [0; PREAMBLE];
-                medium.read(root, &mut bytes).map_err(Error::medium)?;
-                let snapshot = Self { medium, header, root, preamble: Preamble::read(&bytes) };
-                if !snapshot.is_current()? {
-                    return Err(Error(ErrorKind::Replaced));
-                }
-                if snapshot.preamble.level < LEVELS {
-                    return Ok(snapshot);
-                }
+        let there = roots.into_iter().filter(|root| root + len <= size);
+        let whole = first_whole(there, |root| is_root(medium, &header, root));
+        if let Some(root) = whole.map_err(Error::medium)? {
+            let mut bytes = [0; PREAMBLE];
+            medium.read(root, &mut bytes).map_err(Error::medium)?;
+            let snapshot = Self { medium, header, root, preamble: Preamble::read(&bytes) };
+            if !snapshot.is_current()? {
+                return Err(Error(ErrorKind::Replaced));
+            }
+            if snapshot.preamble.level < LEVELS {
+                return Ok(snapshot);
             }
         }
         if size < needed {
@@ -202,8 +202,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         if !is_possible
             || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
         {
-            let len = len.min(history::MOST);
-            return Err(Error(ErrorKind::Damaged(Damage { part: Part::History, offset, len })));
+            return Err(Error(ErrorKind::Damaged(self.lost_history())));
         }
         let medium = self.medium;
         Ok((offset..offset + len).step_by(history::BOOT).map(move |at| {
@@ -213,11 +212,17 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         }))
     }
 
-    /// Returns true if a copy of the root is whole.
+    /// Returns true if a copy of the root is whole. One that cannot be read is not.
     #[cfg(feature = "preserve")]
-    pub(super) fn is_whole(&self, copy: u64) -> Result<bool, R::Error> {
+    pub(super) fn is_whole(&self, copy: u64) -> bool {
         let is_there = copy + self.header.len <= self.medium.len();
-        Ok(is_there && is_root(self.medium, &self.header, copy)?)
+        is_there && is_root(self.medium, &self.header, copy).unwrap_or(false)
+    }
+
+    /// Returns the damage of a history that is not whole.
+    pub(super) fn lost_history(&self) -> Damage {
+        let Preamble { history: number, history_len: len, .. } = self.preamble;
+        Damage { part: Part::History, offset: history(number), len: len.min(history::MOST) }
     }
 
     /// Returns true if a copy of a page is at a place, as it was committed.
@@ -226,6 +231,23 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         let is_there = at + child.len <= medium.len();
         Ok(is_there && tag_of(medium, key, at..at + child.len)? == child.tag)
     }
+}
+
+/// Returns the place of the first copy that is whole. One that cannot be read is not. The medium's error is returned if no
+/// other copy is whole.
+pub(super) fn first_whole<E>(
+    copies: impl IntoIterator<Item = u64>,
+    is_whole: impl Fn(u64) -> Result<bool, E>,
+) -> Result<Option<u64>, E> {
+    let mut none = Ok(None);
+    for at in copies {
+        match is_whole(at) {
+            Ok(true) => return Ok(Some(at)),
+            Ok(false) => {}
+            Err(error) => none = none.and(Err(error)),
+        }
+    }
+    none
 }
 
 /// Returns true if the root of a header, or its copy, is at a place, as it was committed.

@@ -32,10 +32,10 @@ pub struct Verification {
     pub regions: u64,
     /// Bytes of all blobs, whole or not.
     pub bytes: u64,
-    /// Damaged blobs by name, with the first damaged part of each, and regions of which a part is missing.
+    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions of which a part is missing.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
-    /// Pages of the table that are damaged in both copies: the blobs that they named cannot be found.
+    /// Pages of the table that are damaged or unreadable in both copies: the blobs that they named cannot be found.
     pub pages: Vec<Damage>,
     /// Damaged copies of headers and of pages of the table, whose other copy is whole, the history if it is damaged, and
     /// the [newer header](Part::NewerHeader) if it may be lost. While another thread commits, the copies of a header can
@@ -77,7 +77,7 @@ pub(super) fn verify<R: Readable>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<R::Error>> {
     let mut verification =
-        Verification { copies: copies(snapshot, rereadings)?, ..Verification::default() };
+        Verification { copies: copies(snapshot, rereadings), ..Verification::default() };
     let (infos, pages) = infos(snapshot, &mut verification)?;
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
@@ -85,7 +85,11 @@ pub(super) fn verify<R: Readable>(
     let overlapping = overlapping(&infos, &pages);
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
-        let mut told = |bytes| progress(Progress { done: done.saturating_add(bytes), most });
+        let mut read = 0;
+        let mut told = |bytes| {
+            read = bytes;
+            progress(Progress { done: done.saturating_add(bytes), most });
+        };
         let shared = Damage { part: Part::Bytes { at: 0 }, offset: info.offset, len: info.len };
         let damage = missing(info, snapshot.medium().len()).or(overlaps.then_some(shared));
         let found = match damage {
@@ -101,6 +105,12 @@ pub(super) fn verify<R: Readable>(
             Err(Error(ErrorKind::Damaged(damage))) => {
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
+            // The bytes cannot be read.
+            Err(Error(ErrorKind::Medium(_))) if snapshot.is_current()? => {
+                let damage = from(info, read);
+                verification.damaged.push((info.name.as_str().into(), damage));
+            }
+            Err(Error(ErrorKind::Medium(_))) => return Err(Error(ErrorKind::Replaced)),
             Err(error) => return Err(error),
         }
         if info.content == Content::Blob {
@@ -121,26 +131,22 @@ fn infos<R: Readable>(
     let mut infos = Vec::new();
     let header = &snapshot.header;
     let mut pages: Vec<Range<u64>> = header.roots.map(|at| at..at + header.len).into();
-    for step in Walk::new(snapshot) {
+    let mut walk = Walk::new(snapshot);
+    while let Some(step) = walk.next() {
         match step {
             Ok(Step::Entry(info)) => infos.push(info),
             Ok(Step::Page(page)) => {
                 let (part, len) = (Part::TableCopy, page.child.len);
                 for offset in page.child.places {
                     pages.push(offset..offset + len);
-                    if offset != page.at
-                        && !snapshot
-                            .is_page(page.level, &page.child, offset)
-                            .map_err(Error::medium)?
-                    {
+                    let is_page = || snapshot.is_page(page.level, &page.child, offset);
+                    if offset != page.at && !is_page().unwrap_or(false) {
                         verification.copies.push(Damage { part, offset, len });
                     }
                 }
             }
-            Err(Error(ErrorKind::Damaged(damage @ Damage { part: Part::Page, .. }))) => {
-                verification.pages.push(damage);
-            }
-            Err(error) => return Err(error),
+            Err(Error(ErrorKind::Replaced)) => return Err(Error(ErrorKind::Replaced)),
+            Err(error) => verification.pages.push(walk.lost().ok_or(error)?),
         }
     }
     Ok((infos, pages))
@@ -172,42 +178,36 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
     let there = size.saturating_sub(info.offset);
     let tags = if info.content == Content::Blob { tags(info.len) } else { 0..0 };
     if there < info.len {
-        let at = there - there % CHUNK;
-        let part = Part::Bytes { at };
-        return Some(Damage { part, offset: info.offset + at, len: info.len - at });
+        return Some(from(info, there - there % CHUNK));
     }
     let damage =
         Damage { part: Part::Tags, offset: info.offset + tags.start, len: tags.end - tags.start };
     (there < tags.end).then_some(damage)
 }
 
+/// Returns the damage of a blob or region from one of its bytes on.
+const fn from(info: &Info, at: u64) -> Damage {
+    Damage { part: Part::Bytes { at }, offset: info.offset + at, len: info.len - at }
+}
+
 /// Returns the damaged copies of the header and of the root, and the history if it is damaged.
-fn copies<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
-    rereadings: Rereadings,
-) -> Result<Vec<Damage>, Error<R::Error>> {
-    let of_headers = headers::damaged(snapshot.medium(), &snapshot.header, rereadings);
-    let mut copies: Vec<Damage> = of_headers.map_err(Error::medium)?.collect();
-    for offset in snapshot.header.roots {
-        if !snapshot.is_whole(offset).map_err(Error::medium)? {
-            let len = snapshot.header.len;
-            copies.push(Damage { part: Part::TableCopy, offset, len });
-        }
+fn copies<R: Readable>(snapshot: &Snapshot<'_, R>, rereadings: Rereadings) -> Vec<Damage> {
+    let header = &snapshot.header;
+    let mut copies: Vec<Damage> = headers::damaged(snapshot.medium(), header, rereadings).collect();
+    let roots = header.roots.into_iter().filter(|root| !snapshot.is_whole(*root));
+    copies.extend(roots.map(|offset| Damage { part: Part::TableCopy, offset, len: header.len }));
+    if snapshot.history().is_err() {
+        copies.push(snapshot.lost_history());
     }
-    match snapshot.history() {
-        Ok(_) => {}
-        Err(Error(ErrorKind::Damaged(damage))) => copies.push(damage),
-        Err(error) => return Err(error),
-    }
-    Ok(copies)
+    copies
 }
 
 impl<R: Readable> Snapshot<'_, R> {
     /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if there was another commit; if the medium fails. A blob that ends after the end of the
-    /// medium is damaged.
+    /// [`ErrorKind::Replaced`], if there was another commit; if the medium cannot read both copies of a header. Other bytes
+    /// that it cannot read are damaged, and so is a blob that ends after the end of the medium.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),

@@ -16,15 +16,15 @@ use super::format::header::Header;
 use super::format::page::LEVELS;
 use super::format::table::{CHILD, Child, ENTRY, Entry};
 use super::info::{Info, Name};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, first_whole};
 use crate::medium::Readable;
 use core::ops::Range;
 
 impl<R: Readable> Snapshot<'_, R> {
     /// Returns the blobs and regions, in the order of their names.
     ///
-    /// A page of the table that is damaged in both copies yields an error in place of the blobs that it named, and the
-    /// blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
+    /// A page of the table that is damaged or unreadable in both copies yields an error in place of the blobs that it named,
+    /// and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
     /// commit.
     pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
         Walk::new(self).filter_map(|step| match step {
@@ -116,8 +116,8 @@ impl Floor {
     }
 }
 
-/// A walk over all pages and entries. A page that is damaged in both copies is an error, and the walk goes on after it. It
-/// ends with each other error.
+/// A walk over all pages and entries. A page of which no copy is whole is an error, and the walk goes on after it. It ends
+/// with each other error.
 #[derive(Debug)]
 pub(super) struct Walk<'s, R: Readable> {
     snapshot: &'s Snapshot<'s, R>,
@@ -130,6 +130,8 @@ pub(super) struct Walk<'s, R: Readable> {
     left: Option<u64>,
     /// Bytes that the pages to come can have.
     budget: u64,
+    /// The damage of the page whose error came last.
+    lost: Option<Damage>,
 }
 
 impl<'s, R: Readable> Walk<'s, R> {
@@ -137,7 +139,14 @@ impl<'s, R: Readable> Walk<'s, R> {
         let mut path = [Rest { at: 0, end: 0, is_new: true }; LEVELS];
         path[0] = Rest::new(&snapshot.root());
         let (left, budget) = (Some(snapshot.blobs()), snapshot.size());
-        Self { snapshot, path, depth: 1, floor: Floor::From(Name::EMPTY), left, budget }
+        let floor = Floor::From(Name::EMPTY);
+        Self { snapshot, path, depth: 1, floor, left, budget, lost: None }
+    }
+
+    /// Returns the damage of the page that the last item reports as lost.
+    #[cfg(feature = "preserve")]
+    pub(super) const fn lost(&self) -> Option<Damage> {
+        self.lost
     }
 
     /// Returns the entry of a name. The caller must check afterwards that no commit was made meanwhile.
@@ -206,7 +215,8 @@ impl<'s, R: Readable> Walk<'s, R> {
         if !is_first {
             self.floor = Floor::From(name);
         }
-        let at = whole(self.snapshot, level, &child)?;
+        let at =
+            whole(self.snapshot, level, &child).inspect_err(|_| self.lost = Some(lost(&child)))?;
         self.path[self.depth] = Rest::new(&(at..at + child.len));
         self.depth += 1;
         Ok(Step::Page(Page { level, child, name, at }))
@@ -220,10 +230,9 @@ impl<R: Readable> Iterator for Walk<'_, R> {
         if self.depth == 0 {
             return None;
         }
+        self.lost = None;
         let step = self.step();
-        let is_lost =
-            matches!(step, Err(Error(ErrorKind::Damaged(Damage { part: Part::Page, .. }))));
-        if is_lost {
+        if self.lost.is_some() {
             self.left = None;
         }
         let next = match (step, self.snapshot.is_current()) {
@@ -232,7 +241,7 @@ impl<R: Readable> Iterator for Walk<'_, R> {
             (_, Ok(false)) => Err(Error(ErrorKind::Replaced)),
             (step, Ok(true)) => step,
         };
-        if next.is_err() && !is_lost {
+        if next.is_err() && self.lost.is_none() {
             self.depth = 0;
         }
         next.transpose()
@@ -310,11 +319,11 @@ fn whole<R: Readable>(
     level: usize,
     child: &Child,
 ) -> Result<u64, Error<R::Error>> {
-    for at in child.places {
-        if snapshot.is_page(level, child, at).map_err(Error::medium)? {
-            return Ok(at);
-        }
-    }
-    let (part, offset, len) = (Part::Page, child.places[0], child.len);
-    Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
+    let whole = first_whole(child.places, |at| snapshot.is_page(level, child, at));
+    whole.map_err(Error::medium)?.ok_or(Error(ErrorKind::Damaged(lost(child))))
+}
+
+/// Returns the damage of a page of which no copy can be read.
+const fn lost(child: &Child) -> Damage {
+    Damage { part: Part::Page, offset: child.places[0], len: child.len }
 }

@@ -97,7 +97,7 @@ impl<M: Medium> Store<M> {
         Ok(())
     }
 
-    /// Returns the history with this boot added. A damaged history is lost.
+    /// Returns the history with this boot added. A damaged or unreadable history is lost.
     fn boots_with(
         &self,
         stamp: Stamp,
@@ -105,14 +105,12 @@ impl<M: Medium> Store<M> {
         mended: &mut Vec<Damage>,
     ) -> Result<Vec<Boot>, Error<M::Error>> {
         let snapshot = self.snapshot()?;
-        let mut boots: Vec<Boot> = match snapshot.history() {
-            Ok(boots) => boots.collect::<Result<_, _>>()?,
-            Err(Error(ErrorKind::Damaged(damage))) => {
-                mended.push(damage);
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
+        let mut boots = Vec::new();
+        if let Ok(before) = snapshot.history() {
+            boots = before.collect::<Result<_, _>>()?;
+        } else {
+            mended.push(snapshot.lost_history());
+        }
         let generation = self.header.generation + 1;
         match boots.last_mut() {
             Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {

@@ -94,9 +94,7 @@ impl Loading {
             size,
             tree,
             space: Space::new(data(header.unit)..size, header.unit),
-            damage: headers::damaged(snapshot.medium(), header, Rereadings::ALONE)
-                .map_err(Error::medium)?
-                .collect(),
+            damage: headers::damaged(snapshot.medium(), header, Rereadings::ALONE).collect(),
             mends: Vec::new(),
             names: alloc::vec![Key::default(); top + 1],
         };
@@ -104,7 +102,7 @@ impl Loading {
         for offset in header.roots {
             let part = Part::TableCopy;
             loading.take(offset..offset + root_slot(top, len, header.unit), part)?;
-            if !snapshot.is_whole(offset).map_err(Error::medium)? {
+            if !snapshot.is_whole(offset) {
                 loading.damage.push(Damage { part, offset, len: header.len });
             }
         }
@@ -140,7 +138,7 @@ impl Loading {
         let bytes = read(snapshot, page.at..page.at + child.len).map_err(Error::medium)?;
         for offset in child.places {
             self.take(offset..offset + slot(level, child.len, snapshot.header.unit), part)?;
-            if !snapshot.is_page(level, &child, offset).map_err(Error::medium)? {
+            if !snapshot.is_page(level, &child, offset).unwrap_or(false) {
                 self.damage.push(Damage { part, offset, len: child.len });
                 self.mends.push((offset, bytes.clone()));
             }

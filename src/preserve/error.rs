@@ -63,7 +63,7 @@ pub enum ErrorKind<E> {
         /// The version found.
         found: u32,
     },
-    /// The medium ends before the store does.
+    /// The medium ends before the store does. It was cut, or the store has grown since a view of it was opened.
     #[non_exhaustive]
     Truncated {
         /// Bytes of the medium.
@@ -328,7 +328,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Truncated { size, needed } => write!(
                 f,
                 "the store needs {needed} bytes, but only {size} are there; bring the rest back before it is \
-                 opened"
+                 opened, or open a new view if the store has grown"
             ),
             Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
             Self::Exists => f.write_str(

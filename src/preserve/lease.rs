@@ -95,8 +95,8 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NoLease`], if the medium has no leases ([`Readable::lease_range`]): copy the blob instead.
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Replaced`] after 100
-    /// attempts. If the medium fails, and the errors of [`DaxView::lease`]: systems and file systems without such locks
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Truncated`], if the medium
+    /// ends before the blob does; [`ErrorKind::Replaced`] after 100 attempts. If the medium fails, and the errors of [`DaxView::lease`]: systems and file systems without such locks
     /// refuse a lease, and so does a forked child.
     ///
     /// # Cost
@@ -108,6 +108,11 @@ impl<R: Readable> Reader<R> {
         self.until_it_lasts(|reader| {
             let snapshot = Snapshot::of(reader.medium())?;
             let info = snapshot.find(name)?.ok_or_else(|| Error::not_found(name))?;
+            // A view that was opened before the store grew does not have the new bytes.
+            let (size, needed) = (reader.medium().len(), info.range().end);
+            if size < needed {
+                return Err(Error(ErrorKind::Truncated { size, needed }));
+            }
             reader.take(&info.range())?;
             let lease = Lease { reader, info };
             if !snapshot.is_current()? {

@@ -368,6 +368,32 @@ fn a_region_of_a_file_has_the_leases_of_its_bytes() {
 
 /// No byte of it has moved.
 #[cfg(all(target_os = "linux", not(miri)))]
+/// The reader's view has the bytes from before.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[test]
+fn a_blob_beyond_the_view_of_a_reader_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut store = create(&path, 1 << 18);
+    put(&mut store, "a", b"before");
+    let view =
+        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let reader = Reader::open(view()).unwrap();
+    store.grow(1 << 20).unwrap();
+    put(&mut store, "b", &vec![2; 1 << 19]);
+    let leased = reader.lease("b").map(|_| ());
+    let loaded = reader.load("b").map(|_| ());
+    for refused in [leased, loaded] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
+        assert!(
+            error.to_string().contains(", or open a new view if the store has grown"),
+            "{error}"
+        );
+    }
+    assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
+}
+
 #[test]
 fn a_store_that_has_grown_is_still_in_place() {
     let directory = tempfile::tempdir().unwrap();

@@ -87,6 +87,9 @@ impl Store<DaxFile> {
     /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
     /// the store must hold the only reference to the file.
     ///
+    /// The view of a reader elsewhere keeps its length. For that reader blobs in the new space are
+    /// [`ErrorKind::Truncated`], and it must open a new view.
+    ///
     /// # Errors
     /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was. Those of
     /// [`commit`](crate::preserve::Transaction::commit), after which the store is longer.

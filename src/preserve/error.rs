@@ -163,6 +163,12 @@ pub enum ErrorKind<E> {
         /// Bytes of the blob.
         len: u64,
     },
+    /// The blob has more bytes than an object in memory can have.
+    #[non_exhaustive]
+    TooLong {
+        /// Bytes of the blob.
+        len: u64,
+    },
     /// The number of bytes written differs from the announced length.
     #[non_exhaustive]
     Length {
@@ -358,9 +364,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::NotFound { name } => {
                 write!(f, "there is no blob or region {name}; list them to choose one")
             }
-            Self::NameTaken { name } => {
-                write!(f, "{name} exists already; delete it first")
-            }
+            Self::NameTaken { name } => write!(f, "{name} exists already; delete it first"),
             Self::Name { len } => {
                 write!(f, "a blob cannot have a name of {len} bytes; choose one of 1 to {NAME}")
             }
@@ -395,6 +399,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                  range of it",
                 range.start, range.end
             ),
+            Self::TooLong { len } => write!(f, "a blob of {len} bytes exceeds memory; read it in parts"),
             Self::Length { written, said } => write!(
                 f,
                 "the blob was not stored, as it got {written} bytes instead of {said}; give the \
@@ -473,6 +478,7 @@ impl<E> ErrorKind<E> {
             | Self::Range { .. }
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
+            Self::TooLong { .. } => io::ErrorKind::OutOfMemory,
             Self::InUse | Self::RegionInUse { .. } => io::ErrorKind::ResourceBusy,
             Self::Version { .. } | Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)

@@ -143,13 +143,12 @@ impl<R: Readable> Reader<R> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
-    /// [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
+    /// [`ErrorKind::TooLong`], on a 32-bit CPU; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
     #[cfg(feature = "preserve")]
     pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         self.until_it_lasts(|reader| {
             let blob = reader.snapshot()?.blob(name)?;
-            // The blob lies in the medium as a whole.
-            let mut bytes = alloc::vec![0; blob.len() as usize];
+            let mut bytes = alloc::vec![0; len_in_memory(blob.len())?];
             blob.read_at(0, &mut bytes)?;
             Ok(bytes)
         })
@@ -167,5 +166,30 @@ impl<R: Readable> Reader<R> {
             }
         }
         Err(Error(ErrorKind::Replaced))
+    }
+}
+
+/// Returns the length of a blob in memory, where nothing can have more than `isize::MAX` bytes.
+#[cfg(feature = "preserve")]
+fn len_in_memory<E>(len: u64) -> Result<usize, Error<E>> {
+    let possible = usize::try_from(len).ok().filter(|len| isize::try_from(*len).is_ok());
+    possible.ok_or(Error(ErrorKind::TooLong { len }))
+}
+
+#[cfg(all(test, feature = "preserve"))]
+mod tests {
+    use super::{Error, ErrorKind, len_in_memory};
+    use core::convert::Infallible;
+
+    /// A 32-bit CPU addresses 2^32 bytes, of which an object can have half.
+    #[test]
+    fn a_blob_that_memory_cannot_have_is_refused() {
+        let loaded = |len| len_in_memory::<Infallible>(len);
+        assert_eq!(loaded(0x7fff_ffff), Ok(0x7fff_ffff));
+        let is_small = cfg!(target_pointer_width = "32");
+        let least: u64 = if is_small { 1 << 31 } else { 1 << 63 };
+        for len in [least, least.saturating_mul(2).saturating_add(5), u64::MAX] {
+            assert_eq!(loaded(len), Err(Error(ErrorKind::TooLong { len })));
+        }
     }
 }

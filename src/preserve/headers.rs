@@ -94,10 +94,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
     if let Some(found) = another_format(medium).map_err(Error::medium)? {
         return Err(Error(ErrorKind::NotAStore { found }));
     }
-    // Two commits may write all headers while they are read one after the other.
-    let found = Rereadings::BESIDE_WRITERS
-        .until(|found| !matches!(found, Err(Found::Damaged)), || newest(medium));
-    found.map_err(Error::medium)?.map_err(|why| match why {
+    newest(medium).map_err(Error::medium)?.map_err(|why| match why {
         Found::Version(found) => Error(ErrorKind::Version { found }),
         Found::Other(found) => Error(ErrorKind::NotAStore { found }),
         Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
@@ -107,9 +104,24 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
 /// A whole header, or the reason why none is whole.
 type Finding = Result<Header, Found>;
 
-/// Returns the newest whole header, or the reason why none is whole.
+/// Returns the newest whole header, which was current at a moment of the call.
 fn newest<R: Readable>(medium: &R) -> Result<Finding, R::Error> {
-    Ok(newer(slot(medium, 0)?, slot(medium, 1)?))
+    let mut before = None;
+    let both = || {
+        let now = [slot(medium, 0)?, slot(medium, 1)?];
+        let is_certain = match now {
+            [Ok(_), Ok(_)] => true,
+            // Between two readings the writer can have replaced the header that is whole, and an opening can have erased the
+            // header after it. If a second reading finds the same, it was current.
+            [Ok(_), Err(_)] | [Err(_), Ok(_)] => before == Some(now),
+            // Two commits may write all headers while they are read one after the other.
+            [Err(one), Err(other)] => worse(one, other) != Found::Damaged,
+        };
+        before = Some(now);
+        Ok((now, is_certain))
+    };
+    let ([even, odd], _) = Rereadings::BESIDE_WRITERS.until(|(_, is_certain)| *is_certain, both)?;
+    Ok(newer(even, odd))
 }
 
 /// Returns the newer header of the two copies in a slot.

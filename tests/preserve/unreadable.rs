@@ -1,4 +1,5 @@
-//! A medium that cannot read some of its bytes, as a file on a drive with bad sectors.
+//! A medium that cannot read some of its bytes, as a file on a drive with bad sectors, and one that is written between two
+//! readings.
 
 use crate::claims::options;
 use crate::plain::Plain;
@@ -7,6 +8,7 @@ use cachemaint::preserve::{Error, ErrorKind, Options, Part, Reader, Snapshot, St
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
+use std::sync::Mutex;
 
 #[derive(Debug, PartialEq, Eq)]
 struct Unreadable;
@@ -19,16 +21,30 @@ impl fmt::Display for Unreadable {
 
 impl core::error::Error for Unreadable {}
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// A medium that refuses to read some ranges.
 struct Failing {
     plain: Plain,
     bad: Vec<Range<u64>>,
+    /// The number of readings at an offset before this work is done.
+    before: Mutex<Option<(u64, usize, Work)>>,
 }
 
 impl Failing {
     fn new(plain: &Plain, bad: impl IntoIterator<Item = Range<u64>>) -> Self {
         let bad = bad.into_iter().collect();
-        Self { plain: plain.clone(), bad }
+        Self { plain: plain.clone(), bad, before: Mutex::new(None) }
+    }
+
+    /// Does the work, if its turn has come.
+    fn work(&self, at: u64) {
+        let mut before = self.before.lock().unwrap();
+        match before.take() {
+            Some((of, 0, work)) if of == at => work(),
+            Some((of, left, work)) => *before = Some((of, left - usize::from(of == at), work)),
+            None => {}
+        }
     }
 }
 
@@ -44,6 +60,7 @@ impl Readable for Failing {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Unreadable> {
+        self.work(at);
         let end = at + into.len() as u64;
         if self.bad.iter().any(|bad| bad.start < end && at < bad.end) {
             return Err(Unreadable);
@@ -218,4 +235,30 @@ fn an_unreadable_history_begins_anew() {
     let [damage] = opened.mended[..] else { panic!("{:?}", opened.mended) };
     assert_eq!((damage.part, damage.offset), (Part::History, 16_384));
     assert_eq!(store.snapshot().unwrap().history().unwrap().count(), 1);
+}
+
+/// A reader has read the header of its snapshot when the writer replaces that header and ends. The next writer is killed while
+/// it opens the store, after it has erased the header between.
+#[test]
+fn a_snapshot_that_was_replaced_before_the_call_is_never_current() {
+    for reading in 0..4 {
+        let medium = Plain::new(vec![0; 1 << 18]);
+        let mut store = options().create_new(medium.clone()).unwrap();
+        put(&mut store, "a", b"1");
+        let reader = Failing::new(&medium, []);
+        let snapshot = Snapshot::of(&reader).unwrap();
+        assert_eq!(snapshot.generation(), 2);
+        put(&mut store, "a", b"2");
+        assert!(!snapshot.is_current().unwrap());
+        let go_on = move || {
+            put(&mut store, "a", b"3");
+            drop(store);
+            // The tag of generation 3, in both copies.
+            for at in [4096 + 16, 12_288 + 16] {
+                medium.write(at, &[0; 8]);
+            }
+        };
+        *reader.before.lock().unwrap() = Some((4096, reading, Box::new(go_on)));
+        assert!(!snapshot.is_current().unwrap(), "before reading {reading} of the second header");
+    }
 }

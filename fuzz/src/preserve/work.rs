@@ -8,8 +8,8 @@ use cachemaint::preserve::{Reader, Snapshot, Verify};
 /// Bytes of headers and of the history, which are looked at some times.
 const HEADERS: u64 = 10_000;
 /// Looks at each byte of a table: three to find a whole copy and read it, one at the other copy. With each entry and page,
-/// named by 32 bytes at least, go looks at four headers of 64 bytes.
-const TABLE: u64 = 4 + 256 / 32;
+/// named by 32 bytes at least, go looks at four headers of 64 bytes, which are read twice if one is damaged.
+const TABLE: u64 = 4 + 2 * 256 / 32;
 /// Tags of chunks are read in one piece, and one by one.
 const BLOBS: u64 = 2;
 

@@ -4,6 +4,7 @@ use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Machine, Model, SimMedium, Simulation};
 use core::cell::RefCell;
+use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -33,8 +34,8 @@ fn word() -> impl Strategy<Value = u64> {
 }
 
 /// Returns words of one line, in ascending order, as one copy stores them.
-fn copy() -> impl Strategy<Value = Vec<(u64, u64)>> {
-    (0..2_u64, 1..4_u64, 1..4_u64)
+fn copy(values: Range<u64>) -> impl Strategy<Value = Vec<(u64, u64)>> {
+    (0..2_u64, values.clone(), values)
         .prop_map(|(first, one, other)| vec![(first, one), (first + 1, other)])
 }
 
@@ -43,7 +44,7 @@ fn instruction() -> impl Strategy<Value = Do> {
     prop_oneof![
         6 => (word(), 1..4_u64, any::<bool>())
             .prop_map(|(word, value, releases)| Do::Store { word, value, releases }),
-        1 => copy().prop_map(|words| Do::Copy { words }),
+        1 => copy(1..4).prop_map(|words| Do::Copy { words }),
         1 => (word(), 1..4_u64).prop_map(|(word, value)| Do::Streaming { word, value }),
         2 => (word(), any::<bool>()).prop_map(|(word, acquires)| Do::Load { word, acquires }),
         4 => word().prop_map(|word| Do::Writeback { word }),
@@ -145,41 +146,89 @@ fn programs_that_were_met_leave_what_the_relations_allow() {
 }
 
 /// Returns the operations of a workload or a recovery on a medium.
-fn operation() -> impl Strategy<Value = Do> {
+fn operation(values: Range<u64>) -> impl Strategy<Value = Do> {
     prop_oneof![
-        4 => (word(), 1..4_u64, any::<bool>())
+        4 => (word(), values.clone(), any::<bool>())
             .prop_map(|(word, value, releases)| Do::Store { word, value, releases }),
-        1 => copy().prop_map(|words| Do::Copy { words }),
-        1 => copy().prop_map(|words| Do::Scattered { words }),
+        1 => copy(values.clone()).prop_map(|words| Do::Copy { words }),
+        1 => copy(values).prop_map(|words| Do::Scattered { words }),
         3 => word().prop_map(|word| Do::Writeback { word }),
         2 => Just(Do::Fence),
     ]
 }
 
-/// A recovery: reads words, the next one depending on the value it found, and makes operations that depend on it too.
+/// A step of a recovery. Later ones depend on the last value that was read.
 #[derive(Clone, Debug)]
-struct Recovery {
-    reads: Vec<[u64; 2]>,
-    operations: Vec<Do>,
+enum Step {
+    /// Reads the second of the words if the last value was more than 1, else the first.
+    Read([u64; 2]),
+    Perform(Do),
+    /// Leaves the next step out if the last value was this one.
+    SkipAfter(u64),
+    /// Ends recovery if the last value was this one.
+    EndAfter(u64),
 }
 
+/// A recovery: reads, operations and branches in any order.
+#[derive(Clone, Debug)]
+struct Recovery {
+    steps: Vec<Step>,
+}
+
+/// Recoveries store other values than workloads, so that no state of the one hides a missing state of the other.
 fn recovery() -> impl Strategy<Value = Recovery> {
-    let reads = proptest::collection::vec([word(), word()], 1..4);
-    let operations = proptest::collection::vec(operation(), 0..4);
-    (reads, operations).prop_map(|(reads, operations)| Recovery { reads, operations })
+    let read = || [word(), word()].prop_map(Step::Read);
+    let step = prop_oneof![
+        3 => read(),
+        4 => operation(4..6).prop_map(Step::Perform),
+        1 => (0..3_u64).prop_map(Step::SkipAfter),
+        2 => (0..2_u64).prop_map(Step::EndAfter),
+    ];
+    let first = proptest::collection::vec(read(), 0..3);
+    (first, proptest::collection::vec(step, 1..7))
+        .prop_map(|(first, then)| Recovery { steps: [first, then].concat() })
 }
 
 impl Recovery {
-    /// Returns the values that it reads, and the operations that follow.
-    fn run(&self, mut read: impl FnMut(u64) -> u64) -> (Vec<u64>, Program) {
+    /// Takes the steps, and returns the values that it read.
+    fn run(&self, read: impl Fn(u64) -> u64, mut perform: impl FnMut(&Do)) -> Vec<u64> {
         let mut found = Vec::new();
         let mut last = 0;
-        for words in &self.reads {
-            last = read(words[usize::from(last > 1)]);
-            found.push(last);
+        let mut steps = self.steps.iter();
+        while let Some(step) = steps.next() {
+            match step {
+                Step::Read(words) => {
+                    last = read(words[usize::from(last > 1)]);
+                    found.push(last);
+                }
+                Step::Perform(operation) => perform(operation),
+                Step::SkipAfter(value) if last == *value => drop(steps.next()),
+                Step::EndAfter(value) if last == *value => break,
+                Step::SkipAfter(_) | Step::EndAfter(_) => {}
+            }
         }
-        let operations = self.operations.iter().skip(usize::from(last == 1));
-        (found, operations.map(|operation| (0, operation.clone())).collect())
+        found
+    }
+
+    /// Returns the values that it reads in a memory, and its operations.
+    fn run_in(&self, memory: &Memory) -> (Vec<u64>, Program) {
+        let memory = RefCell::new(memory.clone());
+        let mut program = Program::new();
+        let read = |word| memory.borrow().get(&word).copied().unwrap_or(0);
+        let found = self.run(read, |operation| {
+            memory.borrow_mut().extend(stored(operation));
+            program.push((0, operation.clone()));
+        });
+        (found, program)
+    }
+}
+
+/// Returns the words that an operation stores.
+fn stored(operation: &Do) -> Vec<(u64, u64)> {
+    match operation {
+        Do::Store { word, value, .. } => vec![(*word, *value)],
+        Do::Copy { words } | Do::Scattered { words } => words.clone(),
+        _ => Vec::new(),
     }
 }
 
@@ -223,12 +272,11 @@ fn brute_force(kind: Kind, workload: &Program, recovery: &Recovery) -> Found {
     let mut all = Found::new();
     let workload = expand(kind, workload);
     for (notes, memory) in Naive::new(kind, &workload).images(&Memory::new()) {
-        let get = |memory: &Memory, word: u64| memory.get(&word).copied().unwrap_or(0);
-        let (found, then) = recovery.run(|word| get(&memory, word));
+        let (found, then) = recovery.run_in(&memory);
         all.insert((notes, found));
         let then = expand(kind, &then);
         for (_, memory) in Naive::new(kind, &then).images(&memory) {
-            all.insert((notes, recovery.run(|word| get(&memory, word)).0));
+            all.insert((notes, recovery.run_in(&memory).0));
         }
     }
     all
@@ -243,11 +291,9 @@ fn simulated(model: Model, workload: &Program, recovery: &Recovery) -> Found {
             }
         },
         |medium, notes| {
-            let (found, then) = recovery.run(|word| medium.load(word * 8, Relaxed));
+            let read = |word: u64| medium.load(word * 8, Relaxed);
+            let found = recovery.run(read, |operation| perform(medium, operation, || {}));
             all.borrow_mut().insert((notes.len(), found));
-            for (_, operation) in &then {
-                perform(medium, operation, || {});
-            }
             Ok(())
         },
     );
@@ -257,12 +303,12 @@ fn simulated(model: Model, workload: &Program, recovery: &Recovery) -> Found {
 }
 
 fn workload() -> impl Strategy<Value = Program> {
-    let step = prop_oneof![8 => operation(), 1 => Just(Do::Note)];
+    let step = prop_oneof![8 => operation(1..4), 1 => Just(Do::Note)];
     proptest::collection::vec(step.prop_map(|step| (0, step)), 1..7)
 }
 
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(10_000))]
 
     /// The results of recovery after a crash, and after a crash during recovery: the same as by brute force.
     #[test]
@@ -300,7 +346,7 @@ fn orders(one: &[Do], other: &[Do]) -> Vec<Program> {
 /// Operations of a thread, each one event: a copy that persists is several.
 fn thread() -> impl Strategy<Value = Vec<Do>> {
     let step = prop_oneof![
-        4 => operation().prop_filter("several events", |step| !matches!(step, Do::Scattered { .. })),
+        4 => operation(1..4).prop_filter("several events", |step| !matches!(step, Do::Scattered { .. })),
         2 => (word(), any::<bool>()).prop_map(|(word, acquires)| Do::Load { word, acquires }),
         1 => Just(Do::Note),
     ];

@@ -272,6 +272,30 @@ fn out_of_range_is_a_bug_above_the_medium() {
     Simulation::new(Model::x86(), 16).medium().write(4, &[0; 16]);
 }
 
+#[test]
+fn a_crash_at_the_end_of_recovery_keeps_the_values_that_it_read() {
+    // Recovery marks that it was here, reads a word that the crash left open, and goes on only if it found `then`. A
+    // second crash may keep the mark and the other value, whichever was read first.
+    for (model, then) in [(Model::x86(), 0), (Model::x86(), 1), (Model::neutral(), 1)] {
+        let outcome = Simulation::new(model, 192).zeros().explore(
+            |medium, _notes| medium.store(0, 1, Relaxed),
+            |medium: &SimMedium, _notes: &[()]| {
+                if medium.load(64, Relaxed) == 1 {
+                    let found = medium.load(0, Relaxed);
+                    return Violation::unless(found == then, || format!("a mark and {found}"));
+                }
+                medium.store(64, 1, Relaxed);
+                if medium.load(0, Relaxed) == then {
+                    medium.store(128, 1, Relaxed);
+                }
+                Ok(())
+            },
+        );
+        let text = outcome.failure().map(|failure| failure.violation().text().to_owned());
+        assert_eq!(text, Some(format!("a mark and {}", 1 - then)), "{outcome}");
+    }
+}
+
 /// Explores a word and a flag that marks it valid: right, but for the ordering of the flag's store and load.
 fn publish(setting: &Setting) -> Exploration {
     setting.simulation(128).zeros().explore(

@@ -125,6 +125,8 @@ impl SimMedium {
     /// Returns the result of the run.
     pub(crate) fn into_ran(self) -> Ran {
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // For a crash at the end: the last event may have come before the last choices.
+        state.snapshot();
         state.machine.end();
         Ran {
             waste: core::mem::take(&mut state.machine.waste),

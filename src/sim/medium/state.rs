@@ -32,10 +32,10 @@ pub(super) struct State {
     pub(super) dies_after: u64,
 }
 
-/// The decisions at the time of an event.
+/// The decisions before an event, or at the end.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The number of that event.
+    /// The number of events before.
     pub(crate) event: u32,
     /// The number of choices made.
     pub(crate) depth: usize,
@@ -73,8 +73,8 @@ impl State {
         is_learned
     }
 
-    /// Prepares for an event that is about to happen.
-    fn snapshot(&mut self) {
+    /// Remembers the decisions so far, for a crash now: before an event that is about to happen, or at the end.
+    pub(super) fn snapshot(&mut self) {
         let (event, depth) = (self.machine.history().now(), self.choices.depth());
         let Some(snapshots) = &mut self.snapshots else { return };
         if snapshots.last().is_none_or(|last| last.depth != depth) {

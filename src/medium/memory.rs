@@ -48,6 +48,9 @@ impl<'a> Memory<'a> {
     /// Returns a medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
     /// [`Cache::persistent`] for persistent memory.
     ///
+    /// Lines are those of the addresses: words that are not aligned to a line begin within one. So bytes from one multiple
+    /// of the line size to the next may lie in two lines.
+    ///
     /// # Panics
     /// 1. If `backing` is [`Storage`](Backing::Storage) or [`VirtioPmem`](Backing::VirtioPmem), which lines that are
     ///    written back do not reach.

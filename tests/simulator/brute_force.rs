@@ -256,7 +256,8 @@ fn expand(kind: Kind, program: &Program) -> Program {
         all.push((*thread, operation.clone()));
         if let Do::Scattered { words } = operation {
             if matches!(kind, Kind::X86 | Kind::Arm64 | Kind::Neutral | Kind::Pages) {
-                all.push((*thread, Do::Writeback { word: words[0].0 }));
+                let writeback = |(word, _): &_| (*thread, Do::Writeback { word: *word });
+                all.extend(words.iter().map(writeback));
             }
             all.push((*thread, Do::Fence));
         }

@@ -181,6 +181,35 @@ fn lines_of_another_size_are_written_back_as_a_whole() {
 }
 
 #[test]
+fn a_write_back_has_no_other_words_where_no_line_is_promised() {
+    // A record of two words, of which the first alone is written back. A line may end between them: the beginning of a
+    // medium need not be that of a line.
+    for (model, is_lost) in [
+        (Model::x86(), false),
+        (Model::arm64(), false),
+        (Model::neutral(), true),
+        (Model::neutral().with_line(128), true),
+    ] {
+        for (written_back, is_lost) in [(64..72, is_lost), (64..80, false), (71..73, false)] {
+            let outcome = Simulation::new(model, 128).zeros().explore(
+                |medium, notes| {
+                    medium.write(64, &[7; 16]);
+                    medium.persist(written_back.clone()).unwrap();
+                    notes.add(());
+                },
+                |medium: &SimMedium, notes: &[()]| {
+                    let mut record = [0; 16];
+                    medium.read(64, &mut record)?;
+                    let is_there = notes.is_empty() || record == [7; 16];
+                    Violation::unless(is_there, || format!("{record:?}"))
+                },
+            );
+            assert_eq!(outcome.failure().is_some(), is_lost, "{model}: {written_back:?}");
+        }
+    }
+}
+
+#[test]
 fn useless_and_missing_work_is_reported_by_place() {
     let first_line = line!() + 3;
     let outcome = Simulation::new(Model::x86(), 128).explore(

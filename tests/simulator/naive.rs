@@ -205,7 +205,7 @@ impl<'a> Naive<'a> {
                         && self.kind == Kind::X86
                         || self.completes(*thread, event, end);
                     if is_done {
-                        sure.extend(self.known(*thread, event, word / LINE));
+                        sure.extend(self.known(*thread, event, *word));
                     }
                 }
                 _ => {}
@@ -250,8 +250,14 @@ impl<'a> Naive<'a> {
         (0..self.stores.len()).filter(is_one).collect()
     }
 
-    /// Returns the stores of a line that a write-back of a thread has for sure.
-    fn known(&self, thread: usize, event: usize, line: u64) -> Vec<usize> {
+    /// Returns true if a write-back of one word has the other one: on each architecture if it is the same, on those with
+    /// lines of this size if it is in the same line.
+    fn are_written_back_together(&self, one: u64, other: u64) -> bool {
+        one == other || self.kind != Kind::Neutral && one / LINE == other / LINE
+    }
+
+    /// Returns the stores that a thread's write-back of a word has for sure.
+    fn known(&self, thread: usize, event: usize, word: u64) -> Vec<usize> {
         let loads = self.loads(thread, event);
         let is_one = |number: &usize| {
             let store = &self.stores[*number];
@@ -263,7 +269,7 @@ impl<'a> Naive<'a> {
                 }
             });
             store.event < event
-                && store.word / LINE == line
+                && self.are_written_back_together(word, store.word)
                 && (!store.is_streaming || self.is_settled(store, event))
                 && (store.thread == thread || is_loaded || self.fenced(thread, store.event, event))
         };

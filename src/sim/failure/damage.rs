@@ -4,7 +4,7 @@ use super::crash::Crash;
 use super::fate::{Fate, fate, is_damaged, stored_by};
 use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, What};
-use crate::sim::machine::model::{Durable, Order};
+use crate::sim::machine::model::{Durable, Order, WORD};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -243,15 +243,16 @@ impl<'a> Damage<'a> {
         let model = &self.crash.layer.history.model;
         let stored = stored_by(&self.crash.layer, self.event);
         let has_part = |event: &u32| {
-            let lines = self.lines(self.crash.event(*event));
-            stored.iter().any(|word| lines.contains(&self.line(word.at)))
+            let bytes = self.written_back(self.crash.event(*event));
+            stored.iter().any(|word| bytes.contains(&word.at))
         };
         let partial = (self.event + 1..self.limit()).find(has_part)?;
         let What::Writeback { start, end, .. } = self.crash.event(partial).what else {
             return None;
         };
-        let (at, unit) = (self.crash.shown(partial), self.unit());
-        let missed = model.offset(model.lines(self.lost, self.lost + 1).start, 0);
+        let at = self.crash.shown(partial);
+        let unit = if model.is_exact() { "word" } else { self.unit() };
+        let missed = model.written_back(self.lost, self.lost + WORD).start;
         Some(format!(
             "the write-back at {at} has {start:#x}..{end:#x} and misses the {unit} at {missed:#x}"
         ))
@@ -293,11 +294,11 @@ impl<'a> Damage<'a> {
         self.crash.layer.history.model.place(at).0
     }
 
-    /// Returns the lines that an event writes back.
-    fn lines(&self, event: &Happened) -> Range<usize> {
+    /// Returns the bytes that an event writes back.
+    fn written_back(&self, event: &Happened) -> Range<u64> {
         match event.what {
             What::Writeback { start, end, .. } if start < end => {
-                self.crash.layer.history.model.lines(start, end)
+                self.crash.layer.history.model.written_back(start, end)
             }
             _ => 0..0,
         }
@@ -305,7 +306,7 @@ impl<'a> Damage<'a> {
 
     /// Returns true if an event writes the lost word back.
     fn covers(&self, event: &Happened) -> bool {
-        self.lines(event).contains(&self.line(self.lost))
+        self.written_back(event).contains(&self.lost)
     }
 
     /// Returns the first of some events of the whole run, as it is shown.

@@ -50,7 +50,7 @@ pub enum Streaming {
 /// |---|---|---|---|
 /// | [`x86`](Self::x86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
 /// | [`arm64`](Self::arm64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
-/// | [`neutral`](Self::neutral) | every architecture | each word alone | written back, then a fence of that thread |
+/// | [`neutral`](Self::neutral) | every architecture | each word alone | written back itself, then a fence of that thread |
 /// | [`x86_eadr`](Self::x86_eadr) | power loss with eADR | in the order of memory, across lines too | a fence |
 /// | [`pages`](Self::pages) | files persisted by `msync` | each word alone | the write-back of the page has returned |
 /// | [`caches_kept`](Self::caches_kept) | process crash, kexec, kdump | all are there | it was executed |
@@ -89,7 +89,7 @@ pub struct Model {
     pub(crate) granularity: Granularity,
     /// Bytes of a line.
     line: u64,
-    /// Bytes that one write-back writes back.
+    /// Bytes that one write-back writes back: those of a page, of a line, or of a word if no more is promised.
     unit: u64,
 }
 
@@ -133,9 +133,11 @@ impl Model {
     }
 
     /// Returns the model of the promises that all architectures share. Code that is right here is right on each of them.
+    ///
+    /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
     #[must_use]
     pub const fn neutral() -> Self {
-        Self { name: "neutral", order: Order::None, ..Self::X86 }
+        Self { name: "neutral", order: Order::None, unit: WORD, ..Self::X86 }
     }
 
     /// Returns the model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
@@ -180,7 +182,8 @@ impl Model {
         }
     }
 
-    /// Returns the same model with lines of another size.
+    /// Returns the same model with lines of another size. Under [`neutral`](Self::neutral) only the reported granularity
+    /// changes.
     ///
     /// # Panics
     /// If it is not a power of two from 8 to 4096 bytes.
@@ -195,7 +198,8 @@ impl Model {
             Granularity::Page(_) => Self { line, ..self },
             Granularity::Byte => Self { line, unit: line, ..self },
             Granularity::Line(_) => {
-                Self { line, unit: line, granularity: Granularity::Line(bytes), ..self }
+                let unit = if self.is_exact() { self.unit } else { line };
+                Self { line, unit, granularity: Granularity::Line(bytes), ..self }
             }
         }
     }
@@ -217,16 +221,27 @@ impl Model {
         (self.line / WORD) as usize
     }
 
-    /// Returns the lines that a write-back of these bytes writes back; they are not empty.
-    pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
-        let line = self.line.trailing_zeros();
-        let first = start & !(self.unit - 1);
-        (first >> line) as usize..(self.end_of_unit(end - 1) >> line) as usize
+    /// Returns true if a write-back has the words of its range and no others.
+    pub(crate) const fn is_exact(&self) -> bool {
+        self.unit < self.line
     }
 
-    /// Returns the end of the line or page of a byte, as a write-back writes it back.
-    pub(crate) const fn end_of_unit(&self, at: u64) -> u64 {
-        (at | (self.unit - 1)) + 1
+    /// Returns the bytes that a write-back of these bytes writes back; they are not empty.
+    pub(crate) const fn written_back(&self, start: u64, end: u64) -> core::ops::Range<u64> {
+        start & !(self.unit - 1)..((end - 1) | (self.unit - 1)) + 1
+    }
+
+    /// Returns the lines of which a write-back of these bytes writes at least a part back; they are not empty.
+    pub(crate) const fn lines(&self, start: u64, end: u64) -> core::ops::Range<usize> {
+        let line = self.line.trailing_zeros();
+        let bytes = self.written_back(start, end);
+        (bytes.start >> line) as usize..((bytes.end - 1) >> line) as usize + 1
+    }
+
+    /// Returns the end of the line of a byte, or of its page where pages are written back.
+    pub(crate) const fn end_of_line(&self, at: u64) -> u64 {
+        let step = if self.is_exact() { self.line } else { self.unit };
+        (at | (step - 1)) + 1
     }
 
     /// Returns the line of a word and its place in it; `at` is its offset in bytes. Sizes are powers of two, and this

@@ -75,7 +75,8 @@ impl Machine {
         let mut is_useful = false;
         for line in self.history.model.lines(start, end) {
             if self.history.line(line).is_some() {
-                is_useful |= self.write_back_line(thread, line, in_order, event);
+                let covered = self.covered_by(thread, line, start..end);
+                is_useful |= self.write_back_line(thread, (line, covered), in_order, event);
             }
         }
         if !is_useful {
@@ -83,9 +84,29 @@ impl Machine {
         }
     }
 
-    /// Returns true if there was anything to write back.
-    fn write_back_line(&mut self, thread: usize, line: usize, in_order: bool, event: u32) -> bool {
-        let covered = self.written_back_by(thread, line);
+    /// Returns the stores of a line that a thread's write-back of a range has.
+    fn covered_by(&mut self, thread: usize, line: usize, range: Range<u64>) -> Counts {
+        let mut covered = self.written_back_by(thread, line);
+        let model = self.history.model;
+        if model.is_exact() {
+            let bytes = model.written_back(range.start, range.end);
+            for (word, count) in covered.iter_mut().enumerate() {
+                if !bytes.contains(&model.offset(line, word)) {
+                    *count = 0;
+                }
+            }
+        }
+        covered
+    }
+
+    /// Writes stores of a line back. Returns true if there was anything to write back.
+    fn write_back_line(
+        &mut self,
+        thread: usize,
+        (line, covered): (usize, Counts),
+        in_order: bool,
+        event: u32,
+    ) -> bool {
         let is_in = |had: &[u32]| covered.iter().zip(had).all(|(count, had)| count <= had);
         let is_pending = |(pending, had): &(usize, Counts)| *pending == line && is_in(had);
         if !in_order && self.thread(thread).pending.iter().any(is_pending) {

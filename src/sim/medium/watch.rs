@@ -150,7 +150,7 @@ impl Watch {
         if range.is_empty() {
             return Some(range);
         }
-        let boundary = model.end_of_unit(range.start);
+        let boundary = model.end_of_line(range.start);
         let (mut first_only, mut not_first) = (false, false);
         if boundary < range.end {
             first_only = self.weakens(place, Weakening::FirstLineOnly);

@@ -503,7 +503,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
             "journal/open.rs",
             "medium.persist_copy(&[",
             Weakening::FirstLineOnly,
-            &[Model::x86()],
+            &[Model::x86(), Model::arm64()],
             "a mark that is on two lines shares the second one with the record behind it",
         );
     let survivors = mutation.run(&[

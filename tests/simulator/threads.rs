@@ -1,7 +1,7 @@
 //! Workloads of several threads: the orders that are tried, and the failures found in them.
 
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
+use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU64};
 use std::cell::RefCell;
@@ -140,6 +140,78 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
     explore(|next| next.fetch_add(1, Relaxed)).assert_safe();
 }
 
+/// Returns the result of recovery that finds the word at 0 stored, once that is noted.
+fn is_there(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
+    let is_there = notes.is_empty() || medium.load(0, Relaxed) == 1;
+    if is_there { Ok(()) } else { Err(Violation::lost("it")) }
+}
+
+const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+
+#[test]
+fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
+    for (model, place) in EACH.into_iter().flat_map(|model| [(model, 0), (model, 1)]) {
+        let outcome = Simulation::new(model(), 128).zeros().explore(
+            |medium, notes| {
+                let writer = || {
+                    medium.store(0, 1, Relaxed);
+                    medium.issue_writeback(0..8).unwrap();
+                };
+                let reader = || {
+                    medium.load(64, Relaxed);
+                };
+                let mut bodies: [&(dyn Fn() + Sync); 2] = [&reader; 2];
+                bodies[place] = &writer;
+                medium.run_threads(&bodies);
+                medium.fence();
+                notes.add(());
+            },
+            is_there,
+        );
+        let kind = outcome.failure().map(|failure| failure.violation().kind());
+        assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}, the writer at {place}");
+    }
+}
+
+#[test]
+fn threads_write_back_all_that_was_stored_before_they_began() {
+    for (model, by_thread) in EACH.into_iter().flat_map(|model| [(model, false), (model, true)]) {
+        let outcome = Simulation::new(model(), 128).zeros().explore(
+            |medium, notes| {
+                let store = || medium.store(0, 1, Relaxed);
+                if by_thread {
+                    medium.run_threads(&[&store]);
+                } else {
+                    store();
+                }
+                let persist = || {
+                    medium.persist(0..8).unwrap();
+                    notes.add(());
+                };
+                medium.run_threads(&[&|| {}, &persist]);
+            },
+            is_there,
+        );
+        outcome.assert_safe();
+    }
+}
+
+#[test]
+fn a_store_of_a_thread_that_has_ended_is_ordered_before_later_ones() {
+    // The threads store the first word of a line, and the code behind them a later one.
+    let outcome = Simulation::new(Model::arm64(), 64).zeros().explore(
+        |medium, _notes: &Notes<'_, ()>| {
+            medium.run_threads(&[&|| medium.store(0, 1, Relaxed), &|| {}]);
+            medium.store(8, 1, Relaxed);
+        },
+        |medium, _notes| {
+            let (later, first) = (medium.load(8, Relaxed), medium.load(0, Relaxed));
+            Violation::unless(later <= first, || "the later one alone".into())
+        },
+    );
+    outcome.assert_safe();
+}
+
 /// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)
@@ -192,7 +264,7 @@ fn a_thread_that_panics_is_a_failure_with_its_message() {
         let waits = || medium.store(0, 1, Relaxed);
         medium.run_threads(&[&fails, &waits]);
     });
-    assert!(text.contains("thread 0: this one"), "{text}");
+    assert!(text.contains("thread 1: this one"), "{text}");
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub struct Machine {
     history: History,
     orders: Vec<Option<Box<Orders>>>,
     threads: Vec<Thread>,
-    /// The events before its threads began.
-    born: u32,
+    /// A thread that begins now.
+    newborn: Thread,
     pub(crate) waste: Waste,
     bytes: u64,
 }
@@ -57,7 +57,8 @@ impl Machine {
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
         let (history, waste) = (History::new(model), Waste::default());
-        Self { history, orders: Vec::new(), threads: Vec::new(), born: 0, waste, bytes }
+        let (orders, threads, newborn) = (Vec::new(), Vec::new(), Thread::default());
+        Self { history, orders, threads, newborn, waste, bytes }
     }
 
     /// Stores a word; `order` is `Relaxed` or `Release`.
@@ -144,7 +145,22 @@ impl Machine {
             of_process.pending.clear();
             of_process.streamed.clear();
         }
-        self.born = self.history.now();
+        self.newborn.fenced = self.history.now();
+    }
+
+    /// Lets further threads begin behind all that this one has done and seen: the operating system, which starts them,
+    /// executes barriers.
+    pub(crate) fn starts_threads(&mut self, thread: usize) {
+        let ordered = self.thread(thread).ordered.handed_on();
+        self.newborn = Thread { fenced: self.history.now(), ordered, ..Thread::default() };
+    }
+
+    /// Lets a thread go on behind others that have ended, as an acquire of the end of each does.
+    pub(crate) fn joins(&mut self, thread: usize, ended: Range<usize>) {
+        for other in ended {
+            let of_other = self.thread(other).ordered.handed_on();
+            self.thread(thread).ordered.follow(&of_other);
+        }
     }
 
     /// Returns the size of the memory.
@@ -171,8 +187,7 @@ impl Machine {
     /// Returns a thread, which begins with its first instruction.
     fn thread(&mut self, thread: usize) -> &mut Thread {
         if self.threads.len() <= thread {
-            let fenced = self.born;
-            self.threads.resize_with(thread + 1, || Thread { fenced, ..Thread::default() });
+            self.threads.resize(thread + 1, self.newborn.clone());
         }
         &mut self.threads[thread]
     }

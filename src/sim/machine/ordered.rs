@@ -108,6 +108,19 @@ impl Ordered {
         }
     }
 
+    /// Returns the order of a thread that comes after all that this one has done and seen.
+    pub(crate) fn handed_on(&self) -> Self {
+        let [before, seen, loaded] = [(); 3].map(|()| self.seen.clone());
+        Self { stores: 0, before, seen, loaded }
+    }
+
+    /// Adds all that another thread was ordered after.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        self.before.join(&other.before);
+        self.seen.join(&other.seen);
+        self.loaded.join(&other.loaded);
+    }
+
     /// Adds a barrier for all accesses.
     pub(crate) fn barrier(&mut self) {
         self.before = self.seen.clone();

@@ -157,11 +157,18 @@ impl SimMedium {
     /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that after any acquire, and on x86
     /// only loads of the medium do without.
     ///
+    /// The threads begin after all operations before the call, which they may write back. They have numbers of their own
+    /// in each call, from 1 on. The code outside is thread 0. Under arm64 and the neutral model it too calls
+    /// `order_observed` before it writes back the stores of threads that have ended. Use no other threads on the medium:
+    /// their operations would be taken for those of thread 0.
+    ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
     /// by one of these threads.
     pub fn run_threads(&self, bodies: &[&(dyn Fn() + Sync)]) {
-        schedule::run(self.turns.as_ref(), bodies);
+        self.state().machine.starts_threads(schedule::thread());
+        let ended = schedule::run(self.turns.as_ref(), bodies);
+        self.state().machine.joins(schedule::thread(), ended);
     }
 
     /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.

@@ -13,18 +13,33 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 std::thread_local! {
-    /// The number of the thread, if it is one of a workload.
-    static THREAD: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The thread, if it is one of a workload.
+    static THREAD: Cell<Option<Id>> = const { Cell::new(None) };
     /// The baton of its workload.
     static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
 }
 
-/// Returns the number of this thread; a thread outside of the workload has the number of the first.
+/// A thread of a workload.
+#[derive(Clone, Copy, Debug)]
+struct Id {
+    /// Its place among the threads that run beside it.
+    place: usize,
+    /// Its number among all threads of the workload.
+    number: usize,
+}
+
+/// Returns the number of this thread, from 1; 0 is the code outside of such threads.
 pub(crate) fn thread() -> usize {
-    THREAD.get().unwrap_or(0)
+    THREAD.get().map_or(0, |thread| thread.number)
+}
+
+/// Returns the place of this thread among those that run, if it is one of a workload.
+fn place() -> Option<usize> {
+    THREAD.get().map(|thread| thread.place)
 }
 
 /// Returns the baton of this thread's workload. In other threads no variable that needs a destructor is touched, as
@@ -83,6 +98,8 @@ struct State {
     /// The number of accesses to ordinary memory that may still be made.
     left: u64,
     threads: Vec<Doing>,
+    /// The number of threads that have begun, in all calls.
+    begun: usize,
     has_baton: usize,
     /// True if the turn was just handed on: its new owner makes an operation before it is handed on again.
     is_fresh: bool,
@@ -106,6 +123,7 @@ impl Turns {
             preemptions,
             left: accesses,
             threads: Vec::new(),
+            begun: 0,
             has_baton: 0,
             is_fresh: false,
             idle: 0,
@@ -122,7 +140,7 @@ impl Turns {
 
     /// Lets another thread go on first, before an operation, when `events` events have happened.
     pub(crate) fn turn(&self, events: u32) {
-        let Some(thread) = THREAD.get() else { return };
+        let Some(thread) = place() else { return };
         let mut state = self.state();
         state.now = events;
         state.wake();
@@ -133,7 +151,7 @@ impl Turns {
     /// not interrupted.
     #[expect(clippy::panic, reason = "the way out of code that does not end")]
     fn before(&self, access: Access) {
-        let (Some(thread), false) = (THREAD.get(), std::thread::panicking()) else { return };
+        let (Some(thread), false) = (place(), std::thread::panicking()) else { return };
         let mut state = self.state();
         let Some(left) = state.left.checked_sub(1) else {
             state.is_over = true;
@@ -167,7 +185,7 @@ impl Turns {
     /// Makes this thread wait, and another one go on.
     #[expect(clippy::panic, reason = "a workload that stands still has no result")]
     pub(crate) fn pause(&self) {
-        let Some(thread) = THREAD.get() else { return };
+        let Some(thread) = place() else { return };
         let mut state = self.state();
         state.threads[thread] = Doing::Waiting;
         state.idle += 1;
@@ -266,20 +284,23 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Runs the threads until all have ended.
+/// Runs the threads until all have ended. Returns their numbers.
 #[expect(clippy::panic, reason = "a mistake in the workload")]
-pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
+pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> Range<usize> {
     let (Some(turns), None) = (turns, THREAD.get()) else {
         panic!("only the workload of a simulation may run threads, and not on one of them");
     };
     let mut state = turns.state();
     state.threads = vec![Doing::Running; bodies.len()];
+    let numbers = state.begun + 1..state.begun + 1 + bodies.len();
+    state.begun += bodies.len();
     let first = if bodies.len() < 2 { 0 } else { state.choose(bodies.len()) };
     state.hand_to(first);
     drop(state);
     let failed: Vec<_> = std::thread::scope(|scope| {
-        let start = |(thread, body)| scope.spawn(move || run_one(turns, thread, body));
-        let threads: Vec<_> = bodies.iter().copied().enumerate().map(start).collect();
+        let ids = numbers.clone().enumerate().map(|(place, number)| Id { place, number });
+        let start = |(id, body)| scope.spawn(move || run_one(turns, id, body));
+        let threads: Vec<_> = ids.zip(bodies.iter().copied()).map(start).collect();
         threads
             .into_iter()
             .filter_map(|thread| thread.join().unwrap_or_else(|_| Some(FOLLOWED.into())))
@@ -289,11 +310,13 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) {
     if let Some(text) = failed.iter().find(|text| !text.contains(FOLLOWED)).or(failed.first()) {
         panic!("{text}");
     }
+    numbers
 }
 
 /// Runs a thread; returns the message of its panic.
-fn run_one(turns: &Arc<Turns>, thread: usize, body: &(dyn Fn() + Sync)) -> Option<String> {
-    THREAD.set(Some(thread));
+fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<String> {
+    let Id { place: thread, number } = id;
+    THREAD.set(Some(id));
     TURNS.set(Some(Arc::clone(turns)));
     let run = || {
         let _turn = Turn { turns, thread };
@@ -302,5 +325,5 @@ fn run_one(turns: &Arc<Turns>, thread: usize, body: &(dyn Fn() + Sync)) -> Optio
     };
     let outcome = quietly(run);
     TURNS.set(None);
-    outcome.err().map(|violation| format!("thread {thread}: {}", violation.text()))
+    outcome.err().map(|violation| format!("thread {number}: {}", violation.text()))
 }

@@ -111,10 +111,10 @@ fn every_write_back_and_fence_is_needed() {
 
 #[test]
 fn an_acknowledgement_behind_a_hole_is_found() {
-    // Thread 0 has not fenced yet, and thread 1 acknowledges the record behind.
+    // Thread 1 has not fenced yet, and thread 2 acknowledges the record behind.
     let store = SOURCE.at("medium.write(at, &record(number));");
     let note = SOURCE.at("notes.add(number);");
-    let says = [&*store, &note, "is of another thread", "fence on thread 0 before"];
+    let says = [&*store, &note, "is of another thread", "fence on thread 1 before"];
     let models = [Model::arm64, Model::neutral];
     assert_found(&models, |model| on(model, Some(Bug::AloneIsEnough)), Lost, &says);
     // On x86 the stores of both come to be in one line, in order: it takes a record that is not stored.
@@ -123,13 +123,13 @@ fn an_acknowledgement_behind_a_hole_is_found() {
 
 #[test]
 fn a_record_that_is_done_before_it_is_persistent_is_found() {
-    // Thread 1 does not wait for thread 0, which has not stored yet on x86, and not fenced elsewhere: the
+    // Thread 2 does not wait for thread 1, which has not stored yet on x86, and not fenced elsewhere: the
     // order of stores within the line hides that on x86.
     let note = SOURCE.at("notes.add(number);");
     let store = SOURCE.at("medium.write(at, &record(number));");
     let says = [&*note, &store, "was added before the", "add it after that is persistent"];
     let explore = |model| on(model, Some(Bug::DoneTooEarly));
     assert_found(&[Model::x86], explore, Lost, &says);
-    let says = [&*note, &store, "is of another thread", "fence on thread 0 before"];
+    let says = [&*note, &store, "is of another thread", "fence on thread 1 before"];
     assert_found(&[Model::arm64, Model::neutral], explore, Lost, &says);
 }

@@ -108,8 +108,8 @@ fn a_store_announced_before_its_fence_is_found() {
     let early = explore(true);
     let failure = early.failure().expect("it is announced too early");
     let advice = failure.advice().concat();
-    // A fence of thread 1 completes nothing of thread 0.
-    assert!(advice.contains("fence on thread 0 before"), "{failure}");
+    // A fence of thread 2 completes nothing of thread 1.
+    assert!(advice.contains("fence on thread 1 before"), "{failure}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_fence_on_another_thread_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
     let writeback = SOURCE.at("medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the writer");
     let fence = SOURCE.at("medium.fence(); // by the other");
-    let says = [&*store, &writeback, &fence, "is of another thread", "fence on thread 0 before"];
+    let says = [&*store, &writeback, &fence, "is of another thread", "fence on thread 1 before"];
     assert_found(&EACH, |model| explore(model, Way::FenceElsewhere), Lost, &says);
 }
 
@@ -125,7 +125,7 @@ fn a_fence_on_another_thread_is_found() {
 fn another_threads_store_that_is_not_taken_up_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
     let writeback = SOURCE.at("medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the other");
-    let says = [&*store, &writeback, "let thread 1 call `order_observed` before it writes it back"];
+    let says = [&*store, &writeback, "let thread 2 call `order_observed` before it writes it back"];
     let models = [Model::arm64, Model::neutral];
     assert_found(&models, |model| explore(model, Way::NotTakenUp), Lost, &says);
 }

@@ -212,6 +212,29 @@ fn a_store_of_a_thread_that_has_ended_is_ordered_before_later_ones() {
     outcome.assert_safe();
 }
 
+#[test]
+fn several_threads_wait_for_a_word_of_the_medium() {
+    let outcome = Simulation::new(Model::x86(), 64).zeros().operations(1000).explore(
+        |medium, _notes: &Notes<'_, ()>| {
+            let wait = || {
+                while medium.load(0, Acquire) == 0 {
+                    medium.pause();
+                }
+            };
+            let read = || {
+                let mut word = [0; 8];
+                while word == [0; 8] {
+                    medium.pause();
+                    medium.read(0, &mut word).unwrap();
+                }
+            };
+            medium.run_threads(&[&wait, &read, &wait, &|| medium.store(0, 1, Release)]);
+        },
+        |_medium, _notes| Ok(()),
+    );
+    outcome.assert_safe();
+}
+
 /// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)

@@ -1,6 +1,7 @@
 //! Loads, stores, write-backs and fences of a simulated medium.
 
 use super::SimMedium;
+use super::schedule::Access;
 use super::words::{mask, parts};
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::machine::model::{Durable, WORD};
@@ -25,13 +26,13 @@ impl Readable for SimMedium {
             "no order of a load"
         );
         let order = self.watch.load(order, Location::caller());
-        self.begin().load(at, u64::MAX, order)
+        self.begin(Access::Looks).load(at, u64::MAX, order)
     }
 
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         self.check(at, into.len() as u64);
-        let mut state = self.begin();
+        let mut state = self.begin(Access::Looks);
         // Of no bytes there is a word all the same, where they are asked for within one.
         for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
             let bytes = state.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
@@ -63,14 +64,14 @@ impl Medium for SimMedium {
         );
         let place = Location::caller();
         let releases = self.watch.store(order, place) != Ordering::Relaxed;
-        self.begin().store(&[(at, word)], Store::Ordinary { releases }, place);
+        self.begin(Access::Changes).store(&[(at, word)], Store::Ordinary { releases }, place);
     }
 
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
         self.check(at, from.len() as u64);
         let place = Location::caller();
-        let mut state = self.begin();
+        let mut state = self.begin(Access::Changes);
         let words = state.merged(at, from);
         state.store(&words, Store::Copy, place);
     }
@@ -81,7 +82,7 @@ impl Medium for SimMedium {
         self.check(range.start, range.end - range.start);
         let place = Location::caller();
         let Some(range) = self.watch.writeback(range, &self.model, place) else { return Ok(()) };
-        self.begin().write_back(range, place);
+        self.begin(Access::Changes).write_back(range, place);
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl Medium for SimMedium {
     fn fence(&self) {
         let place = Location::caller();
         if self.watch.fences(place) {
-            self.begin().fence(place);
+            self.begin(Access::Changes).fence(place);
         }
     }
 
@@ -97,7 +98,7 @@ impl Medium for SimMedium {
     fn order_observed(&self) {
         let place = Location::caller();
         if self.watch.fences(place) {
-            self.begin().order_observed(place);
+            self.begin(Access::Changes).order_observed(place);
         }
     }
 
@@ -107,7 +108,7 @@ impl Medium for SimMedium {
         let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
         for (at, bytes) in parts.clone() {
             self.check(*at, bytes.len() as u64);
-            let mut state = self.begin();
+            let mut state = self.begin(Access::Changes);
             let words = state.merged(*at, bytes);
             state.store(&words, Store::Scattered, place);
         }
@@ -115,7 +116,7 @@ impl Medium for SimMedium {
             for (at, bytes) in parts {
                 let range = *at..at + bytes.len() as u64;
                 let Some(range) = self.watch.writeback(range, &self.model, place) else { continue };
-                self.begin().write_back(range, place);
+                self.begin(Access::Changes).write_back(range, place);
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ use core::fmt;
 use core::panic::Location;
 use latest::Latest;
 use mortal::Mortal;
-use schedule::Turns;
+use schedule::{Access, Turns};
 use state::{Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
@@ -197,7 +197,7 @@ impl SimMedium {
     #[track_caller]
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
-        let mut state = self.begin();
+        let mut state = self.begin(Access::Changes);
         if state.is_dead {
             return;
         }
@@ -209,12 +209,16 @@ impl SimMedium {
 
     /// Begins an operation: another thread may have its turn first.
     #[track_caller]
-    fn begin(&self) -> MutexGuard<'_, State> {
+    fn begin(&self, access: Access) -> MutexGuard<'_, State> {
+        self.offer(access);
+        self.spend()
+    }
+
+    fn offer(&self, access: Access) {
         if let Some(turns) = &self.turns {
             let events = self.state().machine.history().now();
-            turns.turn(events);
+            turns.turn(access, events);
         }
-        self.spend()
     }
 
     /// Counts an operation.

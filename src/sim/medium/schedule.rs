@@ -48,7 +48,7 @@ fn turns() -> Option<Arc<Turns>> {
     THREAD.get().and_then(|_| TURNS.with_borrow(Clone::clone))
 }
 
-/// An access to ordinary memory.
+/// An access to memory that threads share, ordinary or a medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// A load: a waiting thread need not look again.
@@ -139,11 +139,13 @@ impl Turns {
     }
 
     /// Lets another thread go on first, before an operation, when `events` events have happened.
-    pub(crate) fn turn(&self, events: u32) {
+    pub(crate) fn turn(&self, access: Access, events: u32) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
         state.now = events;
-        state.wake();
+        if access == Access::Changes {
+            state.wake();
+        }
         self.offer(state, thread);
     }
 

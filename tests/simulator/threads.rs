@@ -235,6 +235,27 @@ fn several_threads_wait_for_a_word_of_the_medium() {
     outcome.assert_safe();
 }
 
+#[test]
+fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
+    // One of two changes is made, in each order. The next process writes back all that it finds.
+    let outcome = Simulation::new(Model::neutral(), 64).zeros().explore(
+        |medium, notes| {
+            let mortal = medium.mortal(1);
+            let store = || {
+                mortal.load(0, Relaxed);
+                mortal.store(0, 1, Relaxed);
+            };
+            medium.run_threads(&[&|| mortal.fence(), &store]);
+            medium.persist(0..8).unwrap();
+            if medium.load(0, Relaxed) == 1 {
+                notes.add(());
+            }
+        },
+        is_there,
+    );
+    outcome.assert_safe();
+}
+
 /// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)

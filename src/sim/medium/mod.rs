@@ -221,6 +221,18 @@ impl SimMedium {
         }
     }
 
+    /// Lets another thread have its turn now, before a change of the medium.
+    fn offer_turn(&self) {
+        self.offer(Access::Changes);
+    }
+
+    /// Keeps other threads from a turn before the next operation of this one.
+    fn keep_turn(&self) {
+        if let Some(turns) = &self.turns {
+            turns.keep();
+        }
+    }
+
     /// Counts an operation.
     #[track_caller]
     #[expect(clippy::panic, reason = "the way out of code that does not end")]

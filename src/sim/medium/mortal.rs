@@ -42,12 +42,17 @@ impl<'m> Mortal<'m> {
         !self.is_dead.load(Ordering::Relaxed) && self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// Returns true if the process lives to make one more operation.
+    /// Returns true if the process lives to make one more operation. Another thread may have its turn before, and none
+    /// between this and the operation: it could kill the process.
     fn lives(&self) -> bool {
+        self.medium.offer_turn();
         let spend = |left: u64| left.checked_sub(1);
         let lives = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
         if !lives && !self.is_dead.swap(true, Ordering::Relaxed) {
             self.medium.killed();
+        }
+        if lives {
+            self.medium.keep_turn();
         }
         lives
     }

@@ -101,7 +101,7 @@ struct State {
     /// The number of threads that have begun, in all calls.
     begun: usize,
     has_baton: usize,
-    /// True if the turn was just handed on: its new owner makes an operation before it is handed on again.
+    /// True if the turn was just handed on or is kept: its owner makes an operation before it is handed on again.
     is_fresh: bool,
     /// The number of times in a row that a thread waited and none made an operation.
     idle: usize,
@@ -147,6 +147,13 @@ impl Turns {
             state.wake();
         }
         self.offer(state, thread);
+    }
+
+    /// Lets no other thread go on before the next operation or access.
+    pub(crate) fn keep(&self) {
+        if place().is_some() {
+            self.state().is_fresh = true;
+        }
     }
 
     /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are

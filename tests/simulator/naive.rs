@@ -320,7 +320,7 @@ impl<'a> Naive<'a> {
         images
     }
 
-    /// Notes that may have been made although an effect is still in the store buffer.
+    /// Notes that the thread may have made although an effect is still in its store buffer.
     fn late_notes(&self, during: usize) -> usize {
         let Some((thread, instruction)) = self.program.get(during) else { return 0 };
         let is_buffered = match instruction {
@@ -331,9 +331,21 @@ impl<'a> Naive<'a> {
         if !is_buffered {
             return 0;
         }
-        let later = &self.program[during + 1..];
-        let until = later.iter().take_while(|(other, i)| !(other == thread && *i == Do::Fence));
-        until.filter(|(_, instruction)| *instruction == Do::Note).count()
+        // An effect has left the buffer if another thread has read the thread's store that made it, or a later one.
+        let is_seen = |event: usize, other: usize, word: u64| {
+            let from = self.read_from(event, word).map(|store| &self.stores[store]);
+            from.is_some_and(|from| {
+                from.thread == *thread && from.event >= during && other != *thread
+            })
+        };
+        let later = self.program.iter().enumerate().skip(during + 1);
+        let until = later.take_while(|(event, (other, instruction))| match instruction {
+            Do::Fence => other != thread,
+            Do::Note => other == thread,
+            Do::Load { word, .. } => !is_seen(*event, *other, *word),
+            _ => true,
+        });
+        until.filter(|(_, (_, instruction))| *instruction == Do::Note).count()
     }
 
     /// Returns the memories of every allowed set of stores.

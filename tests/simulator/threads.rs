@@ -256,6 +256,70 @@ fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
     outcome.assert_safe();
 }
 
+#[test]
+fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
+    let eadr = || Simulation::new(Model::x86_eadr(), 128).zeros();
+    let store = |medium: &SimMedium, at| {
+        medium.store(at, 1, Relaxed);
+        medium.fence();
+    };
+    let apart = eadr().explore(
+        |medium, notes| {
+            let notes_its_own = || {
+                store(medium, 0);
+                notes.add(());
+            };
+            medium.run_threads(&[&|| store(medium, 64), &notes_its_own]);
+        },
+        is_there,
+    );
+    apart.assert_safe();
+    // The answer of another thread that has read the store proves that the store has left the buffer.
+    let answered = eadr().explore(
+        |medium, notes| {
+            let wait = |at| {
+                while medium.load(at, Acquire) == 0 {
+                    medium.pause();
+                }
+            };
+            let asks = || {
+                medium.store(0, 1, Relaxed);
+                wait(64);
+                notes.add(());
+            };
+            let answers = || {
+                wait(0);
+                store(medium, 64);
+            };
+            medium.run_threads(&[&asks, &answers]);
+        },
+        is_there,
+    );
+    answered.assert_safe();
+    let by_the_next_process = eadr().explore(
+        |medium, notes| {
+            medium.store(0, 1, Relaxed);
+            medium.killed();
+            notes.add(());
+        },
+        is_there,
+    );
+    by_the_next_process.assert_safe();
+    // Its own store may be lost, whatever another thread does meanwhile.
+    let too_early = eadr().explore(
+        |medium, notes| {
+            let early = || {
+                medium.store(0, 1, Relaxed);
+                notes.add(());
+            };
+            medium.run_threads(&[&early, &|| store(medium, 64)]);
+        },
+        is_there,
+    );
+    let kind = too_early.failure().map(|failure| failure.violation().kind());
+    assert_eq!(kind, Some(ViolationKind::Lost));
+}
+
 /// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)

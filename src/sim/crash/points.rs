@@ -6,10 +6,12 @@
 //! expectation, is also left by one of them.
 //!
 //! One more case exists where stores are sure to survive as soon as they are visible, and where CLFLUSH takes effect in
-//! program order. There the outside world may have learned something while the store was still in the CPU's buffer.
-//! Until the thread's next fence, each such store may be missing although later notes were made.
+//! program order. There the outside world may have learned something from the thread while its store was still in the
+//! CPU's buffer. Until the thread's next fence, each such store may be missing although the thread made later notes. All
+//! that came after the store is left out with it. So these notes end at the first one of another thread, where another
+//! thread has loaded the store or a later one, and at a kill.
 
-use crate::sim::machine::history::{Happened, History, What};
+use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::Durable;
 use alloc::vec::Vec;
 
@@ -45,24 +47,25 @@ pub(crate) fn points(history: &History) -> Vec<Point> {
     points
 }
 
-/// Returns the number of notes that follow an effect of a CPU's buffer before its thread fences.
+/// Returns the number of notes that a thread makes while an effect may still be in its CPU's buffer.
 fn notes_before_the_fence(history: &History, event: usize) -> usize {
     let effect = &history.events[event];
-    let is_buffered = match effect.what {
-        What::Visible => history.model.durable == Durable::Visible,
-        What::Writeback { in_order, .. } => in_order,
-        _ => false,
+    let first = match effect.what {
+        // Just behind its store.
+        What::Visible if history.model.durable == Durable::Visible => event - 1,
+        What::Writeback { in_order: true, .. } => event,
+        _ => return 0,
     };
-    if !is_buffered {
-        return 0;
+    let (mut notes, mut seen) = (0, u32::MAX);
+    for (number, other) in (0..).zip(&history.events).skip(first) {
+        let is_own = other.thread == effect.thread;
+        let is_fence = is_own && matches!(other.what, What::Fence { completes: true });
+        let is_note = other.what == What::Note;
+        if is_fence || number >= seen || is_note && !is_own {
+            break;
+        }
+        seen = seen.min(other.seen.filter(|_| is_own).unwrap_or(u32::MAX));
+        notes += usize::from(is_note);
     }
-    let is_fence = |other: &&Happened| {
-        other.thread == effect.thread && matches!(other.what, What::Fence { completes: true })
-    };
-    let later = &history.events[event + 1..];
-    later
-        .iter()
-        .take_while(|other| !is_fence(other))
-        .filter(|other| other.what == What::Note)
-        .count()
+    notes
 }

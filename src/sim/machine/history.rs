@@ -249,6 +249,9 @@ pub(crate) struct Happened {
     pub(crate) place: &'static Location<'static>,
     /// True if it made stores sure to survive.
     pub(crate) guarantees: bool,
+    /// The number of events when its store was known to have left the CPU's buffer: another thread had loaded it, or the
+    /// process was killed.
+    pub(crate) seen: Option<u32>,
 }
 
 /// The events of one run.
@@ -269,6 +272,12 @@ impl History {
     /// Returns the number of events so far, which is the cut behind the last one.
     pub(crate) fn now(&self) -> u32 {
         u32::try_from(self.events.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that the store of an event has left the CPU's buffer by now.
+    pub(crate) fn see(&mut self, event: u32) {
+        let now = self.now();
+        self.events[event as usize].seen.get_or_insert(now);
     }
 
     #[inline]

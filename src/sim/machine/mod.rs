@@ -146,6 +146,7 @@ impl Machine {
             of_process.streamed.clear();
         }
         self.newborn.fenced = self.history.now();
+        (0..self.history.now()).for_each(|event| self.history.see(event));
     }
 
     /// Lets further threads begin behind all that this one has done and seen: the operating system, which starts them,
@@ -180,7 +181,7 @@ impl Machine {
     pub(crate) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
         let event = self.history.now();
         let thread = thread as u32;
-        self.history.events.push(Happened { thread, what, place, guarantees: false });
+        self.history.events.push(Happened { thread, what, place, guarantees: false, seen: None });
         event
     }
 

@@ -115,7 +115,8 @@ impl Model {
     }
 
     /// Returns the model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
-    /// store buffer are lost, so a fence is needed before anything is acknowledged.
+    /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
+    /// all that came after it, also the stores of other threads, up to the next note of one of these.
     #[must_use]
     pub const fn x86_eadr() -> Self {
         let granularity = Granularity::Byte;

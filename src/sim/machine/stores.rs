@@ -16,7 +16,8 @@ impl Machine {
     pub(crate) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
         let (line, word) = self.history.model.place(at);
         let writes = self.history.line(line)?.writes(word);
-        let (number, last) = (writes.len() as u32, writes.last()?.value);
+        let (number, last) = (writes.len() as u32, writes.last()?);
+        let (value, event) = (last.value, last.event);
         let stamp = self.orders[line].as_ref().and_then(|orders| orders.stamps[word].last());
         if let Some(stamp) = stamp.filter(|stamp| stamp.thread != thread).cloned() {
             // On x86 each load acquires.
@@ -24,8 +25,9 @@ impl Machine {
             let own = self.thread(thread);
             own.ordered.load(acquires, &stamp);
             own.loaded.insert((line, word), number);
+            self.history.see(event);
         }
-        Some(last)
+        Some(value)
     }
 
     /// Stores words, as one event.

@@ -13,6 +13,7 @@ mod simulator {
     mod hash_table;
     mod histories;
     mod litmus;
+    mod lives;
     mod naive;
     mod planted;
     #[cfg(feature = "recorder")]

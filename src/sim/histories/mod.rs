@@ -82,7 +82,8 @@ pub trait Structure: Sized {
     /// thread.
     ///
     /// # Errors
-    /// The violation, if the model does not allow the content.
+    /// The violation, if the model does not allow the content. Checks after the last operation count too. Only the result
+    /// of a life that is killed within an operation is ignored.
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation>;
 
     /// Returns simpler operations to try in place of one, when a history that fails is made shorter. A simpler

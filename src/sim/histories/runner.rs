@@ -114,8 +114,8 @@ impl<S: Structure> Runner<'_, S> {
         let origin = Origin { number: node.number, is_after_kill: node.machine.is_some() };
         let life = Life::new(medium, self.structure, origin, node.model.clone(), &mut pick);
         let verdict = quietly(|| self.structure.live(&life)).unwrap_or_else(Err);
-        // A failure in a dead process has no witness.
-        let verdict = if medium.is_dead() { Ok(()) } else { verdict };
+        // A process that was killed within an operation has added no notes since.
+        let verdict = if medium.is_killed() { Ok(()) } else { verdict };
         (life.into_record(), verdict)
     }
 

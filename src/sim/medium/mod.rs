@@ -22,7 +22,7 @@ use core::panic::Location;
 use latest::Latest;
 use mortal::Mortal;
 use schedule::{Access, Turns};
-use state::{Snapshot, State};
+use state::{Death, Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
 
@@ -92,12 +92,17 @@ impl SimMedium {
 
     /// Ends the process: only its own code sees its further stores, such as those of destructors.
     pub(crate) fn die(&self) {
-        self.state().die();
+        self.state().die(Death::Ended);
     }
 
     /// Returns true if the process has died.
     pub(crate) fn is_dead(&self) -> bool {
-        self.state().is_dead
+        self.state().death.is_some()
+    }
+
+    /// Returns true if the process has died of a kill within an operation.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state().death == Some(Death::Killed)
     }
 
     /// Returns the present moment; after its death, that of the death.
@@ -198,7 +203,7 @@ impl SimMedium {
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
         let mut state = self.begin(Access::Changes);
-        if state.is_dead {
+        if state.death.is_some() {
             return;
         }
         record();

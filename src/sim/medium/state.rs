@@ -24,12 +24,21 @@ pub(super) struct State {
     /// The words stored in a run that no crash cuts, or after the death of the process: their order and
     /// write-backs cannot matter, so the machine learns of none.
     pub(super) apart: Option<Latest>,
-    /// The process is dead.
-    pub(super) is_dead: bool,
+    /// The end of the process, if it is dead.
+    pub(super) death: Option<Death>,
     /// Stores, write-backs and fences that the machine has learned of.
     pub(super) changes: u64,
     /// The number of changes after which the process dies, when it attempts one more.
     pub(super) dies_after: u64,
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// It ended between two operations of the structure.
+    Ended,
+    /// It was killed when it attempted one more change than it was to make.
+    Killed,
 }
 
 /// The decisions before an event, or at the end.
@@ -51,22 +60,22 @@ impl State {
             left: operations,
             snapshots: None,
             apart: None,
-            is_dead: false,
+            death: None,
             changes: 0,
             dies_after: u64::MAX,
         }
     }
 
     /// Hides all further operations from the machine.
-    pub(super) fn die(&mut self) {
-        self.is_dead = true;
+    pub(super) fn die(&mut self, death: Death) {
+        self.death.get_or_insert(death);
         self.apart.get_or_insert_default();
     }
 
     /// Counts a store, a write-back or a fence; returns true if the machine learns of it.
     fn is_learned(&mut self) -> bool {
         if self.changes >= self.dies_after {
-            self.die();
+            self.die(Death::Killed);
         }
         let is_learned = self.apart.is_none();
         self.changes += u64::from(is_learned);

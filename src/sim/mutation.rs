@@ -3,7 +3,7 @@
 //! No source is changed. Each operation on a [`SimMedium`](super::SimMedium) knows its place in the source. A mutant is
 //! one such place whose operation is left out or weakened; all other code stays the same. A mutant under which no
 //! scenario fails *survives*: either the operation is not needed, or no scenario needs it. A mutant is noticed only
-//! where a scenario judges the purpose of the operation.
+//! where a scenario judges the purpose of the operation. Places that no scenario reaches have no mutants.
 
 pub use crate::sim::medium::watch::{Mutant, Weakening};
 
@@ -245,7 +245,7 @@ impl Survivors {
     }
 
     /// Panics unless mutants were tried and all were killed or are listed as equivalent, and each entry of
-    /// that list was met.
+    /// that list was met. It says nothing of operations that no scenario reaches.
     ///
     /// # Panics
     /// In these cases.
@@ -284,6 +284,15 @@ impl fmt::Display for Survivors {
             f.write_str(
                 "no crash showed the defect of those that survived: check more after recovery, or list them as \
                  equivalent\n",
+            )?;
+        }
+        let is_order = |(_, mutant): &(Model, Mutant)| {
+            matches!(mutant.weakening(), Weakening::RelaxedStore | Weakening::RelaxedLoad)
+        };
+        if survived.iter().any(is_order) {
+            f.write_str(
+                "keep a release and an acquire between threads: where these read or write back the stores of others, the \
+                 simulator does not show the need\n",
             )?;
         }
         // A mutant that survived under several models is one thing to mend.

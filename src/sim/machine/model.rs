@@ -78,7 +78,8 @@ pub enum Streaming {
 /// # Limits
 /// An ordinary store takes the place in memory's order at which it was executed, so a load never overtakes an earlier
 /// store of its thread (store buffering). Loads see the latest store also under [`arm64`](Self::arm64). Both are
-/// questions for loom; the states that a crash leaves are complete.
+/// questions for loom. Where threads write back the stores of others, a release that is missing before them is not
+/// found: see [the limits](crate::sim#limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
     pub(crate) name: &'static str,

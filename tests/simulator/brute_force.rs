@@ -344,6 +344,18 @@ fn orders(one: &[Do], other: &[Do]) -> Vec<Program> {
     by_one.chain(by_other).collect()
 }
 
+/// Returns the same operations with each copy as it is and as one of each word: other threads go on in its middle.
+fn torn(operations: &[Do]) -> Vec<Vec<Do>> {
+    let Some((first, rest)) = operations.split_first() else { return vec![Vec::new()] };
+    let mut variants = vec![vec![first.clone()]];
+    if let Do::Copy { words } = first {
+        variants.push(words.iter().map(|word| Do::Copy { words: vec![*word] }).collect());
+    }
+    let rest = torn(rest);
+    let with_rest = |first: Vec<Do>| rest.iter().map(move |rest| [&first[..], rest].concat());
+    variants.into_iter().flat_map(with_rest).collect()
+}
+
 /// Operations of a thread, each one event: a copy that persists is several.
 fn thread() -> impl Strategy<Value = Vec<Do>> {
     let step = prop_oneof![
@@ -362,7 +374,10 @@ proptest! {
     fn no_order_of_threads_is_left_out(one in thread(), other in thread(), model in 0..MODELS.len()) {
         let (kind, model) = MODELS[model];
         let mut expected = Found::new();
-        for program in orders(&one, &other) {
+        let both = torn(&one).into_iter().flat_map(|one| {
+            torn(&other).into_iter().flat_map(move |other| orders(&one, &other))
+        });
+        for program in both {
             for (notes, memory) in Naive::new(kind, &program).images(&Memory::new()) {
                 let words = WORDS.iter().map(|word| memory.get(word).copied().unwrap_or(0));
                 expected.insert((notes, words.collect()));

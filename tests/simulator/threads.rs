@@ -213,6 +213,59 @@ fn a_store_of_a_thread_that_has_ended_is_ordered_before_later_ones() {
 }
 
 #[test]
+fn threads_meet_in_the_middle_of_a_copy() {
+    let pair = |number: u64| [number.to_le_bytes(); 2].concat();
+    let explore = |other: fn(&SimMedium, &[u8])| {
+        let found = RefCell::new(BTreeSet::new());
+        let outcome = Simulation::new(Model::caches_kept(), 64).zeros().explore(
+            |medium, notes| {
+                let first = || {
+                    medium.write(0, &pair(1));
+                    notes.add(());
+                };
+                let second = || {
+                    other(medium, &pair(2));
+                    notes.add(());
+                };
+                medium.run_threads(&[&first, &second]);
+            },
+            |medium, notes| {
+                let mut bytes = [0; 16];
+                medium.read(0, &mut bytes)?;
+                let numbers = [0, 8].map(|at| u64::from(bytes[at]));
+                if notes.len() == 2 {
+                    found.borrow_mut().insert(numbers);
+                }
+                Ok(())
+            },
+        );
+        outcome.assert_safe();
+        found.into_inner()
+    };
+    // One of them in the middle of the other leaves its second half, and the first half of this one is overwritten.
+    let all = BTreeSet::from([[1, 1], [1, 2], [2, 1], [2, 2]]);
+    assert_eq!(explore(|medium, bytes| medium.write(0, bytes)), all);
+    assert_eq!(explore(|medium, bytes| medium.persist_copy(&[(0, bytes)]).unwrap()), all);
+}
+
+#[test]
+fn a_reader_beside_a_writer_finds_a_torn_record() {
+    let outcome = Simulation::new(Model::x86(), 64).zeros().preemptions(1).explore(
+        |medium, _notes: &Notes<'_, ()>| {
+            let read = || {
+                let mut record = [0; 16];
+                medium.read(0, &mut record).unwrap();
+                assert!(record == [0; 16] || record == [7; 16], "torn: {record:?}");
+            };
+            medium.run_threads(&[&|| medium.write(0, &[7; 16]), &read]);
+        },
+        |_medium, _notes| Ok(()),
+    );
+    let text = outcome.failure().map(|failure| failure.violation().text().to_owned());
+    assert!(text.is_some_and(|text| text.contains("torn: [")), "{outcome}");
+}
+
+#[test]
 fn several_threads_wait_for_a_word_of_the_medium() {
     let outcome = Simulation::new(Model::x86(), 64).zeros().operations(1000).explore(
         |medium, _notes: &Notes<'_, ()>| {

@@ -2,8 +2,9 @@
 
 use super::SimMedium;
 use super::schedule::Access;
-use super::words::{mask, parts};
+use super::words::middle;
 use crate::medium::{Granularity, Medium, Readable};
+use crate::sim::machine::Place;
 use crate::sim::machine::model::{Durable, WORD};
 use crate::sim::machine::state::Store;
 use core::convert::Infallible;
@@ -32,17 +33,32 @@ impl Readable for SimMedium {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         self.check(at, into.len() as u64);
+        let (first, rest) = into.split_at_mut(middle(at, into.len()));
         let mut state = self.begin(Access::Looks);
-        // Of no bytes there is a word all the same, where they are asked for within one.
-        for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
-            let bytes = state.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
-            let place = (word + part.start as u64 - at) as usize;
-            match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
-                Some(whole) if part.len() as u64 == WORD => *whole = bytes,
-                _ => into[place..place + part.len()].copy_from_slice(&bytes[part]),
-            }
+        state.read(at, first);
+        if !rest.is_empty() {
+            drop(state);
+            self.tear(self.torn());
+            state = self.state();
+            state.read(at + first.len() as u64, rest);
         }
         Ok(())
+    }
+}
+
+impl SimMedium {
+    /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
+    fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
+        let mut state = self.begin(Access::Changes);
+        let (first, rest) = from.split_at(middle(at, from.len()));
+        let torn = if rest.is_empty() { None } else { self.torn() };
+        if torn.is_none() {
+            return state.copy(at, from, store, place);
+        }
+        state.copy(at, first, store, place);
+        drop(state);
+        self.tear(torn);
+        self.state().copy(at + first.len() as u64, rest, store, place);
     }
 }
 
@@ -70,10 +86,7 @@ impl Medium for SimMedium {
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
         self.check(at, from.len() as u64);
-        let place = Location::caller();
-        let mut state = self.begin(Access::Changes);
-        let words = state.merged(at, from);
-        state.store(&words, Store::Copy, place);
+        self.copy(at, from, Store::Copy, Location::caller());
     }
 
     #[track_caller]
@@ -108,9 +121,7 @@ impl Medium for SimMedium {
         let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
         for (at, bytes) in parts.clone() {
             self.check(*at, bytes.len() as u64);
-            let mut state = self.begin(Access::Changes);
-            let words = state.merged(*at, bytes);
-            state.store(&words, Store::Scattered, place);
+            self.copy(*at, bytes, Store::Scattered, place);
         }
         if matches!(self.model.durable, Durable::Completed | Durable::Returned) {
             for (at, bytes) in parts {

@@ -150,8 +150,9 @@ impl SimMedium {
     }
 
     /// Runs threads of a workload, one at a time. Each operation on the medium, and each access to an atomic of
-    /// [`sync`](crate::sim::sync), is a place where another one may go on. Every order up to the simulation's bound is
-    /// tried. Returns when all have ended.
+    /// [`sync`](crate::sim::sync), is a place where another one may go on. So is the word in the middle of a `read`, of a
+    /// `write` and of each part of a copy, but for the writes of a [mortal](Self::mortal) process. Every order up to the
+    /// simulation's bound is tried. Returns when all have ended.
     ///
     /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
     /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
@@ -226,12 +227,24 @@ impl SimMedium {
         }
     }
 
+    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    fn torn(&self) -> Option<usize> {
+        self.turns.as_ref()?.torn()
+    }
+
+    /// Lets a thread go on that was chosen so.
+    fn tear(&self, other: Option<usize>) {
+        if let (Some(turns), Some(other)) = (&self.turns, other) {
+            turns.tear(other);
+        }
+    }
+
     /// Lets another thread have its turn now, before a change of the medium.
     fn offer_turn(&self) {
         self.offer(Access::Changes);
     }
 
-    /// Keeps other threads from a turn before the next operation of this one.
+    /// Keeps other threads from a turn before the next operation of this one, and in its middle.
     fn keep_turn(&self) {
         if let Some(turns) = &self.turns {
             turns.keep();

@@ -43,7 +43,7 @@ impl<'m> Mortal<'m> {
     }
 
     /// Returns true if the process lives to make one more operation. Another thread may have its turn before, and none
-    /// between this and the operation: it could kill the process.
+    /// between this and the end of the operation: it could kill the process.
     fn lives(&self) -> bool {
         self.medium.offer_turn();
         let spend = |left: u64| left.checked_sub(1);

@@ -103,6 +103,8 @@ struct State {
     has_baton: usize,
     /// True if the turn was just handed on or is kept: its owner makes an operation before it is handed on again.
     is_fresh: bool,
+    /// True if no other thread goes on in the middle of the next operation either.
+    is_whole: bool,
     /// The number of times in a row that a thread waited and none made an operation.
     idle: usize,
     /// A thread has panicked, or all wait in vain: all threads end.
@@ -126,6 +128,7 @@ impl Turns {
             begun: 0,
             has_baton: 0,
             is_fresh: false,
+            is_whole: false,
             idle: 0,
             is_over: false,
         };
@@ -149,10 +152,11 @@ impl Turns {
         self.offer(state, thread);
     }
 
-    /// Lets no other thread go on before the next operation or access.
+    /// Lets no other thread go on before the next operation or access, or in its middle.
     pub(crate) fn keep(&self) {
         if place().is_some() {
-            self.state().is_fresh = true;
+            let mut state = self.state();
+            (state.is_fresh, state.is_whole) = (true, true);
         }
     }
 
@@ -179,16 +183,30 @@ impl Turns {
 
     /// Lets another thread go on, if that is chosen.
     fn offer(&self, mut state: MutexGuard<'_, State>, thread: usize) {
-        let others = state.others(thread);
-        let is_fresh = core::mem::take(&mut state.is_fresh);
-        if is_fresh || state.preemptions == 0 || others.is_empty() {
+        if core::mem::take(&mut state.is_fresh) {
             return;
         }
-        if let Some(other) = state.choose(others.len() + 1).checked_sub(1) {
-            state.preemptions -= 1;
-            self.hand_on(state, thread, others[other]);
+        state.is_whole = false;
+        if let Some(other) = state.preempted(thread) {
+            self.hand_on(state, thread, other);
             self.state().is_fresh = false;
         }
+    }
+
+    /// Chooses if another thread goes on in the middle of an operation, and which one.
+    pub(crate) fn torn(&self) -> Option<usize> {
+        let thread = place()?;
+        let mut state = self.state();
+        if state.is_whole { None } else { state.preempted(thread) }
+    }
+
+    /// Lets another thread go on in the middle of an operation.
+    pub(crate) fn tear(&self, other: usize) {
+        let Some(thread) = place() else { return };
+        self.hand_on(self.state(), thread, other);
+        let mut state = self.state();
+        state.is_fresh = false;
+        state.wake();
     }
 
     /// Makes this thread wait, and another one go on.
@@ -236,13 +254,24 @@ impl Turns {
 impl State {
     fn hand_to(&mut self, thread: usize) {
         self.has_baton = thread;
-        self.is_fresh = true;
+        (self.is_fresh, self.is_whole) = (true, false);
     }
 
     /// Returns the other threads that run.
     fn others(&self, thread: usize) -> Vec<usize> {
         let is_one = |other: &usize| *other != thread && self.threads[*other] == Doing::Running;
         (0..self.threads.len()).filter(is_one).collect()
+    }
+
+    /// Chooses if another thread goes on in place of this one, and which one.
+    fn preempted(&mut self, thread: usize) -> Option<usize> {
+        let others = self.others(thread);
+        if self.preemptions == 0 || others.is_empty() {
+            return None;
+        }
+        let other = self.choose(others.len() + 1).checked_sub(1)?;
+        self.preemptions -= 1;
+        Some(others[other])
     }
 
     /// Notes that something has changed: waiting threads look again.

@@ -2,7 +2,7 @@
 
 use super::latest::Latest;
 use super::schedule;
-use super::words::parts;
+use super::words::{mask, parts};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
 use crate::sim::machine::model::{Model, WORD};
@@ -101,8 +101,27 @@ impl State {
         }
     }
 
+    /// Copies bytes out.
+    pub(super) fn read(&mut self, at: u64, into: &mut [u8]) {
+        // Of no bytes there is a word all the same, where they are asked for within one.
+        for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
+            let bytes = self.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
+            let place = (word + part.start as u64 - at) as usize;
+            match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+                Some(whole) if part.len() as u64 == WORD => *whole = bytes,
+                _ => into[place..place + part.len()].copy_from_slice(&bytes[part]),
+            }
+        }
+    }
+
+    /// Copies bytes in, as one event.
+    pub(super) fn copy(&mut self, at: u64, from: &[u8], store: Store, place: Place) {
+        let words = self.merged(at, from);
+        self.store(&words, store, place);
+    }
+
     /// Returns the words that a copy of bytes stores, the parts of others merged in.
-    pub(super) fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
+    fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
         let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
         for (word, part) in parts(at, from.len()) {
             let offset = (word + part.start as u64 - at) as usize;

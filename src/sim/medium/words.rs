@@ -14,6 +14,13 @@ pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usi
     })
 }
 
+/// Returns the number of bytes before the word in the middle of a stretch; all of them, if it touches one word alone.
+pub(super) fn middle(at: u64, len: usize) -> usize {
+    let words = parts(at, len).count();
+    let middle = parts(at, len).nth(words.div_ceil(2));
+    middle.map_or(len, |(word, _)| (word - at) as usize)
+}
+
 /// Returns the bits of a part of a word, which is not empty.
 pub(super) const fn mask(part: &Range<usize>) -> u64 {
     let bits = (part.end - part.start) * 8;

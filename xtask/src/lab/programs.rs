@@ -129,10 +129,11 @@ const SAME_ON_EVERY_MEDIUM: [&str; 5] = [
 
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
 /// (some of these tests also read the library's sources) and trees of random shapes or of hundreds of pages. Others open
-/// a store or recording anew for each of its bits, bytes or pages, or after each system call of a killed process, or
+/// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process, or
 /// count the looks at files of some MiB. Other tests read and write their formats. A ring's steps are enumerated on a model
 /// without an instruction of a CPU.
-const TOO_LONG: [&str; 15] = [
+const TOO_LONG: [&str; 16] = [
+    "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
     "damage::a_bit_of_a_chunk_costs_that_chunk",

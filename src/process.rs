@@ -21,8 +21,13 @@ pub(crate) enum Process {
 impl Process {
     /// Returns this process. It may be called in a signal handler, if it was called before.
     pub(crate) fn this() -> Self {
-        generation().map_or_else(|| Self::Number(std::process::id()), Self::Generation)
+        generation().map_or_else(|| Self::Number(number()), Self::Generation)
     }
+}
+
+/// Returns the process number, or 0 on a system without processes, where the standard library panics.
+fn number() -> u32 {
+    if cfg!(any(unix, windows)) { std::process::id() } else { 0 }
 }
 
 #[cfg(not(all(feature = "dax", target_os = "linux", not(miri))))]
@@ -40,11 +45,15 @@ mod linux {
     use rustix::io::Errno;
     use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+    /// A number that is no advice.
+    const NO_ADVICE: libc::c_int = -1;
     /// The size of a page, or a part of one.
     const SIZE: usize = 4096;
 
-    /// The mark of this process, which is zero in a new child; null before the first use.
+    /// The mark of this process, which is zero in a new child; null before the first use, and [`NONE`] if the kernel does not
+    /// wipe pages.
     static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+    static NONE: AtomicU64 = AtomicU64::new(0);
     /// A number that is not less than any mark of this process and of those that it was forked from.
     static LAST: AtomicU64 = AtomicU64::new(0);
 
@@ -61,31 +70,43 @@ mod linux {
     }
 
     fn mark() -> Option<&'static AtomicU64> {
-        let found = MARK.load(Acquire);
-        // SAFETY: it is null, or the beginning of a page of zeros that is never unmapped.
-        if let Some(mark) = unsafe { found.as_ref() } {
-            return Some(mark);
+        let mut found = MARK.load(Acquire);
+        if found.is_null() {
+            found = make();
         }
-        let new = page().ok()?;
-        let found = match MARK.compare_exchange(null_mut(), new, AcqRel, Acquire) {
-            Ok(_null) => new,
-            Err(other) => {
-                // SAFETY: (1) it was mapped above, and nothing else knows of it.
-                unsafe { unmap(new.cast()) };
-                other
-            }
-        };
-        // SAFETY: as above.
-        unsafe { found.as_ref() }
+        // SAFETY: it is the static, or the beginning of a page of zeros that is never unmapped.
+        let mark = unsafe { found.as_ref() };
+        mark.filter(|mark| !core::ptr::eq(*mark, &raw const NONE))
     }
 
-    /// Maps a page that the kernel replaces by zeros in each child (madvise(2), `MADV_WIPEONFORK`).
+    /// Makes the mark, unless another thread has. Failure stays, so that a process is the same at each call.
+    #[cold]
+    fn make() -> *mut AtomicU64 {
+        let none = (&raw const NONE).cast_mut();
+        let new = page().unwrap_or(none);
+        match MARK.compare_exchange(null_mut(), new, AcqRel, Acquire) {
+            Ok(_null) => new,
+            Err(other) => {
+                if new != none {
+                    // SAFETY: (1) it was mapped above, and nothing else knows of it.
+                    unsafe { unmap(new.cast()) };
+                }
+                other
+            }
+        }
+    }
+
+    /// Maps a page that the kernel replaces by zeros in each child (madvise(2), `MADV_WIPEONFORK`). An emulator that accepts any
+    /// advice follows none.
     fn page() -> Result<*mut AtomicU64, Errno> {
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new mapping at an address of the kernel's choice belongs to this code.
         let page = unsafe { rustix::mm::mmap_anonymous(null_mut(), SIZE, access, flags) }?;
         // SAFETY: the range is the mapping, which has zeros already.
         let advised = unsafe { rustix::mm::madvise(page, SIZE, Advice::LinuxWipeOnFork) };
+        // SAFETY: the range is the mapping, and the advice is none.
+        let is_refused = unsafe { libc::madvise(page, SIZE, NO_ADVICE) } != 0;
+        let advised = if is_refused { advised } else { Err(Errno::NOSYS) };
         if advised.is_err() {
             // SAFETY: (1) it was mapped above, and nothing else knows of it.
             unsafe { unmap(page) };

@@ -11,7 +11,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{from_ref, null, null_mut};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicI32, AtomicUsize};
 use libc::{c_int, siginfo_t};
 use std::io;
@@ -183,6 +183,27 @@ pub(crate) const fn comes_again(number: c_int, code: c_int) -> bool {
         libc::SIGBUS => code > 0 && code != libc::BUS_MCEERR_AO,
         _ => false,
     }
+}
+
+/// The threads that write back in a handler, because the process may end.
+static CRASHING: [AtomicI32; 32] = [const { AtomicI32::new(0) }; 32];
+
+/// Does the work of a handler of a signal that may end the process.
+#[cfg(feature = "recorder")]
+pub(crate) fn crashing(work: impl FnOnce()) {
+    let thread = this_thread();
+    let take = |place: &&AtomicI32| place.compare_exchange(0, thread, Relaxed, Relaxed).is_ok();
+    let place = CRASHING.iter().find(take);
+    work();
+    if let Some(place) = place {
+        place.store(0, Relaxed);
+    }
+}
+
+/// Returns true on a thread that is [crashing].
+pub(crate) fn is_crashing() -> bool {
+    let thread = this_thread();
+    CRASHING.iter().any(|place| place.load(Relaxed) == thread)
 }
 
 /// Returns true for the default and for ignoring.

@@ -303,7 +303,8 @@ impl DaxFile {
                     Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
                 }
             })
-        })
+        })?;
+        self.view.check_stores()
     }
 }
 

@@ -21,7 +21,7 @@ pub enum NotSupported {
     Adopted,
     /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
     ForkedChild,
-    /// Another file system, or a file of one, is mounted there. A guard stays on the file system of the path
+    /// Another file system or subvolume, or a file of one, is there. A guard stays on the file system of the path
     /// that it was given.
     MountedBelow,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
@@ -59,7 +59,7 @@ impl core::fmt::Display for NotSupported {
                  open it anew in this process",
             ),
             Self::MountedBelow => f.write_str(
-                "another file system is mounted there, which is not covered; give it as a path of its own",
+                "another file system or subvolume is there, which is not covered; give it as a path of its own",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

@@ -21,10 +21,10 @@
 //! The first call that asks takes the error away from calls of other threads. So a call that has succeeded waits until the
 //! calls that were under way with it have recorded their failures, and then looks for one.
 
+use crate::process::Process;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
 use core::time::Duration;
-use std::sync::OnceLock;
 use std::thread;
 
 /// The event after which bytes of an open file may not be the stored ones.
@@ -76,40 +76,96 @@ impl core::fmt::Display for Taint {
 }
 
 /// The first event, if there was one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tainted {
-    first: OnceLock<Taint>,
+    first: First,
     /// The first write-back by the operating system that failed.
-    failed: OnceLock<Taint>,
+    failed: First,
     calls: Calls,
+    /// The process whose calls are entered: a forked child has copies of calls that never end.
+    owner: Process,
+}
+
+impl Default for Tainted {
+    fn default() -> Self {
+        let (first, failed, calls) = (First::default(), First::default(), Calls::default());
+        Self { first, failed, calls, owner: Process::this() }
+    }
 }
 
 impl Tainted {
     /// Records an event. The first one stays.
     pub(super) fn by(&self, taint: Taint) {
-        self.first.get_or_init(|| taint);
+        self.first.keep(taint);
         if let Taint::Writeback { .. } = taint {
-            self.failed.get_or_init(|| taint);
+            self.failed.keep(taint);
         }
     }
 
     pub(super) fn first(&self) -> Option<Taint> {
-        self.first.get().copied()
+        self.first.get()
     }
 
     /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
     /// of another one, until now: the stored bytes may be lost by that.
     ///
-    /// It takes no lock and allocates nothing. In a signal handler that has interrupted such a call on this thread it does
-    /// not wait.
+    /// It takes no lock and allocates nothing. It does not wait in a signal handler that has interrupted such a call on this
+    /// thread, nor in the handler of [`Recorder::stop_on_signals`](crate::recorder::Recorder::stop_on_signals): the other
+    /// call may be suspended below a handler that waits for this one.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
-        let under_way = self.calls.begin();
+        let is_entered = !is_crashing() && self.owner == Process::this();
+        let under_way = if is_entered { self.calls.begin() } else { None };
         call()?;
         if let Some(under_way) = under_way {
             drop(under_way);
             self.calls.wait();
         }
-        Ok(self.failed.get().copied())
+        Ok(self.failed.get())
+    }
+}
+
+/// The first of several events. It is kept without a lock, since a signal can interrupt the thread that keeps it.
+#[derive(Debug, Default)]
+struct First {
+    /// [`EMPTY`], [`KEEPING`], or the kind of the event.
+    state: AtomicU32,
+    at: AtomicU64,
+    len: AtomicU64,
+    errno: AtomicI32,
+}
+
+const EMPTY: u32 = 0;
+const KEEPING: u32 = 1;
+const WRITEBACK: u32 = 2;
+const CLEARED: u32 = 3;
+const FAULT: u32 = 4;
+
+impl First {
+    /// Keeps an event, unless there is one or another thread is about to keep one.
+    fn keep(&self, taint: Taint) {
+        if self.state.compare_exchange(EMPTY, KEEPING, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        let (kind, at, len, errno) = match taint {
+            Taint::Writeback { at, len, errno } => (WRITEBACK, at, len, errno),
+            Taint::Cleared { at, len } => (CLEARED, at, len, 0),
+            Taint::Fault { at, len } => (FAULT, at, len, 0),
+        };
+        self.at.store(at, Relaxed);
+        self.len.store(len, Relaxed);
+        self.errno.store(errno, Relaxed);
+        self.state.store(kind, Release);
+    }
+
+    fn get(&self) -> Option<Taint> {
+        let kind = self.state.load(Acquire);
+        let (at, len) = (self.at.load(Relaxed), self.len.load(Relaxed));
+        match kind {
+            WRITEBACK => Some(Taint::Writeback { at, len, errno: self.errno.load(Relaxed) }),
+            CLEARED => Some(Taint::Cleared { at, len }),
+            FAULT => Some(Taint::Fault { at, len }),
+            _ => None,
+        }
     }
 }
 
@@ -205,9 +261,18 @@ const fn this_thread() -> u32 {
     0
 }
 
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(super) use crate::signals::is_crashing;
+
+#[cfg(not(all(target_os = "linux", not(loom))))]
+pub(super) const fn is_crashing() -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Taint, Tainted};
+    use core::sync::atomic::Ordering::Relaxed;
     use std::sync::mpsc::channel;
     use std::thread;
 
@@ -250,11 +315,23 @@ mod tests {
         let nested = tainted
             .call(|| tainted.call(|| Ok::<(), ()>(())).map(|failed| assert_eq!(failed, None)));
         assert_eq!(nested, Ok(None));
-        // More threads than places: each waits for a place, and all end.
+    }
+
+    /// One more thread than places. It begins when another one's call has ended.
+    #[test]
+    fn a_call_without_a_place_waits_for_one() {
+        let tainted = Tainted::default();
+        tainted.calls.under_way.iter().for_each(|place| place.store(1, Relaxed));
         thread::scope(|scope| {
-            for _ in 0..2 * super::MOST {
-                scope.spawn(|| assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(None)));
-            }
+            let (begun, has_begun) = channel();
+            let tainted = &tainted;
+            scope.spawn(move || {
+                let call = tainted.calls.begin();
+                begun.send(call.is_some()).unwrap();
+            });
+            assert!(has_begun.try_recv().is_err());
+            tainted.calls.under_way[super::MOST / 2].store(0, Relaxed);
+            assert_eq!(has_begun.recv(), Ok(true));
         });
     }
 

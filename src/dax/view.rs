@@ -466,6 +466,7 @@ mod tests {
                 file.store(page, 7, Relaxed);
                 assert!(lost(file.issue_writeback(page..page + 8)));
                 assert!(lost(file.persist(page..page + 8)));
+                assert!(lost(file.deep_persist(page..page + 8)));
             });
             assert!(lost(guarded));
         }

@@ -70,7 +70,9 @@ impl<M: Medium> Journal<M> {
     /// discarded then.
     ///
     /// [`ErrorKind::Medium`], if the medium fails. An opening finds the old head or the new one then, as after a crash.
-    /// This journal keeps the old head, until the next trim or closing makes the new one durable.
+    /// This journal keeps the old head, until the next trim or closing makes the new one durable: records before that head are
+    /// discarded then, even if that trim is refused. A medium whose failures last, such as a file that is persisted in
+    /// pages, must be opened again.
     ///
     /// # Cost
     /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are

@@ -49,7 +49,7 @@
 //! to its table.
 //!
 //! The header and each page are stored twice, in different blocks of 4096 bytes ([exceptions](#limits)). So damage in
-//! one place, such as a page of memory, loses at most the blobs that it hits. A blob is verified when it is read, by a tag
+//! one such block loses at most the blobs that it hits. A blob is verified when it is read, by a tag
 //! for each 64 KiB, and damage is reported with its place. Bytes that the medium cannot read are damaged, too. If both
 //! copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store cannot
 //! be opened for writing, since the places of the lost blobs are unknown.
@@ -230,7 +230,9 @@
 //! - In a store of less than 64 KiB both copies of a page of the table can lie in one block of 4096 bytes. In a larger
 //!   store they can if a program without this distance wrote them. So they can after an opening or a deletion, if the
 //!   store is full and lacks other room. The next commit that changes the page moves them apart if there is room. Each
-//!   opening changes the root.
+//!   opening changes the root. A put or a renaming that could not keep them apart is refused with
+//!   [`ErrorKind::Full`], also in a store that has room for them side by side.
+//! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both copies.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - Stores of versions 1 and 2 are refused.
 //! - There can be 2^32 - 1 blobs and regions. A writer keeps the table in memory.

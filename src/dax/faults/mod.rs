@@ -20,6 +20,7 @@ mod slots;
 
 use super::system::files;
 use super::taint::Taint;
+use super::taint::is_crashing;
 use super::{DaxFile, DaxView, Error, ErrorKind};
 use crate::process::Process;
 use crate::signals;
@@ -158,8 +159,16 @@ impl DaxView {
     /// # Errors
     /// That of the guarded access.
     pub(super) fn check_stores(&self) -> Result<(), Error> {
-        let faulted = Slot::faulted_in(self.mapping.base().as_ptr().addr());
-        faulted.map_or(Ok(()), |faulted| Err(self.fault(&faulted)))
+        match Slot::faulted_in(self.mapping.base().as_ptr().addr()) {
+            Some(faulted) => self.lost_stores(&faulted),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails, unless this is the handler of a process that ends: it discards the error, which allocates.
+    #[cold]
+    fn lost_stores(&self, faulted: &Faulted) -> Result<(), Error> {
+        if is_crashing() { Ok(()) } else { Err(self.fault(faulted)) }
     }
 
     /// Returns the reason why an access failed.

@@ -107,7 +107,7 @@ where
     /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
     /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
     /// the program continues, recording has ended nevertheless. In a forked child the handler only hands the signal on.
-    /// If a recording cannot be accessed any more, since its file was cut, the others are still written back.
+    /// If a recording cannot be accessed any more, since its file was cut, the process ends with SIGBUS.
     ///
     /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
     /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a

@@ -97,7 +97,7 @@ pub(super) fn install() -> io::Result<()> {
 
 extern "C" fn on_signal(number: c_int, info: *mut siginfo_t, context: *mut c_void) {
     signals::keeping_errno(|| {
-        super::crash();
+        signals::crashing(super::crash);
         if let Some(ending) = ENDINGS.iter().find(|ending| ending.number == number) {
             ending.hand_on(info, context);
         }

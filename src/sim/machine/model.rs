@@ -200,7 +200,7 @@ impl Model {
             Granularity::Page(_) => Self { line, ..self },
             Granularity::Byte => Self { line, unit: line, ..self },
             Granularity::Line(_) => {
-                let unit = if self.is_exact() { self.unit } else { line };
+                let unit = if matches!(self.order, Order::None) { WORD } else { line };
                 Self { line, unit, granularity: Granularity::Line(bytes), ..self }
             }
         }

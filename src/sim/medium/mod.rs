@@ -178,6 +178,9 @@ impl SimMedium {
     }
 
     /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.
+    ///
+    /// The thread waits for a store to the medium, or to an atomic of [`sync`](crate::sim::sync). Loads of other threads do not
+    /// have it look again.
     #[track_caller]
     pub fn pause(&self) {
         drop(self.spend());

@@ -5,6 +5,7 @@ use super::found::{Found, Identity};
 use super::known::{Directory, Entry};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::mem::take;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -29,16 +30,24 @@ impl Former {
     }
 }
 
-/// The files that were known when a look began.
+/// The files that were known when a look began, or the one before: a file that is moved while directories are read can
+/// lose its name in one look and get the other one in the next.
 #[derive(Debug, Default)]
 pub(super) struct Formers {
     /// Those that a name was taken from in this look.
     left: Vec<(Identity, Former)>,
+    left_before: Vec<(Identity, Former)>,
     /// All, once one was asked for.
     all: Option<BTreeMap<Identity, Former>>,
 }
 
 impl Formers {
+    /// Begins a look.
+    pub(super) fn begin(&mut self) {
+        self.left_before = take(&mut self.left);
+        self.all = None;
+    }
+
     /// Keeps the state of a file whose name is gone.
     pub(super) fn leave(&mut self, entry: &Entry) {
         self.left.push(Former::of(entry));
@@ -51,7 +60,7 @@ impl Formers {
         directories: &BTreeMap<PathBuf, Directory>,
     ) -> Option<Former> {
         let present = directories.values().flat_map(|directory| directory.files.values());
-        let left = self.left.iter().copied();
+        let left = self.left_before.iter().chain(&self.left).copied();
         let all = self.all.get_or_insert_with(|| left.chain(present.map(Former::of)).collect());
         all.get(&identity).copied()
     }

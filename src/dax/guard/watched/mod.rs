@@ -113,7 +113,7 @@ impl Watched {
     /// Learns which files there are.
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
         let heard = self.notices.heard();
-        self.formers = Formers::default();
+        self.formers.begin();
         self.doubt(&heard);
         let is_due = heard.everything || self.is_time(work.began) || self.roots_changed();
         if is_due {
@@ -270,7 +270,8 @@ impl Watched {
         let Some(directory) = self.directories.get_mut(place.path) else { return };
         let before = directory.files.remove(name);
         // Another file can have come between the look and the opening.
-        let identity = opened.as_ref().map_or(found.identity, |(identity, _)| *identity);
+        let found = opened.as_ref().map_or(*found, |(found, _)| *found);
+        let identity = found.identity;
         let is_same = before.as_ref().is_some_and(|entry| entry.identity == identity);
         let mut told = before.as_ref().and_then(|entry| entry.told);
         directory.has_new_names |= !is_same;
@@ -278,7 +279,7 @@ impl Watched {
         self.let_leave(before);
         let former = if is_same { None } else { self.formers.of(identity, &self.directories) };
         let elsewhere = former.map(|former| former.since);
-        let since = same.or(elsewhere).unwrap_or_else(|| since_or_unknown(place.since, found));
+        let since = same.or(elsewhere).unwrap_or_else(|| since_or_unknown(place.since, &found));
         let state = match opened {
             Ok((_, mut guarded)) => {
                 guarded.take_failure(former.and_then(|former| former.lost));
@@ -311,7 +312,7 @@ impl Watched {
         name: &OsStr,
         path: &Path,
         options: &Options,
-    ) -> Result<(Identity, GuardedFile), Error> {
+    ) -> Result<(Found, GuardedFile), Error> {
         self.file_systems.meet(place.open);
         let file = descent::file(place.open, name, path)?;
         // Another file can have the name by now.
@@ -323,7 +324,7 @@ impl Watched {
         let guarantee = self.concluded.guarantee(path, &file, cache)?;
         let guarded =
             GuardedFile::new(path, file, (found.device(), found.size), guarantee, options)?;
-        Ok((found.identity, guarded))
+        Ok((found, guarded))
     }
 
     /// A name is gone, or of something else than a file.
@@ -340,7 +341,10 @@ impl Watched {
     }
 
     /// Reports a file system or file that is mounted at a name: it belongs to no path that was added.
-    fn is_mounted_at(&mut self, path: &Path, problems: &mut Vec<Error>) {
+    pub(super) fn is_mounted_at(&mut self, path: &Path, problems: &mut Vec<Error>) {
+        if self.roots.iter().any(|root| root.path == path) {
+            return;
+        }
         let error = Error::new(path, ErrorKind::NotSupported(NotSupported::MountedBelow));
         self.cannot_see(path, error, problems);
     }
@@ -391,12 +395,13 @@ impl Watched {
 
     /// Removes the directories and files that were not met. The files go to `leaving`.
     fn let_go(&mut self) {
-        let Self { directories, leaving, .. } = self;
+        let Self { directories, leaving, formers, .. } = self;
         directories.retain(|_, directory| {
             let is_met = directory.is_met;
             directory.files.retain(|_, entry| {
                 let stays = is_met && entry.is_met;
                 if !stays {
+                    formers.leave(entry);
                     leaving.extend(entry.state.take());
                 }
                 stays

@@ -135,6 +135,10 @@ fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {
         guard.watched.file_systems.directories().values().map(AsRawFd::as_raw_fd).collect()
     };
     let first = numbers(&guard);
+    if guard.files().any(|file| file.cache().is_some()) {
+        let test = "a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files";
+        return crate::skip::skip(test, "files here are written back by lines");
+    }
     assert_eq!(first.len(), usize::from(syncfs_reports_errors()));
     write("a");
     guard.watched.look_again();
@@ -202,26 +206,28 @@ fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
 #[test]
 fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
     let test = "a_file_system_that_is_mounted_below_is_reported_and_outside";
-    // Directories with other file systems below them, on any machine.
-    let Some(parent) = ["/dev", "/sys"].into_iter().map(Path::new).find(|path| {
-        let device = |path: &Path| Found::at(CWD, path).map(|found| found.device());
-        let below = path.join(if path.ends_with("dev") { "shm" } else { "kernel/debug" });
-        device(&below).is_ok_and(|below| Ok(below) != device(path))
-    }) else {
-        return crate::skip::skip(test, "nothing is mounted below /dev or /sys");
-    };
-    let mut watched = Watched::default();
-    watched.add_local(parent, false);
-    let (options, mut problems) = (Options::new(), Vec::new());
-    let installed = FaultHandler::install().unwrap();
-    let (began, problems) = (Instant::now(), &mut problems);
-    watched.look(&mut Work { options: &options, installed, began, problems });
-    let is_named = |error: &Error| {
-        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::MountedBelow))
-            && error.path().starts_with(parent)
-    };
-    assert!(problems.iter().any(is_named), "{problems:?}");
-    assert!(!watched.unseen.is_empty());
+    let [above, below] = ["/dev", "/dev/shm"].map(Path::new);
+    let device = |path: &Path| Found::at(CWD, path).map(|found| found.device());
+    if !device(below).is_ok_and(|below| Ok(below) != device(above)) {
+        return crate::skip::skip(test, "nothing is mounted at /dev/shm");
+    }
+    for is_added in [false, true] {
+        let mut watched = Watched::default();
+        watched.add_local(above, false);
+        if is_added {
+            watched.add_local(below, false);
+        }
+        let (options, mut problems) = (Options::new(), Vec::new());
+        let installed = FaultHandler::install().unwrap();
+        let (began, problems) = (Instant::now(), &mut problems);
+        watched.look(&mut Work { options: &options, installed, began, problems });
+        let is_named = |error: &Error| {
+            matches!(error.kind(), ErrorKind::NotSupported(NotSupported::MountedBelow))
+                && error.path() == below
+        };
+        assert_eq!(problems.iter().any(is_named), !is_added, "{problems:?}");
+        assert_eq!(watched.unseen.contains(below), !is_added);
+    }
 }
 
 /// Looks at the tree, and writes nothing back.

@@ -45,7 +45,7 @@ mod linux {
     use rustix::io::Errno;
     use rustix::mm::{Advice, MapFlags, ProtFlags};
 
-    /// A number that is no advice.
+    /// A number that stands for no advice.
     const NO_ADVICE: libc::c_int = -1;
     /// The size of a page, or a part of one.
     const SIZE: usize = 4096;
@@ -104,7 +104,7 @@ mod linux {
         let page = unsafe { rustix::mm::mmap_anonymous(null_mut(), SIZE, access, flags) }?;
         // SAFETY: the range is the mapping, which has zeros already.
         let advised = unsafe { rustix::mm::madvise(page, SIZE, Advice::LinuxWipeOnFork) };
-        // SAFETY: the range is the mapping, and the advice is none.
+        // SAFETY: the range is the mapping, and the number stands for no advice.
         let is_refused = unsafe { libc::madvise(page, SIZE, NO_ADVICE) } != 0;
         let advised = if is_refused { advised } else { Err(Errno::NOSYS) };
         if advised.is_err() {

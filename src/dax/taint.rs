@@ -110,8 +110,8 @@ impl Tainted {
     /// of another one, until now: the stored bytes may be lost by that.
     ///
     /// It takes no lock and allocates nothing. It does not wait in a signal handler that has interrupted such a call on this
-    /// thread, nor in the handler of [`Recorder::stop_on_signals`](crate::recorder::Recorder::stop_on_signals): the other
-    /// call may be suspended below a handler that waits for this one.
+    /// thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that waits for
+    /// this one.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
         let is_entered = !is_crashing() && self.owner == Process::this();
         let under_way = if is_entered { self.calls.begin() } else { None };

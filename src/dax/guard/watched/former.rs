@@ -30,8 +30,8 @@ impl Former {
     }
 }
 
-/// The files that were known when a look began, or the one before: a file that is moved while directories are read can
-/// lose its name in one look and get the other one in the next.
+/// The files that were known when a look began, or the one before. A file that is moved while directories are read can lose
+/// its name in one look, and get the other one in the next.
 #[derive(Debug, Default)]
 pub(super) struct Formers {
     /// Those that a name was taken from in this look.

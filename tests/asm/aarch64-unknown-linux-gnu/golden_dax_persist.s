@@ -1,13 +1,13 @@
     sub sp, sp, #64
     stp x29, x30, [sp, #48]
     add x29, sp, #48
-    ldr x2, [x0, #496]
+    ldr x2, [x0, #504]
     cmn x1, #9
     b.hi .L0
     add x8, x1, #8
     cmp x8, x2
     b.hi .L0
-    ldr x9, [x0, #472]
+    ldr x9, [x0, #480]
     tst x1, #0x7
     str x1, [sp, #8]
     b.ne .L1

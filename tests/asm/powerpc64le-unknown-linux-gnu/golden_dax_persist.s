@@ -7,12 +7,12 @@
     li 7, -9
     std 0, 128(1)
     addi 6, 4, 8
-    ld 5, 496(3)
+    ld 5, 504(3)
     cmpld 4, 7
     bgt 0, .L1
     cmpld 6, 5
     bc 12, 1, .L2
-    ld 5, 472(3)
+    ld 5, 480(3)
     andi. 7, 4, 7
     std 4, 72(1)
     bne 0, .L3

@@ -1,11 +1,11 @@
     addi sp, sp, -48
     sd ra, 40(sp)
-    ld a2, 496(a0)
+    ld a2, 504(a0)
     li a3, -9
     bltu a3, a1, .L0
     addi a4, a1, 8
     bltu a2, a4, .L0
-    ld a3, 472(a0)
+    ld a3, 480(a0)
     andi a2, a1, 7
     sd a1, 0(sp)
     bnez a2, .L1

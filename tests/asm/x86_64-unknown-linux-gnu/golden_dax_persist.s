@@ -1,5 +1,5 @@
     sub rsp, 40
-    mov rdx, qword ptr [rdi + 496]
+    mov rdx, qword ptr [rdi + 504]
     lea rcx, [rsi + 8]
     cmp rcx, rdx
     seta al
@@ -8,7 +8,7 @@
     test al, al
     jne .L1
 .L20:
-    mov rax, qword ptr [rdi + 472]
+    mov rax, qword ptr [rdi + 480]
     mov qword ptr [rsp], rsi
     test sil, 7
     jne .L2

@@ -167,6 +167,7 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
 
 /// Returns true if the program is translated for a CPU of another architecture. FEX can be configured not to be a
 /// hypervisor, and has its leaf all the same.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     // To ask for all places of signatures would take a guest a fraction of a millisecond.

@@ -156,6 +156,7 @@ mod wait;
 #[cfg(feature = "std")]
 mod waiters;
 mod walk;
+mod writeback;
 
 pub use crate::format::identity::Identity;
 pub use crate::format::progress::Progress;

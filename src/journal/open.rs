@@ -1,19 +1,17 @@
 //! Creating and opening: recovery, and the beginning of an epoch.
 
 use super::error::{Error, ErrorKind, OpenError, least};
-use super::format::WORD;
 use super::format::geometry::{self, Geometry, LOG};
 use super::format::record::{Epoch, Mark, void};
 use super::format::superblock::{Found, MAGIC, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
+use super::writeback::persist;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
 use crate::format::reread::Rereadings;
 use crate::format::{magic, tag};
-use crate::medium::{Granularity, Medium, Readable};
-use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
-use core::{fmt, hint};
+use crate::medium::{Medium, Readable};
+use core::fmt;
 
 /// The options with which a journal is created or opened.
 ///
@@ -335,32 +333,6 @@ fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), 
     let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
     superblocks::writeback(medium, superblock)?;
     persist(medium, &superblock.geometry, from..end)
-}
-
-/// Persists a range of positions that was read.
-pub(super) fn persist<M: Medium>(
-    medium: &M,
-    geometry: &Geometry,
-    range: Range<u64>,
-) -> Result<(), M::Error> {
-    let (at, len) = (geometry.place(range.start), range.end - range.start);
-    let first = len.min(geometry.bytes() - at);
-    writeback(medium, at..at + first)?;
-    writeback(medium, LOG..LOG + len - first)?;
-    medium.fence();
-    Ok(())
-}
-
-/// Issues the write-back of offsets that were read. After a failed write-back the operating system takes its pages for
-/// written, and shows their bytes. So they are stored once more.
-pub(super) fn writeback<M: Medium>(medium: &M, range: Range<u64>) -> Result<(), M::Error> {
-    if matches!(medium.granularity(), Granularity::Page(_)) {
-        for at in range.clone().step_by(WORD as usize) {
-            // No compiler may find out that the store changes nothing.
-            medium.store(at, hint::black_box(medium.load(at, Relaxed)), Relaxed);
-        }
-    }
-    medium.issue_writeback(range)
 }
 
 /// Begins the epoch of a superblock that is durable, after the last record, which is of epoch `before`.

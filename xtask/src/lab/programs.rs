@@ -87,35 +87,25 @@ const WITH_FILES: [(&str, &[&str]); 7] = [
     ("recorder", &["recorder::files::", "recorder::processes::"]),
 ];
 
-/// Tests in these programs that are the same on every CPU: pure functions over recorded machines, plans and models,
-/// readers of damaged formats, and threads whose order of accesses is the emulating CPU's.
-const SAME_ON_EVERY_CPU: [&str; 10] = [
+/// Tests that are the same on every CPU and for each order of bytes: pure functions over recorded machines, plans and
+/// models, and threads whose order of accesses is the emulating CPU's.
+const SAME_EVERYWHERE: [&str; 7] = [
     "copy::tests::recording::",
     "dax::faults::slots::",
     "dax::system::linux::media::checked::",
     "report::tests",
     "memory_type::",
     "ring_on_model",
-    "damage::",
-    "format::",
-    "sim::",
     "arch::lines::tests::every_small_range_is_covered_once",
 ];
 
-/// Tests in all programs that are the same for each order of bytes: as on every CPU, but for the readers of formats.
-/// Mutation runs and litmus tests of the simulator have values that are compared as wholes.
-const SAME_FOR_EACH_ORDER: [&str; 10] = [
-    "copy::tests::recording::",
-    "dax::faults::slots::",
-    "dax::system::linux::media::checked::",
-    "report::tests",
-    "memory_type::",
-    "ring_on_model",
-    "arch::lines::tests::every_small_range_is_covered_once",
-    "simulator::hash_table::",
-    "simulator::litmus::",
-    "simulator::planted::producers::",
-];
+/// More tests that are the same on every CPU with one order of bytes: readers of damaged formats, and the simulator.
+const SAME_ON_EVERY_CPU: [&str; 3] = ["damage::", "format::", "sim::"];
+
+/// More tests that are the same for each order of bytes: mutation runs and litmus tests of the simulator, whose values
+/// are compared as wholes.
+const SAME_FOR_EACH_ORDER: [&str; 3] =
+    ["simulator::hash_table::", "simulator::litmus::", "simulator::planted::producers::"];
 
 /// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, and
 /// about structures in files whose creation and growth is cut off: that of the files themselves is tried on each medium.
@@ -184,16 +174,22 @@ impl Scope {
         match self {
             Self::Model => {
                 let tests = of(&ON_EACH_MODEL, program)?.iter().copied();
-                Some(tests.chain(skipping(&SAME_ON_EVERY_CPU)).collect())
+                Some(
+                    tests
+                        .chain(skipping(SAME_EVERYWHERE.iter().chain(&SAME_ON_EVERY_CPU)))
+                        .collect(),
+                )
             }
             Self::Files => {
                 let tests = of(&WITH_FILES, program)?.iter().copied();
                 Some(tests.chain(skipping(SAME_ON_EVERY_MEDIUM.iter().chain(&TOO_LONG))).collect())
             }
-            Self::Architecture => ON_EACH_ARCHITECTURE
-                .contains(&program)
-                .then(|| skipping(SAME_ON_EVERY_CPU.iter().chain(&TOO_LONG))),
-            Self::BigEndian => Some(skipping(SAME_FOR_EACH_ORDER.iter().chain(&TOO_LONG))),
+            Self::Architecture => ON_EACH_ARCHITECTURE.contains(&program).then(|| {
+                skipping(SAME_EVERYWHERE.iter().chain(&SAME_ON_EVERY_CPU).chain(&TOO_LONG))
+            }),
+            Self::BigEndian => {
+                Some(skipping(SAME_EVERYWHERE.iter().chain(&SAME_FOR_EACH_ORDER).chain(&TOO_LONG)))
+            }
             Self::Everything => Some(skipping(&TOO_LONG)),
         }
     }

@@ -90,14 +90,9 @@ impl DaxFile {
             return self.copy_by_pages(parts);
         };
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
-        if in_order {
-            // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
-            // (2) every access to it is by whole atomic words.
-            unsafe { copier.copy_unfenced_in_order(parts) };
-        } else {
-            // SAFETY: as above.
-            unsafe { copier.copy_unfenced(parts) };
-        }
+        // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
+        // (2) every access to it is by whole atomic words.
+        unsafe { copier.copy_unfenced(parts, in_order) };
         self.view.check_stores()
     }
 

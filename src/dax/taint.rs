@@ -250,22 +250,22 @@ impl Turns {
 }
 
 /// Returns the number of this thread, which is not 0.
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(target_os = "linux")]
 fn this_thread() -> u32 {
     crate::signals::this_thread().unsigned_abs()
 }
 
 /// Returns 0: on other systems no signal handler of this crate makes the call.
-#[cfg(not(all(target_os = "linux", not(loom))))]
+#[cfg(not(target_os = "linux"))]
 const fn this_thread() -> u32 {
     0
 }
 
-#[cfg(all(target_os = "linux", not(loom)))]
-pub(super) use crate::signals::is_crashing;
+#[cfg(target_os = "linux")]
+use crate::signals::is_crashing;
 
-#[cfg(not(all(target_os = "linux", not(loom))))]
-pub(super) const fn is_crashing() -> bool {
+#[cfg(not(target_os = "linux"))]
+const fn is_crashing() -> bool {
     false
 }
 

@@ -210,14 +210,9 @@ impl<'a> Memory<'a> {
         let place = |at: u64| start.wrapping_add(self.checked(at, 0));
         let copier = self.copier(destination);
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
-        if in_order {
-            // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
-            // borrowed from them; (2) every access to them is by whole atomic words.
-            unsafe { copier.copy_unfenced_in_order(parts) };
-        } else {
-            // SAFETY: as above.
-            unsafe { copier.copy_unfenced(parts) };
-        }
+        // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
+        // borrowed from them; (2) every access to them is by whole atomic words.
+        unsafe { copier.copy_unfenced(parts, in_order) };
     }
 
     #[cfg(not(loom))]

@@ -96,8 +96,8 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// [`ErrorKind::NoLease`], if the medium has no leases ([`Readable::lease_range`]): copy the blob instead.
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`]; [`ErrorKind::Truncated`], if the medium
-    /// ends before the blob does; [`ErrorKind::Replaced`] after 100 attempts. If the medium fails, and the errors of [`DaxView::lease`]: systems and file systems without such locks
-    /// refuse a lease, and so does a forked child.
+    /// ends before the blob does; [`ErrorKind::Replaced`] after 100 attempts. If the medium fails, and the errors of
+    /// [`DaxView::lease`]: systems and file systems without such locks refuse a lease, and so does a forked child.
     ///
     /// # Cost
     /// The blob is read once. In a view, taking a lease and dropping it take two system calls each.

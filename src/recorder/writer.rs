@@ -20,9 +20,6 @@ use core::{fmt, mem};
 /// of bytes.
 const SHORT: usize = 48;
 
-/// The longest payload: the field of its length has 16 bits.
-const LONGEST: usize = u16::MAX as usize;
-
 /// The size of a word in bytes.
 const WORD: usize = 8;
 /// The number of words of the longest short record, without the tag.
@@ -171,7 +168,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
         let room = u64::from(self.description.geometry.size) - self.offset.get();
         // A large sub-buffer has room for a longer payload than the field of the length can hold.
-        if format::record_len(payload.len()) > room || payload.len() > LONGEST {
+        if format::record_len(payload.len()) > room || payload.len() > format::LONGEST {
             return self.append_to_next(timestamp, id, payload);
         }
         self.append_here(timestamp, id, payload)

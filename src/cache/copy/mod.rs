@@ -215,33 +215,21 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         unsafe { run::copy(&mut self, parts) };
     }
 
-    /// Does the same without the last fence, which the caller owes.
+    /// Does the same without the last fence, which the caller owes. If `in_order`, a store that follows is not seen before
+    /// the bytes.
     ///
     /// # Safety
     /// As [`copy`](Self::copy).
     pub(crate) unsafe fn copy_unfenced(
         mut self,
         parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
-    ) {
-        let way = self.way();
-        let parts = parts.map(|(to, from, len)| way.part(to, from, len));
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { run::copy_unfenced(&mut self, parts) };
-    }
-
-    /// Does the same, and a store that follows is not seen before the bytes.
-    ///
-    /// # Safety
-    /// As [`copy`](Self::copy).
-    pub(crate) unsafe fn copy_unfenced_in_order(
-        mut self,
-        parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
+        in_order: bool,
     ) {
         let way = self.way();
         let mut parts = parts.map(|(to, from, len)| way.part(to, from, len));
         // SAFETY: (1) and (2) are the caller's duties.
         unsafe { run::copy_unfenced(&mut self, parts.clone()) };
-        if parts.any(|part| part.path.is_unordered()) {
+        if in_order && parts.any(|part| part.path.is_unordered()) {
             self.cache.fence();
         }
     }
@@ -264,8 +252,9 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     pub(crate) unsafe fn fill_unfenced(mut self, to: *mut u8, len: usize, byte: u8) {
         if len <= SMALL {
             let bytes = [byte; SMALL];
+            let part = core::iter::once((to, bytes.as_ptr(), len));
             // SAFETY: the caller's duties; there are as many bytes.
-            return unsafe { self.copy_unfenced(core::iter::once((to, bytes.as_ptr(), len))) };
+            return unsafe { self.copy_unfenced(part, false) };
         }
         let chunk = [byte; PATTERN];
         let part = self.way().part(to, chunk.as_ptr(), len);
@@ -306,8 +295,9 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         if len <= SMALL {
             let mut bytes = [0; SMALL];
             read(0..len, &mut bytes[..len]);
+            let part = core::iter::once((to, bytes.as_ptr(), len));
             // SAFETY: the caller's duties; there are as many bytes.
-            return unsafe { self.copy_unfenced(core::iter::once((to, bytes.as_ptr(), len))) };
+            return unsafe { self.copy_unfenced(part, false) };
         }
         let mut chunk = [0; CHUNK];
         let part = self.way().part(to, chunk.as_ptr(), len);

@@ -103,7 +103,7 @@ impl Unfenced {
     #[inline(never)]
     unsafe fn copy_long(self, to: *mut u8, from: *const u8, len: usize) {
         // SAFETY: (1) the caller's duty, and they do not overlap; (2) is the caller's duty.
-        unsafe { self.copier().copy_unfenced(iter::once((to, from, len))) };
+        unsafe { self.copier().copy_unfenced(iter::once((to, from, len)), false) };
     }
 
     /// Does it by a buffer, in a function of its own: other copies need no stack for it.

@@ -60,8 +60,7 @@ pub(super) fn install() -> io::Result<()> {
 }
 
 fn replace() -> io::Result<()> {
-    // SAFETY: the function does nothing but store atomics, which may be done in a child of a process
-    // with threads.
+    // SAFETY: the function does nothing but store atomics, which may be done in a child of a process with threads.
     let errno = unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
     if errno != 0 {
         return Err(io::Error::from_raw_os_error(errno));

@@ -20,7 +20,6 @@ mod slots;
 
 use super::system::files;
 use super::taint::Taint;
-use super::taint::is_crashing;
 use super::{DaxFile, DaxView, Error, ErrorKind};
 use crate::process::Process;
 use crate::signals;
@@ -168,7 +167,7 @@ impl DaxView {
     /// Fails, unless this is the handler of a process that ends: it discards the error, which allocates.
     #[cold]
     fn lost_stores(&self, faulted: &Faulted) -> Result<(), Error> {
-        if is_crashing() { Ok(()) } else { Err(self.fault(faulted)) }
+        if signals::is_crashing() { Ok(()) } else { Err(self.fault(faulted)) }
     }
 
     /// Returns the reason why an access failed.

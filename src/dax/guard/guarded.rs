@@ -175,7 +175,7 @@ impl GuardedFile {
         write_lines(view, extents, cache, installed, after).map(Some)
     }
 
-    /// Returns the error number of the first failure to sync its pages, until it was empty.
+    /// Returns the error number of the first failure to sync its pages, which every later sync reports until it is empty.
     pub(super) const fn lost(&self) -> Option<i32> {
         self.lost
     }
@@ -183,11 +183,6 @@ impl GuardedFile {
     /// Takes the failure that the file had under another name: the kernel reports it once.
     pub(super) const fn take_failure(&mut self, lost: Option<i32>) {
         self.lost = lost;
-    }
-
-    /// Returns true if a sync of its pages has failed, which every later one reports.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.lost.is_some()
     }
 
     /// Has the next pass sync it, whatever its extents are then.

@@ -1,6 +1,6 @@
 //! The places of the parts of a file.
 
-use super::{HEADER, LARGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
+use super::{HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
 use core::ops::Range;
 
 const LOSSES: u64 = 2 * PAGE;
@@ -83,7 +83,7 @@ impl Geometry {
 
     /// Returns the length of the longest payload.
     pub(in crate::recorder) const fn largest_payload(self) -> usize {
-        let fits = self.size as u64 - HEADER - RECORD;
-        if fits > 0xffff { 0xffff } else { fits as usize }
+        let fits = (self.size as u64 - HEADER - RECORD) as usize;
+        if fits > LONGEST { LONGEST } else { fits }
     }
 }

@@ -16,6 +16,8 @@ pub(super) use table::{MOST_ENTRIES, Tables, entries_len};
 use crate::format::superblock;
 
 pub(super) const PAGE: u64 = 4096;
+/// The longest payload: the field of its length has 16 bits.
+pub(super) const LONGEST: usize = u16::MAX as usize;
 /// The places of the descriptors.
 pub(super) const DESCRIPTORS: [u64; 2] = [0, PAGE];
 /// The offset of a descriptor's tag.

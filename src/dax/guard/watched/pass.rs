@@ -44,7 +44,7 @@ impl Watched {
             let device = guarded.device();
             // The first one's own `fdatasync` has the device flushed. `syncfs` of xfs does not if its log has nothing to
             // write (Linux `fs/xfs/xfs_log.c`, `xfs_log_force`; `fs/xfs/xfs_file.c`, `xfs_file_fsync`).
-            let is_by_pages = guarded.cache().is_none() && !guarded.has_failed();
+            let is_by_pages = guarded.cache().is_none() && guarded.lost().is_none();
             let flushes = is_by_pages && unflushed.contains(&device);
             let is_synced = synced.contains(&device) && !flushes;
             let written = guarded.write_back(work.options, work.installed, is_synced, after);

@@ -119,10 +119,10 @@ const SAME_ON_EVERY_MEDIUM: [&str; 5] = [
 
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
 /// (some of these tests also read the library's sources) and trees of random shapes or of hundreds of pages. Others open
-/// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process, or
-/// count the looks at files of some MiB. Other tests read and write their formats. A ring's steps are enumerated on a model
-/// without an instruction of a CPU.
-const TOO_LONG: [&str; 16] = [
+/// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process.
+/// Others count the looks at files of some MiB, or fail each write-back in turn. Other tests read and write their
+/// formats. A ring's steps are enumerated on a model without an instruction of a CPU.
+const TOO_LONG: [&str; 18] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -132,6 +132,8 @@ const TOO_LONG: [&str; 16] = [
     "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
     "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
+    "rewritten::a_repair_after_one_whose_write_back_failed",
+    "rewritten::records_that_an_opening_finds_after_a_failed_write_back",
     "ring_on_model",
     "simulator::recorder",
     "stores::a_store_",

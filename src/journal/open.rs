@@ -207,6 +207,7 @@ impl<'p> Options<'p> {
             epoch,
             epoch_start: 0,
             acknowledged: 0,
+            is_under_repair: false,
         };
         let first = self.next_epoch(superblock, 0).ok_or(Error::new(ErrorKind::WornOut))?;
         // The first mark is durable before this superblock is.
@@ -232,8 +233,9 @@ impl<'p> Options<'p> {
     /// [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
     ///
     /// # Cost
-    /// All records are read. Two fences. Where the granularity is a page, the last window of records is stored once more:
-    /// after a failed write-back the operating system shows bytes that are not in the medium.
+    /// All records are read. Two fences. The last window of records is written back again, or all records after a repair
+    /// that did not end. Where the granularity is a page, they are stored once more for that: after a failed write-back
+    /// the operating system shows bytes that are not in the medium.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
         let opened =
             superblocks::load(&medium).and_then(|superblock| self.recover(&medium, superblock));
@@ -299,6 +301,7 @@ impl<'p> Options<'p> {
             epoch: Epoch { number, key },
             epoch_start: start,
             acknowledged: start,
+            is_under_repair: false,
             ..superblock
         };
         next.checked()
@@ -328,11 +331,13 @@ impl<'p> Options<'p> {
 
 /// Makes durable the bytes that were read but may be in the caches only, since their process was killed or a write-back
 /// failed. These are the superblock, before the other one is written, and at most a window before the end: everything
-/// earlier was acknowledged.
+/// earlier was acknowledged. A repair that did not end can have written anywhere.
 fn keep<M: Medium>(medium: &M, superblock: &Superblock, end: u64) -> Result<(), M::Error> {
-    let from = end.saturating_sub(superblock.geometry.window).max(superblock.head);
+    let Superblock { geometry, head, is_under_repair, .. } = *superblock;
+    let window_start = end.saturating_sub(geometry.window).max(head);
+    let from = if is_under_repair { head } else { window_start };
     superblocks::writeback(medium, superblock)?;
-    persist(medium, &superblock.geometry, from..end)
+    persist(medium, &geometry, from..end)
 }
 
 /// Begins the epoch of a superblock that is durable, after the last record, which is of epoch `before`.

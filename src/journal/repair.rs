@@ -25,7 +25,8 @@ impl Options<'_> {
     /// overwritten are in the journal again then.
     ///
     /// The damaged bytes are overwritten: copy the medium first, or [salvage](super::Reader::salvage) its records. A
-    /// crash meanwhile loses nothing else; repair the journal again then.
+    /// crash meanwhile loses nothing else; repair the journal again then. That repair reports the same records, but no
+    /// range that was covered before the crash.
     ///
     /// # Errors
     /// If the medium has no journal, or only a part of it; if its version is unknown; [`ErrorKind::WornOut`]; if the
@@ -104,8 +105,11 @@ impl Options<'_> {
                 epoch,
             ))
         } else {
-            // The journal counts as damaged until the repair is complete, so that no opening succeeds between.
-            superblock.acknowledged = last;
+            // Until the repair is complete, the journal counts as damaged, and a repeated repair reports the same tail as
+            // lost. If all pieces were written, but may not be durable, an opening knows that from the mark.
+            let written = known.map_or(last, |known| known.0.max(last));
+            superblock.acknowledged = written.min(superblock.geometry.limit(superblock.head));
+            superblock.is_under_repair = true;
             superblock.generation += 1;
             superblock = superblock.checked().ok_or(Error::new(ErrorKind::WornOut))?;
             None
@@ -332,6 +336,7 @@ fn rebuilt<M: Readable>(
         // The start of the epoch is unknown: see `is_rebuilt`.
         epoch_start: geometry.limit(head),
         acknowledged: 0,
+        is_under_repair: false,
     };
     Ok(Some(superblock))
 }

@@ -316,6 +316,40 @@ fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
     assert!(left > 2, "{left}");
 }
 
+/// The last record is damaged, its end is noted, and nothing is behind it.
+#[test]
+fn a_repair_after_one_that_was_cut_off_reports_the_lost_tail() {
+    let (mut left, mut reported) = (0, 0);
+    loop {
+        let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+        let journal = options(0).create_new(&medium).unwrap();
+        journal.append(b"first").unwrap();
+        let second = journal.append(b"second").unwrap();
+        let end = journal.end();
+        journal.close().unwrap();
+        medium.write(8192 + second.get() + 16, &[0xff; 8]);
+        let failing = Counting::new(medium);
+        failing.left.store(left, Ordering::Relaxed);
+        if options(1).repair(&failing).is_ok() {
+            break;
+        }
+        left += 1;
+        let preview = options(2).preview_repair(&failing).unwrap();
+        assert_eq!((preview.records, preview.end), (1, second), "{left}");
+        let opened = options(2).open(&failing).map(|(journal, _)| journal.end());
+        match reason(&opened) {
+            Some(ErrorKind::Damaged(damage)) => {
+                assert_eq!((damage.at, damage.evidence), (second, end), "{left}");
+                assert_eq!(preview.lost, [second..end], "{left}");
+                reported += 1;
+            }
+            // The superblock of the next epoch was stored.
+            _ => assert!(opened.is_ok(), "{opened:?}"),
+        }
+    }
+    assert!(reported > 2, "{reported} of {left}");
+}
+
 /// The mark at the beginning of the log is durable before the journal is.
 #[test]
 fn a_new_journal_without_its_first_page_is_damaged() {

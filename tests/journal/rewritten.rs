@@ -165,14 +165,38 @@ fn fails_after(left: u64) -> Option<Pages> {
     lived.is_err().then_some(pages)
 }
 
-/// The pieces that cover a damaged record are in the first segment, farther than a window from the end.
 #[test]
 fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
+    reach_the_drive_after_a_failed_repair(|pages| options().repair(pages).unwrap().0);
+}
+
+/// An opening succeeds after a repair that failed, or was killed, when all of its pieces were written.
+#[test]
+fn an_opening_after_a_repair_whose_write_back_failed_reaches_the_drive() {
+    let mut opened = 0;
+    reach_the_drive_after_a_failed_repair(|pages| match options().open(pages) {
+        Ok((journal, _)) => {
+            opened += 1;
+            journal
+        }
+        Err(failed) => {
+            assert!(matches!(failed.error().kind(), ErrorKind::Damaged(_)), "{failed:?}");
+            options().repair(pages).unwrap().0
+        }
+    });
+    assert!(opened > 0);
+}
+
+/// Each write-back of a repair fails once. The pieces that cover a damaged record are in the first segment, farther than a
+/// window from the end.
+fn reach_the_drive_after_a_failed_repair(mut reopened: impl FnMut(&Pages) -> Journal<&Pages>) {
     let mut failed = 0;
     loop {
         let pages = created();
         let (journal, _) = options().open(&pages).unwrap();
         (1..4).for_each(|byte| drop(journal.append(&[byte; WHOLE - 64])));
+        journal.append(&[4; 128]).unwrap();
+        assert!(journal.end().get() > 3 * PAGE);
         drop(journal);
         pages.write(2 * PAGE + 256, &[0xff; 8]);
         pages.persist(2 * PAGE..3 * PAGE).unwrap();
@@ -186,12 +210,12 @@ fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
         assert!(matches!(failure.kind(), ErrorKind::Medium(Broken)), "{failure}");
         failed += 1;
 
-        let (journal, _) = options().repair(&pages).unwrap();
+        let journal = reopened(&pages);
         journal.append(b"after").unwrap();
         drop(journal);
         let pages = pages.remounted();
         let (journal, _) = options().open(&pages).unwrap();
-        let expected = [vec![2; WHOLE - 64], vec![3; WHOLE - 64], b"after".to_vec()];
+        let expected = [vec![2; WHOLE - 64], vec![3; WHOLE - 64], vec![4; 128], b"after".to_vec()];
         assert_eq!(payloads(&journal), expected, "{failed}");
     }
     assert!(failed > 3, "{failed}");

@@ -14,6 +14,9 @@ pub(in crate::journal) const MAGIC: Magic = magic::JOURNAL;
 /// The version of the format.
 pub(in crate::journal) const VERSION: u32 = 3;
 
+/// The bit of the acknowledged position that is set while a repair is under way.
+const UNDER_REPAIR: u64 = 1;
+
 layout! {
     struct Fields: 128 {
         /// Magic, version and tag.
@@ -30,6 +33,7 @@ layout! {
         96 epoch: u64,
         104 key: u64,
         112 epoch_start: u64,
+        /// With [`UNDER_REPAIR`], a bit that no position has.
         120 acknowledged: u64,
     }
 }
@@ -51,6 +55,8 @@ pub(in crate::journal) struct Superblock {
     pub(in crate::journal) epoch_start: u64,
     /// The position before which everything was acknowledged when the superblock was written.
     pub(in crate::journal) acknowledged: u64,
+    /// True from the beginning of a repair to its end.
+    pub(in crate::journal) is_under_repair: bool,
 }
 
 /// The meaning of the bytes at the place of a superblock.
@@ -74,7 +80,7 @@ impl Superblock {
             epoch: epoch.number,
             key: epoch.key,
             epoch_start: self.epoch_start,
-            acknowledged: self.acknowledged,
+            acknowledged: self.acknowledged | if self.is_under_repair { UNDER_REPAIR } else { 0 },
         };
         let mut bytes = fields.to_bytes();
         superblock::seal(&mut bytes, MAGIC, VERSION);
@@ -97,7 +103,8 @@ impl Superblock {
             head_epoch: Epoch { number: fields.head_epoch, key: fields.head_key },
             epoch: Epoch { number: fields.epoch, key: fields.key },
             epoch_start: fields.epoch_start,
-            acknowledged: fields.acknowledged,
+            acknowledged: fields.acknowledged & !UNDER_REPAIR,
+            is_under_repair: fields.acknowledged & UNDER_REPAIR != 0,
         };
         found.checked()
     }
@@ -142,6 +149,7 @@ mod tests {
         epoch: EPOCH,
         epoch_start: 0,
         acknowledged: 0,
+        is_under_repair: false,
     };
 
     /// After such a superblock, an opening or a trim would have no number left.

@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: adopted_mapping FILE")?;
     let file =
         std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    file.set_len(LEN)?;
+    if file.metadata()?.len() < LEN {
+        file.set_len(LEN)?; // a longer one may be in use, and keeps its length
+    }
     // SAFETY: nothing cuts the file.
     let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }?;
     let bytes = NonNull::from(&mut *mapping);

@@ -27,12 +27,23 @@ fn load<M: Medium>(medium: &M, copy: u64) -> Option<u64> {
     (check == !value).then_some(value)
 }
 
-/// Returns the value that survived; 0 on a new medium.
-pub(crate) fn value<M: Medium>(medium: &M) -> u64 {
+/// Returns the value that survived; 0 on a new medium. Both copies are made durable before they are used: a killed process
+/// may have left the newer one in the caches, and the next increment overwrites the older one.
+///
+/// # Errors
+/// If the medium cannot persist them.
+pub(crate) fn open<M: Medium>(medium: &M) -> Result<u64, M::Error> {
+    for copy in [0, STRIDE] {
+        medium.persist(copy..copy + size_of::<Copy>() as u64)?;
+    }
+    Ok(value(medium))
+}
+
+fn value<M: Medium>(medium: &M) -> u64 {
     load(medium, 0).max(load(medium, 1)).unwrap_or(0)
 }
 
-/// Persists the next value in the copy that is older or not whole, and returns it.
+/// Persists the next value in the copy that is older or not whole, and returns it. The counter was opened before.
 ///
 /// # Errors
 /// If the medium cannot persist it.

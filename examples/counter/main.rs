@@ -19,7 +19,8 @@ use std::error::Error;
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: counter FILE")?;
     let file = Options::new().allow_page_granularity().open_or_create(path, counter::LEN)?;
+    let found = counter::open(&file)?;
     let value = counter::increment(&file)?;
-    println!("{value} (granularity: {})", file.granularity());
+    println!("{found}, now {value} (granularity: {})", file.granularity());
     Ok(())
 }

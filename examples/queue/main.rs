@@ -42,18 +42,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: queue FILE")?;
     let file = dax::Options::new().allow_page_granularity().open_or_create(path, 16 << 10)?;
     let (queue, found) = Options::new().segment(1024).open_or_create(file)?;
-    let handled = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::scope(|producers| {
-                producers.spawn(|| produce(&queue, "a"));
-                producers.spawn(|| produce(&queue, "b"));
+    let (handled, produced) = thread::scope(|scope| {
+        let producers = scope.spawn(|| {
+            let ended = thread::scope(|scope| {
+                let started = ["a", "b"].map(|name| scope.spawn(|| produce(&queue, name)));
+                started.map(|producer| producer.join())
             });
             queue.cancel_waits(); // the consumer handles the jobs that are left, and ends
+            ended
         });
         let handled = consume(&queue);
         queue.cancel_waits(); // if it has failed, no producer waits for it
-        handled
-    })?;
+        (handled, producers.join())
+    });
+    let handled = handled?;
+    for ended in produced.map_err(|_panic| "the thread of the producers has panicked")? {
+        ended.map_err(|_panic| "a producer has panicked")??;
+    }
     println!("{handled} jobs were handled, {} of them from before", found.records);
     Ok(())
 }

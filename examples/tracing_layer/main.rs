@@ -7,7 +7,7 @@ use cachemaint::survival::Backing;
 use core::fmt::{Debug, Write as _};
 use std::cell::OnceCell;
 use std::error::Error;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -15,19 +15,25 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 /// Stands in for a `DaxFile`, or for RAM that the next kernel finds.
 static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
 thread_local! {
-    /// This thread's shard, from its first event on; `None` if each has an owner.
-    static WRITER: OnceCell<Option<Writer<'static, Memory<'static>>>> = const { OnceCell::new() };
+    /// This thread's shard, from its first event on.
+    static WRITER: OnceCell<Writer<'static, Memory<'static>>> = const { OnceCell::new() };
 }
+/// The number of events of threads that found no free shard.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
 struct Flight(&'static Recorder<Memory<'static>>);
 impl<S: Subscriber> Layer<S> for Flight {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text(event.metadata().level().to_string());
         event.record(&mut text);
         WRITER.with(|writer| {
-            if let Some(writer) = writer.get_or_init(|| self.0.claim().ok()) {
-                // The recording counts what is lost.
-                drop(writer.record(1, text.0.as_bytes()));
-            }
+            // A shard may have been given back since the last event.
+            let claim = || self.0.claim().ok().map(|claimed| writer.get_or_init(|| claimed));
+            let Some(writer) = writer.get().or_else(claim) else {
+                REFUSED.fetch_add(1, Ordering::Relaxed);
+                return;
+            };
+            // The recording counts what is lost.
+            drop(writer.record(1, text.0.as_bytes()));
         });
     }
 }
@@ -52,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         assert_eq!(event.payload, text.as_bytes());
     }
+    assert_eq!(REFUSED.load(Ordering::Relaxed), 0);
     Ok(())
 }
 #[test]

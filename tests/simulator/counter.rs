@@ -4,7 +4,7 @@
 mod example;
 
 use cachemaint::sim::mutation::{Mutation, Setting};
-use cachemaint::sim::{Exploration, Model, Simulation, Violation};
+use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
 use cachemaint::survival::Event;
 
 /// Explores three increments; one more after each crash.
@@ -16,26 +16,62 @@ fn explore(simulation: &Simulation) -> Exploration {
                 counted.add(value);
             }
         },
-        |medium, counted| {
-            let value = example::value(medium);
-            let acknowledged = counted.last().copied().unwrap_or(0);
-            if value < acknowledged {
-                return Err(Violation::lost(format!("{value}, and {acknowledged} was counted")));
-            }
-            // An increment may have been under way at the crash, and another one at a crash of this recovery.
-            Violation::unless(value <= acknowledged + 2, || {
-                format!("{value} after {acknowledged}")
-            })?;
-            let Ok(next) = example::increment(medium);
-            Violation::unless(next == value + 1, || format!("{next} after {value}"))
-        },
+        recovered,
     )
+}
+
+/// One more increment after a crash.
+fn recovered(medium: &SimMedium, counted: &[u64]) -> Result<(), Violation> {
+    let Ok(value) = example::open(medium);
+    let acknowledged = counted.last().copied().unwrap_or(0);
+    if value < acknowledged {
+        return Err(Violation::lost(format!("{value}, and {acknowledged} was counted")));
+    }
+    // An increment may have been under way at the crash, and another one at a crash of this recovery.
+    Violation::unless(value <= acknowledged + 2, || format!("{value} after {acknowledged}"))?;
+    let Ok(next) = example::increment(medium);
+    Violation::unless(next == value + 1, || format!("{next} after {value}"))
+}
+
+/// Explores a process that is killed after so many operations, and another one that goes on; then the power fails.
+fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
+    simulation.explore(
+        |medium, counted| {
+            for _ in 0..2 {
+                let Ok(value) = example::increment(medium);
+                counted.add(value);
+            }
+            let _killed = example::increment(&medium.mortal(kill));
+            medium.killed();
+
+            let Ok(found) = example::open(medium);
+            counted.add(found);
+            let Ok(value) = example::increment(medium);
+            counted.add(value);
+        },
+        recovered,
+    )
+}
+
+/// The operations of an increment are a copy, its write-back and its fence.
+#[test]
+fn no_kill_before_a_crash_loses_an_increment() {
+    for model in media() {
+        for kill in 0..=3 {
+            let outcome = killed_and_gone_on(&Simulation::new(model.clone(), example::LEN), kill);
+            outcome.assert_safe();
+            assert!(outcome.is_exhaustive(), "{kill}: {outcome}");
+        }
+    }
+}
+
+fn media() -> [Model; 5] {
+    [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()]
 }
 
 #[test]
 fn no_crash_loses_an_increment() {
-    let media = [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()];
-    for model in media {
+    for model in media() {
         for event in Event::ALL {
             let outcome = explore(&Simulation::new(model.at(event), example::LEN));
             outcome.assert_safe();
@@ -47,6 +83,7 @@ fn no_crash_loses_an_increment() {
 
 #[test]
 fn no_mutant_survives() {
-    let scenario = |setting: &Setting| explore(&setting.simulation(example::LEN));
-    Mutation::new().only_in("examples/counter").run(&[&scenario]).assert_none();
+    let whole = |setting: &Setting| explore(&setting.simulation(example::LEN));
+    let killed = |setting: &Setting| killed_and_gone_on(&setting.simulation(example::LEN), 1);
+    Mutation::new().only_in("examples/counter").run(&[&whole, &killed]).assert_none();
 }

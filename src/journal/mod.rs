@@ -107,7 +107,7 @@
 //! | 96 | 8 | number of the last epoch |
 //! | 104 | 8 | key of the last epoch |
 //! | 112 | 8 | position where the last epoch begins |
-//! | 120 | 8 | position up to which everything was acknowledged when the superblock was written |
+//! | 120 | 8 | position up to which everything was acknowledged when the superblock was written; bit 0: a repair is under way |
 //!
 //! A record begins and ends at a multiple of the alignment and lies within a segment. It has a header and its payload.
 //! The bytes after the payload, up to the alignment, are ignored.

@@ -99,7 +99,7 @@ impl Options<'_> {
         let known =
             found.damage.map(|damage| if is_rebuilt { acknowledged } else { damage.evidence });
         let whole = if found.damage.is_none() && found.behind == 0 {
-            let was_whole = !rebuilt && !superblock_lost;
+            let was_whole = !rebuilt && !superblock_lost && !superblock.is_under_repair;
             Some((
                 Repaired { records, lost: Vec::new(), end, was_whole, rebuilt, superblock_lost },
                 epoch,

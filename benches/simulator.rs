@@ -107,7 +107,7 @@ fn measure(criterion: &mut Criterion, name: &str, explore: impl Fn(Model) -> Exp
         assert!(outcome.is_exhaustive(), "{outcome}");
         // Nothing is left to do if standard output is closed.
         drop(writeln!(io::stdout(), "{name}: {outcome}"));
-        group.throughput(Throughput::Elements(outcome.recoveries()));
+        group.throughput(Throughput::Elements(outcome.recoveries));
         group.bench_function(model.name(), |bencher| bencher.iter(|| black_box(explore(model))));
     }
 }

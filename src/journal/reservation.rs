@@ -31,6 +31,7 @@ use crate::medium::Medium;
 /// # fn main() {}
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it abandons the record"]
 pub struct Reservation<'j, M: Medium> {
     claim: Claim<'j, M>,
     len: u64,

@@ -49,7 +49,6 @@ pub(super) enum Found {
 ///     match found? {
 ///         Salvaged::Record(record) => println!("{} bytes", record.payload.len()),
 ///         Salvaged::Skipped(range) => println!("no whole record from {} to {}", range.start, range.end),
-///         _ => {}
 ///     }
 /// }
 /// # Ok(())

@@ -71,6 +71,7 @@ impl Readable for Bytes<'_> {
 
     /// Returns the word. No order is needed, since nothing writes it.
     fn load(&self, at: u64, _order: Ordering) -> u64 {
+        assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
         let mut word = [0; 8];
         let Ok(()) = self.read(at, &mut word);
         u64::from_le_bytes(word)

@@ -37,6 +37,7 @@ use core::ops::Range;
 /// # fn main() {}
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it lets the bytes be overwritten"]
 pub struct Lease<'r, R: Readable> {
     reader: &'r Reader<R>,
     info: Info,

@@ -20,6 +20,7 @@ use std::time::Instant;
 /// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
 /// failure of a write-back.
 #[derive(Debug)]
+#[must_use = "dropping it ends the thread: a crash then loses all events since"]
 pub struct Within<E> {
     shared: Arc<Shared<E>>,
     thread: Option<JoinHandle<()>>,

@@ -25,7 +25,8 @@ use std::thread;
 /// The settings of a scenario's simulations: the model and the mutant under test.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    model: Model,
+    /// The model of its machine.
+    pub model: Model,
     watch: Watch,
 }
 
@@ -35,16 +36,10 @@ impl Setting {
     pub fn simulation(&self, bytes: u64) -> Simulation {
         Simulation::new(self.model, bytes).watched(self.watch.clone())
     }
-
-    /// Returns the model.
-    #[must_use]
-    pub const fn model(&self) -> Model {
-        self.model
-    }
 }
 
 /// A test that is run under each mutant: it explores and returns the result.
-pub type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
+type Scenario<'a> = &'a (dyn Fn(&Setting) -> Exploration + Sync);
 
 /// A survivor that changes nothing.
 #[derive(Clone, Debug)]
@@ -162,8 +157,8 @@ impl Mutation {
                 reaching.entry(mutant).or_default().push(*scenario);
             }
         }
-        let is_asked = |mutant: &Mutant| self.only.is_none_or(|path| mutant.file().contains(path));
-        reaching.retain(|mutant, _| is_asked(mutant) && mutant.weakening().matters(&model));
+        let is_asked = |mutant: &Mutant| self.only.is_none_or(|path| mutant.file.contains(path));
+        reaching.retain(|mutant, _| is_asked(mutant) && mutant.weakening.matters(&model));
         let mut mutants: Vec<_> =
             reaching.into_iter().map(|(mutant, scenarios)| (model, mutant, scenarios)).collect();
         if let Some((count, seed)) = self.sample {
@@ -208,8 +203,8 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
 impl Equivalent {
     fn is(&self, model: &Model, mutant: &Mutant) -> bool {
         (self.models.is_empty() || self.models.contains(model))
-            && mutant.weakening() == self.weakening
-            && mutant.file().ends_with(self.file)
+            && mutant.weakening == self.weakening
+            && mutant.file.ends_with(self.file)
             && mutant.source().is_some_and(|source| source.contains(self.source))
     }
 }
@@ -218,32 +213,17 @@ impl Equivalent {
 #[derive(Clone, Debug, Default)]
 pub struct Survivors {
     models: usize,
-    tried: usize,
-    killed: usize,
-    survived: Vec<(Model, Mutant)>,
+    /// The number of mutants that were tried. One that was tried under three models counts three times.
+    pub tried: usize,
+    /// The number of mutants that made a scenario fail, counted in the same way.
+    pub killed: usize,
+    /// The mutants that no scenario noticed and that are not listed as equivalent, with the model.
+    pub survived: Vec<(Model, Mutant)>,
     equivalent: Vec<(Model, Mutant)>,
     unused: Vec<String>,
 }
 
 impl Survivors {
-    /// Returns the number of mutants that were tried. One that was tried under three models counts three times.
-    #[must_use]
-    pub const fn tried(&self) -> usize {
-        self.tried
-    }
-
-    /// Returns the number of mutants that made a scenario fail, counted in the same way.
-    #[must_use]
-    pub const fn killed(&self) -> usize {
-        self.killed
-    }
-
-    /// Returns the mutants that no scenario noticed and that are not listed as equivalent, with the model.
-    #[must_use]
-    pub fn survived(&self) -> &[(Model, Mutant)] {
-        &self.survived
-    }
-
     /// Panics unless mutants were tried and all were killed or are listed as equivalent, and each entry of
     /// that list was met. It says nothing of operations that no scenario reaches.
     ///
@@ -287,7 +267,7 @@ impl fmt::Display for Survivors {
             )?;
         }
         let is_order = |(_, mutant): &(Model, Mutant)| {
-            matches!(mutant.weakening(), Weakening::RelaxedStore | Weakening::RelaxedLoad)
+            matches!(mutant.weakening, Weakening::RelaxedStore | Weakening::RelaxedLoad)
         };
         if survived.iter().any(is_order) {
             f.write_str(

@@ -20,6 +20,7 @@
 //! others. The journal, the recorder and the store of preserved state use these types in builds with debug assertions.
 
 use crate::sim::medium::schedule;
+use core::ops::Deref;
 use core::sync::atomic::Ordering;
 
 /// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
@@ -38,8 +39,10 @@ pub fn preemptible() {
 }
 
 macro_rules! atomic {
-    ($name:ident, $value:ty, $($change:ident),*) => {
+    ($name:ident, $value:ty) => {
         #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
+        ///
+        /// It has all methods of that type. A reference to that type, kept and used again, lets no other thread go on.
         #[derive(Debug, Default)]
         #[repr(transparent)]
         pub struct $name(core::sync::atomic::$name);
@@ -57,27 +60,6 @@ macro_rules! atomic {
                 self.0.load(order)
             }
 
-            /// Stores, as the standard library's.
-            pub fn store(&self, value: $value, order: Ordering) {
-                schedule::turn(schedule::Access::Changes);
-                self.0.store(value, order);
-            }
-
-            /// Compares and exchanges, as the standard library's.
-            ///
-            /// # Errors
-            /// The value that is there, if it is another one than `current`.
-            pub fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                schedule::turn(schedule::Access::Changes);
-                self.0.compare_exchange(current, new, success, failure)
-            }
-
             /// Compares and exchanges, as the standard library's, but without spurious failures.
             ///
             /// # Errors
@@ -91,19 +73,20 @@ macro_rules! atomic {
             ) -> Result<$value, $value> {
                 self.compare_exchange(current, new, success, failure)
             }
+        }
 
-            $(
-                /// As the standard library's.
-                pub fn $change(&self, value: $value, order: Ordering) -> $value {
-                    schedule::turn(schedule::Access::Changes);
-                    self.0.$change(value, order)
-                }
-            )*
+        impl Deref for $name {
+            type Target = core::sync::atomic::$name;
+
+            fn deref(&self) -> &Self::Target {
+                schedule::turn(schedule::Access::Changes);
+                &self.0
+            }
         }
     };
 }
 
-atomic!(AtomicBool, bool, swap, fetch_and, fetch_or);
-atomic!(AtomicU32, u32, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);
-atomic!(AtomicU64, u64, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);
-atomic!(AtomicUsize, usize, swap, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min);
+atomic!(AtomicBool, bool);
+atomic!(AtomicU32, u32);
+atomic!(AtomicU64, u64);
+atomic!(AtomicUsize, usize);

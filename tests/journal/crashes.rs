@@ -367,7 +367,7 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
         ] {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
-            exploration.waste().assert_none_of(&[Kind::NeverPersisted]);
+            exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
         }
         // The payload of an abandoned record need not become persistent.
         let exploration = abandoned(&simulation);

@@ -203,8 +203,8 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
         ] {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
-            exploration.waste().assert_none_of(&[Kind::NeverPersisted]);
-            states = states.saturating_add(exploration.states());
+            exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
+            states = states.saturating_add(exploration.states);
         }
     }
     assert!(states >= 100_000, "{states} states");

@@ -50,5 +50,5 @@ fn a_lease_keeps_its_bytes_whenever_another_thread_writes() {
         |_medium, _notes: &[()]| Ok(()),
     );
     exploration.assert_safe();
-    println!("{} orders", exploration.schedules());
+    println!("{} orders", exploration.schedules);
 }

@@ -76,7 +76,7 @@ fn no_crash_loses_an_increment() {
             let outcome = explore(&Simulation::new(model.at(event), example::LEN));
             outcome.assert_safe();
             assert!(outcome.is_exhaustive(), "{event:?}: {outcome}");
-            assert!(outcome.waste().is_empty(), "{event:?}: {outcome}: {}", outcome.waste());
+            assert!(outcome.waste.is_empty(), "{event:?}: {outcome}: {}", outcome.waste);
         }
     }
 }

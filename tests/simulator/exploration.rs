@@ -34,8 +34,8 @@ fn all_states_are_found_and_counted() {
     for (model, number) in [(Model::x86(), 9), (Model::neutral(), 16)] {
         let (exploration, found) = states(&Simulation::new(model, 128).zeros());
         assert_eq!(found.len(), number);
-        assert_eq!(exploration.states(), number as u128);
-        assert_eq!(exploration.recoveries(), number as u64);
+        assert_eq!(exploration.states, number as u128);
+        assert_eq!(exploration.recoveries, number as u64);
         assert!(exploration.is_exhaustive());
     }
 }
@@ -70,7 +70,7 @@ fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
             medium.load(8, Relaxed);
             Ok(())
         });
-    assert_eq!((outcome.recoveries(), outcome.states()), (2, 16));
+    assert_eq!((outcome.recoveries, outcome.states), (2, 16));
     assert_eq!(outcome.to_string(), "neutral: 1 crash, 2 recoveries for 16 states; exhaustive");
 }
 
@@ -91,7 +91,7 @@ fn random_states_are_those_of_their_seed() {
         Simulation::new(Model::neutral(), 128).zeros().effort(Effort::Random { states: 6, seed })
     };
     let (exploration, found) = states(&simulation(1));
-    assert_eq!(exploration.recoveries(), 6);
+    assert_eq!(exploration.recoveries, 6);
     assert!(!exploration.is_exhaustive());
     assert_eq!(states(&simulation(1)).1, found);
     assert!((2..20).any(|seed| states(&simulation(seed)).1 != found), "the seed has no effect");
@@ -100,7 +100,7 @@ fn random_states_are_those_of_their_seed() {
 #[test]
 fn an_exploration_that_is_cut_short_fails_and_says_so() {
     let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).zeros().at_most(5));
-    assert_eq!(exploration.recoveries(), 5);
+    assert_eq!(exploration.recoveries, 5);
     assert!(!exploration.is_exhaustive());
     let panic = std::panic::catch_unwind(|| exploration.assert_safe()).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
@@ -225,7 +225,7 @@ fn useless_and_missing_work_is_reported_by_place() {
         |_medium, _notes| Ok(()),
     );
     let found: Vec<_> = outcome
-        .waste()
+        .waste
         .iter()
         .map(|(kind, (_, line, _), times)| (kind, line - first_line, times))
         .collect();
@@ -240,15 +240,15 @@ fn useless_and_missing_work_is_reported_by_place() {
             (Kind::NeverPersisted, 6, 1),
         ]
     );
-    assert_eq!(outcome.waste().count(Kind::NothingToComplete), 2);
-    let assertion = || outcome.waste().assert_none_of(&[Kind::Overwritten]);
+    assert_eq!(outcome.waste.count(Kind::NothingToComplete), 2);
+    let assertion = || outcome.waste.assert_none_of(&[Kind::Overwritten]);
     let panic = std::panic::catch_unwind(core::panic::AssertUnwindSafe(assertion)).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(
         text.contains("stores bytes that are overwritten before they are persistent"),
         "{text}"
     );
-    outcome.waste().assert_none_of(&[]);
+    outcome.waste.assert_none_of(&[]);
 }
 
 #[test]
@@ -290,9 +290,9 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
         },
         |_medium, _notes| Ok(()),
     );
-    let violation = outcome.failure().map(|failure| failure.violation().clone());
-    assert_eq!(violation.as_ref().map(Violation::kind), Some(ViolationKind::Workload));
-    assert!(violation.is_some_and(|violation| violation.text().contains("made other operations")));
+    let violation = outcome.failure().map(|failure| failure.violation.clone());
+    assert_eq!(violation.as_ref().map(|violation| violation.kind), Some(ViolationKind::Workload));
+    assert!(violation.is_some_and(|violation| violation.text.contains("made other operations")));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_crash_at_the_end_of_recovery_keeps_the_values_that_it_read() {
                 Ok(())
             },
         );
-        let text = outcome.failure().map(|failure| failure.violation().text().to_owned());
+        let text = outcome.failure().map(|failure| failure.violation.text.to_owned());
         assert_eq!(text, Some(format!("a mark and {}", 1 - then)), "{outcome}");
     }
 }
@@ -370,9 +370,8 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     let survivors = arm64.run(&[&publish]);
     // Of five: the release, and the write-back and the fence of `persist` are needed; the first fence and the
     // acquire, which orders loads after a crash, are not.
-    let survived: Vec<_> =
-        survivors.survived().iter().map(|(_, mutant)| mutant.weakening()).collect();
-    assert_eq!((survivors.tried(), survivors.killed()), (5, 3), "{survivors}");
+    let survived: Vec<_> = survivors.survived.iter().map(|(_, mutant)| mutant.weakening).collect();
+    assert_eq!((survivors.tried, survivors.killed), (5, 3), "{survivors}");
     assert_eq!(survived, [Weakening::NoFence, Weakening::RelaxedLoad]);
     assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
     assert!(survivors.to_string().starts_with("5 mutants: 3 killed, 2 survived, "), "{survivors}");
@@ -417,5 +416,5 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
 #[test]
 fn a_sample_of_mutants_has_its_size() {
     let survivors = Mutation::new().models([Model::arm64()]).sample(2, 1).run(&[&publish]);
-    assert_eq!(survivors.tried(), 2);
+    assert_eq!(survivors.tried, 2);
 }

@@ -198,7 +198,7 @@ fn a_crash_leaves_the_content_before_or_after_the_operation() {
         {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
-            exploration.waste().assert_none_of(&[Kind::NeverPersisted]);
+            exploration.waste.assert_none_of(&[Kind::NeverPersisted]);
         }
     }
 }
@@ -224,7 +224,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         &|setting: &Setting| killed_anywhere(&without_header(setting.simulation(BYTES))),
     ]);
     survivors.assert_none();
-    assert_eq!(survivors.killed(), survivors.tried());
+    assert_eq!(survivors.killed, survivors.tried);
 }
 
 /// Makes an insertion by the variant with one fence too few.
@@ -238,7 +238,7 @@ fn the_planted_mistake_is_found_under_each_model_and_explained() {
     for model in MODELS {
         let outcome = new(model()).explore(planted, recovery);
         let failure = outcome.failure().expect("one fence is missing");
-        assert_eq!(failure.violation().kind(), ViolationKind::Broken);
+        assert_eq!(failure.violation.kind, ViolationKind::Broken);
         assert!(!outcome.is_exhaustive());
         let advice = failure.advice().join("\n");
         assert!(advice.contains("fence before"), "{advice}");
@@ -254,7 +254,7 @@ fn a_failure_is_seen_again_by_its_text() {
         let printed = failure.to_string();
         let (_, text) = printed.split_once("replay: ").expect("a failure ends with its replay");
         let replay: Replay = text.parse().expect("what was printed");
-        assert_eq!(simulation.replay(&replay, planted, recovery), Err(failure.violation().clone()));
+        assert_eq!(simulation.replay(&replay, planted, recovery), Err(failure.violation.clone()));
     }
 }
 
@@ -263,10 +263,10 @@ fn a_failure_is_seen_again_by_its_text() {
 fn a_replay_of_something_else_is_not_taken_for_a_success() {
     let simulation = new(Model::x86());
     let outcome = simulation.explore(planted, recovery);
-    let replay = outcome.failure().expect("one fence is missing").replay();
+    let replay = &outcome.failure().expect("one fence is missing").replay;
     let nothing = |_medium: &SimMedium, _notes: &Notes<'_, _>| ();
     let other = simulation.replay(replay, nothing, recovery).expect_err("no crash is there");
-    assert_eq!(other.kind(), ViolationKind::Workload);
+    assert_eq!(other.kind, ViolationKind::Workload);
 }
 
 #[test]

@@ -214,8 +214,8 @@ fn search(model: Model, bug: Option<Bug>) -> Searched<Do> {
 fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {
     let found = search(model, Some(bug));
     let failure = found.failure().expect("it is there");
-    assert_eq!(failure.violation().kind(), kind, "{failure}");
-    assert_eq!(failure.lives(), lives, "{failure}");
+    assert_eq!(failure.failure.violation.kind, kind, "{failure}");
+    assert_eq!(failure.lives, lives, "{failure}");
 }
 
 #[test]
@@ -223,8 +223,8 @@ fn a_correct_log_is_safe_in_every_history() {
     for model in MODELS {
         let found = histories(model()).all(40_000).search(&Log::new(None));
         found.assert_safe();
-        assert!(found.length() >= Some(2), "{found}");
-        assert!(found.states() > found.histories() && found.histories() > 1_000, "{found}");
+        assert!(found.length >= Some(2), "{found}");
+        assert!(found.states > found.histories && found.histories > 1_000, "{found}");
     }
 }
 
@@ -259,9 +259,9 @@ fn a_medium_is_not_zeros_unless_that_is_asked_for() {
 fn a_panic_is_a_failure_with_the_operations_before_it() {
     let found = search(Model::x86(), Some(Bug::PanicsWhenFull));
     let failure = found.failure().expect("seven numbers do not fit");
-    assert_eq!(failure.violation().kind(), ViolationKind::Panicked);
+    assert_eq!(failure.failure.violation.kind, ViolationKind::Panicked);
     let count = |one: &Do| if let Do::Append(count) = one { *count } else { 0 };
-    let [life] = failure.lives() else { panic!("more lives than one: {failure}") };
+    let [life] = &*failure.lives else { panic!("more lives than one: {failure}") };
     let numbers: u64 = life.iter().map(count).sum();
     assert!((7..=8).contains(&numbers), "{failure}");
     assert!(failure.to_string().contains("no slot"), "{failure}");
@@ -289,10 +289,10 @@ fn a_history_that_failed_fails_again_and_not_when_it_is_mended() {
     let lives = [vec![Do::Append(2)], vec![Do::Append(1)]];
     let again = |bug| histories(Model::x86()).replay(&Log::new(bug), &lives);
     let failed = again(Some(Bug::LeavesLeftovers));
-    assert_eq!(failed.failure().expect("it is there").lives(), lives);
+    assert_eq!(failed.failure().expect("it is there").lives, lives);
     let mended = again(None);
     mended.assert_safe();
-    assert!(mended.histories() > 0, "{mended}");
+    assert!(mended.histories > 0, "{mended}");
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn put(life: &Life<'_, Code>) {
 #[expect(clippy::expect_used, reason = "an assertion")]
 fn assert_lives(found: &Searched<&str>, lives: &[&[&str]]) {
     let failure = found.failure().expect("it is there");
-    assert_eq!(failure.lives(), lives, "{failure}");
+    assert_eq!(failure.lives, lives, "{failure}");
 }
 
 /// The first opening only loads, so that no crash during it leaves anything.
@@ -384,7 +384,7 @@ fn a_search_without_operations_and_traces_ends() {
     let code = Code { operations: &[], open: is_kept, carry_out: |_, _| Ok(()) };
     let found = code.all(Model::neutral());
     found.assert_safe();
-    assert_eq!(found.histories(), 0, "{found}");
+    assert_eq!(found.histories, 0, "{found}");
 }
 
 /// The store is in the CPU's buffer while the next operation acknowledges it. Behind a fence it would be durable.
@@ -440,7 +440,7 @@ fn a_loss_that_only_an_operation_reads_is_shrunk_and_replayed() {
     let code = Code { operations: &["put", "get"], open, carry_out };
     let found = Code::histories(Model::neutral()).search(&code);
     assert_lives(&found, &[&["put"], &["get"]]);
-    let lives = found.failure().map_or(&[][..], |failure| failure.lives());
+    let lives = found.failure().map_or(&[][..], |failure| &*failure.lives);
     let again = Code::histories(Model::neutral()).replay(&code, lives);
     assert_lives(&again, &[&["put"], &["get"]]);
 }

@@ -45,7 +45,7 @@ fn a_check_behind_the_last_operation_counts() {
         search(false).assert_safe();
         let broken = search(true);
         let failure = broken.failure().expect("the second word is forgotten");
-        assert_eq!(failure.violation().text(), "1 and 0");
-        assert_eq!(failure.lives(), [["increment"]]);
+        assert_eq!(failure.failure.violation.text, "1 and 0");
+        assert_eq!(failure.lives, [["increment"]]);
     }
 }

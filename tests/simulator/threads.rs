@@ -26,7 +26,7 @@ fn every_order_is_tried_once() {
             |_medium, _notes: &[()]| Ok(()),
         );
         outcome.assert_safe();
-        assert_eq!(outcome.schedules(), orders, "{preemptions} preemptions");
+        assert_eq!(outcome.schedules, orders, "{preemptions} preemptions");
     }
 }
 
@@ -104,7 +104,7 @@ fn a_race_is_found_in_the_order_that_shows_it() {
     };
     explore(0).assert_safe();
     let outcome = explore(1);
-    assert_eq!(outcome.failure().map(|failure| failure.violation().text()), Some("1 of 2"));
+    assert_eq!(outcome.failure().map(|failure| &*failure.violation.text), Some("1 of 2"));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
         next.store(slot + 1, Relaxed);
         slot
     });
-    let kind = taken_apart.failure().map(|failure| failure.violation().kind());
+    let kind = taken_apart.failure().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Lost));
     explore(|next| next.fetch_add(1, Relaxed)).assert_safe();
 }
@@ -168,7 +168,7 @@ fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
             },
             is_there,
         );
-        let kind = outcome.failure().map(|failure| failure.violation().kind());
+        let kind = outcome.failure().map(|failure| failure.violation.kind);
         assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}, the writer at {place}");
     }
 }
@@ -261,7 +261,7 @@ fn a_reader_beside_a_writer_finds_a_torn_record() {
         },
         |_medium, _notes| Ok(()),
     );
-    let text = outcome.failure().map(|failure| failure.violation().text().to_owned());
+    let text = outcome.failure().map(|failure| failure.violation.text.to_owned());
     assert!(text.is_some_and(|text| text.contains("torn: [")), "{outcome}");
 }
 
@@ -369,7 +369,7 @@ fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
         },
         is_there,
     );
-    let kind = too_early.failure().map(|failure| failure.violation().kind());
+    let kind = too_early.failure().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Lost));
 }
 
@@ -378,7 +378,7 @@ fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
     let outcome = Simulation::new(Model::x86(), 64)
         .operations(1000)
         .explore(|medium, _notes| workload(medium), |_medium, _notes: &[()]| Ok(()));
-    let kind = outcome.failure().map(|failure| failure.violation().kind());
+    let kind = outcome.failure().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Workload));
     outcome.failure().map(ToString::to_string).unwrap_or_default()
 }

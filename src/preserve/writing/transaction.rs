@@ -79,6 +79,7 @@ fn read(bytes: &[u8]) -> Option<Entry> {
 /// # fn main() {}
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
     changes: Changes,

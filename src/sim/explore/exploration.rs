@@ -17,13 +17,19 @@ pub struct Exploration {
     model: Model,
     effort: Effort,
     pub(crate) failure: Option<Box<Failure>>,
-    pub(crate) schedules: u64,
-    pub(crate) crashes: u64,
-    pub(crate) recoveries: u64,
-    states: u128,
+    /// The number of orders of the workload's threads that were explored.
+    pub schedules: u64,
+    /// The number of moments of a crash that were explored, those during recovery included.
+    pub crashes: u64,
+    /// The number of recoveries that were run.
+    pub recoveries: u64,
+    /// The number of states of the memory that these recoveries stand for, at least. A state is the number of persistent
+    /// stores of each word that a crash left open.
+    pub states: u128,
     is_states_exact: bool,
     pub(crate) is_exhaustive_so_far: bool,
-    pub(crate) waste: Waste,
+    /// The operations that were done for nothing, and those that were not done.
+    pub waste: Waste,
 }
 
 impl Exploration {
@@ -56,42 +62,11 @@ impl Exploration {
         self.failure.as_deref()
     }
 
-    /// Returns the number of recoveries that were run.
-    #[must_use]
-    pub const fn recoveries(&self) -> u64 {
-        self.recoveries
-    }
-
-    /// Returns the number of states of the memory that these recoveries stand for, at least. A state is the number of
-    /// persistent stores of each word that a crash left open.
-    #[must_use]
-    pub const fn states(&self) -> u128 {
-        self.states
-    }
-
-    /// Returns the number of moments of a crash that were explored, those during recovery included.
-    #[must_use]
-    pub const fn crashes(&self) -> u64 {
-        self.crashes
-    }
-
-    /// Returns the number of orders of the workload's threads that were explored.
-    #[must_use]
-    pub const fn schedules(&self) -> u64 {
-        self.schedules
-    }
-
     /// Returns true if everything was explored that the simulation's bounds on threads and crashes of recovery allow,
     /// and nothing failed.
     #[must_use]
     pub fn is_exhaustive(&self) -> bool {
         self.effort == Effort::Exhaustive && self.is_exhaustive_so_far && self.failure.is_none()
-    }
-
-    /// Returns the operations that were done for nothing, and those that were not done.
-    #[must_use]
-    pub const fn waste(&self) -> &Waste {
-        &self.waste
     }
 
     /// Panics with the failure, if there is one; and if all was to be explored and was not.

@@ -39,12 +39,15 @@ const WIDTH: usize = 96;
 /// step in the source, and the replay.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    model: Model,
-    violation: Violation,
+    /// The model under which it happened.
+    pub model: Model,
+    /// The violation that recovery made of it.
+    pub violation: Violation,
     pub(crate) crashes: Vec<Crash>,
     /// The history that led to it, instead of a workload.
     story: Option<Story>,
-    replay: Replay,
+    /// The text that reproduces the failure, by [`Simulation::replay`](super::Simulation::replay).
+    pub replay: Replay,
 }
 
 /// A history of several lives that led to a failure.
@@ -65,7 +68,7 @@ impl Failure {
         replay: Replay,
     ) -> Self {
         if let Some(workload) = crashes.first_mut()
-            && violation.kind() == ViolationKind::Workload
+            && violation.kind == ViolationKind::Workload
         {
             workload.end = workload.layer.cut;
         }
@@ -88,24 +91,6 @@ impl Failure {
         Self { story: Some(story), ..Self::new(model, violation, crashes, replay) }
     }
 
-    /// Returns the violation that recovery made of it.
-    #[must_use]
-    pub const fn violation(&self) -> &Violation {
-        &self.violation
-    }
-
-    /// Returns the model under which it happened.
-    #[must_use]
-    pub const fn model(&self) -> Model {
-        self.model
-    }
-
-    /// Returns the text that reproduces the failure, by [`Simulation::replay`](super::Simulation::replay).
-    #[must_use]
-    pub const fn replay(&self) -> &Replay {
-        &self.replay
-    }
-
     /// Returns the number of crashes of the machine: more than one if recovery itself was cut.
     #[must_use]
     pub fn crashes(&self) -> usize {
@@ -116,12 +101,12 @@ impl Failure {
     /// something relied on it, those of the last crash first.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
-        match self.violation.kind() {
+        match self.violation.kind {
             ViolationKind::Workload => return vec![IN_WORKLOAD.to_owned()],
             ViolationKind::Differs => return vec![DIFFERS.to_owned()],
             _ => {}
         }
-        let is_lost = self.violation.kind() == ViolationKind::Lost;
+        let is_lost = self.violation.kind == ViolationKind::Lost;
         let of_crash = |crash: &Crash| diagnosis::advice(crash, is_lost);
         let mut advice: Vec<_> = self.crashes.iter().rev().flat_map(of_crash).collect();
         if let Some(last) = self.crashes.last().filter(|last| of_crash(last).is_empty()) {
@@ -131,7 +116,7 @@ impl Failure {
     }
 
     fn is_in_workload(&self) -> bool {
-        self.violation.kind() == ViolationKind::Workload
+        self.violation.kind == ViolationKind::Workload
     }
 
     fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,11 +29,15 @@ pub enum ViolationKind {
     Workload,
 }
 
-/// A defect in the result of a recovery. Any error becomes one by `?`.
+/// A defect in the result of a recovery. Any error becomes one by `?`, so this type cannot implement
+/// [`Error`](core::error::Error) itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Violation {
-    kind: ViolationKind,
-    text: String,
+    /// The kind of the defect.
+    pub kind: ViolationKind,
+    /// The text, without the kind.
+    pub text: String,
 }
 
 impl Violation {
@@ -47,30 +51,12 @@ impl Violation {
         Self { kind: ViolationKind::Lost, text: what.into() }
     }
 
-    /// Returns the violation that recovery returned an error, of a type outside of the standard library (`?` takes the
-    /// others).
-    pub fn error(what: impl fmt::Display) -> Self {
-        Self { kind: ViolationKind::Error, text: what.to_string() }
-    }
-
     /// Returns a broken invariant, unless the condition holds.
     ///
     /// # Errors
     /// In that case.
     pub fn unless(holds: bool, what: impl FnOnce() -> String) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self::broken(what())) }
-    }
-
-    /// Returns the kind.
-    #[must_use]
-    pub const fn kind(&self) -> ViolationKind {
-        self.kind
-    }
-
-    /// Returns the text, without the kind.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     pub(crate) fn differs() -> Self {

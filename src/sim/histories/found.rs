@@ -19,10 +19,15 @@ use core::fmt;
 pub struct Searched<O> {
     model: Model,
     seed: u64,
-    length: Option<usize>,
+    /// The length up to which all histories were tried: the number of operations and of crashes, but for the last crash.
+    /// Of each crash but the last, three states were tried, not all. A kill within an operation was tried in the last
+    /// life, and in the one before if the last has no operations.
+    pub length: Option<usize>,
     by_chance: u64,
-    histories: u64,
-    states: u64,
+    /// The number of histories: operations and moments of all crashes, up to the last one.
+    pub histories: u64,
+    /// The number of states that were opened after a crash.
+    pub states: u64,
     failure: Option<Box<FailedHistory<O>>>,
 }
 
@@ -31,26 +36,6 @@ impl<O> Searched<O> {
     #[must_use]
     pub fn failure(&self) -> Option<&FailedHistory<O>> {
         self.failure.as_deref()
-    }
-
-    /// Returns the number of histories: operations and moments of all crashes, up to the last one.
-    #[must_use]
-    pub const fn histories(&self) -> u64 {
-        self.histories
-    }
-
-    /// Returns the number of states that were opened after a crash.
-    #[must_use]
-    pub const fn states(&self) -> u64 {
-        self.states
-    }
-
-    /// Returns the length up to which all histories were tried: the number of operations and of crashes, but for the
-    /// last crash. Of each crash but the last, three states were tried, not all. A kill within an operation was tried in
-    /// the last life, and in the one before if the last has no operations.
-    #[must_use]
-    pub const fn length(&self) -> Option<usize> {
-        self.length
     }
 
     /// Panics with the failure, if there is one.
@@ -83,30 +68,13 @@ impl<O> fmt::Display for Searched<O> {
 /// A history that failed. It displays the operations and the end of each life, the stores that each loss of power left,
 /// and the missing steps with their places in the source.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FailedHistory<O> {
-    lives: Vec<Vec<O>>,
-    failure: Failure,
-}
-
-impl<O> FailedHistory<O> {
-    /// Returns the operations of each life, for [`Histories::replay`](super::Histories::replay). The last life has
-    /// none, and is left out, if it failed at its opening.
-    #[must_use]
-    pub fn lives(&self) -> &[Vec<O>] {
-        &self.lives
-    }
-
-    /// Returns the result of the check.
-    #[must_use]
-    pub const fn violation(&self) -> &Violation {
-        self.failure.violation()
-    }
-
-    /// Returns a sentence for each store that is lost though something relied on it.
-    #[must_use]
-    pub fn advice(&self) -> Vec<String> {
-        self.failure.advice()
-    }
+    /// The operations of each life, for [`Histories::replay`](super::Histories::replay). The last life has none, and is
+    /// left out, if it failed at its opening.
+    pub lives: Vec<Vec<O>>,
+    /// The result of the check, and the missing steps.
+    pub failure: Failure,
 }
 
 impl<O> fmt::Display for FailedHistory<O> {

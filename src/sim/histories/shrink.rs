@@ -47,7 +47,7 @@ impl<S: Structure> Search<'_, S> {
         let both = best.past.iter().zip(lives);
         let same = both.take_while(|(past, life)| past.operations == **life).count();
         let past = &best.past[..same];
-        let is_it = |trail: &Trail<_>| trail.violation.kind() == best.violation.kind();
+        let is_it = |trail: &Trail<_>| trail.violation.kind == best.violation.kind;
         self.left = tries;
         self.path = past.to_vec();
         self.reads_later = false;

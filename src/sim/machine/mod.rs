@@ -41,7 +41,10 @@ pub(crate) type Place = &'static Location<'static>;
 /// // Without a fence b may survive alone: all four states.
 /// assert_eq!(machine.outcomes(&[0, 64]).len(), 4);
 /// ```
+///
+/// Hidden: it is for the tests of the models, and can change in any version.
 #[derive(Clone, Debug)]
+#[doc(hidden)]
 pub struct Machine {
     history: History,
     orders: Vec<Option<Box<Orders>>>,

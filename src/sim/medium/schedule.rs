@@ -363,5 +363,5 @@ fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<Strin
     };
     let outcome = quietly(run);
     TURNS.set(None);
-    outcome.err().map(|violation| format!("thread {number}: {}", violation.text()))
+    outcome.err().map(|violation| format!("thread {number}: {}", violation.text))
 }

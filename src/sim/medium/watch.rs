@@ -57,33 +57,18 @@ impl fmt::Display for Weakening {
 /// A weakened operation at a place in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mutant {
-    file: &'static str,
-    line: u32,
+    /// The file of the operation, as the compiler names it.
+    pub file: &'static str,
+    /// The line in it.
+    pub line: u32,
     column: u32,
-    weakening: Weakening,
+    /// The change.
+    pub weakening: Weakening,
 }
 
 impl Mutant {
     const fn new(place: Place, weakening: Weakening) -> Self {
         Self { file: place.file(), line: place.line(), column: place.column(), weakening }
-    }
-
-    /// Returns the source file, as the compiler was given it.
-    #[must_use]
-    pub const fn file(&self) -> &'static str {
-        self.file
-    }
-
-    /// Returns the line in the file, from 1.
-    #[must_use]
-    pub const fn line(&self) -> u32 {
-        self.line
-    }
-
-    /// Returns the change to the operation.
-    #[must_use]
-    pub const fn weakening(&self) -> Weakening {
-        self.weakening
     }
 
     /// Returns the line of source, if the file is found from the working directory or one above.

@@ -130,5 +130,5 @@ fn a_torn_length_that_makes_recovery_panic_is_found() {
     let found = explore(Model::x86());
     // The panic's own place is where the range is used.
     let place = SOURCE.at("Some(Bug::RangeTrusted) => Some(&buffer[range]),");
-    assert!(found.failure().is_some_and(|failure| failure.violation().text().contains(&place)));
+    assert!(found.failure().is_some_and(|failure| failure.violation.text.contains(&place)));
 }

@@ -263,6 +263,6 @@ fn recovery_that_is_not_deterministic() {
             Ok(())
         });
     let failure = found.failure().expect("another number of values");
-    assert_eq!(failure.violation().kind(), ViolationKind::Differs);
+    assert_eq!(failure.violation.kind, ViolationKind::Differs);
     assert!(failure.advice()[0].starts_with("let workload and recovery depend on"), "{failure}");
 }

@@ -67,7 +67,7 @@ fn assert_found(
 #[track_caller]
 fn check(failure: &Failure, kind: ViolationKind, says: &[&str]) {
     let advice = failure.advice();
-    assert_eq!(failure.violation().kind(), kind, "{failure}");
+    assert_eq!(failure.violation.kind, kind, "{failure}");
     for text in says {
         assert!(advice[0].contains(text), "the advice does not say `{text}`:\n{failure}");
     }

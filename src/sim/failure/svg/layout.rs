@@ -96,15 +96,15 @@ impl<'a> Layout<'a> {
         }
         let stored: BTreeSet<_> = runs.iter().flat_map(lines_stored).collect();
         let rows = rows(&stored, &runs);
-        let has_crashed = failure.violation().kind() != ViolationKind::Workload;
+        let has_crashed = failure.violation.kind != ViolationKind::Workload;
         let recovery = if has_crashed { RUN } else { 0 };
         let end = runs.last().map_or(LEFT, Run::end);
         let width = (end + recovery + MARGIN).max(LEAST_WIDTH);
-        let mut heading = broken(&format!("{}", failure.violation()), width, BOLD);
+        let mut heading = broken(&format!("{}", failure.violation), width, BOLD);
         let advice = failure.advice().into_iter();
         let advice =
             advice.flat_map(|advice| broken(&format!("to mend: {advice}"), width, CHARACTER));
-        heading.push(format!("under the model {}", failure.model()));
+        heading.push(format!("under the model {}", failure.model));
         Self {
             heading,
             has_others: rows.len() < stored.len(),

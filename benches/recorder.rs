@@ -102,7 +102,7 @@ impl Bench {
         clock: Clock,
         recorder: &'a Recorder<Memory<'a>>,
     ) -> Result<Contender<'a>, Box<dyn Error>> {
-        let shards = 0..recorder.description().shards();
+        let shards = 0..recorder.description().shards;
         let writers: Result<Vec<_>, _> =
             shards.map(|_| recorder.claim().map(|writer| Apart((writer, 1)))).collect();
         let (mut writers, mut blocks) = (writers?, 0);

@@ -318,7 +318,10 @@ mod stores {
 
     fn assert_whole(lease: &Lease<'_, &DaxView>, moment: &str) -> Result<(), String> {
         let (mut bytes, version) = (vec![0; BLOB], lease.info().version);
-        lease.medium().read(lease.range().start, &mut bytes).map_err(|error| error.to_string())?;
+        lease
+            .medium()
+            .read(lease.info().range().start, &mut bytes)
+            .map_err(|error| error.to_string())?;
         let is_whole = bytes == vec![version.to_le_bytes()[0]; BLOB];
         if is_whole { Ok(()) } else { Err(format!("version {version} changed under {moment}")) }
     }

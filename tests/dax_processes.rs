@@ -506,7 +506,7 @@ fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
     let file = options.open(&path).unwrap();
     let reader = Reader::open(file.view()).unwrap();
     let lease = reader.lease("a").unwrap();
-    let range = lease.range();
+    let range = lease.info().range();
     // SAFETY: the child drops its copy of the lease and ends. It uses no memory but its own, and no lock.
     let child = unsafe { libc::fork() };
     if child == 0 {

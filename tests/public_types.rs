@@ -108,14 +108,14 @@ fn journals_are_shared_by_threads() {
 #[test]
 fn recordings_are_shared_by_threads() {
     use cachemaint::recorder::{
-        Clock, Cursor, Cursors, Description, Durability, Error, ErrorKind, Event, EventTable,
-        Events, Fields, Found, Identity, Merged, Mode, Named, Options, Reader, Skipped,
-        SkippedKind, TimeSource, Value, Within, Writer,
+        Clock, Cursor, Description, Durability, Error, ErrorKind, Event, EventTable, Events,
+        Fields, Found, Identity, Merged, Mode, Options, Reader, Skipped, SkippedKind, TimeSource,
+        Value, Within, Writer,
     };
     shared! {
-        cachemaint::Recorder<Memory<'_>, Cursors>, Clock, Cursor, Description, Durability, Error<Infallible>,
+        cachemaint::Recorder<Memory<'_>>, Clock, Cursor, Description, Durability, Error<Infallible>,
         ErrorKind<Infallible>, Event<'_>, EventTable, Events<'_, Memory<'_>>, Fields<'_>, Found<'_>, Identity,
-        Merged<Vec<Events<'_, Memory<'_>>>>, Mode, Named<'_>, Options, Reader<Memory<'_>>, Skipped, SkippedKind,
+        Merged<Vec<Events<'_, Memory<'_>>>>, Mode, Options, Reader<Memory<'_>>, Skipped, SkippedKind,
         TimeSource, Value<'_>, Within<Infallible>,
     }
     // A shard has one writer, which one thread at a time uses.

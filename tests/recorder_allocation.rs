@@ -70,7 +70,7 @@ fn a_recorder_lives_without_allocations() {
             let options = options.cursors(|_| [const { Cursor::new() }; 2]);
             let memory = Memory::new(&words, cache, Backing::Ram);
             let new = options.open_or_create(memory).unwrap();
-            assert_eq!(new.description().generation(), 1);
+            assert_eq!(new.description().generation, 1);
             let memory = Memory::new(&words, cache, Backing::Ram);
             let recorder = options.open(memory).unwrap();
             let writer = recorder.claim().unwrap();

@@ -34,7 +34,6 @@ use std::thread;
 pub enum Taint {
     /// A write-back by the operating system failed. On Linux every store since the last write-back of the whole file
     /// without an error may be lost. Later write-backs by the operating system return this failure.
-    #[non_exhaustive]
     Writeback {
         /// The beginning of the range that was written back, in bytes of the mapping.
         at: u64,
@@ -44,7 +43,6 @@ pub enum Taint {
         errno: i32,
     },
     /// Bad blocks were released, so that zeros replace the stored bytes; or clearing them failed half-way.
-    #[non_exhaustive]
     Cleared {
         /// The beginning of the range that was cleared, in bytes of the mapping.
         at: u64,
@@ -53,7 +51,6 @@ pub enum Taint {
     },
     /// A guarded access met missing bytes. For a moment every thread had zeros in their place, and bytes that were
     /// stored there meanwhile are lost.
-    #[non_exhaustive]
     Fault {
         /// The beginning of the first page, in bytes of the mapping.
         at: u64,

@@ -51,20 +51,8 @@ impl Group {
         self.lengths.push(payload.len());
     }
 
-    /// Returns the number of records.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
-    /// Returns true if the group has no record.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
     /// Drops all records.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.payloads.clear();
         self.lengths.clear();
     }

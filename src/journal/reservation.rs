@@ -56,7 +56,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
 
     /// Returns the number of bytes that are still to be written.
     #[must_use]
-    pub const fn left(&self) -> u64 {
+    const fn left(&self) -> u64 {
         self.len - self.written
     }
 

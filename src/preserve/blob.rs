@@ -75,13 +75,6 @@ impl<R: Readable> Blob<R> {
         &self.info
     }
 
-    /// Returns its length in bytes.
-    #[expect(clippy::len_without_is_empty, reason = "an empty blob is nothing that is asked for")]
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.info.len
-    }
-
     /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
     ///
     /// # Errors

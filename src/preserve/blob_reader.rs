@@ -60,12 +60,12 @@ impl<R: Readable> BlobReader<R> {
     /// Returns the verified bytes of the chunk at the position, from there on; none at the end.
     fn verified(&mut self) -> Result<&[u8], Error<R::Error>> {
         let begin = self.at - self.at % CHUNK;
-        if self.at >= self.blob.len() {
+        if self.at >= self.blob.info().len {
             return Ok(&[]);
         }
         if begin != self.begin || self.chunk.is_empty() {
             let mut chunk = core::mem::take(&mut self.chunk);
-            chunk.resize((self.blob.len() - begin).min(CHUNK) as usize, 0);
+            chunk.resize((self.blob.info().len - begin).min(CHUNK) as usize, 0);
             self.blob.read_at(begin, &mut chunk)?;
             (self.chunk, self.begin) = (chunk, begin);
         }
@@ -96,7 +96,7 @@ impl<R: Readable> Seek for BlobReader<R> {
     fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
         let at = match pos {
             SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(offset) => self.blob.len().checked_add_signed(offset),
+            SeekFrom::End(offset) => self.blob.info().len.checked_add_signed(offset),
             SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;

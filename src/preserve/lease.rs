@@ -30,7 +30,7 @@ use core::ops::Range;
 /// let reader = store.reader();
 /// let lease = reader.lease("ram")?;
 /// // Until `lease` is dropped these bytes stay, whatever is committed.
-/// assert_eq!(lease.range().end - lease.range().start, 1000);
+/// assert_eq!(lease.info().len, 1000);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]
@@ -50,12 +50,6 @@ impl<'r, R: Readable> Lease<'r, R> {
         &self.info
     }
 
-    /// Returns the range of the blob's bytes in the medium.
-    #[must_use]
-    pub const fn range(&self) -> Range<u64> {
-        self.info.range()
-    }
-
     /// Returns the medium of the blob.
     #[must_use]
     pub const fn medium(&self) -> &'r R {
@@ -65,7 +59,7 @@ impl<'r, R: Readable> Lease<'r, R> {
 
 impl<R: Readable> Drop for Lease<'_, R> {
     fn drop(&mut self) {
-        self.reader.release(&self.range());
+        self.reader.release(&self.info.range());
     }
 }
 

@@ -148,7 +148,7 @@ impl<R: Readable> Reader<R> {
     pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
         self.until_it_lasts(|reader| {
             let blob = reader.snapshot()?.blob(name)?;
-            let mut bytes = alloc::vec![0; len_in_memory(blob.len())?];
+            let mut bytes = alloc::vec![0; len_in_memory(blob.info().len)?];
             blob.read_at(0, &mut bytes)?;
             Ok(bytes)
         })

@@ -68,14 +68,12 @@ impl Stamp {
     }
 
     /// Returns true if the boot is known.
-    #[must_use]
-    pub const fn knows_boot(&self) -> bool {
+    const fn knows_boot(&self) -> bool {
         u128::from_le_bytes(self.boot_id) != 0
     }
 
     /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
-    #[must_use]
-    pub fn is_same_boot(&self, other: &Self) -> Option<bool> {
+    pub(super) fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
     }
 }

@@ -213,7 +213,7 @@ pub use crate::format::identity::Identity;
 pub use clock::{Clock, TimeSource};
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
-pub use events::{EventTable, Fields, Named, Value};
+pub use events::{EventTable, Fields, Value};
 pub use format::Description;
 #[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(loom)))]
 pub use hooks::SignalSafe;
@@ -233,10 +233,10 @@ use core::sync::atomic::Ordering;
 
 /// The cursors of a recorder that allocates them.
 #[cfg(feature = "std")]
-pub type Cursors = alloc::boxed::Box<[Cursor]>;
+type Cursors = alloc::boxed::Box<[Cursor]>;
 /// The empty type: without the feature `std`, [`Options::cursors`] gives the memory for cursors.
 #[cfg(not(feature = "std"))]
-pub type Cursors = ();
+type Cursors = ();
 
 /// An open recording that events are written into, returned by [`Options::open_or_create`] and the other constructors.
 ///
@@ -281,11 +281,6 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
         &self.description
     }
 
-    /// Returns the time at which events are written back.
-    pub const fn durability(&self) -> Durability {
-        self.durability
-    }
-
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
     /// # Errors
@@ -300,7 +295,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
 
     /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
     fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
-        let shards = self.description.shards();
+        let shards = self.description.shards;
         let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
         free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
     }
@@ -322,7 +317,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// The release is not kept in the file: when the file is opened again, all its events count as unread.
     pub fn release(&self, shard: u32, before: u64) {
         if let Some(cursor) = self.cursors().get(shard as usize) {
-            cursor.release(before, self.description.sub_buffer_size());
+            cursor.release(before, self.description.sub_buffer_size);
         }
     }
 
@@ -335,6 +330,6 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Returns a cursor for each shard.
     fn cursors(&self) -> &[Cursor] {
         let cursors = self.cursors.as_ref();
-        cursors.get(..self.description.shards() as usize).unwrap_or(cursors)
+        cursors.get(..self.description.shards as usize).unwrap_or(cursors)
     }
 }

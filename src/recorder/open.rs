@@ -98,7 +98,7 @@ where
         let Settings { mode, clock, .. } = settings;
         let identity = settings.identity();
         let tables = settings.tables(Tables::NONE, 1, &identity.0);
-        let description = Description::new(1, identity.0, geometry, mode, &clock, tables.len());
+        let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
         for cursor in cursors.as_ref() {
             cursor.begin(0, 0, (0, 0));
@@ -118,10 +118,10 @@ where
         medium.fence();
         let Self { settings, cursors } = self;
         let (found, at) = Reader::locate(medium)?;
-        let cursors = enough(cursors(found.shards()), found.shards())?;
+        let cursors = enough(cursors(found.shards), found.shards)?;
         let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
-        let Description { identity, geometry, mode, .. } = found;
-        let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity);
+        let (Description { identity, mode, .. }, geometry) = (found, found.geometry());
+        let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
         let (clock, len) = (&settings.clock, tables.len());
         let description = Description::new(generation, identity, geometry, mode, clock, len);
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
@@ -217,7 +217,7 @@ impl Settings {
 /// Returns the tables in the page of the description that counts. If they are damaged, returns those in the page at `at`,
 /// which is overwritten next: they lack only the last opening.
 fn earlier_tables<M: Medium>(medium: &M, found: &Description, at: u64) -> Tables {
-    let read = |page, of: &Description| Tables::read(medium, page, of.tables, &found.identity);
+    let read = |page, of: &Description| Tables::read(medium, page, of.tables, &found.identity.0);
     let other = || {
         let other = Reader::descriptor(medium, at).ok()?.ok()?;
         if other.identity == found.identity { read(at, &other) } else { None }
@@ -249,7 +249,7 @@ fn create<M: Medium>(
         medium.issue_writeback(at..at + 8)?;
     }
     medium.fence();
-    forget(medium, description.geometry)?;
+    forget(medium, description.geometry())?;
     // An erased recording may have left a second descriptor with a higher generation. Without its tag no part of it
     // can complete a torn descriptor that is written over it later.
     medium.store(second + TAG, 0, Ordering::Relaxed);
@@ -306,7 +306,8 @@ fn go_on<M: Medium>(
     medium: &M,
     cursors: &[Cursor],
 ) -> Result<(), ErrorKind<M::Error>> {
-    let Description { geometry, mode, .. } = *reader.description();
+    let description = reader.description();
+    let (geometry, mode) = (description.geometry(), description.mode);
     for (shard, cursor) in (0..geometry.shards).zip(cursors) {
         let next = reader.newest(shard).map_or(0, |newest| newest.sequence() + 1);
         if next >= SEQUENCES {

@@ -35,7 +35,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     }
 
     fn write_back_shard(&self, shard: u32, cursor: &Cursor) -> Result<(), M::Error> {
-        let (geometry, head) = (self.description.geometry, cursor.head());
+        let (geometry, head) = (self.description.geometry(), cursor.head());
         let loss = Geometry::loss(shard);
         let lost_word = self.medium.load(loss, Ordering::Relaxed);
         let is_lost_word_new = cursor.is_lost_word_new(lost_word);

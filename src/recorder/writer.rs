@@ -166,7 +166,7 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     #[inline]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
-        let room = u64::from(self.description.geometry.size) - self.offset.get();
+        let room = u64::from(self.description.geometry().size) - self.offset.get();
         // A large sub-buffer has room for a longer payload than the field of the length can hold.
         if format::record_len(payload.len()) > room || payload.len() > format::LONGEST {
             return self.append_to_next(timestamp, id, payload);
@@ -253,7 +253,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
-        let (geometry, cursor) = (self.description.geometry, self.cursor);
+        let (geometry, cursor) = (self.description.geometry(), self.cursor);
         let most = geometry.largest_payload();
         if payload > most {
             return Err(self.lose(ErrorKind::TooLong { len: payload, most }));
@@ -279,7 +279,8 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Writes the header of a sub-buffer. From then on the earlier records of the slot do not verify.
     fn begin(&self, sequence: u64, timestamp: u64, end_before: u32) {
-        let Description { geometry, identity, generation, pace, .. } = *self.description;
+        let (geometry, pace) = (self.description.geometry(), self.description.pace());
+        let Description { identity, generation, .. } = *self.description;
         let wall = if pace.wall == 0 { 0 } else { pace.wall_at(timestamp) };
         let header = Header {
             shard: self.shard,
@@ -290,7 +291,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             end_before,
         };
         let start = geometry.sub_buffer(self.shard, sequence);
-        self.medium.write(start, &header.to_bytes(&identity));
+        self.medium.write(start, &header.to_bytes(&identity.0));
         self.key.set(self.description.key(self.shard, generation, sequence));
         self.start.set(start);
         self.offset.set(HEADER);
@@ -299,7 +300,7 @@ impl<'r, M: Medium> Writer<'r, M> {
 
     /// Continues after the events of the last owner.
     fn take_up(&self) {
-        let Description { geometry, generation, .. } = *self.description;
+        let (geometry, generation) = (self.description.geometry(), self.description.generation);
         let (size, head) = (u64::from(geometry.size), self.cursor.head());
         let (sequence, offset) = (head / size, head % size);
         if offset == 0 {
@@ -316,7 +317,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// Makes everything before a position persistent. The event under way begins at `own`. What is before can be the
     /// stores of another thread: of the last owner of the shard, or of one that has sent the writer here.
     fn write_back(&self, head: u64, own: u64) -> Result<(), ErrorKind<M::Error>> {
-        let geometry = self.description.geometry;
+        let geometry = self.description.geometry();
         if self.cursor.done() < own {
             self.medium.order_observed();
         }

@@ -423,7 +423,7 @@ impl<R: Readable<Error = Infallible>> Leases<'_, R> {
 
     /// Nothing was written over what a lease is on.
     fn are_kept(&self, life: &Life<'_, Shape>) -> Result<(), Violation> {
-        let own = self.held.iter().map(|(lease, bytes)| (lease.range(), Rc::clone(bytes)));
+        let own = self.held.iter().map(|(lease, bytes)| (lease.info().range(), Rc::clone(bytes)));
         for (range, kept) in own.chain(life.model().elsewhere) {
             let mut found = vec![0; kept.len()];
             Readable::read(life.medium(), range.start, &mut found)?;

@@ -187,7 +187,6 @@ fn a_too_long_or_unfinished_record_is_refused() {
     let mut group = Group::new();
     (0..4).for_each(|_| group.push(b"8 bytes."));
     assert!(matches!(reason(&journal.append_group(&mut group)), Some(ErrorKind::TooLong { .. })));
-    assert_eq!(group.len(), 4);
     let mut short = journal.reserve(10).unwrap();
     short.write_bytes(b"12345");
     assert!(matches!(
@@ -207,7 +206,6 @@ fn a_reservation_is_written_by_the_standard_librarys_means() {
     let error = reservation.write_all(b"Grace").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().starts_with("5 bytes for a reservation that has 4 left; "));
-    assert_eq!(reservation.left(), 4);
     std::io::copy(&mut &b"Ada."[..], &mut reservation).unwrap();
     reservation.flush().unwrap();
     reservation.finish().unwrap();

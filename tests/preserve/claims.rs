@@ -408,7 +408,7 @@ where
 fn read<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Result<Vec<u8>, Error<R::Error>> {
     let blob = snapshot.blob(info.name.as_str())?;
     // The blob lies in the medium as a whole.
-    let mut bytes = vec![0; blob.len() as usize];
+    let mut bytes = vec![0; blob.info().len as usize];
     blob.read_at(0, &mut bytes)?;
     Ok(bytes)
 }

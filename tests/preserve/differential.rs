@@ -314,7 +314,7 @@ fn with_leases(
             model.remove(&name);
         }
         for (lease, bytes) in &leases {
-            let at = lease.range().start as usize;
+            let at = lease.info().range().start as usize;
             assert!(store.medium().bytes()[at..at + bytes.len()] == **bytes);
         }
         leases.truncate(random.below(leases.len() + 1));

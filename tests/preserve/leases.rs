@@ -37,7 +37,7 @@ fn a_lease_keeps_its_bytes_whenever_another_thread_writes() {
                 let version = lease.info().version as u8;
                 for look in 0..LOOKS {
                     let mut bytes = [0; LEN];
-                    let Ok(()) = lease.medium().read(lease.range().start, &mut bytes);
+                    let Ok(()) = lease.medium().read(lease.info().range().start, &mut bytes);
                     assert!(bytes == [version; LEN], "version {version} at look {look}");
                 }
             };

@@ -292,7 +292,7 @@ fn a_lease_keeps_a_blob_that_was_replaced_and_deleted() {
     };
     for number in 2..40 {
         put(&mut store, "a", &vec![number; 1000]).unwrap();
-        assert!(shown(lease.range()) == [1; 1000], "{number}");
+        assert!(shown(lease.info().range()) == [1; 1000], "{number}");
     }
     let mut transaction = store.begin().unwrap();
     transaction.delete("a").unwrap();

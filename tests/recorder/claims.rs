@@ -130,7 +130,7 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
 pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Recorded>> {
     let len = source.len();
     let Ok(reader) = Reader::open(source) else { return Vec::new() };
-    let shards = reader.description().shards();
+    let shards = reader.description().shards;
     let all: Vec<_> = (0..shards).map(|shard| shown(&reader, shard)).collect();
     for shown in &all {
         // An event has 24 bytes at least; each slot is visited three times.
@@ -145,10 +145,10 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     while let Some(found) = merged.read_next(&mut buffer) {
         if let Found::Event(event) = found {
             counts[event.shard as usize] += 1;
-            if let Some(mut named) = table.describe(&event) {
+            if let Some((_, mut fields)) = table.describe(&event) {
                 // Each has four bytes at least, as in ` =u8`, and a page has 4096.
-                assert!(named.fields.by_ref().count() < 4096 / 4);
-                assert!(event.payload.ends_with(named.fields.rest()));
+                assert!(fields.by_ref().count() < 4096 / 4);
+                assert!(event.payload.ends_with(fields.rest()));
             }
         }
     }
@@ -160,9 +160,9 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
 /// Checks that new events in any recording that can be opened are found.
 pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
     let Ok(recorder) = options.events(EVENTS).open(medium) else { return };
-    let is_refusing = recorder.description().mode() == Mode::Refuse;
-    let most = u64::from(recorder.description().sub_buffers());
-    for shard in 0..recorder.description().shards() {
+    let is_refusing = recorder.description().mode == Mode::Refuse;
+    let most = u64::from(recorder.description().sub_buffers);
+    for shard in 0..recorder.description().shards {
         let writer = recorder.claim().unwrap();
         if is_refusing {
             recorder.release(shard, u64::MAX);

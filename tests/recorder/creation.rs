@@ -85,7 +85,7 @@ fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
     let medium = missing.into_medium();
     for (number, generation) in [(1, 1), (2, 2)] {
         let recorder = options().open_or_create(&medium).unwrap();
-        assert_eq!(recorder.description().generation(), generation);
+        assert_eq!(recorder.description().generation, generation);
         recorder.claim().unwrap().record_at(number, 1, b"").unwrap();
     }
     let reader = Reader::open(&medium).unwrap();

@@ -35,15 +35,15 @@ fn texts<S: Readable>(reader: &Reader<S>) -> Vec<String> {
         let Found::Event(event) = found else { continue };
         let mut text = String::new();
         match table.describe(&event) {
-            Some(mut named) => {
-                text.push_str(named.name);
-                for (name, value) in named.fields.by_ref() {
+            Some((name, mut fields)) => {
+                text.push_str(name);
+                for (name, value) in fields.by_ref() {
                     write!(text, " {name}={value:?}").unwrap();
                 }
-                if let Some(field) = named.fields.unread() {
+                if let Some(field) = fields.unread() {
                     write!(text, " without {field}").unwrap();
                 }
-                write!(text, " + {:?}", named.fields.rest()).unwrap();
+                write!(text, " + {:?}", fields.rest()).unwrap();
             }
             None => write!(text, "{}", event.id).unwrap(),
         }
@@ -256,7 +256,7 @@ fn each_opening_has_a_table_of_its_own() {
     assert_eq!(open(options()), [old, old, new, new, "1", "1"]);
     assert_eq!(open(options().events(NEW)), [old, old, new, new, "1", "1", new]);
     assert_eq!(open(options().events(OLD)), [old, old, new, new, "1", "1", new, old]);
-    assert_eq!(Reader::open(&medium).unwrap().description().generation(), 8);
+    assert_eq!(Reader::open(&medium).unwrap().description().generation, 8);
 }
 
 /// The page with the older tables is overwritten by the next opening.
@@ -371,9 +371,9 @@ fn every_type_is_read_little_endian() {
     let table = reader.event_table();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
     let Some(Found::Event(event)) = events.read_next(&mut buffer) else { panic!("no event") };
-    let named = table.describe(&event).unwrap();
-    assert_eq!(named.name, "m::all");
-    let values: Vec<_> = named.fields.map(|(_, value)| value).collect();
+    let (name, fields) = table.describe(&event).unwrap();
+    assert_eq!(name, "m::all");
+    let values: Vec<_> = fields.map(|(_, value)| value).collect();
     let expected = [
         Value::Unsigned(255),
         Value::Unsigned(0x0102),

@@ -31,7 +31,7 @@ fn a_recording_in_a_file_is_opened_again_and_viewed() {
     if let Ok(view) = dax().view(&path) {
         let reader = Reader::open(&view).unwrap();
         assert_eq!(shown(&reader, 0).events.len(), 200);
-        assert_eq!(reader.description().generation(), 2);
+        assert_eq!(reader.description().generation, 2);
     }
 }
 
@@ -43,7 +43,7 @@ fn a_thread_writes_back_and_measures() {
     let file = options.create_new(directory.path().join("events"), 1 << 16).unwrap();
     let recorder = Arc::new(Recorder::create_new(file).unwrap());
     let other = Recorder::create_new(super::plain::Plain::new(1 << 16)).unwrap();
-    assert_ne!(recorder.description().identity(), other.description().identity());
+    assert_ne!(recorder.description().identity, other.description().identity);
     let within = Within::start(Arc::clone(&recorder), Duration::from_millis(5)).unwrap();
     recorder.claim().unwrap().record(1, b"event").unwrap();
     assert!(within.longest() > Duration::ZERO);

@@ -93,9 +93,9 @@ fn a_file_written_by_the_documentation_is_read() {
     let image = golden();
     let reader = Reader::open(Bytes(&image.0[..])).unwrap();
     let description = reader.description();
-    assert_eq!((description.generation(), description.identity()), (7, Identity(IDENTITY)));
-    assert_eq!((description.shards(), description.sub_buffers()), (1, 2));
-    assert_eq!((description.sub_buffer_size(), description.mode()), (256, Mode::Overwrite));
+    assert_eq!((description.generation, description.identity), (7, Identity(IDENTITY)));
+    assert_eq!((description.shards, description.sub_buffers), (1, 2));
+    assert_eq!((description.sub_buffer_size, description.mode), (256, Mode::Overwrite));
     assert_eq!((reader.lost(0), reader.largest_payload()), (5, 168));
 
     let mut buffer = [0; 168];
@@ -190,10 +190,10 @@ fn an_invalid_recording_is_refused_with_the_found_bytes() {
 fn of_two_descriptors_the_whole_and_newer_one_counts() {
     let mut image = golden();
     image.0[4096 + 34] ^= 1;
-    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 1);
+    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation, 1);
     let mut image = golden();
     image.0[0] = 0;
-    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation(), 7);
+    assert_eq!(Reader::open(Bytes(&image.0[..])).unwrap().description().generation, 7);
 }
 
 /// An older version has left a descriptor where the new recording has none yet.
@@ -256,7 +256,7 @@ fn each_opening_has_its_own_clock() {
     }
     // One tick of 1 ms after the first anchor, ten of 100 ms after the second.
     assert_eq!(walls, [(1, Some(1_000_001_000_000)), (2, Some(2_001_000_000_000))]);
-    assert_eq!(reader.description().identity(), Identity(IDENTITY));
+    assert_eq!(reader.description().identity, Identity(IDENTITY));
     assert_eq!(shown(&reader, 0).skipped, []);
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
@@ -283,7 +283,7 @@ fn each_recording_of_the_same_options_has_an_identity_of_its_own() {
     let options = Options::new();
     let [one, other] = [(); 2].map(|()| {
         let medium = Plain::new(3 * 4096 + 2 * 4096);
-        options.create_new(&medium).unwrap().reader().description().identity()
+        options.create_new(&medium).unwrap().reader().description().identity
     });
     assert_ne!(one, other);
 }

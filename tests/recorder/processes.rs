@@ -255,7 +255,7 @@ fn ended(how: &str) -> (ExitStatus, Vec<Vec<Recorded>>) {
     let output = child.env(END, how).env(FILE, &path).output().unwrap();
     let file = file(&path);
     let reader = Reader::open(&file).unwrap();
-    let shards = 0..reader.description().shards();
+    let shards = 0..reader.description().shards;
     (output.status, shards.map(|shard| shown(&reader, shard).events).collect())
 }
 

@@ -18,7 +18,7 @@
 use super::payload::{Payload, hex, visible};
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
-use cachemaint::recorder::{Event, EventTable, Found, Named, Skipped, SkippedKind, Value};
+use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -137,8 +137,7 @@ fn write_text(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> any
 }
 
 /// Returns the text of an event with a name: the name and the fields, or the payload if it has no fields.
-fn meaning(named: Named<'_>, payload: &[u8]) -> String {
-    let Named { name, mut fields, .. } = named;
+fn meaning((name, mut fields): (&str, Fields<'_>), payload: &[u8]) -> String {
     let mut text = visible(name.as_bytes());
     let mut has_fields = false;
     for (field, value) in fields.by_ref() {
@@ -166,8 +165,7 @@ fn meaning(named: Named<'_>, payload: &[u8]) -> String {
 }
 
 impl<'b> Meaning<'b> {
-    fn of(named: Named<'b>) -> Self {
-        let Named { name, mut fields, .. } = named;
+    fn of((name, mut fields): (&'b str, Fields<'b>)) -> Self {
         let value = |value| match value {
             Value::Unsigned(number) => number.into(),
             Value::Signed(number) => number.into(),

@@ -38,8 +38,8 @@ pub(super) fn show_reached(bar: &ProgressBar, head: Position, reached: Position)
 
 /// Returns the bytes of all sub-buffers of a recording.
 pub(super) fn size(recording: &Description) -> u64 {
-    let sub_buffers = u64::from(recording.shards()) * u64::from(recording.sub_buffers());
-    sub_buffers * u64::from(recording.sub_buffer_size())
+    let sub_buffers = u64::from(recording.shards) * u64::from(recording.sub_buffers);
+    sub_buffers * u64::from(recording.sub_buffer_size)
 }
 
 /// Shows that this item has been read as well.

@@ -202,18 +202,18 @@ fn look_at_recording(
     let description: &Description = reader.description();
     let bar = progress::bar("reading")?;
     bar.set_length(progress::size(description));
-    let shards = 0..description.shards();
+    let shards = 0..description.shards;
     let shards = shards.map(|shard| look_at_shard(file, reader, shard, &bar));
     let shards = shards.collect::<Result<_, _>>();
     bar.finish_and_clear();
     Ok(Recording {
-        identity: description.identity().to_string(),
-        openings: description.generation(),
-        sub_buffers: description.sub_buffers(),
-        sub_buffer_bytes: description.sub_buffer_size(),
-        refuses: description.mode() == Mode::Refuse,
-        ticks_per_second: description.ticks_per_second(),
-        boot: hex(&description.boot_id()),
+        identity: description.identity.to_string(),
+        openings: description.generation,
+        sub_buffers: description.sub_buffers,
+        sub_buffer_bytes: description.sub_buffer_size,
+        refuses: description.mode == Mode::Refuse,
+        ticks_per_second: description.ticks_per_second,
+        boot: hex(&description.boot_id),
         shards: shards?,
     })
 }
@@ -247,7 +247,7 @@ fn look_at_shard(
             _ => {}
         }
     }
-    let sub_buffers = u64::from(reader.description().sub_buffers());
+    let sub_buffers = u64::from(reader.description().sub_buffers);
     // While a program records into the file, more sub-buffers are read one after the other than the file has.
     found.used = found.used.min(sub_buffers);
     found.laps = newest.unwrap_or(0) / sub_buffers;

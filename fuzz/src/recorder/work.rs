@@ -12,7 +12,7 @@ pub(super) fn is_bounded(medium: &Image) {
     let most = LOOKS * medium.len();
     let mut buffer = vec![0; reader.largest_payload()];
     let (_, looks) = medium.cost(|_| {
-        for shard in 0..reader.description().shards() {
+        for shard in 0..reader.description().shards {
             let mut events = reader.shard(shard);
             while events.read_next(&mut buffer).is_some() {}
         }

@@ -16,31 +16,21 @@ pub struct EventTable {
     pub(super) is_damaged: bool,
 }
 
-/// An event's name and its fields.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Named<'e> {
-    /// The name.
-    pub name: &'e str,
-    /// The fields, which are read from the payload.
-    pub fields: Fields<'e>,
-}
-
 impl EventTable {
-    /// Returns the name and the fields of an event of this recording. `None` if the opening that recorded it had no
+    /// Returns the name and the fields of an event of this recording. The fields are read from its payload. `None` if the opening that recorded it had no
     /// table, if the table does not have its id, and if the table is damaged or was dropped.
     ///
     /// # Cost
     /// A search through two pages at most.
     #[must_use]
-    pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<Named<'e>> {
+    pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<(&'e str, Fields<'e>)> {
         if event.id >= Event::RESERVED {
             return None;
         }
         let mut pages = self.tables.iter().flatten();
         let text = pages.find_map(|tables| tables.text(event.generation, event.id))?;
         let (name, fields) = fields::parts(text);
-        Some(Named { name, fields: Fields::new(fields, event.payload) })
+        Some((name, Fields::new(fields, event.payload)))
     }
 
     /// Returns true if a table is damaged or cannot be read.

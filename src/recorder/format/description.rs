@@ -16,89 +16,67 @@ pub(in crate::recorder) const VERSION: u32 = 2;
 
 /// A file's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Description {
-    pub(in crate::recorder) generation: u64,
-    pub(in crate::recorder) identity: [u8; 16],
-    pub(in crate::recorder) geometry: Geometry,
-    pub(in crate::recorder) mode: Mode,
-    pub(in crate::recorder) source: TimeSource,
-    pub(in crate::recorder) pace: Pace,
-    pub(in crate::recorder) boot_id: [u8; 16],
+    /// The number of times that it was opened for recording, including the first time.
+    pub generation: u64,
+    /// The random number that distinguishes its records from those of another file.
+    pub identity: Identity,
+    /// The number of threads that can record at a time.
+    pub shards: u32,
+    /// The number of sub-buffers of each shard.
+    pub sub_buffers: u32,
+    /// The size of each sub-buffer in bytes.
+    pub sub_buffer_size: u32,
+    /// The behaviour of a full shard.
+    pub mode: Mode,
+    /// The source of the timestamps of the last opening.
+    pub time_source: TimeSource,
+    /// The ticks per second of these timestamps.
+    pub ticks_per_second: u64,
+    /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
+    pub anchor: (u64, u64),
+    /// The system's boot id at the last opening, or zeros if the system had no boot id.
+    pub boot_id: [u8; 16],
     /// The length of the tables of events in its page in bytes; 0 if it has no tables.
     pub(in crate::recorder) tables: u32,
 }
 
 impl Description {
-    /// Returns the number of times that it was opened for recording, including the first time.
-    #[must_use]
-    pub const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Returns the random number that distinguishes its records from those of another file.
-    #[must_use]
-    pub const fn identity(&self) -> Identity {
-        Identity(self.identity)
-    }
-
-    /// Returns the number of threads that can record at a time.
-    #[must_use]
-    pub const fn shards(&self) -> u32 {
-        self.geometry.shards
-    }
-
-    /// Returns the number of sub-buffers of each shard.
-    #[must_use]
-    pub const fn sub_buffers(&self) -> u32 {
-        self.geometry.sub_buffers
-    }
-
-    /// Returns the size of each sub-buffer in bytes.
-    #[must_use]
-    pub const fn sub_buffer_size(&self) -> u32 {
-        self.geometry.size
-    }
-
-    /// Returns the behaviour of a full shard.
-    #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// Returns the source of the timestamps of the last opening.
-    #[must_use]
-    pub const fn time_source(&self) -> TimeSource {
-        self.source
-    }
-
-    /// Returns the ticks per second of these timestamps.
-    #[must_use]
-    pub const fn ticks_per_second(&self) -> u64 {
-        self.pace.ticks_per_second
-    }
-
-    /// Returns a timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
-    #[must_use]
-    pub const fn anchor(&self) -> (u64, u64) {
-        (self.pace.timestamp, self.pace.wall)
-    }
-
-    /// Returns the system's boot id at the last opening, or zeros if the system had no boot id.
-    #[must_use]
-    pub const fn boot_id(&self) -> [u8; 16] {
-        self.boot_id
-    }
-
     pub(in crate::recorder) fn new(
         generation: u64,
-        identity: [u8; 16],
+        identity: Identity,
         geometry: Geometry,
         mode: Mode,
         clock: &Clock,
         tables: u32,
     ) -> Self {
-        let (source, pace, boot_id) = (clock.source(), clock.pace(), clock.boot_id());
-        Self { generation, identity, geometry, mode, source, pace, boot_id, tables }
+        let Geometry { shards, sub_buffers, size: sub_buffer_size } = geometry;
+        let Pace { ticks_per_second, timestamp, wall } = clock.pace();
+        Self {
+            generation,
+            identity,
+            shards,
+            sub_buffers,
+            sub_buffer_size,
+            mode,
+            time_source: clock.source(),
+            ticks_per_second,
+            anchor: (timestamp, wall),
+            boot_id: clock.boot_id(),
+            tables,
+        }
+    }
+
+    #[inline]
+    pub(in crate::recorder) const fn geometry(&self) -> Geometry {
+        let Self { shards, sub_buffers, sub_buffer_size: size, .. } = *self;
+        Geometry { shards, sub_buffers, size }
+    }
+
+    pub(in crate::recorder) const fn pace(&self) -> Pace {
+        let Self { ticks_per_second, anchor: (timestamp, wall), .. } = *self;
+        Pace { ticks_per_second, timestamp, wall }
     }
 
     pub(in crate::recorder) fn to_bytes(self) -> [u8; DESCRIPTOR] {
@@ -107,16 +85,16 @@ impl Description {
             len: DESCRIPTOR as u32,
             tag: 0,
             generation: self.generation,
-            identity: self.identity,
-            shards: self.geometry.shards,
-            sub_buffers: self.geometry.sub_buffers,
-            size: self.geometry.size,
+            identity: self.identity.0,
+            shards: self.shards,
+            sub_buffers: self.sub_buffers,
+            size: self.sub_buffer_size,
             mode: self.mode.to_number(),
-            source: self.source.to_number(),
+            source: self.time_source.to_number(),
             tables: self.tables,
-            ticks_per_second: self.pace.ticks_per_second,
-            timestamp: self.pace.timestamp,
-            wall: self.pace.wall,
+            ticks_per_second: self.ticks_per_second,
+            timestamp: self.anchor.0,
+            wall: self.anchor.1,
             boot_id: self.boot_id,
             zeros: [0; 16],
         };
@@ -148,12 +126,15 @@ impl Description {
         }
         Ok(Self {
             generation: fields.generation,
-            identity: fields.identity,
-            geometry,
+            identity: Identity(fields.identity),
+            shards,
+            sub_buffers,
+            sub_buffer_size: size,
             mode: Mode::from_number(fields.mode).ok_or(unknown("the mode is unknown"))?,
-            source: TimeSource::from_number(fields.source)
+            time_source: TimeSource::from_number(fields.source)
                 .ok_or(unknown("the source of timestamps is unknown"))?,
-            pace: Pace { ticks_per_second, timestamp, wall },
+            ticks_per_second,
+            anchor: (timestamp, wall),
             boot_id: fields.boot_id,
             tables: fields.tables,
         })
@@ -172,12 +153,12 @@ impl Description {
     }
 
     fn loss_tag(&self, shard: u32, count: u32) -> u64 {
-        tag::of(0, &Loss { identity: self.identity, shard, count }.to_bytes())
+        tag::of(0, &Loss { identity: self.identity.0, shard, count }.to_bytes())
     }
 
     /// Returns the key of the tags of a sub-buffer's records.
     pub(in crate::recorder) fn key(&self, shard: u32, generation: u64, sequence: u64) -> u64 {
-        let key = Key { identity: self.identity, generation, sequence, shard };
+        let key = Key { identity: self.identity.0, generation, sequence, shard };
         tag::of(0, &key.to_bytes())
     }
 }

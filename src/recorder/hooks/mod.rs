@@ -80,7 +80,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
         // is recorded once, so that the shard has one writer.
         if !self.is_stopped.swap(true, Ordering::SeqCst) {
             let writer = Writer::new(self, shard, cursor);
-            let message = Message::of(info, self.description.geometry.largest_payload());
+            let message = Message::of(info, self.description.geometry().largest_payload());
             // The loss of the message cannot be reported.
             drop(writer.record_last(Event::PANIC, message.bytes()));
         }

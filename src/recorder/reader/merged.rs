@@ -26,7 +26,7 @@ impl<S: Readable> Reader<S> {
     /// verified twice.
     #[cfg(feature = "std")]
     pub fn events(&self) -> Merged<alloc::vec::Vec<Events<'_, S>>> {
-        Merged::of((0..self.description.shards()).map(|shard| self.shard(shard)).collect())
+        Merged::of((0..self.description.shards).map(|shard| self.shard(shard)).collect())
     }
 }
 

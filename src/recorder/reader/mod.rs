@@ -117,7 +117,7 @@ impl<S: Readable> Reader<S> {
             }
             (Err(error), Err(_)) => return Err(ErrorKind::Medium(error)),
         };
-        let needed = description.geometry.len().unwrap_or(u64::MAX);
+        let needed = description.geometry().len().unwrap_or(u64::MAX);
         if len < needed {
             return Err(ErrorKind::Truncated { len, needed });
         }
@@ -169,7 +169,7 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the length that a buffer for payloads must have.
     pub const fn largest_payload(&self) -> usize {
-        self.description.geometry.largest_payload().next_multiple_of(8)
+        self.description.geometry().largest_payload().next_multiple_of(8)
     }
 
     /// Returns the events of a shard, in the order in which they were recorded.
@@ -178,7 +178,7 @@ impl<S: Readable> Reader<S> {
     /// If the recording does not have this shard.
     #[track_caller]
     pub fn shard(&self, shard: u32) -> Events<'_, S> {
-        assert!(shard < self.description.shards(), "there is no shard {shard}");
+        assert!(shard < self.description.shards, "there is no shard {shard}");
         Events::new(self, shard)
     }
 
@@ -201,7 +201,7 @@ impl<S: Readable> Reader<S> {
         let mut is_damaged = false;
         let tables = pages.map(|(page, found)| {
             let found = found.filter(|found| found.tables > 0)?;
-            let tables = Tables::read(&self.source, page, found.tables, &identity);
+            let tables = Tables::read(&self.source, page, found.tables, &identity.0);
             is_damaged |= tables.is_none();
             tables
         });
@@ -221,7 +221,7 @@ impl<S: Readable> Reader<S> {
     /// Returns the header in a slot, if it is valid. Its first words are checked one by one before the rest is read, since
     /// most bytes that are not a header fail there.
     fn header(&self, shard: u32, slot: u64) -> Option<Header> {
-        let geometry = self.description.geometry;
+        let geometry = self.description.geometry();
         let at = geometry.sub_buffer(shard, slot);
         let first = self.source.load(at, Ordering::Acquire);
         if first != Header::first_word(shard) {
@@ -233,14 +233,14 @@ impl<S: Readable> Reader<S> {
         }
         let mut bytes = [0; HEADER as usize];
         self.source.read(at, &mut bytes).ok()?;
-        let header = Header::from_bytes(bytes, &self.description.identity)?;
+        let header = Header::from_bytes(bytes, &self.description.identity.0)?;
         // The header may have been overwritten between the loads.
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
     }
 
     /// Returns the newest valid header of a shard.
     fn newest_header(&self, shard: u32) -> Option<Header> {
-        let slots = 0..u64::from(self.description.sub_buffers());
+        let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));
         headers.max_by_key(|header| header.sequence)
     }
@@ -255,7 +255,7 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.
     fn sub_buffer(&self, shard: u32, sequence: u64, newest: &Header) -> Option<SubBuffer> {
-        let slot = self.description.geometry.slot(sequence);
+        let slot = self.description.geometry().slot(sequence);
         let proved =
             self.header(shard, slot).map(|header| SubBuffer { header, is_inferred: false });
         proved.or_else(|| self.infer(shard, slot, newest))
@@ -264,7 +264,7 @@ impl<S: Readable> Reader<S> {
     /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.
     #[cold]
     fn infer(&self, shard: u32, slot: u64, newest: &Header) -> Option<SubBuffer> {
-        let geometry = self.description.geometry;
+        let geometry = self.description.geometry();
         let start = geometry.sub_buffer(shard, slot);
         // Newer candidates come before the candidates that they have overwritten.
         let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
@@ -277,7 +277,7 @@ impl<S: Readable> Reader<S> {
     /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its
     /// own lap and of the lap before, each by the opening of the newest header or of a neighbour.
     fn candidates(&self, shard: u32, slot: u64, newest: &Header) -> [Option<Header>; 9] {
-        let laps = u64::from(self.description.sub_buffers());
+        let laps = u64::from(self.description.sub_buffers);
         let back = (newest.sequence + laps - slot) % laps;
         let (current, ahead) = match newest.sequence.checked_sub(back) {
             Some(current) => (Some(current), current + laps),

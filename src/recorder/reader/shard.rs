@@ -202,7 +202,7 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Returns the gap after the last record of a sub-buffer, if records are missing or other bytes are there.
     fn tail(&self, current: &Current) -> Option<Skipped> {
         let Current { offset, header, is_inferred, .. } = *current;
-        let (reader, geometry) = (self.reader, self.reader.description.geometry);
+        let (reader, geometry) = (self.reader, self.reader.description.geometry());
         let here = reader.header(self.shard, geometry.slot(header.sequence));
         if !is_inferred && here.is_none_or(|here| here.sequence != header.sequence) {
             return Some(self.rest(current, offset));
@@ -225,7 +225,7 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Returns the kind of a gap in a sub-buffer: a writer may have reached and overwritten it meanwhile.
     fn kind_of_gap(&mut self, current: &Current) -> SkippedKind {
-        let slot = self.reader.description.geometry.slot(current.header.sequence);
+        let slot = self.reader.description.geometry().slot(current.header.sequence);
         let is_overwritten = match self.reader.header(self.shard, slot) {
             Some(here) => here.sequence > current.header.sequence,
             None => self.has_gone_on(),
@@ -242,7 +242,7 @@ impl<'r, S: Readable> Events<'r, S> {
         };
         // A writer begins one slot after the other, so that at most one of the next two slots is just being begun.
         let is_newer = |ahead| {
-            let slot = self.reader.description.geometry.slot(newest.sequence + ahead);
+            let slot = self.reader.description.geometry().slot(newest.sequence + ahead);
             let header = self.reader.header(self.shard, slot);
             header.is_some_and(|header| header.sequence > newest.sequence)
         };
@@ -252,18 +252,18 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Returns true if the rest of a sub-buffer has records of the lap before.
     fn has_stale(&self, current: &Current) -> bool {
         let (reader, header) = (self.reader, current.header);
-        let laps = u64::from(reader.description.sub_buffers());
+        let laps = u64::from(reader.description.sub_buffers);
         let Some(sequence) = header.sequence.checked_sub(laps) else { return false };
         [header.generation, header.generation.saturating_sub(1)].into_iter().any(|generation| {
             let key = reader.description.key(self.shard, generation, sequence);
-            let mut search = Search::new(reader.description.geometry, current.start());
+            let mut search = Search::new(reader.description.geometry(), current.start());
             reader.find(&mut search, current.offset, key).is_some()
         })
     }
 
     /// Returns the rest of a sub-buffer that is overwritten while it is read.
     fn rest(&self, current: &Current, offset: u64) -> Skipped {
-        let len = u64::from(self.reader.description.sub_buffer_size()) - offset;
+        let len = u64::from(self.reader.description.sub_buffer_size) - offset;
         self.skipped(&Current { offset, ..*current }, len, SkippedKind::Overwritten)
     }
 
@@ -278,7 +278,7 @@ impl<'r, S: Readable> Events<'r, S> {
     /// crash has lost the newer ones in their slots. The second round finds the last lap. The third round finds
     /// sub-buffers that are newer than the newest header: their headers were lost, or they have been begun since.
     fn enter(&mut self) {
-        let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers()));
+        let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers));
         let Some(newest) = self.newest else { return self.enter_unknown() };
         let (round, place) = (self.visited / laps, self.visited % laps);
         if round >= 3 {
@@ -289,7 +289,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let Some(found) = reader.sub_buffer(self.shard, after, &newest) else {
             if round == 1 {
                 let is_used = after >= laps;
-                self.next = self.unknown(reader.description.geometry.slot(after), is_used);
+                self.next = self.unknown(reader.description.geometry().slot(after), is_used);
             }
             return;
         };
@@ -307,7 +307,7 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Moves to the next slot of a shard without headers, from which no header can be inferred.
     fn enter_unknown(&mut self) {
         let slot = self.visited;
-        if slot >= u64::from(self.reader.description.sub_buffers()) {
+        if slot >= u64::from(self.reader.description.sub_buffers) {
             return self.last_losses();
         }
         self.visited += 1;
@@ -317,7 +317,7 @@ impl<'r, S: Readable> Events<'r, S> {
     /// Returns a sub-buffer without a valid header or record as a gap, unless it was never used. It was used if it
     /// `is_used` by the sequence numbers beside it, or if it does not begin with zeros.
     fn unknown(&mut self, slot: u64, is_used: bool) -> Option<Next> {
-        let geometry = self.reader.description.geometry;
+        let geometry = self.reader.description.geometry();
         let at = geometry.sub_buffer(self.shard, slot);
         if !is_used && self.reader.source.load(at, Ordering::Acquire) == 0 {
             return None;
@@ -333,7 +333,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let SubBuffer { header, is_inferred } = found;
         let Header { generation, sequence, lost, .. } = header;
         let description = &self.reader.description;
-        let geometry = description.geometry;
+        let geometry = description.geometry();
         self.last = self.last.max(sequence);
         self.current = Some(Current {
             header,

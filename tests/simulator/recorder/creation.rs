@@ -37,8 +37,8 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     };
     let description = reader.description();
     let openings = last(notes, |note| if let Opened(number) = note { Some(*number) } else { None });
-    let is_it = description.identity() == Identity([0xa5; 16])
-        && description.generation() >= openings.unwrap_or(1);
+    let is_it = description.identity == Identity([0xa5; 16])
+        && description.generation >= openings.unwrap_or(1);
     Violation::unless(is_it, || format!("{description:?} after {openings:?} openings"))?;
     // The header of a sub-buffer that is torn is damaged.
     let is_undamaged =
@@ -169,7 +169,7 @@ pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
             let Some(Found::Event(event)) = events.read_next(&mut buffer) else {
                 return Err(Violation::lost("the event"));
             };
-            let is_named = table.describe(&event).is_some_and(|named| named.name == "b");
+            let is_named = table.describe(&event).is_some_and(|(name, _)| name == "b");
             Violation::unless(is_named, || format!("{event:?} is not in {table:?}"))?;
             if notes.is_empty() { Ok(()) } else { judge_tables(medium) }
         },

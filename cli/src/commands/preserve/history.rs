@@ -111,7 +111,7 @@ impl<'a> Shown<'a> {
             origin,
             was_sealed,
             kernel: stamp.kernel(),
-            boot: stamp.knows_boot().then(|| hex(&stamp.boot_id)),
+            boot: (stamp.boot_id != [0; 16]).then(|| hex(&stamp.boot_id)),
             backing: stamp.backing,
         }
     }

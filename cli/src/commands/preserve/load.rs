@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match output {
         None => {
             let mut out = standard::output()?;
-            let bar = progress::bar_beside_output("loading", loading.blob.len())?;
+            let bar = progress::bar_beside_output("loading", loading.blob.info().len)?;
             loading.write(&mut out, &bar)?;
             out.flush().context("the blob cannot be written")?;
         }
@@ -60,7 +60,7 @@ struct Loading<'l> {
 impl Loading<'_> {
     /// Writes it piece by piece.
     fn write(&self, out: &mut impl Write, bar: &ProgressBar) -> anyhow::Result<()> {
-        let len = self.blob.len();
+        let len = self.blob.info().len;
         bar.set_length(len);
         let mut buffer = vec![0; len.min(PIECE) as usize];
         let mut at = 0;

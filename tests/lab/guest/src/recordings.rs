@@ -98,7 +98,7 @@ fn end_by(signal: Signal) -> Result<ExitCode> {
 fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     let writer = recorder.claim()?;
     let count = &counts[usize::try_from(writer.shard())?];
-    let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size())?];
+    let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size)?];
     let refused = writer.record(EVENT, &too_long).map_err(Error::into_kind);
     ensure!(matches!(refused, Err(ErrorKind::TooLong { .. })), "{refused:?}");
     for number in 0.. {
@@ -161,7 +161,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let file = dax::Options::new().open(path)?;
     let reader = Reader::open(&file).map_err(OpenError::into_error)?;
     let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
-    for shard in 0..reader.description().shards() {
+    for shard in 0..reader.description().shards {
         let events = events(&reader, shard, &mut recorded.damaged)?;
         ensure!(events.lost == reader.lost(shard), "shard {shard}: {events:?} of losses");
         recorded.shards.push(events);

@@ -207,7 +207,12 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
 fn compare(blob: &Blob<&DaxFile>) -> Result<()> {
     let info = blob.info();
     let content = Content::of(info.name.as_str(), info.version);
-    ensure!(blob.len() == content.len as u64, "{} bytes, not {}", blob.len(), content.len);
+    ensure!(
+        blob.info().len == content.len as u64,
+        "{} bytes, not {}",
+        blob.info().len,
+        content.len
+    );
     let mut buffer = vec![0; READ];
     for (at, expected) in content.pieces(READ) {
         let found = &mut buffer[..expected.len()];

@@ -140,7 +140,7 @@ impl Blobs {
             let info = snapshot.find(name)?.context("it was there")?;
             ensure!(info.version == number, "{name} is of {}, not {number}", info.version);
             let blob = snapshot.blob(name)?;
-            let mut bytes = vec![0; usize::try_from(blob.len())?];
+            let mut bytes = vec![0; usize::try_from(blob.info().len)?];
             blob.read_at(0, &mut bytes)?;
             ensure!(bytes == self.content(name, number), "{name} of {number} has other bytes");
         }

@@ -110,7 +110,7 @@ fn read(reader: &Reader<Memory<'static>>) {
     Machine.begin("read");
     let mut ends = [0; MOST];
     let mut buffer = [0; 4096];
-    let shards = reader.description().shards();
+    let shards = reader.description().shards;
     for (shard, end) in (0..shards).zip(&mut ends) {
         let mut events = reader.shard(shard);
         let mut next = None;

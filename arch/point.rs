@@ -17,8 +17,7 @@ impl Point {
     pub const ALL: [Self; 3] = [Self::Coherency, Self::Persistence, Self::DeepPersistence];
 
     /// Returns the point's name in a sentence.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Coherency => "coherency",
             Self::Persistence => "persistence",

@@ -108,7 +108,9 @@ fn measure(criterion: &mut Criterion, name: &str, explore: impl Fn(Model) -> Exp
         // Nothing is left to do if standard output is closed.
         drop(writeln!(io::stdout(), "{name}: {outcome}"));
         group.throughput(Throughput::Elements(outcome.recoveries));
-        group.bench_function(model.name(), |bencher| bencher.iter(|| black_box(explore(model))));
+        group.bench_function(model.to_string(), |bencher| {
+            bencher.iter(|| black_box(explore(model)))
+        });
     }
 }
 

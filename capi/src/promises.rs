@@ -103,7 +103,7 @@ impl Texts {
         Self {
             reason: text::of(guarantee.reason()),
             advice: guarantee.advice().map(text::of),
-            backing: text::of(guarantee.backing().name()),
+            backing: text::of(guarantee.backing().into()),
             file_system: text::of(guarantee.file_system()),
             mount_point: text::of(guarantee.mount_point()),
             device: text::of(guarantee.device()),
@@ -120,7 +120,7 @@ impl StatementText {
     fn of(guarantee: &Guarantee, stage: Stage, event: Event) -> Self {
         let Statement { text, source, certainty, .. } = guarantee.statement(stage, event);
         let (text, source) = (text::of(text), text::of(source));
-        Self { stage, event, text, source, certainty: text::of(certainty.name()) }
+        Self { stage, event, text, source, certainty: text::of(&certainty.to_string()) }
     }
 }
 

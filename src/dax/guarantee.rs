@@ -198,7 +198,7 @@ impl Guarantee {
     /// # fn main() -> Result<(), dax::Error> {
     /// let guarantee = dax::probe("/mnt/pmem/log")?;
     /// let lost = guarantee.statement(Stage::Persisted, Event::PowerLoss);
-    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
+    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
     /// # Ok(())
     /// # }
     /// ```

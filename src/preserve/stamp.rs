@@ -68,11 +68,13 @@ impl Stamp {
     }
 
     /// Returns true if the boot is known.
+    #[cfg(feature = "preserve")]
     const fn knows_boot(&self) -> bool {
         u128::from_le_bytes(self.boot_id) != 0
     }
 
     /// Returns true if both stamps are of the same boot, or `None` if one of the boots is not known.
+    #[cfg(feature = "preserve")]
     pub(super) fn is_same_boot(&self, other: &Self) -> Option<bool> {
         (self.knows_boot() && other.knows_boot()).then_some(self.boot_id == other.boot_id)
     }
@@ -111,8 +113,7 @@ pub enum Origin {
 
 impl Origin {
     /// Returns a description in a few words.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::SameProcess => "same process",

@@ -52,8 +52,7 @@ impl Backing {
     ];
 
     /// Returns the backing in a word or two.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Storage => "storage",
             Self::Ram => "RAM (tmpfs)",
@@ -106,5 +105,17 @@ impl Backing {
             Domain::None => Self::EmulatedPmem,
             Domain::Unknown => Self::PmemUnknown,
         }
+    }
+}
+
+impl core::fmt::Display for Backing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<Backing> for &'static str {
+    fn from(backing: Backing) -> Self {
+        backing.name()
     }
 }

@@ -26,8 +26,7 @@ pub enum Domain {
 
 impl Domain {
     /// Returns the domain in a few words.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CpuCaches => "CPU caches (eADR)",
             Self::MemoryController => "memory controller (ADR)",
@@ -61,5 +60,11 @@ impl Domain {
                 "no source claims a domain; ask the platform's vendor before relying on it"
             }
         }
+    }
+}
+
+impl core::fmt::Display for Domain {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }

@@ -21,13 +21,24 @@ impl Event {
     pub const ALL: [Self; 4] = [Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
 
     /// Returns the event in a few words.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ProcessCrash => "process crash",
             Self::Kexec => "kexec, kdump",
             Self::WarmReboot => "warm reboot",
             Self::PowerLoss => "power loss",
         }
+    }
+}
+
+impl core::fmt::Display for Event {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<Event> for &'static str {
+    fn from(event: Event) -> Self {
+        event.name()
     }
 }

@@ -20,13 +20,18 @@ impl Stage {
     pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
 
     /// Returns the stage in a word or two.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Persisted => "persisted",
             Self::DeepPersisted => "deep persisted",
         }
+    }
+}
+
+impl core::fmt::Display for Stage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -17,14 +17,19 @@ pub enum Certainty {
 
 impl Certainty {
     /// Returns the word for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Documented => "documented",
             Self::ReadInSource => "read in source code",
             Self::Measured => "measured",
             Self::Assumed => "assumed",
         }
+    }
+}
+
+impl core::fmt::Display for Certainty {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

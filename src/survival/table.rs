@@ -34,7 +34,7 @@ impl Backing {
     /// ```
     /// use cachemaint::survival::{Backing, Event, Stage};
     /// let lost = Backing::PmemAdr.statement(Stage::Stored, Event::PowerLoss);
-    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty.name());
+    /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
     /// ```
     #[must_use]
     pub const fn statement(self, stage: Stage, event: Event) -> Statement<Survival> {

@@ -22,8 +22,7 @@ pub enum MemoryType {
 
 impl MemoryType {
     /// Returns the type in a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::WriteBack => "write-back",
             Self::WriteThrough => "write-through",
@@ -53,6 +52,12 @@ impl MemoryType {
             }
             Self::Uncached => "each store goes to memory by itself: it needs no write-back",
         }
+    }
+}
+
+impl core::fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -49,13 +49,18 @@ pub enum ConfidentialGuest {
 
 impl ConfidentialGuest {
     /// Returns the name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::SevSnp => "AMD SEV-SNP",
             Self::Tdx => "Intel TDX",
             Self::ArmCca => "Arm CCA",
         }
+    }
+}
+
+impl core::fmt::Display for ConfidentialGuest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -147,7 +147,7 @@ fn a_milder_event_leaves_more() {
     // The page cache belongs to the kernel.
     assert_eq!(kept(Model::pages()), [true, false, false, false]);
     assert_eq!(
-        Model::x86_eadr().at(Event::WarmReboot).with_line(128).name(),
+        Model::x86_eadr().at(Event::WarmReboot).with_line(128).to_string(),
         "x86 with eADR, reset"
     );
 }

@@ -135,11 +135,7 @@ fn print(
     row(out, "because", guarantee.reason())?;
     row(out, "file system", place(guarantee))?;
     if let Some(region) = guarantee.region() {
-        row(
-            out,
-            "region",
-            format!("{}, persistence domain: {}", region.name, region.domain.name()),
-        )?;
+        row(out, "region", format!("{}, persistence domain: {}", region.name, region.domain))?;
     }
     if !guarantee.devices().is_empty() {
         row(out, "shutdowns", shutdowns(guarantee))?;
@@ -229,9 +225,9 @@ fn shutdowns(guarantee: &Guarantee) -> String {
 fn memory_type(caching: &Caching) -> String {
     let rule = caching.by_rule;
     let text = match &caching.read {
-        Ok(found) => format!("{}: {}", found.name(), found.meaning()),
+        Ok(found) => format!("{found}: {}", found.meaning()),
         Err(why) => {
-            format!("{} by the kernel's rule: {}. Not read: {why}", rule.name(), rule.meaning())
+            format!("{rule} by the kernel's rule: {}. Not read: {why}", rule.meaning())
         }
     };
     match caching.caveat {

@@ -155,7 +155,7 @@ pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Resul
         let mut cell = |stage| cell(guarantee.survives(stage, event), &mut conditions);
         let (stored_style, stored) = cell(Stage::Stored);
         let (style, persisted) = cell(Stage::Persisted);
-        write!(out, "  {:22}{stored_style}{stored:18}{stored_style:#}", event.name())?;
+        write!(out, "  {event:22}{stored_style}{stored:18}{stored_style:#}")?;
         writeln!(out, "{style}{persisted}{style:#}")?;
     }
     for (place, condition) in conditions.iter().enumerate() {

@@ -157,13 +157,18 @@ pub enum Isolation {
 
 impl Isolation {
     /// Returns the name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Vbs => "VBS",
             Self::SevSnp => "SEV-SNP",
             Self::Tdx => "TDX",
             Self::Other(_) => "a kind not known here",
         }
+    }
+}
+
+impl core::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }

@@ -63,8 +63,7 @@ impl HypervisorKind {
     }
 
     /// Returns the name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
             Self::Qemu => "QEMU",
@@ -92,6 +91,12 @@ impl HypervisorKind {
             Self::ZVm => "z/VM",
             Self::Unlisted => "one not known here",
         }
+    }
+}
+
+impl core::fmt::Display for HypervisorKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

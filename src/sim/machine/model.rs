@@ -213,8 +213,7 @@ impl Model {
     }
 
     /// Returns the name.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         self.name
     }
 

@@ -68,13 +68,13 @@ fn head() -> Result<String, fmt::Error> {
     writeln!(head, r#"<text class="title" x="8" y="24">{title}</text>"#)?;
     let mut x = NAME;
     for event in Event::ALL {
-        text(&mut head, x + CELL / 2, 62, "middle", event.name())?;
+        text(&mut head, x + CELL / 2, 62, "middle", event.into())?;
         for stage in STAGES {
             let middle = x + CELL / 4;
             writeln!(
                 head,
                 r#"<text class="small" x="{middle}" y="84" text-anchor="middle">{}</text>"#,
-                stage.name()
+                stage
             )?;
             x += CELL / 2;
         }
@@ -88,7 +88,7 @@ fn text(to: &mut String, x: u32, y: u32, anchor: &str, words: &str) -> fmt::Resu
 }
 
 /// Returns the name of a backing for a reader who has no report beside it.
-const fn label(backing: Backing) -> &'static str {
+fn label(backing: Backing) -> &'static str {
     match backing {
         Backing::Storage => "file on a drive",
         Backing::Ram => "tmpfs",
@@ -99,7 +99,7 @@ const fn label(backing: Backing) -> &'static str {
         Backing::CxlGpf => "CXL memory with GPF",
         Backing::Cxl => "CXL memory, GPF not shown",
         Backing::PmemUnknown => "persistent memory, no domain",
-        other => other.name(),
+        other => other.into(),
     }
 }
 

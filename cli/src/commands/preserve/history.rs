@@ -127,6 +127,6 @@ fn words(boot: &Shown<'_>) -> String {
     let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_owned();
     let time = or_unknown(boot.time.as_deref().unwrap_or_default());
     let id = or_unknown(boot.boot.as_deref().unwrap_or_default());
-    let (kernel, backing) = (or_unknown(boot.kernel), boot.backing.name());
+    let (kernel, backing) = (or_unknown(boot.kernel), boot.backing);
     format!("{before}; opened {times}, last at {time}; on {backing}; kernel {kernel}; boot {id}")
 }

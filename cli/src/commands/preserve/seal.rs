@@ -45,11 +45,11 @@ fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
             format!("{name}: its bytes can be of different moments; only its program can seal it"),
         )?;
     }
-    row(out, "backing", backing.name())?;
+    row(out, "backing", backing)?;
     for event in Event::ALL {
         let statement = backing.statement(Stage::DeepPersisted, event);
         writeln!(out)?;
-        heading(out, &format!("{}: {}", event.name(), statement.is))?;
+        heading(out, &format!("{event}: {}", statement.is))?;
         row(out, "because", statement.text)?;
         row(out, "source", verdict::source(&statement))?;
     }

@@ -27,7 +27,7 @@ pub(super) fn words(statement: &Statement<Survival>) -> String {
 
 /// Returns the source of a statement, and its certainty.
 pub(super) fn source(statement: &Statement<Survival>) -> String {
-    format!("{}; {}", statement.source, statement.certainty.name())
+    format!("{}; {}", statement.source, statement.certainty)
 }
 
 pub(super) fn write(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {

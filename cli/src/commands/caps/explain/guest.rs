@@ -15,7 +15,7 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     let mut entries = Vec::from([Entry::here("By the CPU", here)]);
     entries.extend(signatures(report.cpu.hypervisor()));
     if let Some(kind) = report.surroundings.hypervisor {
-        entries.push(Entry::here("By its files", kind.name()));
+        entries.push(Entry::here("By its files", kind.to_string()));
     }
     if report.surroundings.is_dom0 {
         entries.push(Entry::here("By its files", "Xen's dom0, which owns the hardware"));
@@ -46,7 +46,7 @@ fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
     let Hypervisor::Present { signatures, .. } = hypervisor else { return Vec::new() };
     let known = |signature: &Text<12>| match HypervisorKind::of_signature(signature.as_str()) {
         Some((kind, source)) => {
-            Entry::said("Signature", format!("\"{signature}\" is {}'s", kind.name()), source)
+            Entry::said("Signature", format!("\"{signature}\" is {kind}'s"), source)
         }
         None => Entry::here("Signature", format!("\"{signature}\" is not known here")),
     };
@@ -66,7 +66,7 @@ pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
         Confidential::Tdx => "Intel TDX: leaf 21H says so".to_string(),
         Confidential::HyperV { isolation, paravisor, .. } => format!(
             "Hyper-V isolates this partition by {}, {} a paravisor (leaf 4000_000CH)",
-            isolation.name(),
+            isolation,
             if paravisor { "with" } else { "without" }
         ),
         Confidential::SevOffered { es, snp, coherent, .. } => format!(
@@ -80,7 +80,7 @@ pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
     };
     let mut entries = Vec::from([Entry::here("By the CPU", here)]);
     if let Some(guest) = report.surroundings.confidential {
-        entries.push(Entry::here("By a driver", guest.name()));
+        entries.push(Entry::here("By a driver", guest.to_string()));
     }
     entries.extend([
         Entry::stated("Lines", &report.effects().lines),

@@ -143,7 +143,7 @@ impl Display for Explanation {
         for Entry { about, text, source, certainty } in &self.entries {
             writeln!(f, "\n{}", wrapped(about, TEXT..WIDTH, broken(text)))?;
             if let Some(certainty) = certainty {
-                let source = format!("[{}: {source}]", certainty.name());
+                let source = format!("[{certainty}: {source}]");
                 writeln!(f, "{}", wrapped("", TEXT..WIDTH, source))?;
             }
         }

@@ -34,10 +34,8 @@ fn regions(report: &HostReport, wanted: impl Fn(Domain) -> bool) -> Vec<Entry> {
 
 fn region(region: &PmemRegion) -> Vec<Entry> {
     let domain = region.domain;
-    let mut entries = Vec::from([Entry::here(
-        region.name.clone(),
-        format!("{}: {}", domain.name(), domain.meaning()),
-    )]);
+    let mut entries =
+        Vec::from([Entry::here(region.name.clone(), format!("{domain}: {}", domain.meaning()))]);
     let evidence = region.evidence.iter();
     entries
         .extend(evidence.map(|row| Entry::here("Asked", format!("{}: {}", row.asked, row.answer))));
@@ -53,11 +51,11 @@ fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
         let same = |a: &Stage, b: &Stage| statement(a) == statement(b);
         for progresses in Stage::ALL.chunk_by(same) {
             let Some(first) = progresses.first().map(statement) else { continue };
-            let names: Vec<&str> = progresses.iter().map(|stage| stage.name()).collect();
+            let names: Vec<_> = progresses.iter().map(ToString::to_string).collect();
             let text = format!(
                 "{}; {}; {}: {}: {}",
-                backing.name(),
-                event.name(),
+                backing,
+                event,
                 names.join(" or "),
                 first.is,
                 first.text
@@ -74,7 +72,7 @@ fn label(event: Event) -> &'static str {
         Event::Kexec => "Kexec",
         Event::WarmReboot => "Reboot",
         Event::PowerLoss => "Power",
-        other => other.name(),
+        other => other.into(),
     }
 }
 
@@ -202,7 +200,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
     let mut entries = Vec::from([Entry::here("Here", deep)]);
     for backing in report.backings() {
         let statement = backing.statement(Stage::DeepPersisted, Event::PowerLoss);
-        let text = format!("{}: {}: {}", backing.name(), statement.is, statement.text);
+        let text = format!("{backing}: {}: {}", statement.is, statement.text);
         entries.push(Entry::stated("Power", &statement).saying(text));
     }
     entries
@@ -219,7 +217,7 @@ pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
         ("Here", "the backings of files here", here),
         ("Elsewhere", "the backings of other machines", elsewhere),
     ] {
-        let names: Vec<&str> = backings.iter().map(|backing| backing.name()).collect();
+        let names: Vec<_> = backings.iter().map(ToString::to_string).collect();
         entries.push(Entry::here(about, format!("{what}: {}", names.join("; "))));
         entries.extend(backings.into_iter().flat_map(|backing| cells(backing, &Event::ALL)));
     }

@@ -42,9 +42,9 @@ fn survival_is_explained_by_the_table() {
             for progress in Stage::ALL {
                 let cell = backing.statement(progress, event);
                 let is_it = |entry: &&Entry| {
-                    entry.text.starts_with(backing.name())
-                        && entry.text.contains(event.name())
-                        && entry.text.contains(progress.name())
+                    entry.text.starts_with(&backing.to_string())
+                        && entry.text.contains(&event.to_string())
+                        && entry.text.contains(&progress.to_string())
                         && entry.text.ends_with(cell.text)
                 };
                 let entry = explanation.entries.iter().find(is_it);

@@ -81,7 +81,7 @@ fn files_are_shared_by_threads() {
         cachemaint::dax::Lock, cachemaint::dax::MemoryType, cachemaint::dax::NotCleared,
         cachemaint::dax::NotSupported, cachemaint::dax::Options, cachemaint::dax::Persister,
         cachemaint::dax::Placement, cachemaint::dax::Taint,
-        cachemaint::dax::guard::Guard, cachemaint::dax::guard::GuardedFile, cachemaint::dax::guard::Pace,
+        cachemaint::dax::guard::Guard, cachemaint::dax::guard::Pace,
         cachemaint::dax::guard::Pass, cachemaint::dax::guard::Statistics,
     }
     // A fence completes the write-backs of its own thread alone.

@@ -331,7 +331,7 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::give("count", count, 0) }?;
         let bad = file.bad_blocks()?;
-        let given = bad.ranges().iter().take(capacity).enumerate();
+        let given = bad.ranges.iter().take(capacity).enumerate();
         for (place, range) in given {
             let (address, length) = (file.as_ptr(range.start).cast_const().cast(), span(range));
             // SAFETY: (2) is the caller's duty, and fewer than `capacity` come before.
@@ -339,10 +339,10 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
         }
         if !is_complete.is_null() {
             // SAFETY: (2) is the caller's duty.
-            unsafe { is_complete.write(bad.is_complete().into()) };
+            unsafe { is_complete.write(bad.is_complete.into()) };
         }
         // SAFETY: (2) is the caller's duty.
-        unsafe { arguments::give("count", count, bad.ranges().len()) }
+        unsafe { arguments::give("count", count, bad.ranges.len()) }
     };
     number(found())
 }

@@ -40,12 +40,12 @@ fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Fail
     let reader = store.reader();
     let mut pages = BTreeMap::new();
     for info in reader.list()? {
-        let number = info.name.as_str().strip_prefix("page/").and_then(|text| text.parse().ok());
+        let number = &info.name.strip_prefix("page/").and_then(|text| text.parse().ok());
         let Some(number) = number.filter(|number| current_version(*number, run) == info.version)
         else {
             continue;
         };
-        match reader.load(info.name.as_str()) {
+        match reader.load(&info.name) {
             Ok(page) => drop(pages.insert(number, page)),
             Err(error) => match error.kind() {
                 StoreErrorKind::Damaged(damage) => {

@@ -53,32 +53,27 @@ pub struct Midr(pub u64);
 
 impl Midr {
     /// Bits 31:24: the maker.
-    #[must_use]
-    pub const fn implementer(self) -> u8 {
+    pub(crate) const fn implementer(self) -> u8 {
         (self.0 >> 24 & 0xff) as u8
     }
 
     /// Bits 23:20: the `N` of revision rNpM.
-    #[must_use]
-    pub const fn variant(self) -> u8 {
+    pub(crate) const fn variant(self) -> u8 {
         (self.0 >> 20 & 0xf) as u8
     }
 
     /// Bits 15:4: which of the implementer's cores.
-    #[must_use]
-    pub const fn part(self) -> u16 {
+    pub(crate) const fn part(self) -> u16 {
         (self.0 >> 4 & 0xfff) as u16
     }
 
     /// Bits 3:0: the `M` of revision rNpM.
-    #[must_use]
-    pub const fn revision(self) -> u8 {
+    pub(crate) const fn revision(self) -> u8 {
         (self.0 & 0xf) as u8
     }
 
     /// Returns the implementer's name, if it is known here (Linux `arch/arm64/include/asm/cputype.h`).
-    #[must_use]
-    pub const fn implementer_name(self) -> Option<&'static str> {
+    pub(crate) const fn implementer_name(self) -> Option<&'static str> {
         Some(match self.implementer() {
             0x41 => "Arm",
             0x42 => "Broadcom",
@@ -97,8 +92,7 @@ impl Midr {
 
     /// Returns the core's name, if it is known here: those of Arm and Fujitsu that this crate is tested with (the same
     /// file).
-    #[must_use]
-    pub const fn part_name(self) -> Option<&'static str> {
+    pub(crate) const fn part_name(self) -> Option<&'static str> {
         Some(match (self.implementer(), self.part()) {
             (0x41, 0xd03) => "Cortex-A53",
             (0x41, 0xd07) => "Cortex-A57",

@@ -35,17 +35,17 @@ impl<const N: usize> Text<N> {
 }
 
 impl<const N: usize> Text<N> {
-    /// Returns the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         core::str::from_utf8(text).unwrap_or_default()
     }
+}
 
-    /// Returns true if the text is empty.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+impl<const N: usize> core::ops::Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 

@@ -197,7 +197,7 @@ mod tests {
         is_send_sync::<(Placement, Extent, DeviceFault, InvalidInput, NotSupported, NotCleared)>();
         is_send_sync::<(Caching, MemoryType, ClearStep)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::GuardedFile, guard::Pass)>();
+        is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
         #[cfg(target_os = "linux")]
         is_send_sync::<(guard::Pace, guard::Statistics)>();
     }

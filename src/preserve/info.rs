@@ -26,11 +26,18 @@ impl Name {
         &self.bytes[..self.len.into()]
     }
 
-    /// Returns the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         // Valid UTF-8: the name was checked when it was read.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// The text.
+impl core::ops::Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -78,11 +85,18 @@ impl ShortName {
         Self { bytes, len: len as u8, is_cut: len < name.len() }
     }
 
-    /// Returns the text, without anything that was cut.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         // Valid UTF-8: the bytes were text before.
         core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
+    }
+}
+
+/// The text, without anything that was cut.
+impl core::ops::Deref for ShortName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 

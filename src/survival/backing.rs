@@ -70,8 +70,7 @@ impl Backing {
 
     /// Returns true if it is memory that a platform or a device keeps without power, mapped
     /// directly.
-    #[must_use]
-    pub const fn is_persistent_memory(self) -> bool {
+    pub(crate) const fn is_persistent_memory(self) -> bool {
         matches!(
             self,
             Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl | Self::PmemUnknown

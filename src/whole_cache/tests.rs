@@ -100,7 +100,7 @@ fn a_hypervisor_without_a_name_is_in_the_way_too() {
     let RefusedBy::Hypervisor(Hypervisor::Present { signatures, .. }) = refused.by else {
         panic!("{refused:?}")
     };
-    assert!(signatures.is_empty());
+    assert!(signatures.first().is_none());
 }
 
 /// SEV is an offer of the CPU on a host, where WBINVD has its full effect.

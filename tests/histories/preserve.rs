@@ -380,7 +380,7 @@ fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let read = |info: Result<preserve::Info, Failed>| {
         let info = info?;
         let mut bytes = vec![0; info.len as usize];
-        snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
+        snapshot.blob(&info.name)?.read_at(0, &mut bytes)?;
         Ok((info.name.to_string(), bytes))
     };
     let is_blob = |info: &Result<preserve::Info, Failed>| {

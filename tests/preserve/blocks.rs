@@ -49,7 +49,7 @@ fn each_block_costs_its_own_blobs(image: &[u8]) {
         let is_in = |place: Range<u64>| {
             (place.start as usize) < block.end && block.start < place.end as usize
         };
-        let lost = whole.iter().filter(|info| is_in(info.range())).map(|info| info.name.as_str());
+        let lost = whole.iter().filter(|info| is_in(info.range())).map(|info| &*info.name);
         assert!(found.damaged.iter().map(|(name, _)| &**name).eq(lost), "{block:?}");
         harmed[block.clone()].copy_from_slice(&image[block]);
     }

@@ -406,7 +406,7 @@ where
 
 /// All bytes of a blob.
 fn read<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Result<Vec<u8>, Error<R::Error>> {
-    let blob = snapshot.blob(info.name.as_str())?;
+    let blob = snapshot.blob(&info.name)?;
     // The blob lies in the medium as a whole.
     let mut bytes = vec![0; blob.info().len as usize];
     blob.read_at(0, &mut bytes)?;
@@ -456,7 +456,7 @@ impl Harmed<'_> {
         if self.is_hit(&tags) || self.is_cut {
             return;
         }
-        let blob = snapshot.blob(info.name.as_str()).unwrap();
+        let blob = snapshot.blob(&info.name).unwrap();
         for at in (0..info.len).step_by(CHUNK as usize) {
             let end = info.len.min(at + CHUNK);
             for part in [at..end, at..at + 1, at + (end - at) / 3..end - 1] {
@@ -577,7 +577,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     }
     if is_last {
         let there = committed.keys().filter(|name| !costs.lost.contains(*name));
-        assert!(infos.iter().map(|info| info.name.as_str()).eq(there));
+        assert!(infos.iter().map(|info| &*info.name).eq(there));
         assert_eq!(errors.len(), costs.pages.len());
         for name in &costs.lost {
             let found = snapshot.find(name);
@@ -588,7 +588,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
         }
     }
     for info in &infos {
-        let kept = &committed[info.name.as_str()];
+        let kept = &committed[&*info.name];
         assert_eq!(
             (info.version, metadata(&snapshot, info)),
             (kept.version, kept.metadata.clone())
@@ -710,10 +710,10 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
     assert!(snapshot.entries().count() <= image.len() / 32);
     for info in snapshot.entries().filter_map(Result::ok) {
         metadata(&snapshot, &info);
-        let loaded = reader.load(info.name.as_str()).ok();
+        let loaded = reader.load(&info.name).ok();
         let whole = read(&snapshot, &info).ok();
         assert!(whole == loaded);
-        let Ok(blob) = snapshot.blob(info.name.as_str()) else { continue };
+        let Ok(blob) = snapshot.blob(&info.name) else { continue };
         for (at, len) in [(0, 1), (info.len / 3, 100), (info.len / 2, info.len / 2)] {
             let mut part = vec![0; len.min(info.len - at) as usize];
             let is_read = blob.read_at(at, &mut part).is_ok();

@@ -237,7 +237,7 @@ fn has(store: &Store<Plain>, model: &Model) {
     let mut buffer = vec![0; 4096];
     for (name, (content, bytes, metadata)) in model {
         let info = entries.next().unwrap().unwrap();
-        assert_eq!((info.name.as_str(), info.len), (&**name, bytes.len() as u64));
+        assert_eq!((&*info.name, info.len), (&**name, bytes.len() as u64));
         assert_eq!(info.content, *content);
         assert!(snapshot.metadata(&info, &mut buffer).unwrap() == metadata);
         let mut found = vec![0; bytes.len()];

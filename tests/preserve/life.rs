@@ -165,7 +165,7 @@ pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error
     for info in snapshot.entries() {
         let info = info?;
         let mut bytes = vec![0; info.len as usize];
-        snapshot.blob(info.name.as_str())?.read_at(0, &mut bytes)?;
+        snapshot.blob(&info.name)?.read_at(0, &mut bytes)?;
         blobs.insert(info.name.to_string(), bytes);
     }
     Ok(blobs)

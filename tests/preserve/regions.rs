@@ -72,7 +72,7 @@ fn a_region_is_aligned_and_shares_no_page() {
     let regions: Vec<_> = infos.iter().filter(|info| info.content == Content::Region).collect();
     assert_eq!(regions.len(), 3);
     for region in &regions {
-        let alignment = if region.name.as_str() == "huge" { huge } else { LEAST };
+        let alignment = if &*region.name == "huge" { huge } else { LEAST };
         assert!(region.offset.is_multiple_of(alignment), "{region:?}");
         let others = infos.iter().filter(|other| other.name != region.name);
         for other in others {

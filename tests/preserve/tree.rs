@@ -450,7 +450,7 @@ fn a_blob_in_the_place_of_a_page_is_damaged() {
         let first = snapshot.entries().next().unwrap().unwrap();
         let verification = snapshot.verify(&mut |_| ()).unwrap();
         let [(name, damage)] = &*verification.damaged else { panic!("{verification:?}") };
-        assert_eq!(**name, *first.name.as_str());
+        assert_eq!(**name, *first.name);
         assert_eq!((damage.part, damage.offset), (Part::Bytes { at: 0 }, place as u64));
     }
 }

@@ -204,7 +204,7 @@ fn an_unreadable_page_is_listed_and_costs_the_blobs_that_it_names() {
         found
             .iter()
             .flatten()
-            .map(|info| info.name.as_str().to_owned())
+            .map(|info| info.name.to_string())
             .eq((0..verification.whole).map(name))
     );
     assert!(verification.whole < BLOBS);

@@ -34,7 +34,7 @@ fn name(hypervisor: Hypervisor) -> String {
     match (hypervisor.name(), hypervisor) {
         (Some(name), _) => name.to_owned(),
         (None, Hypervisor::Present { signatures, .. }) => {
-            let signature = signatures.first().map_or("", |signature| signature.as_str());
+            let signature = signatures.iter().next().map_or("", |signature| signature);
             format!("hypervisor \"{signature}\"")
         }
         (None, Hypervisor::Absent) => "none shown".to_owned(),

@@ -25,7 +25,7 @@ pub(super) fn is_bounded(medium: &Image) {
     assert!(looks <= most, "a verification looked at {looks} bytes, and may at {most}");
     let Ok(reader) = Reader::open(medium) else { return };
     for info in snapshot.entries().map_while(Result::ok) {
-        let (_, looks) = medium.cost(|_| drop(reader.load(info.name.as_str())));
+        let (_, looks) = medium.cost(|_| drop(reader.load(&info.name)));
         assert!(looks <= most, "{info:?}: {looks} bytes were looked at, and {most} may be");
     }
     let medium = medium.copy(size as usize);

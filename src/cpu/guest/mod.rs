@@ -83,15 +83,8 @@ impl Signatures {
     }
 
     /// Returns the signature at the first place (x86: leaf `4000_0000H`), or the first there is.
-    #[must_use]
-    pub fn first(&self) -> Option<&Text<12>> {
+    pub(crate) fn first(&self) -> Option<&Text<12>> {
         self.iter().next()
-    }
-
-    /// Returns true if the hypervisor does not name itself.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.first().is_none()
     }
 }
 

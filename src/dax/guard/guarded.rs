@@ -34,7 +34,7 @@ const BLOCK: u64 = 512;
 
 /// A file that a [`Guard`](super::Guard) writes back.
 #[derive(Debug)]
-pub struct GuardedFile {
+pub(super) struct GuardedFile {
     path: PathBuf,
     held: Held,
     guarantee: Arc<Guarantee>,
@@ -95,26 +95,22 @@ impl GuardedFile {
     }
 
     /// Returns the path at which it was found.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns its size in bytes when it was written back last, or was found, with its holes.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub(super) const fn size(&self) -> u64 {
         self.size
     }
 
     /// Returns the guarantee of its medium for the bytes that a pass has written back, with reason and evidence.
-    #[must_use]
-    pub fn guarantee(&self) -> &Guarantee {
+    pub(super) fn guarantee(&self) -> &Guarantee {
         &self.guarantee
     }
 
     /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
-    #[must_use]
-    pub const fn cache(&self) -> Option<Cache> {
+    pub(super) const fn cache(&self) -> Option<Cache> {
         self.cache
     }
 

@@ -133,7 +133,6 @@ mod pace;
 mod told;
 mod watched;
 
-pub use guarded::GuardedFile;
 pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
@@ -142,6 +141,7 @@ use super::{Error, ErrorKind, FaultHandler, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use guarded::GuardedFile;
 use pace::{Clock, Pauses, sleep};
 use rustix::io::Errno;
 use std::fs;
@@ -286,9 +286,9 @@ impl Guard {
         self.statistics
     }
 
-    /// Returns the files that are guarded now. Empty ones are not among them, though they are watched.
-    pub fn files(&self) -> impl Iterator<Item = &GuardedFile> {
-        self.watched.files().filter(|file| file.size() > 0)
+    /// Returns the paths of the files that are guarded now. Empty ones are not among them, though they are watched.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.watched.files().filter(|file| file.size() > 0).map(GuardedFile::path)
     }
 
     /// `after` is called with the bytes of each stretch of lines.

@@ -107,7 +107,7 @@ impl<'a> Blob<'a> {
         let Info { ref name, content, is_dirty, version, len, generation, seconds, offset, .. } =
             *info;
         Self {
-            name: name.as_str(),
+            name,
             content,
             is_dirty,
             bytes: len,
@@ -144,7 +144,7 @@ fn print(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
         let Info { version, generation, offset, seconds, .. } = info;
         let bytes = text::thousands(info.len);
         let when = text::time(*seconds).unwrap_or_else(|| "unknown".to_owned());
-        let name = visible(info.name.as_str().as_bytes());
+        let name = visible(info.name.as_bytes());
         let content = match (info.content, info.is_dirty) {
             (Content::Region, true) => " (region, dirty)",
             (Content::Region, false) => " (region)",

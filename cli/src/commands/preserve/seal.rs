@@ -38,7 +38,7 @@ fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
     row(out, "sealed", format!("by generation {generation}"))?;
     for info in listed.iter().filter(|info| info.is_dirty) {
-        let name = visible(info.name.as_str().as_bytes());
+        let name = visible(info.name.as_bytes());
         row(
             out,
             "dirty",

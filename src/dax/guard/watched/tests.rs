@@ -88,7 +88,7 @@ fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
         let is_durable = |guard: &mut Guard| {
             let heard = guard.watched.notices.heard();
             guard.watched.doubt(&heard);
-            guard.files().next().unwrap().is_durable()
+            guard.watched.files().next().unwrap().is_durable()
         };
         if !guard.watched.notices.are_complete() {
             return crate::skip::skip(test, "no notices here");
@@ -135,7 +135,7 @@ fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {
         guard.watched.file_systems.directories().values().map(AsRawFd::as_raw_fd).collect()
     };
     let first = numbers(&guard);
-    if guard.files().any(|file| file.cache().is_some()) {
+    if guard.watched.files().any(|file| file.cache().is_some()) {
         let test = "a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files";
         return crate::skip::skip(test, "files here are written back by lines");
     }

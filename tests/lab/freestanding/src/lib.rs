@@ -67,7 +67,7 @@ pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
     match CpuReport::for_cache(cache).hypervisor() {
         Hypervisor::Present { signatures, .. } => {
-            let name = signatures.first().map_or("unnamed", |signature| signature.as_str());
+            let name = signatures.iter().next().map_or("unnamed", |signature| signature);
             board.print(format_args!("hypervisor {name}"));
         }
         Hypervisor::Absent => board.print(format_args!("hypervisor absent")),

@@ -42,8 +42,8 @@ pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
 /// Prints the bad blocks of a file that the library knows of.
 pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
     let found = map(path)?.bad_blocks()?;
-    let ranges: Vec<_> = found.ranges().iter().map(|range| [range.start, range.end]).collect();
-    print(&json!({ "ranges": ranges, "is_complete": found.is_complete() }))
+    let ranges: Vec<_> = found.ranges.iter().map(|range| [range.start, range.end]).collect();
+    print(&json!({ "ranges": ranges, "is_complete": found.is_complete }))
 }
 
 /// Returns the result of an operation on a file: null, or the media error.

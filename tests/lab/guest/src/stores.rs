@@ -185,7 +185,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let mut blobs = BTreeMap::new();
     for info in snapshot.entries() {
         let info = info?;
-        let name = info.name.as_str();
+        let name = &*info.name;
         let blob = snapshot.blob(name)?;
         compare(&blob).with_context(|| format!("{name} of number {}", info.version))?;
         blobs.insert(name.to_owned(), info.version);
@@ -206,7 +206,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
 /// A blob must have all bytes of its number.
 fn compare(blob: &Blob<&DaxFile>) -> Result<()> {
     let info = blob.info();
-    let content = Content::of(info.name.as_str(), info.version);
+    let content = Content::of(&info.name, info.version);
     ensure!(
         blob.info().len == content.len as u64,
         "{} bytes, not {}",

@@ -44,7 +44,7 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
 /// The owner of each signature, and the source of the claim.
 fn signatures(hypervisor: Hypervisor) -> Vec<Entry> {
     let Hypervisor::Present { signatures, .. } = hypervisor else { return Vec::new() };
-    let known = |signature: &Text<12>| match HypervisorKind::of_signature(signature.as_str()) {
+    let known = |signature: &Text<12>| match HypervisorKind::of_signature(signature) {
         Some((kind, source)) => {
             Entry::said("Signature", format!("\"{signature}\" is {kind}'s"), source)
         }

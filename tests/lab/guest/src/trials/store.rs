@@ -131,7 +131,7 @@ impl Blobs {
             self.least = if acknowledged > self.began { acknowledged } else { self.least };
             self.judge_region(file, &snapshot, number)?;
         }
-        let names = snapshot.entries().map(|info| Ok(info?.name.as_str().to_owned()));
+        let names = snapshot.entries().map(|info| Ok(info?.name.to_string()));
         let names = names.collect::<Result<Vec<String>>>()?;
         let region = (number > 0).then_some(REGION);
         let all = expected.iter().copied().chain(region);

@@ -309,7 +309,7 @@ impl DaxView {
             Ok(listed) => {
                 let in_file =
                     |range: &Range<u64>| self.offset + range.start..self.offset + range.end;
-                Ok(listed.ranges().iter().map(in_file).collect())
+                Ok(listed.ranges.iter().map(in_file).collect())
             }
             Err(error) if matches!(error.kind(), ErrorKind::Unknown { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),

@@ -66,7 +66,7 @@ fn reports_are_shared_by_threads() {
         cachemaint::report::Midr, cachemaint::report::Migration, cachemaint::report::Note,
         cachemaint::report::PmemRegion, cachemaint::report::Refused, cachemaint::report::RefusedBy,
         cachemaint::report::Signatures, cachemaint::report::Status, cachemaint::report::Surroundings,
-        cachemaint::report::Text<8>, cachemaint::report::Unknown, cachemaint::report::Virtualization,
+        cachemaint::report::Text<8>, cachemaint::report::Unknown,
         cachemaint::report::WholeCacheOperation,
     }
 }

@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
 use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line};
 use crate::survival::Statement;
-use crate::virtualization::{Refused, Virtualization, whole_cache};
+use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 
 /// The cache maintenance that this CPU offers, and the choices made.
 ///
@@ -274,11 +274,23 @@ impl CpuReport {
         &self.architecture.data_cache
     }
 
-    /// Returns the known facts about a hypervisor and a confidential guest, and their effects on cache
-    /// maintenance.
+    /// Returns the effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU shows them.
+    ///
+    /// ```
+    /// use cachemaint::report::{CpuReport, Handling};
+    /// let whole_cache = CpuReport::host().effects().whole_cache;
+    /// if whole_cache.is != Handling::Executed {
+    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
+    /// }
+    /// ```
     #[must_use]
-    pub const fn virtualization(&self) -> Virtualization {
-        Virtualization::of(self.architecture, &self.cpu)
+    pub fn effects(&self) -> Effects {
+        self.effects_under(self.hypervisor().kind())
+    }
+
+    /// Returns the same if the owner of the guest is known from elsewhere.
+    pub(super) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
+        Virtualization::of(self.architecture, &self.cpu).effects_under(kind)
     }
 
     /// Returns the operation by which the content of all caches can be replaced at once, for memory whose

@@ -277,7 +277,7 @@ impl CpuReport {
         object.serialize_field("aliasing", &self.aliasing())?;
         object.serialize_field("hypervisor", &self.hypervisor())?;
         object.serialize_field("confidential", &self.confidential())?;
-        object.serialize_field("effects", &self.virtualization().effects())?;
+        object.serialize_field("effects", &self.effects())?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
         object.serialize_field("notes", &List(|| self.notes()))

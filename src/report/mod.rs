@@ -60,7 +60,7 @@ pub use crate::arch::WholeCacheOperation;
 pub use crate::cpu::{
     Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Midr, Signatures, Text,
 };
-pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy, Virtualization};
+pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy};
 pub use cpu::{Availability, Choice, CpuReport, Note, Status};
 
 #[cfg(feature = "std")]

@@ -61,24 +61,11 @@ pub struct Effects {
     pub migration: Statement<Migration>,
 }
 
-/// The known facts about the hypervisor and a confidential guest, and their effects on cache
-/// maintenance.
-///
-/// ```
-/// use cachemaint::report::{CpuReport, Handling};
-/// let virtualization = CpuReport::host().virtualization();
-/// let whole_cache = virtualization.effects().whole_cache;
-/// if whole_cache.is != Handling::Executed {
-///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Virtualization {
-    /// The hypervisor, as the CPU shows it.
-    pub hypervisor: Hypervisor,
-    /// The confidential guest, as the CPU shows it.
-    pub confidential: Confidential,
+/// The facts about the hypervisor and a confidential guest that the CPU shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Virtualization {
+    hypervisor: Hypervisor,
+    confidential: Confidential,
     architecture: &'static str,
 }
 
@@ -97,14 +84,12 @@ impl Virtualization {
     }
 
     /// Returns their effects on cache maintenance.
-    #[must_use]
-    pub fn effects(&self) -> Effects {
+    pub(crate) fn effects(&self) -> Effects {
         self.effects_under(self.hypervisor.kind())
     }
 
     /// Returns the same if the owner of the guest is known from elsewhere.
-    #[must_use]
-    pub fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
+    pub(crate) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         match self.architecture {
             "x86" | "x86_64" => self.on_x86(kind),
             "aarch64" => on_arm64(kind),

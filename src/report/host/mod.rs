@@ -92,8 +92,7 @@ impl HostReport {
     /// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
     ///
     /// `None` does not prove that the machine has no hypervisor.
-    #[must_use]
-    pub fn hypervisor_kind(&self) -> Option<HypervisorKind> {
+    pub(in crate::report) fn hypervisor_kind(&self) -> Option<HypervisorKind> {
         self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)
     }
 
@@ -101,7 +100,7 @@ impl HostReport {
     /// facts.
     #[must_use]
     pub fn effects(&self) -> Effects {
-        let effects = self.cpu.virtualization().effects_under(self.hypervisor_kind());
+        let effects = self.cpu.effects_under(self.hypervisor_kind());
         if self.surroundings.is_dom0 {
             return Effects { migration: DOM0_STAYS, ..effects };
         }

@@ -32,7 +32,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     assert!(screen.contains("SEV offered; only the kernel can read if it is on"), "{screen}");
     assert!(whole_cache(&guest).contains("in an SEV guest"));
     // EAX[10] is 0: encrypted and plain mappings do not agree.
-    assert!(guest.virtualization().effects().lines.text.contains("encrypted and plain"));
+    assert!(guest.effects().lines.text.contains("encrypted and plain"));
 }
 
 /// A dump of a microVM that is not an SEV guest shows all of SEV: the leaf is an offer in a guest too.
@@ -199,10 +199,10 @@ fn hyper_v_reports_its_kind_of_isolation() {
         let report = of(0, ebx, isolated);
         let expected = Confidential::HyperV { isolation, paravisor: false };
         assert_eq!(report.confidential(), expected);
-        assert_eq!(report.virtualization().effects().whole_cache.is, handling, "{isolation:?}");
+        assert_eq!(report.effects().whole_cache.is, handling, "{isolation:?}");
     }
     let report = of(1, 0x0be3, isolated);
-    assert_eq!(report.virtualization().effects().whole_cache.is, Handling::Unknown);
+    assert_eq!(report.effects().whole_cache.is, Handling::Unknown);
     assert!(flowing(&report).contains("TDX with a paravisor (CPUID.4000000CH)"), "{report}");
 
     assert_eq!(of(0, 0x0be0, isolated).confidential(), Confidential::Unknown);
@@ -225,7 +225,7 @@ fn rosetta_is_known_by_the_name_of_the_cpu() {
 fn whole_cache_operations_are_executed_on_bare_metal_alone() {
     for machine in x86_machines::MACHINES {
         let report = x86_report(machine.cpuid);
-        let effects = report.virtualization().effects();
+        let effects = report.effects();
         let is_bare = machine.hypervisor.is_none();
         assert_eq!(effects.whole_cache.is == Handling::Executed, is_bare, "{}", machine.name);
         let tells_of_a_guest = ["hypervisor", "guest", "KVM", "Xen"]
@@ -233,13 +233,13 @@ fn whole_cache_operations_are_executed_on_bare_metal_alone() {
             .any(|word| whole_cache(&report).contains(word));
         assert_eq!(tells_of_a_guest, !is_bare, "{}", machine.name);
     }
-    let lines = x86_machine("9xx4 (family 25 model 17), KVM").virtualization().effects().lines;
+    let lines = x86_machine("9xx4 (family 25 model 17), KVM").effects().lines;
     assert_eq!((lines.is, lines.certainty), (Handling::Executed, Certainty::Documented));
 }
 
 #[test]
 fn a_guest_that_can_be_moved_says_so() {
-    let migration = |name| x86_machine(name).virtualization().effects().migration.is;
+    let migration = |name| x86_machine(name).effects().migration.is;
     assert_eq!(migration("9xx4 (family 25 model 17), KVM"), Migration::Possible);
     assert_eq!(migration("Nehalem"), Migration::No);
     assert_eq!(migration("(Ice Lake-D), Hyper-V root"), Migration::No);

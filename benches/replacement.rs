@@ -22,11 +22,13 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use std::io::Write;
 use std::process::ExitCode;
 
-const SIZES: [usize; 14] = [
+const SIZES: [usize; 16] = [
     8,
     16,
     64,
     128,
+    192,
+    248,
     256,
     512,
     1 << 10,
@@ -72,6 +74,11 @@ fn main() -> ExitCode {
         |out| {
             with_both(|both| {
                 print_heading(out, "the replacement and the original", BLOCKS)?;
+                writeln!(
+                    out,
+                    "fills, and copies of 1 MiB or more: {} blocks",
+                    Blocks::FEWEST.get()
+                )?;
                 both.words(&mut |comparison| comparison.print_ratios(out, BLOCKS))?;
                 both.fills(&mut |comparison| comparison.print_ratios(out, Blocks::FEWEST))?;
                 both.print_copies(out)
@@ -106,8 +113,10 @@ impl Both {
         let words: Vec<AtomicU64> = (0..(2 << 10)).map(AtomicU64::new).collect();
         let first = words.as_ptr().align_offset(64);
         let operations: [(&str, usize, OnWords); 5] = [
-            ("persist 8 B, the same line", 1, |libpmem, words| {
+            ("store and persist 8 B, the same line", 1, |libpmem, words| {
                 for word in words {
+                    // A line that is not dirty is written back in less time.
+                    word.store(1, Ordering::Relaxed);
                     libpmem.persist(word);
                 }
             }),

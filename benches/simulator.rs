@@ -109,7 +109,7 @@ fn measure(criterion: &mut Criterion, name: &str, explore: impl Fn(Model) -> Exp
         drop(writeln!(io::stdout(), "{name}: {outcome}"));
         group.throughput(Throughput::Elements(outcome.recoveries));
         group.bench_function(model.to_string(), |bencher| {
-            bencher.iter(|| black_box(explore(model)))
+            bencher.iter(|| black_box(explore(model)));
         });
     }
 }

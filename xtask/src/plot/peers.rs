@@ -98,7 +98,7 @@ fn draw(title: &str, results: &Results) -> Result<String, fmt::Error> {
 
 /// Draws a bar of the median, its interval, and both in numbers.
 fn row(body: &mut String, y: f64, time: &Time, scale: f64) -> fmt::Result {
-    let class = if time.name == "cachemaint" { "ours" } else { "peer" };
+    let class = if time.name.starts_with("cachemaint") { "ours" } else { "peer" };
     let (width, height) = (time.median * scale, ROW - 5.0);
     text(body, "", (16.0, y + 14.0), label(&time.name))?;
     writeln!(
@@ -133,6 +133,7 @@ fn text(to: &mut String, class: &str, (x, y): (f64, f64), words: &str) -> fmt::R
 fn label(name: &str) -> &str {
     match name {
         "bare" => "bare loop",
+        "bare, written back" => "bare loop, written back",
         "bare, packed" => "bare loop, packed records",
         "bare, lines" => "bare loop, whole lines",
         "bare, packed, streaming" => "packed, streaming stores",

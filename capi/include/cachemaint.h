@@ -24,6 +24,9 @@
  *   - The work is complete when a function returns. cachemaint_issue_writeback is the one exception.
  *   - All functions can be called by several threads at a time, with the same file too, unless a comment states
  *     otherwise. None may be called in a signal handler.
+ *   - No function is a cancellation point (pthread_cancel): the thread acts on a request after the call. A thread with
+ *     asynchronous cancellation must call none, since POSIX permits it pthread_cancel, pthread_setcancelstate and
+ *     pthread_setcanceltype alone.
  */
 #ifndef CACHEMAINT_H
 #define CACHEMAINT_H

@@ -4,9 +4,12 @@
 //! It takes the caller's word for each range: it is mapped, and no other thread uses what a copy writes.
 
 use crate::arguments::{self, CDestination, CRange, memory};
+use crate::cancellation;
 use crate::error::{Failure, number};
 use cachemaint::Cache;
 use core::ffi::{c_int, c_uchar, c_void};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Writes a range back.
 ///
@@ -119,7 +122,7 @@ unsafe fn writeback_ranges(ranges: *const CRange, count: usize) -> Result<(), Fa
     // SAFETY: (1) is the caller's duty.
     let ranges = unsafe { arguments::ranges(ranges, count) }?;
     ranges.clone().try_for_each(|range| memory("a range", range.address, range.length))?;
-    Cache::host()?.batch(|batch| {
+    host()?.batch(|batch| {
         for range in ranges {
             // SAFETY: (1) is the caller's duty, and the range does not wrap; (2) the batch ends in this call.
             unsafe { batch.writeback_range(range.address.cast(), range.length) };
@@ -132,5 +135,18 @@ unsafe fn writeback_ranges(ranges: *const CRange, count: usize) -> Result<(), Fa
 #[inline]
 fn checked(name: &str, address: *const c_void, length: usize) -> Result<Cache, Failure> {
     memory(name, address, length)?;
-    Ok(Cache::host()?)
+    host()
+}
+
+/// Returns the caches.
+#[inline]
+fn host() -> Result<Cache, Failure> {
+    /// True if the choice was made: it reads files on some CPUs.
+    static IS_CHOSEN: AtomicBool = AtomicBool::new(false);
+    if IS_CHOSEN.load(Relaxed) {
+        return Ok(Cache::host()?);
+    }
+    let cache = cancellation::held_off(Cache::host)?;
+    IS_CHOSEN.store(true, Relaxed);
+    Ok(cache)
 }

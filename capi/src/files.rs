@@ -6,6 +6,7 @@
 //! It takes the caller's word for handles, strings, arrays, and the memory of copies.
 
 use crate::arguments::{self, CDestination, CRange, memory, null};
+use crate::cancellation;
 use crate::error::{Code, Failure, number};
 use crate::handle::Handle;
 use cachemaint::cache::Destination;
@@ -55,7 +56,7 @@ pub(crate) unsafe extern "C" fn cachemaint_open(
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::give("file", file, handle) }
     };
-    number(opened())
+    number(cancellation::held_off(opened))
 }
 
 fn open(path: &Path, length: u64, flags: c_uint) -> Result<DaxFile, Failure> {
@@ -113,7 +114,7 @@ fn options(flags: c_uint) -> Result<Options, Failure> {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn cachemaint_close(file: *mut Handle) -> c_int {
     // SAFETY: (1) and (2) are the caller's duties.
-    number(unsafe { Handle::close(file) })
+    number(cancellation::held_off(|| unsafe { Handle::close(file) }))
 }
 
 /// Returns the first byte of the mapping.
@@ -145,7 +146,7 @@ pub(crate) unsafe extern "C" fn cachemaint_length(file: *const Handle) -> usize 
 pub(crate) unsafe extern "C" fn cachemaint_grow(file: *mut Handle, length: u64) -> c_int {
     // SAFETY: (1) and (2) are the caller's duties.
     let open = unsafe { Handle::open_alone(file) };
-    number(open.and_then(|open| grow(&mut open.file, length)))
+    number(open.and_then(|open| cancellation::held_off(|| grow(&mut open.file, length))))
 }
 
 fn grow(file: &mut DaxFile, length: u64) -> Result<(), Failure> {
@@ -199,7 +200,11 @@ pub(crate) unsafe extern "C" fn cachemaint_deep_persist(
     length: usize,
 ) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(unsafe { on_range(file, address, length, DaxFile::deep_persist) })
+    number(unsafe {
+        on_range(file, address, length, |file, range| {
+            cancellation::held_off(|| file.deep_persist(range))
+        })
+    })
 }
 
 /// Completes the write-backs of this thread.
@@ -240,8 +245,9 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_ranges(
         let ranges = unsafe { arguments::ranges(ranges, count) }?;
         let ranges = ranges.map(|range| range_in(file, range.address, range.length));
         ranges.clone().try_for_each(|range| range.map(drop))?;
-        file.batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)))?;
-        Ok(())
+        let persist =
+            || file.batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)));
+        Ok(without_cancellation(file, persist)?)
     };
     number(persisted())
 }
@@ -264,8 +270,9 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_copy(
         let file = &unsafe { Handle::open(file) }?.file;
         let range = range_in(file, to, length)?;
         memory("from", from, length)?;
+        let destination = destination.checked()?;
         // SAFETY: the range was checked; (2) is the caller's duty.
-        unsafe { copy(file, range, from.cast(), destination.checked()?) }
+        without_cancellation(file, || unsafe { copy(file, range, from.cast(), destination) })
     };
     number(copied())
 }
@@ -287,7 +294,8 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_fill(
         // SAFETY: (1) is the caller's duty.
         let file = &unsafe { Handle::open(file) }?.file;
         let range = range_in(file, to, length)?;
-        Ok(file.persist_fill(range, byte, destination.checked()?)?)
+        let destination = destination.checked()?;
+        Ok(without_cancellation(file, || file.persist_fill(range, byte, destination))?)
     };
     number(filled())
 }
@@ -330,7 +338,7 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
         }
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::give("count", count, 0) }?;
-        let bad = file.bad_blocks()?;
+        let bad = cancellation::held_off(|| file.bad_blocks())?;
         let given = bad.ranges.iter().take(capacity).enumerate();
         for (place, range) in given {
             let (address, length) = (file.as_ptr(range.start).cast_const().cast(), span(range));
@@ -360,7 +368,17 @@ unsafe fn on_range(
 ) -> Result<(), Failure> {
     // SAFETY: (1) is the caller's duty.
     let file = &unsafe { Handle::open(file) }?.file;
-    Ok(operation(file, range_in(file, address, length)?)?)
+    let range = range_in(file, address, length)?;
+    Ok(without_cancellation(file, || operation(file, range))?)
+}
+
+/// Does an operation that makes a system call if the file is persisted by pages.
+#[inline(always)]
+fn without_cancellation<R>(file: &DaxFile, operation: impl FnOnce() -> R) -> R {
+    match file.cache() {
+        Some(_) => operation(),
+        None => cancellation::held_off(operation),
+    }
 }
 
 /// Returns the offsets of a range of the mapping.

@@ -4,6 +4,7 @@
 //! It fills a structure that the caller names.
 
 use crate::arguments;
+use crate::cancellation;
 use crate::error::{Failure, number};
 use crate::text;
 use cachemaint::cache::FenceNames;
@@ -91,5 +92,7 @@ fn host() -> Result<CHost, Failure> {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn cachemaint_get_host(into: *mut CHost, size: usize) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(host().and_then(|host| unsafe { arguments::fill(into, size, &host) }))
+    number(
+        cancellation::held_off(host).and_then(|host| unsafe { arguments::fill(into, size, &host) }),
+    )
 }

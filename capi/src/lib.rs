@@ -12,6 +12,8 @@
 mod arguments;
 #[expect(unsafe_code, reason = "executes cache operations on memory that the C program names")]
 mod caches;
+#[expect(unsafe_code, reason = "calls a function of the C library")]
+mod cancellation;
 #[expect(unsafe_code, reason = "names that C programs link to")]
 mod error;
 #[expect(unsafe_code, reason = "hands memory of the C program to the library")]

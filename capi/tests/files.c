@@ -304,6 +304,56 @@ static void the_guarantee_is_that_of_an_ordinary_file(void) {
     DONE(cachemaint_close(file));
 }
 
+static cachemaint_file *of_a_cancelled_thread;
+static volatile int returned_calls;
+
+/* Each call finds the request of a cancellation. Afterwards the thread acts on it. */
+static void *cancelled(void *unused) {
+    char *bytes = (char *)cachemaint_address(of_a_cancelled_thread), source[8] = {1};
+    struct cachemaint_range range;
+    cachemaint_file *second;
+    size_t count;
+    int call = 0;
+    (void)unused;
+    range.address = bytes;
+    range.length = 8;
+    CHECK(pthread_cancel(pthread_self()) == 0);
+    DONE(cachemaint_persist(of_a_cancelled_thread, bytes, 8));
+    returned_calls = ++call;
+    DONE(cachemaint_persist_ranges(of_a_cancelled_thread, &range, 1));
+    returned_calls = ++call;
+    DONE(cachemaint_issue_writeback(of_a_cancelled_thread, bytes, 8));
+    returned_calls = ++call;
+    DONE(cachemaint_deep_persist(of_a_cancelled_thread, bytes, 8));
+    returned_calls = ++call;
+    DONE(cachemaint_persist_copy(of_a_cancelled_thread, bytes, source, sizeof source, ANYWHERE));
+    returned_calls = ++call;
+    DONE(cachemaint_persist_fill(of_a_cancelled_thread, bytes, 1, 8, ANYWHERE));
+    returned_calls = ++call;
+    (void)!cachemaint_bad_blocks(of_a_cancelled_thread, NULL, 0, &count, NULL);
+    returned_calls = ++call;
+    DONE(cachemaint_grow(of_a_cancelled_thread, 8 * LENGTH));
+    returned_calls = ++call;
+    DONE(cachemaint_close(of_a_cancelled_thread));
+    returned_calls = ++call;
+    DONE(cachemaint_open(path, LENGTH, ORDINARY, &second));
+    returned_calls = ++call;
+    DONE(cachemaint_close(second));
+    pthread_testcancel();
+    return NULL;
+}
+
+/* A file that is left open would keep its lock, and a call that has not ended would let the next one wait. */
+static void a_cancelled_thread_finishes_its_call(void) {
+    pthread_t thread;
+    void *result = NULL;
+    of_a_cancelled_thread = opened(LENGTH, ORDINARY);
+    CHECK(pthread_create(&thread, NULL, cancelled, NULL) == 0);
+    CHECK(pthread_join(thread, &result) == 0);
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK(returned_calls == 10);
+}
+
 static void *refused_in_another_thread(void *file) {
     CHECK(strlen(cachemaint_error_message()) == 0);
     REFUSED(cachemaint_fence((cachemaint_file *)file), CACHEMAINT_INVALID_ARGUMENT);
@@ -373,6 +423,7 @@ int main(int count, char **arguments) {
     a_file_of_another_user_is_refused();
     a_file_grows_and_keeps_its_bytes();
     the_guarantee_is_that_of_an_ordinary_file();
+    a_cancelled_thread_finishes_its_call();
     each_thread_has_a_message_of_its_own();
     an_error_in_a_destructor_of_a_thread_has_a_message();
     a_handle_is_used_again_after_a_thousand_others();

@@ -3,6 +3,7 @@
 //! A file is synced, which has the kernel flush its region. A device's region is flushed by its attribute `deep_flush`.
 //! PMDK returns 0 if that fails; here it is an error.
 
+use crate::cancellation;
 use crate::failure::Failure;
 use crate::machine::machine;
 use crate::map::{self, Memory};
@@ -17,7 +18,8 @@ use core::ptr::with_exposed_provenance;
 /// None: the kernel refuses a range that is not mapped.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_int {
-    match drain(start.expose_provenance(), len) {
+    let start = start.expose_provenance();
+    match cancellation::held_off(|| drain(start, len)) {
         Ok(()) => 0,
         Err(failure) => failure.returning(-1),
     }

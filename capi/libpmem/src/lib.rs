@@ -10,6 +10,9 @@
 //! - [`environment`]: the variables, with their effects.
 #![cfg(target_os = "linux")]
 
+#[expect(unsafe_code, reason = "calls a function of the C library")]
+#[path = "../../src/cancellation.rs"]
+mod cancellation;
 #[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]
 mod copy;
 #[expect(unsafe_code, reason = "functions that C programs link to, with their pointers")]

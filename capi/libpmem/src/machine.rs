@@ -1,6 +1,7 @@
 //! The choices for this machine and this environment, made once: when the library is loaded, or at the first call of a
 //! constructor that runs earlier.
 
+use crate::cancellation;
 use crate::environment::{self, Variables};
 use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
@@ -64,7 +65,9 @@ pub(crate) fn machine() -> &'static Machine {
 
 #[cold]
 fn choose() -> &'static Machine {
-    MACHINE.get_or_init(|| Machine::new(&Variables::read(), caches_survive_power_loss))
+    cancellation::held_off(|| {
+        MACHINE.get_or_init(|| Machine::new(&Variables::read(), caches_survive_power_loss))
+    })
 }
 
 impl Machine {
@@ -111,7 +114,7 @@ fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
 /// Returns true if the caches survive a loss of power wherever this machine has persistent memory. Returns false if the
 /// kernel does not show it.
 pub(crate) fn caches_survive_power_loss() -> bool {
-    report::caches_survive_power_loss().unwrap_or(false)
+    cancellation::held_off(report::caches_survive_power_loss).unwrap_or(false)
 }
 
 impl Short {
@@ -123,7 +126,7 @@ impl Short {
             // The functions that report it do not set `errno`.
             let before = errno();
             keep(format_args!("{self}"));
-            write_error(format_args!("libpmem: {self}\n"));
+            cancellation::held_off(|| write_error(format_args!("libpmem: {self}\n")));
             set_errno(before);
         }
     }

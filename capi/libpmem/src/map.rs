@@ -5,6 +5,7 @@
 //! a device, and if its medium keeps the lines that this CPU writes back. PMDK asks the kernel alone, which also grants
 //! `MAP_SYNC` on virtio-pmem, and on CPUs that reach no point of persistence.
 
+use crate::cancellation;
 use crate::device::{self, Device};
 use crate::environment;
 use crate::failure::{Failure, Path, Reason, errno};
@@ -89,7 +90,8 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
 ) -> *mut c_void {
     // SAFETY: it ends with 0 (1).
     let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
-    let (start, len) = match map_file(path, len, flags, mode) {
+    let mapped = cancellation::held_off(|| map_file(path, len, flags, mode));
+    let (start, len) = match mapped {
         Ok(mapping) => mapping,
         Err(failure) => return failure.returning(null_mut()),
     };

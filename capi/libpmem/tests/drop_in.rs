@@ -325,6 +325,11 @@ fn a_thread_that_never_calls_the_library_keeps_its_stack() {
 }
 
 #[test]
+fn a_cancelled_thread_finishes_its_call() {
+    Program::compile("cancelled").run(&ours(), &[], None);
+}
+
+#[test]
 fn a_library_that_is_unloaded_leaves_nothing_behind() {
     let program = Program::compile("reload");
     program.run(&ours(), &[], None);

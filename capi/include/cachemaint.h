@@ -162,13 +162,14 @@ void *cachemaint_address(const cachemaint_file *file);
 /* Returns the bytes of the mapping, or 0 if the file is NULL or closed. */
 size_t cachemaint_length(const cachemaint_file *file);
 
-/* Makes the file and its mapping longer: `length` is the new length. The new bytes are zeros, or the bytes that the file
- * has there already, and are on the medium with the new length after the return.
+/* Makes the mapping longer, and the file if need be: `length` is the new length. Bytes that the file has there already
+ * are shown as they are: persist them. Missing bytes are zeros, and are on the medium with the new length after the
+ * return.
  * No other thread uses the file during the call. The mapping can move: ask for its address again.
  * A crash leaves the old length or the new one. On an error the file is as it was.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
  * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM.
- * Cost: the new bytes are written once. */
+ * Cost: the missing bytes are written once. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.

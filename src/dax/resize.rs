@@ -29,10 +29,11 @@ impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
     /// mapping in bytes.
     ///
-    /// Bytes that the file has there already are shown as they are. Missing ones are zeros, and they and the new length
-    /// are on the medium when this returns. Several processes without locks must not make the file longer at the same
-    /// time: one could overwrite with zeros what another has stored in its new bytes. One of them does it, and the others
-    /// then map the new bytes by this call.
+    /// Bytes that the file has there already are shown as they are: [`persist`](super::DaxView::persist) them. Missing
+    /// ones are zeros, and they and the new length are on the medium when this returns.
+    ///
+    /// Several processes without locks must not make the file longer at the same time: one could overwrite with zeros
+    /// what another has stored in its new bytes. One of them does it, and the others then map the new bytes by this call.
     ///
     /// The mapping may move, which makes addresses from [`as_ptr`](Self::as_ptr) invalid. Its offset in the file stays
     /// the same, and so do all stored bytes, persistent or not.

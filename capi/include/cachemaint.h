@@ -217,7 +217,8 @@ enum cachemaint_destination {
 
 /* Copies bytes into the file and makes them persistent, with the fastest stores that guarantee it. The ranges may
  * overlap. `to` is in the mapping of the file; `from` is anywhere. No other thread uses `to`, or stores to `from`,
- * during the call. A crash during the call tears no aligned word of 8 bytes.
+ * during the call. A crash during the call tears no aligned word of 8 bytes that lies whole in the range. A word that
+ * lies partly in it can be torn: publish by an aligned store of 8 bytes, and not by a copy of fewer.
  * Errors: those of cachemaint_persist.
  * Cost: the stores, at most one write-back for each line, and one or two fences; by pages one msync. */
 CACHEMAINT_CHECKED int cachemaint_persist_copy(cachemaint_file *file, void *to, const void *from, size_t length,

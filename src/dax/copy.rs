@@ -5,8 +5,8 @@
 //! are in the persistence domain, ordinary stores and a fence are enough. If the granularity is a page,
 //! the operating system writes the stored bytes back.
 //!
-//! Other threads and processes may access the bytes meanwhile: whole words are stored at once, and parts of
-//! a word are merged in.
+//! Other threads and processes may access the bytes meanwhile: whole words are stored at once. Parts of a word are
+//! merged in or stored byte by byte, and leave its other bytes alone.
 
 use super::{DaxFile, Error, Writeback};
 use crate::cache::copy::Copier;
@@ -19,6 +19,9 @@ const CHUNK: usize = 4096;
 impl DaxFile {
     /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known. They
     /// are persistent when this returns. Where parts overlap, the bytes of either may remain.
+    ///
+    /// A crash meanwhile can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies whole in a
+    /// part. A word that lies partly in one can be torn: publish by [`store`](Self::store), and not by fewer bytes.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///

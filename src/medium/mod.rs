@@ -103,7 +103,9 @@ impl core::fmt::Display for Granularity {
 ///    [`fence`](Self::fence) on the same thread have returned. Then all of them are: this thread's stores, and those of
 ///    others that it had observed before it called [`order_observed`](Self::order_observed).
 /// 2. Anything stored may be persistent at any time, in units of
-///    [`atomic_unit`](Self::atomic_unit) that never tear.
+///    [`atomic_unit`](Self::atomic_unit) that never tear. The exception is a unit that
+///    [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy) stores in part: any of the new
+///    bytes may be missing in it.
 /// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist), [`leased_range`](Self::leased_range),
 ///    [`lease_range`](Readable::lease_range) and [`release_range`](Readable::release_range), though they have defaults. The
 ///    default of `leased_range` answers that no reader has a lease, and a store would overwrite bytes that a reader of

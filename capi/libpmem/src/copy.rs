@@ -1,7 +1,7 @@
 //! Copies and fills.
 //!
-//! Each call copies as `memmove` does, so its ranges may overlap, and words of 8 bytes are not torn. The hints choose
-//! among the methods of [`cachemaint::cache::copy`], all of which are durable:
+//! Each call copies as `memmove` does, so its ranges may overlap, and aligned words of 8 bytes in them are not torn. The
+//! hints choose among the methods of [`cachemaint::cache::copy`], all of which are durable:
 //!
 //! | hint | method |
 //! |---|---|

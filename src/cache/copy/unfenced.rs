@@ -65,8 +65,8 @@ impl Unfenced {
     /// Copies `len` bytes from `from` to `to`, which may overlap.
     ///
     /// Guarantees nothing about memory until [`Cache::fence`] has been called on the same thread. A crash before can
-    /// leave any mix of old and new aligned words of 8 bytes, and tears none; on targets without atomics of 64 bits, of
-    /// words of the CPU's size. Where the ranges overlap, bytes of both can be lost then.
+    /// leave any mix of old and new aligned words of 8 bytes, and tears none that lies whole in `to`. On targets without
+    /// atomics of 64 bits the words have the CPU's size. Where the ranges overlap, bytes of both can be lost then.
     ///
     /// # Cost
     /// The stores, and at most one write-back a line; one fence where streaming stores need it before the write-back

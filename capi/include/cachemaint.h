@@ -175,7 +175,9 @@ CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
  * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
  * Errors: CACHEMAINT_WRITEBACK_FAILED, by pages alone.
- * Cost: one instruction for each line, and a fence; by pages one msync. No lock and no allocation. */
+ * Cost: one instruction for each line, and a fence. No lock and no allocation. By pages one msync, which then waits for
+ * the calls for this open file that other threads have under way, since the kernel reports a failure to one of them
+ * alone. At most 64 of these calls are under way at a time, and further ones wait. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);
 
 /* Makes several ranges persistent under one fence. They become persistent in any order.

@@ -205,6 +205,9 @@ impl DaxFile {
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// As [`DaxView::issue_writeback`]: by pages it also waits for calls of other threads.
     #[inline]
     #[track_caller]
     pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
@@ -234,6 +237,11 @@ impl DaxFile {
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// One instruction for each line, and a fence. By pages a call of the operating system. If it succeeds, it then waits
+    /// for the write-backs by pages of this file that other threads have under way, since the kernel reports a failure to
+    /// one of them alone. At most 64 of them are under way at a time, and further ones wait.
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {

@@ -144,7 +144,9 @@ enum cachemaint_flag {
  * CACHEMAINT_CREATE and CACHEMAINT_NEW.
  * An existing file keeps its length and its bytes. `path` can be a device of device DAX.
  * After the return `*file` is the open file. The zeros and the name of a new file are on the medium. It has mode 0600.
- * A crash leaves no file at the path, or the whole one. On an error `*file` is NULL.
+ * A crash leaves no file at the path, or the whole one. On file systems without unnamed files (O_TMPFILE) it can leave a
+ * file .cachemaint-PROCESS-NUMBER in the directory, and on those without hard links (exFAT, for example) an empty file at
+ * the path: remove them. On an error `*file` is NULL.
  * Errors: CACHEMAINT_NOT_FOUND, _EXISTS, _NOT_A_FILE, _PERMISSION, _LOCKED, _TOO_SHORT, _NO_SPACE, _TOO_COARSE,
  * _NOT_ALLOCATED, _UNSUPPORTED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM.
  * Cost: some milliseconds; a new file is written once. */
@@ -200,8 +202,8 @@ CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 CACHEMAINT_CHECKED int cachemaint_order_observed(const cachemaint_file *file);
 
 /* Makes a range persistent down to the medium's own buffers, so that it does not rest on stored energy (ADR) any more.
- * Errors: those of cachemaint_persist. CACHEMAINT_NOT_FLUSHED if the range is persistent and the buffers could not be
- * flushed; on device DAX this needs root.
+ * Errors: CACHEMAINT_WRITEBACK_FAILED, by lines too. CACHEMAINT_NOT_FLUSHED if the range is persistent and the buffers
+ * could not be flushed; on device DAX this needs root.
  * Cost: as cachemaint_persist, and at least one system call. */
 CACHEMAINT_CHECKED int cachemaint_deep_persist(const cachemaint_file *file, const void *address, size_t length);
 
@@ -234,7 +236,7 @@ CACHEMAINT_CHECKED int cachemaint_persist_fill(cachemaint_file *file, void *to, 
  * bytes that were stored before may be lost. Read the file again, or restore it from elsewhere. Else CACHEMAINT_OK. */
 CACHEMAINT_CHECKED int cachemaint_taint(const cachemaint_file *file);
 
-/* Finds the bytes of the mapping that the kernel knows to be bad. An access to them raises SIGBUS.
+/* Finds the bytes of the mapping that the kernel knows to be bad. An access to a page that has some raises SIGBUS.
  * `ranges` gets the first `capacity` of them, in ascending order, and can be NULL if `capacity` is 0. `*count` is the
  * number of all. `*is_complete` is 0 if the kernel's list was full, so that more can be bad; it can be NULL.
  * Errors: CACHEMAINT_UNKNOWN, _PERMISSION, _UNSUPPORTED, _SYSTEM.

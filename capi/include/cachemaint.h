@@ -388,7 +388,8 @@ struct cachemaint_host {
 /* Fills in the instructions of this machine. `size` is sizeof *host. */
 CACHEMAINT_CHECKED int cachemaint_get_host(struct cachemaint_host *host, size_t size);
 
-/* Writes a range back, so that observers see the bytes that this thread has stored. The lines may stay cached.
+/* Writes a range back, so that observers see the bytes that this thread has stored. For the stores of other threads that
+ * it has seen, it calls cachemaint_cache_order_observed before. The lines may stay cached.
  * Cost: one instruction for each line, and its fences. No lock and no allocation, from the second call on. */
 CACHEMAINT_CHECKED int cachemaint_cache_writeback(const void *address, size_t length);
 
@@ -401,6 +402,11 @@ CACHEMAINT_CHECKED int cachemaint_cache_invalidate(void *address, size_t length)
 /* Does both: observers see the stored bytes, and later loads fetch from memory.
  * Cost: as cachemaint_cache_writeback. */
 CACHEMAINT_CHECKED int cachemaint_cache_writeback_invalidate(const void *address, size_t length);
+
+/* Orders the stores of other threads that this thread has seen before its next operations on caches. Call it between the
+ * load that showed another thread's store and the write-back that must include this store.
+ * Cost: one fence. */
+CACHEMAINT_CHECKED int cachemaint_cache_order_observed(void);
 
 /* Writes several ranges back under one fence. */
 CACHEMAINT_CHECKED int cachemaint_cache_writeback_ranges(const struct cachemaint_range *ranges, size_t count);

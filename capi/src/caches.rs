@@ -69,6 +69,12 @@ pub(crate) unsafe extern "C" fn cachemaint_cache_writeback_ranges(
     number(unsafe { writeback_ranges(ranges, count) })
 }
 
+/// Orders the stores of others that this thread has observed before its next operations.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cachemaint_cache_order_observed() -> c_int {
+    number(host().map(Cache::order_observed))
+}
+
 /// Copies bytes and writes them back.
 ///
 /// # Safety

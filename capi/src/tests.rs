@@ -106,6 +106,7 @@ fn functions() -> BTreeMap<&'static str, String> {
         caches::cachemaint_cache_invalidate(_, _) -> _,
         caches::cachemaint_cache_writeback_invalidate(_, _) -> _,
         caches::cachemaint_cache_writeback_ranges(_, _) -> _,
+        caches::cachemaint_cache_order_observed() -> _,
         caches::cachemaint_cache_copy(_, _, _, _) -> _,
         caches::cachemaint_cache_fill(_, _, _, _) -> _,
         files::cachemaint_open(_, _, _, _) -> _,

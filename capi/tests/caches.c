@@ -14,6 +14,7 @@ static void every_operation_is_refused_with_the_reason(void) {
     REFUSED(cachemaint_cache_invalidate(buffer, 1), CACHEMAINT_UNSUPPORTED);
     REFUSED(cachemaint_cache_writeback_invalidate(buffer, 1), CACHEMAINT_UNSUPPORTED);
     REFUSED(cachemaint_cache_writeback_ranges(&range, 1), CACHEMAINT_UNSUPPORTED);
+    REFUSED(cachemaint_cache_order_observed(), CACHEMAINT_UNSUPPORTED);
     REFUSED(cachemaint_cache_copy(buffer, model, 1, CACHEMAINT_ANYWHERE), CACHEMAINT_UNSUPPORTED);
     REFUSED(cachemaint_cache_fill(buffer, 1, 1, CACHEMAINT_ANYWHERE), CACHEMAINT_UNSUPPORTED);
 }
@@ -37,6 +38,7 @@ static void bytes_are_the_same_after_every_operation(void) {
     CHECK(memcmp(buffer, model, sizeof buffer) == 0);
     memset(model + 100, 9, 200);
     DONE(cachemaint_cache_fill(buffer + 100, 9, 200, CACHEMAINT_CACHED));
+    DONE(cachemaint_cache_order_observed());
     DONE(cachemaint_cache_writeback(buffer, sizeof buffer));
     DONE(cachemaint_cache_invalidate(buffer, sizeof buffer));
     DONE(cachemaint_cache_writeback_invalidate(buffer + 1, 77));

@@ -97,7 +97,7 @@ static int call_one(void) {
         return cachemaint_get_host(below(4) ? &host : NULL, below(sizeof host + 1));
     case 5:
         start = any_memory(&length);
-        return cachemaint_cache_writeback(start, length);
+        return cachemaint_cache_writeback(start, length) + cachemaint_cache_order_observed();
     case 6:
         start = any_memory(&length);
         return cachemaint_cache_invalidate(start, length);

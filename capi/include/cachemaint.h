@@ -21,7 +21,7 @@
  *   - A length or a count of 0 is permitted. An array without elements can be a null pointer.
  *   - The process is aborted if an allocation fails. An error allocates its message, also where a comment states
  *     "no allocation".
- *   - The work is complete when a function returns. cachemaint_issue_writeback is the one exception.
+ *   - The work is complete when a function returns. The exceptions are cachemaint_issue_writeback, _copy and _fill.
  *   - All functions can be called by several threads at a time, with the same file too, unless a comment states
  *     otherwise. None may be called in a signal handler.
  *   - No function is a cancellation point (pthread_cancel): the thread acts on a request after the call. A thread with
@@ -192,7 +192,7 @@ CACHEMAINT_CHECKED int cachemaint_persist_ranges(const cachemaint_file *file, co
  * Errors and cost: those of cachemaint_persist, without the fence. */
 CACHEMAINT_CHECKED int cachemaint_issue_writeback(const cachemaint_file *file, const void *address, size_t length);
 
-/* Completes every cachemaint_issue_writeback of this thread. It completes none of another thread.
+/* Completes every cachemaint_issue_writeback, _copy and _fill of this thread. It completes none of another thread.
  * Cost: one fence; by pages nothing. */
 CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 
@@ -231,6 +231,20 @@ CACHEMAINT_CHECKED int cachemaint_persist_copy(cachemaint_file *file, void *to, 
 /* Sets bytes of the file and makes them persistent. Everything else is as for cachemaint_persist_copy. */
 CACHEMAINT_CHECKED int cachemaint_persist_fill(cachemaint_file *file, void *to, unsigned char byte, size_t length,
                                                enum cachemaint_destination destination);
+
+/* Copies bytes into the file and begins to write them back. They are persistent when cachemaint_fence has returned on this
+ * thread, so that several copies cost one fence. The ranges may overlap. Until the fence has returned, no other thread
+ * uses `to`, since a later store of this thread can be seen before the bytes. No other thread stores to `from` during the
+ * call. A crash before the fence has returned tears words as in cachemaint_persist_copy.
+ * Errors: those of cachemaint_persist.
+ * Cost: the stores, at most one write-back for each line, and at most one fence; by pages one msync, which completes the
+ * copy. */
+CACHEMAINT_CHECKED int cachemaint_issue_copy(cachemaint_file *file, void *to, const void *from, size_t length,
+                                             enum cachemaint_destination destination);
+
+/* Sets bytes of the file and begins to write them back. Everything else is as for cachemaint_issue_copy. */
+CACHEMAINT_CHECKED int cachemaint_issue_fill(cachemaint_file *file, void *to, unsigned char byte, size_t length,
+                                             enum cachemaint_destination destination);
 
 /* Returns CACHEMAINT_WRITEBACK_FAILED if an earlier write-back of this open file failed, whatever succeeded since:
  * bytes that were stored before may be lost. Read the file again, or restore it from elsewhere. Else CACHEMAINT_OK. */

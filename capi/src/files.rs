@@ -10,6 +10,7 @@ use crate::cancellation;
 use crate::error::{Code, Failure, number};
 use crate::handle::Handle;
 use cachemaint::cache::Destination;
+use cachemaint::cache::copy::Unfenced;
 use cachemaint::dax::{DaxFile, Lock, Options};
 use cachemaint::medium::Granularity;
 use core::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
@@ -265,16 +266,26 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_copy(
     length: usize,
     destination: CDestination,
 ) -> c_int {
-    let copied = || {
-        // SAFETY: (1) is the caller's duty.
-        let file = &unsafe { Handle::open(file) }?.file;
-        let range = range_in(file, to, length)?;
-        memory("from", from, length)?;
-        let destination = destination.checked()?;
-        // SAFETY: the range was checked; (2) is the caller's duty.
-        without_cancellation(file, || unsafe { copy(file, range, from.cast(), destination) })
-    };
-    number(copied())
+    // SAFETY: (1) and (2) are the caller's duties.
+    let copied = unsafe { checked_copy(file, to, from, length, destination) };
+    number(copied.map(DaxFile::fence))
+}
+
+/// Copies bytes into the file and begins to write them back.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. As for [`cachemaint_persist_copy`], of `to` until [`cachemaint_fence`] has returned on this thread.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_issue_copy(
+    file: *mut Handle,
+    to: *mut c_void,
+    from: *const c_void,
+    length: usize,
+    destination: CDestination,
+) -> c_int {
+    // SAFETY: (1) and (2) are the caller's duties.
+    number(unsafe { checked_copy(file, to, from, length, destination) }.map(drop))
 }
 
 /// Sets bytes of the file and makes them persistent.
@@ -290,14 +301,26 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_fill(
     length: usize,
     destination: CDestination,
 ) -> c_int {
-    let filled = || {
-        // SAFETY: (1) is the caller's duty.
-        let file = &unsafe { Handle::open(file) }?.file;
-        let range = range_in(file, to, length)?;
-        let destination = destination.checked()?;
-        Ok(without_cancellation(file, || file.persist_fill(range, byte, destination))?)
-    };
-    number(filled())
+    // SAFETY: (1) and (2) are the caller's duties.
+    let filled = unsafe { checked_fill(file, to, byte, length, destination) };
+    number(filled.map(DaxFile::fence))
+}
+
+/// Sets bytes of the file and begins to write them back.
+///
+/// # Safety
+/// 1. As for [`cachemaint_persist`].
+/// 2. No other thread uses the range until [`cachemaint_fence`] has returned on this thread.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cachemaint_issue_fill(
+    file: *mut Handle,
+    to: *mut c_void,
+    byte: c_uchar,
+    length: usize,
+    destination: CDestination,
+) -> c_int {
+    // SAFETY: (1) and (2) are the caller's duties.
+    number(unsafe { checked_fill(file, to, byte, length, destination) }.map(drop))
 }
 
 /// Returns the error of an earlier write-back that failed.
@@ -416,40 +439,77 @@ const fn span(range: &Range<u64>) -> usize {
     (range.end - range.start) as usize
 }
 
-/// Copies bytes to a range of the file, by addresses.
+/// Copies bytes into the file after the arguments were checked, and returns the file, whose fence completes the copy.
 ///
 /// # Safety
-/// 1. The range is in the mapping, and `from` can be read for its length.
-/// 2. No other thread uses the range or writes `from` meanwhile.
-unsafe fn copy(
-    file: &DaxFile,
-    to: Range<u64>,
-    from: *const u8,
-    destination: Destination,
-) -> Result<(), Failure> {
-    if to.is_empty() {
-        return Ok(());
+/// 1. As for [`cachemaint_issue_copy`].
+#[inline(always)]
+unsafe fn checked_copy<'a>(
+    file: *const Handle,
+    to: *const c_void,
+    from: *const c_void,
+    length: usize,
+    destination: CDestination,
+) -> Result<&'a DaxFile, Failure> {
+    // SAFETY: (1) is the caller's duty.
+    let file = &unsafe { Handle::open(file) }?.file;
+    let range = range_in(file, to, length)?;
+    memory("from", from, length)?;
+    let from = from.cast();
+    match copies(file, destination.checked()?) {
+        _ if range.is_empty() => {}
+        // SAFETY: the range was checked, and the mapping can be written; the rest is the caller's duty (1).
+        Some(copies) => unsafe { copies.copy(file.as_ptr(range.start), from, length) },
+        None => cancellation::held_off(|| {
+            // SAFETY: the range was checked; the rest is the caller's duty (1).
+            unsafe { copy_by_pages(file, &range, from) };
+            file.persist(range)
+        })?,
     }
-    let Some(cache) = file.cache() else {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { copy_by_pages(file, &to, from) };
-        return Ok(file.persist(to)?);
-    };
-    let copies = match file.granularity() {
+    Ok(file)
+}
+
+/// Sets bytes of the file after the arguments were checked, and returns the file, whose fence completes the fill.
+///
+/// # Safety
+/// 1. As for [`cachemaint_issue_fill`].
+#[inline(always)]
+unsafe fn checked_fill<'a>(
+    file: *const Handle,
+    to: *const c_void,
+    byte: c_uchar,
+    length: usize,
+    destination: CDestination,
+) -> Result<&'a DaxFile, Failure> {
+    // SAFETY: (1) is the caller's duty.
+    let file = &unsafe { Handle::open(file) }?.file;
+    let range = range_in(file, to, length)?;
+    let destination = destination.checked()?;
+    match copies(file, destination) {
+        _ if range.is_empty() => {}
+        // SAFETY: the range was checked, and the mapping can be written; the rest is the caller's duty (1).
+        Some(copies) => unsafe { copies.fill(file.as_ptr(range.start), length, byte) },
+        None => cancellation::held_off(|| file.persist_fill(range, byte, destination))?,
+    }
+    Ok(file)
+}
+
+/// Returns the copies into a file by addresses; `None` where the operating system writes back.
+#[inline]
+fn copies(file: &DaxFile, destination: Destination) -> Option<Unfenced> {
+    let cache = file.cache()?;
+    Some(match file.granularity() {
         Granularity::Byte => cache.stores(),
         _ => cache.unfenced(destination),
-    };
-    // SAFETY: (1) and (2) are the caller's duties, and the mapping can be written.
-    unsafe { copies.copy(file.as_ptr(to.start), from, span(&to)) };
-    cache.fence();
-    Ok(())
+    })
 }
 
 /// Copies bytes through a buffer, from the end that an overlap permits. The parts end at multiples of their size in the
 /// file, so that no word is in two of them: a crash between two stores would tear it.
 ///
 /// # Safety
-/// 1. As for [`copy`].
+/// 1. The range is in the mapping, and `from` can be read for its length.
+/// 2. No other thread uses the range or writes `from` meanwhile.
 unsafe fn copy_by_pages(file: &DaxFile, to: &Range<u64>, from: *const u8) {
     let len = span(to);
     let backwards = from.addr() < file.as_ptr(to.start).addr();

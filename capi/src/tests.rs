@@ -122,6 +122,8 @@ fn functions() -> BTreeMap<&'static str, String> {
         files::cachemaint_deep_persist(_, _, _) -> _,
         files::cachemaint_persist_copy(_, _, _, _, _) -> _,
         files::cachemaint_persist_fill(_, _, _, _, _) -> _,
+        files::cachemaint_issue_copy(_, _, _, _, _) -> _,
+        files::cachemaint_issue_fill(_, _, _, _, _) -> _,
         files::cachemaint_taint(_) -> _,
         files::cachemaint_bad_blocks(_, _, _, _, _) -> _,
         promises::cachemaint_get_guarantee(_, _, _) -> _,

@@ -83,7 +83,7 @@ static int call_one(void) {
         ranges[place].address = any_address();
         ranges[place].length = any_length();
     }
-    switch (below(24)) {
+    switch (below(26)) {
     case 0:
     case 1:
         open_another();
@@ -137,6 +137,11 @@ static int call_one(void) {
     case 19:
         return cachemaint_issue_writeback(any_file(), any_address(), any_length());
     case 20:
+        start = any_memory(&length);
+        return cachemaint_issue_copy(any_file(), any_address(), start, length, any_destination());
+    case 21:
+        return cachemaint_issue_fill(any_file(), any_address(), (unsigned char)next(), any_length(), any_destination());
+    case 22:
         return cachemaint_error_errno() + (int)strlen(cachemaint_error_message());
     default:
         return cachemaint_persist(any_file(), any_address(), any_length());

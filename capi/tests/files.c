@@ -96,9 +96,18 @@ static void copies_and_fills_store_what_memmove_and_memset_do(void) {
         memmove(model + move[0], model + move[1], move[2]);
         DONE(cachemaint_persist_copy(file, bytes + move[0], bytes + move[1], move[2], ANYWHERE));
         CHECK(memcmp(bytes, model, LENGTH) == 0);
+        memmove(model + move[0], model + move[1], move[2]);
+        DONE(cachemaint_issue_copy(file, bytes + move[0], bytes + move[1], move[2], ANYWHERE));
+        DONE(cachemaint_fence(file));
+        CHECK(memcmp(bytes, model, LENGTH) == 0);
     }
     memset(model + 4090, 0xa5, 12345);
     DONE(cachemaint_persist_fill(file, bytes + 4090, 0xa5, 12345, CACHEMAINT_DIRTY));
+    CHECK(memcmp(bytes, model, LENGTH) == 0);
+    memset(model + 77, 0x5a, 200);
+    DONE(cachemaint_issue_fill(file, bytes + 77, 0x5a, 200, CACHEMAINT_CACHED));
+    DONE(cachemaint_issue_fill(file, bytes + LENGTH, 1, 0, ANYWHERE));
+    DONE(cachemaint_fence(file));
     CHECK(memcmp(bytes, model, LENGTH) == 0);
     DONE(cachemaint_close(file));
 }
@@ -157,6 +166,10 @@ static void a_range_outside_of_the_file_is_refused(void) {
     REFUSED(cachemaint_persist_copy(file, bytes, outside, 8, (enum cachemaint_destination)other),
             CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_persist_fill(file, bytes + 1, 0, LENGTH, ANYWHERE), CACHEMAINT_OUT_OF_RANGE);
+    REFUSED(cachemaint_issue_copy(file, outside, bytes, 8, ANYWHERE), CACHEMAINT_OUT_OF_RANGE);
+    REFUSED(cachemaint_issue_copy(file, bytes, NULL, 8, ANYWHERE), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_issue_fill(file, bytes, 0, 8, (enum cachemaint_destination)other), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_issue_fill(file, bytes + 1, 0, LENGTH, ANYWHERE), CACHEMAINT_OUT_OF_RANGE);
     DONE(cachemaint_deep_persist(read, bytes, LENGTH));
     DONE(cachemaint_close(file));
 }
@@ -330,6 +343,10 @@ static void *cancelled(void *unused) {
     returned_calls = ++call;
     DONE(cachemaint_persist_fill(of_a_cancelled_thread, bytes, 1, 8, ANYWHERE));
     returned_calls = ++call;
+    DONE(cachemaint_issue_copy(of_a_cancelled_thread, bytes, source, sizeof source, ANYWHERE));
+    returned_calls = ++call;
+    DONE(cachemaint_issue_fill(of_a_cancelled_thread, bytes, 1, 8, ANYWHERE));
+    returned_calls = ++call;
     (void)!cachemaint_bad_blocks(of_a_cancelled_thread, NULL, 0, &count, NULL);
     returned_calls = ++call;
     DONE(cachemaint_grow(of_a_cancelled_thread, 8 * LENGTH));
@@ -351,7 +368,7 @@ static void a_cancelled_thread_finishes_its_call(void) {
     CHECK(pthread_create(&thread, NULL, cancelled, NULL) == 0);
     CHECK(pthread_join(thread, &result) == 0);
     CHECK(result == PTHREAD_CANCELED);
-    CHECK(returned_calls == 10);
+    CHECK(returned_calls == 12);
 }
 
 static void *refused_in_another_thread(void *file) {

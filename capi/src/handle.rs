@@ -14,22 +14,17 @@ use core::ptr;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::collections::VecDeque;
-use std::process;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+use std::thread;
 
 /// The closed handles that are kept unused.
 const KEPT: usize = 1000;
 
-/// The closed handles of this process, or of the one that forked it.
-static CLOSED: AtomicPtr<Closed> = AtomicPtr::new(ptr::null_mut());
+/// The attempts to lock the closed handles. A thread holds the lock for some instructions.
+const ATTEMPTS: u32 = 1000;
 
-/// The closed handles of a process.
-#[derive(Debug)]
-struct Closed {
-    owner: u32,
-    /// The oldest comes first.
-    handles: Mutex<VecDeque<&'static Handle>>,
-}
+/// The closed handles, the oldest first.
+static CLOSED: Mutex<VecDeque<&'static Handle>> = Mutex::new(VecDeque::new());
 
 /// `cachemaint_file`: the place of an open file, null if it was closed.
 #[derive(Debug)]
@@ -103,44 +98,29 @@ impl Handle {
         }
         // SAFETY: `of` made it of a box, only one call takes it out, and nothing uses it by (2).
         drop(unsafe { Box::from_raw(open) });
-        closed_handles().push_back(handle);
+        if let Some(mut closed) = closed_handles() {
+            closed.push_back(handle);
+        }
         Ok(())
     }
 }
 
 fn oldest_closed() -> Option<&'static Handle> {
-    let mut closed = closed_handles();
+    let mut closed = closed_handles()?;
     if closed.len() > KEPT { closed.pop_front() } else { None }
 }
 
-fn closed_handles() -> MutexGuard<'static, VecDeque<&'static Handle>> {
-    Closed::of_this_process().handles.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Closed {
-    /// Returns the closed handles of this process. A child of `fork` begins with none: a thread of its parent may have
-    /// held the lock, and the child's copy of it would never be released.
-    fn of_this_process() -> &'static Self {
-        let owner = process::id();
-        let found = CLOSED.load(Acquire);
-        // SAFETY: it is null or comes from here, and is never released.
-        if let Some(closed) = unsafe { found.as_ref() }
-            && closed.owner == owner
-        {
-            return closed;
-        }
-        let new = Box::into_raw(Box::new(Self { owner, handles: Mutex::default() }));
-        match CLOSED.compare_exchange(found, new, AcqRel, Acquire) {
-            // SAFETY: it is never released.
-            Ok(_) => unsafe { &*new },
-            Err(other) => {
-                // SAFETY: no other thread has seen it.
-                drop(unsafe { Box::from_raw(new) });
-                // SAFETY: another thread of this process has made it, and it is never released.
-                unsafe { &*other }
-            }
+/// Locks the closed handles. It waits for no lock that is never released: in a child of `fork` that is the copy of one that
+/// another thread of the parent held. Handles are then not used again.
+fn closed_handles() -> Option<MutexGuard<'static, VecDeque<&'static Handle>>> {
+    for _ in 0..ATTEMPTS {
+        match CLOSED.try_lock() {
+            Ok(closed) => return Some(closed),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::yield_now(),
         }
     }
+    None
 }
 
 #[cold]
@@ -152,38 +132,83 @@ fn closed() -> Failure {
 mod tests {
     use super::closed_handles;
     use crate::files::{ALLOW_PAGES, CREATE, cachemaint_close, cachemaint_open};
-    use core::ffi::{c_int, c_uint};
+    use core::ffi::{CStr, c_int, c_uint, c_ulong};
     use core::ptr;
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
 
     unsafe extern "C" {
         safe fn fork() -> c_int;
         safe fn alarm(seconds: c_uint) -> c_uint;
         fn waitpid(child: c_int, status: *mut c_int, options: c_int) -> c_int;
         safe fn _exit(status: c_int) -> !;
+        safe fn unshare(flags: c_int) -> c_int;
+        fn prctl(option: c_int, ...) -> c_int;
+    }
+
+    /// `CLONE_NEWUSER` and `CLONE_NEWPID`.
+    const NEW_USER: c_int = 0x1000_0000;
+    const NEW_PROCESSES: c_int = 0x2000_0000;
+    /// `PR_SET_PDEATHSIG` and `SIGKILL`.
+    const SET_DEATH_SIGNAL: c_int = 1;
+    const KILL: c_ulong = 9;
+
+    /// Forks a child that does some work, and returns true if the work returns true there.
+    fn is_so_in_a_child(work: impl FnOnce() -> bool) -> bool {
+        let child = fork();
+        if child == 0 {
+            // A child that waits for the lock is ended, and its children with it: the first process of a namespace
+            // ignores the alarm.
+            // SAFETY: the option takes a signal.
+            unsafe { prctl(SET_DEATH_SIGNAL, KILL) };
+            alarm(60);
+            _exit((!work()).into());
+        }
+        let mut status = -1;
+        // SAFETY: it is a variable.
+        assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
+        status == 0
+    }
+
+    fn opens_and_closes(path: &CStr) -> bool {
+        let (flags, mut file) = (CREATE | ALLOW_PAGES, ptr::null_mut());
+        // SAFETY: (1) it is a string; (2) it is a variable.
+        let opened = unsafe { cachemaint_open(path.as_ptr(), 4096, flags, &raw mut file) };
+        // SAFETY: (1) it is null or an open file; (2) this thread alone knows of it.
+        let closed = unsafe { cachemaint_close(file) };
+        opened + closed == 0
+    }
+
+    fn path_in(folder: &Path) -> CString {
+        CString::new(folder.join("file").as_os_str().as_bytes()).unwrap()
     }
 
     #[test]
     fn a_child_opens_a_file_although_its_parent_was_closing_one() {
         let folder = tempfile::tempdir().unwrap();
-        let path = CString::new(folder.path().join("file").as_os_str().as_bytes()).unwrap();
+        let path = path_in(folder.path());
         let held = closed_handles();
-        let child = fork();
-        if child == 0 {
-            // A child that waits for the lock is ended.
-            alarm(60);
-            let (flags, mut file) = (CREATE | ALLOW_PAGES, ptr::null_mut());
-            // SAFETY: (1) it is a string; (2) it is a variable.
-            let opened = unsafe { cachemaint_open(path.as_ptr(), 4096, flags, &raw mut file) };
-            // SAFETY: (1) it is null or an open file; (2) this thread alone knows of it.
-            let closed = unsafe { cachemaint_close(file) };
-            _exit(opened + closed);
-        }
+        let has_opened = is_so_in_a_child(|| opens_and_closes(&path));
         drop(held);
-        let mut status = -1;
-        // SAFETY: it is a variable.
-        assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
-        assert_eq!(status, 0, "it was ended, or could not open the file");
+        assert!(has_opened, "it was ended, or could not open the file");
+    }
+
+    /// Parent and child have the process number 1, each in its namespace.
+    #[test]
+    fn a_child_with_the_number_of_its_parent_opens_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_in(folder.path());
+        let is_so_as_number_1 = |namespaces, work: &dyn Fn() -> bool| {
+            // Not every machine permits namespaces.
+            unshare(namespaces) != 0 || is_so_in_a_child(work)
+        };
+        let parent = || {
+            let _held = closed_handles();
+            is_so_as_number_1(NEW_PROCESSES, &|| opens_and_closes(&path))
+        };
+        // A user may make one of processes in a namespace of users.
+        let has_opened = is_so_in_a_child(|| is_so_as_number_1(NEW_USER | NEW_PROCESSES, &parent));
+        assert!(has_opened, "a child could not open the file");
     }
 }

@@ -5,7 +5,8 @@
  *     ./counter /mnt/pmem/counter
  *
  * Two copies of the counter lie in pages of their own, each with its complement as a check. An increment writes the
- * older copy and persists it, so that at any moment one of the two is whole: old or new, never a mix.
+ * older copy and persists it, so that at any moment one of the two is whole: old or new, never a mix. It persists both
+ * copies before it chooses: else a loss of power could take the newer one while the older one is overwritten.
  */
 #include <cachemaint.h>
 #include <inttypes.h>
@@ -32,6 +33,10 @@ static uint64_t value_of(const struct copy *copy) {
 /* Persists the next value in the older copy. */
 static int increment(cachemaint_file *file, uint64_t *value) {
     struct copy *first = copy_at(file, 0), *second = copy_at(file, 1);
+    struct cachemaint_range both[2] = {{first, sizeof *first}, {second, sizeof *second}};
+    int error = cachemaint_persist_ranges(file, both, 2); /* a killed process can have left the newer one in a cache */
+    if (error)
+        return error;
     int is_first_older = value_of(first) <= value_of(second);
     uint64_t next = (is_first_older ? value_of(second) : value_of(first)) + 1;
     struct copy copy = {next, ~next};

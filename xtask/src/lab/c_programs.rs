@@ -13,7 +13,7 @@ use super::lane::{Lane, Run};
 use super::targets::{Model, TARGETS, Target};
 use super::user_emulation::Ready;
 use super::{Lab, compilers};
-use crate::c_development;
+use crate::c_development::{self, ARCHIVE};
 use crate::capi::CACHEMAINT;
 use crate::command::{Cmd, find_program};
 use crate::debian;
@@ -123,20 +123,23 @@ impl Kit {
         Ok(kit)
     }
 
-    /// Checks that the shared library has the functions of the header and no other symbol.
+    /// Checks that both libraries have the functions of the header and no other symbol.
     fn check_symbols(&self) -> Result<()> {
-        let nm = Cmd::new(&self.cc).arg("-print-prog-name=nm").read()?;
-        let library = self.prefix.join("lib").join(CACHEMAINT.soname);
-        let listed = Cmd::new(nm.trim())
-            .words("--dynamic --defined-only --format=posix")
-            .arg(library.display().to_string())
-            .read()?;
         let header = fs::read_to_string(self.prefix.join("include/cachemaint.h"))
             .context("cannot read the installed header")?;
-        let symbols: Vec<&str> = exported(&listed).collect();
         let mut declared = prototypes(&header);
         declared.sort_unstable();
-        ensure!(symbols == declared, "exported: {symbols:?}; declared: {declared:?}");
+        for (library, kind) in [(CACHEMAINT.soname, "--dynamic"), (ARCHIVE, "--extern-only")] {
+            let library = self.prefix.join("lib").join(library);
+            let listed = c_development::tool(&self.cc, "nm")?
+                .words(kind)
+                .words("--defined-only --format=posix")
+                .arg(library.display().to_string())
+                .read()?;
+            let symbols: Vec<&str> = exported(&listed).collect();
+            let library = library.display();
+            ensure!(symbols == declared, "{library}: {symbols:?}; declared: {declared:?}");
+        }
         Ok(())
     }
 
@@ -172,7 +175,7 @@ impl Kit {
 
     /// Returns the option that links the static library.
     fn archive(&self) -> Vec<String> {
-        vec![self.prefix.join("lib/libcachemaint.a").display().to_string()]
+        vec![self.prefix.join("lib").join(ARCHIVE).display().to_string()]
     }
 
     /// Returns the options that link the shared library.

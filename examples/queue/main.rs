@@ -10,7 +10,7 @@
 
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, Journal, Options};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 type Failure = Error<dax::Error>;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let producers = scope.spawn(|| {
             let ended = thread::scope(|scope| {
                 let started = ["a", "b"].map(|name| scope.spawn(|| produce(&queue, name)));
-                started.map(|producer| producer.join())
+                started.map(ScopedJoinHandle::join)
             });
             queue.cancel_waits(); // the consumer handles the jobs that are left, and ends
             ended

@@ -55,7 +55,6 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 
     /// Returns the number of bytes that are still to be written.
-    #[must_use]
     const fn left(&self) -> u64 {
         self.len - self.written
     }
@@ -63,7 +62,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
     /// Writes the next bytes. [`std::io::Write`] does the same, and returns an error where this panics.
     ///
     /// # Panics
-    /// If there are more than are [left](Self::left).
+    /// If the reservation has no room for them.
     pub fn write_bytes(&mut self, bytes: &[u8]) {
         let (len, left) = (bytes.len() as u64, self.left());
         assert!(len <= left, "{len} bytes for a reservation that has {left} left");
@@ -134,7 +133,7 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 }
 
-/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If they are more than are [left](Self::left),
+/// Writes the next bytes, as [`write_bytes`](Self::write_bytes) does. If the reservation has no room for them,
 /// none is written, and the error is [`InvalidInput`](std::io::ErrorKind::InvalidInput). No byte is durable before
 /// [`finish`](Self::finish) or [`submit`](Self::submit): a flush does nothing.
 #[cfg(feature = "std")]

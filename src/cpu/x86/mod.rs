@@ -56,6 +56,15 @@ const NO_FENCE: Unsupported = Unsupported::new(
     "only privileged code can write back here, the whole cache at once (WBINVD)",
 );
 
+/// FEX executes DC CVAC for CLWB and `dmb st` for SFENCE, which does not complete it (FEX
+/// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Rosetta is not
+/// documented, and Apple's CPUs do nothing in DC CVAC.
+const TRANSLATED: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "Rosetta or FEX translates this program for an arm64 CPU, and promises no write-back that a fence completes",
+    "run a program compiled for arm64, or persist files by msync, on macOS with fcntl(F_FULLFSYNC)",
+);
+
 /// Returns the ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel that
 /// Xen paravirtualises is in ring 1 or 3.
 const fn privilege_level(code_segment: u16) -> u16 {
@@ -93,6 +102,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
+        _ if is_translated(reader) => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -167,7 +177,6 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
 
 /// Returns true if the program is translated for a CPU of another architecture. FEX can be configured not to be a
 /// hypervisor, and has its leaf all the same.
-#[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
     // To ask for all places of signatures would take a guest a fraction of a millisecond.

@@ -143,22 +143,30 @@ fn the_promise_is_intels_alone() {
 /// FEX has the vendor's name, and its own in leaf `4000_0000H` (its `docs/CPUID.md`); Rosetta has its own in the brand.
 #[test]
 fn a_translator_promises_nothing() {
-    use crate::cpu::recorded::reader;
+    use crate::cpu::recorded::{reader, x86_cpu};
     use block_stores::x86_64::{Registers, read};
     const INTEL: Leaf = (0, 0, [7, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]);
-    const GUEST: Leaf = (1, 0, [0, 0, 1 << 31, 0]);
-    let evicts = |leaves: &[Leaf]| read(&reader(leaves), Registers::Vector, || 0).evicts;
+    // CLFLUSH with lines of 64 bytes, and SSE2.
+    const FEATURES: Leaf = (1, 0, [0, 0x0800, 0, 0x0408_0000]);
+    const GUEST: Leaf = (1, 0, [0, 0x0800, 1 << 31, 0x0408_0000]);
+    let is_refused = |leaves: &[Leaf]| {
+        let refusal = x86_cpu(leaves).facts().err();
+        assert!(refusal.is_none_or(|why| why.reason.contains("translates")), "{refusal:?}");
+        let evicts = read(&reader(leaves), Registers::Vector, || 0).evicts;
+        assert_eq!(refusal.is_some(), !evicts, "{leaves:x?}");
+        refusal.is_some()
+    };
     let kvm = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
-    assert!(evicts(&[INTEL, GUEST, kvm]));
+    assert!(!is_refused(&[INTEL, GUEST, kvm]));
     // "FEXI", "FEXI", "EMU\0" in EBX, ECX, EDX.
     let fex = (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]);
-    assert!(!evicts(&[INTEL, GUEST, fex]));
-    assert!(!evicts(&[INTEL, fex]));
+    assert!(is_refused(&[INTEL, GUEST, fex]));
+    assert!(is_refused(&[INTEL, FEATURES, fex]));
     // "VirtualApple @ 2.50GHz processor" begins with these words.
     let last = (0x8000_0000, 0, [0x8000_0004, 0, 0, 0]);
     let brand = (0x8000_0002, 0, [0x7472_6956, 0x416c_6175, 0x656c_7070, 0x3220_4020]);
     // raw-cpuid takes the brand's words apart in the order of the host's bytes.
-    assert_eq!(evicts(&[INTEL, last, brand]), cfg!(target_endian = "big"));
+    assert_eq!(is_refused(&[INTEL, FEATURES, last, brand]), cfg!(target_endian = "little"));
 }
 
 /// Copies that skip the choice rely on it.

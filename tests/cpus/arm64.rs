@@ -128,6 +128,14 @@ pub(crate) static AT_EL1: &[AtEl1] = &[
         persistence: None,
         deep: None,
     },
+    AtEl1 {
+        name: "Apple M1, Linux guest that sees no CPU",
+        id_aa64isar1_el1: 0x0000_0111_1021_1202,
+        // It is not known not to be Apple's.
+        coherency: "dc civac",
+        persistence: None,
+        deep: None,
+    },
 ];
 
 /// All machines.
@@ -338,6 +346,21 @@ pub(crate) static MACHINES: &[Machine] = &[
         line: 64,
         granule: 64,
         // macOS and m1n1 disable maintenance by address.
+        coherency: None,
+        persistence: None,
+        deep: None,
+    },
+    Machine {
+        name: "Apple M1, Linux guest that sees no CPU",
+        provenance: Provenance::Recorded,
+        source: "/proc/cpuinfo in docker/for-mac issue 6512: implementer 0x00, variant 0x0, part 0x000, revision 0, dcpop and dcpodp; CTR_EL0 and ID_AA64ISAR1_EL1 = 0x0000_0111_1021_1202 as in the other Linux guest",
+        midr_el1: 0x000f_0000,
+        ctr_el0: 0x8444_c004,
+        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
+        hwcap2: HWCAP2_DCPODP,
+        line: 64,
+        granule: 64,
+        // It is not known not to be Apple's.
         coherency: None,
         persistence: None,
         deep: None,

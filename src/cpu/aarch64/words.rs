@@ -30,8 +30,7 @@ pub(crate) struct Words {
 /// Returns the CPU that these words describe. No register at EL0 reveals a hypervisor.
 pub(crate) fn read(words: Words) -> Cpu {
     let midr = words.midr_el1.map(Midr);
-    let is_apple = midr.is_some_and(|midr| midr.implementer() == APPLE);
-    let (present, line) = match words.refusal.or(is_apple.then_some(MAINTENANCE_IS_DISABLED)) {
+    let (present, line) = match words.refusal.or(midr.and_then(does_nothing)) {
         None => (permitted(words), line(words.ctr_el0)),
         // Every instruction may be there; it is the operating system that forbids them.
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
@@ -53,6 +52,20 @@ pub(crate) fn read(words: Words) -> Cpu {
 /// Linux `arch/arm64/include/asm/cputype.h`.
 const APPLE: u8 = 0x61;
 
+/// Returns the reason why the instructions do nothing on this CPU, or may do nothing.
+fn does_nothing(midr: Midr) -> Option<Unsupported> {
+    match midr.implementer() {
+        APPLE => Some(MAINTENANCE_IS_DISABLED),
+        _ if is_hidden(midr) => Some(CPU_IS_HIDDEN),
+        _ => None,
+    }
+}
+
+/// Returns true if the hypervisor hides the CPU. QEMU's model `max` has implementer 0 too, and part 51H.
+const fn is_hidden(midr: Midr) -> bool {
+    midr.implementer() == 0 && midr.part() == 0
+}
+
 const BROKEN_CLEAN: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_BROKEN };
 const CLEAN_IN_DOUBT: Erratum = Erratum { forbids: DC_CVAC.code, why: CLEAN_IS_IN_DOUBT };
 
@@ -66,6 +79,15 @@ pub(super) const MAINTENANCE_IS_DISABLED: Unsupported = Unsupported::new(
     "macOS, and m1n1 before it starts Linux, disable cache maintenance by address on Apple's CPUs: DC CVAC and DC CIVAC \
      execute and do nothing",
     "persist files by msync, on macOS with fcntl(F_FULLFSYNC); devices are coherent there",
+);
+
+/// The reason why user mode cannot maintain caches on a CPU that is not identified. It can be one of Apple's: on M1 and M2
+/// the Virtualization framework of macOS shows zeros to a guest (docker/for-mac issue 6512).
+const CPU_IS_HIDDEN: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "the hypervisor hides the CPU (MIDR_EL1 has implementer 0 and part 0), as macOS does on M1 and M2, where DC CVAC \
+     and DC CIVAC execute and do nothing",
+    "persist files by msync; use Cache::from_facts only if the host has no CPU of Apple",
 );
 
 /// The reason why no instruction that only cleans is executed on Apple's cores.
@@ -97,11 +119,11 @@ const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
 /// `CLEANPOC_DCACHEREGION`.
 pub(super) fn clean_erratum(midr: Midr) -> Option<Erratum> {
     let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
-    if is_like_cortex_a53(midr) {
-        Some(BROKEN_CLEAN)
-    } else {
-        (midr.implementer() == APPLE)
-            .then_some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING })
+    match midr.implementer() {
+        _ if is_like_cortex_a53(midr) => Some(BROKEN_CLEAN),
+        APPLE => Some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING }),
+        _ if is_hidden(midr) => Some(Erratum { forbids: every_clean, why: CLEAN_IS_IN_DOUBT }),
+        _ => None,
     }
 }
 

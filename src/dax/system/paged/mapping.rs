@@ -34,12 +34,25 @@ pub(super) fn new(file: &File, plan: &Plan) -> io::Result<Mapping> {
     Ok(unsafe { Mapping::new(base, plan.len, mapped) })
 }
 
+#[cfg(not(windows))]
+fn write_pages(pages: &MmapRaw, range: Range<usize>) -> io::Result<()> {
+    pages.flush_range(range.start, range.len())
+}
+
+/// On Windows the asynchronous flush of memmap2 is `FlushViewOfFile` alone; the other one is followed by
+/// `FlushFileBuffers`.
+#[cfg(windows)]
+fn write_pages(pages: &MmapRaw, range: Range<usize>) -> io::Result<()> {
+    let flush = || pages.flush_async_range(range.start, range.len());
+    super::retry::while_locked(flush, std::thread::sleep)
+}
+
 impl Pages for Mapped {
     /// Two steps: the pages go to the file (`msync`, `FlushViewOfFile`), and the file to its medium
     /// (`fdatasync`, on Apple's systems `F_FULLFSYNC`, on Windows `FlushFileBuffers`). With `msync`
     /// alone, macOS leaves the data in the drive's buffers.
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
-        self.pages.flush_range(range.start, range.len())?;
+        write_pages(&self.pages, range)?;
         self.file.sync_data()
     }
 

@@ -5,6 +5,8 @@
 
 #[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
 mod mapping;
+#[cfg(any(windows, test))]
+mod retry;
 #[cfg(test)]
 mod tests;
 

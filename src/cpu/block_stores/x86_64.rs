@@ -13,14 +13,13 @@ const AVX_STATE: u64 = 0b110;
 /// XCR0: these, the mask registers, the upper halves of the first 16 and all of the other 16.
 const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 
-/// Reads the CPU this program runs on. Kernels must leave the vector registers to the programs.
+/// Reads the CPU this program runs on.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a register is read")]
 pub(crate) fn here() -> BlockStores {
     use crate::arch::x86::registers::xcr0;
 
-    let registers =
-        if crate::cpu::x86::host::in_ring_0() { Registers::Integer } else { Registers::Vector };
+    let registers = permitted(crate::cpu::x86::host::in_ring_0(), cfg!(target_feature = "sse2"));
     // SAFETY: it is asked only where CPUID says that it can be.
     read(&raw_cpuid::CpuIdReaderNative, registers, || unsafe { xcr0() })
 }
@@ -30,6 +29,12 @@ pub(crate) fn here() -> BlockStores {
 pub(crate) enum Registers {
     Integer,
     Vector,
+}
+
+/// Returns the registers that may be used. Kernels must leave the vector registers to the programs; a target without SSE2,
+/// as `x86_64-unknown-none`, reserves them, and nothing there may save them.
+const fn permitted(in_ring_0: bool, has_sse2: bool) -> Registers {
+    if in_ring_0 || !has_sse2 { Registers::Integer } else { Registers::Vector }
 }
 
 /// Reads the stores from `reader`'s CPUID; `xcr0` is asked only where CPUID says that it can be.
@@ -65,5 +70,19 @@ pub(crate) fn read<R: CpuIdReader>(
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
         // A translator has the vendor's name and other stores.
         evicts: vendor(reader).as_str() == INTEL && !is_translated(reader),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registers, permitted};
+
+    /// In ring 3 too, a kernel of targets without SSE2 need not save vector registers when it switches.
+    #[test]
+    fn vectors_need_a_user_program_compiled_for_a_target_with_sse2() {
+        assert_eq!(permitted(false, true), Registers::Vector);
+        assert_eq!(permitted(false, false), Registers::Integer);
+        assert_eq!(permitted(true, true), Registers::Integer);
+        assert_eq!(permitted(true, false), Registers::Integer);
     }
 }

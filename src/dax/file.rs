@@ -35,20 +35,14 @@ pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
     NewFile::create(path).map_err(|error| creating(path, "open", &error))
 }
 
-/// Gives a new file its name, which is on the medium when this returns. If that fails, the file is gone.
-pub(super) fn publish(path: &Path, mut new: NewFile) -> Result<OpenFile, Error> {
+/// Gives a new file its name, which is on the medium when this returns. If that fails, the caller discards it.
+pub(super) fn publish(path: &Path, new: &mut NewFile) -> Result<(), Error> {
     let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
     // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
     // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
     let synced = named
         .and_then(|()| new.file.sync_all().map_err(|error| creating(path, files::SYNC, &error)));
-    match synced.and_then(|()| files::persist_name(path)) {
-        Ok(()) => Ok(new.file),
-        Err(error) => {
-            new.discard();
-            Err(error)
-        }
-    }
+    synced.and_then(|()| files::persist_name(path))
 }
 
 fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {

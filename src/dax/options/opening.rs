@@ -29,15 +29,15 @@ impl Options {
         let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
         let lock = self.lock_or(Lock::Exclusive);
         let mut new = file::create(path)?;
-        let mapped = match self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock) {
-            Ok(mapped) => mapped,
+        let mapped = self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock);
+        // An error unmaps the file before it is discarded: Windows removes a file when its last handle is closed.
+        match mapped.and_then(|mapped| file::publish(path, &mut new).map(|()| mapped)) {
+            Ok(mapped) => Ok(DaxFile { view: self.view_of(path, new.file, mapped) }),
             Err(error) => {
                 new.discard();
-                return Err(error);
+                Err(error)
             }
-        };
-        let file = file::publish(path, new)?;
-        Ok(DaxFile { view: self.view_of(path, file, mapped) })
+        }
     }
 
     /// Fills a new file and maps it. The guarantee is asked of the empty file, before it is filled.

@@ -4,7 +4,7 @@
 //! It reads and sets the disposition of signals, and blocks them meanwhile, by calls of libc.
 
 use anyhow::Context as _;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub(crate) use ignored::{SIGNALS, is_ignored};
 
 /// Calls `handler`, on a thread of its own, for each SIGINT, SIGTERM and SIGHUP from now on, instead of ending the

@@ -1,7 +1,7 @@
 //! A program whose output is recorded and passed on.
 
 use super::file::Guarded;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 use super::stoppable::Stoppable;
 use super::{Lines, Stream};
 use crate::commands::text;
@@ -25,10 +25,10 @@ pub(super) fn record(
     // The shards are claimed before the program runs: a file of another program may have too few shards.
     let output = Lines::new(path, recorder, Stream::Output)?;
     let errors = Lines::new(path, recorder, Stream::Error)?;
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     let stop = super::signals::pass_on().context("signals cannot be handled")?;
     // An interrupt of the terminal reaches the program itself, and its last lines are recorded.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(unix))]
     crate::interrupts::handle(|| {})?;
     let child =
         Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -41,19 +41,19 @@ pub(super) fn record(
             return Ok(ExitCode::from(code));
         }
     };
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     super::signals::pass_on_to(&child);
     let from = child.stdout.take().context("the program has no output")?;
     let from_errors = child.stderr.take().context("the program has no standard error")?;
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     let (from, from_errors) = (Stoppable::new(from, &stop), Stoppable::new(from_errors, &stop));
     let outcome = thread::scope(|scope| {
         let beside = scope.spawn(move || errors.record(from_errors, &mut io::stderr()));
         let outcome = output.record(from, &mut io::stdout());
         outcome.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
-    #[cfg(target_os = "linux")]
-    super::signals::pass_on_until_end(&child).context("the program cannot be waited for")?;
+    #[cfg(unix)]
+    super::signals::pass_on_until_end().context("the program cannot be waited for")?;
     let status = child.wait().context("the program cannot be waited for")?;
     outcome?;
     Ok(code(status))

@@ -4,7 +4,8 @@
 //! # Why this file is unsafe
 //! It installs a signal handler, which reads the kernel's description of the signal and calls `kill` and `write`. All of
 //! this may be done in a handler (signal-safety(7)). It also calls `waitid`, which is not in that list: the call only makes
-//! a system call, in glibc and musl. `errno` is as before when the handler returns.
+//! a system call, in glibc, musl and the C libraries of FreeBSD, NetBSD and macOS. `errno` is as before when the handler
+//! returns.
 
 use crate::interrupts::{SIGNALS, is_ignored};
 use core::ffi::c_void;
@@ -12,6 +13,12 @@ use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::{AtomicBool, AtomicI32};
+#[cfg(any(target_os = "netbsd", target_os = "openbsd"))]
+use libc::__errno as errno_place;
+#[cfg(target_os = "linux")]
+use libc::__errno_location as errno_place;
+#[cfg(any(target_os = "freebsd", target_vendor = "apple"))]
+use libc::__error as errno_place;
 use libc::{c_int, siginfo_t};
 use std::io::{self, PipeReader};
 use std::os::fd::IntoRawFd as _;
@@ -26,8 +33,8 @@ static STOP: AtomicI32 = AtomicI32::new(0);
 /// True if this process leads its session, as under `ssh -t HOST cachemaint record`.
 static LEADS_SESSION: AtomicBool = AtomicBool::new(false);
 
-/// Passes SIGINT, SIGTERM and SIGHUP on from now on, instead of ending this command. Returns a pipe, which has bytes from
-/// the first signal on that comes after the end of the program.
+/// Passes SIGTERM, SIGHUP and, on Linux, SIGINT on from now on, instead of ending this command. Returns a pipe, which has
+/// bytes from the first signal on that comes after the end of the program.
 ///
 /// An ignored signal stays ignored, as with `nohup`. The program inherits that.
 pub(super) fn pass_on() -> io::Result<PipeReader> {
@@ -52,12 +59,13 @@ pub(super) fn pass_on_to(program: &Child) {
 
 /// Waits until the program has ended, and then stops passing signals on. The process keeps its number until the caller
 /// has waited for it, so the signals until then cannot reach another process.
-pub(super) fn pass_on_until_end(program: &Child) -> io::Result<()> {
+pub(super) fn pass_on_until_end() -> io::Result<()> {
+    let program = id_of(PROGRAM.load(SeqCst)).ok_or(io::ErrorKind::NotFound)?;
     loop {
         let mut info = MaybeUninit::<siginfo_t>::zeroed();
         let flags = libc::WEXITED | libc::WNOWAIT;
         // SAFETY: the structure is one of its kind, and the process is a child of this one.
-        if unsafe { libc::waitid(libc::P_PID, program.id(), info.as_mut_ptr(), flags) } == 0 {
+        if unsafe { libc::waitid(libc::P_PID, program, info.as_mut_ptr(), flags) } == 0 {
             break;
         }
         let error = io::Error::last_os_error();
@@ -88,7 +96,7 @@ fn install(signal: c_int) -> io::Result<()> {
 
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the call only gives an address.
-    let errno = unsafe { libc::__errno_location() };
+    let errno = unsafe { errno_place() };
     // SAFETY: the place is this thread's own.
     let before = unsafe { errno.read() };
     if has_ended(PROGRAM.load(SeqCst)) {
@@ -102,16 +110,20 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
 
 /// Returns true if a program was started and has ended. It keeps its number until this process has waited for it.
 fn has_ended(program: c_int) -> bool {
-    let Ok(number @ 1..) = libc::id_t::try_from(program) else { return false };
+    let Some(number) = id_of(program) else { return false };
     let mut info = MaybeUninit::<siginfo_t>::zeroed();
     let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
     // SAFETY: the structure is one of its kind.
     let failed = unsafe { libc::waitid(libc::P_PID, number, info.as_mut_ptr(), flags) };
     // SAFETY: zeros are a valid one, and the call has written a valid one over them.
     let info = unsafe { info.assume_init() };
-    // SAFETY: the structure is of a child, or has zeros.
-    let ended = unsafe { info.si_pid() };
-    failed != 0 || ended != 0
+    failed != 0 || info.si_signo != 0
+}
+
+/// Returns a process as `waitid` takes it, whose type has a sign on FreeBSD alone.
+fn id_of(process: c_int) -> Option<libc::id_t> {
+    let number = usize::try_from(process).ok().filter(|number| *number > 0)?;
+    number.try_into().ok()
 }
 
 /// Stops the recording.
@@ -126,7 +138,9 @@ fn stop() {
 /// Passes a signal on, unless the program gets it by itself.
 fn pass(signal: c_int, info: *mut siginfo_t) {
     // SAFETY: the kernel hands over a valid one, and nothing else has it.
-    let is_sent = unsafe { (*info).si_code } <= 0;
+    let code = unsafe { (*info).si_code };
+    // Other systems than Linux have numbers of their own there. Of these signals a key sends SIGINT alone.
+    let is_sent = if cfg!(target_os = "linux") { code <= 0 } else { signal != libc::SIGINT };
     // The kernel sends the signals of keys to all processes in the foreground of the terminal, and so to the program.
     // It sends the SIGHUP of a hangup to the leader of the session alone (Linux, `drivers/tty/tty_jobctrl.c`,
     // `tty_signal_session_leader`), and to the foreground only when the leader has ended.

@@ -40,6 +40,10 @@ enum Command {
     Guard(commands::guard::Arguments),
     #[cfg(target_os = "linux")]
     Writeback(commands::guard::OnceArguments),
+    #[cfg(not(target_os = "linux"))]
+    Guard(commands::linux_alone::Arguments),
+    #[cfg(not(target_os = "linux"))]
+    Writeback(commands::linux_alone::Arguments),
     Bench(commands::bench::Arguments),
     #[command(hide = true)]
     DemoWriter(commands::demo::WriterArguments),
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         Command::Guard(arguments) => commands::guard::run(&arguments),
         #[cfg(target_os = "linux")]
         Command::Writeback(arguments) => commands::guard::run_once(&arguments),
+        #[cfg(not(target_os = "linux"))]
+        Command::Guard(_) | Command::Writeback(_) => commands::linux_alone::run(),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::DemoWriter(arguments) => commands::demo::write_until_killed(&arguments),
     };

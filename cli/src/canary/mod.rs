@@ -47,6 +47,11 @@ const RELEASE: &str = "/proc/sys/kernel/osrelease";
 /// Writes a canary into a directory. A canary that could not be written is removed.
 pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let shown = directory.display();
+    ensure!(
+        cfg!(target_os = "linux"),
+        "{shown}: a canary needs Linux, which identifies its boots; write a file of your own, and compare it after the \
+         reboot"
+    );
     let there = fs::metadata(directory)
         .with_context(|| format!("{shown}: name a directory that exists"))?;
     ensure!(

@@ -51,7 +51,7 @@ use std::process::ExitCode;
 pub(crate) struct Arguments {
     /// A file, or a directory that a file could be created in
     path: PathBuf,
-    /// Write the file `cachemaint-canary` of 192 KiB into the directory first
+    /// Write the file `cachemaint-canary` of 192 KiB into the directory first. This needs Linux
     #[arg(long)]
     plant_canary: bool,
     /// Show the positions of the file's bytes

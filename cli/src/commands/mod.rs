@@ -9,6 +9,8 @@ pub(crate) mod dump;
 pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod journal;
+#[cfg(any(not(target_os = "linux"), test))]
+pub(crate) mod linux_alone;
 mod missing;
 mod payload;
 pub(crate) mod preserve;

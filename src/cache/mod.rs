@@ -90,6 +90,9 @@ impl Cache {
     /// Determines the machine's abilities once; later calls are one relaxed load and a branch. All calls in a process
     /// give the same answer.
     ///
+    /// Under FreeBSD on arm64, bind the thread to a CPU (cpuset(1)). A thread that moves to another CPU before its fence
+    /// leaves write-backs behind that may not have completed: that kernel executes no DSB between threads of a process.
+    ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
     /// let cache = cachemaint::Cache::host()?;
@@ -101,7 +104,7 @@ impl Cache {
     ///
     /// # Errors
     /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
-    /// can be asked for permission.
+    /// can be asked for permission. If a hypervisor hides an arm64 CPU, or Rosetta or FEX translates the program.
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(loom)))]
@@ -126,6 +129,8 @@ impl Cache {
     ///     Err(why) => println!("{why}"),              // an arm64 CPU before v8.2, RISC-V, and others
     /// }
     /// ```
+    ///
+    /// Under FreeBSD on arm64, bind the thread to a CPU, as for [`host`](Self::host).
     ///
     /// # Errors
     /// As [`host`](Self::host), and if no instruction of this CPU reaches the point of persistence, as

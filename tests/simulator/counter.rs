@@ -58,7 +58,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
 fn no_kill_before_a_crash_loses_an_increment() {
     for model in media() {
         for kill in 0..=3 {
-            let outcome = killed_and_gone_on(&Simulation::new(model.clone(), example::LEN), kill);
+            let outcome = killed_and_gone_on(&Simulation::new(model, example::LEN), kill);
             outcome.assert_safe();
             assert!(outcome.is_exhaustive(), "{kill}: {outcome}");
         }

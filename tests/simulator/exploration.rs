@@ -320,7 +320,7 @@ fn a_crash_at_the_end_of_recovery_keeps_the_values_that_it_read() {
                 Ok(())
             },
         );
-        let text = outcome.failure().map(|failure| failure.violation.text.to_owned());
+        let text = outcome.failure().map(|failure| failure.violation.text.clone());
         assert_eq!(text, Some(format!("a mark and {}", 1 - then)), "{outcome}");
     }
 }

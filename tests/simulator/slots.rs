@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Returns the payment of a number.
 fn payment(number: u64) -> Payment {
-    Payment { to: [number as u8; 24], cents: 1111 * number }
+    Payment { to: [number.to_le_bytes()[0]; 24], cents: 1111 * number }
 }
 
 fn simulation(model: Model) -> Simulation {
@@ -72,7 +72,9 @@ fn a_payment_that_was_found_after_a_kill_stays() {
                 let _killed = example::put(&medium.mortal(kill), 2, &payment(2));
                 medium.killed();
                 let Ok(kept) = example::open(medium);
-                kept.iter().for_each(|(number, _)| shown.add(*number));
+                for (number, _) in &kept {
+                    shown.add(*number);
+                }
                 let next = kept.last().map_or(1, |(number, _)| number + 1);
                 let Ok(()) = example::put(medium, next, &payment(next));
                 shown.add(next);

@@ -261,7 +261,7 @@ fn a_reader_beside_a_writer_finds_a_torn_record() {
         },
         |_medium, _notes| Ok(()),
     );
-    let text = outcome.failure().map(|failure| failure.violation.text.to_owned());
+    let text = outcome.failure().map(|failure| failure.violation.text.clone());
     assert!(text.is_some_and(|text| text.contains("torn: [")), "{outcome}");
 }
 

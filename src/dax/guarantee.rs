@@ -16,6 +16,13 @@ use std::path::Path;
 /// The condition under which a file without a name outlives a process.
 const KEPT_OPEN: Survival = Survival::If("another process keeps the file open or mapped");
 
+/// The survival of power loss where the kernel sends a drive no flush.
+const UNFLUSHED: Statement<Survival> = Statement::documented(
+    Survival::If("the drive has no volatile cache: the kernel sends it no flush"),
+    "the kernel drops the flushes of a device whose queue/write_cache is write through, whatever cache the drive has",
+    "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
+);
+
 /// The source of the claims about files without a name.
 const NAMELESS: &str = "unlink(2); memfd_create(2)";
 
@@ -43,6 +50,7 @@ const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask th
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none is public")]
 pub struct Guarantee {
     pub(super) granularity: Granularity,
     pub(super) backing: Backing,
@@ -58,6 +66,8 @@ pub struct Guarantee {
     pub(super) devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
+    /// True if the kernel is seen to send a drive under the file no flush.
+    pub(super) drops_flushes: bool,
     pub(super) caching: Unread,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
@@ -182,8 +192,9 @@ impl Guarantee {
 
     /// Returns the survival of an event by bytes of the file that had reached this stage.
     ///
-    /// It is that of the [backing](Self::backing), with two exceptions: a file through the page cache of emulated
-    /// persistent memory, and a file that had no name when it was opened (a memfd, an unlinked file).
+    /// It is that of the [backing](Self::backing), except for the page cache of emulated persistent memory, and for a drive
+    /// to which the kernel sends no flush. A file that had no name when it was opened (a memfd, an unlinked file) is an
+    /// exception too.
     #[must_use]
     pub const fn survives(&self, stage: Stage, event: Event) -> Survival {
         self.statement(stage, event).is
@@ -224,6 +235,11 @@ impl Guarantee {
                     "it is in the page cache, which is RAM of the kernel that is gone",
                     "fsync(2)",
                 )
+            }
+            (Event::PowerLoss, Backing::Storage, Stage::Persisted | Stage::DeepPersisted)
+                if self.drops_flushes =>
+            {
+                UNFLUSHED
             }
             _ => self.backing.statement(stage, event),
         }

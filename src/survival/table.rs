@@ -9,7 +9,7 @@ const KEEPS_RAM: Survival = Survival::If("firmware keeps RAM, and the same memor
 const SAME_PLACE: Survival = Survival::If("the next kernel reserves the same place");
 const KEEPS_PLACE: Survival =
     Survival::If("firmware keeps RAM, and the next kernel reserves the same place");
-const DRIVE_FLUSHES: Survival = Survival::If("the drive honours flushes");
+const DRIVE_FLUSHES: Survival = Survival::If("the drive gets and honours flushes");
 const HOST_LIVES: Survival = Survival::If("the host goes on running");
 const RESET_FLUSHES: Survival =
     Survival::If("the lines were written back too, or a reset flushes the caches");

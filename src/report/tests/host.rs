@@ -285,7 +285,7 @@ fn the_legend_of_the_table_has_the_signs_that_are_used() {
     assert!(
         screen.ends_with(
             "above \"persisted\": only stored; [1] if the file systems are synced first; \
-             [2] if the drive honours flushes"
+             [2] if the drive gets and honours flushes"
         ),
         "{screen}"
     );

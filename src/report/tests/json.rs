@@ -235,7 +235,7 @@ fn the_values_are_the_machine_s() {
     assert_eq!(cell["reasons"]["deep_persisted"]["certainty"], "read_in_source");
     assert_eq!(
         host["survival"]["storage"]["power_loss"]["persisted"],
-        json!({"if": "the drive honours flushes"})
+        json!({"if": "the drive gets and honours flushes"})
     );
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Disk {
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
     /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
     pub(crate) is_cache_written_back: bool,
+    /// True if the kernel is seen to drop the flushes of this device, or of one under it.
+    pub(crate) drops_flushes: bool,
 }
 
 /// Finds the device by its number, or where a file system has several by the one it was mounted
@@ -70,7 +72,15 @@ pub(crate) fn disk(
     let is_storage = !mount.has_realtime_device() && keeps_data(tree, &device, 0);
     let is_cache_written_back =
         !mount.has_realtime_device() && writes_caches_back(tree, &device, 0, evidence);
-    Disk { name: name_of(&device), region, devices, is_storage, is_cache_written_back }
+    let drops_flushes = drops_flushes(tree, &device, 0, evidence);
+    Disk {
+        name: name_of(&device),
+        region,
+        devices,
+        is_storage,
+        is_cache_written_back,
+        drops_flushes,
+    }
 }
 
 /// Returns the known media errors of the persistent memory that a file system lies on, in bytes of its device, which
@@ -196,6 +206,27 @@ fn writes_caches_back(
         evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
     }
     attribute.value() == Some("1")
+}
+
+/// Returns true if the kernel is seen to drop the flushes of a device, or of one under it. It sends a device flushes only
+/// while `queue/write_cache` is `write back`. The driver sets the attribute, and root can change it without changing the
+/// drive (Linux `Documentation/ABI/stable/sysfs-block`; `block/blk-core.c`, `submit_bio_noacct`).
+///
+/// A missing attribute shows neither: kernels before 4.7 drop flushes too. Persistent memory has no cache to flush, except
+/// for that of a host.
+fn drops_flushes(tree: &Tree, device: &Path, depth: u32, evidence: &mut Vec<Evidence>) -> bool {
+    let region = regions::region_of(tree, device);
+    if region.is_some_and(|region| region.domain != Domain::HostFlush) {
+        return false;
+    }
+    let path = whole(tree, device).join("queue/write_cache");
+    let attribute = tree.read(&path);
+    evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
+    let is_dropped = attribute.value().is_some_and(|shown| shown != "write back");
+    // Asks each device, so that the evidence is complete.
+    slaves(tree, device, depth).iter().flatten().fold(is_dropped, |dropped, slave| {
+        drops_flushes(tree, slave, depth + 1, evidence) | dropped
+    })
 }
 
 /// Returns the region of a device, or those under it; `None` if any part of it is not persistent memory.

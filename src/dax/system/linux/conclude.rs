@@ -128,6 +128,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         region: disk.region,
         devices: disk.devices,
         through_page_cache,
+        drops_flushes: disk.drops_flushes,
         has_name: true,
         caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,

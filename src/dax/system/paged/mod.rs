@@ -74,6 +74,7 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         region: None,
         devices: Vec::new(),
         through_page_cache: true,
+        drops_flushes: false,
         has_name: true,
         caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![

@@ -87,6 +87,7 @@ pub(super) fn conclude(
         region: device.memory,
         devices,
         through_page_cache: false,
+        drops_flushes: false,
         has_name: true,
         caching: Unread::InTree {
             tree: tree.clone(),

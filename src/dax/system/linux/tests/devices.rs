@@ -135,6 +135,49 @@ fn a_disk_and_ram_under_one_mapper_do_not_make_storage() {
     }
 }
 
+/// The kernel drops the flushes of a device that is `write through` (`block/blk-core.c`, `submit_bio_noacct`), also on the
+/// way through a mapper. Persistent memory needs none.
+#[test]
+fn a_drive_without_flushes_must_have_no_volatile_cache() {
+    let on_pci = "sys/devices/pci/sda";
+    let mapper = "sys/devices/virtual/block/dm-0";
+    let attribute = |host: Fixture, device: &str, value: Option<&str>| match value {
+        Some(value) => host.file(&format!("{device}/queue/write_cache"), value),
+        None => host,
+    };
+    let over = |under: Option<&str>, own: Option<&str>| {
+        let host = host(EXT4_DAX)
+            .file(&format!("{on_pci}/sda1/partition"), "1\n")
+            .link(&format!("{mapper}/slaves/sda1"), &format!("{on_pci}/sda1"))
+            .file(&format!("{mapper}/size"), "1\n")
+            .link("sys/dev/block/259:0", mapper)
+            .region(0, Some("ACPI.NFIT"), &[("persistence_domain", "memory_controller\n")]);
+        let host = with_disk_in_region(host, 0)
+            .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0));
+        let host = attribute(host, &disk_in_region(0), Some("write through\n"));
+        let guarantee =
+            concluded(&attribute(attribute(host, on_pci, under), mapper, own), &REFUSED);
+        assert_eq!(guarantee.backing(), Backing::Storage);
+        let shown = format!("/{on_pci}/queue/write_cache");
+        let row = guarantee.evidence().iter().find(|row| row.asked == shown);
+        assert_eq!(row.unwrap().answer, under.map_or("absent", str::trim));
+        let [persisted, deep] = [Stage::Persisted, Stage::DeepPersisted]
+            .map(|stage| guarantee.survives(stage, Event::PowerLoss));
+        assert_eq!(persisted, deep);
+        assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss), Survival::No);
+        assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot), Survival::Yes);
+        persisted
+    };
+    let honours = Survival::If("the drive gets and honours flushes");
+    let has_none = Survival::If("the drive has no volatile cache: the kernel sends it no flush");
+    let (back, through) = (Some("write back\n"), Some("write through\n"));
+    assert_eq!(over(back, back), honours);
+    assert_eq!(over(None, None), honours, "not known");
+    assert_eq!(over(through, back), has_none);
+    assert_eq!(over(back, through), has_none);
+    assert_eq!(over(through, None), has_none);
+}
+
 /// A mapper has no switch of its own: the kernel writes the caches back for all of its devices, or maybe not.
 #[test]
 fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {

@@ -105,15 +105,17 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
             Backing::PmemAdr | Backing::CxlGpf | Backing::Cxl | Backing::PmemUnknown
         )
         && asked.reach.line(backing.point()).is_none();
-    let unreached = if stays_in_caches {
-        Some("; msync writes no caches back here (dax/write_cache), so that nothing is promised")
+    let withheld = if stays_in_caches {
+        Some("msync writes no caches back here (dax/write_cache)".to_string())
     } else if ends_in_caches {
-        Some("; msync of the kernel is not known to reach farther, so that nothing is promised")
+        Some("msync of the kernel is not known to reach farther".to_string())
     } else {
-        None
+        withheld(backing, &mount, &disk)
     };
-    let backing = if unreached.is_some() { Backing::Unknown } else { backing };
-    reason.push_str(unreached.unwrap_or_default());
+    let backing = if withheld.is_some() { Backing::Unknown } else { backing };
+    if let Some(why) = withheld {
+        reason.extend(["; ", &why, ", so that nothing is promised"]);
+    }
     let in_guest = asked.in_guest;
     Guarantee {
         granularity,
@@ -155,6 +157,20 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         _ if is_ram(&mount.file_system) => Backing::Ram,
         _ if disk.is_storage && mount.flushes() => Backing::Storage,
         _ => Backing::Unknown,
+    }
+}
+
+/// Returns the reason why nothing is promised of a backing that only a flush makes persistent; `None` if that flush is
+/// sent, as far as it shows.
+fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
+    let dropped = "the kernel sends the device no flush (queue/write_cache)";
+    match backing {
+        // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
+        Backing::VirtioPmem if !mount.flushes() => {
+            Some("its mount is not known to send flushes".to_string())
+        }
+        Backing::VirtioPmem => disk.drops_flushes.then(|| dropped.to_string()),
+        _ => None,
     }
 }
 

@@ -322,6 +322,30 @@ fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
     }
 }
 
+/// ext4 sends the request with barriers alone (Linux `fs/ext4/fsync.c`, `ext4_sync_file`), and the kernel drops it for a
+/// device that is `write through` (`block/blk-core.c`, `submit_bio_noacct`).
+#[test]
+fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
+    let host = |options: &str, write_cache: &str| {
+        let mount = format!("29 1 259:0 / /mnt/pmem rw - ext4 /dev/pmem0 rw{options}\n");
+        host_with_region(&mount, "virtio-pmem", None)
+            .file(&format!("{}/queue/write_cache", disk_in_region(0)), write_cache)
+    };
+    for asked in [DIRECT, REFUSED] {
+        let sent = concluded(&host(",dax=always", "write back\n"), &asked);
+        assert_eq!(sent.backing(), Backing::VirtioPmem);
+        for (options, write_cache, why) in [
+            (",nobarrier", "write back\n", "flushes, so that nothing is promised"),
+            ("", "write through\n", "(queue/write_cache), so that nothing is promised"),
+        ] {
+            let guarantee = concluded(&host(options, write_cache), &asked);
+            assert_eq!(guarantee.backing(), Backing::Unknown, "{options} {write_cache}");
+            assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+            assert!(guarantee.reason().ends_with(why), "{}", guarantee.reason());
+        }
+    }
+}
+
 #[test]
 fn a_cpu_that_cannot_reach_the_point_gets_pages() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));

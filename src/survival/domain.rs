@@ -20,7 +20,7 @@ pub enum Domain {
     /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
     None,
-    /// No claim exists.
+    /// No claim exists, or none that holds: a device that is not armed saves nothing.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ impl Domain {
             Self::HostFlush => "nothing but fsync or msync asks the host to keep it",
             Self::None => "power loss erases it; use it for tests and to outlive a kexec",
             Self::Unknown => {
-                "no source claims a domain; ask the platform's vendor before relying on it"
+                "no claim of a domain holds; ask the platform's vendor before relying on it"
             }
         }
     }

@@ -266,7 +266,7 @@ const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (_, Stage::Stored) => RESET_DROPS,
         (..) => not_promised(
-            "no persistence domain is claimed for it, and it can be RAM that was set aside",
+            "no persistence domain is known for it, and it can be RAM that was set aside",
             "Linux drivers/nvdimm/region_devs.c: the attribute is hidden without a claim",
             Certainty::ReadInSource,
         ),

@@ -82,6 +82,10 @@ pub struct MemoryDevice {
     /// The number of its unsafe shutdowns.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::tree::number_or_reason"))]
     pub unsafe_shutdowns: Result<u64, Unknown>,
+    /// The failures that the kernel shows of it: `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`; empty
+    /// if it shows none. A failed save, restore or flush is one that lost accepted stores before this start. A device that
+    /// is not armed does not save them at the next loss of power, so that no claim holds for its region.
+    pub failures: Vec<String>,
 }
 
 pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
@@ -119,7 +123,19 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
     }
     let devices = devices(tree, path);
     let claim = conclude(provider.value(), domain.value(), is_volatile);
-    let domain = if claim == Domain::Cxl { cxl(tree, &devices, &mut evidence) } else { claim };
+    for device in &devices {
+        let (path, flags) = flags(tree, &device.name);
+        if flags != Attribute::Absent {
+            evidence.push(Evidence::new(path.to_string_lossy(), flags.describe()));
+        }
+    }
+    let domain = match claim {
+        Domain::Cxl => cxl(tree, &devices, &mut evidence),
+        Domain::CpuCaches | Domain::MemoryController if devices.iter().any(is_unarmed) => {
+            Domain::Unknown
+        }
+        claim => claim,
+    };
     let shown = |name| tree.read(&path.join(name));
     let number = |name| shown(name).value().and_then(|text| text.parse::<u64>().ok());
     let switch = |name| match shown(name).value() {
@@ -141,6 +157,17 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
         devices,
         evidence,
     }
+}
+
+impl PmemRegion {
+    /// Returns the name of a device that is not armed.
+    pub(crate) fn unarmed(&self) -> Option<&str> {
+        self.devices.iter().find(|device| is_unarmed(device)).map(|device| device.name.as_str())
+    }
+}
+
+fn is_unarmed(device: &MemoryDevice) -> bool {
+    device.failures.iter().any(|failure| failure == NOT_ARMED)
 }
 
 fn bad_bytes(list: &str) -> Option<u64> {
@@ -195,10 +222,15 @@ fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
     let Some(name) = name else {
         let (asked, answer) = (mapping.to_string_lossy(), shown.describe());
         let unsafe_shutdowns = Err(Unknown::new(&asked, &answer, ASK_VENDOR));
-        return MemoryDevice { name: String::new(), id: None, unsafe_shutdowns };
+        return MemoryDevice {
+            name: String::new(),
+            id: None,
+            unsafe_shutdowns,
+            failures: Vec::new(),
+        };
     };
     let path = Path::new(DEVICES).join(name);
-    let known = FAMILIES.into_iter().find(|family| tree.exists(&path.join(family)));
+    let known = family(tree, &path);
     let id = known.and_then(|family| {
         let id = tree.read(&path.join(family).join("id"));
         id.value().filter(|id| !id.is_empty()).map(printable)
@@ -211,7 +243,29 @@ fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
             ASK_VENDOR,
         )),
     };
-    MemoryDevice { name: String::from(name), id, unsafe_shutdowns }
+    let (_, flags) = flags(tree, name);
+    let shown = flags.value().unwrap_or_default().split_whitespace();
+    let failures = shown.filter(|flag| FAILURES.contains(flag)).map(String::from).collect();
+    MemoryDevice { name: String::from(name), id, unsafe_shutdowns, failures }
+}
+
+/// The state of a memory device that cannot save accepted stores when it loses power.
+const NOT_ARMED: &str = "not_armed";
+/// The failures among the flags of a device (`drivers/acpi/nfit/nfit.h`, `ACPI_NFIT_MEM_FAILED_MASK`; ACPI, "NVDIMM State
+/// Flags"). Other flags are about its health, its key or its events.
+const FAILURES: [&str; 5] = ["save_fail", "restore_fail", "flush_fail", NOT_ARMED, "map_fail"];
+
+/// Reads the flags of a device: words, with spaces between (`Documentation/ABI/testing/sysfs-bus-nfit`,
+/// `sysfs-bus-papr-pmem`).
+fn flags(tree: &Tree, device: &str) -> (PathBuf, Attribute) {
+    let device = Path::new(DEVICES).join(device);
+    let path = device.join(family(tree, &device).unwrap_or_default()).join("flags");
+    let flags = tree.read(&path);
+    (path, flags)
+}
+
+fn family(tree: &Tree, device: &Path) -> Option<&'static str> {
+    FAMILIES.into_iter().find(|family| tree.exists(&device.join(family)))
 }
 
 /// The directories in which the kernel's drivers of such devices show their attributes (`drivers/acpi/nfit/core.c`,

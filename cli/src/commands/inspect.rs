@@ -204,13 +204,15 @@ fn extents(out: &mut impl Write, placement: &Placement) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the number of unsafe shutdowns of each device under the file, and of all together.
+/// Returns the number of unsafe shutdowns of each device under the file with its failures, and the number of all
+/// together.
 fn shutdowns(guarantee: &Guarantee) -> String {
     let of_device = |device: &MemoryDevice| {
         let id = device.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        let failures: String = device.failures.iter().flat_map(|failure| [", ", failure]).collect();
         match &device.unsafe_shutdowns {
-            Ok(count) => format!("{}{id}: {count}", device.name),
-            Err(why) => format!("{}{id}: unknown: {why}", device.name),
+            Ok(count) => format!("{}{id}: {count}{failures}", device.name),
+            Err(why) => format!("{}{id}: unknown: {why}{failures}", device.name),
         }
     };
     let devices: Vec<String> = guarantee.devices().iter().map(of_device).collect();

@@ -179,8 +179,9 @@ fn claim(region: &PmemRegion) -> String {
     let PmemRegion { name, provider, size, domain, read_only, bad_bytes, .. } = region;
     let size = size.map_or_else(|| "size not shown".to_string(), bytes);
     let provider = if provider.is_empty() { "provider not shown" } else { provider };
+    let unarmed = region.unarmed().map(|device| format!("no domain, as {device} is not armed"));
     let domain = match domain {
-        Domain::Unknown => "no domain; ask the platform's vendor",
+        Domain::Unknown => unarmed.as_deref().unwrap_or("no domain; ask the platform's vendor"),
         Domain::None => "none, power loss erases it",
         domain => domain.name(),
     };

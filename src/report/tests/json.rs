@@ -30,7 +30,8 @@ fn host() -> Value {
             ],
         )
         .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
-        .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
+        .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n")
+        .file("sys/bus/nd/devices/nmem0/nfit/flags", "flush_fail smart_notify \n");
     let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
     serde_json::to_value(report).unwrap()
 }
@@ -148,6 +149,7 @@ const NAMES: &[&str] = &[
     "regions.list[].bad_bytes",
     "regions.list[].devices[].name",
     "regions.list[].devices[].id",
+    "regions.list[].devices[].failures[]",
     "regions.list[].devices[].unsafe_shutdowns",
     "regions.list[].devices[].unsafe_shutdowns.reason",
     "regions.list[].devices[].unsafe_shutdowns.advice",
@@ -225,7 +227,7 @@ fn the_values_are_the_machine_s() {
     assert_eq!(host["regions"]["list"][0]["is_claim"], true);
     assert_eq!(
         host["regions"]["list"][0]["devices"][0],
-        json!({"name": "nmem0", "id": "8089-a2-1837-00000bb3", "unsafe_shutdowns": 3})
+        json!({"name": "nmem0", "id": "8089-a2-1837-00000bb3", "unsafe_shutdowns": 3, "failures": ["flush_fail"]})
     );
     assert_eq!(host["backings"], json!(["storage", "ram", "pmem_adr"]));
     assert_eq!(host["survival"]["pmem_adr"]["power_loss"]["stored"], "no");

@@ -225,7 +225,10 @@ pub(super) fn claim(region: Option<&PmemRegion>, in_guest: bool) -> String {
             format!("{name} is RAM that was set aside as persistent memory")
         }
         Domain::None => format!("{name} is volatile memory, as the kernel says"),
-        Domain::Unknown => format!("no persistence domain is claimed for {name}"),
+        Domain::Unknown => match region.and_then(PmemRegion::unarmed) {
+            Some(device) => format!("no claim for {name} holds, as its {device} is not armed"),
+            None => format!("no persistence domain is known for {name}"),
+        },
         claimed => {
             let who = if in_guest { "the hypervisor's firmware" } else { "firmware" };
             format!("{who} claims this domain for {name}: {}", claimed.name())
@@ -244,9 +247,9 @@ pub(super) const fn advice_for(backing: Backing) -> Option<&'static str> {
         Backing::Cxl => Some(
             "ask the device's vendor for Global Persistent Flush; Linux from 6.15 on shows it where it is",
         ),
-        Backing::PmemUnknown => {
-            Some("ask the firmware's vendor what its persistence domain is; no claim is shown")
-        }
+        Backing::PmemUnknown => Some(
+            "ask the vendor of firmware and memory for its persistence domain; no claim is known to hold",
+        ),
         _ => None,
     }
 }

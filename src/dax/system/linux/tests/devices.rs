@@ -297,6 +297,42 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
     assert!(why.reason.contains("exceeds 64 bits"), "{why}");
 }
 
+/// ACPI, "NVDIMM State Flags", bit 3: without its energy source a device saves nothing, whatever firmware claims of the
+/// platform (Linux `drivers/acpi/nfit/core.c`, `flags_show`; `arch/powerpc/platforms/pseries/papr_scm.c`).
+#[test]
+fn a_device_that_is_not_armed_voids_the_claim() {
+    let on = |domain: &str, family: &str, flags: &str| {
+        let attributes = [
+            ("persistence_domain", domain),
+            ("mappings", "2\n"),
+            ("mapping0", "nmem0,0,1073741824,0\n"),
+            ("mapping1", "nmem1,0,1073741824,1\n"),
+        ];
+        let host = host(EXT4_DAX)
+            .region(0, Some("ACPI.NFIT"), &attributes)
+            .file("sys/bus/nd/devices/nmem0/nfit/flags", "\n")
+            .file(&format!("sys/bus/nd/devices/nmem1/{family}/flags"), flags);
+        let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
+        concluded(&host, &DIRECT)
+    };
+    for domain in ["memory_controller\n", "cpu_cache\n"] {
+        for family in ["nfit", "papr"] {
+            let unarmed = on(domain, family, "save_fail not_armed smart_notify \n");
+            assert_eq!(unarmed.backing(), Backing::PmemUnknown, "{domain} {family}");
+            assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss), Survival::Yes);
+            let reason = "no claim for region0 holds, as its nmem1 is not armed";
+            assert!(unarmed.reason().contains(reason), "{}", unarmed.reason());
+            let asked = format!("/sys/bus/nd/devices/nmem1/{family}/flags");
+            let row = unarmed.evidence().iter().find(|row| row.asked == asked);
+            assert_eq!(row.unwrap().answer, "save_fail not_armed smart_notify");
+            assert_eq!(unarmed.devices()[1].failures, ["save_fail", "not_armed"]);
+        }
+    }
+    let failed = on("memory_controller\n", "nfit", "flush_fail smart_event \n");
+    assert_eq!(failed.backing(), Backing::PmemAdr, "the next save can succeed");
+    assert_eq!(failed.devices()[1].failures, ["flush_fail"]);
+}
+
 /// Each kernel driver has its own folder, and POWER's shows 0 also without a count
 /// (`arch/powerpc/platforms/pseries/papr_scm.c`, `papr_scm_probe`). An invalid name is not followed.
 #[test]

@@ -18,7 +18,8 @@ const RELEASE: usize = 64;
 pub struct Stamp {
     /// Seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,
-    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known.
+    /// The boot: on Linux `/proc/sys/kernel/random/boot_id`; zeros if it is not known, as in a container with an id of its
+    /// own.
     #[cfg_attr(feature = "serde", serde(serialize_with = "json::digits"))]
     pub boot_id: [u8; 16],
     /// The number of the process; 0 if it is not known.

@@ -66,12 +66,28 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
         path.display()
     );
     // Reads boot and release before anything is made: a canary without them could never show anything.
-    let boot = read(BOOT)?;
+    let boot = boot()?;
     let kernel = read(RELEASE)?;
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
     let header = header(file.guarantee(), boot, kernel);
     // Without a header the remaining file is not a canary.
     lay_in(&file, &header).inspect_err(|_| discard(&path, file))
+}
+
+/// Reads the boot id of the kernel.
+fn boot() -> anyhow::Result<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    ensure!(
+        !is_covered(&mounts),
+        "{BOOT} is an id of this container, which changes without a reboot; plant the canary outside of the container"
+    );
+    read(BOOT)
+}
+
+/// Returns true if another file is mounted over the boot id, by the list of mounts (`proc_pid_mountinfo(5)`, field 5).
+/// systemd-nspawn (`setup_boot_id`) and LXC (`lxc_setup_boot_id`) mount a new id each time that a container starts.
+fn is_covered(mounts: &str) -> bool {
+    mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(BOOT))
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
@@ -126,7 +142,7 @@ pub(crate) fn find(directory: &Path) -> Canary {
         Ok(None) => Canary::not_there(&path),
         Ok(Some(found)) => {
             // Without it the kind of boot stays unknown, and the canary reports that.
-            let boot = read(BOOT).ok();
+            let boot = boot().ok();
             Canary::found(&path, found, boot.as_deref(), StartedBy::running_kernel())
         }
         Err(why) => Canary::unreadable(&path, format!("{why:#}")),

@@ -1,7 +1,7 @@
 //! Every verdict, over plain memory as the medium and over files.
 
 use super::format::{HEADER, Header, LEN, PERSISTED, STORED, compare};
-use super::{Canary, Found, NAME, StartedBy, examine, find, lay, plant};
+use super::{Canary, Found, NAME, StartedBy, examine, find, is_covered, lay, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting};
@@ -220,6 +220,15 @@ fn without_a_boot_id_nothing_is_concluded() {
     assert_eq!(found["state"], "boot_unknown");
     assert_eq!(found["started_by"], serde_json::Value::Null);
     assert!(words(&bytes, None).contains("is not known"));
+}
+
+/// The mounts are those of a host, and of a container of systemd-nspawn.
+#[test]
+fn a_boot_id_that_a_container_mounts_is_not_the_kernels() {
+    let host = "22 28 0:20 / /proc rw,nosuid shared:12 - proc proc rw\n";
+    let covered = "61 22 0:55 /id /proc/sys/kernel/random/boot_id ro - tmpfs tmpfs rw\n";
+    assert!(!is_covered(host));
+    assert!(is_covered(&[host, covered].concat()));
 }
 
 /// A media error is in the second block of the persisted part.

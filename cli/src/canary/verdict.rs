@@ -254,7 +254,7 @@ impl Canary {
             ),
             State::BootUnknown => format!(
                 "all {bytes} persisted bytes; whether it is another boot is not known: make \
-                 /proc/sys/kernel/random/boot_id readable"
+                 /proc/sys/kernel/random/boot_id readable, and inspect outside of containers"
             ),
             State::Damaged | State::NotThere | State::Unreadable => format!(
                 "{} of {bytes} persisted bytes ARE LOST OR DAMAGED: {}",

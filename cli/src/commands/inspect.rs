@@ -40,7 +40,8 @@ use std::process::ExitCode;
 /// file system, and inspect the directory again. It has one part that was persisted and one that was only stored, and
 /// the command prints the bytes of each that are still there. That is one event, not a promise. To learn something of
 /// the part that was only stored, reset within seconds: the kernel writes it back after some 30 s. Remove the file
-/// `cachemaint-canary` when it is done.
+/// `cachemaint-canary` when it is done. In a container with a boot id of its own (systemd-nspawn, LXC) no canary is
+/// planted, and the boot of one that is found is unknown.
 ///
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.

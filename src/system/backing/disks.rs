@@ -42,45 +42,78 @@ pub(crate) fn disk(
     evidence: &mut Vec<Evidence>,
 ) -> Disk {
     let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    let mounted_from = mount.device().unwrap_or_default();
-    let by_name = Path::new("/sys/class/block").join(mounted_from.replace('/', "!"));
-    let found = [Some(by_number), (!mounted_from.is_empty()).then_some(by_name)]
-        .into_iter()
-        .flatten()
-        .find_map(|link| {
-            let device = tree.resolve(&link);
-            let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
-            evidence.push(Evidence::new(link.to_string_lossy(), answer));
-            device
-        });
+    let by_name = mount.device().map(by_name);
+    let found = [Some(by_number), by_name].into_iter().flatten().find_map(|link| {
+        let device = tree.resolve(&link);
+        let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
+        evidence.push(Evidence::new(link.to_string_lossy(), answer));
+        device
+    });
     let Some(device) = found else { return Disk::default() };
-    let regions = regions_under(tree, &device, 0).unwrap_or_default();
+    let name = name_of(&device);
+    let Some(parts) = parts(tree, device, mount, evidence) else {
+        return Disk { name, ..Disk::default() };
+    };
+    let regions = parts.iter().map(|part| regions_under(tree, part, 0));
+    let regions = regions.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
     let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
-    let mut region = regions.into_iter().reduce(weaker);
+    let region = regions.into_iter().reduce(weaker);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
+    let is_storage = parts.iter().all(|part| keeps_data(tree, part, 0));
+    let is_cache_written_back =
+        parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
+    let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
+    let drops_flushes = parts.iter().fold(false, dropping);
+    Disk { name, region, devices, is_storage, is_cache_written_back, drops_flushes }
+}
+
+fn by_name(mounted_from: &str) -> PathBuf {
+    Path::new("/sys/class/block").join(mounted_from.replace('/', "!"))
+}
+
+/// Returns all devices that a file system keeps files and its log on, of which one was found; `None` if they are not all
+/// known.
+fn parts(
+    tree: &Tree,
+    found: PathBuf,
+    mount: &Mount,
+    evidence: &mut Vec<Evidence>,
+) -> Option<Vec<PathBuf>> {
     if mount.has_realtime_device() {
         // xfs: a file with the realtime flag lies there, and its DAX is that device's.
         evidence.push(Evidence::new(
             "mount option rtdev",
             "there or not known: the file may lie on another device",
         ));
-        region = None;
+        return None;
     }
-    let devices = if region.is_some() { devices } else { Vec::new() };
-    let is_storage = !mount.has_realtime_device() && keeps_data(tree, &device, 0);
-    let is_cache_written_back =
-        !mount.has_realtime_device() && writes_caches_back(tree, &device, 0, evidence);
-    let drops_flushes = drops_flushes(tree, &device, 0, evidence);
-    Disk {
-        name: name_of(&device),
-        region,
-        devices,
-        is_storage,
-        is_cache_written_back,
-        drops_flushes,
+    if mount.file_system == "btrfs" {
+        return parts_of_btrfs(tree, &name_of(&found), evidence);
     }
+    let Some(log) = mount.log_device() else { return Some(alloc::vec![found]) };
+    let device = log.strip_prefix("/dev/").and_then(|name| tree.resolve(&by_name(name)));
+    let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
+    evidence.push(Evidence::new("mount option logdev", answer));
+    Some(alloc::vec![found, device?])
+}
+
+const BTRFS: &str = "/sys/fs/btrfs";
+
+/// Returns the devices of the btrfs that one of them is in (Linux `fs/btrfs/sysfs.c`, `btrfs_sysfs_add_device`).
+fn parts_of_btrfs(tree: &Tree, found: &str, evidence: &mut Vec<Evidence>) -> Option<Vec<PathBuf>> {
+    let of_each = tree.list(Path::new(BTRFS)).into_iter();
+    let folder = of_each
+        .map(|id| Path::new(BTRFS).join(id).join("devices"))
+        .find(|devices| tree.exists(&devices.join(found)));
+    let Some(folder) = folder else {
+        evidence.push(Evidence::new(BTRFS, format!("no devices with {found} among them")));
+        return None;
+    };
+    let names = tree.list(&folder);
+    evidence.push(Evidence::new(folder.to_string_lossy(), names.join(", ")));
+    names.iter().map(|name| tree.resolve(&folder.join(name))).collect()
 }
 
 /// Returns the known media errors of the persistent memory that a file system lies on, in bytes of its device, which

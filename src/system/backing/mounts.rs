@@ -39,6 +39,12 @@ impl Mount {
         FLUSHING.contains(&self.file_system.as_str()) && !self.options.is_empty() && by_options
     }
 
+    /// Returns the device of an external log (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). Other file systems do
+    /// not show one.
+    pub(crate) fn log_device(&self) -> Option<&str> {
+        self.options.split(',').find_map(|option| option.strip_prefix("logdev="))
+    }
+
     /// Returns true if files can lie on another device than the one that the file system's number names.
     pub(crate) fn has_realtime_device(&self) -> bool {
         let is_unknown = self.file_system == "xfs" && self.options.is_empty();

@@ -8,6 +8,7 @@ use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use rustix::io::Errno;
 
@@ -246,10 +247,59 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
 fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() {
     let host = host("29 1 0:42 / /d rw - btrfs /dev/sdb1 rw")
         .file("sys/devices/pci/sdb/sdb1/size", "1\n")
-        .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1");
+        .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1")
+        .link("sys/fs/btrfs/5e55/devices/sdb1", "sys/devices/pci/sdb/sdb1");
     let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
     assert_eq!(guarantee.backing(), Backing::Storage);
     assert_eq!(guarantee.device(), "sdb1");
+}
+
+/// Data and metadata can lie on each of the devices (`/sys/fs/btrfs/UUID/devices`).
+#[test]
+fn each_device_of_a_btrfs_must_be_storage() {
+    let disk = "sys/devices/pci/sdb/sdb1";
+    let alone = || {
+        host("29 1 0:42 / /d rw - btrfs /dev/sdb1 rw")
+            .file(&format!("{disk}/size"), "1\n")
+            .link("sys/class/block/sdb1", disk)
+    };
+    let with = |name: &str| {
+        let other = format!("sys/devices/x/{name}");
+        alone()
+            .link("sys/fs/btrfs/0ther/devices/sda", "sys/devices/x")
+            .link("sys/fs/btrfs/5e55/devices/sdb1", disk)
+            .file(&format!("{other}/size"), "1\n")
+            .link(&format!("sys/fs/btrfs/5e55/devices/{name}"), &other)
+    };
+    let found = |host: &Fixture| concluded(host, &Asked { device: (0, 42), ..REFUSED });
+    assert_eq!(found(&with("sdc")).backing(), Backing::Storage);
+    let ram = found(&with("zram0"));
+    assert_eq!(ram.backing(), Backing::Unknown);
+    let row = ram.evidence().iter().find(|row| row.asked == "/sys/fs/btrfs/5e55/devices");
+    assert_eq!(row.unwrap().answer, "sdb1, zram0");
+    assert_eq!(found(&alone()).backing(), Backing::Unknown, "the others are not known");
+}
+
+/// The log has the metadata of synced files until they are written to their places.
+#[test]
+fn the_log_device_of_xfs_must_be_storage_too() {
+    let with_log = |log: &str| {
+        let on_log = format!("sys/devices/x/{log}");
+        let host = host(&format!("29 1 259:0 / /d rw - xfs /dev/sda rw,logdev=/dev/{log},noquota"))
+            .file("sys/devices/x/sda/size", "1\n")
+            .link("sys/dev/block/259:0", "sys/devices/x/sda")
+            .file(&format!("{on_log}/size"), "1\n")
+            .file(&format!("{on_log}/queue/write_cache"), "write through\n")
+            .link("sys/class/block/sdb", "sys/devices/x/sdb")
+            .link("sys/class/block/ram0", "sys/devices/x/ram0");
+        concluded(&host, &REFUSED)
+    };
+    let drive = with_log("sdb");
+    assert_eq!(drive.backing(), Backing::Storage);
+    let after = drive.survives(Stage::Persisted, Event::PowerLoss);
+    assert!(after.to_string().contains("no volatile cache"), "{after}");
+    assert_eq!(with_log("ram0").backing(), Backing::Unknown);
+    assert_eq!(with_log("hidden").backing(), Backing::Unknown);
 }
 
 /// A memfd is on a mount that is in no list.

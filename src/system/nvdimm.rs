@@ -93,14 +93,18 @@ pub(crate) const DEVICES: &str = "/sys/bus/nd/devices";
 const VOLATILE: &str = "nd_volatile";
 
 /// Returns all regions of the machine, by name.
-pub(crate) fn regions(tree: &Tree) -> Vec<PmemRegion> {
+///
+/// # Errors
+/// The outcome of listing the devices, which is not a value.
+pub(crate) fn regions(tree: &Tree) -> Result<Vec<PmemRegion>, Attribute> {
     let devices = Path::new(DEVICES);
-    tree.list(devices)
-        .iter()
-        .filter(|name| is_region(name))
-        .filter_map(|name| tree.resolve(&devices.join(name)))
-        .map(|path| region(tree, &path))
-        .collect()
+    let names = tree.names(devices)?;
+    let regions = names.iter().filter(|name| is_region(name)).map(|name| {
+        let link = devices.join(name);
+        // The device itself can be hidden. Its region exists all the same, and shows no claim.
+        region(tree, &tree.resolve(&link).unwrap_or(link))
+    });
+    Ok(regions.collect())
 }
 
 pub(super) fn is_region(name: &str) -> bool {
@@ -122,7 +126,7 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
         ask(path.join("devtype"));
     }
     let devices = devices(tree, path);
-    let claim = conclude(provider.value(), domain.value(), is_volatile);
+    let claim = conclude(&provider, domain.value(), is_volatile);
     for device in &devices {
         let (path, flags) = flags(tree, &device.name);
         if flags != Attribute::Absent {
@@ -176,13 +180,14 @@ fn bad_bytes(list: &str) -> Option<u64> {
 }
 
 /// Returns the domain. The kernel and the provider come first: RAM has no claim, and the host defines the meaning of a
-/// flush of virtio-pmem.
-fn conclude(provider: Option<&str>, domain: Option<&str>, is_volatile: bool) -> Domain {
-    match (provider, domain) {
+/// flush of virtio-pmem. An unreadable provider can be any of them, and `CXL`, which claims without asking.
+fn conclude(provider: &Attribute, domain: Option<&str>, is_volatile: bool) -> Domain {
+    match (provider.value(), domain) {
         _ if is_volatile => Domain::None,
         (Some("e820" | "ramdax"), _) => Domain::None,
         (Some("virtio-pmem"), _) => Domain::HostFlush,
         (Some("CXL"), Some("memory_controller")) => Domain::Cxl,
+        _ if matches!(provider, Attribute::Unreadable(_)) => Domain::Unknown,
         (_, Some("cpu_cache")) => Domain::CpuCaches,
         (_, Some("memory_controller")) => Domain::MemoryController,
         _ => Domain::Unknown,

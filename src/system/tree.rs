@@ -93,6 +93,14 @@ impl Attribute {
         }
     }
 
+    /// Returns the outcome for an error of a call.
+    fn missing(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Absent,
+            _ => Self::Unreadable(error.to_string()),
+        }
+    }
+
     /// Returns the outcome in words.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -133,10 +141,7 @@ impl Tree {
     /// # Errors
     /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
     pub(crate) fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, Attribute> {
-        fs::read(self.inside(path)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Attribute::Absent,
-            _ => Attribute::Unreadable(error.to_string()),
-        })
+        fs::read(self.inside(path)).map_err(|error| Attribute::missing(&error))
     }
 
     /// Returns true if an absolute path exists.
@@ -151,15 +156,24 @@ impl Tree {
         Some(Path::new("/").join(real.strip_prefix(root).ok()?))
     }
 
-    /// Returns the names in a directory, in order; none for a missing directory.
+    /// Returns the names in a directory, in order; none for a directory that is missing or unreadable.
     pub(crate) fn list(&self, path: &Path) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.inside(path)) else { return Vec::new() };
+        self.names(path).unwrap_or_default()
+    }
+
+    /// Returns the names in a directory, in order.
+    ///
+    /// # Errors
+    /// [`Attribute::Absent`] or [`Attribute::Unreadable`].
+    pub(crate) fn names(&self, path: &Path) -> Result<Vec<String>, Attribute> {
+        let entries =
+            fs::read_dir(self.inside(path)).map_err(|error| Attribute::missing(&error))?;
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
-        names
+        Ok(names)
     }
 
     pub(super) fn inside(&self, path: &Path) -> PathBuf {

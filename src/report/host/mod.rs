@@ -10,12 +10,11 @@ use crate::aliasing::{self, Aliasing};
 use crate::cpu::HypervisorKind;
 use crate::survival::{Backing, Domain, Statement};
 use crate::system::calls::System;
-use crate::system::tree::Tree;
+use crate::system::tree::{Attribute, Tree};
 use crate::system::{cache_levels, kernel, nvdimm, surroundings};
 use crate::virtualization::{Effects, Migration};
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use std::path::Path;
 
 pub use crate::system::{
     cache_levels::{CacheKind, CacheLevel},
@@ -174,13 +173,11 @@ pub(super) fn all_caches_survive(regions: &[PmemRegion]) -> bool {
 /// Returns the regions, or the reason why they are unknown: without the bus there may be memory without a loaded
 /// driver.
 fn regions_in(tree: &Tree) -> Result<Vec<PmemRegion>, Unknown> {
-    let bus = nvdimm::DEVICES;
-    if tree.exists(Path::new(bus)) {
-        return Ok(nvdimm::regions(tree));
-    }
-    Err(Unknown::new(
-        bus,
-        "absent",
-        "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)",
-    ))
+    nvdimm::regions(tree).map_err(|missing| {
+        let advice = match missing {
+            Attribute::Absent => "load the kernel's nvdimm drivers (nfit, nd_e820, virtio_pmem)",
+            _ => "run this as a user who may list it",
+        };
+        Unknown::new(nvdimm::DEVICES, &missing.describe(), advice)
+    })
 }

@@ -258,6 +258,33 @@ fn a_bus_without_regions_is_not_a_bus_that_is_missing() {
     assert!(report.to_string().contains("so nothing in memory is known to"), "{report}");
 }
 
+/// An unreadable directory may have any regions. Here it is a file, which root cannot list either.
+#[test]
+fn an_unreadable_bus_is_not_a_bus_without_regions() {
+    let report = kvm_guest(&Fixture::new().file("sys/bus/nd/devices", ""));
+    let why = report.regions.as_ref().unwrap_err();
+    assert!(why.reason.starts_with("/sys/bus/nd/devices: unreadable: "), "{why}");
+    assert!(report.to_string().contains("Pmem          unknown: "), "{report}");
+
+    let hidden = Fixture::new().link("sys/bus/nd/devices/region0", "sys/devices/hidden");
+    let regions = kvm_guest(&hidden).regions.unwrap();
+    assert_eq!((regions[0].name.as_str(), regions[0].domain), ("region0", Domain::Unknown));
+}
+
+/// Each CXL region claims its memory controller (`drivers/cxl/pmem.c`, `cxl_pmem_region_probe`), so that a claim alone is
+/// not evidence of ADR.
+#[test]
+fn a_claim_of_an_unreadable_provider_is_not_believed() {
+    for claim in ["memory_controller\n", "cpu_cache\n"] {
+        let fixture = Fixture::new()
+            .region(0, None, &[("persistence_domain", claim)])
+            .file("sys/devices/platform/ndbus0/provider/file", "");
+        let region = kvm_guest(&fixture).regions.unwrap().remove(0);
+        assert!(region.evidence[0].answer.starts_with("unreadable: "), "{region:?}");
+        assert_eq!(region.domain, Domain::Unknown, "{claim}");
+    }
+}
+
 #[test]
 fn sysfs_and_a_device_tree_cannot_command_the_terminal() {
     let fixture = Fixture::new()

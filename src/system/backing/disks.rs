@@ -37,13 +37,12 @@ pub(crate) struct Disk {
 /// from.
 pub(crate) fn disk(
     tree: &Tree,
-    (major, minor): (u32, u32),
+    number: (u32, u32),
     mount: &Mount,
     evidence: &mut Vec<Evidence>,
 ) -> Disk {
-    let by_number = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    let by_name = mount.device().map(by_name);
-    let found = [Some(by_number), by_name].into_iter().flatten().find_map(|link| {
+    let links = [Some(by_number(tree, number)), mount.device().map(|name| by_name(tree, name))];
+    let found = links.into_iter().flatten().find_map(|link| {
         let device = tree.resolve(&link);
         let answer = device.as_ref().map_or("absent".into(), |device| device.to_string_lossy());
         evidence.push(Evidence::new(link.to_string_lossy(), answer));
@@ -69,8 +68,30 @@ pub(crate) fn disk(
     Disk { name, region, devices, is_storage, is_cache_written_back, drops_flushes }
 }
 
-fn by_name(mounted_from: &str) -> PathBuf {
-    Path::new("/sys/class/block").join(mounted_from.replace('/', "!"))
+const BLOCK: &str = "/sys/class/block";
+
+/// Returns the link to a device by its number. Podman hides `/sys/dev/block`, but not the class. The major number 0 is that
+/// of file systems without a device.
+fn by_number(tree: &Tree, (major, minor): (u32, u32)) -> PathBuf {
+    let number = format!("{major}:{minor}");
+    let link = Path::new("/sys/dev/block").join(&number);
+    if major == 0 || tree.exists(&link) {
+        return link;
+    }
+    with_attribute(tree, "dev", &number).unwrap_or(link)
+}
+
+/// Returns the link to a device by its path below `/dev`. A device mapper has a name of its own in `/dev/mapper`.
+fn by_name(tree: &Tree, path: &str) -> PathBuf {
+    let mapped = path.strip_prefix("mapper/");
+    mapped
+        .and_then(|name| with_attribute(tree, "dm/name", name))
+        .unwrap_or_else(|| Path::new(BLOCK).join(path.replace('/', "!")))
+}
+
+fn with_attribute(tree: &Tree, attribute: &str, value: &str) -> Option<PathBuf> {
+    let mut links = tree.list(Path::new(BLOCK)).into_iter().map(|name| Path::new(BLOCK).join(name));
+    links.find(|link| tree.read(&link.join(attribute)).value() == Some(value))
 }
 
 /// Returns all devices that a file system keeps files and its log on, of which one was found; `None` if they are not all
@@ -93,7 +114,7 @@ fn parts(
         return parts_of_btrfs(tree, &name_of(&found), evidence);
     }
     let Some(log) = mount.log_device() else { return Some(alloc::vec![found]) };
-    let device = log.strip_prefix("/dev/").and_then(|name| tree.resolve(&by_name(name)));
+    let device = log.strip_prefix("/dev/").and_then(|name| tree.resolve(&by_name(tree, name)));
     let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
     evidence.push(Evidence::new("mount option logdev", answer));
     Some(alloc::vec![found, device?])
@@ -120,12 +141,8 @@ fn parts_of_btrfs(tree: &Tree, found: &str, evidence: &mut Vec<Evidence>) -> Opt
 /// can be a partition. The device is found by its number; `page` is the size of a page, in bytes.
 ///
 /// Only where the device is a region's own do its sectors say where it is bad.
-pub(crate) fn bad_blocks(
-    tree: &Tree,
-    (major, minor): (u32, u32),
-    page: usize,
-) -> Result<Listed, Unknown> {
-    let link = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
+pub(crate) fn bad_blocks(tree: &Tree, number: (u32, u32), page: usize) -> Result<Listed, Unknown> {
+    let link = by_number(tree, number);
     let device = tree.resolve(&link).ok_or_else(|| {
         let advice = "ask for a file on a block device, with /sys mounted";
         Unknown::new(&link.to_string_lossy(), "absent", advice)

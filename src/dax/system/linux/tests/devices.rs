@@ -254,6 +254,35 @@ fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() 
     assert_eq!(guarantee.device(), "sdb1");
 }
 
+/// Podman hides `/sys/dev/block`, and shows the class.
+#[test]
+fn a_device_is_found_by_its_number_in_the_class_too() {
+    let host = host("29 1 259:0 / /d rw - ext4 /dev/sdb1 rw")
+        .file("sys/devices/pci/sda/dev", "8:0\n")
+        .file("sys/devices/pci/sdb/dev", "259:0\n")
+        .link("sys/class/block/sda", "sys/devices/pci/sda")
+        .link("sys/class/block/sdb", "sys/devices/pci/sdb");
+    std::fs::create_dir_all(host.inside("sys/dev/block")).unwrap();
+    let guarantee = concluded(&host, &REFUSED);
+    assert_eq!((guarantee.backing(), guarantee.device()), (Backing::Storage, "sdb"));
+}
+
+/// The kernel's name of it is `dm-0` (Linux `Documentation/ABI/testing/sysfs-block-dm`).
+#[test]
+fn a_mapper_is_found_by_its_own_name() {
+    let device = "sys/devices/virtual/block/dm-1";
+    let host = host("29 1 0:42 / /d rw - btrfs /dev/mapper/vg-home rw")
+        .file("sys/devices/virtual/block/dm-0/dm/name", "vg-root\n")
+        .file(&format!("{device}/dm/name"), "vg-home\n")
+        .link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0")
+        .link("sys/class/block/dm-1", device)
+        .link("sys/fs/btrfs/5e55/devices/dm-1", device)
+        .file("sys/devices/pci/sda/size", "1\n")
+        .link(&format!("{device}/slaves/sda"), "sys/devices/pci/sda");
+    let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
+    assert_eq!((guarantee.backing(), guarantee.device()), (Backing::Storage, "dm-1"));
+}
+
 /// Data and metadata can lie on each of the devices (`/sys/fs/btrfs/UUID/devices`).
 #[test]
 fn each_device_of_a_btrfs_must_be_storage() {

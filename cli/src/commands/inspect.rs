@@ -10,7 +10,7 @@
 //! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `caching`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush |
 //! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`. `by_rule`, `rule`: the type by which the kernel maps such files by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
-//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`) |
+//! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`), `reason` (`text`, `source`, `certainty`; as in `caps --json`) |
 //! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
 //! | `canary` | `null` for a file; else `path` and `state`: `not_there`, `unreadable` (with `reason`), `same_boot`, `kept`, `boot_unknown`, `damaged` |
 //! | `canary.planted` | `at`, `boot`, `kernel`, `backing`, `device`, `file_system`, `persisted_by` |
@@ -23,6 +23,7 @@ use crate::read_only::ReadOnly;
 use cachemaint::dax::{Caching, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
+use cachemaint::survival::{Certainty, Event, Stage, Statement, Survival};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -86,9 +87,18 @@ enum Shutdowns {
 
 #[derive(Serialize)]
 struct Cell {
-    event: cachemaint::survival::Event,
-    stage: cachemaint::survival::Stage,
-    survival: cachemaint::survival::Survival,
+    event: Event,
+    stage: Stage,
+    survival: Survival,
+    reason: Reason,
+}
+
+/// A statement whose answer stands elsewhere.
+#[derive(Serialize)]
+struct Reason {
+    text: &'static str,
+    source: &'static str,
+    certainty: Certainty,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -118,8 +128,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
-    use cachemaint::survival::{Event, Stage};
-    let cell = |event, stage| Cell { event, stage, survival: guarantee.survives(stage, event) };
+    let cell = |event, stage| {
+        let Statement { is, text, source, certainty, .. } = guarantee.statement(stage, event);
+        Cell { event, stage, survival: is, reason: Reason { text, source, certainty } }
+    };
     Event::ALL.into_iter().flat_map(|event| Stage::ALL.map(|stage| cell(event, stage))).collect()
 }
 

@@ -14,7 +14,7 @@ use core::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The block device under a file system.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Disk {
     /// The kernel's name of it; empty if it has none.
     pub(crate) name: String,
@@ -22,8 +22,8 @@ pub(crate) struct Disk {
     pub(crate) region: Option<PmemRegion>,
     /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
-    /// True if everything under it keeps data over a reboot, as far as it shows.
-    pub(crate) is_storage: bool,
+    /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
+    pub(crate) unkept: Option<String>,
     /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
     /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
@@ -31,6 +31,20 @@ pub(crate) struct Disk {
     pub(crate) is_cache_written_back: bool,
     /// True if the kernel is seen to drop the flushes of this device, or of one under it.
     pub(crate) drops_flushes: bool,
+}
+
+impl Disk {
+    /// Returns a device of which no more is known than its name.
+    fn unknown(name: String, why: &str) -> Self {
+        Self {
+            name,
+            region: None,
+            devices: Vec::new(),
+            unkept: Some(String::from(why)),
+            is_cache_written_back: false,
+            drops_flushes: false,
+        }
+    }
 }
 
 /// Finds the device by its number, or where a file system has several by the one it was mounted
@@ -48,10 +62,12 @@ pub(crate) fn disk(
         evidence.push(Evidence::new(link.to_string_lossy(), answer));
         device
     });
-    let Some(device) = found else { return Disk::default() };
+    let Some(device) = found else {
+        return Disk::unknown(String::new(), "its device is not known");
+    };
     let name = name_of(&device);
     let Some(parts) = parts(tree, device, mount, evidence) else {
-        return Disk { name, ..Disk::default() };
+        return Disk::unknown(name, "not all devices of its file system are known");
     };
     let regions = parts.iter().map(|part| regions_under(tree, part, 0));
     let regions = regions.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
@@ -60,12 +76,12 @@ pub(crate) fn disk(
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
     }
-    let is_storage = parts.iter().all(|part| keeps_data(tree, part, 0));
+    let unkept = parts.iter().find_map(|part| unkept(tree, part, 0));
     let is_cache_written_back =
         parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
     let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
     let drops_flushes = parts.iter().fold(false, dropping);
-    Disk { name, region, devices, is_storage, is_cache_written_back, drops_flushes }
+    Disk { name, region, devices, unkept, is_cache_written_back, drops_flushes }
 }
 
 const BLOCK: &str = "/sys/class/block";
@@ -211,27 +227,31 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// Returns true if all that is under a device keeps data: it is not a file, not RAM, and not seen to be on another
-/// machine, about which nothing is known here. A device without hardware (`zram0`, `nullb0`, a `dm-0` without slaves)
-/// keeps nothing, except for one that stands for the paths to an `NVMe` drive.
-fn keeps_data(tree: &Tree, device: &Path, depth: u32) -> bool {
+/// Returns the reason why a device is not known to keep data; `None` if all that is under it does: it is not a file, not
+/// RAM, and not seen to be on another machine, about which nothing is known here. A device without hardware (`zram0`,
+/// `nullb0`, a `dm-0` without slaves) keeps nothing, except for one that stands for the paths to an `NVMe` drive.
+fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
+    let name = name_of(device);
+    if depth == DEEPEST_STACK {
+        return Some(format!("{name} is below too many other devices"));
+    }
     let slaves = slaves(tree, device, depth);
-    let kept = |slave: &Option<PathBuf>| {
-        slave.as_ref().is_some_and(|slave| keeps_data(tree, slave, depth + 1))
-    };
-    if !slaves.is_empty() || depth == DEEPEST_STACK {
-        return depth < DEEPEST_STACK && slaves.iter().all(kept);
+    if !slaves.is_empty() {
+        return slaves.iter().find_map(|slave| match slave {
+            Some(slave) => unkept(tree, slave, depth + 1),
+            None => Some(format!("a device under {name} is not known")),
+        });
     }
     if let Some(region) = regions::region_of(tree, device) {
-        return matches!(
-            region.domain,
-            Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf
-        );
+        let is_kept =
+            matches!(region.domain, Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf);
+        return (!is_kept).then(|| format!("{} is not known to outlive power loss", region.name));
     }
     let has_no_hardware = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
-    let name = name_of(device);
-    !has_no_hardware
-        && !["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind))
+    let is_elsewhere =
+        ["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind));
+    (has_no_hardware || is_elsewhere)
+        .then(|| format!("no drive of this machine is known behind {name}"))
 }
 
 const VIRTUAL: &str = "/sys/devices/virtual";

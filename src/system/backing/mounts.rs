@@ -28,15 +28,22 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
     }
 
-    /// Returns true if a sync of a file is known to end with a flush of its device. A FUSE server decides that itself. Some
-    /// mount options give it up, and options that are not known may be these.
-    pub(crate) fn flushes(&self) -> bool {
+    /// Returns the reason why a sync of a file is not known to end with a flush of its device; `None` if it does. A FUSE
+    /// server decides that itself. Some mount options give it up, and options that are not known may be these.
+    pub(crate) fn unflushed(&self) -> Option<String> {
         let gives_up =
             ["nobarrier", "barrier=0", "volatile", "fsync=volatile", "fsync_mode=nobarrier"];
         let is_given_up =
-            |option: &str| gives_up.contains(&option) || option.starts_with("checkpoint=disable");
-        let by_options = !self.options.split(',').any(is_given_up);
-        FLUSHING.contains(&self.file_system.as_str()) && !self.options.is_empty() && by_options
+            |option: &&str| gives_up.contains(option) || option.starts_with("checkpoint=disable");
+        if let Some(option) = self.options.split(',').find(is_given_up) {
+            return Some(format!("the mount option {option} gives up flushes"));
+        }
+        if self.options.is_empty() {
+            return Some("its mount options are not known".to_string());
+        }
+        let is_flushing = FLUSHING.contains(&self.file_system.as_str());
+        (!is_flushing)
+            .then(|| format!("a sync on {} is not known to flush a device", self.file_system))
     }
 
     /// Returns the device of an external log (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). Other file systems do

@@ -148,6 +148,7 @@ pub(super) fn asked_map_sync(answer: Result<(), Errno>) -> Evidence {
     )
 }
 
+/// Returns the backing, if nothing [withholds](withheld) it.
 fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     match disk.region.as_ref().map(|region| region.domain) {
         // RAM stays RAM, and the host's memory the host's, also through the page cache.
@@ -155,21 +156,20 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         Some(domain) if direct => Backing::of(domain),
         None if direct => Backing::PmemUnknown,
         _ if is_ram(&mount.file_system) => Backing::Ram,
-        _ if disk.is_storage && mount.flushes() => Backing::Storage,
-        _ => Backing::Unknown,
+        _ => Backing::Storage,
     }
 }
 
-/// Returns the reason why nothing is promised of a backing that only a flush makes persistent; `None` if that flush is
-/// sent, as far as it shows.
+/// Returns the reason why nothing is promised of a backing that a sync makes persistent; `None` if that sync ends with a
+/// flush and the device keeps data, as far as it shows.
 fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
     match backing {
         // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
-        Backing::VirtioPmem if !mount.flushes() => {
-            Some("its mount is not known to send flushes".to_string())
+        Backing::VirtioPmem => {
+            mount.unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
         }
-        Backing::VirtioPmem => disk.drops_flushes.then(|| dropped.to_string()),
+        Backing::Storage => mount.unflushed().or_else(|| disk.unkept.clone()),
         _ => None,
     }
 }

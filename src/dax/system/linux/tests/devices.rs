@@ -50,7 +50,14 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
         let host = host(&mount)
             .file("sys/devices/x/sda1/size", "1\n")
             .link("sys/dev/block/259:0", "sys/devices/x/sda1");
-        assert_eq!(concluded(&host, &REFUSED).backing(), Backing::Unknown, "{option}");
+        let guarantee = concluded(&host, &REFUSED);
+        assert_eq!(guarantee.backing(), Backing::Unknown, "{option}");
+        let why = match file_system {
+            "fuseblk" => "a sync on fuseblk is not known to flush a device".to_string(),
+            _ => format!("the mount option {option} gives up flushes"),
+        };
+        let reason = format!("; {why}, so that nothing is promised");
+        assert!(guarantee.reason().ends_with(&reason), "{}", guarantee.reason());
     }
 }
 
@@ -132,7 +139,11 @@ fn a_disk_and_ram_under_one_mapper_do_not_make_storage() {
             .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
         let host = with_disk_in_region(host, 0)
             .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0));
-        assert_eq!(concluded(&host, &REFUSED).backing(), backing, "{provider} {domain:?}");
+        let guarantee = concluded(&host, &REFUSED);
+        assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
+        let is_withheld =
+            guarantee.reason().contains("; region0 is not known to outlive power loss");
+        assert_eq!(is_withheld, backing == Backing::Unknown, "{}", guarantee.reason());
     }
 }
 
@@ -239,6 +250,8 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
     assert_eq!(concluded(&over_a_loop, &REFUSED).backing(), Backing::Unknown);
     let unknown = concluded(&over_a_loop, &REFUSED);
+    let why = "; no drive of this machine is known behind loop0, so that nothing is promised";
+    assert!(unknown.reason().ends_with(why), "{}", unknown.reason());
     assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot), Survival::NotPromised);
 }
 
@@ -328,7 +341,10 @@ fn the_log_device_of_xfs_must_be_storage_too() {
     let after = drive.survives(Stage::Persisted, Event::PowerLoss);
     assert!(after.to_string().contains("no volatile cache"), "{after}");
     assert_eq!(with_log("ram0").backing(), Backing::Unknown);
-    assert_eq!(with_log("hidden").backing(), Backing::Unknown);
+    let hidden = with_log("hidden");
+    assert_eq!(hidden.backing(), Backing::Unknown);
+    let why = "; not all devices of its file system are known, so that nothing is promised";
+    assert!(hidden.reason().ends_with(why), "{}", hidden.reason());
 }
 
 /// A memfd is on a mount that is in no list.

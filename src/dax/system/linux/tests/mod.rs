@@ -335,7 +335,11 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
         let sent = concluded(&host(",dax=always", "write back\n"), &asked);
         assert_eq!(sent.backing(), Backing::VirtioPmem);
         for (options, write_cache, why) in [
-            (",nobarrier", "write back\n", "flushes, so that nothing is promised"),
+            (
+                ",nobarrier",
+                "write back\n",
+                "; the mount option nobarrier gives up flushes, so that nothing is promised",
+            ),
             ("", "write through\n", "(queue/write_cache), so that nothing is promised"),
         ] {
             let guarantee = concluded(&host(options, write_cache), &asked);

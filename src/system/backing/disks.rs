@@ -227,9 +227,10 @@ fn slaves(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PathBuf>> {
     tree.list(&below).iter().map(|name| tree.resolve(&below.join(name))).collect()
 }
 
-/// Returns the reason why a device is not known to keep data; `None` if all that is under it does: it is not a file, not
-/// RAM, and not seen to be on another machine, about which nothing is known here. A device without hardware (`zram0`,
-/// `nullb0`, a `dm-0` without slaves) keeps nothing, except for one that stands for the paths to an `NVMe` drive.
+/// Returns the reason why a device is not known to keep data; `None` if all that is under it does. Then it is not a file,
+/// not RAM, and not seen to be on another machine, about which nothing is known here. A device without hardware (`zram0`,
+/// `nullb0`, a disk of `scsi_debug`, a `dm-0` without slaves) keeps nothing, except for one that stands for the paths to an
+/// `NVMe` drive.
 fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
     let name = name_of(device);
     if depth == DEEPEST_STACK {
@@ -247,13 +248,16 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
             matches!(region.domain, Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf);
         return (!is_kept).then(|| format!("{} is not known to outlive power loss", region.name));
     }
-    let has_no_hardware = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
+    let is_virtual = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
+    let has_no_hardware = is_virtual || device.starts_with(SCSI_DEBUG);
     let is_elsewhere =
         ["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind));
     (has_no_hardware || is_elsewhere)
         .then(|| format!("no drive of this machine is known behind {name}"))
 }
 
+/// The adapters of `scsi_debug`, whose disks are in RAM (Linux `drivers/scsi/scsi_debug.c`, `root_device_register`).
+const SCSI_DEBUG: &str = "/sys/devices/pseudo_0";
 const VIRTUAL: &str = "/sys/devices/virtual";
 const VIRTUAL_NVME: &str = "/sys/devices/virtual/nvme-subsystem";
 

@@ -233,8 +233,9 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
     ] {
         assert_eq!(concluded(&on(name), &REFUSED).backing(), backing, "{name}");
     }
-    // Each is in RAM, or nowhere: `nullb`, `dm-0` without slaves; and one drive by several paths.
+    // Each is in RAM, or nowhere: `nullb`, `dm-0` without slaves, `scsi_debug`; and one drive by several paths.
     for (path, backing) in [
+        ("pseudo_0/adapter0/host2/target2:0:0/2:0:0:0/block/sda", Backing::Unknown),
         ("virtual/block/nullb0", Backing::Unknown),
         ("virtual/block/dm-0", Backing::Unknown),
         ("virtual/nvme-subsystem/nvme-subsys0/nvme0n1", Backing::Storage),

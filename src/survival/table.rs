@@ -176,6 +176,12 @@ const fn adr(stage: Stage, event: Event) -> Statement<Survival> {
             NFIT,
         ),
         (_, Stage::Stored) => RESET_DROPS,
+        (Event::WarmReboot, Stage::Persisted) => Statement::assumed(
+            Survival::Yes,
+            "the memory controller has accepted it; a reset is assumed to drop nothing of that, as firmware's \
+             claim (ADR) is about power loss alone",
+            NFIT,
+        ),
         (_, Stage::Persisted) => Statement::documented(
             Survival::Yes,
             "the memory controller has accepted it, and firmware claims that stored energy (ADR) brings \
@@ -302,7 +308,7 @@ const fn virtio(stage: Stage, event: Event) -> Statement<Survival> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backing, Event, Stage, Survival};
+    use super::{Backing, Certainty, Event, Stage, Survival};
     use Backing::{
         Cxl, CxlGpf, EmulatedPmem, PmemAdr, PmemEadr, PmemUnknown, Ram, ReservedRam, Storage,
         Unknown, VirtioPmem,
@@ -421,6 +427,14 @@ mod tests {
             [Persisted, DeepPersisted].map(|stage| PmemAdr.statement(stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not rest on stored energy"));
+    }
+
+    /// ACPI, NFIT platform capabilities: each bit speaks of "power loss", and no source found speaks of a reset.
+    #[test]
+    fn a_claim_about_power_loss_is_not_a_source_for_resets() {
+        let certainty = |event| PmemAdr.statement(Persisted, event).certainty;
+        assert_eq!(certainty(Event::PowerLoss), Certainty::Documented);
+        assert_eq!(certainty(Event::WarmReboot), Certainty::Assumed);
     }
 
     /// Every cell is one in the table above, and none is without a reason and a source.

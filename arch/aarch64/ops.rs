@@ -10,9 +10,6 @@ use super::super::{Fence, Instruction};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 
-/// The operand that holds an address: the whole register, even where a pointer is half of one.
-type Register = u64;
-
 /// Calls `then` with the instruction of this code, a constant in each branch.
 #[inline(always)]
 pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
@@ -34,18 +31,20 @@ pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
 /// 2. This thread may read the byte at the address.
 #[inline(always)]
 pub unsafe fn execute(instruction: Instruction, line: usize) {
+    // The operand is the whole register, even where a pointer is half of one.
+    let line = line as u64;
     if instruction.code == DC_CVAC.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dc_cvac(line) };
+        // SAFETY: it is not undefined by (1), and does not fault by (2); it changes no value that the program can see.
+        unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
     } else if instruction.code == DC_CVAP.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dc_cvap(line) };
+        // SAFETY: as for `dc cvac`; the encoding is op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
+        unsafe { asm!("sys #3, c7, c12, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
     } else if instruction.code == DC_CVADP.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dc_cvadp(line) };
+        // SAFETY: as for `dc cvac`; the encoding is op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
+        unsafe { asm!("sys #3, c7, c13, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
     } else {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dc_civac(line) };
+        // SAFETY: as for `dc cvac`.
+        unsafe { asm!("dc civac, {}", in(reg) line, options(nostack, preserves_flags)) };
     }
 }
 
@@ -53,57 +52,10 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
 #[inline(always)]
 pub fn fence(fence: Fence) {
     if fence == DSB_SY {
-        dsb_sy();
+        // SAFETY: a barrier touches neither register nor value.
+        unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
     } else if fence == DMB_OSH {
-        dmb_osh();
+        // SAFETY: a barrier touches neither register nor value.
+        unsafe { asm!("dmb osh", options(nostack, preserves_flags)) };
     }
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dc_cvac(line: usize) {
-    // SAFETY: the instruction is permitted and the byte readable, so it neither is undefined nor
-    // faults; it changes no value that the program can see.
-    unsafe { asm!("dc cvac, {}", in(reg) line as Register, options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dc_cvap(line: usize) {
-    // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
-    unsafe {
-        asm!("sys #3, c7, c12, #1, {}", in(reg) line as Register, options(nostack, preserves_flags));
-    };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dc_cvadp(line: usize) {
-    // SAFETY: as for `dc_cvac`; the encoding is op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
-    unsafe {
-        asm!("sys #3, c7, c13, #1, {}", in(reg) line as Register, options(nostack, preserves_flags));
-    };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dc_civac(line: usize) {
-    // SAFETY: as for `dc_cvac`.
-    unsafe { asm!("dc civac, {}", in(reg) line as Register, options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn dsb_sy() {
-    // SAFETY: a barrier touches neither register nor value.
-    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn dmb_osh() {
-    // SAFETY: a barrier touches neither register nor value.
-    unsafe { asm!("dmb osh", options(nostack, preserves_flags)) };
 }

@@ -56,13 +56,9 @@ pub mod ops {
     /// Executes the barrier, the one fence.
     #[inline(always)]
     pub fn fence(fence: Fence) {
-        if fence == BARRIER {
-            barrier();
+        if fence != BARRIER {
+            return;
         }
-    }
-
-    #[inline(always)]
-    fn barrier() {
         cfg_if::cfg_if! {
             if #[cfg(target_arch = "loongarch64")] {
                 // SAFETY: a barrier touches neither register nor value.

@@ -36,17 +36,17 @@ pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
 #[inline(always)]
 pub unsafe fn execute(instruction: Instruction, line: usize) {
     if instruction.code == DCBST.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dcbst(line) };
+        // SAFETY: it is not illegal by (1), and does not fault by (2); it changes no value that the program can see.
+        unsafe { asm!("dcbst 0, {}", in(reg) line, options(nostack, preserves_flags)) };
     } else if instruction.code == DCBSTPS.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dcbstps(line) };
+        // SAFETY: as for `dcbst`; dcbf 0, r3 with L=6.
+        unsafe { asm!(".long 0x7cc018ac", in("r3") line, options(nostack, preserves_flags)) };
     } else if instruction.code == DCBFPS.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { dcbfps(line) };
+        // SAFETY: as for `dcbst`; dcbf 0, r3 with L=4.
+        unsafe { asm!(".long 0x7c8018ac", in("r3") line, options(nostack, preserves_flags)) };
     } else {
-        // SAFETY: (1) and (2) are the caller's duties; the two that are left are one instruction.
-        unsafe { dcbf(line) };
+        // SAFETY: as for `dcbst`; the two that are left are one instruction.
+        unsafe { asm!("dcbf 0, {}", in(reg) line, options(nostack, preserves_flags)) };
     }
 }
 
@@ -54,52 +54,10 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
 #[inline(always)]
 pub fn fence(fence: Fence) {
     if fence == SYNC {
-        sync();
+        // SAFETY: a fence touches neither register nor value.
+        unsafe { asm!("sync", options(nostack, preserves_flags)) };
     } else if fence == PHWSYNC {
-        phwsync();
+        // SAFETY: a fence touches neither register nor value; sync with L=4.
+        unsafe { asm!(".long 0x7c8004ac", options(nostack, preserves_flags)) };
     }
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dcbst(line: usize) {
-    // SAFETY: the byte is readable, so it does not fault; it changes no value that the program can see.
-    unsafe { asm!("dcbst 0, {}", in(reg) line, options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dcbf(line: usize) {
-    // SAFETY: as for `dcbst`.
-    unsafe { asm!("dcbf 0, {}", in(reg) line, options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dcbstps(line: usize) {
-    // SAFETY: as for `dcbst`; dcbf 0, r3 with L=6.
-    unsafe { asm!(".long 0x7cc018ac", in("r3") line, options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn dcbfps(line: usize) {
-    // SAFETY: as for `dcbst`; dcbf 0, r3 with L=4.
-    unsafe { asm!(".long 0x7c8018ac", in("r3") line, options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn sync() {
-    // SAFETY: a fence touches neither register nor value.
-    unsafe { asm!("sync", options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn phwsync() {
-    // SAFETY: a fence touches neither register nor value; sync with L=4.
-    unsafe { asm!(".long 0x7c8004ac", options(nostack, preserves_flags)) };
 }

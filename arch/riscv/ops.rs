@@ -23,11 +23,15 @@ pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
 #[inline(always)]
 pub unsafe fn execute(instruction: Instruction, line: usize) {
     if instruction.code == CBO_CLEAN.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { cbo_clean(line) };
+        // SAFETY: it raises no exception by (1) and (2), and changes no value that the program can see.
+        unsafe {
+            asm!(".insn i 0x0f, 2, x0, {}, 1", in(reg) line, options(nostack, preserves_flags))
+        };
     } else {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { cbo_flush(line) };
+        // SAFETY: as for `cbo.clean`.
+        unsafe {
+            asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) line, options(nostack, preserves_flags))
+        };
     }
 }
 
@@ -35,33 +39,7 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
 #[inline(always)]
 pub fn fence(fence: Fence) {
     if fence == FENCE_IORW {
-        fence_iorw();
+        // SAFETY: a fence touches neither register nor value.
+        unsafe { asm!("fence iorw, iorw", options(nostack, preserves_flags)) };
     }
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn cbo_clean(line: usize) {
-    // SAFETY: the instruction is permitted and the byte readable, so it raises no exception; it
-    // changes no value that the program can see.
-    unsafe {
-        asm!(".insn i 0x0f, 2, x0, {}, 1", in(reg) line, options(nostack, preserves_flags));
-    };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn cbo_flush(line: usize) {
-    // SAFETY: as for `cbo_clean`.
-    unsafe {
-        asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) line, options(nostack, preserves_flags));
-    };
-}
-
-#[inline(always)]
-fn fence_iorw() {
-    // SAFETY: a fence touches neither register nor value.
-    unsafe { asm!("fence iorw, iorw", options(nostack, preserves_flags)) };
 }

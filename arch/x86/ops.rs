@@ -8,20 +8,6 @@ use super::super::{Fence, Instruction};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
 
-/// Returns the operand that holds an address: the whole register, even where a pointer is half of
-/// one.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-const fn register(line: usize) -> u64 {
-    line as u64
-}
-
-#[cfg(target_arch = "x86")]
-#[inline(always)]
-const fn register(line: usize) -> usize {
-    line
-}
-
 /// Calls `then` with the instruction of this code, a constant in each branch.
 #[inline(always)]
 pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
@@ -43,15 +29,18 @@ pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
 /// 2. This thread may read the byte at the address.
 #[inline(always)]
 pub unsafe fn execute(instruction: Instruction, line: usize) {
+    // The operand is the whole register, even where a pointer is half of one.
+    #[cfg(target_arch = "x86_64")]
+    let line = line as u64;
     if instruction.code == CLWB.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { clwb(line) };
+        // SAFETY: it is not undefined by (1), and does not fault by (2); it changes no value that the program can see.
+        unsafe { asm!("clwb [{}]", in(reg) line, options(nostack, preserves_flags)) };
     } else if instruction.code == CLFLUSHOPT.code {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { clflushopt(line) };
+        // SAFETY: as for CLWB.
+        unsafe { asm!("clflushopt [{}]", in(reg) line, options(nostack, preserves_flags)) };
     } else {
-        // SAFETY: (1) and (2) are the caller's duties; the two that are left are one instruction.
-        unsafe { clflush(line) };
+        // SAFETY: as for CLWB; the two that are left are one instruction.
+        unsafe { asm!("clflush [{}]", in(reg) line, options(nostack, preserves_flags)) };
     }
 }
 
@@ -59,45 +48,10 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
 #[inline(always)]
 pub fn fence(fence: Fence) {
     if fence == SFENCE {
-        sfence();
+        // SAFETY: every CPU with CLFLUSH (SSE2) has SFENCE (SSE); it touches neither register nor value.
+        unsafe { asm!("sfence", options(nostack, preserves_flags)) };
     } else if fence == MFENCE {
-        mfence();
+        // SAFETY: MFENCE came with CLFLUSH (SSE2); it touches neither register nor value.
+        unsafe { asm!("mfence", options(nostack, preserves_flags)) };
     }
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn clwb(line: usize) {
-    // SAFETY: the instruction is there and the byte readable, so it neither is undefined nor faults;
-    // it changes no value that the program can see.
-    unsafe { asm!("clwb [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn clflushopt(line: usize) {
-    // SAFETY: as for `clwb`.
-    unsafe { asm!("clflushopt [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
-}
-
-/// # Safety
-/// As [`execute`].
-#[inline(always)]
-unsafe fn clflush(line: usize) {
-    // SAFETY: as for `clwb`.
-    unsafe { asm!("clflush [{}]", in(reg) register(line), options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn sfence() {
-    // SAFETY: every CPU with CLFLUSH (SSE2) has SFENCE (SSE); it touches neither register nor value.
-    unsafe { asm!("sfence", options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-fn mfence() {
-    // SAFETY: MFENCE came with CLFLUSH (SSE2); it touches neither register nor value.
-    unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }

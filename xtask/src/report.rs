@@ -96,6 +96,11 @@ impl Finding {
         Self { outcome: Outcome::Skipped(why), tests: Tests::default() }
     }
 
+    /// Returns the finding of tests with these failures: an empty text passes.
+    pub(crate) fn of(tests: Tests, failures: String) -> Self {
+        if failures.is_empty() { Self::passed(tests) } else { Self::failed(tests, failures) }
+    }
+
     pub(crate) fn is_skipped(&self) -> bool {
         matches!(self.outcome, Outcome::Skipped(_))
     }
@@ -115,6 +120,20 @@ impl Finding {
 
     pub(crate) fn is_pass_without_tests(&self) -> bool {
         matches!(self.outcome, Outcome::Passed) && self.tests.passed == 0
+    }
+}
+
+/// A check that passed and counts no tests.
+impl From<()> for Finding {
+    fn from((): ()) -> Self {
+        Self::passed(Tests::default())
+    }
+}
+
+/// A check whose tests have all passed: their number.
+impl From<usize> for Finding {
+    fn from(passed: usize) -> Self {
+        Self::passed(Tests::counted(passed, 0, 0))
     }
 }
 

@@ -252,11 +252,7 @@ fn run(programs: &[Program], log: &mut Log) -> Result<Finding> {
             failures.push(format!("`{cmd}` {} and must print `{wanted}`", ending.told));
         }
     }
-    Ok(if failures.is_empty() {
-        Finding::passed(tests)
-    } else {
-        Finding::failed(tests, failures.join("\n"))
-    })
+    Ok(Finding::of(tests, failures.join("\n")))
 }
 
 /// Returns the functions in a list of symbols (`nm`, POSIX format), in order. The others are names of versions.

@@ -78,7 +78,7 @@ fn words() -> Lane {
             .collect();
         Ok(Box::new(move |log| {
             let (tests, failures) = run_each(&tests, log)?;
-            Ok(finding(tests, &failures))
+            Ok(Finding::of(tests, failures.join("\n")))
         }))
     })
 }
@@ -177,7 +177,7 @@ impl Checks {
             // A test that ended before has its own failure.
             Err(why) => failures.push(format!("no test wrote {}: {why}", self.written.display())),
         }
-        Ok(finding(tests, &failures))
+        Ok(Finding::of(tests, failures.join("\n")))
     }
 }
 
@@ -194,13 +194,6 @@ fn run_each(programs: &[Cmd], log: &mut Log) -> Result<(Tests, Vec<String>)> {
         failures.push(String::from("no test ran"));
     }
     Ok((tests, failures))
-}
-
-fn finding(tests: Tests, failures: &[String]) -> Finding {
-    match failures {
-        [] => Finding::passed(tests),
-        failures => Finding::failed(tests, failures.join("\n")),
-    }
 }
 
 #[cfg(test)]

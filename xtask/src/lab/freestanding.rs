@@ -175,7 +175,7 @@ fn judge(proof: &Proof, model: &Model, lines: &[String], ending: &Ending) -> Fin
         wrong.extend(wrong_fact(lines, "cpus", &model.cpus.to_string()));
     }
     wrong.extend(proof.board.wrong_end(lines, ending));
-    if wrong.is_empty() { Finding::passed(tests) } else { Finding::failed(tests, wrong.join("; ")) }
+    Finding::of(tests, wrong.join("; "))
 }
 
 /// A verdict: `word step` or `word step: why`.

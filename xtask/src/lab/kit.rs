@@ -300,6 +300,11 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Kit {
+    /// Returns the plugin of a lane that needs it.
+    pub(super) fn plugin(&self) -> Result<&Plugin> {
+        self.plugin.as_ref().context("the emulator cannot load the plugin")
+    }
+
     /// Returns the agent with its symbols.
     pub(super) fn symbols(&self) -> PathBuf {
         self.agent.with_extension("symbols")

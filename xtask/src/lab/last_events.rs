@@ -15,7 +15,7 @@ use super::lane::Lane;
 use super::losses::{self, Files, Losses, Memory, Policy, RESET_OF_PC};
 use super::plugin::Plugin;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
+use crate::report::Finding;
 
 /// A board with several CPUs.
 struct Machine {
@@ -94,7 +94,7 @@ fn judge(lines: &[String], report: &str, log: &mut Log) -> Result<Finding> {
         ensure!(*recorded > 0, "shard {shard} has recorded nothing");
         ensure!(recorded <= found, "of {recorded} events of shard {shard}, {found} are found");
     }
-    Ok(Finding::passed(Tests::counted(CPUS, 0, 0)))
+    Ok(CPUS.into())
 }
 
 /// Returns the numbers in the line that begins with a word.

@@ -80,11 +80,7 @@ fn run(programs: &[Cmd], log: &mut Log) -> Result<Finding> {
         }
     }
     let (run, failed) = (programs.len() + 1, failures.len());
-    Ok(if failures.is_empty() {
-        Finding::passed(Tests::counted(run, 0, 0))
-    } else {
-        Finding::failed(Tests::counted(run - failed, failed, 0), failures.join("\n"))
-    })
+    Ok(Finding::of(Tests::counted(run - failed, failed, 0), failures.join("\n")))
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ use anyhow::Result;
 use self::architecture::Architecture;
 use self::emulator::Emulators;
 use self::kit::{Generation, Kit, Kits};
+use self::plugin::Plugin;
 use self::programs::{Built, Programs, Scope};
 use self::sources::Sources;
 use self::unavailable::Unavailable;
@@ -77,6 +78,11 @@ impl<'a> Lab<'a> {
     /// Returns the emulators of whole machines.
     fn emulators(&self) -> Result<Emulators, Unavailable> {
         self.kits.emulators(self.sources.host)
+    }
+
+    /// Checks that the emulator of an architecture can load the plugin, by which a machine loses lines.
+    fn can_lose_lines(&self, architecture: Architecture) -> Result<()> {
+        Ok(Plugin::fits(&self.emulators()?.system(architecture.qemu()))?)
     }
 
     /// Returns the kit for an architecture.

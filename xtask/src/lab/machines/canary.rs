@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{DAX, DIRECTORY, emulated, expect_value, make_ext4};
+use super::{DAX, DIRECTORY, emulated, expect_value, lane_with, make_ext4};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
-use crate::lab::lane::{Lane, Run};
+use crate::lab::lane::Lane;
 use crate::lab::losses::Policy;
 use crate::lab::machine::Machine;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The path of the command in the machine.
 pub(super) const COMMAND: &str = "/lab/cachemaint";
@@ -31,19 +30,14 @@ pub(super) fn lanes() -> Vec<Lane> {
     ]
 }
 
-/// The steps of a lane with the command.
-pub(super) type Story = fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>;
-
-pub(super) fn lane(name: &'static str, proves: &str, story: Story) -> Lane {
-    Lane::new(name, proves, move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let command = lab.command()?;
-        let run: Run = Box::new(move |log| {
-            story(&kit, &command, name, log)?;
-            Ok(Finding::passed(Tests::default()))
-        });
-        Ok(run)
-    })
+/// Returns a lane of these steps with the command.
+pub(super) fn lane(
+    name: &str,
+    proves: &str,
+    story: fn(&Kit, &PathBuf, &str, &mut Log) -> Result<()>,
+) -> Lane {
+    let command = |lab: &Lab<'_>| -> Result<PathBuf> { lab.command() };
+    lane_with(Architecture::X86, name, proves, command, story)
 }
 
 /// The next kernel gets the pmem by the same words of its command line.

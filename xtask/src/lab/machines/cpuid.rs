@@ -4,13 +4,13 @@ use anyhow::{Result, anyhow, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
-use super::{DAX, LINE, emulated, expect, expect_value, make_ext4, records};
+use super::{DAX, LINE, emulated, expect, expect_value, lane_with, make_ext4, records};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::expectation::{Expectation, FOLDER};
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::unavailable::Unavailable;
-use crate::report::{Finding, Tests};
 
 /// A CPU model of QEMU with its expected report: its instructions, and its hypervisor.
 struct Model {
@@ -61,22 +61,18 @@ fn other_signatures() -> Lane {
 fn lane(model: &'static Model) -> Lane {
     let name = format!("machine/x86_64/cpu/{}", model.cpu);
     let proves = format!("the report is as in {FOLDER}/{}.json, and DAX works", model.expected);
-    Lane::new(name.clone(), proves, move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
-        Ok(Box::new(move |log| {
-            let mut machine = Machine::start(&kit, &emulated(&name).cpu(model.cpu), log)?;
-            let report = machine.json(&Request::Report)?;
-            let differences = expectation.differences(&report.to_string());
-            ensure!(differences.is_empty(), "{}", differences.join("; "));
-            model.hypervisor.is_reported(&report)?;
-            make_ext4(&mut machine, "/dev/pmem0", DAX)?;
-            let written = records("/mnt/records", 10);
-            expect(&machine.persist(&written)?, LINE)?;
-            machine.verify(&written)?;
-            machine.power_off()?;
-            Ok(Finding::passed(Tests::default()))
-        }))
+    let prepare = |lab: &Lab<'_>| Expectation::read(lab.sources.tree(), model.expected);
+    lane_with(Architecture::X86, &name, &proves, prepare, |kit, expectation, name, log| {
+        let mut machine = Machine::start(kit, &emulated(name).cpu(model.cpu), log)?;
+        let report = machine.json(&Request::Report)?;
+        let differences = expectation.differences(&report.to_string());
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        model.hypervisor.is_reported(&report)?;
+        make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+        let written = records("/mnt/records", 10);
+        expect(&machine.persist(&written)?, LINE)?;
+        machine.verify(&written)?;
+        machine.power_off()
     })
 }
 

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
-use super::canary::COMMAND;
+use super::canary::{self, COMMAND};
 use super::{LINE, emulated, expect, expect_value, make_namespace, probe, records};
-use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
-use crate::lab::lane::{Lane, Run};
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
 /// The default alignment of a namespace's mappings in the kernel.
@@ -21,17 +19,8 @@ const ALIGNMENT: u64 = 2 << 20;
 const PART: Part = Part { offset: ALIGNMENT, len: Some(2 * ALIGNMENT) };
 
 pub(super) fn lanes() -> Vec<Lane> {
-    let name = "machine/x86_64/device-dax";
     let proves = "a device of RAM set aside keeps records over a reset, and says that it is RAM";
-    vec![Lane::new(name, proves, move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let command = lab.command()?;
-        let run: Run = Box::new(move |log| {
-            emulated_device(&kit, &command, name, log)?;
-            Ok(Finding::passed(Tests::default()))
-        });
-        Ok(run)
-    })]
+    vec![canary::lane("machine/x86_64/device-dax", proves, emulated_device)]
 }
 
 fn emulated_device(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {

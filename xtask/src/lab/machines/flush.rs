@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
 use super::tree::{self, Tree};
-use super::{Contents, DAX, emulated, make_ext4, make_namespace, nvdimm};
+use super::{Contents, DAX, emulated, lane_with, make_ext4, make_namespace, nvdimm};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
-use crate::lab::plugin::{Plugin, Streaming, Verdict};
+use crate::lab::plugin::{Streaming, Verdict};
 use crate::lab::temporary::Temporary;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,34 +77,23 @@ fn lane(watched: &'static Watched) -> Lane {
     let architecture = watched.kind.architecture();
     let name = format!("flush/{}/{}", architecture.qemu(), watched.name);
     let proves = "no path of the library leaves a line dirty or a write-back unfenced";
-    Lane::new(name.clone(), proves, move |lab| {
-        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let plugin = Plugin::build(&lab.sources)?;
-        let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| {
-            let mut paths = 0;
-            for streaming in watched.streaming {
-                paths += watched
-                    .run(&kit, &name, &plugin, *streaming, log)
-                    .with_context(|| format!("with streaming stores as {streaming:?}"))?;
-            }
-            Ok(Finding::passed(Tests::counted(paths, 0, 0)))
-        }))
+    let prepare = move |lab: &Lab<'_>| lab.can_lose_lines(architecture);
+    lane_with(architecture, &name, proves, prepare, |kit, (), name, log| {
+        let mut paths = 0;
+        for streaming in watched.streaming {
+            paths += watched
+                .run(kit, name, *streaming, log)
+                .with_context(|| format!("with streaming stores as {streaming:?}"))?;
+        }
+        Ok(paths)
     })
 }
 
 impl Watched {
     /// Runs every path under the plugin. Returns the number of paths.
-    fn run(
-        &self,
-        kit: &Kit,
-        name: &str,
-        plugin: &Plugin,
-        streaming: Streaming,
-        log: &mut Log,
-    ) -> Result<usize> {
+    fn run(&self, kit: &Kit, name: &str, streaming: Streaming, log: &mut Log) -> Result<usize> {
         let out = output(kit, name);
-        let arguments = plugin.arguments(streaming, &out);
+        let arguments = kit.plugin()?.arguments(streaming, &out);
         let names = match self.kind {
             Kind::Pc => on(kit, &emulated(name).keeping().cpu(self.cpu).devices(arguments), log)?,
             Kind::PcEadr => {

@@ -3,20 +3,17 @@
 
 use core::time::Duration;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::canary::COMMAND;
+use super::canary::{self, COMMAND};
 use super::{DAX, DIRECTORY, count, emulated, make_ext4, mount_again};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// `SIGTERM` (signal(7)).
 pub(super) const SIGTERM: i32 = 15;
@@ -32,18 +29,13 @@ pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/guard-holes";
     let proves = "stores of a program that never flushes to the holes of a file are there after a reset if a \
                   guard ran beside it";
-    vec![Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
-        let kit = lab.kit(Architecture::X86)?;
-        let mut setup = emulated(name);
-        setup.files.file(COMMAND, lab.command()?);
-        Ok(Box::new(move |log| {
-            holes(&kit, &setup, log).map(|()| Finding::passed(Tests::default()))
-        }))
-    })]
+    vec![canary::lane(name, proves, holes)]
 }
 
-fn holes(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, setup, log)?;
+fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
+    let mut setup = emulated(name);
+    setup.files.file(COMMAND, command);
+    let mut machine = Machine::start(kit, &setup, log)?;
     // The file system does not commit by itself while this runs (Linux, `Documentation/admin-guide/ext4.rst`).
     make_ext4(&mut machine, "/dev/pmem0", &format!("{DAX},commit=3600"))?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 
+use super::lane_with;
 use crate::command::{Cmd, find_program, quoted};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
@@ -15,10 +16,8 @@ use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::losses::{Policy, seed_of_run};
-use crate::lab::plugin::Plugin;
 use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The cuts of each program; the last one comes after its end.
 const CUTS: u64 = 2;
@@ -42,33 +41,30 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn forgotten_flush() -> Lane {
     let proves = "a forgotten write-back of an unchanged C program is found by power cuts, and the same program with it \
                   passes";
-    Lane::new("machine/x86_64/lose-c", proves, |lab| {
-        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
-        let [wrong, right] =
-            [lab.compiled("wrong", None)?, lab.compiled("right", Some("-DRIGHT"))?];
-        let kit = lab.kit(Architecture::X86)?;
-        Ok(Box::new(move |log| {
-            compare(&kit, &wrong, &right, log)?;
-            Ok(Finding::passed(Tests::default()))
-        }))
+    let prepare = |lab: &Lab<'_>| {
+        lab.can_lose_lines(Architecture::X86)?;
+        Ok([lab.compiled("wrong", None)?, lab.compiled("right", Some("-DRIGHT"))?])
+    };
+    let name = "machine/x86_64/lose-c";
+    lane_with(Architecture::X86, name, proves, prepare, |kit, [wrong, right], _name, log| {
+        compare(kit, wrong, right, log)
     })
 }
 
 /// The queue of `capi/examples`.
 fn c_library() -> Lane {
     let proves = "a C program that persists by `cachemaint.h` keeps every acknowledged record over power cuts";
-    Lane::new("machine/x86_64/lose-c-library", proves, |lab| {
-        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
-        let program = c_programs::example(lab, "machine/x86_64/lose-c-library", QUEUE)?;
-        let kit = lab.kit(Architecture::X86)?;
-        Ok(Box::new(move |log| {
-            let name = "machine-x86_64-lose-c-library";
-            let arguments = ["queue push 300", "queue check"];
-            let subject = Subject { kit: &kit, name, program: &program, arguments };
-            let found = subject.tested(Policy::Torn, log)?;
-            ensure!(found.failures == 0, "the queue fails: {found}");
-            Ok(Finding::passed(Tests::default()))
-        }))
+    let name = "machine/x86_64/lose-c-library";
+    let prepare = move |lab: &Lab<'_>| {
+        lab.can_lose_lines(Architecture::X86)?;
+        c_programs::example(lab, name, QUEUE)
+    };
+    lane_with(Architecture::X86, name, proves, prepare, |kit, program, _name, log| {
+        let name = "machine-x86_64-lose-c-library";
+        let arguments = ["queue push 300", "queue check"];
+        let found = Subject { kit, name, program, arguments }.tested(Policy::Torn, log)?;
+        ensure!(found.failures == 0, "the queue fails: {found}");
+        Ok(())
     })
 }
 

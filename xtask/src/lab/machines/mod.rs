@@ -41,10 +41,9 @@ use super::losses::{Losses, Memory, copy_sparse, make_sparse, persisted};
 use super::machine::Machine;
 use super::machine::agent::Persisted;
 use super::machine::setup::Setup;
-use super::plugin::Plugin;
 use super::temporary::Temporary;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
+use crate::report::Finding;
 
 /// The MiB of emulated pmem where a lane does not need more.
 const EMULATED: u64 = 256;
@@ -61,9 +60,6 @@ const PAGE: &str = "page (4096 bytes)";
 
 /// `SIGKILL` (signal(7)).
 const SIGKILL: i32 = 9;
-
-/// The steps of a lane on its machines.
-type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = media::lanes();
@@ -92,22 +88,47 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes
 }
 
-fn lane(architecture: Architecture, name: &str, proves: &str, story: Story) -> Lane {
-    let name = format!("machine/{}/{name}", architecture.qemu());
-    Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
+/// The steps of a lane on its machines.
+type Story = fn(&Kit, &str, &mut Log) -> Result<()>;
+
+/// Returns a lane on machines of an architecture. `prepare` makes the further things that its steps need.
+fn lane_with<T: Send + 'static, F: Into<Finding>>(
+    architecture: Architecture,
+    name: &str,
+    proves: &str,
+    prepare: impl FnOnce(&Lab<'_>) -> Result<T> + 'static,
+    story: impl FnOnce(&Kit, &T, &str, &mut Log) -> Result<F> + Send + 'static,
+) -> Lane {
+    let name = name.to_owned();
+    Lane::new(name.clone(), proves, move |lab| {
+        let needed = prepare(lab)?;
         let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| story(&kit, &name, log).map(|()| Finding::passed(Tests::default()))))
+        Ok(Box::new(move |log| story(&kit, &needed, &name, log).map(Into::into)))
     })
 }
 
-/// Returns a lane that needs a machine which loses lines.
-fn losing_lane(architecture: Architecture, name: &str, proves: &str, story: Story) -> Lane {
+/// Returns a lane that needs nothing else.
+fn lane(architecture: Architecture, name: &str, proves: &str, story: Story) -> Lane {
     let name = format!("machine/{}/{name}", architecture.qemu());
-    Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
-        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| story(&kit, &name, log).map(|()| Finding::passed(Tests::default()))))
-    })
+    lane_with(
+        architecture,
+        &name,
+        proves,
+        |_lab| Ok(()),
+        move |kit, (), name, log| story(kit, name, log),
+    )
+}
+
+/// Returns a lane that needs a machine which loses lines.
+fn losing_lane<F: Into<Finding>>(
+    architecture: Architecture,
+    name: &str,
+    proves: &str,
+    story: impl FnOnce(&Kit, &str, &mut Log) -> Result<F> + Send + 'static,
+) -> Lane {
+    let name = format!("machine/{}/{name}", architecture.qemu());
+    let prepare = move |lab: &Lab<'_>| lab.can_lose_lines(architecture);
+    lane_with(architecture, &name, proves, prepare, move |kit, (), name, log| story(kit, name, log))
 }
 
 /// Returns enough records for some pages of a file.

@@ -10,18 +10,18 @@ use serde_json::Value;
 use super::canary::COMMAND;
 use super::media::{DEVICES, device_of, regions, with_two_regions, with_virtio_pmem};
 use super::{
-    Contents, DAX, DIRECTORY, Setup, emulated, expect_value, make_ext4, make_namespace, nvdimm,
+    Contents, DAX, DIRECTORY, Setup, emulated, expect_value, lane_with, make_ext4, make_namespace,
+    nvdimm,
 };
 use crate::debian::{self, Suite};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::compilers;
 use crate::lab::kit::Kit;
-use crate::lab::lane::{Lane, Run};
+use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// A machine, and the expected answers of libpmem2 for the files in it.
 struct Pair {
@@ -72,14 +72,8 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn lane_of(pair: &'static Pair) -> Lane {
     let name = format!("machine/x86_64/side-by-side/{}", pair.name);
     let proves = "lscpu, ndctl and libpmem2 say what the library says, or differ as documented";
-    Lane::new(name.clone(), proves, move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let peers = Peers::prepare(lab)?;
-        let run: Run = Box::new(move |log| {
-            let comparisons = pair.compare(&kit, &peers, &name, log)?;
-            Ok(Finding::passed(Tests::counted(comparisons, 0, 0)))
-        });
-        Ok(run)
+    lane_with(Architecture::X86, &name, proves, Peers::prepare, |kit, peers, name, log| {
+        pair.compare(kit, peers, name, log)
     })
 }
 

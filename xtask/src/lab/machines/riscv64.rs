@@ -4,7 +4,9 @@
 use anyhow::ensure;
 use cachemaint_lab_protocol::Request;
 
+use super::lane_with;
 use super::suite::{run_tests, setup_for_tests};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::expectation::{Expectation, FOLDER};
 use crate::lab::lane::Lane;
@@ -35,20 +37,21 @@ fn lane(model: &'static Model) -> Lane {
         "user mode executes what is chosen, the tests pass, the report is as in {FOLDER}/{}.json",
         model.expected
     );
-    Lane::new(name.clone(), proves, move |lab| {
-        let kit = lab.kit(Architecture::Riscv64)?;
+    let prepare = |lab: &Lab<'_>| {
         let expectation = Expectation::read(lab.sources.tree(), model.expected)?;
         let choice = expectation.choice()?;
         let tests = lab.static_tests(Architecture::Riscv64.triple(), model.scope)?;
-        Ok(Box::new(move |log| {
-            let setup = setup_for_tests(&name, "virt", "1G", &tests).cpu(model.cpu);
-            let mut machine = Machine::start(&kit, &setup, log)?;
-            let report = machine.json(&Request::Report)?;
-            let differences = expectation.differences(&report.to_string());
-            ensure!(differences.is_empty(), "{}", differences.join("; "));
-            let finding = run_tests(&mut machine, &tests, "/tmp", Some(&choice))?;
-            machine.power_off()?;
-            Ok(finding)
-        }))
+        Ok((expectation, choice, tests))
+    };
+    lane_with(Architecture::Riscv64, &name, &proves, prepare, |kit, needed, name, log| {
+        let (expectation, choice, tests) = needed;
+        let setup = setup_for_tests(name, "virt", "1G", tests).cpu(model.cpu);
+        let mut machine = Machine::start(kit, &setup, log)?;
+        let report = machine.json(&Request::Report)?;
+        let differences = expectation.differences(&report.to_string());
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        let finding = run_tests(&mut machine, tests, "/tmp", Some(choice))?;
+        machine.power_off()?;
+        Ok(finding)
     })
 }

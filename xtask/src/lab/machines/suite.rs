@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use anyhow::Result;
 
-use super::{DIRECTORY, dax_machine};
+use super::{DIRECTORY, dax_machine, lane_with};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::initramfs::Initramfs;
 use crate::lab::lane::Lane;
@@ -18,15 +19,13 @@ pub(super) const LIMIT: Duration = Duration::from_secs(1200);
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";
-    vec![Lane::new(name, "the library's tests of files pass with these on DAX", move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let tests = lab.static_tests(Architecture::X86.triple(), Scope::Files)?;
-        Ok(Box::new(move |log| {
-            let mut machine = dax_machine(&kit, name, |files| add_to(files, &tests), log)?;
-            let finding = run_tests(&mut machine, &tests, DIRECTORY, None)?;
-            machine.power_off()?;
-            Ok(finding)
-        }))
+    let proves = "the library's tests of files pass with these on DAX";
+    let prepare = |lab: &Lab<'_>| lab.static_tests(Architecture::X86.triple(), Scope::Files);
+    vec![lane_with(Architecture::X86, name, proves, prepare, |kit, tests, name, log| {
+        let mut machine = dax_machine(kit, name, |files| add_to(files, tests), log)?;
+        let finding = run_tests(&mut machine, tests, DIRECTORY, None)?;
+        machine.power_off()?;
+        Ok(finding)
     })]
 }
 
@@ -67,8 +66,5 @@ pub(super) fn run_tests(
             failed.push(format!("{} ended with {ended:?}", program.name));
         }
     }
-    Ok(match failed.as_slice() {
-        [] => Finding::passed(machine.tests()),
-        failed => Finding::failed(machine.tests(), failed.join("; ")),
-    })
+    Ok(Finding::of(machine.tests(), failed.join("; ")))
 }

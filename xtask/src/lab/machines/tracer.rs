@@ -18,21 +18,20 @@ use super::canary::COMMAND;
 use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
-use super::{DAX, DIRECTORY, at_least, count, emulated, make_ext4, mount_again};
+use super::{DAX, DIRECTORY, at_least, count, emulated, lane_with, make_ext4, mount_again};
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::initramfs::Initramfs;
 use crate::lab::kit::Kit;
-use crate::lab::lane::{Lane, Run};
+use crate::lab::lane::Lane;
 use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
-use crate::lab::plugin::{Plugin, Streaming, Verdict};
+use crate::lab::plugin::{Streaming, Verdict};
 use crate::lab::unavailable::Unavailable;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];
@@ -118,14 +117,8 @@ type Story = fn(&Kit, &Setup, &mut Log) -> Result<()>;
 
 fn lane(name: &str, proves: &str, story: Story) -> Lane {
     let name = format!("machine/x86_64/{name}");
-    Lane::new(name.clone(), proves, move |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let tracer = Tracer::prepare(lab)?;
-        let run: Run = Box::new(move |log| {
-            story(&kit, &tracer.into_machine(&name), log)?;
-            Ok(Finding::passed(Tests::default()))
-        });
-        Ok(run)
+    lane_with(Architecture::X86, &name, proves, Tracer::prepare, move |kit, tracer, name, log| {
+        story(kit, &tracer.machine(name), log)
     })
 }
 
@@ -134,24 +127,21 @@ fn watched() -> Lane {
     let name = "flush/x86_64/tracer";
     let proves = "a guard's pass leaves no line of LTTng-UST's ring buffers dirty, of which the traced program has \
                   written none back";
-    Lane::new(String::from(name), proves, move |lab: &Lab<'_>| {
-        Plugin::fits(&lab.emulators()?.system(Architecture::X86.qemu()))?;
-        let plugin = Plugin::build(&lab.sources)?;
-        let kit = lab.kit(Architecture::X86)?;
-        let tracer = Tracer::prepare(lab)?;
-        let run: Run = Box::new(move |log| {
-            let out = output(&kit, name);
-            let arguments = plugin.arguments(Streaming::Ordinary, &out);
-            let setup = tracer.into_machine(name).cpu("max").devices(arguments).keeping();
-            pass_under_plugin(&kit, &setup, log)?;
-            let verdicts = Verdict::read(&out)?;
-            writeln!(log, "{verdicts:?}")?;
-            let [stored, passed] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
-            ensure!(stored.dirty_lines >= STORED_LINES, "before the pass: {stored:?}");
-            ensure!(passed.dirty_lines == 0 && passed.unfenced_lines == 0, "after it: {passed:?}");
-            Ok(Finding::passed(Tests::default()))
-        });
-        Ok(run)
+    let prepare = |lab: &Lab<'_>| {
+        lab.can_lose_lines(Architecture::X86)?;
+        Tracer::prepare(lab)
+    };
+    lane_with(Architecture::X86, name, proves, prepare, |kit, tracer, name, log| {
+        let out = output(kit, name);
+        let arguments = kit.plugin()?.arguments(Streaming::Ordinary, &out);
+        let setup = tracer.machine(name).cpu("max").devices(arguments).keeping();
+        pass_under_plugin(kit, &setup, log)?;
+        let verdicts = Verdict::read(&out)?;
+        writeln!(log, "{verdicts:?}")?;
+        let [stored, passed] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
+        ensure!(stored.dirty_lines >= STORED_LINES, "before the pass: {stored:?}");
+        ensure!(passed.dirty_lines == 0 && passed.unfenced_lines == 0, "after it: {passed:?}");
+        Ok(())
     })
 }
 
@@ -201,8 +191,8 @@ impl Tracer {
     }
 
     /// Returns a PC with emulated pmem and these programs.
-    fn into_machine(self, name: &str) -> Setup {
-        Setup { files: self.files, ..emulated(name) }
+    fn machine(&self, name: &str) -> Setup {
+        Setup { files: self.files.clone(), ..emulated(name) }
     }
 }
 

@@ -9,18 +9,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 
 use super::tree::{Kind, Tree};
-use super::{DAX, emulated, make_ext4};
+use super::{DAX, emulated, losing_lane, make_ext4};
 use crate::command::Cmd;
-use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::losses::random;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
-use crate::lab::plugin::Plugin;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;
@@ -77,15 +74,9 @@ pub(super) fn lanes() -> Vec<Lane> {
         (Architecture::Riscv64, "rv64", "the same on RAM (Zicbom)"),
     ];
     let on_ram = on_ram.into_iter().map(|(architecture, cpu, proves)| {
-        let name = format!("machine/{}/trials-ram", architecture.qemu());
-        lane(architecture, name, proves, move |kit, name, log| {
-            nothing_is_lost(
-                kit,
-                Some(&Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?),
-                name,
-                log,
-                USUAL,
-            )
+        losing_lane(architecture, "trials-ram", proves, move |kit, name, log| {
+            let tree = Tree::new(kit, name, (cpu, CPUS), Kind::Ram)?;
+            nothing_is_lost(kit, Some(&tree), name, log, USUAL)
         })
     });
     [Architecture::X86, Architecture::Arm64]
@@ -95,22 +86,21 @@ pub(super) fn lanes() -> Vec<Lane> {
             let fails =
                 "if one write-back or fence of the library is left out, acknowledged work is lost";
             let half = "two of them are noticed within few trials";
-            let trials = |name: &str| format!("machine/{}/{name}", architecture.qemu());
-            let sample = lane(architecture, trials("left-out"), half, |kit, name, log| {
+            let sample = losing_lane(architecture, "left-out", half, |kit, name, log| {
                 something_is_lost(kit, name, log, &SAMPLE)
             });
             // The machine code of one architecture shows that the trials notice.
             let sample = if architecture == Architecture::X86 { sample } else { sample.long() };
             [
-                lane(architecture, trials("trials"), proves, |kit, name, log| {
+                losing_lane(architecture, "trials", proves, |kit, name, log| {
                     nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, USUAL)
                 }),
-                lane(architecture, trials("trials-long"), proves, |kit, name, log| {
+                losing_lane(architecture, "trials-long", proves, |kit, name, log| {
                     nothing_is_lost(kit, tree(kit, name)?.as_ref(), name, log, LONG)
                 })
                 .long(),
                 sample,
-                lane(architecture, trials("left-out-all"), fails, |kit, name, log| {
+                losing_lane(architecture, "left-out-all", fails, |kit, name, log| {
                     something_is_lost(kit, name, log, &ALL)
                 })
                 .long(),
@@ -118,23 +108,6 @@ pub(super) fn lanes() -> Vec<Lane> {
         })
         .chain(on_ram)
         .collect()
-}
-
-/// Returns a lane of these steps, which return the number of their cases.
-fn lane(
-    architecture: Architecture,
-    name: String,
-    proves: &str,
-    story: impl Fn(&Kit, &str, &mut Log) -> Result<usize> + Copy + Send + 'static,
-) -> Lane {
-    Lane::new(name.clone(), proves, move |lab: &Lab<'_>| {
-        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| {
-            let cases = story(&kit, &name, log)?;
-            Ok(Finding::passed(Tests::counted(cases, 0, 0)))
-        }))
-    })
 }
 
 /// Returns the number of lives that crashed, and lost nothing.

@@ -5,16 +5,17 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::PACKAGES;
+use super::super::lane_with;
+use super::transactions_losing_lines;
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::crashes::{CrashTest, Summary, cut_all};
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::losses::{Policy, SEED, seed_of_run};
-use crate::lab::plugin::{Plugin, Streaming};
+use crate::lab::plugin::Streaming;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The transactions of a run.
 const TRANSACTIONS: &str = "12";
@@ -73,21 +74,16 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn lane(architecture: Architecture, name: &str, cuts: u64, trials: Vec<Trial>) -> Lane {
     let name = format!("machine/{}/{name}", architecture.qemu());
     let proves = "libpmemobj's acknowledged transactions are whole after power cuts with this project's libpmem";
-    Lane::new(name.clone(), proves, move |lab| {
-        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let client = lab.client(architecture, "transactions", "pmemobj", &PACKAGES)?;
-        let ours = lab.libpmem(architecture)?;
-        let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| {
-            let mut made = 0;
-            for trial in &trials {
-                let program = client.with((trial.library == Library::Ours).then_some(&*ours))?;
-                let found = trial.make(&kit, &name, &program, cuts, log)?;
-                trial.judge(&found).with_context(|| format!("{trial:?}"))?;
-                made += found.cuts;
-            }
-            Ok(Finding::passed(Tests::counted(usize::try_from(made)?, 0, 0)))
-        }))
+    let prepare = move |lab: &Lab<'_>| transactions_losing_lines(lab, architecture);
+    lane_with(architecture, &name, proves, prepare, move |kit, (client, ours), name, log| {
+        let mut made = 0;
+        for trial in &trials {
+            let program = client.with((trial.library == Library::Ours).then_some(&**ours))?;
+            let found = trial.make(kit, name, &program, cuts, log)?;
+            trial.judge(&found).with_context(|| format!("{trial:?}"))?;
+            made += found.cuts;
+        }
+        Ok(usize::try_from(made)?)
     })
 }
 

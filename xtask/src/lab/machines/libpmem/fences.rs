@@ -7,16 +7,16 @@ use anyhow::{Result, ensure};
 
 use super::super::flush::output;
 use super::super::tree::{Kind, Tree};
-use super::super::{DAX, emulated, make_ext4};
-use super::{Client, PACKAGES};
+use super::super::{DAX, emulated, lane_with, make_ext4};
+use super::{Client, transactions_losing_lines};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
-use crate::lab::plugin::{Plugin, Streaming, Verdict};
+use crate::lab::plugin::{Streaming, Verdict};
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 /// The watched transactions.
 const TRANSACTIONS: u64 = 12;
@@ -29,28 +29,22 @@ fn lane(architecture: Architecture) -> Lane {
     let name = format!("flush/{}/libpmemobj", architecture.qemu());
     let proves =
         "a transaction of libpmemobj leaves no write-back unfenced with this project's libpmem";
-    Lane::new(name.clone(), proves, move |lab| {
-        Plugin::fits(&lab.emulators()?.system(architecture.qemu()))?;
-        let plugin = Plugin::build(&lab.sources)?;
-        let client = lab.client(architecture, "transactions", "pmemobj", &PACKAGES)?;
-        let ours = lab.libpmem(architecture)?;
-        let kit = lab.kit(architecture)?;
-        Ok(Box::new(move |log| {
-            let mut watch = |first| watched(&kit, &name, &plugin, &client, first, log);
-            let (own, control) = (watch(Some(&ours))?, watch(None)?);
-            let unfenced = |verdicts: &[Verdict]| -> u64 {
-                verdicts.iter().map(|verdict| verdict.unfenced_lines).sum()
-            };
-            ensure!(unfenced(&own) == 0, "with this project's library {own:?}");
-            // The control on arm64: its drain is a DMB, and the plugin notices.
-            ensure!(
-                (unfenced(&control) > 0) == (architecture == Architecture::Arm64),
-                "with the library of the packages {control:?}"
-            );
-            // Lines that libpmemobj itself does not write back.
-            ensure!(dirty(&own).eq(dirty(&control)), "{own:?}, and in the packages {control:?}");
-            Ok(Finding::passed(Tests::counted(own.len() + control.len(), 0, 0)))
-        }))
+    let prepare = move |lab: &Lab<'_>| transactions_losing_lines(lab, architecture);
+    lane_with(architecture, &name, proves, prepare, move |kit, (client, ours), name, log| {
+        let mut watch = |first| watched(kit, name, client, first, log);
+        let (own, control) = (watch(Some(&**ours))?, watch(None)?);
+        let unfenced = |verdicts: &[Verdict]| -> u64 {
+            verdicts.iter().map(|verdict| verdict.unfenced_lines).sum()
+        };
+        ensure!(unfenced(&own) == 0, "with this project's library {own:?}");
+        // The control on arm64: its drain is a DMB, and the plugin notices.
+        ensure!(
+            (unfenced(&control) > 0) == (architecture == Architecture::Arm64),
+            "with the library of the packages {control:?}"
+        );
+        // Lines that libpmemobj itself does not write back.
+        ensure!(dirty(&own).eq(dirty(&control)), "{own:?}, and in the packages {control:?}");
+        Ok(own.len() + control.len())
     })
 }
 
@@ -62,13 +56,12 @@ fn dirty(verdicts: &[Verdict]) -> impl Iterator<Item = u64> + '_ {
 fn watched(
     kit: &Kit,
     name: &str,
-    plugin: &Plugin,
     client: &Client,
     first: Option<&Path>,
     log: &mut Log,
 ) -> Result<Vec<Verdict>> {
     let out = output(kit, name);
-    let arguments = plugin.arguments(Streaming::Evicting, &out);
+    let arguments = kit.plugin()?.arguments(Streaming::Evicting, &out);
     match kit.architecture {
         Architecture::Arm64 => {
             let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;

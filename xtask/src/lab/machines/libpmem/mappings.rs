@@ -5,8 +5,9 @@
 use anyhow::{Result, ensure};
 
 use super::super::device_dax::DEVICE;
-use super::super::{DIRECTORY, emulated, make_ext4, make_namespace};
+use super::super::{DIRECTORY, emulated, lane_with, make_ext4, make_namespace};
 use super::PMEM;
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
@@ -14,7 +15,6 @@ use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::programs::printed;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 const NAME: &str = "machine/x86_64/libpmem-mappings";
 const PACKAGES: [&str; 1] = ["libpmem-dev"];
@@ -24,14 +24,13 @@ const DEEP: &str = "deep ";
 
 pub(super) fn lanes() -> Vec<Lane> {
     let proves = "files and devices are mapped, unmapped and persisted alike by each library";
-    vec![Lane::new(NAME, proves, |lab| {
-        let kit = lab.kit(Architecture::X86)?;
+    let prepare = |lab: &Lab<'_>| {
         let client = lab.client(Architecture::X86, "mappings", "pmem", &PACKAGES)?;
-        let ours = lab.libpmem(Architecture::X86)?;
-        Ok(Box::new(move |log| {
-            compare(&kit, &[client.with(None)?, client.with(Some(&ours))?], log)?;
-            Ok(Finding::passed(Tests::counted(2, 0, 0)))
-        }))
+        Ok((client, lab.libpmem(Architecture::X86)?))
+    };
+    vec![lane_with(Architecture::X86, NAME, proves, prepare, |kit, (client, ours), _name, log| {
+        compare(kit, &[client.with(None)?, client.with(Some(ours))?], log)?;
+        Ok(2)
     })]
 }
 

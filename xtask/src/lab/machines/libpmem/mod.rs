@@ -41,6 +41,16 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes
 }
 
+/// Prepares the transactions of libpmemobj and this project's library, for machines that lose lines.
+fn transactions_losing_lines(
+    lab: &Lab<'_>,
+    architecture: Architecture,
+) -> Result<(Client, PathBuf)> {
+    lab.can_lose_lines(architecture)?;
+    let client = lab.client(architecture, "transactions", "pmemobj", &PACKAGES)?;
+    Ok((client, lab.libpmem(architecture)?))
+}
+
 /// A program of `tests/clients`, built against packages.
 struct Client {
     /// The unpacked packages.

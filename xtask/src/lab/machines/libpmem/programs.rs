@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
-use super::super::{DIRECTORY, emulated, make_ext4};
+use super::super::{DIRECTORY, emulated, lane_with, make_ext4};
 use super::{Client, PMEM, WITHOUT_COMMITS};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
@@ -17,7 +18,6 @@ use crate::lab::lane::Lane;
 use crate::lab::machine::Machine;
 use crate::lab::machine::programs::printed;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 const NAME: &str = "machine/x86_64/libpmem-clients";
 const PACKAGES: [&str; 4] = ["libpmemobj-dev", "libpmemlog-dev", "pmdk-tools", "fio"];
@@ -33,16 +33,15 @@ const FIO: [&str; 2] = ["--filename=streamed --bs=4k --direct=1", "--filename=st
 
 pub(super) fn lanes() -> Vec<Lane> {
     let proves = "libpmemobj, libpmemlog, pmempool and fio get the same results with each library";
-    vec![Lane::new(NAME, proves, |lab| {
-        let kit = lab.kit(Architecture::X86)?;
+    let prepare = |lab: &Lab<'_>| {
         let transactions = lab.client(Architecture::X86, "transactions", "pmemobj", &PACKAGES)?;
         let log_client = lab.client(Architecture::X86, "log", "pmemlog", &PACKAGES)?;
-        let ours = lab.libpmem(Architecture::X86)?;
-        Ok(Box::new(move |log| {
-            let programs = |first| Programs::new(&transactions, &log_client, first);
-            let steps = compare(&kit, &[programs(None)?, programs(Some(&*ours))?], log)?;
-            Ok(Finding::passed(Tests::counted(steps, 0, 0)))
-        }))
+        Ok((transactions, log_client, lab.libpmem(Architecture::X86)?))
+    };
+    vec![lane_with(Architecture::X86, NAME, proves, prepare, |kit, needed, _name, log| {
+        let (transactions, log_client, ours) = needed;
+        let programs = |first| Programs::new(transactions, log_client, first);
+        compare(kit, &[programs(None)?, programs(Some(&**ours))?], log)
     })]
 }
 

@@ -8,8 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Records, Reply, Request};
 
-use super::super::{DIRECTORY, SIGKILL, emulated, make_ext4, records};
+use super::super::{DIRECTORY, SIGKILL, emulated, lane_with, make_ext4, records};
 use super::{PMEM, WITHOUT_COMMITS};
+use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
 use crate::lab::kit::Kit;
@@ -17,7 +18,6 @@ use crate::lab::lane::Lane;
 use crate::lab::losses::Policy;
 use crate::lab::machine::Machine;
 use crate::log::Log;
-use crate::report::{Finding, Tests};
 
 const NAME: &str = "machine/x86_64/libpmem-qemu";
 
@@ -31,13 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn lanes() -> Vec<Lane> {
     let proves =
         "QEMU's guest memory on pmem is there after a migration and a reset, with each library";
-    let lane = Lane::new(NAME, proves, |lab| {
-        let kit = lab.kit(Architecture::X86)?;
-        let ours = lab.libpmem(Architecture::X86)?;
-        Ok(Box::new(move |log| {
-            migrate(&kit, &[("packages", None), ("ours", Some(&ours))], log)?;
-            Ok(Finding::passed(Tests::counted(2, 0, 0)))
-        }))
+    let prepare = |lab: &Lab<'_>| lab.libpmem(Architecture::X86);
+    let lane = lane_with(Architecture::X86, NAME, proves, prepare, |kit, ours, _name, log| {
+        migrate(kit, &[("packages", None), ("ours", Some(&**ours))], log)?;
+        Ok(2)
     });
     // The lane of the other clients is a usual one.
     vec![lane.long()]

@@ -1,5 +1,7 @@
-//! The parts that the formats of `journal`, `recorder` and `preserve` share: fields, tags, and the beginning of a superblock.
+//! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, and the traits of
+//! their errors.
 
+pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod layout;
 pub(crate) mod magic;

@@ -3,6 +3,7 @@
 use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
 use super::format::superblock::{MAGIC, VERSION};
 use super::{Damage, Position};
+use crate::format::error::error_of_kind;
 use crate::format::magic;
 use crate::medium::{self, Readable};
 use core::fmt;
@@ -140,22 +141,7 @@ pub enum ErrorKind<E> {
     },
 }
 
-/// `{:?}` prints the same as `{}`, so that a `main` that returns the error prints the action to take. `{:#?}` prints
-/// the fields.
-impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            return f.debug_struct("Error").field("kind", &self.kind).finish();
-        }
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
+error_of_kind!();
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
@@ -239,25 +225,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     }
 }
 
-impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.kind {
-            ErrorKind::Medium(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 impl<E> From<ErrorKind<E>> for Error<E> {
     fn from(kind: ErrorKind<E>) -> Self {
         Self { kind }
-    }
-}
-
-/// A conversion that drops the medium of a failed opening, for `?`.
-impl<M, E> From<medium::OpenError<M, Self>> for Error<E> {
-    fn from(failed: medium::OpenError<M, Self>) -> Self {
-        failed.into_error()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::format::header::{MAGIC, VERSION};
 use super::format::{METADATA, NAME, UNIT};
 use super::info::ShortName;
+use crate::format::error::error_of_kind;
 use crate::format::magic;
-use crate::medium::OpenError;
 use core::fmt;
 use core::ops::Range;
 #[cfg(feature = "std")]
@@ -292,22 +292,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// `{:?}` prints the same text as `{}`, so that a `main` that returns the error shows the fact and the action. `{:#?}`
-/// prints the fields.
-impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            return f.debug_struct("Error").field("kind", &self.0).finish();
-        }
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+error_of_kind!();
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
@@ -434,25 +419,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     }
 }
 
-impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self.kind() {
-            ErrorKind::Medium(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 impl<E> From<ErrorKind<E>> for Error<E> {
     fn from(kind: ErrorKind<E>) -> Self {
         Self(kind)
-    }
-}
-
-/// Drops the medium.
-impl<M, E> From<OpenError<M, Self>> for Error<E> {
-    fn from(failed: OpenError<M, Self>) -> Self {
-        failed.into_error()
     }
 }
 

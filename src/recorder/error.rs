@@ -1,8 +1,8 @@
 //! Errors of the recorder.
 
 use super::format::{BadDescriptor, MAGIC, VERSION};
+use crate::format::error::error_of_kind;
 use crate::format::magic;
-use crate::medium::OpenError;
 use core::fmt;
 #[cfg(feature = "std")]
 use std::io;
@@ -165,28 +165,7 @@ impl<E> From<ErrorKind<E>> for Error<E> {
     }
 }
 
-impl<M, E> From<OpenError<M, Self>> for Error<E> {
-    fn from(failed: OpenError<M, Self>) -> Self {
-        failed.into_error()
-    }
-}
-
-/// `{:?}` prints the same text as `{}`, so that a `main` that returns the error prints an instruction. `{:#?}` prints the
-/// fields.
-impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            return f.debug_struct("Error").field("kind", &self.kind).finish();
-        }
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
+error_of_kind!();
 
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,15 +234,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 write!(f, "the payload has {len} bytes, an event of this file at most {most}")
             }
             Self::Nested => f.write_str("the writer is within another event; use another writer"),
-        }
-    }
-}
-
-impl<E: core::error::Error + 'static> core::error::Error for Error<E> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.kind {
-            ErrorKind::Medium(error) => Some(error),
-            _ => None,
         }
     }
 }

@@ -7,15 +7,10 @@ use serde_json::Value;
 
 use super::tree::{Kind, Tree};
 use super::{
-    Contents, DAX, LINE, PAGE, Setup, expect, expect_value, found_again, lane, make_ext4,
-    make_namespace, probe, records,
+    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, Setup, expect, expect_value,
+    found_again, lane, make_ext4, make_namespace, probe, records,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::{Losses, RESET_OF_FIRMWARE};
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let arm64 = |name, proves, story| lane(Architecture::Arm64, name, proves, story);

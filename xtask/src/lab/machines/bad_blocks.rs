@@ -8,14 +8,9 @@ use cachemaint_lab_protocol::{Records, Reply, Request};
 use serde_json::json;
 
 use super::{
-    Contents, DAX, LINE, emulated, expect, expect_value, lane, make_ext4, make_namespace, nvdimm,
-    records,
+    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value,
+    lane, make_ext4, make_namespace, nvdimm, records,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// `SIGBUS` on x86 (signal(7)).
 const SIGBUS: i32 = 7;

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{DAX, DIRECTORY, emulated, expect_value, lane_with, make_ext4};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
+use super::{
+    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, emulated, expect_value, lane_with,
+    make_ext4,
+};
 use crate::lab::losses::Policy;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// The path of the command in the machine.
 pub(super) const COMMAND: &str = "/lab/cachemaint";

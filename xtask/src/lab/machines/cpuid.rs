@@ -4,12 +4,11 @@ use anyhow::{Result, anyhow, ensure};
 use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
-use super::{DAX, LINE, emulated, expect, expect_value, lane_with, make_ext4, records};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
+use super::{
+    Architecture, DAX, LINE, Lab, Lane, Machine, emulated, expect, expect_value, lane_with,
+    make_ext4, records,
+};
 use crate::lab::expectation::{Expectation, FOLDER};
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
 use crate::lab::unavailable::Unavailable;
 
 /// A CPU model of QEMU with its expected report: its instructions, and its hypervisor.

@@ -6,11 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Part, Records, Request};
 
 use super::canary::{self, COMMAND};
-use super::{LINE, emulated, expect, expect_value, make_namespace, probe, records};
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
+use super::{
+    Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value, make_namespace, probe, records,
+};
 
 pub(super) const DEVICE: &str = "/dev/dax0.0";
 /// The default alignment of a namespace's mappings in the kernel.

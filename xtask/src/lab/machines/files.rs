@@ -3,12 +3,10 @@
 use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
-use super::{DAX, DIRECTORY, LINE, emulated, expect, lane, make_ext4, records};
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
+use super::{
+    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, emulated, expect, lane, make_ext4,
+    records,
+};
 
 /// `SIGBUS` on x86 (signal(7)).
 const SIGBUS: i32 = 7;

@@ -9,16 +9,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
 use super::tree::{self, Tree};
-use super::{Contents, DAX, emulated, lane_with, make_ext4, make_namespace, nvdimm};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
+use super::{
+    Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, Setup, emulated, lane_with,
+    make_ext4, make_namespace, nvdimm,
+};
 use crate::lab::plugin::{Streaming, Verdict};
 use crate::lab::temporary::Temporary;
-use crate::log::Log;
 
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

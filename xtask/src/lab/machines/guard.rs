@@ -9,11 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::canary::{self, COMMAND};
-use super::{DAX, DIRECTORY, count, emulated, make_ext4, mount_again};
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
+use super::{DAX, DIRECTORY, Kit, Lane, Log, Machine, count, emulated, make_ext4, mount_again};
 
 /// `SIGTERM` (signal(7)).
 pub(super) const SIGTERM: i32 = 15;

@@ -15,14 +15,10 @@ use serde_json::json;
 use super::canary::{self, COMMAND, kept, plant};
 use super::media::{DEVICES, device_of};
 use super::{
-    Contents, DAX, DIRECTORY, LINE, Setup, expect, expect_value, found_again, make_ext4,
-    make_namespace, nvdimm_slots, preserve, probe, records,
+    Contents, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, Setup, expect, expect_value,
+    found_again, make_ext4, make_namespace, nvdimm_slots, preserve, probe, records,
 };
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::Policy;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// The claim of the emulator's firmware.
 const CLAIM: Option<&str> = Some("mem-ctrl");

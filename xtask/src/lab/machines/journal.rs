@@ -7,15 +7,10 @@ use std::io::Write as _;
 
 use super::power::{Moment, Starts};
 use super::{
-    Contents, DAX, SIGKILL, at_least, count, emulated, expect_value, lane, losing_lane, make_ext4,
-    mount_again, nvdimm,
+    Architecture, Contents, DAX, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
+    expect_value, lane, losing_lane, make_ext4, mount_again, nvdimm,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::random;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// The journal, and the seed of its records.
 const PATH: &str = "/mnt/journal";

@@ -6,18 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::lane_with;
+use super::{Architecture, Kit, Lab, Lane, Log, lane_with};
 use crate::command::{Cmd, find_program, quoted};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
 use crate::lab::c_programs;
 use crate::lab::crashes::{CrashTest, Summary, cut_all};
 use crate::lab::host_program::HostProgram;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::{Policy, seed_of_run};
 use crate::lab::unavailable::Unavailable;
-use crate::log::Log;
 
 /// The cuts of each program; the last one comes after its end.
 const CUTS: u64 = 2;

@@ -4,15 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, EMULATED, LINE, PAGE, Setup, device_dax, emulated, emulated_with,
-    expect, expect_value, found_again, lane, make_ext4, make_namespace, nvdimm, probe, records,
-    set_aside,
+    Architecture, Contents, DAX, DIRECTORY, EMULATED, Kit, LINE, Lane, Log, Machine, PAGE, Setup,
+    device_dax, emulated, emulated_with, expect, expect_value, found_again, lane, make_ext4,
+    make_namespace, nvdimm, probe, records, set_aside,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 pub(super) fn lanes() -> Vec<Lane> {
     let x86 = |name, proves, story| lane(Architecture::X86, name, proves, story);

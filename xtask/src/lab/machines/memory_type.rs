@@ -5,13 +5,9 @@ use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
 use super::{
-    DAX, DIRECTORY, LINE, emulated, expect, expect_value, lane, make_ext4, probe, records,
+    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value,
+    lane, make_ext4, probe, records,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 const DEVICE: &str = "/dev/pmem0";
 /// The range that is set aside as pmem, in the words of `/proc/mtrr` (Linux,

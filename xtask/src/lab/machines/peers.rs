@@ -10,18 +10,12 @@ use serde_json::Value;
 use super::canary::COMMAND;
 use super::media::{DEVICES, device_of, regions, with_two_regions, with_virtio_pmem};
 use super::{
-    Contents, DAX, DIRECTORY, Setup, emulated, expect_value, lane_with, make_ext4, make_namespace,
-    nvdimm,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, Setup, emulated,
+    expect_value, lane_with, make_ext4, make_namespace, nvdimm,
 };
 use crate::debian::{self, Suite};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
 use crate::lab::compilers;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
 use crate::lab::unavailable::Unavailable;
-use crate::log::Log;
 
 /// A machine, and the expected answers of libpmem2 for the files in it.
 struct Pair {

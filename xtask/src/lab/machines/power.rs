@@ -12,17 +12,12 @@ use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Contents, DAX, DIRECTORY, Setup, emulated, found_again, lane, losing_lane, make_ext4,
-    make_namespace, mount_again, nvdimm, records,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, Setup, emulated, found_again,
+    lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm, records,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, random};
-use crate::lab::machine::Machine;
 use crate::lab::machine::setup::drive;
 use crate::lab::machine::suspended::Suspended;
-use crate::log::Log;
 
 /// Power cuts of a usual run: one at each kind of moment.
 const USUAL: u32 = 4;

@@ -11,15 +11,10 @@ use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE
 
 use super::power::{Moment, Starts};
 use super::{
-    Contents, DAX, SIGKILL, at_least, count, emulated_with, lane, losing_lane, make_ext4,
-    mount_again, nvdimm,
+    Architecture, Contents, DAX, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated_with,
+    lane, losing_lane, make_ext4, mount_again, nvdimm,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::random;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// The store.
 pub(super) const PATH: &str = "/mnt/store";

@@ -15,14 +15,10 @@ use std::io::Write as _;
 
 use super::power::Starts;
 use super::{
-    Contents, DAX, DIRECTORY, SIGKILL, at_least, emulated, lane, make_ext4, mount_again, nvdimm,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, SIGKILL, at_least, emulated,
+    lane, make_ext4, mount_again, nvdimm,
 };
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::random;
-use crate::lab::machine::Machine;
-use crate::log::Log;
 
 /// Signals on x86 (signal(7)).
 const SIGABRT: i32 = 6;

@@ -7,16 +7,9 @@
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
-use super::Story;
 use super::media::DEVICES;
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
+use super::{Architecture, Kit, Lab, Lane, Log, Machine, Setup, Story};
 use crate::lab::losses::{Losses, Memory, Policy};
-use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
-use crate::log::Log;
 
 /// The machine's RAM in MiB: it has one multiple of [`ADDRESS`].
 const RAM: u64 = 1536;

@@ -4,13 +4,9 @@
 use anyhow::ensure;
 use cachemaint_lab_protocol::Request;
 
-use super::lane_with;
 use super::suite::{run_tests, setup_for_tests};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
+use super::{Architecture, Lab, Lane, Machine, lane_with};
 use crate::lab::expectation::{Expectation, FOLDER};
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
 use crate::lab::programs::Scope;
 
 /// A CPU of QEMU with its expected report.

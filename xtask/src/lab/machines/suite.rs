@@ -4,13 +4,8 @@ use core::time::Duration;
 
 use anyhow::Result;
 
-use super::{DIRECTORY, dax_machine, lane_with};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
+use super::{Architecture, DIRECTORY, Lab, Lane, Machine, Setup, dax_machine, lane_with};
 use crate::lab::initramfs::Initramfs;
-use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
 use crate::lab::programs::{FEWER_CASES, Programs, Scope};
 use crate::report::Finding;
 

@@ -18,20 +18,16 @@ use super::canary::COMMAND;
 use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
-use super::{DAX, DIRECTORY, at_least, count, emulated, lane_with, make_ext4, mount_again};
+use super::{
+    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, Setup, at_least, count, emulated,
+    lane_with, make_ext4, mount_again,
+};
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
-use crate::lab::Lab;
-use crate::lab::architecture::Architecture;
 use crate::lab::initramfs::Initramfs;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::random;
-use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Streaming, Verdict};
 use crate::lab::unavailable::Unavailable;
-use crate::log::Log;
 
 /// The packages: the tracer, the library of traced programs, the reader of traces, and `sync`.
 const PACKAGES: [&str; 4] = ["lttng-tools", "liblttng-ust-dev", "babeltrace2", "coreutils"];

@@ -9,15 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 
 use super::tree::{Kind, Tree};
-use super::{DAX, emulated, losing_lane, make_ext4};
+use super::{Architecture, DAX, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, make_ext4};
 use crate::command::Cmd;
-use crate::lab::architecture::Architecture;
-use crate::lab::kit::Kit;
-use crate::lab::lane::Lane;
 use crate::lab::losses::random;
-use crate::lab::machine::Machine;
-use crate::lab::machine::setup::Setup;
-use crate::log::Log;
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;

@@ -2,8 +2,8 @@
 //!
 //! On `x86_64` it is the time stamp counter, if CPUID reports that it is invariant. The counter is read between two
 //! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM vol. 2B, RDTSC; AMD APM
-//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is found by the system's clock. Elsewhere it is
-//! the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
+//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of [`recorder::Clock::host`]. Elsewhere it
+//! is the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
 //! repetitions.
 //!
 //! *Executed* is not *complete*. On an AMD Zen 4 a `clwb` and its SFENCE have both passed the LFENCE after 86 ns, while
@@ -13,6 +13,8 @@
 //! The cost of reading the clock, with and without that fence, is measured when the clock is made, and subtracted from
 //! each time.
 
+#[cfg(target_arch = "x86_64")]
+use cachemaint::recorder::{self, TimeSource};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -49,7 +51,7 @@ pub struct Description {
 }
 
 impl Clock {
-    /// Returns the best clock of this machine. Takes about 20 ms.
+    /// Returns the best clock of this machine. Takes up to 20 ms.
     #[must_use]
     pub fn new() -> Self {
         let mut clock = best();
@@ -107,21 +109,6 @@ impl Clock {
         }
     }
 
-    /// Returns the system's time and the ticks at one moment. A thread can be interrupted between the readings, so the
-    /// shortest of eight attempts is used.
-    #[cfg(target_arch = "x86_64")]
-    fn with_system_time(&self) -> (Instant, i64) {
-        let attempt = || {
-            let start = self.ticks();
-            let now = Instant::now();
-            (self.ticks() - start, now, start)
-        };
-        let attempts = (1..8).map(|_| attempt());
-        let shorter = |best: (i64, Instant, i64), next| if next < best { next } else { best };
-        let (took, now, start) = attempts.fold(attempt(), shorter);
-        (now, start + took / 2)
-    }
-
     #[inline]
     fn ns(&self, ticks: i64) -> f64 {
         ticks as f64 * self.ns_per_tick
@@ -168,26 +155,15 @@ fn complete() {
 
 #[cfg(target_arch = "x86_64")]
 fn best() -> Clock {
-    let invariant = raw_cpuid::CpuId::new()
-        .get_advanced_power_mgmt_info()
-        .is_some_and(|features| features.has_invariant_tsc());
-    if !invariant {
-        return system();
+    let counter = recorder::Clock::host();
+    match counter.source() {
+        TimeSource::TimeStampCounter => {
+            let ns_per_tick = 1e9 / counter.ticks_per_second() as f64;
+            Clock::without_overhead(Source::TimeStampCounter, ns_per_tick)
+        }
+        _ => system(),
     }
-    let mut clock = Clock::without_overhead(Source::TimeStampCounter, 1.0);
-    let (began, start) = clock.with_system_time();
-    while began.elapsed() < CALIBRATION {}
-    let (now, end) = clock.with_system_time();
-    if end <= start {
-        return system();
-    }
-    clock.ns_per_tick = now.duration_since(began).as_nanos() as f64 / (end - start) as f64;
-    clock
 }
-
-/// The time of calibration: long against the time of reading either clock, which is the error of the rate.
-#[cfg(target_arch = "x86_64")]
-const CALIBRATION: core::time::Duration = core::time::Duration::from_millis(20);
 
 #[cfg(not(target_arch = "x86_64"))]
 fn best() -> Clock {

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::tree::{Kind, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, Setup, expect, expect_value,
-    found_again, lane, make_ext4, make_namespace, probe, records,
+    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0, Setup, expect,
+    expect_value, found_again, lane, make_ext4, make_namespace, probe, records,
 };
 use crate::lab::losses::{Losses, RESET_OF_FIRMWARE};
 
@@ -65,7 +65,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &setup, log)?;
     chooses(&mut machine, "dc cvap", None)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 11);
     expect(&machine.persist(&written)?, LINE)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
@@ -74,7 +74,7 @@ fn nvdimm_acpi(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     expect_value(&guarantee, "/caching/read", Value::Null)?;
     expect_value(&guarantee, "/caching/by_rule", "write_back")?;
     machine.reboot()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    found_again(&mut machine, &written).context("after a reset")?;
     machine.power_off()
 }
 
@@ -84,15 +84,15 @@ fn device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     chooses(&mut machine, "dc cvap", None)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 12);
     expect(&machine.persist(&written)?, LINE)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
     expect_value(&guarantee, "/region/domain", "memory_controller")?;
     machine.reboot()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    found_again(&mut machine, &written).context("after a reset")?;
     machine.kexec()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    found_again(&mut machine, &written).context("after a kexec")?;
     machine.power_off()
 }
 
@@ -106,14 +106,14 @@ fn without_cvap(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let report = machine.json(&Request::Report)?;
     expect_value(&report, "/cpu/writeback/coherency/instruction", "dc cvac")?;
     expect_value(&report, "/cpu/writeback/persistence/available", false)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 13);
     let why = machine.refusal(&Request::Persist(written.clone()))?;
     ensure!(why.contains("this CPU cannot write back to the point of persistence"), "{why}");
     let written = Records { allow_pages: true, ..written };
     expect(&machine.persist(&written)?, PAGE)?;
     machine.reboot()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    found_again(&mut machine, &written).context("after a reset")?;
     machine.power_off()
 }
 
@@ -123,16 +123,16 @@ fn ram_device_tree(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &tree.setup.clone().with_kexec(), log)?;
     let report = machine.json(&Request::Report)?;
     expect_value(&report, "/cpu/writeback/persistence/available", false)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 15);
     expect(&machine.persist(&written)?, LINE)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
     expect_value(&guarantee, "/region/domain", "none")?;
     expect_value(&guarantee, "/backing", "emulated_pmem")?;
     machine.reboot()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a reset")?;
+    found_again(&mut machine, &written).context("after a reset")?;
     machine.kexec()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    found_again(&mut machine, &written).context("after a kexec")?;
     machine.power_off()
 }
 
@@ -140,7 +140,7 @@ fn with_cvadp(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let tree = Tree::new(kit, name, ("neoverse-v1", 1), Kind::Pmem)?;
     let mut machine = Machine::start(kit, &tree.setup, log)?;
     chooses(&mut machine, "dc cvap", Some("dc cvadp"))?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 14);
     expect(&machine.persist(&written)?, LINE)?;
     machine.verify(&written)?;

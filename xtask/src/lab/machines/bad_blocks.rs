@@ -8,8 +8,8 @@ use cachemaint_lab_protocol::{Records, Reply, Request};
 use serde_json::json;
 
 use super::{
-    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value,
-    lane, make_ext4, make_namespace, nvdimm, records,
+    Architecture, Contents, DAX, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect,
+    expect_value, lane, make_ext4, make_namespace, nvdimm, records,
 };
 
 /// `SIGBUS` on x86 (signal(7)).
@@ -54,7 +54,7 @@ fn on_nvdimm(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 }
 
 fn story(machine: &mut Machine, medium: Medium) -> Result<()> {
-    make_ext4(machine, "/dev/pmem0", DAX)?;
+    make_ext4(machine, PMEM0, DAX)?;
     let (bad, good) = (records("/mnt/bad", 21), records("/mnt/good", 22));
     for records in [&bad, &good] {
         expect(&machine.persist(records)?, LINE)?;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, emulated, expect_value, lane_with,
-    make_ext4,
+    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, emulated, expect_value,
+    lane_with, start_on_dax,
 };
 use crate::lab::losses::Policy;
 
@@ -15,7 +15,6 @@ use crate::lab::losses::Policy;
 pub(super) const COMMAND: &str = "/lab/cachemaint";
 /// The command's file in a directory.
 const CANARY: &str = "cachemaint-canary";
-const DEVICE: &str = "/dev/pmem0";
 
 pub(super) fn lanes() -> Vec<Lane> {
     let resets = "a canary reports after a kexec and after a reset the parts that each kept, and names damage";
@@ -42,11 +41,10 @@ fn after_a_panic(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Res
     let mut setup = emulated(name).with_kexec();
     setup.command_line.push_str(" crashkernel=256M");
     setup.files.file(COMMAND, command);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, DEVICE, DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     machine.document(&plant(DIRECTORY))?;
     machine.kdump()?;
-    let kept = kept(&mut machine, DEVICE, 0).context("after a panic")?;
+    let kept = kept(&mut machine, PMEM0, 0).context("after a panic")?;
     expect_value(&kept, "/canary/started_by", "kexec")?;
     machine.power_off()
 }
@@ -64,8 +62,7 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
     if let Some(losses) = &mut setup.losses {
         losses.policy = Policy::Half;
     }
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, DEVICE, DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     says(&mut machine, DIRECTORY, 0, "not_there")?;
     for directory in [DIRECTORY, "/tmp"] {
         let planted = machine.document(&plant(directory))?;
@@ -80,14 +77,14 @@ fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Resu
 
     // Nothing is unmounted first: persisting must be enough.
     machine.kexec()?;
-    let kept = kept(&mut machine, DEVICE, 0).context("after a kexec")?;
+    let kept = kept(&mut machine, PMEM0, 0).context("after a kexec")?;
     expect_value(&kept, "/canary/started_by", "kexec")?;
     says(&mut machine, "/tmp", 0, "not_there").context("tmpfs, after a kexec")?;
 
     machine.reboot()?;
     let lost = machine.lost_lines()?;
     ensure!((lost > 0) == machine.loses(), "{lost} lines lost");
-    let kept = self::kept(&mut machine, DEVICE, lost).context("after a reset through firmware")?;
+    let kept = self::kept(&mut machine, PMEM0, lost).context("after a reset through firmware")?;
     // QEMU's `-kernel` is loader 0xB (Linux, `Documentation/arch/x86/boot.rst`).
     expect_value(&kept, "/canary/started_by/loader", 0xb0)?;
     damaged(&mut machine)?;

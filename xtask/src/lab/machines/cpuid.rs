@@ -5,7 +5,7 @@ use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
 use super::{
-    Architecture, DAX, LINE, Lab, Lane, Machine, emulated, expect, expect_value, lane_with,
+    Architecture, DAX, LINE, Lab, Lane, Machine, PMEM0, emulated, expect, expect_value, lane_with,
     make_ext4, records,
 };
 use crate::lab::expectation::{Expectation, FOLDER};
@@ -67,7 +67,7 @@ fn lane(model: &'static Model) -> Lane {
         let differences = expectation.differences(&report.to_string());
         ensure!(differences.is_empty(), "{}", differences.join("; "));
         model.hypervisor.is_reported(&report)?;
-        make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+        make_ext4(&mut machine, PMEM0, DAX)?;
         let written = records("/mnt/records", 10);
         expect(&machine.persist(&written)?, LINE)?;
         machine.verify(&written)?;

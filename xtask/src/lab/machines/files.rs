@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, emulated, expect, lane, make_ext4,
-    records,
+    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect, lane,
+    records, start_on_dax,
 };
 
 /// `SIGBUS` on x86 (signal(7)).
@@ -21,8 +21,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn files(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &emulated(name), log)?;
     let written = records("/mnt/records", 7);
     expect(&machine.persist(&written)?, LINE)?;
 
@@ -51,7 +50,7 @@ fn full(machine: &mut Machine) -> Result<()> {
 fn read_only(machine: &mut Machine, written: &Records) -> Result<()> {
     machine.unmount(DIRECTORY)?;
     machine.doing(&Request::Mount {
-        device: String::from("/dev/pmem0"),
+        device: String::from(PMEM0),
         directory: DIRECTORY.to_owned(),
         kind: String::from("ext4"),
         options: DAX.to_owned(),
@@ -63,7 +62,7 @@ fn read_only(machine: &mut Machine, written: &Records) -> Result<()> {
         ensure!(why.contains("its file system is mounted read-only"), "read-only: {why}");
     }
     machine.unmount(DIRECTORY)?;
-    machine.mount("/dev/pmem0", DIRECTORY, DAX)
+    machine.mount(PMEM0, DIRECTORY, DAX)
 }
 
 /// A second process is refused, and a killed one leaves no lock.

@@ -10,7 +10,7 @@ use cachemaint_lab_protocol::{ON_FILES, Reply, Request};
 
 use super::tree::{self, Tree};
 use super::{
-    Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, Setup, emulated, lane_with,
+    Architecture, Contents, DAX, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, emulated, lane_with,
     make_ext4, make_namespace, nvdimm,
 };
 use crate::lab::plugin::{Streaming, Verdict};
@@ -147,7 +147,7 @@ fn on_nvdimm(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<Vec<String>> {
 }
 
 fn persist_every_way(mut machine: Machine) -> Result<Vec<String>> {
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let names = match machine.ask(&Request::PersistEveryWay { path: String::from("/mnt/file") })? {
         Reply::Names(names) => names,
         other => bail!("persisting in every way: {other:?}"),

@@ -16,7 +16,7 @@ use super::canary::{self, COMMAND, kept, plant};
 use super::media::{DEVICES, device_of};
 use super::{
     Contents, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, Setup, expect, expect_value,
-    found_again, make_ext4, make_namespace, nvdimm_slots, preserve, probe, records,
+    found_again_on, make_ext4, make_namespace, nvdimm_slots, preserve, probe, records,
 };
 use crate::lab::losses::Policy;
 
@@ -116,13 +116,14 @@ fn into_a_machine_with_another(
     control.plug_nvdimm(&contents.object())?;
     let written = records(RECORDS, 1);
     let device = device(&mut machine, log)?;
-    found_again(&mut machine, &device, DAX, &written).context("plugged again after a power cut")?;
+    found_again_on(&mut machine, &device, DAX, &written)
+        .context("plugged again after a power cut")?;
     is_found(&mut machine)?;
     preserve::after_power_cut(&mut machine, acknowledged, log)?;
 
     machine.kexec()?;
     let device = self::device(&mut machine, log)?;
-    found_again(&mut machine, &device, DAX, &written).context("after a kexec")?;
+    found_again_on(&mut machine, &device, DAX, &written).context("after a kexec")?;
     is_found(&mut machine)?;
     machine.power_off()
 }

@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use super::power::{Moment, Starts};
 use super::{
-    Architecture, Contents, DAX, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
-    expect_value, lane, losing_lane, make_ext4, mount_again, nvdimm,
+    Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated,
+    expect_value, lane, losing_lane, mount_again, nvdimm, start_on_dax,
 };
 use crate::lab::losses::random;
 
@@ -52,8 +52,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
     let mut there = 0;
     for kill in 1..=KILLS {
         let acknowledged = append_until_killed(&mut machine, there)

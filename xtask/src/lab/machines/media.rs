@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, EMULATED, Kit, LINE, Lane, Log, Machine, PAGE, Setup,
-    device_dax, emulated, emulated_with, expect, expect_value, found_again, lane, make_ext4,
-    make_namespace, nvdimm, probe, records, set_aside,
+    Architecture, Contents, DAX, DIRECTORY, EMULATED, Kit, LINE, Lane, Log, Machine, PAGE, PMEM0,
+    Setup, device_dax, emulated, emulated_with, expect, expect_value, found_again, lane, make_ext4,
+    make_namespace, nvdimm, probe, records, set_aside, start_on_dax,
 };
 
 pub(super) fn lanes() -> Vec<Lane> {
@@ -40,8 +40,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
     let written = records("/mnt/records", 1);
     expect(&machine.persist(&written)?, LINE)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
@@ -50,33 +49,32 @@ fn emulated_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
     // Nothing is unmounted first: persisting must be enough.
     machine.reboot()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written)
-        .context("after a reset through firmware")?;
+    found_again(&mut machine, &written).context("after a reset through firmware")?;
     machine.panic()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a panic")?;
+    found_again(&mut machine, &written).context("after a panic")?;
     machine.kexec()?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("after a kexec")?;
+    found_again(&mut machine, &written).context("after a kexec")?;
     machine.power_off()
 }
 
 fn xfs(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     // The smallest file system that mkfs.xfs makes has 300 MiB.
     let mut machine = Machine::start(kit, &emulated_with(name, 2048, 512), log)?;
-    machine.wait_for("/dev/pmem0")?;
+    machine.wait_for(PMEM0)?;
     machine.run("/bin/mkfs.xfs -q -f -m reflink=0 /dev/pmem0")?;
-    machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
+    machine.mount_as("xfs", PMEM0, DIRECTORY, DAX)?;
     let written = records("/mnt/records", 2);
     expect(&machine.persist(&written)?, LINE)?;
     machine.reboot()?;
-    machine.wait_for("/dev/pmem0")?;
-    machine.mount_as("xfs", "/dev/pmem0", DIRECTORY, DAX)?;
+    machine.wait_for(PMEM0)?;
+    machine.mount_as("xfs", PMEM0, DIRECTORY, DAX)?;
     machine.verify(&written)?;
     machine.power_off()
 }
 
 fn without_dax(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, &emulated(name), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", "dax=never")?;
+    make_ext4(&mut machine, PMEM0, "dax=never")?;
     let written = records("/mnt/records", 3);
     refused(&mut machine, &written, "does not map this file directly")?;
     let written = Records { allow_pages: true, ..written };
@@ -120,7 +118,7 @@ fn nvdimm_with(
     let setup = nvdimm(name, claim, &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     let written = records("/mnt/records", 4);
     expect(&machine.persist(&written)?, granularity)?;
     let guarantee = probe(&mut machine, "/mnt/records")?;
@@ -131,7 +129,7 @@ fn nvdimm_with(
     machine.power_off()?;
 
     let mut machine = Machine::start(kit, &setup, log)?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    found_again(&mut machine, &written).context("in another machine")?;
     machine.doing(&Request::DeepPersist { path: written.path })?;
     machine.unmount(DIRECTORY)?;
     let written = device_dax::on_nvdimm(&mut machine, [domain, backing, granularity])?;
@@ -154,8 +152,7 @@ pub(super) fn with_virtio_pmem(name: &str, contents: &Contents) -> Setup {
 fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = with_virtio_pmem(name, &contents);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     let written = records("/mnt/records", 5);
     refused(&mut machine, &written, "virtio-pmem reaches the host by flush requests only")?;
     let written = Records { allow_pages: true, ..written };
@@ -164,7 +161,7 @@ fn virtio_pmem(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     machine.power_off()?;
 
     let mut machine = Machine::start(kit, &setup, log)?;
-    found_again(&mut machine, "/dev/pmem0", DAX, &written).context("in another machine")?;
+    found_again(&mut machine, &written).context("in another machine")?;
     machine.unmount(DIRECTORY)?;
     make_namespace(&mut machine, "region0", "devdax")?;
     machine.wait_for(device_dax::DEVICE)?;

@@ -5,11 +5,10 @@ use cachemaint_lab_protocol::Request;
 use serde_json::Value;
 
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, emulated, expect, expect_value,
-    lane, make_ext4, probe, records,
+    Architecture, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, PMEM0, emulated, expect,
+    expect_value, lane, probe, records, start_on_dax,
 };
 
-const DEVICE: &str = "/dev/pmem0";
 /// The range that is set aside as pmem, in the words of `/proc/mtrr` (Linux,
 /// `Documentation/arch/x86/mtrr.rst`).
 const WRITE_THROUGH: &str = "base=0x40000000 size=0x10000000 type=write-through\n";
@@ -25,8 +24,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn memory_type(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name), log)?;
-    make_ext4(&mut machine, DEVICE, DAX)?;
+    let mut machine = start_on_dax(kit, &emulated(name), log)?;
     let written = records("/mnt/records", 20);
     expect(&machine.persist(&written)?, LINE)?;
 
@@ -52,8 +50,8 @@ fn memory_type(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
         let path = format!("{DRIVER}/{verb}");
         machine.doing(&Request::Write { path, text: String::from("namespace0.0") })?;
     }
-    machine.wait_for(DEVICE)?;
-    machine.mount(DEVICE, DIRECTORY, DAX)?;
+    machine.wait_for(PMEM0)?;
+    machine.mount(PMEM0, DIRECTORY, DAX)?;
     let bound_anew =
         if follows_list(&mut machine)? { Value::from("uncached") } else { Value::Null };
     caching(&mut machine, bound_anew).context("bound anew with an MTRR")?;

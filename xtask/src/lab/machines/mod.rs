@@ -51,6 +51,9 @@ const EMULATED: u64 = 256;
 /// The mount point of the file system under test.
 pub(super) const DIRECTORY: &str = "/mnt";
 
+/// The first device of persistent memory.
+const PMEM0: &str = "/dev/pmem0";
+
 /// The mount option with which ext4 maps files directly.
 const DAX: &str = "dax=always";
 
@@ -165,8 +168,13 @@ pub(super) fn dax_machine(
     let mut setup = emulated(name).keeping();
     setup.limit = suite::LIMIT;
     add_files(&mut setup.files);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    start_on_dax(kit, &setup, log)
+}
+
+/// Starts a machine, and makes a DAX file system on its first device of persistent memory.
+fn start_on_dax(kit: &Kit, setup: &Setup, log: &Log) -> Result<Machine> {
+    let mut machine = Machine::start(kit, setup, log)?;
+    make_ext4(&mut machine, PMEM0, DAX)?;
     Ok(machine)
 }
 
@@ -263,8 +271,8 @@ fn make_ext4(machine: &mut Machine, device: &str, options: &str) -> Result<()> {
 
 /// Mounts the first device of persistent memory, which has a file system already.
 pub(super) fn mount_again(machine: &mut Machine) -> Result<()> {
-    machine.wait_for("/dev/pmem0")?;
-    machine.mount("/dev/pmem0", DIRECTORY, DAX)
+    machine.wait_for(PMEM0)?;
+    machine.mount(PMEM0, DIRECTORY, DAX)
 }
 
 /// Checks that every acknowledged record is there; there may be more.
@@ -283,8 +291,13 @@ fn count(document: &Value, pointer: &str) -> Result<u64> {
     count.with_context(|| format!("there is no number {pointer} in {document}"))
 }
 
+/// Mounts the first device of persistent memory again and checks the records.
+fn found_again(machine: &mut Machine, written: &Records) -> Result<()> {
+    found_again_on(machine, PMEM0, DAX, written)
+}
+
 /// Mounts a device again and checks the records.
-fn found_again(
+fn found_again_on(
     machine: &mut Machine,
     device: &str,
     options: &str,

@@ -12,8 +12,9 @@ use anyhow::{Context as _, Result};
 use cachemaint_lab_protocol::{Records, Request};
 
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, Setup, emulated, found_again,
-    lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm, records,
+    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, Setup, emulated,
+    found_again, found_again_on, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
+    records, start_on_dax,
 };
 use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, random};
 use crate::lab::machine::setup::drive;
@@ -69,7 +70,7 @@ fn on_pmem(kit: &Kit, name: &str, log: &mut Log, rounds: u32) -> Result<()> {
     let contents = Contents::new(kit, name)?;
     let setup = nvdimm(name, Some("mem-ctrl"), &contents);
     let (starts, machine) = Starts::new(kit, setup, log)?;
-    let medium = Medium { device: "/dev/pmem0", options: DAX, allow_pages: false };
+    let medium = Medium { device: PMEM0, options: DAX, allow_pages: false };
     let start = |setup: &Setup, log: &Log| starts.start(setup, log);
     cut_repeatedly(kit, &starts.setup, log, rounds, &medium, machine, start)
 }
@@ -105,7 +106,7 @@ impl<'k> Starts<'k> {
     pub(super) fn new(kit: &'k Kit, setup: Setup, log: &Log) -> Result<(Self, Machine)> {
         let make = |machine: &mut Machine| {
             make_namespace(machine, "region0", "fsdax")?;
-            make_ext4(machine, "/dev/pmem0", DAX)
+            make_ext4(machine, PMEM0, DAX)
         };
         if kit.plugin.is_none() {
             let mut machine = Machine::start(kit, &setup, log)?;
@@ -237,7 +238,7 @@ fn cut_repeatedly(
         moment = moment_of(round + 1);
         machine = start(&moment.prepare(setup, round + 1), log)?;
         let acknowledged = Records { count: acknowledged, ..records };
-        found_again(&mut machine, medium.device, medium.options, &acknowledged)
+        found_again_on(&mut machine, medium.device, medium.options, &acknowledged)
             .with_context(|| format!("after power cut {round}"))?;
         machine.doing(&Request::Remove { path: acknowledged.path })?;
     }
@@ -254,14 +255,12 @@ fn starts(
 ) -> Result<()> {
     let mut setup = emulated(name).with_kexec();
     setup.limit = Duration::from_secs(60) * rounds;
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     for round in 1..=rounds {
         let written = records(&format!("{DIRECTORY}/records"), round.into());
         machine.persist(&written)?;
         start_anew(&mut machine).with_context(|| format!("start {round}"))?;
-        found_again(&mut machine, "/dev/pmem0", DAX, &written)
-            .with_context(|| format!("after start {round}"))?;
+        found_again(&mut machine, &written).with_context(|| format!("after start {round}"))?;
         machine.doing(&Request::Remove { path: written.path })?;
         writeln!(log, "start {round}: all records found")?;
     }

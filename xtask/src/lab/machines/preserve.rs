@@ -11,8 +11,8 @@ use cachemaint_lab_protocol::store::{Found, MEMORY, MEMORY_LEN, REGISTERS, STATE
 
 use super::power::{Moment, Starts};
 use super::{
-    Architecture, Contents, DAX, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated_with,
-    lane, losing_lane, make_ext4, mount_again, nvdimm,
+    Architecture, Contents, Kit, Lane, Log, Machine, SIGKILL, at_least, count, emulated_with, lane,
+    losing_lane, mount_again, nvdimm, start_on_dax,
 };
 use crate::lab::losses::random;
 
@@ -81,8 +81,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let mut setup = emulated_with(name, 1536, PMEM).with_kexec();
     setup.limit = LIMIT;
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     replace_until_killed(&mut machine, log)?;
     let mut expected = Found {
         origin: SAME_BOOT.to_owned(),
@@ -115,8 +114,7 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// The example `vm_restart`: each run takes 1000 steps.
 fn restarts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated_with(name, 1536, PMEM).with_kexec(), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &emulated_with(name, 1536, PMEM).with_kexec(), log)?;
     let booted = monitor(&mut machine, log)?;
     ensure!(booted[0].starts_with("booted after "), "{booted:?}");
     let address = booted.get(1).filter(|line| line.starts_with("its RAM begins at 0x"));

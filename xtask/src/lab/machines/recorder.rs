@@ -15,8 +15,8 @@ use std::io::Write as _;
 
 use super::power::Starts;
 use super::{
-    Architecture, Contents, DAX, DIRECTORY, Kit, Lane, Log, Machine, SIGKILL, at_least, emulated,
-    lane, make_ext4, mount_again, nvdimm,
+    Architecture, Contents, DIRECTORY, Kit, Lane, Log, Machine, SIGKILL, at_least, emulated, lane,
+    mount_again, nvdimm, start_on_dax,
 };
 use crate::lab::losses::random;
 
@@ -57,8 +57,7 @@ fn enough(lane: &str) -> u64 {
 }
 
 fn ends_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &emulated(name).with_kexec(), log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &emulated(name).with_kexec(), log)?;
     let mut found = Vec::new();
     for (when, signal) in When::ALL.into_iter().flat_map(|when| ENDS.map(|signal| (when, signal))) {
         let path = format!("{DIRECTORY}/{when}-{signal}");

@@ -19,8 +19,8 @@ use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, Setup, at_least, count, emulated,
-    lane_with, make_ext4, mount_again,
+    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, at_least, count,
+    emulated, lane_with, make_ext4, mount_again, start_on_dax,
 };
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
@@ -48,7 +48,6 @@ const SCHEMA: &str = "usr/share/xml/lttng/session.xsd";
 
 /// The program that is traced (`tests/lab/tracer`).
 const TRACED: &str = "/lab/traced";
-const DEVICE: &str = "/dev/pmem0";
 /// The folder of the ring buffers, below the mount point.
 const BUFFERS: &str = "/mnt/trace";
 /// The folder into which the trace is unpacked: in memory.
@@ -142,8 +141,7 @@ fn watched() -> Lane {
 }
 
 fn pass_under_plugin(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, setup, log)?;
-    make_ext4(&mut machine, DEVICE, DAX)?;
+    let mut machine = start_on_dax(kit, setup, log)?;
     let traced = start_tracing(&mut machine)?;
     let (buffers, start) = mapped(&mut machine, traced)?;
     let guard = machine.start_beside(&format!("/init guard-at {buffers} {start} 0"), &[])?;
@@ -223,7 +221,7 @@ fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
 fn guarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
-    make_ext4(machine, DEVICE, DAX)?;
+    make_ext4(machine, PMEM0, DAX)?;
     // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(machine)?;
     let traced = start_tracing(machine)?;
@@ -261,7 +259,7 @@ fn has_all(events: &BTreeSet<u64>, mut numbers: Range<u64>) -> Result<()> {
 
 /// No pass is made. Returns the number of the newest events that are there nevertheless: lines are lost by chance.
 fn unguarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<usize> {
-    make_ext4(machine, DEVICE, DAX)?;
+    make_ext4(machine, PMEM0, DAX)?;
     let traced = start_tracing(machine)?;
     let recorded = record(machine, traced, more_than_a_lap(name))?;
     machine.reboot()?;
@@ -289,8 +287,7 @@ fn many_resets(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
 }
 
 fn kexec_after_writeback(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
-    let mut machine = Machine::start(kit, &setup.clone().with_kexec(), log)?;
-    make_ext4(&mut machine, DEVICE, DAX)?;
+    let mut machine = start_on_dax(kit, &setup.clone().with_kexec(), log)?;
     let traced = start_tracing(&mut machine)?;
     let recorded = record(&mut machine, traced, more_than_a_lap(&setup.name))?;
     machine.run(&format!("{COMMAND} writeback {DIRECTORY}"))?;
@@ -392,7 +389,7 @@ fn read_trace(machine: &mut Machine) -> Result<Vec<u64>> {
 
 fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = Machine::start(kit, setup, log)?;
-    make_ext4(&mut machine, DEVICE, "dax=never")?;
+    make_ext4(&mut machine, PMEM0, "dax=never")?;
     // From now on the kernel does not write back by itself (Linux, `Documentation/admin-guide/sysctl/vm.rst`,
     // `dirty_writeback_centisecs`).
     machine.doing(&Request::Write {
@@ -406,8 +403,8 @@ fn reset_in_page_cache(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     ensure!(code == Some(1) && why.contains("--page-cache"), "refused otherwise: {why}");
 
     machine.reboot()?;
-    machine.wait_for(DEVICE)?;
-    machine.mount(DEVICE, DIRECTORY, "dax=never")?;
+    machine.wait_for(PMEM0)?;
+    machine.mount(PMEM0, DIRECTORY, "dax=never")?;
     let events = read_trace(&mut machine)?;
     writeln!(log, "{recorded} events recorded, {} there", events.len())?;
     ensure!(events == [0], "{} events outlived a reset in the page cache", events.len());

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::trials::{Found, WORKS};
 
 use super::tree::{Kind, Tree};
-use super::{Architecture, DAX, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, make_ext4};
+use super::{Architecture, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, start_on_dax};
 use crate::command::Cmd;
 use crate::lab::losses::random;
 
@@ -152,9 +152,7 @@ fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
     setup.command_line.push_str(" norandmaps");
     setup.limit *= 6;
     setup.cpus = CPUS;
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
-    Ok(machine)
+    start_on_dax(kit, &setup, log)
 }
 
 /// Runs trials of a work, with the instruction at this offset in the program left out unless it is 0.

@@ -7,13 +7,12 @@ use anyhow::{Result, ensure};
 
 use super::super::flush::output;
 use super::super::tree::{Kind, Tree};
-use super::super::{DAX, emulated, lane_with, make_ext4};
+use super::super::{emulated, lane_with, start_on_dax};
 use super::{Client, transactions_losing_lines};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::lane::Lane;
-use crate::lab::machine::Machine;
 use crate::lab::machine::setup::Setup;
 use crate::lab::plugin::{Streaming, Verdict};
 use crate::log::Log;
@@ -90,8 +89,7 @@ fn run(
 ) -> Result<()> {
     let program = client.with(first)?;
     program.add_to(&mut setup.files);
-    let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, "/dev/pmem0", DAX)?;
+    let mut machine = start_on_dax(kit, &setup, log)?;
     for line in ["create", &format!("watched {TRANSACTIONS}"), "check"] {
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let ended = machine.run_request(&program.run(&arguments, &[]))?;

@@ -5,8 +5,7 @@
 use anyhow::{Result, ensure};
 
 use super::super::device_dax::DEVICE;
-use super::super::{DIRECTORY, emulated, lane_with, make_ext4, make_namespace};
-use super::PMEM;
+use super::super::{DIRECTORY, PMEM0, emulated, lane_with, make_ext4, make_namespace};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
@@ -56,7 +55,7 @@ fn compare(kit: &Kit, libraries: &[HostProgram; 2], log: &mut Log) -> Result<()>
         ensure!(ours.contains(line), "a device without the attribute: {ours}");
     }
     make_namespace(&mut machine, "region0", "fsdax")?;
-    make_ext4(&mut machine, PMEM, "dax=always")?;
+    make_ext4(&mut machine, PMEM0, "dax=always")?;
     let (first, second) = (format!("{DIRECTORY}/theirs"), format!("{DIRECTORY}/ours"));
     let [theirs, ours] = both(&mut machine, libraries, ["file", &first, &second], log)?;
     ensure!(theirs == ours, "a file with libpmem:\n{theirs}\nwith ours:\n{ours}");

@@ -22,9 +22,6 @@ use crate::lab::host_program::HostProgram;
 use crate::lab::lane::Lane;
 use crate::lab::unavailable::Unavailable;
 
-/// The device of persistent memory.
-const PMEM: &str = "/dev/pmem0";
-
 /// The mount options with which the file system does not write back by itself what a library has forgotten (Linux,
 /// `Documentation/admin-guide/ext4.rst`).
 const WITHOUT_COMMITS: &str = "dax=always,commit=3600";

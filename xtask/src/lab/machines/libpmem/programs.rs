@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
-use super::super::{DIRECTORY, emulated, lane_with, make_ext4};
-use super::{Client, PMEM, WITHOUT_COMMITS};
+use super::super::{DIRECTORY, PMEM0, emulated, lane_with, make_ext4};
+use super::{Client, WITHOUT_COMMITS};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
@@ -90,7 +90,7 @@ fn compare(kit: &Kit, libraries: &[Programs], log: &mut Log) -> Result<usize> {
     }
     libraries.iter().flat_map(Programs::all).for_each(|program| program.add_to(&mut setup.files));
     let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, PMEM, WITHOUT_COMMITS)?;
+    make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     let mut results: Vec<Vec<Ended>> = Vec::new();
     for library in libraries {
         let mut session =
@@ -98,8 +98,8 @@ fn compare(kit: &Kit, libraries: &[Programs], log: &mut Log) -> Result<usize> {
         session.use_all(library)?;
         libraries.iter().try_for_each(|reader| session.read_all(reader))?;
         session.machine.reboot()?;
-        session.machine.wait_for(PMEM)?;
-        session.machine.mount(PMEM, DIRECTORY, WITHOUT_COMMITS)?;
+        session.machine.wait_for(PMEM0)?;
+        session.machine.mount(PMEM0, DIRECTORY, WITHOUT_COMMITS)?;
         libraries
             .iter()
             .try_for_each(|reader| session.read_all(reader))

@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Records, Reply, Request};
 
-use super::super::{DIRECTORY, SIGKILL, emulated, lane_with, make_ext4, records};
-use super::{PMEM, WITHOUT_COMMITS};
+use super::super::{DIRECTORY, PMEM0, SIGKILL, emulated, lane_with, make_ext4, records};
+use super::WITHOUT_COMMITS;
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;
@@ -56,7 +56,7 @@ fn migrate(kit: &Kit, libraries: &[(&str, Option<&Path>)], log: &mut Log) -> Res
         emulator.add_to(&mut setup.files);
     }
     let mut machine = Machine::start(kit, &setup, log)?;
-    make_ext4(&mut machine, PMEM, WITHOUT_COMMITS)?;
+    make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     let written = records(SOURCE, 31);
     machine.persist(&written)?;
     for ((name, _), emulator) in libraries.iter().zip(&emulators) {
@@ -64,8 +64,8 @@ fn migrate(kit: &Kit, libraries: &[(&str, Option<&Path>)], log: &mut Log) -> Res
         migrate_one(&mut machine, emulator, &moved.path)
             .with_context(|| format!("with the library of {name}"))?;
         machine.reboot()?;
-        machine.wait_for(PMEM)?;
-        machine.mount(PMEM, DIRECTORY, WITHOUT_COMMITS)?;
+        machine.wait_for(PMEM0)?;
+        machine.mount(PMEM0, DIRECTORY, WITHOUT_COMMITS)?;
         machine.verify(&moved).with_context(|| format!("after a reset, with {name}"))?;
     }
     machine.power_off()

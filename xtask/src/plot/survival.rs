@@ -73,8 +73,7 @@ fn head() -> Result<String, fmt::Error> {
             let middle = x + CELL / 4;
             writeln!(
                 head,
-                r#"<text class="small" x="{middle}" y="84" text-anchor="middle">{}</text>"#,
-                stage
+                r#"<text class="small" x="{middle}" y="84" text-anchor="middle">{stage}</text>"#
             )?;
             x += CELL / 2;
         }

@@ -186,10 +186,13 @@ pub(crate) const fn comes_again(number: c_int, code: c_int) -> bool {
 }
 
 /// The threads that write back in a handler, because the process may end.
-static CRASHING: [AtomicI32; 32] = [const { AtomicI32::new(0) }; 32];
+static CRASHING: [AtomicI32; MOST_CRASHING] = [const { AtomicI32::new(0) }; MOST_CRASHING];
+
+/// The number of threads that can be [crashing] at a time. Another one writes back as at any other time.
+pub(crate) const MOST_CRASHING: usize = 32;
 
 /// Does the work of a handler of a signal that may end the process.
-#[cfg(feature = "recorder")]
+#[cfg(any(feature = "recorder", test))]
 pub(crate) fn crashing(work: impl FnOnce()) {
     let thread = this_thread();
     let take = |place: &&AtomicI32| place.compare_exchange(0, thread, Relaxed, Relaxed).is_ok();

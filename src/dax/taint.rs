@@ -23,7 +23,7 @@
 
 use crate::process::Process;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, fence};
 use core::time::Duration;
 use std::thread;
 
@@ -111,57 +111,77 @@ impl Tainted {
     ///
     /// It takes no lock and allocates nothing. It does not wait in a signal handler that has interrupted such a call on this
     /// thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that waits for
-    /// this one.
+    /// this one. Calls of other threads wait for that of the handler all the same, and it can take the error away from them.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
-        let is_entered = !is_crashing() && self.owner == Process::this();
-        let under_way = if is_entered { self.calls.begin() } else { None };
+        let (is_own, is_crashing) = (self.owner == Process::this(), is_crashing());
+        let under_way = if is_own { self.calls.begin(is_crashing) } else { None };
         call()?;
         if let Some(under_way) = under_way {
             drop(under_way);
-            self.calls.wait();
+            if !is_crashing {
+                self.calls.wait();
+            }
         }
-        Ok(self.failed.get())
+        Ok(self.failed.get_begun())
+    }
+
+    /// Returns true if a [call](Self::call) of this thread that succeeds has waited for the failures of all others.
+    #[cfg(any(feature = "recorder", test))]
+    pub(super) fn calls_wait(&self) -> bool {
+        self.owner == Process::this() && !is_crashing() && !self.calls.has_own()
     }
 }
 
 /// The first of several events. It is kept without a lock, since a signal can interrupt the thread that keeps it.
 #[derive(Debug, Default)]
 struct First {
-    /// [`EMPTY`], [`KEEPING`], or the kind of the event.
-    state: AtomicU32,
+    /// [`EMPTY`], or the kind of the event with its error number in the upper half, and [`KEEPING`] until it is kept.
+    state: AtomicU64,
     at: AtomicU64,
     len: AtomicU64,
-    errno: AtomicI32,
 }
 
-const EMPTY: u32 = 0;
-const KEEPING: u32 = 1;
-const WRITEBACK: u32 = 2;
-const CLEARED: u32 = 3;
-const FAULT: u32 = 4;
+const EMPTY: u64 = 0;
+const WRITEBACK: u64 = 1;
+const CLEARED: u64 = 2;
+const FAULT: u64 = 3;
+/// A bit beside the kind.
+const KEEPING: u64 = 1 << 31;
 
 impl First {
     /// Keeps an event, unless there is one or another thread is about to keep one.
     fn keep(&self, taint: Taint) {
-        if self.state.compare_exchange(EMPTY, KEEPING, Relaxed, Relaxed).is_err() {
-            return;
-        }
         let (kind, at, len, errno) = match taint {
             Taint::Writeback { at, len, errno } => (WRITEBACK, at, len, errno),
             Taint::Cleared { at, len } => (CLEARED, at, len, 0),
             Taint::Fault { at, len } => (FAULT, at, len, 0),
         };
-        self.at.store(at, Relaxed);
-        self.len.store(len, Relaxed);
-        self.errno.store(errno, Relaxed);
-        self.state.store(kind, Release);
+        let state = kind | u64::from(errno.cast_unsigned()) << 32;
+        if self.state.compare_exchange(EMPTY, state | KEEPING, Relaxed, Relaxed).is_ok() {
+            self.at.store(at, Relaxed);
+            self.len.store(len, Relaxed);
+            self.state.store(state, Release);
+        }
     }
 
     fn get(&self) -> Option<Taint> {
-        let kind = self.state.load(Acquire);
+        let state = self.state.load(Acquire);
+        if state & KEEPING == 0 { self.taint(state) } else { None }
+    }
+
+    /// Returns the event, also one that is about to be kept: a signal handler may have interrupted the thread that keeps it.
+    /// Its range may still be 0.
+    fn get_begun(&self) -> Option<Taint> {
+        self.taint(self.state.load(Acquire) & !KEEPING)
+    }
+
+    fn taint(&self, state: u64) -> Option<Taint> {
         let (at, len) = (self.at.load(Relaxed), self.len.load(Relaxed));
-        match kind {
-            WRITEBACK => Some(Taint::Writeback { at, len, errno: self.errno.load(Relaxed) }),
+        match state & u64::from(u32::MAX) {
+            WRITEBACK => {
+                let errno = ((state >> 32) as u32).cast_signed();
+                Some(Taint::Writeback { at, len, errno })
+            }
             CLEARED => Some(Taint::Cleared { at, len }),
             FAULT => Some(Taint::Fault { at, len }),
             _ => None,
@@ -172,6 +192,9 @@ impl First {
 /// The number of calls that can be under way at a time; another one waits.
 const MOST: usize = 64;
 
+/// The number of places for threads that must not wait for one: as many as there can be.
+const RESERVED: usize = MOST_CRASHING;
+
 /// A bit of a taken place, whatever the numbers.
 const IS_TAKEN: u32 = 1 << 31;
 
@@ -179,13 +202,14 @@ const IS_TAKEN: u32 = 1 << 31;
 #[derive(Debug)]
 struct Calls {
     /// The thread of each call, and the number of the call among all; 0 for a free place.
-    under_way: [AtomicU64; MOST],
+    under_way: [AtomicU64; MOST + RESERVED],
     next: AtomicU32,
 }
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { under_way: [const { AtomicU64::new(0) }; MOST], next: AtomicU32::new(0) }
+        let under_way = [const { AtomicU64::new(0) }; MOST + RESERVED];
+        Self { under_way, next: AtomicU32::new(0) }
     }
 }
 
@@ -193,18 +217,26 @@ impl Default for Calls {
 struct Call<'c>(&'c AtomicU64);
 
 impl Calls {
-    /// Begins a call; `None` if this thread has one already, which a signal has interrupted.
-    fn begin(&self) -> Option<Call<'_>> {
+    /// Returns true if this thread has a call under way, which a signal has interrupted.
+    fn has_own(&self) -> bool {
         let thread = u64::from(this_thread()) << 32;
         let is_own = |place: &AtomicU64| place.load(Relaxed) & !u64::from(u32::MAX) == thread;
-        if thread != 0 && self.under_way.iter().any(is_own) {
+        thread != 0 && self.under_way.iter().any(is_own)
+    }
+
+    /// Begins a call; `None` if this thread [has one](Self::has_own) already.
+    fn begin(&self, is_crashing: bool) -> Option<Call<'_>> {
+        if self.has_own() {
             return None;
         }
+        let (places, reserved) = self.under_way.split_at(MOST);
+        let places = if is_crashing { reserved } else { places };
+        let thread = u64::from(this_thread()) << 32;
         let call = thread | u64::from(self.next.fetch_add(1, Relaxed) | IS_TAKEN);
         let take = |place: &&AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
         let mut turns = Turns::default();
         loop {
-            if let Some(place) = self.under_way.iter().find(take) {
+            if let Some(place) = places.iter().find(take) {
                 // The system call comes after it, for a thread that has seen what the call did.
                 fence(SeqCst);
                 return Some(Call(place));
@@ -262,7 +294,10 @@ const fn this_thread() -> u32 {
 }
 
 #[cfg(target_os = "linux")]
-use crate::signals::is_crashing;
+use crate::signals::{MOST_CRASHING, is_crashing};
+
+#[cfg(not(target_os = "linux"))]
+const MOST_CRASHING: usize = 0;
 
 #[cfg(not(target_os = "linux"))]
 const fn is_crashing() -> bool {
@@ -271,7 +306,7 @@ const fn is_crashing() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Taint, Tainted};
+    use super::{Duration, Taint, Tainted};
     use core::sync::atomic::Ordering::Relaxed;
     use std::sync::mpsc::channel;
     use std::thread;
@@ -281,19 +316,33 @@ mod tests {
     /// The kernel gives the error to one call. It has not recorded it when the other one succeeds.
     #[test]
     fn a_call_that_succeeds_beside_one_that_fails_has_its_failure() {
+        succeed_beside_one_that_fails(|fails| fails());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_call_that_succeeds_beside_that_of_a_crash_handler_has_its_failure() {
+        succeed_beside_one_that_fails(|fails| crate::signals::crashing(fails));
+    }
+
+    fn succeed_beside_one_that_fails(in_handler: fn(&mut dyn FnMut())) {
         let tainted = Tainted::default();
         let (begun, has_begun) = channel();
         let (done, is_done) = channel();
         let (tainted, beside) = (&tainted, &tainted);
         thread::scope(|scope| {
             scope.spawn(move || {
-                let failed = tainted.call(|| {
-                    begun.send(()).unwrap();
-                    is_done.recv().unwrap();
-                    tainted.by(FAILURE);
-                    Err(())
+                in_handler(&mut || {
+                    let failed = tainted.call(|| {
+                        begun.send(()).unwrap();
+                        is_done.recv().unwrap();
+                        // The other call ends meanwhile, unless it waits.
+                        thread::sleep(Duration::from_millis(20));
+                        tainted.by(FAILURE);
+                        Err(())
+                    });
+                    assert_eq!(failed, Err(()));
                 });
-                assert_eq!(failed, Err(()));
             });
             has_begun.recv().unwrap();
             let ended = beside.call(|| {
@@ -317,6 +366,43 @@ mod tests {
         assert_eq!(nested, Ok(None));
     }
 
+    /// The failure of the interrupted call is in its register, or half kept.
+    #[test]
+    fn success_in_a_signal_handler_is_not_certain_until_the_failure_is_about_to_be_kept() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let tainted = Tainted::default();
+        assert!(tainted.calls_wait());
+        let failed = tainted.call(|| {
+            assert!(!tainted.calls_wait());
+            let kept = super::First::default();
+            kept.keep(FAILURE);
+            let state = kept.state.load(Relaxed) | super::KEEPING;
+            tainted.failed.state.store(state, Relaxed);
+            let nested = tainted.call(|| Ok::<(), ()>(()));
+            assert_eq!(nested, Ok(Some(Taint::Writeback { at: 0, len: 0, errno: 5 })));
+            Err(())
+        });
+        assert_eq!(failed, Err(()));
+    }
+
+    /// All other places are taken by calls under way.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_call_in_a_crash_handler_has_a_place_and_waits_for_no_other_call() {
+        let tainted = Tainted::default();
+        tainted.calls.under_way[..super::MOST].iter().for_each(|place| place.store(1, Relaxed));
+        crate::signals::crashing(|| {
+            assert!(!tainted.calls_wait());
+            let ended = tainted.call(|| {
+                assert!(tainted.calls.has_own());
+                Ok::<(), ()>(())
+            });
+            assert_eq!(ended, Ok(None));
+        });
+    }
+
     /// One more thread than places. It begins when another one's call has ended.
     #[test]
     fn a_call_without_a_place_waits_for_one() {
@@ -326,7 +412,7 @@ mod tests {
             let (begun, has_begun) = channel();
             let tainted = &tainted;
             scope.spawn(move || {
-                let call = tainted.calls.begin();
+                let call = tainted.calls.begin(false);
                 begun.send(call.is_some()).unwrap();
             });
             assert!(has_begun.try_recv().is_err());

@@ -386,6 +386,24 @@ impl DaxView {
         }
     }
 
+    /// Returns false if a write-back of this thread that succeeds may have missed the failure of another one. So it is by
+    /// pages in some signal handlers, which do not wait for the calls that are under way.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn is_success_certain(&self) -> bool {
+        !matches!(self.writeback, Writeback::Pages) || self.taint.calls_wait()
+    }
+
+    /// Makes a call that writes back and fails, after this work.
+    #[cfg(all(test, feature = "recorder", target_os = "linux", not(miri)))]
+    pub(crate) fn call_that_fails(&self, work: impl FnOnce()) {
+        let failed = self.taint.call(|| {
+            work();
+            self.taint_all(5);
+            Err(())
+        });
+        debug_assert!(failed.is_err());
+    }
+
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "there is no guard here")]
     pub(super) fn check_stores(&self) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::format::Geometry;
 use super::{Cursor, Recorder};
-use crate::medium::Medium;
+use crate::medium::{Granularity, Medium};
 use core::sync::atomic::Ordering;
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
@@ -18,6 +18,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// This may be called in a signal handler, even in one that has interrupted this call: it does not allocate, lock or
     /// wait. That holds for the media of this crate that persist by lines. On a medium that persists by pages this calls
     /// `msync`, and waits for the calls of other threads that are under way. Its failure makes an error that allocates.
+    /// In a handler that has interrupted such a call it does not wait. Success does not cover a failure of those calls
+    /// then: they return it, and so does each later call of this function.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed
@@ -52,8 +54,68 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
             self.medium.issue_writeback(loss..loss + 8)?;
         }
         self.medium.fence();
-        cursor.written_back(head);
-        cursor.lost_word_written_back(lost_word);
+        if is_success_certain(&self.medium) {
+            cursor.written_back(head);
+            cursor.lost_word_written_back(lost_word);
+        }
         Ok(())
+    }
+}
+
+/// Returns false in a signal handler where a write-back that succeeds may have missed the failure of another one.
+#[inline]
+pub(super) fn is_success_certain<M: Medium>(medium: &M) -> bool {
+    !matches!(medium.granularity(), Granularity::Page(_)) || is_paged_success_certain(medium)
+}
+
+#[cfg(all(feature = "dax", not(loom)))]
+fn is_paged_success_certain<M: Medium>(medium: &M) -> bool {
+    let view = medium.as_any_view().and_then(<dyn core::any::Any>::downcast_ref);
+    view.is_none_or(crate::dax::DaxView::is_success_certain)
+}
+
+#[cfg(not(all(feature = "dax", not(loom))))]
+const fn is_paged_success_certain<M: Medium>(_medium: &M) -> bool {
+    true
+}
+
+#[cfg(all(test, feature = "dax", target_os = "linux", not(any(loom, miri))))]
+mod tests {
+    use crate::dax::{DaxFile, Options as File};
+    use crate::medium::Granularity;
+    use crate::recorder::{Durability, Options, Recorder};
+    use crate::signals::crashing;
+    use std::thread;
+
+    /// Each of them succeeds while a call is under way that fails.
+    #[test]
+    fn events_of_a_write_back_in_a_handler_stay_due_until_other_calls_have_succeeded() {
+        type Handler = fn(&Recorder<DaxFile>);
+        let handlers: [(Durability, Handler); 3] = [
+            (Durability::OnCrash, |recorder| recorder.write_back_all().unwrap()),
+            (Durability::EachAppend, |recorder| {
+                recorder.claim().unwrap().record(2, b"in the handler").unwrap();
+            }),
+            (Durability::OnCrash, |recorder| {
+                thread::scope(|scope| {
+                    scope.spawn(|| crashing(|| recorder.write_back_all().unwrap()));
+                });
+            }),
+        ];
+        for (durability, handler) in handlers {
+            let directory = tempfile::tempdir().unwrap();
+            let options = File::new().allow_page_granularity();
+            let file = options.create_new(directory.path().join("file"), 1 << 16).unwrap();
+            if !matches!(file.granularity(), Granularity::Page(_)) {
+                let test =
+                    "events_of_a_write_back_in_a_handler_stay_due_until_other_calls_have_succeeded";
+                return crate::skip::skip(test, "files are on DAX here");
+            }
+            let recorder =
+                Options::new().shards(2).durability(durability).create_new(file).unwrap();
+            recorder.claim().unwrap().record(1, b"the valve is open").unwrap();
+            recorder.medium().view().call_that_fails(|| handler(&recorder));
+            recorder.write_back_all().unwrap_err();
+        }
     }
 }

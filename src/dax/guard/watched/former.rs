@@ -24,9 +24,9 @@ pub(super) struct Former {
 }
 
 impl Former {
-    fn of(entry: &Entry) -> (Identity, Self) {
+    pub(super) fn of(entry: &Entry) -> Self {
         let lost = entry.state.guarded().and_then(GuardedFile::lost);
-        (entry.identity, Self { since: entry.since, lost })
+        Self { since: entry.since, lost }
     }
 }
 
@@ -50,7 +50,12 @@ impl Formers {
 
     /// Keeps the state of a file whose name is gone.
     pub(super) fn leave(&mut self, entry: &Entry) {
-        self.left.push(Former::of(entry));
+        self.left.push((entry.identity, Former::of(entry)));
+    }
+
+    /// Drops the state of a file that was removed: its inode is free for another one.
+    pub(super) fn forget(&mut self, identity: Identity) {
+        self.left.retain(|(left, _)| *left != identity);
     }
 
     /// Returns the state of a file under its other name in these directories, if it has or had one.
@@ -59,9 +64,10 @@ impl Formers {
         identity: Identity,
         directories: &BTreeMap<PathBuf, Directory>,
     ) -> Option<Former> {
-        let present = directories.values().flat_map(|directory| directory.files.values());
+        let entries = directories.values().flat_map(|directory| directory.files.values());
+        let present = entries.map(|entry| (entry.identity, Former::of(entry)));
         let left = self.left_before.iter().chain(&self.left).copied();
-        let all = self.all.get_or_insert_with(|| left.chain(present.map(Former::of)).collect());
+        let all = self.all.get_or_insert_with(|| left.chain(present).collect());
         all.get(&identity).copied()
     }
 }
@@ -70,7 +76,8 @@ impl Formers {
 /// then was moved here, or is linked, and the age of its bytes is unknown.
 pub(super) fn since_or_unknown(since: Option<Instant>, found: &Found) -> Option<Instant> {
     let passed = since?.elapsed();
-    let (Some(born), Some(then)) = (found.born, SystemTime::now().checked_sub(passed + TICK))
+    let (Some(born), Some(then)) =
+        (found.identity.born, SystemTime::now().checked_sub(passed + TICK))
     else {
         return since;
     };

@@ -7,8 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The device and the number of an inode.
-pub(super) type Identity = (u64, u64);
+/// The device and the number of an inode. Another file gets the number when this one is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// The time of the file's creation, on file systems that keep it.
+    pub(super) born: Option<SystemTime>,
+}
 
 /// A name, and the kind of thing that it stands for.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +22,8 @@ pub(super) struct Found {
     pub(super) identity: Identity,
     pub(super) kind: FileType,
     pub(super) size: u64,
-    /// The time of the file's creation, on file systems that keep it.
-    pub(super) born: Option<SystemTime>,
+    /// The number of its names.
+    pub(super) links: u32,
 }
 
 impl Found {
@@ -32,11 +38,12 @@ impl Found {
         let seconds = u64::try_from(found.stx_btime.tv_sec).ok().filter(|_| has_birth);
         let birth = seconds.map(|seconds| Duration::new(seconds, found.stx_btime.tv_nsec));
         let device = rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor);
+        let born = birth.and_then(|birth| UNIX_EPOCH.checked_add(birth));
         Ok(Self {
-            identity: (device, found.stx_ino),
+            identity: Identity { device, inode: found.stx_ino, born },
             kind: FileType::from_raw_mode(found.stx_mode.into()),
             size: found.stx_size,
-            born: birth.and_then(|birth| UNIX_EPOCH.checked_add(birth)),
+            links: found.stx_nlink,
         })
     }
 
@@ -45,7 +52,7 @@ impl Found {
     }
 
     pub(super) const fn device(&self) -> u64 {
-        self.identity.0
+        self.identity.device
     }
 }
 

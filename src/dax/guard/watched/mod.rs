@@ -35,7 +35,7 @@ use alloc::vec::Vec;
 use core::mem::discriminant;
 use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
-use former::{Formers, since_or_unknown};
+use former::{Former, Formers, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Root, State};
 use rustix::io::Errno;
@@ -55,6 +55,9 @@ pub(super) struct Watched {
     directories: BTreeMap<PathBuf, Directory>,
     /// Files that have left the tree, or are replaced: they are written back once more.
     leaving: Vec<GuardedFile>,
+    /// Files that had left at the last pass and have a name elsewhere. They stay open until the end of the next look, which
+    /// may find them again: no other file can get their inodes.
+    elsewhere: Vec<GuardedFile>,
     closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
@@ -126,6 +129,7 @@ impl Watched {
         if is_due || self.notices.are_complete() {
             self.knew_all = Some(work.began);
         }
+        self.elsewhere.drain(..).for_each(|file| self.closing.close(file));
     }
 
     fn is_time(&self, now: Instant) -> bool {
@@ -190,7 +194,7 @@ impl Watched {
             return;
         };
         let open = match self.open(root, path) {
-            Ok((open, own)) if device == Some(own.0) => open,
+            Ok((open, own)) if device == Some(own.device) => open,
             // Another directory than that of the notice: a notice of this one will be heard.
             Ok(_) => return,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
@@ -272,14 +276,13 @@ impl Watched {
         // Another file can have come between the look and the opening.
         let found = opened.as_ref().map_or(*found, |(found, _)| *found);
         let identity = found.identity;
-        let is_same = before.as_ref().is_some_and(|entry| entry.identity == identity);
+        let same = before.as_ref().filter(|entry| entry.identity == identity).map(Former::of);
         let mut told = before.as_ref().and_then(|entry| entry.told);
-        directory.has_new_names |= !is_same;
-        let same = before.as_ref().filter(|_| is_same).map(|entry| entry.since);
+        directory.has_new_names |= same.is_none();
         self.let_leave(before);
-        let former = if is_same { None } else { self.formers.of(identity, &self.directories) };
-        let elsewhere = former.map(|former| former.since);
-        let since = same.or(elsewhere).unwrap_or_else(|| since_or_unknown(place.since, &found));
+        let former = same.or_else(|| self.formers.of(identity, &self.directories));
+        let since =
+            former.map_or_else(|| since_or_unknown(place.since, &found), |former| former.since);
         let state = match opened {
             Ok((_, mut guarded)) => {
                 guarded.take_failure(former.and_then(|former| former.lost));

@@ -1,6 +1,7 @@
 //! One pass over the files: each is written back, and the moment since which it counts moves on.
 
 use super::super::guarded::{GuardedFile, Written};
+use super::found::Found;
 use super::{State, Watched, Work};
 use crate::cache::Cache;
 use alloc::vec::Vec;
@@ -84,7 +85,13 @@ impl Watched {
                 covered.outside += 1;
                 work.problems.push(error);
             }
-            self.closing.close(guarded);
+            match Found::of(guarded.file()) {
+                Ok(found) if found.links == 0 => {
+                    self.formers.forget(found.identity);
+                    self.closing.close(guarded);
+                }
+                _ => self.elsewhere.push(guarded),
+            }
         }
         covered
     }

@@ -57,7 +57,7 @@ impl Watched {
             Ok(opened) => opened,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
-        if *device.get_or_insert(identity.0) != identity.0 {
+        if *device.get_or_insert(identity.device) != identity.device {
             return self.is_mounted_at(path, work.problems);
         }
         self.met(root, path, *device, identity);
@@ -104,7 +104,8 @@ impl Watched {
             FileType::Directory => self.take_directory(place.path.join(name), pending, work),
             FileType::RegularFile => {
                 // The number of an inode that is open belongs to no other file.
-                let known = self.entry(place.path, name).filter(|entry| entry.identity.1 == inode);
+                let known =
+                    self.entry(place.path, name).filter(|entry| entry.identity.inode == inode);
                 match known {
                     Some(entry) if matches!(entry.state, State::Guarded(_)) => entry.is_met = true,
                     _ => self.look_at(place, name, work),

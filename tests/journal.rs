@@ -41,6 +41,9 @@ mod life;
 #[path = "counting/looks.rs"]
 mod looks;
 #[cfg(not(miri))]
+#[path = "counting/pages.rs"]
+mod pages;
+#[cfg(not(miri))]
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]

@@ -15,6 +15,8 @@ mod skip;
 
 #[path = "counting/looks.rs"]
 mod looks;
+#[path = "counting/pages.rs"]
+mod pages;
 
 /// All tests have one name in front, by which they are left out on emulators: they do the same on every CPU.
 mod recorder {
@@ -29,5 +31,6 @@ mod recorder {
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
+    mod rewritten;
     mod work;
 }

@@ -9,5 +9,7 @@ pub(crate) mod magic;
 pub(crate) mod progress;
 #[cfg(any(feature = "journal", feature = "preserve-read"))]
 pub(crate) mod reread;
+#[cfg(any(feature = "journal", feature = "recorder"))]
+pub(crate) mod rewritten;
 pub(crate) mod superblock;
 pub(crate) mod tag;

@@ -4,9 +4,9 @@ use super::error::{Error, ErrorKind};
 use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::walk::first_mark;
-use super::writeback;
 use crate::format::magic::{self, UNFINISHED};
 use crate::format::reread::Rereadings;
+use crate::format::rewritten;
 use crate::medium::{Medium, Readable};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -152,7 +152,7 @@ pub(super) fn store<M: Medium>(medium: &M, superblock: &Superblock) -> Result<()
 /// Issues the write-back of a superblock that was found.
 pub(super) fn writeback<M: Medium>(medium: &M, superblock: &Superblock) -> Result<(), M::Error> {
     let at = place(superblock.generation);
-    writeback::writeback(medium, at..at + BYTES as u64)
+    rewritten::writeback(medium, at..at + BYTES as u64)
 }
 
 /// Makes the first superblock and the mark at the beginning of the log durable, the magic last. A crash leaves all of

@@ -9,7 +9,7 @@ use super::mode::Mode;
 use super::options::{Options, Settings};
 use super::reader::Reader;
 use super::{Cursor, Error, ErrorKind, Recorder};
-use crate::format::magic;
+use crate::format::{magic, rewritten};
 use crate::medium::{Medium, OpenError, Readable};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
@@ -108,14 +108,6 @@ where
 
     fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
         self.settings.check_events()?;
-        // The descriptor that counts may not be persistent yet, and the other one is overwritten.
-        for at in DESCRIPTORS {
-            let is_there = medium.len() >= at + DESCRIPTOR as u64;
-            if is_there {
-                medium.issue_writeback(at..at + DESCRIPTOR as u64).map_err(ErrorKind::Medium)?;
-            }
-        }
-        medium.fence();
         let Self { settings, cursors } = self;
         let (found, at) = Reader::locate(medium)?;
         let cursors = enough(cursors(found.shards), found.shards)?;
@@ -124,6 +116,7 @@ where
         let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
         let (clock, len) = (&settings.clock, tables.len());
         let description = Description::new(generation, identity, geometry, mode, clock, len);
+        persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
         go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
         Ok(Parts { cursors, description, settings })
@@ -276,6 +269,15 @@ fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
         }
     }
     if start < end { medium.issue_writeback(start..end) } else { Ok(()) }
+}
+
+/// Makes the descriptor that counts and its tables persistent, since the other ones are overwritten next.
+fn persist_found<M: Medium>(medium: &M, page: u64, found: &Description) -> Result<(), M::Error> {
+    let rest = PAGE - DESCRIPTOR as u64;
+    let tables = u64::from(found.tables).next_multiple_of(8).min(rest);
+    rewritten::writeback(medium, page..page + DESCRIPTOR as u64 + tables)?;
+    medium.fence();
+    Ok(())
 }
 
 /// Writes a descriptor. Makes it and all earlier write-backs persistent.

@@ -1,13 +1,13 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
 use crate::claims::{reason, records};
-use crate::counting::Broken;
+use crate::pages::{self, Broken};
 use cachemaint::journal::{ErrorKind, Journal, Options};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
-use core::ops::Range;
-use core::sync::atomic::Ordering::{self, Relaxed};
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::Ordering::Relaxed;
+
+type Pages = pages::Pages<SimMedium>;
 
 const PAGE: u64 = 4096;
 /// Two superblocks, and four segments of a page each.
@@ -19,99 +19,9 @@ fn options() -> Options<'static> {
     Options::with_entropy([7, 9]).segment(PAGE).window(2 * PAGE)
 }
 
-/// A page cache over a drive. A write-back cleans its pages, also one that fails and writes nothing to the drive.
-struct Pages {
-    cache: SimMedium,
-    drive: SimMedium,
-    is_dirty: Vec<AtomicBool>,
-    /// The number of write-backs before the one that fails.
-    left: AtomicU64,
-}
-
-impl Pages {
-    fn new(drive: SimMedium) -> Self {
-        let cache = Simulation::new(Model::caches_kept(), BYTES).medium();
-        let is_dirty = (0..BYTES / PAGE).map(|_| AtomicBool::new(false)).collect();
-        let pages = Self { cache, drive, is_dirty, left: AtomicU64::new(u64::MAX) };
-        copy(&pages.drive, &pages.cache, 0..BYTES);
-        pages
-    }
-
-    /// Drops the cache, as an unmounting or a loss of power does.
-    fn remounted(self) -> Self {
-        Self::new(self.drive)
-    }
-
-    fn pages(range: &Range<u64>) -> Range<usize> {
-        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
-        pages.start as usize..pages.end as usize
-    }
-
-    fn dirty(&self, range: &Range<u64>) {
-        self.is_dirty[Self::pages(range)].iter().for_each(|is_dirty| is_dirty.store(true, Relaxed));
-    }
-}
-
-fn copy(from: &SimMedium, to: &SimMedium, range: Range<u64>) {
-    for at in range.step_by(8) {
-        to.store(at, from.load(at, Relaxed), Relaxed);
-    }
-}
-
-impl Readable for Pages {
-    type Error = Broken;
-
-    fn len(&self) -> u64 {
-        BYTES
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.cache.load(at, order)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
-        let Ok(()) = self.cache.read(at, into);
-        Ok(())
-    }
-}
-
-impl Medium for Pages {
-    fn granularity(&self) -> Granularity {
-        Granularity::Page(PAGE as usize)
-    }
-
-    fn atomic_unit(&self) -> usize {
-        8
-    }
-
-    fn store(&self, at: u64, word: u64, order: Ordering) {
-        self.cache.store(at, word, order);
-        self.dirty(&(at..at + 8));
-    }
-
-    fn write(&self, at: u64, from: &[u8]) {
-        self.cache.write(at, from);
-        self.dirty(&(at..at + from.len() as u64));
-    }
-
-    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
-        let fails = self.left.fetch_sub(1, Relaxed) == 0;
-        for page in Self::pages(&range).filter(|page| self.is_dirty[*page].swap(false, Relaxed)) {
-            if !fails {
-                let start = page as u64 * PAGE;
-                copy(&self.cache, &self.drive, start..start + PAGE);
-            }
-        }
-        if fails { Err(Broken) } else { Ok(()) }
-    }
-
-    fn fence(&self) {}
-
-    fn order_observed(&self) {}
-}
-
 fn created() -> Pages {
-    let pages = Pages::new(Simulation::new(Model::caches_kept(), BYTES).medium());
+    let [cache, drive] = [(); 2].map(|()| Simulation::new(Model::caches_kept(), BYTES).medium());
+    let pages = Pages::new(cache, drive);
     drop(options().create_new(&pages).unwrap());
     pages
 }

@@ -1,0 +1,111 @@
+//! A page cache over a drive, whose write-backs fail on request.
+
+use cachemaint::medium::{Granularity, Medium, Readable};
+use core::convert::Infallible;
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64};
+
+const PAGE: u64 = 4096;
+
+/// A page cache over a drive. A write-back cleans its pages, also one that fails and writes nothing to the drive.
+pub(crate) struct Pages<M> {
+    cache: M,
+    drive: M,
+    is_dirty: Vec<AtomicBool>,
+    /// The number of write-backs before the one that fails.
+    pub(crate) left: AtomicU64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+impl core::error::Error for Broken {}
+
+impl<M: Medium<Error = Infallible>> Pages<M> {
+    pub(crate) fn new(cache: M, drive: M) -> Self {
+        let is_dirty = (0..drive.len().div_ceil(PAGE)).map(|_| AtomicBool::new(false)).collect();
+        let pages = Self { cache, drive, is_dirty, left: AtomicU64::new(u64::MAX) };
+        copy(&pages.drive, &pages.cache, 0..pages.len());
+        pages
+    }
+
+    /// Drops the cache, as an unmounting or a loss of power does.
+    pub(crate) fn remounted(self) -> Self {
+        Self::new(self.cache, self.drive)
+    }
+
+    fn pages(range: &Range<u64>) -> Range<usize> {
+        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
+        pages.start as usize..pages.end as usize
+    }
+
+    fn dirty(&self, range: &Range<u64>) {
+        self.is_dirty[Self::pages(range)].iter().for_each(|is_dirty| is_dirty.store(true, Relaxed));
+    }
+}
+
+fn copy<M: Medium>(from: &M, to: &M, range: Range<u64>) {
+    for at in range.step_by(8) {
+        to.store(at, from.load(at, Relaxed), Relaxed);
+    }
+}
+
+impl<M: Medium<Error = Infallible>> Readable for Pages<M> {
+    type Error = Broken;
+
+    fn len(&self) -> u64 {
+        self.drive.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.cache.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
+        let Ok(()) = self.cache.read(at, into);
+        Ok(())
+    }
+}
+
+impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
+    fn granularity(&self) -> Granularity {
+        Granularity::Page(PAGE as usize)
+    }
+
+    fn atomic_unit(&self) -> usize {
+        8
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.cache.store(at, word, order);
+        self.dirty(&(at..at + 8));
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        self.cache.write(at, from);
+        self.dirty(&(at..at + from.len() as u64));
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        let fails = self.left.fetch_sub(1, Relaxed) == 0;
+        for page in Self::pages(&range).filter(|page| self.is_dirty[*page].swap(false, Relaxed)) {
+            if !fails {
+                let start = page as u64 * PAGE;
+                copy(&self.cache, &self.drive, start..self.len().min(start + PAGE));
+            }
+        }
+        if fails { Err(Broken) } else { Ok(()) }
+    }
+
+    fn fence(&self) {}
+
+    fn order_observed(&self) {}
+}

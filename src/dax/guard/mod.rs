@@ -44,6 +44,7 @@
 //! | removed | nothing of it is left to be lost |
 //! | renamed in the tree | as before, under its former name |
 //! | moved into the tree, or linked there, and older than its name | its first pass: what was stored earlier has no bound |
+//! | the same on another file system than ext4, xfs, btrfs and tmpfs, or after the clock was set | as a new one |
 //! | moved out of the tree | as a known one, and it is written back once more |
 //!
 //! Files and directories that a pass has found and cannot write back or look at are not in the bound.

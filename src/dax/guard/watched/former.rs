@@ -1,7 +1,7 @@
 //! Files that get another name, or come from elsewhere with bytes of unknown age.
 
 use super::super::guarded::GuardedFile;
-use super::found::{Found, Identity};
+use super::found::Identity;
 use super::known::{Directory, Entry};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -72,14 +72,32 @@ impl Formers {
     }
 }
 
+/// The beginning of a pass, by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) began: Instant,
+    pub(super) wall: SystemTime,
+}
+
+impl Moment {
+    /// Takes the time of a pass that has just begun.
+    pub(super) fn of(began: Instant) -> Self {
+        Self { began, wall: SystemTime::now() }
+    }
+
+    /// Returns the time of the wall clock then, unless the clock was set since.
+    fn wall(&self) -> Option<SystemTime> {
+        let by_wall = SystemTime::now().duration_since(self.wall).ok()?;
+        (by_wall.abs_diff(self.began.elapsed()) <= TICK).then_some(self.wall)
+    }
+}
+
 /// Returns the moment from which a new name's bytes count: `since`, at which it was not there, unless the file is older. It
-/// then was moved here, or is linked, and the age of its bytes is unknown.
-pub(super) fn since_or_unknown(since: Option<Instant>, found: &Found) -> Option<Instant> {
-    let passed = since?.elapsed();
-    let (Some(born), Some(then)) =
-        (found.identity.born, SystemTime::now().checked_sub(passed + TICK))
-    else {
-        return since;
-    };
-    since.filter(|_| born >= then)
+/// then was moved here, or is linked, and the age of its bytes is unknown. A file whose age cannot be compared counts as
+/// new: the interval is longer then.
+pub(super) fn since_or_unknown(since: Option<Moment>, born: Option<SystemTime>) -> Option<Instant> {
+    let since = since?;
+    let then = since.wall().and_then(|wall| wall.checked_sub(TICK));
+    let is_older = born.zip(then).is_some_and(|(born, then)| born < then);
+    (!is_older).then_some(since.began)
 }

@@ -1,11 +1,12 @@
 //! Names in directories, and the files that they name.
 
+use super::former::Moment;
 use core::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The device and the number of an inode. Another file gets the number when this one is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +63,8 @@ pub(super) struct Place<'a> {
     pub(super) path: &'a Path,
     /// The device on which its files are; any, if none is given.
     pub(super) device: Option<u64>,
-    /// The value of [`Entry::since`](super::Entry::since) for a new file.
-    pub(super) since: Option<Instant>,
+    /// The moment of [`Entry::since`](super::Entry::since) for a new file.
+    pub(super) since: Option<Moment>,
 }
 
 impl Place<'_> {

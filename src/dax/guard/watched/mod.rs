@@ -35,7 +35,7 @@ use alloc::vec::Vec;
 use core::mem::discriminant;
 use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
-use former::{Former, Formers, since_or_unknown};
+use former::{Former, Formers, Moment, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Root, State};
 use rustix::io::Errno;
@@ -68,7 +68,7 @@ pub(super) struct Watched {
     file_systems: FileSystems,
     formers: Formers,
     /// The beginning of the last pass that knew all files.
-    knew_all: Option<Instant>,
+    knew_all: Option<Moment>,
     /// True if there was no descriptor for a file since directories were read last: one can be free soon.
     has_too_many: bool,
     /// The time at which directories were read last, and how long that took.
@@ -115,6 +115,7 @@ impl Watched {
 
     /// Learns which files there are.
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
+        let began = Moment::of(work.began);
         let heard = self.notices.heard();
         self.formers.begin();
         self.doubt(&heard);
@@ -127,7 +128,7 @@ impl Watched {
             }
         }
         if is_due || self.notices.are_complete() {
-            self.knew_all = Some(work.began);
+            self.knew_all = Some(began);
         }
         self.elsewhere.drain(..).for_each(|file| self.closing.close(file));
     }
@@ -211,7 +212,7 @@ impl Watched {
         &mut self,
         root: usize,
         path: &Path,
-        since: Option<Instant>,
+        since: Option<Moment>,
         work: &mut Work<'_>,
     ) {
         let (parent, Some(name)) = (path.parent().unwrap_or(Path::new("")), path.file_name())
@@ -272,7 +273,7 @@ impl Watched {
         let opened = self.open_file(place, name, &path, work.options);
         self.opening += began.elapsed();
         let Some(directory) = self.directories.get_mut(place.path) else { return };
-        let before = directory.files.remove(name);
+        let (root, before) = (directory.root, directory.files.remove(name));
         // Another file can have come between the look and the opening.
         let found = opened.as_ref().map_or(*found, |(found, _)| *found);
         let identity = found.identity;
@@ -281,8 +282,11 @@ impl Watched {
         directory.has_new_names |= same.is_none();
         self.let_leave(before);
         let former = same.or_else(|| self.formers.of(identity, &self.directories));
+        // The server of another file system may have another clock.
+        let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
+        let born = identity.born.filter(|_| is_local);
         let since =
-            former.map_or_else(|| since_or_unknown(place.since, &found), |former| former.since);
+            former.map_or_else(|| since_or_unknown(place.since, born), |former| former.since);
         let state = match opened {
             Ok((_, mut guarded)) => {
                 guarded.take_failure(former.and_then(|former| former.lost));

@@ -1,6 +1,7 @@
 //! Reading of directories: each is opened below its root, watched, and read; its names are taken or looked at.
 
 use super::super::descent;
+use super::former::Moment;
 use super::found::{Found, Identity, Place, identity_at};
 use super::known::{Root, State};
 use super::{Watched, Work};
@@ -11,7 +12,6 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Bytes of a directory that are read at once.
 const BUFFER: usize = 32 << 10;
@@ -49,7 +49,7 @@ impl Watched {
         root: usize,
         path: &Path,
         device: &mut Option<u64>,
-        since: Option<Instant>,
+        since: Option<Moment>,
         pending: &mut Vec<PathBuf>,
         work: &mut Work<'_>,
     ) {

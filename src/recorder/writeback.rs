@@ -15,11 +15,13 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Signal handlers
-    /// This may be called in a signal handler, even in one that has interrupted this call: it does not allocate, lock or
-    /// wait. That holds for the media of this crate that persist by lines. On a medium that persists by pages this calls
-    /// `msync`, and waits for the calls of other threads that are under way. Its failure makes an error that allocates.
-    /// In a handler that has interrupted such a call it does not wait. Success does not cover a failure of those calls
-    /// then: they return it, and so does each later call of this function.
+    /// This may be called in a signal handler, even in one that has interrupted this call: it does not lock or wait, and
+    /// allocates only for an error. That holds for the media of this crate that persist by lines. They fail only while a
+    /// guarded access (`catch_faults`) has replaced pages of the file by zeros.
+    ///
+    /// On a medium that persists by pages this calls `msync`, and waits for the calls of other threads that are under way. A
+    /// handler that has interrupted such a call does not wait. Success does not cover a failure of those calls then: they
+    /// return it, and so does each later call of this function.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed

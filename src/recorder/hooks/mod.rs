@@ -57,8 +57,8 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// than the number of threads that record. In mode [`Refuse`](super::Mode::Refuse) the message is lost if that shard is
     /// full.
     ///
-    /// The hook allocates nothing and takes no lock. In a forked child it only calls the panic hook that was set before: a
-    /// child records in a recording of its own. A panic in the function of the recorder's
+    /// The hook takes no lock, and allocates only if a write-back fails. In a forked child it only calls the panic hook that
+    /// was set before: a child records in a recording of its own. A panic in the function of the recorder's
     /// [clock](super::Clock::from_function) ends the process at once if that function panics again.
     ///
     /// # Errors
@@ -103,11 +103,13 @@ where
     /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder, write its events back, and then act as they did
     /// before.
     ///
-    /// The handler does not allocate or lock; see [`write_back_all`](Recorder::write_back_all) for the media that this
-    /// holds for. It calls the former handler, with the kernel's information if that handler takes it. Without a former
-    /// handler, the signal ends the process as before. An ignored signal stays ignored. If the former handler returns and
-    /// the program continues, recording has ended nevertheless. In a forked child the handler only hands the signal on.
-    /// If a recording cannot be accessed any more, since its file was cut, the process ends with SIGBUS.
+    /// The handler does not lock. On the media of this crate that persist by lines it does not allocate either. By pages a
+    /// failed `msync` makes an error that allocates.
+    ///
+    /// It calls the former handler, with the kernel's information if that handler takes it. Without a former handler, the
+    /// signal ends the process as before. An ignored signal stays ignored. If the former handler returns and the program
+    /// continues, recording has ended nevertheless. In a forked child the handler only hands the signal on. If a recording
+    /// cannot be accessed any more, since its file was cut, the process ends with SIGBUS.
     ///
     /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
     /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a

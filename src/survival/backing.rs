@@ -70,6 +70,7 @@ impl Backing {
 
     /// Returns true if it is memory that a platform or a device keeps without power, mapped
     /// directly.
+    #[cfg(target_has_atomic = "64")]
     pub(crate) const fn is_persistent_memory(self) -> bool {
         matches!(
             self,

@@ -24,7 +24,7 @@
 //! |---|---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | all programs, before one of the next | none |
 //! | `file.persist` | the range, for the events that [`Guarantee`] names. **If in doubt, this one** | code with structures of its own in a file | one instruction a line, one fence |
-//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` | the faster of stores past the cache and stores with write-back, one fence for all parts |
+//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` for long copies | the faster of stores past the cache and stores with write-back, one fence for all parts |
 //! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
 //! | `file.batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |

@@ -25,13 +25,13 @@ pub unsafe fn execute(instruction: Instruction, line: usize) {
     if instruction.code == CBO_CLEAN.code {
         // SAFETY: it raises no exception by (1) and (2), and changes no value that the program can see.
         unsafe {
-            asm!(".insn i 0x0f, 2, x0, {}, 1", in(reg) line, options(nostack, preserves_flags))
-        };
+            asm!(".insn i 0x0f, 2, x0, {}, 1", in(reg) line, options(nostack, preserves_flags));
+        }
     } else {
         // SAFETY: as for `cbo.clean`.
         unsafe {
-            asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) line, options(nostack, preserves_flags))
-        };
+            asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) line, options(nostack, preserves_flags));
+        }
     }
 }
 

@@ -24,12 +24,14 @@ pub(crate) struct Disk {
     pub(crate) devices: Vec<MemoryDevice>,
     /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
     pub(crate) unkept: Option<String>,
+    /// The same of an external log, without which synced files are lost.
+    pub(crate) log_unkept: Option<String>,
     /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
     /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
     /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
     pub(crate) is_cache_written_back: bool,
-    /// True if the kernel is seen to drop the flushes of this device, or of one under it.
+    /// True if the kernel is seen to drop the flushes of this device, of one under it or of the log.
     pub(crate) drops_flushes: bool,
 }
 
@@ -41,6 +43,7 @@ impl Disk {
             region: None,
             devices: Vec::new(),
             unkept: Some(String::from(why)),
+            log_unkept: None,
             is_cache_written_back: false,
             drops_flushes: false,
         }
@@ -79,9 +82,15 @@ pub(crate) fn disk(
     let unkept = parts.iter().find_map(|part| unkept(tree, part, 0));
     let is_cache_written_back =
         parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
+    let log = log(tree, mount, evidence);
+    let log_unkept = match &log {
+        Some(Some(log)) => self::unkept(tree, log, 0),
+        Some(None) => Some(String::from("the device of its log is not known")),
+        None => None,
+    };
     let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
-    let drops_flushes = parts.iter().fold(false, dropping);
-    Disk { name, region, devices, unkept, is_cache_written_back, drops_flushes }
+    let drops_flushes = parts.iter().chain(log.iter().flatten()).fold(false, dropping);
+    Disk { name, region, devices, unkept, log_unkept, is_cache_written_back, drops_flushes }
 }
 
 const BLOCK: &str = "/sys/class/block";
@@ -110,8 +119,7 @@ fn with_attribute(tree: &Tree, attribute: &str, value: &str) -> Option<PathBuf> 
     links.find(|link| tree.read(&link.join(attribute)).value() == Some(value))
 }
 
-/// Returns all devices that a file system keeps files and its log on, of which one was found; `None` if they are not all
-/// known.
+/// Returns all devices that a file system keeps files on, of which one was found; `None` if they are not all known.
 fn parts(
     tree: &Tree,
     found: PathBuf,
@@ -129,11 +137,19 @@ fn parts(
     if mount.file_system == "btrfs" {
         return parts_of_btrfs(tree, &name_of(&found), evidence);
     }
-    let Some(log) = mount.log_device() else { return Some(alloc::vec![found]) };
-    let device = log.strip_prefix("/dev/").and_then(|name| tree.resolve(&by_name(tree, name)));
+    Some(alloc::vec![found])
+}
+
+/// Returns the device of an external log, and `None` in it if the device is not found. xfs shows the path that it was
+/// mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
+fn log(tree: &Tree, mount: &Mount, evidence: &mut Vec<Evidence>) -> Option<Option<PathBuf>> {
+    let path = Path::new(mount.log_device()?);
+    let resolved = tree.resolve(path).unwrap_or_else(|| path.into());
+    let name = resolved.strip_prefix("/dev").ok().map(Path::to_string_lossy);
+    let device = name.and_then(|name| tree.resolve(&by_name(tree, &name)));
     let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
     evidence.push(Evidence::new("mount option logdev", answer));
-    Some(alloc::vec![found, device?])
+    Some(device)
 }
 
 const BTRFS: &str = "/sys/fs/btrfs";

@@ -160,18 +160,19 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
     }
 }
 
-/// Returns the reason why nothing is promised of a backing that a sync makes persistent; `None` if that sync ends with a
-/// flush and the device keeps data, as far as it shows.
+/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, and the
+/// device and an external log keep data, as far as it shows.
 fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
-    match backing {
+    let of_data = match backing {
         // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
         Backing::VirtioPmem => {
             mount.unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
         }
         Backing::Storage => mount.unflushed().or_else(|| disk.unkept.clone()),
         _ => None,
-    }
+    };
+    of_data.or_else(|| disk.log_unkept.clone())
 }
 
 /// Returns true for file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,

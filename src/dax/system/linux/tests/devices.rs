@@ -344,8 +344,33 @@ fn the_log_device_of_xfs_must_be_storage_too() {
     assert_eq!(with_log("ram0").backing(), Backing::Unknown);
     let hidden = with_log("hidden");
     assert_eq!(hidden.backing(), Backing::Unknown);
-    let why = "; not all devices of its file system are known, so that nothing is promised";
+    let why = "; the device of its log is not known, so that nothing is promised";
     assert!(hidden.reason().ends_with(why), "{}", hidden.reason());
+}
+
+/// xfs shows the path of the log as it was given, which can be a link.
+#[test]
+fn a_log_on_a_drive_leaves_a_dax_file_its_region() {
+    let with_log = |log: &str| {
+        let mount = format!("29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,logdev={log}");
+        let host = host_with_region(&mount, "ACPI.NFIT", Some("memory_controller\n"))
+            .file("sys/devices/x/sdb/size", "1\n")
+            .link("sys/class/block/sdb", "sys/devices/x/sdb")
+            .file("sys/devices/x/ram0/size", "1\n")
+            .link("sys/class/block/ram0", "sys/devices/x/ram0")
+            .file("dev/sdb", "")
+            .link("dev/vg/log", "dev/sdb");
+        let host = super::with_write_cache(host, "1\n");
+        concluded(&host, &DIRECT)
+    };
+    for log in ["/dev/sdb", "/dev/vg/log"] {
+        let guarantee = with_log(log);
+        assert_eq!(guarantee.backing(), Backing::PmemAdr, "{log}: {}", guarantee.reason());
+        assert_eq!(guarantee.region().unwrap().name, "region0");
+    }
+    let lost = with_log("/dev/ram0");
+    assert_eq!(lost.backing(), Backing::Unknown);
+    assert_eq!(lost.region().unwrap().name, "region0");
 }
 
 /// A memfd is on a mount that is in no list.

@@ -22,7 +22,8 @@ pub struct Contender<'a> {
     pub block_ns: Loop<'a, f64>,
 }
 
-/// A comparison of the first contender with all others.
+/// A comparison of the first contender with all others. A contender whose name begins with the first one's name is another
+/// method of the same library: those after it are compared with it.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
 pub struct Case<'a> {
@@ -54,7 +55,7 @@ impl Case<'_> {
         group.finish();
     }
 
-    /// Prints the time of the first contender, and its ratio to the time of each other one.
+    /// Prints the time of each contender, and that of the library's method before it as a ratio to it.
     ///
     /// # Errors
     /// If a measured value is not a number, or it cannot be printed.
@@ -71,10 +72,17 @@ impl Case<'_> {
         let estimate = Estimate::of(ours)?;
         let goal = self.goal_ns.map(|goal| (goal, 0, " ns"));
         writeln!(out, "  {name:<28} {estimate:.1} ns{}", reached(&estimate, goal))?;
+        let (mut method, mut ours) = (name, ours);
         for ((other, goal), theirs) in others.iter().zip(theirs) {
-            let (ns, ratio) = (Estimate::of(theirs)?, Estimate::of_ratio(ours, theirs)?);
+            let ns = Estimate::of(theirs)?;
+            if other.starts_with(name) {
+                writeln!(out, "  {other:<28} {ns:.1} ns")?;
+                (method, ours) = (other, theirs);
+                continue;
+            }
+            let ratio = Estimate::of_ratio(ours, theirs)?;
             let goal = reached(&ratio, goal.map(|goal| (goal, 2, "")));
-            writeln!(out, "  {other:<28} {ns:.1} ns; {name} takes {ratio:.3} of it{goal}")?;
+            writeln!(out, "  {other:<28} {ns:.1} ns; {method} takes {ratio:.3} of it{goal}")?;
         }
         Ok(())
     }

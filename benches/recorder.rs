@@ -1,10 +1,11 @@
-//! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest, without a write-back.
+//! Events with 40 bytes of payload, recorded in a ring that overwrites the oldest.
 //!
 //! The library's recorder is compared with the bare loop of a record with checksum and time stamp, and with LTTng-UST,
 //! if it is installed. One thread records, or two at once, each of which has a ring of its own (LTTng-UST: each CPU).
-//! Both also write back: a write-back and a fence for each 32 KiB, which LTTng-UST does not have.
+//! The library and the loop do it without write-backs, and with a write-back and a fence for each 32 KiB, which LTTng-UST
+//! does not have.
 //!
-//! A ring has 4 MiB. Its sub-buffers, if any, have 32 KiB. After criterion's figures the ratios are printed, from
+//! A ring has 4 MiB. A recording's sub-buffers have 32 KiB, those of LTTng-UST 1 MiB. After criterion's figures the ratios are printed, from
 //! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
 use cachemaint::medium::{Memory, OpenError};
@@ -87,14 +88,15 @@ impl Bench {
                 (0..threads).map(|_| Region::new(RING / PAGE)).collect()
             });
             let mut contenders = Vec::new();
-            for recorder in &recorders {
+            for (recorder, rings) in zip(&recorders, &rings) {
                 contenders.push(self.recorder(clock, recorder)?);
+                contenders.push(self.bare(clock, rings, recorder.1)?);
+                #[cfg(target_os = "linux")]
+                if recorder.1 == Durability::OnCrash {
+                    let lttng = self.lttng.as_ref();
+                    contenders.extend(lttng.map(|lttng| self.lttng(clock, lttng, threads)));
+                }
             }
-            for (rings, durability) in zip(&rings, DURABILITIES) {
-                contenders.push(self.bare(clock, rings, durability)?);
-            }
-            #[cfg(target_os = "linux")]
-            contenders.extend(self.lttng.as_ref().map(|lttng| self.lttng(clock, lttng, threads)));
             let (name, goal_ns) = (format!("record an event, {name}"), Some(goal_ns));
             then(Case { name, operations: EVENTS.into(), goal_ns, contenders })?;
         }

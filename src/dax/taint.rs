@@ -109,8 +109,8 @@ impl Tainted {
     /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
     /// of another one, until now: the stored bytes may be lost by that.
     ///
-    /// It takes no lock and allocates nothing. It does not wait in a signal handler that has interrupted such a call on this
-    /// thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that waits for
+    /// It takes no lock and allocates nothing. On Linux it does not wait in a signal handler that has interrupted such a call
+    /// on this thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that waits for
     /// this one. Calls of other threads wait for that of the handler all the same, and it can take the error away from them.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
         let (is_own, is_crashing) = (self.owner == Process::this(), is_crashing());

@@ -87,7 +87,7 @@
 //! | 72 | 8 | its ticks per second, not 0 |
 //! | 80 | 8 | anchor: a timestamp … |
 //! | 88 | 8 | … and the wall clock then, nanoseconds since 1970-01-01 UTC; 0 if it was not known |
-//! | 96 | 16 | boot id of the system, zeros if it has no boot id |
+//! | 96 | 16 | boot id of the system, zeros if it is not known |
 //! | 112 | 16 | zero |
 //!
 //! A medium without a recording has zeros in the words at 0 and at 4096. A creation first makes these words zero and

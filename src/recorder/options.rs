@@ -226,9 +226,9 @@ impl<C> Options<C> {
     /// let mut events = reader.events();
     /// while let Some(found) = events.read_next(&mut buffer) {
     ///     let Found::Event(event) = found else { continue };
-    ///     let Some(named) = table.describe(&event) else { continue };
-    ///     assert_eq!(named.name, "opened");
-    ///     let fields: Vec<_> = named.fields.collect();
+    ///     let Some((name, fields)) = table.describe(&event) else { continue };
+    ///     assert_eq!(name, "opened");
+    ///     let fields: Vec<_> = fields.collect();
     ///     assert_eq!(fields[0], ("valve", Value::Unsigned(7)));
     ///     assert_eq!(fields[1], ("pressure", Value::Double(9.5)));
     ///     assert_eq!(fields[2], ("note", Value::Text(b"by hand")));

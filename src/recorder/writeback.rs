@@ -19,9 +19,10 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// allocates only for an error. That holds for the media of this crate that persist by lines. They fail only while a
     /// guarded access (`catch_faults`) has replaced pages of the file by zeros.
     ///
-    /// On a medium that persists by pages this calls `msync`, and waits for the calls of other threads that are under way. A
-    /// handler that has interrupted such a call does not wait. Success does not cover a failure of those calls then: they
-    /// return it, and so does each later call of this function.
+    /// On a file that persists by pages this calls `msync`, and waits for the calls of other threads that are under way. On
+    /// Linux a handler that has interrupted such a call does not wait. Success does not cover a failure of those calls then:
+    /// they return it, and so does each later call of this function. On other systems, and on a medium around such a file (a
+    /// region of a store), do not call this in a handler that can have interrupted a write-back of the file.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed

@@ -4,7 +4,7 @@ use anyhow::bail;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Fail: this subcommand needs Linux
+/// Needs Linux: fails on this system
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -13,8 +13,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     bail!(
-        "guards need Linux: only there another process can write back the lines of a file; call msync or fsync in the \
-         program itself"
+        "guards need Linux: another process can write back the lines of a file there alone; call msync or fsync in \
+         the program itself"
     )
 }
 

@@ -202,6 +202,10 @@ mod tests {
 
     #[test]
     fn a_reader_gets_the_verdict_since_the_last_commit() {
+        if crate::system::boot::id() == [0; 16] {
+            let test = "a_reader_gets_the_verdict_since_the_last_commit";
+            return crate::skip::skip(test, "the boot is not known here");
+        }
         assert_eq!(verdict(|here| here).origin, Origin::SameProcess);
         let is_other = |here: Stamp| Stamp { process: here.process + 1, ..here };
         assert_eq!(verdict(is_other).origin, Origin::SameBoot);

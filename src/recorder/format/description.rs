@@ -36,7 +36,7 @@ pub struct Description {
     pub ticks_per_second: u64,
     /// A timestamp of the last opening, and the wall clock then in nanoseconds since 1970-01-01 UTC.
     pub anchor: (u64, u64),
-    /// The system's boot id at the last opening, or zeros if the system had no boot id.
+    /// The system's boot id at the last opening, or zeros if it was not known.
     pub boot_id: [u8; 16],
     /// The length of the tables of events in its page in bytes; 0 if it has no tables.
     pub(in crate::recorder) tables: u32,

@@ -84,8 +84,8 @@ pub(crate) fn disk(
         parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
     let log = log(tree, mount, evidence);
     let log_unkept = match &log {
-        Some(Some(log)) => self::unkept(tree, log, 0),
-        Some(None) => Some(String::from("the device of its log is not known")),
+        Some(Ok(log)) => self::unkept(tree, log, 0),
+        Some(Err(why)) => Some(String::from(*why)),
         None => None,
     };
     let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
@@ -140,16 +140,20 @@ fn parts(
     Some(alloc::vec![found])
 }
 
-/// Returns the device of an external log, and `None` in it if the device is not found. xfs shows the path that it was
-/// mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
-fn log(tree: &Tree, mount: &Mount, evidence: &mut Vec<Evidence>) -> Option<Option<PathBuf>> {
+/// Returns the device of an external log, or the reason why it is not known; `None` without such a log. xfs shows the path
+/// that it was mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
+fn log(
+    tree: &Tree,
+    mount: &Mount,
+    evidence: &mut Vec<Evidence>,
+) -> Option<Result<PathBuf, &'static str>> {
     let path = Path::new(mount.log_device()?);
     let resolved = tree.resolve(path).unwrap_or_else(|| path.into());
     let name = resolved.strip_prefix("/dev").ok().map(Path::to_string_lossy);
     let device = name.and_then(|name| tree.resolve(&by_name(tree, &name)));
     let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
     evidence.push(Evidence::new("mount option logdev", answer));
-    Some(device)
+    Some(device.ok_or("the device of its log is not known"))
 }
 
 const BTRFS: &str = "/sys/fs/btrfs";

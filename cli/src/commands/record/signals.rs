@@ -4,7 +4,7 @@
 //! # Why this file is unsafe
 //! It installs a signal handler, which reads the kernel's description of the signal and calls `kill` and `write`. All of
 //! this may be done in a handler (signal-safety(7)). It also calls `waitid`, which is not in that list: the call only makes
-//! a system call, in glibc, musl and the C libraries of FreeBSD, NetBSD and macOS. `errno` is as before when the handler
+//! a system call, in glibc, musl and the C libraries of macOS and the BSDs. `errno` is as before when the handler
 //! returns.
 
 use crate::interrupts::{SIGNALS, is_ignored};

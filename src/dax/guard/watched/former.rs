@@ -87,8 +87,12 @@ impl Moment {
 
     /// Returns the time of the wall clock then, unless the clock was set since.
     fn wall(&self) -> Option<SystemTime> {
-        let by_wall = SystemTime::now().duration_since(self.wall).ok()?;
-        (by_wall.abs_diff(self.began.elapsed()) <= TICK).then_some(self.wall)
+        self.wall_if(SystemTime::now(), self.began.elapsed())
+    }
+
+    fn wall_if(&self, now: SystemTime, elapsed: Duration) -> Option<SystemTime> {
+        let by_wall = now.duration_since(self.wall).ok()?;
+        (by_wall.abs_diff(elapsed) <= TICK).then_some(self.wall)
     }
 }
 
@@ -97,7 +101,36 @@ impl Moment {
 /// new: the interval is longer then.
 pub(super) fn since_or_unknown(since: Option<Moment>, born: Option<SystemTime>) -> Option<Instant> {
     let since = since?;
-    let then = since.wall().and_then(|wall| wall.checked_sub(TICK));
-    let is_older = born.zip(then).is_some_and(|(born, then)| born < then);
-    (!is_older).then_some(since.began)
+    (!is_older(born, since.wall())).then_some(since.began)
+}
+
+/// Returns true if a file is older than a moment. It counts as new if one of the two is not known.
+fn is_older(born: Option<SystemTime>, than: Option<SystemTime>) -> bool {
+    let than = than.and_then(|wall| wall.checked_sub(TICK));
+    born.zip(than).is_some_and(|(born, than)| born < than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moment, is_older};
+    use core::time::Duration;
+    use std::time::{Instant, SystemTime};
+
+    /// It was moved into the tree, or is linked there.
+    #[test]
+    fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
+        let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+        let before = |minutes| now.checked_sub(minutes * minute).unwrap();
+        let since = Moment { began: Instant::now(), wall: before(1) };
+        let wall = since.wall_if(now, minute);
+        assert_eq!(wall, Some(before(1)));
+        assert!(!is_older(Some(now), wall));
+        assert!(is_older(Some(before(2)), wall));
+        assert!(!is_older(None, wall), "no time of creation is kept");
+        // The clock was set: a new file can seem old.
+        for wall in [now, before(3), now + minute] {
+            let since = Moment { wall, ..since };
+            assert!(!is_older(Some(before(5)), since.wall_if(now, minute)), "{wall:?}");
+        }
+    }
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a directory that cannot be guarded is a finding")]
 
 use super::super::Guard;
-use super::former::{Moment, since_or_unknown};
 use super::found::{Found, Identity, Place};
 use super::known::{Entry, State};
 use super::{Notices, Watched, Work};
@@ -16,7 +15,7 @@ use rustix::fs::CWD;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 impl Watched {
     /// Has all lines written back, on whichever medium they are.
@@ -263,46 +262,30 @@ fn a_file_that_was_moved_away_stays_open_until_directories_were_read_again() {
     assert!(guard.watched.elsewhere.is_empty());
 }
 
-/// It was moved into the tree, or is linked there.
-#[test]
-fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
-    let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
-    let before = |minutes| now.checked_sub(minutes * minute);
-    let began = Instant::now().checked_sub(minute);
-    let since = Some(Moment { began: began.unwrap(), wall: before(1).unwrap() });
-    assert_eq!(since_or_unknown(since, Some(now)), began);
-    assert_eq!(since_or_unknown(since, before(2)), None);
-    assert_eq!(since_or_unknown(since, None), began, "no time of creation is kept");
-    assert_eq!(since_or_unknown(None, Some(now)), None);
-    // The clock was set: a new file can seem old.
-    for wall in [now, before(3).unwrap(), now + minute] {
-        let since = Some(Moment { began: began.unwrap(), wall });
-        assert_eq!(since_or_unknown(since, before(5)), began, "{wall:?}");
-    }
-}
-
 /// The server of another file system may have another clock.
 #[test]
 fn the_creation_of_a_file_counts_on_local_file_systems_alone() {
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let files = ["local", "remote"].map(|name| elsewhere.path().join(name));
-    for file in &files {
-        fs::write(file, [1; 100]).unwrap();
-    }
-    if Found::at(CWD, &files[0]).unwrap().identity.born.is_none() {
+    let moved = |name: &str, is_local| {
+        let file = elsewhere.path().join(name);
+        fs::write(&file, [1; 100]).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let mut guard = guard(directory.path());
+        guard.watched.roots[0].is_local = is_local;
+        let path = directory.path().join(name);
+        fs::rename(&file, &path).unwrap();
+        guard.watched.look_again();
+        look(&mut guard);
+        entry(&guard, &path).since
+    };
+    fs::write(elsewhere.path().join("new"), [1; 100]).unwrap();
+    if Found::at(CWD, &elsewhere.path().join("new")).unwrap().identity.born.is_none() {
         let test = "the_creation_of_a_file_counts_on_local_file_systems_alone";
         return crate::skip::skip(test, "no time of creation is kept");
     }
-    std::thread::sleep(Duration::from_millis(50));
-    let mut guard = guard(directory.path());
-    for (file, is_local) in files.iter().zip([true, false]) {
-        guard.watched.roots[0].is_local = is_local;
-        let path = directory.path().join(file.file_name().unwrap());
-        fs::rename(file, &path).unwrap();
-        guard.watched.look_again();
-        look(&mut guard);
-        assert_eq!(entry(&guard, &path).since.is_none(), is_local);
-    }
+    assert!(moved("remote", false).is_some());
+    // A clock that seems to have been set, since another thread ran, makes it count as new.
+    assert!(["a", "b", "c", "d"].into_iter().any(|name| moved(name, true).is_none()));
 }
 
 #[test]

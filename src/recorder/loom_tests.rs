@@ -2,7 +2,7 @@
 
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
-use super::{Clock, Cursor, Description, Durability, Mode, Reader, Recorder, Writer};
+use super::{Clock, Cursor, Description, Durability, Identity, Mode, Reader, Recorder, Writer};
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sync::AtomicU64;
 use alloc::vec::Vec;
@@ -89,7 +89,7 @@ fn recorder() -> Arc<One> {
     let recorder = Recorder {
         medium: OneSubBuffer { words, persistent: Mutex::new(alloc::vec![0; 32]) },
         cursors: [Cursor::new()],
-        description: Description::new(1, [1; 16], GEOMETRY, Mode::Overwrite, &clock, 0),
+        description: Description::new(1, Identity([1; 16]), GEOMETRY, Mode::Overwrite, &clock, 0),
         durability: Durability::OnCrash,
         clock,
         is_stopped: super::AtomicBool::new(false),

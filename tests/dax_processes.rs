@@ -8,6 +8,7 @@
 
 mod skip;
 
+use cachemaint::cache::Destination;
 use cachemaint::dax::{self, DaxFile, ErrorKind, Lock, NotSupported, Options, Taint};
 use cachemaint::medium::Granularity;
 use skip::skip;
@@ -138,6 +139,16 @@ fn a_failed_msync_is_an_error() {
         assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM), "the first one");
     }
     file.persist(at..at).unwrap();
+    let copies = [
+        // The empty part is first: the write-back of each part counts.
+        file.persist_copy(&[(0, b""), (8, b"x")]),
+        file.persist_fill(0..8, 1, Destination::Unknown),
+        file.persist_copy_within(0..8, 16, Destination::Unknown),
+    ];
+    for copied in copies {
+        let error = copied.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Writeback { .. }), "{error}");
+    }
 
     // The other ranges of a batch are written all the same, and the first error is the one returned.
     let error = file.batch(|batch| {

@@ -9,6 +9,8 @@
 )]
 
 mod cases;
+#[cfg(feature = "sim")]
+mod counting;
 #[cfg(all(feature = "dax", target_os = "linux"))]
 #[path = "skip/mod.rs"]
 mod skip;
@@ -25,6 +27,8 @@ mod recorder {
     mod creation;
     mod damage;
     mod events;
+    #[cfg(feature = "sim")]
+    mod failing;
     #[cfg(feature = "dax")]
     mod files;
     mod format;

@@ -320,6 +320,19 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
 }
 
 #[test]
+fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
+    let counting = Counting::new(medium());
+    let journal = options().create_new(&counting).unwrap();
+    let mut group = Group::new();
+    group.push(b"one");
+    group.push(b"two");
+    counting.left.store(0, Relaxed);
+    let failed = journal.append_group(&mut group);
+    assert!(matches!(reason(&failed), Some(ErrorKind::Medium(Broken))));
+    assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Failed)));
+}
+
+#[test]
 fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
     let medium = medium();
     let journal = options().create_new(&medium).unwrap();

@@ -140,8 +140,8 @@ fn parts(
     Some(alloc::vec![found])
 }
 
-/// Returns the device of an external log, or the reason why it is not known; `None` without such a log. xfs shows the path
-/// that it was mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
+/// Returns the device of an external log, or the reason why it is not known. `None` means that there is no such log. xfs
+/// shows the path that it was mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
 fn log(
     tree: &Tree,
     mount: &Mount,

@@ -82,10 +82,12 @@ fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_device
 fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
     let mut asked = DIRECT;
     asked.reach.persistence = None;
-    for (domain, backing) in
-        [("memory_controller\n", Backing::Unknown), ("cpu_cache\n", Backing::PmemEadr)]
-    {
-        let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));
+    for (provider, domain, backing) in [
+        ("ACPI.NFIT", "memory_controller\n", Backing::Unknown),
+        ("ACPI.NFIT", "cpu_cache\n", Backing::PmemEadr),
+        ("CXL", "memory_controller\n", Backing::Unknown),
+    ] {
+        let host = host_with_region(EXT4_DAX, provider, Some(domain));
         let host = super::with_write_cache(host, "1\n");
         let guarantee = concluded(&host, &asked);
         assert_eq!(guarantee.granularity(), Granularity::Page(4096));

@@ -9,7 +9,7 @@ use cachemaint::coherence::{self, Coherent, Padded};
 #[cfg(target_os = "linux")]
 use cachemaint::dax::{DaxFile, Error};
 #[cfg(target_has_atomic = "64")]
-use cachemaint::medium::Memory;
+use cachemaint::medium::{Medium, Memory};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A persist of any range: write-back and fence.
@@ -113,4 +113,11 @@ pub fn golden_memory_persist(memory: &Memory<'_>, at: u64) {
 pub fn golden_dax_persist(file: &DaxFile, at: u64) -> Result<(), Error> {
     file.store(at, 7, Ordering::Release);
     file.persist(at..at + 8)
+}
+
+/// The same order in a file, as logs ask it of their medium.
+#[cfg(target_os = "linux")]
+#[unsafe(no_mangle)]
+pub fn golden_dax_order_observed(file: &DaxFile) {
+    Medium::order_observed(file);
 }

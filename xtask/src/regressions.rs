@@ -56,7 +56,7 @@ fn put_back(host: &Host, patch: &Planted) -> Result<Finding> {
     let tree = host.target_dir("regressions");
     patch.plant(host, &tree)?;
     // The step `test` has compiled the crates that are not of this tree.
-    let running = Cmd::cargo("test --test")
+    let running = Cmd::cargo("test -p cachemaint --all-features --test")
         .arg(regression.program)
         .folder(&tree)
         .env("CARGO_TARGET_DIR", host.target_dir("").display().to_string())

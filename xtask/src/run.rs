@@ -44,7 +44,7 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
     })?;
     libpmem::test(host, report)?;
     report.check("bare library", "the tests pass without any feature", || {
-        Cmd::cargo("test -p cachemaint --no-default-features").check_tests()
+        Cmd::cargo("test -p cachemaint --no-default-features").args(QUICKLY_BUILT).check_tests()
     })?;
     report
         .check("corpora", "no input of the fuzzers' corpora breaks a format", || fuzz::replay(host))
@@ -53,7 +53,8 @@ pub(crate) fn test(host: &Host, report: &mut Report) -> Result<()> {
 /// Times mean nothing here: a benchmark is run to check its answer, on the library of the check `members`.
 pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("once each", "every benchmark runs, and its data are right afterwards", || {
-        Cmd::cargo("bench --workspace --all-features --profile dev --bench *")
+        Cmd::cargo("bench --workspace --exclude cachemaint --exclude cachemaint-cli --all-features")
+            .words("--profile dev --bench *")
             .args(QUICKLY_BUILT)
             .args(["--", "--test"])
             .check()

@@ -122,7 +122,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 5] = [
 /// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process.
 /// Others count the looks at files of some MiB, or fail each write-back in turn. Other tests read and write their
 /// formats. A ring's steps are enumerated on a model without an instruction of a CPU.
-const TOO_LONG: [&str; 18] = [
+const TOO_LONG: [&str; 19] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -133,6 +133,7 @@ const TOO_LONG: [&str; 18] = [
     "histories::",
     "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
     "rewritten::a_repair_after_one_whose_write_back_failed",
+    "rewritten::an_opening_after_a_repair_whose_write_back_failed",
     "rewritten::records_that_an_opening_finds_after_a_failed_write_back",
     "ring_on_model",
     "simulator::recorder",
@@ -184,7 +185,8 @@ impl Scope {
             }
             Self::Files => {
                 let tests = of(&WITH_FILES, program)?.iter().copied();
-                Some(tests.chain(skipping(SAME_ON_EVERY_MEDIUM.iter().chain(&TOO_LONG))).collect())
+                let skipped = SAME_ON_EVERY_MEDIUM.iter().chain(&TOO_LONG).chain(&SAME_EVERYWHERE);
+                Some(tests.chain(skipping(skipped)).collect())
             }
             Self::Architecture => ON_EACH_ARCHITECTURE.contains(&program).then(|| {
                 skipping(SAME_EVERYWHERE.iter().chain(&SAME_ON_EVERY_CPU).chain(&TOO_LONG))

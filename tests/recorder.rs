@@ -9,7 +9,6 @@
 )]
 
 mod cases;
-#[cfg(feature = "sim")]
 mod counting;
 #[cfg(all(feature = "dax", target_os = "linux"))]
 #[path = "skip/mod.rs"]
@@ -27,7 +26,6 @@ mod recorder {
     mod creation;
     mod damage;
     mod events;
-    #[cfg(feature = "sim")]
     mod failing;
     #[cfg(feature = "dax")]
     mod files;

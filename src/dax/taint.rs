@@ -110,8 +110,9 @@ impl Tainted {
     /// of another one, until now: the stored bytes may be lost by that.
     ///
     /// It takes no lock and allocates nothing. On Linux it does not wait in a signal handler that has interrupted such a call
-    /// on this thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that waits for
-    /// this one. Calls of other threads wait for that of the handler all the same, and it can take the error away from them.
+    /// on this thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that
+    /// waits for this one. Calls of other threads wait for that of the handler all the same, and it can take the error away
+    /// from them.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
         let (is_own, is_crashing) = (self.owner == Process::this(), is_crashing());
         let under_way = if is_own { self.calls.begin(is_crashing) } else { None };
@@ -128,7 +129,7 @@ impl Tainted {
     /// Returns true if a [call](Self::call) of this thread that succeeds has waited for the failures of all others.
     #[cfg(any(feature = "recorder", test))]
     pub(super) fn calls_wait(&self) -> bool {
-        self.owner == Process::this() && !is_crashing() && !self.calls.has_own()
+        self.owner == Process::this() && !is_crashing() && !self.calls.has_one_of(this_thread())
     }
 }
 
@@ -217,22 +218,21 @@ impl Default for Calls {
 struct Call<'c>(&'c AtomicU64);
 
 impl Calls {
-    /// Returns true if this thread has a call under way, which a signal has interrupted.
-    fn has_own(&self) -> bool {
-        let thread = u64::from(this_thread()) << 32;
-        let is_own = |place: &AtomicU64| place.load(Relaxed) & !u64::from(u32::MAX) == thread;
+    /// Returns true if a thread has a call under way. If it is this one, a signal has interrupted the call.
+    fn has_one_of(&self, thread: u32) -> bool {
+        let is_own = |place: &AtomicU64| place.load(Relaxed) >> 32 == u64::from(thread);
         thread != 0 && self.under_way.iter().any(is_own)
     }
 
-    /// Begins a call; `None` if this thread [has one](Self::has_own) already.
+    /// Begins a call; `None` if this thread [has one](Self::has_one_of) already.
     fn begin(&self, is_crashing: bool) -> Option<Call<'_>> {
-        if self.has_own() {
+        let thread = this_thread();
+        if self.has_one_of(thread) {
             return None;
         }
         let (places, reserved) = self.under_way.split_at(MOST);
         let places = if is_crashing { reserved } else { places };
-        let thread = u64::from(this_thread()) << 32;
-        let call = thread | u64::from(self.next.fetch_add(1, Relaxed) | IS_TAKEN);
+        let call = u64::from(thread) << 32 | u64::from(self.next.fetch_add(1, Relaxed) | IS_TAKEN);
         let take = |place: &&AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
         let mut turns = Turns::default();
         loop {
@@ -396,7 +396,7 @@ mod tests {
         crate::signals::crashing(|| {
             assert!(!tainted.calls_wait());
             let ended = tainted.call(|| {
-                assert!(tainted.calls.has_own());
+                assert!(tainted.calls.has_one_of(super::this_thread()));
                 Ok::<(), ()>(())
             });
             assert_eq!(ended, Ok(None));

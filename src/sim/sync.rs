@@ -42,7 +42,8 @@ macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[doc = concat!("[`core::sync::atomic::", stringify!($name), "`], before whose accesses another thread may go on.")]
         ///
-        /// It has all methods of that type that take a shared reference. A reference to that type, kept and used again, lets no other thread go on.
+        /// It has all methods of that type that take a shared reference. A reference to that type, kept and used again, lets
+        /// no other thread go on.
         #[derive(Debug, Default)]
         #[repr(transparent)]
         pub struct $name(core::sync::atomic::$name);

@@ -1,7 +1,6 @@
-//! A simulated medium that counts the operations on it, and fails on request.
+//! A medium that counts the operations on it, and fails on request.
 
 use cachemaint::medium::{Granularity, Medium, Readable};
-use cachemaint::sim::SimMedium;
 use core::convert::Infallible;
 use core::fmt;
 use core::ops::Range;
@@ -12,7 +11,7 @@ use core::sync::atomic::Ordering::{self, Relaxed};
 const LINE: u64 = 64;
 
 /// A medium that counts, and fails on request.
-pub(crate) struct Counting<M = SimMedium> {
+pub(crate) struct Counting<M> {
     pub(crate) medium: M,
     stored: AtomicU64,
     lines: AtomicU64,

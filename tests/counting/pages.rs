@@ -1,8 +1,8 @@
 //! A page cache over a drive, whose write-backs fail on request.
 
+use crate::counting::Broken;
 use cachemaint::medium::{Granularity, Medium, Readable};
 use core::convert::Infallible;
-use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU64};
@@ -17,17 +17,6 @@ pub(crate) struct Pages<M> {
     /// The number of write-backs before the one that fails.
     pub(crate) left: AtomicU64,
 }
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("broken")
-    }
-}
-
-impl core::error::Error for Broken {}
 
 impl<M: Medium<Error = Infallible>> Pages<M> {
     pub(crate) fn new(cache: M, drive: M) -> Self {

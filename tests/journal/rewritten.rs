@@ -1,7 +1,8 @@
 //! Openings after a failed write-back by the operating system, which takes the pages for written all the same.
 
 use crate::claims::{reason, records};
-use crate::pages::{self, Broken};
+use crate::counting::Broken;
+use crate::pages;
 use cachemaint::journal::{ErrorKind, Journal, Options};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};

@@ -94,7 +94,8 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
     let features = cpuid.get_feature_info();
     let extended = cpuid.get_extended_feature_info();
     let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);
-    let ordered = vendor(reader).as_str() == INTEL;
+    let vendor = vendor(reader);
+    let ordered = vendor.as_str() == INTEL;
     let present = shown([
         (clflush, CLFLUSH),
         (clflush && ordered, CLFLUSH_ORDERED),
@@ -102,7 +103,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
-        _ if is_translated(reader) => Err(TRANSLATED),
+        _ if is_translator(vendor, &cpuid, reader) => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -150,10 +151,13 @@ fn identity<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> CpuIdentity {
         family,
         model,
         stepping: features.as_ref().map_or(0, FeatureInfo::stepping_id),
-        brand: cpuid
-            .get_processor_brand_string()
-            .map_or(Text::EMPTY, |brand| Text::new(brand.as_str().as_bytes())),
+        brand: brand(cpuid),
     }
+}
+
+fn brand<R: CpuIdReader>(cpuid: &CpuId<R>) -> Text<48> {
+    let brand = cpuid.get_processor_brand_string();
+    brand.map_or(Text::EMPTY, |brand| Text::new(brand.as_str().as_bytes()))
 }
 
 /// Returns true if the CPU says that this is a guest (CPUID.1:ECX\[31\]).
@@ -166,7 +170,11 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     let is_guest = is_guest(reader);
     let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
-    if let Some(name) = translator(identity) {
+    let rosetta = match identity {
+        CpuIdentity::X86 { vendor, brand, .. } => rosetta(vendor, brand),
+        _ => None,
+    };
+    if let Some(name) = rosetta {
         signatures.add(name);
     } else if !is_guest {
         return Hypervisor::Absent;
@@ -175,19 +183,22 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     Hypervisor::Present { signatures, is_root: is_root(reader, found) }
 }
 
-/// Returns true if the program is translated for a CPU of another architecture. FEX can be configured not to be a
-/// hypervisor, and has its leaf all the same.
+/// Returns true if the program is translated for a CPU of another architecture.
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
-    let cpuid = CpuId::with_cpuid_reader(reader.clone());
+    is_translator(vendor(reader), &CpuId::with_cpuid_reader(reader.clone()), reader)
+}
+
+/// Returns true if the CPU of this vendor is a translator. FEX can be configured not to be a hypervisor, and has its leaf
+/// all the same.
+fn is_translator<R: CpuIdReader>(vendor: Text<12>, cpuid: &CpuId<R>, reader: &R) -> bool {
     // To ask for all places of signatures would take a guest a fraction of a millisecond.
-    let name = translator(identity(&cpuid, reader)).or_else(|| signature(reader, LEAF_HYPERVISOR));
+    let name = rosetta(vendor, brand(cpuid)).or_else(|| signature(reader, LEAF_HYPERVISOR));
     name.and_then(|name| guest::kind_of(name.as_str())).is_some_and(HypervisorKind::translates)
 }
 
 /// Rosetta's name, which stands where a CPU has its vendor or the beginning of its brand.
-fn translator(identity: CpuIdentity) -> Option<Text<12>> {
+fn rosetta(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
     const ROSETTA: &str = "VirtualApple";
-    let CpuIdentity::X86 { vendor, brand, .. } = identity else { return None };
     let is_rosetta = vendor.as_str() == ROSETTA || brand.as_str().starts_with(ROSETTA);
     is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
 }

@@ -52,6 +52,12 @@ pub fn run_with<T: Sync>(
     }
 }
 
+/// Returns true if each benchmark runs once, to check its answer: little data must do.
+#[must_use]
+pub fn is_test() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
 fn failure(error: impl fmt::Display) -> ExitCode {
     // Nothing is left to do if standard error is closed too.
     drop(writeln!(io::stderr(), "{error}"));

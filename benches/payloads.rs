@@ -20,7 +20,11 @@ impl Payloads {
     pub fn new(bytes: usize) -> Self {
         assert!(bytes.is_multiple_of(WORD), "{bytes} is not a multiple of {WORD}");
         let payload = |seed: usize| {
-            (0..bytes / WORD).flat_map(|place| data(seed as u64 + 1, place).to_ne_bytes()).collect()
+            let mut payload = vec![0; bytes];
+            for (place, word) in payload.chunks_exact_mut(WORD).enumerate() {
+                word.copy_from_slice(&data(seed as u64 + 1, place).to_ne_bytes());
+            }
+            payload
         };
         Self { bytes: (0..DIFFERENT).map(payload).collect() }
     }

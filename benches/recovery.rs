@@ -1,4 +1,5 @@
-//! The opening of a journal after a crash: 10 million records of 64 B in DRAM, all of which are read.
+//! The opening of a journal after a crash: 10 million records of 64 B in DRAM, all of which are read. A run that only
+//! tests (`--test`) has a hundredth of them.
 //!
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
@@ -7,7 +8,7 @@ use cachemaint::medium::{Memory, OpenError};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
 use cachemaint_benches::payloads::Payloads;
-use cachemaint_benches::{Outcome, run_with};
+use cachemaint_benches::{Outcome, is_test, run_with};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
 use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::lines::{PAGE, Region};
@@ -45,19 +46,22 @@ fn main() -> ExitCode {
 struct Crashed<'a> {
     clock: Clock,
     memory: Memory<'a>,
+    records: usize,
 }
 
 impl<'a> Crashed<'a> {
     fn new(region: &'a Region) -> Result<Self, Box<dyn Error>> {
+        let records = if is_test() { RECORDS / 100 } else { RECORDS };
         let (words, cache) = (region.words(), to_persistence()?);
         let memory = Memory::new(words, cache, Backing::Ram);
         let journal = Journal::create_new(memory).map_err(OpenError::into_error)?;
         let (payloads, mut group) = (Payloads::new(PAYLOAD), Group::new());
-        for first in (0..RECORDS).step_by(GROUP) {
+        for first in (0..records).step_by(GROUP) {
             (first..first + GROUP).for_each(|number| group.push(payloads.of(number)));
             journal.append_group(&mut group)?;
         }
-        Ok(Self { clock: Clock::new(), memory: Memory::new(words, cache, Backing::Ram) })
+        let memory = Memory::new(words, cache, Backing::Ram);
+        Ok(Self { clock: Clock::new(), memory, records })
     }
 
     /// Opens the journal, and returns the nanoseconds and the bytes of the log.
@@ -72,7 +76,7 @@ impl<'a> Crashed<'a> {
         });
         match recovered.into_inner() {
             Some(Ok(Recovered { head, end, records, torn, .. })) => {
-                assert_eq!((records, torn), (RECORDS as u64, false), "what was recovered");
+                assert_eq!((records, torn), (self.records as u64, false), "what was recovered");
                 (ns, end.get() - head.get())
             }
             other => {
@@ -88,7 +92,7 @@ impl<'a> Crashed<'a> {
         group.sampling_mode(SamplingMode::Flat).sample_size(10);
         group.warm_up_time(Duration::from_millis(50));
         group.throughput(Throughput::Bytes(bytes));
-        group.bench_function(BenchmarkId::new("records", RECORDS), |bencher| {
+        group.bench_function(BenchmarkId::new("records", self.records), |bencher| {
             bencher.iter_custom(|iterations| {
                 let ns: f64 = (0..iterations).map(|_| self.open().0).sum();
                 Duration::from_secs_f64(ns * 1e-9)
@@ -100,14 +104,15 @@ impl<'a> Crashed<'a> {
     #[expect(clippy::cast_precision_loss, reason = "a journal has fewer bytes than 2^53")]
     fn print_rates(&self, out: &mut dyn Write) -> Outcome {
         let blocks = Blocks::FEWEST;
-        print_heading(out, &format!("open a journal of {RECORDS} records of {PAYLOAD} B"), blocks)?;
+        let records = self.records;
+        print_heading(out, &format!("open a journal of {records} records of {PAYLOAD} B"), blocks)?;
         let mut open: [Loop<'_, (f64, u64)>; 1] = [Box::new(|| self.open())];
         let samples = interleave(blocks, &mut open, &mut || {}).concat();
         let rates = |amount: &dyn Fn(u64) -> f64| {
             let rates: Vec<f64> = samples.iter().map(|(ns, bytes)| amount(*bytes) / ns).collect();
             Estimate::of(&rates)
         };
-        let (bytes, records) = (rates(&|bytes| bytes as f64)?, rates(&|_| RECORDS as f64 * 1e3)?);
+        let (bytes, records) = (rates(&|bytes| bytes as f64)?, rates(&|_| records as f64 * 1e3)?);
         let reached = if bytes.high >= GOAL { "reached" } else { "missed" };
         writeln!(out, "{bytes:.2} GB/s of the log, goal {GOAL:.2} {reached}")?;
         writeln!(out, "{records:.1} million records/s")?;

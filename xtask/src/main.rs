@@ -155,16 +155,17 @@ const ARROWS: Step = ("arrows", arrows::arrows);
 const PROSE: Step = ("prose", prose::prose);
 const INTERFACE: Step = ("interface", interface::check);
 
-/// The steps that need seconds.
+/// The steps that need seconds. Beside them Miri runs, which keeps one core busy.
 const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
-const BESIDE_THE_LAB: [Step; 9] =
-    [TEST, REGRESSIONS, MIRI, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
+const BESIDE_THE_LAB: [Step; 8] = [TEST, REGRESSIONS, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 10] = [
+const LONGER: [Step; 12] = [
     ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
+    ("full count", run::count),
+    ("full regressions", regressions::rest),
     ("full no-std", targets::no_std_elsewhere),
     ("full systems", targets::systems_with_tests),
     ("full whole", lab::request::lab_whole),
@@ -185,7 +186,8 @@ type Column = Vec<Step>;
 impl Task {
     /// Returns the stages of the run, one after the other: the columns of each run side by side.
     fn stages(&self) -> Vec<Vec<Column>> {
-        let ci = || vec![vec![FIRST.to_vec()], vec![vec![LAB], BESIDE_THE_LAB.to_vec()]];
+        let ci =
+            || vec![vec![FIRST.to_vec(), vec![MIRI]], vec![vec![LAB], BESIDE_THE_LAB.to_vec()]];
         match self {
             Self::Ci(_) => ci(),
             Self::Full(Full { steps }) if steps.is_empty() => {

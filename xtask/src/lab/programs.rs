@@ -5,13 +5,14 @@
 //! | scope | tests | runs on |
 //! |---|---|---|
 //! | [`Model`](Scope::Model) | those that execute maintenance, fences, block stores or counter instructions, or read identity and line size | every CPU model |
-//! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | one CPU or machine of each architecture; of this machine's, the step `test` |
+//! | [`Architecture`](Scope::Architecture) | besides, those of system calls, signals, mappings, locks and the kernel's files | arm64; the scopes below and the step `test` have them too |
 //! | [`Files`](Scope::Files) | those of files | a file system with DAX |
 //! | [`BigEndian`](Scope::BigEndian) | besides, those of formats and readers | one big-endian CPU |
 //! | [`Everything`](Scope::Everything) | besides, those that depend on the size of words at most | words of 32 bits on this CPU |
 //!
-//! `cargo xtask lab --whole`, a part of `full`, gives each CPU the next scope: the tests of its architecture to each model,
-//! and everything to one CPU of each architecture.
+//! `cargo xtask lab --whole`, a part of `full`, gives each CPU more: the tests of its architecture to each model, and
+//! everything to one CPU of each architecture. System calls hardly differ between architectures, so that few of them have
+//! these tests in the step `lab`.
 
 use alloc::collections::BTreeMap;
 use core::cell::RefCell;
@@ -28,6 +29,8 @@ use crate::targets::{every_feature, has_formats};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
     Model,
+    /// The tests of a model, on the one CPU of its architecture to which a whole run gives everything.
+    Sample,
     /// The programs of the next scope, with some of their tests.
     Files,
     Architecture,
@@ -103,16 +106,24 @@ const SAME_EVERYWHERE: [&str; 7] = [
 const SAME_ON_EVERY_CPU: [&str; 3] = ["damage::", "format::", "sim::"];
 
 /// More tests that are the same for each order of bytes: mutation runs and litmus tests of the simulator, whose values
-/// are compared as wholes.
-const SAME_FOR_EACH_ORDER: [&str; 3] =
-    ["simulator::hash_table::", "simulator::litmus::", "simulator::planted::producers::"];
+/// are compared as wholes. Others are about the reading of the second copy, about the room that is left, and about
+/// the ends of chunks.
+const SAME_FOR_EACH_ORDER: [&str; 6] = [
+    "full::",
+    "simulator::hash_table::",
+    "simulator::litmus::",
+    "simulator::planted::producers::",
+    "unreadable::",
+    "uses::blobs_of_any_size",
+];
 
 /// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, and
 /// about structures in files whose creation and growth is cut off: that of the files themselves is tried on each medium.
-const SAME_ON_EVERY_MEDIUM: [&str; 5] = [
+const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
+    "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
     "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
     "guard::nothing_outside_of_the_tree_is_opened_while_links_are_exchanged",
 ];
@@ -152,16 +163,18 @@ impl Scope {
     fn widened(self) -> Self {
         match self {
             Self::Model => Self::Architecture,
-            Self::Files | Self::Architecture | Self::BigEndian | Self::Everything => {
-                Self::Everything
-            }
+            Self::Sample
+            | Self::Files
+            | Self::Architecture
+            | Self::BigEndian
+            | Self::Everything => Self::Everything,
         }
     }
 
     /// Returns the words with which cargo builds the programs, for a target with formats or without them.
     fn targets(self, has_formats: bool) -> Vec<&'static str> {
         let names: Vec<&str> = match self {
-            Self::Model => ON_EACH_MODEL.iter().map(|(name, _)| *name).collect(),
+            Self::Model | Self::Sample => ON_EACH_MODEL.iter().map(|(name, _)| *name).collect(),
             Self::Files | Self::Architecture => ON_EACH_ARCHITECTURE.to_vec(),
             Self::BigEndian | Self::Everything => {
                 [&ON_EACH_ARCHITECTURE[..], &ON_SOME_WORDS[..]].concat()
@@ -175,7 +188,7 @@ impl Scope {
     /// Returns the arguments of a program, or none if no test of it is to run.
     fn arguments(self, program: &str) -> Option<Vec<&'static str>> {
         match self {
-            Self::Model => {
+            Self::Model | Self::Sample => {
                 let tests = of(&ON_EACH_MODEL, program)?.iter().copied();
                 Some(
                     tests
@@ -323,6 +336,7 @@ mod tests {
     #[test]
     fn a_whole_run_has_more_tests_on_every_cpu() {
         assert_eq!(Scope::Model.widened(), Scope::Architecture);
+        assert_eq!(Scope::Sample.widened(), Scope::Everything);
         assert_eq!(Scope::Files.widened(), Scope::Everything);
         assert_eq!(Scope::Architecture.widened(), Scope::Everything);
     }

@@ -25,6 +25,11 @@ impl Model {
         Self { scope: Some(Scope::Architecture), ..self }
     }
 
+    /// Returns the model as the one that represents its architecture in a whole run alone.
+    const fn sample(self) -> Self {
+        Self { scope: Some(Scope::Sample), ..self }
+    }
+
     /// Returns the model as the one that represents an order of bytes.
     const fn of_big_endian(self) -> Self {
         Self { scope: Some(Scope::BigEndian), ..self }
@@ -143,7 +148,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         versions: 7..=u32::MAX,
-        models: &[Model::new("cortex-a15", "armv7-cortex-a15").of_architecture()],
+        models: &[Model::new("cortex-a15", "armv7-cortex-a15").sample()],
         is_long: false,
     },
     Target {
@@ -169,7 +174,7 @@ pub(super) const TARGETS: [Target; 10] = [
         emulator: "qemu-ppc64le",
         versions: 7..=u32::MAX,
         models: &[
-            Model::new("power8", "powerpc64le-power8").of_architecture(),
+            Model::new("power8", "powerpc64le-power8").sample(),
             Model::new("power9", "powerpc64le-power9"),
             Model::new("power10", "powerpc64le-power10").report_alone(),
         ],
@@ -193,7 +198,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
         versions: 7..=u32::MAX,
-        models: &[Model::new("7457", "powerpc-7457").of_architecture()],
+        models: &[Model::new("7457", "powerpc-7457").sample()],
         is_long: false,
     },
     Target {

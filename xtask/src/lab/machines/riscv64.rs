@@ -18,7 +18,7 @@ struct Model {
 
 /// QEMU `target/riscv/cpu.c`: `rv64` has Zicbom with blocks of 64 bytes.
 const MODELS: [Model; 3] = [
-    Model { cpu: "rv64", expected: "riscv64-zicbom-64", scope: Scope::Architecture },
+    Model { cpu: "rv64", expected: "riscv64-zicbom-64", scope: Scope::Sample },
     Model { cpu: "rv64,cbom_blocksize=128", expected: "riscv64-zicbom-128", scope: Scope::Model },
     Model { cpu: "rv64,zicbom=false", expected: "riscv64-no-zicbom", scope: Scope::Model },
 ];

@@ -64,7 +64,9 @@ fn controls(architecture: Architecture) -> Vec<Trial> {
 pub(super) fn lanes() -> Vec<Lane> {
     let mut lanes = Vec::new();
     for architecture in [Architecture::X86, Architecture::Arm64] {
-        lanes.push(lane(architecture, "lose-libpmemobj", CUTS, vec![STRICT]));
+        let few = lane(architecture, "lose-libpmemobj", CUTS, vec![STRICT]);
+        // The many cuts contain them. On arm64 each takes as long as on x86, and the library has one path for both.
+        lanes.push(if architecture == Architecture::X86 { few } else { few.long() });
         let trials = [vec![STRICT], controls(architecture)].concat();
         lanes.push(lane(architecture, "lose-libpmemobj-100", MANY_CUTS, trials).long());
     }

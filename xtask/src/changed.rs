@@ -22,6 +22,11 @@ const ALWAYS: [&str; 7] = ["fmt", "clippy", "package", "tree", "arrows", "prose"
 /// The beginning of every lane's name.
 const EVERY_LANE: &str = "";
 
+/// Crashes of the logs and stores on a machine.
+const TRIALS: &str = "machine/x86_64/trials";
+/// The same without one of their write-backs.
+const LEFT_OUT: &str = "machine/x86_64/left-out";
+
 /// The first part that has a file decides; a file of no part can have broken anything.
 const PARTS: [Part; 14] = [
     Part {
@@ -50,37 +55,43 @@ const PARTS: [Part; 14] = [
             "examples/",
             "docs/",
         ],
-        steps: &["doc", "test", "regressions"],
+        steps: &["doc", "test", "regressions", "systems", "msrv"],
         lanes: &[],
     },
     Part {
         paths: &["src/journal/", "tests/journal"],
-        steps: &["doc", "test", "regressions", "bench", "no-std", "loom"],
-        lanes: &["machine/x86_64/journal", "flush/x86_64/max"],
+        steps: &["doc", "test", "regressions", "bench", "no-std", "systems", "msrv", "loom"],
+        lanes: &["machine/x86_64/journal", TRIALS, LEFT_OUT, "flush/x86_64/max"],
     },
     Part {
         paths: &["src/recorder/", "tests/recorder"],
-        steps: &["doc", "test", "regressions", "bench", "no-std", "loom"],
-        lanes: &["machine/x86_64/recorder", "flush/x86_64/max", "cpu/"],
+        steps: &["doc", "test", "regressions", "bench", "no-std", "systems", "msrv", "loom"],
+        lanes: &["machine/x86_64/recorder", TRIALS, LEFT_OUT, "flush/x86_64/max", "cpu/"],
     },
     Part {
         paths: &["src/preserve/", "tests/preserve"],
-        steps: &["doc", "test", "regressions", "bench", "no-std"],
-        lanes: &["machine/x86_64/preserve", "flush/x86_64/max"],
+        steps: &["doc", "test", "regressions", "bench", "no-std", "systems", "msrv"],
+        lanes: &[
+            "machine/x86_64/preserve",
+            "machine/x86_64/vm-restart",
+            TRIALS,
+            LEFT_OUT,
+            "flush/x86_64/max",
+        ],
     },
     Part {
         paths: &["src/dax/", "tests/dax", "tests/own_mount"],
-        steps: &["doc", "test", "bench", "systems", "miri"],
+        steps: &["doc", "test", "regressions", "bench", "systems", "msrv", "miri", "asm"],
         lanes: &["cpu/", "machine/", "flush/"],
     },
     Part {
         paths: &["src/report/"],
-        steps: &["doc", "test", "systems"],
+        steps: &["doc", "test", "systems", "msrv"],
         lanes: &["cpu/", "machine/x86_64/cpu/", "machine/x86_64/side-by-side", "freestanding/"],
     },
     Part {
         paths: &["cli/"],
-        steps: &["doc", "test", "bench", "systems"],
+        steps: &["doc", "test", "bench", "systems", "msrv"],
         lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
     },
     Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },
@@ -132,7 +143,8 @@ impl Affected {
     /// Returns the checks for all differences from the branch that this one will be merged into, committed or not.
     pub(crate) fn since_main() -> Result<Self> {
         let git = |line: &str| Cmd::new("git").words("-c safe.directory=*").words(line).read();
-        let base = ["@{upstream}", "origin/HEAD", "origin/main"]
+        // A branch that was pushed is its own upstream.
+        let base = ["origin/HEAD", "origin/main", "@{upstream}"]
             .into_iter()
             .find_map(|branch| git(&format!("merge-base HEAD {branch}")).ok())
             .unwrap_or_else(|| String::from("HEAD"));
@@ -163,7 +175,10 @@ impl fmt::Display for Affected {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::Affected;
+    use crate::planted::Planted;
 
     fn by(files: &[&str]) -> Affected {
         Affected::by(files.iter().map(|file| (*file).to_owned()))
@@ -181,6 +196,20 @@ mod tests {
     fn a_new_list_of_the_interface_runs_its_check_and_no_lane() {
         let interface = by(&["tests/interface.txt"]);
         assert!(interface.has("interface") && !interface.has("lab") && !interface.has("miri"));
+    }
+
+    /// A defect that a check is known to notice is a change that can have broken it.
+    #[test]
+    fn a_change_like_a_planted_defect_runs_the_check_that_notices_it() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for patch in Planted::all(&tree.join("tests/regressions")).unwrap() {
+            assert!(Affected::by(patch.files()).has("regressions"), "{}", patch.name());
+        }
+        for patch in Planted::all(&tree.join("tests/lab/planted")).unwrap() {
+            let (lane, affected) = (patch.says("Lane").unwrap(), Affected::by(patch.files()));
+            let is_run = affected.lanes.iter().any(|beginning| lane.starts_with(beginning));
+            assert!(is_run, "{}: {lane}", patch.name());
+        }
     }
 
     #[test]

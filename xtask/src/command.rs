@@ -242,12 +242,7 @@ impl Cmd {
 
     /// Runs the command as [`check`](Self::check) does, and fails if it ran no test.
     pub(crate) fn check_tests(&self) -> Result<Finding> {
-        let finding = self.check()?;
-        Ok(if finding.is_pass_without_tests() {
-            Finding::failed(Tests::default(), format!("`{self}` ran no test"))
-        } else {
-            finding
-        })
+        Ok(self.check()?.with_tests(self))
     }
 
     /// Runs the command silently and returns its standard output. An error carries the reason that standard error

@@ -6,9 +6,11 @@
 //! archive's signature, and every address comes from the system's own sources.
 
 use core::fmt::Write as _;
+use core::hash::{Hash as _, Hasher as _};
 use core::iter;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::DefaultHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -124,9 +126,13 @@ impl Suite {
 pub(crate) fn fetch(host: &Host, packages: &[impl AsRef<str>], suite: Suite) -> Result<PathBuf> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let first = packages.first().context("no package")?;
-    // With other packages the folder has other files.
-    let more =
-        if packages.len() > 1 { format!("_and_{}", packages.len() - 1) } else { String::new() };
+    // With other packages the folder has other files. A name of all would be too long for a file system.
+    let mut names = DefaultHasher::new();
+    packages.hash(&mut names);
+    let more = match packages.len() {
+        1 => String::new(),
+        count => format!("_and_{}_{:016x}", count - 1, names.finish()),
+    };
     let place = place(host, &format!("{first}{more}"), suite.name());
     if place.is_dir() {
         return Ok(place);
@@ -250,9 +256,17 @@ fn in_spite_of(updated: Result<()>, fetched: Result<String>) -> Result<()> {
     }
 }
 
+/// Returns the folder of packages, which are those of this system's release.
 fn place(host: &Host, name: &str, kind: &str) -> PathBuf {
     let name = format!("{name}_{kind}").replace([':', '=', '/'], "_");
-    host.cache().join("packages").join(name)
+    host.cache().join("packages").join(codename()).join(name)
+}
+
+/// Returns the name of this system's release (os-release(5)); a rolling one has none.
+fn codename() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let named = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    named.unwrap_or("rolling").trim_matches('"').to_owned()
 }
 
 /// Unpacks every package file in `download` into the folder `place`, which appears when it is

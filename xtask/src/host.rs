@@ -1,11 +1,12 @@
 //! The machine and the tree that the checks run on.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::Cmd;
 
@@ -25,6 +26,13 @@ impl Host {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("xtask is not inside the workspace")?;
+        // Cargo takes this program for up to date in another tree that shares the folder of builds.
+        let is_of = |folder: &OsString| Path::new(folder) == Path::new(env!("CARGO_MANIFEST_DIR"));
+        ensure!(
+            env::var_os("CARGO_MANIFEST_DIR").as_ref().is_none_or(is_of),
+            "this program was compiled in {}: `touch xtask/src/main.rs`, or set another CARGO_TARGET_DIR",
+            root.display()
+        );
         env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
         let caches = env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)

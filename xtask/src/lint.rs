@@ -8,8 +8,9 @@ use crate::report::Report;
 use crate::toolchain;
 
 /// The library's features one by one, besides all and none: each must stand alone.
-const ALONE: [&str; 9] = [
+const ALONE: [&str; 10] = [
     "std",
+    "alloc",
     "dax",
     "journal",
     "recorder",
@@ -111,4 +112,24 @@ pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
                 .check()
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALONE;
+
+    #[test]
+    fn each_feature_stands_alone_but_the_default_ones() {
+        let manifest = include_str!("../../Cargo.toml");
+        let (_, features) = manifest.split_once("[features]\n").unwrap();
+        let (features, _) = features.split_once("\n[").unwrap();
+        let lines = features.lines().filter(|line| !line.starts_with('#'));
+        let mut names: Vec<&str> =
+            lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+        names.retain(|name| *name != "default");
+        let mut alone = ALONE.to_vec();
+        names.sort_unstable();
+        alone.sort_unstable();
+        assert_eq!(alone, names);
+    }
 }

@@ -20,13 +20,15 @@ pub(crate) struct Tests {
     ignored: u64,
     /// Tests that printed that they were skipped and returned, because the harness has no other method.
     skipped: u64,
+    /// Tests that the names in the program's arguments left out.
+    filtered: u64,
 }
 
 impl Tests {
     /// Returns the counts of tests that were counted one by one.
     pub(crate) fn counted(passed: usize, failed: usize, skipped: usize) -> Self {
         let [passed, failed, ignored] = [passed, failed, skipped].map(|count| count as u64);
-        Self { passed, failed, ignored, skipped: 0 }
+        Self { passed, failed, ignored, skipped: 0, filtered: 0 }
     }
 
     /// Adds the counts of another run.
@@ -35,11 +37,28 @@ impl Tests {
         self.failed += other.failed;
         self.ignored += other.ignored;
         self.skipped += other.skipped;
+        self.filtered += other.filtered;
     }
 
-    /// Returns true if at least one passed.
+    /// Returns true if at least one passed, beside those that were skipped.
     pub(crate) fn have_passed(&self) -> bool {
-        self.passed > 0
+        self.passed > self.skipped
+    }
+
+    /// Returns the counts beyond those of `before`.
+    pub(crate) fn since(&self, before: Self) -> Self {
+        Self {
+            passed: self.passed - before.passed,
+            failed: self.failed - before.failed,
+            ignored: self.ignored - before.ignored,
+            skipped: self.skipped - before.skipped,
+            filtered: self.filtered - before.filtered,
+        }
+    }
+
+    /// Returns true if the names in the arguments match no test: a test was renamed. A target can lack all tests of a program.
+    pub(crate) fn were_all_left_out(&self) -> bool {
+        self.filtered > 0 && self.passed + self.failed + self.ignored == 0
     }
 
     /// Adds the counts of `line` if it is a harness's `test result:` line. The harness counts a test that prints that
@@ -63,6 +82,7 @@ impl Tests {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
                 "ignored" => self.ignored += number,
+                "filtered" => self.filtered += number,
                 _ => {}
             }
         }
@@ -77,6 +97,7 @@ enum Outcome {
 }
 
 /// The result of one check.
+#[must_use]
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     outcome: Outcome,
@@ -118,8 +139,14 @@ impl Finding {
         }
     }
 
-    pub(crate) fn is_pass_without_tests(&self) -> bool {
-        matches!(self.outcome, Outcome::Passed) && self.tests.passed == 0
+    /// Returns the finding of a program that holds tests: it fails if none of them ran, and is skipped if each of them was.
+    pub(crate) fn with_tests(self, program: impl fmt::Display) -> Self {
+        let has_none = matches!(self.outcome, Outcome::Passed) && !self.tests.have_passed();
+        match (has_none, self.tests.skipped > 0) {
+            (false, _) => self,
+            (true, false) => Self::failed(self.tests, format!("`{program}` ran no test")),
+            (true, true) => Self::skipped(format!("`{program}` skipped each of its tests")),
+        }
     }
 }
 
@@ -147,11 +174,11 @@ pub(crate) struct Counts {
 
 impl Counts {
     fn add(&mut self, finding: &Finding) {
-        let Tests { passed, failed, ignored, skipped } = finding.tests;
-        let passed = passed.saturating_sub(skipped);
+        let Tests { passed: ended, failed, ignored, skipped, .. } = finding.tests;
+        let passed = ended.saturating_sub(skipped);
         self.skipped += ignored + skipped;
         match finding.outcome {
-            Outcome::Passed => self.passed += passed.max(1),
+            Outcome::Passed => self.passed += if ended == 0 { 1 } else { passed },
             Outcome::Failed(_) => {
                 self.passed += passed;
                 self.failed += failed.max(1);
@@ -348,7 +375,7 @@ impl Report {
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
                 Outcome::Skipped(why) => ("skipped", why.lines().next().unwrap_or_default()),
             };
-            let tests = match finding.tests.passed {
+            let tests = match finding.tests.passed.saturating_sub(finding.tests.skipped) {
                 0 => String::from("-"),
                 passed => passed.to_string(),
             };
@@ -425,5 +452,31 @@ mod tests {
             String::from("signal"),
         ));
         assert_eq!(counts.to_string(), "5 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
+    fn a_check_that_skipped_each_of_its_tests_has_not_passed() {
+        let skipped = counted(&[
+            "skipped: one: no tracing",
+            "skipped: another: no tracing",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+        ]);
+        let mut counts = Counts::default();
+        counts.add(&Finding::passed(skipped));
+        assert_eq!(counts.to_string(), "0 passed, 0 failed, 2 skipped");
+        assert!(Finding::passed(skipped).with_tests("a program").is_skipped());
+        assert!(Finding::passed(Tests::default()).with_tests("a program").failure().is_some());
+    }
+
+    #[test]
+    fn names_that_match_no_test_are_known_from_programs_without_tests() {
+        let line = |passed: u32, filtered: u32| {
+            format!(
+                "test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {filtered} filtered out"
+            )
+        };
+        assert!(counted(&[&line(0, 7)]).were_all_left_out());
+        assert!(!counted(&[&line(1, 7)]).were_all_left_out());
+        assert!(!counted(&[&line(0, 0)]).were_all_left_out());
     }
 }

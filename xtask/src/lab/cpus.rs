@@ -187,6 +187,9 @@ fn run_each(programs: &[Cmd], log: &mut Log) -> Result<(Tests, Vec<String>)> {
     let mut failures = Vec::new();
     for program in programs {
         let finding = program.check_in(log)?;
+        if finding.tests().were_all_left_out() {
+            failures.push(format!("`{program}` ran no test: its names match none"));
+        }
         tests.add(finding.tests());
         failures.extend(finding.failure().map(str::to_owned));
     }

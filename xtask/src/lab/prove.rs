@@ -42,6 +42,8 @@ fn noticed(host: &Host, patch: &Planted) -> Result<Finding> {
     let work = host.target_dir("lab-prove");
     let copy = work.join("tree");
     patch.plant(host, &copy)?;
+    // A lane that cannot be prepared writes none, and must not be judged by that of a run before.
+    Log::create(&work, wanted)?;
     let lab = Lab::of(host, &copy, work);
     let mut finding = None;
     lane::run_all(&lab, selected, |_name, found, _effort| {

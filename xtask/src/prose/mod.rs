@@ -53,9 +53,12 @@ pub(crate) fn prose(host: &Host, report: &mut Report) -> Result<()> {
         "links",
         "every link leads to a file or an item, and those of documents to a heading",
         || {
-            Cmd::cargo("doc --workspace --no-deps --all-features")
+            let built = Cmd::cargo("doc --workspace --no-deps --all-features")
                 .env("RUSTDOCFLAGS", "-D warnings")
                 .check()?;
+            if built.failure().is_some() {
+                return Ok(built);
+            }
             let pages = host.target_dir("doc");
             let mut faults = links::faults(host.root(), &pages, &documents);
             faults.extend(links::faults_of_pages(&pages.join("cachemaint"))?);

@@ -56,9 +56,12 @@ pub(super) fn run_tests(
     let mut failed = Vec::new();
     for (program, arguments) in tests.runs() {
         let line = format!("{} {}", place(&program.name), arguments.join(" "));
+        let before = machine.tests();
         let ended = machine.run_any(&line, &environment)?;
         if ended != (Some(0), None) {
             failed.push(format!("{} ended with {ended:?}", program.name));
+        } else if machine.tests().since(before).were_all_left_out() {
+            failed.push(format!("{} ran no test: its names match none", program.name));
         }
     }
     Ok(Finding::of(machine.tests(), failed.join("; ")))

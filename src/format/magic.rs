@@ -1,6 +1,7 @@
 //! The first bytes of each format. By them a format knows a medium of another one, and is not created over it.
 
 use crate::medium::Readable;
+use core::error::Error;
 use core::fmt::{self, Formatter};
 
 /// The first bytes of a format.
@@ -46,7 +47,7 @@ const SECOND: u64 = 4096;
 
 /// Returns the first words of both superblocks. Bytes after the end of the medium are zeros, and so is a journal that
 /// was created in part.
-pub(crate) fn words<R: Readable>(medium: &R) -> Result<[Magic; 2], R::Error> {
+pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic; 2], E> {
     let mut words = [[0; 8]; 2];
     for (at, word) in [0, SECOND].into_iter().zip(&mut words) {
         let len = stored(medium, at);
@@ -64,7 +65,7 @@ pub(crate) const fn finished(at: u64, word: Magic) -> Magic {
 }
 
 /// Returns the number of bytes of the word at `at` that the medium has.
-fn stored<R: Readable>(medium: &R, at: u64) -> usize {
+fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
     medium.len().saturating_sub(at).min(8) as usize
 }
 
@@ -76,10 +77,10 @@ pub(crate) fn another(words: [Magic; 2], magic: Magic) -> Option<Magic> {
 /// Returns the first words of a medium that is too short for both superblocks, if they show other content.
 ///
 /// A medium that was cut begins with zeros or with this magic, or has this magic in its second superblock.
-pub(crate) fn other_than<R: Readable>(
+pub(crate) fn other_than<E: Error>(
     magic: Magic,
-    medium: &R,
-) -> Result<Option<[Magic; 2]>, R::Error> {
+    medium: &dyn Readable<Error = E>,
+) -> Result<Option<[Magic; 2]>, E> {
     let len = stored(medium, 0);
     let words @ [first, second] = words(medium)?;
     let is_possible = first[..len] == magic[..len] || first == [0; 8] || second == magic;

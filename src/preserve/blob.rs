@@ -5,13 +5,14 @@
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::key::BlobKey;
-use super::format::{CHUNK, TAG, chunks, tags};
+use super::format::{CHUNK, TAG, chunks as chunks_of, tags};
 use super::headers;
 use super::info::{Content, Info, ShortName};
 use super::reader::ATTEMPTS;
-use super::snapshot::{Snapshot, append, tag_of};
+use super::snapshot::{Commit, CommitIn, Snapshot, append, tag_of};
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
+use core::error::Error as Failure;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
@@ -23,56 +24,30 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged;
     /// [`ErrorKind::Truncated`], if the medium ends before the blob does; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
+        Ok(Blob { medium: self.medium, chunks: self.erased().blob(name)? })
+    }
+}
+
+impl<E: Failure> CommitIn<'_, E> {
+    /// Opens the blob of a name for reading.
+    pub(super) fn blob(self, name: &str) -> Result<Chunks, Error<E>> {
         let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
-        Blob::new(self, &info)
+        Chunks::new(self, &info)
     }
 }
 
 /// A blob opened for reading.
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
-    medium: R,
-    generation: u64,
-    info: Info,
-    key: BlobKey,
-}
-
-impl<'r, R: Readable> Blob<&'r R> {
-    pub(super) fn new(snapshot: &Snapshot<'r, R>, info: &Info) -> Result<Self, Error<R::Error>> {
-        if info.content == Content::Region {
-            let name = ShortName::of(info.name.as_str());
-            return Err(Error(ErrorKind::NotABlob { name }));
-        }
-        let (medium, generation) = (snapshot.medium(), snapshot.header.generation);
-        let key = BlobKey::new(snapshot.identity(), info.generation, info.offset);
-        let blob = Self { medium, generation, info: *info, key };
-        let tags = blob.tags();
-        let (size, needed) = (medium.len(), tags.end);
-        // An empty blob has no bytes that could be missing.
-        if info.len > 0 && size < needed {
-            return Err(Error(ErrorKind::Truncated { size, needed }));
-        }
-        let key = key.chunk(chunks(info.len));
-        if tags.is_empty() || tag_of(medium, key, tags.clone()).map_err(Error::medium)? == info.tag
-        {
-            return Ok(blob);
-        }
-        let len = tags.end - tags.start;
-        blob.is_not(Damage { part: Part::Tags, offset: tags.start, len })
-    }
-
-    /// Returns the blob in another handle of its medium.
-    #[cfg(feature = "preserve")]
-    pub(super) fn of<O: Readable>(&self, medium: O) -> Blob<O> {
-        Blob { medium, generation: self.generation, info: self.info, key: self.key }
-    }
+    pub(super) medium: R,
+    pub(super) chunks: Chunks,
 }
 
 impl<R: Readable> Blob<R> {
     /// Returns its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
-        &self.info
+        &self.chunks.info
     }
 
     /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
@@ -84,18 +59,7 @@ impl<R: Readable> Blob<R> {
     /// # Cost
     /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
-        let end = at.saturating_add(into.len() as u64);
-        if end > self.info.len {
-            return Err(Error(ErrorKind::Range { range: at..end, len: self.info.len }));
-        }
-        let (mut at, mut rest) = (at, into);
-        while !rest.is_empty() {
-            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
-            let (part, after) = rest.split_at_mut(bytes as usize);
-            self.read_of_chunk(at, part)?;
-            (at, rest) = (at + bytes, after);
-        }
-        Ok(())
+        self.chunks.read_at(&self.medium, at, into)
     }
 
     /// Reads and verifies the whole blob without copying it out. Calls `progress` from time to time with the number of
@@ -104,36 +68,102 @@ impl<R: Readable> Blob<R> {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
-        for chunk in 0..chunks(self.info.len) {
-            self.read_of_chunk(chunk * CHUNK, &mut [])?;
+        self.chunks.verify(&self.medium, progress)
+    }
+}
+
+/// The chunks of a blob, in a medium of which only the errors are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunks {
+    generation: u64,
+    pub(super) info: Info,
+    key: BlobKey,
+}
+
+impl Chunks {
+    pub(super) fn new<E: Failure>(within: CommitIn<'_, E>, info: &Info) -> Result<Self, Error<E>> {
+        if info.content == Content::Region {
+            let name = ShortName::of(info.name.as_str());
+            return Err(Error(ErrorKind::NotABlob { name }));
+        }
+        let CommitIn { medium, commit } = within;
+        let key = BlobKey::new(commit.preamble.identity, info.generation, info.offset);
+        let chunks = Self { generation: commit.header.generation, info: *info, key };
+        let tags = chunks.tags();
+        let (size, needed) = (medium.len(), tags.end);
+        // An empty blob has no bytes that could be missing.
+        if info.len > 0 && size < needed {
+            return Err(Error(ErrorKind::Truncated { size, needed }));
+        }
+        let key = key.chunk(chunks_of(info.len));
+        if tags.is_empty() || tag_of(medium, key, tags.clone()).map_err(Error::medium)? == info.tag
+        {
+            return Ok(chunks);
+        }
+        let len = tags.end - tags.start;
+        chunks.is_not(medium, Damage { part: Part::Tags, offset: tags.start, len })
+    }
+
+    pub(super) fn read_at<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error<E>> {
+        let end = at.saturating_add(into.len() as u64);
+        if end > self.info.len {
+            return Err(Error(ErrorKind::Range { range: at..end, len: self.info.len }));
+        }
+        let (mut at, mut rest) = (at, into);
+        while !rest.is_empty() {
+            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
+            let (part, after) = rest.split_at_mut(bytes as usize);
+            self.read_of_chunk(medium, at, part)?;
+            (at, rest) = (at + bytes, after);
+        }
+        Ok(())
+    }
+
+    pub(super) fn verify<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Error<E>> {
+        for chunk in 0..chunks_of(self.info.len) {
+            self.read_of_chunk(medium, chunk * CHUNK, &mut [])?;
             progress((chunk * CHUNK + CHUNK).min(self.info.len));
         }
         Ok(())
     }
 
     /// Copies bytes from offset `at` on, all within one chunk, and verifies the copy.
-    fn read_of_chunk(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
+    fn read_of_chunk<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error<E>> {
         let begin = at - at % CHUNK;
         let end = (begin + CHUNK).min(self.info.len);
         let place = |at: u64| self.info.offset + at;
         let key = self.key.chunk(begin / CHUNK);
-        self.medium.read(place(at), into).map_err(Error::medium)?;
+        medium.read(place(at), into).map_err(Error::medium)?;
         let tag = if into.len() as u64 == end - begin {
             tag::of(key, into)
         } else {
             let mut running = Running::new(key);
-            append(&self.medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
+            append(medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
             running.append(into);
-            append(&self.medium, place(at + into.len() as u64)..place(end), &mut running)
+            append(medium, place(at + into.len() as u64)..place(end), &mut running)
                 .map_err(Error::medium)?;
             running.finish()
         };
         // A blob that has taken this place meanwhile has another key, so its tags do not match here.
-        if tag == self.tag(begin / CHUNK).map_err(Error::medium)? {
+        if tag == self.tag(medium, begin / CHUNK).map_err(Error::medium)? {
             return Ok(());
         }
         let (part, offset) = (Part::Bytes { at: begin }, place(begin));
-        self.is_not(Damage { part, offset, len: end - begin })
+        self.is_not(medium, Damage { part, offset, len: end - begin })
     }
 
     /// Returns the place of the list of tags.
@@ -143,25 +173,28 @@ impl<R: Readable> Blob<R> {
     }
 
     /// Reads the tag of a chunk.
-    fn tag(&self, chunk: u64) -> Result<u64, R::Error> {
+    fn tag<E: Failure>(&self, medium: &dyn Readable<Error = E>, chunk: u64) -> Result<u64, E> {
         let tags = self.tags();
         if tags.is_empty() {
             return Ok(self.info.tag);
         }
         let mut bytes = [0; TAG as usize];
-        self.medium.read(tags.start + chunk * TAG, &mut bytes)?;
+        medium.read(tags.start + chunk * TAG, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
     /// Returns [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a commit came at each attempt to look
     /// it up.
-    fn check_it_is_there(&self) -> Result<(), Error<R::Error>> {
+    fn check_it_is_there<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<(), Error<E>> {
         fence(Acquire);
-        if headers::load(&self.medium)?.generation == self.generation {
+        if headers::load(medium)?.generation == self.generation {
             return Ok(());
         }
         for _ in 0..ATTEMPTS {
-            match Snapshot::of(&self.medium)?.find(self.info.name.as_str()) {
+            match Commit::last(medium)?.in_medium(medium).find(self.info.name.as_str()) {
                 // Another commit was made meanwhile.
                 Err(Error(ErrorKind::Replaced)) => {}
                 Ok(Some(now)) if now.is(&self.info) => return Ok(()),
@@ -173,8 +206,12 @@ impl<R: Readable> Blob<R> {
     }
 
     /// Returns the reason why its bytes do not match their tag: the blob was replaced, or it is damaged.
-    fn is_not<T>(&self, damage: Damage) -> Result<T, Error<R::Error>> {
-        self.check_it_is_there()?;
+    fn is_not<T, E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        damage: Damage,
+    ) -> Result<T, Error<E>> {
+        self.check_it_is_there(medium)?;
         Err(Error(ErrorKind::Damaged(damage)))
     }
 }

@@ -21,7 +21,9 @@ use core::convert::Infallible;
 /// first two pages, and headers of an earlier store, whose first ones were erased, can be left after it.
 ///
 /// If one of these pages is unreadable, the magic of a store in the other one shows that the store was not erased.
-pub(super) fn another_format<R: Readable>(medium: &R) -> Result<Option<Magic>, R::Error> {
+pub(super) fn another_format<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+) -> Result<Option<Magic>, E> {
     let is_of_store = |at: u64| {
         let mut word = NOTHING;
         medium.read(at, &mut word).is_ok() && word == MAGIC
@@ -37,13 +39,16 @@ const END: u64 = 3 * PAGE + BYTES as u64;
 
 /// Returns true if a medium has room for headers.
 #[cfg(feature = "preserve")]
-pub(super) fn is_possible_in<R: Readable>(medium: &R) -> bool {
+pub(super) fn is_possible_in<E: core::error::Error>(medium: &dyn Readable<Error = E>) -> bool {
     medium.len() >= END
 }
 
 /// Returns the first bytes at the place of a header. They are zeros where the creation of a journal was cut off, which
 /// can have written to its log, over the marks of an earlier one.
-fn first_bytes<R: Readable>(medium: &R, at: u64) -> Result<Magic, R::Error> {
+fn first_bytes<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    at: u64,
+) -> Result<Magic, E> {
     let mut magic = [0; MAGIC.len()];
     medium.read(at, &mut magic)?;
     let magic = magic::finished(at, magic);
@@ -52,7 +57,7 @@ fn first_bytes<R: Readable>(medium: &R, at: u64) -> Result<Magic, R::Error> {
 }
 
 /// Returns true if the creation of a journal was cut off in the medium, so that later pages are those of its log.
-fn is_of_creation<R: Readable>(medium: &R) -> Result<bool, R::Error> {
+fn is_of_creation<E: core::error::Error>(medium: &dyn Readable<Error = E>) -> Result<bool, E> {
     let mut both = [NOTHING; 2];
     for (at, word) in [0, PAGE].into_iter().zip(&mut both) {
         medium.read(at, word)?;
@@ -63,7 +68,7 @@ fn is_of_creation<R: Readable>(medium: &R) -> Result<bool, R::Error> {
 /// The first bytes at the place of a header that was never written.
 const NOTHING: Magic = [0; 8];
 
-fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
+fn read<E: core::error::Error>(medium: &dyn Readable<Error = E>, at: u64) -> Result<Found, E> {
     let mut bytes = [0; BYTES];
     let (magic, rest) = bytes.split_at_mut(MAGIC.len());
     magic.copy_from_slice(&first_bytes(medium, at)?);
@@ -83,7 +88,9 @@ fn read<R: Readable>(medium: &R, at: u64) -> Result<Found, R::Error> {
 ///
 /// A crash may have torn both copies of the newer header while it was written: then the older one is current. If one
 /// copy of the newer header is whole, it is current: all that it refers to was durable before.
-pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
+pub(super) fn load<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+) -> Result<Header, Error<E>> {
     let size = medium.len();
     if size < END {
         return Err(Error(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
@@ -105,7 +112,7 @@ pub(super) fn load<R: Readable>(medium: &R) -> Result<Header, Error<R::Error>> {
 type Finding = Result<Header, Found>;
 
 /// Returns the newest whole header, which was current at a moment of the call.
-fn newest<R: Readable>(medium: &R) -> Result<Finding, R::Error> {
+fn newest<E: core::error::Error>(medium: &dyn Readable<Error = E>) -> Result<Finding, E> {
     let mut before = None;
     let both = || {
         let now = [slot(medium, 0)?, slot(medium, 1)?];
@@ -127,7 +134,10 @@ fn newest<R: Readable>(medium: &R) -> Result<Finding, R::Error> {
 /// Returns the newer header of the two copies in a slot.
 ///
 /// An unreadable copy is damaged. If both are, the header may be the newest one: an older one must not be taken for it.
-fn slot<R: Readable>(medium: &R, number: u64) -> Result<Finding, R::Error> {
+fn slot<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    number: u64,
+) -> Result<Finding, E> {
     let found = headers(number).map(|at| match read(medium, at)? {
         Found::Whole(header) => Ok(Ok(header)),
         why => Ok(Err(why)),
@@ -171,7 +181,9 @@ pub(super) enum Presence {
 
 /// Returns the contents of the places of the headers, by their first bytes. A place that cannot be read may have any.
 #[cfg(feature = "preserve")]
-pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
+pub(super) fn presence<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+) -> Result<Presence, E> {
     let mut presence = Ok(Presence::Nothing);
     for at in [0, 1].into_iter().flat_map(headers) {
         match first_bytes(medium, at) {
@@ -187,8 +199,8 @@ pub(super) fn presence<R: Readable>(medium: &R) -> Result<Presence, R::Error> {
 /// Returns the copies of the current header that differ from it or cannot be read, and the newer header if it may be lost. A
 /// commit that stores one copy after the other is waited for, for a moment.
 #[cfg(feature = "preserve")]
-pub(super) fn damaged<R: Readable>(
-    medium: &R,
+pub(super) fn damaged<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
     header: &Header,
     rereadings: Rereadings,
 ) -> impl Iterator<Item = Damage> {
@@ -198,7 +210,10 @@ pub(super) fn damaged<R: Readable>(
 }
 
 #[cfg(feature = "preserve")]
-fn damaged_now<R: Readable>(medium: &R, header: &Header) -> [Option<Damage>; 3] {
+fn damaged_now<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    header: &Header,
+) -> [Option<Damage>; 3] {
     let mut found = [None; 3];
     let [first, copy, newer] = &mut found;
     for (at, damage) in headers(header.generation).into_iter().zip([first, copy]) {
@@ -217,9 +232,13 @@ fn damaged_now<R: Readable>(medium: &R, header: &Header) -> [Option<Damage>; 3] 
 /// Returns true if a header of a later generation may have been at a place of the one after `header`, and is torn or
 /// damaged now. An opening [erases](clear_next) the tag of the header before `header`.
 #[cfg(feature = "preserve")]
-fn is_lost<R: Readable>(medium: &R, at: u64, header: &Header) -> Result<bool, R::Error> {
+fn is_lost<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    at: u64,
+    header: &Header,
+) -> Result<bool, E> {
     let found = read(medium, at)?;
-    let is_erased = |generation: u64| -> Result<bool, R::Error> {
+    let is_erased = |generation: u64| -> Result<bool, E> {
         let mut words = [[0; 8]; 2];
         for (at, word) in [at + TAG as u64, at + GENERATION].into_iter().zip(&mut words) {
             medium.read(at, word)?;

@@ -16,7 +16,11 @@ impl Name {
     pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0 };
 
     /// Reads a name of `len` bytes, which must be a permitted length.
-    pub(super) fn read<R: Readable>(medium: &R, at: u64, len: usize) -> Result<Self, R::Error> {
+    pub(super) fn read<E: core::error::Error>(
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        len: usize,
+    ) -> Result<Self, E> {
         let mut name = Self { len: len as u8, ..Self::EMPTY };
         medium.read(at, &mut name.bytes[..len])?;
         Ok(name)

@@ -3,11 +3,10 @@
 //! A reader takes the lease first and then checks that its blob still exists. The writer looks for leases after the
 //! commit that replaced the blob. So one of the two sees the other.
 
-use super::blob::Blob;
+use super::blob::Chunks;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
-use super::reader::Reader;
-use super::snapshot::Snapshot;
+use super::reader::{Reader, until_it_lasts};
 use crate::medium::Readable;
 use core::ops::Range;
 
@@ -100,20 +99,19 @@ impl<R: Readable> Reader<R> {
     /// [`DaxView`]: crate::dax::DaxView
     /// [`DaxView::lease`]: crate::dax::DaxView::lease
     pub fn lease(&self, name: &str) -> Result<Lease<'_, R>, Error<R::Error>> {
-        self.until_it_lasts(|reader| {
-            let snapshot = Snapshot::of(reader.medium())?;
-            let info = snapshot.find(name)?.ok_or_else(|| Error::not_found(name))?;
+        until_it_lasts(&self.medium, |commit| {
+            let info = commit.find(name)?.ok_or_else(|| Error::not_found(name))?;
             // A view that was opened before the store grew does not have the new bytes.
-            let (size, needed) = (reader.medium().len(), info.range().end);
+            let (size, needed) = (self.medium.len(), info.range().end);
             if size < needed {
                 return Err(Error(ErrorKind::Truncated { size, needed }));
             }
-            reader.take(&info.range())?;
-            let lease = Lease { reader, info };
-            if !snapshot.is_current()? {
+            self.take(&info.range())?;
+            let lease = Lease { reader: self, info };
+            if !commit.is_current()? {
                 return Err(Error(ErrorKind::Replaced));
             }
-            Blob::new(&snapshot, &info)?.verify(&mut |_| ())?;
+            Chunks::new(commit, &info)?.verify(&self.medium, &mut |_| ())?;
             Ok(lease)
         })
     }

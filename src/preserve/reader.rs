@@ -3,14 +3,19 @@
 //! A writer may be active meanwhile, in this process or another. It never overwrites the last commit, so a [`Snapshot`]
 //! is whole. Two commits later its space may be used again.
 
-use super::blob::Blob;
+use super::blob::{Blob, Chunks};
 use super::error::{Error, ErrorKind};
 #[cfg(feature = "preserve")]
 use super::info::Info;
 #[cfg(feature = "preserve")]
 use super::leases::Leases;
-use super::snapshot::Snapshot;
+use super::snapshot::{Commit, CommitIn, Snapshot};
+#[cfg(feature = "preserve")]
+use super::walk::Walk;
 use crate::medium::{OpenError, Readable};
+#[cfg(feature = "preserve")]
+use alloc::vec::Vec;
+use core::error::Error as Failure;
 
 /// The number of attempts at a reading that commits make obsolete.
 pub(super) const ATTEMPTS: u32 = 100;
@@ -48,7 +53,7 @@ pub(super) const ATTEMPTS: u32 = 100;
 /// ```
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
-    medium: R,
+    pub(super) medium: R,
     /// The list of the store, of a store's own reader. The leases of other readers are the medium's.
     #[cfg(feature = "preserve")]
     #[cfg_attr(
@@ -82,7 +87,7 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// As [`Snapshot::of`].
     pub fn open(medium: R) -> Result<Self, OpenError<R, Error<R::Error>>> {
-        if let Err(error) = Snapshot::of(&medium) {
+        if let Err(error) = Commit::last(&medium) {
             return Err(OpenError::new(medium, error));
         }
         Ok(Self {
@@ -117,7 +122,7 @@ impl<R: Readable> Reader<R> {
     /// # Errors
     /// As [`Snapshot::blob`]; [`ErrorKind::Replaced`] after 100 attempts.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
-        self.until_it_lasts(|reader| reader.snapshot()?.blob(name))
+        Ok(Blob { medium: &self.medium, chunks: blob(&self.medium, name)? })
     }
 
     /// Returns all blobs and regions, in the order of their names.
@@ -126,8 +131,8 @@ impl<R: Readable> Reader<R> {
     /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged;
     /// [`ErrorKind::Replaced`] after 100 attempts. [`Snapshot::entries`] continues after a damaged page.
     #[cfg(feature = "preserve")]
-    pub fn list(&self) -> Result<alloc::vec::Vec<Info>, Error<R::Error>> {
-        self.until_it_lasts(|reader| reader.snapshot()?.entries().collect())
+    pub fn list(&self) -> Result<Vec<Info>, Error<R::Error>> {
+        list(&self.medium)
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
@@ -136,7 +141,7 @@ impl<R: Readable> Reader<R> {
     /// As [`list`](Self::list).
     #[cfg(feature = "preserve")]
     pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
-        self.until_it_lasts(|reader| reader.snapshot()?.find(name))
+        stat(&self.medium, name)
     }
 
     /// Returns a verified copy of a blob.
@@ -145,28 +150,53 @@ impl<R: Readable> Reader<R> {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
     /// [`ErrorKind::TooLong`], on a 32-bit CPU; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
     #[cfg(feature = "preserve")]
-    pub fn load(&self, name: &str) -> Result<alloc::vec::Vec<u8>, Error<R::Error>> {
-        self.until_it_lasts(|reader| {
-            let blob = reader.snapshot()?.blob(name)?;
-            let mut bytes = alloc::vec![0; len_in_memory(blob.info().len)?];
-            blob.read_at(0, &mut bytes)?;
-            Ok(bytes)
-        })
+    pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
+        load(&self.medium, name)
     }
+}
 
-    /// Repeats the work as long as a commit interferes, [`ATTEMPTS`] times at most.
-    pub(super) fn until_it_lasts<'r, T>(
-        &'r self,
-        mut work: impl FnMut(&'r Self) -> Result<T, Error<R::Error>>,
-    ) -> Result<T, Error<R::Error>> {
-        for _ in 0..ATTEMPTS {
-            match work(self) {
-                Err(Error(ErrorKind::Replaced)) => {}
-                done => return done,
-            }
+/// Repeats work on the last commit as long as a commit interferes, [`ATTEMPTS`] times at most.
+pub(super) fn until_it_lasts<T, E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    mut work: impl FnMut(CommitIn<'_, E>) -> Result<T, Error<E>>,
+) -> Result<T, Error<E>> {
+    for _ in 0..ATTEMPTS {
+        match Commit::last(medium).and_then(|commit| work(commit.in_medium(medium))) {
+            Err(Error(ErrorKind::Replaced)) => {}
+            done => return done,
         }
-        Err(Error(ErrorKind::Replaced))
     }
+    Err(Error(ErrorKind::Replaced))
+}
+
+fn blob<E: Failure>(medium: &dyn Readable<Error = E>, name: &str) -> Result<Chunks, Error<E>> {
+    until_it_lasts(medium, |commit| commit.blob(name))
+}
+
+#[cfg(feature = "preserve")]
+fn list<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Vec<Info>, Error<E>> {
+    until_it_lasts(medium, |commit| {
+        let mut walk = Walk::new(commit.commit);
+        core::iter::from_fn(|| walk.next_entry(commit).transpose()).collect()
+    })
+}
+
+#[cfg(feature = "preserve")]
+fn stat<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    name: &str,
+) -> Result<Option<Info>, Error<E>> {
+    until_it_lasts(medium, |commit| commit.find(name))
+}
+
+#[cfg(feature = "preserve")]
+fn load<E: Failure>(medium: &dyn Readable<Error = E>, name: &str) -> Result<Vec<u8>, Error<E>> {
+    until_it_lasts(medium, |commit| {
+        let chunks = commit.blob(name)?;
+        let mut bytes = alloc::vec![0; len_in_memory(chunks.info.len)?];
+        chunks.read_at(medium, 0, &mut bytes)?;
+        Ok(bytes)
+    })
 }
 
 /// Returns the length of a blob in memory, where nothing can have more than `isize::MAX` bytes.

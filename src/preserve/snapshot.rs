@@ -15,6 +15,7 @@ use super::info::Info;
 use super::stamp::{Boot, Stamp};
 use crate::format::tag::Running;
 use crate::medium::Readable;
+use core::error::Error as Failure;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
@@ -53,11 +54,8 @@ const PIECE: usize = 1024;
 /// ```
 #[derive(Debug)]
 pub struct Snapshot<'r, R: Readable> {
-    medium: &'r R,
-    pub(super) header: Header,
-    /// The copy of the root that is read.
-    root: u64,
-    pub(super) preamble: Preamble,
+    pub(super) medium: &'r R,
+    pub(super) commit: Commit,
 }
 
 impl<R: Readable> Clone for Snapshot<'_, R> {
@@ -76,42 +74,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// # Cost
     /// Reads the root of the table.
     pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
-        let mut header = headers::load(medium)?;
-        for _ in 0..ATTEMPTS {
-            let error = match Self::with(medium, header) {
-                Ok(snapshot) => return Ok(snapshot),
-                Err(error) => error,
-            };
-            fence(Acquire);
-            let newer = headers::load(medium)?;
-            if newer.generation == header.generation {
-                return Err(error);
-            }
-            header = newer;
-        }
-        Err(Error(ErrorKind::Replaced))
-    }
-
-    fn with(medium: &'r R, header: Header) -> Result<Self, Error<R::Error>> {
-        let Header { roots, len, .. } = header;
-        let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
-        let there = roots.into_iter().filter(|root| root + len <= size);
-        let whole = first_whole(there, |root| is_root(medium, &header, root));
-        if let Some(root) = whole.map_err(Error::medium)? {
-            let mut bytes = [0; PREAMBLE];
-            medium.read(root, &mut bytes).map_err(Error::medium)?;
-            let snapshot = Self { medium, header, root, preamble: Preamble::read(&bytes) };
-            if !snapshot.is_current()? {
-                return Err(Error(ErrorKind::Replaced));
-            }
-            if snapshot.preamble.level < LEVELS {
-                return Ok(snapshot);
-            }
-        }
-        if size < needed {
-            return Err(Error(ErrorKind::Truncated { size, needed }));
-        }
-        Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset: roots[0], len })))
+        Ok(Self { medium, commit: Commit::last(medium)? })
     }
 
     /// Returns true if this is still the last commit. Then everything read before from its table and its blobs belongs
@@ -120,54 +83,48 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// # Errors
     /// If the medium fails, or all headers are damaged.
     pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
-        // The earlier reads come before the read of the header.
-        fence(Acquire);
-        Ok(headers::load(self.medium)?.generation == self.header.generation)
+        self.erased().is_current()
     }
 
-    pub(super) const fn medium(&self) -> &'r R {
-        self.medium
-    }
-
-    /// Returns the range of the root's entries or children.
-    pub(super) const fn root(&self) -> Range<u64> {
-        self.root + PREAMBLE as u64..self.root + self.header.len
+    /// Returns the commit in its medium, without the medium's type.
+    pub(super) fn erased(&self) -> CommitIn<'_, R::Error> {
+        CommitIn { medium: self.medium, commit: &self.commit }
     }
 
     /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.preamble.identity
+        self.commit.preamble.identity
     }
 
     /// Returns the number of the commit.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.header.generation
+        self.commit.header.generation
     }
 
     /// Returns true if it was [sealed](crate::preserve#reboots), and not changed since.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
-        self.header.is_sealed
+        self.commit.header.is_sealed
     }
 
     /// Returns the circumstances of the commit.
     #[must_use]
     pub const fn stamp(&self) -> &Stamp {
-        &self.preamble.stamp
+        &self.commit.preamble.stamp
     }
 
     /// Returns the number of blobs and regions.
     #[must_use]
     pub const fn blobs(&self) -> u64 {
-        self.preamble.blobs
+        self.commit.preamble.blobs
     }
 
     /// Returns the number of bytes of the store.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.header.size
+        self.commit.header.size
     }
 
     /// Copies a blob's metadata into the buffer, and returns the part of the buffer that it fills.
@@ -180,10 +137,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         info: &Info,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], Error<R::Error>> {
-        let len = info.metadata;
-        let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
-        self.medium.read(info.metadata_at, bytes).map_err(Error::medium)?;
-        if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
+        self.erased().metadata(info, buffer)
     }
 
     /// Returns the boots in which the store was opened for writing, the oldest first. The last 32 are kept.
@@ -195,28 +149,79 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         &self,
     ) -> Result<impl Iterator<Item = Result<Boot, Error<R::Error>>> + use<'r, R>, Error<R::Error>>
     {
-        let Preamble { identity, history: number, history_tag, history_len: len, .. } =
-            self.preamble;
-        let (offset, key) = (history(number), key::history(identity, number));
-        let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
-        if !is_possible
-            || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
-        {
-            return Err(Error(ErrorKind::Damaged(self.lost_history())));
-        }
+        let place = self.erased().history()?;
         let medium = self.medium;
-        Ok((offset..offset + len).step_by(history::BOOT).map(move |at| {
+        Ok(place.step_by(history::BOOT).map(move |at| {
             let mut bytes = [0; history::BOOT];
             medium.read(at, &mut bytes).map_err(Error::medium)?;
             Ok(Boot::read(&bytes))
         }))
     }
+}
 
-    /// Returns true if a copy of the root is whole. One that cannot be read is not.
-    #[cfg(feature = "preserve")]
-    pub(super) fn is_whole(&self, copy: u64) -> bool {
-        let is_there = copy + self.header.len <= self.medium.len();
-        is_there && is_root(self.medium, &self.header, copy).unwrap_or(false)
+/// The places and the contents of a commit, as its header and its root have them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commit {
+    pub(super) header: Header,
+    /// The copy of the root that is read.
+    root: u64,
+    pub(super) preamble: Preamble,
+}
+
+impl Commit {
+    /// Returns the last commit in a medium.
+    pub(super) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Self, Error<E>> {
+        let mut header = headers::load(medium)?;
+        for _ in 0..ATTEMPTS {
+            let error = match Self::with(medium, header) {
+                Ok(commit) => return Ok(commit),
+                Err(error) => error,
+            };
+            fence(Acquire);
+            let newer = headers::load(medium)?;
+            if newer.generation == header.generation {
+                return Err(error);
+            }
+            header = newer;
+        }
+        Err(Error(ErrorKind::Replaced))
+    }
+
+    fn with<E: Failure>(
+        medium: &dyn Readable<Error = E>,
+        header: Header,
+    ) -> Result<Self, Error<E>> {
+        let Header { roots, len, .. } = header;
+        let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
+        let there = roots.into_iter().filter(|root| root + len <= size);
+        let whole = first_whole(there, |root| is_root(medium, &header, root));
+        if let Some(root) = whole.map_err(Error::medium)? {
+            let mut bytes = [0; PREAMBLE];
+            medium.read(root, &mut bytes).map_err(Error::medium)?;
+            let commit = Self { header, root, preamble: Preamble::read(&bytes) };
+            if !commit.in_medium(medium).is_current()? {
+                return Err(Error(ErrorKind::Replaced));
+            }
+            if commit.preamble.level < LEVELS {
+                return Ok(commit);
+            }
+        }
+        if size < needed {
+            return Err(Error(ErrorKind::Truncated { size, needed }));
+        }
+        Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset: roots[0], len })))
+    }
+
+    pub(super) fn in_medium<'m, E>(
+        &'m self,
+        medium: &'m dyn Readable<Error = E>,
+    ) -> CommitIn<'m, E> {
+        CommitIn { medium, commit: self }
+    }
+
+    /// Returns the range of the root's entries or children.
+    pub(super) const fn root(&self) -> Range<u64> {
+        self.root + PREAMBLE as u64..self.root + self.header.len
     }
 
     /// Returns the damage of a history that is not whole.
@@ -224,12 +229,65 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         let Preamble { history: number, history_len: len, .. } = self.preamble;
         Damage { part: Part::History, offset: history(number), len: len.min(history::MOST) }
     }
+}
+
+/// A commit in a medium. Code that reads it knows the medium's errors alone, so it is compiled once for all media with the
+/// same errors.
+pub(super) struct CommitIn<'m, E> {
+    pub(super) medium: &'m dyn Readable<Error = E>,
+    pub(super) commit: &'m Commit,
+}
+
+impl<E> Clone for CommitIn<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for CommitIn<'_, E> {}
+
+impl<E: Failure> CommitIn<'_, E> {
+    /// Returns true if this is still the last commit.
+    pub(super) fn is_current(self) -> Result<bool, Error<E>> {
+        // The earlier reads come before the read of the header.
+        fence(Acquire);
+        Ok(headers::load(self.medium)?.generation == self.commit.header.generation)
+    }
+
+    fn metadata<'b>(self, info: &Info, buffer: &'b mut [u8]) -> Result<&'b [u8], Error<E>> {
+        let len = info.metadata;
+        let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
+        self.medium.read(info.metadata_at, bytes).map_err(Error::medium)?;
+        if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
+    }
+
+    /// Returns the place of the history, which is whole.
+    pub(super) fn history(self) -> Result<Range<u64>, Error<E>> {
+        let Preamble { identity, history: number, history_tag, history_len: len, .. } =
+            self.commit.preamble;
+        let (offset, key) = (history(number), key::history(identity, number));
+        let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
+        if !is_possible
+            || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
+        {
+            return Err(Error(ErrorKind::Damaged(self.commit.lost_history())));
+        }
+        Ok(offset..offset + len)
+    }
+
+    /// Returns true if a copy of the root is whole. One that cannot be read is not.
+    #[cfg(feature = "preserve")]
+    pub(super) fn is_whole(self, copy: u64) -> bool {
+        let header = &self.commit.header;
+        let is_there = copy + header.len <= self.medium.len();
+        is_there && is_root(self.medium, header, copy).unwrap_or(false)
+    }
 
     /// Returns true if a copy of a page is at a place, as it was committed.
-    pub(super) fn is_page(&self, level: usize, child: &Child, at: u64) -> Result<bool, R::Error> {
-        let (medium, key) = (self.medium(), key::page(self.identity(), level));
-        let is_there = at + child.len <= medium.len();
-        Ok(is_there && tag_of(medium, key, at..at + child.len)? == child.tag)
+    pub(super) fn is_page(self, level: usize, child: &Child, at: u64) -> Result<bool, E> {
+        let key = key::page(self.commit.preamble.identity, level);
+        let is_there = at + child.len <= self.medium.len();
+        Ok(is_there && tag_of(self.medium, key, at..at + child.len)? == child.tag)
     }
 }
 
@@ -251,7 +309,11 @@ pub(super) fn first_whole<E>(
 }
 
 /// Returns true if the root of a header, or its copy, is at a place, as it was committed.
-fn is_root<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R::Error> {
+fn is_root<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    header: &Header,
+    at: u64,
+) -> Result<bool, E> {
     let mut bytes = [0; TAG as usize];
     medium.read(at, &mut bytes)?;
     let tag = u64::from_le_bytes(bytes);
@@ -260,22 +322,22 @@ fn is_root<R: Readable>(medium: &R, header: &Header, at: u64) -> Result<bool, R:
 }
 
 /// Returns the tag of a range of the medium.
-pub(super) fn tag_of<R: Readable>(
-    medium: &R,
+pub(super) fn tag_of<E: Failure>(
+    medium: &dyn Readable<Error = E>,
     key: u64,
     range: Range<u64>,
-) -> Result<u64, R::Error> {
+) -> Result<u64, E> {
     let mut running = Running::new(key);
     append(medium, range, &mut running)?;
     Ok(running.finish())
 }
 
 /// Continues the computation of a tag over a range of the medium.
-pub(super) fn append<R: Readable>(
-    medium: &R,
+pub(super) fn append<E: Failure>(
+    medium: &dyn Readable<Error = E>,
     range: Range<u64>,
     running: &mut Running,
-) -> Result<(), R::Error> {
+) -> Result<(), E> {
     let mut at = range.start;
     let mut piece = [0; PIECE];
     while at < range.end {

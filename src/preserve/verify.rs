@@ -4,18 +4,19 @@
 //! Each byte of a blob is read once; blobs that overlap are not read. Each page of the table is read three times, and
 //! its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
 
-use super::blob::Blob;
+use super::blob::Chunks;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
 use super::headers;
 use super::info::{Content, Info};
-use super::snapshot::Snapshot;
+use super::snapshot::{CommitIn, Snapshot};
 use super::walk::{Step, Walk};
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::error::Error as Failure;
 use core::ops::Range;
 
 /// The result of verifying a store.
@@ -71,14 +72,14 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
 }
 
 /// Reads and verifies all blobs of a commit.
-pub(super) fn verify<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
+pub(super) fn verify<E: Failure>(
+    within: CommitIn<'_, E>,
     rereadings: Rereadings,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Verification, Error<R::Error>> {
+) -> Result<Verification, Error<E>> {
     let mut verification =
-        Verification { copies: copies(snapshot, rereadings), ..Verification::default() };
-    let (infos, pages) = infos(snapshot, &mut verification)?;
+        Verification { copies: copies(within, rereadings), ..Verification::default() };
+    let (infos, pages) = infos(within, &mut verification)?;
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
     let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
@@ -91,14 +92,16 @@ pub(super) fn verify<R: Readable>(
             progress(Progress { done: done.saturating_add(bytes), most });
         };
         let shared = Damage { part: Part::Bytes { at: 0 }, offset: info.offset, len: info.len };
-        let damage = missing(info, snapshot.medium().len()).or(overlaps.then_some(shared));
+        let damage = missing(info, within.medium.len()).or(overlaps.then_some(shared));
         let found = match damage {
             Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
             None if info.content == Content::Region => {
                 verification.regions += 1;
                 continue;
             }
-            None => Blob::new(snapshot, info).and_then(|blob| blob.verify(&mut told)),
+            None => {
+                Chunks::new(within, info).and_then(|chunks| chunks.verify(within.medium, &mut told))
+            }
         };
         match found {
             Ok(()) => verification.whole += 1,
@@ -106,7 +109,7 @@ pub(super) fn verify<R: Readable>(
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
             // The bytes cannot be read.
-            Err(Error(ErrorKind::Medium(_))) if snapshot.is_current()? => {
+            Err(Error(ErrorKind::Medium(_))) if within.is_current()? => {
                 let damage = from(info, read);
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
@@ -124,22 +127,22 @@ pub(super) fn verify<R: Readable>(
 type Found = (Vec<Info>, Vec<Range<u64>>);
 
 /// Returns all entries that can be found and the places of all pages, and notes which pages and copies are damaged.
-fn infos<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
+fn infos<E: Failure>(
+    within: CommitIn<'_, E>,
     verification: &mut Verification,
-) -> Result<Found, Error<R::Error>> {
+) -> Result<Found, Error<E>> {
     let mut infos = Vec::new();
-    let header = &snapshot.header;
+    let header = &within.commit.header;
     let mut pages: Vec<Range<u64>> = header.roots.map(|at| at..at + header.len).into();
-    let mut walk = Walk::new(snapshot);
-    while let Some(step) = walk.next() {
+    let mut walk = Walk::new(within.commit);
+    while let Some(step) = walk.next(within).transpose() {
         match step {
             Ok(Step::Entry(info)) => infos.push(info),
             Ok(Step::Page(page)) => {
                 let (part, len) = (Part::TableCopy, page.child.len);
                 for offset in page.child.places {
                     pages.push(offset..offset + len);
-                    let is_page = || snapshot.is_page(page.level, &page.child, offset);
+                    let is_page = || within.is_page(page.level, &page.child, offset);
                     if offset != page.at && !is_page().unwrap_or(false) {
                         verification.copies.push(Damage { part, offset, len });
                     }
@@ -191,13 +194,13 @@ const fn from(info: &Info, at: u64) -> Damage {
 }
 
 /// Returns the damaged copies of the header and of the root, and the history if it is damaged.
-fn copies<R: Readable>(snapshot: &Snapshot<'_, R>, rereadings: Rereadings) -> Vec<Damage> {
-    let header = &snapshot.header;
-    let mut copies: Vec<Damage> = headers::damaged(snapshot.medium(), header, rereadings).collect();
-    let roots = header.roots.into_iter().filter(|root| !snapshot.is_whole(*root));
+fn copies<E: Failure>(within: CommitIn<'_, E>, rereadings: Rereadings) -> Vec<Damage> {
+    let header = &within.commit.header;
+    let mut copies: Vec<Damage> = headers::damaged(within.medium, header, rereadings).collect();
+    let roots = header.roots.into_iter().filter(|root| !within.is_whole(*root));
     copies.extend(roots.map(|offset| Damage { part: Part::TableCopy, offset, len: header.len }));
-    if snapshot.history().is_err() {
-        copies.push(snapshot.lost_history());
+    if within.history().is_err() {
+        copies.push(within.commit.lost_history());
     }
     copies
 }
@@ -212,6 +215,6 @@ impl<R: Readable> Snapshot<'_, R> {
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        verify(self, Rereadings::BESIDE_WRITERS, progress)
+        verify(self.erased(), Rereadings::BESIDE_WRITERS, progress)
     }
 }

@@ -17,8 +17,9 @@ use super::format::header::Header;
 use super::format::page::LEVELS;
 use super::format::table::{CHILD, Child, ENTRY, Entry};
 use super::info::{Info, Name};
-use super::snapshot::{Snapshot, first_whole};
+use super::snapshot::{Commit, CommitIn, Snapshot, first_whole};
 use crate::medium::Readable;
+use core::error::Error as Failure;
 use core::ops::Range;
 
 impl<R: Readable> Snapshot<'_, R> {
@@ -28,11 +29,8 @@ impl<R: Readable> Snapshot<'_, R> {
     /// and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
     /// commit.
     pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
-        Walk::new(self).filter_map(|step| match step {
-            Ok(Step::Page(_)) => None,
-            Ok(Step::Entry(info)) => Some(Ok(info)),
-            Err(error) => Some(Err(error)),
-        })
+        let mut walk = Walk::new(&self.commit);
+        core::iter::from_fn(move || walk.next_entry(self.erased()).transpose())
     }
 
     /// Returns the blob or region of a name, if there is one.
@@ -44,6 +42,13 @@ impl<R: Readable> Snapshot<'_, R> {
     /// # Cost
     /// A page of each level of the table is read.
     pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        self.erased().find(name)
+    }
+}
+
+impl<E: Failure> CommitIn<'_, E> {
+    /// Returns the entry of a name.
+    pub(super) fn find(self, name: &str) -> Result<Option<Info>, Error<E>> {
         match Walk::find(self, name) {
             Err(Error(ErrorKind::Medium(error))) => Err(Error(ErrorKind::Medium(error))),
             found if self.is_current()? => found,
@@ -120,8 +125,9 @@ impl Floor {
 /// A walk over all pages and entries. A page of which no copy is whole is an error, and the walk goes on after it. It ends
 /// with each other error.
 #[derive(Debug)]
-pub(super) struct Walk<'s, R: Readable> {
-    snapshot: &'s Snapshot<'s, R>,
+pub(super) struct Walk {
+    /// The levels of pages below the root.
+    levels: usize,
     /// The pages from the root on.
     path: [Rest; LEVELS],
     /// The number of these pages.
@@ -135,13 +141,14 @@ pub(super) struct Walk<'s, R: Readable> {
     lost: Option<Damage>,
 }
 
-impl<'s, R: Readable> Walk<'s, R> {
-    pub(super) const fn new(snapshot: &'s Snapshot<'s, R>) -> Self {
+impl Walk {
+    pub(super) const fn new(commit: &Commit) -> Self {
         let mut path = [Rest { at: 0, end: 0, is_new: true }; LEVELS];
-        path[0] = Rest::new(&snapshot.root());
-        let (left, budget) = (Some(snapshot.blobs()), snapshot.size());
+        path[0] = Rest::new(&commit.root());
+        let (levels, left, budget) =
+            (commit.preamble.level, Some(commit.preamble.blobs), commit.header.size);
         let floor = Floor::From(Name::EMPTY);
-        Self { snapshot, path, depth: 1, floor, left, budget, lost: None }
+        Self { levels, path, depth: 1, floor, left, budget, lost: None }
     }
 
     /// Returns the damage of the page that the last item reports as lost.
@@ -151,27 +158,24 @@ impl<'s, R: Readable> Walk<'s, R> {
     }
 
     /// Returns the entry of a name. The caller must check afterwards that no commit was made meanwhile.
-    pub(super) fn find(
-        snapshot: &Snapshot<'_, R>,
-        name: &str,
-    ) -> Result<Option<Info>, Error<R::Error>> {
-        let mut page = snapshot.root();
-        for level in (0..snapshot.preamble.level).rev() {
+    fn find<E: Failure>(within: CommitIn<'_, E>, name: &str) -> Result<Option<Info>, Error<E>> {
+        let mut page = within.commit.root();
+        for level in (0..within.commit.preamble.level).rev() {
             let (mut rest, mut found) = (Rest::new(&page), None);
             while rest.at < rest.end {
-                let (child, from) = child(snapshot, &mut rest)?;
+                let (child, from) = child(within, &mut rest)?;
                 if from.as_bytes() > name.as_bytes() {
                     break;
                 }
                 found = Some(child);
             }
             let found = found.ok_or_else(|| rest.forged())?;
-            let at = whole(snapshot, level, &found)?;
+            let at = whole(within, level, &found)?;
             page = at..at + found.len;
         }
         let mut rest = Rest::new(&page);
         while rest.at < rest.end {
-            let info = entry(snapshot, &mut rest)?;
+            let info = entry(within, &mut rest)?;
             if info.name.as_str() >= name {
                 return Ok((info.name.as_str() == name).then_some(info));
             }
@@ -180,15 +184,15 @@ impl<'s, R: Readable> Walk<'s, R> {
     }
 
     /// Returns the next page or entry, or `None` at the end.
-    fn step(&mut self) -> Result<Option<Step>, Error<R::Error>> {
+    fn step<E: Failure>(&mut self, within: CommitIn<'_, E>) -> Result<Option<Step>, Error<E>> {
         while self.depth > 0 {
-            let below = self.snapshot.preamble.level + 1 - self.depth;
+            let below = self.levels + 1 - self.depth;
             let rest = &mut self.path[self.depth - 1];
             // A page with children has one at least.
             if rest.at == rest.end && (below == 0 || !rest.is_new) {
                 self.depth -= 1;
             } else if below == 0 {
-                let info = entry(self.snapshot, rest)?;
+                let info = entry(within, rest)?;
                 let is_counted = self.left.is_none_or(|left| left > 0);
                 if !is_counted || !self.floor.admits(&info.name) {
                     return Err(rest.forged());
@@ -197,7 +201,7 @@ impl<'s, R: Readable> Walk<'s, R> {
                 self.left = self.left.map(|left| left - 1);
                 return Ok(Some(Step::Entry(info)));
             } else {
-                return self.page(below - 1).map(Some);
+                return self.page(within, below - 1).map(Some);
             }
         }
         let rest = &self.path[0];
@@ -205,10 +209,14 @@ impl<'s, R: Readable> Walk<'s, R> {
     }
 
     /// Goes on to the next page below the last one of the path.
-    fn page(&mut self, level: usize) -> Result<Step, Error<R::Error>> {
+    fn page<E: Failure>(
+        &mut self,
+        within: CommitIn<'_, E>,
+        level: usize,
+    ) -> Result<Step, Error<E>> {
         let rest = &mut self.path[self.depth - 1];
         let is_first = rest.is_new;
-        let (child, name) = child(self.snapshot, rest)?;
+        let (child, name) = child(within, rest)?;
         let is_sorted = is_first || name.as_bytes() > self.floor.name().as_bytes();
         let budget = self.budget.checked_sub(2 * child.len);
         let Some(budget) = budget.filter(|_| is_sorted) else { return Err(rest.forged()) };
@@ -216,27 +224,40 @@ impl<'s, R: Readable> Walk<'s, R> {
         if !is_first {
             self.floor = Floor::From(name);
         }
-        let at =
-            whole(self.snapshot, level, &child).inspect_err(|_| self.lost = Some(lost(&child)))?;
+        let at = whole(within, level, &child).inspect_err(|_| self.lost = Some(lost(&child)))?;
         self.path[self.depth] = Rest::new(&(at..at + child.len));
         self.depth += 1;
         Ok(Step::Page(Page { level, child, name, at }))
     }
-}
 
-impl<R: Readable> Iterator for Walk<'_, R> {
-    type Item = Result<Step, Error<R::Error>>;
+    /// Returns the next entry, or `None` at the end.
+    pub(super) fn next_entry<E: Failure>(
+        &mut self,
+        within: CommitIn<'_, E>,
+    ) -> Result<Option<Info>, Error<E>> {
+        loop {
+            match self.next(within)? {
+                Some(Step::Page(_)) => {}
+                Some(Step::Entry(info)) => return Ok(Some(info)),
+                None => return Ok(None),
+            }
+        }
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// Returns the next page or entry, or `None` at the end and after an error that ends the walk.
+    pub(super) fn next<E: Failure>(
+        &mut self,
+        within: CommitIn<'_, E>,
+    ) -> Result<Option<Step>, Error<E>> {
         if self.depth == 0 {
-            return None;
+            return Ok(None);
         }
         self.lost = None;
-        let step = self.step();
+        let step = self.step(within);
         if self.lost.is_some() {
             self.left = None;
         }
-        let next = match (step, self.snapshot.is_current()) {
+        let next = match (step, within.is_current()) {
             (Err(Error(ErrorKind::Medium(error))), _) => Err(Error(ErrorKind::Medium(error))),
             (_, Err(error)) => Err(error),
             (_, Ok(false)) => Err(Error(ErrorKind::Replaced)),
@@ -245,16 +266,13 @@ impl<R: Readable> Iterator for Walk<'_, R> {
         if next.is_err() && self.lost.is_none() {
             self.depth = 0;
         }
-        next.transpose()
+        next
     }
 }
 
 /// Reads a child, and goes on after it.
-fn child<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
-    rest: &mut Rest,
-) -> Result<(Child, Name), Error<R::Error>> {
-    let (medium, header) = (snapshot.medium(), &snapshot.header);
+fn child<E: Failure>(within: CommitIn<'_, E>, rest: &mut Rest) -> Result<(Child, Name), Error<E>> {
+    let (medium, header) = (within.medium, &within.commit.header);
     let mut bytes = [0; CHILD];
     if rest.end - rest.at < CHILD as u64 {
         return Err(rest.forged());
@@ -271,11 +289,8 @@ fn child<R: Readable>(
 }
 
 /// Reads an entry, and goes on after it.
-fn entry<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
-    rest: &mut Rest,
-) -> Result<Info, Error<R::Error>> {
-    let (medium, header) = (snapshot.medium(), &snapshot.header);
+fn entry<E: Failure>(within: CommitIn<'_, E>, rest: &mut Rest) -> Result<Info, Error<E>> {
+    let (medium, header) = (within.medium, &within.commit.header);
     let mut bytes = [0; ENTRY];
     if rest.end - rest.at < ENTRY as u64 {
         return Err(rest.forged());
@@ -315,12 +330,12 @@ fn is_possible(entry: &Entry, header: &Header) -> bool {
 }
 
 /// Returns the place of a copy of a page that is whole.
-fn whole<R: Readable>(
-    snapshot: &Snapshot<'_, R>,
+fn whole<E: Failure>(
+    within: CommitIn<'_, E>,
     level: usize,
     child: &Child,
-) -> Result<u64, Error<R::Error>> {
-    let whole = first_whole(child.places, |at| snapshot.is_page(level, child, at));
+) -> Result<u64, Error<E>> {
+    let whole = first_whole(child.places, |at| within.is_page(level, child, at));
     whole.map_err(Error::medium)?.ok_or(Error(ErrorKind::Damaged(lost(child))))
 }
 

@@ -109,7 +109,7 @@ impl<M: Medium> Store<M> {
         if let Ok(before) = snapshot.history() {
             boots = before.collect::<Result<_, _>>()?;
         } else {
-            mended.push(snapshot.lost_history());
+            mended.push(snapshot.commit.lost_history());
         }
         let generation = self.header.generation + 1;
         match boots.last_mut() {

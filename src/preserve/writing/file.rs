@@ -173,7 +173,7 @@ impl Snapshot<'_, DaxView> {
     /// As [`Stamp::host`].
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        judge(self.stamp(), &Stamp::host(self.medium()), Evidence::host())
+        judge(self.stamp(), &Stamp::host(self.medium), Evidence::host())
     }
 }
 

@@ -18,17 +18,18 @@ use super::taken::Taken;
 use super::tree::{Key, Page, Tree};
 use super::ways::{Ways, leased};
 use crate::format::reread::Rereadings;
-use crate::medium::{Medium, Readable};
+use crate::medium::Medium;
 use crate::preserve::error::{Damage, Error, ErrorKind, Part};
 use crate::preserve::format::data;
 use crate::preserve::format::page::{root_slot, slot};
 use crate::preserve::format::table::PREAMBLE;
 use crate::preserve::headers;
 use crate::preserve::leases::Leases;
-use crate::preserve::snapshot::Snapshot;
+use crate::preserve::snapshot::{Commit, CommitIn};
 use crate::preserve::walk::{self, Step, Walk};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::error::Error as Failure;
 use core::ops::Range;
 
 impl<M: Medium> Store<M> {
@@ -38,19 +39,9 @@ impl<M: Medium> Store<M> {
         ways: Ways<M>,
         size: u64,
     ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
-        let snapshot = Snapshot::of(&*medium)?;
-        let (header, preamble) = (snapshot.header, snapshot.preamble);
-        let mut loading = Loading::new(&snapshot, size)?;
-        for step in Walk::new(&snapshot) {
-            match step? {
-                Step::Page(page) => loading.page(&snapshot, &page)?,
-                Step::Entry(info) => {
-                    // The medium had space for the entry.
-                    let bytes = info.content.occupied(info.len, header.unit).unwrap_or(0);
-                    loading.take(info.offset..info.offset + bytes, Part::Entry)?;
-                }
-            }
-        }
+        let commit = Commit::last(&*medium)?;
+        let (header, preamble) = (commit.header, commit.preamble);
+        let loading = Loading::of(commit.in_medium(&*medium), size)?;
         let Loading { tree, space, damage, mends, .. } = loading;
         let (leases, has_failed) = (Leases::default(), false);
         let (mut space, mut held) = (space, Held::default());
@@ -86,15 +77,33 @@ struct Loading {
 }
 
 impl Loading {
-    fn new<M: Medium>(snapshot: &Snapshot<'_, M>, size: u64) -> Result<Self, Error<M::Error>> {
-        let (header, top) = (&snapshot.header, snapshot.preamble.level);
+    /// Loads the table of a commit.
+    fn of<E: Failure>(within: CommitIn<'_, E>, size: u64) -> Result<Self, Error<E>> {
+        let mut loading = Self::new(within, size)?;
+        let mut walk = Walk::new(within.commit);
+        while let Some(step) = walk.next(within)? {
+            match step {
+                Step::Page(page) => loading.page(within, &page)?,
+                Step::Entry(info) => {
+                    // The medium had space for the entry.
+                    let unit = within.commit.header.unit;
+                    let bytes = info.content.occupied(info.len, unit).unwrap_or(0);
+                    loading.take(info.offset..info.offset + bytes, Part::Entry)?;
+                }
+            }
+        }
+        Ok(loading)
+    }
+
+    fn new<E: Failure>(within: CommitIn<'_, E>, size: u64) -> Result<Self, Error<E>> {
+        let (header, top) = (&within.commit.header, within.commit.preamble.level);
         let mut tree = Tree::default();
         tree.levels.resize_with(top + 1, Default::default);
         let mut loading = Self {
             size,
             tree,
             space: Space::new(data(header.unit)..size, header.unit),
-            damage: headers::damaged(snapshot.medium(), header, Rereadings::ALONE).collect(),
+            damage: headers::damaged(within.medium, header, Rereadings::ALONE).collect(),
             mends: Vec::new(),
             names: alloc::vec![Key::default(); top + 1],
         };
@@ -102,12 +111,12 @@ impl Loading {
         for offset in header.roots {
             let part = Part::TableCopy;
             loading.take(offset..offset + root_slot(top, len, header.unit), part)?;
-            if !snapshot.is_whole(offset) {
+            if !within.is_whole(offset) {
                 loading.damage.push(Damage { part, offset, len: header.len });
             }
         }
         let entries = if top == 0 {
-            read(snapshot, snapshot.root()).map_err(Error::medium)?
+            read(within, within.commit.root()).map_err(Error::medium)?
         } else {
             Vec::new()
         };
@@ -129,16 +138,16 @@ impl Loading {
         }
     }
 
-    fn page<M: Medium>(
+    fn page<E: Failure>(
         &mut self,
-        snapshot: &Snapshot<'_, M>,
+        within: CommitIn<'_, E>,
         page: &walk::Page,
-    ) -> Result<(), Error<M::Error>> {
+    ) -> Result<(), Error<E>> {
         let (level, child, part) = (page.level, page.child, Part::TableCopy);
-        let bytes = read(snapshot, page.at..page.at + child.len).map_err(Error::medium)?;
+        let bytes = read(within, page.at..page.at + child.len).map_err(Error::medium)?;
         for offset in child.places {
-            self.take(offset..offset + slot(level, child.len, snapshot.header.unit), part)?;
-            if !snapshot.is_page(level, &child, offset).unwrap_or(false) {
+            self.take(offset..offset + slot(level, child.len, within.commit.header.unit), part)?;
+            if !within.is_page(level, &child, offset).unwrap_or(false) {
                 self.damage.push(Damage { part, offset, len: child.len });
                 self.mends.push((offset, bytes.clone()));
             }
@@ -155,8 +164,8 @@ impl Loading {
     }
 }
 
-fn read<M: Medium>(snapshot: &Snapshot<'_, M>, range: Range<u64>) -> Result<Vec<u8>, M::Error> {
+fn read<E: Failure>(within: CommitIn<'_, E>, range: Range<u64>) -> Result<Vec<u8>, E> {
     let mut bytes = alloc::vec![0; (range.end - range.start) as usize];
-    Readable::read(snapshot.medium(), range.start, &mut bytes)?;
+    within.medium.read(range.start, &mut bytes)?;
     Ok(bytes)
 }

@@ -378,7 +378,7 @@ impl<'p, M: Medium> Options<'p, M> {
             None => &mut silent,
         };
         let verification = must_verify
-            .then(|| verify(&store.snapshot()?, Rereadings::ALONE, progress))
+            .then(|| verify(store.snapshot()?.erased(), Rereadings::ALONE, progress))
             .transpose()?;
         store.begin_boot(stamp, verdict.origin, &mut mended)?;
         Ok((store, Opened { verdict, was_sealed, last, verification, mended }))

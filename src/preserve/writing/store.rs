@@ -190,7 +190,8 @@ impl<M: Medium> Store<M> {
     where
         M: Send,
     {
-        Ok(self.snapshot()?.blob(name)?.of(Arc::clone(&self.medium)))
+        let chunks = self.snapshot()?.erased().blob(name)?;
+        Ok(Blob { medium: Arc::clone(&self.medium), chunks })
     }
 
     /// Returns the identity of the store.

@@ -29,6 +29,9 @@ mod damage;
 #[cfg(not(miri))]
 #[path = "preserve/differential.rs"]
 mod differential;
+#[cfg(any(feature = "dax", not(miri)))]
+#[path = "counting/erased.rs"]
+mod erased;
 #[cfg(not(miri))]
 #[path = "preserve/errors.rs"]
 mod errors;

@@ -1,6 +1,7 @@
 //! Errors: their kinds, what they become by `?`, and the medium that an opening gives back.
 
 use crate::counting::{Broken, Counting};
+use crate::erased::erased;
 use crate::life::{BYTES, blobs, open, options};
 use crate::plain::Plain;
 #[cfg(feature = "dax")]
@@ -46,10 +47,11 @@ fn a_failed_opening_gives_the_medium_back() {
 /// Each write-back of an opening fails once.
 #[test]
 fn an_opening_that_fails_late_gives_the_medium_back_too() {
-    let mut medium = Counting::new(store());
+    let counting = Counting::new(store());
+    let mut medium = erased(&counting);
     let mut failures = 0;
     loop {
-        medium.left.store(failures, Relaxed);
+        counting.left.store(failures, Relaxed);
         medium = match options().open(medium) {
             Ok((store, _)) => {
                 assert_eq!(blobs(&store).unwrap()["a"], b"bytes");
@@ -60,7 +62,7 @@ fn an_opening_that_fails_late_gives_the_medium_back_too() {
                 failed.into_medium()
             }
         };
-        medium.left.store(u64::MAX, Relaxed);
+        counting.left.store(u64::MAX, Relaxed);
         failures += 1;
     }
     assert!(failures > 4, "{failures}");

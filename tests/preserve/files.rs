@@ -1,5 +1,6 @@
 //! Stores in files.
 
+use crate::erased::erased;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
 use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
@@ -8,7 +9,6 @@ use std::path::Path;
 use {
     cachemaint::dax::{DaxView, Lock},
     cachemaint::preserve::{Lease, Reader},
-    std::sync::Arc,
 };
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
@@ -242,8 +242,8 @@ fn a_writer_honours_leases_of_its_own_file() {
     let mut store = create(&path, 1 << 19);
     put(&mut store, "a", &vec![1; 50_000]);
     drop(store);
-    let file = Arc::new(open(&path));
-    let (mut store, _) = Options::new().open(Arc::clone(&file)).unwrap();
+    let file = open(&path);
+    let (mut store, _) = Options::new().open(erased(&file)).unwrap();
     let reader = Reader::open(file.view()).unwrap();
     let ours = match reader.lease("a") {
         Ok(lease) => lease,
@@ -336,9 +336,10 @@ fn a_region_of_a_file_is_used_in_place() {
     region.write(1000, b"in place");
     region.persist(1000..1008).unwrap();
     // A journal, or anything else that is in a medium, can be in a region.
-    let nested = Options::new().create_new(region).unwrap();
+    let nested = Options::new().create_new(erased(&region)).unwrap();
     assert!(store.seal().is_err());
     drop(nested);
+    drop(region);
     store.seal().unwrap();
     store.grow(1 << 19).unwrap();
     drop(store);
@@ -348,7 +349,7 @@ fn a_region_of_a_file_is_used_in_place() {
     let mut found = [0; 8];
     region.read(1000, &mut found).unwrap();
     assert_eq!(found, *b"in place");
-    drop(Options::new().open(region).unwrap());
+    drop(Options::new().open(erased(&region)).unwrap());
 }
 
 /// A store in the region must not overwrite bytes that a reader of the file uses.

@@ -1,6 +1,7 @@
 //! Regions and seals: a region is dirty from its use to the seal of its user.
 
 use crate::counting::{Broken, Counting};
+use crate::erased::{Erased, erased};
 use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
@@ -8,7 +9,7 @@ use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
 use cachemaint::preserve::{Attributes, ErrorKind, Info, Snapshot, Store};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Returns the entry of the region.
 fn ram(store: &Store<Plain>) -> Info {
@@ -136,8 +137,8 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
         let (plain, mut store) = with_ram();
         store.seal().unwrap();
         drop(store);
-        let medium = Arc::new(Counting::new(plain.clone()));
-        let (mut store, _) = later().open(Arc::clone(&medium)).unwrap();
+        let medium = Counting::new(plain.clone());
+        let (mut store, _) = later().open(erased(&medium)).unwrap();
         drop(store.region("ram").unwrap());
         medium.left.store(left, Relaxed);
         let sealed = store.seal();
@@ -155,10 +156,10 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
 }
 
 /// A medium with buffers or caches of its own: committed bytes are in them, and deep-persisted ones beyond.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Buffered {
     medium: Plain,
-    beyond: Arc<Mutex<Beyond>>,
+    beyond: Mutex<Beyond>,
 }
 
 /// The bytes that a loss of the buffers leaves.
@@ -177,7 +178,7 @@ impl Buffered {
     fn new() -> Self {
         let bytes = vec![0; 128 << 10];
         let medium = Plain::new(bytes.clone());
-        Self { medium, beyond: Arc::new(Mutex::new(Beyond { bytes, ..Beyond::default() })) }
+        Self { medium, beyond: Mutex::new(Beyond { bytes, ..Beyond::default() }) }
     }
 
     fn beyond(&self) -> MutexGuard<'_, Beyond> {
@@ -194,17 +195,16 @@ impl Buffered {
     }
 
     /// A store with two regions, which was sealed.
-    fn sealed() -> (Self, Store<Self>) {
-        let medium = Self::new();
-        let mut store = options().create_new(medium.clone()).unwrap();
+    fn sealed(&self) -> Store<Erased<'_, Broken>> {
+        let mut store = options().create_new(erased(self)).unwrap();
         let mut transaction = store.begin().unwrap();
         transaction.create_region("ram", LEAST).unwrap();
         transaction.create_region("rom", LEAST).unwrap();
         transaction.commit().unwrap();
         drop(store.region("ram").unwrap());
         store.seal().unwrap();
-        assert!(medium.is_clean());
-        (medium, store)
+        assert!(self.is_clean());
+        store
     }
 
     /// Whenever the buffers are lost in between, there is a store.
@@ -277,7 +277,8 @@ impl Medium for Buffered {
 /// The seal lies deeper than a fence reaches, so the note that removes it must, too.
 #[test]
 fn a_seal_is_removed_as_deep_as_it_was_put() {
-    let (medium, mut store) = Buffered::sealed();
+    let medium = Buffered::new();
+    let mut store = medium.sealed();
     for has_blob in [false, true, false] {
         if has_blob {
             let mut transaction = store.begin().unwrap();
@@ -294,29 +295,31 @@ fn a_seal_is_removed_as_deep_as_it_was_put() {
 /// The next process finds the region dirty, in the buffers alone.
 #[test]
 fn a_note_of_a_killed_process_is_made_as_deep_by_the_next() {
-    let (medium, mut store) = Buffered::sealed();
+    let medium = Buffered::new();
+    let mut store = medium.sealed();
     medium.beyond().kills = true;
     let uses = core::panic::AssertUnwindSafe(|| drop(store.region("ram")));
     assert!(std::panic::catch_unwind(uses).is_err());
     medium.beyond().kills = false;
-    let (mut store, _) = later().open(medium.clone()).unwrap();
+    let (mut store, _) = later().open(erased(&medium)).unwrap();
     drop(store.region("ram").unwrap());
     assert!(!medium.is_clean());
 }
 
 #[test]
 fn a_note_is_written_back_without_the_permission_to_flush() {
-    let (medium, store) = Buffered::sealed();
-    drop(store);
+    let medium = Buffered::new();
+    drop(medium.sealed());
     medium.beyond().refuses = true;
-    let (mut store, _) = later().open(medium.clone()).unwrap();
+    let (mut store, _) = later().open(erased(&medium)).unwrap();
     drop(store.region("ram").unwrap());
     assert!(!medium.is_clean());
 }
 
 #[test]
 fn a_store_is_there_throughout_a_use_and_a_seal() {
-    let (medium, mut store) = Buffered::sealed();
+    let medium = Buffered::new();
+    let mut store = medium.sealed();
     medium.has_a_store_throughout(|| {
         drop(store.region("ram").unwrap());
         drop(store.region("rom").unwrap());
@@ -348,8 +351,8 @@ fn a_use_is_noted_in_both_headers() {
 #[test]
 fn a_region_whose_creation_failed_is_not_used() {
     for left in 0.. {
-        let medium = Arc::new(Counting::new(Plain::new(vec![0; BYTES as usize])));
-        let mut store = options().create_new(Arc::clone(&medium)).unwrap();
+        let medium = Counting::new(Plain::new(vec![0; BYTES as usize]));
+        let mut store = options().create_new(erased(&medium)).unwrap();
         medium.left.store(left, Relaxed);
         let mut transaction = store.begin().unwrap();
         let created = transaction.create_region("ram", LEAST);

@@ -1,6 +1,7 @@
 //! Regions: bytes that are used in place.
 
 use crate::counting::Counting;
+use crate::erased::erased;
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium as _};
@@ -8,7 +9,6 @@ use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store,
 };
 use core::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 /// The first multiple of 4096 after the headers and histories, by the documentation of the format.
 pub(crate) const FIRST: u64 = 28_672;
@@ -276,8 +276,8 @@ fn a_region_that_overlaps_another_one_is_refused() {
 /// A machine that is stopped and started again, with so many bytes of memory: the bytes looked at and stored by all of it.
 fn bytes_of_a_restart(ram: u64) -> u64 {
     let options = || Options::with_entropy([1, 2]);
-    let medium = Arc::new(Counting::new(Plain::new(vec![0; (ram + (4 << 20)) as usize])));
-    let mut store = options().create_new(Arc::clone(&medium)).unwrap();
+    let medium = Counting::new(Plain::new(vec![0; (ram + (4 << 20)) as usize]));
+    let mut store = options().create_new(erased(&medium)).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.create_region(Attributes::new("ram").alignment(2 << 20), ram).unwrap();
     transaction.commit().unwrap();
@@ -290,7 +290,7 @@ fn bytes_of_a_restart(ram: u64) -> u64 {
     transaction.commit().unwrap();
     store.seal().unwrap();
     drop(store);
-    let (mut store, opened) = options().open(Arc::clone(&medium)).unwrap();
+    let (mut store, opened) = options().open(erased(&medium)).unwrap();
     assert!(opened.was_sealed);
     assert_eq!(store.reader().load("registers").unwrap(), b"before");
     let region = store.region("ram").unwrap();

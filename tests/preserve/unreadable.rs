@@ -2,24 +2,14 @@
 //! readings.
 
 use crate::claims::options;
+use crate::counting::Broken;
+use crate::erased::{Erased, erased};
 use crate::plain::Plain;
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::preserve::{Error, ErrorKind, Options, Part, Reader, Snapshot, Store, Verify};
-use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::Mutex;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Unreadable;
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unreadable; replace the drive")
-    }
-}
-
-impl core::error::Error for Unreadable {}
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -49,7 +39,7 @@ impl Failing {
 }
 
 impl Readable for Failing {
-    type Error = Unreadable;
+    type Error = Broken;
 
     fn len(&self) -> u64 {
         Readable::len(&self.plain)
@@ -59,11 +49,11 @@ impl Readable for Failing {
         self.plain.load(at, order)
     }
 
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Unreadable> {
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Broken> {
         self.work(at);
         let end = at + into.len() as u64;
         if self.bad.iter().any(|bad| bad.start < end && at < bad.end) {
-            return Err(Unreadable);
+            return Err(Broken);
         }
         let Ok(()) = self.plain.read(at, into);
         Ok(())
@@ -87,7 +77,7 @@ impl Medium for Failing {
         self.plain.write(at, from);
     }
 
-    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Unreadable> {
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
         let Ok(()) = self.plain.issue_writeback(range);
         Ok(())
     }
@@ -137,7 +127,7 @@ fn filled() -> (Plain, [Range<u64>; 2], [Range<u64>; 2]) {
     (medium, roots, pages)
 }
 
-fn writer() -> Options<'static, Failing> {
+fn writer<'m>() -> Options<'static, Erased<'m, Broken>> {
     Options::with_entropy([1, 2]).verify(Verify::Always)
 }
 
@@ -156,7 +146,8 @@ fn one_unreadable_copy_of_a_header_or_a_page_costs_nothing() {
         let is_of_older_header = bad.end <= 16_384 && bad.start % 8192 != newest;
         assert_eq!(copies, if is_of_older_header { vec![] } else { vec![bad.start] });
         assert_eq!(reader.load(&name(BLOBS - 1)).unwrap(), [7; 100]);
-        let (_, opened) = writer().open(Failing::new(&medium, [bad.clone()])).unwrap();
+        let failing = Failing::new(&medium, [bad.clone()]);
+        let (_, opened) = writer().open(erased(&failing)).unwrap();
         assert!(opened.mended.iter().map(|damage| damage.offset).eq(copies), "{bad:?}");
         assert_eq!(opened.verification.unwrap().whole, BLOBS);
     }
@@ -166,13 +157,14 @@ fn one_unreadable_copy_of_a_header_or_a_page_costs_nothing() {
 fn an_unreadable_blob_is_listed_as_damaged() {
     let (medium, ..) = filled();
     let info = Reader::open(medium.clone()).unwrap().stat(&name(7)).unwrap().unwrap();
-    let (store, opened) = writer().open(Failing::new(&medium, [info.range()])).unwrap();
+    let failing = Failing::new(&medium, [info.range()]);
+    let (store, opened) = writer().open(erased(&failing)).unwrap();
     let verification = opened.verification.unwrap();
     let [(damaged, damage)] = &verification.damaged[..] else { panic!("{verification:?}") };
     assert_eq!((&**damaged, damage.part), (&*name(7), Part::Bytes { at: 0 }));
     assert_eq!((damage.offset, damage.len, verification.whole), (info.offset, 100, BLOBS - 1));
     let refused = store.reader().load(&name(7));
-    assert!(matches!(refused.as_ref().map_err(Error::kind), Err(ErrorKind::Medium(Unreadable))));
+    assert!(matches!(refused.as_ref().map_err(Error::kind), Err(ErrorKind::Medium(Broken))));
     assert_eq!(store.reader().load(&name(8)).unwrap(), [7; 100]);
 }
 
@@ -209,9 +201,9 @@ fn an_unreadable_page_is_listed_and_costs_the_blobs_that_it_names() {
     );
     assert!(verification.whole < BLOBS);
     let [Err(error)] = &lost[..] else { panic!("{lost:?}") };
-    assert!(matches!(error.kind(), ErrorKind::Medium(Unreadable)));
+    assert!(matches!(error.kind(), ErrorKind::Medium(Broken)));
     let found = snapshot.find(&name(BLOBS - 1));
-    assert!(matches!(found.as_ref().map_err(Error::kind), Err(ErrorKind::Medium(Unreadable))));
+    assert!(matches!(found.as_ref().map_err(Error::kind), Err(ErrorKind::Medium(Broken))));
 }
 
 /// It may be the newest one: to take an older one for that would undo a commit.
@@ -221,7 +213,7 @@ fn a_header_whose_copies_are_both_unreadable_is_an_error() {
     for slot in [0, 4096] {
         let bad = [slot, slot + 8192].map(|at| at..at + 64);
         let refused = Reader::open(Failing::new(&medium, bad)).map_err(|failed| {
-            assert!(matches!(failed.error().kind(), ErrorKind::Medium(Unreadable)));
+            assert!(matches!(failed.error().kind(), ErrorKind::Medium(Broken)));
         });
         assert!(refused.is_err());
     }
@@ -231,7 +223,8 @@ fn a_header_whose_copies_are_both_unreadable_is_an_error() {
 fn an_unreadable_history_begins_anew() {
     let (medium, ..) = filled();
     // The history of the creation is the first one, and the one of the next opening the second.
-    let (store, opened) = writer().open(Failing::new(&medium, Some(16_384..20_992))).unwrap();
+    let failing = Failing::new(&medium, Some(16_384..20_992));
+    let (store, opened) = writer().open(erased(&failing)).unwrap();
     let [damage] = opened.mended[..] else { panic!("{:?}", opened.mended) };
     assert_eq!((damage.part, damage.offset), (Part::History, 16_384));
     assert_eq!(store.snapshot().unwrap().history().unwrap().count(), 1);

@@ -1,6 +1,7 @@
 //! Uses of a store, and operations that it refuses.
 
 use crate::counting::{Broken, Counting};
+use crate::erased::erased;
 use crate::life::{BYTES, Blobs, DATA, blobs, later, options, stamp, why};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::preserve::{
@@ -44,7 +45,7 @@ fn named(blobs: &[(&str, &[u8])]) -> Blobs {
 #[test]
 fn a_transaction_takes_two_fences_however_many_blobs() {
     let counting = Counting::new(with_room(1 << 16));
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     let [.., fences] = counting.taken();
     assert_eq!(fences, 2, "to create it");
     for blobs in [1, 7, 40] {
@@ -64,7 +65,7 @@ fn a_transaction_takes_two_fences_however_many_blobs() {
     store.begin().unwrap().commit().unwrap();
     assert_eq!(counting.taken(), [0; 3], "nothing was changed");
     drop(store);
-    drop(options().open(&counting).unwrap());
+    drop(options().open(erased(&counting)).unwrap());
     assert_eq!(counting.taken()[2], 3, "to open it");
 }
 
@@ -73,7 +74,7 @@ fn a_transaction_takes_two_fences_however_many_blobs() {
 #[test]
 fn each_line_is_written_back_once() {
     let counting = Counting::new(medium());
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     counting.taken();
     put(&mut store, "a", &[7; 100]).unwrap();
     let [stored, lines, _] = counting.taken();
@@ -227,7 +228,7 @@ fn invalid_requests_are_refused_and_change_nothing() {
 #[test]
 fn a_blob_without_space_is_refused_before_any_write() {
     let counting = Counting::new(with_room(8192));
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     put(&mut store, "a", &vec![1; 1000]).unwrap();
     let largest = store.capacity().unwrap().largest;
     counting.taken();
@@ -258,7 +259,7 @@ fn a_blob_without_space_is_refused_before_any_write() {
     }
     put(&mut store, "b", &vec![2; 1000]).unwrap();
     drop(store);
-    let (store, _) = options().open(&counting).unwrap();
+    let (store, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(blobs(&store).unwrap().len(), number - 2 + 1);
 }
 
@@ -420,7 +421,7 @@ fn the_history_has_the_boots_that_it_was_opened_in() {
 #[test]
 fn after_a_failed_commit_the_store_must_be_opened_again() {
     let counting = Counting::new(medium());
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     put(&mut store, "a", b"one").unwrap();
     // The blob's write-back, and the two of the tables.
     for succeed in 0..3 {
@@ -442,7 +443,7 @@ fn after_a_failed_commit_the_store_must_be_opened_again() {
     counting.left.store(u64::MAX, Relaxed);
     assert!(matches!(store.begin().as_ref().map_err(Error::kind), Err(ErrorKind::Failed)));
     drop(store);
-    let (mut store, _) = options().open(&counting).unwrap();
+    let (mut store, _) = options().open(erased(&counting)).unwrap();
     let found = blobs(&store).unwrap();
     assert!([named(&[("a", b"two")]), named(&[("a", b"three")])].contains(&found), "{found:?}");
     put(&mut store, "a", b"four").unwrap();
@@ -452,7 +453,7 @@ fn after_a_failed_commit_the_store_must_be_opened_again() {
 #[test]
 fn a_seal_that_fails_frees_nothing_that_is_in_use() {
     let counting = Counting::new(medium());
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     put(&mut store, "a", &[1; 200]).unwrap();
     counting.left.store(1000, Relaxed);
     store.seal().unwrap();
@@ -469,7 +470,7 @@ fn a_seal_that_fails_frees_nothing_that_is_in_use() {
         let must_be_opened =
             matches!(store.begin().as_ref().map_err(Error::kind), Err(ErrorKind::Failed));
         drop(store);
-        store = options().open(&counting).unwrap().0;
+        store = options().open(erased(&counting)).unwrap().0;
         assert!(must_be_opened || store.capacity().unwrap().free == free, "{succeed}");
         assert_eq!(blobs(&store).unwrap(), named(&[("a", &[1; 200])]), "{succeed}");
     }
@@ -479,13 +480,13 @@ fn a_seal_that_fails_frees_nothing_that_is_in_use() {
 #[test]
 fn a_sealed_store_opens_without_deep_persistence_but_loses_its_seal() {
     let counting = Counting::new(medium());
-    let mut store = options().create_new(&counting).unwrap();
+    let mut store = options().create_new(erased(&counting)).unwrap();
     put(&mut store, "a", b"one").unwrap();
     store.seal().unwrap();
     drop(store);
     // Two headers, two words of the next one, and the history; then the history as far as it goes.
     counting.left.store(5, Relaxed);
-    let (store, opened) = options().open(&counting).unwrap();
+    let (store, opened) = options().open(erased(&counting)).unwrap();
     assert!(opened.was_sealed);
     assert!(!store.snapshot().unwrap().is_sealed());
     assert_eq!(blobs(&store).unwrap(), named(&[("a", b"one")]));
@@ -533,7 +534,7 @@ fn a_medium_that_has_grown_or_shrunk_is_taken_as_it_is() {
 #[test]
 fn pages_are_written_back_in_few_calls() {
     let counting = Counting::new(Simulation::new(Model::pages(), 1 << 19).medium());
-    let mut store = Options::with_entropy([1, 2]).create_new(&counting).unwrap();
+    let mut store = Options::with_entropy([1, 2]).create_new(erased(&counting)).unwrap();
     counting.left.store(1000, Relaxed);
     let mut transaction = store.begin().unwrap();
     transaction.put("a", &vec![1; 100_000]).unwrap();

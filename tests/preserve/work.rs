@@ -1,7 +1,8 @@
 //! The work of a commit, which does not grow with the store, and that of reading, which is linear in its size.
 
 use crate::claims::DATA;
-use crate::counting::Counting;
+use crate::counting::{Broken, Counting};
+use crate::erased::{Erased, erased};
 use crate::looks::Looks;
 use crate::plain::Plain;
 use crate::seal::seal;
@@ -12,14 +13,14 @@ use cachemaint::preserve::{
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use core::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 const FEW: usize = 100;
 const MANY: usize = 100_000;
 /// Commits of each kind that are counted.
 const COMMITS: usize = 60;
 
-type Counted = Arc<Counting<Plain>>;
+type Counted = Counting<Plain>;
 
 /// The bytes of each blob, which take one unit.
 const BLOB: [u8; 48] = [7; 48];
@@ -28,12 +29,16 @@ fn name(number: usize) -> String {
     format!("blob {number:06}")
 }
 
-/// A store of so many blobs, each at a multiple of `alignment`.
-fn filled(blobs: usize, alignment: u64) -> (Counted, Store<Counted>) {
+/// A medium for so many blobs, each at a multiple of `alignment`.
+fn with_room(blobs: usize, alignment: u64) -> Counted {
     let bytes = DATA + blobs * (alignment as usize + 600) + (1 << 20);
-    let medium = Arc::new(Counting::new(Plain::new(vec![0; bytes])));
+    Counting::new(Plain::new(vec![0; bytes]))
+}
+
+/// A store of so many blobs, each at a multiple of `alignment`.
+fn filled(medium: &Counted, blobs: usize, alignment: u64) -> Store<Erased<'_, Broken>> {
     let options = Options::with_entropy([1, 2]).unit(64);
-    let mut store = options.create_new(Arc::clone(&medium)).unwrap();
+    let mut store = options.create_new(erased(medium)).unwrap();
     let mut transaction = store.begin().unwrap();
     for number in 0..blobs {
         let name = name(number);
@@ -41,12 +46,12 @@ fn filled(blobs: usize, alignment: u64) -> (Counted, Store<Counted>) {
         transaction.put(attributes, &BLOB).unwrap();
     }
     transaction.commit().unwrap();
-    (medium, store)
+    store
 }
 
 /// Puts, replaces, renames and deletes blobs at places all over the store, each in a transaction of its own: the bytes stored
 /// and looked at for a commit of each kind, on average.
-fn costs(medium: &Counted, store: &mut Store<Counted>, blobs: usize) -> [u64; 4] {
+fn costs(medium: &Counted, store: &mut Store<Erased<'_, Broken>>, blobs: usize) -> [u64; 4] {
     let place = |commit: usize| commit * 7919 % blobs;
     let new = |commit: usize| format!("{}-new", name(place(commit)));
     [0, 1, 2, 3].map(|kind| {
@@ -67,15 +72,16 @@ fn costs(medium: &Counted, store: &mut Store<Counted>, blobs: usize) -> [u64; 4]
 }
 
 fn costs_at_most_twice_as_much(alignment: u64) {
-    let (medium, mut store) = filled(FEW, 64);
-    let few = costs(&medium, &mut store, FEW);
-    let (medium, mut store) = filled(MANY, alignment);
+    let medium = with_room(FEW, 64);
+    let few = costs(&medium, &mut filled(&medium, FEW, 64), FEW);
+    let medium = with_room(MANY, alignment);
+    let mut store = filled(&medium, MANY, alignment);
     let many = costs(&medium, &mut store, MANY);
     for (few, many) in few.into_iter().zip(many) {
         assert!(many <= 2 * few, "{few}, {many}");
     }
     drop(store);
-    let (store, opened) = Options::with_entropy([1, 2]).open(medium).unwrap();
+    let (store, opened) = Options::with_entropy([1, 2]).open(erased(&medium)).unwrap();
     assert_eq!((opened.mended.len(), store.snapshot().unwrap().blobs()), (0, MANY as u64));
 }
 

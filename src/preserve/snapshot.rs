@@ -151,12 +151,18 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     {
         let place = self.erased().history()?;
         let medium = self.medium;
-        Ok(place.step_by(history::BOOT).map(move |at| {
-            let mut bytes = [0; history::BOOT];
-            medium.read(at, &mut bytes).map_err(Error::medium)?;
-            Ok(Boot::read(&bytes))
-        }))
+        Ok(place.step_by(history::BOOT).map(move |at| boot(medium, at)))
     }
+}
+
+/// Reads a boot of the history.
+pub(super) fn boot<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    at: u64,
+) -> Result<Boot, Error<E>> {
+    let mut bytes = [0; history::BOOT];
+    medium.read(at, &mut bytes).map_err(Error::medium)?;
+    Ok(Boot::read(&bytes))
 }
 
 /// The places and the contents of a commit, as its header and its root have them.

@@ -5,12 +5,14 @@ use super::tree::Changes;
 use crate::format::tag;
 use crate::medium::Medium;
 use crate::preserve::error::{Damage, Error, ErrorKind};
-use crate::preserve::format::history::BOOTS;
+use crate::preserve::format::history::{BOOT, BOOTS};
 use crate::preserve::format::table::Preamble;
 use crate::preserve::format::{history, key};
 use crate::preserve::headers;
+use crate::preserve::snapshot::{CommitIn, boot};
 use crate::preserve::stamp::{Boot, Origin, Stamp};
 use alloc::vec::Vec;
+use core::error::Error as Failure;
 
 impl<M: Medium> Store<M> {
     /// Makes everything durable once more, as deep as the medium allows, and records that in the header. If nothing is
@@ -104,24 +106,35 @@ impl<M: Medium> Store<M> {
         origin: Origin,
         mended: &mut Vec<Damage>,
     ) -> Result<Vec<Boot>, Error<M::Error>> {
-        let snapshot = self.snapshot()?;
-        let mut boots = Vec::new();
-        if let Ok(before) = snapshot.history() {
-            boots = before.collect::<Result<_, _>>()?;
-        } else {
-            mended.push(snapshot.commit.lost_history());
-        }
-        let generation = self.header.generation + 1;
-        match boots.last_mut() {
-            Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {
-                (last.opened, last.stamp) = (last.opened.saturating_add(1), stamp);
-            }
-            _ => {
-                let was_sealed = self.header.is_sealed;
-                boots.push(Boot { generation, opened: 1, origin, was_sealed, stamp });
-            }
-        }
-        boots.drain(..boots.len().saturating_sub(BOOTS));
-        Ok(boots)
+        boots_with(self.snapshot()?.erased(), stamp, origin, mended)
     }
+}
+
+fn boots_with<E: Failure>(
+    within: CommitIn<'_, E>,
+    stamp: Stamp,
+    origin: Origin,
+    mended: &mut Vec<Damage>,
+) -> Result<Vec<Boot>, Error<E>> {
+    let CommitIn { medium, commit } = within;
+    let mut boots = Vec::new();
+    if let Ok(place) = within.history() {
+        for at in place.step_by(BOOT) {
+            boots.push(boot(medium, at)?);
+        }
+    } else {
+        mended.push(commit.lost_history());
+    }
+    let generation = commit.header.generation + 1;
+    match boots.last_mut() {
+        Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {
+            (last.opened, last.stamp) = (last.opened.saturating_add(1), stamp);
+        }
+        _ => {
+            let was_sealed = commit.header.is_sealed;
+            boots.push(Boot { generation, opened: 1, origin, was_sealed, stamp });
+        }
+    }
+    boots.drain(..boots.len().saturating_sub(BOOTS));
+    Ok(boots)
 }

@@ -1,9 +1,11 @@
 //! Commits: new pages replace old ones, and a new header makes them current.
 
-use super::reserve::Pair;
+use super::reserve::{self, Held, Pair};
 use super::room::Kind;
+use super::space::{Leased, Space};
 use super::store::Store;
-use super::tree::{Key, Overlay};
+use super::tree::{Key, Overlay, Tree};
+use super::ways::leased;
 use crate::format::tag;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
@@ -55,8 +57,62 @@ impl<M: Medium> Store<M> {
         pages: &mut Vec<Written>,
         is_sealed: bool,
     ) -> Result<([u64; 2], u64, u32), Error<M::Error>> {
-        let (generation, unit) = (self.header.generation + 1, self.unit());
-        let top = plan.len() - 1;
+        let Self { medium, ways, leases, tree, space, held, header, .. } = self;
+        let leased = &leased(&**medium, ways, leases);
+        let root = Placing { tree, space, held, leased, pages }.place_all(
+            plan,
+            preamble,
+            header.generation + 1,
+        )?;
+        let parts = parts(pages);
+        medium.copy_unfenced(&parts).map_err(Error::medium)?;
+        medium.fence();
+        if is_sealed {
+            for (at, bytes) in parts {
+                let range = at..at + bytes.len() as u64;
+                (ways.deep_persist)(medium, range).map_err(Error::medium)?;
+            }
+        }
+        Ok(root)
+    }
+
+    /// Makes the pages of a plan the current ones.
+    fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
+        keep_replaced(&mut self.held, &mut self.tree, &self.header, plan);
+        self.header = header;
+    }
+}
+
+/// Makes the pages of a plan the current ones, and keeps the places of those before.
+fn keep_replaced(held: &mut Held, tree: &mut Tree, before: &Header, plan: Vec<Overlay>) {
+    let unit = before.unit;
+    let root = root_slot(tree.top(), before.len - PREAMBLE as u64, unit);
+    held.keep(Kind::Root, before.roots.map(|at| at..at + root));
+    for (level, page) in tree.apply(plan) {
+        let bytes = slot(level, page.len, unit);
+        held.keep(Kind::of(level), page.places.map(|at| at..at + bytes));
+    }
+}
+
+/// Finds places for the pages of a commit.
+struct Placing<'s, E> {
+    tree: &'s Tree,
+    space: &'s mut Space,
+    held: &'s mut Held,
+    leased: &'s Leased<'s, E>,
+    pages: &'s mut Vec<Written>,
+}
+
+impl<E> Placing<'_, E> {
+    /// Assigns places to the pages of a plan. Returns the places of the root, its length, and the half of its tag that
+    /// the header stores.
+    fn place_all(
+        &mut self,
+        plan: &mut [Overlay],
+        preamble: &Preamble,
+        generation: u64,
+    ) -> Result<([u64; 2], u64, u32), Error<E>> {
+        let (unit, top) = (self.space.unit(), plan.len() - 1);
         for level in 0..top {
             let names: Vec<Key> = plan[level].keys().cloned().collect();
             for name in names {
@@ -64,8 +120,7 @@ impl<M: Medium> Store<M> {
                 let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
                 let tag = tag::of(key::page(preamble.identity, level), &bytes);
                 let len = bytes.len() as u64;
-                let slot = slot(level, len, unit);
-                let places = self.place(&bytes, slot, Kind::of(level), pages)?;
+                let places = self.place(&bytes, slot(level, len, unit), Kind::of(level))?;
                 if let Some(Some(page)) = plan[level].get_mut(&name) {
                     (page.places, page.tag, page.len) = (places, tag, len);
                 }
@@ -78,52 +133,28 @@ impl<M: Medium> Store<M> {
         let root_tag = seal(&mut root, generation);
         let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);
         let len = root.len() as u64;
-        let roots = self.place(&root.into(), bytes, Kind::Root, pages)?;
-        let copies = pages.iter().flat_map(|Written { pair, bytes, .. }| {
-            pair.iter().map(move |place| (place.start, &**bytes))
-        });
-        let parts: Vec<(u64, &[u8])> = copies.collect();
-        self.medium.copy_unfenced(&parts).map_err(Error::medium)?;
-        self.medium.fence();
-        if is_sealed {
-            parts
-                .iter()
-                .try_for_each(|(at, bytes)| {
-                    (self.ways.deep_persist)(&self.medium, *at..at + bytes.len() as u64)
-                })
-                .map_err(Error::medium)?;
-        }
+        let roots = self.place(&root.into(), bytes, Kind::Root)?;
         Ok((roots, len, root_tag))
     }
 
     /// Finds places for both copies of a page, in the reserve if it has any.
-    fn place(
-        &mut self,
-        bytes: &Arc<[u8]>,
-        slot: u64,
-        kind: Kind,
-        pages: &mut Vec<Written>,
-    ) -> Result<[u64; 2], Error<M::Error>> {
-        let pair = match self.held.release(kind, slot, &mut self.space) {
+    fn place(&mut self, bytes: &Arc<[u8]>, slot: u64, kind: Kind) -> Result<[u64; 2], Error<E>> {
+        let pair = match self.held.release(kind, slot, self.space) {
             Some(pair) => pair,
-            None => self.claim_pair(slot)?,
+            None => reserve::claim(slot, false, self.space, self.leased)?,
         };
         let places = pair.each_ref().map(|place| place.start);
-        pages.push(Written { kind, pair, bytes: Arc::clone(bytes) });
+        self.pages.push(Written { kind, pair, bytes: Arc::clone(bytes) });
         Ok(places)
     }
+}
 
-    /// Makes the pages of a plan the current ones.
-    fn replace(&mut self, header: Header, plan: Vec<Overlay>) {
-        let unit = self.unit();
-        let root = root_slot(self.tree.top(), self.header.len - PREAMBLE as u64, unit);
-        self.held.keep(Kind::Root, self.header.roots.map(|at| at..at + root));
-        for (level, page) in self.tree.apply(plan) {
-            let bytes = slot(level, page.len, unit);
-            self.held.keep(Kind::of(level), page.places.map(|at| at..at + bytes));
-        }
-        self.header = header;
-    }
+/// Returns both copies of each page.
+fn parts(pages: &[Written]) -> Vec<(u64, &[u8])> {
+    let copies = pages.iter().flat_map(|Written { pair, bytes, .. }| {
+        pair.iter().map(move |place| (place.start, &**bytes))
+    });
+    copies.collect()
 }
 
 /// A page that is to be written.

@@ -20,8 +20,9 @@ use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
 use crate::preserve::error::{Damage, Error, ErrorKind};
 use crate::preserve::format::header::{FIRST, Header};
+use crate::preserve::format::history::BOOT;
 use crate::preserve::format::page::root_slot;
-use crate::preserve::format::table::{self, Preamble};
+use crate::preserve::format::table::{self, PREAMBLE, Preamble};
 use crate::preserve::format::{data, history, is_unit, key};
 use crate::preserve::headers::{self, Presence};
 use crate::preserve::snapshot::Snapshot;
@@ -257,33 +258,7 @@ impl<'p, M: Medium> Options<'p, M> {
         }
         let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
         let identity = Identity::from_entropy(self.entropy);
-        let first = Boot {
-            generation: FIRST,
-            opened: 1,
-            origin: Origin::Unknown,
-            was_sealed: false,
-            stamp,
-        };
-        let boots = first.bytes();
-        let preamble = Preamble {
-            identity,
-            history: 0,
-            history_tag: tag::of(key::history(identity, 0), &boots),
-            history_len: boots.len() as u64,
-            level: 0,
-            blobs: 0,
-            stamp,
-        };
-        let mut bytes = preamble.bytes();
-        let header = Header {
-            generation: FIRST,
-            size,
-            roots: [size - root, size - 2 * root - distance(root, unit, size)],
-            len: bytes.len() as u64,
-            root_tag: table::seal(&mut bytes, FIRST),
-            unit,
-            is_sealed: false,
-        };
+        let (header, boots, bytes) = first_commit(identity, stamp, size, unit);
         let [first, second] = header.roots;
         medium
             .copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])
@@ -383,6 +358,39 @@ impl<'p, M: Medium> Options<'p, M> {
         store.begin_boot(stamp, verdict.origin, &mut mended)?;
         Ok((store, Opened { verdict, was_sealed, last, verification, mended }))
     }
+}
+
+/// Returns the header of the first commit, its history and its root.
+fn first_commit(
+    identity: Identity,
+    stamp: Stamp,
+    size: u64,
+    unit: u64,
+) -> (Header, [u8; BOOT], [u8; PREAMBLE]) {
+    let first =
+        Boot { generation: FIRST, opened: 1, origin: Origin::Unknown, was_sealed: false, stamp };
+    let boots = first.bytes();
+    let preamble = Preamble {
+        identity,
+        history: 0,
+        history_tag: tag::of(key::history(identity, 0), &boots),
+        history_len: boots.len() as u64,
+        level: 0,
+        blobs: 0,
+        stamp,
+    };
+    let mut bytes = preamble.bytes();
+    let root = root_slot(0, 0, unit);
+    let header = Header {
+        generation: FIRST,
+        size,
+        roots: [size - root, size - 2 * root - distance(root, unit, size)],
+        len: bytes.len() as u64,
+        root_tag: table::seal(&mut bytes, FIRST),
+        unit,
+        is_sealed: false,
+    };
+    (header, boots, bytes)
 }
 
 /// Opens or creates a store. Returns the medium with the error if that fails.

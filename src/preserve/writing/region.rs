@@ -7,14 +7,20 @@
 
 use super::attributes::Attributes;
 use super::store::Store;
+use super::taken::Taken;
+use super::tree::Tree;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable};
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::PAGE;
+use crate::preserve::format::header::Header;
 use crate::preserve::info::{Content, Info, Name, ShortName};
+use crate::preserve::snapshot::CommitIn;
+use crate::preserve::walk::Walk;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::error::Error as Failure;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -160,47 +166,57 @@ impl<M: Medium> Store<M> {
         }
         self.begin()?.commit_seal(false)?;
         if !is_deep {
-            drop(self.deep_persist_after(self.roots().into()));
+            drop(self.deep_persist_after(&roots(&self.header)));
         }
         Ok(())
     }
 
     /// Makes the table durable as deep as the medium allows.
     fn deep_persist_table(&self) -> Result<(), M::Error> {
-        let below = self.tree.levels[..self.tree.top()].iter().flat_map(BTreeMap::values);
-        let pages = below.flat_map(|page| page.places.map(|at| at..at + page.len));
-        self.deep_persist_after(joined(pages.chain(self.roots()).collect()))
-    }
-
-    fn roots(&self) -> [Range<u64>; 2] {
-        self.header.roots.map(|at| at..at + self.header.len)
+        self.deep_persist_after(&table(&self.header, &self.tree))
     }
 
     /// Makes ranges, and then the header, durable as deep as the medium allows.
-    fn deep_persist_after(&self, ranges: Vec<Range<u64>>) -> Result<(), M::Error> {
+    fn deep_persist_after(&self, ranges: &[Range<u64>]) -> Result<(), M::Error> {
         let done = self.deep_persist_each(ranges);
         done.and(self.deep_persist_header())
     }
 
     /// Returns the names of the regions that were handed out, which are dirty, unless one of them is in use.
     pub(super) fn taken_regions(&self) -> Result<Vec<Name>, Error<M::Error>> {
-        let mut names = Vec::new();
         if self.taken.is_empty() {
-            return Ok(names);
+            return Ok(Vec::new());
         }
-        for info in self.snapshot()?.entries() {
-            let info = info?;
-            if !info.is_dirty || !self.taken.contains(info.offset) {
-                continue;
-            }
-            if self.taken.is_in_use_at(info.offset) {
-                let name = ShortName::of(info.name.as_str());
-                return Err(Error(ErrorKind::RegionInUse { name }));
-            }
-            names.push(info.name);
-        }
-        Ok(names)
+        dirty_names(self.snapshot()?.erased(), &self.taken)
     }
+}
+
+/// Returns the names of the dirty regions that were handed out, none of which is in use.
+fn dirty_names<E: Failure>(within: CommitIn<'_, E>, taken: &Taken) -> Result<Vec<Name>, Error<E>> {
+    let (mut names, mut walk) = (Vec::new(), Walk::new(within.commit));
+    while let Some(info) = walk.next_entry(within)? {
+        if !info.is_dirty || !taken.contains(info.offset) {
+            continue;
+        }
+        if taken.is_in_use_at(info.offset) {
+            let name = ShortName::of(info.name.as_str());
+            return Err(Error(ErrorKind::RegionInUse { name }));
+        }
+        names.push(info.name);
+    }
+    Ok(names)
+}
+
+/// Returns the ranges of both copies of the root.
+fn roots(header: &Header) -> [Range<u64>; 2] {
+    header.roots.map(|at| at..at + header.len)
+}
+
+/// Returns the ranges of all pages of a table.
+fn table(header: &Header, tree: &Tree) -> Vec<Range<u64>> {
+    let below = tree.levels[..tree.top()].iter().flat_map(BTreeMap::values);
+    let pages = below.flat_map(|page| page.places.map(|at| at..at + page.len));
+    joined(pages.chain(roots(header)).collect())
 }
 
 /// Sorts ranges, and joins those that are less than a page apart: each is a system call on a file.

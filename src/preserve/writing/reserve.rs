@@ -10,6 +10,7 @@
 use super::room::{Kind, Places};
 use super::space::{From, Leased, Space};
 use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::info::Content;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -263,6 +264,34 @@ impl Held {
 pub(super) struct Undo {
     lens: [usize; 3],
     roots: VecDeque<Pair>,
+}
+
+/// A range that was taken, with the places of pages that it needs. Dropping the claim frees what was not kept.
+pub(super) struct Claim<'s> {
+    pub(super) space: &'s mut Space,
+    pub(super) held: &'s mut Held,
+    pub(super) place: Range<u64>,
+    /// The means to free the places of pages, until the range is kept.
+    pub(super) undo: Option<Undo>,
+}
+
+impl Claim<'_> {
+    /// Keeps the places of pages, and as much of the range as `len` bytes take. Returns the range of these bytes.
+    pub(super) fn keep(mut self, content: Content, len: u64) -> Range<u64> {
+        self.undo = None;
+        let start = self.place.start;
+        self.place.start += content.occupied(len, self.space.unit()).unwrap_or(0);
+        start..start + len
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.space.give(&self.place);
+        if let Some(undo) = self.undo.take() {
+            self.held.undo(undo, self.space);
+        }
+    }
 }
 
 const fn len(place: &Range<u64>) -> u64 {

@@ -8,6 +8,7 @@ use crate::preserve::format::NAME;
 use crate::preserve::format::page::{capacity, root_slot, slot};
 use crate::preserve::format::table::child_size;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// A page of entries as it will be, before it is split.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ pub(super) struct Touched {
 pub(super) type Resized<'n> = (&'n [u8], u64, u64);
 
 /// A page of entries, as it was touched before.
-pub(super) type Before = (Key, Option<Leaf>);
+type Before = (Key, Option<Leaf>);
 
 impl Touched {
     /// Notes a change, and returns how to undo that.
@@ -62,7 +63,7 @@ impl Touched {
         (key.into(), before)
     }
 
-    pub(super) fn set(&mut self, (key, leaf): Before, unit: u64) {
+    fn set(&mut self, (key, leaf): Before, unit: u64) {
         let most = |leaf: Leaf| leaf.most_pages(unit);
         self.pages += leaf.map_or(0, most);
         let before = match leaf {
@@ -70,6 +71,23 @@ impl Touched {
             None => self.leaves.remove(&key),
         };
         self.pages -= before.map_or(0, most);
+    }
+
+    /// Returns the places that the commit needs at most after further changes, which are recorded later, or dropped.
+    pub(super) fn places_after(
+        &mut self,
+        resized: &[Resized<'_>],
+        tree: &Tree,
+        unit: u64,
+        spare: bool,
+    ) -> Places {
+        let before: Vec<_> =
+            resized.iter().map(|resized| self.resize(tree, unit, *resized)).collect();
+        let places = self.places(tree, unit, spare);
+        for before in before.into_iter().rev() {
+            self.set(before, unit);
+        }
+        places
     }
 
     /// Returns the places that the commit needs at most, once for each copy; and if there is to be a `spare`, those of the

@@ -35,27 +35,6 @@ pub(super) enum From {
     End,
 }
 
-/// A range that was taken. Dropping the claim frees the part that was not kept.
-pub(super) struct Claim<'s> {
-    pub(super) space: &'s mut Space,
-    pub(super) place: Range<u64>,
-}
-
-impl Claim<'_> {
-    /// Keeps the first `bytes` of the range, and returns their offset.
-    pub(super) fn keep(mut self, bytes: u64) -> u64 {
-        let start = self.place.start;
-        self.place.start += bytes;
-        start
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.space.give(&self.place);
-    }
-}
-
 /// Asks if something of a free range may not be used yet, and returns the first such part of it.
 pub(super) type Leased<'l, E> = dyn Fn(&Range<u64>) -> Result<Option<Range<u64>>, E> + 'l;
 

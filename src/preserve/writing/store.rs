@@ -2,9 +2,9 @@
 
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
-use super::reserve::{self, Held, Pair};
+use super::reserve::{Held, Undo};
 use super::room::{Places, Touched};
-use super::space::{From, Space};
+use super::space::{From, Leased, Space};
 use super::taken::Taken;
 use super::tree::Tree;
 use super::ways::{Ways, leased};
@@ -17,13 +17,13 @@ use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::header::{BYTES, Header};
 use crate::preserve::format::headers as places_of;
 use crate::preserve::format::table::Preamble;
+use crate::preserve::info::Content;
 use crate::preserve::leases::Leases;
 use crate::preserve::reader::Reader;
 use crate::preserve::snapshot::Snapshot;
 use crate::preserve::stamp::Stamp;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::convert;
 use core::ops::Range;
 
 /// A store of named blobs, opened for writing. See the [module](crate::preserve).
@@ -241,44 +241,28 @@ impl<M: Medium> Store<M> {
         Stamp { seconds: self.ways.seconds.map_or(stamp.seconds, |now| now()), ..stamp }
     }
 
+    /// Takes a place for bytes of a length, or the largest place if the length is not known.
     pub(super) fn claim(
         &mut self,
-        bytes: u64,
+        content: Content,
+        len: Option<u64>,
         alignment: u64,
-        from: From,
     ) -> Result<Range<u64>, Error<M::Error>> {
         let Self { medium, ways, leases, space, .. } = self;
-        let leased = leased(&**medium, ways, leases);
-        let claimed = space.claim(bytes, alignment, from, &leased).map_err(Error::medium)?;
-        claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
-    }
-
-    /// Takes places for both copies of a page.
-    pub(super) fn claim_pair(&mut self, bytes: u64) -> Result<Pair, Error<M::Error>> {
-        let Self { medium, ways, leases, space, .. } = self;
-        reserve::claim(bytes, false, space, &leased(&**medium, ways, leases))
-    }
-
-    pub(super) fn claim_largest(&mut self, alignment: u64) -> Result<Range<u64>, Error<M::Error>> {
-        let Self { medium, ways, leases, space, .. } = self;
-        let leased = leased(&**medium, ways, leases);
-        space.claim_largest(alignment, &leased).map_err(Error::medium)
+        claim(content, len, alignment, space, &leased(&**medium, ways, leases))
     }
 
     /// Makes the current header durable as deep as the medium allows.
     pub(super) fn deep_persist_header(&self) -> Result<(), M::Error> {
-        self.deep_persist_each(places_of(self.header.generation).map(|at| at..at + BYTES as u64))
+        self.deep_persist_each(&headers_of(self.header.generation))
     }
 
     /// Makes ranges durable as deep as the medium allows. Goes on after an error, which leaves the lines of its range written
     /// back, and returns the first one.
-    pub(super) fn deep_persist_each(
-        &self,
-        ranges: impl IntoIterator<Item = Range<u64>>,
-    ) -> Result<(), M::Error> {
+    pub(super) fn deep_persist_each(&self, ranges: &[Range<u64>]) -> Result<(), M::Error> {
         let mut done = Ok(());
         for range in ranges {
-            let this = (self.ways.deep_persist)(&self.medium, range);
+            let this = (self.ways.deep_persist)(&self.medium, range.clone());
             done = done.and(this);
         }
         done
@@ -292,19 +276,10 @@ impl<M: Medium> Store<M> {
         self.settle();
     }
 
-    /// Does work that needs places for pages. If it fails, the reserve is as before.
-    pub(super) fn with_places<T, E: convert::From<Error<M::Error>>>(
-        &mut self,
-        places: &Places,
-        work: impl FnOnce(&mut Self) -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// Holds places for pages. Returns the means to undo that.
+    pub(super) fn fill(&mut self, places: &Places) -> Result<Undo, Error<M::Error>> {
         let Self { medium, ways, leases, space, held, .. } = self;
-        let undo = held.fill(places, space, &leased(&**medium, ways, leases))?;
-        let done = work(self);
-        if done.is_err() {
-            self.held.undo(undo, &mut self.space);
-        }
-        done
+        held.fill(places, space, &leased(&**medium, ways, leases))
     }
 
     /// Holds the places of a deletion after the last commit, and no others.
@@ -320,4 +295,25 @@ impl<M: Medium> Store<M> {
         self.held.places().for_each(|place| space.give(place));
         space.used().collect()
     }
+}
+
+/// Returns the ranges of both copies of a header.
+fn headers_of(generation: u64) -> [Range<u64>; 2] {
+    places_of(generation).map(|at| at..at + BYTES as u64)
+}
+
+fn claim<E>(
+    content: Content,
+    len: Option<u64>,
+    alignment: u64,
+    space: &mut Space,
+    leased: &Leased<'_, E>,
+) -> Result<Range<u64>, Error<E>> {
+    let Some(len) = len else {
+        return space.claim_largest(alignment, leased).map_err(Error::medium);
+    };
+    let full = Error(ErrorKind::Full { needed: len, largest: space.len() });
+    let bytes = content.occupied(len, space.unit()).ok_or(full)?;
+    let claimed = space.claim(bytes, alignment, From::Begin, leased).map_err(Error::medium)?;
+    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
 }

@@ -1,12 +1,11 @@
 //! Transactions: several puts and deletes that take effect together.
 
 use super::attributes::Attributes;
-use super::reserve::Held;
+use super::reserve::{Claim, Held, Undo};
 use super::room::{Resized, Touched};
-use super::space::{Claim, From};
 use super::store::Store;
 use super::stream::{write_whole, write_zeros};
-use super::tree::Changes;
+use super::tree::{Changes, Tree};
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::REGION;
@@ -17,7 +16,6 @@ use crate::preserve::info::{Content, ShortName};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::convert;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -47,6 +45,18 @@ fn rewritten(entry: &[u8], name: &[u8], edit: impl FnOnce(Entry) -> Entry) -> Op
 /// Returns the fields of an entry that is in the table or was made here.
 fn read(bytes: &[u8]) -> Option<Entry> {
     Entry::read(bytes.first_chunk()?)
+}
+
+/// Returns the places of the blobs that a commit after generation `last` removes.
+fn replaced(changes: &Changes, tree: &Tree, last: u64, unit: u64) -> BTreeMap<u64, u64> {
+    // An empty one has no place of its own: another may begin there.
+    let blob = |bytes: &[u8]| read(bytes).filter(|entry| entry.len > 0);
+    let renamed = changes.values().flatten().filter_map(|entry| blob(entry));
+    let renamed: BTreeSet<u64> =
+        renamed.filter(|entry| entry.generation <= last).map(|entry| entry.at).collect();
+    let before = changes.keys().filter_map(|name| blob(tree.find(name)?));
+    let replaced = before.filter(|entry| !renamed.contains(&entry.at));
+    replaced.map(|entry| (entry.at, entry.occupied(unit).unwrap_or(0))).collect()
 }
 
 /// Puts and deletes that take effect together, when they are committed. See [`Store::begin`].
@@ -148,10 +158,20 @@ impl<'s, M: Medium> Transaction<'s, M> {
         attributes: impl Into<Attributes<'a>>,
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
+        self.put_whole(&attributes.into(), bytes)
+    }
+
+    fn put_whole(
+        &mut self,
+        attributes: &Attributes<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Error<M::Error>> {
         let len = bytes.len() as u64;
-        self.put_by(&attributes.into(), Content::Blob, Some(len), |medium, key, place| {
-            Ok(((), len, write_whole(medium, key, place.start, bytes).map_err(Error::medium)?))
-        })
+        let (medium, key, claim) = self.claim(attributes, Content::Blob, Some(len))?;
+        let tag = write_whole(medium, key, claim.place.start, bytes).map_err(Error::medium)?;
+        let place = claim.keep(Content::Blob, len);
+        self.insert(attributes, Content::Blob, &place, tag);
+        Ok(())
     }
 
     /// Creates a region of `len` zero bytes, which is used in place once the transaction is committed: see
@@ -181,10 +201,12 @@ impl<'s, M: Medium> Transaction<'s, M> {
             return Err(Error(ErrorKind::RegionLength { len, alignment }));
         }
         let created = Use { generation: self.generation(), is_dirty: false };
-        self.put_by(&attributes, Content::Region, Some(len), |medium, _, place| {
-            write_zeros(medium, place.start..place.start + len).map_err(Error::medium)?;
-            Ok(((), len, created.word()))
-        })
+        let (medium, _, claim) = self.claim(&attributes, Content::Region, Some(len))?;
+        let start = claim.place.start;
+        write_zeros(medium, start..start + len).map_err(Error::medium)?;
+        let place = claim.keep(Content::Region, len);
+        self.insert(&attributes, Content::Region, &place, created.word());
+        Ok(())
     }
 
     /// Deletes a blob or a region.
@@ -286,7 +308,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
             self.store.tree.plan(&self.changes, self.unit()).ok_or(Error(ErrorKind::TooMany))?;
         let (stamp, blobs) = (self.store.stamp(), self.blobs);
         let preamble = Preamble { blobs, stamp, ..self.store.preamble };
-        let replaced = self.replaced();
+        let last = self.store.header.generation;
+        let replaced = replaced(&self.changes, &self.store.tree, last, self.unit());
         self.store.publish(plan, &preamble, is_sealed)?;
         for (at, bytes) in replaced {
             self.store.space.give(&(at..at + bytes));
@@ -295,19 +318,6 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.settle();
         self.reserve = None;
         Ok(())
-    }
-
-    /// Returns the places of the blobs that the commit removes.
-    fn replaced(&self) -> BTreeMap<u64, u64> {
-        let (unit, last) = (self.unit(), self.store.header.generation);
-        // An empty one has no place of its own: another may begin there.
-        let blob = |bytes: &[u8]| read(bytes).filter(|entry| entry.len > 0);
-        let renamed = self.changes.values().flatten().filter_map(|entry| blob(entry));
-        let renamed: BTreeSet<u64> =
-            renamed.filter(|entry| entry.generation <= last).map(|entry| entry.at).collect();
-        let before = self.changes.keys().filter_map(|name| blob(self.store.tree.find(name)?));
-        let replaced = before.filter(|entry| !renamed.contains(&entry.at));
-        replaced.map(|entry| (entry.at, entry.occupied(unit).unwrap_or(0))).collect()
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -320,7 +330,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     }
 
     /// Adds a blob or a region that was written to the transaction.
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         attributes: &Attributes<'_>,
         content: Content,
@@ -377,74 +387,55 @@ impl<'s, M: Medium> Transaction<'s, M> {
         }
     }
 
-    /// Puts a blob or a region that `write` writes to its place, once there is room for it and for the pages of the table
-    /// that it needs. `write` returns a value for the caller, the number of bytes, and their tag. An error changes
-    /// nothing.
-    pub(super) fn put_by<T, E: convert::From<Error<M::Error>>>(
+    /// Claims a place for a blob or a region, and those for the pages of the table that it needs. Returns the medium and
+    /// the key of the bytes besides. An error changes nothing.
+    pub(super) fn claim(
         &mut self,
         attributes: &Attributes<'_>,
         content: Content,
         len: Option<u64>,
-        write: impl FnOnce(&M, BlobKey, &Range<u64>) -> Result<(T, u64, u64), E>,
-    ) -> Result<T, E> {
+    ) -> Result<(&M, BlobKey, Claim<'_>), Error<M::Error>> {
         attributes.check()?;
         let (unit, name) = (self.unit(), attributes.name);
         let alignment = attributes.alignment.max(unit);
         let before = self.find(name);
         if before.is_some_and(is_region) && content == Content::Blob {
-            return Err(Error(ErrorKind::NotABlob { name: ShortName::of(name) }).into());
+            return Err(Error(ErrorKind::NotABlob { name: ShortName::of(name) }));
         }
         if before.is_some() && content == Content::Region {
-            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }).into());
+            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
         }
         let before = before.map(|entry| entry.len() as u64);
         if before.is_none() && self.blobs >= u32::MAX.into() {
-            return Err(Error(ErrorKind::TooMany).into());
+            return Err(Error(ErrorKind::TooMany));
         }
         let after = size(name.len(), attributes.metadata.len());
-        let resized = (name.as_bytes(), before.unwrap_or(0), after);
-        let generation = self.generation();
-        let (value, at, len, tag) = self.with_room(&[resized], true, |store| {
-            let place = match len {
-                Some(len) => {
-                    let full = Error(ErrorKind::Full { needed: len, largest: store.space.len() });
-                    store.claim(content.occupied(len, unit).ok_or(full)?, alignment, From::Begin)
-                }
-                None => store.claim_largest(alignment),
-            }?;
-            let key = BlobKey::new(store.identity(), generation, place.start);
-            let claim = Claim { space: &mut store.space, place };
-            let (value, len, tag) = write(&store.medium, key, &claim.place)?;
-            Ok::<_, E>((value, claim.keep(content.occupied(len, unit).unwrap_or(0)), len, tag))
-        })?;
-        self.insert(attributes, content, &(at..at + len), tag);
-        Ok(value)
+        let undo = self.fill(&[(name.as_bytes(), before.unwrap_or(0), after)], true)?;
+        let (identity, generation) = (self.store.identity(), self.generation());
+        let place = self.store.claim(content, len, alignment);
+        let Store { medium, space, held, .. } = &mut *self.store;
+        match place {
+            Ok(place) => {
+                let key = BlobKey::new(identity, generation, place.start);
+                Ok((&**medium, key, Claim { space, held, place, undo: Some(undo) }))
+            }
+            Err(error) => {
+                held.undo(undo, space);
+                Err(error)
+            }
+        }
     }
 
     /// Refuses these changes where there is no room for them.
     fn check_room(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<(), Error<M::Error>> {
-        self.with_room(resized, spare, |_| Ok(()))
+        self.fill(resized, spare).map(drop)
     }
 
-    /// Does work if there is room for the pages that the commit needs after these changes. A `spare` requires room for
-    /// a deletion after the commit, so that a blob can be deleted from a full store. If the work fails, the reserve is
-    /// as before.
-    fn with_room<T, E: convert::From<Error<M::Error>>>(
-        &mut self,
-        resized: &[Resized<'_>],
-        spare: bool,
-        work: impl FnOnce(&mut Store<M>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let unit = self.unit();
-        let Self { store, touched, .. } = self;
-        let before: Vec<_> =
-            resized.iter().map(|resized| touched.resize(&store.tree, unit, *resized)).collect();
-        let places = touched.places(&store.tree, unit, spare);
-        // The changes are recorded later, or dropped.
-        for before in before.into_iter().rev() {
-            touched.set(before, unit);
-        }
-        store.with_places(&places, work)
+    /// Holds the places of the pages that the commit needs after these changes. A `spare` requires room for a deletion
+    /// after the commit, so that a blob can be deleted from a full store. Returns the means to undo that.
+    fn fill(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<Undo, Error<M::Error>> {
+        let places = self.touched.places_after(resized, &self.store.tree, self.unit(), spare);
+        self.store.fill(&places)
     }
 }
 

@@ -57,12 +57,14 @@ impl<M: Medium> Transaction<'_, M> {
         write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
     ) -> Result<T, E> {
         let unit = self.unit();
-        self.put_by(&attributes.into(), Content::Blob, len, |medium, key, place| {
-            let mut writer = BlobWriter::new(medium, key, place, unit, len);
-            let value = write(&mut writer)?;
-            let (len, tag) = writer.finish()?;
-            Ok((value, len, tag))
-        })
+        let attributes = attributes.into();
+        let (medium, key, claim) = self.claim(&attributes, Content::Blob, len)?;
+        let mut writer = BlobWriter::new(medium, key, &claim.place, unit, len);
+        let value = write(&mut writer)?;
+        let (len, tag) = writer.finish()?;
+        let place = claim.keep(Content::Blob, len);
+        self.insert(&attributes, Content::Blob, &place, tag);
+        Ok(value)
     }
 }
 

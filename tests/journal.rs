@@ -26,6 +26,9 @@ mod creation;
 #[cfg(not(miri))]
 #[path = "journal/damage.rs"]
 mod damage;
+#[cfg(not(miri))]
+#[path = "counting/erased.rs"]
+mod erased;
 #[path = "journal/files.rs"]
 mod files;
 #[cfg(not(miri))]

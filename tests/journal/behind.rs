@@ -2,6 +2,7 @@
 
 use crate::claims::{reason, records};
 use crate::counting::Counting;
+use crate::erased::erased;
 use cachemaint::journal::{ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
@@ -33,8 +34,8 @@ fn damaged() -> Counting<SimMedium> {
 fn an_opening_that_would_discard_whole_records_is_refused_if_asked_for() {
     let medium = damaged();
     let refused = [
-        options(1).refuse_discard().open(&medium).map(drop),
-        options(1).refuse_discard().open_or_create(&medium).map(drop),
+        options(1).refuse_discard().open(erased(&medium)).map(drop),
+        options(1).refuse_discard().open_or_create(erased(&medium)).map(drop),
     ];
     for refused in refused {
         let Some(ErrorKind::WouldDiscard { end, behind, .. }) = reason(&refused) else {
@@ -47,19 +48,19 @@ fn an_opening_that_would_discard_whole_records_is_refused_if_asked_for() {
     let [stored, ..] = medium.taken();
     assert_eq!(stored, 0);
     // A repair keeps all of them, with this option too.
-    let (journal, repaired) = options(2).refuse_discard().repair(&medium).unwrap();
+    let (journal, repaired) = options(2).refuse_discard().repair(erased(&medium)).unwrap();
     assert_eq!((repaired.records, records(&journal).unwrap().len()), (9, 9));
     drop(journal);
-    options(3).refuse_discard().open(&medium).unwrap();
+    options(3).refuse_discard().open(erased(&medium)).unwrap();
 }
 
 #[test]
 fn an_opening_discards_whole_records_after_a_torn_end_by_default() {
     let medium = damaged();
-    let (journal, recovered) = options(1).open(&medium).unwrap();
+    let (journal, recovered) = options(1).open(erased(&medium)).unwrap();
     assert_eq!((recovered.end, recovered.records, recovered.behind), (END, 2, 7));
     drop(journal);
-    let (_, recovered) = options(2).refuse_discard().open(&medium).unwrap();
+    let (_, recovered) = options(2).refuse_discard().open(erased(&medium)).unwrap();
     assert_eq!((recovered.records, recovered.behind), (2, 0));
 }
 
@@ -74,12 +75,12 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     assert!(options(1).preview_repair(&medium).unwrap().was_whole);
     medium.write(8192 + second.get() + 16, &[0xff; 8]);
     let counting = Counting::new(medium);
-    let preview = options(1).preview_repair(&counting).unwrap();
+    let preview = options(1).preview_repair(&erased(&counting)).unwrap();
     assert_eq!((preview.records, preview.end, preview.was_whole), (1, second, false));
     // A header of 16 bytes, six bytes, and two up to the alignment.
     assert_eq!(preview.lost, [second..Position::new(second.get() + 24)]);
     assert_eq!(counting.taken(), [0; 3]);
-    let (_, repaired) = options(1).repair(&counting).unwrap();
+    let (_, repaired) = options(1).repair(erased(&counting)).unwrap();
     assert_eq!(repaired, preview);
 }
 
@@ -302,15 +303,15 @@ fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
         medium.write(4096 + 64, &[0xff]);
         let failing = Counting::new(medium);
         failing.left.store(left, Ordering::Relaxed);
-        if options(2).repair(&failing).is_ok() {
+        if options(2).repair(erased(&failing)).is_ok() {
             break;
         }
         left += 1;
-        if let Err(failed) = options(3).open(&failing) {
+        if let Err(failed) = options(3).open(erased(&failing)) {
             let ErrorKind::Damaged(damage) = failed.error().kind() else { panic!("{failed:?}") };
             assert!(damage.evidence <= end, "{damage:?} after {end}");
         }
-        let preview = options(3).preview_repair(&failing).unwrap();
+        let preview = options(3).preview_repair(&erased(&failing)).unwrap();
         assert_eq!((preview.records, preview.lost.len(), preview.end), (2, 0, end), "{left}");
     }
     assert!(left > 2, "{left}");
@@ -330,13 +331,13 @@ fn a_repair_after_one_that_was_cut_off_reports_the_lost_tail() {
         medium.write(8192 + second.get() + 16, &[0xff; 8]);
         let failing = Counting::new(medium);
         failing.left.store(left, Ordering::Relaxed);
-        if options(1).repair(&failing).is_ok() {
+        if options(1).repair(erased(&failing)).is_ok() {
             break;
         }
         left += 1;
-        let preview = options(2).preview_repair(&failing).unwrap();
+        let preview = options(2).preview_repair(&erased(&failing)).unwrap();
         assert_eq!((preview.records, preview.end), (1, second), "{left}");
-        let opened = options(2).open(&failing).map(|(journal, _)| journal.end());
+        let opened = options(2).open(erased(&failing)).map(|(journal, _)| journal.end());
         match reason(&opened) {
             Some(ErrorKind::Damaged(damage)) => {
                 assert_eq!((damage.at, damage.evidence), (second, end), "{left}");

@@ -3,6 +3,7 @@
 use crate::claims::reason;
 use crate::counting::Counting;
 use crate::creation::created_again;
+use crate::erased::erased;
 use crate::life::{
     BYTES, Do, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
@@ -414,7 +415,7 @@ fn a_trim_that_has_failed_can_be_tried_again() {
         let trimmed_twice = uncut(model()).zeros().explore(
             |medium, notes| {
                 let counting = Counting::new(medium);
-                let journal = options().create_new(&counting).unwrap();
+                let journal = options().create_new(erased(&counting)).unwrap();
                 journal.append(&payload(0)).unwrap();
                 let end = journal.end();
                 journal.append(&payload(1)).unwrap();

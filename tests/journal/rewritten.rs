@@ -2,6 +2,7 @@
 
 use crate::claims::{reason, records};
 use crate::counting::Broken;
+use crate::erased::{Erased, erased};
 use crate::pages;
 use cachemaint::journal::{ErrorKind, Journal, Options};
 use cachemaint::medium::Medium;
@@ -23,16 +24,16 @@ fn options() -> Options<'static> {
 fn created() -> Pages {
     let [cache, drive] = [(); 2].map(|()| Simulation::new(Model::caches_kept(), BYTES).medium());
     let pages = Pages::new(cache, drive);
-    drop(options().create_new(&pages).unwrap());
+    drop(options().create_new(erased(&pages)).unwrap());
     pages
 }
 
-fn payloads(journal: &Journal<&Pages>) -> Vec<Vec<u8>> {
+fn payloads(journal: &Journal<Erased<'_, Broken>>) -> Vec<Vec<u8>> {
     records(journal).unwrap().into_iter().map(|record| record.payload).collect()
 }
 
 /// Does things to a journal until one of them fails.
-fn live(journal: &Journal<&Pages>) -> Result<(), cachemaint::journal::Error<Broken>> {
+fn live(journal: &Journal<Erased<'_, Broken>>) -> Result<(), cachemaint::journal::Error<Broken>> {
     journal.append(&[1; WHOLE])?;
     journal.append(&[2; WHOLE])?;
     journal.trim(journal.records()?.next().unwrap()?.end)?;
@@ -44,9 +45,11 @@ fn live(journal: &Journal<&Pages>) -> Result<(), cachemaint::journal::Error<Brok
 /// Each write-back fails once. The records that the opening counts are acknowledged then.
 #[test]
 fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
-    type Reopen = fn(&Pages) -> Journal<&Pages>;
-    let reopens: [Reopen; 2] =
-        [|pages| options().open(pages).unwrap().0, |pages| options().repair(pages).unwrap().0];
+    type Reopen = fn(&Pages) -> Journal<Erased<'_, Broken>>;
+    let reopens: [Reopen; 2] = [
+        |pages| options().open(erased(pages)).unwrap().0,
+        |pages| options().repair(erased(pages)).unwrap().0,
+    ];
     for reopen in reopens {
         let mut failed = 0;
         while let Some(pages) = fails_after(failed) {
@@ -57,7 +60,7 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
             acknowledged.push(vec![3; WHOLE]);
             drop(journal);
             let pages = pages.remounted();
-            let (journal, recovered) = options().open(&pages).unwrap();
+            let (journal, recovered) = options().open(erased(&pages)).unwrap();
             assert_eq!((payloads(&journal), recovered.torn), (acknowledged, false), "{failed}");
         }
         // A trim has one write-back at least, and so has each record.
@@ -68,7 +71,7 @@ fn records_that_an_opening_finds_after_a_failed_write_back_reach_the_drive() {
 /// Lives a life in which one write-back fails, after so many. Returns `None` if the life has no more than these.
 fn fails_after(left: u64) -> Option<Pages> {
     let pages = created();
-    let (journal, _) = options().open(&pages).unwrap();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
     pages.left.store(left, Relaxed);
     let lived = live(&journal);
     drop(journal);
@@ -78,7 +81,7 @@ fn fails_after(left: u64) -> Option<Pages> {
 
 #[test]
 fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
-    reach_the_drive_after_a_failed_repair(|pages| options().repair(pages).unwrap().0);
+    reach_the_drive_after_a_failed_repair(|pages| options().repair(erased(pages)).unwrap().0);
 }
 
 /// An opening succeeds after a repair that failed, or was killed, when all of its pieces were written.
@@ -86,8 +89,8 @@ fn a_repair_after_one_whose_write_back_failed_reaches_the_drive() {
 fn an_opening_after_a_repair_whose_write_back_failed_reaches_the_drive() {
     let mut opened = 0;
     reach_the_drive_after_a_failed_repair(|pages| {
-        let was_whole = options().preview_repair(pages).unwrap().was_whole;
-        match options().open(pages) {
+        let was_whole = options().preview_repair(&erased(pages)).unwrap().was_whole;
+        match options().open(erased(pages)) {
             Ok((journal, _)) => {
                 // The repair had not begun the next epoch.
                 opened += u32::from(!was_whole);
@@ -95,7 +98,7 @@ fn an_opening_after_a_repair_whose_write_back_failed_reaches_the_drive() {
             }
             Err(failed) => {
                 assert!(matches!(failed.error().kind(), ErrorKind::Damaged(_)), "{failed:?}");
-                options().repair(pages).unwrap().0
+                options().repair(erased(pages)).unwrap().0
             }
         }
     });
@@ -104,11 +107,13 @@ fn an_opening_after_a_repair_whose_write_back_failed_reaches_the_drive() {
 
 /// Each write-back of a repair fails once. The pieces that cover a damaged record are in the first segment, farther than a
 /// window from the end.
-fn reach_the_drive_after_a_failed_repair(mut reopened: impl FnMut(&Pages) -> Journal<&Pages>) {
+fn reach_the_drive_after_a_failed_repair(
+    mut reopened: impl FnMut(&Pages) -> Journal<Erased<'_, Broken>>,
+) {
     let mut failed = 0;
     loop {
         let pages = created();
-        let (journal, _) = options().open(&pages).unwrap();
+        let (journal, _) = options().open(erased(&pages)).unwrap();
         (1..4).for_each(|byte| drop(journal.append(&[byte; WHOLE - 64])));
         journal.append(&[4; 128]).unwrap();
         assert!(journal.end().get() > 3 * PAGE);
@@ -116,7 +121,7 @@ fn reach_the_drive_after_a_failed_repair(mut reopened: impl FnMut(&Pages) -> Jou
         pages.write(2 * PAGE + 256, &[0xff; 8]);
         pages.persist(2 * PAGE..3 * PAGE).unwrap();
         pages.left.store(failed, Relaxed);
-        let repaired = options().repair(&pages).map(drop);
+        let repaired = options().repair(erased(&pages)).map(drop);
         pages.left.store(u64::MAX, Relaxed);
         if repaired.is_ok() {
             break;
@@ -129,7 +134,7 @@ fn reach_the_drive_after_a_failed_repair(mut reopened: impl FnMut(&Pages) -> Jou
         journal.append(b"after").unwrap();
         drop(journal);
         let pages = pages.remounted();
-        let (journal, _) = options().open(&pages).unwrap();
+        let (journal, _) = options().open(erased(&pages)).unwrap();
         let expected = [vec![2; WHOLE - 64], vec![3; WHOLE - 64], vec![4; 128], b"after".to_vec()];
         assert_eq!(payloads(&journal), expected, "{failed}");
     }
@@ -139,7 +144,7 @@ fn reach_the_drive_after_a_failed_repair(mut reopened: impl FnMut(&Pages) -> Jou
 #[test]
 fn a_journal_keeps_its_head_after_a_failed_trim_until_the_next_one() {
     let pages = created();
-    let (journal, _) = options().open(&pages).unwrap();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
     let positions = [1, 2, 3].map(|byte| journal.append(&[byte]).unwrap());
     let head = journal.head();
     pages.left.store(0, Relaxed);
@@ -154,7 +159,7 @@ fn a_journal_keeps_its_head_after_a_failed_trim_until_the_next_one() {
     assert_eq!((journal.head(), payloads(&journal)), (positions[2], vec![vec![3]]));
     drop(journal);
     let pages = pages.remounted();
-    let (journal, _) = options().open(&pages).unwrap();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
     assert_eq!(payloads(&journal), [[3]]);
 }
 
@@ -163,7 +168,7 @@ fn a_journal_keeps_its_head_after_a_failed_trim_until_the_next_one() {
 #[test]
 fn the_superblock_of_a_failed_trim_reaches_the_drive_before_the_next_one() {
     let pages = created();
-    let (journal, _) = options().open(&pages).unwrap();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
     let positions = [1, 2, 3].map(|byte| journal.append(&[byte]).unwrap());
     pages.left.store(0, Relaxed);
     journal.trim(positions[1]).unwrap_err();
@@ -173,6 +178,6 @@ fn the_superblock_of_a_failed_trim_reaches_the_drive_before_the_next_one() {
     assert_eq!(journal.head(), positions[1]);
     drop(journal);
     let pages = pages.remounted();
-    let (journal, _) = options().open(&pages).unwrap();
+    let (journal, _) = options().open(erased(&pages)).unwrap();
     assert_eq!(payloads(&journal), [[2], [3]]);
 }

@@ -3,6 +3,7 @@
 use crate::cases::cases;
 use crate::claims::reason;
 use crate::counting::Counting;
+use crate::erased::erased;
 use crate::life::{BYTES, options, payload};
 use crate::skip::skip;
 use cachemaint::Cache;
@@ -104,7 +105,7 @@ fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
 #[test]
 fn a_kept_records_looks_at_each_record_once_and_at_nothing_else() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     let mut records = journal.records().unwrap();
     assert_eq!(next(&mut records), None);
     counting.looked_at.store(0, Relaxed);

@@ -2,6 +2,7 @@
 
 use crate::claims::reason;
 use crate::counting::{Broken, Counting};
+use crate::erased::erased;
 use crate::life::{BYTES, WIDE, options, payload, records};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::Medium;
@@ -23,7 +24,7 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
 #[test]
 fn an_append_stores_its_record_alone_and_fences_once() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     counting.taken();
     // A header of 16 bytes, and words.
     journal.append(&[7; 20]).unwrap();
@@ -47,7 +48,7 @@ fn an_append_stores_its_record_alone_and_fences_once() {
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
     let counting = Counting::new(Simulation::new(Model::x86(), 16 << 10).medium());
-    let journal = options().segment(1 << 10).window(2 << 10).create_new(&counting).unwrap();
+    let journal = options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
     // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
     journal.append(&[7; 256]).unwrap();
@@ -60,9 +61,9 @@ fn each_line_of_a_record_is_written_back_once() {
 #[test]
 fn two_fences_open_a_journal_and_one_more_keeps_what_was_read() {
     let counting = Counting::new(medium());
-    drop(options().create_new(&counting).unwrap());
+    drop(options().create_new(erased(&counting)).unwrap());
     counting.taken();
-    drop(options().open(&counting).unwrap());
+    drop(options().open(erased(&counting)).unwrap());
     let [stored, _, fences] = counting.taken();
     assert_eq!((stored, fences), (128 + 64, 3));
 }
@@ -235,7 +236,7 @@ fn sizes_that_cannot_be_are_refused() {
 #[test]
 fn a_wait_ends_with_its_time_or_with_the_journal() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     let at_once = Duration::ZERO;
     let start = journal.end();
     assert_eq!(journal.wait_for_records(start, at_once).unwrap(), start);
@@ -303,7 +304,7 @@ fn more_than_a_window_is_not_under_way() {
 #[test]
 fn after_a_failed_write_back_nothing_is_acknowledged() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     journal.append(b"before").unwrap();
     let mut open = journal.reserve(5).unwrap();
     let behind = journal.submit(b"behind").unwrap();
@@ -314,7 +315,7 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     counting.left.store(u64::MAX, Relaxed);
     assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Failed)));
     drop(journal);
-    let (journal, _) = options().open(&counting).unwrap();
+    let (journal, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
     journal.append(b"after").unwrap();
 }
@@ -322,7 +323,7 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
 #[test]
 fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
     let counting = Counting::new(medium());
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     let mut group = Group::new();
     group.push(b"one");
     group.push(b"two");

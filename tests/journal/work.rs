@@ -1,6 +1,7 @@
 //! The work of reading: bounded by the size of the journal, whatever is in it.
 
 use crate::counting::Counting;
+use crate::erased::erased;
 use crate::forged;
 use crate::looks::Looks;
 use cachemaint::journal::{Options, Reader, Salvaged};
@@ -66,7 +67,7 @@ fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
     let medium = Simulation::new(Model::x86(), (LOG + SEGMENTS * SEGMENT) as u64).medium();
     let counting = Counting::new(&medium);
     let options = || Options::with_entropy([1, 2]).segment(SEGMENT as u64);
-    let journal = options().create_new(&counting).unwrap();
+    let journal = options().create_new(erased(&counting)).unwrap();
     let mut superblocks = [0; LOG];
     medium.read(0, &mut superblocks).unwrap();
     // One record fills a segment behind its mark.
@@ -85,7 +86,7 @@ fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
         medium.write((LOG + segment * SEGMENT) as u64, &[0; 64]);
     }
     counting.looked_at.store(0, Relaxed);
-    let (_, repaired) = options().repair(&counting).unwrap();
+    let (_, repaired) = options().repair(erased(&counting)).unwrap();
     let looks = counting.looked_at.load(Relaxed);
     assert!(looks < MOST_OF_A_REPAIR * medium.len(), "{looks}");
     // Segments 62 to 124 of all: a lap, less the one in which the next epoch begins.
@@ -98,7 +99,7 @@ fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
     let medium = Simulation::new(Model::x86(), image.len() as u64).medium();
     medium.write(0, &image);
     let counting = Counting::new(&medium);
-    let (_, repaired) = Options::with_entropy([3, 4]).repair(&counting).unwrap();
+    let (_, repaired) = Options::with_entropy([3, 4]).repair(erased(&counting)).unwrap();
     let looks = counting.looked_at.load(Relaxed);
     assert!(looks < (4 + 3 * MOST) * medium.len(), "{looks}");
     assert_eq!(repaired.records, 10);
@@ -117,7 +118,7 @@ fn a_lost_range_is_covered_by_one_write_of_each_piece() {
             forged::record(&counting, segment * forged::SEGMENT + 64);
         }
         counting.taken();
-        let (_, repaired) = forged::options(1).repair(&counting).unwrap();
+        let (_, repaired) = forged::options(1).repair(erased(&counting)).unwrap();
         assert_eq!((repaired.records, repaired.lost.len()), (3, 2));
         let [stored, ..] = counting.taken();
         assert_eq!(stored, 2 * 64 + (segments - 5) * (64 + 16) + 2 * 128 + 64);
@@ -137,7 +138,7 @@ fn records_that_no_padding_fits_before_cost_no_more_than_a_multiple_of_the_journ
         }
         counting.taken();
         counting.looked_at.store(0, Relaxed);
-        let (_, repaired) = forged::options(1).repair(&counting).unwrap();
+        let (_, repaired) = forged::options(1).repair(erased(&counting)).unwrap();
         assert_eq!((repaired.records, repaired.lost.len()), (1, 1));
         let [stored, ..] = counting.taken();
         assert_eq!(stored, 2 * 128 + 64);

@@ -4,7 +4,7 @@
 mod example;
 
 use cachemaint::sim::mutation::{Mutation, Setting};
-use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};
+use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation, ViolationKind};
 use cachemaint::survival::Event;
 
 /// Explores three increments; one more after each crash.
@@ -74,6 +74,12 @@ fn no_crash_loses_an_increment() {
     for model in media() {
         for event in Event::ALL {
             let outcome = explore(&Simulation::new(model.at(event), example::LEN));
+            if (model, event) == (Model::x86_eadr(), Event::WarmReboot) {
+                // The energy of eADR is spent at a loss of power alone, and a file on it is persisted by a fence.
+                let kind = outcome.failure().map(|failure| failure.violation.kind);
+                assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
+                continue;
+            }
             outcome.assert_safe();
             assert!(outcome.is_exhaustive(), "{event:?}: {outcome}");
             assert!(outcome.waste.is_empty(), "{event:?}: {outcome}: {}", outcome.waste);

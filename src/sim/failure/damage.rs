@@ -284,9 +284,13 @@ impl<'a> Damage<'a> {
     }
 
     fn remedy(&self, what: &str) -> String {
-        match self.crash.layer.history.model.durable {
+        let model = &self.crash.layer.history.model;
+        match model.durable {
             Durable::Returned => format!("write {what} back"),
-            _ => format!("write {what} back and fence"),
+            _ if model.writes_back() => format!("write {what} back and fence"),
+            _ => format!(
+                "`persist` only fences on a medium by bytes: write {what} back by `deep_persist`"
+            ),
         }
     }
 

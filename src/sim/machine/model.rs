@@ -167,9 +167,12 @@ impl Model {
     /// Returns the model of a milder or harder event on the same machine.
     ///
     /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss does without
-    /// eADR, even on a machine with eADR, whose energy is spent at power loss only. So code that skips write-backs
-    /// because the medium says "byte" is seen to lose data there. Pages reach their medium in the same way at every end
-    /// of the program, but for a killed process, whose stores are in the page cache.
+    /// eADR, even on a machine with eADR, whose energy is spent at power loss only. There a medium that says "byte" writes
+    /// nothing back, as a [`DaxFile`](../dax/struct.DaxFile.html) does not, and its persisted bytes may be lost. Only
+    /// [`deep_persist`](crate::medium::Medium::deep_persist) writes lines back on such a medium. A medium that writes lines
+    /// back on a machine with eADR too, such as [`Memory`](crate::medium::Memory), has the model [`x86`](Self::x86) at a
+    /// reset. Pages reach their medium in the same way at every end of the program, but for a killed process, whose stores
+    /// are in the page cache.
     #[must_use]
     pub const fn at(self, event: Event) -> Self {
         match (event, self.durable) {
@@ -220,6 +223,12 @@ impl Model {
     /// Returns the number of words of a line.
     pub(crate) const fn words(&self) -> usize {
         (self.line / WORD) as usize
+    }
+
+    /// Returns true if a medium that reports this granularity writes anything back when it persists: by bytes it only
+    /// fences.
+    pub(crate) const fn writes_back(&self) -> bool {
+        !matches!(self.granularity, Granularity::Byte)
     }
 
     /// Returns true if a write-back has the words of its range and no others.

@@ -133,8 +133,11 @@ impl Machine {
         let streamed = core::mem::take(&mut self.thread(thread).streamed);
         self.order_open(thread);
         let is_useful = match self.history.model.durable {
-            Durable::Completed => !pending.is_empty() || !streamed.is_empty(),
-            Durable::Visible => has_stored,
+            // By bytes the fence is all that persists.
+            Durable::Completed | Durable::Visible if !self.history.model.writes_back() => {
+                has_stored
+            }
+            Durable::Completed | Durable::Visible => !pending.is_empty() || !streamed.is_empty(),
             Durable::Returned | Durable::Executed => true,
         };
         if !is_useful {

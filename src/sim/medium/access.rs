@@ -5,7 +5,7 @@ use super::schedule::Access;
 use super::words::middle;
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::machine::Place;
-use crate::sim::machine::model::{Durable, WORD};
+use crate::sim::machine::model::WORD;
 use crate::sim::machine::state::Store;
 use core::convert::Infallible;
 use core::ops::Range;
@@ -60,6 +60,15 @@ impl SimMedium {
         self.tear(torn);
         self.state().copy(at + first.len() as u64, rest, store, place);
     }
+
+    /// Writes the lines of a range back, also where the medium persists by bytes.
+    #[track_caller]
+    pub(super) fn write_back(&self, range: Range<u64>, place: Place) {
+        self.check_range(&range);
+        if let Some(range) = self.watch.writeback(range, &self.model, place) {
+            self.begin(Access::Changes).write_back(range, place);
+        }
+    }
 }
 
 impl Medium for SimMedium {
@@ -91,11 +100,11 @@ impl Medium for SimMedium {
 
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
-        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        self.check(range.start, range.end - range.start);
-        let place = Location::caller();
-        let Some(range) = self.watch.writeback(range, &self.model, place) else { return Ok(()) };
-        self.begin(Access::Changes).write_back(range, place);
+        if self.model.writes_back() {
+            self.write_back(range, Location::caller());
+        } else {
+            self.check_range(&range);
+        }
         Ok(())
     }
 
@@ -123,13 +132,18 @@ impl Medium for SimMedium {
             self.check(*at, bytes.len() as u64);
             self.copy(*at, bytes, Store::Scattered, place);
         }
-        if matches!(self.model.durable, Durable::Completed | Durable::Returned) {
+        if self.model.writes_back() {
             for (at, bytes) in parts {
-                let range = *at..at + bytes.len() as u64;
-                let Some(range) = self.watch.writeback(range, &self.model, place) else { continue };
-                self.begin(Access::Changes).write_back(range, place);
+                self.write_back(*at..at + bytes.len() as u64, place);
             }
         }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.write_back(range, Location::caller());
+        self.fence();
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::sim::machine::waste::Waste;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::panic::Location;
 use latest::Latest;
 use mortal::Mortal;
@@ -282,6 +283,12 @@ impl SimMedium {
         if !is_within {
             out_of_range(at, len, self.bytes);
         }
+    }
+
+    #[track_caller]
+    fn check_range(&self, range: &Range<u64>) {
+        assert!(range.start <= range.end, "the range {range:?} ends before it starts");
+        self.check(range.start, range.end - range.start);
     }
 
     #[track_caller]

@@ -8,6 +8,7 @@ use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::medium::SimMedium;
 use core::fmt;
 use core::ops::Range;
+use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The medium as a process sees it that is [killed](SimMedium::mortal) after a number of operations. From then on it
@@ -121,5 +122,15 @@ impl Medium for Mortal<'_> {
         if self.lives() {
             self.medium.order_observed();
         }
+    }
+
+    #[track_caller]
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Killed> {
+        if !self.lives() {
+            return Err(Killed);
+        }
+        self.medium.write_back(range, Location::caller());
+        self.fence();
+        Ok(())
     }
 }

@@ -32,6 +32,8 @@ pub(super) fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
     let (first, last) = (lived.last_begun().changes, lived.death.changes);
     let is_late = chance.bool();
     if chance.u8(0..4) == 0 {
+        // Before the first change of the operation it leaves what a life without the operation leaves.
+        let first = last.min(first + 1);
         return End::Kill(if is_late { last } else { chance.u64(first..=last) });
     }
     let points = if is_late { Vec::new() } else { lived.points() };

@@ -165,7 +165,7 @@ fn name(first: usize, last: usize) -> String {
 fn ending<S: Structure>(lived: &Lived<S>, past: &Past<S::Operation>) -> String {
     match past.end {
         End::Kill(changes) => {
-            format!("the process is killed after {changes} stores, write-backs and fences")
+            format!("the process is killed after {changes} stores, write-backs, fences and notes")
         }
         End::Power(point) if point == lived.end() => "then the power is lost".into(),
         End::Power(_) if past.operations.is_empty() => "the power is lost at the opening".into(),

@@ -29,7 +29,7 @@ pub(super) struct Node<S: Structure> {
 pub(super) enum End {
     /// The power is lost.
     Power(Point),
-    /// The process is killed after this number of stores, write-backs and fences.
+    /// The process is killed after this number of stores, write-backs, fences and notes.
     Kill(u64),
 }
 
@@ -176,16 +176,17 @@ impl<S: Structure> Lived<S> {
         points(self.machine.history()).into_iter().filter(is_late).collect()
     }
 
-    /// Returns the numbers of changes after which a kill in the last operation is tried: those of its stores, which the
-    /// next process sees. A kill after a write-back leaves the same state, as no thread completes that write-back. A
-    /// kill after a fence leaves fewer stores that can still be lost.
+    /// Returns the numbers of changes after which a kill within the last operation is tried: those of its stores, which
+    /// the next process sees, and of its notes, by which it is judged. A kill after a write-back leaves the same state, as
+    /// no thread completes that write-back. A kill after a fence leaves fewer stores that can still be lost.
     pub(super) fn kills(&self) -> Vec<u64> {
         let events = &self.machine.history().events;
         let from = self.last_begun();
-        let is_change = |event: &&Happened| !matches!(event.what, What::Note | What::Visible);
-        let changes = events[from.events as usize..].iter().filter(is_change);
-        let is_store = |(_, event): &(u64, &Happened)| matches!(event.what, What::Store { .. });
-        (from.changes + 1..).zip(changes).filter(is_store).map(|(change, _)| change).collect()
+        let changes = events[from.events as usize..].iter();
+        let changes = changes.filter(|event| event.what != What::Visible);
+        let is_seen = |event: &Happened| matches!(event.what, What::Store { .. } | What::Note);
+        let numbered = (from.changes + 1..self.death.changes).zip(changes);
+        numbered.filter(|(_, event)| is_seen(event)).map(|(change, _)| change).collect()
     }
 
     /// Returns the states after the losses of power, as far as they were read.

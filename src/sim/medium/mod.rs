@@ -44,7 +44,7 @@ pub struct SimMedium {
 pub(crate) struct Moment {
     /// Events of the machine, also of the processes before.
     pub(crate) events: u32,
-    /// Stores, write-backs and fences of this process.
+    /// Stores, write-backs, fences and notes of this process.
     pub(crate) changes: u64,
 }
 
@@ -85,7 +85,7 @@ impl SimMedium {
         self
     }
 
-    /// Lets the process die when it attempts one more than `changes` stores, write-backs and fences.
+    /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
     pub(crate) fn dying_after(mut self, changes: u64) -> Self {
         self.state_mut().dies_after = changes;
         self
@@ -208,11 +208,12 @@ impl SimMedium {
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
         let mut state = self.begin(Access::Changes);
+        let is_learned = state.is_learned();
         if state.death.is_some() {
             return;
         }
         record();
-        if state.apart.is_none() {
+        if is_learned {
             state.machine.happened(schedule::thread(), What::Note, place);
         }
     }

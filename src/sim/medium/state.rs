@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) apart: Option<Latest>,
     /// The end of the process, if it is dead.
     pub(super) death: Option<Death>,
-    /// Stores, write-backs and fences that the machine has learned of.
+    /// Stores, write-backs, fences and notes that the machine has learned of.
     pub(super) changes: u64,
     /// The number of changes after which the process dies, when it attempts one more.
     pub(super) dies_after: u64,
@@ -72,8 +72,8 @@ impl State {
         self.apart.get_or_insert_default();
     }
 
-    /// Counts a store, a write-back or a fence; returns true if the machine learns of it.
-    fn is_learned(&mut self) -> bool {
+    /// Counts a store, a write-back, a fence or a note; returns true if the machine learns of it.
+    pub(super) fn is_learned(&mut self) -> bool {
         if self.changes >= self.dies_after {
             self.die(Death::Killed);
         }

@@ -275,6 +275,9 @@ fn nobody_completes_what_a_killed_process_wrote_back() {
             },
         );
         assert_eq!(outcome.failure().is_some(), is_lost, "writes back: {writes_back}");
+        let advice = outcome.failure().map(|failure| failure.advice()[0].clone());
+        let says = "before a fence completed that; let the next process persist what it finds";
+        assert!(advice.is_none_or(|advice| advice.contains(says)), "{outcome}");
     }
 }
 

@@ -310,6 +310,89 @@ fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
 }
 
 #[test]
+fn a_killed_process_leaves_the_write_backs_of_others() {
+    for model in EACH {
+        let outcome = Simulation::new(model(), 128).zeros().explore(
+            |medium, notes| {
+                let dies = || {
+                    let mortal = medium.mortal(1);
+                    mortal.store(64, 1, Relaxed);
+                    mortal.fence();
+                };
+                let lives = || {
+                    medium.store(0, 1, Relaxed);
+                    medium.persist(0..8).unwrap();
+                    notes.add(());
+                };
+                medium.run_threads(&[&dies, &lives]);
+            },
+            is_there,
+        );
+        outcome.assert_safe();
+    }
+}
+
+/// A thread writes back the store of another one, and nothing that the simulation sees orders the two. A third process is
+/// killed in between.
+#[test]
+fn a_killed_process_orders_nothing_between_others() {
+    for model in EACH {
+        let outcome = Simulation::new(model(), 128).zeros().preemptions(0).explore(
+            |medium, notes| {
+                let step = sync::AtomicU64::new(0);
+                let wait = |until| {
+                    while step.load(Acquire) != until {
+                        medium.pause();
+                    }
+                };
+                let stores = || {
+                    medium.store(0, 1, Relaxed);
+                    step.store(1, Release);
+                };
+                let dies = || {
+                    wait(1);
+                    let mortal = medium.mortal(0);
+                    mortal.store(64, 1, Relaxed);
+                    assert!(!mortal.is_alive());
+                    step.store(2, Release);
+                };
+                let persists = || {
+                    wait(2);
+                    medium.persist(0..8).unwrap();
+                    notes.add(());
+                };
+                medium.run_threads(&[&stores, &dies, &persists]);
+            },
+            is_there,
+        );
+        let kind = outcome.failure().map(|failure| failure.violation.kind);
+        assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
+    }
+}
+
+/// The second thread of a process is killed, and the next process goes on in its place.
+#[test]
+fn a_process_that_follows_a_killed_one_writes_back_the_stores_of_its_threads() {
+    for model in EACH {
+        let outcome = Simulation::new(model(), 128).zeros().explore(
+            |medium, notes| {
+                let mortal = medium.mortal(1);
+                let goes_on = || {
+                    mortal.fence();
+                    medium.persist(0..8).unwrap();
+                    if medium.load(0, Relaxed) == 1 {
+                        notes.add(());
+                    }
+                };
+                medium.run_threads(&[&|| mortal.store(0, 1, Relaxed), &goes_on]);
+            },
+            is_there,
+        );
+        outcome.assert_safe();
+    }
+}
+
+#[test]
 fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
     let eadr = || Simulation::new(Model::x86_eadr(), 128).zeros();
     let store = |medium: &SimMedium, at| {

@@ -154,9 +154,27 @@ impl<'a> Damage<'a> {
             return self.not_written_back();
         };
         let not_fenced = || self.not_fenced(writeback);
-        self.not_taken_over(writeback)
+        self.killed_early(writeback)
+            .or_else(|| self.not_taken_over(writeback))
             .or_else(|| self.fenced_early(writeback))
             .unwrap_or_else(not_fenced)
+    }
+
+    /// Describes a write-back of a process that was killed before its fence.
+    fn killed_early(&self, writeback: u32) -> Option<String> {
+        let thread = self.crash.event(writeback).thread;
+        let mut later = writeback + 1..self.limit();
+        let ends = |event: &Happened| event.what == What::Kill || is_fence_of(event, thread);
+        let end = later.find(|event| ends(self.crash.event(*event)))?;
+        let is_killed = self.crash.event(end).what == What::Kill;
+        let (at, killed) = (self.crash.shown(writeback), self.crash.shown(end));
+        let subject = self.subject();
+        is_killed.then(|| {
+            format!(
+                "{subject} was written back at {at}, and the process was killed at {killed} before a fence \
+                completed that; let the next process persist what it finds"
+            )
+        })
     }
 
     /// Describes the completed write-back of another thread that may not have had the store.

@@ -13,6 +13,7 @@ use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::medium::{Moment, SimMedium};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::panic::Location;
 
 /// The place where a life begins.
 pub(super) struct Node<S: Structure> {
@@ -236,8 +237,10 @@ impl<S: Structure> Ended<S> {
     fn new(lived: Lived<S>, is_killed: bool) -> Self {
         let notes_before = lived.notes_before(lived.birth.events);
         let Lived { machine, image, record, number, .. } = lived;
+        // The kill has no place in the source but that of the last event.
+        let last = machine.history().events.last().map(|last| last.place);
         let killed = is_killed.then(|| machine.clone()).map(|mut machine| {
-            machine.killed();
+            machine.killed(last.unwrap_or(Location::caller()));
             machine
         });
         let history = Arc::new(machine.into_history());

@@ -239,6 +239,8 @@ pub(crate) enum What {
     Visible,
     /// The outside world has learned something.
     Note,
+    /// The process of the thread is killed.
+    Kill,
 }
 
 /// An event of a history.

@@ -11,10 +11,10 @@ mod words;
 use crate::medium::out_of_range;
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
-use crate::sim::machine::Machine;
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
+use crate::sim::machine::{Machine, Place};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -191,12 +191,24 @@ impl SimMedium {
     }
 
     /// Kills the process that used the medium, and lets another one go on. The caches keep its stores, but its pending
-    /// write-backs are never completed.
+    /// write-backs are never completed. A thread of [`run_threads`](Self::run_threads) is taken for a process of its own.
+    #[track_caller]
     pub fn killed(&self) {
-        self.state().machine.killed();
+        self.kill(&[schedule::thread()], Location::caller());
     }
 
-    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences.
+    /// Kills the process of these threads. Outside of [`run_threads`](Self::run_threads) all threads are of it.
+    fn kill(&self, threads: &[usize], place: Place) {
+        let machine = &mut self.state().machine;
+        match schedule::thread() {
+            0 => machine.killed(place),
+            _ => machine.killed_beside_others(threads, place),
+        }
+    }
+
+    /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
+    /// those that use this medium. Threads of [`run_threads`](Self::run_threads) that do not are of other processes, which
+    /// live on.
     #[must_use]
     pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
         Mortal::new(self, operations)

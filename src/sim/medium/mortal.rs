@@ -6,10 +6,14 @@
 
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sim::medium::SimMedium;
+use crate::sim::medium::schedule;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The medium as a process sees it that is [killed](SimMedium::mortal) after a number of operations. From then on it
 /// changes nothing, and each operation that can fail does.
@@ -18,6 +22,8 @@ pub struct Mortal<'m> {
     medium: &'m SimMedium,
     left: AtomicU64,
     is_dead: AtomicBool,
+    /// The threads of the process that have changed the medium.
+    threads: Mutex<BTreeSet<usize>>,
 }
 
 /// The process was killed.
@@ -34,7 +40,8 @@ impl core::error::Error for Killed {}
 
 impl<'m> Mortal<'m> {
     pub(crate) const fn new(medium: &'m SimMedium, operations: u64) -> Self {
-        Self { medium, left: AtomicU64::new(operations), is_dead: AtomicBool::new(false) }
+        let (left, is_dead) = (AtomicU64::new(operations), AtomicBool::new(false));
+        Self { medium, left, is_dead, threads: Mutex::new(BTreeSet::new()) }
     }
 
     /// Returns true if the process is alive. A dead one has no notes: a workload asks before it adds a note.
@@ -45,12 +52,16 @@ impl<'m> Mortal<'m> {
 
     /// Returns true if the process lives to make one more operation. Another thread may have its turn before, and none
     /// between this and the end of the operation: it could kill the process.
+    #[track_caller]
     fn lives(&self) -> bool {
         self.medium.offer_turn();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.insert(schedule::thread());
         let spend = |left: u64| left.checked_sub(1);
         let lives = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
         if !lives && !self.is_dead.swap(true, Ordering::Relaxed) {
-            self.medium.killed();
+            let threads: Vec<_> = threads.iter().copied().collect();
+            self.medium.kill(&threads, Location::caller());
         }
         if lives {
             self.medium.keep_turn();

@@ -123,7 +123,7 @@ impl Layout<'_> {
             }
             What::Fence { completes } => self.write_fence(out, middle, completes)?,
             What::Note => self.write_note(out, middle)?,
-            What::Visible => {}
+            What::Visible | What::Kill => {}
         }
         out.write_str("</g>\n")
     }
@@ -249,6 +249,7 @@ fn text(column: &Column<'_>, left: &str) -> String {
         What::Fence { completes: true } => "fence".into(),
         What::Fence { completes: false } => "barrier".into(),
         What::Note => format!("note {}", column.note),
+        What::Kill => "kill".into(),
         What::Visible => String::new(),
     }
 }

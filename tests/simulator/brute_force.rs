@@ -241,7 +241,9 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
             medium.store(word * 8, *value, if *releases { Release } else { Relaxed });
         }
         Do::Copy { words } => medium.write(words[0].0 * 8, &bytes(words)),
-        Do::Scattered { words } => medium.persist_copy(&[(words[0].0 * 8, &bytes(words))]).unwrap(),
+        Do::Scattered { words } => {
+            medium.copy_unfenced(&[(words[0].0 * 8, &bytes(words))]).unwrap();
+        }
         Do::Writeback { word } => medium.issue_writeback(word * 8..word * 8 + 8).unwrap(),
         Do::Fence => medium.fence(),
         Do::Note => note(),
@@ -249,17 +251,16 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
     }
 }
 
-/// Returns a copy that is persistent at its return, in instructions.
+/// Returns the program with each copy that is written back in instructions.
 fn expand(kind: Kind, program: &Program) -> Program {
     let mut all = Program::new();
     for (thread, operation) in program {
         all.push((*thread, operation.clone()));
-        if let Do::Scattered { words } = operation {
-            if matches!(kind, Kind::X86 | Kind::Arm64 | Kind::Neutral | Kind::Pages) {
-                let writeback = |(word, _): &_| (*thread, Do::Writeback { word: *word });
-                all.extend(words.iter().map(writeback));
-            }
-            all.push((*thread, Do::Fence));
+        if let Do::Scattered { words } = operation
+            && matches!(kind, Kind::X86 | Kind::Arm64 | Kind::Neutral | Kind::Pages)
+        {
+            let writeback = |(word, _): &_| (*thread, Do::Writeback { word: *word });
+            all.extend(words.iter().map(writeback));
         }
     }
     all
@@ -356,7 +357,7 @@ fn torn(operations: &[Do]) -> Vec<Vec<Do>> {
     variants.into_iter().flat_map(with_rest).collect()
 }
 
-/// Operations of a thread, each one event: a copy that persists is several.
+/// Operations of a thread, each one event: a copy that is written back is several.
 fn thread() -> impl Strategy<Value = Vec<Do>> {
     let step = prop_oneof![
         4 => operation(1..4).prop_filter("several events", |step| !matches!(step, Do::Scattered { .. })),

@@ -63,6 +63,37 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
     }
 }
 
+/// The contract of `copy_unfenced`: a store with release that follows it publishes it. So it is in order with the copy
+/// where a line keeps the order of its stores, on x86 and arm64.
+#[test]
+fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
+    type Copy = fn(&SimMedium);
+    let by_process: Copy =
+        |medium| medium.mortal(9).copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap();
+    let copies: [Copy; 2] =
+        [|medium| medium.copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap(), by_process];
+    let models = [Model::x86(), Model::arm64()].into_iter();
+    for (model, copy) in models.flat_map(|model| copies.map(|copy| (model, copy))) {
+        let found = RefCell::new(BTreeSet::new());
+        let outcome = Simulation::new(model, 64).zeros().explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                copy(medium);
+                medium.store(0, 1, Release);
+            },
+            |medium, _notes| {
+                found.borrow_mut().insert([8, 24, 0].map(|at| medium.load(at, Relaxed) != 0));
+                Ok(())
+            },
+        );
+        outcome.assert_safe();
+        // The parts in any order, and the store after both.
+        let parts = [[false, false], [true, false], [false, true], [true, true]];
+        let mut allowed: BTreeSet<_> = parts.map(|[one, other]| [one, other, false]).into();
+        allowed.insert([true; 3]);
+        assert_eq!(found.into_inner(), allowed, "under {model}");
+    }
+}
+
 #[test]
 fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
     let outcome =

@@ -18,7 +18,7 @@ pub(super) enum Do {
     Copy {
         words: Vec<(u64, u64)>,
     },
-    /// Words whose order with others is open too, by ordinary stores.
+    /// Words whose order with earlier stores is open too, by ordinary stores.
     Scattered {
         words: Vec<(u64, u64)>,
     },
@@ -61,7 +61,8 @@ struct Stored {
     thread: usize,
     word: u64,
     value: u64,
-    /// True if the order of the store is open, until its thread fences.
+    /// True if the order of the store with earlier ones is open, unless its thread fences in between. A copy has its
+    /// place before all later stores, as it has returned. A streaming store has none before its thread fences.
     is_open: bool,
     is_streaming: bool,
     releases: bool,
@@ -129,7 +130,8 @@ impl<'a> Naive<'a> {
 
     /// Returns true if a store's place in the order is settled at an event.
     fn is_settled(&self, store: &Stored, at: usize) -> bool {
-        !store.is_open || self.fenced(store.thread, store.event, at)
+        let has_returned = !store.is_streaming && store.event < at;
+        !store.is_open || has_returned || self.fenced(store.thread, store.event, at)
     }
 
     /// Returns the store that a load read from.

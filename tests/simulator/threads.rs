@@ -248,6 +248,29 @@ fn threads_meet_in_the_middle_of_a_copy() {
     assert_eq!(explore(|medium, bytes| medium.persist_copy(&[(0, bytes)]).unwrap()), all);
 }
 
+/// On x86 a thread that has loaded a store writes back all that came before it, and a copy is in order with later stores.
+#[test]
+fn a_copy_is_published_by_a_later_store() {
+    let outcome = Simulation::new(Model::x86(), 128).zeros().explore(
+        |medium, notes| {
+            let copies = || {
+                medium.copy_unfenced(&[(0, &1_u64.to_le_bytes())]).unwrap();
+                medium.store(64, 1, Release);
+            };
+            let persists = || {
+                while medium.load(64, Acquire) == 0 {
+                    medium.pause();
+                }
+                medium.persist(0..8).unwrap();
+                notes.add(());
+            };
+            medium.run_threads(&[&copies, &persists]);
+        },
+        is_there,
+    );
+    outcome.assert_safe();
+}
+
 #[test]
 fn a_reader_beside_a_writer_finds_a_torn_record() {
     let outcome = Simulation::new(Model::x86(), 64).zeros().preemptions(1).explore(

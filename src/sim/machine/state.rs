@@ -14,20 +14,21 @@ pub(crate) enum Store {
     Ordinary { releases: bool },
     /// Words in any order among themselves, all after the stores before and before the stores after.
     Copy,
-    /// Words in any order, also with other stores, until the thread fences; otherwise ordinary stores.
+    /// Words in any order, also with other stores, until their copy has [returned](super::Machine::copy_returns); otherwise
+    /// ordinary stores.
     Scattered,
-    /// Scattered words, past the caches.
+    /// Words in any order, also with other stores, until the thread fences, and past the caches.
     Streaming,
 }
 
 impl Store {
-    /// Returns true if its place in the order is open until the next fence.
+    /// Returns true if its place in the order is open at first.
     pub(super) const fn is_open(self) -> bool {
         matches!(self, Self::Scattered | Self::Streaming)
     }
 }
 
-/// A store that a fence has yet to order or to complete.
+/// A store that is yet to be ordered or completed.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) line: usize,

@@ -171,6 +171,12 @@ impl Machine {
         thread.fenced = now;
     }
 
+    /// Lets a copy of scattered words return: later stores of the thread are ordered after them, and publish them by
+    /// a release.
+    pub(crate) fn copy_returns(&mut self, thread: usize) {
+        self.order_open(thread);
+    }
+
     /// Gives the thread's open stores their place in the order now, before all later ones.
     pub(super) fn order_open(&mut self, thread: usize) {
         let open = core::mem::take(&mut self.thread(thread).open);

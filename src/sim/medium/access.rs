@@ -61,6 +61,18 @@ impl SimMedium {
         self.state().copy(at + first.len() as u64, rest, store, place);
     }
 
+    /// Copies a part of a copy, whose words are in no order with others before it [returns](Self::copy_returns).
+    #[track_caller]
+    pub(super) fn copy_part(&self, at: u64, from: &[u8], place: Place) {
+        self.check(at, from.len() as u64);
+        self.copy(at, from, Store::Scattered, place);
+    }
+
+    /// Lets a copy of parts return.
+    pub(super) fn copy_returns(&self) {
+        self.state().copy_returns();
+    }
+
     /// Writes the lines of a range back, also where the medium persists by bytes.
     #[track_caller]
     pub(super) fn write_back(&self, range: Range<u64>, place: Place) {
@@ -129,9 +141,9 @@ impl Medium for SimMedium {
         let place = Location::caller();
         let parts = parts.iter().filter(|(_, bytes)| !bytes.is_empty());
         for (at, bytes) in parts.clone() {
-            self.check(*at, bytes.len() as u64);
-            self.copy(*at, bytes, Store::Scattered, place);
+            self.copy_part(*at, bytes, place);
         }
+        self.copy_returns();
         if self.model.writes_back() {
             for (at, bytes) in parts {
                 self.write_back(*at..at + bytes.len() as u64, place);

@@ -283,6 +283,25 @@ fn useless_and_missing_work_is_reported_by_place() {
 }
 
 #[test]
+fn stores_of_other_bytes_of_a_word_overwrite_nothing() {
+    // The places of two writes of four bytes in a row, and the number of those that are overwritten.
+    for (writes, overwritten) in
+        [(&[0, 4][..], 0), (&[0, 2], 1), (&[0, 4, 2], 2), (&[0, 4, 0, 0], 2)]
+    {
+        let outcome = Simulation::new(Model::x86(), 64).zeros().explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                for at in writes {
+                    medium.write(*at, &[1; 4]);
+                }
+                medium.persist(0..8).unwrap();
+            },
+            |_medium, _notes| Ok(()),
+        );
+        assert_eq!(outcome.waste.count(Kind::Overwritten), overwritten, "{writes:?}");
+    }
+}
+
+#[test]
 fn nobody_completes_what_a_killed_process_wrote_back() {
     // The next process fences; only if it writes back too, the value it found is persistent.
     for (writes_back, is_lost) in [(false, true), (true, false)] {

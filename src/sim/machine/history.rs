@@ -23,6 +23,9 @@ pub(crate) struct Write {
     /// The number of stores of each other word of its line that are persistent if this one is. It grows with each store
     /// of a word. Empty if none is needed.
     pub(crate) needs: Counts,
+    /// The stored bytes of the word; none any more, once a later store has overwritten some of them before they were sure
+    /// to survive.
+    pub(crate) bytes: u8,
 }
 
 /// The stores that are sure to survive from a cut on.
@@ -99,6 +102,24 @@ impl Line {
     pub(crate) fn open_store(&self, word: usize) -> Option<u32> {
         let is_open = self.made(word, u32::MAX) > self.sure(word, u32::MAX);
         self.writes(word).last().filter(|_| is_open).map(|last| last.event)
+    }
+
+    /// Returns the events of the open stores that a store of these bytes of a word overwrites, each for the first time.
+    pub(crate) fn overwrite(&mut self, word: usize, bytes: u8) -> Vec<u32> {
+        let sure = self.sure(word, u32::MAX) as usize;
+        let (mut overwritten, mut seen) = (Vec::new(), 0);
+        for write in self.words[word][sure..].iter_mut().rev() {
+            // Earlier stores have no byte that a later one has not met.
+            if seen == u8::MAX {
+                break;
+            }
+            seen |= write.bytes;
+            if write.bytes & bytes != 0 {
+                write.bytes = 0;
+                overwritten.push(write.event);
+            }
+        }
+        overwritten
     }
 
     /// Notes that at least these survive from a cut on. Returns true if that is new.

@@ -69,20 +69,21 @@ impl Machine {
     #[track_caller]
     pub fn store(&mut self, thread: usize, at: u64, value: u64, order: Ordering) {
         let releases = order != Ordering::Relaxed;
-        self.store_words(thread, &[(at, value)], Store::Ordinary { releases }, Location::caller());
+        self.store_word(thread, (at, value), Store::Ordinary { releases }, Location::caller());
     }
 
     /// Copies whole words by ordinary stores, in no order among themselves (`memcpy`, `rep movsb`).
     #[track_caller]
     pub fn copy(&mut self, thread: usize, at: u64, words: &[u64]) {
+        let bytes = at..at + WORD * words.len() as u64;
         let words: Vec<_> = (at..).step_by(WORD as usize).zip(words.iter().copied()).collect();
-        self.store_words(thread, &words, Store::Copy, Location::caller());
+        self.store_words(thread, (&words, bytes), Store::Copy, Location::caller());
     }
 
     /// Stores a word past the caches (MOVNTI, STNP).
     #[track_caller]
     pub fn store_streaming(&mut self, thread: usize, at: u64, value: u64) {
-        self.store_words(thread, &[(at, value)], Store::Streaming, Location::caller());
+        self.store_word(thread, (at, value), Store::Streaming, Location::caller());
     }
 
     /// Loads a word and returns the latest store; `order` is `Relaxed` or `Acquire`.
@@ -135,7 +136,7 @@ impl Machine {
         }
         let old = self.load(thread, at, order);
         let releases = order != Ordering::Relaxed;
-        self.store_words(thread, &[(at, value)], Store::Ordinary { releases }, Location::caller());
+        self.store_word(thread, (at, value), Store::Ordinary { releases }, Location::caller());
         old
     }
 
@@ -228,6 +229,10 @@ impl Machine {
 
     pub(crate) fn into_history(self) -> History {
         self.history
+    }
+
+    fn store_word(&mut self, thread: usize, word: (u64, u64), store: Store, place: Place) {
+        self.store_words(thread, (&[word], word.0..word.0 + WORD), store, place);
     }
 
     /// Adds an event to the history; returns its number.

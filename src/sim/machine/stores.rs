@@ -30,11 +30,11 @@ impl Machine {
         Some(value)
     }
 
-    /// Stores words, as one event.
+    /// Stores bytes, as one event: the words that have them, the other bytes of these as they are.
     pub(crate) fn store_words(
         &mut self,
         thread: usize,
-        words: &[(u64, u64)],
+        (words, bytes): (&[(u64, u64)], Range<u64>),
         store: Store,
         place: Place,
     ) {
@@ -47,9 +47,10 @@ impl Machine {
         for ((at, value), (needs, stamp)) in words.iter().zip(needs) {
             let (line, word) = self.history.model.place(*at);
             let stores = self.history.line_to_store(line);
-            let (number, overwritten) = (stores.writes(word).len() as u32, stores.open_store(word));
-            stores.push(word, Write { value: *value, event, needs });
-            if let Some(before) = overwritten {
+            let (number, bytes) = (stores.writes(word).len() as u32, part(*at, &bytes));
+            let overwritten = stores.overwrite(word, bytes);
+            stores.push(word, Write { value: *value, event, needs, bytes });
+            for before in overwritten {
                 self.waste.found(Kind::Overwritten, self.history.events[before as usize].place);
             }
             self.is_stored(thread, Open { line, word, number, stamp }, store);
@@ -125,4 +126,11 @@ impl Machine {
             self.guarantee(event, line, &counts.unwrap_or_default());
         }
     }
+}
+
+/// Returns the bytes of the word at `at` that are in a range.
+fn part(at: u64, range: &Range<u64>) -> u8 {
+    let place = |byte: u64| byte.saturating_sub(at).min(WORD);
+    let first = |count: u64| (1_u16 << count) - 1;
+    (first(place(range.end)) - first(place(range.start))) as u8
 }

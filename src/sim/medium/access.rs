@@ -101,7 +101,8 @@ impl Medium for SimMedium {
         );
         let place = Location::caller();
         let releases = self.watch.store(order, place) != Ordering::Relaxed;
-        self.begin(Access::Changes).store(&[(at, word)], Store::Ordinary { releases }, place);
+        let stored: (&[_], _) = (&[(at, word)], at..at + WORD);
+        self.begin(Access::Changes).store(stored, Store::Ordinary { releases }, place);
     }
 
     #[track_caller]

@@ -117,7 +117,7 @@ impl State {
     /// Copies bytes in, as one event.
     pub(super) fn copy(&mut self, at: u64, from: &[u8], store: Store, place: Place) {
         let words = self.merged(at, from);
-        self.store(&words, store, place);
+        self.store((&words, at..at + from.len() as u64), store, place);
     }
 
     /// Returns the words that a copy of bytes stores, the parts of others merged in.
@@ -135,16 +135,29 @@ impl State {
         words
     }
 
-    pub(super) fn store(&mut self, words: &[(u64, u64)], store: Store, place: Place) {
+    /// Stores bytes: the words that have them.
+    pub(super) fn store(
+        &mut self,
+        (words, bytes): (&[(u64, u64)], Range<u64>),
+        store: Store,
+        place: Place,
+    ) {
         if words.is_empty() {
             return;
         }
         if self.is_learned() {
             self.snapshot();
-            return self.machine.store_words(schedule::thread(), words, store, place);
+            return self.machine.store_words(schedule::thread(), (words, bytes), store, place);
         }
         for (at, word) in words {
             self.apart.get_or_insert_default().store(*at, *word);
+        }
+    }
+
+    /// Lets a copy of scattered words return.
+    pub(super) fn copy_returns(&mut self) {
+        if self.apart.is_none() {
+            self.machine.copy_returns(schedule::thread());
         }
     }
 

@@ -13,7 +13,7 @@ pub enum Backing {
     Storage,
     /// RAM that belongs to the kernel: tmpfs, hugetlbfs.
     Ram,
-    /// RAM that was set aside as persistent memory (`memmap=nn!ss`) or that the kernel calls volatile,
+    /// RAM that was set aside as persistent memory (`memmap=SIZE!START`) or that the kernel calls volatile,
     /// mapped directly.
     EmulatedPmem,
     /// RAM that Linux reserves by a name (`reserve_mem=`) and that only its own code maps. No file is on it: the code
@@ -51,18 +51,18 @@ impl Backing {
         Self::Unknown,
     ];
 
-    /// Returns the backing in a word or two.
+    /// Returns the backing in a few words, which the glossary of the guide explains.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Storage => "storage",
             Self::Ram => "RAM (tmpfs)",
-            Self::EmulatedPmem => "pmem in RAM",
+            Self::EmulatedPmem => "RAM set aside",
             Self::ReservedRam => "reserved RAM",
             Self::PmemAdr => "pmem, ADR",
             Self::PmemEadr => "pmem, eADR",
             Self::CxlGpf => "CXL, GPF",
-            Self::Cxl => "CXL, GPF?",
-            Self::PmemUnknown => "pmem, no claim",
+            Self::Cxl => "CXL, GPF unknown",
+            Self::PmemUnknown => "pmem, no domain",
             Self::VirtioPmem => "virtio-pmem",
             Self::Unknown => "unknown",
         }

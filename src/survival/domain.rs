@@ -17,7 +17,7 @@ pub enum Domain {
     Cxl,
     /// Bytes that the host has flushed on request (virtio-pmem).
     HostFlush,
-    /// Nothing: RAM that was set aside (`memmap=nn!ss`, e820 type 12), or a region that the kernel
+    /// Nothing: RAM that was set aside (`memmap=SIZE!START`, e820 type 12), or a region that the kernel
     /// itself calls volatile.
     None,
     /// No claim exists, or none that holds: a device that is not armed saves nothing.
@@ -31,7 +31,7 @@ impl Domain {
             Self::CpuCaches => "CPU caches (eADR)",
             Self::MemoryController => "memory controller (ADR)",
             Self::CxlGpf => "CXL device (GPF)",
-            Self::Cxl => "CXL device (GPF not shown)",
+            Self::Cxl => "CXL device (GPF unknown)",
             Self::HostFlush => "the host, on request",
             Self::None => "none (RAM)",
             Self::Unknown => "unknown",

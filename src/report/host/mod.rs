@@ -124,7 +124,7 @@ impl HostReport {
             reason:
                 "the kernel shows no region, so nothing in memory is known to outlive power loss"
                     .to_string(),
-            advice: "persist files by fsync or msync; for tests set RAM aside (memmap=nn!ss on the \
+            advice: "persist files by fsync or msync; for tests set RAM aside (memmap=SIZE!START on the \
                      kernel's command line)",
         })
     }

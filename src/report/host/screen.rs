@@ -75,11 +75,12 @@ impl HostReport {
                 |stage| Event::ALL.map(|event| legend.sign(backing.survives(stage, event)));
             let (stored, persisted) = (signs(Stage::Stored), signs(Stage::Persisted));
             let is_same = stored == persisted;
-            table_row(f, &format!("  {}", backing.name()), stored)?;
-            if !is_same {
-                legend.has_both = true;
-                table_row(f, "    persisted", persisted)?;
+            if is_same {
+                table_row(f, &format!("  {}", backing.name()), stored)?;
+                continue;
             }
+            table_row(f, &format!("  {}: stored", backing.name()), stored)?;
+            table_row(f, "    persisted", persisted)?;
         }
         legend.write(f, hidden)
     }
@@ -119,15 +120,13 @@ impl HostReport {
 
 /// Writes a label and four cells.
 fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Result {
-    let row =
-        cells.into_iter().fold(format!("{label:<17}"), |row, cell| row + &format!("{cell:<16}"));
-    writeln!(f, "{}", row.trim_end())
+    let [process, kexec, reboot, power] = cells;
+    writeln!(f, "{label:<27}{process:<15}{kexec:<14}{reboot:<13}{power}")
 }
 
 /// The signs of the survival table that are used.
 #[derive(Default)]
 struct Legend {
-    has_both: bool,
     has_no_promise: bool,
     conditions: Vec<&'static str>,
 }
@@ -155,9 +154,6 @@ impl Legend {
     /// Prints the meanings of the signs, and the rows without room.
     fn write(&self, f: &mut Formatter<'_>, hidden: &[Backing]) -> fmt::Result {
         let mut notes = Vec::new();
-        if self.has_both {
-            notes.push("above \"persisted\": only stored".to_string());
-        }
         if self.has_no_promise {
             notes.push("?: not promised".to_string());
         }

@@ -311,12 +311,12 @@ fn the_legend_of_the_table_has_the_signs_that_are_used() {
     let screen = flowing(&Fixture::new().kernel_and_caches());
     assert!(
         screen.ends_with(
-            "above \"persisted\": only stored; [1] if the file systems are synced first; \
+            "[1] if the file systems are synced first; \
              [2] if the drive gets and honours flushes"
         ),
         "{screen}"
     );
-    assert!(flowing(&every_region()).contains("; ?: not promised; [1] if "));
+    assert!(flowing(&every_region()).contains(" ?: not promised; [1] if "));
 }
 
 #[test]
@@ -369,11 +369,11 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
         ]
     );
     let screen = report.to_string();
-    assert!(screen.contains("not shown: pmem in RAM; virtio-pmem; CXL, GPF?"), "{screen}");
+    assert!(screen.contains("shown: RAM set aside; virtio-pmem; CXL, GPF unknown"), "{screen}");
     assert!(
         screen.contains(
-            "  pmem, ADR      yes             yes             ?               no\n\
-             \x20   persisted    yes             yes             yes             yes\n"
+            "  pmem, ADR: stored        yes            yes           ?            no\n\
+             \x20   persisted              yes            yes           yes          yes\n"
         ),
         "{screen}"
     );

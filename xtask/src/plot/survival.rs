@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use cachemaint::survival::{Backing, Event, Stage, Survival};
 
-const NAME: u32 = 250;
+const NAME: u32 = 150;
 const CELL: u32 = 184;
 const ROW: u32 = 30;
 const HEAD: u32 = 96;
@@ -19,7 +19,7 @@ pub(super) fn svg() -> Result<String, fmt::Error> {
     let mut grid = String::new();
     for (row, backing) in Backing::ALL.into_iter().enumerate() {
         let y = HEAD + u32::try_from(row).unwrap_or_default() * ROW;
-        text(&mut grid, 8, y + 20, "start", label(backing))?;
+        text(&mut grid, 8, y + 20, "start", backing.into())?;
         let mut x = NAME;
         for event in Event::ALL {
             for stage in STAGES {
@@ -84,22 +84,6 @@ fn head() -> Result<String, fmt::Error> {
 
 fn text(to: &mut String, x: u32, y: u32, anchor: &str, words: &str) -> fmt::Result {
     writeln!(to, r#"<text x="{x}" y="{y}" text-anchor="{anchor}">{words}</text>"#)
-}
-
-/// Returns the name of a backing for a reader who has no report beside it.
-fn label(backing: Backing) -> &'static str {
-    match backing {
-        Backing::Storage => "file on a drive",
-        Backing::Ram => "tmpfs",
-        Backing::EmulatedPmem => "RAM set aside (memmap=)",
-        Backing::ReservedRam => "RAM reserved (reserve_mem=)",
-        Backing::PmemAdr => "persistent memory, ADR",
-        Backing::PmemEadr => "persistent memory, eADR",
-        Backing::CxlGpf => "CXL memory with GPF",
-        Backing::Cxl => "CXL memory, GPF not shown",
-        Backing::PmemUnknown => "persistent memory, no domain",
-        other => other.into(),
-    }
 }
 
 /// Returns the class and the words of a cell. A condition becomes a note with a number.

@@ -280,7 +280,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
     match (file_system, region) {
         _ if is_ram(file_system) => (
             format!("{file_system} is RAM of the kernel"),
-            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+            "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)",
         ),
         (_, Some(PmemRegion { domain: Domain::HostFlush, .. })) => {
             ("virtio-pmem reaches the host by flush requests only".to_string(), ADVICE_VIRTIO)
@@ -323,7 +323,7 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
                 "{file_system} is on a device that is not persistent memory: persist writes whole pages of the \
                  page cache to it"
             ),
-            "use a file on persistent memory, or on emulated persistent memory (memmap=nn!ss)",
+            "use a file on persistent memory, or on RAM set aside as such (memmap=SIZE!START)",
         ),
     }
 }

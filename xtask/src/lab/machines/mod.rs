@@ -152,7 +152,7 @@ fn emulated_with(name: &str, ram: u64, pmem: u64) -> Setup {
 }
 
 /// Returns the words of a kernel's command line that set aside these MiB of RAM at 1 GiB as pmem (Linux,
-/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn!ss`).
+/// `Documentation/admin-guide/kernel-parameters.txt`, `memmap=nn[KMG]!ss[KMG]`).
 fn set_aside(pmem: u64) -> String {
     format!("memmap={pmem}M!1G")
 }

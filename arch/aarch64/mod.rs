@@ -112,7 +112,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         Unsupported::new(
             Missing::Point,
             "no DC CVADP (FEAT_DPB2) that can be used is shown here: nothing cleans to the point of deep persistence",
-            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
         ),
     ],
     data_cache: DataCache::never(

@@ -77,7 +77,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
         Unsupported::new(
             Missing::Point,
             "no RISC-V instruction reaches the medium's own buffers",
-            "let the kernel do it: fsync or msync on a DAX file, deep_flush on a device",
+            "let the kernel do it: by fsync or msync on a DAX file; for device DAX write 1 to deep_flush of the region in /sys",
         ),
     ],
     data_cache: DataCache::never(

@@ -68,7 +68,7 @@ impl Backing {
             (_, Self::PmemUnknown) => unclaimed(stage, event),
             (_, Self::VirtioPmem) => virtio(stage, event),
             (_, Self::Unknown) => {
-                not_promised("the backing could not be determined", "none", Certainty::Assumed)
+                not_promised("the backing could not be determined", UNKNOWN, Certainty::Assumed)
             }
         }
     }
@@ -78,13 +78,16 @@ const KEXEC: &str = "Linux arch/x86/kernel/relocate_kernel_64.S, arch/arm64/kern
 const RESET: &str =
     "Intel SDM vol. 3A, \"Processor Management and Initialization\"; Arm core manuals";
 const NFIT: &str = "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c";
-const MEMMAP: &str = "Linux Documentation/admin-guide/kernel-parameters.txt, memmap=nn!ss";
+const MEMMAP: &str =
+    "Linux Documentation/admin-guide/kernel-parameters.txt, memmap=nn[KMG]!ss[KMG]";
 
 const RESERVE_MEM: &str = "Linux Documentation/admin-guide/kernel-parameters.txt, reserve_mem=; Documentation/trace/debugging.rst";
 const RESERVE_MEM_KEXEC: &str = "Linux 6.12.117 of Debian in QEMU 10.0: kept at the same place, and moved by 20 MiB with the \
                                  alignment 4096; Linux mm/memblock.c, reserve_mem_kho_revive";
 const DEV_MEM: &str =
     "Linux 6.12.117 of Debian: /dev/mem answers EPERM; arch/x86/mm/init.c, devmem_is_allowed";
+
+const UNKNOWN: &str = "no source promises anything of an unknown backing";
 
 const fn not_promised(
     text: &'static str,
@@ -216,7 +219,7 @@ const fn eadr(stage: Stage, event: Event) -> Statement<Survival> {
     }
 }
 
-const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: dirty, until a flow of GPF that succeeds clears it";
+const GPF: &str = "Linux drivers/cxl/pmem.c, cxl_nvdimm_probe: the device is dirty until a GPF that completes clears that";
 
 const fn cxl_gpf(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {

@@ -132,7 +132,7 @@ const BARE_X86: Effects = Effects {
 
 const X86_LINES: Statement<Handling> = Statement::documented(
     Handling::Executed,
-    "clflush, clflushopt and clwb leave no virtual machine: the CPU executes them",
+    "clflush, clflushopt and clwb cause no VM exit: the CPU executes them in the guest itself",
     "Intel SDM vol. 3C, \"Instructions That Cause VM Exits\"; AMD APM vol. 2, \"Instruction \
      Intercepts\": neither lists them",
 );
@@ -144,13 +144,13 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
         Some(Kind::Kvm) => Statement::read(
             Handling::MayBeIgnored,
             "WBINVD is privileged, and KVM ignores it unless it has assigned a \
-             device that does not snoop",
+             device that does not snoop the caches",
             "Linux arch/x86/kvm/x86.c, kvm_emulate_wbinvd_noskip and need_emulate_wbinvd",
         ),
         Some(Kind::Xen) => Statement::read(
             Handling::MayBeIgnored,
             "WBINVD is privileged, and Xen ignores it unless the guest has I/O \
-             resources of its own and the IOMMU does not snoop",
+             resources of its own and the IOMMU does not snoop the caches",
             "Xen xen/arch/x86/hvm/vmx/vmx.c, vmx_wbinvd_intercept",
         ),
         Some(Kind::Acrn) => Statement::read(

@@ -60,6 +60,12 @@ pub(super) fn fences(report: &HostReport) -> Vec<Entry> {
          cache instructions\"",
     ));
     entries.push(Entry::said(
+        "On x86",
+        "sfence orders stores and write-backs, which is enough to persist; mfence orders loads too. To invalidate \
+         needs mfence, because a later load must not get the line as it was before",
+        "Intel SDM vol. 2B, SFENCE and MFENCE",
+    ));
+    entries.push(Entry::said(
         "Other threads",
         "a fence completes no other thread's operations on x86 and arm64; data seen through another \
          location need a fence before the operation too (Cache::order_observed)",
@@ -94,11 +100,15 @@ pub(super) fn points(report: &HostReport) -> Vec<Entry> {
     for (about, text, source) in [
         (
             "Coherency",
-            "where all observers of memory agree: devices, other hosts, a capture kernel",
+            "where all observers of memory agree: devices, other hosts, the second kernel of a kdump",
             arm,
         ),
         ("Persistence", "what power loss keeps, if the platform has such a point", arm),
-        ("Deep pers.", "what power loss keeps even if the platform's stored energy fails", arm),
+        (
+            "Deep pers.",
+            "what power loss keeps even if the platform's stored energy (capacitors, batteries) fails",
+            arm,
+        ),
         (
             "On x86",
             "there is one instruction for the first two: what is written back reaches memory, and \
@@ -180,8 +190,9 @@ pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
         .sure(Certainty::ReadInSource),
         Entry::said(
             "Each CPU",
-            "WBINVD reaches the caches of the CPU that executes it and those it shares; set/way \
-             operations of arm64 are not broadcast, so that they are wrong with other CPUs running",
+            "WBINVD reaches the caches of the CPU that executes it and those it shares. The set/way operations of \
+             arm64 name a line by its place in a cache. They reach the caches of one CPU alone, so that they are \
+             wrong with other CPUs running",
             "Intel SDM vol. 2, WBINVD; Arm ARM (DDI 0487), DC CISW",
         ),
     ])
@@ -228,5 +239,12 @@ pub(super) fn shmlba(report: &HostReport) -> Vec<Entry> {
              where data do not alias, that is a page",
             "shmat(2); Linux include/asm-generic/shmparam.h",
         ),
+        Entry::said(
+            "What to do",
+            "nothing where data do not alias. Elsewhere let the kernel choose the addresses of shared mappings, \
+             or choose addresses that are equal modulo SHMLBA (cachemaint::aliasing::mappings_agree checks it)",
+            "Linux arch/arm/mm/mmap.c, arch_get_unmapped_area, for one",
+        )
+        .sure(Certainty::ReadInSource),
     ])
 }

@@ -63,9 +63,9 @@ fn asked(report: &HostReport) -> impl Iterator<Item = Entry> {
 
 pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.confidential() {
-        Confidential::Tdx => "Intel TDX: leaf 21H says so".to_string(),
+        Confidential::Tdx => "Intel TDX: CPUID leaf 21H shows it".to_string(),
         Confidential::HyperV { isolation, paravisor, .. } => format!(
-            "Hyper-V isolates this partition by {}, {} a paravisor (leaf 4000_000CH)",
+            "Hyper-V isolates this partition by {}, {} a paravisor (CPUID leaf 4000_000CH)",
             isolation,
             if paravisor { "with" } else { "without" }
         ),
@@ -83,19 +83,24 @@ pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
         entries.push(Entry::here("By a driver", guest.to_string()));
     }
     entries.extend([
+        Entry::said(
+            "What it is",
+            "a guest whose memory and registers are protected against its host, by encryption or isolation",
+            "Linux Documentation/security/snp-tdx-threat-model.rst",
+        ),
         Entry::stated("Lines", &report.effects().lines),
         Entry::stated("Whole cache", &report.effects().whole_cache),
         Entry::said(
-            "SEV's leaf",
-            "8000_001FH shows the features that the CPU offers. Hosts show the leaf, and some hypervisors show it to every \
+            "CPUID",
+            "leaf 8000_001FH shows the features of SEV that the CPU offers. Hosts show the leaf, and some hypervisors show it to every \
              guest, so it does not prove a guest. The flags sev, sev_es and sev_snp in /proc/cpuinfo are \
              the same words, while tdx_guest says that this is one",
             "AMD APM vol. 3, CPUID Fn8000_001F; Linux arch/x86/include/asm/cpufeatures.h",
         ),
         Entry::said(
             "Drivers",
-            "/dev/sev-guest and /dev/tdx_guest are made in such guests alone, and so is the provider of \
-             a report under /sys/kernel/config/tsm/report; none is begun here, since that is a change",
+            "/dev/sev-guest and /dev/tdx_guest exist in such guests alone. The kernel also offers them signed \
+             reports below /sys/kernel/config/tsm/report. This command asks for none, since a request makes a directory there",
             "Linux drivers/virt/coco; Documentation/ABI/testing/configfs-tsm-report",
         ),
     ]);

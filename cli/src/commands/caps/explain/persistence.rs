@@ -93,9 +93,10 @@ pub(super) fn eadr(report: &HostReport) -> Vec<Entry> {
     let mut entries = regions(report, |domain| domain == Domain::CpuCaches);
     entries.push(Entry::said(
         "What it is",
-        "enhanced ADR: at power loss stored energy writes the CPU caches back too, so that a store \
+        "extended ADR: at power loss stored energy writes the CPU caches back too, so that a store \
          counts once it is visible and a fence suffices. It speaks of power, not of a reset",
-        "ACPI, NFIT platform capabilities, bit 0",
+        "ACPI, NFIT platform capabilities, bit 0; Intel, \"eADR: New Opportunities for Persistent Memory \
+         Applications\"",
     ));
     entries.extend(cells(Backing::PmemEadr, &[Event::WarmReboot, Event::PowerLoss]));
     entries
@@ -105,18 +106,18 @@ pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
     let mut entries = regions(report, |domain| matches!(domain, Domain::CxlGpf | Domain::Cxl));
     entries.push(Entry::said(
         "What it is",
-        "Global Persistent Flush: at power loss or a reset the host asks its CXL devices to flush, first \
-         caches, then the devices' own buffers, within times that the ports were given. Whether CPU \
-         caches are among the first is the platform's affair",
-        "CXL specification, \"Global Persistent Flush\", as US patent 11416397 describes it; Linux \
-         drivers/cxl/cxlpci.h, DVSEC 4 (port) and 5 (device)",
+        "Global Persistent Flush: at power loss, and at other events that the platform chooses, such as a reset, \
+         the host has its CXL devices flush: first caches, then the devices' own buffers. The ports wait for that \
+         within timeouts that software sets. A platform can leave the caches out",
+        "CXL specification 3.2, section 9.8; US patent 12393515, claim 2, for a reset; Linux drivers/cxl/cxlpci.h, \
+         DVSEC 4 (port) and 5 (device)",
     ));
     entries.push(
         Entry::said(
             "Evidence",
             "Linux from 6.15 on marks each device dirty when it takes it up. A flush that \
-             completes clears the mark. Linux shows the count of failures as cxl/dirty_shutdown of the device's nmem \
-             if it has GPF. A count that has grown means that bytes were lost",
+             completes clears the mark. Linux shows the count of failures as cxl/dirty_shutdown of the device \
+             (/sys/bus/nd/devices/nmemN) if it has GPF. A count that has grown means that bytes were lost",
             "Linux drivers/cxl/pmem.c, cxl_nvdimm_arm_dirty_shutdown_tracking",
         )
         .sure(Certainty::ReadInSource),
@@ -197,7 +198,19 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
         Ok(choice) => choice.to_string(),
         Err(why) => format!("no instruction: {why}"),
     };
-    let mut entries = Vec::from([Entry::here("Here", deep)]);
+    let mut entries = Vec::from([
+        Entry::here("Here", deep),
+        Entry::said(
+            "What it is",
+            "persist, and flush the medium's own buffers too, so that no stored energy (capacitors, batteries) is \
+             needed at power loss. The kernel does it on fsync and msync of a DAX file, and when 1 is written to \
+             deep_flush, a file of the region in /sys/bus/nd/devices. If deep_flush reads 0, the region has no flush \
+             hints, and this adds nothing",
+            "Linux drivers/nvdimm/region_devs.c, deep_flush_store and generic_nvdimm_flush; drivers/nvdimm/pmem.c, \
+             pmem_submit_bio",
+        )
+        .sure(Certainty::ReadInSource),
+    ]);
     for backing in report.backings() {
         let statement = backing.statement(Stage::DeepPersisted, Event::PowerLoss);
         let text = format!("{backing}: {}: {}", statement.is, statement.text);

@@ -216,14 +216,60 @@ fn print(
         *statistics;
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
-    row(out, "lines", format!("{} of {} bytes, dirty or not", thousands(lines), thousands(bytes)))?;
+    written(out, lines, bytes, " in all passes")?;
     row(out, "a pass", format!("took {longest_pass:?} at most"))?;
     row(out, "of a CPU", format!("{:.2} %", cpu_share * 100.0))?;
-    let held = if passes < 2 { "unknown".to_owned() } else { format!("{longest_interval:?}") };
+    let held = match passes {
+        _ if (files, bytes) == (0, 0) => "none".to_owned(),
+        0..2 => "unknown".to_owned(),
+        _ => format!("{longest_interval:?}"),
+    };
     row(out, "bound", format!("{held} held, {within:?} asked for"))?;
     if outside > 0 {
         let outside = thousands(outside);
         row(out, "outside", format!("the bound is not that of {outside} files or directories"))?;
     }
     Ok(())
+}
+
+/// Prints the extent of the work. Files of the page cache are synced, and have no lines.
+fn written(out: &mut impl Write, lines: u64, bytes: u64, passes: &str) -> io::Result<()> {
+    let of_bytes = format!("{} bytes{passes}", thousands(bytes));
+    if lines == 0 && bytes > 0 {
+        return row(out, "synced", of_bytes);
+    }
+    row(out, "written", format!("{} lines, {of_bytes}, dirty or not", thousands(lines)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Statistics, print};
+    use core::time::Duration;
+
+    fn printed(of_each: impl FnOnce(&mut Statistics)) -> String {
+        let mut statistics = Statistics::default();
+        (statistics.passes, statistics.longest_interval) = (440, Duration::from_millis(16));
+        of_each(&mut statistics);
+        let mut out = Vec::new();
+        print(&mut out, &statistics, Duration::from_millis(10), 0.01).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn files_of_the_page_cache_are_synced_and_have_no_lines() {
+        let synced = printed(|it| (it.files, it.bytes) = (1, 1_320));
+        assert!(synced.contains("synced      1,320 bytes in all passes\n"), "{synced}");
+        let written = printed(|it| (it.files, it.lines, it.bytes) = (1, 880, 56_320));
+        assert!(
+            written.contains("880 lines, 56,320 bytes in all passes, dirty or not"),
+            "{written}"
+        );
+        assert!(written.contains("bound       16ms held, 10ms asked for"), "{written}");
+    }
+
+    #[test]
+    fn without_a_file_no_bound_is_held() {
+        let nothing = printed(|_| ());
+        assert!(nothing.contains("bound       none held, 10ms asked for"), "{nothing}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `cachemaint writeback`.
 
-use super::{guard_of, tell_problems};
+use super::{guard_of, tell_problems, written};
 use crate::commands::text::{self, row, thousands};
 use cachemaint::dax::guard::Statistics;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = Document { schema: 1, statistics: guard.statistics() };
     text::print(arguments.json, &document, |out| {
         row(out, "files", thousands(pass.files))?;
-        row(out, "lines", format!("{} of {} bytes", thousands(pass.lines), thousands(pass.bytes)))?;
+        written(out, pass.lines, pass.bytes, "")?;
         row(out, "took", format!("{:?}", pass.took))
     })?;
     Ok(if pass.problems.is_empty() && pass.files > 0 {

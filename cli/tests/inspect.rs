@@ -185,3 +185,30 @@ fn the_command_line_is_explained() {
     command().assert().code(2);
     command().arg("inspect").assert().code(2);
 }
+
+/// A user without rights probes, since root creates files everywhere.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_takes_no_file_is_named_with_the_remedy() {
+    use assert_cmd::assert::OutputAssertExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY: u32 = 65_534;
+    let directory = tempfile::tempdir().unwrap();
+    let closed = std::fs::Permissions::from_mode(0o555);
+    std::fs::set_permissions(directory.path(), closed).unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(NOBODY);
+    }
+    let Ok(output) = command.arg("inspect").arg(directory.path()).output() else {
+        skip(
+            "a_directory_that_takes_no_file_is_named_with_the_remedy",
+            "no other user can run the command",
+        );
+        return;
+    };
+    let error = stderr(&output.assert().code(1));
+    assert!(error.contains("a file in it, or a directory that you can write"), "{error}");
+}

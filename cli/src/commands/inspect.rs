@@ -20,7 +20,8 @@
 use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{Caching, Extent, Guarantee, Placement, probe};
+use anyhow::anyhow;
+use cachemaint::dax::{self, Caching, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
 use cachemaint::survival::{Certainty, Event, Stage, Statement, Survival};
@@ -51,7 +52,7 @@ use std::process::ExitCode;
 /// shows the memory type of the mapping; debugfs must be mounted for that.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A file, or a directory that a file could be created in
+    /// A file, or a directory that you can create a file in
     path: PathBuf,
     /// Write the file `cachemaint-canary` of 192 KiB into the directory first. This needs Linux
     #[arg(long)]
@@ -105,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.plant_canary {
         canary::plant(&arguments.path)?;
     }
-    let guarantee = probe(&arguments.path)?;
+    let guarantee = probe(&arguments.path).map_err(|error| unprobed(&arguments.path, error))?;
     let placement = arguments.extents.then(|| placement(&arguments.path)).transpose()?;
     let canary = arguments.path.is_dir().then(|| canary::find(&arguments.path));
     let document = Document {
@@ -125,6 +126,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     let is_bad = canary.is_some_and(|canary| canary.is_bad());
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Returns the error of a path. A directory that takes no file is named as such, because this command creates nothing that
+/// a user sees.
+fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
+    let refuses = matches!(error.kind(), ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem);
+    if !refuses || !path.is_dir() {
+        return error.into();
+    }
+    anyhow!(
+        "{}: you cannot create a file in this directory, and a directory is probed by an unnamed file; name a file \
+         in it, or a directory that you can write",
+        text::printable(path.display())
+    )
 }
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
@@ -193,7 +208,7 @@ fn way_to_persist(granularity: Granularity) -> &'static str {
     }
 }
 
-fn placement(path: &Path) -> Result<Placement, cachemaint::dax::Error> {
+fn placement(path: &Path) -> Result<Placement, dax::Error> {
     ReadOnly::open(path)?.view().placement()
 }
 

@@ -1,4 +1,11 @@
-//! Events of `tracing` in a flight recorder: a layer by which each thread records into a shard of its own.
+//! Events of `tracing` in a flight recorder: a layer by which each thread records into a shard of its own. It prints the
+//! two events that it reads back.
+//!
+//! ```sh
+//! cargo run --example tracing_layer --features recorder
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
@@ -57,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err("an event is missing".into());
         };
         assert_eq!(event.payload, text.as_bytes());
+        println!("{text}");
     }
     assert_eq!(REFUSED.load(Ordering::Relaxed), 0);
     Ok(())

@@ -101,7 +101,7 @@ const fn place_of_table(generation: u64) -> u64 {
 /// Measures an exploration under each model, and prints what it covers.
 fn measure(criterion: &mut Criterion, name: &str, explore: impl Fn(Model) -> Exploration) {
     let mut group = criterion.benchmark_group(name);
-    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+    for model in [Model::X86, Model::ARM64, Model::NEUTRAL] {
         let outcome = explore(model);
         outcome.assert_safe();
         assert!(outcome.is_exhaustive(), "{outcome}");

@@ -30,7 +30,7 @@ const SEED: u64 = 0;
 fn assert_safe<S: Structure>(structure: &S, bytes: u64) {
     // Of the defects under `tests/regressions`, each is found within the first five hundred.
     let by_chance = cases(HISTORIES);
-    for model in [Model::x86(), Model::neutral()] {
+    for model in [Model::X86, Model::NEUTRAL] {
         let histories = Histories::new(Simulation::new(model, bytes));
         let searched = histories.all(ALL).by_chance(by_chance, SEED).search(structure);
         println!("{searched}");

@@ -37,7 +37,7 @@ impl Structure for Tested {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        let mut table = Table::open(life.medium())?;
+        let mut table = Table::open(life.medium)?;
         if self.saves_a_fence {
             table = table.saving_a_fence();
         }

@@ -38,18 +38,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Returns the failure of the variant with the mistake.
-fn planted() -> Result<Failure, Box<dyn Error>> {
-    let planted = explore(Model::x86(), |medium| Ok(Table::open(medium)?.saving_a_fence()));
-    Ok(planted.failure().ok_or("the mistake was not found")?.clone())
+fn planted() -> Result<Box<Failure>, Box<dyn Error>> {
+    let planted = explore(Model::X86, |medium| Ok(Table::open(medium)?.saving_a_fence()));
+    Ok(planted.failure.ok_or("the mistake was not found")?)
 }
 
 fn simulate() -> Result<(), Box<dyn Error>> {
     println!("With one fence too few:\n\n{}\n", planted()?);
-    let planted = histories::search(Model::x86(), true);
-    let failure = planted.failure().ok_or("no history has shown the mistake")?;
+    let planted = histories::search(Model::X86, true);
+    let failure = planted.failure.ok_or("no history has shown the mistake")?;
     println!("The shortest generated history that shows it:\n\n{failure}\n");
     println!("With all fences:\n");
-    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+    for model in [Model::X86, Model::ARM64, Model::NEUTRAL] {
         let right = explore(model, |medium| Ok(Table::open(medium)?));
         right.assert_safe();
         let histories = histories::search(model, false);

@@ -70,7 +70,7 @@ impl Mutation {
     /// Returns a run of every mutant, under x86, arm64 and the neutral model.
     #[must_use]
     pub fn new() -> Self {
-        let models = vec![Model::x86(), Model::arm64(), Model::neutral()];
+        let models = vec![Model::X86, Model::ARM64, Model::NEUTRAL];
         Self { models, equivalent: Vec::new(), only: None, sample: None }
     }
 
@@ -125,7 +125,7 @@ impl Mutation {
         }
         let killed = side_by_side(&mutants, |(model, mutant, reaching)| {
             let setting = Setting { model: *model, watch: Watch::weakening(*mutant) };
-            reaching.iter().any(|scenario| scenario(&setting).failure().is_some())
+            reaching.iter().any(|scenario| scenario(&setting).failure.is_some())
         });
         let mut survivors = Survivors { models: self.models.len(), ..Survivors::default() };
         for ((model, mutant, _), is_killed) in mutants.into_iter().zip(killed) {
@@ -149,7 +149,7 @@ impl Mutation {
         });
         let mut reaching: BTreeMap<Mutant, Vec<Scenario<'a>>> = BTreeMap::new();
         for (scenario, (exploration, seen)) in scenarios.iter().zip(explored) {
-            if let Some(failure) = exploration.failure() {
+            if let Some(failure) = &exploration.failure {
                 panic!("a scenario fails without any mutant: mend it first\n{failure}");
             }
             exploration.assert_safe();

@@ -88,7 +88,7 @@ struct Harm {
 
 impl Harm {
     fn apply(self, life: &Life<'_, Shape>) -> Result<(), Violation> {
-        let (medium, at) = (life.medium(), self.at);
+        let (medium, at) = (life.medium, self.at);
         life.note(|model| model.damaged = Some(self.number));
         medium.store(at, !medium.load(at, Relaxed), Relaxed);
         medium.persist(at..at + 8)?;
@@ -260,7 +260,7 @@ impl Shape {
     }
 
     fn options(&self, life: &Life<'_, Self>) -> Options<'static> {
-        Options::with_entropy([0x0123_4567_89ab_cdef, life.number()])
+        Options::with_entropy([0x0123_4567_89ab_cdef, life.number])
             .segment(self.segment)
             .window(2 * self.segment)
             .alignment(self.alignment)
@@ -270,7 +270,7 @@ impl Shape {
     fn repair<'m>(&self, life: &Life<'m, Self>) -> Result<Journal<&'m SimMedium>, Violation> {
         life.note(|model| model.is_repairing = true);
         let model = life.model();
-        let (journal, repaired) = self.options(life).repair(life.medium())?;
+        let (journal, repaired) = self.options(life).repair(life.medium)?;
         let is_whole = repaired.was_whole || model.damaged.is_some();
         Violation::unless(is_whole, || format!("nothing was damaged: {repaired:?}"))?;
         let payloads = payloads(&journal)?;
@@ -286,9 +286,9 @@ impl Shape {
     /// Opens the journal, or creates it, and judges it. Nothing comes behind damage.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Option<Journal<&'m SimMedium>>, Violation> {
         let model = life.model();
-        let opened = self.options(life).open(life.medium()).map_err(Error::from);
+        let opened = self.options(life).open(life.medium).map_err(Error::from);
         if is(&opened, |kind| matches!(kind, ErrorKind::NotAJournal { .. })) && !model.is_created {
-            let journal = self.options(life).create_new(life.medium())?;
+            let journal = self.options(life).create_new(life.medium)?;
             life.note(|model| model.is_created = true);
             return Ok(Some(journal));
         }

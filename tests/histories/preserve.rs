@@ -136,7 +136,7 @@ impl Shape {
     /// Returns the medium of a life, as long as it has grown by now.
     fn medium<'m>(&self, life: &Life<'m, Self>) -> Part<'m> {
         let grown = if life.model().has_grown { self.grows_by } else { 0 };
-        Part { medium: life.medium(), len: DATA + (self.units + grown) * UNIT }
+        Part { medium: life.medium, len: DATA + (self.units + grown) * UNIT }
     }
 
     fn options<'m>() -> Options<'static, Part<'m>> {
@@ -148,7 +148,7 @@ impl Shape {
 
     /// Opens the store, or creates it, and judges it.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Store<Part<'m>>, Violation> {
-        if !life.is_after_kill() {
+        if !life.is_after_kill {
             life.note(|model| model.elsewhere.clear());
         }
         let model = life.model();
@@ -179,12 +179,12 @@ impl Shape {
                 Some(_) => Violation::broken(text),
             });
         }
-        let word = region_of(&store, life.medium())?;
+        let word = region_of(&store, life.medium)?;
         let is_right = word == model.region || model.region_later.contains(&word);
         Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
         life.note(|model| {
             // A killed process may have left the word in the caches.
-            if !life.is_after_kill() {
+            if !life.is_after_kill {
                 (model.region, model.region_later) = (word, Vec::new());
             }
             let committing = model.committing.take().filter(|_| !is_before);
@@ -272,7 +272,7 @@ fn region_of(store: &Store<Part<'_>>, medium: &SimMedium) -> Result<Option<u64>,
 
 /// Creates the region if it is missing, and persists the next word of it.
 fn use_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
-    let before = region_of(store, life.medium())?.unwrap_or(0);
+    let before = region_of(store, life.medium)?.unwrap_or(0);
     let (former, word) = (life.model().region_later, life.model().next + 1);
     life.note(|model| {
         model.region_later.extend([Some(before), Some(word)]);
@@ -294,7 +294,7 @@ fn use_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(),
 }
 
 fn delete_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
-    if region_of(store, life.medium())?.is_none() {
+    if region_of(store, life.medium)?.is_none() {
         return Ok(());
     }
     life.note(|model| model.region_later.push(None));
@@ -426,7 +426,7 @@ impl<R: Readable<Error = Infallible>> Leases<'_, R> {
         let own = self.held.iter().map(|(lease, bytes)| (lease.info().range(), Rc::clone(bytes)));
         for (range, kept) in own.chain(life.model().elsewhere) {
             let mut found = vec![0; kept.len()];
-            Readable::read(life.medium(), range.start, &mut found)?;
+            Readable::read(life.medium, range.start, &mut found)?;
             Violation::unless(found == *kept, || format!("{range:?} has changed under a lease"))?;
         }
         Ok(())

@@ -127,7 +127,7 @@ impl Shape {
 
     /// Reads the recording and judges it.
     fn judge(&self, reader: &Reader<&SimMedium>, life: &Life<'_, Self>) -> Result<(), Violation> {
-        let (model, is_after_kill) = (life.model(), life.is_after_kill());
+        let (model, is_after_kill) = (life.model(), life.is_after_kill);
         for shard in 0..self.shards {
             let found = events(reader, shard)?;
             let is_sorted = found.is_sorted_by(|one, next| one.number < next.number);
@@ -152,20 +152,20 @@ impl Shape {
 
     /// Opens the recording, or makes it, and judges it.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Recording<'m>, Violation> {
-        if !life.is_after_kill() {
+        if !life.is_after_kill {
             life.note(|model| model.set(Class::Recorded, Class::Old));
         }
         let model = life.model();
-        match Reader::open(life.medium()) {
+        match Reader::open(life.medium) {
             Ok(reader) => self.judge(&reader, life)?,
             Err(error) if !model.is_created && is_missing(error.error().kind()) => {
-                let recorder = self.options().create_new(life.medium())?;
+                let recorder = self.options().create_new(life.medium)?;
                 life.note(|model| model.is_created = true);
                 return Ok(recorder);
             }
             Err(error) => return Err(error.into()),
         }
-        let recorder = self.options().open(life.medium())?;
+        let recorder = self.options().open(life.medium)?;
         life.note(|model| {
             model.set(Class::UnderWay, Class::Old);
             model.set(Class::Recorded, Class::Old);

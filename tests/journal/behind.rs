@@ -20,7 +20,7 @@ fn options(opening: u64) -> Options<'static> {
 
 /// A group of ten acknowledged records, the third of which is damaged, in a journal that was not closed.
 fn damaged() -> Counting<SimMedium> {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();
     let journal = options(0).create_new(&medium).unwrap();
     let mut group = Group::new();
     (0..10).for_each(|number| group.push(&[number; 24]));
@@ -67,7 +67,7 @@ fn an_opening_discards_whole_records_after_a_torn_end_by_default() {
 /// The last record is damaged, and nothing is behind it. The closing has noted its end.
 #[test]
 fn a_preview_of_a_repair_reports_a_damaged_last_record() {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();
     let journal = options(0).create_new(&medium).unwrap();
     journal.append(b"first").unwrap();
     let second = journal.append(b"second").unwrap();
@@ -86,7 +86,7 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
 
 /// A trimmed journal that was never opened again, and the superblock of the trim, at offset 0.
 fn trimmed() -> SimMedium {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();
     let journal = options(0).create_new(&medium).unwrap();
     assert!(!verified(&medium).superblock_lost, "a creation writes one superblock");
     journal.append(b"trimmed").unwrap();
@@ -198,7 +198,7 @@ fn filled(medium: &SimMedium, last: u64) -> (Journal<&SimMedium>, Position) {
 /// A journal with records before the limit of the older superblock, in its last segment so many, and behind the limit.
 /// The last ones take only space before the head of the older superblock. The newer superblock is lost.
 fn lapped(last: u64, behind: &[usize]) -> SimMedium {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + LIMIT).medium();
     let (journal, next) = filled(&medium, last.min(22));
     journal.trim(next).unwrap();
     fill(&journal, LIMIT - SEGMENT + 64 + last * 40);
@@ -271,7 +271,7 @@ impl<F: Fn() + Sync> Readable for Interrupted<'_, F> {
 /// the end of the last segment when the second one has entered the next segment.
 #[test]
 fn a_record_under_way_before_a_later_lap_is_not_damage() {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + LIMIT).medium();
     let (journal, next) = filled(&medium, 22);
     let reserved = OnceLock::new();
     let overtake = || {
@@ -322,7 +322,7 @@ fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
 fn a_repair_after_one_that_was_cut_off_reports_the_lost_tail() {
     let (mut left, mut reported) = (0, 0);
     loop {
-        let medium = Simulation::new(Model::caches_kept(), 8192 + 8 * SEGMENT).medium();
+        let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();
         let journal = options(0).create_new(&medium).unwrap();
         journal.append(b"first").unwrap();
         let second = journal.append(b"second").unwrap();
@@ -354,7 +354,7 @@ fn a_repair_after_one_that_was_cut_off_reports_the_lost_tail() {
 /// The mark at the beginning of the log is durable before the journal is.
 #[test]
 fn a_new_journal_without_its_first_page_is_damaged() {
-    let medium = Simulation::new(Model::caches_kept(), 8192 + LIMIT).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + LIMIT).medium();
     let journal = options(0).create_new(&medium).unwrap();
     assert!(verified(&medium).damage.is_none());
     fill(&journal, SEGMENT + 64 + 40);

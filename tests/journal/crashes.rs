@@ -18,7 +18,7 @@ use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::Mutex;
 
-const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// Opens what is there for appending, and judges it.
 fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
@@ -133,7 +133,7 @@ const OPERATIONS: u64 = 28;
 fn killed_anywhere(simulation: &Simulation, segment: u64, life: &[Do]) -> Exploration {
     let kill = |kill| killed_and_gone_on(simulation, kill, segment, life);
     let mut explorations = (0..OPERATIONS).map(kill);
-    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| kill(OPERATIONS))
 }
 
@@ -342,7 +342,7 @@ const UP_TO_THE_TRIM: u64 = 48;
 
 fn killed_and_repaired_anywhere(simulation: &Simulation) -> Exploration {
     let mut explorations = (0..UP_TO_THE_TRIM).map(|kill| killed_and_repaired(simulation, kill));
-    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| killed_and_repaired(simulation, UP_TO_THE_TRIM))
 }
 
@@ -358,7 +358,7 @@ fn uncut_wide(model: Model) -> Simulation {
 #[test]
 fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
     for model in MODELS {
-        let simulation = uncut(model());
+        let simulation = uncut(model);
         for exploration in [
             creation(&simulation),
             explore(&simulation, &[], &SHORT),
@@ -380,29 +380,29 @@ fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
 #[test]
 fn acknowledged_records_of_each_thread_survive() {
     for model in MODELS {
-        threads(&uncut_wide(model()), &[]).assert_safe();
+        threads(&uncut_wide(model), &[]).assert_safe();
     }
 }
 
 #[test]
 fn a_successor_of_a_killed_process_loses_nothing_that_it_has_read() {
     for model in MODELS {
-        killed_anywhere(&uncut(model()), SEGMENT, &SHORT).assert_safe();
-        killed_anywhere(&uncut_wide(model()), 2 * SEGMENT, &AT_HEAD).assert_safe();
+        killed_anywhere(&uncut(model), SEGMENT, &SHORT).assert_safe();
+        killed_anywhere(&uncut_wide(model), 2 * SEGMENT, &AT_HEAD).assert_safe();
     }
 }
 
 #[test]
 fn a_crash_in_a_repair_loses_nothing_more() {
     for model in MODELS {
-        repaired(&Simulation::new(model(), BYTES)).assert_safe();
+        repaired(&Simulation::new(model, BYTES)).assert_safe();
     }
 }
 
 #[test]
 fn a_crash_in_a_repair_after_a_kill_leaves_a_superblock() {
     for model in MODELS {
-        let few = uncut(model()).effort(Effort::Deviations(2));
+        let few = uncut(model).effort(Effort::Deviations(2));
         killed_and_repaired_anywhere(&few).assert_safe();
     }
 }
@@ -412,7 +412,7 @@ fn a_crash_in_a_repair_after_a_kill_leaves_a_superblock() {
 #[test]
 fn a_trim_that_has_failed_can_be_tried_again() {
     for model in MODELS {
-        let trimmed_twice = uncut(model()).zeros().explore(
+        let trimmed_twice = uncut(model).zeros().explore(
             |medium, notes| {
                 let counting = Counting::new(medium);
                 let journal = options().create_new(erased(&counting)).unwrap();
@@ -440,7 +440,7 @@ fn a_trim_that_has_failed_can_be_tried_again() {
 
 #[test]
 fn it_is_right_on_media_that_need_less_and_on_pages() {
-    for model in [Model::x86_eadr(), Model::pages(), Model::caches_kept()] {
+    for model in [Model::X86_EADR, Model::PAGES, Model::CACHES_KEPT] {
         let simulation = uncut(model);
         explore(&simulation, &[], &SHORT).assert_safe();
         explore(&simulation, &ROUND, &WRAP).assert_safe();
@@ -450,7 +450,7 @@ fn it_is_right_on_media_that_need_less_and_on_pages() {
 #[test]
 fn a_record_that_one_thread_fills_and_another_finishes_survives() {
     for model in MODELS {
-        let simulation = Simulation::new(model(), WIDE).crashes_in_recovery(0);
+        let simulation = Simulation::new(model, WIDE).crashes_in_recovery(0);
         sent(&simulation.effort(Effort::Deviations(2))).assert_safe();
     }
 }
@@ -458,7 +458,7 @@ fn a_record_that_one_thread_fills_and_another_finishes_survives() {
 #[test]
 fn a_long_record_is_there_whole_or_not_at_all() {
     for model in MODELS {
-        long_records(&Simulation::new(model(), LONG).crashes_in_recovery(0)).assert_safe();
+        long_records(&Simulation::new(model, LONG).crashes_in_recovery(0)).assert_safe();
     }
 }
 
@@ -467,7 +467,7 @@ fn recovery_may_be_cut() {
     // Each word behind the end, which recovery looks through, doubles the states where nothing orders it.
     let few = Effort::Deviations(2);
     for (model, effort) in
-        [(Model::x86(), Effort::Exhaustive), (Model::arm64(), few), (Model::neutral(), few)]
+        [(Model::X86, Effort::Exhaustive), (Model::ARM64, few), (Model::NEUTRAL, few)]
     {
         let simulation = Simulation::new(model, BYTES).zeros().effort(effort);
         creation(&simulation).assert_safe();
@@ -490,21 +490,21 @@ fn no_write_back_and_no_fence_can_be_left_out() {
             "journal/append.rs",
             "medium.store(at, tag::of(seed, payload)",
             Weakening::RelaxedStore,
-            &[Model::arm64()],
+            &[Model::ARM64],
             "for readers beside the writer, whom the simulator does not have",
         )
         .equivalent(
             "journal/superblocks.rs",
             "medium.persist_copy(&[(other, &[0; BYTES - MAGIC.len()])",
             Weakening::NotTheFirstLine,
-            &[Model::arm64()],
+            &[Model::ARM64],
             "that line is written back with the magic, whose store is ordered behind by the fence",
         )
         .equivalent(
             "journal/open.rs",
             "medium.persist_copy(&[",
             Weakening::FirstLineOnly,
-            &[Model::x86(), Model::arm64()],
+            &[Model::X86, Model::ARM64],
             "a mark that is on two lines shares the second one with the record behind it",
         );
     let survivors = mutation.run(&[

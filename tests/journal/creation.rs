@@ -16,7 +16,7 @@ fn earlier() -> Options<'static> {
 }
 
 fn zeros() -> SimMedium {
-    Simulation::new(Model::x86(), BYTES).zeros().medium()
+    Simulation::new(Model::X86, BYTES).zeros().medium()
 }
 
 fn image(medium: &SimMedium) -> Vec<u8> {
@@ -193,14 +193,14 @@ fn a_journal_without_superblocks_and_some_of_its_segments_is_not_created_over() 
         assert_eq!(repaired.records, kept, "with {zeros_in_log} bytes of zeros");
     }
     // A second opening has left a mark in the only segment that was used.
-    let medium = Simulation::new(Model::x86(), 8192 + 3 * 256).zeros().medium();
+    let medium = Simulation::new(Model::X86, 8192 + 3 * 256).zeros().medium();
     let options_of_larger = || options().segment(256).window(512);
     options_of_larger().create_new(&medium).unwrap().append(b"first").unwrap();
     drop(options_of_larger().open(&medium).unwrap());
     medium.write(0, &[0; 8192 + 64]);
     assert!(is_refused(&medium));
 
-    let shorter = Simulation::new(Model::x86(), BYTES - 128).zeros().medium();
+    let shorter = Simulation::new(Model::X86, BYTES - 128).zeros().medium();
     shorter.write(8192, &whole[8192..BYTES as usize - 128]);
     assert!(is_refused(&shorter));
 }
@@ -232,7 +232,7 @@ fn a_refused_opening_gives_its_medium_back() {
     let (journal, recovered) = options().open_or_create(refused.into_medium()).unwrap();
     assert_eq!(recovered.records, 0);
     journal.append(b"kept").unwrap();
-    let small = Simulation::new(Model::x86(), 8192).zeros().medium();
+    let small = Simulation::new(Model::X86, 8192).zeros().medium();
     let refused = options().create_new(small).unwrap_err();
     assert!(matches!(refused.error().kind(), ErrorKind::TooSmall { size: 8192, .. }));
     let refused = options().repair(refused.into_medium()).unwrap_err();
@@ -291,12 +291,12 @@ mod crashes {
         (exploration, finishes.get())
     }
 
-    const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+    const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
     #[test]
     fn a_crash_in_a_creation_leaves_nothing_or_a_journal() {
         for model in MODELS {
-            let junk = Simulation::new(model(), BYTES).crashes_in_recovery(0);
+            let junk = Simulation::new(model, BYTES).crashes_in_recovery(0);
             let zeros = junk.clone().zeros();
             for exploration in [
                 zeros.explore(create, opened_or_created),
@@ -315,7 +315,7 @@ mod crashes {
     fn a_crash_in_a_creation_after_a_crash_in_a_creation_leaves_nothing_or_a_journal() {
         let few = Effort::Deviations(2);
         for model in MODELS {
-            let junk = Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(1);
+            let junk = Simulation::new(model, BYTES).effort(few).crashes_in_recovery(1);
             let zeros = junk.clone().zeros();
             zeros.explore(open_or_create, opened_or_created).assert_safe();
             junk.explore(create, opened_or_created_anew).assert_safe();
@@ -328,7 +328,7 @@ mod crashes {
         for model in MODELS {
             let few = Effort::Deviations(2);
             let simulation =
-                Simulation::new(model(), BYTES).effort(few).crashes_in_recovery(0).zeros();
+                Simulation::new(model, BYTES).effort(few).crashes_in_recovery(0).zeros();
             let mut kill = 0;
             loop {
                 let (exploration, finishes) = killed_and_gone_on(&simulation, kill);
@@ -366,7 +366,7 @@ mod crashes {
     fn a_creation_over_an_earlier_journal_is_gone_on_with_after_each_crash() {
         let mut created = 0;
         for kill in 0.. {
-            let prepared = Simulation::new(Model::arm64(), BYTES).zeros();
+            let prepared = Simulation::new(Model::ARM64, BYTES).zeros();
             let medium = prepared.medium();
             if cut_off(&medium, kill) {
                 break;

@@ -45,7 +45,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::x86(), SHAPE.bytes()).medium()
+    Simulation::new(Model::X86, SHAPE.bytes()).medium()
 }
 
 /// A journal that was harmed, what was in it, and which words have changed.

@@ -100,7 +100,7 @@ fn image(key: u64) -> Vec<u8> {
 }
 
 fn golden() -> SimMedium {
-    let medium = Simulation::new(Model::x86(), BYTES).zeros().medium();
+    let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
     medium.write(0, &image(0x0123_4567_89ab_cdef));
     medium
 }
@@ -121,7 +121,7 @@ fn it_is_read_as_documented() {
 
 #[test]
 fn it_is_written_as_documented() {
-    let medium = Simulation::new(Model::x86(), BYTES).zeros().medium();
+    let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
     let journal = options().create_new(&medium).unwrap();
     journal.append(b"one").unwrap();
     journal.append(&(1..=40).collect::<Vec<u8>>()).unwrap();
@@ -215,7 +215,7 @@ fn each_changed_byte_is_noticed_or_harmless() {
 #[test]
 fn a_missing_or_truncated_journal_is_refused() {
     let refused = |medium: &SimMedium| options().open(medium).unwrap_err().to_string();
-    let empty = Simulation::new(Model::x86(), BYTES).zeros().medium();
+    let empty = Simulation::new(Model::X86, BYTES).zeros().medium();
     assert!(refused(&empty).starts_with("the medium has no journal: it begins with zeros"));
     empty.write(0, b"PK\x03\x04 and so on");
     assert!(
@@ -224,12 +224,12 @@ fn a_missing_or_truncated_journal_is_refused() {
              repair this one if it was a journal"
         )
     );
-    let short = Simulation::new(Model::x86(), BYTES - 8).medium();
+    let short = Simulation::new(Model::X86, BYTES - 8).medium();
     let mut bytes = [0; 128];
     golden().read(4096, &mut bytes).unwrap();
     short.write(4096, &bytes);
     assert!(refused(&short).starts_with("the journal has 8576 bytes, but only 8568 are there"));
-    let tiny = Simulation::new(Model::x86(), 4000).zeros().medium();
+    let tiny = Simulation::new(Model::X86, 4000).zeros().medium();
     assert!(matches!(
         reason(&options().open(&tiny)),
         Some(ErrorKind::Truncated { size: 4000, needed: 4224, .. })

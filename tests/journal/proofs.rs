@@ -14,7 +14,7 @@ const SEGMENT: u64 = 1024;
 const BYTES: u64 = 8192 + 16 * SEGMENT;
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::caches_kept(), BYTES).medium()
+    Simulation::new(Model::CACHES_KEPT, BYTES).medium()
 }
 
 fn options(opening: u64) -> Options<'static> {
@@ -236,14 +236,14 @@ fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
 #[test]
 fn a_journal_that_is_trimmed_to_its_end_has_room_for_the_longest_record() {
     let bytes = 8192 + 3 * 128;
-    let medium = Simulation::new(Model::caches_kept(), bytes).medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, bytes).medium();
     let journal = options(0).segment(128).window(256).create_new(&medium).unwrap();
     for number in 0..100 {
         let len = if number % 3 == 0 { journal.largest() } else { number % 7 };
         journal.append(&vec![1; len as usize]).unwrap();
         journal.trim(journal.end()).unwrap();
     }
-    let least = Simulation::new(Model::caches_kept(), bytes - 128).medium();
+    let least = Simulation::new(Model::CACHES_KEPT, bytes - 128).medium();
     let refused = options(0).segment(128).window(256).create_new(&least).map(drop);
     assert!(
         matches!(reason(&refused), Some(ErrorKind::TooSmall { needed: 8576, .. })),

@@ -22,7 +22,7 @@ fn options() -> Options<'static> {
 }
 
 fn created() -> Pages {
-    let [cache, drive] = [(); 2].map(|()| Simulation::new(Model::caches_kept(), BYTES).medium());
+    let [cache, drive] = [(); 2].map(|()| Simulation::new(Model::CACHES_KEPT, BYTES).medium());
     let pages = Pages::new(cache, drive);
     drop(options().create_new(erased(&pages)).unwrap());
     pages

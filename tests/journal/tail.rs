@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::caches_kept(), BYTES).medium()
+    Simulation::new(Model::CACHES_KEPT, BYTES).medium()
 }
 
 /// The next payload, or `None` at the end.
@@ -343,7 +343,7 @@ mod crashes {
     #[test]
     fn a_record_that_was_read_is_found_by_every_recovery() {
         let options = || options().segment(256).window(512);
-        for model in [Model::x86(), Model::neutral()] {
+        for model in [Model::X86, Model::NEUTRAL] {
             let simulation = Simulation::new(model, WIDE).crashes_in_recovery(0);
             let simulation =
                 simulation.prepared(|medium| drop(options().create_new(medium).unwrap()));

@@ -14,7 +14,7 @@ use core::time::Duration;
 use std::io::Write as _;
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::x86(), BYTES).medium()
+    Simulation::new(Model::X86, BYTES).medium()
 }
 
 fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
@@ -47,7 +47,7 @@ fn an_append_stores_its_record_alone_and_fences_once() {
 
 #[test]
 fn each_line_of_a_record_is_written_back_once() {
-    let counting = Counting::new(Simulation::new(Model::x86(), 16 << 10).medium());
+    let counting = Counting::new(Simulation::new(Model::X86, 16 << 10).medium());
     let journal = options().segment(1 << 10).window(2 << 10).create_new(erased(&counting)).unwrap();
     counting.taken();
     // Behind the mark of 64 bytes, 16 + 256 bytes begin with a line and end in the fifth.
@@ -85,7 +85,7 @@ fn records_come_back_as_they_were() {
 
 #[test]
 fn records_of_every_size_come_back_whole() {
-    let medium = Simulation::new(Model::x86(), 1 << 20).medium();
+    let medium = Simulation::new(Model::X86, 1 << 20).medium();
     let journal = options().segment(4096).window(8192).create_new(&medium).unwrap();
     let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
     // Around the size from which the payload is not copied, and a segment's.
@@ -417,7 +417,7 @@ fn wide() -> Options<'static> {
 }
 
 fn wide_medium() -> SimMedium {
-    Simulation::new(Model::x86(), WIDE).medium()
+    Simulation::new(Model::X86, WIDE).medium()
 }
 
 /// The last epoch has begun in the last segment, so that no segment begins with a mark of it.

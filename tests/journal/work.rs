@@ -19,7 +19,7 @@ const SEGMENTS: usize = 4;
 /// it is less than 2^16.
 fn crafted() -> Vec<u8> {
     let mut image = vec![0; LOG + SEGMENTS * SEGMENT];
-    let medium = Simulation::new(Model::caches_kept(), image.len() as u64).zeros().medium();
+    let medium = Simulation::new(Model::CACHES_KEPT, image.len() as u64).zeros().medium();
     let journal =
         Options::with_entropy([1, 2]).segment(SEGMENT as u64).create_new(&medium).unwrap();
     for number in 0..10_u8 {
@@ -64,7 +64,7 @@ const MOST_OF_A_REPAIR: u64 = 2 * 2 + 3 * 2;
 fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
     const SEGMENTS: usize = 64;
     const SEGMENT: usize = 1024;
-    let medium = Simulation::new(Model::x86(), (LOG + SEGMENTS * SEGMENT) as u64).medium();
+    let medium = Simulation::new(Model::X86, (LOG + SEGMENTS * SEGMENT) as u64).medium();
     let counting = Counting::new(&medium);
     let options = || Options::with_entropy([1, 2]).segment(SEGMENT as u64);
     let journal = options().create_new(erased(&counting)).unwrap();
@@ -96,7 +96,7 @@ fn a_repair_is_linear_where_each_segment_shows_that_another_one_was_trimmed() {
 #[test]
 fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
     let image = crafted();
-    let medium = Simulation::new(Model::x86(), image.len() as u64).medium();
+    let medium = Simulation::new(Model::X86, image.len() as u64).medium();
     medium.write(0, &image);
     let counting = Counting::new(&medium);
     let (_, repaired) = Options::with_entropy([3, 4]).repair(erased(&counting)).unwrap();
@@ -111,7 +111,7 @@ fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
 #[test]
 fn a_lost_range_is_covered_by_one_write_of_each_piece() {
     for segments in [64, 256] {
-        let medium = Simulation::new(Model::x86(), forged::bytes(segments)).medium();
+        let medium = Simulation::new(Model::X86, forged::bytes(segments)).medium();
         let counting = Counting::new(&medium);
         forged::create(&counting);
         for segment in [1, segments - 3] {
@@ -130,7 +130,7 @@ fn a_lost_range_is_covered_by_one_write_of_each_piece() {
 #[test]
 fn records_that_no_padding_fits_before_cost_no_more_than_a_multiple_of_the_journal() {
     for segments in [64, 256] {
-        let medium = Simulation::new(Model::x86(), forged::bytes(segments)).medium();
+        let medium = Simulation::new(Model::X86, forged::bytes(segments)).medium();
         let counting = Counting::new(&medium);
         forged::create(&counting);
         for segment in 1..segments - 2 {

@@ -13,7 +13,7 @@ use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 
-const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// Before the first note, the first `before` transactions have happened.
 fn recovery(
@@ -125,7 +125,7 @@ const OPERATIONS: u64 = 24;
 /// Killed after each operation; the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
     let mut explorations = (0..OPERATIONS).map(|at| killed_and_gone_on(simulation, at, REUSE));
-    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS, REUSE))
 }
 
@@ -190,7 +190,7 @@ fn uncut_with(model: Model, bytes: u64) -> Simulation {
 fn a_crash_leaves_what_was_before_or_what_is_after() {
     let mut states = 0_u128;
     for model in MODELS {
-        let simulation = uncut(model());
+        let simulation = uncut(model);
         for exploration in [
             creation(&simulation),
             explore(&simulation, SEVERAL, 0),
@@ -199,7 +199,7 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             given_up(&simulation),
             sealed(&simulation),
             grown(&simulation),
-            explore(&uncut_with(model(), PAGES_BYTES), PAGES, 1),
+            explore(&uncut_with(model, PAGES_BYTES), PAGES, 1),
         ] {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
@@ -212,13 +212,13 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
 
 #[test]
 fn it_is_right_on_media_that_need_less_and_on_pages() {
-    for model in [Model::x86_eadr, Model::pages, Model::caches_kept] {
-        let simulation = uncut(model());
+    for model in [Model::X86_EADR, Model::PAGES, Model::CACHES_KEPT] {
+        let simulation = uncut(model);
         explore(&simulation, SEVERAL, 0).assert_safe();
         explore(&simulation, REUSE, 1).assert_safe();
         sealed(&simulation).assert_safe();
         killed_anywhere(&simulation).assert_safe();
-        explore(&uncut_with(model(), PAGES_BYTES), PAGES, 1).assert_safe();
+        explore(&uncut_with(model, PAGES_BYTES), PAGES, 1).assert_safe();
     }
 }
 

@@ -179,7 +179,7 @@ fn each_format_is_created_wherever_the_creation_of_a_journal_was_cut_off() {
     for (has_earlier, kill) in
         [false, true].into_iter().flat_map(|it| (0..64).map(move |kill| (it, kill)))
     {
-        let medium = Simulation::new(Model::x86(), bytes).zeros().medium();
+        let medium = Simulation::new(Model::X86, bytes).zeros().medium();
         if has_earlier {
             let journal = with([1, 2]).create_new(&medium).unwrap();
             for _ in 0..4 {
@@ -334,8 +334,8 @@ mod crashes {
 
     #[test]
     fn a_crash_in_a_creation_leaves_nothing_or_the_whole_store() {
-        for model in [Model::x86, Model::arm64, Model::neutral, Model::pages] {
-            let simulation = Simulation::new(model(), BYTES).crashes_in_recovery(0);
+        for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES] {
+            let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
             let explorations = on_zeros(&simulation)
                 .into_iter()
                 .chain(on_an_old_store_without_magics(&simulation))

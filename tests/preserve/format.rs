@@ -189,7 +189,7 @@ fn pages_by_hand() -> Vec<u8> {
 }
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::x86(), BYTES).zeros().medium()
+    Simulation::new(Model::X86, BYTES).zeros().medium()
 }
 
 fn bytes_at(medium: &SimMedium, at: u64, len: usize) -> Vec<u8> {

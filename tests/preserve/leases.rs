@@ -23,7 +23,7 @@ fn put(store: &mut Store<&SimMedium>, version: u8) {
 
 #[test]
 fn a_lease_keeps_its_bytes_whenever_another_thread_writes() {
-    let simulation = Simulation::new(Model::caches_kept(), BYTES).prepared(|medium| {
+    let simulation = Simulation::new(Model::CACHES_KEPT, BYTES).prepared(|medium| {
         let mut store = options().create_new(medium).unwrap();
         put(&mut store, 1);
     });

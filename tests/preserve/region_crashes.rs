@@ -177,7 +177,7 @@ pub(crate) fn dropped_elsewhere(simulation: &Simulation) -> Exploration {
 
 #[test]
 fn a_seal_has_the_stores_of_a_thread_that_has_dropped_its_region() {
-    for model in [Model::x86(), Model::arm64(), Model::neutral()] {
+    for model in [Model::X86, Model::ARM64, Model::NEUTRAL] {
         dropped_elsewhere(&Simulation::new(model, BYTES)).assert_safe();
     }
 }
@@ -211,13 +211,13 @@ pub(crate) fn created(simulation: &Simulation) -> Exploration {
     )
 }
 
-const MODELS: [fn() -> Model; 5] =
-    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+const MODELS: [Model; 5] =
+    [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
 
 #[test]
 fn a_region_is_opened_or_created_whatever_crash_came_before() {
     for model in MODELS {
-        let simulation = Simulation::new(model(), BYTES).effort(Effort::Deviations(2));
+        let simulation = Simulation::new(model, BYTES).effort(Effort::Deviations(2));
         opened_or_created(&simulation).assert_safe();
     }
 }
@@ -225,7 +225,7 @@ fn a_region_is_opened_or_created_whatever_crash_came_before() {
 #[test]
 fn a_crash_leaves_what_was_persisted_in_place() {
     for model in MODELS {
-        let simulation = Simulation::new(model(), BYTES);
+        let simulation = Simulation::new(model, BYTES);
         let explorations = [used_in_place(&simulation), sealed(&simulation), created(&simulation)];
         for exploration in explorations {
             exploration.assert_safe();

@@ -12,12 +12,12 @@ use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 
 fn medium() -> SimMedium {
-    Simulation::new(Model::x86(), BYTES).medium()
+    Simulation::new(Model::X86, BYTES).medium()
 }
 
 /// Returns a medium with so many bytes for blobs and tables.
 fn with_room(bytes: u64) -> SimMedium {
-    Simulation::new(Model::x86(), DATA + bytes).medium()
+    Simulation::new(Model::X86, DATA + bytes).medium()
 }
 
 fn put<M: Medium>(store: &mut Store<M>, name: &str, bytes: &[u8]) -> Result<u64, Error<M::Error>> {
@@ -506,7 +506,7 @@ fn two_that_write_without_a_lock_are_told() {
 
 #[test]
 fn a_medium_that_has_grown_or_shrunk_is_taken_as_it_is() {
-    let image = |len: u64| Simulation::new(Model::x86(), len);
+    let image = |len: u64| Simulation::new(Model::X86, len);
     let small = image(DATA + 4096).medium();
     let mut store = options().create_new(&small).unwrap();
     put(&mut store, "a", &vec![1; 1000]).unwrap();
@@ -533,7 +533,7 @@ fn a_medium_that_has_grown_or_shrunk_is_taken_as_it_is() {
 /// Each call waits for the storage.
 #[test]
 fn pages_are_written_back_in_few_calls() {
-    let counting = Counting::new(Simulation::new(Model::pages(), 1 << 19).medium());
+    let counting = Counting::new(Simulation::new(Model::PAGES, 1 << 19).medium());
     let mut store = Options::with_entropy([1, 2]).create_new(erased(&counting)).unwrap();
     counting.left.store(1000, Relaxed);
     let mut transaction = store.begin().unwrap();
@@ -550,7 +550,7 @@ fn pages_are_written_back_in_few_calls() {
 
 #[test]
 fn units_are_what_the_medium_makes_persistent_at_once() {
-    let medium = Simulation::new(Model::pages(), 1 << 17).medium();
+    let medium = Simulation::new(Model::PAGES, 1 << 17).medium();
     assert!(matches!(medium.granularity(), Granularity::Page(4096)));
     let mut store = Options::with_entropy([1, 2]).create_new(&medium).unwrap();
     put(&mut store, "a", b"one").unwrap();

@@ -20,13 +20,13 @@ fn cases(usually: u32) -> ProptestConfig {
 /// Three words of one line, and one of another one.
 const WORDS: [u64; 4] = [0, 1, 2, LINE];
 
-const MODELS: [(Kind, fn() -> Model); 6] = [
-    (Kind::X86, Model::x86),
-    (Kind::Arm64, Model::arm64),
-    (Kind::Neutral, Model::neutral),
-    (Kind::Eadr, Model::x86_eadr),
-    (Kind::Pages, Model::pages),
-    (Kind::Kept, Model::caches_kept),
+const MODELS: [(Kind, Model); 6] = [
+    (Kind::X86, Model::X86),
+    (Kind::Arm64, Model::ARM64),
+    (Kind::Neutral, Model::NEUTRAL),
+    (Kind::Eadr, Model::X86_EADR),
+    (Kind::Pages, Model::PAGES),
+    (Kind::Kept, Model::CACHES_KEPT),
 ];
 
 fn word() -> impl Strategy<Value = u64> {
@@ -96,16 +96,13 @@ fn machine(model: Model, program: &Program) -> Machine {
 }
 
 /// Returns the words that the simulator's machine may leave, and those that the relations allow.
-fn left_and_allowed(
-    (kind, model): (Kind, fn() -> Model),
-    program: &Program,
-) -> [BTreeSet<Vec<u64>>; 2] {
+fn left_and_allowed((kind, model): (Kind, Model), program: &Program) -> [BTreeSet<Vec<u64>>; 2] {
     let words = |memory: &Memory| -> Vec<u64> {
         WORDS.iter().map(|word| memory.get(word).copied().unwrap_or(0)).collect()
     };
     let images = Naive::new(kind, program).images(&Memory::new());
     let allowed = images.iter().map(|(_, memory)| words(memory)).collect();
-    [machine(model(), program).outcomes(&WORDS.map(|word| word * 8)), allowed]
+    [machine(model, program).outcomes(&WORDS.map(|word| word * 8)), allowed]
 }
 
 proptest! {
@@ -118,7 +115,7 @@ proptest! {
         let program = if kind == Kind::X86 { program } else { without_clflush(program) };
         let [left, allowed] = left_and_allowed((kind, model), &program);
         prop_assert_eq!(
-            left, allowed, "under {}, the program {:?}: keep it among those that were met", model(), program
+            left, allowed, "under {}, the program {:?}: keep it among those that were met", model, program
         );
     }
 }
@@ -138,7 +135,7 @@ fn programs_that_were_met_leave_what_the_relations_allow() {
     ];
     let fenced = [&program[..1], &[(0, Do::Fence)], &program[1..]].concat();
     for (program, is_sure) in [(program, false), (fenced, true)] {
-        let [left, allowed] = left_and_allowed((Kind::X86, Model::x86), &program);
+        let [left, allowed] = left_and_allowed((Kind::X86, Model::X86), &program);
         assert_eq!(left, allowed, "{program:?}");
         // The first word is not there, and the last store is.
         assert_eq!(!left.contains(&vec![0, 0, 0, 2]), is_sure, "{program:?}");
@@ -321,7 +318,7 @@ proptest! {
     ) {
         let (kind, model) = MODELS[model];
         let expected = brute_force(kind, &workload, &recovery);
-        prop_assert_eq!(simulated(model(), &workload, &recovery), expected, "under {}", model());
+        prop_assert_eq!(simulated(model, &workload, &recovery), expected, "under {}", model);
     }
 }
 
@@ -385,7 +382,7 @@ proptest! {
             }
         }
         let found = RefCell::new(Found::new());
-        let outcome = Simulation::new(model(), 16 * LINE).zeros().preemptions(8).explore(
+        let outcome = Simulation::new(model, 16 * LINE).zeros().preemptions(8).explore(
             |medium, notes| {
                 let run = |operations: &[Do]| {
                     for operation in operations {
@@ -406,6 +403,6 @@ proptest! {
             },
         );
         outcome.assert_safe();
-        prop_assert_eq!(found.into_inner(), expected, "under {}", model());
+        prop_assert_eq!(found.into_inner(), expected, "under {}", model);
     }
 }

@@ -66,7 +66,7 @@ fn no_kill_before_a_crash_loses_an_increment() {
 }
 
 fn media() -> [Model; 5] {
-    [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()]
+    [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES]
 }
 
 #[test]

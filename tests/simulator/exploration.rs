@@ -31,7 +31,7 @@ fn states(simulation: &Simulation) -> (Exploration, BTreeSet<[u64; 4]>) {
 #[test]
 fn all_states_are_found_and_counted() {
     // Each of two lines has both words, the first, or none: 3 * 3. Without order in a line: 2^4.
-    for (model, number) in [(Model::x86(), 9), (Model::neutral(), 16)] {
+    for (model, number) in [(Model::X86, 9), (Model::NEUTRAL, 16)] {
         let (exploration, found) = states(&Simulation::new(model, 128).zeros());
         assert_eq!(found.len(), number);
         assert_eq!(exploration.states, number as u128);
@@ -43,9 +43,9 @@ fn all_states_are_found_and_counted() {
 /// The contract of `copy_unfenced`: nothing before the fence, all of it after.
 #[test]
 fn a_copy_may_be_lost_until_it_is_fenced() {
-    for model in [Model::x86, Model::arm64, Model::neutral] {
+    for model in [Model::X86, Model::ARM64, Model::NEUTRAL] {
         for fences in [false, true] {
-            let outcome = Simulation::new(model(), 128).zeros().explore(
+            let outcome = Simulation::new(model, 128).zeros().explore(
                 |medium, notes| {
                     medium.copy_unfenced(&[(8, &[1; 8]), (64, &[1; 16])]).unwrap();
                     if fences {
@@ -58,7 +58,7 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
                     Violation::unless(is_there || notes.is_empty(), || "lost".to_owned())
                 },
             );
-            assert_eq!(outcome.failure().is_none(), fences, "{outcome}");
+            assert_eq!(outcome.failure.is_none(), fences, "{outcome}");
         }
     }
 }
@@ -72,7 +72,7 @@ fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
         |medium| medium.mortal(9).copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap();
     let copies: [Copy; 2] =
         [|medium| medium.copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap(), by_process];
-    let models = [Model::x86(), Model::arm64()].into_iter();
+    let models = [Model::X86, Model::ARM64].into_iter();
     for (model, copy) in models.flat_map(|model| copies.map(|copy| (model, copy))) {
         let found = RefCell::new(BTreeSet::new());
         let outcome = Simulation::new(model, 64).zeros().explore(
@@ -97,7 +97,7 @@ fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
 #[test]
 fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
     let outcome =
-        Simulation::new(Model::neutral(), 128).zeros().explore(store_four, |medium, _notes| {
+        Simulation::new(Model::NEUTRAL, 128).zeros().explore(store_four, |medium, _notes| {
             medium.load(8, Relaxed);
             Ok(())
         });
@@ -108,7 +108,7 @@ fn one_recovery_stands_for_all_states_that_it_cannot_tell_apart() {
 #[test]
 fn deviations_are_few_words_that_are_not_the_latest() {
     // All four words are there or one of them is not, or none is there or one is: 10 of 16 states.
-    let simulation = Simulation::new(Model::neutral(), 128).zeros().effort(Effort::Deviations(1));
+    let simulation = Simulation::new(Model::NEUTRAL, 128).zeros().effort(Effort::Deviations(1));
     let (exploration, found) = states(&simulation);
     assert_eq!(found.len(), 10);
     assert!(found.iter().all(|words| words.iter().sum::<u64>() != 2));
@@ -119,7 +119,7 @@ fn deviations_are_few_words_that_are_not_the_latest() {
 #[test]
 fn random_states_are_those_of_their_seed() {
     let simulation = |seed| {
-        Simulation::new(Model::neutral(), 128).zeros().effort(Effort::Random { states: 6, seed })
+        Simulation::new(Model::NEUTRAL, 128).zeros().effort(Effort::Random { states: 6, seed })
     };
     let (exploration, found) = states(&simulation(1));
     assert_eq!(exploration.recoveries, 6);
@@ -130,7 +130,7 @@ fn random_states_are_those_of_their_seed() {
 
 #[test]
 fn an_exploration_that_is_cut_short_fails_and_says_so() {
-    let (exploration, _) = states(&Simulation::new(Model::neutral(), 128).zeros().at_most(5));
+    let (exploration, _) = states(&Simulation::new(Model::NEUTRAL, 128).zeros().at_most(5));
     assert_eq!(exploration.recoveries, 5);
     assert!(!exploration.is_exhaustive());
     let panic = std::panic::catch_unwind(|| exploration.assert_safe()).unwrap_err();
@@ -141,7 +141,7 @@ fn an_exploration_that_is_cut_short_fails_and_says_so() {
 #[test]
 fn a_prepared_state_survives_every_crash() {
     let prepared =
-        Simulation::new(Model::neutral(), 16).zeros().prepared(|medium| medium.write(3, b"seven"));
+        Simulation::new(Model::NEUTRAL, 16).zeros().prepared(|medium| medium.write(3, b"seven"));
     let outcome = prepared.explore(
         |_medium, _notes: &Notes<'_, ()>| {},
         |medium, _notes| {
@@ -168,17 +168,17 @@ fn a_milder_event_leaves_more() {
                 if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
             },
         );
-        outcome.failure().is_none()
+        outcome.failure.is_none()
     };
     let kept = |model: Model| Event::ALL.map(|event| is_kept(model.at(event)));
-    assert_eq!(kept(Model::x86()), [true, true, false, false]);
-    assert_eq!(kept(Model::arm64()), [true, true, false, false]);
+    assert_eq!(kept(Model::X86), [true, true, false, false]);
+    assert_eq!(kept(Model::ARM64), [true, true, false, false]);
     // The energy of eADR is there for power loss, and not for a reset.
-    assert_eq!(kept(Model::x86_eadr()), [true, true, false, true]);
+    assert_eq!(kept(Model::X86_EADR), [true, true, false, true]);
     // The page cache belongs to the kernel.
-    assert_eq!(kept(Model::pages()), [true, false, false, false]);
+    assert_eq!(kept(Model::PAGES), [true, false, false, false]);
     assert_eq!(
-        Model::x86_eadr().at(Event::WarmReboot).with_line(128).to_string(),
+        Model::X86_EADR.at(Event::WarmReboot).with_line(128).to_string(),
         "x86 with eADR, reset"
     );
 }
@@ -186,16 +186,16 @@ fn a_milder_event_leaves_more() {
 #[test]
 fn the_medium_says_what_the_machine_would() {
     let granularity = |model: Model| Simulation::new(model, 8).medium().granularity();
-    assert_eq!(granularity(Model::x86()), Granularity::Line(64));
-    assert_eq!(granularity(Model::arm64().with_line(128)), Granularity::Line(128));
-    assert_eq!(granularity(Model::x86_eadr()), Granularity::Byte);
-    assert_eq!(granularity(Model::pages()), Granularity::Page(4096));
+    assert_eq!(granularity(Model::X86), Granularity::Line(64));
+    assert_eq!(granularity(Model::ARM64.with_line(128)), Granularity::Line(128));
+    assert_eq!(granularity(Model::X86_EADR), Granularity::Byte);
+    assert_eq!(granularity(Model::PAGES), Granularity::Page(4096));
 }
 
 #[test]
 fn lines_of_another_size_are_written_back_as_a_whole() {
     for (line, is_found) in [(64, true), (128, false)] {
-        let outcome = Simulation::new(Model::x86().with_line(line), 128).explore(
+        let outcome = Simulation::new(Model::X86.with_line(line), 128).explore(
             |medium, notes| {
                 medium.store(0, 1, Relaxed);
                 medium.store(64, 1, Relaxed);
@@ -207,7 +207,7 @@ fn lines_of_another_size_are_written_back_as_a_whole() {
                 if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("64")) }
             },
         );
-        assert_eq!(outcome.failure().is_some(), is_found, "lines of {line} bytes");
+        assert_eq!(outcome.failure.is_some(), is_found, "lines of {line} bytes");
     }
 }
 
@@ -216,10 +216,10 @@ fn a_write_back_has_no_other_words_where_no_line_is_promised() {
     // A record of two words, of which the first alone is written back. A line may end between them: the beginning of a
     // medium need not be that of a line.
     for (model, is_lost) in [
-        (Model::x86(), false),
-        (Model::arm64(), false),
-        (Model::neutral(), true),
-        (Model::neutral().with_line(128), true),
+        (Model::X86, false),
+        (Model::ARM64, false),
+        (Model::NEUTRAL, true),
+        (Model::NEUTRAL.with_line(128), true),
     ] {
         for (written_back, is_lost) in [(64..72, is_lost), (64..80, false), (71..73, false)] {
             let outcome = Simulation::new(model, 128).zeros().explore(
@@ -235,7 +235,7 @@ fn a_write_back_has_no_other_words_where_no_line_is_promised() {
                     Violation::unless(is_there, || format!("{record:?}"))
                 },
             );
-            assert_eq!(outcome.failure().is_some(), is_lost, "{model}: {written_back:?}");
+            assert_eq!(outcome.failure.is_some(), is_lost, "{model}: {written_back:?}");
         }
     }
 }
@@ -243,7 +243,7 @@ fn a_write_back_has_no_other_words_where_no_line_is_promised() {
 #[test]
 fn useless_and_missing_work_is_reported_by_place() {
     let first_line = line!() + 3;
-    let outcome = Simulation::new(Model::x86(), 128).explore(
+    let outcome = Simulation::new(Model::X86, 128).explore(
         |medium, _notes: &Notes<'_, ()>| {
             medium.issue_writeback(64..72).unwrap();
             medium.fence();
@@ -288,7 +288,7 @@ fn stores_of_other_bytes_of_a_word_overwrite_nothing() {
     for (writes, overwritten) in
         [(&[0, 4][..], 0), (&[0, 2], 1), (&[0, 4, 2], 2), (&[0, 4, 0, 0], 2)]
     {
-        let outcome = Simulation::new(Model::x86(), 64).zeros().explore(
+        let outcome = Simulation::new(Model::X86, 64).zeros().explore(
             |medium, _notes: &Notes<'_, ()>| {
                 for at in writes {
                     medium.write(*at, &[1; 4]);
@@ -305,7 +305,7 @@ fn stores_of_other_bytes_of_a_word_overwrite_nothing() {
 fn nobody_completes_what_a_killed_process_wrote_back() {
     // The next process fences; only if it writes back too, the value it found is persistent.
     for (writes_back, is_lost) in [(false, true), (true, false)] {
-        let outcome = Simulation::new(Model::x86(), 64).explore(
+        let outcome = Simulation::new(Model::X86, 64).explore(
             |medium, notes| {
                 let mortal = medium.mortal(2);
                 mortal.store(0, 1, Relaxed);
@@ -324,8 +324,8 @@ fn nobody_completes_what_a_killed_process_wrote_back() {
                 if is_there || notes.is_empty() { Ok(()) } else { Err(Violation::lost("it")) }
             },
         );
-        assert_eq!(outcome.failure().is_some(), is_lost, "writes back: {writes_back}");
-        let advice = outcome.failure().map(|failure| failure.advice()[0].clone());
+        assert_eq!(outcome.failure.is_some(), is_lost, "writes back: {writes_back}");
+        let advice = outcome.failure.as_ref().map(|failure| failure.advice()[0].clone());
         let says = "before a fence completed that; let the next process persist what it finds";
         assert!(advice.is_none_or(|advice| advice.contains(says)), "{outcome}");
     }
@@ -334,7 +334,7 @@ fn nobody_completes_what_a_killed_process_wrote_back() {
 #[test]
 fn a_workload_that_differs_from_run_to_run_is_a_failure() {
     let runs = RefCell::new(0);
-    let outcome = Simulation::new(Model::x86(), 64).explore(
+    let outcome = Simulation::new(Model::X86, 64).explore(
         |medium, _notes: &Notes<'_, ()>| {
             *runs.borrow_mut() += 1;
             let threads = if *runs.borrow() > 1 { 3 } else { 2 };
@@ -343,7 +343,7 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
         },
         |_medium, _notes| Ok(()),
     );
-    let violation = outcome.failure().map(|failure| failure.violation.clone());
+    let violation = outcome.failure.as_deref().map(|failure| failure.violation.clone());
     assert_eq!(violation.as_ref().map(|violation| violation.kind), Some(ViolationKind::Workload));
     assert!(violation.is_some_and(|violation| violation.text.contains("made other operations")));
 }
@@ -351,14 +351,14 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
 #[test]
 #[should_panic(expected = "16 bytes at offset 4 are out of range: the medium has 16 bytes")]
 fn out_of_range_is_a_bug_above_the_medium() {
-    Simulation::new(Model::x86(), 16).medium().write(4, &[0; 16]);
+    Simulation::new(Model::X86, 16).medium().write(4, &[0; 16]);
 }
 
 #[test]
 fn a_crash_at_the_end_of_recovery_keeps_the_values_that_it_read() {
     // Recovery marks that it was here, reads a word that the crash left open, and goes on only if it found `then`. A
     // second crash may keep the mark and the other value, whichever was read first.
-    for (model, then) in [(Model::x86(), 0), (Model::x86(), 1), (Model::neutral(), 1)] {
+    for (model, then) in [(Model::X86, 0), (Model::X86, 1), (Model::NEUTRAL, 1)] {
         let outcome = Simulation::new(model, 192).zeros().explore(
             |medium, _notes| medium.store(0, 1, Relaxed),
             |medium: &SimMedium, _notes: &[()]| {
@@ -373,7 +373,7 @@ fn a_crash_at_the_end_of_recovery_keeps_the_values_that_it_read() {
                 Ok(())
             },
         );
-        let text = outcome.failure().map(|failure| failure.violation.text.clone());
+        let text = outcome.failure.as_deref().map(|failure| failure.violation.text.clone());
         assert_eq!(text, Some(format!("a mark and {}", 1 - then)), "{outcome}");
     }
 }
@@ -419,7 +419,7 @@ fn a_scenario_that_fails_without_a_mutant_is_named_as_such() {
 
 #[test]
 fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
-    let arm64 = Mutation::new().models([Model::arm64()]).only_in("exploration.rs");
+    let arm64 = Mutation::new().models([Model::ARM64]).only_in("exploration.rs");
     let survivors = arm64.run(&[&publish]);
     // Of five: the release, and the write-back and the fence of `persist` are needed; the first fence and the
     // acquire, which orders loads after a crash, are not.
@@ -429,7 +429,7 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
     assert!(survivors.to_string().starts_with("5 mutants: 3 killed, 2 survived, "), "{survivors}");
     assert!(survivors.to_string().contains("\nno crash showed the defect of those"), "{survivors}");
-    let under_both = Mutation::new().models([Model::arm64(), Model::x86()]);
+    let under_both = Mutation::new().models([Model::ARM64, Model::X86]);
     let text = under_both.only_in("exploration.rs").run(&[&publish]).to_string();
     assert!(text.contains(" mutants, counted under each of 2 models: "), "{text}");
 
@@ -468,6 +468,6 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
 
 #[test]
 fn a_sample_of_mutants_has_its_size() {
-    let survivors = Mutation::new().models([Model::arm64()]).sample(2, 1).run(&[&publish]);
+    let survivors = Mutation::new().models([Model::ARM64]).sample(2, 1).run(&[&publish]);
     assert_eq!(survivors.tried, 2);
 }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use table::{Error, Table};
 
-const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// Four slots, as many as there are keys.
 const BYTES: u64 = 128 + 4 * 24;
@@ -186,7 +186,7 @@ const OPERATIONS: u64 = 32;
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
     let kill = |kill| killed_and_gone_on(simulation, kill, &LIFE, &[Insert(3, 40), Remove(0)]);
     let mut explorations = (0..OPERATIONS).map(kill);
-    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| kill(OPERATIONS))
 }
 
@@ -194,7 +194,7 @@ fn killed_anywhere(simulation: &Simulation) -> Exploration {
 fn a_crash_leaves_the_content_before_or_after_the_operation() {
     for model in MODELS {
         for exploration in
-            [explore(&new(model()), &LIFE), creation(&new(model())), killed_anywhere(&new(model()))]
+            [explore(&new(model), &LIFE), creation(&new(model)), killed_anywhere(&new(model))]
         {
             exploration.assert_safe();
             assert!(exploration.is_exhaustive());
@@ -205,14 +205,14 @@ fn a_crash_leaves_the_content_before_or_after_the_operation() {
 
 #[test]
 fn it_is_right_on_media_that_need_less_and_on_pages() {
-    for model in [Model::x86_eadr(), Model::pages(), Model::caches_kept()] {
+    for model in [Model::X86_EADR, Model::PAGES, Model::CACHES_KEPT] {
         explore(&new(model), &LIFE).assert_safe();
     }
 }
 
 #[test]
 fn recovery_may_be_cut_twice() {
-    let simulation = new(Model::neutral()).crashes_in_recovery(2);
+    let simulation = new(Model::NEUTRAL).crashes_in_recovery(2);
     creation(&simulation).assert_safe();
 }
 
@@ -236,8 +236,8 @@ fn planted(medium: &SimMedium, notes: &Notes<'_, Note>) {
 #[test]
 fn the_planted_mistake_is_found_under_each_model_and_explained() {
     for model in MODELS {
-        let outcome = new(model()).explore(planted, recovery);
-        let failure = outcome.failure().expect("one fence is missing");
+        let outcome = new(model).explore(planted, recovery);
+        let failure = outcome.failure.as_deref().expect("one fence is missing");
         assert_eq!(failure.violation.kind, ViolationKind::Broken);
         assert!(!outcome.is_exhaustive());
         let advice = failure.advice().join("\n");
@@ -248,9 +248,9 @@ fn the_planted_mistake_is_found_under_each_model_and_explained() {
 #[test]
 fn a_failure_is_seen_again_by_its_text() {
     for model in MODELS {
-        let simulation = new(model());
+        let simulation = new(model);
         let outcome = simulation.explore(planted, recovery);
-        let failure = outcome.failure().expect("one fence is missing");
+        let failure = outcome.failure.as_deref().expect("one fence is missing");
         let printed = failure.to_string();
         let (_, text) = printed.split_once("replay: ").expect("a failure ends with its replay");
         let replay: Replay = text.parse().expect("what was printed");
@@ -261,9 +261,9 @@ fn a_failure_is_seen_again_by_its_text() {
 /// A regression test whose workload has changed must not pass for that.
 #[test]
 fn a_replay_of_something_else_is_not_taken_for_a_success() {
-    let simulation = new(Model::x86());
+    let simulation = new(Model::X86);
     let outcome = simulation.explore(planted, recovery);
-    let replay = &outcome.failure().expect("one fence is missing").replay;
+    let replay = &outcome.failure.as_deref().expect("one fence is missing").replay;
     let nothing = |_medium: &SimMedium, _notes: &Notes<'_, _>| ();
     let other = simulation.replay(replay, nothing, recovery).expect_err("no crash is there");
     assert_eq!(other.kind, ViolationKind::Workload);
@@ -282,7 +282,7 @@ fn a_replay_of_many_choices_is_short() {
 
 #[test]
 fn a_full_table_and_a_strange_medium_are_refused() {
-    let medium = new(Model::x86()).medium();
+    let medium = new(Model::X86).medium();
     let mut table = Table::open(&medium).unwrap();
     (0..KEYS).for_each(|key| assert_eq!(table.insert(key, key).unwrap(), None));
     assert!(matches!(table.insert(KEYS, 0), Err(Error::Full)));
@@ -311,7 +311,7 @@ proptest! {
     #[test]
     fn any_operations_are_safe(operations in operations()) {
         for model in MODELS {
-            let exploration = explore(&new(model()), &operations);
+            let exploration = explore(&new(model), &operations);
             exploration.assert_safe();
             prop_assert!(exploration.is_exhaustive());
         }
@@ -324,7 +324,7 @@ proptest! {
         kill in 0..OPERATIONS,
     ) {
         for model in MODELS {
-            let simulation = new(model());
+            let simulation = new(model);
             killed_and_gone_on(&simulation, kill, &before, &after).assert_safe();
         }
     }

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::Relaxed;
 
-const MODELS: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// The first word of a medium with a log. Slots begin in the next line, each in a line of its own.
 const MAGIC: u64 = 0x676f_6c20_6120_7369;
@@ -156,7 +156,7 @@ impl Structure for Log {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        let medium = life.medium();
+        let medium = life.medium;
         let mut found = self.open(medium)?;
         let Numbers { mut acknowledged, begun, .. } = life.model();
         let most: Vec<_> = acknowledged.iter().chain(&begun).copied().collect();
@@ -213,15 +213,15 @@ fn search(model: Model, bug: Option<Bug>) -> Searched<Do> {
 #[expect(clippy::expect_used, reason = "an assertion")]
 fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {
     let found = search(model, Some(bug));
-    let failure = found.failure().expect("it is there");
-    assert_eq!(failure.failure.violation.kind, kind, "{failure}");
-    assert_eq!(failure.lives, lives, "{failure}");
+    let failure = found.failure.as_deref().expect("it is there");
+    assert_eq!(failure.violation.kind, kind, "{failure}");
+    assert_eq!(found.lives, lives, "{failure}");
 }
 
 #[test]
 fn a_correct_log_is_safe_in_every_history() {
     for model in MODELS {
-        let found = histories(model()).all(40_000).search(&Log::new(None));
+        let found = histories(model).all(40_000).search(&Log::new(None));
         found.assert_safe();
         assert!(found.length >= Some(2), "{found}");
         assert!(found.states > found.histories && found.histories > 1_000, "{found}");
@@ -232,7 +232,7 @@ fn a_correct_log_is_safe_in_every_history() {
 /// ordered, a crash keeps all words of a record but the first, and the first store of the next life completes it.
 #[test]
 fn a_leftover_of_an_earlier_life_is_found() {
-    for (model, first) in [(Model::x86(), 2), (Model::arm64(), 1), (Model::neutral(), 1)] {
+    for (model, first) in [(Model::X86, 2), (Model::ARM64, 1), (Model::NEUTRAL, 1)] {
         let lives: &[&[Do]] = &[&[Do::Append(first)], &[Do::Append(1)]];
         assert_found(model, Bug::LeavesLeftovers, ViolationKind::Broken, lives);
     }
@@ -242,26 +242,26 @@ fn a_leftover_of_an_earlier_life_is_found() {
 #[test]
 fn a_record_read_and_then_lost_is_found() {
     for model in MODELS {
-        assert_found(model(), Bug::TrustsCaches, ViolationKind::Lost, &[&[Do::Append(1)], &[]]);
+        assert_found(model, Bug::TrustsCaches, ViolationKind::Lost, &[&[Do::Append(1)], &[]]);
     }
 }
 
 #[test]
 fn a_medium_is_not_zeros_unless_that_is_asked_for() {
     // The second opening takes the remains of the first one for records.
-    assert_found(Model::x86(), Bug::ExpectsZeros, ViolationKind::Broken, &[&[]]);
-    let zeros = Simulation::new(Model::x86(), BYTES).zeros();
+    assert_found(Model::X86, Bug::ExpectsZeros, ViolationKind::Broken, &[&[]]);
+    let zeros = Simulation::new(Model::X86, BYTES).zeros();
     let log = Log::new(Some(Bug::ExpectsZeros));
     Histories::new(zeros).all(4_000).search(&log).assert_safe();
 }
 
 #[test]
 fn a_panic_is_a_failure_with_the_operations_before_it() {
-    let found = search(Model::x86(), Some(Bug::PanicsWhenFull));
-    let failure = found.failure().expect("seven numbers do not fit");
-    assert_eq!(failure.failure.violation.kind, ViolationKind::Panicked);
+    let found = search(Model::X86, Some(Bug::PanicsWhenFull));
+    let failure = found.failure.as_deref().expect("seven numbers do not fit");
+    assert_eq!(failure.violation.kind, ViolationKind::Panicked);
     let count = |one: &Do| if let Do::Append(count) = one { *count } else { 0 };
-    let [life] = &*failure.lives else { panic!("more lives than one: {failure}") };
+    let [life] = &*found.lives else { panic!("more lives than one: {failure}") };
     let numbers: u64 = life.iter().map(count).sum();
     assert!((7..=8).contains(&numbers), "{failure}");
     assert!(failure.to_string().contains("no slot"), "{failure}");
@@ -269,16 +269,16 @@ fn a_panic_is_a_failure_with_the_operations_before_it() {
 
 #[test]
 fn a_nondeterministic_operation_is_reported() {
-    let found = search(Model::x86(), Some(Bug::CountsRuns));
-    assert!(found.failure().is_some(), "{found}");
+    let found = search(Model::X86, Some(Bug::CountsRuns));
+    assert!(found.failure.is_some(), "{found}");
 }
 
 #[test]
 fn the_same_seed_finds_the_same() {
     let found = |seed| {
-        let histories = histories(Model::neutral()).all(0).by_chance(2_000, seed);
+        let histories = histories(Model::NEUTRAL).all(0).by_chance(2_000, seed);
         let found = histories.search(&Log::new(Some(Bug::LeavesLeftovers)));
-        found.failure().expect("it is there").to_string()
+        found.failure.as_deref().expect("it is there").to_string()
     };
     assert_eq!(found(3), found(3));
     assert!(found(3).contains(" of seed 3;"), "{}", found(3));
@@ -287,9 +287,10 @@ fn the_same_seed_finds_the_same() {
 #[test]
 fn a_history_that_failed_fails_again_and_not_when_it_is_mended() {
     let lives = [vec![Do::Append(2)], vec![Do::Append(1)]];
-    let again = |bug| histories(Model::x86()).replay(&Log::new(bug), &lives);
+    let again = |bug| histories(Model::X86).replay(&Log::new(bug), &lives);
     let failed = again(Some(Bug::LeavesLeftovers));
-    assert_eq!(failed.failure().expect("it is there").lives, lives);
+    assert!(failed.failure.is_some(), "{failed}");
+    assert_eq!(failed.lives, lives);
     let mended = again(None);
     mended.assert_safe();
     assert!(mended.histories > 0, "{mended}");
@@ -297,8 +298,8 @@ fn a_history_that_failed_fails_again_and_not_when_it_is_mended() {
 
 #[test]
 fn a_report_names_each_life_and_what_was_lost() {
-    let found = search(Model::x86(), Some(Bug::LeavesLeftovers));
-    let report = found.failure().expect("it is there").to_string();
+    let found = search(Model::X86, Some(Bug::LeavesLeftovers));
+    let report = found.failure.as_deref().expect("it is there").to_string();
     for text in [
         "recovery broke an invariant: ",
         "in a history of 3 lives under the model x86",
@@ -351,21 +352,21 @@ impl Code {
 
 /// Checks that the number in the first word is at least the one that the outside world relies on.
 fn is_kept(life: &Life<'_, Code>) -> Result<(), Violation> {
-    let found = life.medium().load(0, Relaxed);
+    let found = life.medium.load(0, Relaxed);
     Violation::unless(found >= life.model(), || format!("{found}, not {}", life.model()))
 }
 
 /// Stores a number, and acknowledges it without a write-back.
 fn put(life: &Life<'_, Code>) {
-    life.medium().store(0, 1, Relaxed);
+    life.medium.store(0, 1, Relaxed);
     life.note(|model| *model = 1);
 }
 
 #[track_caller]
 #[expect(clippy::expect_used, reason = "an assertion")]
 fn assert_lives(found: &Searched<&str>, lives: &[&[&str]]) {
-    let failure = found.failure().expect("it is there");
-    assert_eq!(failure.lives, lives, "{failure}");
+    let failure = found.failure.as_deref().expect("it is there");
+    assert_eq!(found.lives, lives, "{failure}");
 }
 
 /// The first opening only loads, so that no crash during it leaves anything.
@@ -376,13 +377,13 @@ fn histories_behind_an_opening_without_a_trace_are_tried() {
         Ok(())
     };
     let code = Code { operations: &["put"], open: is_kept, carry_out };
-    assert_lives(&code.all(Model::neutral()), &[&["put"]]);
+    assert_lives(&code.all(Model::NEUTRAL), &[&["put"]]);
 }
 
 #[test]
 fn a_search_without_operations_and_traces_ends() {
     let code = Code { operations: &[], open: is_kept, carry_out: |_, _| Ok(()) };
-    let found = code.all(Model::neutral());
+    let found = code.all(Model::NEUTRAL);
     found.assert_safe();
     assert_eq!(found.histories, 0, "{found}");
 }
@@ -392,20 +393,20 @@ fn a_search_without_operations_and_traces_ends() {
 fn a_store_in_the_buffer_is_lost_behind_a_note_of_the_next_operation() {
     let carry_out = |life: &Life<'_, _>, operation: &str| {
         match operation {
-            "put" => life.medium().store(0, 1, Relaxed),
-            "fence" => life.medium().fence(),
+            "put" => life.medium.store(0, 1, Relaxed),
+            "fence" => life.medium.fence(),
             _ => {
-                let number = life.medium().load(0, Relaxed);
+                let number = life.medium.load(0, Relaxed);
                 life.note(|model| *model = number);
             }
         }
         Ok(())
     };
     let code = Code { operations: &["put", "tell"], open: is_kept, carry_out };
-    assert_lives(&code.all(Model::x86_eadr()), &[&["put", "tell"]]);
+    assert_lives(&code.all(Model::X86_EADR), &[&["put", "tell"]]);
     let lives = [vec!["put", "fence", "tell"]];
     let code = Code { operations: &["put", "fence", "tell"], ..code };
-    Code::histories(Model::x86_eadr()).by_chance(0, 0).replay(&code, &lives).assert_safe();
+    Code::histories(Model::X86_EADR).by_chance(0, 0).replay(&code, &lives).assert_safe();
 }
 
 /// A reading changes nothing, so that no crash can come within it.
@@ -419,7 +420,7 @@ fn a_history_that_ends_with_a_reading_is_replayed() {
     };
     let code = Code { operations: &["put", "get"], open: is_kept, carry_out };
     let lives = [vec!["put", "get"]];
-    let found = Code::histories(Model::neutral()).replay(&code, &lives);
+    let found = Code::histories(Model::NEUTRAL).replay(&code, &lives);
     assert_lives(&found, &[&["put"]]);
 }
 
@@ -438,10 +439,9 @@ fn a_loss_that_only_an_operation_reads_is_shrunk_and_replayed() {
         _ => is_kept(life),
     };
     let code = Code { operations: &["put", "get"], open, carry_out };
-    let found = Code::histories(Model::neutral()).search(&code);
+    let found = Code::histories(Model::NEUTRAL).search(&code);
     assert_lives(&found, &[&["put"], &["get"]]);
-    let lives = found.failure().map_or(&[][..], |failure| &*failure.lives);
-    let again = Code::histories(Model::neutral()).replay(&code, lives);
+    let again = Code::histories(Model::NEUTRAL).replay(&code, &found.lives);
     assert_lives(&again, &[&["put"], &["get"]]);
 }
 
@@ -453,7 +453,7 @@ fn generation(medium: &SimMedium, slot: u64) -> Option<u64> {
 
 /// Writes the next generation in the older slot, though the newer one may be in the caches only.
 fn replaces(life: &Life<'_, Code>) -> Result<(), Violation> {
-    let medium = life.medium();
+    let medium = life.medium;
     let newest = generation(medium, 0).max(generation(medium, 1));
     Violation::unless(newest.is_some() || life.model() == 0, || "both are torn".into())?;
     let next = newest.unwrap_or(0) + 1;
@@ -471,7 +471,7 @@ fn replaces(life: &Life<'_, Code>) -> Result<(), Violation> {
 fn a_kill_within_an_opening_and_a_loss_of_power_in_the_next_are_tried() {
     let code = Code { operations: &[], open: replaces, carry_out: |_, _| Ok(()) };
     for model in MODELS {
-        assert_lives(&code.all(model()), &[&[], &[], &[]]);
+        assert_lives(&code.all(model), &[&[], &[], &[]]);
     }
 }
 
@@ -480,13 +480,13 @@ fn a_kill_within_an_opening_and_a_loss_of_power_in_the_next_are_tried() {
 #[test]
 fn a_kill_within_an_operation_and_a_loss_of_power_at_the_opening_are_tried() {
     let open = |life: &Life<'_, _>| {
-        let newest = generation(life.medium(), 0).max(generation(life.medium(), 1));
+        let newest = generation(life.medium, 0).max(generation(life.medium, 1));
         if newest == Some(1) || life.model() == 0 { Ok(()) } else { replaces(life) }
     };
     let carry_out = |life: &Life<'_, _>, _: &str| replaces(life);
     let code = Code { operations: &["put"], open, carry_out };
     for model in MODELS {
-        assert_lives(&code.all(model()), &[&["put", "put"], &[]]);
+        assert_lives(&code.all(model), &[&["put", "put"], &[]]);
     }
 }
 

@@ -7,7 +7,7 @@
 //! written back as one state of the line. The papers, whose order is that of a location, do not promise that: Jaaru
 //! (ASPLOS 2021) and In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it.
 
-use cachemaint::sim::{Machine, Model, Streaming};
+use cachemaint::sim::{Machine, Model};
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 use std::collections::BTreeSet;
 
@@ -121,13 +121,13 @@ fn all_but(words: usize, without: &str) -> String {
     states.filter(|state| !without.contains(&state.as_str())).collect::<Vec<_>>().join(" ")
 }
 
-const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// Asserts the outcomes under x86, arm64 and the neutral model.
 #[track_caller]
 fn check_each(threads: &[&[Do]], words: &[u64], states: &str) {
     for model in EACH {
-        check(model(), threads, words, states);
+        check(model, threads, words, states);
     }
 }
 
@@ -242,10 +242,10 @@ fn a_write_back_overtakes_a_store_that_is_still_buffered() {
 fn a_write_back_has_its_whole_line() {
     // Axioms: maintenance is by line. The neutral model does not know its size, and has no order in it.
     let program = [Store(A, 1), Store(A2, 1), Clean(A), Fence, Store(C, 1)];
-    check(Model::neutral(), &[&program], &[A, A2, C], "000 010 100 101 110 111");
-    check(Model::arm64(), &[&program], &[A, A2, C], "000 010 100 110 111");
+    check(Model::NEUTRAL, &[&program], &[A, A2, C], "000 010 100 101 110 111");
+    check(Model::ARM64, &[&program], &[A, A2, C], "000 010 100 110 111");
     // Snapshot.
-    check(Model::x86(), &[&program], &[A, A2, C], "000 100 110 111");
+    check(Model::X86, &[&program], &[A, A2, C], "000 100 110 111");
 }
 
 // x86.
@@ -254,14 +254,14 @@ fn a_write_back_has_its_whole_line() {
 fn x86_persists_stores_of_one_line_in_order() {
     // Snapshot. By the axioms 01 is allowed too, as the neutral model has it.
     let program = [Store(A, 1), Store(A2, 1)];
-    check(Model::x86(), &[&program], &[A, A2], "00 10 11");
-    check(Model::neutral(), &[&program], &[A, A2], "00 01 10 11");
+    check(Model::X86, &[&program], &[A, A2], "00 10 11");
+    check(Model::NEUTRAL, &[&program], &[A, A2], "00 01 10 11");
 }
 
 #[test]
 fn x86_clflush_is_ordered_with_later_stores() {
     // Axioms; SDM, CLFLUSH. AMD's manual calls it weakly ordered: `writeback` is for that.
-    let x86 = Model::x86();
+    let x86 = Model::X86;
     check(x86, &[&[Store(A, 1), Clflush(A), Store(B, 1)]], &[A, B], "00 10 11");
     check(x86, &[&[Store(A, 1), Clflush(B), Store(C, 1)]], &[A, C], "00 01 10 11");
     let program = [Store(A, 1), Store(B, 1), Clflush(A), Clflush(B), Store(C, 1)];
@@ -275,10 +275,10 @@ fn x86_clflush_is_ordered_with_later_stores() {
 fn x86_locked_instructions_complete_write_backs() {
     // Axioms; SDM, CLWB ("ordered with … locked read-modify-write"), before their own store.
     let program = [Store(A, 1), Clean(A), Exchange(F, 1), Store(B, 1)];
-    check(Model::x86(), &[&program], &[A, B, F], "000 100 101 110 111");
+    check(Model::X86, &[&program], &[A, B, F], "000 100 101 110 111");
     let writer = [Store(A, 1), Clean(A), Exchange(F, 1)];
     let reader = [Expect(F, 1), Store(B, 1)];
-    check(Model::x86(), &[&writer, &reader], &[A, F, B], "000 100 101 110 111");
+    check(Model::X86, &[&writer, &reader], &[A, F, B], "000 100 101 110 111");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn x86_another_threads_locked_instruction_completes_nothing() {
     // Axioms: a lock that is released by a plain store.
     let writer = [Store(A, 1), Clean(A), Store(F, 2)];
     let reader = [Expect(F, 2), Exchange(F, 3), Store(B, 1)];
-    check(Model::x86(), &[&writer, &reader], &[A, B], "00 01 10 11");
+    check(Model::X86, &[&writer, &reader], &[A, B], "00 01 10 11");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn x86_loads_are_ordered_with_later_write_backs() {
     // Axioms: message passing, then a write-back of the announced word.
     let writer = [Store(A, 1), Store(F, 1)];
     let reader = [Expect(F, 1), Clean(A), Fence, Store(B, 1)];
-    check(Model::x86(), &[&writer, &reader], &[A, F, B], "000 010 100 101 110 111");
+    check(Model::X86, &[&writer, &reader], &[A, F, B], "000 010 100 101 110 111");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn x86_threads_of_one_line() {
     // Axioms, and snapshot for the needs of the line's other store.
     let writer = [Store(A, 1)];
     let other = [Store(A2, 1), Clean(A2), Fence, Store(C, 1)];
-    check(Model::x86(), &[&writer, &other], &[A, A2, C], "000 010 011 100 110 111");
+    check(Model::X86, &[&writer, &other], &[A, A2, C], "000 010 011 100 110 111");
 }
 
 #[test]
@@ -310,12 +310,12 @@ fn x86_streaming_stores_persist_in_any_order_until_a_fence() {
     // SDM vol. 1, 10.4.6.2: weakly ordered. Also within a line.
     for other in [A2, B] {
         let program = [Do::Streaming(A, 1), Do::Streaming(other, 1)];
-        check(Model::x86(), &[&program], &[A, other], "00 01 10 11");
+        check(Model::X86, &[&program], &[A, other], "00 01 10 11");
         let program = [Do::Streaming(A, 1), Fence, Do::Streaming(other, 1)];
-        check(Model::x86(), &[&program], &[A, other], "00 10 11");
+        check(Model::X86, &[&program], &[A, other], "00 10 11");
     }
-    check(Model::x86(), &[&[Do::Streaming(A, 1), Do::Streaming(A, 2)]], &[A], "0 1 2");
-    check(Model::x86(), &[&[Do::Streaming(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
+    check(Model::X86, &[&[Do::Streaming(A, 1), Do::Streaming(A, 2)]], &[A], "0 1 2");
+    check(Model::X86, &[&[Do::Streaming(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
 }
 
 #[test]
@@ -324,15 +324,15 @@ fn x86_a_streaming_store_announces_no_store_before_it_without_a_fence() {
     // the writer's buffer still when the reader writes its line back.
     let reader = [Expect(F, 1), Clean(A), Fence, Store(B, 1)];
     let writer = [Store(A, 1), Do::Streaming(F, 1)];
-    check(Model::x86(), &[&writer, &reader], &[A, F, B], &all_but(3, ""));
+    check(Model::X86, &[&writer, &reader], &[A, F, B], &all_but(3, ""));
     let writer = [Store(A, 1), Fence, Do::Streaming(F, 1)];
-    check(Model::x86(), &[&writer, &reader], &[A, F, B], &all_but(3, "001 011"));
+    check(Model::X86, &[&writer, &reader], &[A, F, B], &all_but(3, "001 011"));
 }
 
 #[test]
 fn x86_streaming_stores_that_stay_in_the_cache_need_a_write_back() {
     // Measured on AMD family 26: the line stays in L1.
-    let stays = Model::x86().with_streaming(Streaming::Stays);
+    let stays = Model::X86.streaming_stores_stay();
     check(stays, &[&[Do::Streaming(A, 1), Fence, Store(B, 1)]], &[A, B], "00 01 10 11");
     let written_back = [Do::Streaming(A, 1), Fence, Clean(A), Fence, Store(B, 1)];
     check(stays, &[&written_back], &[A, B], "00 10 11");
@@ -344,7 +344,7 @@ fn x86_streaming_stores_that_stay_in_the_cache_need_a_write_back() {
 #[test]
 fn eadr_keeps_what_is_visible() {
     // Px86 with persistent caches: persistence is visibility, and that is in total store order.
-    let eadr = Model::x86_eadr();
+    let eadr = Model::X86_EADR;
     check(eadr, &[&[Store(A, 1), Store(B, 1)]], &[A, B], "00 10 11");
     check(eadr, &[&[Do::Streaming(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
     check(eadr, &[&[Do::Streaming(A, 1), Fence, Store(B, 1)]], &[A, B], "00 10 11");
@@ -352,7 +352,7 @@ fn eadr_keeps_what_is_visible() {
 
 #[test]
 fn an_event_that_keeps_the_caches_leaves_what_was_executed() {
-    let kept = Model::caches_kept();
+    let kept = Model::CACHES_KEPT;
     check(kept, &[&[Store(A, 1), Store(B, 1)]], &[A, B], "00 10 11");
     check(kept, &[&[Store(A2, 1), Store(A, 1), Clean(A)]], &[A, A2], "00 01 11");
 }
@@ -360,7 +360,7 @@ fn an_event_that_keeps_the_caches_leaves_what_was_executed() {
 #[test]
 fn pages_are_written_back_at_any_time_and_by_msync() {
     // POSIX msync with MS_SYNC: complete when it returns; nothing orders the writes before.
-    let pages = Model::pages();
+    let pages = Model::PAGES;
     check(pages, &[&[Store(A, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
     // One page holds both.
     let program = [Store(A, 1), Store(B, 1), Clean(A), Store(C, 1)];
@@ -372,25 +372,25 @@ fn pages_are_written_back_at_any_time_and_by_msync() {
 #[test]
 fn arm64_persists_plain_stores_of_one_line_in_any_order() {
     // Axioms.
-    check(Model::arm64(), &[&[Store(A, 1), Store(A2, 1)]], &[A, A2], "00 01 10 11");
+    check(Model::ARM64, &[&[Store(A, 1), Store(A2, 1)]], &[A, A2], "00 01 10 11");
 }
 
 #[test]
 fn arm64_persists_ordered_stores_of_one_line_in_order() {
     // Snapshot. By the axioms 01 is allowed too.
     let released = [Store(A, 1), Do::Release(A2, 1)];
-    check(Model::arm64(), &[&released], &[A, A2], "00 10 11");
+    check(Model::ARM64, &[&released], &[A, A2], "00 10 11");
     let barrier = [Store(A, 1), Barrier, Store(A2, 1)];
-    check(Model::arm64(), &[&barrier], &[A, A2], "00 10 11");
+    check(Model::ARM64, &[&barrier], &[A, A2], "00 10 11");
     // A release does not order the accesses after it.
     let late = [Do::Release(A, 1), Store(A2, 1)];
-    check(Model::arm64(), &[&late], &[A, A2], "00 01 10 11");
+    check(Model::ARM64, &[&late], &[A, A2], "00 01 10 11");
 }
 
 #[test]
 fn arm64_barriers_complete_no_write_back() {
     // Axioms; Arm ARM, D7.5.9.15: a DMB is not sufficient.
-    let arm64 = Model::arm64();
+    let arm64 = Model::ARM64;
     check(arm64, &[&[Store(A, 1), Clean(A), Barrier, Store(B, 1)]], &[A, B], "00 01 10 11");
     check(arm64, &[&[Store(A, 1), Clean(A), Do::Release(B, 1)]], &[A, B], "00 01 10 11");
     check(arm64, &[&[Store(A, 1), Clean(A), Exchange(F, 1), Store(B, 1)]], &[A, B], "00 01 10 11");
@@ -403,9 +403,9 @@ fn arm64_acquire_does_not_order_a_later_write_back() {
     // Axioms; Arm ARM, D7.5.9.15: any order relative to loads of other lines, unless a full DMB or DSB.
     let writer = [Store(A, 1), Do::Release(F, 1)];
     let reader = [ExpectAcquire(F, 1), Clean(A), Fence, Store(B, 1)];
-    check(Model::arm64(), &[&writer, &reader], &[A, F, B], &all_but(3, ""));
+    check(Model::ARM64, &[&writer, &reader], &[A, F, B], &all_but(3, ""));
     let barrier = [ExpectAcquire(F, 1), Barrier, Clean(A), Fence, Store(B, 1)];
-    check(Model::arm64(), &[&writer, &barrier], &[A, F, B], "000 010 100 101 110 111");
+    check(Model::ARM64, &[&writer, &barrier], &[A, F, B], "000 010 100 101 110 111");
 }
 
 #[test]
@@ -413,9 +413,9 @@ fn arm64_loads_of_the_line_are_ordered_with_its_write_back() {
     // Axioms, and snapshot for the needs of the loaded store.
     let reader = [Expect(A2, 1), Clean(A2), Fence, Store(C, 1)];
     let ordered = [Store(A, 1), Barrier, Store(A2, 1)];
-    check(Model::arm64(), &[&ordered, &reader], &[A, A2, C], "000 100 110 111");
+    check(Model::ARM64, &[&ordered, &reader], &[A, A2, C], "000 100 110 111");
     let plain = [Store(A, 1), Store(A2, 1)];
-    check(Model::arm64(), &[&plain, &reader], &[A, A2, C], "000 010 011 100 110 111");
+    check(Model::ARM64, &[&plain, &reader], &[A, A2, C], "000 010 011 100 110 111");
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn arm64_order_passes_through_other_lines_and_threads() {
     // Snapshot and the order of observation: a release that another thread acquires.
     let writer = [Store(A, 1), Do::Release(F, 1)];
     let reader = [ExpectAcquire(F, 1), Store(A2, 1)];
-    check(Model::arm64(), &[&writer, &reader], &[A, A2], "00 10 11");
+    check(Model::ARM64, &[&writer, &reader], &[A, A2], "00 10 11");
     let relaxed = [Expect(F, 1), Store(A2, 1)];
-    check(Model::arm64(), &[&writer, &relaxed], &[A, A2], "00 01 10 11");
+    check(Model::ARM64, &[&writer, &relaxed], &[A, A2], "00 01 10 11");
 }

@@ -55,7 +55,7 @@ fn whole(medium: &SimMedium) -> Result<Vec<u64>, Violation> {
 
 #[test]
 fn no_crash_tears_or_loses_a_payment() {
-    for model in [Model::x86(), Model::arm64(), Model::neutral(), Model::pages()] {
+    for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES] {
         explore(model, |medium, number| example::put(medium, number, &payment(number)))
             .assert_safe();
     }
@@ -65,7 +65,7 @@ fn no_crash_tears_or_loses_a_payment() {
 #[test]
 fn a_payment_that_was_found_after_a_kill_stays() {
     let explore = |kill| {
-        simulation(Model::neutral()).explore(
+        simulation(Model::NEUTRAL).explore(
             |medium, shown| {
                 let Ok(()) = example::put(medium, 1, &payment(1));
                 shown.add(1);
@@ -102,5 +102,5 @@ fn a_payment_that_is_announced_too_early_is_found() {
             zerocopy::IntoBytes::as_bytes(&payment(number)),
         )])
     };
-    assert!(explore(Model::x86(), wrong).failure().is_some());
+    assert!(explore(Model::X86, wrong).failure.is_some());
 }

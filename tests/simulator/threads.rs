@@ -19,7 +19,7 @@ fn every_order_is_tried_once() {
     // Six operations, of which three are of one thread: 6! / (3! 3!) = 20 orders. Without preemptions one
     // thread comes before the other.
     for (preemptions, orders) in [(6, 20), (0, 2)] {
-        let outcome = Simulation::new(Model::caches_kept(), 128).preemptions(preemptions).explore(
+        let outcome = Simulation::new(Model::CACHES_KEPT, 128).preemptions(preemptions).explore(
             |medium, _notes| {
                 medium.run_threads(&[&|| count(medium, 0), &|| count(medium, 64)]);
             },
@@ -34,7 +34,7 @@ fn every_order_is_tried_once() {
 fn crash_states_are_explored_in_every_order() {
     // With the caches kept a crash leaves all executed stores: all pairs of the stores of two threads.
     let found = RefCell::new(BTreeSet::new());
-    let outcome = Simulation::new(Model::caches_kept(), 128).preemptions(6).explore(
+    let outcome = Simulation::new(Model::CACHES_KEPT, 128).preemptions(6).explore(
         |medium, _notes| medium.run_threads(&[&|| count(medium, 0), &|| count(medium, 64)]),
         |medium, _notes: &[()]| {
             found.borrow_mut().insert((medium.load(0, Relaxed), medium.load(64, Relaxed)));
@@ -47,7 +47,7 @@ fn crash_states_are_explored_in_every_order() {
 
 #[test]
 fn a_thread_that_waits_lets_another_one_go_on() {
-    let outcome = Simulation::new(Model::neutral(), 128).explore(
+    let outcome = Simulation::new(Model::NEUTRAL, 128).explore(
         |medium, notes| {
             let is_ready = AtomicBool::new(false);
             let writer = || {
@@ -85,7 +85,7 @@ fn a_race_is_found_in_the_order_that_shows_it() {
         acknowledged.fetch_add(1, Relaxed)
     };
     let explore = |preemptions| {
-        Simulation::new(Model::x86(), 64).zeros().preemptions(preemptions).explore(
+        Simulation::new(Model::X86, 64).zeros().preemptions(preemptions).explore(
             |medium, notes| {
                 let acknowledged = AtomicU64::new(0);
                 let thread = || notes.add(increment(medium, &acknowledged));
@@ -104,7 +104,7 @@ fn a_race_is_found_in_the_order_that_shows_it() {
     };
     explore(0).assert_safe();
     let outcome = explore(1);
-    assert_eq!(outcome.failure().map(|failure| &*failure.violation.text), Some("1 of 2"));
+    assert_eq!(outcome.failure.as_deref().map(|failure| &*failure.violation.text), Some("1 of 2"));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
     // Two threads take a slot each. Between the look at the number of the next slot and its change there is no operation
     // on the medium.
     let explore = |take: fn(&sync::AtomicU64) -> u64| {
-        Simulation::new(Model::x86(), 128).zeros().preemptions(1).explore(
+        Simulation::new(Model::X86, 128).zeros().preemptions(1).explore(
             |medium, notes| {
                 let next = sync::AtomicU64::new(0);
                 let thread = |number| {
@@ -135,7 +135,7 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
         next.store(slot + 1, Relaxed);
         slot
     });
-    let kind = taken_apart.failure().map(|failure| failure.violation.kind);
+    let kind = taken_apart.failure.as_deref().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Lost));
     explore(|next| next.fetch_add(1, Relaxed)).assert_safe();
 }
@@ -146,12 +146,12 @@ fn is_there(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
     if is_there { Ok(()) } else { Err(Violation::lost("it")) }
 }
 
-const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 #[test]
 fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
     for (model, place) in EACH.into_iter().flat_map(|model| [(model, 0), (model, 1)]) {
-        let outcome = Simulation::new(model(), 128).zeros().explore(
+        let outcome = Simulation::new(model, 128).zeros().explore(
             |medium, notes| {
                 let writer = || {
                     medium.store(0, 1, Relaxed);
@@ -168,7 +168,7 @@ fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
             },
             is_there,
         );
-        let kind = outcome.failure().map(|failure| failure.violation.kind);
+        let kind = outcome.failure.as_deref().map(|failure| failure.violation.kind);
         assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}, the writer at {place}");
     }
 }
@@ -176,7 +176,7 @@ fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
 #[test]
 fn threads_write_back_all_that_was_stored_before_they_began() {
     for (model, by_thread) in EACH.into_iter().flat_map(|model| [(model, false), (model, true)]) {
-        let outcome = Simulation::new(model(), 128).zeros().explore(
+        let outcome = Simulation::new(model, 128).zeros().explore(
             |medium, notes| {
                 let store = || medium.store(0, 1, Relaxed);
                 if by_thread {
@@ -199,7 +199,7 @@ fn threads_write_back_all_that_was_stored_before_they_began() {
 #[test]
 fn a_store_of_a_thread_that_has_ended_is_ordered_before_later_ones() {
     // The threads store the first word of a line, and the code behind them a later one.
-    let outcome = Simulation::new(Model::arm64(), 64).zeros().explore(
+    let outcome = Simulation::new(Model::ARM64, 64).zeros().explore(
         |medium, _notes: &Notes<'_, ()>| {
             medium.run_threads(&[&|| medium.store(0, 1, Relaxed), &|| {}]);
             medium.store(8, 1, Relaxed);
@@ -217,7 +217,7 @@ fn threads_meet_in_the_middle_of_a_copy() {
     let pair = |number: u64| [number.to_le_bytes(); 2].concat();
     let explore = |other: fn(&SimMedium, &[u8])| {
         let found = RefCell::new(BTreeSet::new());
-        let outcome = Simulation::new(Model::caches_kept(), 64).zeros().explore(
+        let outcome = Simulation::new(Model::CACHES_KEPT, 64).zeros().explore(
             |medium, notes| {
                 let first = || {
                     medium.write(0, &pair(1));
@@ -273,7 +273,7 @@ fn a_copy_is_published_by_a_later_store() {
 
 #[test]
 fn a_reader_beside_a_writer_finds_a_torn_record() {
-    let outcome = Simulation::new(Model::x86(), 64).zeros().preemptions(1).explore(
+    let outcome = Simulation::new(Model::X86, 64).zeros().preemptions(1).explore(
         |medium, _notes: &Notes<'_, ()>| {
             let read = || {
                 let mut record = [0; 16];
@@ -284,13 +284,13 @@ fn a_reader_beside_a_writer_finds_a_torn_record() {
         },
         |_medium, _notes| Ok(()),
     );
-    let text = outcome.failure().map(|failure| failure.violation.text.clone());
+    let text = outcome.failure.as_deref().map(|failure| failure.violation.text.clone());
     assert!(text.is_some_and(|text| text.contains("torn: [")), "{outcome}");
 }
 
 #[test]
 fn several_threads_wait_for_a_word_of_the_medium() {
-    let outcome = Simulation::new(Model::x86(), 64).zeros().operations(1000).explore(
+    let outcome = Simulation::new(Model::X86, 64).zeros().operations(1000).explore(
         |medium, _notes: &Notes<'_, ()>| {
             let wait = || {
                 while medium.load(0, Acquire) == 0 {
@@ -314,7 +314,7 @@ fn several_threads_wait_for_a_word_of_the_medium() {
 #[test]
 fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
     // One of two changes is made, in each order. The next process writes back all that it finds.
-    let outcome = Simulation::new(Model::neutral(), 64).zeros().explore(
+    let outcome = Simulation::new(Model::NEUTRAL, 64).zeros().explore(
         |medium, notes| {
             let mortal = medium.mortal(1);
             let store = || {
@@ -417,7 +417,7 @@ fn a_process_that_follows_a_killed_one_writes_back_the_stores_of_its_threads() {
 
 #[test]
 fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
-    let eadr = || Simulation::new(Model::x86_eadr(), 128).zeros();
+    let eadr = || Simulation::new(Model::X86_EADR, 128).zeros();
     let store = |medium: &SimMedium, at| {
         medium.store(at, 1, Relaxed);
         medium.fence();
@@ -475,18 +475,18 @@ fn a_note_does_not_wait_for_a_store_in_the_buffer_of_another_thread() {
         },
         is_there,
     );
-    let kind = too_early.failure().map(|failure| failure.violation.kind);
+    let kind = too_early.failure.as_deref().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Lost));
 }
 
 /// Returns the report of the exploration about a workload that fails by itself.
 fn workload_failure(workload: impl Fn(&SimMedium)) -> String {
-    let outcome = Simulation::new(Model::x86(), 64)
+    let outcome = Simulation::new(Model::X86, 64)
         .operations(1000)
         .explore(|medium, _notes| workload(medium), |_medium, _notes: &[()]| Ok(()));
-    let kind = outcome.failure().map(|failure| failure.violation.kind);
+    let kind = outcome.failure.as_deref().map(|failure| failure.violation.kind);
     assert_eq!(kind, Some(ViolationKind::Workload));
-    outcome.failure().map(ToString::to_string).unwrap_or_default()
+    outcome.failure.as_deref().map(ToString::to_string).unwrap_or_default()
 }
 
 #[test]

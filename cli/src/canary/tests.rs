@@ -359,7 +359,7 @@ fn explore(simulation: Simulation) -> Exploration {
 /// A canary whose planting was cut must not show that the machine lost persisted bytes.
 #[test]
 fn a_canary_with_a_header_has_all_that_it_persisted() {
-    let media = [Model::x86(), Model::arm64(), Model::neutral(), Model::x86_eadr(), Model::pages()];
+    let media = [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
     for model in media {
         explore(Simulation::new(model, LEN)).assert_safe();
     }

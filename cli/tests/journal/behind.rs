@@ -13,7 +13,7 @@ use std::mem::ManuallyDrop;
 
 /// 16 segments of 256 bytes.
 fn medium() -> SimMedium {
-    Simulation::new(Model::caches_kept(), LOG + 16 * 256).medium()
+    Simulation::new(Model::CACHES_KEPT, LOG + 16 * 256).medium()
 }
 
 fn options(opening: u64) -> Options<'static> {

@@ -16,7 +16,8 @@ use core::fmt;
 pub struct Exploration {
     model: Model,
     effort: Effort,
-    pub(crate) failure: Option<Box<Failure>>,
+    /// The first failure, if there is one.
+    pub failure: Option<Box<Failure>>,
     /// The number of orders of the workload's threads that were explored.
     pub schedules: u64,
     /// The number of moments of a crash that were explored, those during recovery included.
@@ -54,12 +55,6 @@ impl Exploration {
         let (states, is_exact) = image.states();
         self.states = self.states.saturating_add(states);
         self.is_states_exact &= is_exact && self.states < u128::MAX;
-    }
-
-    /// Returns the first failure, if there is one.
-    #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_deref()
     }
 
     /// Returns true if everything was explored that the simulation's bounds on threads and crashes of recovery allow,

@@ -55,7 +55,7 @@ impl<N> fmt::Debug for Notes<'_, N> {
 /// use core::sync::atomic::Ordering::Relaxed;
 ///
 /// // Two accounts in lines of their own: 10 are moved, and the sum must stay 100.
-/// let outcome = Simulation::new(Model::x86(), 128)
+/// let outcome = Simulation::new(Model::X86, 128)
 ///     .zeros()
 ///     .prepared(|medium| medium.store(0, 100, Relaxed))
 ///     .explore(
@@ -71,7 +71,7 @@ impl<N> fmt::Debug for Notes<'_, N> {
 ///             if sum == 100 { Ok(()) } else { Err(Violation::broken(format!("the sum is {sum}"))) }
 ///         },
 ///     );
-/// let failure = outcome.failure().expect("a crash between the two stores");
+/// let failure = outcome.failure.as_deref().expect("a crash between the two stores");
 /// assert!(failure.to_string().contains("the sum is 110"));
 /// ```
 #[derive(Clone, Debug)]

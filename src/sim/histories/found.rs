@@ -28,16 +28,16 @@ pub struct Searched<O> {
     pub histories: u64,
     /// The number of states that were opened after a crash.
     pub states: u64,
-    failure: Option<Box<FailedHistory<O>>>,
+    /// The operations of each life of the history that failed, for [`Histories::replay`](super::Histories::replay). They
+    /// are as few as the search could make them. The last life has none, and is left out, if it failed at its opening.
+    /// The list is empty also if no history failed.
+    pub lives: Vec<Vec<O>>,
+    /// The failure, if a history failed. It displays the operations and the end of each life, the stores that each loss of
+    /// power left, and the missing steps with their places in the source.
+    pub failure: Option<Box<Failure>>,
 }
 
 impl<O> Searched<O> {
-    /// Returns the failure, if a history failed. It is as short as the search could make it.
-    #[must_use]
-    pub fn failure(&self) -> Option<&FailedHistory<O>> {
-        self.failure.as_deref()
-    }
-
     /// Panics with the failure, if there is one.
     ///
     /// # Panics
@@ -53,7 +53,7 @@ impl<O> Searched<O> {
 
 impl<O> fmt::Display for Searched<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, seed, length, by_chance, histories, states, failure } = self;
+        let Self { model, seed, length, by_chance, histories, states, failure, .. } = self;
         write!(f, "{model}: {histories} histories, {states} states")?;
         if let Some(length) = length {
             write!(f, "; all operations up to length {length}")?;
@@ -64,26 +64,6 @@ impl<O> fmt::Display for Searched<O> {
         f.write_str(if failure.is_some() { "; ended at a failure" } else { "" })
     }
 }
-
-/// A history that failed. It displays the operations and the end of each life, the stores that each loss of power left,
-/// and the missing steps with their places in the source.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct FailedHistory<O> {
-    /// The operations of each life, for [`Histories::replay`](super::Histories::replay). The last life has none, and is
-    /// left out, if it failed at its opening.
-    pub lives: Vec<Vec<O>>,
-    /// The result of the check, and the missing steps.
-    pub failure: Failure,
-}
-
-impl<O> fmt::Display for FailedHistory<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)
-    }
-}
-
-impl<O: fmt::Debug> core::error::Error for FailedHistory<O> {}
 
 impl<S: Structure> Search<'_, S> {
     /// Returns the result, with a history that failed as short as possible.
@@ -96,8 +76,9 @@ impl<S: Structure> Search<'_, S> {
             let (lives, operations) = trail.size();
             let trail = self.shrunk(trail);
             let origin = format!("found {origin}; lives: {lives}, operations: {operations}");
-            Box::new(self.runner.described(&trail, origin))
+            (trail.lives(), Box::new(self.runner.described(&trail, origin)))
         });
+        let (lives, failure) = failure.unzip();
         Searched {
             model: self.runner.simulation.model(),
             seed: self.settings.seed,
@@ -105,6 +86,7 @@ impl<S: Structure> Search<'_, S> {
             by_chance: self.by_chance,
             histories,
             states,
+            lives: lives.unwrap_or_default(),
             failure,
         }
     }
@@ -119,11 +101,7 @@ struct Session {
 
 impl<S: Structure> Runner<'_, S> {
     /// Lives a history that failed once more, and describes it.
-    pub(super) fn described(
-        &self,
-        trail: &Trail<S::Operation>,
-        origin: String,
-    ) -> FailedHistory<S::Operation> {
+    pub(super) fn described(&self, trail: &Trail<S::Operation>, origin: String) -> Failure {
         let (mut node, mut story, mut sessions) = (self.root(), Vec::new(), Vec::new());
         let mut session = Session::default();
         for (number, past) in trail.past.iter().enumerate() {
@@ -151,8 +129,7 @@ impl<S: Structure> Runner<'_, S> {
         };
         let crashes = last.into_layers().into_iter().zip(sessions).map(crash).collect();
         let story = Story { lives: story, origin };
-        let failure = Failure::of_lives(self.simulation.model(), violation, crashes, story);
-        FailedHistory { lives: trail.lives(), failure }
+        Failure::of_lives(self.simulation.model(), violation, crashes, story)
     }
 }
 

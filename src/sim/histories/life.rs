@@ -14,10 +14,16 @@ pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + 'p;
 ///
 /// The process is dead once [`next`](Self::next) returns `None`. Dropping a handle after that, a reservation or a
 /// transaction, changes nothing, so handles can be kept until the function returns.
+#[non_exhaustive]
 pub struct Life<'m, S: Structure> {
-    medium: &'m SimMedium,
+    /// The medium as the life before has left it.
+    pub medium: &'m SimMedium,
+    /// The number of the life in its history, from 0: for values that are random in production and differ at each opening.
+    pub number: u64,
+    /// True if the process before was killed: the caches kept its stores, and other processes went on. Else the power was
+    /// lost, or there was no process before.
+    pub is_after_kill: bool,
     structure: &'m S,
-    origin: Origin,
     log: RefCell<Log<'m, S>>,
 }
 
@@ -64,31 +70,12 @@ impl<'m, S: Structure> Life<'m, S> {
         pick: &'m mut Pick<'m, S::Operation>,
     ) -> Self {
         let record = Record { models: vec![model], notes: Vec::new(), steps: Vec::new() };
-        Self { medium, structure, origin, log: RefCell::new(Log { pick, record }) }
+        let Origin { number, is_after_kill } = origin;
+        Self { medium, number, is_after_kill, structure, log: RefCell::new(Log { pick, record }) }
     }
 
     pub(super) fn into_record(self) -> Record<S> {
         self.log.into_inner().record
-    }
-
-    /// Returns the medium as the life before has left it.
-    #[must_use]
-    pub const fn medium(&self) -> &'m SimMedium {
-        self.medium
-    }
-
-    /// Returns the number of the life in its history, from 0: for values that are random in production and differ
-    /// at each opening.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.origin.number
-    }
-
-    /// Returns true if the process before was killed: the caches kept its stores, and other processes went on. Else the
-    /// power was lost, or there was no process before.
-    #[must_use]
-    pub const fn is_after_kill(&self) -> bool {
-        self.origin.is_after_kill
     }
 
     /// Returns a copy of the model: all that was noted, in this life and before.
@@ -135,6 +122,6 @@ impl<'m, S: Structure> Life<'m, S> {
 
 impl<S: Structure> fmt::Debug for Life<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").field("number", &self.origin.number).finish_non_exhaustive()
+        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
     }
 }

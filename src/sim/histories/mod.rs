@@ -9,7 +9,7 @@ mod runner;
 mod search;
 mod shrink;
 
-pub use found::{FailedHistory, Searched};
+pub use found::Searched;
 pub use life::Life;
 
 use crate::sim::explore::simulation::Simulation;
@@ -38,7 +38,7 @@ use search::Search;
 ///     }
 ///
 ///     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-///         let medium = life.medium();
+///         let medium = life.medium;
 ///         let mut number = medium.load(0, Relaxed);
 ///         let (acknowledged, begun) = life.model();
 ///         Violation::unless((acknowledged..=begun).contains(&number), || {
@@ -57,7 +57,7 @@ use search::Search;
 ///     }
 /// }
 ///
-/// let found = Histories::new(Simulation::new(Model::neutral(), 64).zeros()).search(&Counter);
+/// let found = Histories::new(Simulation::new(Model::NEUTRAL, 64).zeros()).search(&Counter);
 /// found.assert_safe();
 /// println!("{found}");
 /// ```
@@ -162,7 +162,7 @@ impl Histories {
         search.into_searched(failed)
     }
 
-    /// Tries one history again, with each end that its lives can have: the [lives](FailedHistory::lives) of one that
+    /// Tries one history again, with each end that its lives can have: the [lives](Searched::lives) of one that
     /// failed, say. Operations that are not possible are left out. It ends after as many lives as [`all`](Self::all)
     /// says. If these are not enough, or an operation reads words of a crash that the opening has not read, ends and
     /// states are tried by chance, too: as many times as [`by_chance`](Self::by_chance) says.

@@ -35,7 +35,7 @@ pub(crate) type Place = &'static Location<'static>;
 /// use core::sync::atomic::Ordering::Relaxed;
 ///
 /// // a = 1; clwb a; b = 1, with a and b in different lines.
-/// let mut machine = Machine::new(Model::x86(), 128);
+/// let mut machine = Machine::new(Model::X86, 128);
 /// machine.store(0, 0, 1, Relaxed);
 /// machine.writeback(0, 0..8);
 /// machine.store(0, 64, 1, Relaxed);

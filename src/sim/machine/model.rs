@@ -34,12 +34,10 @@ pub(crate) enum Durable {
 
 /// The place of a streaming (non-temporal) store's bytes once a fence has completed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Streaming {
+pub(crate) enum Streaming {
     /// In memory: the line has left the caches.
     Evicts,
-    /// In a cache, as an ordinary store would: a write-back is needed too. Measured on AMD family 26
-    /// (Zen 5), for lines that were in L1.
+    /// In a cache, as an ordinary store would: a write-back is needed too.
     Stays,
 }
 
@@ -48,12 +46,12 @@ pub enum Streaming {
 ///
 /// | model | for | stores of one line | sure to survive |
 /// |---|---|---|---|
-/// | [`x86`](Self::x86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
-/// | [`arm64`](Self::arm64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
-/// | [`neutral`](Self::neutral) | every architecture | each word alone | written back itself, then a fence of that thread |
-/// | [`x86_eadr`](Self::x86_eadr) | power loss with eADR | in the order of memory, across lines too | a fence |
-/// | [`pages`](Self::pages) | files persisted by `msync` | each word alone | the write-back of the page has returned |
-/// | [`caches_kept`](Self::caches_kept) | process crash, kexec, kdump | all are there | it was executed |
+/// | [`X86`](Self::X86) | power loss with ADR; a reset that keeps RAM | in the order of memory | written back, then a fence of that thread |
+/// | [`ARM64`](Self::ARM64) | the same | where release, acquire or a barrier orders them | `DC CVAP`, then a `DSB` of that thread |
+/// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word alone | written back itself, then a fence of that thread |
+/// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
+/// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word alone | the write-back of the page has returned |
+/// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed |
 ///
 /// Common to all: an aligned word of 8 bytes is old or new, never a mix. The stores of one word become persistent in
 /// order. A line may be written back at any time, asked for or not, so bytes that were not written back are *perhaps*
@@ -68,16 +66,16 @@ pub enum Streaming {
 /// 1, 10.4.6.2 for streaming stores; Arm ARM, D7.5.9 and B2.6 for `DC CVAP`. No outcome was ever measured on a machine
 /// that lost power: they are promises.
 ///
-/// Within a line the papers order the stores of a location only. The models [`x86`](Self::x86) and
-/// [`arm64`](Self::arm64) also let the stores of a *line* become persistent in the order in which others see them. This
+/// Within a line the papers order the stores of a location only. The models [`X86`](Self::X86) and
+/// [`ARM64`](Self::ARM64) also let the stores of a *line* become persistent in the order in which others see them. This
 /// rests on a line being written back as one state of it, which no manual says; PMFS's journal, Jaaru (ASPLOS 2021) and
 /// In-Cache-Line Logging (Cohen et al., ASPLOS 2019) rely on it. Code that must not rely on it has
-/// [`neutral`](Self::neutral), which has fewer promises than each of them: each word may survive alone, as in the
+/// [`NEUTRAL`](Self::NEUTRAL), which has fewer promises than each of them: each word may survive alone, as in the
 /// storage model of the verified logs of `microsoft/verified-storage`.
 ///
 /// # Limits
 /// An ordinary store takes the place in memory's order at which it was executed, so a load never overtakes an earlier
-/// store of its thread (store buffering). Loads see the latest store also under [`arm64`](Self::arm64). Both are
+/// store of its thread (store buffering). Loads see the latest store also under [`ARM64`](Self::ARM64). Both are
 /// questions for loom. Where threads write back the stores of others, a release that is missing before them is not
 /// found: see [the limits](crate::sim#limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +93,12 @@ pub struct Model {
 }
 
 impl Model {
-    const X86: Self = Self {
+    /// The model of x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM
+    /// and drops the caches.
+    ///
+    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
+    /// ones. Code that relies on that order fails under [`ARM64`](Self::ARM64) and [`NEUTRAL`](Self::NEUTRAL).
+    pub const X86: Self = Self {
         name: "x86",
         order: Order::Total,
         durable: Durable::Completed,
@@ -105,64 +108,43 @@ impl Model {
         unit: 64,
     };
 
-    /// Returns the model of x86 with the persistence domain at the memory controller (ADR). Also a reset that keeps RAM
-    /// and drops the caches.
-    ///
-    /// Ordinary stores are taken in program order, as compilers emit them. Rust allows a compiler to swap two relaxed
-    /// ones. Code that relies on that order fails under [`arm64`](Self::arm64) and [`neutral`](Self::neutral).
-    #[must_use]
-    pub const fn x86() -> Self {
-        Self::X86
-    }
-
-    /// Returns the model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
+    /// The model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
     /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
     /// all that came after it, also the stores of other threads, up to the next note of one of these.
-    #[must_use]
-    pub const fn x86_eadr() -> Self {
-        let granularity = Granularity::Byte;
-        Self { name: "x86 with eADR", durable: Durable::Visible, granularity, ..Self::X86 }
-    }
+    pub const X86_EADR: Self = Self {
+        name: "x86 with eADR",
+        durable: Durable::Visible,
+        granularity: Granularity::Byte,
+        ..Self::X86
+    };
 
-    /// Returns the model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
+    /// The model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
     ///
     /// Two stores of one line become persistent in order if the architecture has them observed in order. Neither DMB
     /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
     /// writes back the stores of another calls [`order_observed`](crate::medium::Medium::order_observed) first.
-    #[must_use]
-    pub const fn arm64() -> Self {
-        Self { name: "arm64", order: Order::Partial, ..Self::X86 }
-    }
+    pub const ARM64: Self = Self { name: "arm64", order: Order::Partial, ..Self::X86 };
 
-    /// Returns the model of the promises that all architectures share. Code that is right here is right on each of them.
+    /// The model of the promises that all architectures share. Code that is right here is right on each of them.
     ///
     /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
-    #[must_use]
-    pub const fn neutral() -> Self {
-        Self { name: "neutral", order: Order::None, unit: WORD, ..Self::X86 }
-    }
+    pub const NEUTRAL: Self = Self { name: "neutral", order: Order::None, unit: WORD, ..Self::X86 };
 
-    /// Returns the model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
+    /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
     /// dirty page may reach the medium at any time.
-    #[must_use]
-    pub const fn pages() -> Self {
-        let granularity = Granularity::Page(4096);
-        Self {
-            name: "pages",
-            durable: Durable::Returned,
-            granularity,
-            unit: 4096,
-            ..Self::neutral()
-        }
-    }
+    pub const PAGES: Self = Self {
+        name: "pages",
+        durable: Durable::Returned,
+        granularity: Granularity::Page(4096),
+        unit: 4096,
+        ..Self::NEUTRAL
+    };
 
-    /// Returns the model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
+    /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
     /// stores are there, nothing else is.
-    #[must_use]
     #[doc(alias = "kexec")]
-    pub const fn caches_kept() -> Self {
-        Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 }
-    }
+    pub const CACHES_KEPT: Self =
+        Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 };
 
     /// Returns the model of a milder or harder event on the same machine.
     ///
@@ -178,7 +160,7 @@ impl Model {
         match (event, self.durable) {
             (Event::ProcessCrash, _)
             | (Event::Kexec, Durable::Completed | Durable::Visible | Durable::Executed) => {
-                Self { name: Self::caches_kept().name, durable: Durable::Executed, ..self }
+                Self { name: Self::CACHES_KEPT.name, durable: Durable::Executed, ..self }
             }
             (Event::WarmReboot, Durable::Visible) => {
                 Self { name: "x86 with eADR, reset", durable: Durable::Completed, ..self }
@@ -187,7 +169,7 @@ impl Model {
         }
     }
 
-    /// Returns the same model with lines of another size. Under [`neutral`](Self::neutral) only the reported granularity
+    /// Returns the same model with lines of another size. Under [`NEUTRAL`](Self::NEUTRAL) only the reported granularity
     /// changes.
     ///
     /// # Panics
@@ -209,10 +191,12 @@ impl Model {
         }
     }
 
-    /// Returns the same model on a CPU whose streaming stores do this. At first they evict.
+    /// Returns the same model on a CPU whose streaming (non-temporal) stores stay in a cache, as ordinary stores do: once
+    /// a fence has completed them, a write-back is needed too. Measured on AMD family 26 (Zen 5), for lines that were in
+    /// L1. In all other models a streaming store evicts the line.
     #[must_use]
-    pub const fn with_streaming(self, streaming: Streaming) -> Self {
-        Self { streaming, ..self }
+    pub const fn streaming_stores_stay(self) -> Self {
+        Self { streaming: Streaming::Stays, ..self }
     }
 
     /// Returns the name.

@@ -80,9 +80,9 @@ fn explore(model: Model, way: Way) -> Exploration {
 fn the_bucket_is_safe() {
     assert_safe(&EACH, |model| explore(model, Way::Persisted));
     // Stores of a line that are ordered persist in order, but for the neutral model.
-    assert_safe(&[Model::x86, Model::arm64], |model| explore(model, Way::Released));
+    assert_safe(&[Model::X86, Model::ARM64], |model| explore(model, Way::Released));
     // On x86 each store is ordered.
-    assert_safe(&[Model::x86], |model| explore(model, Way::Relaxed));
+    assert_safe(&[Model::X86], |model| explore(model, Way::Relaxed));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_missing_release_is_found_on_arm64() {
     // The first word in the order of recovery's loads can be lost alone or with the other.
     let valid = SOURCE.at("self.medium.store(VALID, valid, order);");
     let says = [&*valid, "in one line, and the model arm64 does not order them", "be a release"];
-    assert_found(&[Model::arm64], |model| explore(model, Way::Relaxed), Broken, &says);
+    assert_found(&[Model::ARM64], |model| explore(model, Way::Relaxed), Broken, &says);
 }
 
 #[test]
@@ -98,5 +98,5 @@ fn the_order_within_a_line_is_not_relied_on_everywhere() {
     let valid = SOURCE.at("self.medium.store(VALID, valid, order);");
     let says =
         [&*valid, "the model neutral does not order them", "persist the earlier store before"];
-    assert_found(&[Model::neutral], |model| explore(model, Way::Released), Broken, &says);
+    assert_found(&[Model::NEUTRAL], |model| explore(model, Way::Released), Broken, &says);
 }

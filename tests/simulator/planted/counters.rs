@@ -65,20 +65,18 @@ fn explore(model: Model, bug: Option<Bug>) -> Exploration {
     Simulation::new(model, 128).zeros().explore(|medium, notes| workload(medium, notes, bug), judge)
 }
 
-/// Returns the model of a reset on a machine whose energy suffices for power loss.
-const fn reset() -> Model {
-    Model::x86_eadr().at(Event::WarmReboot)
-}
+/// The model of a reset on a machine whose energy suffices for power loss.
+const RESET: Model = Model::X86_EADR.at(Event::WarmReboot);
 
 #[test]
 fn the_counters_are_safe() {
     assert_safe(&EACH, |model| explore(model, None));
-    assert_safe(&[Model::x86_eadr, reset, Model::pages], |model| explore(model, None));
+    assert_safe(&[Model::X86_EADR, RESET, Model::PAGES], |model| explore(model, None));
 }
 
 #[test]
 fn reliance_on_surviving_caches_is_found_by_a_reset() {
-    assert_safe(&[Model::x86_eadr], |model| explore(model, Some(Bug::TrustsCaches)));
+    assert_safe(&[Model::X86_EADR], |model| explore(model, Some(Bug::TrustsCaches)));
     // The first counter is lost, the second is not.
     let first = SOURCE.at("self.medium.store(FIRST, to, Relaxed);");
     let second = SOURCE.at("self.medium.store(SECOND, to, Relaxed);");
@@ -88,7 +86,7 @@ fn reliance_on_surviving_caches_is_found_by_a_reset() {
         "the line of the lost store was never written back",
         "`persist` only fences on a medium by bytes: write it back by `deep_persist`",
     ];
-    assert_found(&[reset], |model| explore(model, Some(Bug::TrustsCaches)), Broken, &says);
+    assert_found(&[RESET], |model| explore(model, Some(Bug::TrustsCaches)), Broken, &says);
 }
 
 #[test]
@@ -98,5 +96,5 @@ fn reliance_on_the_store_buffer_is_found() {
     let note = SOURCE.at("notes.add(to);");
     let says = [&*second, &note, "CPU's store buffer", "no fence followed; fence before event 3"];
     let explore = |model| explore(model, Some(Bug::TrustsStores));
-    assert_found(&[Model::x86_eadr], explore, Lost, &says);
+    assert_found(&[Model::X86_EADR], explore, Lost, &says);
 }

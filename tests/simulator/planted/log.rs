@@ -136,7 +136,7 @@ fn writeback() -> String {
 #[test]
 fn the_log_is_safe() {
     assert_safe(&EACH, |model| explore(model, None));
-    assert_safe(&[Model::pages], |model| explore(model, Some(Bug::NoFence)));
+    assert_safe(&[Model::PAGES], |model| explore(model, Some(Bug::NoFence)));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_missing_write_back_is_found() {
     assert_found(&EACH, |model| explore(model, Some(Bug::NoWriteback)), Lost, &says);
     // A page is there when its write-back returns: no fence is asked for.
     let says = ["the page of the torn write was never written back; write it back before event 3"];
-    assert_found(&[Model::pages], |model| explore(model, Some(Bug::NoWriteback)), Lost, &says);
+    assert_found(&[Model::PAGES], |model| explore(model, Some(Bug::NoWriteback)), Lost, &says);
 }
 
 #[test]
@@ -159,10 +159,10 @@ fn a_write_back_before_the_store_is_found() {
     let explore = |model| explore(model, Some(Bug::WritebackFirst));
     let early = ["the line of the torn write was written back at", &early];
     let says = [&*store(), early[0], early[1], "before that, and then not"];
-    assert_found(&[Model::x86, Model::arm64], explore, Lost, &says);
+    assert_found(&[Model::X86, Model::ARM64], explore, Lost, &says);
     // No other record shares a line with this one.
     let says = [&*store(), early[0], early[1], "but not after the store"];
-    assert_found(&[Model::neutral], explore, Lost, &says);
+    assert_found(&[Model::NEUTRAL], explore, Lost, &says);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_write_back_that_misses_the_last_line_is_found() {
         "has 0x28..0x40 and misses the line at 0x40",
         "write all of it back and fence before event 8",
     ];
-    assert_found(&[Model::x86, Model::arm64], explore, Lost, &says);
+    assert_found(&[Model::X86, Model::ARM64], explore, Lost, &says);
     // Two words of record 0 are missed if no line is promised.
     let says = [
         &*store(),
@@ -212,5 +212,5 @@ fn a_write_back_that_misses_the_last_line_is_found() {
         "has 0x0..0x18 and misses the word at",
         "write all of it back and fence before event 4",
     ];
-    assert_found(&[Model::neutral], explore, Lost, &says);
+    assert_found(&[Model::NEUTRAL], explore, Lost, &says);
 }

@@ -79,8 +79,8 @@ fn message(
     workload: fn(&SimMedium, &Notes<'_, ()>),
     recovery: fn(&SimMedium, &[()]) -> Result<(), Violation>,
 ) -> String {
-    let found = Simulation::new(Model::x86(), 128).zeros().explore(workload, recovery);
-    found.failure().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
+    let found = Simulation::new(Model::X86, 128).zeros().explore(workload, recovery);
+    found.failure.as_deref().map(|failure| without_lines(&failure.to_string())).unwrap_or_default()
 }
 
 /// Returns the text with letters for the line and column of each place in this file.
@@ -209,10 +209,10 @@ fn a_long_history() {
 
 /// Returns the advice on the failure that is found on x86.
 fn advice(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Vec<String> {
-    let found = Simulation::new(Model::x86(), 192)
+    let found = Simulation::new(Model::X86, 192)
         .zeros()
         .explore(append, |medium, _notes: &[()]| recovery(medium));
-    found.failure().map(Failure::advice).unwrap_or_default()
+    found.failure.as_deref().map(Failure::advice).unwrap_or_default()
 }
 
 #[test]
@@ -257,12 +257,12 @@ fn recovery_that_is_not_deterministic() {
     // Every other run loads B first: where the first found one value of A or none, it finds one of 51.
     let runs = AtomicU64::new(0);
     let found =
-        Simulation::new(Model::x86(), 128).zeros().explore(store_much, |medium, _notes: &[()]| {
+        Simulation::new(Model::X86, 128).zeros().explore(store_much, |medium, _notes: &[()]| {
             let first = if runs.fetch_add(1, Relaxed).is_multiple_of(2) { A } else { B };
             medium.load(first, Relaxed);
             Ok(())
         });
-    let failure = found.failure().expect("another number of values");
+    let failure = found.failure.as_deref().expect("another number of values");
     assert_eq!(failure.violation.kind, ViolationKind::Differs);
     assert!(failure.advice()[0].starts_with("let workload and recovery depend on"), "{failure}");
 }

@@ -20,7 +20,7 @@ mod undo;
 use cachemaint::sim::{Exploration, Failure, Model, ViolationKind};
 
 /// The models for x86, arm64 and every architecture: code that is right under one is right there.
-const EACH: [fn() -> Model; 3] = [Model::x86, Model::arm64, Model::neutral];
+const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// The source of a module, in which the lines of operations are looked up: none is written down twice.
 struct Source {
@@ -41,9 +41,9 @@ impl Source {
 
 /// Asserts that without a bug all is explored, and nothing fails.
 #[track_caller]
-fn assert_safe(models: &[fn() -> Model], explore: impl Fn(Model) -> Exploration) {
+fn assert_safe(models: &[Model], explore: impl Fn(Model) -> Exploration) {
     for model in models {
-        let found = explore(model());
+        let found = explore(*model);
         found.assert_safe();
         assert!(found.is_exhaustive(), "{found}");
     }
@@ -52,15 +52,15 @@ fn assert_safe(models: &[fn() -> Model], explore: impl Fn(Model) -> Exploration)
 /// Asserts that a bug is found under each model, of this kind, and that the first advice says all this.
 #[track_caller]
 fn assert_found(
-    models: &[fn() -> Model],
+    models: &[Model],
     explore: impl Fn(Model) -> Exploration,
     kind: ViolationKind,
     says: &[&str],
 ) {
     for model in models {
-        let found = explore(model());
-        assert!(found.failure().is_some(), "not found: {found}");
-        found.failure().into_iter().for_each(|failure| check(failure, kind, says));
+        let found = explore(*model);
+        assert!(found.failure.is_some(), "not found: {found}");
+        found.failure.as_deref().into_iter().for_each(|failure| check(failure, kind, says));
     }
 }
 

@@ -115,10 +115,10 @@ fn an_acknowledgement_behind_a_hole_is_found() {
     let store = SOURCE.at("medium.write(at, &record(number));");
     let note = SOURCE.at("notes.add(number);");
     let says = [&*store, &note, "is of another thread", "fence on thread 1 before"];
-    let models = [Model::arm64, Model::neutral];
+    let models = [Model::ARM64, Model::NEUTRAL];
     assert_found(&models, |model| on(model, Some(Bug::AloneIsEnough)), Lost, &says);
     // On x86 the stores of both come to be in one line, in order: it takes a record that is not stored.
-    assert_found(&[Model::x86], |model| on(model, Some(Bug::AloneIsEnough)), Lost, &[]);
+    assert_found(&[Model::X86], |model| on(model, Some(Bug::AloneIsEnough)), Lost, &[]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_record_that_is_done_before_it_is_persistent_is_found() {
     let store = SOURCE.at("medium.write(at, &record(number));");
     let says = [&*note, &store, "was added before the", "add it after that is persistent"];
     let explore = |model| on(model, Some(Bug::DoneTooEarly));
-    assert_found(&[Model::x86], explore, Lost, &says);
+    assert_found(&[Model::X86], explore, Lost, &says);
     let says = [&*note, &store, "is of another thread", "fence on thread 1 before"];
-    assert_found(&[Model::arm64, Model::neutral], explore, Lost, &says);
+    assert_found(&[Model::ARM64, Model::NEUTRAL], explore, Lost, &says);
 }

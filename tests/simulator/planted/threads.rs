@@ -70,14 +70,14 @@ fn both_ways_are_safe() {
     assert_safe(&EACH, |model| explore(model, Way::Writer));
     assert_safe(&EACH, |model| explore(model, Way::TakenUp));
     // On x86 the loaded store is written back.
-    assert_safe(&[Model::x86], |model| explore(model, Way::NotTakenUp));
+    assert_safe(&[Model::X86], |model| explore(model, Way::NotTakenUp));
 }
 
 /// A thread announces a store to another one after the write-back, and fences only then.
 #[test]
 fn a_store_announced_before_its_fence_is_found() {
     let explore = |is_early: bool| {
-        Simulation::new(Model::x86(), 128).zeros().explore(
+        Simulation::new(Model::X86, 128).zeros().explore(
             |medium, _notes: &Notes<'_, ()>| {
                 let is_told = sync::AtomicBool::new(false);
                 let tells = || {
@@ -106,7 +106,7 @@ fn a_store_announced_before_its_fence_is_found() {
     };
     explore(false).assert_safe();
     let early = explore(true);
-    let failure = early.failure().expect("it is announced too early");
+    let failure = early.failure.as_deref().expect("it is announced too early");
     let advice = failure.advice().concat();
     // A fence of thread 2 completes nothing of thread 1.
     assert!(advice.contains("fence on thread 1 before"), "{failure}");
@@ -126,6 +126,6 @@ fn another_threads_store_that_is_not_taken_up_is_found() {
     let store = SOURCE.at("medium.store(DATA, 1, Relaxed);");
     let writeback = SOURCE.at("medium.issue_writeback(DATA..DATA + 8).unwrap(); // by the other");
     let says = [&*store, &writeback, "let thread 2 call `order_observed` before it writes it back"];
-    let models = [Model::arm64, Model::neutral];
+    let models = [Model::ARM64, Model::NEUTRAL];
     assert_found(&models, |model| explore(model, Way::NotTakenUp), Lost, &says);
 }

@@ -18,8 +18,8 @@ use cachemaint::sim::{
 };
 use core::sync::atomic::Ordering;
 
-const MODELS: [fn() -> Model; 5] =
-    [Model::x86, Model::arm64, Model::neutral, Model::x86_eadr, Model::pages];
+const MODELS: [Model; 5] =
+    [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
 
 /// The pages of the descriptors, one for the counts of lost events, and two shards of two sub-buffers.
 const BYTES: u64 = 3 * 4096 + 2 * 2 * 256;
@@ -395,7 +395,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
 /// Killed after each operation; the first failure, or the last exploration.
 fn killed_anywhere(simulation: &Simulation) -> Exploration {
     let mut explorations = (0..OPERATIONS).map(|kill| killed_and_gone_on(simulation, kill));
-    let failed = explorations.find(|exploration| exploration.failure().is_some());
+    let failed = explorations.find(|exploration| exploration.failure.is_some());
     failed.unwrap_or_else(|| killed_and_gone_on(simulation, OPERATIONS))
 }
 
@@ -423,7 +423,7 @@ const SCENARIOS: [Scenario; 10] = [
 #[test]
 fn promises_of_each_durability_hold_after_every_crash() {
     for model in MODELS {
-        let simulation = Simulation::new(model(), BYTES).zeros();
+        let simulation = Simulation::new(model, BYTES).zeros();
         for scenario in SCENARIOS.into_iter().chain(IN_ZEROS) {
             let exploration = scenario(&simulation);
             exploration.assert_safe();
@@ -435,7 +435,7 @@ fn promises_of_each_durability_hold_after_every_crash() {
 #[test]
 fn promises_hold_on_junk_after_crashes_in_which_one_store_has_another_fate_than_the_rest() {
     for model in MODELS {
-        let simulation = Simulation::new(model(), BYTES).effort(Effort::Deviations(1));
+        let simulation = Simulation::new(model, BYTES).effort(Effort::Deviations(1));
         for scenario in SCENARIOS {
             scenario(&simulation).assert_safe();
         }
@@ -447,10 +447,10 @@ fn events_written_back_by_another_thread_survive() {
     // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
     // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
     let models = [
-        ("x86", Model::x86()),
-        ("arm64", Model::arm64()),
-        ("neutral", Model::neutral()),
-        ("pages", Model::pages()),
+        ("x86", Model::X86),
+        ("arm64", Model::ARM64),
+        ("neutral", Model::NEUTRAL),
+        ("pages", Model::PAGES),
     ];
     let mut lost = Vec::new();
     for (name, model) in models {
@@ -462,7 +462,7 @@ fn events_written_back_by_another_thread_survive() {
             a_writer_is_sent_to_another_thread,
         ] {
             let exploration = scenario(&simulation);
-            if let Some(failure) = exploration.failure() {
+            if let Some(failure) = &exploration.failure {
                 lost.push((name, failure.to_string()));
                 break;
             }
@@ -477,11 +477,11 @@ fn events_written_back_by_another_thread_survive() {
 #[test]
 fn without_write_backs_nothing_is_found_that_was_not_recorded() {
     for model in MODELS {
-        let few = few_events(&Simulation::new(model(), BYTES).zeros());
+        let few = few_events(&Simulation::new(model, BYTES).zeros());
         few.assert_safe();
         assert!(few.is_exhaustive());
         let random = Effort::Random { states: 200, seed: 7 };
-        life(&Simulation::new(model(), BYTES).zeros().effort(random), Durability::OnCrash)
+        life(&Simulation::new(model, BYTES).zeros().effort(random), Durability::OnCrash)
             .assert_safe();
     }
 }
@@ -489,7 +489,7 @@ fn without_write_backs_nothing_is_found_that_was_not_recorded() {
 /// A killed process keeps all events, and so does kexec.
 #[test]
 fn a_killed_process_leaves_every_event_of_the_last_lap() {
-    with_recording(&Simulation::new(Model::caches_kept(), BYTES).zeros(), Mode::Overwrite)
+    with_recording(&Simulation::new(Model::CACHES_KEPT, BYTES).zeros(), Mode::Overwrite)
         .explore(
             |medium, notes| {
                 let recorder = open(medium, Durability::OnCrash).unwrap();
@@ -517,7 +517,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
     for scenario in &list {
         scenarios.push(scenario);
     }
-    let arm64 = [Model::arm64()];
+    let arm64 = [Model::ARM64];
     let proved = "the tag proves a record whatever the order; it is for readers beside the writer (loom_tests)";
     let of_one_line = "the magic is in the same line: any write-back of it takes the rest, which the barrier has ordered before";
     let mutation = Mutation::new()

@@ -55,13 +55,13 @@ mod tests {
             Violation::unless(recovery(medium), || "1 < 2 & <so on>".to_string())
         };
         let exploration = Simulation::new(model, 192).zeros().explore(workload, judge);
-        exploration.failure().expect("a failure").clone()
+        exploration.failure.as_deref().expect("a failure").clone()
     }
 
     /// Returns the failure of a workload that publishes without the first word.
     fn published_early() -> Failure {
         let is_right = |medium: &SimMedium| medium.load(64, Relaxed) <= medium.load(0, Relaxed);
-        failure(is_right, Model::neutral())
+        failure(is_right, Model::NEUTRAL)
     }
 
     /// Returns the failure of a recovery that marks its work before that is persistent.
@@ -75,7 +75,7 @@ mod tests {
             medium.persist(128..144).unwrap();
             true
         };
-        failure(is_right, Model::arm64())
+        failure(is_right, Model::ARM64)
     }
 
     /// Checks the names of elements, each closed where it must be.
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_store_that_recovery_does_not_read_is_hollow() {
-        let svg = failure(|medium| medium.load(64, Relaxed) == 0, Model::neutral()).svg();
+        let svg = failure(|medium| medium.load(64, Relaxed) == 0, Model::NEUTRAL).svg();
         let (_, unread) = svg.split_once("store 0x0..0x10, not read").expect("the unread store");
         let (mark, _) = unread.split_once("</g>").expect("its end");
         assert!(mark.contains("fill=\"#ffffff\""), "{mark}");
@@ -189,7 +189,7 @@ mod tests {
     /// The store is in two lines. One is persistent, and recovery does not read the other one.
     #[test]
     fn a_store_that_recovery_reads_in_part_has_the_fate_of_the_text() {
-        let outcome = Simulation::new(Model::x86(), 128).zeros().explore(
+        let outcome = Simulation::new(Model::X86, 128).zeros().explore(
             |medium, notes| {
                 medium.write(56, &[1; 16]);
                 medium.persist(56..64).unwrap();
@@ -200,7 +200,7 @@ mod tests {
                 Violation::unless(is_right, || "done".into())
             },
         );
-        let failure = outcome.failure().expect("a failure");
+        let failure = outcome.failure.as_deref().expect("a failure");
         let (text, svg) = (failure.to_string(), failure.svg());
         assert!(text.contains("kept by chance\n") && !text.contains("not read"), "{text}");
         assert!(svg.contains("store 0x38..0x48, kept by chance"), "{svg}");
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_long_run_is_drawn_without_its_beginning() {
-        let outcome = Simulation::new(Model::x86(), 8 * 64).zeros().explore(
+        let outcome = Simulation::new(Model::X86, 8 * 64).zeros().explore(
             |medium, notes| {
                 (0..60).for_each(|word| medium.store(word * 8, 1, Relaxed));
                 medium.store(63 * 8, 1, Relaxed);
@@ -220,21 +220,21 @@ mod tests {
                 Violation::unless(is_there, || "gone".into())
             },
         );
-        let svg = outcome.failure().expect("only one line is written back").svg();
+        let svg = outcome.failure.as_deref().expect("only one line is written back").svg();
         assert!(svg.contains("without its first 4 events"), "{svg}");
         assert_eq!(titles(&svg).len(), super::layout::EVENTS + 1);
     }
 
     #[test]
     fn a_workload_that_panics_has_a_drawing_too() {
-        let outcome = Simulation::new(Model::x86(), 64).zeros().explore(
+        let outcome = Simulation::new(Model::X86, 64).zeros().explore(
             |medium, _notes: &crate::sim::Notes<'_, ()>| {
                 medium.store(0, 1, Relaxed);
                 medium.load(1, Relaxed);
             },
             |_, _| Ok(()),
         );
-        let svg = outcome.failure().expect("a panic").svg();
+        let svg = outcome.failure.as_deref().expect("a panic").svg();
         assert_well_formed(&svg);
         assert!(!svg.contains(">crash<"));
     }

@@ -214,7 +214,7 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
     for number in 0..10_u8 {
         journal.append(&[number; 100])?;
     }
-    let (end, capacity) = (journal.end().get(), journal.capacity());
+    let (end, capacity) = (journal.end().0, journal.capacity());
     drop(journal);
     for position in (end..capacity - 16).step_by(8) {
         let left = segment - position % segment;

@@ -77,7 +77,7 @@ impl<'a> Crashed<'a> {
         match recovered.into_inner() {
             Some(Ok(Recovered { head, end, records, torn, .. })) => {
                 assert_eq!((records, torn), (self.records as u64, false), "what was recovered");
-                (ns, end.get() - head.get())
+                (ns, end.0 - head.0)
             }
             other => {
                 assert!(other.is_none(), "{other:?}");

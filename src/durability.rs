@@ -26,7 +26,7 @@
 //! | `file.persist` | the range, for the events that [`Guarantee`] names. **If in doubt, this one** | code with structures of its own in a file | one instruction a line, one fence |
 //! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` for long copies | the faster of stores past the cache and stores with write-back, one fence for all parts |
 //! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
-//! | `file.batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
+//! | `file.view().batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |

@@ -74,15 +74,15 @@ fn an_access_to_what_was_cut_off_is_an_error_and_the_process_lives() {
     let guard = FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     assert_eq!(file.catch_faults(guard, |file| load(file, 9)).unwrap(), 10);
-    assert_eq!(file.taint(), None);
+    assert_eq!(file.view().taint(), None);
     cut(&file, 8);
     assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
     let taint = Taint::Fault { at: 9 * page(), len: page() };
-    assert_eq!(file.taint(), Some(taint));
+    assert_eq!(file.view().taint(), Some(taint));
     // Not a page of zeros that was left behind, and not the first fault again.
     assert_shorter(file.catch_faults(guard, |file| file.store(9 * page(), 1, Relaxed)), 8);
     assert_shorter(file.catch_faults(guard, |file| file.write(12 * page() - 4, b"over two")), 8);
-    assert_eq!(file.taint(), Some(taint), "the first one");
+    assert_eq!(file.view().taint(), Some(taint), "the first one");
     // The other bytes are as they were, and stores to them still reach the file.
     assert_eq!(file.catch_faults(guard, |file| load(file, 7)).unwrap(), 8);
     file.store(7 * page(), 77, Relaxed);
@@ -221,7 +221,7 @@ fn guards_of_two_files_are_kept_apart() {
         assert_eq!(inner.unwrap(), 10, "zeros of the one, and the word of the other");
     });
     assert_shorter(outer, 8);
-    assert_eq!(whole.taint(), None);
+    assert_eq!(whole.view().taint(), None);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_panic_gives_page_and_slot_back() {
         assert_eq!(payload.downcast_ref(), Some(&"as planned"));
     }
     std::panic::set_hook(silent);
-    assert_eq!(file.taint(), Some(Taint::Fault { at: 9 * page(), len: page() }));
+    assert_eq!(file.view().taint(), Some(Taint::Fault { at: 9 * page(), len: page() }));
     assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
 }
 
@@ -293,7 +293,7 @@ fn many_threads_are_guarded_at_once() {
             });
         }
     });
-    assert_eq!(shared.taint(), None);
+    assert_eq!(shared.view().taint(), None);
 }
 
 /// Zeros that one thread's guard has put there are seen by the others: none of them may take them for the

@@ -151,7 +151,7 @@ fn a_failed_msync_is_an_error() {
     }
 
     // The other ranges of a batch are written all the same, and the first error is the one returned.
-    let error = file.batch(|batch| {
+    let error = file.view().batch(|batch| {
         batch.writeback(at..at + 1);
         batch.writeback(0..at);
         batch.writeback(at + 8..at + 16);
@@ -160,9 +160,9 @@ fn a_failed_msync_is_an_error() {
     assert!(matches!(error.kind(), ErrorKind::Writeback { len: 1, .. }), "{error}");
 
     let taint = Taint::Writeback { at: at + 8, len: 8, errno: libc::ENOMEM };
-    assert_eq!(file.taint(), Some(taint));
+    assert_eq!(file.view().taint(), Some(taint));
     drop(file);
-    assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().taint(), None);
+    assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().view().taint(), None);
 }
 
 /// Has `fsync` of this thread fail with EIO, by a filter of its system calls. Returns false if it cannot have one.
@@ -218,8 +218,8 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
             skip(name, "no filter of system calls is to be had");
             return;
         }
-        let Some(Taint::Writeback { errno, .. }) = file.taint() else {
-            panic!("{:?} after a change to {len}", file.taint())
+        let Some(Taint::Writeback { errno, .. }) = file.view().taint() else {
+            panic!("{:?} after a change to {len}", file.view().taint())
         };
         assert_eq!(errno, libc::EIO);
         if let Granularity::Page(_) = file.granularity() {

@@ -101,7 +101,7 @@ fn memory_does_not_grow_with_the_records_that_no_padding_fits_before() {
         let (repaired, bytes) = repaired(cache, segments, positions);
         let end = (segments - 2) * SEGMENT;
         assert_eq!(repaired.records, 1);
-        assert_eq!(repaired.lost, [Position::new(120)..Position::new(end)]);
+        assert_eq!(repaired.lost, [Position(120)..Position(end)]);
         bytes
     });
     assert_eq!(few, many, "all bytes, and the most at a time");
@@ -120,8 +120,7 @@ fn memory_does_not_grow_with_the_range_that_padding_covers() {
         let far = (segments - 3) * SEGMENT + 64;
         let (repaired, bytes) = repaired(cache, segments, [SEGMENT + 64, far].into_iter());
         assert_eq!(repaired.records, 3);
-        let lost =
-            [120..192, 256..far].map(|lost| Position::new(lost.start)..Position::new(lost.end));
+        let lost = [120..192, 256..far].map(|lost| Position(lost.start)..Position(lost.end));
         assert_eq!(repaired.lost, lost);
         bytes
     });

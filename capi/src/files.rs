@@ -247,7 +247,7 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_ranges(
         let ranges = ranges.map(|range| range_in(file, range.address, range.length));
         ranges.clone().try_for_each(|range| range.map(drop))?;
         let persist =
-            || file.batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)));
+            || file.view().batch(|batch| ranges.flatten().for_each(|range| batch.writeback(range)));
         Ok(without_cancellation(file, persist)?)
     };
     number(persisted())
@@ -331,7 +331,7 @@ pub(crate) unsafe extern "C" fn cachemaint_issue_fill(
 pub(crate) unsafe extern "C" fn cachemaint_taint(file: *const Handle) -> c_int {
     // SAFETY: (1) is the caller's duty.
     let open = unsafe { Handle::open(file) };
-    number(open.and_then(|open| match open.file.taint() {
+    number(open.and_then(|open| match open.file.view().taint() {
         None => Ok(()),
         Some(taint) => Err(Failure::new(
             Code::WritebackFailed,
@@ -361,7 +361,7 @@ pub(crate) unsafe extern "C" fn cachemaint_bad_blocks(
         }
         // SAFETY: (2) is the caller's duty.
         unsafe { arguments::give("count", count, 0) }?;
-        let bad = cancellation::held_off(|| file.bad_blocks())?;
+        let bad = cancellation::held_off(|| file.view().bad_blocks())?;
         let given = bad.ranges.iter().take(capacity).enumerate();
         for (place, range) in given {
             let (address, length) = (file.as_ptr(range.start).cast_const().cast(), span(range));
@@ -398,7 +398,7 @@ unsafe fn on_range(
 /// Does an operation that makes a system call if the file is persisted by pages.
 #[inline(always)]
 fn without_cancellation<R>(file: &DaxFile, operation: impl FnOnce() -> R) -> R {
-    match file.cache() {
+    match file.view().cache() {
         Some(_) => operation(),
         None => cancellation::held_off(operation),
     }
@@ -497,7 +497,7 @@ unsafe fn checked_fill<'a>(
 /// Returns the copies into a file by addresses; `None` where the operating system writes back.
 #[inline]
 fn copies(file: &DaxFile, destination: Destination) -> Option<Unfenced> {
-    let cache = file.cache()?;
+    let cache = file.view().cache()?;
     Some(match file.granularity() {
         Granularity::Byte => cache.stores(),
         _ => cache.unfenced(destination),

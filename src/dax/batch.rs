@@ -17,7 +17,7 @@ use core::ops::Range;
 /// let file = Options::new().allow_page_granularity().open_or_create(&path, 8192)?;
 /// file.write(0, b"a header");
 /// file.write(4096, b"a record");
-/// file.batch(|batch| {
+/// file.view().batch(|batch| {
 ///     batch.writeback(0..8);
 ///     batch.writeback(4096..4104);
 /// })?; // one fence for both, here

@@ -1,8 +1,8 @@
 //! Files mapped for reading and writing.
 
 use super::mapping::Unflushed;
-use super::{Batch, DaxView, Error, ErrorKind, Guarantee, Lock, Options, Taint};
-use crate::cache::{Cache, Destination};
+use super::{DaxView, Error, ErrorKind, Guarantee, Options};
+use crate::cache::Destination;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable};
 use core::any::Any;
@@ -69,8 +69,12 @@ impl DaxFile {
         Options::new().open_or_create(path, len)
     }
 
-    /// Returns the part of it that does not store: for functions that take a view, and for [leases](DaxView::lease),
-    /// the [placement](DaxView::placement) of its bytes and bytes [in place](DaxView::as_slice).
+    /// Returns the part of it that does not store: for functions that take a view, and for everything else that needs
+    /// no stores. That is its [lock](DaxView::lock), [offset](DaxView::offset) and [caches](DaxView::cache); the
+    /// [doubt about its bytes](DaxView::taint), [bad blocks](DaxView::bad_blocks) and
+    /// [checked reads](DaxView::read_through_kernel); a [batch](DaxView::batch) of write-backs under one fence;
+    /// [leases](DaxView::lease), the [placement](DaxView::placement) of its bytes and bytes
+    /// [in place](DaxView::as_slice).
     #[must_use]
     pub const fn view(&self) -> &DaxView {
         &self.view
@@ -100,12 +104,6 @@ impl DaxFile {
         self.view.guarantee()
     }
 
-    /// Returns the place in the file at which the mapping begins, in bytes.
-    #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.view.offset()
-    }
-
     /// Returns the path at which it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -116,25 +114,6 @@ impl DaxFile {
     #[must_use]
     pub const fn file(&self) -> &File {
         self.view.file()
-    }
-
-    /// Returns the lock that it holds.
-    #[must_use]
-    pub const fn lock(&self) -> Lock {
-        self.view.lock()
-    }
-
-    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
-    #[must_use]
-    pub const fn cache(&self) -> Option<Cache> {
-        self.view.cache()
-    }
-
-    /// Returns the first event since opening that puts stored bytes in doubt, as [`DaxView::taint`] does.
-    #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
-    #[must_use]
-    pub fn taint(&self) -> Option<Taint> {
-        self.view.taint()
     }
 
     /// Loads the word at `at`, little-endian in the bytes.
@@ -248,16 +227,6 @@ impl DaxFile {
         self.view.persist(range)
     }
 
-    /// Writes several ranges back and completes them with one fence, as [`DaxView::batch`] does.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
-        self.view.batch(work)
-    }
-
     /// Returns the address of a byte of the mapping.
     ///
     /// # Panics
@@ -299,7 +268,7 @@ impl DaxFile {
     /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        if let Some(cache) = self.cache() {
+        if let Some(cache) = self.view.cache() {
             self.view.writeback_lines(&range, cache);
             cache.fence();
         }

@@ -49,7 +49,7 @@
 //!   without sharing (`cp --reflink=never`), or make the file system with `-m reflink=0`.
 //! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
 //!   address that is congruent to its offset, so that it agrees with every other mapping that is. There
-//!   `DaxFile::read_through_kernel` is refused.
+//!   `DaxView::read_through_kernel` is refused.
 //!
 //! # Device DAX
 //! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
@@ -69,7 +69,7 @@
 //! - The lock is taken on the device's node, not on its memory: it excludes programs that open the same node and ask
 //!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
 //!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
-//! - There are no holes to look for, and `DaxFile::read_through_kernel` is an error
+//! - There are no holes to look for, and `DaxView::read_through_kernel` is an error
 //!   ([`DeviceFault::MappingOnly`]).
 //!
 //! # What it cannot take care of
@@ -86,8 +86,8 @@
 //! # Media errors and files that shrink, on Linux
 //! | to | by | what it costs |
 //! |---|---|---|
-//! | know of bad blocks before they are met | `DaxFile::bad_blocks` | some files of `/sys` and a FIEMAP |
-//! | read what may be bad | `DaxFile::read_through_kernel` | a system call for each read |
+//! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys` and a FIEMAP |
+//! | read what may be bad | `DaxView::read_through_kernel` | a system call for each read |
 //! | access it in place | `FaultHandler` and `DaxFile::catch_faults` | a handler of SIGBUS for the whole process |
 //! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
 //!

@@ -15,7 +15,7 @@
 //! So after [`ErrorKind::Writeback`](super::ErrorKind::Writeback) every page that was stored to since the last
 //! write-back of the whole file without an error may be lost, not just the pages of the range. A second try that
 //! succeeds proves nothing. `PostgreSQL` ends itself then and recovers from its log ("fsync failures", LWN 752063,
-//! 2018). [`DaxFile::taint`](super::DaxFile::taint) keeps reporting the event, and every later write-back by the operating
+//! 2018). [`DaxView::taint`](super::DaxView::taint) keeps reporting the event, and every later write-back by the operating
 //! system returns it.
 //!
 //! The first call that asks takes the error away from calls of other threads. So a call that has succeeded waits until the

@@ -298,7 +298,7 @@ impl DaxView {
     /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
     /// file.write(0, &[1; 64]);
     /// file.write(8192, &[2; 64]);
-    /// file.batch(|batch| {
+    /// file.view().batch(|batch| {
     ///     batch.writeback(0..64);
     ///     batch.writeback(8192..8256);
     /// })?; // one fence; both are persistent

@@ -181,23 +181,11 @@ use inflight::InFlight;
 use open::Opened;
 
 /// A position in a journal: bytes since its creation. No position is used twice.
+///
+/// The number can be kept elsewhere and made a position again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Position(u64);
-
-impl Position {
-    /// Returns the position with this number, which [`get`](Self::get) returned.
-    #[must_use]
-    pub const fn new(bytes: u64) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the position as a number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
+pub struct Position(pub u64);
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

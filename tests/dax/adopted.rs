@@ -84,7 +84,7 @@ fn an_adopted_mapping_gets_the_guarantee_of_its_file_and_no_more() {
     let mapping = MmapRaw::map_raw(&file).unwrap();
     let adopted = adopt(&options(), &file, &mapping).unwrap();
     // On a file system with DAX this mapping lacks MAP_SYNC.
-    assert!(adopted.cache().is_none());
+    assert!(adopted.view().cache().is_none());
     assert_eq!(adopted.guarantee().file_system(), expected.file_system());
     assert_eq!(adopted.guarantee().alignment(), expected.alignment());
     drop(adopted);
@@ -98,7 +98,7 @@ fn a_part_of_a_file_is_adopted_at_its_offset() {
     let (_directory, path, file) = place();
     let mapping = MmapOptions::new().offset(HALF).len(100).map_raw(&file).unwrap();
     let adopted = adopt(&options().offset(HALF).len(1), &file, &mapping).unwrap();
-    assert_eq!((adopted.offset(), adopted.len()), (HALF, 100));
+    assert_eq!((adopted.view().offset(), adopted.len()), (HALF, 100));
     adopted.write(90, b"0123456789");
     adopted.persist(90..100).unwrap();
     assert_eq!(&fs::read(&path).unwrap()[(64 << 10) + 89..][..12], b"\x000123456789\0");

@@ -132,7 +132,7 @@ fn a_descriptor_gets_the_guarantee_and_the_lock_of_its_file() {
 
     let file = options().open_file(descriptor(&path, OFlags::RDWR)).unwrap();
     assert_eq!(file.guarantee(), &guarantee);
-    assert_eq!((file.path(), file.lock()), (path.as_path(), Lock::Exclusive));
+    assert_eq!((file.path(), file.view().lock()), (path.as_path(), Lock::Exclusive));
     let refused = options().open(&path).unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Locked), "{refused}");
     drop(file);

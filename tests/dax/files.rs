@@ -65,13 +65,14 @@ fn written_back_bytes_are_in_the_file() {
     file.write(33, b"odd");
     file.write(LEN - 5, b"at 5!");
     file.store(4096, 0x0807_0605_0403_0201, Ordering::Release);
-    file.batch(|batch| {
-        batch.writeback(8..36);
-        batch.writeback(4096..4104);
-        batch.writeback(LEN - 5..LEN);
-        batch.writeback(100..100);
-    })
-    .unwrap();
+    file.view()
+        .batch(|batch| {
+            batch.writeback(8..36);
+            batch.writeback(4096..4104);
+            batch.writeback(LEN - 5..LEN);
+            batch.writeback(100..100);
+        })
+        .unwrap();
     drop(file);
 
     let bytes = fs::read(&path).unwrap();
@@ -147,7 +148,7 @@ fn every_part_of_a_file_can_be_mapped() {
             [1, 7, 8, 100, page - 1, page, page + 1, rest].into_iter().filter(|len| *len <= rest)
         {
             let part = options().offset(offset as u64).len(len as u64).open(&path).unwrap();
-            assert_eq!((part.offset(), part.len()), (offset as u64, len as u64));
+            assert_eq!((part.view().offset(), part.len()), (offset as u64, len as u64));
             let mut bytes = vec![0; len];
             part.read(0, &mut bytes).unwrap();
             assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
@@ -196,17 +197,17 @@ fn mapping_and_calls_show_the_same_bytes() {
     let path = directory.path().join("file");
     drop(options().create_new(&path, LEN).unwrap());
     let file = options().offset(8192).open(&path).unwrap();
-    assert_eq!(file.offset(), 8192);
+    assert_eq!(file.view().offset(), 8192);
     file.write(5, b"stored");
     let mut bytes = [0; 8];
-    file.read_through_kernel(4, &mut bytes).unwrap();
+    file.view().read_through_kernel(4, &mut bytes).unwrap();
     assert_eq!(&bytes, b"\0stored\0");
 
     file.file().write_all_at(b"!?", 8192 + 7).unwrap();
     file.read(4, &mut bytes).unwrap();
     assert_eq!(&bytes, b"\0st!?ed\0");
     assert_eq!(&fs::read(&path).unwrap()[8192 + 4..][..8], b"\0st!?ed\0");
-    file.read_through_kernel(file.len(), &mut []).unwrap();
+    file.view().read_through_kernel(file.len(), &mut []).unwrap();
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn bytes_cut_off_the_file_are_not_read() {
     let file = options().create_new(&path, LEN).unwrap();
     file.file().set_len(4096).unwrap();
     let mut bytes = [0; 16];
-    let error = file.read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
+    let error = file.view().read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
 }
 
@@ -234,7 +235,7 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
         skip(name, "temporary files are on persistent memory here");
         return;
     }
-    let text = refusal(&path, file.bad_blocks());
+    let text = refusal(&path, file.view().bad_blocks());
     let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
     assert!(
         rest.contains(": ") && rest.contains("; "),
@@ -255,7 +256,7 @@ fn clearing_a_good_file_changes_nothing() {
     let before = fs::metadata(&path).unwrap();
     assert_eq!(file.clear_bad_blocks(0..file.len()).unwrap(), []);
     assert_eq!(file.clear_bad_blocks(50..50).unwrap(), []);
-    assert_eq!(file.taint(), None);
+    assert_eq!(file.view().taint(), None);
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
     assert!(fs::read(&path).unwrap() == bytes);
@@ -279,7 +280,7 @@ fn clearing_beyond_the_end_panics() {
 fn a_read_through_the_kernel_beyond_the_mapping_panics() {
     let directory = directory();
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    drop(file.read_through_kernel(LEN - 1, &mut [0; 2]));
+    drop(file.view().read_through_kernel(LEN - 1, &mut [0; 2]));
 }
 
 #[test]
@@ -328,7 +329,7 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     let file = options().create_new(&path, LEN).unwrap();
     assert!(matches!(file.granularity(), Granularity::Page(_)));
     assert_eq!(file.guarantee().backing(), Backing::Ram);
-    assert!(file.cache().is_none());
+    assert!(file.view().cache().is_none());
     assert_eq!(&probe(&path).unwrap(), file.guarantee());
     assert_eq!(probe(directory.path()).unwrap().backing(), Backing::Ram);
 }

@@ -23,7 +23,7 @@ fn a_lock_excludes_what_it_says() {
             let is_without = matches!(held, Lock::None) || matches!(asked, Lock::None);
             let allowed = is_without || matches!((held, asked), (Lock::Shared, Lock::Shared));
             let first = options().lock(held).create_new(&path, 4096).unwrap();
-            assert_eq!(first.lock(), held);
+            assert_eq!(first.view().lock(), held);
             let second = options().lock(asked).open(&path);
             assert_eq!(second.is_ok(), allowed, "created {held:?}, opened {asked:?}");
             if let Err(error) = &second {

@@ -124,7 +124,7 @@ fn a_mapped_part_takes_in_what_is_there() {
         unreachable!("{error}")
     };
     file.grow(200).unwrap();
-    assert_eq!((file.offset(), mapped(&file)[150], len(&path)), (8192, 9, LEN));
+    assert_eq!((file.view().offset(), mapped(&file)[150], len(&path)), (8192, 9, LEN));
 
     file.grow(LEN).unwrap();
     assert_eq!(len(&path), 8192 + LEN);

@@ -151,7 +151,7 @@ fn a_view_has_the_kernel_write_back_what_others_have_stored() {
     }
     let (_directory, path) = place();
     let file = create(&path);
-    if file.guarantee().backing() == Backing::Ram || file.cache().is_some() {
+    if file.guarantee().backing() == Backing::Ram || file.view().cache().is_some() {
         skip(name, "nothing here is dirty for the kernel: no page cache over a medium");
         return;
     }
@@ -181,7 +181,7 @@ fn a_view_writes_back_by_its_granularity() {
     let file = create(&path);
     let view = options().view(&path).unwrap();
     assert_eq!(view.guarantee().granularity(), file.granularity());
-    assert_eq!(view.cache(), file.cache());
+    assert_eq!(view.cache(), file.view().cache());
     file.write(100, b"here and there");
     view.batch(|batch| {
         batch.writeback(100..114);

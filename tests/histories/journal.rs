@@ -418,10 +418,10 @@ impl<'m> Handles<'_, 'm> {
     /// True if any next reservation fits into the window of two segments: the reserved part ends in the segment where
     /// the durable part ends.
     fn has_room_in_window(&self) -> bool {
-        let head = self.journal.head().get();
+        let head = self.journal.head().0;
         let limit = head - head % self.segment + self.journal.capacity();
         let tail = limit - self.journal.free();
-        tail / self.segment == self.journal.end().get() / self.segment
+        tail / self.segment == self.journal.end().0 / self.segment
     }
 
     /// Reads what was acknowledged since the last time, and no more.
@@ -581,7 +581,7 @@ impl<'m> Handles<'_, 'm> {
         let place = if which == Which::Oldest { 0 } else { numbers.len() - 1 };
         let found = self.journal.records()?.nth(place).transpose()?;
         Ok(found.map(|record| {
-            let at = LOG + record.position.get() % self.journal.capacity() + 8 * word;
+            let at = LOG + record.position.0 % self.journal.capacity() + 8 * word;
             Harm { number: numbers[place], at }
         }))
     }

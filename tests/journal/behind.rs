@@ -12,7 +12,7 @@ use std::sync::{Once, OnceLock};
 
 const SEGMENT: u64 = 1024;
 /// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
-const END: Position = Position::new(64 + 2 * 40);
+const END: Position = Position(64 + 2 * 40);
 
 fn options(opening: u64) -> Options<'static> {
     Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
@@ -26,7 +26,7 @@ fn damaged() -> Counting<SimMedium> {
     (0..10).for_each(|number| group.push(&[number; 24]));
     journal.append_group(&mut group).unwrap();
     drop(journal);
-    medium.write(8192 + END.get() + 16, &[0xff; 8]);
+    medium.write(8192 + END.0 + 16, &[0xff; 8]);
     Counting::new(medium)
 }
 
@@ -73,12 +73,12 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     let second = journal.append(b"second").unwrap();
     journal.close().unwrap();
     assert!(options(1).preview_repair(&medium).unwrap().was_whole);
-    medium.write(8192 + second.get() + 16, &[0xff; 8]);
+    medium.write(8192 + second.0 + 16, &[0xff; 8]);
     let counting = Counting::new(medium);
     let preview = options(1).preview_repair(&erased(&counting)).unwrap();
     assert_eq!((preview.records, preview.end, preview.was_whole), (1, second, false));
     // A header of 16 bytes, six bytes, and two up to the alignment.
-    assert_eq!(preview.lost, [second..Position::new(second.get() + 24)]);
+    assert_eq!(preview.lost, [second..Position(second.0 + 24)]);
     assert_eq!(counting.taken(), [0; 3]);
     let (_, repaired) = options(1).repair(erased(&counting)).unwrap();
     assert_eq!(repaired, preview);
@@ -179,10 +179,10 @@ const LIMIT: u64 = 8 * SEGMENT;
 
 /// Appends records of 40 bytes up to this position. 24 of them fill a segment behind its mark of 64 bytes.
 fn fill(journal: &Journal<&SimMedium>, end: u64) {
-    while journal.end() < Position::new(end) {
+    while journal.end() < Position(end) {
         journal.append(&[7; 24]).unwrap();
     }
-    assert_eq!(journal.end(), Position::new(end));
+    assert_eq!(journal.end(), Position(end));
 }
 
 /// The head is the 21st record, and the last segment has this many records: the journal may not grow beyond 8192.
@@ -190,9 +190,9 @@ fn fill(journal: &Journal<&SimMedium>, end: u64) {
 fn filled(medium: &SimMedium, last: u64) -> (Journal<&SimMedium>, Position) {
     let journal = options(0).create_new(medium).unwrap();
     fill(&journal, SEGMENT + 64 + 40);
-    journal.trim(Position::new(64 + 20 * 40)).unwrap();
+    journal.trim(Position(64 + 20 * 40)).unwrap();
     fill(&journal, LIMIT - SEGMENT + 64 + last * 40);
-    (journal, Position::new(SEGMENT + 64))
+    (journal, Position(SEGMENT + 64))
 }
 
 /// A journal with records before the limit of the older superblock, in its last segment so many, and behind the limit.
@@ -205,7 +205,7 @@ fn lapped(last: u64, behind: &[usize]) -> SimMedium {
     for len in behind {
         journal.append(&vec![8; *len]).unwrap();
     }
-    assert!((LIMIT + 64..LIMIT + 64 + 20 * 40).contains(&journal.end().get()));
+    assert!((LIMIT + 64..LIMIT + 64 + 20 * 40).contains(&journal.end().0));
     drop(journal);
     // The third superblock is at the second place.
     medium.write(4096 + 64, &[0xff]);
@@ -278,7 +278,7 @@ fn a_record_under_way_before_a_later_lap_is_not_damage() {
         journal.trim(next).unwrap();
         fill(&journal, LIMIT - 40);
         reserved.get_or_init(|| journal.reserve(24).unwrap());
-        assert_eq!(journal.submit(b"behind").unwrap().position(), Position::new(LIMIT + 64));
+        assert_eq!(journal.submit(b"behind").unwrap().position(), Position(LIMIT + 64));
     };
     // The mark of the second segment is read after the superblocks.
     let at = 8192 + SEGMENT;
@@ -286,7 +286,7 @@ fn a_record_under_way_before_a_later_lap_is_not_damage() {
         Reader::open(Interrupted { medium: &medium, at, action: overtake, once: Once::new() });
     let found = reader.unwrap().verify(&mut |_| ()).unwrap();
     assert!(reserved.get().is_some());
-    assert_eq!((found.damage, found.end, found.behind), (None, Position::new(LIMIT - 40), 1));
+    assert_eq!((found.damage, found.end, found.behind), (None, Position(LIMIT - 40), 1));
 }
 
 /// The newer superblock is lost. A repair that fails at one of its write-backs leaves a superblock that the marks show.
@@ -328,7 +328,7 @@ fn a_repair_after_one_that_was_cut_off_reports_the_lost_tail() {
         let second = journal.append(b"second").unwrap();
         let end = journal.end();
         journal.close().unwrap();
-        medium.write(8192 + second.get() + 16, &[0xff; 8]);
+        medium.write(8192 + second.0 + 16, &[0xff; 8]);
         let failing = Counting::new(medium);
         failing.left.store(left, Ordering::Relaxed);
         if options(1).repair(erased(&failing)).is_ok() {
@@ -362,5 +362,5 @@ fn a_new_journal_without_its_first_page_is_damaged() {
     medium.write(8192, &[0; 4096]);
     let opened = options(1).open(&medium).map(drop);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("{opened:?}") };
-    assert_eq!((damage.at, damage.offset, damage.evidence.get()), (Position::new(0), 8192, 64));
+    assert_eq!((damage.at, damage.offset, damage.evidence.0), (Position(0), 8192, 64));
 }

@@ -179,11 +179,11 @@ impl Deed {
 impl Lived {
     fn begin<M: Medium>(&mut self, journal: &Journal<M>) {
         let mark = MARK.next_multiple_of(self.shape.alignment);
-        self.marks.push(journal.end().get() - mark);
+        self.marks.push(journal.end().0 - mark);
     }
 
     fn learn<M: Medium>(&mut self, journal: &Journal<M>) {
-        self.head = journal.head().get();
+        self.head = journal.head().0;
         self.records = records(journal).unwrap();
         let known = self.ever.last().map(|record| record.end);
         let is_new = |record: &&Record| known.is_none_or(|end| record.position >= end);
@@ -206,7 +206,7 @@ impl Lived {
 
     /// Returns true if a record is unchanged, and so are the marks before it in its segment.
     fn is_whole(&self, record: &Record, changed: &[bool]) -> bool {
-        let (position, end) = (record.position.get(), record.end.get());
+        let (position, end) = (record.position.0, record.end.0);
         let segment = position - position % self.shape.segment;
         let before = self.marks.iter().copied().filter(|mark| (segment..position).contains(mark));
         let mut marks = before.chain([segment]);
@@ -307,7 +307,7 @@ pub(crate) fn damage_costs_what_it_touches<M: Medium>(medium: &M, lived: &Lived,
     // The prefix, all of it before the first word that has changed.
     let read: Vec<_> = reader.records().map_while(Result::ok).collect();
     assert!(written.starts_with(&read), "{read:?} of {written:?}");
-    let before = |record: &&Record| !lived.touches(lived.head..record.end.get(), changed);
+    let before = |record: &&Record| !lived.touches(lived.head..record.end.0, changed);
     assert!(written.iter().take_while(before).count() <= read.len(), "{read:?} of {written:?}");
     let verified = reader.verify(&mut |_| ()).unwrap();
     assert_eq!(verified.records, read.len() as u64);
@@ -375,9 +375,8 @@ pub(crate) fn the_newer_superblock_is_lost<M: Medium>(medium: &M, lived: &Lived,
     };
     let kept = records(&journal).unwrap();
     let head = medium.load(older + 72, Relaxed).min(lived.head);
-    let is_due = |record: &Record| {
-        !repaired.lost.is_empty() || !lived.touches(head..record.end.get(), changed)
-    };
+    let is_due =
+        |record: &Record| !repaired.lost.is_empty() || !lived.touches(head..record.end.0, changed);
     let mut due = whole.iter().filter(|record| is_due(record));
     assert!(due.all(|record| kept.contains(record)), "{kept:?} of {whole:?}");
     assert!(kept.iter().all(|record| lived.ever.contains(record)), "{kept:?}");

@@ -113,7 +113,7 @@ fn killed_and_gone_on(
                 records(&journal).unwrap().into_iter().map(|record| record.payload).collect();
             // Trims may have discarded all records.
             let first = (0..3).find(|number| read.first() == Some(&payload(*number)));
-            let first = first.unwrap_or(u64::from(journal.head().get() > 0));
+            let first = first.unwrap_or(u64::from(journal.head().0 > 0));
             let end = first + read.len() as u64;
             assert!(read.into_iter().eq((first..end).map(payload)));
             notes.add(Note::Read(first..end));

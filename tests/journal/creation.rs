@@ -61,7 +61,7 @@ fn create(medium: &SimMedium, notes: &Notes<'_, Note>) {
 /// A process creates a journal by an opening, and appends to it.
 fn open_or_create(medium: &SimMedium, notes: &Notes<'_, Note>) {
     let (journal, recovered) = options().open_or_create(medium).unwrap();
-    assert_eq!((recovered.records, recovered.end.get()), (0, 0));
+    assert_eq!((recovered.records, recovered.end.0), (0, 0));
     notes.add(Note::Created);
     apply(&journal, Do::Append(0), |note| notes.add(note)).unwrap();
 }

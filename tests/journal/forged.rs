@@ -21,8 +21,8 @@ pub(crate) fn options(opening: u64) -> Options<'static> {
 /// Creates a journal with a record up to position 120. The next segment begins at 128.
 pub(crate) fn create<M: Medium>(medium: &M) {
     let journal = options(0).create_new(medium).unwrap();
-    assert_eq!(journal.append(&[1; 40]).unwrap().get(), 64);
-    assert_eq!(journal.end().get(), 120);
+    assert_eq!(journal.append(&[1; 40]).unwrap().0, 64);
+    assert_eq!(journal.end().0, 120);
 }
 
 /// Writes a valid record at a position below 2^19, with a header of 16 bytes and a payload up to the end of its segment.

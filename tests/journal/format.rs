@@ -109,10 +109,10 @@ fn golden() -> SimMedium {
 fn it_is_read_as_documented() {
     let (journal, recovered) = options().open(golden()).unwrap();
     assert_eq!((recovered.records, recovered.bytes), (2, 43));
-    assert_eq!((recovered.head.get(), recovered.end.get()), (0, 248));
+    assert_eq!((recovered.head.0, recovered.end.0), (0, 248));
     assert!(!recovered.torn);
     let records = records(&journal).unwrap();
-    let positions: Vec<_> = records.iter().map(|record| record.position.get()).collect();
+    let positions: Vec<_> = records.iter().map(|record| record.position.0).collect();
     assert_eq!(positions, [64, 192]);
     assert_eq!(records[0].payload, b"one");
     assert!((1..=40).eq(records[1].payload.iter().copied()));
@@ -166,7 +166,7 @@ fn records_from_the_end_of_the_last_one_are_none() {
     let reader = Reader::open(Bytes(&image.bytes)).unwrap();
     let mut records = reader.records();
     let first = records.next().unwrap().unwrap();
-    assert_eq!((first.end.get(), &first.payload[..]), (128, &[1; 48][..]));
+    assert_eq!((first.end.0, &first.payload[..]), (128, &[1; 48][..]));
     let damaged = records.next().unwrap();
     assert!(matches!(reason(&damaged), Some(ErrorKind::Damaged(_))), "{damaged:?}");
     let damaged = reader.records_from(first.end).unwrap().next().unwrap();

@@ -80,11 +80,11 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     assert!((place(first) + 16).is_multiple_of(64));
     journal.append(&[0; 32]).unwrap();
     let old = framed(b'o', 112);
-    let position = journal.append(&old).unwrap().get();
+    let position = journal.append(&old).unwrap().0;
     assert_eq!(position, first);
     // Round the ring; each segment has a mark of 64 bytes, and is filled the same way.
     loop {
-        let end = journal.end().get();
+        let end = journal.end().0;
         if end / (16 * SEGMENT) == 1 && place(end) == place(first) {
             break;
         }
@@ -98,7 +98,7 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
         }
     }
     let before = killed(&medium);
-    let position = journal.append(&framed(b'n', 112)).unwrap().get();
+    let position = journal.append(&framed(b'n', 112)).unwrap().0;
     assert_eq!(position, first + 16 * SEGMENT);
 
     // The line of the header is durable, the others are not.
@@ -111,7 +111,7 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
     assert_eq!(payload[..], old);
     let reader = Reader::open(&before).unwrap();
     let recovered = reader.verify(&mut |_| ()).unwrap();
-    assert_eq!(recovered.end.get(), position);
+    assert_eq!(recovered.end.0, position);
     assert!(recovered.torn);
 }
 
@@ -120,8 +120,8 @@ fn the_payload_of_an_earlier_lap_is_not_taken_for_that_of_a_record() {
 fn of_two_records_the_payloads_cannot_be_exchanged() {
     let medium = medium();
     let journal = options(0).create_new(&medium).unwrap();
-    let one = journal.append(&framed(1, 48)).unwrap().get();
-    let other = journal.append(&framed(2, 48)).unwrap().get();
+    let one = journal.append(&framed(1, 48)).unwrap().0;
+    let other = journal.append(&framed(2, 48)).unwrap().0;
     journal.append(b"behind").unwrap();
     drop(journal);
     let mut payload = [0; 48];
@@ -129,7 +129,7 @@ fn of_two_records_the_payloads_cannot_be_exchanged() {
     medium.write(8192 + one + 16, &payload);
     let opened = options(1).open(&medium);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
-    assert_eq!(damage.at.get(), one);
+    assert_eq!(damage.at.0, one);
 }
 
 /// 200 records that were acknowledged one by one, in a journal whose window is a large part of it.
@@ -159,13 +159,13 @@ fn damage_to_the_last_record_of_a_segment_is_known_by_the_one_behind_it() {
     let journal = options(0).create_new(&medium).unwrap();
     // Behind the mark of 64 bytes, up to 824.
     journal.append(&[1; 728]).unwrap();
-    let damaged = journal.append(&[2; 16]).unwrap().get();
-    assert_eq!(journal.append(&[3; 500]).unwrap().get(), SEGMENT + 64);
+    let damaged = journal.append(&[2; 16]).unwrap().0;
+    assert_eq!(journal.append(&[3; 500]).unwrap().0, SEGMENT + 64);
     drop(journal);
     medium.write(8192 + damaged + 16, &[0xff; 4]);
     let opened = options(1).open(&medium);
     let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("it was opened") };
-    assert_eq!(damage.at.get(), damaged);
+    assert_eq!(damage.at.0, damaged);
 }
 
 /// The reader has passed the mark of an epoch without records, in the place of which the next one begins.
@@ -269,10 +269,10 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
     let medium = medium();
     let journal = small(0, 128).create_new(&medium).unwrap();
     let first = journal.append(&[b'A'; 48]).unwrap();
-    assert_eq!(first.get(), 64);
+    assert_eq!(first.0, 64);
     // A mark at 128 and a void behind it, a mark at 256.
     drop(journal.reserve(48).unwrap());
-    assert_eq!(journal.append(&[b'B'; 48]).unwrap().get(), 64 + 256);
+    assert_eq!(journal.append(&[b'B'; 48]).unwrap().0, 64 + 256);
     drop(journal);
     damage(&medium, 64 + 16);
     let opened = small(1, 128).open(&medium);
@@ -368,7 +368,7 @@ fn a_reader_from_the_end_returns_the_next_record_after_an_opening() {
     let medium = medium();
     options(0).create_new(&medium).unwrap().append(&[1; 944]).unwrap();
     let end = options(1).open(&medium).unwrap().0.end();
-    assert_eq!(end.get(), SEGMENT + 64);
+    assert_eq!(end.0, SEGMENT + 64);
     let reader = Reader::open(&medium).unwrap();
     let mut tail = reader.records_from(end).unwrap();
     assert!(tail.next().is_none());
@@ -392,11 +392,11 @@ fn a_reader_misses_no_record_of_an_epoch_between_two_looks() {
     let reader = Reader::open(&medium).unwrap();
     let mut records = reader.records();
     assert_eq!(records.by_ref().count(), 1);
-    assert_eq!(records.reached().get(), 2040);
+    assert_eq!(records.reached().0, 2040);
     let (journal, _) = options(1).open(&medium).unwrap();
     journal.append(b"second").unwrap();
     journal.append(&[3; 930]).unwrap();
-    assert_eq!(journal.end().get(), 2040);
+    assert_eq!(journal.end().0, 2040);
     drop(journal);
     options(2).open(&medium).unwrap().0.append(b"fourth").unwrap();
     let read: Vec<_> = records.map(|record| record.unwrap().payload).collect();
@@ -414,17 +414,17 @@ fn records_that_were_trimmed_behind_a_reader_are_not_reported_as_damage() {
     let (journal, _) = options(1).open(&medium).unwrap();
     journal.append(b"second").unwrap();
     let third = journal.append(&[3; 880]).unwrap();
-    assert_eq!(third.get(), SEGMENT + 64);
+    assert_eq!(third.0, SEGMENT + 64);
     journal.trim(third).unwrap();
     for _ in 2..16 {
         journal.append(&[4; 930]).unwrap();
     }
-    assert_eq!(journal.append(&[5; 100]).unwrap().get(), 16 * SEGMENT + 64);
+    assert_eq!(journal.append(&[5; 100]).unwrap().0, 16 * SEGMENT + 64);
     let next = records.next().unwrap();
     let Some(ErrorKind::NotABoundary { position, head, .. }) = reason(&next) else {
         panic!("{next:?}")
     };
-    assert_eq!((position.get(), *head), (88, third));
+    assert_eq!((position.0, *head), (88, third));
 }
 
 /// The reader has read everything, and the trim goes to where the first record of the new epoch will be.
@@ -436,7 +436,7 @@ fn a_reader_that_has_missed_nothing_follows_over_a_trim_to_the_end() {
     assert_eq!(records.by_ref().count(), 1);
     let (journal, _) = options(1).open(&medium).unwrap();
     journal.trim(journal.end()).unwrap();
-    assert_eq!(journal.head().get(), 88 + 64);
+    assert_eq!(journal.head().0, 88 + 64);
     journal.append(b"second").unwrap();
     assert_eq!(records.next().unwrap().unwrap().payload, b"second");
 }
@@ -500,6 +500,6 @@ fn an_opening_right_behind_a_look_at_the_superblocks_is_not_reported_as_damage()
     assert_eq!((found.records, found.damage), (3, None));
     // Each opening's mark has 64 bytes, each record 24: the last one is behind four marks and three records.
     arm(3);
-    let last = reader.records_from(Position::new(4 * 64 + 3 * 24)).unwrap();
+    let last = reader.records_from(Position(4 * 64 + 3 * 24)).unwrap();
     assert_eq!(last.count(), 1);
 }

@@ -116,7 +116,7 @@ fn reach_the_drive_after_a_failed_repair(
         let (journal, _) = options().open(erased(&pages)).unwrap();
         (1..4).for_each(|byte| drop(journal.append(&[byte; WHOLE - 64])));
         journal.append(&[4; 128]).unwrap();
-        assert!(journal.end().get() > 3 * PAGE);
+        assert!(journal.end().0 > 3 * PAGE);
         drop(journal);
         pages.write(2 * PAGE + 256, &[0xff; 8]);
         pages.persist(2 * PAGE..3 * PAGE).unwrap();

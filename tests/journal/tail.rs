@@ -90,7 +90,7 @@ fn an_end_before_too_little_space_for_a_record_is_one_to_begin_at() {
     let journal = options().create_new(medium()).unwrap();
     journal.append(&[1; 40]).unwrap();
     let end = journal.end();
-    assert!([120, 128].contains(&end.get()), "{end}");
+    assert!([120, 128].contains(&end.0), "{end}");
     assert_eq!(journal.records_from(end).unwrap().count(), 0);
     journal.append(b"second").unwrap();
     for position in [end, journal.records().unwrap().next().unwrap().unwrap().end] {
@@ -128,7 +128,7 @@ fn kept_records_return_each_record_once_over_many_laps() {
     let (mut unread, mut number) = (VecDeque::new(), 0);
     // The simulated medium allows a million operations, which is some laps more.
     let laps = cases(LAPS).min(LAPS);
-    while journal.end().get() < laps * journal.capacity() {
+    while journal.end().0 < laps * journal.capacity() {
         match random.u8(0..8) {
             0 => journal.trim(records.reached()).unwrap(),
             1 => drop(journal.reserve(random.u64(0..40))),
@@ -186,11 +186,11 @@ fn damage_to_the_last_acknowledged_record_is_an_error_of_kept_records() {
     let journal = options().create_new(&medium).unwrap();
     let mut records = journal.records().unwrap();
     let position = journal.append(b"damaged!").unwrap();
-    let at = 8192 + position.get() + 16;
+    let at = 8192 + position.0 + 16;
     medium.store(at, !medium.load(at, Relaxed), Relaxed);
     let read = records.read_next(&mut Vec::new());
     let Some(ErrorKind::Damaged(damage)) = reason(&read) else { panic!("{read:?}") };
-    assert_eq!((damage.at, damage.offset), (position, 8192 + position.get()));
+    assert_eq!((damage.at, damage.offset), (position, 8192 + position.0));
     assert_eq!(damage.evidence, journal.end());
 }
 

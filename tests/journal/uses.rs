@@ -150,7 +150,7 @@ fn positions_rise_for_ever() {
     }
     drop(journal);
     let (journal, recovered) = options().open(&medium).unwrap();
-    assert!(recovered.end.get() > 10 * (BYTES - 8192), "{}", recovered.end);
+    assert!(recovered.end.0 > 10 * (BYTES - 8192), "{}", recovered.end);
     assert_eq!(payloads(&journal).last().unwrap(), &payload(199 % 12));
 }
 
@@ -159,8 +159,8 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
     let journal = options().create_new(medium()).unwrap();
     let first = journal.append(b"first").unwrap();
     let second = journal.append(b"second").unwrap();
-    let wrong = Position::new(second.get() + 8);
-    for position in [wrong, Position::new(journal.end().get() + 8)] {
+    let wrong = Position(second.0 + 8);
+    for position in [wrong, Position(journal.end().0 + 8)] {
         assert!(matches!(reason(&journal.trim(position)), Some(ErrorKind::NotABoundary { .. })));
         let records = journal.records_from(position);
         assert!(matches!(reason(&records), Some(ErrorKind::NotABoundary { .. })));
@@ -458,7 +458,7 @@ fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
         journal.trim(journal.end()).unwrap();
         journal.append(&[2; 176]).unwrap();
         journal.append(&[3; 144]).unwrap();
-        assert_eq!(journal.end(), Position::new(736));
+        assert_eq!(journal.end(), Position(736));
         drop(journal);
         lose_superblocks(&medium, lost);
         drop(wide().repair(&medium).unwrap());
@@ -475,7 +475,7 @@ fn padding_behind_a_lost_mark_is_not_resumed_from() {
     let (journal, _) = wide().open(&medium).unwrap();
     drop(journal.reserve(0).unwrap());
     let second = journal.append(b"second").unwrap();
-    assert_eq!(second, Position::new(88 + 64 + 16));
+    assert_eq!(second, Position(88 + 64 + 16));
     journal.append(b"third").unwrap();
     // This record is in the next segment, whose mark states the epoch.
     journal.append(&[4; 30]).unwrap();
@@ -497,7 +497,7 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     let positions: Vec<_> =
         (0..8).map(|number| journal.append(&payload(number)).unwrap()).collect();
     drop(journal);
-    let damaged = 8192 + positions[2].get();
+    let damaged = 8192 + positions[2].0;
     medium.store(damaged, u64::MAX, Relaxed);
     let error = options().open(&medium).unwrap_err();
     let text = error.to_string();

@@ -25,7 +25,7 @@ fn crafted() -> Vec<u8> {
     for number in 0..10_u8 {
         journal.append(&[number; 100]).unwrap();
     }
-    let end = journal.end().get() as usize;
+    let end = journal.end().0 as usize;
     Readable::read(&medium, 0, &mut image).unwrap();
     for position in (end..SEGMENTS * SEGMENT - 16).step_by(8) {
         let left = SEGMENT - position % SEGMENT;

@@ -33,7 +33,7 @@ pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result
 
 /// Shows that everything from `head` up to `reached` has been read.
 pub(super) fn show_reached(bar: &ProgressBar, head: Position, reached: Position) {
-    bar.set_position(reached.get().saturating_sub(head.get()));
+    bar.set_position(reached.0.saturating_sub(head.0));
 }
 
 /// Returns the bytes of all sub-buffers of a recording.

@@ -189,8 +189,8 @@ fn look_at_journal(
     reader: &journal::Reader<&DaxView>,
 ) -> anyhow::Result<Journal> {
     let recovered = super::journal::verified(path, file, reader, &progress::bar("reading")?)?;
-    let (capacity, end) = (reader.capacity(), recovered.end.get());
-    let used = end - recovered.head.get();
+    let (capacity, end) = (reader.capacity(), recovered.end.0);
+    let used = end - recovered.head.0;
     let identity = reader.identity().to_string();
     Ok(Journal { identity, capacity, used, laps: end / capacity, recovered })
 }

@@ -192,8 +192,8 @@ fn the_preview_of_a_repair_leaves_out_a_record_that_no_padding_fits_before() {
     left.write(0, &bytes(&first));
     let (journal, _) = options(1).open(&left).unwrap();
     drop(journal.reserve(32).unwrap());
-    assert_eq!(journal.append(b"lost").unwrap().get(), 200);
-    assert_eq!(journal.append(&[b'x'; 100]).unwrap().get(), 320);
+    assert_eq!(journal.append(b"lost").unwrap().0, 200);
+    assert_eq!(journal.append(&[b'x'; 100]).unwrap().0, 320);
     drop(journal);
     drop(options(2).open(&left).unwrap());
     left.write(LOG + 88 + 24, &[0xff; 8]);

@@ -290,7 +290,7 @@ mod tests {
         let words = words();
         let memory = Memory::new(&words, Cache::host().unwrap(), Backing::Ram);
         let last = write(&memory, &[0, 1, 2]);
-        memory.write(8192 + last.get() + 16 + 40, &[payload(2)[40] ^ 0x10]);
+        memory.write(8192 + last.0 + 16 + 40, &[payload(2)[40] ^ 0x10]);
         assert_eq!(check(&memory, 3), Findings { intact: 2, lost: vec![2], beyond: 0 });
     }
 

@@ -60,7 +60,7 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
         let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
         format!("{before}{} and {after}", cache.writeback_instruction().name)
     };
-    match (guarantee.granularity(), file.cache()) {
+    match (guarantee.granularity(), file.view().cache()) {
         (Granularity::Byte, Some(cache)) => {
             format!(
                 "{} alone: the caches are in the persistence domain",

@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut records = match from {
         None => reader.records(),
         Some(from) => file
-            .guarded(|| reader.records_from(Position::new(*from)))?
+            .guarded(|| reader.records_from(Position(*from)))?
             .map_err(|error| named(path, error))?,
     };
     // On an error its drop writes out the records before the error.

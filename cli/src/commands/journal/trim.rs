@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let (journal, _) = recover(path, arguments.discard)?;
     let trimmed =
-        faults::guarded(journal.medium().view(), || journal.trim(Position::new(arguments.to)))?;
+        faults::guarded(journal.medium().view(), || journal.trim(Position(arguments.to)))?;
     trimmed.map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());

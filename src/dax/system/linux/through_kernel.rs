@@ -9,7 +9,7 @@ use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::dax::system::files;
-use crate::dax::{DaxFile, DaxView, DeviceFault, Error, ErrorKind, NotSupported};
+use crate::dax::{DaxView, DeviceFault, Error, ErrorKind, NotSupported};
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use std::io;
@@ -116,24 +116,6 @@ impl DaxView {
             return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
         }
         Error::new(&self.path, ErrorKind::Read { at, len, errno: files::number(error) })
-    }
-}
-
-/// Calls of the operating system beside the mapping, on Linux.
-impl DaxFile {
-    /// Reads by a call of the operating system instead of by loads, as [`DaxView::read_through_kernel`] does.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    ///
-    /// # Cost
-    /// As there.
-    #[doc(alias("pread", "checked", "poison"))]
-    pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.view.read_through_kernel(at, into)
     }
 }
 

@@ -99,17 +99,18 @@ fn persisted_bytes_are_in_the_file() {
     let (_directory, path) = place();
     let file = create(&path).unwrap();
     assert_eq!(file.len(), LEN);
-    assert!(file.cache().is_none());
+    assert!(file.view().cache().is_none());
     file.write(33, b"odd");
     file.store(4096, 0x0807_0605_0403_0201, Ordering::Release);
     file.write(LEN - 5, b"at 5!");
-    file.batch(|batch| {
-        batch.writeback(33..36);
-        batch.writeback(4096..4104);
-        batch.writeback(LEN - 5..LEN);
-        batch.writeback(100..100);
-    })
-    .unwrap();
+    file.view()
+        .batch(|batch| {
+            batch.writeback(33..36);
+            batch.writeback(4096..4104);
+            batch.writeback(LEN - 5..LEN);
+            batch.writeback(100..100);
+        })
+        .unwrap();
     drop(file);
 
     let mut expected = vec![0; 64 << 10];

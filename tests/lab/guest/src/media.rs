@@ -41,7 +41,7 @@ pub(crate) fn place(path: &Path, at: &str) -> Result<ExitCode> {
 
 /// Prints the bad blocks of a file that the library knows of.
 pub(crate) fn bad_blocks(path: &Path) -> Result<ExitCode> {
-    let found = map(path)?.bad_blocks()?;
+    let found = map(path)?.view().bad_blocks()?;
     let ranges: Vec<_> = found.ranges.iter().map(|range| [range.start, range.end]).collect();
     print(&json!({ "ranges": ranges, "is_complete": found.is_complete }))
 }
@@ -59,8 +59,9 @@ fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
 pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     let file = map(path)?;
     let mut bytes = vec![0; len.parse().context("the length is not a number")?];
-    let read =
-        file.read_through_kernel(at.parse().context("the offset is not a number")?, &mut bytes);
+    let read = file
+        .view()
+        .read_through_kernel(at.parse().context("the offset is not a number")?, &mut bytes);
     print(&json!({ "poisoned": outcome(read)? }))
 }
 
@@ -71,7 +72,7 @@ pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
     let file = map(path)?;
     let load = || outcome(file.catch_faults(guard, |file| file.load(at, Ordering::Relaxed)));
     let (first, second) = (load()?, load()?);
-    print(&json!({ "first": first, "second": second, "is_tainted": file.taint().is_some() }))
+    print(&json!({ "first": first, "second": second, "is_tainted": file.view().taint().is_some() }))
 }
 
 /// Loads a word.
@@ -116,6 +117,6 @@ pub(crate) fn clear(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
             _ => bail!(error),
         },
     };
-    document["is_tainted"] = json!(file.taint().is_some());
+    document["is_tainted"] = json!(file.view().taint().is_some());
     print(&document)
 }

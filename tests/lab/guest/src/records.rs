@@ -105,7 +105,8 @@ pub(crate) fn verify(records: &Records) -> Result<Reply> {
 pub(crate) fn verify_on_device(records: &Records, part: Part) -> Result<Reply> {
     let device = open_part(records, part)?;
     let mut bytes = [0; RECORD];
-    let by_call = device.read_through_kernel(0, &mut bytes).err().map(|error| error.to_string());
+    let by_call =
+        device.view().read_through_kernel(0, &mut bytes).err().map(|error| error.to_string());
     let refused = by_call.is_some_and(|why| why.contains("use the mapping alone"));
     ensure!(refused, "{} can be read by a call", records.path);
     find(records, |number, expected| {

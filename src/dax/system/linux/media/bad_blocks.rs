@@ -2,7 +2,7 @@
 
 use super::super::extents::{self, Extent};
 use crate::dax::system::files;
-use crate::dax::{BadBlocks, DaxFile, DaxView, Error, ErrorKind};
+use crate::dax::{BadBlocks, DaxView, Error, ErrorKind};
 use crate::system::backing::bad_blocks::Listed;
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{Mount, mount, mount_id};
@@ -66,20 +66,6 @@ impl DaxView {
             return Err(extents::placeless());
         }
         Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
-    }
-}
-
-impl DaxFile {
-    /// Returns the bytes of the mapping that are known to be bad, as [`DaxView::bad_blocks`] does.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cost
-    /// As there.
-    #[doc(alias("badblocks", "media error", "poison"))]
-    pub fn bad_blocks(&self) -> Result<BadBlocks, Error> {
-        self.view.bad_blocks()
     }
 }
 

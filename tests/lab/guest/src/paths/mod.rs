@@ -57,14 +57,14 @@ const ON_FILE: [OnFile; 15] = [
     ("batch of ranges", |file| {
         file.write(128, &[5; 1]);
         file.write(65_530, &[5; 100]);
-        Ok(file.batch(|batch| {
+        Ok(file.view().batch(|batch| {
             batch.writeback(128..129);
             batch.writeback(65_530..65_630);
         })?)
     }),
     ("batch that unwinds", |file| {
         file.write(9000, &[6; 200]);
-        let batch = || file.batch(|batch| unwind_after(|| batch.writeback(9000..9200)));
+        let batch = || file.view().batch(|batch| unwind_after(|| batch.writeback(9000..9200)));
         let unwound = std::panic::catch_unwind(core::panic::AssertUnwindSafe(batch));
         unwound.err().map(drop).context("nothing unwound")
     }),

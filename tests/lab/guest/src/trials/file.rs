@@ -68,7 +68,7 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
         }
         2 => {
             file.write(start, &step.bytes);
-            file.batch(|batch| {
+            file.view().batch(|batch| {
                 let middle = start.midpoint(end);
                 batch.writeback(start..middle);
                 batch.writeback(middle..end);

@@ -12,19 +12,26 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Returns a CPU with lines of this size, which are its write-back granule too, and no maintenance instruction yet.
+    /// Returns a CPU with lines of this many bytes, which are its write-back granule too, and no maintenance instruction
+    /// yet; `None` if that is not a power of two from 16 to 2048. No CPU with maintenance by address has smaller lines,
+    /// and a size that is too large would skip lines.
     #[must_use]
-    pub const fn new(line: LineSize) -> Self {
-        Self { line, granule: line, present: 0 }
+    pub const fn new(line_size: usize) -> Option<Self> {
+        match LineSize::new(line_size) {
+            Some(line) => Some(Self::from_present(line, 0)),
+            None => None,
+        }
     }
 
-    /// Returns the same CPU with caches that write back units of this size (arm64: `CTR_EL0.CWG`). It is the alignment
-    /// and padding of data that must not share a unit with other data. A unit smaller than the line is taken for the
-    /// line.
+    /// Returns the same CPU with caches that write back units of this many bytes (arm64: `CTR_EL0.CWG`); `None` if that is
+    /// not a power of two from 16 to 2048. It is the alignment and padding of data that must not share a unit with other
+    /// data. A unit smaller than the line is taken for the line.
     #[must_use]
-    pub const fn with_granule(self, granule: LineSize) -> Self {
-        let granule = if granule.bytes() < self.line.bytes() { self.line } else { granule };
-        Self { granule, ..self }
+    pub const fn with_granule(self, granule: usize) -> Option<Self> {
+        match LineSize::new(granule) {
+            Some(granule) => Some(self.padded_to(granule)),
+            None => None,
+        }
     }
 
     /// Returns the same CPU with `instruction` added.
@@ -33,28 +40,33 @@ impl Facts {
         Self { present: self.present | instruction.code, ..self }
     }
 
-    /// Returns the same CPU with `instruction` added if `present`.
-    #[must_use]
-    pub const fn with_if(self, present: bool, instruction: Instruction) -> Self {
-        if present { self.with(instruction) } else { self }
-    }
-
     /// Returns true if the CPU has `instruction`.
     #[must_use]
     pub const fn has(self, instruction: Instruction) -> bool {
         self.present & instruction.code != 0
     }
 
-    /// Returns the unit that one instruction works on.
+    /// Returns the unit that one instruction works on, in bytes.
     #[must_use]
-    pub const fn line(self) -> LineSize {
-        self.line
+    pub const fn line_size(self) -> usize {
+        self.line.bytes()
     }
 
-    /// Returns the largest unit that any cache writes back. Not smaller than the line.
+    /// Returns the largest unit that any cache writes back, in bytes. Not smaller than the line.
     #[must_use]
-    pub const fn granule(self) -> LineSize {
-        self.granule
+    pub const fn granule(self) -> usize {
+        self.granule.bytes()
+    }
+
+    /// Returns the two units.
+    pub(crate) const fn units(self) -> (LineSize, LineSize) {
+        (self.line, self.granule)
+    }
+
+    /// Returns the same CPU with a granule that is a size already.
+    pub(crate) const fn padded_to(self, granule: LineSize) -> Self {
+        let granule = if granule.bytes() < self.line.bytes() { self.line } else { granule };
+        Self { granule, ..self }
     }
 
     /// Returns one bit for each instruction that is present, by its code.

@@ -23,6 +23,9 @@ impl LineSize {
     /// size that is too large would skip lines.
     pub const MAX: usize = 2048;
 
+    /// The smallest size that is believed.
+    pub(crate) const SMALLEST: Self = Self::from_logarithm(Self::MIN.ilog2());
+
     /// The largest size that is believed.
     pub(crate) const LARGEST: Self = Self::from_logarithm(Self::MAX.ilog2());
 

@@ -145,7 +145,7 @@ fn print_ratios(out: &mut dyn Write, clock: &Clock, contenders: &[Contender<'_>]
     writeln!(
         out,
         "persist 8 B with {}: medians of {} interleaved blocks of {BLOCK}, 95 % intervals",
-        cache.writeback_instruction().name,
+        cache.writeback_choice().instruction.name,
         blocks.get(),
     )?;
     for (pattern, words) in patterns(&region) {

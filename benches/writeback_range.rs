@@ -115,7 +115,7 @@ impl Bench<'_> {
         writeln!(
             out,
             "write back with {}: medians of interleaved blocks, 95 % intervals",
-            self.cache.writeback_instruction().name,
+            self.cache.writeback_choice().instruction.name,
         )?;
         for (state, bytes) in STATES.into_iter().flat_map(|state| SIZES.map(|bytes| (state, bytes)))
         {

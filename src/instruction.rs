@@ -4,4 +4,4 @@
 #[cfg(feature = "privileged")]
 pub use crate::arch::Discard;
 pub use crate::arch::instruction::*;
-pub use crate::arch::{Effect, Facts, Instruction, LineSize};
+pub use crate::arch::{Effect, Facts, Instruction};

@@ -14,7 +14,7 @@ use skip::skip;
 
 fn chosen(point: Point) -> &'static str {
     match Cache::host().and_then(|cache| cache.to(point)) {
-        Ok(cache) => cache.writeback_instruction().name,
+        Ok(cache) => cache.writeback_choice().instruction.name,
         Err(_) => "refused",
     }
 }

@@ -121,7 +121,7 @@ struct Line([u8; 64]);
 #[test]
 fn a_range_within_a_line_takes_few_instructions() {
     let cache = Cache::host().unwrap().to(Point::Persistence).unwrap();
-    if cache.writeback_instruction().name != "clwb" {
+    if cache.writeback_choice().instruction.name != "clwb" {
         skip("instruction_count", "the CPU has no clwb, whose path is counted");
         return;
     }

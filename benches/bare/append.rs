@@ -8,6 +8,7 @@
 
 use crate::payloads::Payloads;
 use cachemaint::Cache;
+use cachemaint::cache::Choice;
 use cachemaint_cli::measure::lines::WORD;
 use core::arch::asm;
 use core::ops::Range;
@@ -314,8 +315,8 @@ impl Loops {
 /// here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loops> {
-    let fences = cache.writeback_fences();
-    Some(match (fences.before, cache.writeback_instruction().name, fences.after) {
+    let Choice { instruction, before, after, .. } = cache.writeback_choice();
+    Some(match (before, instruction.name, after) {
         #[cfg(target_arch = "x86_64")]
         (None, "clwb", "sfence") => Loops::of::<Clwb>(),
         #[cfg(target_arch = "x86_64")]

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "loops in assembly")]
 
 use cachemaint::Cache;
+use cachemaint::cache::Choice;
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
 
@@ -14,8 +15,8 @@ pub type Loop = fn(words: &[&AtomicU64], first: u64);
 /// here.
 #[must_use]
 pub fn persisting(cache: Cache) -> Option<Loop> {
-    let fences = cache.writeback_fences();
-    match (fences.before, cache.writeback_instruction().name, fences.after) {
+    let Choice { instruction, before, after, .. } = cache.writeback_choice();
+    match (before, instruction.name, after) {
         #[cfg(target_arch = "x86_64")]
         (None, "clwb", "sfence") => Some(clwb_sfence),
         #[cfg(target_arch = "x86_64")]

@@ -7,7 +7,7 @@ use crate::arguments;
 use crate::cancellation;
 use crate::error::{Failure, number};
 use crate::text;
-use cachemaint::cache::FenceNames;
+use cachemaint::cache::Choice;
 use cachemaint::{Cache, Point};
 use core::ffi::{c_char, c_int};
 use std::ffi::CString;
@@ -45,9 +45,13 @@ struct Operation {
 }
 
 impl Operation {
-    fn new(instruction: &str, fences: FenceNames) -> Self {
-        let instruction = text::of(instruction);
-        Self { instruction, before: fences.before.map(text::of), after: text::of(fences.after) }
+    fn new(choice: Choice) -> Self {
+        let Choice { instruction, before, after, .. } = choice;
+        Self {
+            instruction: text::of(instruction.name),
+            before: before.map(text::of),
+            after: text::of(after),
+        }
     }
 }
 
@@ -55,13 +59,10 @@ impl Texts {
     fn of(cache: Cache) -> Self {
         let persist = cache.to(Point::Persistence);
         Self {
-            writeback: Operation::new(cache.writeback_instruction().name, cache.writeback_fences()),
-            invalidate: Operation::new(
-                cache.invalidate_instruction().name,
-                cache.invalidate_fences(),
-            ),
+            writeback: Operation::new(cache.writeback_choice()),
+            invalidate: Operation::new(cache.invalidate_choice()),
             persist: persist
-                .map(|cache| text::of(cache.writeback_instruction().name))
+                .map(|cache| text::of(cache.writeback_choice().instruction.name))
                 .map_err(|why| text::of(&why.to_string())),
         }
     }

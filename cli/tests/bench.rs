@@ -31,7 +31,7 @@ fn a_core_that_is_not_there_is_an_error() {
 #[test]
 fn one_instruction_is_measured_in_each_state_and_size() {
     let host = cachemaint::Cache::host().unwrap();
-    let name = host.writeback_instruction().name;
+    let name = host.writeback_choice().instruction.name;
     let assert = bench(&["--quick", "--json", "--writeback", name]).success();
     let output = assert.get_output();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

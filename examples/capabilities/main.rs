@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 fn choice(cache: Result<Cache, Unsupported>) -> Value {
     match cache {
         Ok(cache) => json!({
-            "instruction": cache.writeback_instruction().name,
-            "fence": cache.writeback_fences().after,
+            "instruction": cache.writeback_choice().instruction.name,
+            "fence": cache.writeback_choice().after,
             "line": cache.line_size(),
         }),
         Err(why) => json!({ "missing": why.to_string() }),

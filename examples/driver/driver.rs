@@ -53,8 +53,8 @@ pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
 #[cfg(target_arch = "riscv64")]
 #[expect(clippy::missing_errors_doc, reason = "these facts suffice")]
 pub fn board() -> Result<cachemaint::Cache, cachemaint::Unsupported> {
-    use cachemaint::instruction::{CBO_CLEAN, CBO_FLUSH, Facts, LineSize};
-    const FACTS: Facts = Facts::new(LineSize::new(64).unwrap()).with(CBO_CLEAN).with(CBO_FLUSH);
+    use cachemaint::instruction::{CBO_CLEAN, CBO_FLUSH, Facts};
+    const FACTS: Facts = Facts::new(64).unwrap().with(CBO_CLEAN).with(CBO_FLUSH);
     // SAFETY: (1) M-mode enables `cbo.clean` and `cbo.flush` for the kernel; (2) its blocks have 64 bytes.
     unsafe { cachemaint::Cache::from_facts(FACTS) }
 }

@@ -93,8 +93,10 @@ fn main() {
     report("without maintenance (both sides coherent)", Coherent);
     match Cache::host() {
         Ok(cache) => {
-            let (writeback, invalidate) =
-                (cache.writeback_instruction().name, cache.invalidate_instruction().name);
+            let (writeback, invalidate) = (
+                cache.writeback_choice().instruction.name,
+                cache.invalidate_choice().instruction.name,
+            );
             report(&format!("maintained by {writeback} and {invalidate}"), cache);
         }
         Err(why) => println!("with maintenance: not on this machine: {why}"),

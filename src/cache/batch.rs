@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::run::{self, Machine, Operation};
-use super::{Integer, address};
+use super::{Plain, address};
 use core::cell::Cell;
 use core::marker::PhantomData;
 
@@ -62,7 +62,7 @@ impl<'a> Batch<'a> {
 
     /// Issues the invalidation of `integers`; see [`Cache::invalidate`](super::Cache::invalidate).
     #[inline]
-    pub fn invalidate<T: Integer>(&self, integers: &'a mut [T]) {
+    pub fn invalidate<T: Plain>(&self, integers: &'a mut [T]) {
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed until the fence.
         unsafe {
             self.writeback_invalidate_range(

@@ -15,7 +15,7 @@ use crate::cpu;
 /// use cachemaint::{Cache, Point};
 /// let host = Cache::host()?;
 /// let same = Cache::builder()
-///     .writeback_with(host.writeback_instruction())
+///     .writeback_with(host.writeback_choice().instruction)
 ///     .point(Point::Coherency)
 ///     .build()?;
 /// # Ok(())
@@ -55,7 +55,7 @@ impl Builder {
     /// use cachemaint::Cache;
     /// let builder = Cache::builder().without_named("clwb").unwrap();
     /// let cache = builder.without_named("clflushopt").unwrap().build().unwrap();
-    /// assert_eq!(cache.writeback_instruction().name, "clflush");
+    /// assert_eq!(cache.writeback_choice().instruction.name, "clflush");
     /// # }
     /// ```
     #[doc(alias("PMEM_NO_CLWB", "PMEM_NO_CLFLUSHOPT"))]

@@ -62,14 +62,14 @@ impl Chosen {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::Chosen;
+    use crate::arch::Facts;
     use crate::arch::modelled::{WRITEBACK, WRITEBACK_INVALIDATE};
-    use crate::arch::{Facts, LineSize};
     use crate::cache::Cache;
     use loom::sync::Arc;
     use std::vec::Vec;
 
     fn with_lines_of(bytes: usize) -> Cache {
-        let facts = Facts::new(LineSize::new(bytes).unwrap());
+        let facts = Facts::new(bytes).unwrap();
         // SAFETY: the modelled back end has these instructions and no lines.
         unsafe { Cache::from_facts(facts.with(WRITEBACK).with(WRITEBACK_INVALIDATE)) }.unwrap()
     }

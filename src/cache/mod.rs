@@ -19,7 +19,7 @@ mod chosen;
 pub mod copy;
 #[cfg(feature = "std")]
 mod in_io;
-mod integer;
+mod plain;
 pub(crate) mod plan;
 #[cfg(feature = "privileged")]
 mod privileged;
@@ -41,16 +41,28 @@ pub use builder::Builder;
 #[cfg(feature = "std")]
 pub use builder::{ENV_WRITEBACK, EnvError};
 pub use copy::Destination;
-pub use integer::Integer;
+pub use plain::Plain;
 
-/// The fences around all lines of one call, by their mnemonics.
+/// The instruction that serves an operation, and the fences around all lines of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct FenceNames {
-    /// Executed before the first line, if one is needed.
+pub struct Choice {
+    /// The instruction, executed on each line.
+    pub instruction: Instruction,
+    /// The fence before the first line, if one is needed.
     pub before: Option<&'static str>,
-    /// Executed after the last line; it completes the operation.
+    /// The fence after the last line, which completes the operation.
     pub after: &'static str,
+}
+
+/// `clwb each line, then sfence`.
+impl core::fmt::Display for Choice {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if let Some(before) = self.before {
+            write!(f, "{before}, then ")?;
+        }
+        write!(f, "{} each line, then {}", self.instruction.name, self.after)
+    }
 }
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
@@ -66,7 +78,7 @@ pub struct FenceNames {
 /// let cache = Cache::host()?;
 /// let buffer = [7_u8; 300];
 /// cache.writeback(&buffer); // every line of it is written back before the next store
-/// println!("{} for each {} bytes", cache.writeback_instruction().name, cache.line_size());
+/// println!("{} for each {} bytes", cache.writeback_choice().instruction.name, cache.line_size());
 /// # Ok(())
 /// # }
 /// ```
@@ -77,7 +89,7 @@ pub struct FenceNames {
 /// cut: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Cost
-/// One instruction a line, and the fences of [`writeback_fences`](Self::writeback_fences) a call. One predictable branch
+/// One instruction a line, and the fences of [`writeback_choice`](Self::writeback_choice) a call. One predictable branch
 /// a call chooses the instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
@@ -152,11 +164,11 @@ impl Cache {
     ///
     /// ```
     /// # #[cfg(all(target_arch = "x86_64", not(miri)))] {
-    /// use cachemaint::{Cache, instruction::{CLFLUSH, Facts, LineSize}};
-    /// const FACTS: Facts = Facts::new(LineSize::new(64).unwrap()).with(CLFLUSH);
+    /// use cachemaint::{Cache, instruction::{CLFLUSH, Facts}};
+    /// const FACTS: Facts = Facts::new(64).unwrap().with(CLFLUSH);
     /// // SAFETY: every x86_64 CPU has CLFLUSH, and the board's has lines of 64 bytes.
     /// let cache = unsafe { Cache::from_facts(FACTS) }.unwrap();
-    /// assert_eq!(cache.writeback_instruction().name, "clflush");
+    /// assert_eq!(cache.writeback_choice().instruction.name, "clflush");
     /// # }
     /// ```
     ///
@@ -243,16 +255,18 @@ impl Cache {
         self.plan.granule().bytes()
     }
 
-    /// Returns the instruction that writes back.
+    /// Returns the instruction that writes back, with its fences.
     #[must_use]
-    pub const fn writeback_instruction(self) -> Instruction {
-        instruction(self.plan.writeback())
+    pub const fn writeback_choice(self) -> Choice {
+        let instruction = instruction(self.plan.writeback());
+        choice(instruction, instruction.writeback)
     }
 
-    /// Returns the instruction that invalidates.
+    /// Returns the instruction that invalidates, with its fences.
     #[must_use]
-    pub const fn invalidate_instruction(self) -> Instruction {
-        instruction(self.plan.invalidate())
+    pub const fn invalidate_choice(self) -> Choice {
+        let instruction = instruction(self.plan.invalidate());
+        choice(instruction, instruction.invalidate)
     }
 
     /// Returns the instructions of this machine that can write back to the point, the preferred one first. Each is
@@ -265,18 +279,6 @@ impl Cache {
             let fits = facts.has(*instruction) && instruction.point >= aim;
             fits && core::mem::replace(&mut last, instruction.name) != instruction.name
         })
-    }
-
-    /// Returns the fences around a write-back.
-    #[must_use]
-    pub const fn writeback_fences(self) -> FenceNames {
-        fence_names(self.writeback_instruction().writeback)
-    }
-
-    /// Returns the fences around an invalidation.
-    #[must_use]
-    pub const fn invalidate_fences(self) -> FenceNames {
-        fence_names(self.invalidate_instruction().invalidate)
     }
 
     /// Writes the lines of `value` back to the point. They may stay cached.
@@ -301,7 +303,7 @@ impl Cache {
     ///
     /// # Cost
     /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or
-    /// `clflushopt` one after, see [`writeback_fences`](Self::writeback_fences).
+    /// `clflushopt` one after, see [`writeback_choice`](Self::writeback_choice).
     #[doc(alias("clean", "flush", "clwb", "clflushopt", "dc cvac", "dc cvap", "wback"))]
     #[inline]
     pub fn writeback<T: ?Sized>(self, value: &T) {
@@ -329,7 +331,7 @@ impl Cache {
     /// [`writeback_invalidate`]: Self::writeback_invalidate
     #[doc(alias("inv", "clflush", "dc civac", "dma_sync_for_cpu"))]
     #[inline]
-    pub fn invalidate<T: Integer>(self, integers: &mut [T]) {
+    pub fn invalidate<T: Plain>(self, integers: &mut [T]) {
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed for writing, and every
         // bit pattern is an integer.
         unsafe { self.invalidate_range(integers.as_mut_ptr().cast(), size_of_val(integers)) };
@@ -469,10 +471,8 @@ impl core::fmt::Debug for Cache {
         f.debug_struct("Cache")
             .field("point", &self.point())
             .field("line_size", &self.line_size())
-            .field("writeback", &self.writeback_instruction().name)
-            .field("writeback_fences", &self.writeback_fences())
-            .field("invalidate", &self.invalidate_instruction().name)
-            .field("invalidate_fences", &self.invalidate_fences())
+            .field("writeback", &self.writeback_choice())
+            .field("invalidate", &self.invalidate_choice())
             .finish()
     }
 }
@@ -487,11 +487,11 @@ const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }
 
-const fn fence_names(fences: Fences) -> FenceNames {
+const fn choice(instruction: Instruction, fences: Fences) -> Choice {
     let names = ARCHITECTURE.fences;
     let before = match fences.before {
         Fence::NONE => None,
         Fence(place) => Some(names[place as usize]),
     };
-    FenceNames { before, after: names[fences.after.0 as usize] }
+    Choice { instruction, before, after: names[fences.after.0 as usize] }
 }

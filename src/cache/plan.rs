@@ -129,11 +129,12 @@ impl Plan {
         let Some(invalidate) = first_invalidate(architecture, facts) else {
             return Err(architecture.unreachable[Point::Coherency as usize]);
         };
+        let (line, granule) = facts.units();
         Ok(Self(
-            facts.line().within() as u64
+            line.within() as u64
                 | (point as u64) << POINT
                 | (policy.accept_coherency as u64) << ACCEPT_COHERENCY
-                | (facts.granule().logarithm() as u64) << GRANULE
+                | (granule.logarithm() as u64) << GRANULE
                 | (policy.privileged as u64) << PRIVILEGED
                 | (writeback.code as u64) << WRITEBACK
                 | (invalidate.code as u64) << INVALIDATE
@@ -176,7 +177,7 @@ impl Plan {
 
     /// Returns the facts of the machine.
     pub(crate) const fn facts(self) -> Facts {
-        Facts::from_present(self.line(), self.byte(PRESENT)).with_granule(self.granule())
+        Facts::from_present(self.line(), self.byte(PRESENT)).padded_to(self.granule())
     }
 
     /// Returns the caller's conditions.

@@ -11,7 +11,7 @@ use crate::arch::aarch64::{self, DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 use crate::arch::powerpc::{self, DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS};
 use crate::arch::riscv::{self, CBO_CLEAN, CBO_FLUSH};
 use crate::arch::x86::{self, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
-use crate::arch::{Architecture, Facts, Fence, Instruction, LineSize, Missing, Point};
+use crate::arch::{Architecture, Facts, Fence, Instruction, Missing, Point};
 use crate::skip::skip;
 use alloc::format;
 use alloc::string::String;
@@ -47,7 +47,7 @@ impl Execute for Recording<'_> {
 }
 
 fn facts(line: usize, instructions: &[Instruction]) -> Facts {
-    let facts = Facts::new(LineSize::new(line).unwrap());
+    let facts = Facts::new(line).unwrap();
     instructions.iter().fold(facts, |facts, instruction| facts.with(*instruction))
 }
 
@@ -225,7 +225,7 @@ fn a_discard_writes_back_the_lines_that_it_shares() {
     assert!(record(ARM, facts(64, &[DC_CIVAC]), arm64, 0x1000, 0).is_empty());
 
     // A cache that writes back 128 bytes would take the neighbour of a line along.
-    let wide = facts(64, &[DC_CVAC, DC_CIVAC]).with_granule(LineSize::new(128).unwrap());
+    let wide = facts(64, &[DC_CVAC, DC_CIVAC]).with_granule(128).unwrap();
     let log = record(ARM, wide, arm64, 0x1040, 192);
     let lines = ["dc civac 0x1040", "dc ivac 0x1080", "dc ivac 0x10c0"];
     assert_eq!(log, [&["dmb osh"][..], &lines, &["dsb sy"]].concat());
@@ -380,7 +380,7 @@ fn a_plan_keeps_what_it_was_made_from() {
     #[cfg(feature = "privileged")]
     let policy = policy.privileged();
     let facts = facts(256, &[DC_CVAC, DC_CVAP, DC_CIVAC]);
-    let facts = facts.with_granule(LineSize::new(2048).unwrap());
+    let facts = facts.with_granule(2048).unwrap();
     let plan = Plan::choose(ARM, facts, Point::Persistence, policy).unwrap();
     assert_eq!(plan.facts(), facts);
     assert_eq!(plan.policy(), policy);
@@ -395,9 +395,9 @@ fn a_plan_keeps_what_it_was_made_from() {
 #[test]
 fn a_plan_keeps_every_granule_there_can_be() {
     for line in [16, 64, 2048] {
-        assert_eq!(facts(line, &[CLFLUSH]).granule().bytes(), line);
+        assert_eq!(facts(line, &[CLFLUSH]).granule(), line);
         for granule in [16, 32, 64, 128, 256, 512, 1024, 2048] {
-            let facts = facts(line, &[CLFLUSH]).with_granule(LineSize::new(granule).unwrap());
+            let facts = facts(line, &[CLFLUSH]).with_granule(granule).unwrap();
             let plan = plan(X86, facts, Point::Persistence);
             assert_eq!(plan.granule().bytes(), granule.max(line));
             assert_eq!(plan.line().bytes(), line);
@@ -426,7 +426,7 @@ fn operations_of_the_host_change_no_value() {
         });
         cache.order_observed();
         assert_eq!(bytes, before, "{}", instruction.name);
-        assert_eq!(cache.writeback_instruction().name, instruction.name);
+        assert_eq!(cache.writeback_choice().instruction.name, instruction.name);
     }
 }
 

@@ -68,9 +68,10 @@ mod coherent;
 mod maintain;
 mod padded;
 
+pub use crate::cache::Plain;
 pub use coherent::Coherent;
 pub use maintain::{Invalidation, Maintain};
-pub use padded::{Granule, GranuleTooLarge, Padded, Plain, Supported};
+pub use padded::{Granule, GranuleTooLarge, Padded};
 
 pub use crate::arch::device::hand_over;
 
@@ -128,7 +129,7 @@ pub fn release_to_writer<T, const N: usize>(
     buffer: &mut Padded<T, N>,
 ) where
     T: Plain,
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     let (start, len) = buffer.granules();
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2).
@@ -167,7 +168,7 @@ pub fn release_to_writer<T, const N: usize>(
 pub fn acquire<T, const N: usize>(cache: &(impl Maintain + ?Sized), buffer: &mut Padded<T, N>)
 where
     T: Plain,
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     let (start, len) = buffer.granules();
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2); (3) the
@@ -253,7 +254,7 @@ mod tests {
                 return skip("a_handle_has_the_granule_of_its_facts_and_never_discards", why);
             }
         };
-        assert_eq!(Maintain::granule(&cache), cache.facts().granule().bytes());
+        assert_eq!(Maintain::granule(&cache), cache.facts().granule());
         assert!(Maintain::granule(&cache) >= cache.line_size());
         assert_eq!(cache.invalidation(), Invalidation::WritesBack);
     }

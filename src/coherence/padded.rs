@@ -1,59 +1,39 @@
 //! Memory that shares no write-back granule with anything else.
 
 use super::Maintain;
-use crate::cache::Integer;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-mod sealed {
-    use crate::cache::Integer;
-
-    pub trait Sealed {}
-    impl<T: Integer> Sealed for T {}
-    impl<T: Sealed, const LEN: usize> Sealed for [T; LEN] {}
-}
-
-/// Integers and arrays of them: every bit pattern is a value, so an observer may write anything over
-/// them. Sealed.
-pub trait Plain: sealed::Sealed + Copy {}
-
-impl<T: Integer> Plain for T {}
-impl<T: Plain, const LEN: usize> Plain for [T; LEN] {}
-
-/// A granule of `BYTES` bytes. The implementations of [`Supported`] list the possible sizes.
-#[derive(Clone, Copy, Debug)]
-pub struct Granule<const BYTES: usize>;
-
-/// The granules that a buffer can be padded to: 32 to 2048 bytes. Sealed.
+/// The granules that a buffer can be padded to: arrays of 32 to 2048 bytes. Sealed.
 #[diagnostic::on_unimplemented(
     message = "a buffer cannot be padded to `{Self}`",
     note = "use 32, 64, 128, 256, 512, 1024 or 2048 bytes"
 )]
-pub trait Supported: supported::Sealed {}
+pub trait Granule: sealed::Sealed {}
 
-mod supported {
+mod sealed {
     /// A value with the alignment of the granule.
     pub trait Sealed {
         type Aligned;
     }
 }
 
-macro_rules! supported {
+macro_rules! granules {
     ($($aligned:ident $bytes:literal),*) => {
         $(
             #[repr(align($bytes))]
             #[derive(Debug)]
             pub struct $aligned;
 
-            impl supported::Sealed for Granule<$bytes> {
+            impl sealed::Sealed for [u8; $bytes] {
                 type Aligned = $aligned;
             }
-            impl Supported for Granule<$bytes> {}
+            impl Granule for [u8; $bytes] {}
         )*
     };
 }
 
-supported!(
+granules!(
     To32 32, To64 64, To128 128, To256 256, To512 512, To1024 1024, To2048 2048
 );
 
@@ -83,15 +63,15 @@ supported!(
 #[repr(C)]
 pub struct Padded<T, const N: usize>
 where
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
-    alignment: [<Granule<N> as supported::Sealed>::Aligned; 0],
+    alignment: [<[u8; N] as sealed::Sealed>::Aligned; 0],
     value: T,
 }
 
 impl<T, const N: usize> Padded<T, N>
 where
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     /// Pads `value` for a machine.
     ///
@@ -129,7 +109,7 @@ where
 
 impl<T, const N: usize> Deref for Padded<T, N>
 where
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     type Target = T;
 
@@ -140,7 +120,7 @@ where
 
 impl<T, const N: usize> DerefMut for Padded<T, N>
 where
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
@@ -149,7 +129,7 @@ where
 
 impl<T: fmt::Debug, const N: usize> fmt::Debug for Padded<T, N>
 where
-    Granule<N>: Supported,
+    [u8; N]: Granule,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)

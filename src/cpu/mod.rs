@@ -60,8 +60,8 @@ pub use text::Text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line {
-    /// The unit that one maintenance instruction works on.
-    pub size: LineSize,
+    /// The unit that one maintenance instruction works on, in bytes.
+    pub size: usize,
     /// The unit to pad and align data to that must share no line with other data, in bytes: the
     /// largest unit that any cache of the machine writes back. Not smaller than the line.
     pub granule: usize,
@@ -116,7 +116,7 @@ impl Cpu {
 
     /// Returns the same CPU, whose lines and instructions are those of a description.
     pub(crate) fn described(self, facts: Facts) -> Self {
-        let (size, granule) = (facts.line(), facts.granule().bytes());
+        let (size, granule) = (facts.line_size(), facts.granule());
         let line = Line { size, granule, source: "the caller's description" };
         let (present, line) = (facts.present(), Ok(line));
         Self { present, line, erratum: None, is_described: true, ..self }
@@ -126,9 +126,10 @@ impl Cpu {
     pub(crate) fn facts(&self) -> Result<Facts, Unsupported> {
         let forbidden = self.erratum.map_or(0, |erratum| erratum.forbids);
         self.line.map(|line| {
-            // A granule that is not believed must not make it smaller.
+            // A size that is not believed must not skip lines, and a granule not make it smaller.
+            let size = LineSize::new(line.size).unwrap_or(LineSize::SMALLEST);
             let granule = LineSize::new(line.granule).unwrap_or(LineSize::LARGEST);
-            Facts::from_present(line.size, self.present & !forbidden).with_granule(granule)
+            Facts::from_present(size, self.present & !forbidden).padded_to(granule)
         })
     }
 }

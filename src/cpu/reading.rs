@@ -8,9 +8,9 @@ pub(super) fn shown<const N: usize>(instructions: [(bool, Instruction); N]) -> u
     present.fold(0, |codes, (_, instruction)| codes | instruction.code)
 }
 
-/// Returns a line size, or the refusal with the reported number.
-pub(super) fn line_size(bytes: usize) -> Result<LineSize, Unsupported> {
-    LineSize::new(bytes).ok_or(Unsupported::new(
+/// Returns the number if it can be a line size, or the refusal with it.
+pub(super) fn line_size(bytes: usize) -> Result<usize, Unsupported> {
+    LineSize::new(bytes).map(LineSize::bytes).ok_or(Unsupported::new(
         Missing::LineSize(u32::try_from(bytes).unwrap_or(u32::MAX)),
         "the CPU reports a cache line size that cannot be one",
         "describe the CPU with Cache::from_facts if its line size is known",

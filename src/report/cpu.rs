@@ -5,8 +5,8 @@ use crate::arch::{
     self, Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point,
     Unsupported, WholeCacheOperation, native,
 };
-use crate::cache::Cache;
 use crate::cache::plan::{Plan, Policy};
+use crate::cache::{Cache, Choice};
 use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line};
 use crate::survival::Statement;
 use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
@@ -55,18 +55,6 @@ pub enum Status {
     Absent(Unsupported),
     /// The CPU shows it, and it is not to be used.
     Refused(Unsupported),
-}
-
-/// The instruction that serves an operation, and the fences around all lines of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Choice {
-    /// The instruction, executed on each line.
-    pub instruction: Instruction,
-    /// The fence before the first line, if one is needed.
-    pub before: Option<&'static str>,
-    /// The fence after the last line, which completes the operation.
-    pub after: &'static str,
 }
 
 /// Something to know about this CPU before relying on it.

@@ -2,9 +2,10 @@
 //!
 //! `arch` depends on `core` alone, so its types are serialised here.
 
-use super::cpu::{Availability, Choice, CpuReport, Status};
+use super::cpu::{Availability, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
+use crate::cache::Choice;
 use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -93,7 +94,7 @@ impl Fields for Choice {
 
 impl Fields for Line {
     fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_field("bytes", &self.size.bytes())?;
+        object.serialize_field("bytes", &self.size)?;
         object.serialize_field("granule_bytes", &self.granule)?;
         object.serialize_field("source", self.source)
     }

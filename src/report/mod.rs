@@ -57,11 +57,12 @@ mod tests;
 
 pub use crate::aliasing::Aliasing;
 pub use crate::arch::WholeCacheOperation;
+pub use crate::cache::Choice;
 pub use crate::cpu::{
     Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Midr, Signatures, Text,
 };
 pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy};
-pub use cpu::{Availability, Choice, CpuReport, Note, Status};
+pub use cpu::{Availability, CpuReport, Note, Status};
 
 #[cfg(feature = "std")]
 pub use host::{

@@ -1,6 +1,6 @@
 //! The reports as text: labelled rows, wrapped at 80 columns.
 
-use super::cpu::{Choice, CpuReport, Status};
+use super::cpu::{CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Point, WholeCacheOperation};
 use crate::cpu::{Confidential, CpuIdentity, Hypervisor, Midr, Text};
@@ -105,9 +105,7 @@ impl CpuReport {
                 "Line",
                 format_args!(
                     "{} bytes ({}); align and pad separate data to {}",
-                    line.size.bytes(),
-                    line.source,
-                    line.granule,
+                    line.size, line.source, line.granule,
                 ),
             )?,
             Err(_) => row(f, "Line", format_args!("unknown, for the reason below"))?,
@@ -173,16 +171,6 @@ impl CpuReport {
             label = "";
         }
         Ok(())
-    }
-}
-
-/// `clwb each line, then sfence`.
-impl Display for Choice {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(before) = self.before {
-            write!(f, "{before}, then ")?;
-        }
-        write!(f, "{} each line, then {}", self.instruction.name, self.after)
     }
 }
 

@@ -192,8 +192,9 @@ mod tests {
             (true, true, &["clwb", "clflushopt"]),
         ] {
             let variables = Variables { no_clwb, no_clflushopt, ..Variables::default() };
-            let name =
-                machine(variables, false).cache.map(|cache| cache.writeback_instruction().name);
+            let name = machine(variables, false)
+                .cache
+                .map(|cache| cache.writeback_choice().instruction.name);
             assert!(name.is_none_or(|name| !forbidden.contains(&name)), "{name:?}");
             if cfg!(target_arch = "x86_64") && no_clwb && no_clflushopt {
                 assert_eq!(name, Some("clflush"));

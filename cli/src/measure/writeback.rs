@@ -309,7 +309,7 @@ mod tests {
     fn each_available_instruction_is_the_one_that_is_used() {
         for instruction in available().unwrap() {
             let cache = with_instruction(instruction.name).unwrap();
-            assert_eq!(cache.writeback_instruction().name, instruction.name);
+            assert_eq!(cache.writeback_choice().instruction.name, instruction.name);
         }
     }
 

@@ -48,7 +48,7 @@ mod tests {
             let facts = read(registers).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");
             assert!(facts.has(DC_CIVAC));
-            assert_eq!(facts.line().bytes(), 64);
+            assert_eq!(facts.line_size(), 64);
         }
     }
 
@@ -59,7 +59,7 @@ mod tests {
         for (cwg, bytes) in [(0, 2048), (3, 64), (4, 64), (5, 128), (9, 2048), (10, 2048)] {
             let ctr_el0 = 0x8044_8004 | cwg << 24;
             let registers = IdRegisters { ctr_el0, id_aa64isar1_el1: 0, midr_el1: 0x411f_d402 };
-            assert_eq!(read(registers).facts().unwrap().granule().bytes(), bytes, "CWG {cwg}");
+            assert_eq!(read(registers).facts().unwrap().granule(), bytes, "CWG {cwg}");
         }
     }
 

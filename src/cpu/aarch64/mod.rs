@@ -21,10 +21,10 @@ use crate::arch::aarch64::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP};
 
 /// Returns the write-back granule: the largest one if `CTR_EL0.CWG` is 0, or more than 9, which is
 /// reserved (Arm ARM, `CTR_EL0`).
-fn granule(ctr_el0: u64) -> LineSize {
+fn granule(ctr_el0: u64) -> usize {
     match ctr_el0 >> 24 & 0xf {
-        0 => LineSize::LARGEST,
-        _ => LineSize::new(size_field(ctr_el0, 24)).unwrap_or(LineSize::LARGEST),
+        0 => LineSize::MAX,
+        _ => LineSize::new(size_field(ctr_el0, 24)).map_or(LineSize::MAX, LineSize::bytes),
     }
 }
 

@@ -151,7 +151,7 @@ fn permitted(words: Words) -> u8 {
 pub(super) fn line(ctr_el0: u64) -> Result<Line, Unsupported> {
     line_size(size_field(ctr_el0, 16)).map(|size| Line {
         size,
-        granule: granule(ctr_el0).max(size).bytes(),
+        granule: granule(ctr_el0).max(size),
         source: "CTR_EL0.DminLine",
     })
 }
@@ -202,7 +202,7 @@ mod tests {
             let facts = read(words).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");
             assert!(facts.has(DC_CIVAC), "{words:x?}");
-            assert_eq!(facts.line().bytes(), 64);
+            assert_eq!(facts.line_size(), 64);
         }
     }
 

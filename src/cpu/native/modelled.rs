@@ -1,16 +1,15 @@
 //! The modelled CPU of loom and Miri.
 
+use crate::arch::Point;
 use crate::arch::modelled::{ARCHITECTURE, WRITEBACK, WRITEBACK_INVALIDATE};
-use crate::arch::{LineSize, Point};
 use crate::cpu::{Cpu, Line};
 
 /// Returns the modelled CPU.
 pub(crate) fn here() -> Cpu {
     let refusal = ARCHITECTURE.unreachable[Point::Coherency as usize];
-    let line = LineSize::new(64).map(|size| Line { size, granule: 64, source: "the model" });
     Cpu {
         present: WRITEBACK.code | WRITEBACK_INVALIDATE.code,
-        line: line.ok_or(refusal),
+        line: Ok(Line { size: 64, granule: 64, source: "the model" }),
         ..Cpu::refused(refusal)
     }
 }

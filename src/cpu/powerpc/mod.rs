@@ -71,7 +71,7 @@ pub(crate) fn read(words: Words) -> Cpu {
             (has_persistent_forms, DCBFPS),
         ]),
         erratum: is_power8_or_9.then_some(Erratum { forbids: DCBST.code, why: DCBST_LEAVES_DIRTY }),
-        line: line_size(bytes).map(|size| Line { size, granule: size.bytes(), source }),
+        line: line_size(bytes).map(|size| Line { size, granule: size, source }),
         ..Cpu::refused(ARCHITECTURE.unreachable[Point::Coherency as usize])
     }
 }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_block_is_what_the_machine_says_and_never_a_guess() {
-        let line = |words| read(words).line.map(|line| (line.size.bytes(), line.source));
+        let line = |words| read(words).line.map(|line| (line.size, line.source));
         assert_eq!(line(Words { block: 32, ..POWER10 }), Ok((32, "AT_DCACHEBSIZE")));
         assert_eq!(line(Words { block: 0, ..POWER10 }), Ok((128, "AT_L1D_CACHEGEOMETRY")));
         let silent = Words { block: 0, geometry: 0, ..POWER10 };

@@ -65,7 +65,7 @@ pub(crate) fn read(answers: Option<Answers>) -> Cpu {
         present: shown([(may_execute, CBO_CLEAN), (may_execute, CBO_FLUSH)]),
         line: line.map(|size| Line {
             size,
-            granule: size.bytes(),
+            granule: size,
             source: "riscv_hwprobe, ZICBOM_BLOCK_SIZE",
         }),
         ..Cpu::refused(NO_ZICBOM_KEY)
@@ -99,7 +99,7 @@ mod tests {
             let cpu = read(Some(kernel(OTHERS | ZICBOM, Some(block as u64))));
             let facts = cpu.facts().unwrap();
             assert!(facts.has(CBO_CLEAN) && facts.has(CBO_FLUSH));
-            assert_eq!(facts.line().bytes(), block);
+            assert_eq!(facts.line_size(), block);
             assert_eq!(cpu.line.unwrap().granule, block);
         }
     }

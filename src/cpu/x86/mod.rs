@@ -114,7 +114,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         }
         _ => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
     };
-    let line = line.map(|size| Line { size, granule: size.bytes(), source: "CPUID.1:EBX[15:8]" });
+    let line = line.map(|size| Line { size, granule: size, source: "CPUID.1:EBX[15:8]" });
     Cpu { present, line, ..Cpu::refused(NO_FENCE) }
 }
 

@@ -10,14 +10,9 @@ fn the_report_on_this_machine_is_what_its_cache_does() {
     match crate::Cache::host() {
         Ok(cache) => {
             let choice = report.writeback(Point::Coherency).unwrap();
-            assert_eq!(choice.instruction, cache.writeback_instruction());
-            let fences = cache.writeback_fences();
-            assert_eq!((choice.before, choice.after), (fences.before, fences.after));
-            let choice = report.invalidate().unwrap();
-            assert_eq!(choice.instruction, cache.invalidate_instruction());
-            let fences = cache.invalidate_fences();
-            assert_eq!((choice.before, choice.after), (fences.before, fences.after));
-            assert_eq!(report.line().unwrap().size.bytes(), cache.line_size());
+            assert_eq!(choice, cache.writeback_choice());
+            assert_eq!(report.invalidate(), Ok(cache.invalidate_choice()));
+            assert_eq!(report.line().unwrap().size, cache.line_size());
         }
         Err(why) => assert_eq!(report.writeback(Point::Coherency), Err(why)),
     }
@@ -31,7 +26,7 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
             return skip("the_report_on_a_cache_has_the_instruction_that_was_asked_for", why);
         }
     };
-    let slowest = host.invalidate_instruction();
+    let slowest = host.invalidate_choice().instruction;
     let cache = crate::Cache::builder().writeback_with(slowest).build().unwrap();
     let choice = CpuReport::for_cache(cache).writeback(Point::Coherency).unwrap();
     assert_eq!(choice.instruction.name, slowest.name);
@@ -47,15 +42,15 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
     use crate::report::Status;
     use crate::{
         Cache,
-        instruction::{CLFLUSH, Facts, LineSize},
+        instruction::{CLFLUSH, Facts},
     };
-    let facts = Facts::new(LineSize::new(32).unwrap()).with(CLFLUSH);
+    let facts = Facts::new(32).unwrap().with(CLFLUSH);
     // SAFETY: every x86_64 CPU has CLFLUSH, and none has lines of fewer than 32 bytes.
     let report = CpuReport::for_cache(unsafe { Cache::from_facts(facts) }.unwrap());
     let choice = report.writeback(Point::Persistence).unwrap();
     assert_eq!((choice.instruction, choice.after), (CLFLUSH, "mfence"));
     let line = report.line().unwrap();
-    assert_eq!((line.size.bytes(), line.source), (32, "the caller's description"));
+    assert_eq!((line.size, line.source), (32, "the caller's description"));
     let Status::Absent(why) = status(&report, "clwb") else { panic!("it was not described") };
     assert!(why.reason.contains("description"), "{}", why.reason);
     // The identity of the CPU is still found out.
@@ -73,14 +68,14 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
             return skip("a_handle_of_privileged_code_is_built_with_the_same_overrides", why);
         }
     };
-    let slowest = host.invalidate_instruction();
+    let slowest = host.invalidate_choice().instruction;
     let builder = crate::Cache::builder()
         .writeback_with(slowest)
         .point(Point::Persistence)
         .accept_coherency_as_persistence();
     // SAFETY: (1) is about arm64; (2) it is used on this machine.
     let cache = unsafe { builder.build_privileged() }.unwrap();
-    assert_eq!(cache.writeback_instruction().name, slowest.name);
+    assert_eq!(cache.writeback_choice().instruction.name, slowest.name);
     let report = CpuReport::for_cache(cache);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
     assert!(report.accepts_coherency_as_persistence());

@@ -28,7 +28,7 @@ fn each_x86_machine_gets_what_its_words_say() {
         assert_eq!((invalidate.before, invalidate.after), (Some("mfence"), "mfence"), "{name}");
 
         let line = report.line().unwrap();
-        assert_eq!((line.size.bytes(), line.granule), (machine.line, machine.line), "{name}");
+        assert_eq!((line.size, line.granule), (machine.line, machine.line), "{name}");
         assert_eq!(line.source, "CPUID.1:EBX[15:8]");
 
         let is_tdx = report.confidential() == Confidential::Tdx;
@@ -71,7 +71,7 @@ fn each_arm64_machine_gets_what_its_words_say() {
         assert_eq!((invalidate.before, invalidate.after), (Some("dmb osh"), "dsb sy"), "{name}");
 
         let line = report.line().unwrap();
-        assert_eq!((line.size.bytes(), line.granule), (machine.line, machine.granule), "{name}");
+        assert_eq!((line.size, line.granule), (machine.line, machine.granule), "{name}");
         assert_eq!(report.hypervisor(), Hypervisor::Unknown, "{name}");
         assert_eq!(report.confidential(), Confidential::Unknown, "{name}");
     }
@@ -206,7 +206,7 @@ proptest! {
         }
         let report = x86_report(&leaves);
         if let Ok(line) = report.line() {
-            prop_assert!(line.size.bytes().is_power_of_two());
+            prop_assert!(line.size.is_power_of_two());
         }
         assert_fits(&report.to_string(), 40, &format!("{words:x?}"));
     }
@@ -216,7 +216,7 @@ proptest! {
         let machine = arm64::Machine { midr_el1, ctr_el0, hwcap, hwcap2, ..arm64::MACHINES[0] };
         let report = arm64_report(&machine);
         if let Ok(line) = report.line() {
-            prop_assert!(line.granule >= line.size.bytes());
+            prop_assert!(line.granule >= line.size);
         }
         assert_fits(&report.to_string(), 40, &format!("{ctr_el0:x} {hwcap:x} {hwcap2:x} {midr_el1:x}"));
     }

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Returns the instructions to measure: the named one, or all that the machine has.
 fn names(wanted: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
     if let Some(name) = wanted {
-        return Ok(vec![writeback::with_instruction(name)?.writeback_instruction().name]);
+        return Ok(vec![writeback::with_instruction(name)?.writeback_choice().instruction.name]);
     }
     let all = writeback::available().context("there is nothing to measure")?;
     Ok(all.iter().map(|instruction| instruction.name).collect())

@@ -192,7 +192,7 @@ fn in_ram() -> String {
         Ok((count, elapsed)) => {
             let nanoseconds = elapsed.as_nanos() / u128::from(count.max(1));
             let each = duration(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-            let instruction = cache.writeback_instruction().name;
+            let instruction = cache.writeback_choice().instruction.name;
             format!("{each} for each, one after the other in RAM, by {instruction}")
         }
         Err(why) => format!("nothing: {why}"),

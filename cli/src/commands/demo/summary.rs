@@ -4,7 +4,7 @@ use super::acknowledgements::Acknowledged;
 use super::{Findings, Found, PAYLOAD, in_ram};
 use crate::commands::inspect;
 use crate::commands::text::{self, duration, heading, row, thousands};
-use cachemaint::cache::FenceNames;
+use cachemaint::cache::Choice;
 use cachemaint::dax::{DaxFile, Guarantee};
 use cachemaint::journal::Recovered;
 use cachemaint::medium::Granularity;
@@ -56,15 +56,15 @@ const BY_PAGES: &str = if cfg!(target_os = "linux") { "msync" } else { "the syst
 /// By which means, and by which other ones on a DAX file.
 fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
     let by_lines = |cache: Cache| {
-        let FenceNames { before, after, .. } = cache.writeback_fences();
+        let Choice { instruction, before, after, .. } = cache.writeback_choice();
         let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
-        format!("{before}{} and {after}", cache.writeback_instruction().name)
+        format!("{before}{} and {after}", instruction.name)
     };
     match (guarantee.granularity(), file.view().cache()) {
         (Granularity::Byte, Some(cache)) => {
             format!(
                 "{} alone: the caches are in the persistence domain",
-                cache.writeback_fences().after
+                cache.writeback_choice().after
             )
         }
         // The file's own cache: in RAM it is aimed at the point of coherency, also where there is no other.

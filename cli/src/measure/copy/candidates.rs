@@ -120,7 +120,7 @@ impl fmt::Display for Candidate {
             StoreKind::Streaming => "nt",
             _ => "st",
         };
-        let writeback = match self.cache.writeback_instruction().name {
+        let writeback = match self.cache.writeback_choice().instruction.name {
             "clflushopt" => "clfo",
             "clflush" => "clfl",
             name => name,

@@ -247,7 +247,12 @@ pub fn measure(
         Loops::widths().map(|width| figures(width, &mut next)).collect();
     let figures = figures?;
     let conclusion = conclude(&controls, &figures);
-    Ok(Streaming { writeback: cache.writeback_instruction().name, controls, figures, conclusion })
+    Ok(Streaming {
+        writeback: cache.writeback_choice().instruction.name,
+        controls,
+        figures,
+        conclusion,
+    })
 }
 
 /// The order of [`After`].

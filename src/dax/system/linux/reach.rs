@@ -20,7 +20,8 @@ impl Reach {
     pub(super) fn of(cache: Option<Cache>) -> Self {
         let aimed = |point| cache.and_then(|cache| cache.to(point).ok());
         let persistent = aimed(Point::Persistence);
-        let is_nearer = |cache: Cache| cache.writeback_instruction().point < Point::Persistence;
+        let is_nearer =
+            |cache: Cache| cache.writeback_choice().instruction.point < Point::Persistence;
         Self {
             coherency: aimed(Point::Coherency).map(Cache::line_size),
             persistence: persistent.map(Cache::line_size),

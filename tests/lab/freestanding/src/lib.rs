@@ -87,7 +87,7 @@ impl fmt::Display for Chosen {
         ];
         for (name, point) in aims {
             let aimed = self.0.to(point);
-            let chosen = aimed.map_or("refused", |cache| cache.writeback_instruction().name);
+            let chosen = aimed.map_or("refused", |cache| cache.writeback_choice().instruction.name);
             write!(f, "{name}={chosen},")?;
         }
         write!(f, "line={}", self.0.line_size())
@@ -139,7 +139,7 @@ mod tests {
         let paper = Paper::default();
         tell(&paper, cache);
         let lines = paper.0.into_inner();
-        let writeback = cache.writeback_instruction().name;
+        let writeback = cache.writeback_choice().instruction.name;
         assert!(lines[0].starts_with(&["chosen writeback=", writeback, ","].concat()), "{lines:?}");
         assert!(lines[0].ends_with(&["line=", &cache.line_size().to_string()].concat()));
         assert!(lines[1].starts_with("hypervisor "), "{lines:?}");

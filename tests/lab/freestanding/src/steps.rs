@@ -118,7 +118,7 @@ fn every_instruction(cache: Cache) -> Outcome {
     for cache in aimed {
         for instruction in cache.available_writebacks() {
             let only = with(cache, instruction);
-            assert_eq!(only.writeback_instruction().name, instruction.name, "the only one");
+            assert_eq!(only.writeback_choice().instruction.name, instruction.name, "the only one");
             on_ranges(instruction.name, only.line_size(), |range| only.writeback(range));
         }
     }
@@ -129,9 +129,12 @@ fn every_instruction(cache: Cache) -> Outcome {
 #[expect(unsafe_code, reason = "the library cannot know that these facts are its own")]
 #[expect(clippy::expect_used, reason = "a failed expectation is the verdict on the step")]
 fn with(cache: Cache, instruction: Instruction) -> Cache {
-    let alone = Facts::new(cache.facts().line()).with(instruction);
-    let invalidates = matches!(instruction.effect, Effect::WritebackInvalidate);
-    let facts = alone.with_if(!invalidates, cache.invalidate_instruction());
+    let none = Facts::new(cache.line_size()).expect("the handle has this line size");
+    let alone = none.with(instruction);
+    let facts = match instruction.effect {
+        Effect::WritebackInvalidate => alone,
+        _ => alone.with(cache.invalidate_choice().instruction),
+    };
     // SAFETY: the facts are fewer than those of a handle for this machine (1), with its line (2).
     let only = unsafe { Cache::from_facts(facts) };
     only.and_then(|only| only.to(cache.point())).expect("it reaches the point and invalidates")
@@ -141,12 +144,12 @@ fn with(cache: Cache, instruction: Instruction) -> Cache {
 fn report(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     for point in Point::ALL {
-        let executed = cache.to(point).map(|cache| cache.writeback_instruction().name);
+        let executed = cache.to(point).map(|cache| cache.writeback_choice().instruction.name);
         let reported = report.writeback(point).map(|choice| choice.instruction.name);
         assert_eq!(reported, executed, "{point}");
     }
     let reported = report.invalidate().map(|choice| choice.instruction.name);
-    assert_eq!(reported, Ok(cache.invalidate_instruction().name));
+    assert_eq!(reported, Ok(cache.invalidate_choice().instruction.name));
     let is_forbidden =
         |status| matches!(status, Status::Refused(why) if why.missing != Missing::Erratum);
     for availability in report.instructions() {

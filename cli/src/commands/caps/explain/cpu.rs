@@ -123,7 +123,7 @@ pub(super) fn points(report: &HostReport) -> Vec<Entry> {
 
 pub(super) fn line(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.line() {
-        Ok(line) => format!("{} bytes, from {}", line.size.bytes(), line.source),
+        Ok(line) => format!("{} bytes, from {}", line.size, line.source),
         Err(why) => format!("unknown: {why}"),
     };
     Vec::from([

@@ -2,8 +2,8 @@
 
 use core::arch::global_asm;
 
+use cachemaint::instruction::Facts;
 use cachemaint::instruction::{CBO_CLEAN, CBO_FLUSH};
-use cachemaint::instruction::{Facts, LineSize};
 use cachemaint::{Cache, Unsupported};
 
 use super::{fail, start};
@@ -22,8 +22,8 @@ const FINISHER: *mut u32 = core::ptr::without_provenance_mut(0x10_0000);
 const PASS: u32 = 0x5555;
 
 /// No register shows Zicbom; a kernel would read it in the device tree. QEMU's `rv64` has blocks of 64 bytes.
-const FACTS: Option<Facts> = match LineSize::new(64) {
-    Some(line) => Some(Facts::new(line).with(CBO_CLEAN).with(CBO_FLUSH)),
+const FACTS: Option<Facts> = match Facts::new(64) {
+    Some(facts) => Some(facts.with(CBO_CLEAN).with(CBO_FLUSH)),
     None => None,
 };
 

@@ -21,7 +21,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use cachemaint::dax::guard::{Guard, Pace};
+    use cachemaint::dax::guard::Guard;
     use cachemaint::dax::{self, DaxFile, FaultHandler};
     use cachemaint_benches::Outcome;
     use cachemaint_benches::contenders::{Case, Contender, run_cases};
@@ -45,7 +45,7 @@ mod linux {
     const PASS: f64 = 1.1;
     /// Events of a block: enough for some passes beside them.
     const EVENTS: u32 = 1 << 20;
-    const PACE: Pace = Pace::within(Duration::from_millis(10));
+    const WITHIN: Duration = Duration::from_millis(10);
 
     pub(super) fn main() -> ExitCode {
         run_cases(Bench::new(), "a guard", Blocks::at_least(51), |bench, then| {
@@ -140,7 +140,7 @@ mod linux {
                     scope.spawn(|| {
                         assert!(pinning::pin(other).is_ok(), "the guard has core {other}");
                         let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
-                        guard.run(PACE, &stop, |pass| assert!(pass.problems.is_empty()));
+                        guard.run(WITHIN, &stop, |pass| assert!(pass.problems.is_empty()));
                     });
                     let ns = record();
                     stop.store(true, Ordering::Relaxed);

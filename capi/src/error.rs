@@ -83,9 +83,11 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         ErrorKind::SymbolicLink | ErrorKind::Directory | ErrorKind::NotRegular => Code::NotAFile,
         ErrorKind::Empty | ErrorKind::Shorter { .. } => Code::TooShort,
         ErrorKind::InvalidInput(_) => Code::InvalidArgument,
-        ErrorKind::NotSupported(_) | ErrorKind::Device(_) | ErrorKind::NoLeases { .. } => {
-            Code::Unsupported
-        }
+        ErrorKind::NotSupported(_)
+        | ErrorKind::DeviceAttribute { .. }
+        | ErrorKind::DeviceDriver { .. }
+        | ErrorKind::NotPersistable { .. }
+        | ErrorKind::NoLeases { .. } => Code::Unsupported,
         ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem => Code::Permission,
         ErrorKind::NoSpace { .. } | ErrorKind::TooLarge { .. } => Code::NoSpace,
         ErrorKind::Locked => Code::Locked,
@@ -94,7 +96,7 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         ErrorKind::Unpopulated { .. }
         | ErrorKind::Poisoned { .. }
         | ErrorKind::Read { .. }
-        | ErrorKind::NotCleared(_) => Code::MediaError,
+        | ErrorKind::NotCleared { .. } => Code::MediaError,
         ErrorKind::PageGranular(_) | ErrorKind::NotByteGranular(_) => Code::TooCoarse,
         ErrorKind::Writeback { .. } => Code::WritebackFailed,
         ErrorKind::Unknown { .. } => Code::Unknown,

@@ -1,9 +1,8 @@
 //! Errors of files, each with the action to take.
 
 use super::Guarantee;
-use super::device_fault::DeviceFault;
 use super::invalid_input::InvalidInput;
-use super::media::NotCleared;
+use super::media::ClearStep;
 use super::not_supported::NotSupported;
 use super::system::files;
 use crate::system::calls::System;
@@ -77,8 +76,28 @@ pub enum ErrorKind {
         /// Bytes it would need: offset plus length.
         needed: u64,
     },
-    /// The device of device DAX cannot be used in this way.
-    Device(Box<DeviceFault>),
+    /// An attribute of a device of device DAX is missing, cannot be read, or holds no value that it can have.
+    #[non_exhaustive]
+    DeviceAttribute {
+        /// The attribute's path.
+        attribute: Box<str>,
+        /// The value that was read, or the reason why none was.
+        answer: Box<str>,
+    },
+    /// Programs cannot map the device now: it has another driver than device DAX, or none.
+    #[non_exhaustive]
+    DeviceDriver {
+        /// The driver it has: with `kmem` it is RAM of the kernel.
+        name: Option<Box<str>>,
+    },
+    /// Neither cache lines nor pages can be made persistent on a device of device DAX.
+    #[non_exhaustive]
+    NotPersistable {
+        /// The reason.
+        reason: Box<str>,
+        /// The action.
+        advice: &'static str,
+    },
     /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
     /// could not be written. It is not known if they were flushed.
     #[non_exhaustive]
@@ -169,7 +188,19 @@ pub enum ErrorKind {
         errno: Option<i32>,
     },
     /// Bad blocks were not cleared, or not all of them.
-    NotCleared(Box<NotCleared>),
+    #[non_exhaustive]
+    NotCleared {
+        /// The beginning of the block at which it failed, in bytes of the mapping.
+        at: u64,
+        /// The length of the block, in bytes.
+        len: u64,
+        /// The step that failed there, which says the state of the block.
+        step: ClearStep,
+        /// The error of the call, if a call failed.
+        errno: Option<i32>,
+        /// Bytes that are lost by now, in bytes of the mapping, here and in blocks before: they read as zeros.
+        lost: Box<[Range<u64>]>,
+    },
     /// This process has reached its limit of open files, or keeps the rest for directories.
     #[non_exhaustive]
     TooManyFiles {
@@ -230,8 +261,7 @@ impl Error {
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
-            ErrorKind::NoLeases { errno } => *errno,
-            ErrorKind::NotCleared(how_far) => how_far.errno,
+            ErrorKind::NoLeases { errno } | ErrorKind::NotCleared { errno, .. } => *errno,
             _ => None,
         }
     }
@@ -275,7 +305,9 @@ impl Error {
             ErrorKind::NotSupported(_)
             | ErrorKind::PageGranular(_)
             | ErrorKind::NotByteGranular(_)
-            | ErrorKind::Device(_)
+            | ErrorKind::DeviceAttribute { .. }
+            | ErrorKind::DeviceDriver { .. }
+            | ErrorKind::NotPersistable { .. }
             | ErrorKind::NoLeases { .. } => io::ErrorKind::Unsupported,
             _ => io::ErrorKind::Other,
         }
@@ -341,7 +373,22 @@ impl core::fmt::Display for ErrorKind {
                 "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
                  was cut off, or ask for fewer bytes"
             ),
-            Self::Device(fault) => fault.fmt(f),
+            Self::DeviceAttribute { attribute, answer } => write!(
+                f,
+                "its attribute {attribute} is of no use: {answer}; see how the device is set up (daxctl list)"
+            ),
+            Self::DeviceDriver { name: Some(name) } => write!(
+                f,
+                "is not for programs: its driver is {name}{}; give it to device DAX (daxctl \
+                 reconfigure-device --mode=devdax)",
+                if &**name == "kmem" { ", so that it is RAM of the kernel" } else { "" },
+            ),
+            Self::DeviceDriver { name: None } => {
+                f.write_str("has no driver; enable it (daxctl enable-device)")
+            }
+            Self::NotPersistable { reason, advice } => {
+                write!(f, "cannot be made persistent: {reason}; {advice}")
+            }
             Self::DeepFlush { attribute, answer } => write!(
                 f,
                 "was persisted, but the medium's own buffers were not flushed: {attribute}: \
@@ -413,7 +460,14 @@ impl core::fmt::Display for ErrorKind {
                 "ranges of it cannot be locked for readers on this system; copy the bytes to read while \
                  the writer waits",
             ),
-            Self::NotCleared(how_far) => how_far.fmt(f),
+            Self::NotCleared { at, len, step, errno, lost } => {
+                write!(f, "the block of {len} bytes at offset {at} was not cleared: {}", step.state())?;
+                if let Some(errno) = errno {
+                    write!(f, ": {}", io::Error::from_raw_os_error(*errno))?;
+                }
+                let lost: u64 = lost.iter().map(|range| range.end - range.start).sum();
+                write!(f, "; {lost} bytes are lost; copy the rest of the file to another place")
+            }
             Self::TooManyFiles { most } => write!(
                 f,
                 "this process has reached its limit of {most} open files; raise it (ulimit -n, or \

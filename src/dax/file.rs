@@ -2,7 +2,6 @@
 //!
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
-use super::device_fault::DeviceFault;
 use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::{Lock, OpenFile};
@@ -148,7 +147,7 @@ pub(super) fn mapped_len(
     let mapped = checked_len(size, offset, len, alignment)?;
     if in_whole_units && !(mapped as u64).is_multiple_of(alignment) {
         let len = mapped as u64;
-        return Err(ErrorKind::Device(DeviceFault::Length { len, alignment }.into()));
+        return Err(ErrorKind::InvalidInput(InvalidInput::MisalignedLength { len, alignment }));
     }
     Ok(mapped)
 }

@@ -23,6 +23,14 @@ pub enum InvalidInput {
         /// The number of bytes of which it must be a multiple.
         alignment: u64,
     },
+    /// The length is not a multiple of the alignment that a device of device DAX requires.
+    #[non_exhaustive]
+    MisalignedLength {
+        /// The length asked for, or up to the end of the device, in bytes.
+        len: u64,
+        /// The number of bytes of which it must be a multiple.
+        alignment: u64,
+    },
     /// The descriptor of an open file does not permit the accesses that the mapping needs.
     #[non_exhaustive]
     Descriptor {
@@ -71,6 +79,10 @@ impl core::fmt::Display for InvalidInput {
             Self::Misaligned { offset, alignment } => {
                 write!(f, "offset {offset} is not a multiple of {alignment}; round it down")
             }
+            Self::MisalignedLength { len, alignment } => write!(
+                f,
+                "length {len} is not a multiple of {alignment}, the device's alignment; round it down"
+            ),
             Self::Descriptor { mode } => write!(
                 f,
                 "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"

@@ -22,22 +22,6 @@ impl BadBlocks {
     }
 }
 
-/// The state of clearing bad blocks when it failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NotCleared {
-    /// The beginning of the block at which it failed, in bytes of the mapping.
-    pub at: u64,
-    /// The length of the block, in bytes.
-    pub len: u64,
-    /// The step that failed there, which says the state of the block.
-    pub step: ClearStep,
-    /// The error of the call, if a call failed.
-    pub errno: Option<i32>,
-    /// Bytes that are lost by now, in bytes of the mapping, here and in blocks before: they read as zeros.
-    pub lost: Vec<Range<u64>>,
-}
-
 /// A step of clearing a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,7 +42,7 @@ pub enum ClearStep {
 
 impl ClearStep {
     /// Returns the step, and the state that its failure leaves.
-    const fn state(self) -> &'static str {
+    pub(super) const fn state(self) -> &'static str {
         match self {
             Self::Read => "reading what can be kept of it failed, and it is as it was",
             Self::Punch => "giving it up failed (fallocate), and it is as it was or a hole",
@@ -68,22 +52,5 @@ impl ClearStep {
                 "it was written anew, and the kernel still takes it for bad or unwritten"
             }
         }
-    }
-}
-
-impl core::fmt::Display for NotCleared {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "the block of {} bytes at offset {} was not cleared: {}",
-            self.len,
-            self.at,
-            self.step.state()
-        )?;
-        if let Some(errno) = self.errno {
-            write!(f, ": {}", std::io::Error::from_raw_os_error(errno))?;
-        }
-        let lost: u64 = self.lost.iter().map(|range| range.end - range.start).sum();
-        write!(f, "; {lost} bytes are lost; copy the rest of the file to another place")
     }
 }

@@ -57,10 +57,10 @@
 //! there already; so what is in it is what was in it before.
 //!
 //! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly
-//!   2 MiB; another length is refused ([`DeviceFault::Length`]), where the kernel would refuse the
+//!   2 MiB; another length is refused ([`InvalidInput::MisalignedLength`]), where the kernel would refuse the
 //!   mapping or raise SIGBUS at an access.
 //! - There is no page granularity, whatever the options allow: a device has no `msync`. A device that cannot be
-//!   persisted by lines is refused ([`DeviceFault::NotPersistable`]). That is the case on a CPU that does not reach the
+//!   persisted by lines is refused ([`ErrorKind::NotPersistable`]). That is the case on a CPU that does not reach the
 //!   medium's [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
 //!   `MAP_SYNC` on it.
 //! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
@@ -70,7 +70,7 @@
 //!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
 //!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
 //! - There are no holes to look for, and `DaxView::read_through_kernel` is an error
-//!   ([`DeviceFault::MappingOnly`]).
+//!   ([`NotSupported::MappingOnly`]).
 //!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
@@ -125,7 +125,6 @@ mod caching;
 mod copy;
 mod dax_file;
 mod descriptor;
-mod device_fault;
 mod error;
 #[cfg(target_os = "linux")]
 mod faults;
@@ -154,7 +153,6 @@ mod view;
 pub use crate::system::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
 pub use dax_file::DaxFile;
-pub use device_fault::DeviceFault;
 pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
 pub use faults::FaultHandler;
@@ -163,7 +161,7 @@ pub use invalid_input::InvalidInput;
 pub use lock::Lock;
 #[cfg(target_os = "linux")]
 pub use media::BadBlocks;
-pub use media::{ClearStep, NotCleared};
+pub use media::ClearStep;
 pub use not_supported::NotSupported;
 pub use options::{Options, probe, probe_file};
 #[cfg(target_os = "linux")]
@@ -194,11 +192,11 @@ mod tests {
     #[test]
     fn threads_can_share_all_types_but_a_batch() {
         is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock, Taint)>();
-        is_send_sync::<(Placement, Extent, DeviceFault, InvalidInput, NotSupported, NotCleared)>();
+        is_send_sync::<(Placement, Extent, InvalidInput, NotSupported)>();
         is_send_sync::<(Caching, MemoryType, ClearStep)>();
         #[cfg(target_os = "linux")]
         is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(guard::Pace, guard::Statistics)>();
+        is_send_sync::<guard::Statistics>();
     }
 }

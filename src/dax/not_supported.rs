@@ -24,6 +24,10 @@ pub enum NotSupported {
     /// Another file system or subvolume, or a file of one, is there. A guard stays on the file system of the path
     /// that it was given.
     MountedBelow,
+    /// A device of device DAX can be made neither longer nor shorter.
+    FixedSize,
+    /// The kernel has no calls that read or write a device of device DAX.
+    MappingOnly,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
     Cpu(Unsupported),
 }
@@ -60,6 +64,13 @@ impl core::fmt::Display for NotSupported {
             ),
             Self::MountedBelow => f.write_str(
                 "another file system or subvolume is there, which is not covered; give it as a path of its own",
+            ),
+            Self::FixedSize => f.write_str(
+                "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \
+                 (daxctl reconfigure-device)",
+            ),
+            Self::MappingOnly => f.write_str(
+                "is device DAX, which no call of the kernel reads or writes; use the mapping alone",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

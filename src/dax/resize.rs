@@ -23,7 +23,7 @@ use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::Lock;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
-use super::{DaxFile, DaxView, DeviceFault, NotSupported, file};
+use super::{DaxFile, DaxView, NotSupported, file};
 
 impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
@@ -48,7 +48,7 @@ impl DaxFile {
     /// [`ErrorKind::NoSpace`]. [`ErrorKind::TooLarge`], also for the limit of the process (`ulimit -f`), without its
     /// signal. [`InvalidInput::NoGrowth`] for less than the mapped length. [`InvalidInput::SharedLock`] if the file
     /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
-    /// [`DeviceFault::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
+    /// [`NotSupported::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
     /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at
     /// [`Options::open`]. File and mapping are as they were then.
     ///
@@ -75,7 +75,7 @@ impl DaxFile {
     /// [`InvalidInput::NoShrinking`] for more than the mapped length; [`InvalidInput::ZeroLength`].
     /// [`InvalidInput::Longer`] if the file continues after the mapping, as it can with
     /// [`Options::len`](super::Options::len): the call would cut off bytes that the caller does not see.
-    /// [`InvalidInput::SharedLock`] under a shared lock. [`DeviceFault::FixedSize`] of device DAX.
+    /// [`InvalidInput::SharedLock`] under a shared lock. [`NotSupported::FixedSize`] of device DAX.
     /// [`NotSupported::Adopted`] of a mapping that its owner alone may change. [`NotSupported::ForkedChild`] in a child of
     /// the process that opened the file. File and mapping are as they were then.
     ///
@@ -140,7 +140,7 @@ impl DaxFile {
             return Err(self.error(ErrorKind::NotSupported(NotSupported::ForkedChild)));
         }
         if self.view.guarantee.is_device_dax() {
-            return Err(self.error(ErrorKind::Device(DeviceFault::FixedSize.into())));
+            return Err(self.error(ErrorKind::NotSupported(NotSupported::FixedSize)));
         }
         let DaxView { offset, writeback, populate, .. } = self.view;
         let overflow =

@@ -15,7 +15,7 @@
 
 use crate::own_mount::{with_mount, with_small_tmpfs};
 use cachemaint::Cache;
-use cachemaint::dax::guard::{Guard, Pace};
+use cachemaint::dax::guard::Guard;
 use cachemaint::dax::{ErrorKind, FaultHandler, probe};
 use cachemaint::medium::Granularity;
 use core::mem::MaybeUninit;
@@ -207,7 +207,7 @@ fn a_hole_of_a_tebibyte_delays_no_other_file() {
     let mut guard = guard();
     guard.add(directory.path()).unwrap();
     let (began, stop, mut passes) = (Instant::now(), AtomicBool::new(false), 0);
-    guard.run(Pace::within(Duration::from_millis(10)), &stop, |pass| {
+    guard.run(Duration::from_millis(10), &stop, |pass| {
         assert!(pass.problems.is_empty(), "{:?}", pass.problems);
         assert_eq!((pass.files, pass.bytes), (2, 4096));
         passes += 1;
@@ -236,7 +236,7 @@ fn a_new_file_and_a_grown_one_are_in_the_next_pass() {
     let (stop, mut passes) = (AtomicBool::new(false), 0);
     let late = below.join("late");
     let deep = below.join("deep").join("deeper");
-    guard.run(Pace::within(Duration::from_millis(1)), &stop, |pass| {
+    guard.run(Duration::from_millis(1), &stop, |pass| {
         assert!(pass.problems.is_empty(), "{:?}", pass.problems);
         let there = (pass.files, pass.bytes);
         match passes {
@@ -429,7 +429,7 @@ fn a_guard_keeps_going_whatever_its_files_do() {
             }
             stop.store(true, Relaxed);
         });
-        guard.run(Pace::within(Duration::from_millis(10)), &stop, |pass| {
+        guard.run(Duration::from_millis(10), &stop, |pass| {
             assert!(pass.problems.is_empty(), "{:?}", pass.problems);
             assert_eq!(pass.outside, 0);
         });
@@ -467,7 +467,7 @@ fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
     guard.add(directory.path()).unwrap();
     let (stop, mut passes) = (AtomicBool::new(false), 0);
     let names = |guard: &Guard| guard.files().map(Path::to_path_buf).collect::<Vec<_>>();
-    guard.run(Pace::within(Duration::from_millis(1)), &stop, |pass| {
+    guard.run(Duration::from_millis(1), &stop, |pass| {
         passes += 1;
         match (passes, pass.files) {
             (1, _) => drop(make(&directory.path().join("buffer"), 4096)),
@@ -483,6 +483,6 @@ fn it_runs_until_it_is_stopped_and_makes_a_last_pass() {
     let both = ["buffer", "late"].map(|name| directory.path().join(name));
     assert_eq!(names(&guard), both, "the last pass takes what is there");
     // The guard is to stop, so that is one pass.
-    guard.run(Pace::within(Duration::from_secs(3600)), &stop, |_| ());
+    guard.run(Duration::from_secs(3600), &stop, |_| ());
     assert_eq!(guard.statistics().passes, passes + 1);
 }

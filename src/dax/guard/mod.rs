@@ -31,7 +31,7 @@
 //!
 //! # The bound
 //! [`Statistics::longest_interval`] is the bound that was held: the longest time for which a stored byte was not written
-//! back, of all files that passes have written back. [`Pace::within`] is only the goal. The bound is longer on a loaded
+//! back, of all files that passes have written back. The time given to [`Guard::run`] is only the goal. The bound is longer on a loaded
 //! machine, for many files, and where the CPU's share or the bandwidth is too small.
 //!
 //! | file | its interval ends with the pass that writes it back, and begins with |
@@ -134,7 +134,6 @@ mod pace;
 mod told;
 mod watched;
 
-pub use pace::Pace;
 pub use told::{Pass, Statistics};
 
 use super::system::file_system_at;
@@ -143,7 +142,7 @@ use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use guarded::GuardedFile;
-use pace::{Clock, Pauses, sleep};
+use pace::{Clock, Limits, Pauses, sleep};
 use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
@@ -155,6 +154,7 @@ use watched::{Watched, Work};
 pub struct Guard {
     installed: FaultHandler,
     options: Options,
+    limits: Limits,
     watched: Watched,
     statistics: Statistics,
     /// The beginning of the last pass, and its duration.
@@ -178,6 +178,7 @@ impl Guard {
         Self {
             installed,
             options: Options::new().take_unwritten(),
+            limits: Limits::NONE,
             watched: Watched::default(),
             statistics: Statistics::default(),
             last: None,
@@ -195,6 +196,25 @@ impl Guard {
     #[must_use]
     pub fn cache(self, cache: Cache) -> Self {
         Self { options: self.options.cache(cache), ..self }
+    }
+
+    /// Limits the passes of [`run`](Self::run) to this share of one CPU's time: 0.05 are 5 %. It is counted from one pass
+    /// to the next, and includes the time to look through directories. At first they may take a whole CPU.
+    ///
+    /// It holds whatever the time given to `run` asks for. If it is too small, the bound is not held, and
+    /// [`Statistics::longest_interval`] shows that.
+    #[must_use]
+    pub fn cpu_share(self, share: f64) -> Self {
+        Self { limits: self.limits.cpu_share(share), ..self }
+    }
+
+    /// Limits the lines that [`run`](Self::run) writes back to this number of bytes a second, at first 4 GiB, so that
+    /// programs have some of the memory's bandwidth left if all lines are dirty. After 16 MiB a pass pauses if it is
+    /// faster. Holes are not charged, nor are files that the operating system writes back by pages: it writes only dirty
+    /// pages, as fast as the device takes them. It holds as [`cpu_share`](Self::cpu_share) does.
+    #[must_use]
+    pub fn bytes_per_second(self, rate: f64) -> Self {
+        Self { limits: self.limits.bytes_per_second(rate), ..self }
     }
 
     /// Takes a file, or all regular files below a directory, also those that come later.
@@ -263,18 +283,20 @@ impl Guard {
         self.pass_with(|_| ())
     }
 
-    /// Makes passes at this pace until it is to stop, and then a last one. `each` is called with each.
+    /// Makes passes until it is to stop, and then a last one, and aims at a write-back of all stored bytes `within` this
+    /// time: the next pass begins so early that it ends by then, if it takes as long as the last one. `each` is called
+    /// with each.
     ///
     /// It sleeps on this thread in between. To hold a bound the thread must be run: real-time priority and locked
     /// memory are for the caller to ask for.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
-    pub fn run(&mut self, pace: Pace, stop: &AtomicBool, mut each: impl FnMut(&Pass)) {
-        let mut pauses = Pauses::new(pace);
+    pub fn run(&mut self, within: Duration, stop: &AtomicBool, mut each: impl FnMut(&Pass)) {
+        let mut pauses = Pauses::new(self.limits);
         while !stop.load(Ordering::Relaxed) {
             each(&self.pass_with(|bytes| pauses.after(bytes, stop)));
             if let Some(last) = self.last {
-                let start = pace.next(last.took, last.cpu);
+                let start = self.limits.next(within, last.took, last.cpu);
                 sleep(start.saturating_sub(last.began.elapsed()), stop);
             }
         }

@@ -26,7 +26,7 @@ use super::text::{self, heading, row, thousands};
 use crate::interrupts;
 use anyhow::{Context as _, anyhow};
 use asked::{Cpu, Within};
-use cachemaint::dax::guard::{Guard, Pace, Pass, Statistics};
+use cachemaint::dax::guard::{Guard, Pass, Statistics};
 use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -115,13 +115,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         text::tell!("cachemaint: guarding, without this report: {error}");
     }
     let Within(within) = arguments.within;
-    let mut pace = Pace::within(within).cpu_share(arguments.cpu.share());
+    guard = guard.cpu_share(arguments.cpu.share());
     if let Some(bandwidth) = arguments.bandwidth {
-        pace = pace.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
+        guard = guard.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
     }
     let since = Instant::now();
     let mut outside = 0;
-    guard.run(pace, &stop, |pass| {
+    guard.run(within, &stop, |pass| {
         tell_problems(pass);
         outside = pass.outside;
     });

@@ -323,9 +323,7 @@ fn open_device(path: &Path, file: &File) -> Result<Option<Device>, Error> {
 fn device_of(path: &Path, metadata: &Metadata) -> Result<Option<Device>, Error> {
     let tree = Tree::host();
     let Some(found) = device::find(&tree, metadata) else { return Ok(None) };
-    device::read(&tree, &found)
-        .map(Some)
-        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
+    device::read(&tree, &found).map(Some).map_err(|kind| Error::new(path, kind))
 }
 
 fn guarantee_of_device(
@@ -340,8 +338,7 @@ fn guarantee_of_device(
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
     };
-    device::conclude(&Tree::host(), device, &asked)
-        .map_err(|fault| Error::new(path, ErrorKind::Device(fault.into())))
+    device::conclude(&Tree::host(), device, &asked).map_err(|kind| Error::new(path, kind))
 }
 
 /// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel

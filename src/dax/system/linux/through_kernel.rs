@@ -9,7 +9,7 @@ use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::dax::system::files;
-use crate::dax::{DaxView, DeviceFault, Error, ErrorKind, NotSupported};
+use crate::dax::{DaxView, Error, ErrorKind, NotSupported};
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use std::io;
@@ -58,7 +58,7 @@ impl DaxView {
     /// [`ErrorKind::Poisoned`], if the medium has lost bytes: it gives the first stretch of them, before which
     /// everything was read. [`ErrorKind::Read`], if the call failed otherwise. [`ErrorKind::Shorter`], if the file has
     /// shrunk. [`NotSupported::ViewsDisagree`], if the [data cache aliases](crate::aliasing) or may, and
-    /// [`DeviceFault::MappingOnly`], if it is a device of device DAX: read through the mapping instead.
+    /// [`NotSupported::MappingOnly`], if it is a device of device DAX: read through the mapping instead.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -94,7 +94,7 @@ impl DaxView {
     /// Refuses device DAX, which has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
     fn require_calls(&self) -> Result<(), Error> {
         if self.guarantee.is_device_dax {
-            return Err(Error::new(&self.path, ErrorKind::Device(DeviceFault::MappingOnly.into())));
+            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::MappingOnly)));
         }
         Ok(())
     }

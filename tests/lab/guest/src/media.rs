@@ -107,11 +107,11 @@ pub(crate) fn clear(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
     let mut document = match cleared {
         Ok(lost) => json!({ "lost": pairs(&lost) }),
         Err(error) => match error.kind() {
-            ErrorKind::NotCleared(how_far) => json!({
-                "failed": [how_far.at, how_far.at + how_far.len],
-                "step": format!("{:?}", how_far.step),
-                "errno": how_far.errno,
-                "lost": pairs(&how_far.lost),
+            ErrorKind::NotCleared { at, len, step, errno, lost, .. } => json!({
+                "failed": [at, at + len],
+                "step": format!("{step:?}"),
+                "errno": errno,
+                "lost": pairs(lost),
                 "text": error.to_string(),
             }),
             _ => bail!(error),

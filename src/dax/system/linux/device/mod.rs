@@ -13,7 +13,7 @@ use super::conclude::{advice_for, asked_map_sync, claim};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::caching::Unread;
 use crate::dax::mapping::Unflushed;
-use crate::dax::{DeviceFault, Guarantee};
+use crate::dax::{ErrorKind, Guarantee};
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::system::backing::device_dax::{self, Device, Unusable};
@@ -47,10 +47,12 @@ pub(super) fn find(tree: &Tree, metadata: &Metadata) -> Option<PathBuf> {
 }
 
 /// Reads what a device is.
-pub(super) fn read(tree: &Tree, path: &Path) -> Result<Device, DeviceFault> {
+pub(super) fn read(tree: &Tree, path: &Path) -> Result<Device, ErrorKind> {
     device_dax::read(tree, path).map_err(|why| match why {
-        Unusable::Attribute { path, answer } => DeviceFault::Attribute { path, answer },
-        Unusable::Driver(name) => DeviceFault::Driver { name },
+        Unusable::Attribute { path, answer } => {
+            ErrorKind::DeviceAttribute { attribute: path.into(), answer: answer.into() }
+        }
+        Unusable::Driver(name) => ErrorKind::DeviceDriver { name: name.map(Into::into) },
     })
 }
 
@@ -59,7 +61,7 @@ pub(super) fn conclude(
     tree: &Tree,
     device: Device,
     asked: &AskedOfDevice,
-) -> Result<Guarantee, DeviceFault> {
+) -> Result<Guarantee, ErrorKind> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.extend(asked.reach.evidence());
@@ -104,10 +106,9 @@ fn persistable(
     device: &Device,
     backing: Backing,
     asked: &AskedOfDevice,
-) -> Result<usize, DeviceFault> {
-    let refused = |reason: &str, advice| {
-        Err(DeviceFault::NotPersistable { reason: reason.to_string(), advice })
-    };
+) -> Result<usize, ErrorKind> {
+    let refused =
+        |reason: &str, advice| Err(ErrorKind::NotPersistable { reason: reason.into(), advice });
     let point = backing.point();
     match (asked.map_sync, backing, asked.reach.line(point)) {
         (Err(errno), _, _) => refused(

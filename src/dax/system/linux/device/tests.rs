@@ -2,7 +2,7 @@
 //! `drivers/dax/pmem.c`, `drivers/dax/cxl.c`, `drivers/dax/hmem/hmem.c`). Real ones are in the lab.
 
 use super::super::reach::Reach;
-use super::{AskedOfDevice, DeepFlush, DeviceFault, conclude, read};
+use super::{AskedOfDevice, DeepFlush, conclude, read};
 use crate::dax::Guarantee;
 use crate::dax::mapping::Unflushed;
 use crate::medium::Granularity;
@@ -42,12 +42,12 @@ const ASKED: AskedOfDevice = AskedOfDevice {
     in_guest: false,
 };
 
-fn found(host: &Fixture) -> Result<Device, DeviceFault> {
+fn found(host: &Fixture) -> Result<Device, crate::dax::ErrorKind> {
     let tree = host.tree();
     read(&tree, &device_dax::find(&tree, (252, 1)).unwrap())
 }
 
-fn concluded(host: &Fixture, asked: &AskedOfDevice) -> Result<Guarantee, DeviceFault> {
+fn concluded(host: &Fixture, asked: &AskedOfDevice) -> Result<Guarantee, crate::dax::ErrorKind> {
     conclude(&host.tree(), found(host)?, asked)
 }
 

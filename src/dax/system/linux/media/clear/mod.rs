@@ -7,11 +7,10 @@
 
 use super::super::{extents, mapping, through_kernel};
 use super::{Unread, read};
-use crate::dax::media::{ClearStep, NotCleared};
+use crate::dax::media::ClearStep;
 use crate::dax::system::files;
 use crate::dax::taint::Taint;
 use crate::dax::{DaxFile, DaxView, Error, ErrorKind, InvalidInput, Writeback};
-use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -339,14 +338,14 @@ impl DaxView {
 
     #[cold]
     fn not_cleared(&self, failure: &Failure, lost: &[Range<u64>]) -> Error {
-        let not_cleared = NotCleared {
+        let kind = ErrorKind::NotCleared {
             at: failure.block.start.saturating_sub(self.offset),
             len: failure.block.end - failure.block.start,
             step: failure.step,
             errno: failure.errno,
             lost: lost.iter().map(|range| self.in_mapping(range)).collect(),
         };
-        Error::new(&self.path, ErrorKind::NotCleared(Box::new(not_cleared)))
+        Error::new(&self.path, kind)
     }
 }
 

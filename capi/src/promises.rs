@@ -101,12 +101,12 @@ impl Texts {
             .flat_map(|stage| Event::ALL.into_iter().map(move |event| (stage, event)))
             .map(|(stage, event)| StatementText::of(guarantee, stage, event));
         Self {
-            reason: text::of(guarantee.reason()),
-            advice: guarantee.advice().map(text::of),
-            backing: text::of(guarantee.backing().into()),
-            file_system: text::of(guarantee.file_system()),
-            mount_point: text::of(guarantee.mount_point()),
-            device: text::of(guarantee.device()),
+            reason: text::of(&guarantee.reason),
+            advice: guarantee.advice.map(text::of),
+            backing: text::of(guarantee.backing.into()),
+            file_system: text::of(&guarantee.file_system),
+            mount_point: text::of(&guarantee.mount_point),
+            device: text::of(&guarantee.device),
             statements: statements.collect(),
         }
     }
@@ -118,7 +118,7 @@ impl Texts {
 
 impl StatementText {
     fn of(guarantee: &Guarantee, stage: Stage, event: Event) -> Self {
-        let Statement { text, source, certainty, .. } = guarantee.statement(stage, event);
+        let Statement { text, source, certainty, .. } = guarantee.survives(stage, event);
         let (text, source) = (text::of(text), text::of(source));
         Self { stage, event, text, source, certainty: text::of(&certainty.to_string()) }
     }
@@ -131,13 +131,13 @@ fn texts(open: &Open) -> &Texts {
 fn guarantee(open: &Open) -> CGuarantee {
     let (known, texts) = (open.file.guarantee(), texts(open));
     CGuarantee {
-        granularity: match known.granularity() {
+        granularity: match known.granularity {
             Granularity::Byte => 0,
             Granularity::Line(_) => 1,
             Granularity::Page(_) => 2,
         },
-        backing: backing(known.backing()),
-        unit: known.granularity().bytes(),
+        backing: backing(known.backing),
+        unit: known.granularity.bytes(),
         reason: texts.reason.as_ptr(),
         advice: text::address(texts.advice.as_deref()),
         backing_name: texts.backing.as_ptr(),
@@ -166,7 +166,7 @@ const fn backing(backing: Backing) -> c_int {
 fn survival(open: &Open, stage: Stage, event: Event) -> CSurvival {
     let texts = texts(open).statement(stage, event);
     CSurvival {
-        answer: match open.file.guarantee().survives(stage, event) {
+        answer: match open.file.guarantee().survives(stage, event).is {
             Survival::NotPromised => 1,
             Survival::If(_) => 2,
             Survival::Yes => 3,

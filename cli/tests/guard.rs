@@ -191,7 +191,7 @@ fn a_guard_that_could_write_back_nothing_of_what_is_there_fails() {
 fn guarding_page_granular_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let guarantee = cachemaint::dax::probe(directory.path()).unwrap();
-    if !matches!(guarantee.granularity(), Granularity::Page(_)) {
+    if !matches!(guarantee.granularity, Granularity::Page(_)) {
         eprintln!("skipped: files are on DAX here");
         return;
     }

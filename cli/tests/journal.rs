@@ -129,7 +129,7 @@ fn the_guarantee_of_an_append_is_on_standard_error() {
     let place = Place::empty();
     let error = stderr(&place.run(&["append", "--create", "1M", "--record", "one"]).success());
     let guarantee = cachemaint::dax::probe(&place.path).unwrap();
-    let expected = format!("persistent by the {}: {}", guarantee.granularity(), guarantee.reason());
+    let expected = format!("persistent by the {}: {}", guarantee.granularity, guarantee.reason);
     assert!(error.contains(&expected), "{error}");
 }
 

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs = statistics.runs.fetch_add(1, Relaxed) + 1;
     adopted.persist(0..LEN)?;
     let longest = statistics.longest_nanoseconds.load(Relaxed);
-    println!("{runs} runs, the longest start took {longest} ns ({})", adopted.guarantee().reason());
+    println!("{runs} runs, the longest start took {longest} ns ({})", adopted.guarantee().reason);
     Ok(())
 }
 

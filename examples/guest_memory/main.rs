@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ram = unsafe { options.adopt(file, bytes) }?;
     ram.persist(0..ram.len())?; // what a killed monitor has left, before it is believed
     let steps: u64 = memory.load(STEPS, Ordering::Relaxed)?;
-    println!("the guest goes on after {steps} steps ({})", ram.guarantee().reason());
+    println!("the guest goes on after {steps} steps ({})", ram.guarantee().reason);
     assert_eq!(
         memory.load::<u64>(place(steps), Ordering::Relaxed)?,
         steps,

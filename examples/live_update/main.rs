@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let memory = File::options().read(true).write(true).open(format!("/proc/self/fd/{number}"))?;
     let file = options.open_file(memory)?;
-    println!("{}", file.guarantee().reason());
+    println!("{}", file.guarantee().reason);
     let (store, opened) = Store::open(file)?;
     let registers = store.reader().load("registers")?;
     println!("{} bytes, {}", registers.len(), opened.verdict.origin);

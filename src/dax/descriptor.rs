@@ -33,7 +33,7 @@ impl Options {
     /// file.write(64, b"eight by eight");
     /// file.persist(64..78)?;
     /// // A memfd is RAM: these bytes outlive this process if another one has the descriptor.
-    /// println!("{}", file.guarantee().reason());
+    /// println!("{}", file.guarantee().reason);
     /// # }
     /// # Ok(())
     /// # }

@@ -398,15 +398,15 @@ impl core::fmt::Display for ErrorKind {
             Self::PageGranular(guarantee) => write!(
                 f,
                 "can be made persistent in whole pages only: {}; {}, or allow page granularity",
-                guarantee.reason(),
-                guarantee.advice().unwrap_or("use a file on DAX"),
+                guarantee.reason,
+                guarantee.advice.unwrap_or("use a file on DAX"),
             ),
             Self::NotByteGranular(guarantee) => write!(
                 f,
                 "is made persistent by the {}, not by the byte: {}; use persistent memory whose domain \
                  has the CPU caches in it (eADR), or ask for less",
-                guarantee.granularity(),
-                guarantee.reason(),
+                guarantee.granularity,
+                guarantee.reason,
             ),
             Self::NotAllocated { at, what } => write!(
                 f,

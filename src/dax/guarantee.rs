@@ -42,28 +42,42 @@ const NO_COUNT: &str = "nothing to do for RAM and storage; of other media ask th
 /// # std::fs::write(&path, [0; 4096])?;
 /// let guarantee = dax::probe(&path)?;
 /// let persisted = guarantee.survives(Stage::Persisted, Event::PowerLoss);
-/// if persisted != Survival::Yes {
-///     println!("{}: {}", guarantee.device(), guarantee.reason());
+/// if persisted.is != Survival::Yes {
+///     println!("{}: {}", guarantee.device, persisted.text);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none is public")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[non_exhaustive]
 pub struct Guarantee {
-    pub(super) granularity: Granularity,
-    pub(super) backing: Backing,
-    pub(super) reason: String,
-    pub(super) advice: Option<&'static str>,
-    pub(super) file_system: String,
-    pub(super) mount_point: String,
-    pub(super) device: String,
-    /// True if it is a character device.
-    pub(super) is_device_dax: bool,
-    pub(super) alignment: u64,
-    pub(super) region: Option<PmemRegion>,
-    pub(super) devices: Vec<MemoryDevice>,
+    /// The smallest unit that is made persistent.
+    pub granularity: Granularity,
+    /// The memory or device that backs the bytes.
+    pub backing: Backing,
+    /// The reason for the granularity.
+    pub reason: String,
+    /// The advice how to get a finer granularity; `None` if there is no finer one.
+    pub advice: Option<&'static str>,
+    /// The type of the file system, as in `/proc/self/mountinfo`; empty if it was not found, and on other systems than
+    /// Linux.
+    pub file_system: String,
+    /// The mount point of the file system; empty if it was not found, and on other systems than Linux.
+    pub mount_point: String,
+    /// The kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is. It is empty if the
+    /// file has no device, and on other systems than Linux.
+    pub device: String,
+    /// True if it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
+    pub is_device_dax: bool,
+    /// The alignment in bytes: the offset of a mapping must be a multiple of it, and with device DAX the length too. It is
+    /// the page size, the size of huge pages on hugetlbfs, or the device's alignment.
+    pub alignment: u64,
+    /// The region of persistent memory that the file lies in. If there are several, it is the one with the weakest promise.
+    pub region: Option<PmemRegion>,
+    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the kernel shows them.
+    pub devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     /// True if the kernel is seen to send a drive under the file no flush.
@@ -71,22 +85,11 @@ pub struct Guarantee {
     pub(super) caching: Unread,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
-    pub(super) evidence: Vec<Evidence>,
+    /// The questions and their answers, in order.
+    pub evidence: Vec<Evidence>,
 }
 
 impl Guarantee {
-    /// Returns the smallest unit that is made persistent.
-    #[must_use]
-    pub const fn granularity(&self) -> Granularity {
-        self.granularity
-    }
-
-    /// Returns the memory or device that backs the bytes.
-    #[must_use]
-    pub const fn backing(&self) -> Backing {
-        self.backing
-    }
-
     /// Returns true if the CPU caches are in the persistence domain of the bytes (eADR), as the firmware claims: then a
     /// store that a fence has ordered outlives a loss of power without a write-back. It is false for a file through the
     /// page cache, whatever its device promises.
@@ -94,65 +97,6 @@ impl Guarantee {
     #[must_use]
     pub const fn is_eadr(&self) -> bool {
         matches!(self.backing, Backing::PmemEadr)
-    }
-
-    /// Returns the reason for the granularity.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// Returns the advice how to get a finer granularity; `None` if there is no finer one.
-    #[must_use]
-    pub const fn advice(&self) -> Option<&'static str> {
-        self.advice
-    }
-
-    /// Returns the type of the file system, as in `/proc/self/mountinfo`; empty if it was not found, and on other
-    /// systems than Linux.
-    #[must_use]
-    pub fn file_system(&self) -> &str {
-        &self.file_system
-    }
-
-    /// Returns the mount point of the file system; empty if it was not found, and on other systems than Linux.
-    #[must_use]
-    pub fn mount_point(&self) -> &str {
-        &self.mount_point
-    }
-
-    /// Returns the kernel's name of the block device, or of the [device](Self::is_device_dax) that the file is. It is
-    /// empty if the file has no device, and on other systems than Linux.
-    #[must_use]
-    pub fn device(&self) -> &str {
-        &self.device
-    }
-
-    /// Returns true if it is a device of device DAX (`/dev/dax0.0`): memory without a file system.
-    #[must_use]
-    pub const fn is_device_dax(&self) -> bool {
-        self.is_device_dax
-    }
-
-    /// Returns the alignment in bytes: the offset of a mapping must be a multiple of it, and with device DAX the length
-    /// too. It is the page size, the size of huge pages on hugetlbfs, or the device's alignment.
-    #[must_use]
-    pub const fn alignment(&self) -> u64 {
-        self.alignment
-    }
-
-    /// Returns the region of persistent memory that the file lies in. If there are several, it is the one with the
-    /// weakest promise.
-    #[must_use]
-    pub const fn region(&self) -> Option<&PmemRegion> {
-        self.region.as_ref()
-    }
-
-    /// Returns the memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the
-    /// kernel shows them.
-    #[must_use]
-    pub fn devices(&self) -> &[MemoryDevice] {
-        &self.devices
     }
 
     /// Returns the number of unsafe shutdowns of all devices under the file: if it has grown since the last
@@ -184,23 +128,12 @@ impl Guarantee {
         self.caching.read()
     }
 
-    /// Returns the questions and their answers, in order.
-    #[must_use]
-    pub fn evidence(&self) -> &[Evidence] {
-        &self.evidence
-    }
-
-    /// Returns the survival of an event by bytes of the file that had reached this stage.
+    /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
+    /// the claim and its certainty.
     ///
     /// It is that of the [backing](Self::backing), except for the page cache of emulated persistent memory, and for a drive
     /// to which the kernel sends no flush. A file that had no name when it was opened (a memfd, an unlinked file) is an
     /// exception too.
-    #[must_use]
-    pub const fn survives(&self, stage: Stage, event: Event) -> Survival {
-        self.statement(stage, event).is
-    }
-
-    /// Returns the survival with its reason, the source of the claim and its certainty.
     ///
     /// ```no_run
     /// use cachemaint::dax;
@@ -208,20 +141,20 @@ impl Guarantee {
     ///
     /// # fn main() -> Result<(), dax::Error> {
     /// let guarantee = dax::probe("/mnt/pmem/log")?;
-    /// let lost = guarantee.statement(Stage::Persisted, Event::PowerLoss);
+    /// let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
     /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub const fn statement(&self, stage: Stage, event: Event) -> Statement<Survival> {
+    pub const fn survives(&self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self.backing, stage) {
             (Event::ProcessCrash, ..) if !self.has_name => Statement::documented(
                 KEPT_OPEN,
                 "the file had no name when it was opened, and ends with its last descriptor or mapping",
                 NAMELESS,
             ),
-            (Event::ProcessCrash, ..) => self.backing.statement(stage, event),
+            (Event::ProcessCrash, ..) => self.backing.survives(stage, event),
             _ if !self.has_name => Statement::documented(
                 Survival::No,
                 "the file had no name when it was opened, and no process has it open in the next kernel",
@@ -241,7 +174,7 @@ impl Guarantee {
             {
                 UNFLUSHED
             }
-            _ => self.backing.statement(stage, event),
+            _ => self.backing.survives(stage, event),
         }
     }
 

@@ -13,7 +13,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("records");
 //! let file = Options::new().allow_page_granularity().open_or_create(&path, 1 << 20)?;
-//! println!("{}: {}", file.granularity(), file.guarantee().reason());
+//! println!("{}: {}", file.granularity(), file.guarantee().reason);
 //!
 //! file.write(64, b"eight by eight");
 //! file.persist(64..78)?; // durable at return, as far as the guarantee goes

@@ -44,14 +44,15 @@ pub struct Persister {
 }
 
 impl Persister {
-    /// Returns the way for the file with this guarantee, by the caches of this machine.
+    /// Returns the way for the file with this guarantee, by the caches of this machine. It must be the guarantee as it was
+    /// found: a changed one persists otherwise than the file needs.
     ///
     /// # Errors
     /// If this machine cannot reach the point that the guarantee is about; not for a guarantee from
     /// [`probe_file`](super::probe_file) on the same machine.
     pub fn new(guarantee: &Guarantee) -> Result<Self, Unsupported> {
         Ok(Self {
-            granularity: guarantee.granularity(),
+            granularity: guarantee.granularity,
             writeback: method_of(guarantee, Cache::host)?,
             deep_flush: Host::deep_flush_of(guarantee).map(Arc::new),
         })
@@ -153,7 +154,7 @@ mod tests {
         assert!(!guarantee.has_name);
         let persister = Persister::new(&guarantee).unwrap();
         is_send_sync(&persister);
-        assert_eq!(persister.granularity(), guarantee.granularity());
+        assert_eq!(persister.granularity(), guarantee.granularity);
         let Granularity::Page(page) = persister.granularity() else { return };
         assert_eq!(persister.cache(), None);
         // SAFETY: no other program has the file.

@@ -139,7 +139,7 @@ impl DaxFile {
             // The child would write under its parent's lock.
             return Err(self.error(ErrorKind::NotSupported(NotSupported::ForkedChild)));
         }
-        if self.view.guarantee.is_device_dax() {
+        if self.view.guarantee.is_device_dax {
             return Err(self.error(ErrorKind::NotSupported(NotSupported::FixedSize)));
         }
         let DaxView { offset, writeback, populate, .. } = self.view;
@@ -147,7 +147,7 @@ impl DaxFile {
             || self.error(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }));
         let end = offset.checked_add(len).ok_or_else(overflow)?;
         file::check_new_len(&self.view.path, end)?;
-        let extent = Extent { alignment: self.view.guarantee.alignment(), ..Extent::of_bytes(end) };
+        let extent = Extent { alignment: self.view.guarantee.alignment, ..Extent::of_bytes(end) };
         let len = file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
         Ok(Plan {
             offset,

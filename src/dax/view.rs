@@ -126,7 +126,7 @@ impl DaxView {
     /// Returns the smallest unit that is made persistent.
     #[must_use]
     pub const fn granularity(&self) -> Granularity {
-        self.guarantee.granularity()
+        self.guarantee.granularity
     }
 
     /// Returns the guarantee of its medium, with reason and evidence.

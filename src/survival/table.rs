@@ -17,27 +17,18 @@ const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes
 const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
 
 impl Backing {
-    /// Returns the survival of an event by bytes on this backing that had reached this stage.
+    /// Returns the survival of an event by bytes on this backing that had reached this stage, with its reason, source and
+    /// certainty.
     ///
     /// ```
     /// use cachemaint::survival::{Backing, Event, Stage, Survival};
-    /// assert_eq!(Backing::PmemAdr.survives(Stage::Stored, Event::PowerLoss), Survival::No);
-    /// assert_eq!(Backing::PmemAdr.survives(Stage::Persisted, Event::PowerLoss), Survival::Yes);
-    /// ```
-    #[must_use]
-    pub const fn survives(self, stage: Stage, event: Event) -> Survival {
-        self.statement(stage, event).is
-    }
-
-    /// Returns the survival with its reason, source and certainty.
-    ///
-    /// ```
-    /// use cachemaint::survival::{Backing, Event, Stage};
-    /// let lost = Backing::PmemAdr.statement(Stage::Stored, Event::PowerLoss);
+    /// let lost = Backing::PmemAdr.survives(Stage::Stored, Event::PowerLoss);
+    /// assert_eq!(lost.is, Survival::No);
     /// println!("{}: {} ({}, {})", lost.is, lost.text, lost.source, lost.certainty);
+    /// assert_eq!(Backing::PmemAdr.survives(Stage::Persisted, Event::PowerLoss).is, Survival::Yes);
     /// ```
     #[must_use]
-    pub const fn statement(self, stage: Stage, event: Event) -> Statement<Survival> {
+    pub const fn survives(self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self) {
             (_, Self::ReservedRam) => reserved(stage, event),
             (Event::ProcessCrash, _) => Statement::read(
@@ -386,7 +377,7 @@ mod tests {
     fn each_cell_is_what_the_platforms_promise() {
         for (backing, stage, cells) in TABLE {
             for (event, cell) in Event::ALL.into_iter().zip(cells) {
-                let found = backing.survives(stage, event);
+                let found = backing.survives(stage, event).is;
                 let agrees = match (found, cell.strip_prefix("if ")) {
                     (Survival::If(condition), Some(words)) => condition.contains(words),
                     (Survival::Yes, None) => cell == "yes",
@@ -410,7 +401,7 @@ mod tests {
         };
         for backing in Backing::ALL {
             for event in Event::ALL {
-                let got = Stage::ALL.map(|stage| worth(backing.survives(stage, event)));
+                let got = Stage::ALL.map(|stage| worth(backing.survives(stage, event).is));
                 assert!(got.is_sorted(), "{backing:?} {event:?}: {got:?}");
             }
         }
@@ -422,12 +413,12 @@ mod tests {
         for backing in Backing::ALL {
             for event in Event::ALL {
                 let [persisted, deep] =
-                    [Persisted, DeepPersisted].map(|stage| backing.statement(stage, event));
+                    [Persisted, DeepPersisted].map(|stage| backing.survives(stage, event));
                 assert_eq!(persisted.is, deep.is, "{backing:?} {event:?}");
             }
         }
         let [persisted, deep] =
-            [Persisted, DeepPersisted].map(|stage| PmemAdr.statement(stage, Event::PowerLoss));
+            [Persisted, DeepPersisted].map(|stage| PmemAdr.survives(stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not rest on stored energy"));
     }
@@ -435,7 +426,7 @@ mod tests {
     /// ACPI, NFIT platform capabilities: each bit speaks of "power loss", and no source found speaks of a reset.
     #[test]
     fn a_claim_about_power_loss_is_not_a_source_for_resets() {
-        let certainty = |event| PmemAdr.statement(Persisted, event).certainty;
+        let certainty = |event| PmemAdr.survives(Persisted, event).certainty;
         assert_eq!(certainty(Event::PowerLoss), Certainty::Documented);
         assert_eq!(certainty(Event::WarmReboot), Certainty::Assumed);
     }
@@ -447,7 +438,7 @@ mod tests {
             for stage in Stage::ALL {
                 assert!(TABLE.iter().any(|row| (row.0, row.1) == (backing, stage)));
                 for event in Event::ALL {
-                    let cell = backing.statement(stage, event);
+                    let cell = backing.survives(stage, event);
                     assert!(!cell.text.is_empty() && !cell.source.is_empty(), "{backing:?}");
                 }
             }

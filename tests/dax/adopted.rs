@@ -85,8 +85,8 @@ fn an_adopted_mapping_gets_the_guarantee_of_its_file_and_no_more() {
     let adopted = adopt(&options(), &file, &mapping).unwrap();
     // On a file system with DAX this mapping lacks MAP_SYNC.
     assert!(adopted.view().cache().is_none());
-    assert_eq!(adopted.guarantee().file_system(), expected.file_system());
-    assert_eq!(adopted.guarantee().alignment(), expected.alignment());
+    assert_eq!(adopted.guarantee().file_system, expected.file_system);
+    assert_eq!(adopted.guarantee().alignment, expected.alignment);
     drop(adopted);
     let refused = adopt(&Options::new(), &file, &mapping).unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::PageGranular(_)), "{refused}");

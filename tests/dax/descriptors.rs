@@ -51,7 +51,7 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
     let memfd = memfd(LEN);
     let file = options().open_file(memfd.try_clone().unwrap()).unwrap();
     assert_eq!(file.path(), Path::new("/memfd:state (deleted)"));
-    assert_eq!((file.len(), file.guarantee().backing()), (LEN, Backing::Ram));
+    assert_eq!((file.len(), file.guarantee().backing), (LEN, Backing::Ram));
     assert!(matches!(file.granularity(), Granularity::Page(_)));
     file.write(LEN - 4, b"last");
     file.persist(LEN - 4..LEN).unwrap();
@@ -63,7 +63,7 @@ fn a_memfd_is_ram_that_is_named_as_the_kernel_names_it() {
 }
 
 fn after(guarantee: &Guarantee, event: Event) -> Survival {
-    guarantee.survives(Stage::Persisted, event)
+    guarantee.survives(Stage::Persisted, event).is
 }
 
 /// unlink(2): the file remains until the last descriptor that refers to it is closed.
@@ -78,13 +78,13 @@ fn a_file_without_a_name_outlives_its_process_only_if_another_keeps_it_open() {
         let file = file.unwrap();
         let by_link = format!("/proc/self/fd/{}", file.file().as_raw_fd());
         for guarantee in [file.guarantee().clone(), dax::probe(by_link).unwrap()] {
-            let crash = guarantee.statement(Stage::Persisted, Event::ProcessCrash);
+            let crash = guarantee.survives(Stage::Persisted, Event::ProcessCrash);
             assert!(matches!(crash.is, Survival::If(_)), "{crash:?}");
             assert!(crash.text.contains("no name"), "{crash:?}");
             for event in [Event::Kexec, Event::WarmReboot, Event::PowerLoss] {
                 assert_eq!(after(&guarantee, event), Survival::No);
             }
-            let evidence = guarantee.evidence().iter();
+            let evidence = guarantee.evidence.iter();
             let links = evidence.filter(|evidence| evidence.asked.contains("st_nlink"));
             assert_eq!(links.map(|links| links.answer.as_str()).collect::<Vec<_>>(), ["0"]);
         }

@@ -231,7 +231,7 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
     let directory = directory();
     let path = directory.path().join("file");
     let file = options().create_new(&path, LEN).unwrap();
-    if file.guarantee().region().is_some() {
+    if file.guarantee().region.as_ref().is_some() {
         skip(name, "temporary files are on persistent memory here");
         return;
     }
@@ -328,10 +328,10 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
 
     let file = options().create_new(&path, LEN).unwrap();
     assert!(matches!(file.granularity(), Granularity::Page(_)));
-    assert_eq!(file.guarantee().backing(), Backing::Ram);
+    assert_eq!(file.guarantee().backing, Backing::Ram);
     assert!(file.view().cache().is_none());
     assert_eq!(&probe(&path).unwrap(), file.guarantee());
-    assert_eq!(probe(directory.path()).unwrap().backing(), Backing::Ram);
+    assert_eq!(probe(directory.path()).unwrap().backing, Backing::Ram);
 }
 
 /// A memfd is on a mount of the kernel's own, which no list shows.
@@ -342,9 +342,9 @@ fn a_memfd_is_ram() {
     file.set_len(LEN).unwrap();
     let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
     let guarantee = probe(&path).unwrap();
-    assert_eq!(guarantee.backing(), Backing::Ram, "{guarantee:?}");
-    assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
-    assert_eq!(guarantee.file_system(), "tmpfs");
+    assert_eq!(guarantee.backing, Backing::Ram, "{guarantee:?}");
+    assert!(matches!(guarantee.granularity, Granularity::Page(_)));
+    assert_eq!(guarantee.file_system, "tmpfs");
     // The memfd has no name that could be found again.
     assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
 }
@@ -386,7 +386,7 @@ fn single_bytes_are_refused_where_there_are_pages() {
     let directory = directory();
     let path = directory.path().join("file");
     let bytes = Options::new().require_byte_granularity();
-    if matches!(probe(directory.path()).unwrap().granularity(), Granularity::Byte) {
+    if matches!(probe(directory.path()).unwrap().granularity, Granularity::Byte) {
         assert_eq!(bytes.create_new(&path, LEN).unwrap().granularity(), Granularity::Byte);
         return;
     }
@@ -581,7 +581,7 @@ fn unwritten_files(directory: &Path) -> [(PathBuf, &'static str); 2] {
 #[test]
 fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
     let directory = directory();
-    let by_pages = matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_));
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
     for (path, what) in unwritten_files(directory.path()) {
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"data").unwrap();
         if by_pages {
@@ -599,7 +599,7 @@ fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
 #[test]
 fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
     let directory = directory();
-    let by_pages = matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_));
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
     let shared = options().lock(Lock::Shared);
     for (path, _) in unwritten_files(directory.path()) {
         if !by_pages {
@@ -681,7 +681,7 @@ mod mounts {
             let file = options().create_new(&path, LEN).unwrap();
             file.persist_copy(&[(0, b"here")]).unwrap();
             file.deep_persist(0..4).unwrap();
-            assert_eq!(file.guarantee().backing(), Backing::Ram);
+            assert_eq!(file.guarantee().backing, Backing::Ram);
         });
     }
 
@@ -711,8 +711,8 @@ mod mounts {
             let file = options().create_new(&path, LEN).unwrap();
             file.persist_copy(&[(0, b"here")]).unwrap();
             assert!(matches!(file.granularity(), Granularity::Page(_)));
-            assert_eq!(file.guarantee().file_system(), "overlay");
-            assert_eq!(file.guarantee().backing(), Backing::Unknown);
+            assert_eq!(file.guarantee().file_system, "overlay");
+            assert_eq!(file.guarantee().backing, Backing::Unknown);
             drop(file);
             // A child that another test is about to start may still have the file.
             rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
@@ -735,7 +735,7 @@ mod mounts {
         with_mount(name, "hugetlbfs", c"pagesize=2M", |directory| {
             let path = directory.join("file");
             fs::File::create(&path).unwrap().set_len(3 * HUGE).unwrap();
-            assert_eq!(probe(&path).unwrap().alignment(), HUGE);
+            assert_eq!(probe(&path).unwrap().alignment, HUGE);
             let text = refusal(&path, options().offset(4096).open(&path));
             assert!(text.starts_with("offset 4096 is not a multiple of 2097152"), "{text}");
             for (offset, len) in [(0, 4096), (HUGE, HUGE + 1), (0, 3 * HUGE), (HUGE, 8192)] {
@@ -743,7 +743,7 @@ mod mounts {
                 assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
                 file.write(len - 8, b"the end!");
                 file.persist(len - 8..len).unwrap();
-                assert_eq!(file.guarantee().backing(), Backing::Ram);
+                assert_eq!(file.guarantee().backing, Backing::Ram);
                 let start = format!("{:x}-", file.as_ptr(0).addr());
                 let is_mapped = || {
                     let maps = fs::read_to_string("/proc/self/maps").unwrap();

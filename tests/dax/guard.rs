@@ -164,7 +164,7 @@ fn single_files_are_taken_and_each_line_is_counted() {
     guard.add(&path).unwrap();
     let pass = guard.pass();
     assert_eq!((pass.files, pass.bytes), (1, (1 << 20) + 1));
-    let lines = match probe(&path).unwrap().granularity() {
+    let lines = match probe(&path).unwrap().granularity {
         Granularity::Page(_) => 0,
         _ => (1 << 20) / Cache::host().unwrap().line_size() as u64 + 1,
     };
@@ -222,7 +222,7 @@ fn a_new_file_and_a_grown_one_are_in_the_next_pass() {
     // A place where passes are fast: slow ones leave more time between two.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let name = "a_new_file_and_a_grown_one_are_in_the_next_pass";
-    let file_system = probe(directory.path()).unwrap().file_system().to_owned();
+    let file_system = probe(directory.path()).unwrap().file_system.to_owned();
     if !["ext4", "xfs", "btrfs", "tmpfs"].contains(&&*file_system) {
         return crate::skip::skip(name, format_args!("no notices are relied on on {file_system}"));
     }
@@ -442,7 +442,7 @@ fn a_guard_keeps_going_whatever_its_files_do() {
 #[test]
 fn files_without_line_granularity_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    if !matches!(probe(directory.path()).unwrap().granularity(), Granularity::Page(_)) {
+    if !matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_)) {
         return crate::skip::skip(
             "files_without_line_granularity_are_refused",
             "files are on DAX here",

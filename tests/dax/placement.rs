@@ -51,7 +51,7 @@ fn each_byte_of_a_file_has_one_place_of_its_own() {
         else {
             return;
         };
-        assert_eq!(placement.device, file.guarantee().device());
+        assert_eq!(placement.device, file.guarantee().device);
         let mut behind = 0;
         for extent in &placement.extents {
             assert_eq!(extent.offset, behind, "{placement:?}");

@@ -151,7 +151,7 @@ fn a_view_has_the_kernel_write_back_what_others_have_stored() {
     }
     let (_directory, path) = place();
     let file = create(&path);
-    if file.guarantee().backing() == Backing::Ram || file.view().cache().is_some() {
+    if file.guarantee().backing == Backing::Ram || file.view().cache().is_some() {
         skip(name, "nothing here is dirty for the kernel: no page cache over a medium");
         return;
     }
@@ -180,7 +180,7 @@ fn a_view_writes_back_by_its_granularity() {
     let (_directory, path) = place();
     let file = create(&path);
     let view = options().view(&path).unwrap();
-    assert_eq!(view.guarantee().granularity(), file.granularity());
+    assert_eq!(view.guarantee().granularity, file.granularity());
     assert_eq!(view.cache(), file.view().cache());
     file.write(100, b"here and there");
     view.batch(|batch| {
@@ -198,7 +198,7 @@ fn a_view_writes_back_by_its_granularity() {
 fn a_view_is_granted_what_a_file_is() {
     let (directory, path) = place();
     drop(create(&path));
-    if matches!(probe(&path).unwrap().granularity(), Granularity::Page(_)) {
+    if matches!(probe(&path).unwrap().granularity, Granularity::Page(_)) {
         let error = Options::new().view(&path).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::PageGranular(_)), "{error}");
     }

@@ -101,7 +101,7 @@ fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Header {
         number: number(),
-        how: match guarantee.granularity() {
+        how: match guarantee.granularity {
             Granularity::Byte => verdict::BY_FENCE,
             Granularity::Line(_) => verdict::BY_LINES,
             Granularity::Page(_) => verdict::BY_PAGES,
@@ -109,9 +109,9 @@ fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
         seconds: since_1970.as_secs(),
         boot,
         kernel,
-        backing: verdict::name_of(guarantee.backing()),
-        device: guarantee.device().to_owned(),
-        file_system: guarantee.file_system().to_owned(),
+        backing: verdict::name_of(guarantee.backing),
+        device: guarantee.device.to_owned(),
+        file_system: guarantee.file_system.to_owned(),
     }
 }
 

@@ -144,7 +144,7 @@ fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
 
 fn cells(guarantee: &Guarantee) -> Vec<Cell> {
     let cell = |event, stage| {
-        let Statement { is, text, source, certainty, .. } = guarantee.statement(stage, event);
+        let Statement { is, text, source, certainty, .. } = guarantee.survives(stage, event);
         Cell { event, stage, survival: is, reason: Reason { text, source, certainty } }
     };
     Event::ALL.into_iter().flat_map(|event| Stage::ALL.map(|stage| cell(event, stage))).collect()
@@ -158,22 +158,22 @@ fn print(
     canary: Option<&Canary>,
 ) -> io::Result<()> {
     heading(out, &text::printable(path.display()))?;
-    row(out, "granularity", guarantee.granularity())?;
-    row(out, "persisted", way_to_persist(guarantee.granularity()))?;
-    row(out, "because", guarantee.reason())?;
+    row(out, "granularity", guarantee.granularity)?;
+    row(out, "persisted", way_to_persist(guarantee.granularity))?;
+    row(out, "because", &guarantee.reason)?;
     row(out, "file system", place(guarantee))?;
-    if let Some(region) = guarantee.region() {
+    if let Some(region) = &guarantee.region {
         row(out, "region", format!("{}, persistence domain: {}", region.name, region.domain))?;
     }
-    if !guarantee.devices().is_empty() {
+    if !guarantee.devices.is_empty() {
         row(out, "shutdowns", shutdowns(guarantee))?;
     }
-    if let Some(advice) = guarantee.advice() {
+    if let Some(advice) = guarantee.advice {
         row(out, "for more", advice)?;
     }
     let caching = guarantee.caching();
     // The kernel writes its own pages back, whatever their memory type is.
-    if !matches!(guarantee.granularity(), Granularity::Page(_)) {
+    if !matches!(guarantee.granularity, Granularity::Page(_)) {
         row(out, "memory type", memory_type(&caching))?;
     }
     writeln!(out)?;
@@ -191,7 +191,7 @@ fn print(
         writeln!(out)?;
     }
     heading(out, "Evidence")?;
-    for evidence in guarantee.evidence().iter().chain(&caching.evidence) {
+    for evidence in guarantee.evidence.iter().chain(&caching.evidence) {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }
@@ -243,7 +243,7 @@ fn shutdowns(guarantee: &Guarantee) -> String {
             Err(why) => format!("{}{id}: unknown: {why}{failures}", device.name),
         }
     };
-    let devices: Vec<String> = guarantee.devices().iter().map(of_device).collect();
+    let devices: Vec<String> = guarantee.devices.iter().map(of_device).collect();
     let devices = devices.join("; ");
     match guarantee.unsafe_shutdowns() {
         Ok(sum) => format!("{sum} unsafe so far ({devices})"),
@@ -268,19 +268,19 @@ fn memory_type(caching: &Caching) -> String {
 
 /// Returns file system, mount and device in one line.
 pub(crate) fn place(guarantee: &Guarantee) -> String {
-    if guarantee.is_device_dax() {
-        let alignment = text::bytes(guarantee.alignment());
-        return format!("none: device DAX {}, in units of {alignment}", guarantee.device());
+    if guarantee.is_device_dax {
+        let alignment = text::bytes(guarantee.alignment);
+        return format!("none: device DAX {}, in units of {alignment}", guarantee.device);
     }
     let or_unknown = |text: &str| if text.is_empty() { "unknown" } else { text }.to_string();
-    let mut place = or_unknown(guarantee.file_system());
-    if !guarantee.mount_point().is_empty() {
+    let mut place = or_unknown(&guarantee.file_system);
+    if !guarantee.mount_point.is_empty() {
         place.push_str(" at ");
-        place.push_str(guarantee.mount_point());
+        place.push_str(&guarantee.mount_point);
     }
-    if !guarantee.device().is_empty() {
+    if !guarantee.device.is_empty() {
         place.push_str(" on ");
-        place.push_str(guarantee.device());
+        place.push_str(&guarantee.device);
     }
     place
 }

@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             (text::bytes(file.view().len()), inspect::place(file.view().guarantee()));
         heading(&mut out, &text::printable(path.display()))?;
         row(&mut out, "file", format!("{size}, {place}"))?;
-        row(&mut out, "granularity", file.view().guarantee().granularity())?;
+        row(&mut out, "granularity", file.view().guarantee().granularity)?;
         match &kind {
             Kind::Journal(journal) => print_journal(&mut out, journal)?,
             Kind::Recording(recording) => print_recording(&mut out, recording)?,

@@ -257,7 +257,7 @@ impl<'a> Watch<'a> {
         // Zeros that an earlier guard could not replace would be taken for the file's.
         file.map_again(0..0)?;
         // The unit in which the kernel maps: on a device or on hugetlbfs more than a page.
-        let page = usize::try_from(file.guarantee.alignment()).unwrap_or(files::page_size());
+        let page = usize::try_from(file.guarantee.alignment).unwrap_or(files::page_size());
         let base = file.mapping.base().as_ptr().expose_provenance();
         let len = file.mapping.len().next_multiple_of(page);
         let is_writable = file.mapping.is_writable();

@@ -243,7 +243,7 @@ impl Options {
 
     /// Returns the reason why a file with this guarantee will not do; `None` if it will.
     pub(super) fn refusal(&self, guarantee: &Guarantee) -> Option<ErrorKind> {
-        match (self.required, guarantee.granularity()) {
+        match (self.required, guarantee.granularity) {
             (Required::Byte, Granularity::Byte)
             | (Required::Line, Granularity::Byte | Granularity::Line(_))
             | (Required::Page, _) => None,

@@ -184,8 +184,8 @@ pub(in crate::dax) fn method_of(
     guarantee: &Guarantee,
     cache: impl FnOnce() -> Result<Cache, Unsupported>,
 ) -> Result<Writeback, Unsupported> {
-    let aimed = || cache()?.to(guarantee.backing().point());
-    Ok(match guarantee.granularity() {
+    let aimed = || cache()?.to(guarantee.backing.point());
+    Ok(match guarantee.granularity {
         Granularity::Byte => Writeback::Fence(aimed()?),
         Granularity::Line(_) => Writeback::Lines(aimed()?),
         Granularity::Page(_) => Writeback::Pages,

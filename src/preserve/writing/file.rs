@@ -41,8 +41,8 @@ impl Stamp {
             boot_id: boot::id(),
             process,
             process_start,
-            backing: guarantee.backing(),
-            granularity: guarantee.granularity().bytes() as u32,
+            backing: guarantee.backing,
+            granularity: guarantee.granularity.bytes() as u32,
             placement: placement(file).unwrap_or(0),
             unsafe_shutdowns: guarantee.unsafe_shutdowns().ok(),
             ..Self::UNKNOWN

@@ -62,7 +62,7 @@ pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
         Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
         Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
     };
-    let promise = event.map(|event| last.backing.statement(Stage::Persisted, event));
+    let promise = event.map(|event| last.backing.survives(Stage::Persisted, event));
     Verdict { origin, evidence, promise }
 }
 

@@ -94,7 +94,7 @@ struct Reason {
 
 impl Cell {
     fn new(backing: Backing, event: Event) -> Self {
-        let statement = |stage| backing.statement(stage, event);
+        let statement = |stage| backing.survives(stage, event);
         Self {
             answers: ByStage::new(|stage| statement(stage).is),
             reasons: ByStage::new(|stage| Reason::new(&statement(stage))),

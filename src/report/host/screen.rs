@@ -72,7 +72,7 @@ impl HostReport {
         let (shown, hidden) = backings.split_at(backings.len().min(BACKINGS_SHOWN));
         for backing in shown.iter().copied() {
             let mut signs =
-                |stage| Event::ALL.map(|event| legend.sign(backing.survives(stage, event)));
+                |stage| Event::ALL.map(|event| legend.sign(backing.survives(stage, event).is));
             let (stored, persisted) = (signs(Stage::Stored), signs(Stage::Persisted));
             let is_same = stored == persisted;
             if is_same {

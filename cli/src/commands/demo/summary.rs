@@ -22,8 +22,8 @@ pub(super) fn print(
     let guarantee = file.guarantee();
     heading(out, "A child process appended to a journal and was killed in the middle")?;
     row(out, "file", format!("{}, {}", text::bytes(file.len()), inspect::place(guarantee)))?;
-    row(out, "granularity", guarantee.granularity())?;
-    row(out, "because", guarantee.reason())?;
+    row(out, "granularity", guarantee.granularity)?;
+    row(out, "because", &guarantee.reason)?;
     row(out, "persisted", how(file, guarantee))?;
     let count = thousands(acknowledged.times.len() as u64);
     let ran = duration(u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
@@ -60,7 +60,7 @@ fn how(file: &DaxFile, guarantee: &Guarantee) -> String {
         let before = before.map(|fence| format!("{fence}, ")).unwrap_or_default();
         format!("{before}{} and {after}", instruction.name)
     };
-    match (guarantee.granularity(), file.view().cache()) {
+    match (guarantee.granularity, file.view().cache()) {
         (Granularity::Byte, Some(cache)) => {
             format!(
                 "{} alone: the caches are in the persistence domain",

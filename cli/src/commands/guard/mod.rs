@@ -170,7 +170,7 @@ fn page_granular(error: &dax::Error) -> Option<String> {
         "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it instead \
          (--page-cache)",
         error.path().display(),
-        guarantee.reason()
+        guarantee.reason
     ))
 }
 
@@ -188,8 +188,8 @@ fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
         heading(out, &text::printable(path.display()))?;
         match dax::probe(path) {
             Ok(guarantee) => {
-                row(out, "granularity", guarantee.granularity())?;
-                row(out, "because", guarantee.reason())?;
+                row(out, "granularity", guarantee.granularity)?;
+                row(out, "because", &guarantee.reason)?;
                 writeln!(out)?;
                 text::survival(out, &guarantee)?;
             }

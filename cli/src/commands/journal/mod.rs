@@ -165,9 +165,9 @@ pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow:
 fn tell_guarantee(path: &Path, guarantee: &Guarantee) {
     let path = text::printable(path.display());
     let place = text::printable(inspect::place(guarantee));
-    let reason = text::printable(guarantee.reason());
+    let reason = text::printable(&guarantee.reason);
     text::tell!(
         "cachemaint: {path}: on {place}; acknowledged records are persistent by the {}: {reason}",
-        guarantee.granularity()
+        guarantee.granularity
     );
 }

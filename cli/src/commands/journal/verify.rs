@@ -90,7 +90,7 @@ fn print(
         "file",
         format!("{}, {}", text::bytes(file.view().len()), inspect::place(file.view().guarantee())),
     )?;
-    row(out, "granularity", file.view().guarantee().granularity())?;
+    row(out, "granularity", file.view().guarantee().granularity)?;
     let (records, bytes) = (text::thousands(*records), text::thousands(*bytes));
     row(out, "records", format!("{records}, with {bytes} bytes of payload"))?;
     row(out, "positions", format!("{head} to {end}"))?;

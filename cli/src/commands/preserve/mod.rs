@@ -210,7 +210,7 @@ fn write_place(out: &mut impl Write, path: &Path, file: &ReadOnly) -> io::Result
 }
 
 fn write_granularity(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
-    row(out, "granularity", format!("{}: {}", guarantee.granularity(), guarantee.reason()))
+    row(out, "granularity", format!("{}: {}", guarantee.granularity, guarantee.reason))
 }
 
 const fn yes_or_no(is: bool) -> &'static str {

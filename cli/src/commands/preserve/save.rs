@@ -247,7 +247,7 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
     row(out, "generation", generation)?;
     write_granularity(out, guarantee)?;
     let survives =
-        |event: Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, event));
+        |event: Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, event).is);
     row(out, "survives", Event::ALL.map(survives).join("; "))?;
     out.flush()
 }

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut writable = open(path, None)?;
     let sealed = writable.guarded(Store::seal)?;
     let generation = sealed.map_err(|error| named(path, error))?;
-    let backing = writable.file.guarantee().backing();
+    let backing = writable.file.guarantee().backing;
     let listed = writable.guarded(|store| store.reader().list())?;
     let listed = listed.map_err(|error| named(path, error))?;
     print(generation, &listed, backing).with_context(|| text::unprinted_commit(generation))?;
@@ -47,7 +47,7 @@ fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
     }
     row(out, "backing", backing)?;
     for event in Event::ALL {
-        let statement = backing.statement(Stage::DeepPersisted, event);
+        let statement = backing.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
         heading(out, &format!("{event}: {}", statement.is))?;
         row(out, "because", statement.text)?;

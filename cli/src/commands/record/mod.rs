@@ -176,8 +176,8 @@ fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
         "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
         text::printable(path.display()),
         text::printable(inspect::place(guarantee)),
-        guarantee.granularity(),
-        text::printable(guarantee.reason())
+        guarantee.granularity,
+        text::printable(&guarantee.reason)
     );
 }
 

@@ -57,7 +57,7 @@ impl FileSystems {
         }
         self.directories.retain(|device, _| by_pages.contains_key(device));
         by_pages.retain(|_, (files, guarded)| {
-            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&guarded.guarantee().file_system())
+            *files > MOST_SYNCED_SINGLY && LOCAL.contains(&&*guarded.guarantee().file_system)
         });
         let is_synced = |device: &u64| {
             self.directories.get(device).is_some_and(|open| rustix::fs::syncfs(open).is_ok())

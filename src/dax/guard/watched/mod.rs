@@ -87,8 +87,8 @@ pub(super) struct Work<'a> {
 
 impl Watched {
     pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
-        let is_local = LOCAL.contains(&guarantee.file_system());
-        let has_lines = !matches!(guarantee.granularity(), Granularity::Page(_));
+        let is_local = LOCAL.contains(&&*guarantee.file_system);
+        let has_lines = !matches!(guarantee.granularity, Granularity::Page(_));
         self.add_root(path, is_local, has_lines);
     }
 

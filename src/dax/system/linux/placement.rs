@@ -19,14 +19,14 @@ pub(super) fn placement(
     guarantee: &Guarantee,
     mapping: &Range<u64>,
 ) -> Result<Placement, Unknown> {
-    let extents = if guarantee.is_device_dax() {
+    let extents = if guarantee.is_device_dax {
         in_device(mapping)
     } else {
         let mount = mount(tree, mount_id(tree, file), &mut Vec::new());
         extents::require_places(&mount)?;
         in_file(file, mapping)?
     };
-    Ok(in_memory(tree, guarantee.device(), extents))
+    Ok(in_memory(tree, &guarantee.device, extents))
 }
 
 /// The bytes of a device are in the order of its addresses (`drivers/dax/device.c`, `dax_pgoff_to_phys`).

@@ -42,7 +42,7 @@ fn a_file_is_refused_unless_pages_are_allowed_and_nothing_is_left() {
     let (directory, path) = place();
     let error = Options::new().create_new_on::<Paged>(&path, LEN).unwrap_err();
     let ErrorKind::PageGranular(guarantee) = error.kind() else { panic!("{error}") };
-    assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
+    assert!(matches!(guarantee.granularity, Granularity::Page(_)));
     assert!(error.to_string().contains("or allow page granularity"), "{error}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 
@@ -80,15 +80,15 @@ fn the_guarantee_names_the_system_and_its_calls() {
         ("freebsd", ["FreeBSD", "msync", "fdatasync"]),
     ] {
         let guarantee = conclude(&System::named(os), 4096);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        assert_eq!(guarantee.backing(), Backing::Unknown);
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, Backing::Unknown);
         for word in words {
-            assert!(guarantee.reason().contains(word), "{os}: {}", guarantee.reason());
-            let told = guarantee.evidence().iter().any(|evidence| evidence.answer.contains(word));
-            assert!(told, "{os}: {:?}", guarantee.evidence());
+            assert!(guarantee.reason.contains(word), "{os}: {}", guarantee.reason);
+            let told = guarantee.evidence.iter().any(|evidence| evidence.answer.contains(word));
+            assert!(told, "{os}: {:?}", guarantee.evidence);
         }
-        assert!(guarantee.advice().unwrap().contains("Linux"));
-        let after = |event| guarantee.survives(Stage::Persisted, event);
+        assert!(guarantee.advice.unwrap().contains("Linux"));
+        let after = |event| guarantee.survives(Stage::Persisted, event).is;
         assert_eq!(after(Event::ProcessCrash), Survival::Yes);
         assert_eq!(after(Event::PowerLoss), Survival::NotPromised);
     }
@@ -180,7 +180,7 @@ fn an_unusable_file_is_refused_with_its_reason() {
 fn probing_a_directory_leaves_nothing_there() {
     let (directory, _) = place();
     let guarantee = probe_on::<Paged>(directory.path()).unwrap();
-    assert!(matches!(guarantee.granularity(), Granularity::Page(_)));
+    assert!(matches!(guarantee.granularity, Granularity::Page(_)));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 

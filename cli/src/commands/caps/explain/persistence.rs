@@ -47,7 +47,7 @@ fn region(region: &PmemRegion) -> Vec<Entry> {
 fn cells(backing: Backing, events: &[Event]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for event in events {
-        let statement = |stage: &Stage| backing.statement(*stage, *event);
+        let statement = |stage: &Stage| backing.survives(*stage, *event);
         let same = |a: &Stage, b: &Stage| statement(a) == statement(b);
         for progresses in Stage::ALL.chunk_by(same) {
             let Some(first) = progresses.first().map(statement) else { continue };
@@ -212,7 +212,7 @@ pub(super) fn deep_persist(report: &HostReport) -> Vec<Entry> {
         .sure(Certainty::ReadInSource),
     ]);
     for backing in report.backings() {
-        let statement = backing.statement(Stage::DeepPersisted, Event::PowerLoss);
+        let statement = backing.survives(Stage::DeepPersisted, Event::PowerLoss);
         let text = format!("{backing}: {}: {}", statement.is, statement.text);
         entries.push(Entry::stated("Power", &statement).saying(text));
     }

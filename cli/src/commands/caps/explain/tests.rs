@@ -40,7 +40,7 @@ fn survival_is_explained_by_the_table() {
     for backing in Backing::ALL {
         for event in Event::ALL {
             for progress in Stage::ALL {
-                let cell = backing.statement(progress, event);
+                let cell = backing.survives(progress, event);
                 let is_it = |entry: &&Entry| {
                     entry.text.starts_with(&backing.to_string())
                         && entry.text.contains(&event.to_string())

@@ -69,14 +69,14 @@ fn a_device_gets_what_its_own_region_claims() {
             domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
         let host = on_region(provider, &claim);
         let guarantee = concluded(&host, &ASKED).unwrap();
-        assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
-        assert_eq!(guarantee.granularity(), granularity, "{provider} {domain:?}");
-        assert_eq!(guarantee.region().unwrap().name, "region0");
-        assert_eq!(guarantee.device(), "dax0.0");
-        assert_eq!(guarantee.alignment(), 2 << 20);
-        assert!(guarantee.is_device_dax());
+        assert_eq!(guarantee.backing, backing, "{provider} {domain:?}");
+        assert_eq!(guarantee.granularity, granularity, "{provider} {domain:?}");
+        assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
+        assert_eq!(guarantee.device, "dax0.0");
+        assert_eq!(guarantee.alignment, 2 << 20);
+        assert!(guarantee.is_device_dax);
         let asked = |name: &str| {
-            let row = guarantee.evidence().iter().find(|row| row.asked.ends_with(name));
+            let row = guarantee.evidence.iter().find(|row| row.asked.ends_with(name));
             row.unwrap_or_else(|| panic!("{name}")).answer.clone()
         };
         assert_eq!(asked("dax0.0/size"), "134217728");
@@ -96,13 +96,13 @@ fn a_device_of_ram_says_that_it_is_volatile() {
     ];
     for (host, name, provider) in hosts {
         let guarantee = concluded(&host, &ASKED).unwrap();
-        assert_eq!(guarantee.granularity(), Granularity::Line(64), "{name}");
-        assert_eq!(guarantee.backing(), Backing::EmulatedPmem, "{name}");
-        let region = guarantee.region().unwrap();
+        assert_eq!(guarantee.granularity, Granularity::Line(64), "{name}");
+        assert_eq!(guarantee.backing, Backing::EmulatedPmem, "{name}");
+        let region = guarantee.region.as_ref().unwrap();
         assert_eq!((region.name.as_str(), region.domain), (name, Domain::None));
         assert_eq!(region.provider, provider);
-        assert!(guarantee.reason().contains("volatile memory"), "{}", guarantee.reason());
-        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
+        assert!(guarantee.reason.contains("volatile memory"), "{}", guarantee.reason);
+        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).is;
         assert_eq!(lost, Survival::No, "{name}");
     }
 }
@@ -115,8 +115,8 @@ fn a_cxl_region_without_a_mode_is_promised_nothing() {
         let path = "sys/devices/platform/ACPI0017:00/root0/decoder0.0/region0/mode";
         let host = device(Fixture::new().file(path, mode), ON_CXL);
         let guarantee = concluded(&host, &ASKED).unwrap();
-        assert_eq!(guarantee.backing(), Backing::PmemUnknown, "{mode}");
-        assert_eq!(guarantee.region(), None, "{mode}");
+        assert_eq!(guarantee.backing, Backing::PmemUnknown, "{mode}");
+        assert_eq!(guarantee.region.as_ref(), None, "{mode}");
     }
 }
 
@@ -146,8 +146,8 @@ fn a_device_of_the_class_is_one_too() {
         .link(&format!("{path}/subsystem"), "sys/class/dax")
         .link("sys/dev/char/252:1", path);
     let guarantee = concluded(&host, &ASKED).unwrap();
-    assert_eq!(guarantee.backing(), Backing::PmemAdr);
-    assert_eq!(guarantee.alignment(), 4096);
+    assert_eq!(guarantee.backing, Backing::PmemAdr);
+    assert_eq!(guarantee.alignment, 4096);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn adopted(asked: &Asked, smaps: Option<&str>) -> Guarantee {
 }
 
 fn answer(guarantee: &Guarantee) -> Option<&str> {
-    let mut evidence = guarantee.evidence().iter();
+    let mut evidence = guarantee.evidence.iter();
     evidence.find(|evidence| evidence.asked.contains(SMAPS)).map(|evidence| &*evidence.answer)
 }
 
@@ -48,7 +48,7 @@ fn a_mapping_with_map_sync_gets_what_its_file_gets() {
     ];
     for smaps in [whole, parts.concat()] {
         let guarantee = adopted(&DIRECT, Some(&smaps));
-        assert_eq!(guarantee.granularity(), Granularity::Byte, "{smaps}");
+        assert_eq!(guarantee.granularity, Granularity::Byte, "{smaps}");
         assert_eq!(answer(&guarantee), Some("sf"));
     }
 }
@@ -69,12 +69,12 @@ fn a_mapping_of_which_map_sync_is_not_shown_is_page_granular() {
         String::new(),
     ] {
         let guarantee = adopted(&DIRECT, Some(&smaps));
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096), "{smaps}");
+        assert_eq!(guarantee.granularity, Granularity::Page(4096), "{smaps}");
         assert_eq!(answer(&guarantee), Some("no sf"));
-        assert!(guarantee.reason().contains("without MAP_SYNC"), "{}", guarantee.reason());
-        assert!(guarantee.advice().is_some_and(|advice| advice.contains("MAP_SHARED_VALIDATE")));
+        assert!(guarantee.reason.contains("without MAP_SYNC"), "{}", guarantee.reason);
+        assert!(guarantee.advice.is_some_and(|advice| advice.contains("MAP_SHARED_VALIDATE")));
         assert!(!guarantee.is_eadr());
-        assert_ne!(guarantee.survives(Stage::Stored, Event::PowerLoss), Survival::Yes);
+        assert_ne!(guarantee.survives(Stage::Stored, Event::PowerLoss).is, Survival::Yes);
         let refusal = Options::new().refusal(&guarantee);
         assert!(matches!(refusal, Some(ErrorKind::PageGranular(_))), "{refusal:?}");
         assert!(Options::new().allow_page_granularity().refusal(&guarantee).is_none());
@@ -84,9 +84,9 @@ fn a_mapping_of_which_map_sync_is_not_shown_is_page_granular() {
 #[test]
 fn without_proc_a_mapping_is_page_granular() {
     let guarantee = adopted(&DIRECT, None);
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
     assert_eq!(answer(&guarantee), Some("absent"));
-    assert!(guarantee.reason().contains("/proc/self/smaps"), "{}", guarantee.reason());
+    assert!(guarantee.reason.contains("/proc/self/smaps"), "{}", guarantee.reason);
 }
 
 /// Reading the flags takes long, and they would change nothing.
@@ -95,6 +95,6 @@ fn a_file_that_is_not_mapped_directly_is_not_asked_for_flags() {
     let smaps = part(ADDRESSES.start, ADDRESSES.end, SYNCHRONOUS);
     let guarantee = adopted(&REFUSED, Some(&smaps));
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
-    assert_eq!(guarantee.reason(), concluded(&host, &REFUSED).reason());
+    assert_eq!(guarantee.reason, concluded(&host, &REFUSED).reason);
     assert_eq!(answer(&guarantee), None);
 }

@@ -18,8 +18,8 @@ fn a_realtime_device_leaves_the_region_open() {
     let mount = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,rtdev=/dev/pmem1";
     let host = host_with_region(mount, "ACPI.NFIT", Some("cpu_cache\n"));
     let guarantee = concluded(&host, &DIRECT);
-    assert_eq!(guarantee.backing(), Backing::PmemUnknown);
-    assert_eq!(guarantee.granularity(), Granularity::Line(64));
+    assert_eq!(guarantee.backing, Backing::PmemUnknown);
+    assert_eq!(guarantee.granularity, Granularity::Line(64));
 }
 
 /// A partition has no list of the devices under it. The device that contains the partition has one.
@@ -32,7 +32,7 @@ fn a_partition_of_a_mapper_is_followed() {
         .region(0, Some("e820"), &[]);
     let host = with_disk_in_region(host, 0)
         .link("sys/devices/virtual/block/md0/slaves/pmem0", &disk_in_region(0));
-    assert_eq!(concluded(&host, &DIRECT).backing(), Backing::EmulatedPmem);
+    assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
 }
 
 /// Mount options that give up what a sync promises.
@@ -51,13 +51,13 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
             .file("sys/devices/x/sda1/size", "1\n")
             .link("sys/dev/block/259:0", "sys/devices/x/sda1");
         let guarantee = concluded(&host, &REFUSED);
-        assert_eq!(guarantee.backing(), Backing::Unknown, "{option}");
+        assert_eq!(guarantee.backing, Backing::Unknown, "{option}");
         let why = match file_system {
             "fuseblk" => "a sync on fuseblk is not known to flush a device".to_string(),
             _ => format!("the mount option {option} gives up flushes"),
         };
         let reason = format!("; {why}, so that nothing is promised");
-        assert!(guarantee.reason().ends_with(&reason), "{}", guarantee.reason());
+        assert!(guarantee.reason.ends_with(&reason), "{}", guarantee.reason);
     }
 }
 
@@ -65,7 +65,7 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
 /// be any.
 #[test]
 fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_devices() {
-    let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing();
+    let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing;
     let disk = host("30 1 0:1 / / rw - proc proc rw")
         .file("sys/devices/x/sda1/size", "1\n")
         .link("sys/dev/block/259:0", "sys/devices/x/sda1");
@@ -90,13 +90,13 @@ fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
         let host = host_with_region(EXT4_DAX, provider, Some(domain));
         let host = super::with_write_cache(host, "1\n");
         let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        assert_eq!(guarantee.backing(), backing, "{}", guarantee.reason());
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, backing, "{}", guarantee.reason);
     }
     // RAM that was set aside is reached by lines as far as it goes.
     let ram = concluded(&host_with_region(EXT4_DAX, "e820", None), &asked);
-    assert_eq!(ram.granularity(), Granularity::Line(64));
-    assert_eq!(ram.backing(), Backing::EmulatedPmem);
+    assert_eq!(ram.granularity, Granularity::Line(64));
+    assert_eq!(ram.backing, Backing::EmulatedPmem);
 }
 
 /// A striped device is worth as much as the weakest region under it, and nothing if a part of it is not persistent
@@ -112,13 +112,13 @@ fn device_mappers_are_followed_to_the_weakest_region() {
             .link(&format!("{mapper}/slaves/pmem{number}"), &disk_in_region(number));
     }
     let guarantee = concluded(&host, &DIRECT);
-    assert_eq!(guarantee.backing(), Backing::PmemAdr);
-    assert_eq!(guarantee.region().unwrap().name, "region1");
+    assert_eq!(guarantee.backing, Backing::PmemAdr);
+    assert_eq!(guarantee.region.as_ref().unwrap().name, "region1");
 
     let with_a_disk = host
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
-    assert_eq!(concluded(&with_a_disk, &DIRECT).region(), None);
+    assert_eq!(concluded(&with_a_disk, &DIRECT).region.as_ref(), None);
 }
 
 /// The part in RAM makes the whole of it worth nothing after a power loss, also where the file is in the page cache.
@@ -142,10 +142,9 @@ fn a_disk_and_ram_under_one_mapper_do_not_make_storage() {
         let host = with_disk_in_region(host, 0)
             .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0));
         let guarantee = concluded(&host, &REFUSED);
-        assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
-        let is_withheld =
-            guarantee.reason().contains("; region0 is not known to outlive power loss");
-        assert_eq!(is_withheld, backing == Backing::Unknown, "{}", guarantee.reason());
+        assert_eq!(guarantee.backing, backing, "{provider} {domain:?}");
+        let is_withheld = guarantee.reason.contains("; region0 is not known to outlive power loss");
+        assert_eq!(is_withheld, backing == Backing::Unknown, "{}", guarantee.reason);
     }
 }
 
@@ -171,15 +170,15 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
         let host = attribute(host, &disk_in_region(0), Some("write through\n"));
         let guarantee =
             concluded(&attribute(attribute(host, on_pci, under), mapper, own), &REFUSED);
-        assert_eq!(guarantee.backing(), Backing::Storage);
+        assert_eq!(guarantee.backing, Backing::Storage);
         let shown = format!("/{on_pci}/queue/write_cache");
-        let row = guarantee.evidence().iter().find(|row| row.asked == shown);
+        let row = guarantee.evidence.iter().find(|row| row.asked == shown);
         assert_eq!(row.unwrap().answer, under.map_or("absent", str::trim));
         let [persisted, deep] = [Stage::Persisted, Stage::DeepPersisted]
-            .map(|stage| guarantee.survives(stage, Event::PowerLoss));
+            .map(|stage| guarantee.survives(stage, Event::PowerLoss).is);
         assert_eq!(persisted, deep);
-        assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss), Survival::No);
-        assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot), Survival::Yes);
+        assert_eq!(guarantee.survives(Stage::Stored, Event::PowerLoss).is, Survival::No);
+        assert_eq!(guarantee.survives(Stage::Persisted, Event::WarmReboot).is, Survival::Yes);
         persisted
     };
     let honours = Survival::If("the drive gets and honours flushes");
@@ -209,7 +208,7 @@ fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {
                 host = host.file(&format!("{disk}/dax/write_cache"), switch);
             }
         }
-        concluded(&host, &Asked { map_sync: Err(Errno::OPNOTSUPP), ..DIRECT }).backing()
+        concluded(&host, &Asked { map_sync: Err(Errno::OPNOTSUPP), ..DIRECT }).backing
     };
     assert_eq!(over([Some("1\n"), Some("1\n")]), Backing::EmulatedPmem);
     assert_eq!(over([Some("1\n"), Some("0\n")]), Backing::Unknown);
@@ -233,7 +232,7 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         ("ram0", Backing::Unknown),
         ("nbd0", Backing::Unknown),
     ] {
-        assert_eq!(concluded(&on(name), &REFUSED).backing(), backing, "{name}");
+        assert_eq!(concluded(&on(name), &REFUSED).backing, backing, "{name}");
     }
     // Each is in RAM, or nowhere: `nullb`, `dm-0` without slaves, `scsi_debug`; and one drive by several paths.
     for (path, backing) in [
@@ -246,16 +245,16 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         let host = host("29 1 259:0 / /d rw - ext4 /dev/disk rw")
             .file(&format!("{device}/size"), "1\n")
             .link("sys/dev/block/259:0", &device);
-        assert_eq!(concluded(&host, &REFUSED).backing(), backing, "{path}");
+        assert_eq!(concluded(&host, &REFUSED).backing, backing, "{path}");
     }
     let over_a_loop = on("dm-0")
         .file("sys/devices/x/loop0/size", "1\n")
         .link("sys/devices/x/dm-0/slaves/loop0", "sys/devices/x/loop0");
-    assert_eq!(concluded(&over_a_loop, &REFUSED).backing(), Backing::Unknown);
+    assert_eq!(concluded(&over_a_loop, &REFUSED).backing, Backing::Unknown);
     let unknown = concluded(&over_a_loop, &REFUSED);
     let why = "; no drive of this machine is known behind loop0, so that nothing is promised";
-    assert!(unknown.reason().ends_with(why), "{}", unknown.reason());
-    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot), Survival::NotPromised);
+    assert!(unknown.reason.ends_with(why), "{}", unknown.reason);
+    assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot).is, Survival::NotPromised);
 }
 
 /// btrfs has a device number of its own for each subvolume.
@@ -266,8 +265,8 @@ fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() 
         .link("sys/class/block/sdb1", "sys/devices/pci/sdb/sdb1")
         .link("sys/fs/btrfs/5e55/devices/sdb1", "sys/devices/pci/sdb/sdb1");
     let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
-    assert_eq!(guarantee.backing(), Backing::Storage);
-    assert_eq!(guarantee.device(), "sdb1");
+    assert_eq!(guarantee.backing, Backing::Storage);
+    assert_eq!(guarantee.device, "sdb1");
 }
 
 /// Podman hides `/sys/dev/block`, and shows the class.
@@ -280,7 +279,7 @@ fn a_device_is_found_by_its_number_in_the_class_too() {
         .link("sys/class/block/sdb", "sys/devices/pci/sdb");
     std::fs::create_dir_all(host.inside("sys/dev/block")).unwrap();
     let guarantee = concluded(&host, &REFUSED);
-    assert_eq!((guarantee.backing(), guarantee.device()), (Backing::Storage, "sdb"));
+    assert_eq!((guarantee.backing, &*guarantee.device), (Backing::Storage, "sdb"));
 }
 
 /// The kernel's name of it is `dm-0` (Linux `Documentation/ABI/testing/sysfs-block-dm`).
@@ -296,7 +295,7 @@ fn a_mapper_is_found_by_its_own_name() {
         .file("sys/devices/pci/sda/size", "1\n")
         .link(&format!("{device}/slaves/sda"), "sys/devices/pci/sda");
     let guarantee = concluded(&host, &Asked { device: (0, 42), ..REFUSED });
-    assert_eq!((guarantee.backing(), guarantee.device()), (Backing::Storage, "dm-1"));
+    assert_eq!((guarantee.backing, &*guarantee.device), (Backing::Storage, "dm-1"));
 }
 
 /// Data and metadata can lie on each of the devices (`/sys/fs/btrfs/UUID/devices`).
@@ -317,12 +316,12 @@ fn each_device_of_a_btrfs_must_be_storage() {
             .link(&format!("sys/fs/btrfs/5e55/devices/{name}"), &other)
     };
     let found = |host: &Fixture| concluded(host, &Asked { device: (0, 42), ..REFUSED });
-    assert_eq!(found(&with("sdc")).backing(), Backing::Storage);
+    assert_eq!(found(&with("sdc")).backing, Backing::Storage);
     let ram = found(&with("zram0"));
-    assert_eq!(ram.backing(), Backing::Unknown);
-    let row = ram.evidence().iter().find(|row| row.asked == "/sys/fs/btrfs/5e55/devices");
+    assert_eq!(ram.backing, Backing::Unknown);
+    let row = ram.evidence.iter().find(|row| row.asked == "/sys/fs/btrfs/5e55/devices");
     assert_eq!(row.unwrap().answer, "sdb1, zram0");
-    assert_eq!(found(&alone()).backing(), Backing::Unknown, "the others are not known");
+    assert_eq!(found(&alone()).backing, Backing::Unknown, "the others are not known");
 }
 
 /// The log has the metadata of synced files until they are written to their places.
@@ -340,14 +339,14 @@ fn the_log_device_of_xfs_must_be_storage_too() {
         concluded(&host, &REFUSED)
     };
     let drive = with_log("sdb");
-    assert_eq!(drive.backing(), Backing::Storage);
-    let after = drive.survives(Stage::Persisted, Event::PowerLoss);
+    assert_eq!(drive.backing, Backing::Storage);
+    let after = drive.survives(Stage::Persisted, Event::PowerLoss).is;
     assert!(after.to_string().contains("no volatile cache"), "{after}");
-    assert_eq!(with_log("ram0").backing(), Backing::Unknown);
+    assert_eq!(with_log("ram0").backing, Backing::Unknown);
     let hidden = with_log("hidden");
-    assert_eq!(hidden.backing(), Backing::Unknown);
+    assert_eq!(hidden.backing, Backing::Unknown);
     let why = "; the device of its log is not known, so that nothing is promised";
-    assert!(hidden.reason().ends_with(why), "{}", hidden.reason());
+    assert!(hidden.reason.ends_with(why), "{}", hidden.reason);
 }
 
 /// xfs shows the path of the log as it was given, which can be a link.
@@ -367,12 +366,12 @@ fn a_log_on_a_drive_leaves_a_dax_file_its_region() {
     };
     for log in ["/dev/sdb", "/dev/vg/log"] {
         let guarantee = with_log(log);
-        assert_eq!(guarantee.backing(), Backing::PmemAdr, "{log}: {}", guarantee.reason());
-        assert_eq!(guarantee.region().unwrap().name, "region0");
+        assert_eq!(guarantee.backing, Backing::PmemAdr, "{log}: {}", guarantee.reason);
+        assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
     }
     let lost = with_log("/dev/ram0");
-    assert_eq!(lost.backing(), Backing::Unknown);
-    assert_eq!(lost.region().unwrap().name, "region0");
+    assert_eq!(lost.backing, Backing::Unknown);
+    assert_eq!(lost.region.as_ref().unwrap().name, "region0");
 }
 
 /// A memfd is on a mount that is in no list.
@@ -382,9 +381,9 @@ fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {
     for name in ["tmpfs", "hugetlbfs"] {
         let asked = Asked { device: (0, 1), magic: Some(name), ..REFUSED };
         let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.backing(), Backing::Ram, "{name}");
-        assert_eq!(guarantee.reason(), format!("{name} is RAM of the kernel"));
-        let row = guarantee.evidence().iter().find(|row| row.asked == "fstatfs: f_type");
+        assert_eq!(guarantee.backing, Backing::Ram, "{name}");
+        assert_eq!(guarantee.reason, format!("{name} is RAM of the kernel"));
+        let row = guarantee.evidence.iter().find(|row| row.asked == "fstatfs: f_type");
         assert_eq!(row.unwrap().answer, name);
     }
 }
@@ -406,7 +405,7 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
         .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
         .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
     let guarantee = concluded(&host, &DIRECT);
-    let [first, second] = guarantee.devices() else { panic!("{guarantee:?}") };
+    let [first, second] = &*guarantee.devices else { panic!("{guarantee:?}") };
     assert_eq!((first.name.as_str(), first.unsafe_shutdowns.as_ref().ok()), ("nmem0", Some(&3)));
     assert_eq!(first.id.as_deref(), Some("8089-a2-1837-00000bb3"));
     assert_eq!((second.name.as_str(), second.id.as_deref()), ("nmem1", None));
@@ -441,19 +440,19 @@ fn a_device_that_is_not_armed_voids_the_claim() {
     for domain in ["memory_controller\n", "cpu_cache\n"] {
         for family in ["nfit", "papr"] {
             let unarmed = on(domain, family, "save_fail not_armed smart_notify \n");
-            assert_eq!(unarmed.backing(), Backing::PmemUnknown, "{domain} {family}");
-            assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss), Survival::Yes);
+            assert_eq!(unarmed.backing, Backing::PmemUnknown, "{domain} {family}");
+            assert_ne!(unarmed.survives(Stage::Persisted, Event::PowerLoss).is, Survival::Yes);
             let reason = "no claim for region0 holds, as its nmem1 is not armed";
-            assert!(unarmed.reason().contains(reason), "{}", unarmed.reason());
+            assert!(unarmed.reason.contains(reason), "{}", unarmed.reason);
             let asked = format!("/sys/bus/nd/devices/nmem1/{family}/flags");
-            let row = unarmed.evidence().iter().find(|row| row.asked == asked);
+            let row = unarmed.evidence.iter().find(|row| row.asked == asked);
             assert_eq!(row.unwrap().answer, "save_fail not_armed smart_notify");
-            assert_eq!(unarmed.devices()[1].failures, ["save_fail", "not_armed"]);
+            assert_eq!(unarmed.devices[1].failures, ["save_fail", "not_armed"]);
         }
     }
     let failed = on("memory_controller\n", "nfit", "flush_fail smart_event \n");
-    assert_eq!(failed.backing(), Backing::PmemAdr, "the next save can succeed");
-    assert_eq!(failed.devices()[1].failures, ["flush_fail"]);
+    assert_eq!(failed.backing, Backing::PmemAdr, "the next save can succeed");
+    assert_eq!(failed.devices[1].failures, ["flush_fail"]);
 }
 
 /// Each kernel driver has its own folder, and POWER's shows 0 also without a count

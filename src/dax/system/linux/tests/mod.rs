@@ -90,12 +90,12 @@ fn the_domain_is_that_of_the_files_own_region() {
             &[("persistence_domain", "cpu_cache\n")],
         );
         let guarantee = concluded(&host, &DIRECT);
-        assert_eq!(guarantee.backing(), backing, "{provider} {domain:?}");
-        assert_eq!(guarantee.granularity(), granularity, "{provider} {domain:?}");
+        assert_eq!(guarantee.backing, backing, "{provider} {domain:?}");
+        assert_eq!(guarantee.granularity, granularity, "{provider} {domain:?}");
         assert_eq!(guarantee.is_eadr(), domain == Some("cpu_cache\n"), "{provider} {domain:?}");
-        assert_eq!(guarantee.region().unwrap().name, "region0");
-        assert_eq!(guarantee.device(), "pmem0");
-        assert_eq!(guarantee.mount_point(), "/mnt/pmem");
+        assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
+        assert_eq!(guarantee.device, "pmem0");
+        assert_eq!(guarantee.mount_point, "/mnt/pmem");
     }
 }
 
@@ -108,7 +108,7 @@ fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
     let page = concluded(&pmem("memory_controller\n"), &REFUSED);
     assert!(!concluded(&pmem("cpu_cache\n"), &REFUSED).is_eadr(), "through the page cache");
     let available = [&byte, &line, &page];
-    let granularities = available.map(Guarantee::granularity);
+    let granularities = available.map(|guarantee| guarantee.granularity);
     assert_eq!(granularities, [Granularity::Byte, Granularity::Line(64), Granularity::Page(4096)]);
 
     let asked_byte = Options::new().require_byte_granularity();
@@ -148,7 +148,7 @@ fn each_answer_carries_its_evidence() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
     let guarantee = concluded(&host, &DIRECT);
     let found = |asked: &str| {
-        let all = guarantee.evidence();
+        let all = &guarantee.evidence;
         all.iter()
             .find(|e| e.asked.contains(asked))
             .unwrap_or_else(|| panic!("{asked}"))
@@ -160,7 +160,7 @@ fn each_answer_carries_its_evidence() {
     assert_eq!(found("/proc/self/mountinfo"), EXT4_DAX.trim());
     assert_eq!(found("region0/persistence_domain"), "memory_controller");
     assert_eq!(found("ndbus0/provider"), "ACPI.NFIT");
-    let asked = &guarantee.evidence().last().unwrap().asked;
+    let asked = &guarantee.evidence.last().unwrap().asked;
     assert!(asked.starts_with("/sys/devices/"), "not the test's own path: {asked}");
 }
 
@@ -169,9 +169,9 @@ fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
     let host = host("29 1 0:40 / /mnt rw - 9p share rw\n");
     let guarantee =
         concluded(&host, &Asked { device: (0, 40), dax_attribute: Some(false), ..DIRECT });
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-    assert_eq!(guarantee.backing(), Backing::Unknown);
-    assert!(guarantee.reason().contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason());
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
+    assert_eq!(guarantee.backing, Backing::Unknown);
+    assert!(guarantee.reason.contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason);
 }
 
 /// A line that is written back there goes to the host's page cache, whatever the inode says.
@@ -180,9 +180,9 @@ fn map_sync_of_a_hosts_file_system_is_not_believed() {
     for kind in ["9p", "virtiofs"] {
         let host = host(&format!("29 1 0:40 / /mnt rw - {kind} share rw\n"));
         let guarantee = concluded(&host, &Asked { device: (0, 40), ..DIRECT });
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096), "{kind}");
-        assert_eq!(guarantee.backing(), Backing::Unknown, "{kind}");
-        assert!(guarantee.reason().contains("a host's page cache"), "{}", guarantee.reason());
+        assert_eq!(guarantee.granularity, Granularity::Page(4096), "{kind}");
+        assert_eq!(guarantee.backing, Backing::Unknown, "{kind}");
+        assert!(guarantee.reason.contains("a host's page cache"), "{}", guarantee.reason);
     }
 }
 
@@ -193,10 +193,10 @@ fn overlay_over_dax_is_persisted_by_pages() {
     let host = host("29 1 0:50 / /merged rw - overlay overlay rw,upperdir=/mnt/pmem/up\n");
     let asked = Asked { device: (0, 50), dax_attribute: Some(true), ..REFUSED };
     let guarantee = concluded(&host, &asked);
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-    assert_eq!(guarantee.backing(), Backing::Unknown);
-    assert!(guarantee.reason().contains("directly, but not synchronously"), "{guarantee:?}");
-    assert!(guarantee.advice().unwrap().contains("on the memory itself"), "{guarantee:?}");
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
+    assert_eq!(guarantee.backing, Backing::Unknown);
+    assert!(guarantee.reason.contains("directly, but not synchronously"), "{guarantee:?}");
+    assert!(guarantee.advice.unwrap().contains("on the memory itself"), "{guarantee:?}");
 }
 
 /// Real persistent memory and RAM differ by who provides the bus, and by the claim; the kernel's own
@@ -215,12 +215,12 @@ fn persistent_memory_is_distinguished_from_ram() {
         let host = host(EXT4_DAX).region(0, Some(provider), &attributes);
         let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
         let guarantee = concluded(&host, &DIRECT);
-        assert_eq!(guarantee.backing(), backing, "{provider}");
-        assert_eq!(guarantee.granularity(), Granularity::Line(64), "{provider}");
-        assert!(guarantee.reason().contains(reason), "{}", guarantee.reason());
-        let asked = guarantee.evidence().iter().find(|row| row.asked.ends_with("/provider"));
+        assert_eq!(guarantee.backing, backing, "{provider}");
+        assert_eq!(guarantee.granularity, Granularity::Line(64), "{provider}");
+        assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
+        let asked = guarantee.evidence.iter().find(|row| row.asked.ends_with("/provider"));
         assert_eq!(asked.unwrap().answer, provider);
-        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss);
+        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).is;
         assert_eq!(lost == Survival::No, backing == Backing::EmulatedPmem, "{provider}");
     }
 }
@@ -230,9 +230,9 @@ fn persistent_memory_is_distinguished_from_ram() {
 fn with_an_aliasing_data_cache_no_mount_option_is_advised() {
     let host = host_with_region(EXT4_DAX, "e820", None);
     let guarantee = concluded(&host, &Asked { data_cache_aliases: true, ..REFUSED });
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-    assert!(guarantee.reason().contains("aliases"), "{}", guarantee.reason());
-    let advice = guarantee.advice().unwrap();
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
+    assert!(guarantee.reason.contains("aliases"), "{}", guarantee.reason);
+    let advice = guarantee.advice.unwrap();
     assert!(advice.contains("device DAX") && !advice.contains("mount"), "{advice}");
 }
 
@@ -291,10 +291,10 @@ fn page_granularity_says_why_and_what_to_do() {
             None => host(mount),
         };
         let guarantee = concluded(&host, &REFUSED);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        assert_eq!(guarantee.backing(), backing, "{mount}");
-        assert!(guarantee.reason().contains(reason), "{}", guarantee.reason());
-        assert!(guarantee.advice().unwrap().contains(advice), "{:?}", guarantee.advice());
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, backing, "{mount}");
+        assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
+        assert!(guarantee.advice.unwrap().contains(advice), "{:?}", guarantee.advice);
     }
 }
 
@@ -304,9 +304,9 @@ fn persistent_memory_that_is_not_mapped_directly_names_the_mount_option() {
         let mount = format!("29 1 259:0 / /mnt rw - ext4 /dev/pmem0 {options}\n");
         let host = host_with_region(&mount, "ACPI.NFIT", Some("memory_controller\n"));
         let guarantee = concluded(&host, &REFUSED);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        assert_eq!(guarantee.backing(), Backing::Storage);
-        assert!(guarantee.advice().unwrap().contains(advice), "{:?}", guarantee.advice());
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, Backing::Storage);
+        assert!(guarantee.advice.unwrap().contains(advice), "{:?}", guarantee.advice);
     }
 }
 
@@ -316,9 +316,9 @@ fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
     for asked in [DIRECT, REFUSED] {
         let host = host_with_region(EXT4_DAX, "virtio-pmem", None);
         let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        assert_eq!(guarantee.backing(), Backing::VirtioPmem);
-        assert_eq!(guarantee.region().unwrap().domain, Domain::HostFlush);
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, Backing::VirtioPmem);
+        assert_eq!(guarantee.region.as_ref().unwrap().domain, Domain::HostFlush);
     }
 }
 
@@ -333,7 +333,7 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
     };
     for asked in [DIRECT, REFUSED] {
         let sent = concluded(&host(",dax=always", "write back\n"), &asked);
-        assert_eq!(sent.backing(), Backing::VirtioPmem);
+        assert_eq!(sent.backing, Backing::VirtioPmem);
         for (options, write_cache, why) in [
             (
                 ",nobarrier",
@@ -343,9 +343,9 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
             ("", "write through\n", "(queue/write_cache), so that nothing is promised"),
         ] {
             let guarantee = concluded(&host(options, write_cache), &asked);
-            assert_eq!(guarantee.backing(), Backing::Unknown, "{options} {write_cache}");
-            assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-            assert!(guarantee.reason().ends_with(why), "{}", guarantee.reason());
+            assert_eq!(guarantee.backing, Backing::Unknown, "{options} {write_cache}");
+            assert_eq!(guarantee.granularity, Granularity::Page(4096));
+            assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
         }
     }
 }
@@ -354,11 +354,11 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
 fn a_cpu_that_cannot_reach_the_point_gets_pages() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
     let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-    assert!(guarantee.reason().contains("this CPU cannot write back"), "{}", guarantee.reason());
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
+    assert!(guarantee.reason.contains("this CPU cannot write back"), "{}", guarantee.reason);
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
     let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
-    assert_eq!(guarantee.granularity(), Granularity::Page(4096));
+    assert_eq!(guarantee.granularity, Granularity::Page(4096));
 }
 
 /// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom: RAM is behind the point of coherency.
@@ -367,7 +367,7 @@ fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
     let reach = Reach { persistence: None, ..DIRECT.reach };
     let asked = Asked { reach, ..DIRECT };
     let granularity = |provider, domain| {
-        concluded(&host_with_region(EXT4_DAX, provider, domain), &asked).granularity()
+        concluded(&host_with_region(EXT4_DAX, provider, domain), &asked).granularity
     };
     assert_eq!(granularity("e820", None), Granularity::Line(64));
     assert_eq!(granularity("ACPI.NFIT", Some("memory_controller\n")), Granularity::Page(4096));
@@ -387,8 +387,8 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     let set_aside = host_with_region(EXT4_DAX, "e820", None);
     let after_reset = |host: &Fixture, asked| {
         let guarantee = concluded(host, &asked);
-        assert_eq!(guarantee.granularity(), Granularity::Page(4096));
-        guarantee.survives(Stage::Persisted, Event::WarmReboot)
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        guarantee.survives(Stage::Persisted, Event::WarmReboot).is
     };
     let unreached = Asked { reach: Reach::default(), ..DIRECT };
     // A file system without MAP_SYNC, whose files are direct all the same.
@@ -396,7 +396,7 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     for asked in [unreached, not_synchronous] {
         for host in [&volatile, &eadr, &switched_off] {
             assert_eq!(after_reset(host, asked), Survival::NotPromised);
-            assert!(concluded(host, &asked).reason().contains("msync writes no caches back"));
+            assert!(concluded(host, &asked).reason.contains("msync writes no caches back"));
         }
         assert!(matches!(after_reset(&set_aside, asked), Survival::If(_)));
     }
@@ -411,21 +411,21 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
 #[test]
 fn map_sync_alone_is_not_evidence() {
     let hidden = Asked { dax_attribute: None, ..DIRECT };
-    assert_eq!(concluded(&host(EXT4_DAX), &hidden).granularity(), Granularity::Page(4096));
+    assert_eq!(concluded(&host(EXT4_DAX), &hidden).granularity, Granularity::Page(4096));
     let host = host_with_region(EXT4_DAX, "e820", None);
-    assert_eq!(concluded(&host, &hidden).granularity(), Granularity::Line(64));
+    assert_eq!(concluded(&host, &hidden).granularity, Granularity::Line(64));
 }
 
 #[test]
 fn a_claim_says_whose_it_is() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
-    let reason = |asked| concluded(&host, &asked).reason().to_string();
+    let reason = |asked| concluded(&host, &asked).reason.to_string();
     assert!(reason(DIRECT).contains("and firmware claims"), "{}", reason(DIRECT));
     let in_guest = reason(Asked { in_guest: true, ..DIRECT });
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");
     let reach = Reach { coherency_accepted: true, ..DIRECT.reach };
     let accepted = concluded(&host, &Asked { reach, ..DIRECT });
-    assert!(accepted.evidence().iter().any(|evidence| evidence.answer == "the caller's word"));
+    assert!(accepted.evidence.iter().any(|evidence| evidence.answer == "the caller's word"));
 }
 
 /// Without DAX the page cache is between, and a new kernel does not know the old one's.
@@ -434,13 +434,13 @@ fn the_page_cache_does_not_survive_a_kexec() {
     for provider in ["e820", "virtio-pmem"] {
         let host = host_with_region(EXT4_DAX, provider, None);
         let through_page_cache = concluded(&host, &REFUSED);
-        assert_eq!(through_page_cache.survives(Stage::Stored, Event::Kexec), Survival::No);
+        assert_eq!(through_page_cache.survives(Stage::Stored, Event::Kexec).is, Survival::No);
         assert!(matches!(
-            through_page_cache.survives(Stage::Persisted, Event::Kexec),
+            through_page_cache.survives(Stage::Persisted, Event::Kexec).is,
             Survival::If(_)
         ));
         let direct = concluded(&host, &DIRECT);
-        assert_ne!(direct.survives(Stage::Stored, Event::Kexec), Survival::No);
+        assert_ne!(direct.survives(Stage::Stored, Event::Kexec).is, Survival::No);
     }
 }
 
@@ -449,7 +449,7 @@ fn the_page_cache_does_not_survive_a_kexec() {
 fn emulated_persistent_memory_never_promises_power_loss() {
     let host = host_with_region(EXT4_DAX, "e820", None);
     let guarantee = concluded(&host, &DIRECT);
-    let after = |stage, event| guarantee.survives(stage, event);
+    let after = |stage, event| guarantee.survives(stage, event).is;
     assert_eq!(after(Stage::Persisted, Event::PowerLoss), Survival::No);
     assert_eq!(after(Stage::Stored, Event::WarmReboot), Survival::NotPromised);
     assert!(matches!(after(Stage::Persisted, Event::WarmReboot), Survival::If(_)));
@@ -460,8 +460,8 @@ fn emulated_persistent_memory_never_promises_power_loss() {
 fn a_mount_point_is_named_as_it_is() {
     let host = host(r"29 1 259:0 / /mnt/my\040disk\134n rw - ext4 /dev/sda rw");
     let guarantee = concluded(&host, &REFUSED);
-    assert_eq!(guarantee.mount_point(), r"/mnt/my disk\n");
-    assert_eq!(guarantee.file_system(), "ext4");
+    assert_eq!(guarantee.mount_point, r"/mnt/my disk\n");
+    assert_eq!(guarantee.file_system, "ext4");
 }
 
 proptest::proptest! {

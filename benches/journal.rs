@@ -7,7 +7,7 @@
 //! printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Position};
-use cachemaint::medium::{Memory, OpenError};
+use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -176,7 +176,7 @@ impl Bench {
         let words = self.memory.words();
         words.iter().take(SUPERBLOCKS).for_each(|word| word.store(0, Ordering::Relaxed));
         let memory = Memory::new(words, to_persistence()?, Backing::Ram);
-        Ok(Journal::create_new(memory).map_err(OpenError::into_error)?)
+        Ok(Journal::create_new(memory).map_err(|failed| failed.error)?)
     }
 }
 

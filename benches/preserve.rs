@@ -20,7 +20,7 @@
 //! After criterion's figures the ratios are printed, from interleaved blocks, with their 95 % intervals.
 
 use cachemaint::Cache;
-use cachemaint::medium::{Medium, Memory, OpenError, Readable};
+use cachemaint::medium::{Medium, Memory, Readable};
 use cachemaint::preserve::{Options, Store};
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::{Case, Contender, print_heading};
@@ -420,7 +420,7 @@ impl Bench {
     fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words().iter();
         words.take(HEADERS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
-        Ok(Options::new().create_new(self.store_memory()).map_err(OpenError::into_error)?)
+        Ok(Options::new().create_new(self.store_memory()).map_err(|failed| failed.error)?)
     }
 
     /// Removes lines from all caches.

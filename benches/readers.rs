@@ -5,7 +5,7 @@
 //! of one large blob in a store. `--test` reads one MiB of each. The least time of three runs is shown.
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
-use cachemaint::medium::{Memory, OpenError, Readable};
+use cachemaint::medium::{Memory, Readable};
 use cachemaint::preserve::{self, Snapshot, Store};
 use cachemaint::recorder::{self, Found};
 use cachemaint::survival::Backing;
@@ -193,7 +193,7 @@ fn journal_options(image: &Image<'_>) -> (journal::Options<'static>, u64) {
 
 fn journal(image: &Image<'_>) -> Outcome {
     let (options, _) = journal_options(image);
-    let journal = options.create_new(image).map_err(OpenError::into_error)?;
+    let journal = options.create_new(image).map_err(|failed| failed.error)?;
     let (payloads, mut group) = (Payloads::new(104), Group::new());
     for first in (0..).step_by(50) {
         (first..first + 50).for_each(|number| group.push(payloads.of(number)));
@@ -210,7 +210,7 @@ fn journal(image: &Image<'_>) -> Outcome {
 /// its length in 24 bits, kind 1, and its position by 8 in bits 48 to 63.
 fn crafted_journal(image: &Image<'_>) -> Outcome {
     let (options, segment) = journal_options(image);
-    let journal: Journal<_> = options.create_new(image).map_err(OpenError::into_error)?;
+    let journal: Journal<_> = options.create_new(image).map_err(|failed| failed.error)?;
     for number in 0..10_u8 {
         journal.append(&[number; 100])?;
     }
@@ -225,12 +225,12 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
 }
 
 fn verify_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(image).map_err(OpenError::into_error)?;
+    let reader = journal::Reader::open(image).map_err(|failed| failed.error)?;
     Ok(reader.verify(&mut |_| {})?.records)
 }
 
 fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = journal::Reader::open(image).map_err(OpenError::into_error)?;
+    let reader = journal::Reader::open(image).map_err(|failed| failed.error)?;
     let mut records = 0;
     for found in reader.salvage() {
         records += u64::from(matches!(found?, Salvaged::Record(_)));
@@ -243,7 +243,7 @@ fn recording(image: &Image<'_>) -> Outcome {
 }
 
 fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
-    let recorder = options.create_new(image).map_err(OpenError::into_error)?;
+    let recorder = options.create_new(image).map_err(|failed| failed.error)?;
     let writers = (0..SHARDS).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
     // Events take 56 bytes: each shard is written once around.
     for number in 0..Readable::len(image) / u64::from(SHARDS) / 56 {
@@ -270,7 +270,7 @@ fn crafted_recording(image: &Image<'_>) -> Outcome {
 }
 
 fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
-    let reader = recorder::Reader::open(image).map_err(OpenError::into_error)?;
+    let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut count) = (reader.events(), 0);
     while let Some(found) = events.read_next(&mut buffer) {
@@ -281,7 +281,7 @@ fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 
 /// Blobs of 48 KiB, which fill three quarters of the store.
 fn store(image: &Image<'_>) -> Outcome {
-    let mut store = Store::create_new(image).map_err(OpenError::into_error)?;
+    let mut store = Store::create_new(image).map_err(|failed| failed.error)?;
     let blobs = (Readable::len(image) / (64 << 10)).saturating_sub(2).max(1);
     let blob = vec![7; 48 << 10];
     let mut transaction = store.begin()?;
@@ -295,7 +295,7 @@ fn store(image: &Image<'_>) -> Outcome {
 /// Many names of one blob, which takes half of the store.
 fn crafted_store(image: &Image<'_>) -> Outcome {
     let options = preserve::Options::new().unit(64);
-    let mut store = options.create_new(image).map_err(OpenError::into_error)?;
+    let mut store = options.create_new(image).map_err(|failed| failed.error)?;
     let large = vec![7; usize::try_from(Readable::len(image))? / 2];
     let mut transaction = store.begin()?;
     for number in 0..NAMES {

@@ -8,7 +8,7 @@
 //! A ring has 4 MiB. A recording's sub-buffers have 32 KiB, those of LTTng-UST 1 MiB. After criterion's figures the ratios are printed, from
 //! interleaved blocks, with their 95 % intervals: times are those of an event and thread.
 
-use cachemaint::medium::{Memory, OpenError};
+use cachemaint::medium::Memory;
 use cachemaint::recorder::{
     self, Durability, Event, Found, Identity, Options, Recorder, Skipped, SkippedKind, Writer,
 };
@@ -210,7 +210,7 @@ fn recorder(
         .sub_buffer_size(SUB_BUFFER)
         .durability(durability);
     let memory = Memory::new(memory.words(), to_persistence()?, Backing::Ram);
-    Ok((options.create_new(memory).map_err(OpenError::into_error)?, durability))
+    Ok((options.create_new(memory).map_err(|failed| failed.error)?, durability))
 }
 
 /// Records this many events; the first is numbered `first`.

@@ -4,7 +4,7 @@
 //! After criterion's figures it prints the bytes and records per second, with 95 % intervals.
 
 use cachemaint::journal::{Group, Journal, Recovered};
-use cachemaint::medium::{Memory, OpenError};
+use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use cachemaint_benches::contenders::print_heading;
 use cachemaint_benches::payloads::Payloads;
@@ -54,7 +54,7 @@ impl<'a> Crashed<'a> {
         let records = if is_test() { RECORDS / 100 } else { RECORDS };
         let (words, cache) = (region.words(), to_persistence()?);
         let memory = Memory::new(words, cache, Backing::Ram);
-        let journal = Journal::create_new(memory).map_err(OpenError::into_error)?;
+        let journal = Journal::create_new(memory).map_err(|failed| failed.error)?;
         let (payloads, mut group) = (Payloads::new(PAYLOAD), Group::new());
         for first in (0..records).step_by(GROUP) {
             (first..first + GROUP).for_each(|number| group.push(payloads.of(number)));

@@ -250,7 +250,6 @@ mod stores {
     use super::killed::held_up_at_each_system_call;
     use super::{alone, at_each_system_call, directory, each_next_start_succeeds, options};
     use cachemaint::dax::{self, DaxFile, DaxView, Lock};
-    use cachemaint::medium::OpenError;
     use cachemaint::preserve::{Attributes, Error, Lease, Reader, Store};
     use std::fs;
     use std::path::Path;
@@ -337,7 +336,7 @@ mod stores {
         put_version(&mut store, 1);
         let read = || -> Result<(), Box<dyn core::error::Error>> {
             let file = options().lock(Lock::None).open(&path)?;
-            let open = || Reader::open(file.view()).map_err(OpenError::into_error);
+            let open = || Reader::open(file.view()).map_err(|failed| failed.error);
             let readers = [open()?, open()?];
             let first = readers[0].lease("a")?;
             // A system call, at which the child can be held up.

@@ -12,7 +12,7 @@ mod skip;
 
 use cachemaint::Cache;
 use cachemaint::journal::{Position, Repaired};
-use cachemaint::medium::{Memory, OpenError};
+use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
@@ -79,7 +79,7 @@ fn repaired(
     forged::create(&memory);
     positions.for_each(|position| forged::record(&memory, position));
     let ((_, repaired), bytes) =
-        counted(|| forged::options(1).repair(&memory).map_err(OpenError::into_error).unwrap());
+        counted(|| forged::options(1).repair(&memory).map_err(|failed| failed.error).unwrap());
     (repaired, bytes)
 }
 

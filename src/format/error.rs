@@ -32,7 +32,7 @@ macro_rules! error_of_kind {
         /// A conversion that drops the medium of a failed opening, for `?`.
         impl<M, E> From<$crate::medium::OpenError<M, Self>> for Error<E> {
             fn from(failed: $crate::medium::OpenError<M, Self>) -> Self {
-                failed.into_error()
+                failed.error
             }
         }
     };

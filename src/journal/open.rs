@@ -18,13 +18,13 @@ use core::fmt;
 /// ```
 /// # #[cfg(feature = "std")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cachemaint::{Cache, journal::Options, medium::{Memory, OpenError}, survival::Backing};
+/// use cachemaint::{Cache, journal::Options, medium::Memory, survival::Backing};
 /// use std::sync::atomic::AtomicU64;
 ///
 /// let words: Vec<AtomicU64> = (0..32768).map(|_| AtomicU64::new(0)).collect();
 /// let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
 /// // The error is returned without the medium, since the medium is borrowed.
-/// let journal = Options::new().segment(4096).create_new(memory).map_err(OpenError::into_error)?;
+/// let journal = Options::new().segment(4096).create_new(memory).map_err(|failed| failed.error)?;
 /// journal.append(b"the first record")?;
 /// # Ok(())
 /// # }

@@ -19,7 +19,7 @@ use core::sync::atomic::Ordering;
 /// those of the traits.
 ///
 /// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
-/// `.map_err(OpenError::into_error)` before it: [`OpenError`](super::OpenError) has an example.
+/// `.map_err(|failed| failed.error)` before it: [`OpenError`](super::OpenError) has an example.
 ///
 /// A mapping of an ordinary file is not such memory: its pages reach the file by a system call alone. Open such a file
 /// as a [`DaxFile`](../dax/struct.DaxFile.html).

@@ -13,13 +13,13 @@ use core::fmt;
 /// ```
 /// # #[cfg(all(feature = "preserve", feature = "std"))]
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
-///     use cachemaint::medium::{Memory, OpenError};
+///     use cachemaint::medium::Memory;
 ///     use cachemaint::{Cache, Store, survival::Backing};
 ///     use std::sync::atomic::AtomicU64;
 ///
 ///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
 ///     let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-///     let (store, opened) = Store::open_or_create(&memory).map_err(OpenError::into_error)?;
+///     let (store, opened) = Store::open_or_create(&memory).map_err(|failed| failed.error)?;
 ///     assert!(opened.is_none() && store.reader().list()?.is_empty());
 ///     Ok(())
 /// }
@@ -32,7 +32,8 @@ pub struct OpenError<M, E> {
     medium: alloc::boxed::Box<M>,
     #[cfg(not(feature = "alloc"))]
     medium: M,
-    error: E,
+    /// The reason.
+    pub error: E,
 }
 
 impl<M, E> OpenError<M, E> {
@@ -42,18 +43,6 @@ impl<M, E> OpenError<M, E> {
         #[cfg(feature = "alloc")]
         let medium = alloc::boxed::Box::new(medium);
         Self { medium, error }
-    }
-
-    /// The reason.
-    #[must_use]
-    pub const fn error(&self) -> &E {
-        &self.error
-    }
-
-    /// Gives the reason alone.
-    #[must_use]
-    pub fn into_error(self) -> E {
-        self.error
     }
 
     /// Gives the medium back.

@@ -10,6 +10,8 @@ use super::headers;
 use super::info::{Content, Info, ShortName};
 use super::reader::ATTEMPTS;
 use super::snapshot::{Commit, CommitIn, Snapshot, append, tag_of};
+#[cfg(all(feature = "preserve", feature = "std"))]
+use super::stream::Stream;
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
 use core::error::Error as Failure;
@@ -24,7 +26,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged;
     /// [`ErrorKind::Truncated`], if the medium ends before the blob does; if the medium fails.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
-        Ok(Blob { medium: self.medium, chunks: self.erased().blob(name)? })
+        Ok(Blob::new(self.medium, self.erased().blob(name)?))
     }
 }
 
@@ -36,14 +38,26 @@ impl<E: Failure> CommitIn<'_, E> {
     }
 }
 
-/// A blob opened for reading.
+/// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) and its like where
+/// there is `std`.
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
-    pub(super) medium: R,
-    pub(super) chunks: Chunks,
+    medium: R,
+    chunks: Chunks,
+    #[cfg(all(feature = "preserve", feature = "std"))]
+    pub(super) stream: Stream,
 }
 
 impl<R: Readable> Blob<R> {
+    pub(super) fn new(medium: R, chunks: Chunks) -> Self {
+        Self {
+            medium,
+            chunks,
+            #[cfg(all(feature = "preserve", feature = "std"))]
+            stream: Stream::default(),
+        }
+    }
+
     /// Returns its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {

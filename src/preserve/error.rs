@@ -347,9 +347,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "the store cannot have more blobs; delete some, or put the others into another store",
             ),
             Self::NotFound { name } => {
-                write!(f, "there is no blob or region {name}; list them to choose one")
+                write!(f, "there is no blob or region {name:?}; list them to choose one")
             }
-            Self::NameTaken { name } => write!(f, "{name} exists already; delete it first"),
+            Self::NameTaken { name } => write!(f, "{name:?} exists already; delete it first"),
             Self::Name { len } => {
                 write!(f, "a blob cannot have a name of {len} bytes; choose one of 1 to {NAME}")
             }
@@ -369,14 +369,14 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "a region cannot have {len} bytes; choose a multiple of its alignment, {alignment} bytes"
             ),
             Self::NotARegion { name } => {
-                write!(f, "{name} is a blob, which cannot be used in place; load it")
+                write!(f, "{name:?} is a blob, which cannot be used in place; load it")
             }
             Self::NotABlob { name } => write!(
                 f,
-                "{name} is a region, and not a blob; use it in place, or choose another name"
+                "{name:?} is a region, and not a blob; use it in place, or choose another name"
             ),
             Self::RegionInUse { name } => {
-                write!(f, "the region {name} is in use; drop each `Region` of it first")
+                write!(f, "the region {name:?} is in use; drop each `Region` of it first")
             }
             Self::Range { range, len } => write!(
                 f,

@@ -5,15 +5,22 @@ use crate::medium::Readable;
 use core::fmt;
 use core::ops::Range;
 
-/// The name of a blob.
+/// The name of a blob or region. In an error it is at most the first 62 bytes of the name, which keep a `Result` small.
+///
+/// `{}` prints it as it is. `{:?}` prints it in quotes, with escapes for characters that are not printable, and with dots if
+/// it is cut.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
-    bytes: [u8; NAME],
+pub struct Name<const BYTES: usize = NAME> {
+    bytes: [u8; BYTES],
     len: u8,
+    is_cut: bool,
 }
 
+/// A name in an error.
+pub(super) type ShortName = Name<62>;
+
 impl Name {
-    pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0 };
+    pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0, is_cut: false };
 
     /// Reads a name of `len` bytes, which must be a permitted length.
     pub(super) fn read<E: core::error::Error>(
@@ -25,19 +32,32 @@ impl Name {
         medium.read(at, &mut name.bytes[..len])?;
         Ok(name)
     }
+}
+
+impl<const BYTES: usize> Name<BYTES> {
+    /// Returns a name, cut if it is too long.
+    pub(super) fn of(name: &str) -> Self {
+        let mut len = name.len().min(BYTES);
+        while !name.is_char_boundary(len) {
+            len -= 1;
+        }
+        let mut bytes = [0; BYTES];
+        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
+        Self { bytes, len: len as u8, is_cut: len < name.len() }
+    }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len.into()]
     }
 
     pub(super) fn as_str(&self) -> &str {
-        // Valid UTF-8: the name was checked when it was read.
+        // Valid UTF-8: the name was checked when it was read, or was text before.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
 /// The text.
-impl core::ops::Deref for Name {
+impl<const BYTES: usize> core::ops::Deref for Name<BYTES> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -45,13 +65,13 @@ impl core::ops::Deref for Name {
     }
 }
 
-impl fmt::Debug for Name {
+impl<const BYTES: usize> fmt::Debug for Name<BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
+        write!(f, "{:?}{}", self.as_str(), if self.is_cut { "..." } else { "" })
     }
 }
 
-impl fmt::Display for Name {
+impl<const BYTES: usize> fmt::Display for Name<BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -59,60 +79,9 @@ impl fmt::Display for Name {
 
 /// The text.
 #[cfg(feature = "serde")]
-impl serde::Serialize for Name {
+impl<const BYTES: usize> serde::Serialize for Name<BYTES> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
-    }
-}
-
-/// The name of a blob in an error: all of it, or at most its first 62 bytes.
-///
-/// `{}` prints it in quotes, with escapes for characters that are not printable, and with dots if it is cut.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ShortName {
-    bytes: [u8; SHORT],
-    len: u8,
-    is_cut: bool,
-}
-
-/// The most bytes of a name in an error, which keep a `Result` with it small.
-const SHORT: usize = 62;
-
-impl ShortName {
-    pub(super) fn of(name: &str) -> Self {
-        let mut len = name.len().min(SHORT);
-        while !name.is_char_boundary(len) {
-            len -= 1;
-        }
-        let mut bytes = [0; SHORT];
-        bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
-        Self { bytes, len: len as u8, is_cut: len < name.len() }
-    }
-
-    fn as_str(&self) -> &str {
-        // Valid UTF-8: the bytes were text before.
-        core::str::from_utf8(&self.bytes[..self.len.into()]).unwrap_or_default()
-    }
-}
-
-/// The text, without anything that was cut.
-impl core::ops::Deref for ShortName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Debug for ShortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for ShortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{}", self.as_str(), if self.is_cut { "..." } else { "" })
     }
 }
 

@@ -241,8 +241,6 @@
 //!   copies of a header, the store cannot be opened.
 
 mod blob;
-#[cfg(all(feature = "preserve", feature = "std"))]
-mod blob_reader;
 mod error;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
@@ -255,6 +253,8 @@ mod leases;
 mod reader;
 mod snapshot;
 mod stamp;
+#[cfg(all(feature = "preserve", feature = "std"))]
+mod stream;
 #[cfg(feature = "preserve")]
 mod verify;
 mod walk;
@@ -265,10 +265,8 @@ pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]
 pub use crate::format::progress::Progress;
 pub use blob::Blob;
-#[cfg(all(feature = "preserve", feature = "std"))]
-pub use blob_reader::BlobReader;
 pub use error::{Damage, Error, ErrorKind, Part};
-pub use info::{Content, Info, Name, ShortName};
+pub use info::{Content, Info, Name};
 #[cfg(all(feature = "preserve", feature = "std"))]
 pub use lease::Lease;
 pub use reader::Reader;

@@ -116,13 +116,12 @@ impl<R: Readable> Reader<R> {
         Snapshot::of(&self.medium)
     }
 
-    /// Returns a blob of the last commit, to be read in parts, or as a stream by
-    /// [`into_reader`](Blob::into_reader).
+    /// Returns a blob of the last commit, to be read in parts or as a stream.
     ///
     /// # Errors
     /// As [`Snapshot::blob`]; [`ErrorKind::Replaced`] after 100 attempts.
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
-        Ok(Blob { medium: &self.medium, chunks: blob(&self.medium, name)? })
+        Ok(Blob::new(&self.medium, blob(&self.medium, name)?))
     }
 
     /// Returns all blobs and regions, in the order of their names.

@@ -155,7 +155,7 @@ impl Shape {
         ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
         let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
-                if matches!(error.error().kind(), ErrorKind::NotAStore { .. })
+                if matches!(error.error.kind(), ErrorKind::NotAStore { .. })
                     && !model.is_created =>
             {
                 let store = Self::options().create_new(self.medium(life))?;

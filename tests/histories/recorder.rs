@@ -158,7 +158,7 @@ impl Shape {
         let model = life.model();
         match Reader::open(life.medium) {
             Ok(reader) => self.judge(&reader, life)?,
-            Err(error) if !model.is_created && is_missing(error.error().kind()) => {
+            Err(error) if !model.is_created && is_missing(error.error.kind()) => {
                 let recorder = self.options().create_new(life.medium)?;
                 life.note(|model| model.is_created = true);
                 return Ok(recorder);

@@ -308,7 +308,7 @@ fn a_repair_after_one_that_was_cut_off_loses_no_free_space() {
         }
         left += 1;
         if let Err(failed) = options(3).open(erased(&failing)) {
-            let ErrorKind::Damaged(damage) = failed.error().kind() else { panic!("{failed:?}") };
+            let ErrorKind::Damaged(damage) = failed.error.kind() else { panic!("{failed:?}") };
             assert!(damage.evidence <= end, "{damage:?} after {end}");
         }
         let preview = options(3).preview_repair(&erased(&failing)).unwrap();

@@ -32,7 +32,7 @@ impl<M, E> Refusal for OpenError<M, Error<E>> {
     type Medium = E;
 
     fn reason(&self) -> &ErrorKind<E> {
-        self.error().kind()
+        self.error.kind()
     }
 }
 

@@ -234,9 +234,9 @@ fn a_refused_opening_gives_its_medium_back() {
     journal.append(b"kept").unwrap();
     let small = Simulation::new(Model::X86, 8192).zeros().medium();
     let refused = options().create_new(small).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::TooSmall { size: 8192, .. }));
+    assert!(matches!(refused.error.kind(), ErrorKind::TooSmall { size: 8192, .. }));
     let refused = options().repair(refused.into_medium()).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::NotAJournal { .. }));
+    assert!(matches!(refused.error.kind(), ErrorKind::NotAJournal { .. }));
     let refused = Reader::open(refused.into_medium()).unwrap_err();
     assert_eq!(cachemaint::medium::Readable::len(&refused.into_medium()), 8192);
 }

@@ -97,7 +97,7 @@ fn an_opening_after_a_repair_whose_write_back_failed_reaches_the_drive() {
                 journal
             }
             Err(failed) => {
-                assert!(matches!(failed.error().kind(), ErrorKind::Damaged(_)), "{failed:?}");
+                assert!(matches!(failed.error.kind(), ErrorKind::Damaged(_)), "{failed:?}");
                 options().repair(erased(pages)).unwrap().0
             }
         }
@@ -126,7 +126,7 @@ fn reach_the_drive_after_a_failed_repair(
         if repaired.is_ok() {
             break;
         }
-        let failure = repaired.unwrap_err().into_error();
+        let failure = repaired.unwrap_err().error;
         assert!(matches!(failure.kind(), ErrorKind::Medium(Broken)), "{failure}");
         failed += 1;
 

@@ -502,7 +502,7 @@ fn damage_is_named_and_what_is_behind_it_salvaged() {
     let error = options().open(&medium).unwrap_err();
     let text = error.to_string();
     assert!(
-        matches!(error.error().kind(), ErrorKind::Damaged(damage) if damage.at <= positions[2]),
+        matches!(error.error.kind(), ErrorKind::Damaged(damage) if damage.at <= positions[2]),
         "{text}"
     );
     assert!(text.contains(&format!("offset {damaged}")), "{text}");

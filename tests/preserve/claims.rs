@@ -616,7 +616,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
             goes_on(&medium, store, &found(&snapshot), Writers::ThisLibrary);
         }
         // Blobs that a lost page named may be anywhere.
-        Err(error) => match error.into_error().into_kind() {
+        Err(error) => match error.error.into_kind() {
             ErrorKind::Damaged(Damage { part: Part::Page, .. }) if !errors.is_empty() => {}
             ErrorKind::Truncated { .. } | ErrorKind::Full { .. } => assert!(harmed.is_cut),
             error => panic!("{error}"),

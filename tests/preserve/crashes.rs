@@ -7,7 +7,6 @@ use crate::part::Part;
 use crate::region_crashes;
 use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Put, Rename, Stream, Wide};
-use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Error, ErrorKind};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::waste::Kind;
@@ -100,7 +99,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64, life: Life) -> Explora
             let mortal = medium.mortal(kill);
             let died = later()
                 .open(&mortal)
-                .map_err(OpenError::into_error)
+                .map_err(|failed| failed.error)
                 .and_then(|(mut store, _)| work(&mut store, &life[..2], 1, |_| ()));
             assert!(matches!(
                 died.as_ref().map_err(Error::kind),

@@ -58,17 +58,14 @@ fn open_or_create_refuses_foreign_bytes_and_damage_and_changes_nothing() {
     let damaged = plain(|at| if at == 12_288 { u64::from_le_bytes(*b"cmpresrv") } else { 0 });
     for (medium, is_store) in [(foreign, false), (damaged, true)] {
         let before = medium.bytes();
-        match options().open_or_create(medium.clone()).unwrap_err().into_error().into_kind() {
+        match options().open_or_create(medium.clone()).unwrap_err().error.into_kind() {
             ErrorKind::NotAStore { found, .. } => assert!(!is_store && found == *b"elephant"),
             ErrorKind::Headers => assert!(is_store),
             error => panic!("{error}"),
         }
         let created = options().create_new(medium.clone());
         assert_eq!(
-            matches!(
-                created.map_err(|failed| failed.into_error().into_kind()),
-                Err(ErrorKind::Exists)
-            ),
+            matches!(created.map_err(|failed| failed.error.into_kind()), Err(ErrorKind::Exists)),
             is_store
         );
         assert_eq!(medium.bytes() == before, is_store);
@@ -80,7 +77,7 @@ fn open_or_create_in_a_medium_without_room_says_how_much_is_needed() {
     for bytes in [0, 8192] {
         let error = options().open_or_create(Plain::new(vec![0; bytes])).unwrap_err();
         // By the documentation: data at 25600, and four roots of 192 bytes.
-        let ErrorKind::TooSmall { size, needed, .. } = *error.error().kind() else {
+        let ErrorKind::TooSmall { size, needed, .. } = *error.error.kind() else {
             panic!("{error}")
         };
         assert_eq!((size, needed), (bytes as u64, 25_600 + 4 * 192));
@@ -100,7 +97,7 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
             options().open(medium.clone()).map(drop),
             options().open_or_create(medium.clone()).map(drop),
         ] {
-            let error = refused.unwrap_err().into_error().into_kind();
+            let error = refused.unwrap_err().error.into_kind();
             assert!(
                 matches!(error, ErrorKind::NotAStore { found: is, .. } if is == found),
                 "{error}"
@@ -155,14 +152,14 @@ fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
     assert!(recording.open_or_create(foreign.clone()).is_err());
     assert_eq!(foreign.bytes(), before);
 
-    let missing = options().open(cut_off()).unwrap_err().into_error().into_kind();
+    let missing = options().open(cut_off()).unwrap_err().error.into_kind();
     assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }));
-    let missing = journal::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
+    let missing = journal::Reader::open(cut_off()).unwrap_err().error.into_kind();
     assert!(matches!(
         missing,
         journal::ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
     ));
-    let missing = recorder::Reader::open(cut_off()).unwrap_err().into_error().into_kind();
+    let missing = recorder::Reader::open(cut_off()).unwrap_err().error.into_kind();
     assert!(matches!(missing, recorder::ErrorKind::NotFound));
 }
 
@@ -200,7 +197,7 @@ fn each_format_is_created_wherever_the_creation_of_a_journal_was_cut_off() {
         }
         cut_off += 1;
         let left = || Plain::new(image.clone());
-        let missing = options().open(left()).unwrap_err().into_error().into_kind();
+        let missing = options().open(left()).unwrap_err().error.into_kind();
         assert!(
             matches!(missing, ErrorKind::NotAStore { found, .. } if found == [0; 8]),
             "{missing}"
@@ -292,7 +289,7 @@ mod crashes {
         let first = identity();
         let recover = move |medium: &SimMedium, notes: &[Note]| -> Result<(), Violation> {
             let mut store = match others().open_or_create(medium) {
-                Err(error) if is_foreign && notes.is_empty() && is_of_foreign(error.error()) => {
+                Err(error) if is_foreign && notes.is_empty() && is_of_foreign(&error.error) => {
                     others().create_new(medium)?
                 }
                 opened => opened?.0,

@@ -31,7 +31,7 @@ fn store() -> Plain {
 fn a_failed_opening_gives_the_medium_back() {
     let failed = Store::open(zeros()).unwrap_err();
     assert!(matches!(
-        failed.error().kind(),
+        failed.error.kind(),
         ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
     ));
     let (_, opened) = Store::open_or_create(failed.into_medium()).unwrap();
@@ -58,7 +58,7 @@ fn an_opening_that_fails_late_gives_the_medium_back_too() {
                 break;
             }
             Err(failed) => {
-                assert!(matches!(failed.error().kind(), ErrorKind::Medium(Broken)));
+                assert!(matches!(failed.error.kind(), ErrorKind::Medium(Broken)));
                 failed.into_medium()
             }
         };
@@ -97,7 +97,7 @@ fn an_error_has_the_fitting_kind_in_io() {
     assert_eq!(kind(ErrorKind::Replaced.into()), io::ErrorKind::Other);
     let mut foreign = vec![0; BYTES as usize];
     foreign[..8].copy_from_slice(b"elephant");
-    let foreign = options().open(Plain::new(foreign)).unwrap_err().into_error();
+    let foreign = options().open(Plain::new(foreign)).unwrap_err().error;
     assert_eq!(kind(foreign), io::ErrorKind::InvalidData);
     let (mut store, _) = options().open(store()).unwrap();
     let mut transaction = store.begin().unwrap();

@@ -404,7 +404,7 @@ fn a_store_that_has_grown_is_still_in_place() {
     let path = directory.path().join("store");
     drop(create(&path, 1 << 18));
     let in_place = || Options::new().require_in_place().open(open(&path));
-    match in_place().map_err(|failed| failed.into_error().into_kind()) {
+    match in_place().map_err(|failed| failed.error.into_kind()) {
         Ok((mut store, _)) => store.grow(1 << 19).unwrap(),
         Err(kind) => {
             assert!(matches!(kind, ErrorKind::PlaceUnknown), "{kind}");

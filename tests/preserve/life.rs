@@ -139,7 +139,7 @@ fn attributes(name: &str, number: u64) -> Attributes<'_> {
 /// Opens what is there, verifies everything, and reads it.
 pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M::Error>> {
     let (store, opened) =
-        options().verify(Verify::Always).open(medium).map_err(OpenError::into_error)?;
+        options().verify(Verify::Always).open(medium).map_err(|failed| failed.error)?;
     let verification = opened.verification.unwrap();
     if !verification.damaged.is_empty() {
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
@@ -156,7 +156,7 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
 
 /// The reason why an opening failed.
 pub(crate) fn why<M, E>(failed: &OpenError<M, Error<E>>) -> &ErrorKind<E> {
-    failed.error().kind()
+    failed.error.kind()
 }
 
 pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error>> {

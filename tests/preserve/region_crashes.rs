@@ -19,7 +19,7 @@ fn store_words(region: &Region<&SimMedium>, value: u64) {
 /// Returns the words of a region, if there is one, and true if it is not dirty.
 fn words(medium: &SimMedium) -> Result<(bool, Option<[u64; 3]>), Violation> {
     let opened = options().verify(Verify::Always).open(medium);
-    let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.into_error()))?;
+    let (mut store, opened) = opened.map_err(|failed| Violation::from(failed.error))?;
     if !opened.verification.is_some_and(|found| found.damaged.is_empty()) {
         return Err(Violation::broken("a blob is damaged"));
     }
@@ -62,9 +62,8 @@ fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation 
 /// A region is opened or created in a new store, and a word of it persisted. The next start does the same.
 fn opened_or_created(simulation: &Simulation) -> Exploration {
     let start = |medium: &SimMedium| -> Result<u64, Violation> {
-        let (mut store, _) = options()
-            .open_or_create(medium)
-            .map_err(|failed| Violation::from(failed.into_error()))?;
+        let (mut store, _) =
+            options().open_or_create(medium).map_err(|failed| Violation::from(failed.error))?;
         let ram = store.region_or_create("ram", LEAST)?;
         Violation::unless(Region::len(&ram) == LEAST, || {
             String::from("the region has another length")

@@ -4,8 +4,8 @@ use crate::life::options;
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, OpenError};
 use cachemaint::preserve::{
-    Attributes, Blob, BlobReader, Capacity, Damage, Error, ErrorKind, Info, Lease, Opened, Reader,
-    Snapshot, Stamp, Store, Verdict, Verification,
+    Attributes, Blob, Capacity, Damage, Error, ErrorKind, Info, Lease, Opened, Reader, Snapshot,
+    Stamp, Store, Verdict, Verification,
 };
 use core::convert::Infallible;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
@@ -36,7 +36,7 @@ fn store() -> (Plain, Store<Plain>) {
 #[test]
 fn a_blob_is_read_as_a_stream() {
     let (_, store) = store();
-    let mut stream = store.blob("blob").unwrap().into_reader();
+    let mut stream = store.blob("blob").unwrap();
     let mut read = Vec::new();
     assert_eq!(stream.read_to_end(&mut read).unwrap(), LEN);
     assert!(read == bytes());
@@ -67,7 +67,7 @@ fn a_stream_ends_with_an_error_before_the_first_damaged_chunk() {
     let mut image = medium.bytes();
     image[offset + 2 * 65_536 - 1] ^= 1;
     let image = Bytes(&image);
-    let mut stream = Snapshot::of(&image).unwrap().blob("blob").unwrap().into_reader();
+    let mut stream = Snapshot::of(&image).unwrap().blob("blob").unwrap();
     let mut read = Vec::new();
     let error = stream.read_to_end(&mut read).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -84,7 +84,7 @@ fn a_stream_ends_with_an_error_before_the_first_damaged_chunk() {
 #[test]
 fn a_stream_of_a_blob_that_is_replaced_returns_no_mix() {
     let (_, mut store) = store();
-    let mut stream = store.blob("blob").unwrap().into_reader();
+    let mut stream = store.blob("blob").unwrap();
     let mut first = [0; 10];
     stream.read_exact(&mut first).unwrap();
     for byte in 0..3 {
@@ -119,7 +119,6 @@ fn shared_types_are_send_and_sync() {
     is_send_sync::<Reader<Plain>>();
     is_send_sync::<Snapshot<'_, Plain>>();
     is_send_sync::<Blob<Plain>>();
-    is_send_sync::<BlobReader<Plain>>();
     is_send_sync::<Lease<'_, Plain>>();
     is_send_sync::<Attributes<'_>>();
     is_send_sync::<(Info, Stamp, Opened, Verdict, Verification, Capacity, Damage)>();

@@ -213,7 +213,7 @@ fn a_header_whose_copies_are_both_unreadable_is_an_error() {
     for slot in [0, 4096] {
         let bad = [slot, slot + 8192].map(|at| at..at + 64);
         let refused = Reader::open(Failing::new(&medium, bad)).map_err(|failed| {
-            assert!(matches!(failed.error().kind(), ErrorKind::Medium(Broken)));
+            assert!(matches!(failed.error.kind(), ErrorKind::Medium(Broken)));
         });
         assert!(refused.is_err());
     }

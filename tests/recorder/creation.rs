@@ -41,7 +41,7 @@ fn a_recording_is_never_replaced_by_a_new_one() {
     for medium in [whole, twice, only_second, damaged, newer] {
         let before = medium.bytes();
         let refused = options().create_new(&medium).map(drop).unwrap_err();
-        assert_eq!(*refused.error().kind(), ErrorKind::Exists);
+        assert_eq!(*refused.error.kind(), ErrorKind::Exists);
         assert_eq!(medium.bytes(), before);
     }
 }
@@ -51,7 +51,7 @@ fn a_recording_is_never_replaced_by_a_new_one() {
 fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     for len in [8, 4096, 4224] {
         let refused = options().open_or_create(Plain::new(len)).map(drop).unwrap_err();
-        let ErrorKind::TooSmall { len: found, needed, .. } = *refused.error().kind() else {
+        let ErrorKind::TooSmall { len: found, needed, .. } = *refused.error.kind() else {
             panic!("{refused}")
         };
         assert_eq!((found, needed), (len as u64, LEN as u64));
@@ -60,7 +60,7 @@ fn a_short_medium_of_zeros_is_too_small_and_a_cut_recording_is_truncated() {
     let cut = Plain::new(4096);
     cut.write(0, &whole[..4096]);
     let refused = options().open_or_create(&cut).map(drop).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::Truncated { len: 4096, .. }), "{refused}");
+    assert!(matches!(refused.error.kind(), ErrorKind::Truncated { len: 4096, .. }), "{refused}");
 }
 
 /// The second descriptor still describes the recording.
@@ -74,14 +74,14 @@ fn a_cut_recording_whose_first_word_is_erased_is_truncated() {
     let cut = Plain::new(LEN);
     cut.write(0, &long.bytes()[..LEN]);
     let refused = options().open_or_create(&cut).map(drop).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::Truncated { .. }), "{refused}");
+    assert!(matches!(refused.error.kind(), ErrorKind::Truncated { .. }), "{refused}");
 }
 
 #[test]
 fn open_or_create_keeps_a_recording_and_creates_one_where_nothing_is() {
     let medium = Plain::new(LEN);
     let missing = options().open(medium).map(drop).unwrap_err();
-    assert_eq!(*missing.error().kind(), ErrorKind::NotFound);
+    assert_eq!(*missing.error.kind(), ErrorKind::NotFound);
     let medium = missing.into_medium();
     for (number, generation) in [(1, 1), (2, 2)] {
         let recorder = options().open_or_create(&medium).unwrap();
@@ -100,7 +100,7 @@ fn foreign_content_is_refused_and_replaced_on_request_alone() {
     medium.write(0, &[0xee; LEN]);
     for refused in [options().open(&medium), options().open_or_create(&medium)] {
         let refused = refused.map(drop).unwrap_err();
-        let ErrorKind::Foreign { first, second, .. } = *refused.error().kind() else {
+        let ErrorKind::Foreign { first, second, .. } = *refused.error.kind() else {
             panic!("{refused}")
         };
         assert_eq!([first, second], [[0xee; 8]; 2]);

@@ -303,7 +303,7 @@ fn a_table_without_space_in_the_file_is_refused() {
     let too_long: &'static [_] = Box::leak(Box::new([(1, "y"), (2, text(MOST - 8))]));
     let medium = Plain::new(LEN);
     let refused = options().events(too_long).create_new(&medium).map(drop).unwrap_err();
-    let ErrorKind::EventsTooLong { len, most, .. } = *refused.error().kind() else {
+    let ErrorKind::EventsTooLong { len, most, .. } = *refused.error.kind() else {
         panic!("{refused}")
     };
     assert_eq!((len, most), (MOST + 1, MOST));
@@ -314,7 +314,7 @@ fn a_table_without_space_in_the_file_is_refused() {
     drop(recorder);
     let before = medium.bytes();
     let refused = options().events(too_long).open(&medium).map(drop).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::EventsTooLong { .. }), "{refused}");
+    assert!(matches!(refused.error.kind(), ErrorKind::EventsTooLong { .. }), "{refused}");
     assert_eq!(medium.bytes(), before);
 }
 
@@ -340,7 +340,7 @@ fn an_event_whose_text_makes_no_sense_is_refused() {
         (&[(1, "a: b=u8 b=u16")], "the same name"),
     ] {
         let refused = options().events(events).create_new(&medium).map(drop).unwrap_err();
-        let ErrorKind::BadEvent { id, what, .. } = *refused.error().kind() else {
+        let ErrorKind::BadEvent { id, what, .. } = *refused.error.kind() else {
             panic!("{refused}")
         };
         assert_eq!(id, events[0].0);

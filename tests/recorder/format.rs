@@ -131,7 +131,7 @@ fn a_recording_matches_the_documented_format() {
 }
 
 fn refusal(image: &Image) -> ErrorKind<core::convert::Infallible> {
-    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err().into_error().into_kind()
+    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err().error.into_kind()
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
         medium.write(at, b"CMtRace\x1a\x01\0\0\0\x80\0\0\0");
     }
     let refused = options().open(&medium).map(drop).unwrap_err();
-    assert!(matches!(refused.error().kind(), ErrorKind::Version { at: 0, found: 1, .. }));
+    assert!(matches!(refused.error.kind(), ErrorKind::Version { at: 0, found: 1, .. }));
     // Erased, as far as it can be refused.
     for at in [0, 4096] {
         medium.write(at, &[0; 8]);
@@ -218,9 +218,8 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
 #[test]
 fn options_that_make_no_recording_are_refused() {
     let medium = Plain::new(LEN);
-    let refuse = |options: Options| {
-        options.create_new(&medium).map(drop).unwrap_err().into_error().into_kind()
-    };
+    let refuse =
+        |options: Options| options.create_new(&medium).map(drop).unwrap_err().error.into_kind();
     assert!(matches!(refuse(options().shards(0)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().shards(4097)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffer_size(128)), ErrorKind::Geometry(_)));
@@ -232,7 +231,7 @@ fn options_that_make_no_recording_are_refused() {
     assert_eq!((len, needed), (LEN as u64, LEN as u64 + 256));
     let few = options().cursors(|_| Vec::<Cursor>::new()).create_new(&medium);
     let few = few.map(drop).unwrap_err();
-    assert!(matches!(few.error().kind(), ErrorKind::FewCursors { cursors: 0, shards: 1, .. }));
+    assert!(matches!(few.error.kind(), ErrorKind::FewCursors { cursors: 0, shards: 1, .. }));
     assert!(medium.bytes().iter().all(|byte| *byte == 0), "the medium is as before");
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Opens the recording in a file for reading.
 pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
-    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error.into_error()))
+    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error.error))
 }
 
 /// Returns the error with the path of its file.

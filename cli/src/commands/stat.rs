@@ -143,17 +143,16 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
     }
     match file.guarded(|| journal::Reader::open(file.view()))? {
         Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
-        Err(refused)
-            if matches!(refused.error().kind(), journal::ErrorKind::NotAJournal { .. }) => {}
+        Err(refused) if matches!(refused.error.kind(), journal::ErrorKind::NotAJournal { .. }) => {}
         Err(refused) => return Err(super::journal::named(path, refused)),
     }
     match file.guarded(|| recorder::Reader::open(file.view()))? {
         Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
         Err(failed) => {
-            let first = match *failed.error().kind() {
+            let first = match *failed.error.kind() {
                 recorder::ErrorKind::NotFound => return Err(neither(path, "zeros")),
                 recorder::ErrorKind::Foreign { first, .. } => first,
-                _ => return Err(recording::named(path, failed.into_error())),
+                _ => return Err(recording::named(path, failed.error)),
             };
             Err(neither(path, first.escape_ascii()))
         }

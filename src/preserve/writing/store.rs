@@ -157,8 +157,7 @@ impl<M: Medium> Store<M> {
         Snapshot::of(&self.medium)
     }
 
-    /// Returns a blob of the last commit, to be read in parts, or as a stream by [`into_reader`](Blob::into_reader). The
-    /// store can be written meanwhile.
+    /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
@@ -173,7 +172,7 @@ impl<M: Medium> Store<M> {
     /// transaction.put("ram", &[7; 100_000])?;
     /// transaction.commit()?;
     ///
-    /// let mut ram = store.blob("ram")?.into_reader(); // a `std::io::Read`
+    /// let mut ram = store.blob("ram")?; // a `std::io::Read`
     /// let mut transaction = store.begin()?;
     /// transaction.put_with("copy", None, |copy| std::io::copy(&mut ram, copy))?;
     /// transaction.commit()?;
@@ -191,7 +190,7 @@ impl<M: Medium> Store<M> {
         M: Send,
     {
         let chunks = self.snapshot()?.erased().blob(name)?;
-        Ok(Blob { medium: Arc::clone(&self.medium), chunks })
+        Ok(Blob::new(Arc::clone(&self.medium), chunks))
     }
 
     /// Returns the identity of the store.

@@ -136,7 +136,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
     /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let mut store = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.into_error())?;
+    /// # let mut store = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.error)?;
     /// let mut transaction = store.begin()?;
     /// transaction.put("cpu", b"registers")?;
     /// transaction.put(Attributes::new("ram").version(3).alignment(4096), &[7; 10_000])?;

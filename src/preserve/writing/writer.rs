@@ -24,11 +24,11 @@ impl<M: Medium> Transaction<'_, M> {
     /// ```
     /// # #[cfg(feature = "std")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use cachemaint::{Cache, medium::{Memory, OpenError}, preserve::Store, survival::Backing};
+    /// # use cachemaint::{Cache, medium::Memory, preserve::Store, survival::Backing};
     /// # use std::sync::atomic::AtomicU64;
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
     /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let mut store = Store::create_new(memory).map_err(OpenError::into_error)?;
+    /// # let mut store = Store::create_new(memory).map_err(|failed| failed.error)?;
     /// # let mut file = &[7; 10_000][..];
     /// let mut transaction = store.begin()?;
     /// transaction.put_with("ram", None, |ram| std::io::copy(&mut file, ram))?;

@@ -31,7 +31,7 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
     let reader = match Reader::open(medium) {
         Ok(reader) => reader,
         Err(error) => {
-            let is_missing = *error.error().kind() == ErrorKind::NotFound;
+            let is_missing = *error.error.kind() == ErrorKind::NotFound;
             return if is_missing && notes.is_empty() { Ok(()) } else { Err(error.into()) };
         }
     };
@@ -102,8 +102,8 @@ pub(super) fn over_foreign_content(simulation: &Simulation) -> Exploration {
         },
         |medium: &SimMedium, notes| {
             let opened = Reader::open(medium).map(drop);
-            let is_foreign = opened
-                .is_err_and(|error| matches!(error.error().kind(), ErrorKind::Foreign { .. }));
+            let is_foreign =
+                opened.is_err_and(|error| matches!(error.error.kind(), ErrorKind::Foreign { .. }));
             if !is_foreign {
                 return judge_creation(medium, notes);
             }

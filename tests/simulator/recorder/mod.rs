@@ -371,7 +371,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
                     let died = work(&recorder, 0..1, tell).map_err(Error::into_kind);
                     assert!(matches!(died, Ok(()) | Err(ErrorKind::Medium(Killed))));
                 }
-                Err(error) => assert_eq!(*error.error().kind(), ErrorKind::Medium(Killed)),
+                Err(error) => assert_eq!(*error.error.kind(), ErrorKind::Medium(Killed)),
             }
             medium.killed();
 

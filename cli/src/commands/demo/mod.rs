@@ -14,7 +14,7 @@ use acknowledgements::encode;
 use anyhow::{Context, ensure};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Journal, Reader, Recovered};
-use cachemaint::medium::{Medium, Memory, OpenError};
+use cachemaint::medium::{Medium, Memory};
 use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point};
 use core::convert::Infallible;
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = directory.path().join("records");
     let file = dax::Options::new().allow_page_granularity().create_new(&path, FILE)?;
     faults::guarded(file.view(), || Journal::create_new(&file).map(drop))?
-        .map_err(OpenError::into_error)?;
+        .map_err(|failed| failed.error)?;
     drop(file);
 
     let started = Instant::now();
@@ -119,7 +119,7 @@ fn open(path: &Path) -> Result<DaxFile, dax::Error> {
 pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<ExitCode> {
     let file = open(&arguments.path)?;
     let opened = faults::guarded(file.view(), || Journal::open(&file))?;
-    let (journal, recovered) = opened.map_err(OpenError::into_error)?;
+    let (journal, recovered) = opened.map_err(|failed| failed.error)?;
     // Only the demo calls it, on its own journal; another journal must not get such records.
     ensure!(
         recovered.records == 0 && journal.medium().len() == FILE,
@@ -153,7 +153,7 @@ fn look<M: Medium>(medium: &M, acknowledged: u64) -> anyhow::Result<Found>
 where
     M::Error: Send + Sync + 'static,
 {
-    let recovered = match Journal::open(medium).map_err(OpenError::into_error) {
+    let recovered = match Journal::open(medium).map_err(|failed| failed.error) {
         Ok((_, recovered)) => Ok(recovered),
         Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => return Err(error.into()),
         Err(error) => Err(error.to_string()),

@@ -160,7 +160,7 @@ fn is_there(path: &Path, file: &DaxFile) -> anyhow::Result<bool> {
     let Err(failed) = faults::guarded(view, || Reader::open(file).map(drop))? else {
         return Ok(true);
     };
-    if is_missing(failed.error()) && faults::guarded(view, || has_other_data(view, &CREATED))?? {
+    if is_missing(&failed.error) && faults::guarded(view, || has_other_data(view, &CREATED))?? {
         bail!("{}: the file has other data than a journal; use another file", path.display());
     }
     Ok(false)

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, name, output } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = file.guarded(|| Reader::open(file.view()))?;
-    let reader = reader.map_err(|failed| named(path, failed.into_error()))?;
+    let reader = reader.map_err(|failed| named(path, failed.error))?;
     let blob = file.guarded(|| reader.blob(name))?.map_err(|error| of_blob(path, name, error))?;
     let loading = Loading { path, name, file: &file, blob };
     match output {

@@ -122,7 +122,7 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let options = Options::new().progress(&mut tell);
     let opened = faults::guarded(file.view(), || options.open(Arc::clone(&file)));
     bar.finish_and_clear();
-    let (store, opened) = opened?.map_err(|failed| named(path, failed.into_error()))?;
+    let (store, opened) = opened?.map_err(|failed| named(path, failed.error))?;
     tell_opened(path, &opened);
     Ok(Writable { file, store })
 }

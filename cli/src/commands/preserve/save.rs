@@ -129,7 +129,7 @@ fn created(len: u64) -> [[u64; 2]; 6] {
 
 fn store_in(path: &Path, file: Arc<DaxFile>) -> anyhow::Result<Writable> {
     let opened = faults::guarded(file.view(), || Store::open_or_create(Arc::clone(&file)));
-    let (store, _) = opened?.map_err(|failed| named(path, failed.into_error()))?;
+    let (store, _) = opened?.map_err(|failed| named(path, failed.error))?;
     Ok(Writable { file, store })
 }
 

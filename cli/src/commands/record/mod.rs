@@ -136,8 +136,8 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
         }
     }
     let file = Guarded::new(Arc::new(file.open(path)?));
-    let is_missing = Reader::open(&file)
-        .is_err_and(|failed| matches!(failed.error().kind(), ErrorKind::NotFound));
+    let is_missing =
+        Reader::open(&file).is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
     if is_missing {
         check_unused(path, &file, arguments.create)?;
     }
@@ -164,7 +164,7 @@ fn checked(
     path: &Path,
     opened: Result<Recorder<Guarded>, OpenError<Guarded, Error<dax::Error>>>,
 ) -> anyhow::Result<Recorder<Guarded>> {
-    let recorder = opened.map_err(|failed| recording::named(path, failed.into_error()))?;
+    let recorder = opened.map_err(|failed| recording::named(path, failed.error))?;
     recorder.medium().check()?;
     Ok(recorder)
 }

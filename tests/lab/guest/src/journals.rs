@@ -5,7 +5,6 @@ use crate::records::record;
 use anyhow::{Context as _, Result};
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{Journal, Reader};
-use cachemaint::medium::OpenError;
 use cachemaint_lab_protocol::{Records, Reply};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
@@ -73,7 +72,7 @@ pub(crate) fn append_until_killed(path: &Path, seed: &str, more: &str) -> Result
 pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
     let seed = number(seed)?;
     let file = Options::new().open(path)?;
-    let reader = Reader::open(&file).map_err(OpenError::into_error)?;
+    let reader = Reader::open(&file).map_err(|failed| failed.error)?;
     let found = reader.verify(&mut |_| ())?;
     let mut intact = 0;
     for record in reader.records() {
@@ -82,7 +81,7 @@ pub(crate) fn read(path: &Path, seed: &str) -> Result<ExitCode> {
         }
         intact += 1;
     }
-    let (_journal, recovered) = Journal::open(&file).map_err(OpenError::into_error)?;
+    let (_journal, recovered) = Journal::open(&file).map_err(|failed| failed.error)?;
     let document = json!({
         "found": found.records,
         "intact": intact,

@@ -4,7 +4,6 @@ use crate::number;
 use crate::records::{number_of, record};
 use anyhow::{Context as _, Result, ensure};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::medium::OpenError;
 use cachemaint::recorder::{
     Durability, Error, ErrorKind, Event, Found, Options, Reader, Recorder, Skipped, SkippedKind,
     Within, Writer,
@@ -159,7 +158,7 @@ fn wait_until_older(recorded: Instant, guard: &Within<dax::Error>) {
 /// Prints the contents of a recording.
 pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let file = dax::Options::new().open(path)?;
-    let reader = Reader::open(&file).map_err(OpenError::into_error)?;
+    let reader = Reader::open(&file).map_err(|failed| failed.error)?;
     let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
     for shard in 0..reader.description().shards {
         let events = events(&reader, shard, &mut recorded.damaged)?;

@@ -4,7 +4,6 @@ use super::{Names, range};
 use anyhow::Result;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint::journal::{self, Group, Journal};
-use cachemaint::medium::OpenError;
 use cachemaint::recorder::{self, Durability, Writer};
 use cachemaint_lab_mark as mark;
 use core::sync::atomic::Ordering;
@@ -56,7 +55,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     mark::watch(range(&file, 0..LEN));
     let options = journal::Options::new().segment(16 << 10);
-    let journal = options.create_new(&file).map_err(OpenError::into_error)?;
+    let journal = options.create_new(&file).map_err(|failed| failed.error)?;
     names.on_file("journal: create");
     for (name, work) in ON_JOURNAL {
         mark::watch(range(&file, 0..LEN));
@@ -66,7 +65,7 @@ pub(super) fn on_journal(path: &str, names: &mut Names) -> Result<()> {
     journal.append(&[7; 500])?;
     drop(journal);
     mark::watch(range(&file, 0..LEN));
-    Journal::open(&file).map_err(OpenError::into_error)?;
+    Journal::open(&file).map_err(|failed| failed.error)?;
     names.on_file("journal: open");
     Ok(())
 }
@@ -113,7 +112,7 @@ fn create(file: &DaxFile, durability: Durability) -> Result<recorder::Recorder<&
         file.persist(magic..magic + 8)?;
     }
     let options = recorder::Options::new().durability(durability);
-    Ok(options.create_new(file).map_err(OpenError::into_error)?)
+    Ok(options.create_new(file).map_err(|failed| failed.error)?)
 }
 
 fn events(writer: &Writer<'_, &DaxFile>) -> Result<()> {

@@ -4,7 +4,6 @@ use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Reader};
-use cachemaint::medium::OpenError;
 use core::ops::RangeInclusive;
 
 /// The records of a life, at least.
@@ -69,7 +68,7 @@ impl Records {
 
     /// Creates a journal, over an earlier one if there is one.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
-        let before = Reader::open(file).map_err(|error| error.into_error().into_kind());
+        let before = Reader::open(file).map_err(|error| error.error.into_kind());
         self.has_remains |= matches!(before, Err(ErrorKind::Superblocks));
         let created = create(file, |file| Options::new().segment(4 << 10).create_new(file));
         let (journal, is_replaced) = created?;
@@ -128,7 +127,7 @@ impl Work for Records {
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
         (self.began, self.began_at) = (self.next, self.trimmed);
         let journal = if self.is_created {
-            Journal::open(file).map_err(OpenError::into_error)?.0
+            Journal::open(file).map_err(|failed| failed.error)?.0
         } else {
             self.create(file)?
         };
@@ -165,7 +164,7 @@ impl Work for Records {
             None => {
                 self.next = began;
                 (self.trimmed, self.asked) = (0, Vec::new());
-                match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
+                match Reader::open(file).map_err(|error| error.error.into_kind()) {
                     // The earlier one is being overwritten.
                     _ if self.is_replaced => {}
                     Ok(reader) => {
@@ -192,7 +191,7 @@ impl Records {
         next: RangeInclusive<u64>,
         trimmed: u64,
     ) -> Result<()> {
-        let reader = Reader::open(file).map_err(OpenError::into_error)?;
+        let reader = Reader::open(file).map_err(|failed| failed.error)?;
         let mut numbers = Vec::new();
         for record in reader.records() {
             let payload = record?.payload;

@@ -184,7 +184,7 @@ where
         return Ok((created, false));
     }
     file.persist_fill(0..file.len(), 0, Destination::Unknown)?;
-    Ok((create_new(file).map_err(OpenError::into_error)?, true))
+    Ok((create_new(file).map_err(|failed| failed.error)?, true))
 }
 
 /// Opens a file of this length, or creates it, with every page mapped: the plugin must find it.

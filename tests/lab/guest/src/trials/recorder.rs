@@ -4,7 +4,6 @@ use super::{Chance, Witness, Work};
 use crate::records::{number_of, record};
 use anyhow::{Result, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::medium::OpenError;
 use cachemaint::recorder::{Durability, ErrorKind, Event, Found, Options, Reader};
 use cachemaint_lab_protocol::recording::{OF_A_SUB_BUFFER, SUB_BUFFERS, oldest_of};
 
@@ -38,7 +37,7 @@ impl Work for Recording {
         let durabilities = [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend];
         let durability = durabilities[self.chance.len(3)];
         let options = Options::new().shards(1).sub_buffers(SUB_BUFFERS).durability(durability);
-        let recorder = options.create_new(file).map_err(OpenError::into_error)?;
+        let recorder = options.create_new(file).map_err(|failed| failed.error)?;
         witness.acknowledge(CREATED);
         let writer = recorder.claim()?;
         for number in 0..self.chance.below(EVENTS) {
@@ -80,11 +79,11 @@ impl Recording {
         let reader = match Reader::open(file) {
             Ok(reader) => reader,
             Err(error) if acknowledged == 0 => {
-                let error = error.into_error();
+                let error = error.error;
                 ensure!(matches!(error.kind(), ErrorKind::NotFound), "created in part: {error}");
                 return Ok(());
             }
-            Err(error) => return Err(error.into_error().into()),
+            Err(error) => return Err(error.error.into()),
         };
         if acknowledged > 0 {
             let mut buffer = vec![0; reader.largest_payload()];

@@ -3,7 +3,6 @@
 use super::{Chance, Witness, Work, create};
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint::dax::DaxFile;
-use cachemaint::medium::OpenError;
 use cachemaint::preserve::{Attributes, ErrorKind, Reader, Region, Snapshot, Store};
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;
@@ -50,7 +49,7 @@ impl Work for Blobs {
     fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
         self.began = self.last;
         let mut store = if self.is_created {
-            Store::open(file).map_err(OpenError::into_error)?.0
+            Store::open(file).map_err(|failed| failed.error)?.0
         } else {
             let (store, is_replaced) = create(file, Store::create_new)?;
             self.is_replaced = is_replaced;
@@ -99,7 +98,7 @@ impl Work for Blobs {
             None if self.is_created => self.judge_blobs(file, began..=began),
             None => {
                 self.last = began;
-                match Reader::open(file).map_err(|error| error.into_error().into_kind()) {
+                match Reader::open(file).map_err(|error| error.error.into_kind()) {
                     // The earlier one may be there still.
                     Ok(reader) if !self.is_replaced => {
                         let first = reader.snapshot()?.entries().next();
@@ -120,7 +119,7 @@ impl Blobs {
     /// Judges the blobs, which must be of one of these transactions.
     fn judge_blobs(&mut self, file: &DaxFile, numbers: RangeInclusive<u64>) -> Result<()> {
         // A reader mends nothing: the next opening has it to do, and can crash.
-        let reader = Reader::open(file).map_err(OpenError::into_error)?;
+        let reader = Reader::open(file).map_err(|failed| failed.error)?;
         let snapshot = reader.snapshot()?;
         let number = snapshot.find(NAMES[0])?.map_or(0, |info| info.version);
         ensure!(numbers.contains(&number), "{number} is there, not one of {numbers:?}");

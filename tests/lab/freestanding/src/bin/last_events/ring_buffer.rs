@@ -49,8 +49,8 @@ extern "Rust" fn program(cache: Cache) {
     match Reader::open(memory()) {
         Ok(reader) => read(&reader),
         Err(refused) => {
-            let is_missing = matches!(refused.error().kind(), ErrorKind::NotFound);
-            assert!(is_missing, "{}", refused.error());
+            let is_missing = matches!(refused.error.kind(), ErrorKind::NotFound);
+            assert!(is_missing, "{}", refused.error);
             record(memory())
         }
     }
@@ -72,7 +72,7 @@ fn record(memory: Memory<'static>) -> ! {
     let options = options.shards(u32::try_from(shards).unwrap_or_default()).sub_buffer_size(4096);
     let options = options.cursors(|_| [const { Cursor::new() }; MOST]);
     let created = options.create_new(memory);
-    let ring = created.unwrap_or_else(|refused| panic!("{}", refused.error()));
+    let ring = created.unwrap_or_else(|refused| panic!("{}", refused.error));
     assert!(RING.0.set(ring).is_ok(), "it is set once");
     cpus.run_on_others(&RECORD);
     record_until(|_| {

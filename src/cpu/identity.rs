@@ -24,7 +24,7 @@ pub enum CpuIdentity {
     #[non_exhaustive]
     Aarch64 {
         /// `MIDR_EL1`, if the kernel shows it.
-        midr: Option<Midr>,
+        midr: Option<u64>,
     },
     /// A RISC-V CPU, by the kernel's `riscv_hwprobe`, if all harts agree; the numbers are those of the
     /// registers of these names.
@@ -49,7 +49,7 @@ pub enum CpuIdentity {
 
 /// `MIDR_EL1`: which core, and which revision of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Midr(pub u64);
+pub(crate) struct Midr(pub(crate) u64);
 
 impl Midr {
     /// Bits 31:24: the maker.

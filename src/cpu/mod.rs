@@ -53,7 +53,8 @@ pub(crate) use native::{here_privileged, number};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
 pub(crate) use guest::{kind_of, source_of};
-pub use identity::{CpuIdentity, Midr};
+pub use identity::CpuIdentity;
+pub(crate) use identity::Midr;
 pub use text::Text;
 
 /// The cache lines of a CPU.

@@ -271,11 +271,12 @@ impl Error {
     pub const fn kind(&self) -> &ErrorKind {
         &self.failure.kind
     }
+}
 
-    /// Returns the kind by value.
-    #[must_use]
-    pub fn into_kind(self) -> ErrorKind {
-        self.failure.kind
+/// A conversion to the kind by value.
+impl From<Error> for ErrorKind {
+    fn from(error: Error) -> Self {
+        error.failure.kind
     }
 }
 

@@ -32,11 +32,12 @@ impl<E> Error<E> {
     pub const fn kind(&self) -> &ErrorKind<E> {
         &self.0
     }
+}
 
-    /// Returns the fact by value, with the medium's own error.
-    #[must_use]
-    pub fn into_kind(self) -> ErrorKind<E> {
-        self.0
+/// A conversion to the kind by value, with the medium's own error.
+impl<E> From<Error<E>> for ErrorKind<E> {
+    fn from(error: Error<E>) -> Self {
+        error.0
     }
 }
 

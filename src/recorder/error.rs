@@ -23,11 +23,12 @@ impl<E> Error<E> {
     pub const fn kind(&self) -> &ErrorKind<E> {
         &self.kind
     }
+}
 
-    /// Returns the kind by value, and with it the error of the medium.
-    #[must_use]
-    pub fn into_kind(self) -> ErrorKind<E> {
-        self.kind
+/// A conversion to the kind by value, with the medium's own error.
+impl<E> From<Error<E>> for ErrorKind<E> {
+    fn from(error: Error<E>) -> Self {
+        error.kind
     }
 }
 

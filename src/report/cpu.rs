@@ -7,7 +7,7 @@ use crate::arch::{
 };
 use crate::cache::plan::{Plan, Policy};
 use crate::cache::{Cache, Choice};
-use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line};
+use crate::cpu::{self, Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Line, Midr};
 use crate::survival::Statement;
 use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 
@@ -25,8 +25,37 @@ use crate::virtualization::{Effects, Refused, Virtualization, whole_cache};
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct CpuReport {
-    pub(super) architecture: &'static Architecture,
+    /// The architecture, as Rust names it in `target_arch`.
+    pub architecture: &'static str,
+    /// The name of the CPU, as far as it shows one.
+    pub identity: CpuIdentity,
+    /// The cache lines, or the reason why no maintenance instruction can be used here.
+    pub line: Result<Line, Unsupported>,
+    /// The instruction by which privileged code drops lines without writing them back (`Cache::discard_range`, with
+    /// feature `privileged`), or the reason why the architecture has no such instruction.
+    pub discard: Result<Discard, Unsupported>,
+    /// True if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as that of persistence.
+    pub accepts_coherency_as_persistence: bool,
+    /// The aliasing of the data cache, as far as the architecture decides it: the answer of Linux's
+    /// `cpu_dcache_is_aliasing()`. If it depends on the CPU, a host's report (feature `std`) asks the kernel.
+    pub aliasing: Aliasing,
+    /// The known facts about a hypervisor.
+    pub hypervisor: Hypervisor,
+    /// The kind of confidential guest, as far as the CPU shows it.
+    pub confidential: Confidential,
+    /// The effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU shows them.
+    ///
+    /// ```
+    /// use cachemaint::report::{CpuReport, Handling};
+    /// let whole_cache = CpuReport::host().effects.whole_cache;
+    /// if whole_cache.is != Handling::Executed {
+    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
+    /// }
+    /// ```
+    pub effects: Effects,
+    machine: &'static Architecture,
     pub(super) cpu: Cpu,
     policy: Policy,
 }
@@ -86,11 +115,11 @@ impl CpuReport {
     /// [described](Cache::from_facts) counts, and the other known facts about the CPU are added.
     #[must_use]
     pub fn for_cache(cache: Cache) -> Self {
-        let mut report = Self::of_host(cache.policy());
-        if report.cpu.facts() != Ok(cache.facts()) {
-            report.cpu = report.cpu.described(cache.facts());
+        let report = Self::of_host(cache.policy());
+        if report.cpu.facts() == Ok(cache.facts()) {
+            return report;
         }
-        report
+        Self::new(report.machine, report.cpu.described(cache.facts()), report.policy)
     }
 
     fn of_host(policy: Policy) -> Self {
@@ -102,33 +131,26 @@ impl CpuReport {
     }
 
     /// Returns the report on any machine of any architecture.
-    pub(crate) const fn new(architecture: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
-        Self { architecture, cpu, policy }
-    }
-
-    /// Returns the architecture, as Rust names it in `target_arch`.
-    #[must_use]
-    pub const fn architecture(&self) -> &'static str {
-        self.architecture.name
-    }
-
-    /// Returns the name of the CPU, as far as it shows one.
-    #[must_use]
-    pub const fn identity(&self) -> CpuIdentity {
-        self.cpu.identity
-    }
-
-    /// Returns the cache lines.
-    ///
-    /// # Errors
-    /// Returns the reason why no maintenance instruction can be used here.
-    pub const fn line(&self) -> Result<Line, Unsupported> {
-        self.cpu.line
+    pub(crate) fn new(machine: &'static Architecture, cpu: Cpu, policy: Policy) -> Self {
+        Self {
+            architecture: machine.name,
+            identity: cpu.identity,
+            line: cpu.line,
+            discard: machine.discard,
+            accepts_coherency_as_persistence: policy.accepts_coherency(),
+            aliasing: aliasing::by_architecture(&machine.data_cache),
+            hypervisor: cpu.hypervisor,
+            confidential: cpu.confidential,
+            effects: Virtualization::of(machine, &cpu).effects(),
+            machine,
+            cpu,
+            policy,
+        }
     }
 
     /// Returns every instruction known for the architecture, each mnemonic once, the preferred write-back first.
     pub fn instructions(&self) -> impl Iterator<Item = Availability> + '_ {
-        let all = self.architecture.instructions;
+        let all = self.machine.instructions;
         let is_first = move |place: usize, name| all.iter().take(place).all(|i| i.name != name);
         all.iter()
             .enumerate()
@@ -140,7 +162,7 @@ impl CpuReport {
     /// this CPU speaks for it.
     fn availability(&self, instruction: Instruction) -> Availability {
         let mut same_name =
-            self.architecture.instructions.iter().filter(|other| other.name == instruction.name);
+            self.machine.instructions.iter().filter(|other| other.name == instruction.name);
         let Some(shown) = same_name.find(|other| self.cpu.present & other.code != 0) else {
             return self.with_fences(instruction, Status::Absent(self.why_absent()));
         };
@@ -189,30 +211,21 @@ impl CpuReport {
     /// # Errors
     /// Returns the reason why nothing here reaches `point`.
     pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.architecture, self.facts()?, point, self.policy)?;
+        let plan = Plan::choose(self.machine, self.facts()?, point, self.policy)?;
         let instruction = self.instruction(plan.writeback());
         Ok(self.choice(instruction, instruction.writeback))
     }
 
     /// Returns the instruction and fences that invalidate. It writes dirty lines back too, over bytes
     /// that an observer wrote meanwhile: no architecture lets user mode discard dirty lines. A kernel
-    /// gets the same choice; it discards by [another instruction](Self::discard).
+    /// gets the same choice; it discards by [another instruction](Self#structfield.discard).
     ///
     /// # Errors
     /// Returns the reason why nothing here invalidates.
     pub fn invalidate(&self) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.architecture, self.facts()?, Point::Coherency, Policy::ANY)?;
+        let plan = Plan::choose(self.machine, self.facts()?, Point::Coherency, Policy::ANY)?;
         let instruction = self.instruction(plan.invalidate());
         Ok(self.choice(instruction, instruction.invalidate))
-    }
-
-    /// Returns the instruction by which privileged code drops lines without writing them back
-    /// (`Cache::discard_range`, with feature `privileged`).
-    ///
-    /// # Errors
-    /// Returns the reason why the architecture has no such instruction.
-    pub const fn discard(&self) -> Result<Discard, Unsupported> {
-        self.architecture.discard
     }
 
     fn facts(&self) -> Result<Facts, Unsupported> {
@@ -221,64 +234,23 @@ impl CpuReport {
 
     /// Returns the instruction of a code that a plan holds: its one bit is its place.
     fn instruction(&self, code: u8) -> Instruction {
-        self.architecture.instructions[code.trailing_zeros() as usize]
+        self.machine.instructions[code.trailing_zeros() as usize]
     }
 
     fn choice(&self, instruction: Instruction, fences: Fences) -> Choice {
-        let name = |fence: Fence| self.architecture.fences[usize::from(fence.0)];
+        let name = |fence: Fence| self.machine.fences[usize::from(fence.0)];
         let before = (fences.before != Fence::NONE).then(|| name(fences.before));
         Choice { instruction, before, after: name(fences.after) }
     }
 
-    /// Returns true if the caller of [`for_cache`](Self::for_cache) accepts the point of coherency as
-    /// that of persistence.
-    #[must_use]
-    pub const fn accepts_coherency_as_persistence(&self) -> bool {
-        self.policy.accepts_coherency()
-    }
-
-    /// Returns the known facts about a hypervisor.
-    #[must_use]
-    pub const fn hypervisor(&self) -> Hypervisor {
-        self.cpu.hypervisor
-    }
-
-    /// Returns the kind of confidential guest, as far as the CPU shows it.
-    #[must_use]
-    pub const fn confidential(&self) -> Confidential {
-        self.cpu.confidential
-    }
-
-    /// Returns the aliasing of the data cache, as far as the architecture decides it: the answer of
-    /// Linux's `cpu_dcache_is_aliasing()`. If it depends on the CPU, a host's report (feature `std`) asks
-    /// the kernel.
-    #[must_use]
-    pub fn aliasing(&self) -> Aliasing {
-        aliasing::by_architecture(self.data_cache())
-    }
-
     /// Returns the facts of the architecture on aliasing.
     pub(super) const fn data_cache(&self) -> &'static arch::DataCache {
-        &self.architecture.data_cache
-    }
-
-    /// Returns the effects of a hypervisor and a confidential guest on cache maintenance, as far as the CPU shows them.
-    ///
-    /// ```
-    /// use cachemaint::report::{CpuReport, Handling};
-    /// let whole_cache = CpuReport::host().effects().whole_cache;
-    /// if whole_cache.is != Handling::Executed {
-    ///     println!("do not rely on WBINVD: {} ({})", whole_cache.text, whole_cache.source);
-    /// }
-    /// ```
-    #[must_use]
-    pub fn effects(&self) -> Effects {
-        self.effects_under(self.hypervisor().kind())
+        &self.machine.data_cache
     }
 
     /// Returns the same if the owner of the guest is known from elsewhere.
     pub(super) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
-        Virtualization::of(self.architecture, &self.cpu).effects_under(kind)
+        Virtualization::of(self.machine, &self.cpu).effects_under(kind)
     }
 
     /// Returns the operation by which the content of all caches can be replaced at once, for memory whose
@@ -294,7 +266,7 @@ impl CpuReport {
     /// The obstacle.
     #[doc(alias("wbinvd", "cpu_cache_has_invalidate_memregion"))]
     pub fn can_invalidate_memory(&self) -> Result<WholeCacheOperation, Refused> {
-        whole_cache::can_invalidate_memory(self.architecture, &self.cpu)
+        whole_cache::can_invalidate_memory(self.machine, &self.cpu)
     }
 
     /// Returns further facts to know before relying on this CPU.
@@ -312,7 +284,7 @@ impl CpuReport {
     }
 
     fn accepted_coherency(&self) -> Option<Note> {
-        self.accepts_coherency_as_persistence().then_some(Note {
+        self.accepts_coherency_as_persistence.then_some(Note {
             text: "the caller accepts coherency as persistence: that memory itself is persistent is \
                    the caller's word",
             source: "Builder::accept_coherency_as_persistence",
@@ -321,7 +293,7 @@ impl CpuReport {
 
     fn trapped_clean(&self) -> Option<Note> {
         let CpuIdentity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
-        (midr.is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
+        (Midr(midr).is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
             text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
                    executes it, which takes microseconds a line",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",

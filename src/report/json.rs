@@ -160,8 +160,8 @@ impl Serialize for CpuIdentity {
             }
             Self::Aarch64 { midr } => {
                 object.serialize_field("kind", "aarch64")?;
-                object.serialize_field("midr", &midr.map(|Midr(value)| value))?;
-                if let Some(midr) = midr {
+                object.serialize_field("midr", midr)?;
+                if let Some(midr) = midr.map(Midr) {
                     object.serialize_field("implementer", &midr.implementer())?;
                     object.serialize_field("implementer_name", &midr.implementer_name())?;
                     object.serialize_field("part", &midr.part())?;
@@ -267,18 +267,18 @@ impl Serialize for Writebacks<'_> {
 
 impl CpuReport {
     pub(super) fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_field("architecture", self.architecture())?;
-        object.serialize_field("identity", &self.identity())?;
-        object.serialize_field("line", &Answer(self.line()))?;
+        object.serialize_field("architecture", self.architecture)?;
+        object.serialize_field("identity", &self.identity)?;
+        object.serialize_field("line", &Answer(self.line))?;
         object.serialize_field("instructions", &List(|| self.instructions()))?;
         object.serialize_field("writeback", &Writebacks(self))?;
         object.serialize_field("invalidate", &Answer(self.invalidate()))?;
-        let accepts = self.accepts_coherency_as_persistence();
+        let accepts = self.accepts_coherency_as_persistence;
         object.serialize_field("accepts_coherency_as_persistence", &accepts)?;
-        object.serialize_field("aliasing", &self.aliasing())?;
-        object.serialize_field("hypervisor", &self.hypervisor())?;
-        object.serialize_field("confidential", &self.confidential())?;
-        object.serialize_field("effects", &self.effects())?;
+        object.serialize_field("aliasing", &self.aliasing)?;
+        object.serialize_field("hypervisor", &self.hypervisor)?;
+        object.serialize_field("confidential", &self.confidential)?;
+        object.serialize_field("effects", &self.effects)?;
         let whole_cache = Answer(self.can_invalidate_memory().map_err(|refused| refused.why));
         object.serialize_field("whole_cache", &whole_cache)?;
         object.serialize_field("notes", &List(|| self.notes()))

@@ -59,13 +59,13 @@ pub use crate::aliasing::Aliasing;
 pub use crate::arch::WholeCacheOperation;
 pub use crate::cache::Choice;
 pub use crate::cpu::{
-    Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Midr, Signatures, Text,
+    Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
 };
 pub use crate::virtualization::{Effects, Handling, Migration, Refused, RefusedBy};
 pub use cpu::{Availability, CpuReport, Note, Status};
 
 #[cfg(feature = "std")]
 pub use host::{
-    CacheKind, CacheLevel, ConfidentialGuest, Evidence, HostReport, Kernel, MemoryDevice,
-    PmemRegion, Surroundings, Unknown, caches_survive_power_loss, regions,
+    CacheKind, CacheLevel, Evidence, HostReport, Kernel, MemoryDevice, PmemRegion, Surroundings,
+    Unknown, caches_survive_power_loss, regions,
 };

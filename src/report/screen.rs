@@ -87,11 +87,11 @@ impl Wrapped<'_, '_> {
 
 impl Display for CpuReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        row(f, "CPU", format_args!("{}; {}", self.identity(), self.architecture()))?;
-        let migration = self.effects().migration.is;
+        row(f, "CPU", format_args!("{}; {}", self.identity, self.architecture))?;
+        let migration = self.effects.migration.is;
         let guest = GuestOf { report: self, hints: &"", migration };
         row(f, "Hypervisor", format_args!("{guest}"))?;
-        row(f, "Data cache", format_args!("{}", AliasingOf(self.aliasing())))?;
+        row(f, "Data cache", format_args!("{}", AliasingOf(self.aliasing)))?;
         self.lines_and_choices(f)
     }
 }
@@ -99,7 +99,7 @@ impl Display for CpuReport {
 impl CpuReport {
     /// Writes all but the first rows, into which a host's report puts its own.
     pub(super) fn lines_and_choices(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.line() {
+        match self.line {
             Ok(line) => row(
                 f,
                 "Line",
@@ -141,7 +141,7 @@ impl CpuReport {
             };
             let (status, hint) = match availability.status {
                 Status::Present => ("present", ""),
-                Status::Absent(_) if matches!(self.hypervisor(), Hypervisor::Present { .. }) => {
+                Status::Absent(_) if matches!(self.hypervisor, Hypervisor::Present { .. }) => {
                     ("absent", " hidden?")
                 }
                 Status::Absent(_) => ("absent", ""),
@@ -181,7 +181,7 @@ impl Display for CpuIdentity {
                 let name = if brand.is_empty() { "unnamed" } else { brand.as_str() };
                 write!(f, "{name} ({vendor}, family {family} model {model} stepping {stepping})")
             }
-            Self::Aarch64 { midr: Some(midr) } => midr.fmt(f),
+            Self::Aarch64 { midr: Some(midr) } => Midr(*midr).fmt(f),
             Self::Aarch64 { midr: None } => {
                 f.write_str("unknown: the kernel does not show MIDR_EL1; see /proc/cpuinfo")
             }
@@ -251,11 +251,11 @@ impl Display for GuestOf<'_> {
             Migration::Possible => "; it can be moved to another host while this runs",
             Migration::No | Migration::Unknown => "",
         };
-        match report.hypervisor() {
+        match report.hypervisor {
             Hypervisor::Absent => f.write_str("none shown (CPUID.1:ECX[31] is 0)")?,
             present @ Hypervisor::Present { .. } => present.fmt(f)?,
             Hypervisor::Unknown => {
-                let target = report.architecture();
+                let target = report.architecture;
                 return write!(
                     f,
                     "unknown{hints}{can_move}: {target} shows user mode neither this nor a \
@@ -272,8 +272,8 @@ struct Guest<'a>(&'a CpuReport);
 
 impl Display for Guest<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let is_guest = matches!(self.0.hypervisor(), Hypervisor::Present { is_root: false, .. });
-        match self.0.confidential() {
+        let is_guest = matches!(self.0.hypervisor, Hypervisor::Present { is_root: false, .. });
+        match self.0.confidential {
             Confidential::Tdx => f.write_str("TDX (CPUID.21H)"),
             Confidential::HyperV { isolation, paravisor } => {
                 let with = if paravisor { " with a paravisor" } else { "" };

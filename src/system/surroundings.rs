@@ -5,7 +5,7 @@
 //! hypervisors put any text into DMI and device trees, and missing files prove nothing.
 
 use super::tree::{Attribute, Evidence, Tree, printable};
-use crate::cpu::HypervisorKind;
+use crate::cpu::{HypervisorKind, Isolation};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -24,44 +24,15 @@ pub struct Surroundings {
     pub is_dom0: bool,
     /// True if the cloud says that this is a whole machine (Amazon EC2's `.metal`).
     pub is_metal: bool,
-    /// The kind of confidential guest: a kernel driver is at work that only such guests have.
-    pub confidential: Option<ConfidentialGuest>,
+    /// The technology that isolates this guest, if it is a confidential one: a kernel driver is at work that only such
+    /// guests have (Linux `drivers/virt/coco`: `sev-guest`, `tdx-guest`, `arm-cca-guest`).
+    pub confidential: Option<Isolation>,
     /// The container that this program runs in: `docker`, `podman`, `wsl`, `gvisor`, or the
     /// manager's own name.
     ///
     /// A container changes nothing about operations on lines; it can hide `/sys`, so that regions and
     /// devices that are there are missing from the report.
     pub container: Option<String>,
-}
-
-/// A kind of confidential guest, by the kernel's driver for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum ConfidentialGuest {
-    /// AMD SEV-SNP (Linux `drivers/virt/coco/sev-guest`).
-    SevSnp,
-    /// Intel TDX (Linux `drivers/virt/coco/tdx-guest`).
-    Tdx,
-    /// A realm of Arm's CCA (Linux `drivers/virt/coco/arm-cca-guest`).
-    ArmCca,
-}
-
-impl ConfidentialGuest {
-    /// Returns the name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::SevSnp => "AMD SEV-SNP",
-            Self::Tdx => "Intel TDX",
-            Self::ArmCca => "Arm CCA",
-        }
-    }
-}
-
-impl core::fmt::Display for ConfidentialGuest {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// Asks, and keeps the answers.
@@ -238,24 +209,24 @@ impl Asking<'_> {
 
     /// Returns the confidential guest. The provider of reports that others have begun in configfs
     /// is read; no report is begun here, since that is a change.
-    fn confidential(&mut self) -> Option<ConfidentialGuest> {
+    fn confidential(&mut self) -> Option<Isolation> {
         const REPORTS: &str = "/sys/kernel/config/tsm/report";
         if self.exists("/dev/sev-guest") {
-            return Some(ConfidentialGuest::SevSnp);
+            return Some(Isolation::SevSnp);
         }
         if self.exists("/dev/tdx_guest") {
-            return Some(ConfidentialGuest::Tdx);
+            return Some(Isolation::Tdx);
         }
         for name in self.tree.list(Path::new(REPORTS)) {
             match self.read(&format!("{REPORTS}/{name}/provider")).as_deref() {
-                Some("sev_guest") => return Some(ConfidentialGuest::SevSnp),
-                Some("tdx_guest") => return Some(ConfidentialGuest::Tdx),
-                Some("arm_cca_guest") => return Some(ConfidentialGuest::ArmCca),
+                Some("sev_guest") => return Some(Isolation::SevSnp),
+                Some("tdx_guest") => return Some(Isolation::Tdx),
+                Some("arm_cca_guest") => return Some(Isolation::ArmCca),
                 _ => {}
             }
         }
         // Made in realms alone (Linux arch/arm64/kernel/rsi.c).
-        self.exists("/sys/devices/platform/arm-cca-dev").then_some(ConfidentialGuest::ArmCca)
+        self.exists("/sys/devices/platform/arm-cca-dev").then_some(Isolation::ArmCca)
     }
 
     fn container(&mut self) -> Option<String> {

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// A CPU that has to take part in an operation on whole caches. A kernel has one for each CPU that is online.
 #[derive(Debug)]
 pub struct Participant {
-    number: u32,
+    /// The number of the CPU.
+    pub number: u32,
     ran: AtomicBool,
 }
 
@@ -23,12 +24,6 @@ impl Participant {
     #[must_use]
     pub fn here() -> Self {
         Self::new(crate::cpu::number())
-    }
-
-    /// Returns the number of the CPU.
-    #[must_use]
-    pub const fn number(&self) -> u32 {
-        self.number
     }
 }
 

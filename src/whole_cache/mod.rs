@@ -34,7 +34,7 @@
 //! | architecture | arm64's operations by set and way reach one CPU; RISC-V, PowerPC, s390x and others have none |
 //! | user mode | WBINVD raises #GP; detected from CS, never assumed. A kernel that Xen paravirtualises is in user mode too |
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
-//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`CpuReport::effects`](crate::report::CpuReport::effects), with its source |
+//! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`CpuReport::effects`](crate::report::CpuReport#structfield.effects), with its source |
 //!
 //! So it is available on x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`). Under a hypervisor
 //! it is refused, even under one that would execute it. Lines of a range, and providers, are not: a guest may execute

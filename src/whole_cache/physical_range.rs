@@ -376,7 +376,7 @@ mod tests {
         // SAFETY: no CPU is called.
         let range = unsafe { range.on_all_cpus(&mut participants, &mut call) };
         let way = range.by(no_lines, |cpus| {
-            assert_eq!([3, 5], [0, 1].map(|index: usize| cpus.participants[index].number()));
+            assert_eq!([3, 5], [0, 1].map(|index: usize| cpus.participants[index].number));
             Ok(())
         });
         assert_eq!(way, Ok(Way::WholeCache { not_by_providers: TIMED_OUT }));

@@ -446,7 +446,8 @@ impl Harmed<'_> {
         let (place, tags) = (info.range(), tags(info));
         match read(snapshot, info) {
             Ok(found) => assert!(found == bytes, "{info:?}"),
-            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error.into_kind() {
+            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match ErrorKind::from(error)
+            {
                 ErrorKind::Damaged(damage) => self.is_told(&damage),
                 ErrorKind::Truncated { size, needed, .. } => self.is_missing(size, needed),
                 error => panic!("{error:?}"),
@@ -462,7 +463,7 @@ impl Harmed<'_> {
             for part in [at..end, at..at + 1, at + (end - at) / 3..end - 1] {
                 let expected = &bytes[part.start as usize..part.end.max(part.start) as usize];
                 let mut found = vec![0; expected.len()];
-                match blob.read_at(part.start, &mut found).map_err(Error::into_kind) {
+                match blob.read_at(part.start, &mut found).map_err(ErrorKind::from) {
                     Ok(()) => assert!(found == expected, "{part:?} of {info:?}"),
                     Err(ErrorKind::Damaged(damage)) => {
                         self.is_told(&damage);
@@ -616,7 +617,7 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
             goes_on(&medium, store, &found(&snapshot), Writers::ThisLibrary);
         }
         // Blobs that a lost page named may be anywhere.
-        Err(error) => match error.error.into_kind() {
+        Err(error) => match ErrorKind::from(error.error) {
             ErrorKind::Damaged(Damage { part: Part::Page, .. }) if !errors.is_empty() => {}
             ErrorKind::Truncated { .. } | ErrorKind::Full { .. } => assert!(harmed.is_cut),
             error => panic!("{error}"),

@@ -58,14 +58,17 @@ fn open_or_create_refuses_foreign_bytes_and_damage_and_changes_nothing() {
     let damaged = plain(|at| if at == 12_288 { u64::from_le_bytes(*b"cmpresrv") } else { 0 });
     for (medium, is_store) in [(foreign, false), (damaged, true)] {
         let before = medium.bytes();
-        match options().open_or_create(medium.clone()).unwrap_err().error.into_kind() {
+        match ErrorKind::from(options().open_or_create(medium.clone()).unwrap_err().error) {
             ErrorKind::NotAStore { found, .. } => assert!(!is_store && found == *b"elephant"),
             ErrorKind::Headers => assert!(is_store),
             error => panic!("{error}"),
         }
         let created = options().create_new(medium.clone());
         assert_eq!(
-            matches!(created.map_err(|failed| failed.error.into_kind()), Err(ErrorKind::Exists)),
+            matches!(
+                created.map_err(|failed| ErrorKind::from(failed.error)),
+                Err(ErrorKind::Exists)
+            ),
             is_store
         );
         assert_eq!(medium.bytes() == before, is_store);
@@ -97,7 +100,7 @@ fn a_store_that_another_format_was_created_over_is_not_opened() {
             options().open(medium.clone()).map(drop),
             options().open_or_create(medium.clone()).map(drop),
         ] {
-            let error = refused.unwrap_err().error.into_kind();
+            let error = ErrorKind::from(refused.unwrap_err().error);
             assert!(
                 matches!(error, ErrorKind::NotAStore { found: is, .. } if is == found),
                 "{error}"
@@ -152,14 +155,14 @@ fn each_format_is_created_where_the_creation_of_a_journal_was_cut_off() {
     assert!(recording.open_or_create(foreign.clone()).is_err());
     assert_eq!(foreign.bytes(), before);
 
-    let missing = options().open(cut_off()).unwrap_err().error.into_kind();
+    let missing = ErrorKind::from(options().open(cut_off()).unwrap_err().error);
     assert!(matches!(missing, ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }));
-    let missing = journal::Reader::open(cut_off()).unwrap_err().error.into_kind();
+    let missing = journal::ErrorKind::from(journal::Reader::open(cut_off()).unwrap_err().error);
     assert!(matches!(
         missing,
         journal::ErrorKind::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
     ));
-    let missing = recorder::Reader::open(cut_off()).unwrap_err().error.into_kind();
+    let missing = recorder::ErrorKind::from(recorder::Reader::open(cut_off()).unwrap_err().error);
     assert!(matches!(missing, recorder::ErrorKind::NotFound));
 }
 
@@ -197,7 +200,7 @@ fn each_format_is_created_wherever_the_creation_of_a_journal_was_cut_off() {
         }
         cut_off += 1;
         let left = || Plain::new(image.clone());
-        let missing = options().open(left()).unwrap_err().error.into_kind();
+        let missing = ErrorKind::from(options().open(left()).unwrap_err().error);
         assert!(
             matches!(missing, ErrorKind::NotAStore { found, .. } if found == [0; 8]),
             "{missing}"

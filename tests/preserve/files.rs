@@ -279,7 +279,7 @@ fn a_file_that_was_copied_lies_elsewhere() {
     let copy = directory.path().join("copy");
     std::fs::copy(&path, &copy).unwrap();
     std::fs::File::open(&copy).unwrap().sync_all().unwrap();
-    assert!(matches!(in_place(&copy).map_err(Error::into_kind), Err(ErrorKind::Moved)));
+    assert!(matches!(in_place(&copy).map_err(ErrorKind::from), Err(ErrorKind::Moved)));
     let (store, _) = Options::new().open(open(&copy)).unwrap();
     assert_eq!(store.reader().load("a").unwrap(), b"one");
 }
@@ -404,7 +404,7 @@ fn a_store_that_has_grown_is_still_in_place() {
     let path = directory.path().join("store");
     drop(create(&path, 1 << 18));
     let in_place = || Options::new().require_in_place().open(open(&path));
-    match in_place().map_err(|failed| failed.error.into_kind()) {
+    match in_place().map_err(|failed| ErrorKind::from(failed.error)) {
         Ok((mut store, _)) => store.grow(1 << 19).unwrap(),
         Err(kind) => {
             assert!(matches!(kind, ErrorKind::PlaceUnknown), "{kind}");

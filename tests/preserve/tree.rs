@@ -510,7 +510,7 @@ fn readers_beside_a_writer_see_one_commit() {
     assert!(entries.next().unwrap().is_ok());
     delete(&mut store, (0..10).map(name));
     assert!(matches!(
-        entries.next().map(|next| next.map_err(Error::into_kind)),
+        entries.next().map(|next| next.map_err(ErrorKind::from)),
         Some(Err(ErrorKind::Replaced))
     ));
     assert!(entries.next().is_none());

@@ -219,7 +219,7 @@ fn a_reading_that_commits_overtake_at_each_attempt_is_an_error() {
     let blob = reader.blob("blob").unwrap();
     busy.does_commit.store(true, Relaxed);
     let is_overtaken = |error: Option<Error<Infallible>>| {
-        assert!(matches!(error.map(Error::into_kind), Some(ErrorKind::Replaced)));
+        assert!(matches!(error.map(ErrorKind::from), Some(ErrorKind::Replaced)));
         assert_eq!(busy.taken(), 100);
     };
     is_overtaken(reader.list().err());
@@ -232,5 +232,5 @@ fn a_reading_that_commits_overtake_at_each_attempt_is_an_error() {
     is_overtaken(blob.read_at(0, &mut [0; 48]).err());
     busy.does_commit.store(false, Relaxed);
     assert_eq!(reader.list().unwrap().len(), 2);
-    assert!(matches!(reader.load("blob").map_err(Error::into_kind), Err(ErrorKind::Damaged(_))));
+    assert!(matches!(reader.load("blob").map_err(ErrorKind::from), Err(ErrorKind::Damaged(_))));
 }

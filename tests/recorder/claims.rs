@@ -2,7 +2,7 @@
 
 use super::plain::{Recorded, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint::recorder::{Error, ErrorKind, Found, Mode, Options, Reader};
+use cachemaint::recorder::{ErrorKind, Found, Mode, Options, Reader};
 use core::ops::Range;
 
 /// Bytes before the sub-buffers, where there are at most 16 shards.
@@ -54,7 +54,7 @@ pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
                 let bytes = payload(number, len.into());
                 let shard = usize::from(shard % 2);
                 let outcome = writers[shard].record_at(number as u64, number as u16, &bytes);
-                match outcome.map_err(Error::into_kind) {
+                match outcome.map_err(ErrorKind::from) {
                     Ok(()) => lived.events.push((len.into(), opening)),
                     Err(ErrorKind::TooLong { .. }) => {}
                     Err(kind) => panic!("{kind}"),
@@ -169,7 +169,7 @@ pub(crate) fn anything_goes_on<M: Medium>(medium: &M, options: Options) {
         }
         let record = |number: &u64| {
             let outcome = writer.record_at(u64::MAX, 77, &number.to_le_bytes());
-            match outcome.map_err(Error::into_kind) {
+            match outcome.map_err(ErrorKind::from) {
                 Ok(()) => true,
                 Err(ErrorKind::WornOut) => false,
                 Err(ErrorKind::Full) if is_refusing => false,

@@ -4,7 +4,7 @@ use super::plain::{Plain, Recorded, Shown, options, shown};
 use crate::cases::cases;
 use cachemaint::medium::Readable;
 use cachemaint::recorder::{
-    Clock, Durability, Error, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
+    Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -94,7 +94,7 @@ fn a_full_shard_refuses_and_counts_until_it_is_released() {
     let medium = Plain::new(LEN);
     let recorder = options().sub_buffers(2).mode(Mode::Refuse).create_new(&medium).unwrap();
     let writer = recorder.claim().unwrap();
-    let record = |number: u64| writer.record_at(number, 0, &[1; 72]).map_err(Error::into_kind);
+    let record = |number: u64| writer.record_at(number, 0, &[1; 72]).map_err(ErrorKind::from);
     (0..4).for_each(|number| record(number).unwrap());
     assert_eq!(record(4), Err(ErrorKind::Full));
     assert_eq!(record(5), Err(ErrorKind::Full));

@@ -131,7 +131,7 @@ fn a_recording_matches_the_documented_format() {
 }
 
 fn refusal(image: &Image) -> ErrorKind<core::convert::Infallible> {
-    Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err().error.into_kind()
+    ErrorKind::from(Reader::open(Bytes(&image.0[..])).map(drop).unwrap_err().error)
 }
 
 #[test]
@@ -218,8 +218,9 @@ fn a_recording_in_place_of_one_of_an_older_version_is_read() {
 #[test]
 fn options_that_make_no_recording_are_refused() {
     let medium = Plain::new(LEN);
-    let refuse =
-        |options: Options| options.create_new(&medium).map(drop).unwrap_err().error.into_kind();
+    let refuse = |options: Options| {
+        ErrorKind::from(options.create_new(&medium).map(drop).unwrap_err().error)
+    };
     assert!(matches!(refuse(options().shards(0)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().shards(4097)), ErrorKind::Geometry(_)));
     assert!(matches!(refuse(options().sub_buffer_size(128)), ErrorKind::Geometry(_)));

@@ -20,8 +20,8 @@ impl Machine {
     pub fn this() -> Self {
         let HostReport { cpu, kernel, .. } = HostReport::host();
         Self {
-            cpu: cpu.identity().to_string(),
-            hypervisor: name(cpu.hypervisor()),
+            cpu: cpu.identity.to_string(),
+            hypervisor: name(cpu.hypervisor),
             kernel: match kernel {
                 Ok(kernel) => format!("{} {}", kernel.name, kernel.release),
                 Err(unknown) => unknown.to_string(),
@@ -31,8 +31,8 @@ impl Machine {
 }
 
 fn name(hypervisor: Hypervisor) -> String {
-    match (hypervisor.name(), hypervisor) {
-        (Some(name), _) => name.to_owned(),
+    match (hypervisor.kind(), hypervisor) {
+        (Some(kind), _) => kind.to_string(),
         (None, Hypervisor::Present { signatures, .. }) => {
             let signature = signatures.iter().next().map_or("", |signature| signature);
             format!("hypervisor \"{signature}\"")

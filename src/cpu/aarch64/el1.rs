@@ -20,7 +20,7 @@ pub(crate) fn read(registers: IdRegisters) -> Cpu {
     let dpb = registers.id_aa64isar1_el1 & 0xf;
     let midr = Midr(registers.midr_el1);
     Cpu {
-        identity: CpuIdentity::Aarch64 { midr: Some(midr) },
+        identity: CpuIdentity::Aarch64 { midr: Some(registers.midr_el1) },
         present: shown([
             (true, DC_CVAC),
             (true, DC_CIVAC),

@@ -41,7 +41,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         None => None,
     };
     Cpu {
-        identity: CpuIdentity::Aarch64 { midr },
+        identity: CpuIdentity::Aarch64 { midr: words.midr_el1 },
         present,
         erratum,
         line,

@@ -42,8 +42,7 @@ impl Hypervisor {
     }
 
     /// Returns the name, if one of the signatures is known here.
-    #[must_use]
-    pub fn name(&self) -> Option<&'static str> {
+    pub(crate) fn name(&self) -> Option<&'static str> {
         self.kind().map(HypervisorKind::name)
     }
 }
@@ -132,19 +131,21 @@ pub enum Confidential {
     Unknown,
 }
 
-/// By which means Hyper-V isolates a partition (Linux `include/asm-generic/mshyperv.h`,
-/// `hv_isolation_type`).
+/// A technology that isolates a confidential guest, as Hyper-V names it to its partition (Linux
+/// `include/asm-generic/mshyperv.h`, `hv_isolation_type`), or as the kernel's driver for it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Isolation {
-    /// By the hypervisor itself (virtualization-based security), without encryption.
+    /// The hypervisor itself (virtualization-based security), without encryption.
     Vbs,
-    /// By AMD SEV-SNP.
+    /// AMD SEV-SNP.
     SevSnp,
-    /// By Intel TDX.
+    /// Intel TDX.
     Tdx,
-    /// A number that is not known here.
+    /// A realm of Arm's CCA.
+    ArmCca,
+    /// A number of Hyper-V that is not known here.
     Other(#[cfg_attr(feature = "serde", serde(skip))] u8),
 }
 
@@ -153,8 +154,9 @@ impl Isolation {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Vbs => "VBS",
-            Self::SevSnp => "SEV-SNP",
-            Self::Tdx => "TDX",
+            Self::SevSnp => "AMD SEV-SNP",
+            Self::Tdx => "Intel TDX",
+            Self::ArmCca => "Arm CCA",
             Self::Other(_) => "a kind not known here",
         }
     }

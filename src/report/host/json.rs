@@ -126,10 +126,10 @@ impl Serialize for HostReport {
         }
         object.serialize_field("page_size", &Known("bytes", &self.page_size))?;
         object.serialize_field("aliasing", &self.aliasing)?;
-        object.serialize_field("shmlba", &Known("bytes", &self.shmlba()))?;
+        object.serialize_field("shmlba", &Known("bytes", &self.shmlba))?;
         object.serialize_field("caches", &Known("levels", &self.caches))?;
         object.serialize_field("surroundings", &self.surroundings)?;
-        object.serialize_field("effects", &self.effects())?;
+        object.serialize_field("effects", &self.effects)?;
         object.serialize_field("guest_hints", &self.guest_hints)?;
         object.serialize_field("regions", &Regions(self))?;
         object.serialize_field("backings", &self.backings())?;

@@ -20,7 +20,7 @@ pub use crate::system::{
     cache_levels::{CacheKind, CacheLevel},
     kernel::Kernel,
     nvdimm::{MemoryDevice, PmemRegion},
-    surroundings::{ConfidentialGuest, Surroundings},
+    surroundings::Surroundings,
     tree::{Evidence, Unknown},
 };
 
@@ -49,6 +49,10 @@ pub struct HostReport {
     pub kernel: Result<Kernel, Unknown>,
     /// The size of a page in bytes, or why it is not known.
     pub page_size: Result<u64, Unknown>,
+    /// The distance in bytes at whose multiples two mappings of one page agree, or why it is not known. It is the kernel's
+    /// `SHMLBA`, which can be more than this CPU needs. It is a page where no CPU of the architecture aliases. On parisc,
+    /// whose `SHMLBA` is a page, it is the distance at which caches agree.
+    pub shmlba: Result<u64, Unknown>,
     /// The aliasing of the data cache: by the architecture, or if it depends on the CPU, by
     /// `/proc/cpuinfo`.
     pub aliasing: Aliasing,
@@ -56,6 +60,8 @@ pub struct HostReport {
     pub caches: Result<Vec<CacheLevel>, Unknown>,
     /// A hypervisor, a confidential guest and a container, by the kernel's files.
     pub surroundings: Surroundings,
+    /// The effects of the hypervisor and a confidential guest on cache maintenance, by all known facts.
+    pub effects: Effects,
     /// The questions asked for the surroundings, and their answers. A hint is not a proof.
     pub guest_hints: Vec<Evidence>,
     /// Persistent memory, by the kernel's names, or the reason why it is not known. Each domain is an unverified claim.
@@ -76,8 +82,11 @@ impl HostReport {
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
         let (surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);
+        let effects = effects(&cpu, &surroundings);
         Self {
             cpu,
+            effects,
+            shmlba: aliasing::distance(cpu.data_cache(), &page_size),
             kernel: kernel::kernel(tree),
             aliasing: aliasing::of_machine(cpu.data_cache(), tree, &page_size),
             page_size,
@@ -86,34 +95,6 @@ impl HostReport {
             guest_hints,
             regions: regions_in(tree),
         }
-    }
-
-    /// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
-    ///
-    /// `None` does not prove that the machine has no hypervisor.
-    pub(in crate::report) fn hypervisor_kind(&self) -> Option<HypervisorKind> {
-        self.cpu.hypervisor().kind().or(self.surroundings.hypervisor)
-    }
-
-    /// Returns the effects of the hypervisor and a confidential guest on cache maintenance, by all known
-    /// facts.
-    #[must_use]
-    pub fn effects(&self) -> Effects {
-        let effects = self.cpu.effects_under(self.hypervisor_kind());
-        if self.surroundings.is_dom0 {
-            return Effects { migration: DOM0_STAYS, ..effects };
-        }
-        effects
-    }
-
-    /// Returns the distance in bytes at whose multiples two mappings of one page agree. It is the kernel's `SHMLBA`,
-    /// which can be more than this CPU needs. It is a page where no CPU of the architecture aliases. On parisc, whose
-    /// `SHMLBA` is a page, it is the distance at which caches agree.
-    ///
-    /// # Errors
-    /// Returns the reason why it is not known.
-    pub fn shmlba(&self) -> Result<u64, Unknown> {
-        aliasing::distance(self.cpu.data_cache(), &self.page_size)
     }
 
     /// Returns the meaning of an empty list of regions, if it is empty.
@@ -141,6 +122,22 @@ impl HostReport {
         }
         backings
     }
+}
+
+/// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
+///
+/// `None` does not prove that the machine has no hypervisor.
+fn hypervisor_kind(cpu: &CpuReport, surroundings: &Surroundings) -> Option<HypervisorKind> {
+    cpu.hypervisor.kind().or(surroundings.hypervisor)
+}
+
+/// Returns the effects of the hypervisor and a confidential guest, by all known facts.
+fn effects(cpu: &CpuReport, surroundings: &Surroundings) -> Effects {
+    let effects = cpu.effects_under(hypervisor_kind(cpu, surroundings));
+    if surroundings.is_dom0 {
+        return Effects { migration: DOM0_STAYS, ..effects };
+    }
+    effects
 }
 
 /// Returns the regions of persistent memory that [`HostReport::regions`] has, without the rest of the report.

@@ -18,11 +18,11 @@ const BACKINGS_SHOWN: usize = 5;
 
 impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        row(f, "CPU", format_args!("{}; {}", self.cpu.identity(), self.cpu.architecture()))?;
+        row(f, "CPU", format_args!("{}; {}", self.cpu.identity, self.cpu.architecture))?;
         self.kernel_row(f)?;
         let hints = self.hints();
         let guest =
-            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects().migration.is };
+            GuestOf { report: &self.cpu, hints: &hints, migration: self.effects.migration.is };
         row(f, "Hypervisor", format_args!("{guest}"))?;
         let aliasing = AliasingOf(self.aliasing);
         let caches = self.caches.as_ref().map_or_else(unknown, |levels| caches(levels));
@@ -90,7 +90,7 @@ impl HostReport {
     fn hints(&self) -> String {
         let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
             &self.surroundings;
-        let by_cpu = self.cpu.hypervisor();
+        let by_cpu = self.cpu.hypervisor;
         let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
         let mut hints = String::new();
         if let (Some(kind), None) = (known, by_cpu.kind()) {

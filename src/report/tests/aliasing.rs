@@ -49,9 +49,9 @@ fn with_cpuinfo(text: &str) -> Fixture {
 fn mips_is_settled_by_what_the_kernel_tells() {
     let told = |text: &str| machine("mips", of_other("mips"), &with_cpuinfo(text));
     let report = told("Options implemented\t: tlb 4kex 4k_cache dc_aliases\n");
-    assert!(matches!(report.cpu.aliasing(), Aliasing::Unknown { .. }), "of the CPU alone");
+    assert!(matches!(report.cpu.aliasing, Aliasing::Unknown { .. }), "of the CPU alone");
     assert_eq!(report.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
-    assert_eq!(report.shmlba(), Ok(256 << 10));
+    assert_eq!(report.shmlba, Ok(256 << 10));
     assert!(report.to_string().contains("data alias: map a"), "{report}");
     assert_fits(&report.to_string(), 40, "mips");
 
@@ -70,7 +70,7 @@ fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
     let v7 = told("processor\t: 0\nmodel name\t: ARMv7 Processor rev 1 (v7l)\n");
     assert_eq!(v7.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
     // The kernel's constant is for all of them.
-    assert_eq!(v7.shmlba(), Ok(16 << 10));
+    assert_eq!(v7.shmlba, Ok(16 << 10));
     let v5 = told("processor\t: 0\nmodel name\t: ARM926EJ-S rev 5 (v5l)\n");
     assert_eq!(v5.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
     let v6 = told("processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n");
@@ -86,7 +86,7 @@ fn without_proc_it_is_not_known() {
         let report = machine(name, of_other(name), &Fixture::new());
         let Aliasing::Unknown { advice, .. } = report.aliasing else { panic!("{name}") };
         assert!(advice.contains("/proc"), "{name}: {advice}");
-        assert!(report.shmlba().is_err());
+        assert!(report.shmlba.is_err());
     }
 }
 
@@ -95,16 +95,16 @@ fn without_proc_it_is_not_known() {
 fn a_decision_of_the_architecture_overrides_files() {
     let parisc = machine("parisc", of_other("parisc"), &with_cpuinfo("dc_aliases\n"));
     assert!(matches!(parisc.aliasing, Aliasing::Yes { .. }));
-    assert_eq!(parisc.aliasing, parisc.cpu.aliasing());
-    assert_eq!(parisc.shmlba(), Ok(4 << 20));
+    assert_eq!(parisc.aliasing, parisc.cpu.aliasing);
+    assert_eq!(parisc.shmlba, Ok(4 << 20));
     let arc = machine("arc", of_other("arc"), &with_cpuinfo(""));
     assert!(matches!(arc.aliasing, Aliasing::No { .. }));
-    assert_eq!(arc.shmlba(), Ok(8 << 10));
+    assert_eq!(arc.shmlba, Ok(8 << 10));
 }
 
 #[test]
 fn a_distance_that_depends_on_the_machine_says_on_what() {
     let sparc = machine("sparc", of_other("sparc"), &with_cpuinfo(""));
-    let why = sparc.shmlba().unwrap_err();
+    let why = sparc.shmlba.unwrap_err();
     assert!(why.reason.contains("virtual cache") && why.advice.contains("4 MiB"), "{why}");
 }

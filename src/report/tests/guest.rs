@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     let host = x86_machine("EPYC 7763");
     let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
-    assert_eq!(host.confidential(), offered);
+    assert_eq!(host.confidential, offered);
     assert!(host.to_string().contains("confidential guest: no sign"));
 
     let guest = x86_report(&[
@@ -32,7 +32,7 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     assert!(screen.contains("SEV offered; only the kernel can read if it is on"), "{screen}");
     assert!(whole_cache(&guest).contains("in an SEV guest"));
     // EAX[10] is 0: encrypted and plain mappings do not agree.
-    assert!(guest.effects().lines.text.contains("encrypted and plain"));
+    assert!(guest.effects.lines.text.contains("encrypted and plain"));
 }
 
 /// A dump of a microVM that is not an SEV guest shows all of SEV: the leaf is an offer in a guest too.
@@ -40,12 +40,12 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
 fn sev_in_cpuid_does_not_prove_a_confidential_guest() {
     let report = x86_machine("Firecracker");
     let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
-    assert_eq!(report.confidential(), offered);
+    assert_eq!(report.confidential, offered);
     assert!(flowing(&report).contains("SEV, ES, SNP offered"), "{report}");
 
     // QEMU shows the leaf to SEV guests alone, and without coherence.
     let offered = Confidential::SevOffered { es: true, snp: true, coherent: false };
-    assert_eq!(x86_machine("SEV-SNP guest").confidential(), offered);
+    assert_eq!(x86_machine("SEV-SNP guest").confidential, offered);
 }
 
 fn whole_cache(report: &CpuReport) -> String {
@@ -94,7 +94,7 @@ fn in_ring_0_the_report_says_that_the_whole_cache_can_be_invalidated() {
 }
 
 fn signatures(report: &CpuReport) -> Vec<String> {
-    let Hypervisor::Present { signatures, .. } = report.hypervisor() else { return Vec::new() };
+    let Hypervisor::Present { signatures, .. } = report.hypervisor else { return Vec::new() };
     signatures.iter().map(ToString::to_string).collect()
 }
 
@@ -109,18 +109,18 @@ fn the_last_signature_names_the_hypervisor() {
 
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, kvm(0x4000_0100)]);
     assert_eq!(signatures(&report), ["Microsoft Hv", "KVMKVMKVM"]);
-    assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Kvm));
+    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Kvm));
 
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, xen, kvm(0x4000_0200)]);
     assert_eq!(signatures(&report), ["Microsoft Hv", "XenVMMXenVMM", "KVMKVMKVM"]);
-    assert_eq!(report.hypervisor().name(), Some("KVM"));
+    assert_eq!(report.hypervisor.name(), Some("KVM"));
 
     // The last place that Linux looks at (`hypervisor_cpuid_base`).
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, kvm(0x4000_ff00)]);
-    assert_eq!(report.hypervisor().name(), Some("KVM"));
+    assert_eq!(report.hypervisor.name(), Some("KVM"));
 
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V]);
-    assert_eq!(report.hypervisor().name(), Some("Hyper-V"));
+    assert_eq!(report.hypervisor.name(), Some("Hyper-V"));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_hypervisor_that_shows_itself_everywhere_is_one() {
     {
         let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, leaves[0], leaves[1]]);
         assert_eq!(signatures(&report), ["bhyve bhyve"]);
-        assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Bhyve));
+        assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Bhyve));
     }
 }
 
@@ -151,7 +151,7 @@ fn a_hypervisor_that_shows_itself_everywhere_is_one() {
 fn a_bare_machine_is_not_asked_for_signatures() {
     let kvm = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
     let report = x86_report(&[VENDOR, MINIMAL_FEATURES, kvm]);
-    assert_eq!(report.hypervisor(), Hypervisor::Absent);
+    assert_eq!(report.hypervisor, Hypervisor::Absent);
 }
 
 /// Linux `drivers/hv/hv_common.c`: `CreatePartitions` (EBX\[0\]) and `CpuManagement` (EBX\[12\]) without
@@ -162,7 +162,7 @@ fn a_root_partition_is_distinguished_from_a_guest() {
         .iter()
         .filter(|machine| {
             matches!(
-                x86_report(machine.cpuid).hypervisor(),
+                x86_report(machine.cpuid).hypervisor,
                 Hypervisor::Present { is_root: true, .. }
             )
         })
@@ -174,7 +174,7 @@ fn a_root_partition_is_distinguished_from_a_guest() {
     for (ebx, expected) in [(0x1001, true), (1, false), (0x1000, false), (0x0040_1001, false)] {
         let privileges = (0x4000_0003, 0, [0, ebx, 0, 0]);
         let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, HYPER_V, privileges]);
-        let Hypervisor::Present { is_root, .. } = report.hypervisor() else {
+        let Hypervisor::Present { is_root, .. } = report.hypervisor else {
             panic!("the bit says that there is a hypervisor")
         };
         assert_eq!(is_root, expected, "{ebx:#x}");
@@ -198,16 +198,16 @@ fn hyper_v_reports_its_kind_of_isolation() {
     ] {
         let report = of(0, ebx, isolated);
         let expected = Confidential::HyperV { isolation, paravisor: false };
-        assert_eq!(report.confidential(), expected);
-        assert_eq!(report.effects().whole_cache.is, handling, "{isolation:?}");
+        assert_eq!(report.confidential, expected);
+        assert_eq!(report.effects.whole_cache.is, handling, "{isolation:?}");
     }
     let report = of(1, 0x0be3, isolated);
-    assert_eq!(report.effects().whole_cache.is, Handling::Unknown);
+    assert_eq!(report.effects.whole_cache.is, Handling::Unknown);
     assert!(flowing(&report).contains("TDX with a paravisor (CPUID.4000000CH)"), "{report}");
 
-    assert_eq!(of(0, 0x0be0, isolated).confidential(), Confidential::Unknown);
-    assert_eq!(of(0, 3, (0x4000_0003, 0, [0; 4])).confidential(), Confidential::Unknown);
-    assert_eq!(x86_machine("TDX guest on Azure").confidential(), Confidential::Tdx);
+    assert_eq!(of(0, 0x0be0, isolated).confidential, Confidential::Unknown);
+    assert_eq!(of(0, 3, (0x4000_0003, 0, [0; 4])).confidential, Confidential::Unknown);
+    assert_eq!(x86_machine("TDX guest on Azure").confidential, Confidential::Tdx);
 }
 
 /// Rosetta has no leaves of its own: its name is the CPU's.
@@ -216,7 +216,7 @@ fn rosetta_is_known_by_the_name_of_the_cpu() {
     // "VirtualApple", EBX, EDX, ECX.
     let vendor = (0, 0, [7, 0x7472_6956, 0x656c_7070, 0x416c_6175]);
     let report = x86_report(&[vendor, MINIMAL_FEATURES]);
-    assert_eq!(report.hypervisor().kind(), Some(HypervisorKind::Rosetta));
+    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Rosetta));
     assert!(whole_cache(&report).contains("Rosetta"));
 }
 
@@ -225,7 +225,7 @@ fn rosetta_is_known_by_the_name_of_the_cpu() {
 fn whole_cache_operations_are_executed_on_bare_metal_alone() {
     for machine in x86_machines::MACHINES {
         let report = x86_report(machine.cpuid);
-        let effects = report.effects();
+        let effects = report.effects;
         let is_bare = machine.hypervisor.is_none();
         assert_eq!(effects.whole_cache.is == Handling::Executed, is_bare, "{}", machine.name);
         let tells_of_a_guest = ["hypervisor", "guest", "KVM", "Xen"]
@@ -233,13 +233,13 @@ fn whole_cache_operations_are_executed_on_bare_metal_alone() {
             .any(|word| whole_cache(&report).contains(word));
         assert_eq!(tells_of_a_guest, !is_bare, "{}", machine.name);
     }
-    let lines = x86_machine("9xx4 (family 25 model 17), KVM").effects().lines;
+    let lines = x86_machine("9xx4 (family 25 model 17), KVM").effects.lines;
     assert_eq!((lines.is, lines.certainty), (Handling::Executed, Certainty::Documented));
 }
 
 #[test]
 fn a_guest_that_can_be_moved_says_so() {
-    let migration = |name| x86_machine(name).effects().migration.is;
+    let migration = |name| x86_machine(name).effects.migration.is;
     assert_eq!(migration("9xx4 (family 25 model 17), KVM"), Migration::Possible);
     assert_eq!(migration("Nehalem"), Migration::No);
     assert_eq!(migration("(Ice Lake-D), Hyper-V root"), Migration::No);
@@ -258,7 +258,7 @@ fn invalid_hypervisor_leaves_are_not_signatures() {
     let first = (0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]);
     let unknown = (0x4000_0100, 0, [0x4000_0101, 0x4141_4141, 0x4141_4141, 0x4141_4141]);
     let report = x86_report(&[VENDOR, UNDER_HYPERVISOR, first, unknown]);
-    assert_eq!(report.hypervisor().name(), Some("KVM"));
+    assert_eq!(report.hypervisor.name(), Some("KVM"));
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_signature_cannot_command_the_terminal() {
 #[test]
 fn leaves_above_the_highest_are_not_believed() {
     let report = x86_machine("CPU model max");
-    assert_eq!(report.confidential(), Confidential::Unknown);
+    assert_eq!(report.confidential, Confidential::Unknown);
     assert_eq!(signatures(&report), ["TCGTCGTCGTCG"]);
 
     let with_tdx_words_above_the_end = x86_report(&[
@@ -284,5 +284,5 @@ fn leaves_above_the_highest_are_not_believed() {
         MINIMAL_FEATURES,
         (0x21, 0, [0, 0x6574_6e49, 0x2020_2020, 0x5844_546c]),
     ]);
-    assert_eq!(with_tdx_words_above_the_end.confidential(), Confidential::Unknown);
+    assert_eq!(with_tdx_words_above_the_end.confidential, Confidential::Unknown);
 }

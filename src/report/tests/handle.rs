@@ -12,7 +12,7 @@ fn the_report_on_this_machine_is_what_its_cache_does() {
             let choice = report.writeback(Point::Coherency).unwrap();
             assert_eq!(choice, cache.writeback_choice());
             assert_eq!(report.invalidate(), Ok(cache.invalidate_choice()));
-            assert_eq!(report.line().unwrap().size, cache.line_size());
+            assert_eq!(report.line.unwrap().size, cache.line_size());
         }
         Err(why) => assert_eq!(report.writeback(Point::Coherency), Err(why)),
     }
@@ -49,12 +49,12 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
     let report = CpuReport::for_cache(unsafe { Cache::from_facts(facts) }.unwrap());
     let choice = report.writeback(Point::Persistence).unwrap();
     assert_eq!((choice.instruction, choice.after), (CLFLUSH, "mfence"));
-    let line = report.line().unwrap();
+    let line = report.line.unwrap();
     assert_eq!((line.size, line.source), (32, "the caller's description"));
     let Status::Absent(why) = status(&report, "clwb") else { panic!("it was not described") };
     assert!(why.reason.contains("description"), "{}", why.reason);
     // The identity of the CPU is still found out.
-    assert_eq!(report.identity(), CpuReport::host().identity());
+    assert_eq!(report.identity, CpuReport::host().identity);
 }
 
 /// On x86 privileged code finds the same as user mode, and its report says the same of lines.
@@ -78,7 +78,7 @@ fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {
     assert_eq!(cache.writeback_choice().instruction.name, slowest.name);
     let report = CpuReport::for_cache(cache);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, slowest.name);
-    assert!(report.accepts_coherency_as_persistence());
+    assert!(report.accepts_coherency_as_persistence);
     // The code still runs in user mode, even after the caller's claim.
     assert_eq!(report.can_invalidate_memory().unwrap_err().by, crate::report::RefusedBy::UserMode);
 }

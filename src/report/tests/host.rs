@@ -162,7 +162,7 @@ fn kernel_pages_and_caches_come_from_the_tree() {
         ("Linux", "6.12.48+deb13-cloud-amd64")
     );
     assert_eq!(report.page_size, Ok(4096));
-    assert_eq!(report.shmlba(), Ok(4096));
+    assert_eq!(report.shmlba, Ok(4096));
     let caches = report.caches.as_ref().unwrap();
     let found: Vec<_> = caches.iter().map(|cache| (cache.level, cache.kind, cache.size)).collect();
     assert_eq!(
@@ -429,7 +429,7 @@ fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     let screen = report.to_string().replace("\n              ", " ");
     assert!(screen.contains("none shown (CPUID.1:ECX[31] is 0)"), "{screen}");
     assert!(screen.contains("by its files QEMU"), "{screen}");
-    assert_ne!(report.effects().whole_cache.is, Handling::Executed);
+    assert_ne!(report.effects.whole_cache.is, Handling::Executed);
 }
 /// No tree is taken for another system's.
 #[test]

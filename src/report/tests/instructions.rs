@@ -58,7 +58,7 @@ fn a_cortex_a53_refuses_its_clean_at_el1() {
 
 fn refused(leaves: &[Leaf]) -> (Missing, CpuReport) {
     let report = x86_report(leaves);
-    let refusal = report.line().unwrap_err();
+    let refusal = report.line.unwrap_err();
     for point in Point::ALL {
         assert_eq!(report.writeback(point), Err(refusal));
     }
@@ -83,7 +83,7 @@ fn clflush_without_a_fence_is_refused() {
         (1, 0, [0x05a2, 0x0400, 0, 0x0088_a93d]),
     ]);
     assert_eq!(missing, Missing::Instruction);
-    assert!(report.line().unwrap_err().reason.contains("no SSE2"));
+    assert!(report.line.unwrap_err().reason.contains("no SSE2"));
     assert!(matches!(status(&report, "clflush"), Status::Refused(_)));
     assert!(matches!(status(&report, "clflushopt"), Status::Absent(_)));
 }
@@ -109,7 +109,7 @@ fn a_line_size_that_cannot_be_one_is_refused_by_its_number() {
 fn the_granule_is_never_smaller_than_the_line() {
     // CWG 3 (32 bytes), DminLine 4 (64 bytes).
     let machine = arm64::Machine { ctr_el0: 0x8344_c004, ..arm64::MACHINES[0] };
-    assert_eq!(arm64_report(&machine).line().unwrap().granule, 64);
+    assert_eq!(arm64_report(&machine).line.unwrap().granule, 64);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
     let cpu = arm64_cpu(machine);
     let accepting = Policy::ANY.accepting_coherency();
     let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
-    assert!(report.accepts_coherency_as_persistence());
+    assert!(report.accepts_coherency_as_persistence);
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
     assert!(notes(&report).contains("accepts coherency as persistence"));
     assert!(report.writeback(Point::DeepPersistence).is_err());

@@ -27,13 +27,13 @@ fn each_x86_machine_gets_what_its_words_say() {
         assert_eq!(invalidate.instruction.name, machine.invalidate, "{name}");
         assert_eq!((invalidate.before, invalidate.after), (Some("mfence"), "mfence"), "{name}");
 
-        let line = report.line().unwrap();
+        let line = report.line.unwrap();
         assert_eq!((line.size, line.granule), (machine.line, machine.line), "{name}");
         assert_eq!(line.source, "CPUID.1:EBX[15:8]");
 
-        let is_tdx = report.confidential() == Confidential::Tdx;
+        let is_tdx = report.confidential == Confidential::Tdx;
         assert_eq!(is_tdx, machine.confidential == Some("TDX"), "{name}");
-        match (report.hypervisor(), machine.hypervisor) {
+        match (report.hypervisor, machine.hypervisor) {
             (Hypervisor::Absent, None) => {}
             (Hypervisor::Present { signatures, .. }, Some(expected)) => {
                 let found: Vec<_> = signatures.iter().map(Text::as_str).collect();
@@ -49,7 +49,7 @@ fn each_arm64_machine_gets_what_its_words_say() {
     for machine in arm64::MACHINES {
         let (name, report) = (machine.name, arm64_report(machine));
         if machine.coherency.is_none() {
-            assert_eq!(report.line().unwrap_err().missing, Missing::Permission, "{name}");
+            assert_eq!(report.line.unwrap_err().missing, Missing::Permission, "{name}");
             assert_eq!(report.invalidate().unwrap_err().missing, Missing::Permission, "{name}");
             continue;
         }
@@ -70,10 +70,10 @@ fn each_arm64_machine_gets_what_its_words_say() {
         assert_eq!(invalidate.instruction.name, "dc civac", "{name}");
         assert_eq!((invalidate.before, invalidate.after), (Some("dmb osh"), "dsb sy"), "{name}");
 
-        let line = report.line().unwrap();
+        let line = report.line.unwrap();
         assert_eq!((line.size, line.granule), (machine.line, machine.granule), "{name}");
-        assert_eq!(report.hypervisor(), Hypervisor::Unknown, "{name}");
-        assert_eq!(report.confidential(), Confidential::Unknown, "{name}");
+        assert_eq!(report.hypervisor, Hypervisor::Unknown, "{name}");
+        assert_eq!(report.confidential, Confidential::Unknown, "{name}");
     }
 }
 
@@ -89,7 +89,7 @@ fn families_and_models_are_the_vendors() {
         ("VIA Nano", 6, 15, "VIA Nano L3050@1800MHz"),
     ];
     for (name, expected_family, expected_model, expected_brand) in machines {
-        let CpuIdentity::X86 { family, model, brand, .. } = x86_machine(name).identity() else {
+        let CpuIdentity::X86 { family, model, brand, .. } = x86_machine(name).identity else {
             panic!("{name} is an x86 CPU")
         };
         assert_eq!((family, model), (expected_family, expected_model), "{name}");
@@ -144,7 +144,7 @@ fn at_least_twenty_machines_are_recorded() {
 fn data_do_not_alias_on_x86_and_arm64() {
     for (name, architecture, cpu) in all() {
         let report = CpuReport::new(architecture, cpu, Policy::ANY);
-        assert!(matches!(report.aliasing(), Aliasing::No { .. }), "{name}");
+        assert!(matches!(report.aliasing, Aliasing::No { .. }), "{name}");
     }
 }
 
@@ -157,7 +157,7 @@ fn an_architecture_without_operations_says_why() {
     assert_eq!(report.writeback(Point::Coherency), Err(reason));
     assert_eq!(report.instructions().count(), 0);
     assert!(report.to_string().contains("Write-back    no: "), "{report}");
-    assert!(matches!(report.aliasing(), Aliasing::Unknown { .. }));
+    assert!(matches!(report.aliasing, Aliasing::Unknown { .. }));
 }
 
 #[test]
@@ -205,7 +205,7 @@ proptest! {
             }
         }
         let report = x86_report(&leaves);
-        if let Ok(line) = report.line() {
+        if let Ok(line) = report.line {
             prop_assert!(line.size.is_power_of_two());
         }
         assert_fits(&report.to_string(), 40, &format!("{words:x?}"));
@@ -215,7 +215,7 @@ proptest! {
     fn no_arm64_words_make_detection_panic(midr_el1: u64, ctr_el0: u64, hwcap: u64, hwcap2: u64) {
         let machine = arm64::Machine { midr_el1, ctr_el0, hwcap, hwcap2, ..arm64::MACHINES[0] };
         let report = arm64_report(&machine);
-        if let Ok(line) = report.line() {
+        if let Ok(line) = report.line {
             prop_assert!(line.granule >= line.size);
         }
         assert_fits(&report.to_string(), 40, &format!("{ctr_el0:x} {hwcap:x} {hwcap2:x} {midr_el1:x}"));

@@ -1,7 +1,7 @@
 //! Guests, containers and whole machines by the kernel's files.
 
 use super::host::{cpu, kvm_guest};
-use crate::report::{ConfidentialGuest, Handling, HostReport, HypervisorKind, Migration};
+use crate::report::{Handling, HostReport, HypervisorKind, Isolation, Migration};
 use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::ToString;
@@ -46,7 +46,7 @@ fn arm64_guests_are_known_by_files() {
         (Fixture::new(), None),
     ] {
         let report = arm64_guest(&fixture);
-        assert_eq!(report.hypervisor_kind(), expected, "{report}");
+        assert_eq!(report.surroundings.hypervisor, expected, "{report}");
     }
 }
 
@@ -74,7 +74,7 @@ fn metal_is_a_word_of_the_cloud() {
         .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
         .file("sys/class/dmi/id/product_name", "c7g.metal\n")
         .file("sys/firmware/dmi/entries/0-0/raw", smbios);
-    assert_eq!(arm64_guest(&fixture).hypervisor_kind(), Some(HypervisorKind::Ec2));
+    assert_eq!(arm64_guest(&fixture).surroundings.hypervisor, Some(HypervisorKind::Ec2));
     assert!(!arm64_guest(&Fixture::new()).surroundings.is_metal);
 }
 
@@ -85,24 +85,24 @@ fn files_decide_where_the_cpu_is_silent() {
     let report = arm64_guest(&fixture);
     let screen = report.to_string().replace("\n              ", " ");
     assert!(screen.contains("can be moved to another host"), "{screen}");
-    let effects = report.effects();
+    let effects = report.effects;
     assert_eq!(effects.lines.is, Handling::Executed);
     assert!(effects.whole_cache.text.contains("FEAT_S2FWB"));
-    assert_eq!(arm64_guest(&Fixture::new()).effects().lines.is, Handling::Unknown);
+    assert_eq!(arm64_guest(&Fixture::new()).effects.lines.is, Handling::Unknown);
 }
 
 #[test]
 fn confidential_guests_are_known_by_their_drivers() {
     let provider = "sys/kernel/config/tsm/report/somebodys/provider";
     for (fixture, expected) in [
-        (Fixture::new().file("dev/sev-guest", ""), Some(ConfidentialGuest::SevSnp)),
-        (Fixture::new().file("dev/tdx_guest", ""), Some(ConfidentialGuest::Tdx)),
-        (Fixture::new().file(provider, "tdx_guest\n"), Some(ConfidentialGuest::Tdx)),
-        (Fixture::new().file(provider, "arm_cca_guest\n"), Some(ConfidentialGuest::ArmCca)),
+        (Fixture::new().file("dev/sev-guest", ""), Some(Isolation::SevSnp)),
+        (Fixture::new().file("dev/tdx_guest", ""), Some(Isolation::Tdx)),
+        (Fixture::new().file(provider, "tdx_guest\n"), Some(Isolation::Tdx)),
+        (Fixture::new().file(provider, "arm_cca_guest\n"), Some(Isolation::ArmCca)),
         (Fixture::new().file(provider, "another\n"), None),
         (
             Fixture::new().file("sys/devices/platform/arm-cca-dev/uevent", ""),
-            Some(ConfidentialGuest::ArmCca),
+            Some(Isolation::ArmCca),
         ),
         (Fixture::new(), None),
     ] {
@@ -170,7 +170,7 @@ fn dom0_stays_where_it_is() {
         let report =
             HostReport::from_tree(cpu("E5-2676 v3 (Haswell-EP), Xen guest"), &fixture.tree());
         assert_eq!(report.surroundings.is_dom0, expected, "{features}");
-        assert_eq!(report.effects().migration.is == Migration::No, expected);
+        assert_eq!(report.effects.migration.is == Migration::No, expected);
         let screen = report.to_string().replace("\n              ", " ");
         assert_eq!(screen.contains("can be moved"), !expected, "{screen}");
     }

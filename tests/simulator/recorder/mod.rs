@@ -368,7 +368,7 @@ fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
             };
             match open(&mortal, Durability::EachAppend) {
                 Ok(recorder) => {
-                    let died = work(&recorder, 0..1, tell).map_err(Error::into_kind);
+                    let died = work(&recorder, 0..1, tell).map_err(ErrorKind::from);
                     assert!(matches!(died, Ok(()) | Err(ErrorKind::Medium(Killed))));
                 }
                 Err(error) => assert_eq!(*error.error.kind(), ErrorKind::Medium(Killed)),

@@ -171,7 +171,7 @@ fn with_last_commit<T>(
 /// Returns the error with the name of the file.
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
-    match error.into_kind() {
+    match ErrorKind::from(error) {
         // This error names the file itself.
         ErrorKind::Medium(error) => error.into(),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
@@ -182,7 +182,7 @@ fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
 /// Returns the error with the names of the file and of the blob.
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
-    match error.into_kind() {
+    match ErrorKind::from(error) {
         ErrorKind::Medium(error) => error.into(),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"

@@ -261,7 +261,7 @@ impl<'r> Lines<'r> {
     fn event(&self, payload: &[u8]) -> anyhow::Result<()> {
         let recorded = self.writer.record(self.stream as u16, payload);
         self.file.check()?;
-        match recorded.map_err(Error::into_kind) {
+        match recorded.map_err(ErrorKind::from) {
             Ok(()) => Ok(()),
             // An interrupt has stopped recording: its thread writes back, and ends the process with its own exit code.
             Err(ErrorKind::Stopped) => loop {

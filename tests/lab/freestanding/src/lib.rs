@@ -65,7 +65,7 @@ pub fn run(board: &impl Board, cache: Cache, steps: &[Step]) {
 /// Prints the values that must be compared with the manual of the CPU.
 pub fn tell(board: &impl Board, cache: Cache) {
     board.print(format_args!("chosen {}", Chosen(cache)));
-    match CpuReport::for_cache(cache).hypervisor() {
+    match CpuReport::for_cache(cache).hypervisor {
         Hypervisor::Present { signatures, .. } => {
             let name = signatures.iter().next().map_or("unnamed", |signature| signature);
             board.print(format_args!("hypervisor {name}"));

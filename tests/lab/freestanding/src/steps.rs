@@ -165,7 +165,7 @@ fn whole_cache_asked(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
     let is_x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
     let is_privileged = cfg!(target_os = "none");
-    let is_bare = report.hypervisor() == Hypervisor::Absent;
+    let is_bare = report.hypervisor == Hypervisor::Absent;
     match report.can_invalidate_memory() {
         Ok(does) => assert!(is_x86 && is_privileged && is_bare, "{does:?}"),
         Err(refused) => {
@@ -189,7 +189,7 @@ fn whole_cache_asked(cache: Cache) -> Outcome {
 #[expect(unsafe_code, reason = "what discards can lose data")]
 fn discard(cache: Cache) -> Outcome {
     let can = cache.discard_instruction().map(drop);
-    let may = CpuReport::for_cache(cache).discard().map(drop);
+    let may = CpuReport::for_cache(cache).discard.map(drop);
     assert_eq!(can, may);
     on_ranges("discard", cache.line_size(), |range| {
         cache.writeback_invalidate(range);

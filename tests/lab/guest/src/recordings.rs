@@ -98,7 +98,7 @@ fn record_into(recorder: &OnFile, counts: &Counts) -> Result<()> {
     let writer = recorder.claim()?;
     let count = &counts[usize::try_from(writer.shard())?];
     let too_long = vec![0; usize::try_from(recorder.description().sub_buffer_size)?];
-    let refused = writer.record(EVENT, &too_long).map_err(Error::into_kind);
+    let refused = writer.record(EVENT, &too_long).map_err(ErrorKind::from);
     ensure!(matches!(refused, Err(ErrorKind::TooLong { .. })), "{refused:?}");
     for number in 0.. {
         match put(&writer, number) {

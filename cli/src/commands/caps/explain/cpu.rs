@@ -33,8 +33,8 @@ pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>>
     if let Some(invalidate) = found.invalidate {
         entries.push(Entry::said("To invalidate", invalidate.to_string(), instruction.source));
     }
-    if matches!(cpu.hypervisor(), Hypervisor::Present { .. }) {
-        entries.push(Entry::stated("In a guest", &report.effects().lines));
+    if matches!(cpu.hypervisor, Hypervisor::Present { .. }) {
+        entries.push(Entry::stated("In a guest", &report.effects.lines));
     }
     Some(entries)
 }
@@ -122,7 +122,7 @@ pub(super) fn points(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn line(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.line() {
+    let here = match report.cpu.line {
         Ok(line) => format!("{} bytes, from {}", line.size, line.source),
         Err(why) => format!("unknown: {why}"),
     };
@@ -138,7 +138,7 @@ pub(super) fn line(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn granule(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.line() {
+    let here = match report.cpu.line {
         Ok(line) => format!("{} bytes", line.granule),
         Err(why) => format!("unknown: {why}"),
     };
@@ -179,7 +179,7 @@ pub(super) fn whole_cache(report: &HostReport) -> Vec<Entry> {
     };
     Vec::from([
         Entry::here("Here", here),
-        Entry::stated("In a kernel", &report.effects().whole_cache),
+        Entry::stated("In a kernel", &report.effects.whole_cache),
         Entry::said(
             "On Linux",
             "a driver asks cpu_cache_has_invalidate_memregion first, which is false on x86 under any \
@@ -227,7 +227,7 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
 }
 
 pub(super) fn shmlba(report: &HostReport) -> Vec<Entry> {
-    let here = match report.shmlba() {
+    let here = match &report.shmlba {
         Ok(bytes) => format!("{bytes} bytes"),
         Err(why) => format!("unknown: {why}"),
     };

@@ -5,15 +5,15 @@ use cachemaint::report::{Confidential, HostReport, Hypervisor, HypervisorKind, T
 use cachemaint::survival::Certainty;
 
 pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.hypervisor() {
+    let here = match report.cpu.hypervisor {
         Hypervisor::Absent => "the CPU reports no hypervisor (CPUID.1:ECX[31] is 0)".to_string(),
         Hypervisor::Unknown => {
-            format!("{} does not report it to user mode", report.cpu.architecture())
+            format!("{} does not report it to user mode", report.cpu.architecture)
         }
         present => format!("{present}"),
     };
     let mut entries = Vec::from([Entry::here("By the CPU", here)]);
-    entries.extend(signatures(report.cpu.hypervisor()));
+    entries.extend(signatures(report.cpu.hypervisor));
     if let Some(kind) = report.surroundings.hypervisor {
         entries.push(Entry::here("By its files", kind.to_string()));
     }
@@ -24,7 +24,7 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
         entries.push(Entry::here("By its files", "a whole machine: the product ends in .metal"));
     }
     entries.extend(asked(report));
-    let effects = report.effects();
+    let effects = report.effects;
     entries.extend([
         Entry::stated("Lines", &effects.lines),
         Entry::stated("Whole cache", &effects.whole_cache),
@@ -62,7 +62,7 @@ fn asked(report: &HostReport) -> impl Iterator<Item = Entry> {
 }
 
 pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.confidential() {
+    let here = match report.cpu.confidential {
         Confidential::Tdx => "Intel TDX: CPUID leaf 21H shows it".to_string(),
         Confidential::HyperV { isolation, paravisor, .. } => format!(
             "Hyper-V isolates this partition by {}, {} a paravisor (CPUID leaf 4000_000CH)",
@@ -88,8 +88,8 @@ pub(super) fn confidential(report: &HostReport) -> Vec<Entry> {
             "a guest whose memory and registers are protected against its host, by encryption or isolation",
             "Linux Documentation/security/snp-tdx-threat-model.rst",
         ),
-        Entry::stated("Lines", &report.effects().lines),
-        Entry::stated("Whole cache", &report.effects().whole_cache),
+        Entry::stated("Lines", &report.effects.lines),
+        Entry::stated("Whole cache", &report.effects.whole_cache),
         Entry::said(
             "CPUID",
             "leaf 8000_001FH shows the features of SEV that the CPU offers. Hosts show the leaf, and some hypervisors show it to every \
@@ -138,7 +138,7 @@ pub(super) fn container(report: &HostReport) -> Vec<Entry> {
 
 pub(super) fn live_migration(report: &HostReport) -> Vec<Entry> {
     Vec::from([
-        Entry::stated("Here", &report.effects().migration),
+        Entry::stated("Here", &report.effects.migration),
         Entry::said(
             "What changes",
             "the instruction, the line size and what persistent memory is backed by were found out \

@@ -129,7 +129,7 @@ pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
 
 pub(super) fn granularity(report: &HostReport) -> Vec<Entry> {
     let line = match report.cpu.writeback(Point::Persistence) {
-        Ok(choice) => match report.cpu.line() {
+        Ok(choice) => match report.cpu.line {
             Ok(line) => format!("{} bytes, by {choice}", line.size),
             Err(why) => format!("no: {why}"),
         },

@@ -1,5 +1,5 @@
 use super::{Entry, Explanation, broken, explain, topics};
-use cachemaint::report::{ConfidentialGuest, HostReport};
+use cachemaint::report::{HostReport, Isolation};
 use cachemaint::survival::{Backing, Event, Stage};
 
 fn explained(report: &HostReport, topic: &str) -> Explanation {
@@ -64,7 +64,7 @@ fn survival_is_explained_by_the_table() {
 fn surroundings_are_named_in_their_topics() {
     let mut report = HostReport::host();
     report.surroundings.container = Some("docker".to_string());
-    report.surroundings.confidential = Some(ConfidentialGuest::ArmCca);
+    report.surroundings.confidential = Some(Isolation::ArmCca);
     report.surroundings.is_dom0 = true;
     assert!(words(&explained(&report, "container")).contains("in a container: docker"));
     assert!(words(&explained(&report, "confidential")).contains("Arm CCA"));

@@ -68,7 +68,7 @@ impl Records {
 
     /// Creates a journal, over an earlier one if there is one.
     fn create<'a>(&mut self, file: &'a DaxFile) -> Result<Journal<&'a DaxFile>> {
-        let before = Reader::open(file).map_err(|error| error.error.into_kind());
+        let before = Reader::open(file).map_err(|error| ErrorKind::from(error.error));
         self.has_remains |= matches!(before, Err(ErrorKind::Superblocks));
         let created = create(file, |file| Options::new().segment(4 << 10).create_new(file));
         let (journal, is_replaced) = created?;
@@ -164,7 +164,7 @@ impl Work for Records {
             None => {
                 self.next = began;
                 (self.trimmed, self.asked) = (0, Vec::new());
-                match Reader::open(file).map_err(|error| error.error.into_kind()) {
+                match Reader::open(file).map_err(|error| ErrorKind::from(error.error)) {
                     // The earlier one is being overwritten.
                     _ if self.is_replaced => {}
                     Ok(reader) => {

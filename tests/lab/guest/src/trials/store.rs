@@ -98,7 +98,7 @@ impl Work for Blobs {
             None if self.is_created => self.judge_blobs(file, began..=began),
             None => {
                 self.last = began;
-                match Reader::open(file).map_err(|error| error.error.into_kind()) {
+                match Reader::open(file).map_err(|error| ErrorKind::from(error.error)) {
                     // The earlier one may be there still.
                     Ok(reader) if !self.is_replaced => {
                         let first = reader.snapshot()?.entries().next();

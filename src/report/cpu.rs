@@ -2,8 +2,8 @@
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    self, Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point,
-    Unsupported, WholeCacheOperation, native,
+    Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    WholeCacheOperation, native,
 };
 use crate::cache::plan::{Plan, Policy};
 use crate::cache::{Cache, Choice};
@@ -244,11 +244,13 @@ impl CpuReport {
     }
 
     /// Returns the facts of the architecture on aliasing.
-    pub(super) const fn data_cache(&self) -> &'static arch::DataCache {
+    #[cfg(feature = "std")]
+    pub(super) const fn data_cache(&self) -> &'static crate::arch::DataCache {
         &self.machine.data_cache
     }
 
     /// Returns the same if the owner of the guest is known from elsewhere.
+    #[cfg(feature = "std")]
     pub(super) fn effects_under(&self, kind: Option<HypervisorKind>) -> Effects {
         Virtualization::of(self.machine, &self.cpu).effects_under(kind)
     }

@@ -19,7 +19,7 @@ impl Options {
     /// The mapping begins at [`offset`](Self::offset) in the file. Its length replaces [`len`](Self::len). File and lock
     /// are handled as by [`open_file`](Self::open_file), and the guarantee rests on the same evidence.
     ///
-    /// [`DaxView::cache`] is the handle for the caller's own write-backs of the mapping. It is `None` where only
+    /// [`DaxView::cache`](crate::dax::DaxView::cache) is the handle for the caller's own write-backs of the mapping. It is `None` where only
     /// [`DaxFile::persist`] makes bytes persistent.
     ///
     /// # Granularity

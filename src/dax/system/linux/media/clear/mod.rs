@@ -214,7 +214,7 @@ impl DaxFile {
     /// and the kernel's list does not have it.
     ///
     /// When this returns without an error, the zeros are durable, and each block was read again and is not in
-    /// [`bad_blocks`](Self::bad_blocks), if that is known. If the file is persisted by lines, each block can be stored
+    /// [`bad_blocks`](DaxView::bad_blocks), if that is known. If the file is persisted by lines, each block can be stored
     /// to through the mapping without the file system's help. The mapping stays valid. If anything was written anew,
     /// [`taint`](crate::dax::DaxView::taint) reports it from now on.
     ///
@@ -225,7 +225,7 @@ impl DaxFile {
     /// A crash meanwhile can also lose the bytes beside a bad one, up to the whole of each block that was not yet synced:
     /// a block is punched out before it is written anew. The hole has the file refused by lines afterwards
     /// ([`ErrorKind::NotAllocated`]); by pages it is opened, and shows zeros there. So copy what can be read first
-    /// ([`read_through_kernel`](Self::read_through_kernel)).
+    /// ([`read_through_kernel`](DaxView::read_through_kernel)).
     ///
     /// # The bad block afterwards
     /// The file system may give the file another block. Then the bad one was not written: it stays in the device's list

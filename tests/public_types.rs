@@ -196,9 +196,9 @@ fn types_of_privileged_code_are_shared_by_cpus() {
 }
 
 /// The shape of an error: its kind has the same text, and it passes through [`io::Error`].
-fn is_error<E: Into<K>, K>(_kind: fn(&E) -> &K)
+fn is_error<E, K>(_kind: fn(&E) -> &K)
 where
-    E: Error + Clone + PartialEq + Into<io::Error>,
+    E: Error + Clone + PartialEq + Into<K> + Into<io::Error>,
     K: Display + Debug + Clone + PartialEq,
 {
 }

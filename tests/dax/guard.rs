@@ -222,7 +222,7 @@ fn a_new_file_and_a_grown_one_are_in_the_next_pass() {
     // A place where passes are fast: slow ones leave more time between two.
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let name = "a_new_file_and_a_grown_one_are_in_the_next_pass";
-    let file_system = probe(directory.path()).unwrap().file_system.to_owned();
+    let file_system = probe(directory.path()).unwrap().file_system.clone();
     if !["ext4", "xfs", "btrfs", "tmpfs"].contains(&&*file_system) {
         return crate::skip::skip(name, format_args!("no notices are relied on on {file_system}"));
     }

@@ -74,9 +74,9 @@ fn no_crash_loses_an_increment() {
     for model in media() {
         for event in Event::ALL {
             let outcome = explore(&Simulation::new(model.at(event), example::LEN));
-            if (model, event) == (Model::x86_eadr(), Event::WarmReboot) {
+            if (model, event) == (Model::X86_EADR, Event::WarmReboot) {
                 // The energy of eADR is spent at a loss of power alone, and a file on it is persisted by a fence.
-                let kind = outcome.failure().map(|failure| failure.violation.kind);
+                let kind = outcome.failure.as_ref().map(|failure| failure.violation.kind);
                 assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
                 continue;
             }

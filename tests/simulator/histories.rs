@@ -495,16 +495,16 @@ fn a_kill_within_an_operation_and_a_loss_of_power_at_the_opening_are_tried() {
 #[test]
 fn a_kill_between_a_note_and_the_next_store_is_tried() {
     let open = |life: &Life<'_, _>| {
-        if life.is_after_kill() {
+        if life.is_after_kill {
             return is_kept(life);
         }
         life.note(|model| *model = 0);
-        life.medium().store(0, 0, Relaxed);
+        life.medium.store(0, 0, Relaxed);
         Ok(())
     };
     let early = |life: &Life<'_, _>, _: &str| {
         life.note(|model| *model = 1);
-        life.medium().store(0, 1, Relaxed);
+        life.medium.store(0, 1, Relaxed);
         Ok(())
     };
     let in_time = |life: &Life<'_, _>, _: &str| {
@@ -513,10 +513,10 @@ fn a_kill_between_a_note_and_the_next_store_is_tried() {
     };
     let code = |carry_out| Code { operations: &["lease"], open, carry_out };
     for model in MODELS {
-        assert_lives(&code(early).all(model()), &[&["lease"]]);
-        let again = Code::histories(model()).by_chance(0, 0);
+        assert_lives(&code(early).all(model), &[&["lease"]]);
+        let again = Code::histories(model).by_chance(0, 0);
         assert_lives(&again.replay(&code(early), &[vec!["lease"]]), &[&["lease"]]);
-        Code::histories(model()).search(&code(in_time)).assert_safe();
+        Code::histories(model).search(&code(in_time)).assert_safe();
     }
 }
 
@@ -525,8 +525,8 @@ fn a_kill_between_a_note_and_the_next_store_is_tried() {
 #[test]
 fn a_kill_between_a_store_and_the_next_note_is_tried() {
     let open = |life: &Life<'_, _>| {
-        let found = life.medium().load(0, Relaxed);
-        let is_known = !life.is_after_kill() || found == life.model();
+        let found = life.medium.load(0, Relaxed);
+        let is_known = !life.is_after_kill || found == life.model();
         Violation::unless(is_known, || format!("{found}, not {}", life.model()))?;
         life.note(|model| *model = found);
         Ok(())
@@ -537,6 +537,6 @@ fn a_kill_between_a_store_and_the_next_note_is_tried() {
     };
     let code = Code { operations: &["put"], open, carry_out };
     for model in MODELS {
-        assert_lives(&code.all(model()), &[&["put"]]);
+        assert_lives(&code.all(model), &[&["put"]]);
     }
 }

@@ -251,7 +251,7 @@ fn threads_meet_in_the_middle_of_a_copy() {
 /// On x86 a thread that has loaded a store writes back all that came before it, and a copy is in order with later stores.
 #[test]
 fn a_copy_is_published_by_a_later_store() {
-    let outcome = Simulation::new(Model::x86(), 128).zeros().explore(
+    let outcome = Simulation::new(Model::X86, 128).zeros().explore(
         |medium, notes| {
             let copies = || {
                 medium.copy_unfenced(&[(0, &1_u64.to_le_bytes())]).unwrap();
@@ -335,7 +335,7 @@ fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
 #[test]
 fn a_killed_process_leaves_the_write_backs_of_others() {
     for model in EACH {
-        let outcome = Simulation::new(model(), 128).zeros().explore(
+        let outcome = Simulation::new(model, 128).zeros().explore(
             |medium, notes| {
                 let dies = || {
                     let mortal = medium.mortal(1);
@@ -360,7 +360,7 @@ fn a_killed_process_leaves_the_write_backs_of_others() {
 #[test]
 fn a_killed_process_orders_nothing_between_others() {
     for model in EACH {
-        let outcome = Simulation::new(model(), 128).zeros().preemptions(0).explore(
+        let outcome = Simulation::new(model, 128).zeros().preemptions(0).explore(
             |medium, notes| {
                 let step = sync::AtomicU64::new(0);
                 let wait = |until| {
@@ -388,7 +388,7 @@ fn a_killed_process_orders_nothing_between_others() {
             },
             is_there,
         );
-        let kind = outcome.failure().map(|failure| failure.violation.kind);
+        let kind = outcome.failure.as_ref().map(|failure| failure.violation.kind);
         assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
     }
 }
@@ -397,7 +397,7 @@ fn a_killed_process_orders_nothing_between_others() {
 #[test]
 fn a_process_that_follows_a_killed_one_writes_back_the_stores_of_its_threads() {
     for model in EACH {
-        let outcome = Simulation::new(model(), 128).zeros().explore(
+        let outcome = Simulation::new(model, 128).zeros().explore(
             |medium, notes| {
                 let mortal = medium.mortal(1);
                 let goes_on = || {

@@ -110,8 +110,8 @@ fn header(guarantee: &Guarantee, boot: String, kernel: String) -> Header {
         boot,
         kernel,
         backing: verdict::name_of(guarantee.backing),
-        device: guarantee.device.to_owned(),
-        file_system: guarantee.file_system.to_owned(),
+        device: guarantee.device.clone(),
+        file_system: guarantee.file_system.clone(),
     }
 }
 

@@ -79,6 +79,7 @@ impl HostReport {
     }
 
     /// Returns the report on any machine.
+    #[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the report")]
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
         let (surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);

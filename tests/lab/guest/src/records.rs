@@ -67,7 +67,7 @@ fn persist_in(file: &DaxFile, records: &Records) -> Result<Reply> {
     }
     Ok(Reply::Persisted {
         granularity: file.granularity().to_string(),
-        reason: file.guarantee().reason.to_string(),
+        reason: file.guarantee().reason.clone(),
         flags: flags(file.as_ptr(0).addr())?,
     })
 }

@@ -419,7 +419,7 @@ fn map_sync_alone_is_not_evidence() {
 #[test]
 fn a_claim_says_whose_it_is() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
-    let reason = |asked| concluded(&host, &asked).reason.to_string();
+    let reason = |asked| concluded(&host, &asked).reason;
     assert!(reason(DIRECT).contains("and firmware claims"), "{}", reason(DIRECT));
     let in_guest = reason(Asked { in_guest: true, ..DIRECT });
     assert!(in_guest.contains("and the hypervisor's firmware claims"), "{in_guest}");

@@ -152,7 +152,7 @@ impl Model {
     /// eADR, even on a machine with eADR, whose energy is spent at power loss only. There a medium that says "byte" writes
     /// nothing back, as a [`DaxFile`](../dax/struct.DaxFile.html) does not, and its persisted bytes may be lost. Only
     /// [`deep_persist`](crate::medium::Medium::deep_persist) writes lines back on such a medium. A medium that writes lines
-    /// back on a machine with eADR too, such as [`Memory`](crate::medium::Memory), has the model [`x86`](Self::x86) at a
+    /// back on a machine with eADR too, such as [`Memory`](crate::medium::Memory), has the model [`X86`](Self::X86) at a
     /// reset. Pages reach their medium in the same way at every end of the program, but for a killed process, whose stores
     /// are in the page cache.
     #[must_use]

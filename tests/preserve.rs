@@ -80,6 +80,8 @@ mod regions;
 #[cfg(not(miri))]
 #[path = "preserve/seal.rs"]
 mod seal;
+#[cfg(feature = "dax")]
+mod skip;
 #[cfg(not(miri))]
 #[path = "preserve/streams.rs"]
 mod streams;

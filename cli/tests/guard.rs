@@ -5,6 +5,8 @@
 
 mod ignored;
 mod printed;
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
 
 use assert_cmd::Command;
 use assert_cmd::assert::{Assert, OutputAssertExt as _};
@@ -12,6 +14,7 @@ use cachemaint::medium::Granularity;
 use printed::{stderr, stdout};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use rustix::process::{Pid, Signal, kill_process};
+use skip::skip;
 use std::fs;
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;
@@ -192,8 +195,7 @@ fn guarding_page_granular_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let guarantee = cachemaint::dax::probe(directory.path()).unwrap();
     if !matches!(guarantee.granularity, Granularity::Page(_)) {
-        eprintln!("skipped: files are on DAX here");
-        return;
+        return skip("guarding_page_granular_files_is_refused", "files are on DAX here");
     }
     let missing = directory.path().join("missing");
     for command in ["guard", "writeback"] {

@@ -1,6 +1,7 @@
 //! Stores in files.
 
 use crate::erased::erased;
+use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
 use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
@@ -42,6 +43,30 @@ fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &
     transaction.commit().unwrap();
 }
 
+/// Returns a lease, or `None` with a line that gives the reason why files have none here.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+fn leased<T>(test: &str, lease: Result<T, Error<dax::Error>>) -> Option<T> {
+    let why = match lease {
+        Ok(lease) => return Some(lease),
+        Err(why) => why,
+    };
+    let ErrorKind::Medium(refused) = why.kind() else { panic!("{why}") };
+    assert!(matches!(refused.kind(), dax::ErrorKind::NoLeases { .. }), "{why}");
+    skip(test, why);
+    None
+}
+
+/// Returns the placement of a file, or `None` with a line that gives the reason why it is not known here.
+fn placed(test: &str, file: &DaxFile) -> Option<dax::Placement> {
+    let why = match file.view().placement() {
+        Ok(placement) => return Some(placement),
+        Err(why) => why,
+    };
+    assert!(matches!(why.kind(), dax::ErrorKind::Unknown { .. }), "{why}");
+    skip(test, why);
+    None
+}
+
 #[test]
 fn a_file_names_its_last_writer() {
     let directory = tempfile::tempdir().unwrap();
@@ -54,7 +79,7 @@ fn a_file_names_its_last_writer() {
         return;
     }
     if opened.last.boot_id == [0; 16] {
-        return println!("skipped: the boot is not known here");
+        return skip("a_file_names_its_last_writer", "the boot is not known here");
     }
     assert_eq!(opened.verdict.origin, Origin::SameProcess);
     assert!(opened.last.seconds > 1_700_000_000);
@@ -122,9 +147,8 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
     let view =
         || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
     let reader = Reader::open(view()).unwrap();
-    let lease = match reader.lease("a") {
-        Ok(lease) => lease,
-        Err(error) => return println!("skipped: {error}"),
+    let Some(lease) = leased("a_lease_of_somebody_else_keeps_its_blob", reader.lease("a")) else {
+        return;
     };
     for number in 2..30 {
         put(&mut store, "a", &vec![number; 50_000]);
@@ -151,9 +175,11 @@ fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
     put(&mut store, "b", &vec![2; LEN]);
     let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
     let theirs = Reader::open(view).unwrap();
-    let their_lease = match theirs.lease("a") {
-        Ok(lease) => lease,
-        Err(error) => return println!("skipped: {error}"),
+    let Some(their_lease) = leased(
+        "a_lease_of_another_process_before_one_of_this_process_keeps_its_blob",
+        theirs.lease("a"),
+    ) else {
+        return;
     };
     let ours = store.reader();
     let our_lease = ours.lease("b").unwrap();
@@ -198,9 +224,11 @@ fn a_dropped_lease_leaves_that_of_another_reader_of_the_same_view() {
     put(&mut store, "a", &vec![1; 50_000]);
     let file = unlocked(&path);
     let readers = [(); 2].map(|()| Reader::open(file.view()).unwrap());
-    let first = match readers[0].lease("a") {
-        Ok(lease) => lease,
-        Err(error) => return println!("skipped: {error}"),
+    let Some(first) = leased(
+        "a_dropped_lease_leaves_that_of_another_reader_of_the_same_view",
+        readers[0].lease("a"),
+    ) else {
+        return;
     };
     let second = readers[1].lease("a").unwrap();
     drop(first);
@@ -218,9 +246,9 @@ fn leases_of_a_view_and_of_its_reader_end_apart() {
     put(&mut store, "a", &vec![1; 50_000]);
     let file = unlocked(&path);
     let reader = Reader::open(file.view()).unwrap();
-    let lease = match reader.lease("a") {
-        Ok(lease) => lease,
-        Err(error) => return println!("skipped: {error}"),
+    let Some(lease) = leased("leases_of_a_view_and_of_its_reader_end_apart", reader.lease("a"))
+    else {
+        return;
     };
     let range = lease.info().range();
     let part = range.start + 100..range.start + 200;
@@ -245,9 +273,8 @@ fn a_writer_honours_leases_of_its_own_file() {
     let file = open(&path);
     let (mut store, _) = Options::new().open(erased(&file)).unwrap();
     let reader = Reader::open(file.view()).unwrap();
-    let ours = match reader.lease("a") {
-        Ok(lease) => lease,
-        Err(error) => return println!("skipped: {error}"),
+    let Some(ours) = leased("a_writer_honours_leases_of_its_own_file", reader.lease("a")) else {
+        return;
     };
     assert_kept(&mut store, &[(&ours, 1)]);
     // A lease of another open file counts beside it.
@@ -268,8 +295,8 @@ fn a_file_that_was_copied_lies_elsewhere() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"one");
-    if let Err(error) = store.medium().view().placement() {
-        return println!("skipped: {error}");
+    if placed("a_file_that_was_copied_lies_elsewhere", store.medium()).is_none() {
+        return;
     }
     drop(store);
     let in_place = |path: &Path| -> Result<Store<DaxFile>, Error<dax::Error>> {
@@ -304,10 +331,7 @@ fn a_region_reports_its_placement() {
         assert_eq!(region.as_ptr(at), store.medium().as_ptr(offset + at));
     }
     assert_eq!(region.len(), LEN);
-    let whole = match store.medium().view().placement() {
-        Ok(whole) => whole,
-        Err(error) => return println!("skipped: {error}"),
-    };
+    let Some(whole) = placed("a_region_reports_its_placement", store.medium()) else { return };
     let ours = region.placement().unwrap();
     assert_eq!((&ours.device, &ours.base), (&whole.device, &whole.base));
     // Creating the region has given each byte a place.
@@ -362,8 +386,12 @@ fn a_region_of_a_file_has_the_leases_of_its_bytes() {
     let begin = region.info().offset;
     let reader = unlocked(&path);
     assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), None);
-    if let Err(refused) = reader.view().lease(begin + 4000..begin + 9000) {
-        return println!("skipped: {refused}");
+    let lease = reader
+        .view()
+        .lease(begin + 4000..begin + 9000)
+        .map_err(|why| Error::from(ErrorKind::Medium(why)));
+    if leased("a_region_of_a_file_has_the_leases_of_its_bytes", lease).is_none() {
+        return;
     }
     assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), Some(4000..9000));
     assert_eq!(Medium::leased_range(&region, 5000..6000).unwrap(), Some(5000..6000));
@@ -408,7 +436,7 @@ fn a_store_that_has_grown_is_still_in_place() {
         Ok((mut store, _)) => store.grow(1 << 19).unwrap(),
         Err(kind) => {
             assert!(matches!(kind, ErrorKind::PlaceUnknown), "{kind}");
-            return println!("skipped: {kind}");
+            return skip("a_store_that_has_grown_is_still_in_place", kind);
         }
     }
     drop(in_place().unwrap());

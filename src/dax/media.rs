@@ -1,6 +1,8 @@
 //! Media errors of files, and the outcome of clearing them.
 
+#[cfg(target_os = "linux")]
 use alloc::vec::Vec;
+#[cfg(target_os = "linux")]
 use core::ops::Range;
 
 /// Bytes of a file that are known to be bad.

@@ -49,6 +49,7 @@ pub struct Blob<R: Readable> {
 }
 
 impl<R: Readable> Blob<R> {
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
     pub(super) fn new(medium: R, chunks: Chunks) -> Self {
         Self {
             medium,

@@ -283,9 +283,10 @@ impl Guard {
         self.pass_with(|_| ())
     }
 
-    /// Makes passes until it is to stop, and then a last one, and aims at a write-back of all stored bytes `within` this
-    /// time: the next pass begins so early that it ends by then, if it takes as long as the last one. `each` is called
-    /// with each.
+    /// Makes passes until it is to stop, and then a last one. `each` is called with each.
+    ///
+    /// It aims at a write-back of all stored bytes `within` this time: the next pass begins so early that it ends by then,
+    /// if it takes as long as the last one.
     ///
     /// It sleeps on this thread in between. To hold a bound the thread must be run: real-time priority and locked
     /// memory are for the caller to ask for.

@@ -89,6 +89,12 @@ pub(super) fn is_shown(event: &Happened) -> bool {
     event.what != What::Visible
 }
 
+/// Returns true if an event kills the process of a thread. All threads are of the process that the code outside of them
+/// kills.
+pub(super) fn is_kill_of(event: &Happened, thread: u32) -> bool {
+    event.what == What::Kill && (event.thread == thread || event.thread == 0)
+}
+
 /// Returns the kind of an event in a word: for operations on a medium that of its method.
 pub(super) const fn kind(event: &Happened) -> &'static str {
     match event.what {

@@ -1,6 +1,6 @@
 //! A store that is lost and should not be: the event that relied on it, the step that it lacked, and the remedy.
 
-use super::crash::Crash;
+use super::crash::{Crash, is_kill_of};
 use super::fate::{Fate, fate, is_damaged, stored_by};
 use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, What};
@@ -164,7 +164,7 @@ impl<'a> Damage<'a> {
     fn killed_early(&self, writeback: u32) -> Option<String> {
         let thread = self.crash.event(writeback).thread;
         let mut later = writeback + 1..self.limit();
-        let ends = |event: &Happened| event.what == What::Kill || is_fence_of(event, thread);
+        let ends = |event: &Happened| is_kill_of(event, thread) || is_fence_of(event, thread);
         let end = later.find(|event| ends(self.crash.event(*event)))?;
         let is_killed = self.crash.event(end).what == What::Kill;
         let (at, killed) = (self.crash.shown(writeback), self.crash.shown(end));

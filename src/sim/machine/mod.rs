@@ -165,7 +165,10 @@ impl Machine {
         for next in dead.iter().copied().chain([0]) {
             let next = self.thread(next);
             next.ordered.follow(&before);
-            next.loaded.extend(last.iter().copied());
+            for (word, number) in &last {
+                let loaded = next.loaded.entry(*word).or_default();
+                *loaded = (*loaded).max(*number);
+            }
         }
         for event in 0..self.history.now() {
             if dead.contains(&(self.history.events[event as usize].thread as usize)) {

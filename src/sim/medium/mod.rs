@@ -181,8 +181,8 @@ impl SimMedium {
     /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.
     ///
     /// The thread waits for a store to the medium, or to an atomic of [`sync`](crate::sim::sync). Loads of other threads do not
-    /// have it look again. A thread that runs makes at least one operation before it looks again: no owner of a lock stands
-    /// still for several looks, so let a waiter that gives up do so at its first look.
+    /// have it look again. A thread that runs makes at least one operation before it looks again, so no owner of a lock stands
+    /// still for several looks. Let a waiter that gives up do so at its first look.
     #[track_caller]
     pub fn pause(&self) {
         drop(self.spend());

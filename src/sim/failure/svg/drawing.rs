@@ -123,7 +123,8 @@ impl Layout<'_> {
             }
             What::Fence { completes } => self.write_fence(out, middle, completes)?,
             What::Note => self.write_note(out, middle)?,
-            What::Visible | What::Kill => {}
+            What::Kill => self.write_kill(out, middle)?,
+            What::Visible => {}
         }
         out.write_str("</g>\n")
     }
@@ -172,6 +173,11 @@ impl Layout<'_> {
         let (top, end) = (self.top_of_rows() - 4, self.end_of_rows() - 4);
         let dashes = if completes { "" } else { r#" stroke-dasharray="2 4""# };
         writeln!(out, r#"<path d="M{x} {top}V{end}" stroke="{GREY}" stroke-width="4"{dashes}/>"#)
+    }
+
+    fn write_kill(&self, out: &mut String, x: usize) -> fmt::Result {
+        let (top, end) = (self.top_of_rows() - 4, self.end_of_rows() - 4);
+        writeln!(out, r#"<path d="M{x} {top}V{end}" stroke="{INK}"/>"#)
     }
 
     /// Returns the words that an event stored.

@@ -1,6 +1,6 @@
 //! The state of each store after a crash.
 
-use crate::sim::failure::crash::Crash;
+use crate::sim::failure::crash::{Crash, is_kill_of};
 use crate::sim::failure::fate::{Fate, fate};
 use crate::sim::machine::history::{Happened, What};
 use alloc::vec::Vec;
@@ -83,8 +83,9 @@ pub(super) fn is_complete(crash: &Crash, event: u32) -> bool {
     let is_fence = |later: &Happened| {
         later.thread == writeback.thread && later.what == What::Fence { completes: true }
     };
-    let mut later = event + 1..crash.end;
-    writeback.guarantees || later.any(|event| is_fence(crash.event(event)))
+    let later = (event + 1..crash.end).map(|event| crash.event(event));
+    let mut of_process = later.take_while(|later| !is_kill_of(later, writeback.thread));
+    writeback.guarantees || of_process.any(is_fence)
 }
 
 /// Returns the fate of the store of an event, in words.

@@ -109,7 +109,7 @@ pub(super) fn gpf(report: &HostReport) -> Vec<Entry> {
         "Global Persistent Flush: at power loss, and at other events that the platform chooses, such as a reset, \
          the host has its CXL devices flush: first caches, then the devices' own buffers. The ports wait for that \
          within timeouts that software sets. A platform can leave the caches out",
-        "CXL specification 3.2, section 9.8; US patent 12393515, claim 2, for a reset; Linux drivers/cxl/cxlpci.h, \
+        "CXL specification 3.x, section 9.8; US patent 12393515, claim 2, for a reset; Linux drivers/cxl/cxlpci.h, \
          DVSEC 4 (port) and 5 (device)",
     ));
     entries.push(

@@ -520,6 +520,31 @@ fn a_kill_between_a_note_and_the_next_store_is_tried() {
     }
 }
 
+/// Another process is killed in the operation before.
+#[test]
+fn a_kill_of_another_process_is_not_counted_as_a_change() {
+    let open = |life: &Life<'_, _>| {
+        if life.is_after_kill {
+            return is_kept(life);
+        }
+        life.note(|model| *model = 0);
+        life.medium.store(0, 0, Relaxed);
+        Ok(())
+    };
+    let carry_out = |life: &Life<'_, _>, _: &str| {
+        life.medium.store(64, 1, Relaxed);
+        life.medium.killed();
+        life.note(|model| *model = 1);
+        life.medium.store(0, 1, Relaxed);
+        Ok(())
+    };
+    let code = Code { operations: &["lease"], open, carry_out };
+    for model in MODELS {
+        let again = Code::histories(model).by_chance(0, 0);
+        assert_lives(&again.replay(&code, &[vec!["lease"]]), &[&["lease"]]);
+    }
+}
+
 /// The kill comes behind the only store and before the note: the next process finds a number that the model does not
 /// have.
 #[test]

@@ -89,10 +89,9 @@ pub(super) fn is_shown(event: &Happened) -> bool {
     event.what != What::Visible
 }
 
-/// Returns true if an event kills the process of a thread. All threads are of the process that the code outside of them
-/// kills.
+/// Returns true if an event kills the process of a thread.
 pub(super) fn is_kill_of(event: &Happened, thread: u32) -> bool {
-    event.what == What::Kill && (event.thread == thread || event.thread == 0)
+    matches!(event.what, What::Kill { of_all } if of_all || event.thread == thread)
 }
 
 /// Returns the kind of an event in a word: for operations on a medium that of its method.
@@ -105,7 +104,7 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
         What::Fence { completes: true } => "fence",
         What::Fence { completes: false } => "barrier",
         What::Note => "note",
-        What::Kill => "kill",
+        What::Kill { .. } => "kill",
         What::Visible => "visible",
     }
 }

@@ -166,7 +166,7 @@ impl<'a> Damage<'a> {
         let mut later = writeback + 1..self.limit();
         let ends = |event: &Happened| is_kill_of(event, thread) || is_fence_of(event, thread);
         let end = later.find(|event| ends(self.crash.event(*event)))?;
-        let is_killed = self.crash.event(end).what == What::Kill;
+        let is_killed = matches!(self.crash.event(end).what, What::Kill { .. });
         let (at, killed) = (self.crash.shown(writeback), self.crash.shown(end));
         let subject = self.subject();
         is_killed.then(|| {

@@ -184,7 +184,9 @@ impl<S: Structure> Lived<S> {
         let events = &self.machine.history().events;
         let from = self.last_begun();
         let changes = events[from.events as usize..].iter();
-        let changes = changes.filter(|event| event.what != What::Visible);
+        let is_change =
+            |event: &&Happened| !matches!(event.what, What::Visible | What::Kill { .. });
+        let changes = changes.filter(is_change);
         let is_seen = |event: &Happened| matches!(event.what, What::Store { .. } | What::Note);
         let numbered = (from.changes + 1..self.death.changes).zip(changes);
         numbered.filter(|(_, event)| is_seen(event)).map(|(change, _)| change).collect()

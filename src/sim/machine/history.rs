@@ -260,8 +260,8 @@ pub(crate) enum What {
     Visible,
     /// The outside world has learned something.
     Note,
-    /// The process of the thread is killed.
-    Kill,
+    /// The process of the thread is killed; `of_all`: every thread is of it.
+    Kill { of_all: bool },
 }
 
 /// An event of a history.

@@ -133,9 +133,9 @@ impl Machine {
         let streamed = core::mem::take(&mut self.thread(thread).streamed);
         self.order_open(thread);
         let is_useful = match self.history.model.durable {
-            // By bytes the fence is all that persists.
+            // By bytes the fence is all that persists, but for a deep persist.
             Durable::Completed | Durable::Visible if !self.history.model.writes_back() => {
-                has_stored
+                has_stored || !pending.is_empty()
             }
             Durable::Completed | Durable::Visible => !pending.is_empty() || !streamed.is_empty(),
             Durable::Returned | Durable::Executed => true,

@@ -123,7 +123,7 @@ impl Layout<'_> {
             }
             What::Fence { completes } => self.write_fence(out, middle, completes)?,
             What::Note => self.write_note(out, middle)?,
-            What::Kill => self.write_kill(out, middle)?,
+            What::Kill { .. } => self.write_kill(out, middle)?,
             What::Visible => {}
         }
         out.write_str("</g>\n")
@@ -255,7 +255,7 @@ fn text(column: &Column<'_>, left: &str) -> String {
         What::Fence { completes: true } => "fence".into(),
         What::Fence { completes: false } => "barrier".into(),
         What::Note => format!("note {}", column.note),
-        What::Kill => "kill".into(),
+        What::Kill { .. } => "kill".into(),
         What::Visible => String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::text;
 use cachemaint::Unsupported;
-use cachemaint::dax::{Error, ErrorKind};
+use cachemaint::dax::{Error, ErrorKind, InvalidInput};
 use core::cell::RefCell;
 use core::ffi::{c_char, c_int};
 use core::mem::ManuallyDrop;
@@ -82,12 +82,14 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         ErrorKind::Exists => Code::Exists,
         ErrorKind::SymbolicLink | ErrorKind::Directory | ErrorKind::NotRegular => Code::NotAFile,
         ErrorKind::Empty | ErrorKind::Shorter { .. } => Code::TooShort,
-        ErrorKind::InvalidInput(_) => Code::InvalidArgument,
-        ErrorKind::NotSupported(_)
+        // C maps a device as a whole: the length is the device's, and no argument of the caller's.
+        ErrorKind::InvalidInput(InvalidInput::MisalignedLength { .. })
+        | ErrorKind::NotSupported(_)
         | ErrorKind::DeviceAttribute { .. }
         | ErrorKind::DeviceDriver { .. }
         | ErrorKind::NotPersistable { .. }
         | ErrorKind::NoLeases { .. } => Code::Unsupported,
+        ErrorKind::InvalidInput(_) => Code::InvalidArgument,
         ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem => Code::Permission,
         ErrorKind::NoSpace { .. } | ErrorKind::TooLarge { .. } => Code::NoSpace,
         ErrorKind::Locked => Code::Locked,

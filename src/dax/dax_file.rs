@@ -71,10 +71,10 @@ impl DaxFile {
 
     /// Returns the part of it that does not store: for functions that take a view, and for everything else that needs
     /// no stores. That is its [lock](DaxView::lock), [offset](DaxView::offset) and [caches](DaxView::cache); the
-    /// [doubt about its bytes](DaxView::taint), [bad blocks](DaxView::bad_blocks) and
-    /// [checked reads](DaxView::read_through_kernel); a [batch](DaxView::batch) of write-backs under one fence;
+    /// [doubt about its bytes](DaxView::taint); a [batch](DaxView::batch) of write-backs under one fence;
     /// [leases](DaxView::lease), the [placement](DaxView::placement) of its bytes and bytes
-    /// [in place](DaxView::as_slice).
+    /// [in place](DaxView::as_slice). On Linux these are its bad blocks (`bad_blocks`) and checked reads
+    /// (`read_through_kernel`), too.
     #[must_use]
     pub const fn view(&self) -> &DaxView {
         &self.view

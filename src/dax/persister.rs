@@ -44,8 +44,8 @@ pub struct Persister {
 }
 
 impl Persister {
-    /// Returns the way for the file with this guarantee, by the caches of this machine. It must be the guarantee as it was
-    /// found: a changed one persists otherwise than the file needs.
+    /// Returns the method for the file with this guarantee, by the caches of this machine. Pass the guarantee unchanged: an
+    /// edited one can select a method that does not make the bytes durable.
     ///
     /// # Errors
     /// If this machine cannot reach the point that the guarantee is about; not for a guarantee from

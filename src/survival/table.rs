@@ -78,7 +78,7 @@ const RESERVE_MEM_KEXEC: &str = "Linux 6.12.117 of Debian in QEMU 10.0: kept at 
 const DEV_MEM: &str =
     "Linux 6.12.117 of Debian: /dev/mem answers EPERM; arch/x86/mm/init.c, devmem_is_allowed";
 
-const UNKNOWN: &str = "no source promises anything of an unknown backing";
+const UNKNOWN: &str = "not applicable: the backing is unknown";
 
 const fn not_promised(
     text: &'static str,

@@ -44,7 +44,7 @@ fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &
 }
 
 /// Returns a lease, or `None` with a line that gives the reason why files have none here.
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn leased<T>(test: &str, lease: Result<T, Error<dax::Error>>) -> Option<T> {
     let why = match lease {
         Ok(lease) => return Some(lease),
@@ -57,6 +57,7 @@ fn leased<T>(test: &str, lease: Result<T, Error<dax::Error>>) -> Option<T> {
 }
 
 /// Returns the placement of a file, or `None` with a line that gives the reason why it is not known here.
+#[cfg(all(target_os = "linux", not(miri)))]
 fn placed(test: &str, file: &DaxFile) -> Option<dax::Placement> {
     let why = match file.view().placement() {
         Ok(placement) => return Some(placement),

@@ -61,8 +61,8 @@ pub(super) fn fences(report: &HostReport) -> Vec<Entry> {
     ));
     entries.push(Entry::said(
         "On x86",
-        "sfence orders stores and write-backs, which is enough to persist; mfence orders loads too. To invalidate \
-         needs mfence, because a later load must not get the line as it was before",
+        "sfence orders stores and write-backs, which is enough to persist; mfence orders loads too. An \
+         invalidation needs mfence: a later load must not return the old bytes",
         "Intel SDM vol. 2B, SFENCE and MFENCE",
     ));
     entries.push(Entry::said(
@@ -242,7 +242,8 @@ pub(super) fn shmlba(report: &HostReport) -> Vec<Entry> {
         Entry::said(
             "What to do",
             "nothing where data do not alias. Elsewhere let the kernel choose the addresses of shared mappings, \
-             or choose addresses that are equal modulo SHMLBA (cachemaint::aliasing::mappings_agree checks it)",
+             or choose them so that address minus file offset is equal modulo SHMLBA \
+             (cachemaint::aliasing::mappings_agree checks it)",
             "Linux arch/arm/mm/mmap.c, arch_get_unmapped_area, for one",
         )
         .sure(Certainty::ReadInSource),

@@ -58,13 +58,13 @@ fn a_cpu_left_out(_cache: Cache) -> Outcome {
         return Outcome::Skipped("there is one CPU");
     }
     let mut participants = participants(cpus);
-    let (first, last) = (participants[0].number(), participants[count - 1].number());
+    let (first, last) = (participants[0].number, participants[count - 1].number);
     // SAFETY: (1) nothing is concluded of memory; (2), (3) as above, but for the CPU that is left out on purpose.
     let left_out = unsafe {
         caches.writeback_invalidate(&mut participants[..count], |function| {
             cpus.run(&|| {
                 // The first one executes it in the place of the last.
-                let here = Participant::here().number();
+                let here = Participant::here().number;
                 let calls = if here == first { 2 } else { usize::from(here != last) };
                 (0..calls).for_each(|_| function());
             });
@@ -88,7 +88,7 @@ fn range_by_whole_cache(cache: Cache) -> Outcome {
     let cpus = CPUS.0.get_or_init(Cpus::start);
     let count = cpus.numbers().count();
     let mut participants = participants(cpus);
-    let last = participants[count - 1].number();
+    let last = participants[count - 1].number;
     let mut buffer = Buffer::filled(1);
     let range = physical(black_box(&mut buffer).bytes());
     let engine = Engine::of(&(range.start + 1..range.end), cache);
@@ -106,7 +106,7 @@ fn range_by_whole_cache(cache: Cache) -> Outcome {
 
     let left_out = on(&mut |function| {
         cpus.run(&|| {
-            if Participant::here().number() != last {
+            if Participant::here().number != last {
                 function();
             }
         });

@@ -46,12 +46,12 @@ const EXCUSED: u64 = 600;
 const NOT_NEEDED: [(&str, &str, &str); 2] = [
     (
         "fence",
-        "dax/dax_file.rs:304 deep_persist",
+        "dax/dax_file.rs:273 deep_persist",
         "on a medium without a deep flush the kernel's msync follows, which writes back the pages by itself",
     ),
     (
         "fence",
-        "preserve/writing/boots.rs:68 ",
+        "preserve/writing/boots.rs:70 ",
         "it is for a header that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),
 ];

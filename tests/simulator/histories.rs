@@ -490,18 +490,19 @@ fn a_kill_within_an_operation_and_a_loss_of_power_at_the_opening_are_tried() {
     }
 }
 
-/// A word that other processes honour: it outlives a kill, and a loss of power ends it. A reader may know of it once it
-/// is stored, and not before.
+/// Opens a word that other processes honour: it outlives a kill, and a loss of power ends it. A reader may know of it once
+/// it is stored, and not before.
+fn honours(life: &Life<'_, Code>) -> Result<(), Violation> {
+    if life.is_after_kill {
+        return is_kept(life);
+    }
+    life.note(|model| *model = 0);
+    life.medium.store(0, 0, Relaxed);
+    Ok(())
+}
+
 #[test]
 fn a_kill_between_a_note_and_the_next_store_is_tried() {
-    let open = |life: &Life<'_, _>| {
-        if life.is_after_kill {
-            return is_kept(life);
-        }
-        life.note(|model| *model = 0);
-        life.medium.store(0, 0, Relaxed);
-        Ok(())
-    };
     let early = |life: &Life<'_, _>, _: &str| {
         life.note(|model| *model = 1);
         life.medium.store(0, 1, Relaxed);
@@ -511,7 +512,7 @@ fn a_kill_between_a_note_and_the_next_store_is_tried() {
         put(life);
         Ok(())
     };
-    let code = |carry_out| Code { operations: &["lease"], open, carry_out };
+    let code = |carry_out| Code { operations: &["lease"], open: honours, carry_out };
     for model in MODELS {
         assert_lives(&code(early).all(model), &[&["lease"]]);
         let again = Code::histories(model).by_chance(0, 0);
@@ -523,14 +524,6 @@ fn a_kill_between_a_note_and_the_next_store_is_tried() {
 /// Another process is killed in the operation before.
 #[test]
 fn a_kill_of_another_process_is_not_counted_as_a_change() {
-    let open = |life: &Life<'_, _>| {
-        if life.is_after_kill {
-            return is_kept(life);
-        }
-        life.note(|model| *model = 0);
-        life.medium.store(0, 0, Relaxed);
-        Ok(())
-    };
     let carry_out = |life: &Life<'_, _>, _: &str| {
         life.medium.store(64, 1, Relaxed);
         life.medium.killed();
@@ -538,7 +531,7 @@ fn a_kill_of_another_process_is_not_counted_as_a_change() {
         life.medium.store(0, 1, Relaxed);
         Ok(())
     };
-    let code = Code { operations: &["lease"], open, carry_out };
+    let code = Code { operations: &["lease"], open: honours, carry_out };
     for model in MODELS {
         let again = Code::histories(model).by_chance(0, 0);
         assert_lives(&again.replay(&code, &[vec!["lease"]]), &[&["lease"]]);

@@ -355,6 +355,13 @@ fn a_killed_process_leaves_the_write_backs_of_others() {
     }
 }
 
+/// Waits until other threads have made a step, on a word that is not of the medium.
+fn wait_for(medium: &SimMedium, step: &sync::AtomicU64, until: u64) {
+    while step.load(Acquire) != until {
+        medium.pause();
+    }
+}
+
 /// A thread writes back the store of another one, and nothing that the simulation sees orders the two. A third process is
 /// killed in between.
 #[test]
@@ -363,11 +370,7 @@ fn a_killed_process_orders_nothing_between_others() {
         let outcome = Simulation::new(model, 128).zeros().preemptions(0).explore(
             |medium, notes| {
                 let step = sync::AtomicU64::new(0);
-                let wait = |until| {
-                    while step.load(Acquire) != until {
-                        medium.pause();
-                    }
-                };
+                let wait = |until| wait_for(medium, &step, until);
                 let stores = || {
                     medium.store(0, 1, Relaxed);
                     step.store(1, Release);
@@ -402,11 +405,7 @@ fn the_fence_of_a_process_that_lives_is_not_blamed_on_a_kill() {
             let mortal = medium.mortal(1);
             mortal.store(64, 1, Relaxed);
             let step = sync::AtomicU64::new(0);
-            let wait = |until| {
-                while step.load(Acquire) != until {
-                    medium.pause();
-                }
-            };
+            let wait = |until| wait_for(medium, &step, until);
             let stores = || {
                 medium.store(0, 1, Relaxed);
                 step.store(1, Release);

@@ -160,7 +160,7 @@ pub(super) const TARGETS: [Target; 10] = [
         // 7.2 does not know Zicbom; 11 announces it to programs and raises SIGILL when they use it.
         versions: CURRENT..=CURRENT,
         models: &[
-            // The machine of this architecture runs the other tests, under a kernel that announces Zicbom.
+            // In a whole run the machine of this architecture runs the other tests, under a kernel that announces Zicbom.
             Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell"),
             Model::new("rv64,zicbom=false", "riscv64-kernel-does-not-tell"),
         ],

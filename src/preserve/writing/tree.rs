@@ -13,6 +13,7 @@ use crate::preserve::format::table::{Child, ENTRY, Entry, PREAMBLE, child_size};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cmp::Ordering::{Equal, Greater, Less};
 use core::ops::Bound::{self, Excluded, Included, Unbounded};
 
 /// The bytes of a name, or of a beginning of one.
@@ -84,16 +85,16 @@ fn merged<'p, T>(
     let (mut base, mut over) = (base.peekable(), over.peekable());
     core::iter::from_fn(move || {
         loop {
-            match (base.peek(), over.peek()) {
-                (Some((kept, _)), Some((changed, _))) if kept < changed => return base.next(),
-                (Some((kept, _)), Some((changed, _))) if kept == changed => drop(base.next()),
-                (_, Some(_)) => {
+            let Some((changed, _)) = over.peek() else { return base.next() };
+            match base.peek().map_or(Greater, |(kept, _)| kept.cmp(changed)) {
+                Less => return base.next(),
+                Equal => drop(base.next()),
+                Greater => {
                     let (name, changed) = over.next()?;
                     if let Some(changed) = changed {
                         return Some((name, changed));
                     }
                 }
-                (_, None) => return base.next(),
             }
         }
     })

@@ -10,10 +10,14 @@
 mod killed;
 mod skip;
 
-use cachemaint::dax::{DaxFile, Error, Options};
-use cachemaint::medium::Readable;
-use killed::at_each_system_call;
+use cachemaint::dax::guard::Guard;
+use cachemaint::dax::{DaxFile, Error, FaultHandler, Options};
+use cachemaint::medium::{Granularity, Readable};
+use core::fmt::Display;
+use killed::{Call, at_each_system_call, note_system_calls};
+use skip::skip;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
@@ -113,6 +117,77 @@ fn a_file_is_opened_or_created_whatever_was_cut_off_before() {
         },
     );
     assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
+}
+
+/// The system calls of `act`; `None` if they cannot be traced here.
+fn system_calls<E: Display>(test: &str, act: impl Fn() -> Result<(), E>) -> Option<Vec<Call>> {
+    let mut calls = Vec::new();
+    note_system_calls(test, act, |call| calls.push(call)).then_some(calls)
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// `fsync` of a file need not make its name durable (fsync(2)), and one of the directory need not make the file's length
+/// durable.
+#[test]
+fn a_new_file_and_its_name_are_synced_after_it_has_got_the_name() {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    let test = "a_new_file_and_its_name_are_synced_after_it_has_got_the_name";
+    let Some(calls) = system_calls(test, || options().create_new(&path, OLD).map(drop)) else {
+        return;
+    };
+    let names_it = |call: &Call| [libc::SYS_linkat, libc::SYS_renameat2].contains(&call.number);
+    let named = calls.iter().position(names_it).unwrap();
+    let synced = calls[named..].iter().filter(|call| call.number == libc::SYS_fsync);
+    let synced: Vec<_> = synced.map(|call| call.file).collect();
+    assert_eq!(synced, [identity(&path), identity(directory.path())]);
+}
+
+/// A mapping for reading never has the file system commit the blocks that another program has allocated.
+#[test]
+fn the_blocks_of_a_file_are_synced_before_it_is_read_by_lines() {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    let test = "the_blocks_of_a_file_are_synced_before_it_is_read_by_lines";
+    let file = options().create_new(&path, OLD).unwrap();
+    if matches!(file.granularity(), Granularity::Page(_)) {
+        return skip(test, "temporary files are not persisted by lines here");
+    }
+    drop(file);
+    let Some(calls) = system_calls(test, || options().view(&path).map(drop)) else { return };
+    let is_sync = |call: &Call| call.number == libc::SYS_fsync && call.file == identity(&path);
+    assert!(calls.iter().any(is_sync), "{calls:?}");
+}
+
+/// The names that a guard has found outlive a loss of power as the bytes do.
+#[test]
+fn a_guard_syncs_the_directories_with_new_names() {
+    let _alone = alone();
+    let directory = directory();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join("file"), pattern()).unwrap();
+    let guard_passes = || -> Result<(), Box<dyn core::error::Error>> {
+        let mut guard = Guard::new(FaultHandler::install()?).allow_page_granularity();
+        guard.add(directory.path())?;
+        guard.pass();
+        fs::create_dir(&new).and_then(|()| fs::write(new.join("file"), pattern())).unwrap();
+        guard.pass();
+        guard.pass();
+        Ok(())
+    };
+    let test = "a_guard_syncs_the_directories_with_new_names";
+    let Some(calls) = system_calls(test, guard_passes) else { return };
+    let times = |path: &Path| {
+        let of = identity(path);
+        calls.iter().filter(|call| call.number == libc::SYS_fsync && call.file == of).count()
+    };
+    assert_eq!([&*old, &*new, directory.path()].map(times), [1, 1, 2]);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Operations that are cut off or held up: a forked child is stopped at a chosen system call.
 //!
 //! The parent traces the child (ptrace(2)). While the child waits to enter the call, the parent kills it, and the call is
-//! not executed; or the parent does something else and lets the child go on. No time is involved.
+//! not executed; or the parent does something else and lets the child go on. No time is involved. The parent can also
+//! note all calls, where their order is the promise.
 
 use super::skip::skip;
 use core::ffi::{c_int, c_long};
 use core::fmt::Display;
 use core::ptr::null_mut;
+use std::os::unix::fs::MetadataExt as _;
 
 /// The end of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,14 @@ enum End {
     Finished,
     /// The child cannot be traced here.
     NotTraced,
+}
+
+/// The end of a stop before a system call.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    GoOn,
+    Kill,
+    LetGo,
 }
 
 /// The exit codes of a child.
@@ -37,7 +47,7 @@ pub(crate) fn at_each_system_call<E: Display>(
 ) -> bool {
     let run = |calls| {
         prepare();
-        let end = run(&act, calls, None);
+        let end = run(&act, &mut |_, before| if before == calls { Next::Kill } else { Next::GoOn });
         if end != End::NotTraced {
             check(end == End::Finished);
         }
@@ -56,7 +66,58 @@ pub(crate) fn held_up_at_each_system_call<E: Display>(
     act: impl Fn() -> Result<(), E>,
     mut meanwhile: impl FnMut(),
 ) -> bool {
-    until_finished(test, |calls| run(&act, calls, Some(&mut meanwhile)))
+    let run = |calls| {
+        run(&act, &mut |_, before| {
+            if before < calls {
+                return Next::GoOn;
+            }
+            meanwhile();
+            Next::LetGo
+        })
+    };
+    until_finished(test, run)
+}
+
+/// A system call of a child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) number: c_long,
+    /// The device and inode of the file, if the first argument is its descriptor.
+    pub(crate) file: Option<(u64, u64)>,
+}
+
+/// Calls `note` with each system call that `act` makes, which must succeed. Returns false if children cannot be traced here,
+/// after a line that reports it.
+///
+/// `act` runs as in [`at_each_system_call`].
+pub(crate) fn note_system_calls<E: Display>(
+    test: &str,
+    act: impl Fn() -> Result<(), E>,
+    mut note: impl FnMut(Call),
+) -> bool {
+    let run = |_| {
+        run(&act, &mut |child, _| {
+            note(entered(child));
+            Next::GoOn
+        })
+    };
+    until_finished(test, run)
+}
+
+/// Returns the call that a stopped child is about to make.
+fn entered(child: libc::pid_t) -> Call {
+    // SAFETY: zeros are a value of a structure of numbers.
+    let mut info: libc::ptrace_syscall_info = unsafe { core::mem::zeroed() };
+    let len = size_of_val(&info);
+    // SAFETY: the child is ours, and it is stopped; the structure has so many bytes.
+    let got = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, len, &raw mut info) };
+    assert!(got > 0, "{}", std::io::Error::last_os_error());
+    assert_eq!(info.op, libc::PTRACE_SYSCALL_INFO_ENTRY);
+    // SAFETY: the kernel has filled in this field, as `op` says.
+    let entry = unsafe { info.u.entry };
+    let file = std::fs::metadata(std::format!("/proc/{child}/fd/{}", entry.args[0])).ok();
+    let file = file.map(|file| (file.dev(), file.ino()));
+    Call { number: c_long::try_from(entry.nr).unwrap_or(-1), file }
 }
 
 /// Calls `run` with the number of system calls that the child executes first: 0, 1 and so on.
@@ -68,10 +129,7 @@ fn until_finished(test: &str, mut run: impl FnMut(usize) -> End) -> bool {
     for calls in 0.. {
         match run(calls) {
             End::Killed | End::HeldUp => {}
-            End::Finished => {
-                assert_ne!(calls, 0, "the child was never stopped");
-                break;
-            }
+            End::Finished => break,
             End::NotTraced => {
                 skip(test, "children cannot be traced");
                 return false;
@@ -81,11 +139,11 @@ fn until_finished(test: &str, mut run: impl FnMut(usize) -> End) -> bool {
     true
 }
 
-/// Runs `act` in a child that executes this many system calls and stops before the next one.
+/// Runs `act` in a child that is stopped before each of its system calls. `at_call` gets the child and the number of calls
+/// before.
 fn run<E: Display>(
     act: &impl Fn() -> Result<(), E>,
-    calls: usize,
-    meanwhile: Option<&mut dyn FnMut()>,
+    at_call: &mut dyn FnMut(libc::pid_t, usize) -> Next,
 ) -> End {
     // SAFETY: the child calls `act`, which is made for it, and ends.
     let child = unsafe { libc::fork() };
@@ -95,7 +153,7 @@ fn run<E: Display>(
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(code) };
     }
-    trace(child, calls, meanwhile)
+    trace(child, at_call)
 }
 
 fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
@@ -117,8 +175,8 @@ fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
     }
 }
 
-/// Stops the child after so many system calls. Then the child is killed, or held up by `meanwhile` if there is one.
-fn trace(child: libc::pid_t, calls: usize, meanwhile: Option<&mut dyn FnMut()>) -> End {
+/// Stops the child before each system call, and does what `at_call` returns.
+fn trace(child: libc::pid_t, at_call: &mut dyn FnMut(libc::pid_t, usize) -> Next) -> End {
     let mut status = wait(child);
     if libc::WIFEXITED(status) {
         assert_eq!(libc::WEXITSTATUS(status), NOT_TRACED);
@@ -131,32 +189,45 @@ fn trace(child: libc::pid_t, calls: usize, meanwhile: Option<&mut dyn FnMut()>) 
     let set = unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, child, null_mut::<u8>(), options) };
     assert_ne!(set, -1, "{}", std::io::Error::last_os_error());
     // A call stops the child when it is entered and when it is left.
-    for _ in 0..=2 * calls {
+    for stop in 0.. {
         status = go_on(child);
         if libc::WIFEXITED(status) {
             assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed by itself");
-            return End::Finished;
+            assert_ne!(stop, 0, "the child was never stopped");
+            break;
         }
         assert!(libc::WIFSTOPPED(status), "the child was ended by another signal: {status:#x}");
         let stopped_by = libc::WSTOPSIG(status);
         assert_eq!(stopped_by, libc::SIGTRAP | 0x80, "a signal other than that of a system call");
+        if stop % 2 == 1 {
+            continue;
+        }
+        match at_call(child, stop / 2) {
+            Next::GoOn => {}
+            Next::Kill => return kill(child),
+            Next::LetGo => return let_go(child),
+        }
     }
-    if let Some(meanwhile) = meanwhile {
-        meanwhile();
-        // SAFETY: the child is ours, and it is stopped.
-        let went =
-            unsafe { libc::ptrace(libc::PTRACE_DETACH, child, null_mut::<u8>(), null_mut::<u8>()) };
-        assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
-        status = wait(child);
-        assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status:#x}");
-        assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed after {calls} system calls");
-        return End::HeldUp;
-    }
+    End::Finished
+}
+
+fn kill(child: libc::pid_t) -> End {
     // SAFETY: the child is ours.
     unsafe { libc::kill(child, libc::SIGKILL) };
-    status = wait(child);
+    let status = wait(child);
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL, "{status:#x}");
     End::Killed
+}
+
+fn let_go(child: libc::pid_t) -> End {
+    // SAFETY: the child is ours, and it is stopped.
+    let went =
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, child, null_mut::<u8>(), null_mut::<u8>()) };
+    assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
+    let status = wait(child);
+    assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status:#x}");
+    assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed after it was held up");
+    End::HeldUp
 }
 
 /// Resumes the child until it enters or leaves its next system call, or ends.

@@ -187,6 +187,11 @@ impl Layout<'_> {
         words.map(|word| Word { left: left(word), ..word }).collect()
     }
 
+    fn has_kills(&self) -> bool {
+        let is_kill = |column: &Column<'_>| matches!(column.event.what, What::Kill { .. });
+        self.runs.iter().flat_map(|run| &run.columns).any(is_kill)
+    }
+
     fn write_note(&self, out: &mut String, x: usize) -> fmt::Result {
         diamond(out, (x, self.top_of_notes() + LANE / 2))
     }
@@ -234,6 +239,10 @@ impl Layout<'_> {
         label(out, (x + 10, y), "fence")?;
         diamond(out, (x + 64, middle))?;
         label(out, (x + 76, y), "note")?;
+        if self.has_kills() {
+            writeln!(out, r#"<path d="M{} {top}v{LANE}" stroke="{INK}"/>"#, x + 114)?;
+            label(out, (x + 120, y), "kill")?;
+        }
         label(out, (MARGIN, y + LANE), HINT)?;
         self.advice.iter().zip(1..).try_for_each(|(line, number)| {
             label(out, (MARGIN, y + LANE + GAP + number * TEXT), line)

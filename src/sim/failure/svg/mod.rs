@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn a_kill_has_its_sign_in_the_key() {
+        let outcome = Simulation::new(Model::X86, 64).zeros().explore(
+            |medium, notes| {
+                medium.store(0, 1, Relaxed);
+                medium.killed();
+                notes.add("done");
+            },
+            |medium, notes| {
+                let is_there = notes.is_empty() || medium.load(0, Relaxed) == 1;
+                Violation::unless(is_there, || "gone".into())
+            },
+        );
+        let svg = outcome.failure.as_deref().expect("nothing is written back").svg();
+        assert_well_formed(&svg);
+        assert!(svg.contains(">kill</text>"), "{svg}");
+        assert!(!published_early().svg().contains(">kill</text>"));
+    }
+
+    #[test]
     fn a_workload_that_panics_has_a_drawing_too() {
         let outcome = Simulation::new(Model::X86, 64).zeros().explore(
             |medium, _notes: &crate::sim::Notes<'_, ()>| {

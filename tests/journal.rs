@@ -32,6 +32,9 @@ mod erased;
 #[path = "journal/files.rs"]
 mod files;
 #[cfg(not(miri))]
+#[path = "journal/follow.rs"]
+mod follow;
+#[cfg(not(miri))]
 #[path = "journal/forged.rs"]
 mod forged;
 #[cfg(not(miri))]

@@ -1,17 +1,19 @@
 //! Creating and opening: recovery, and the beginning of an epoch.
 
 use super::error::{Error, ErrorKind, OpenError, least};
-use super::format::geometry::{self, Geometry, LOG};
-use super::format::record::{Epoch, Mark, void};
+use super::format::geometry::{self, Geometry, HEADER, LOG};
+use super::format::record::{Epoch, Mark, TAG, void};
 use super::format::superblock::{Found, MAGIC, Superblock};
 use super::inflight::InFlight;
 use super::reader::survey;
 use super::writeback::persist;
 use super::{Identity, Journal, Progress, Recovered, superblocks};
+use crate::format::layout::Field as _;
 use crate::format::reread::Rereadings;
 use crate::format::{magic, tag};
 use crate::medium::{Medium, Readable};
 use core::fmt;
+use core::sync::atomic::Ordering;
 
 /// The options with which a journal is created or opened.
 ///
@@ -349,13 +351,26 @@ fn begin<M: Medium>(
     let Superblock { identity, geometry, head, epoch, epoch_start, .. } = *superblock;
     let placement = geometry.beginning(epoch_start);
     let mark = Mark { identity, epoch, geometry }.bytes(placement.record);
-    // The void belongs to the epoch that a walk is still in when it comes here.
-    let skipped = placement.void.map(|at| (at, void(before.key, at, geometry.left(at))));
-    let (skip, bytes) =
-        skipped.as_ref().map_or((placement.record, &[][..]), |(at, bytes)| (*at, &bytes[..]));
-    medium.persist_copy(&[
-        (geometry.place(skip), bytes),
-        (geometry.place(placement.record), &mark),
-    ])?;
+    medium.copy_unfenced(&[(geometry.place(placement.record), &mark)])?;
+    if let Some(at) = placement.void {
+        // The void belongs to the epoch that a walk is still in when it comes here.
+        let header = void(before.key, at, geometry.left(at));
+        store_after_mark(medium, geometry.place(at), &header)?;
+    }
+    medium.fence();
     Ok(InFlight::new(geometry, head, placement.end))
+}
+
+/// Stores a void before the mark of an epoch, and issues its write-back. A reader that still has the superblock of the
+/// epoch before must not pass the void before it sees this mark. It would believe a mark of that epoch in its place, and
+/// return records that the opening discards.
+fn store_after_mark<M: Medium>(
+    medium: &M,
+    at: u64,
+    header: &[u8; HEADER as usize],
+) -> Result<(), M::Error> {
+    let (tag, second) = header.split_at(TAG);
+    medium.write(at + TAG as u64, second);
+    medium.store(at, u64::take(tag), Ordering::Release);
+    medium.issue_writeback(at..at + HEADER)
 }

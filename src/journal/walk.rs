@@ -7,7 +7,8 @@ use super::format::record::{Epoch, Header, Kind, Mark, names};
 use super::format::superblock::Superblock;
 use crate::medium::Readable;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// The result of a step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ impl<'m, M: Readable> Walk<'m, M> {
                 if !header.proves(self.epoch.key, at, &[]) {
                     return Ok(Step::End(Fault::Tag));
                 }
+                // A mark that an opening stored before this void is seen in its place then, and not an older one.
+                atomic::fence(Acquire);
                 self.at = at + geometry.size(header.len);
                 Ok(Step::Passed)
             }

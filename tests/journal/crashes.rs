@@ -502,10 +502,17 @@ fn no_write_back_and_no_fence_can_be_left_out() {
         )
         .equivalent(
             "journal/open.rs",
-            "medium.persist_copy(&[",
+            "medium.copy_unfenced(&[",
             Weakening::FirstLineOnly,
             &[Model::X86, Model::ARM64],
             "a mark that is on two lines shares the second one with the record behind it",
+        )
+        .equivalent(
+            "journal/open.rs",
+            "medium.store(at, u64::take(tag)",
+            Weakening::RelaxedStore,
+            &[Model::ARM64],
+            "for readers beside the opening, whom the simulator does not have",
         );
     let survivors = mutation.run(&[
         &|setting: &Setting| creation(&uncut(setting)),

@@ -6,6 +6,9 @@ use crate::format::identity::Identity;
 use crate::format::layout::{Field, Layout as _, layout};
 use crate::format::tag;
 
+/// Bytes of a header's tag, which is its first word.
+pub(in crate::journal) const TAG: usize = WORD as usize;
+
 /// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) enum Kind {

@@ -1,0 +1,135 @@
+//! Readers of one process beside openings, trims, repairs and creations of others.
+
+use cachemaint::journal::{Options, Reader, Records};
+use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::sim::{Model, SimMedium, Simulation};
+use core::convert::Infallible;
+use core::mem::ManuallyDrop;
+use core::ops::Range;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::Mutex;
+
+const SEGMENT: u64 = 128;
+const BYTES: u64 = 8192 + 8 * SEGMENT;
+
+fn medium() -> SimMedium {
+    Simulation::new(Model::CACHES_KEPT, BYTES).medium()
+}
+
+fn options(opening: u64) -> Options<'static> {
+    Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+}
+
+/// The next payload, or `None` at the end.
+fn next<M: Readable<Error = Infallible>>(records: &mut Records<'_, M>) -> Option<Vec<u8>> {
+    records.next().map(|record| record.unwrap().payload)
+}
+
+/// A medium on which another process takes a turn after each stored word.
+struct Stepped<'m, F> {
+    medium: &'m SimMedium,
+    turn: F,
+}
+
+impl<F: Fn() + Sync> Readable for Stepped<'_, F> {
+    type Error = Infallible;
+
+    fn len(&self) -> u64 {
+        self.medium.len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        self.medium.load(at, order)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
+        self.medium.read(at, into)
+    }
+}
+
+impl<F: Fn() + Sync> Medium for Stepped<'_, F> {
+    fn granularity(&self) -> Granularity {
+        self.medium.granularity()
+    }
+
+    fn atomic_unit(&self) -> usize {
+        self.medium.atomic_unit()
+    }
+
+    fn store(&self, at: u64, word: u64, order: Ordering) {
+        self.medium.store(at, word, order);
+        (self.turn)();
+    }
+
+    fn write(&self, at: u64, from: &[u8]) {
+        for (at, word) in (at..).step_by(8).zip(from.chunks(8)) {
+            self.medium.write(at, word);
+            (self.turn)();
+        }
+    }
+
+    fn issue_writeback(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.issue_writeback(range)
+    }
+
+    fn fence(&self) {
+        self.medium.fence();
+    }
+
+    fn order_observed(&self) {
+        self.medium.order_observed();
+    }
+}
+
+/// A reader that reads on at each of its turns.
+struct Follower<'r> {
+    records: Records<'r, &'r SimMedium>,
+    read: Vec<Vec<u8>>,
+}
+
+impl<'r> Follower<'r> {
+    fn new(reader: &'r Reader<&'r SimMedium>) -> Mutex<Self> {
+        let mut follower = Self { records: reader.records(), read: Vec::new() };
+        follower.turn();
+        Mutex::new(follower)
+    }
+
+    fn turn(&mut self) {
+        while let Some(payload) = next(&mut self.records) {
+            self.read.push(payload);
+        }
+    }
+}
+
+/// The record at 104 is missing, and no mark fits there. The record after it is whole, in the next segment, and a mark of
+/// the same epoch is before it. The reader looks once, beside the opening, after it has stored so many words.
+#[test]
+fn a_record_that_an_opening_discards_is_not_read_beside_the_opening() {
+    // Those of a superblock, a mark and a void.
+    const WORDS: u64 = 16 + 8 + 2;
+    for words in 1..=WORDS {
+        let medium = medium();
+        let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+        assert_eq!(journal.append(&[1; 24]).unwrap().0, 64);
+        let _unfinished = ManuallyDrop::new(journal.reserve(8).unwrap());
+        assert_eq!(journal.submit(&[2; 24]).unwrap().position().0, SEGMENT + 64);
+
+        let reader = Reader::open(&medium).unwrap();
+        let follower = Follower::new(&reader);
+        let stored = AtomicU64::new(0);
+        let turn = || {
+            if stored.fetch_add(1, Relaxed) + 1 == words {
+                follower.lock().unwrap().turn();
+            }
+        };
+        let stepped = Stepped { medium: &medium, turn };
+        let (journal, recovered) = options(1).open(&stepped).unwrap();
+        assert_eq!((recovered.end.0, recovered.behind), (104, 1));
+        assert_eq!(stored.load(Relaxed), WORDS);
+        journal.append(&[3; 24]).unwrap();
+        let mut follower = follower.lock().unwrap();
+        follower.turn();
+        assert_eq!(follower.read, [[1; 24], [3; 24]], "{words}");
+    }
+}

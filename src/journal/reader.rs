@@ -103,9 +103,13 @@ impl<M: Readable> Reader<M> {
     /// Returns the records from the oldest one on, and those that are appended meanwhile. The last ones may not be
     /// acknowledged yet: a power cut can take them back. [`Journal::records`](super::Journal::records) returns
     /// acknowledged records only.
+    ///
+    /// # Cost
+    /// The superblocks are read.
     #[must_use]
     pub fn records(&self) -> Records<'_, M> {
-        Records::new(Walk::new(&self.medium, self.superblock))
+        let superblock = self.current().unwrap_or(self.superblock);
+        Records::new(Walk::new(&self.medium, superblock))
     }
 
     /// Returns the records from a position on. A record begins or ends at the position, or it is the

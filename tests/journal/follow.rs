@@ -133,3 +133,18 @@ fn a_record_that_an_opening_discards_is_not_read_beside_the_opening() {
         assert_eq!(follower.read, [[1; 24], [3; 24]], "{words}");
     }
 }
+
+/// 20 records of a segment each, in 8 segments.
+#[test]
+fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    let reader = Reader::open(&medium).unwrap();
+    for number in 0..20 {
+        journal.trim(journal.end()).unwrap();
+        journal.append(&[number; 48]).unwrap();
+    }
+    let mut records = reader.records();
+    assert_eq!(next(&mut records).unwrap(), [19; 48]);
+    assert_eq!(next(&mut records), None);
+}

@@ -149,8 +149,7 @@ impl<M: Readable> Reader<M> {
     /// Returns the current superblock, or that of the opening if the current one is lost.
     fn current(&self) -> Result<Superblock, Error<M::Error>> {
         match superblocks::load(&self.medium) {
-            // An opening after damage to the newer superblock counts on from the older one.
-            Ok(now) if now.generation >= self.superblock.generation => Ok(now),
+            Ok(now) if now.is_after(&self.superblock) => Ok(now),
             Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => Err(error),
             _ => Ok(self.superblock),
         }

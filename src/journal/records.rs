@@ -293,7 +293,7 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
         let superblock = superblocks::load(self.medium)?;
-        if superblock.generation <= self.superblock.generation {
+        if !superblock.is_after(&self.superblock) {
             return Ok(false);
         }
         let Superblock { geometry, head, head_epoch, epoch_start, .. } = superblock;

@@ -148,3 +148,72 @@ fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {
     assert_eq!(next(&mut records).unwrap(), [19; 48]);
     assert_eq!(next(&mut records), None);
 }
+
+/// The opening counts on from the older superblock, to the generation of the lost one.
+#[test]
+fn a_reader_follows_an_opening_after_damage_to_the_newer_superblock() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(&[0; 8]).unwrap();
+    journal.trim(journal.end()).unwrap();
+    journal.append(&[1; 8]).unwrap();
+    drop(journal);
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(next(&mut records).unwrap(), [1; 8]);
+    medium.write(72, &[0xff]);
+    assert_eq!(next(&mut records), None);
+    let (journal, recovered) = options(1).open(&medium).unwrap();
+    assert_eq!((recovered.superblock_lost, recovered.records), (true, 2));
+    journal.append(&[2; 8]).unwrap();
+    assert_eq!(next(&mut records).unwrap(), [2; 8]);
+}
+
+/// The opening whose superblock is lost had no mark yet. The next one has its number, with another key.
+#[test]
+fn a_reader_follows_an_opening_with_the_number_of_a_lost_one() {
+    let medium = medium();
+    drop(options(0).create_new(&medium).unwrap());
+    let mark: [u8; 64] = read(&medium, 8192);
+    drop(options(1).open(&medium).unwrap());
+    medium.write(8192, &mark);
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(next(&mut records), None);
+    medium.write(72, &[0xff]);
+    let (journal, _) = options(2).open(&medium).unwrap();
+    journal.append(&[1; 8]).unwrap();
+    assert_eq!(next(&mut records).unwrap(), [1; 8]);
+    assert_eq!(reader.verify(&mut |_| ()).unwrap().damage, None);
+}
+
+fn read<const N: usize>(medium: &SimMedium, at: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    medium.read(at, &mut bytes).unwrap();
+    bytes
+}
+
+/// A superblock that is rebuilt from the marks begins with a low generation.
+#[test]
+fn a_reader_follows_a_repair_after_the_loss_of_both_superblocks() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    for number in 0..10 {
+        journal.trim(journal.end()).unwrap();
+        journal.append(&[number; 8]).unwrap();
+    }
+    drop(journal);
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(next(&mut records).unwrap(), [9; 8]);
+    assert_eq!(next(&mut records), None);
+    for at in [0, 4096] {
+        medium.write(at + 72, &[0xff]);
+    }
+    let (journal, repaired) = options(1).repair(&medium).unwrap();
+    assert!(repaired.rebuilt && repaired.lost.is_empty(), "{repaired:?}");
+    journal.append(&[10; 8]).unwrap();
+    assert_eq!(next(&mut records).unwrap(), [10; 8]);
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert_eq!((found.records, found.damage), (repaired.records + 1, None));
+}

@@ -109,6 +109,18 @@ impl Superblock {
         found.checked()
     }
 
+    /// Returns true if this superblock was stored after another one of its journal. An opening after damage to the newer
+    /// superblock counts its generation on from the older one, and a repair without superblocks begins again. The numbers
+    /// of epochs rise all the same. Two openings have one number if the superblock of the first one was lost, and differ
+    /// in the key.
+    pub(in crate::journal) const fn is_after(&self, other: &Self) -> bool {
+        let (epoch, before) = (self.epoch, other.epoch);
+        if epoch.number != before.number {
+            return epoch.number > before.number;
+        }
+        epoch.key != before.key || self.generation > other.generation
+    }
+
     /// Returns `self`, or `None` if its numbers are inconsistent or exhausted.
     pub(in crate::journal) fn checked(self) -> Option<Self> {
         self.is_consistent().then_some(self)

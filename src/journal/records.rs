@@ -292,9 +292,14 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
-        let superblock = superblocks::load(self.medium)?;
+        let mut superblock = superblocks::load(self.medium)?;
         if !superblock.is_after(&self.superblock) {
             return Ok(false);
+        }
+        if superblock.is_under_repair && superblock.epoch == self.superblock.epoch {
+            // It notes records after an end that may be torn only. This walk waits there until the end is covered.
+            let Superblock { epoch_start, acknowledged, .. } = self.superblock;
+            superblock = Superblock { epoch_start, acknowledged, ..superblock };
         }
         let Superblock { geometry, head, head_epoch, epoch_start, .. } = superblock;
         let is_opened = superblock.epoch != self.superblock.epoch;

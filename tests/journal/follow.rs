@@ -1,6 +1,6 @@
 //! Readers of one process beside openings, trims, repairs and creations of others.
 
-use cachemaint::journal::{Options, Reader, Records};
+use cachemaint::journal::{Group, Options, Reader, Records};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::convert::Infallible;
@@ -216,4 +216,26 @@ fn a_reader_follows_a_repair_after_the_loss_of_both_superblocks() {
     assert_eq!(next(&mut records).unwrap(), [10; 8]);
     let found = reader.verify(&mut |_| ()).unwrap();
     assert_eq!((found.records, found.damage), (repaired.records + 1, None));
+}
+
+/// The second record of an acknowledged group is damaged. No record vouches for it, so the end is torn, and the repair
+/// keeps the two records after it.
+#[test]
+fn a_reader_waits_at_a_torn_end_while_a_repair_covers_it() {
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 16 * SEGMENT).medium();
+    let options = |opening| options(opening).segment(2 * SEGMENT).window(4 * SEGMENT);
+    let journal = options(0).create_new(&medium).unwrap();
+    let mut group = Group::new();
+    (0..4).for_each(|number| group.push(&[number; 24]));
+    journal.append_group(&mut group).unwrap();
+    drop(journal);
+    medium.write(8192 + 64 + 40 + 16, &[0xff; 8]);
+
+    let reader = Reader::open(&medium).unwrap();
+    let follower = Follower::new(&reader);
+    let stepped = Stepped { medium: &medium, turn: || follower.lock().unwrap().turn() };
+    let (journal, repaired) = options(1).repair(&stepped).unwrap();
+    assert_eq!((repaired.records, repaired.lost.len()), (3, 1));
+    journal.append(&[4; 24]).unwrap();
+    assert_eq!(follower.lock().unwrap().read, [[0; 24], [2; 24], [3; 24], [4; 24]]);
 }

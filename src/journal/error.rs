@@ -2,7 +2,7 @@
 
 use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
 use super::format::superblock::{MAGIC, VERSION};
-use super::{Damage, Position};
+use super::{Damage, Identity, Position};
 use crate::format::error::error_of_kind;
 use crate::format::magic;
 use crate::medium::{self, Readable};
@@ -84,6 +84,12 @@ pub enum ErrorKind<E> {
     },
     /// An existing journal, in a medium in which one should be created.
     Exists,
+    /// Another journal, which was created in the medium since the reader was opened.
+    #[non_exhaustive]
+    Replaced {
+        /// The identity of that journal.
+        found: Identity,
+    },
     /// A medium that is too small for a journal of these sizes.
     #[non_exhaustive]
     TooSmall {
@@ -185,6 +191,10 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Exists => f.write_str(
                 "the medium already has a journal; open it, or overwrite its superblocks, at offsets 0 and 4096",
             ),
+            Self::Replaced { found } => write!(
+                f,
+                "another journal, with identity {found}, was created in the medium; open a new reader for it"
+            ),
             Self::TooSmall { size, needed } => write!(
                 f,
                 "a journal of these sizes needs {needed} bytes, but the medium has {size}; \
@@ -243,7 +253,8 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
             | ErrorKind::Superblocks
             | ErrorKind::Truncated { .. }
             | ErrorKind::Damaged(_)
-            | ErrorKind::WouldDiscard { .. } => Io::InvalidData,
+            | ErrorKind::WouldDiscard { .. }
+            | ErrorKind::Replaced { .. } => Io::InvalidData,
             ErrorKind::Version { .. } => Io::Unsupported,
             ErrorKind::Exists => Io::AlreadyExists,
             ErrorKind::Full { .. } => Io::StorageFull,

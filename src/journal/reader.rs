@@ -117,7 +117,8 @@ impl<M: Readable> Reader<M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no record begins or ends at the position, or it was trimmed;
-    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged.
+    /// [`ErrorKind::Damaged`], if a record before it in the segment of the previous record is damaged;
+    /// [`ErrorKind::Replaced`].
     ///
     /// # Cost
     /// The records before it in the segment of the previous record are read, except those before the head.
@@ -129,7 +130,8 @@ impl<M: Readable> Reader<M> {
     /// summary and not an error.
     ///
     /// # Errors
-    /// If the medium fails; [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each attempt.
+    /// If the medium fails; [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each attempt;
+    /// [`ErrorKind::Replaced`].
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Recovered, Error<M::Error>> {
         let mut superblock = self.current()?;
         for _ in 0..ATTEMPTS {
@@ -148,9 +150,13 @@ impl<M: Readable> Reader<M> {
 
     /// Returns the current superblock, or that of the opening if the current one is lost.
     fn current(&self) -> Result<Superblock, Error<M::Error>> {
-        match superblocks::load(&self.medium) {
+        match superblocks::load_of(&self.medium, self.identity()) {
             Ok(now) if now.is_after(&self.superblock) => Ok(now),
-            Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => Err(error),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Medium(_) | ErrorKind::Replaced { .. }) =>
+            {
+                Err(error)
+            }
             _ => Ok(self.superblock),
         }
     }

@@ -132,6 +132,7 @@ impl<'r, M: Readable> Records<'r, M> {
     ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
     ///   record.
     /// - [`ErrorKind::Damaged`], if the next record is damaged.
+    /// - [`ErrorKind::Replaced`], if another journal was created in the medium.
     /// - If the medium fails.
     ///
     /// # Cost
@@ -292,7 +293,7 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
-        let mut superblock = superblocks::load(self.medium)?;
+        let mut superblock = superblocks::load_of(self.medium, self.superblock.identity)?;
         if !superblock.is_after(&self.superblock) {
             return Ok(false);
         }

@@ -4,6 +4,7 @@ use super::error::{Error, ErrorKind};
 use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
 use super::walk::first_mark;
+use crate::format::identity::Identity;
 use crate::format::magic::{self, UNFINISHED};
 use crate::format::reread::Rereadings;
 use crate::format::rewritten;
@@ -66,6 +67,18 @@ const NO_MAGIC: [u8; MAGIC.len()] = [0; MAGIC.len()];
 /// Returns the superblock that holds. The whole journal must be in the medium.
 pub(super) fn load<M: Readable>(medium: &M) -> Result<Superblock, Error<M::Error>> {
     find(medium)?.ok_or(Error::new(ErrorKind::NotAJournal { found: NO_MAGIC }))
+}
+
+/// Returns the superblock that holds, of the journal with this identity.
+pub(super) fn load_of<M: Readable>(
+    medium: &M,
+    identity: Identity,
+) -> Result<Superblock, Error<M::Error>> {
+    let superblock = load(medium)?;
+    if superblock.identity != identity {
+        return Err(Error::new(ErrorKind::Replaced { found: superblock.identity }));
+    }
+    Ok(superblock)
 }
 
 /// Returns the superblock with this head: the newest one, or the one before it while a trim is under way or after it has

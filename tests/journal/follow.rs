@@ -1,6 +1,7 @@
 //! Readers of one process beside openings, trims, repairs and creations of others.
 
-use cachemaint::journal::{Group, Options, Reader, Records};
+use crate::claims::reason;
+use cachemaint::journal::{ErrorKind, Group, Journal, Options, Reader, Records};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::convert::Infallible;
@@ -238,4 +239,43 @@ fn a_reader_waits_at_a_torn_end_while_a_repair_covers_it() {
     assert_eq!((repaired.records, repaired.lost.len()), (3, 1));
     journal.append(&[4; 24]).unwrap();
     assert_eq!(follower.lock().unwrap().read, [[0; 24], [2; 24], [3; 24], [4; 24]]);
+}
+
+/// Overwrites the superblocks and creates another journal, as the text of [`ErrorKind::Exists`] advises.
+fn created_anew(medium: &SimMedium) -> Journal<&SimMedium> {
+    for at in [0, 4096] {
+        medium.write(at, &[0; 128]);
+    }
+    let other = Options::with_entropy([8, 0]).segment(SEGMENT).window(2 * SEGMENT);
+    other.create_new(medium).unwrap()
+}
+
+#[test]
+fn a_reader_does_not_go_on_in_another_journal() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    let first = journal.append(&[1; 8]).unwrap();
+    drop(journal);
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(next(&mut records).unwrap(), [1; 8]);
+
+    let other = created_anew(&medium);
+    for number in 2..5 {
+        other.append(&[number; 8]).unwrap();
+        other.trim(other.end()).unwrap();
+    }
+    other.append(&[5; 8]).unwrap();
+    let refused = [
+        records.next().unwrap().map(drop),
+        reader.records().next().unwrap().map(drop),
+        reader.records_from(first).map(drop),
+        reader.verify(&mut |_| ()).map(drop),
+    ];
+    for refused in refused {
+        let Some(ErrorKind::Replaced { found, .. }) = reason(&refused) else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(*found, other.identity());
+    }
 }

@@ -1,6 +1,7 @@
 //! Iteration over records: the acknowledged ones of a journal of this process, or all in a medium.
 
 use super::error::{Error, ErrorKind};
+use super::format::record::Epoch;
 use super::format::superblock::Superblock;
 use super::inflight::InFlight;
 use super::reader::{ATTEMPTS, Ending, Search, overtaken};
@@ -130,7 +131,7 @@ impl<'r, M: Readable> Records<'r, M> {
     /// # Errors
     /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
     ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
-    ///   record.
+    ///   record. A reader that is a lap behind gets this error even if there was no record: it cannot see that.
     /// - [`ErrorKind::Damaged`], if the next record is damaged.
     /// - [`ErrorKind::Replaced`], if another journal was created in the medium.
     /// - If the medium fails.
@@ -188,7 +189,7 @@ impl<'r, M: Readable> Records<'r, M> {
 
     /// Returns true if more records may be after the end that was found in a medium. Damage is an error.
     fn goes_on(&mut self, fault: Fault) -> Result<bool, Error<M::Error>> {
-        if self.walk.renew()? {
+        if self.walk.renew()? || self.walk.skip_to_head()? {
             return Ok(true);
         }
         let search = match self.searched {
@@ -201,7 +202,7 @@ impl<'r, M: Readable> Records<'r, M> {
                 self.searched = Some(self.walk.at);
                 Ok(false)
             }
-            // An opening or a trim since the last check explains it. This ends: a head after this place is an error.
+            // An opening or a trim since the last check explains it. This ends: an end before the head is an error.
             Ending::Damage(_) if self.walk.renew()? => Ok(true),
             Ending::Damage(damage) => Err(Error::new(ErrorKind::Damaged(damage))),
         }
@@ -293,35 +294,49 @@ impl<'m, M: Readable> Walk<'m, M> {
 
     /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
-        let mut superblock = superblocks::load_of(self.medium, self.superblock.identity)?;
-        if !superblock.is_after(&self.superblock) {
+        let known = self.superblock;
+        let mut superblock = superblocks::load_of(self.medium, known.identity)?;
+        if !superblock.is_after(&known) {
             return Ok(false);
         }
-        if superblock.is_under_repair && superblock.epoch == self.superblock.epoch {
-            // It notes records after an end that may be torn only. This walk waits there until the end is covered.
-            let Superblock { epoch_start, acknowledged, .. } = self.superblock;
-            superblock = Superblock { epoch_start, acknowledged, ..superblock };
-        }
-        let Superblock { geometry, head, head_epoch, epoch_start, .. } = superblock;
-        let is_opened = superblock.epoch != self.superblock.epoch;
+        // The records before its head are seen now.
+        atomic::fence(Ordering::Acquire);
+        let is_opened = superblock.epoch != known.epoch;
         if is_opened {
             // An opening reuses the positions after the last record, where this walk may have passed marks and voids.
-            let (end, epoch) = self.last;
-            (self.at, self.epoch) = (end.min(epoch_start), epoch);
+            let (end, epoch) = self.last_end();
+            (self.at, self.epoch) = (end.min(superblock.epoch_start), epoch);
+        } else if superblock.is_under_repair {
+            // It notes records after an end that may be torn only. This walk waits there until the end is covered.
+            let Superblock { epoch_start, acknowledged, .. } = known;
+            superblock = Superblock { epoch_start, acknowledged, ..superblock };
         }
-        if head > self.at {
-            // No record is between the end of the last one and the beginning of the next epoch's first one.
-            let follows = self.at == epoch_start && head <= geometry.beginning(epoch_start).end;
-            if !follows {
-                let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
-                let head = Position(head);
-                return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
-            }
-            (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
-        }
-        let is_roomier = head > self.superblock.head;
-        self.limit = geometry.limit(head);
+        self.limit = superblock.geometry.limit(superblock.head);
         self.superblock = superblock;
-        Ok(is_opened || is_roomier)
+        Ok(is_opened || superblock.head > known.head)
+    }
+
+    /// Returns the end of the last record and its epoch, or the head and its epoch if this walk has passed the end and then
+    /// the head. No opening reuses positions before the head.
+    const fn last_end(&self) -> (u64, Epoch) {
+        let Superblock { head, head_epoch, .. } = self.superblock;
+        if self.last.0 < head && head <= self.at { (head, head_epoch) } else { self.last }
+    }
+
+    /// Goes on at the head if this walk ended before it and no record was between. Returns true then. If there may have been
+    /// one, its space was used again, which is an error.
+    fn skip_to_head(&mut self) -> Result<bool, Error<M::Error>> {
+        let Superblock { geometry, head, head_epoch, epoch_start, .. } = self.superblock;
+        if head <= self.at {
+            return Ok(false);
+        }
+        // No record is between the end of the last one and the beginning of the next epoch's first one.
+        if self.at != epoch_start || head > geometry.beginning(epoch_start).end {
+            let (position, end) = (Position(self.at), Position(epoch_start.max(head)));
+            let head = Position(head);
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
+        }
+        (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
+        Ok(true)
     }
 }

@@ -279,3 +279,56 @@ fn a_reader_does_not_go_on_in_another_journal() {
         assert_eq!(*found, other.identity());
     }
 }
+
+/// The trim goes to the end of a record of a new epoch, whose space is not used again.
+#[test]
+fn a_trimmed_record_of_a_later_epoch_is_read_while_its_space_is_not_used_again() {
+    let medium = medium();
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(&[1; 8]).unwrap();
+    drop(journal);
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    assert_eq!(next(&mut records).unwrap(), [1; 8]);
+    let (journal, _) = options(1).open(&medium).unwrap();
+    journal.append(&[2; 8]).unwrap();
+    journal.trim(journal.end()).unwrap();
+    journal.append(&[3; 8]).unwrap();
+    assert_eq!(next(&mut records).unwrap(), [2; 8]);
+    assert_eq!(next(&mut records).unwrap(), [3; 8]);
+}
+
+/// Each opening leaves a mark, also without a record. The head goes around the ring twice.
+#[test]
+fn a_reader_follows_over_openings_that_are_trimmed_to_the_end() {
+    for looks_each in [1, 2, 4, 8] {
+        let medium = medium();
+        drop(options(0).create_new(&medium).unwrap());
+        let reader = Reader::open(&medium).unwrap();
+        let mut records = reader.records();
+        for opening in 1..40 {
+            let (journal, _) = options(opening).open(&medium).unwrap();
+            journal.trim(journal.end()).unwrap();
+            if opening % looks_each == 0 {
+                assert_eq!(next(&mut records), None, "{opening} of {looks_each}");
+            }
+        }
+        options(40).open(&medium).unwrap().0.append(&[1; 8]).unwrap();
+        assert_eq!(next(&mut records).unwrap(), [1; 8]);
+    }
+}
+
+/// The space of the mark at the place of the reader is used again, and so it cannot find out that no record was there.
+#[test]
+fn a_reader_that_falls_a_lap_behind_is_refused() {
+    let medium = medium();
+    drop(options(0).create_new(&medium).unwrap());
+    let reader = Reader::open(&medium).unwrap();
+    let mut records = reader.records();
+    for opening in 1..40 {
+        let (journal, _) = options(opening).open(&medium).unwrap();
+        journal.trim(journal.end()).unwrap();
+    }
+    let refused = records.next().unwrap();
+    assert!(matches!(reason(&refused), Some(ErrorKind::NotABoundary { .. })), "{refused:?}");
+}

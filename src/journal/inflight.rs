@@ -48,8 +48,10 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub(super) fn new(geometry: Geometry, head: u64, tail: u64) -> Self {
-        // One more than fit into the window, so that no entry of an earlier lap is ahead of the watermark.
-        let entries = (geometry.window / HEADER + 1).next_power_of_two();
+        // Reservations under way are within a window, and none is shorter than a header. So their starts are a header
+        // apart at least, and a window less a header at most: each has a slot of its own. An entry that another one has
+        // left there is before the watermark.
+        let entries = (geometry.window / HEADER).next_power_of_two();
         Self {
             geometry,
             tail: Alone(AtomicU64::new(tail)),
@@ -219,6 +221,50 @@ impl InFlight {
             match self.durable.0.compare_exchange_weak(durable, end, SeqCst, Acquire) {
                 Ok(_) => (durable, has_moved) = (end, true),
                 Err(now) => durable = now,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{InFlight, Refused};
+    use crate::journal::format::geometry::{Geometry, Placement};
+    use alloc::vec::Vec;
+
+    const GEOMETRY: Geometry = Geometry { segment: 128, capacity: 1024, alignment: 8, window: 512 };
+
+    /// Reserves as many records of these sizes as the window admits.
+    fn filled(in_flight: &InFlight, sizes: &[u64]) -> Vec<Placement> {
+        let mut refused = None;
+        let reserve = |size: &u64| in_flight.reserve(*size).map_err(|why| refused = Some(why)).ok();
+        let placements = sizes.iter().cycle().map_while(reserve).collect();
+        assert!(matches!(refused, Some(Refused::Busy)), "{refused:?}");
+        placements
+    }
+
+    /// A slot of eight bytes for each 16 bytes of the window.
+    #[test]
+    fn a_window_takes_half_its_size_in_memory() {
+        let in_flight = InFlight::new(GEOMETRY, 0, 64);
+        assert_eq!(size_of_val(&*in_flight.done) as u64, GEOMETRY.window / 2);
+    }
+
+    /// Records of 16 bytes begin at any word: after one of 24 bytes each begins in the middle of a slot.
+    #[test]
+    fn records_of_a_full_window_have_slots_of_their_own() {
+        for sizes in [&[16][..], &[24, 16, 16, 16], &[16, 16, 16, 24], &[40, 16]] {
+            let in_flight = InFlight::new(GEOMETRY, 0, 64);
+            for _ in 0..100 {
+                in_flight.trim(in_flight.durable());
+                let under_way = filled(&in_flight, sizes);
+                assert!(under_way.len() > 5, "{under_way:?}");
+                // The first one is the last to be durable.
+                for placement in under_way.iter().rev() {
+                    assert_eq!(in_flight.advance(), under_way[0].start);
+                    in_flight.done(placement);
+                }
+                assert_eq!(in_flight.advance(), under_way[under_way.len() - 1].end);
             }
         }
     }

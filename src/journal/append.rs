@@ -268,7 +268,7 @@ impl<'j, M: Medium> Claim<'j, M> {
             count += 1;
         }
         journal.medium.persist_copy(&all[..count]).map_err(|error| {
-            journal.in_flight.fail();
+            journal.in_flight.fail(self.placement.start);
             Error::medium(error)
         })
     }
@@ -287,7 +287,7 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
         medium.fence();
         written.map_err(|error| {
-            in_flight.fail();
+            in_flight.fail(placement.start);
             Error::medium(error)
         })
     }
@@ -326,10 +326,12 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Fills the claim with a void, so that no thread waits for a record that will not come.
     fn abandon(&self) {
-        let Placement { record, end, .. } = self.placement;
+        let Placement { start, record, end, .. } = self.placement;
         let header = void(self.journal.epoch.key, record, end - record);
         let Journal { medium, geometry, in_flight, .. } = self.journal;
         if in_flight.has_failed() {
+            // A medium that has failed is not written to. Threads that wait for records after this one learn it here.
+            in_flight.fail(start);
             return;
         }
         let at = geometry.place(record);
@@ -398,7 +400,7 @@ impl<M: Medium> Pending<'_, M> {
         if self.journal.in_flight.advance() >= self.end {
             return Ok(true);
         }
-        if self.journal.in_flight.has_failed() {
+        if self.journal.in_flight.never_reaches(self.end) {
             Err(Error::new(ErrorKind::Failed))
         } else {
             Ok(false)

@@ -46,7 +46,7 @@ impl<E> From<Error<E>> for ErrorKind<E> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind<E> {
-    /// A failure of the medium. Appends that were under way are not acknowledged, and later ones fail.
+    /// A failure of the medium. This record and those after it are not acknowledged, and later appends fail.
     Medium(E),
     /// A medium that does not begin with a journal.
     #[non_exhaustive]
@@ -126,7 +126,8 @@ pub enum ErrorKind<E> {
     },
     /// Generations, epochs or positions that have reached 2^63. Nothing was written.
     WornOut,
-    /// A failed write-back of this or an earlier record. The record is not acknowledged, and later ones will not be.
+    /// A failed write-back of an earlier record. This record will not be acknowledged. After the failure no further record
+    /// is appended.
     Failed,
     /// A reservation that was finished before all of its bytes were written. It leaves no record.
     #[non_exhaustive]

@@ -7,7 +7,7 @@
 use super::format::geometry::{Geometry, HEADER, Placement};
 #[cfg(feature = "std")]
 use super::waiters::Waiters;
-use crate::sync::{AtomicBool, AtomicU64};
+use crate::sync::AtomicU64;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 #[cfg(feature = "std")]
@@ -29,6 +29,9 @@ pub(super) enum Refused {
     Failed,
 }
 
+/// A position that no reservation has.
+const NEVER: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(super) struct InFlight {
     geometry: Geometry,
@@ -38,7 +41,8 @@ pub(super) struct InFlight {
     durable: Alone<AtomicU64>,
     /// The oldest record. Its segment is not overwritten.
     head: Alone<AtomicU64>,
-    failed: AtomicBool,
+    /// The least start of a reservation that failed, or [`NEVER`].
+    failed: AtomicU64,
     /// For each stretch of a header's size, the end of the durable reservation that begins there.
     done: Box<[AtomicU64]>,
     /// The threads that wait for the watermark, the head or a failure.
@@ -57,7 +61,7 @@ impl InFlight {
             tail: Alone(AtomicU64::new(tail)),
             durable: Alone(AtomicU64::new(tail)),
             head: Alone(AtomicU64::new(head)),
-            failed: AtomicBool::new(false),
+            failed: AtomicU64::new(NEVER),
             done: (0..entries).map(|_| AtomicU64::new(0)).collect(),
             #[cfg(feature = "std")]
             waiters: Waiters::new(),
@@ -84,12 +88,19 @@ impl InFlight {
         self.durable.0.load(Acquire)
     }
 
+    /// Returns true if a reservation has failed, so that there will be no further one.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Acquire)
+        self.failed.load(Acquire) != NEVER
     }
 
-    pub(super) fn fail(&self) {
-        self.failed.store(true, Release);
+    /// Returns true if the watermark will never reach `end`, since a reservation before it has failed.
+    pub(super) fn never_reaches(&self, end: u64) -> bool {
+        self.failed.load(Acquire) < end
+    }
+
+    /// Notes that the reservation at `start` has failed. The watermark never passes it.
+    pub(super) fn fail(&self, start: u64) {
+        self.failed.fetch_min(start, Release);
         self.announce();
     }
 
@@ -399,7 +410,7 @@ mod loom_tests {
         });
     }
 
-    /// A thread that sees the failure of the journal also sees its reason. No record is acknowledged after the failure.
+    /// A thread that sees the failure of the journal also sees its reason. No record after the failed one is acknowledged.
     #[test]
     fn a_failure_is_seen_by_who_waits() {
         loom::model(|| {
@@ -411,16 +422,53 @@ mod loom_tests {
                 let (in_flight, reason) = (Arc::clone(&in_flight), Arc::clone(&reason));
                 loom::thread::spawn(move || {
                     reason.store(true, Release);
-                    in_flight.fail();
+                    in_flight.fail(first.start);
                 })
             };
             in_flight.done(&second);
             assert!(in_flight.advance() <= first.start);
-            if in_flight.has_failed() {
+            if in_flight.never_reaches(second.end) {
                 assert!(reason.load(Acquire));
             }
             failing.join().unwrap();
             assert!(matches!(in_flight.reserve(24), Err(Refused::Failed)));
+        });
+    }
+
+    /// The record after a failed one never is acknowledged, and those before it are.
+    #[test]
+    fn records_before_a_failed_one_are_acknowledged() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, second, third] = [(); 3].map(|()| in_flight.reserve(16).unwrap());
+            let failing = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.fail(third.start))
+            };
+            in_flight.done(&second);
+            assert!(!in_flight.never_reaches(second.end));
+            in_flight.done(&first);
+            assert_eq!(in_flight.advance(), second.end);
+            failing.join().unwrap();
+            assert!(in_flight.never_reaches(third.end) && !in_flight.never_reaches(second.end));
+        });
+    }
+
+    /// The write-back of the last reservation fails, and the first one is dropped then.
+    #[test]
+    fn a_thread_that_waits_before_a_failed_record_is_woken_by_an_earlier_failure() {
+        loom::model(|| {
+            let in_flight = Arc::new(InFlight::new(GEOMETRY, 0, 64));
+            let [first, second, third] = [(); 3].map(|()| in_flight.reserve(16).unwrap());
+            in_flight.fail(third.start);
+            let dropping = {
+                let in_flight = Arc::clone(&in_flight);
+                loom::thread::spawn(move || in_flight.fail(first.start))
+            };
+            in_flight.done(&second);
+            in_flight.wait(Duration::MAX, || !in_flight.never_reaches(second.end));
+            dropping.join().unwrap();
+            assert!(in_flight.never_reaches(first.end));
         });
     }
 }

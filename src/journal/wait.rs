@@ -61,7 +61,7 @@ impl<M: Medium> Journal<M> {
         timeout: Duration,
     ) -> Result<Position, Error<M::Error>> {
         let end = self.in_flight.wait_for_end(position.0, timeout);
-        if end <= position.0 && self.in_flight.has_failed() {
+        if end <= position.0 && self.in_flight.never_passes(position.0) {
             return Err(Error::new(ErrorKind::Failed));
         }
         Ok(Position(end))
@@ -133,10 +133,15 @@ impl<M: Medium> Journal<M> {
 }
 
 impl InFlight {
-    /// Waits until the watermark is after `end`, the journal has failed or waits are cancelled. Returns the watermark.
+    /// Waits until the watermark is after `end` or never will be, or waits are cancelled. Returns the watermark.
     fn wait_for_end(&self, end: u64, timeout: Duration) -> u64 {
-        self.wait(timeout, || self.watermark() <= end && !self.has_failed());
+        self.wait(timeout, || self.watermark() <= end && !self.never_passes(end));
         self.advance()
+    }
+
+    /// Returns true if the watermark will never be after `end`.
+    fn never_passes(&self, end: u64) -> bool {
+        self.never_reaches(end.saturating_add(1))
     }
 
     /// Waits until `size` bytes can be reserved, the journal has failed or waits are cancelled. Returns true if they

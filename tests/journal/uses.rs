@@ -320,6 +320,40 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     journal.append(b"after").unwrap();
 }
 
+/// The failed record is the third one, and the first two are under way.
+#[test]
+fn records_before_a_failed_one_are_acknowledged_or_refused_with_those_before_them() {
+    for is_finished in [true, false] {
+        let counting = Counting::new(medium());
+        let journal = options().create_new(erased(&counting)).unwrap();
+        let mut first = journal.reserve(5).unwrap();
+        let second = journal.submit(b"second").unwrap();
+        counting.left.store(0, Relaxed);
+        assert!(matches!(reason(&journal.append(b"third")), Some(ErrorKind::Medium(Broken))));
+        counting.left.store(u64::MAX, Relaxed);
+        assert!(!second.is_acknowledged().unwrap());
+        let (begun, reached) = (first.position(), second.position());
+        assert_eq!(journal.wait_for_records(begun, Duration::ZERO).unwrap(), begun);
+        if is_finished {
+            first.write_bytes(b"first");
+            first.finish().unwrap();
+            second.wait().unwrap();
+            assert!(journal.wait_for_records(reached, Duration::MAX).unwrap() > reached);
+            assert_eq!(payloads(&journal), [b"first".to_vec(), b"second".to_vec()]);
+        } else {
+            drop(first);
+            assert!(matches!(reason(&second.wait()), Some(ErrorKind::Failed)));
+            let waited = journal.wait_for_records(begun, Duration::MAX);
+            assert!(matches!(reason(&waited), Some(ErrorKind::Failed)));
+        }
+        let end = journal.end();
+        assert!(matches!(
+            reason(&journal.wait_for_records(end, Duration::MAX)),
+            Some(ErrorKind::Failed)
+        ));
+    }
+}
+
 #[test]
 fn after_a_failed_write_back_of_a_group_nothing_is_acknowledged() {
     let counting = Counting::new(medium());

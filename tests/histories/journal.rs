@@ -1,7 +1,7 @@
 //! The journal: records in one order, of which a recovery finds a prefix with all that was acknowledged.
 
 use super::payload::{Ending, bytes};
-use crate::assert_safe;
+use crate::{USUAL, assert_safe};
 use cachemaint::journal::{
     Error, ErrorKind, Group, Journal, Options, Pending, Records, Recovered, Reservation,
 };
@@ -667,18 +667,18 @@ const CHECKSUMS: Shape = Shape {
 
 #[test]
 fn records_are_a_prefix_whatever_is_reserved_before_them() {
-    assert_safe(&RESERVED, RESERVED.bytes());
+    assert_safe(&RESERVED, RESERVED.bytes(), USUAL);
 }
 
 #[test]
 fn records_that_end_with_their_own_checksum_are_their_own() {
-    assert_safe(&CHECKSUMS, CHECKSUMS.bytes());
+    assert_safe(&CHECKSUMS, CHECKSUMS.bytes(), USUAL);
 }
 
 #[test]
 fn damage_to_a_record_that_others_follow_is_noticed() {
     for has_reservations in [false, true] {
         let damaged = Shape { has_reservations, has_damage: true, ..RESERVED };
-        assert_safe(&damaged, damaged.bytes());
+        assert_safe(&damaged, damaged.bytes(), USUAL);
     }
 }

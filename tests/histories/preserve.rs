@@ -2,13 +2,13 @@
 
 use super::part::Part;
 use super::payload::{Ending, bytes};
-use crate::assert_safe;
+use crate::{MIXED, USUAL, WIDE, assert_safe};
 use cachemaint::medium::Readable;
 use cachemaint::preserve::{
     self, Content, Error, ErrorKind, Lease, Options, Reader, Store, Transaction, Verify,
 };
 use cachemaint::sim::{Life, SimMedium, Structure, Violation};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -100,6 +100,25 @@ struct State {
 std::thread_local! {
     /// The ranges that readers in other processes hold leases on. A search runs on one thread.
     static ELSEWHERE: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
+    static MET: Cell<Met> = const { Cell::new(Met { put_before_growth: false, lease_over_growth: false }) };
+}
+
+/// The situations that a search has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Met {
+    /// A blob was put before the medium has grown.
+    put_before_growth: bool,
+    /// A store was opened again after a growth while another process held a lease.
+    lease_over_growth: bool,
+}
+
+impl Met {
+    /// Notes another situation.
+    fn note(add: impl FnOnce(&mut Self)) {
+        let mut met = MET.get();
+        add(&mut met);
+        MET.set(met);
+    }
 }
 
 /// The first part of a range that a reader in another process holds a lease on.
@@ -148,9 +167,6 @@ impl Shape {
 
     /// Opens the store, or creates it, and judges it.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Store<Part<'m>>, Violation> {
-        if !life.is_after_kill {
-            life.note(|model| model.elsewhere.clear());
-        }
         let model = life.model();
         ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
         let (store, opened) = match Self::options().open(self.medium(life)) {
@@ -182,6 +198,8 @@ impl Shape {
         let word = region_of(&store, life.medium)?;
         let is_right = word == model.region || model.region_later.contains(&word);
         Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
+        let is_leased = model.has_grown && !model.elsewhere.is_empty();
+        Met::note(|met| met.lease_over_growth |= is_leased && !life.is_after_kill);
         life.note(|model| {
             // A killed process may have left the word in the caches.
             if !life.is_after_kill {
@@ -332,7 +350,7 @@ fn change(
     operation: Do,
 ) -> Result<(), Violation> {
     let model = life.model();
-    let mut blobs = model.transaction.unwrap_or_default();
+    let mut blobs = model.transaction.clone().unwrap_or_default();
     let number = model.next;
     let done = match operation {
         Do::Put(name, (len, ending)) => {
@@ -359,7 +377,11 @@ fn change(
         other => return Err(Violation::broken(format!("{other:?} is not of a transaction"))),
     };
     match done {
-        Ok(()) => life.note(|model| (model.transaction, model.next) = (Some(blobs), number + 1)),
+        Ok(()) => {
+            let is_before = matches!(operation, Do::Put(..)) && !model.has_grown;
+            Met::note(|met| met.put_before_growth |= is_before);
+            life.note(|model| (model.transaction, model.next) = (Some(blobs), number + 1));
+        }
         Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -475,6 +497,10 @@ impl Structure for Shape {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+        // Other processes live on after a kill, and while this one opens the store again.
+        if !life.is_after_kill {
+            life.note(|model| model.elsewhere.clear());
+        }
         while self.opened(life)? == Next::Opening {}
         Ok(())
     }
@@ -518,9 +544,9 @@ const LEASED: Shape = Shape {
     ..BLOBS
 };
 
-/// A store that is nearly full before it grows.
+/// A store that is full with one blob before it grows.
 const GROWING: Shape = Shape {
-    units: 24,
+    units: 32,
     names: &["a", "b", "c"],
     sizes: &[(400, Ending::Checksum)],
     has_leases: true,
@@ -528,22 +554,37 @@ const GROWING: Shape = Shape {
     ..LEASED
 };
 
+/// All operations in one store, whose only size leaves room for several blobs beside the region.
+const ALL: Shape = Shape {
+    names: &["a", "b"],
+    sizes: &[SIZES[0]],
+    has_leases: true,
+    grows_by: REGION_BYTES / UNIT,
+    ..REGIONS
+};
+
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
-    assert_safe(&BLOBS, BLOBS.bytes());
+    assert_safe(&BLOBS, BLOBS.bytes(), WIDE);
 }
 
 #[test]
 fn a_region_has_its_last_persisted_word_whatever_is_committed_beside_it() {
-    assert_safe(&REGIONS, REGIONS.bytes());
+    assert_safe(&REGIONS, REGIONS.bytes(), USUAL);
 }
 
 #[test]
 fn bytes_under_a_lease_of_any_holder_stay() {
-    assert_safe(&LEASED, LEASED.bytes());
+    assert_safe(&LEASED, LEASED.bytes(), USUAL);
 }
 
 #[test]
 fn a_store_that_grows_loses_no_blob_and_no_leased_byte() {
-    assert_safe(&GROWING, GROWING.bytes());
+    assert_safe(&GROWING, GROWING.bytes(), USUAL);
+    assert_eq!(MET.get(), Met { put_before_growth: true, lease_over_growth: true });
+}
+
+#[test]
+fn leases_hold_beside_transactions_regions_and_growth() {
+    assert_safe(&ALL, ALL.bytes(), MIXED);
 }

@@ -1,7 +1,7 @@
 //! The recorder: events of each shard in their order, of which those stay that a durability promises.
 
 use super::payload::{Ending, bytes};
-use crate::assert_safe;
+use crate::{USUAL, assert_safe};
 use cachemaint::medium::Readable;
 use cachemaint::recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder, Writer,
@@ -374,20 +374,20 @@ const REFUSE: Shape = Shape { mode: Mode::Refuse, ..EACH_APPEND };
 
 #[test]
 fn each_event_is_persistent_and_its_own() {
-    assert_safe(&EACH_APPEND, EACH_APPEND.bytes());
+    assert_safe(&EACH_APPEND, EACH_APPEND.bytes(), USUAL);
 }
 
 #[test]
 fn events_that_were_written_back_are_persistent_and_their_own() {
-    assert_safe(&ON_CRASH, ON_CRASH.bytes());
+    assert_safe(&ON_CRASH, ON_CRASH.bytes(), USUAL);
 }
 
 #[test]
 fn events_of_a_full_sub_buffer_are_persistent_and_their_own() {
-    assert_safe(&SUB_BUFFER, SUB_BUFFER.bytes());
+    assert_safe(&SUB_BUFFER, SUB_BUFFER.bytes(), USUAL);
 }
 
 #[test]
 fn unread_events_are_never_overwritten_where_events_are_refused() {
-    assert_safe(&REFUSE, REFUSE.bytes());
+    assert_safe(&REFUSE, REFUSE.bytes(), USUAL);
 }

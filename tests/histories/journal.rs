@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 /// The start of the log, by the documentation of the format.
 const LOG: u64 = 8192;
+/// The header of a record, by the same.
+const HEADER: u64 = 16;
 
 /// A journal of these sizes, with these operations.
 struct Shape {
@@ -39,7 +41,7 @@ enum Size {
 enum Do {
     /// Appends a record; without waiting for it, if a reservation is open.
     Append(Size),
-    /// Appends two records as a group.
+    /// Appends two records of this size as a group. The largest ones fill a segment together.
     Group(Size),
     /// Reserves room for a record, and writes half of it.
     Reserve(Size),
@@ -415,6 +417,17 @@ impl<'m> Handles<'_, 'm> {
         }
     }
 
+    /// Returns the payloads of a group.
+    fn payloads(&self, first: u64, size: Size) -> [Rc<[u8]>; 2] {
+        if size != Size::Largest {
+            return [first, first + 1].map(|number| self.payload(number, size));
+        }
+        let room = HEADER + self.journal.largest();
+        let one = (room / 2).next_multiple_of(64);
+        [(first, one), (first + 1, room - one)]
+            .map(|(number, space)| bytes(number, (space - HEADER) as usize, Ending::Plain))
+    }
+
     /// True if any next reservation fits into the window of two segments: the reserved part ends in the segment where
     /// the durable part ends.
     fn has_room_in_window(&self) -> bool {
@@ -467,7 +480,7 @@ impl<'m> Handles<'_, 'm> {
     fn group(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
         let first = life.model().next;
         let mut group = Group::new();
-        let payloads = [first, first + 1].map(|number| self.payload(number, size));
+        let payloads = self.payloads(first, size);
         for payload in &payloads {
             group.push(payload);
         }
@@ -477,7 +490,7 @@ impl<'m> Handles<'_, 'm> {
             }
         });
         let appended = self.journal.append_group(&mut group);
-        if is_full(&appended) || is(&appended, |kind| matches!(kind, ErrorKind::TooLong { .. })) {
+        if is_full(&appended) {
             life.note(|model| model.refuse(first));
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! The recorder: events of each shard in their order, of which those stay that a durability promises.
 
 use super::payload::{Ending, bytes};
-use crate::{USUAL, assert_safe};
+use crate::{MIXED, USUAL, assert_safe};
 use cachemaint::medium::Readable;
 use cachemaint::recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, Recorder, Writer,
@@ -95,16 +95,16 @@ impl Events {
         }
     }
 
-    /// Returns true if an event must be there: a kill keeps all recorded events. The oldest sub-buffer is overwritten as a
-    /// whole when the next one is begun, unless such events are refused.
-    fn is_promised(&self, entry: &Entry, shape: &Shape, is_after_kill: bool) -> bool {
+    /// Returns true if an event must be there: the caches keep all recorded events. The oldest sub-buffer is overwritten as
+    /// a whole when the next one is begun, unless such events are refused.
+    fn is_promised(&self, entry: &Entry, shape: &Shape, has_caches: bool) -> bool {
         let begun = self.begun.get(&entry.shard).copied().unwrap_or(0);
         let is_in_ring = |one| one + u64::from(shape.sub_buffers) > begun;
         let is_kept =
             entry.sequence.is_some_and(|one| shape.mode == Mode::Refuse || is_in_ring(one));
         let is_durable = match entry.class {
             Class::UnderWay | Class::Old => false,
-            Class::Recorded => is_after_kill,
+            Class::Recorded => has_caches,
             Class::Acknowledged => true,
         };
         is_kept && is_durable
@@ -125,9 +125,14 @@ impl Shape {
             .mode(self.mode)
     }
 
-    /// Reads the recording and judges it.
-    fn judge(&self, reader: &Reader<&SimMedium>, life: &Life<'_, Self>) -> Result<(), Violation> {
-        let (model, is_after_kill) = (life.model(), life.is_after_kill);
+    /// Reads the recording and judges it. The caches are as the opening before has left them if `has_caches`.
+    fn judge(
+        &self,
+        reader: &Reader<&SimMedium>,
+        life: &Life<'_, Self>,
+        has_caches: bool,
+    ) -> Result<(), Violation> {
+        let model = life.model();
         for shard in 0..self.shards {
             let found = events(reader, shard)?;
             let is_sorted = found.is_sorted_by(|one, next| one.number < next.number);
@@ -140,7 +145,7 @@ impl Shape {
             }
             let is_lost = |entry: &&Entry| {
                 entry.shard == shard
-                    && model.is_promised(entry, self, is_after_kill)
+                    && model.is_promised(entry, self, has_caches)
                     && found.iter().all(|event| event.number != entry.number)
             };
             if let Some(lost) = model.entries.iter().find(is_lost) {
@@ -151,13 +156,15 @@ impl Shape {
     }
 
     /// Opens the recording, or makes it, and judges it.
-    fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Recording<'m>, Violation> {
-        if !life.is_after_kill {
+    fn open<'m>(&self, life: &Life<'m, Self>, number: u64) -> Result<Recording<'m>, Violation> {
+        // Only a loss of power empties the caches: a kill keeps them, and so does another opening.
+        let has_caches = number > 0 || life.is_after_kill;
+        if !has_caches {
             life.note(|model| model.set(Class::Recorded, Class::Old));
         }
         let model = life.model();
         match Reader::open(life.medium) {
-            Ok(reader) => self.judge(&reader, life)?,
+            Ok(reader) => self.judge(&reader, life, has_caches)?,
             Err(error) if !model.is_created && is_missing(error.error.kind()) => {
                 let recorder = self.options().create_new(life.medium)?;
                 life.note(|model| model.is_created = true);
@@ -175,9 +182,9 @@ impl Shape {
         Ok(recorder)
     }
 
-    /// One opening, up to the next. Returns true if there is one.
-    fn opened(&self, life: &Life<'_, Self>) -> Result<bool, Violation> {
-        let recorder = self.open(life)?;
+    /// One opening, by its number in the life, up to the next. Returns true if there is one.
+    fn opened(&self, life: &Life<'_, Self>, number: u64) -> Result<bool, Violation> {
+        let recorder = self.open(life, number)?;
         let mut writers = Vec::new();
         claim(life, &recorder, &mut writers)?;
         while let Some(operation) = life.next() {
@@ -343,7 +350,11 @@ impl Structure for Shape {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        while self.opened(life)? {}
+        for number in 0.. {
+            if !self.opened(life, number)? {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -390,4 +401,8 @@ fn events_of_a_full_sub_buffer_are_persistent_and_their_own() {
 #[test]
 fn unread_events_are_never_overwritten_where_events_are_refused() {
     assert_safe(&REFUSE, REFUSE.bytes(), USUAL);
+    for durability in [Durability::SubBuffer, Durability::OnCrash] {
+        let refuse = Shape { durability, ..REFUSE };
+        assert_safe(&refuse, refuse.bytes(), MIXED);
+    }
 }

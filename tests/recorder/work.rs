@@ -67,6 +67,46 @@ fn crafted(image: &mut [u8], size: usize, keeps_first: bool) {
     }
 }
 
+/// Every other slot has a header of an opening of its own, and a record. The others are to be searched under as many
+/// headers as possible. All other bytes begin records, one inside another.
+fn crafted_between(size: usize, slots: usize, longest: usize) -> Vec<u8> {
+    let options = || {
+        let identity = Identity([7; 16]);
+        let options = Options::with_clock(identity, clock()).sub_buffers(slots as u32);
+        options.sub_buffer_size(size as u32)
+    };
+    let medium = Plain::new(BASE + size * slots);
+    drop(options().create_new(&medium).unwrap());
+    for number in 0..3 * slots as u64 {
+        let recorder = options().open(&medium).unwrap();
+        recorder.claim().unwrap().record_at(number, 1, &[1; 8]).unwrap();
+    }
+    let mut image = medium.bytes();
+    for slot in 0..slots {
+        let kept = if slot % 2 == 0 { 64 + 32 } else { 0 };
+        for at in (kept..size).step_by(8) {
+            // The record begins in the word before.
+            let offset = at.wrapping_sub(8);
+            let room = size.saturating_sub(offset.wrapping_add(24));
+            let word = (longest.min(room) as u64) << 16 | (offset as u64) << 32;
+            image[BASE + slot * size + at..][..8].copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    image
+}
+
+/// The documented bound holds for all bytes together: one word of these images is read a thousand times.
+#[test]
+fn crafted_bytes_between_headers_cost_no_more_than_a_multiple_of_the_file() {
+    for (size, longest) in [(256, 248), (512, 248), (4096, 248), (4096, 2048), (1 << 17, 0xfff8)] {
+        let image = crafted_between(size, 16, longest);
+        let (found, looks) = read(&image);
+        assert!(found >= 8, "{found}");
+        assert!(looks < 150 * image.len() as u64, "{size} bytes, {longest} each: {looks}");
+        assert!(looks > 20 * (image.len() - BASE) as u64, "{size} bytes, {longest} each: {looks}");
+    }
+}
+
 /// By hand: a slot without a header is searched in each of three rounds with nine keys. Each search reads two words at
 /// each place, which is twice the size, and verifies at most three times the size.
 const MOST: u64 = 3 * 9 * (2 + 3);

@@ -1,8 +1,9 @@
-//! The work of reading, by the documentation of `journal::Reader`: 40 looks at each byte at most.
+//! The work of reading, by the documentation of `journal::Reader`: at most 40 times the bytes of the log.
 
-use super::claims::Shape;
+use super::claims::{LOG, Shape};
 use crate::image::Image;
 use cachemaint::journal::Reader;
+use cachemaint::medium::Readable as _;
 
 const LOOKS: u64 = 40;
 /// Bytes of superblocks, which are looked at some times.
@@ -22,12 +23,9 @@ pub(super) fn is_bounded(medium: &Image, shape: Shape) {
         let (_, looks) = medium.cost(|_| reader.records().count());
         assert!(looks <= most, "reading looked at {looks} bytes, and may at {most}");
     }
-    let medium = medium.copy(medium_len(medium));
-    let most = REPAIR * medium_len(&medium) as u64 + SUPERBLOCKS;
+    let medium = medium.copy(medium.len() as usize);
+    // Without superblocks the first mark is searched for from the beginning on, by two words at each place.
+    let most = REPAIR * medium.len().saturating_sub(LOG) + 2 * LOG + SUPERBLOCKS;
     let (_, looks) = medium.cost(|medium| drop(shape.options(1 << 40).repair(medium)));
     assert!(looks <= most, "a repair looked at {looks} bytes, and may at {most}");
-}
-
-fn medium_len(medium: &Image) -> usize {
-    cachemaint::medium::Readable::len(medium) as usize
 }

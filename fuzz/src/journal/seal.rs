@@ -6,7 +6,8 @@ use cachemaint::medium::{Medium as _, Readable as _};
 use core::sync::atomic::Ordering::Relaxed;
 use twox_hash::XxHash3_64;
 
-/// Writes the tags of superblocks, and of headers that contain their position in the log.
+/// Writes the tags of superblocks, of headers that contain their position in the log, and of marks that contain their
+/// position in this lap or in one before.
 pub(super) fn seal(medium: &Image) {
     let [first, second] = [0, 4096].map(|page| superblock(medium, page));
     let newest = match (first, second) {
@@ -48,8 +49,7 @@ fn log(medium: &Image, superblock: &Superblock) {
     let mut key = keys[0];
     let room = medium.len().saturating_sub(LOG).min(capacity);
     let mut records = Vec::new();
-    // The tags are written in the order of positions, since a mark has the key of the records after
-    // it.
+    // Keys are collected in the order of positions, since a mark has the key of the records after it.
     for at in (head..head.saturating_add(room)).step_by(8) {
         let offset = at % capacity / 8 * 8;
         if offset.checked_add(16).is_none_or(|end| end > room) {
@@ -59,7 +59,12 @@ fn log(medium: &Image, superblock: &Superblock) {
         let second = medium.load(place + 8, Relaxed);
         let (len, kind) = (second & 0xff_ffff, second >> 24 & 7);
         let payload = if kind == 3 { 0 } else { len };
-        if second >> 48 != stated(at) || place + 16 + payload > medium.len() {
+        if place + 16 + payload > medium.len() {
+            continue;
+        }
+        let own = if kind == 2 { marked(medium, place) } else { at };
+        // A repair leaves a mark of a later lap, and the journal is still damaged: such a mark has no tag here.
+        if second >> 48 != stated(own) || own > at || own % capacity != at % capacity {
             continue;
         }
         let its_key = match kind {
@@ -68,8 +73,8 @@ fn log(medium: &Image, superblock: &Superblock) {
             2 => u64::from_le_bytes(*b"cmj mark"),
             _ => continue,
         };
-        records.push((at, place, its_key, payload));
-        if kind == 2 && len == 48 {
+        records.push((own, place, its_key, payload));
+        if kind == 2 && len == 48 && own == at {
             key = medium.load(place + 40, Relaxed);
         }
     }
@@ -81,6 +86,16 @@ fn log(medium: &Image, superblock: &Superblock) {
         let tag = h(h(key, header.as_flattened()), &read(medium, place + 16, payload));
         medium.store(place, tag, Relaxed);
     }
+}
+
+/// Returns the position that a mark states: its last word has the high bits, its header the others.
+fn marked(medium: &Image, place: u64) -> u64 {
+    if place + 64 > medium.len() {
+        return 0;
+    }
+    let high = medium.load(place + 56, Relaxed) >> 16;
+    let low = medium.load(place + 8, Relaxed) >> 48 ^ stated(high << 19);
+    high << 19 | low << 3
 }
 
 /// Returns the bits of a position that a header states.

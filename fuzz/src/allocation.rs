@@ -1,12 +1,23 @@
-//! A bound of each allocation: a medium of some KiB must not make a reader ask for much memory.
+//! A bound of the memory: a medium of some KiB must not make a reader ask for much.
 
 #![expect(unsafe_code, reason = "an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::abort;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::panicking;
 
 /// The greatest allocation; a greater one is a finding.
-const MOST: usize = 64 << 20;
+const MOST: usize = 1 << 20;
+/// Live bytes of an input at most: so many times its medium, as the claims keep copies of it, and so many more.
+const TIMES: usize = 16;
+const MORE: usize = 256 << 10;
+
+/// The number of bytes that are allocated.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The greatest number of them that may be.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 #[global_allocator]
 static BOUNDED: Bounded = Bounded;
@@ -14,35 +25,53 @@ static BOUNDED: Bounded = Bounded;
 /// The allocator of the system, which ends the process at a large allocation.
 struct Bounded;
 
-fn check(bytes: usize) {
-    if bytes > MOST {
-        // A panic would unwind through code that expects none.
-        eprintln!("{bytes} bytes were asked for at once, and {MOST} may be");
-        abort();
+/// Runs an input with a medium of so many bytes.
+pub(crate) fn bounded(medium: u64, run: impl FnOnce()) {
+    LIMIT.store(LIVE.load(Relaxed) + TIMES * medium as usize + MORE, Relaxed);
+    run();
+    LIMIT.store(usize::MAX, Relaxed);
+}
+
+fn take(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    let limit = LIMIT.load(Relaxed);
+    if bytes <= MOST && live <= limit || panicking() {
+        // A panic is a finding already, and its trace takes memory.
+        return;
     }
+    // The message allocates, and a panic would unwind through code that expects none.
+    LIMIT.store(usize::MAX, Relaxed);
+    eprintln!("{bytes} bytes were asked for at once, and {MOST} may be; {live} live, and {limit}");
+    abort();
+}
+
+fn give_back(bytes: usize) {
+    LIVE.fetch_sub(bytes, Relaxed);
 }
 
 // SAFETY: each call is handed on unchanged to the allocator of the system.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        check(layout.size());
+        take(layout.size());
         // SAFETY: the caller has answered for the layout.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        check(layout.size());
+        take(layout.size());
         // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        check(bytes);
+        take(bytes);
+        give_back(layout.size());
         // SAFETY: the caller has answered for the block, the layout and the new size.
         unsafe { System.realloc(at, layout, bytes) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        give_back(layout.size());
         // SAFETY: the caller has answered for the block and the layout.
         unsafe { System.dealloc(at, layout) }
     }

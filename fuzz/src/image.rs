@@ -25,10 +25,8 @@ impl Image {
 
     /// Returns a medium with these bytes, without the last part of a word.
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
-        let bytes = bytes.as_ref();
-        let image = Self::zeros(bytes.len());
-        store(&image.0.words, bytes.as_chunks().0);
-        image
+        let words = bytes.as_ref().as_chunks().0;
+        Self::of(words.iter().map(|word| AtomicU64::new(u64::from_le_bytes(*word))).collect())
     }
 
     fn of(words: Vec<AtomicU64>) -> Self {

@@ -6,6 +6,7 @@ mod forge;
 mod seal;
 mod work;
 
+use crate::allocation;
 use crate::image::Image;
 use arbitrary::Arbitrary;
 use cachemaint::journal::Reader;
@@ -58,6 +59,10 @@ const DEEDS: usize = 48;
 
 /// Only written records are returned, and all whole ones are.
 pub fn damage(input: &Damaged) {
+    allocation::bounded(input.sizes.shape().bytes(), || damage_of(input));
+}
+
+fn damage_of(input: &Damaged) {
     let (shape, medium) = (input.sizes.shape(), input.sizes.medium());
     let deeds = &input.deeds[..input.deeds.len().min(DEEDS)];
     let lived = live(&medium, shape, deeds, input.trims_when_full);
@@ -89,6 +94,10 @@ pub struct Anything<'a> {
 
 /// Nothing panics, everything ends after bounded work, and the result of reading is consistent.
 pub fn bytes(input: &Anything<'_>) {
+    allocation::bounded(input.sizes.shape().bytes(), || bytes_of(input));
+}
+
+fn bytes_of(input: &Anything<'_>) {
     let (shape, medium) = (input.sizes.shape(), input.sizes.medium());
     match &input.journal {
         Some(deeds) => drop(live(&medium, shape, &deeds[..deeds.len().min(DEEDS)], true)),

@@ -9,7 +9,8 @@ mod work;
 
 /// The medium of the claims.
 mod plain {
-    use crate::image::Image;
+    use crate::allocation;
+use crate::image::Image;
 
     pub(super) type Plain = Image;
 }
@@ -57,6 +58,10 @@ fn limited(steps: &[Step]) -> Vec<Step> {
 
 /// Only committed bytes are returned, and all whole ones are.
 pub fn damage(input: &Damaged) {
+    allocation::bounded(input.sizes.bytes() as u64, || damage_of(input));
+}
+
+fn damage_of(input: &Damaged) {
     let lived = live(input.sizes.bytes(), &limited(&input.steps));
     let mut after = lived.image.clone();
     // More of them could make up a tag together.
@@ -81,6 +86,10 @@ pub struct Anything<'a> {
 
 /// Nothing panics, everything ends after bounded work, and the result of reading is consistent.
 pub fn bytes(input: &Anything<'_>) {
+    allocation::bounded(input.sizes.bytes() as u64, || bytes_of(input));
+}
+
+fn bytes_of(input: &Anything<'_>) {
     let lived = input.store.as_ref().map(|steps| live(input.sizes.bytes(), &limited(steps)));
     let mut image = match &lived {
         Some(lived) => lived.image.clone(),

@@ -9,6 +9,7 @@ mod plain;
 mod seal;
 mod work;
 
+use crate::allocation;
 use crate::image::Image;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
@@ -60,6 +61,10 @@ const DEEDS: usize = 48;
 
 /// Only recorded events are returned, and all undamaged ones are.
 pub fn damage(input: &Damaged) {
+    allocation::bounded(LEN as u64, || damage_of(input));
+}
+
+fn damage_of(input: &Damaged) {
     let medium = Image::zeros(LEN);
     let lived = live(&medium, &input.deeds[..input.deeds.len().min(DEEDS)]);
     let before = medium.bytes();
@@ -87,6 +92,10 @@ pub struct Anything<'a> {
 
 /// Nothing panics, everything ends after bounded work, and an opened recording goes on.
 pub fn bytes(input: &Anything<'_>) {
+    allocation::bounded(LEN as u64, || bytes_of(input));
+}
+
+fn bytes_of(input: &Anything<'_>) {
     let medium = Image::zeros(LEN);
     match &input.recording {
         Some(deeds) => drop(live(&medium, &deeds[..deeds.len().min(DEEDS)])),

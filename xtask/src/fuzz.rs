@@ -7,6 +7,7 @@
 
 use std::env;
 use std::fs;
+use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -50,6 +51,8 @@ const FLAGS: [&str; 7] = [
     "-Ccodegen-units=1",
 ];
 
+/// Processes of a target at most, which share the inputs that they find.
+const PROCESSES: usize = 2;
 /// Seconds of one input at most.
 const INPUT: u32 = 10;
 /// Bytes of an input. Longer ones are slower, and reach nothing new.
@@ -121,12 +124,17 @@ fn target(host: &Host, triple: &str, name: &str, seconds: u32) -> Result<Finding
     }
     let [grown, corpus, artifacts] = folders.map(|folder| format!("{}/", folder.display()));
     let program = host.target_dir("fuzz").join(triple).join("release").join(name);
+    let processes = thread::available_parallelism().map_or(1, usize::from).min(PROCESSES);
+    let jobs = ["jobs", "workers"].map(|option| format!("-{option}={processes}"));
     let finding = Cmd::new(program.display().to_string())
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={INPUT}"))
         .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-artifact_prefix={artifacts}"))
         .arg("-print_final_stats=1")
+        .args(jobs)
+        // Each process writes its log there.
+        .folder(&host.target_dir("fuzz"))
         // Media come and go with each input, so freed pages are kept.
         .env("MALLOC_TRIM_THRESHOLD_", "67108864")
         .args([grown, corpus])

@@ -1,7 +1,6 @@
 //! Inputs of the targets: media made of an input, and claims that the property tests make too.
 
 // Written for tests, which do not use everything here.
-#![expect(clippy::missing_panics_doc, reason = "a target that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of records are small")]
 
 mod allocation;

@@ -32,6 +32,17 @@ impl Value {
     }
 }
 
+/// The words that are missing at the end of a medium: none up to the half of all numbers.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct Missing(u16);
+
+impl Missing {
+    /// Returns the number of bytes that are left of a medium.
+    pub(crate) fn left(self, bytes: usize) -> usize {
+        bytes - usize::from(self.0.saturating_sub(1 << 15)) * 8 % (bytes + 8)
+    }
+}
+
 /// The length of a forged record.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Length {

@@ -1,14 +1,16 @@
 //! Properties of a recording for any change of its bytes: property tests and the fuzzers in `fuzz/` check the same ones.
 
-use super::plain::{Recorded, options, shown};
+pub(crate) use super::plain::SIZE;
+use super::plain::{Recorded, Shown, merged, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
-use cachemaint::recorder::{ErrorKind, Found, Mode, Options, Reader};
+use cachemaint::recorder::{ErrorKind, Found, Mode, Options, Reader, Skipped, SkippedKind};
 use core::ops::Range;
 
 /// Bytes before the sub-buffers, where there are at most 16 shards.
 pub(crate) const BASE: usize = 3 * 4096;
-/// The size of a sub-buffer in bytes.
-pub(crate) const SIZE: usize = 256;
+/// The offsets of the descriptors, and the length of one.
+const DESCRIPTORS: [usize; 2] = [0, 4096];
+const DESCRIPTOR: usize = 128;
 /// The length of its header in bytes.
 const HEADER: usize = 64;
 
@@ -28,9 +30,22 @@ pub(crate) struct Lived {
 #[cfg_attr(fuzzing, derive(arbitrary::Arbitrary))]
 pub(crate) enum Deed {
     /// An event with so many bytes of payload is recorded in a shard.
-    Record { shard: u8, len: u8 },
+    Record {
+        shard: u8,
+        #[cfg_attr(fuzzing, arbitrary(with = length))]
+        len: u16,
+    },
+    /// All events of a shard so far may be overwritten, where others are refused.
+    Release(u8),
     /// The recording is opened again, to go on with it.
     Reopen,
+}
+
+/// Lengths up to a byte's, most of them, and those about the longest payload.
+#[cfg(fuzzing)]
+fn length(unstructured: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u16> {
+    let len = u16::from(unstructured.arbitrary::<u8>()?);
+    Ok(if len < 192 { len } else { len + (SIZE - HEADER - 24) as u16 - 240 })
 }
 
 /// Names and fields of some of the events.
@@ -42,9 +57,10 @@ fn text(error: impl core::fmt::Display) -> String {
 }
 
 /// Makes a recording with two shards and does all of it.
-pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
+pub(crate) fn live<M: Medium>(medium: &M, mode: Mode, deeds: &[Deed]) -> Lived {
     let mut lived = Lived::default();
-    let mut recorder = options().events(EVENTS).shards(2).create_new(medium).map_err(text).unwrap();
+    let options_of_file = options().events(EVENTS).shards(2).mode(mode);
+    let mut recorder = options_of_file.create_new(medium).map_err(text).unwrap();
     let mut opening = 1;
     for deed in deeds {
         match *deed {
@@ -57,9 +73,11 @@ pub(crate) fn live<M: Medium>(medium: &M, deeds: &[Deed]) -> Lived {
                 match outcome.map_err(ErrorKind::from) {
                     Ok(()) => lived.events.push((len.into(), opening)),
                     Err(ErrorKind::TooLong { .. }) => {}
+                    Err(ErrorKind::Full) if mode == Mode::Refuse => {}
                     Err(kind) => panic!("{kind}"),
                 }
             }
+            Deed::Release(shard) => recorder.release(u32::from(shard % 2), u64::MAX),
             Deed::Reopen => {
                 drop(recorder);
                 recorder = options().open(medium).map_err(text).unwrap();
@@ -107,22 +125,49 @@ impl Lived {
     }
 }
 
-/// Returns the events that both shards show.
-pub(crate) fn all(bytes: &[u8]) -> [Vec<Recorded>; 2] {
+/// Returns everything that both shards show.
+pub(crate) fn all(bytes: &[u8]) -> [Shown; 2] {
     let reader = Reader::open(Bytes(bytes)).unwrap();
-    [0, 1].map(|shard| shown(&reader, shard).events)
+    [0, 1].map(|shard| shown(&reader, shard))
 }
 
-/// Checks that every shown event was recorded, and that every undamaged event is shown.
+/// Checks that every shown event was recorded, that every undamaged event is shown, and that a gap is reported where an
+/// event was destroyed before one that is shown. The recording opens if one of its descriptors is undamaged.
 pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &Lived) {
     let is_hit = |range: Range<usize>| before[range.clone()] != after[range];
+    let is_descriptor_hit = DESCRIPTORS.map(|at| is_hit(at..at + DESCRIPTOR));
+    // The first opening writes one of them.
+    let is_written = DESCRIPTORS.map(|at| before[at] != 0);
+    if (0..2).all(|copy| is_descriptor_hit[copy] || !is_written[copy]) {
+        return;
+    }
     for (written, found) in all(before).iter().zip(&all(after)) {
-        assert!(found.iter().all(|event| lived.was_recorded(event)), "{found:?}");
-        let findable = |event: &&Recorded| lived.is_findable(event, written, is_hit);
-        for event in written.iter().filter(findable) {
-            assert!(found.contains(event), "{event:?} of {found:?}");
+        assert!(found.events.iter().all(|event| lived.was_recorded(event)), "{found:?}");
+        assert!(found.lost <= written.lost, "{found:?} of {written:?}");
+        let findable = |event: &&Recorded| lived.is_findable(event, &written.events, is_hit);
+        for event in written.events.iter().filter(findable) {
+            assert!(found.events.contains(event), "{event:?} of {found:?}");
+        }
+        for event in &written.events {
+            let header = event.at as usize / SIZE * SIZE;
+            if !is_hit(header..header + HEADER) {
+                is_reported(event, found);
+            }
         }
     }
+}
+
+/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown.
+fn is_reported(event: &Recorded, found: &Shown) {
+    let is_later = |later: &Recorded| later.sequence == event.sequence && later.at > event.at;
+    if found.events.contains(event) || !found.events.iter().any(is_later) {
+        return;
+    }
+    let is_gap = |skipped: &Skipped| {
+        skipped.kind == SkippedKind::Damaged
+            && (skipped.at..skipped.at + skipped.len).contains(&event.at)
+    };
+    assert!(found.skipped.iter().any(is_gap), "{event:?} of {found:?}");
 }
 
 /// Checks that arbitrary bytes are read to an end, shard by shard and merged, and that all items lie in the medium.
@@ -138,22 +183,17 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
         assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
         assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
     }
-    let mut buffer = vec![0; reader.largest_payload()];
-    let mut counts = vec![0; shards as usize];
-    let mut merged = reader.events();
     let table = reader.event_table();
-    while let Some(found) = merged.read_next(&mut buffer) {
-        if let Found::Event(event) = found {
-            counts[event.shard as usize] += 1;
-            if let Some((_, mut fields)) = table.describe(&event) {
-                // Each has four bytes at least, as in ` =u8`, and a page has 4096.
-                assert!(fields.by_ref().count() < 4096 / 4);
-                assert!(event.payload.ends_with(fields.rest()));
-            }
+    let merged = merged(&reader, |found| {
+        if let Found::Event(event) = found
+            && let Some((_, mut fields)) = table.describe(event)
+        {
+            // Each has four bytes at least, as in ` =u8`, and a page has 4096.
+            assert!(fields.by_ref().count() < 4096 / 4);
+            assert!(event.payload.ends_with(fields.rest()));
         }
-    }
-    let expected: Vec<_> = all.iter().map(|shown| shown.events.len()).collect();
-    assert_eq!(counts, expected);
+    });
+    assert_eq!(merged, all);
     all.into_iter().map(|shown| shown.events).collect()
 }
 

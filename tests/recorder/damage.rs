@@ -6,7 +6,7 @@ use super::claims::{
 };
 use super::plain::{Plain, options, shown};
 use cachemaint::medium::{Bytes, Medium};
-use cachemaint::recorder::{Identity, Options, Reader, SkippedKind};
+use cachemaint::recorder::{Identity, Mode, Options, Reader, SkippedKind};
 use proptest::prelude::*;
 
 /// Two shards of three sub-buffers.
@@ -15,22 +15,27 @@ const LEN: usize = BASE + 2 * 3 * SIZE;
 /// A recording of these payload lengths, by turns in both shards.
 fn recording(lengths: &[usize]) -> Vec<u8> {
     let turns = lengths.iter().zip([0, 1].into_iter().cycle());
-    let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u8 });
-    lived(&deeds.collect::<Vec<_>>()).0
+    let deeds = turns.map(|(len, shard)| Deed::Record { shard, len: *len as u16 });
+    lived(Mode::Overwrite, &deeds.collect::<Vec<_>>()).0
 }
 
-fn lived(deeds: &[Deed]) -> (Vec<u8>, Lived) {
+fn lived(mode: Mode, deeds: &[Deed]) -> (Vec<u8>, Lived) {
     let medium = Plain::new(LEN);
-    let lived = live(&medium, deeds);
+    let lived = live(&medium, mode, deeds);
     (medium.bytes(), lived)
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let deed = prop_oneof![
-        8 => (0..2_u8, 0..100_u8).prop_map(|(shard, len)| Deed::Record { shard, len }),
+        8 => (0..2_u8, 0..100_u16).prop_map(|(shard, len)| Deed::Record { shard, len }),
+        1 => (0..2_u8).prop_map(Deed::Release),
         1 => Just(Deed::Reopen),
     ];
     proptest::collection::vec(deed, 0..40)
+}
+
+fn modes() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Overwrite), Just(Mode::Refuse)]
 }
 
 proptest! {
@@ -44,9 +49,10 @@ proptest! {
     fn arbitrary_bytes_are_read_to_an_end(
         start in 0..LEN,
         bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+        mode in modes(),
         deeds in deeds(),
     ) {
-        let (mut image, lived) = lived(&deeds);
+        let (mut image, lived) = lived(mode, &deeds);
         let end = (start + bytes.len()).min(LEN);
         image[start..end].copy_from_slice(&bytes[..end - start]);
         let shown = anything_is_read_to_an_end(Bytes(&image));
@@ -59,12 +65,13 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "many cases, each of which is searched byte by byte")]
     fn every_undamaged_event_is_found_after_damage(
+        mode in modes(),
         deeds in deeds(),
-        start in BASE..LEN,
+        start in prop_oneof![4 => BASE..LEN, 1 => 0..BASE],
         len in 1..300_usize,
         mask in 1..=255_u8,
     ) {
-        let (image, lived) = lived(&deeds);
+        let (image, lived) = lived(mode, &deeds);
         let mut damaged = image.clone();
         damaged[start..(start + len).min(LEN)].iter_mut().for_each(|byte| *byte ^= mask);
         damage_costs_what_it_touches(&image, &damaged, &lived);
@@ -118,11 +125,12 @@ fn stale_records_are_distinguished_from_a_torn_end() {
 fn a_header_is_inferred_from_its_neighbours() {
     // Sub-buffers 0, 1 and 2 of shard 0 with two events each.
     let lengths = [72; 12];
-    let written = all(&recording(&lengths));
+    let events = |image: &[u8]| all(image).map(|shown| shown.events);
+    let written = events(&recording(&lengths));
     for slot in 0..3 {
         let mut image = recording(&lengths);
         image[BASE + slot * 256..][..64].fill(0xee);
-        assert_eq!(all(&image), written, "slot {slot}");
+        assert_eq!(events(&image), written, "slot {slot}");
     }
     let mut image = recording(&lengths);
     (0..3).for_each(|slot| image[BASE + slot * 256] = 0xee);

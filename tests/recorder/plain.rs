@@ -76,8 +76,11 @@ pub(crate) fn clock() -> Clock {
     Clock::from_function(|| 0, 1_000_000_000, 0)
 }
 
+/// The size of a sub-buffer in bytes. For fuzzers it holds events that are longer than a reader reads at a time.
+pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
+
 pub(crate) fn options() -> Options {
-    Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(256)
+    Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(SIZE as u32)
 }
 
 /// An event, as it was recorded.
@@ -98,23 +101,50 @@ pub(crate) struct Shown {
     pub(crate) lost: u64,
 }
 
-pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
-    let mut shown = Shown::default();
-    let mut buffer = vec![0; reader.largest_payload()];
-    let mut events = reader.shard(shard);
-    while let Some(found) = events.read_next(&mut buffer) {
-        match found {
-            Found::Event(event) => shown.events.push(Recorded {
+impl Shown {
+    fn push(&mut self, found: &Found<'_>) {
+        match *found {
+            Found::Event(event) => self.events.push(Recorded {
                 sequence: event.sequence,
                 at: event.at,
                 id: event.id,
                 timestamp: event.timestamp,
                 payload: event.payload.to_vec(),
             }),
-            Found::Skipped(skipped) => shown.skipped.push(skipped),
-            Found::Lost { events, .. } => shown.lost += events,
+            Found::Skipped(skipped) => self.skipped.push(skipped),
+            Found::Lost { events, .. } => self.lost += events,
             _ => unreachable!("nothing else is known"),
         }
     }
+}
+
+pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
+    let mut shown = Shown::default();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut events = reader.shard(shard);
+    while let Some(found) = events.read_next(&mut buffer) {
+        shown.push(&found);
+    }
     shown
+}
+
+/// Returns everything that the merged shards show, by shard. `look` sees each item.
+pub(crate) fn merged<S: Readable>(
+    reader: &Reader<S>,
+    mut look: impl FnMut(&Found<'_>),
+) -> Vec<Shown> {
+    let mut all: Vec<_> = (0..reader.description().shards).map(|_| Shown::default()).collect();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let mut events = reader.events();
+    while let Some(found) = events.read_next(&mut buffer) {
+        let shard = match &found {
+            Found::Event(event) => event.shard,
+            Found::Skipped(skipped) => skipped.shard,
+            Found::Lost { shard, .. } => *shard,
+            _ => unreachable!("nothing else is known"),
+        };
+        all[shard as usize].push(&found);
+        look(&found);
+    }
+    all
 }

@@ -11,8 +11,10 @@ mod work;
 
 use crate::allocation;
 use crate::image::Image;
+use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::{Bytes, Medium as _};
+use cachemaint::recorder::Mode;
 use claims::{BASE, Deed, SIZE, live};
 use forge::Edit;
 use plain::options;
@@ -20,7 +22,7 @@ use plain::options;
 /// Two shards of three sub-buffers.
 const LEN: usize = BASE + 2 * 3 * SIZE;
 
-/// Damage to the bytes of the sub-buffers. Places are counted in bytes, modulo their number.
+/// Damage to some of the bytes. Places are counted in bytes, modulo their number.
 #[derive(Arbitrary, Clone, Debug)]
 enum Harm {
     Bit { at: u16, bit: u8 },
@@ -52,8 +54,20 @@ impl Harm {
 /// A damaged recording.
 #[derive(Arbitrary, Debug)]
 pub struct Damaged {
+    refuses: bool,
     deeds: Vec<Deed>,
-    harms: Vec<Harm>,
+    /// Damage to the sub-buffers, or to the pages before them: descriptors, tables, counts of losses.
+    harms: Vec<(Part, Harm)>,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Part {
+    SubBuffers,
+    Pages,
+}
+
+const fn mode(refuses: bool) -> Mode {
+    if refuses { Mode::Refuse } else { Mode::Overwrite }
 }
 
 /// The greatest number of operations of an input. More take longer and reach nothing new.
@@ -66,11 +80,16 @@ pub fn damage(input: &Damaged) {
 
 fn damage_of(input: &Damaged) {
     let medium = Image::zeros(LEN);
-    let lived = live(&medium, &input.deeds[..input.deeds.len().min(DEEDS)]);
+    let lived = live(&medium, mode(input.refuses), &input.deeds[..input.deeds.len().min(DEEDS)]);
     let before = medium.bytes();
     let mut after = before.clone();
     // More of them could make up a tag together.
-    input.harms.iter().take(4).for_each(|harm| harm.apply(&mut after[BASE..]));
+    for (part, harm) in input.harms.iter().take(4) {
+        match part {
+            Part::SubBuffers => harm.apply(&mut after[BASE..]),
+            Part::Pages => harm.apply(&mut after[..BASE]),
+        }
+    }
     work::is_bounded(&Image::new(&after));
     claims::damage_costs_what_it_touches(&before, &after, &lived);
     let shown = claims::anything_is_read_to_an_end(Bytes(&after));
@@ -82,10 +101,10 @@ fn damage_of(input: &Damaged) {
 pub struct Anything<'a> {
     /// The history of the recording, or `None` for a medium of zeros.
     recording: Option<Vec<Deed>>,
+    refuses: bool,
     /// Changes, among them correct tags.
     edits: Vec<Edit>,
-    /// Above 200 words are missing at the end.
-    missing: u8,
+    missing: Missing,
     /// Both descriptors, two counts of losses and the sub-buffers, if there is no recording.
     bytes: &'a [u8],
 }
@@ -98,11 +117,13 @@ pub fn bytes(input: &Anything<'_>) {
 fn bytes_of(input: &Anything<'_>) {
     let medium = Image::zeros(LEN);
     match &input.recording {
-        Some(deeds) => drop(live(&medium, &deeds[..deeds.len().min(DEEDS)])),
+        Some(deeds) => {
+            drop(live(&medium, mode(input.refuses), &deeds[..deeds.len().min(DEEDS)]));
+        }
         None => put(&medium, input.bytes),
     }
     input.edits.iter().take(16).for_each(|edit| edit.apply(&medium));
-    let medium = medium.copy(LEN - usize::from(input.missing.saturating_sub(200)) * 8);
+    let medium = medium.copy(input.missing.left(LEN));
     work::is_bounded(&medium);
     claims::anything_is_read_to_an_end(Bytes(&medium.bytes()));
     claims::anything_goes_on(&medium, options());

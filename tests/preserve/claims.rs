@@ -47,6 +47,12 @@ pub(crate) enum Deed {
     },
     Delete(u8),
     Rename(u8, u8),
+    /// A region of one page, or of two.
+    Region {
+        name: u8,
+        twice: bool,
+        metadata: u8,
+    },
 }
 
 #[cfg(fuzzing)]
@@ -74,15 +80,16 @@ pub(crate) struct Step {
     pub(crate) end: End,
 }
 
-/// A blob as it was put.
+/// A blob as it was put, or a region, whose bytes are not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) version: u64,
     pub(crate) metadata: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) is_region: bool,
 }
 
-/// Blobs by name.
+/// Blobs and regions by name.
 pub(crate) type Blobs = BTreeMap<String, Kept>;
 
 /// Short ones, one of several bytes a letter, and the longest; then many.
@@ -104,7 +111,7 @@ pub(crate) fn kept(number: u64, len: u32, metadata: u8) -> Kept {
     let mut bytes: Vec<u8> = noise.collect();
     bytes.truncate(len as usize);
     let metadata = vec![number as u8; METADATA.min(usize::from(metadata) * 16)];
-    Kept { version: number, metadata, bytes }
+    Kept { version: number, metadata, bytes, is_region: false }
 }
 
 /// Steele, Lea and Flood's `SplitMix64`.
@@ -144,6 +151,12 @@ pub(crate) fn apply(
             let renamed = blobs.remove(&name(from)).unwrap();
             assert_eq!(blobs.insert(name(to), renamed), None);
         }
+        Deed::Region { name: of, twice, metadata } => {
+            let (name, kept) = (name(of), Kept { is_region: true, ..kept(number, 0, metadata) });
+            let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
+            transaction.create_region(attributes, if twice { 8192 } else { 4096 })?;
+            blobs.insert(name, kept);
+        }
     }
     Ok(())
 }
@@ -178,6 +191,7 @@ pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
                         ErrorKind::Full { .. }
                             | ErrorKind::NotFound { .. }
                             | ErrorKind::NameTaken { .. }
+                            | ErrorKind::NotABlob { .. }
                     ) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -205,8 +219,11 @@ pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
     Lived { image: medium.bytes(), generation: store.generation(), last, before, history, places }
 }
 
-/// The offset of a blob's list of tags, by the documentation of the format.
+/// The offset of a blob's list of tags, by the documentation of the format. A region has none.
 fn tags(info: &Info) -> Range<u64> {
+    if info.content == Content::Region {
+        return info.offset + info.len..info.offset + info.len;
+    }
     let chunks = info.len.div_ceil(CHUNK);
     let at = info.offset + info.len.next_multiple_of(8);
     if chunks > 1 { at..at + 8 * chunks } else { at..at }
@@ -385,12 +402,13 @@ where
     all.collect()
 }
 
-/// Blobs that are whole.
+/// Blobs that are whole, and regions.
 pub(crate) fn whole(blobs: &Blobs) -> BTreeMap<String, Found> {
     let all = blobs.iter().map(|(name, kept)| {
-        let Kept { version, metadata, bytes } = kept.clone();
-        let content = Content::Blob;
-        (name.clone(), Found { content, version, metadata, bytes: Some(bytes) })
+        let Kept { version, metadata, bytes, is_region } = kept.clone();
+        let (content, bytes) =
+            if is_region { (Content::Region, None) } else { (Content::Blob, Some(bytes)) };
+        (name.clone(), Found { content, version, metadata, bytes })
     });
     all.collect()
 }
@@ -591,10 +609,13 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
     for info in &infos {
         let kept = &committed[&*info.name];
         assert_eq!(
-            (info.version, metadata(&snapshot, info)),
-            (kept.version, kept.metadata.clone())
+            (info.version, metadata(&snapshot, info), info.content == Content::Region),
+            (kept.version, kept.metadata.clone(), kept.is_region)
         );
-        if is_last {
+        if kept.is_region {
+            let error = read(&snapshot, info).map_err(ErrorKind::from);
+            assert!(matches!(error, Err(ErrorKind::NotABlob { .. })), "{error:?}");
+        } else if is_last {
             harmed.blob_is_read(&snapshot, info, &kept.bytes);
         } else if let Ok(found) = read(&snapshot, info) {
             assert!(found == kept.bytes, "{info:?}");

@@ -371,6 +371,8 @@ fn steps(most: u32) -> impl Strategy<Value = Vec<Step>> {
         2 => put.prop_map(|(name, len, metadata)| Deed::Stream { name, len, metadata }),
         1 => (0..6_u8).prop_map(Deed::Delete),
         1 => (0..6_u8, 0..6_u8).prop_map(|(from, to)| Deed::Rename(from, to)),
+        1 => (0..6_u8, any::<bool>(), 0..3_u8)
+            .prop_map(|(name, twice, metadata)| Deed::Region { name, twice, metadata }),
     ];
     let end = prop_oneof![
         4 => Just(End::Commit),

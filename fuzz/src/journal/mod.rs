@@ -8,6 +8,7 @@ mod work;
 
 use crate::allocation;
 use crate::image::Image;
+use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::journal::Reader;
 use cachemaint::medium::{Bytes, Medium as _, Readable as _};
@@ -86,8 +87,7 @@ pub struct Anything<'a> {
     journal: Option<Vec<Deed>>,
     /// Changes, among them correct tags.
     edits: Vec<Edit>,
-    /// Above 200 words are missing at the end.
-    missing: u8,
+    missing: Missing,
     /// Both superblocks and the log, if there is no journal.
     bytes: &'a [u8],
 }
@@ -104,7 +104,7 @@ fn bytes_of(input: &Anything<'_>) {
         None => put(&medium, input.bytes),
     }
     input.edits.iter().take(16).for_each(|edit| edit.apply(&medium));
-    let left = medium.len() as usize - usize::from(input.missing.saturating_sub(200)) * 8;
+    let left = input.missing.left(medium.len() as usize);
     let medium = medium.copy(left);
     if let Ok(reader) = Reader::open(Bytes(&medium.bytes())) {
         assert!(reader.salvage().count() < left);

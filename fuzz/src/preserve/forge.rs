@@ -32,13 +32,14 @@ pub(super) enum Edit {
         field: u8,
         value: Value,
     },
-    /// A table with many entries, whose blobs are as long, a stride behind each other.
+    /// A table with many entries, whose blobs or regions are as long, a stride behind each other.
     Entries {
         at: u8,
         count: u8,
         stride: u8,
         len: Length,
         first: u8,
+        content: u8,
     },
     /// A root with many children, a stride behind each other.
     Children {
@@ -105,13 +106,14 @@ impl Edit {
                     }
                 }
             }
-            Self::Entries { at, count, stride, len, first } => {
+            Self::Entries { at, count, stride, len, first, content } => {
                 let generation = u64_at(image, newest(image) + 24);
                 let parts = (0..count).flat_map(|number| {
                     let offset = place(first, stride, number);
                     let rest = image.len().saturating_sub(offset as usize) as u64;
                     let words = [offset, len.of(rest), 0, generation, 0, 0];
-                    let lens_and_name = [2, 0, 0, 0, b'a' + number / 16, b'a' + number % 16, 0, 0];
+                    let lens_and_name =
+                        [2, content, 0, 0, b'a' + number / 16, b'a' + number % 16, 0, 0];
                     [words.map(u64::to_le_bytes).as_flattened(), &lens_and_name].concat()
                 });
                 let parts = parts.collect::<Vec<_>>();

@@ -9,13 +9,14 @@ mod work;
 
 /// The medium of the claims.
 mod plain {
-    use crate::allocation;
-use crate::image::Image;
+    use crate::image::Image;
 
     pub(super) type Plain = Image;
 }
 
+use crate::allocation;
 use crate::image::Image;
+use crate::value::Missing;
 use arbitrary::Arbitrary;
 use claims::{DATA, Harm, Step, live};
 use forge::Edit;
@@ -78,8 +79,7 @@ pub struct Anything<'a> {
     store: Option<Vec<Step>>,
     /// Changes, among them correct tags.
     edits: Vec<Edit>,
-    /// Above 200 multiples of 64 bytes are missing at the end.
-    missing: u8,
+    missing: Missing,
     /// Headers, histories, and the rest, if there is no store.
     bytes: &'a [u8],
 }
@@ -96,7 +96,7 @@ fn bytes_of(input: &Anything<'_>) {
         None => put(vec![0; input.sizes.bytes()], input.bytes),
     };
     input.edits.iter().take(16).for_each(|edit| edit.apply(lived.as_ref(), &mut image));
-    image.truncate(image.len() - usize::from(input.missing.saturating_sub(200)) * 64);
+    image.truncate(input.missing.left(image.len()));
     work::is_bounded(&Image::new(&image));
     claims::anything_is_read_to_an_end(&image);
 }

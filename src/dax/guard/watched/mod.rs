@@ -163,11 +163,16 @@ impl Watched {
         self.looked = Some((work.began, began.elapsed().saturating_sub(self.opening)));
     }
 
+    fn is_root(&self, path: &Path) -> bool {
+        self.roots.iter().any(|root| root.path == path)
+    }
+
     fn has_lines(&self, root: usize) -> bool {
         self.roots.get(root).is_some_and(|root| root.has_lines)
     }
 
-    /// A directory that has got the path by a move has the same names as before. It is synced with its own.
+    /// A directory that has got the path by a move has the same names as before. It is synced with its own. A root that
+    /// is a directory takes it over from one that is a file in it.
     fn met(&mut self, root: usize, path: &Path, device: Option<u64>, identity: Identity) {
         let directory = self.directories.entry(path.to_path_buf()).or_insert_with(|| Directory {
             identity,
@@ -180,7 +185,12 @@ impl Watched {
         directory.has_new_names |= directory.identity != identity;
         directory.identity = identity;
         directory.is_met = true;
-        directory.device = device;
+        (directory.root, directory.device) = (root, device);
+    }
+
+    /// Returns true if a directory was read below a root in this look.
+    fn was_read(&self, path: &Path) -> bool {
+        self.directories.get(path).is_some_and(|found| found.is_met && found.device.is_some())
     }
 
     fn entry(&mut self, directory: &Path, name: &OsStr) -> Option<&mut Entry> {
@@ -227,7 +237,9 @@ impl Watched {
             Ok(opened) => opened,
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
-        self.met(root, parent, None, identity);
+        if !self.was_read(parent) {
+            self.met(root, parent, None, identity);
+        }
         let place = Place { open: open.as_fd(), path: parent, device: None, since };
         self.look_at(&place, name, work);
         if self.has_lines(root)
@@ -248,8 +260,13 @@ impl Watched {
             }
         };
         if !place.takes(&found) {
+            let path = place.path.join(name);
             if found.kind.is_file() && place.is_elsewhere(&found) {
-                self.is_mounted_at(&place.path.join(name), work.problems);
+                // It is looked at as that root.
+                if self.is_root(&path) {
+                    return;
+                }
+                self.is_mounted_at(&path, work.problems);
             }
             return self.forget(place.path, name);
         }
@@ -349,7 +366,7 @@ impl Watched {
 
     /// Reports a file system or file that is mounted at a name: it belongs to no path that was added.
     pub(super) fn is_mounted_at(&mut self, path: &Path, problems: &mut Vec<Error>) {
-        if self.roots.iter().any(|root| root.path == path) {
+        if self.is_root(path) {
             return;
         }
         let error = Error::new(path, ErrorKind::NotSupported(NotSupported::MountedBelow));

@@ -186,6 +186,30 @@ fn a_renamed_file_counts_from_the_moment_of_its_former_name() {
     assert_eq!(new.state.guarded().unwrap().lost(), None);
 }
 
+/// Notices of the directory name it, and the directory is found below one of the two roots alone.
+#[test]
+fn a_new_file_beside_a_file_that_is_a_root_too_is_found_by_its_notice() {
+    let test = "a_new_file_beside_a_file_that_is_a_root_too_is_found_by_its_notice";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, [1; 100]).unwrap();
+    for roots in [[directory.path(), &file], [&file, directory.path()]] {
+        let new = directory.path().join("new");
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
+        for root in roots {
+            guard.add(root).unwrap();
+        }
+        assert_eq!(guard.pass().files, 1);
+        if !guard.watched.notices.are_complete() {
+            return crate::skip::skip(test, "no notices here");
+        }
+        fs::write(&new, [1; 100]).unwrap();
+        look(&mut guard);
+        assert_eq!(guard.watched.files().count(), 2, "{roots:?}");
+        fs::remove_file(new).unwrap();
+    }
+}
+
 /// File systems hand the inode number out again. The moment of creation differs.
 #[test]
 fn a_new_file_has_neither_the_age_nor_the_failure_of_a_removed_one() {

@@ -88,6 +88,8 @@
 //!   change, when notices were lost, and every 10 seconds. Where a directory has no notices (other file systems than
 //!   ext4, xfs, btrfs and tmpfs, `/proc` not mounted, `fs.inotify.max_user_watches`), directories are read as often as
 //!   it takes no more than 1/200 of the time. The size of each file is looked at in each pass.
+//! - A file that is renamed while a pass looks for it is looked for again. [`Pass::is_unsettled`] is set if names change
+//!   faster than that. Where a directory has no notices, such a file can be missed by one pass without a sign of it.
 //! - Each directory and file is opened by its name in the directory above, which is open, and never as a link. So a
 //!   program that exchanges parts of the tree for links, also while they are looked at, leads the guard nowhere else.
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is
@@ -336,6 +338,7 @@ impl Guard {
         pass.bytes = covered.written.bytes;
         pass.lines = covered.written.lines;
         pass.outside = covered.outside;
+        pass.is_unsettled = watched.is_unsettled;
         self.note(&clock, covered.oldest, &mut pass);
         pass
     }

@@ -37,11 +37,29 @@ struct Watch {
     is_met: bool,
 }
 
+/// The meaning of a missing file, if a notice of its name was heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum IfGone {
+    /// A file came to the name. It may have another one by now, of which a notice will be heard.
+    Missed,
+    /// The file may have another name, of which no notice was heard. A known file is found whichever name it has.
+    MissedUnlessKnown,
+    /// The file was removed. Or it was moved, and its new name was heard of, too.
+    NotMissed,
+}
+
+/// A name in a directory.
+type Name = (PathBuf, OsString);
+
 /// Changes since the last call.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// Names that came or went, or that are of other files now, by their directory.
-    pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    pub(super) names: BTreeMap<PathBuf, BTreeMap<OsString, IfGone>>,
+    /// Former names of files whose new name was not heard of yet, by the cookie of both notices.
+    moving: BTreeMap<u32, Name>,
+    /// Names to which files were moved, each with the former name of the last file.
+    moved: BTreeMap<Name, Name>,
     /// Files that were written to or cut by a call, by their directory.
     pub(super) modified: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// Directories in which a name came, perhaps one that was there before.
@@ -129,7 +147,8 @@ impl Notices {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                    heard.add(&mut self.watches, event.wd(), event.events(), name);
+                    let (events, cookie) = (event.events(), event.cookie());
+                    heard.add(&mut self.watches, event.wd(), events, cookie, name);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return heard,
@@ -148,6 +167,7 @@ impl Heard {
         watches: &mut BTreeMap<i32, Watch>,
         number: i32,
         events: ReadFlags,
+        cookie: u32,
         name: Option<&OsStr>,
     ) {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -168,13 +188,42 @@ impl Heard {
         }
         match name {
             Some(name) if !events.contains(ReadFlags::ISDIR) => {
-                let names = self.names.entry(watch.directory.clone()).or_default();
-                names.insert(name.to_os_string());
+                self.add_name((watch.directory.clone(), name.to_os_string()), events, cookie);
             }
             _ => self.everything = true,
         }
         if events.contains(ReadFlags::IGNORED) {
             watches.remove(&number);
         }
+    }
+
+    fn add_name(&mut self, name: Name, events: ReadFlags, cookie: u32) {
+        let if_gone = self.if_gone(&name);
+        if events.contains(ReadFlags::DELETE) {
+            *if_gone = IfGone::NotMissed;
+        } else if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
+            *if_gone = IfGone::Missed;
+        }
+        if events.contains(ReadFlags::MOVED_FROM) {
+            self.moving.insert(cookie, name);
+        } else if events.contains(ReadFlags::MOVED_TO)
+            && let Some(former) = self.moving.remove(&cookie)
+        {
+            self.add_move(former, name);
+        }
+    }
+
+    /// Leaves a moved file to the notice of its new name. The notices of an exchange are those of two moves, and the
+    /// second has a file under its former name, too.
+    fn add_move(&mut self, former: Name, name: Name) {
+        if self.moved.get(&former) != Some(&name) {
+            *self.if_gone(&former) = IfGone::NotMissed;
+        }
+        self.moved.insert(name, former);
+    }
+
+    fn if_gone(&mut self, (directory, name): &Name) -> &mut IfGone {
+        let names = self.names.entry(directory.clone()).or_default();
+        names.entry(name.clone()).or_insert(IfGone::MissedUnlessKnown)
     }
 }

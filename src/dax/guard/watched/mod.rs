@@ -28,7 +28,7 @@ use super::super::{Error, ErrorKind, FaultHandler, Guarantee, NotSupported, Opti
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
-use super::notices::Notices;
+use super::notices::{IfGone, Notices};
 use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -48,6 +48,11 @@ use std::time::Instant;
 const SELDOM: u32 = 200;
 /// The time for which watched directories are not read, unless a notice comes.
 const WATCHED: Duration = Duration::from_secs(10);
+/// Looks in a pass, at most, after names that change meanwhile.
+const LOOKS: u32 = 8;
+/// Those of them that read all directories.
+const READS: u32 = 2;
+
 /// Files that are guarded, and those that cannot be.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
@@ -69,6 +74,10 @@ pub(super) struct Watched {
     formers: Formers,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Moment>,
+    /// True if a name was gone when it was looked at, and its file may have another name.
+    has_missed: bool,
+    /// True if the last look ended before it had looked at all names that changed meanwhile.
+    pub(super) is_unsettled: bool,
     /// True if there was no descriptor for a file since directories were read last: one can be free soon.
     has_too_many: bool,
     /// The time at which directories were read last, and how long that took.
@@ -116,21 +125,47 @@ impl Watched {
     /// Learns which files there are.
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
         let began = Moment::of(work.began);
-        let heard = self.notices.heard();
         self.formers.begin();
-        self.doubt(&heard);
-        let is_due = heard.everything || self.is_time(work.began) || self.roots_changed();
-        if is_due {
-            self.read_all(work);
-        } else {
-            for (directory, names) in heard.names {
-                self.look_at_names(&directory, &names, work);
-            }
-        }
-        if is_due || self.notices.are_complete() {
+        let is_due = self.is_time(work.began) || self.roots_changed();
+        let has_read = self.look_until_settled(is_due, work);
+        // A file that was missed has been there.
+        if !self.has_missed && (has_read || self.notices.are_complete()) {
             self.knew_all = Some(began);
         }
         self.elsewhere.drain(..).for_each(|file| self.closing.close(file));
+    }
+
+    /// Looks again at names that change while they are looked at: a file that is renamed meanwhile can be missed under
+    /// both names. Returns true if all directories were read.
+    fn look_until_settled(&mut self, mut is_due: bool, work: &mut Work<'_>) -> bool {
+        let mut reads = 0;
+        // Without notices no later look corrects a read.
+        let mut was_unheard = false;
+        self.is_unsettled = true;
+        for _ in 0..LOOKS {
+            let heard = self.notices.heard();
+            self.doubt(&heard);
+            self.has_missed = false;
+            if is_due || heard.everything {
+                if reads == READS {
+                    self.look_again();
+                    break;
+                }
+                self.read_all(work);
+                was_unheard = self.has_missed && !self.notices.are_complete();
+                (is_due, reads) = (false, reads + 1);
+                continue;
+            }
+            for (directory, names) in heard.names {
+                self.look_at_names(&directory, &names, work);
+            }
+            if !self.has_missed {
+                self.is_unsettled = was_unheard;
+                break;
+            }
+        }
+        self.has_missed |= was_unheard;
+        reads > 0
     }
 
     fn is_time(&self, now: Instant) -> bool {
@@ -198,7 +233,12 @@ impl Watched {
     }
 
     /// Looks at names of which a notice was heard.
-    fn look_at_names(&mut self, path: &Path, names: &BTreeSet<OsString>, work: &mut Work<'_>) {
+    fn look_at_names(
+        &mut self,
+        path: &Path,
+        names: &BTreeMap<OsString, IfGone>,
+        work: &mut Work<'_>,
+    ) {
         let Some((root, device)) =
             self.directories.get(path).map(|found| (found.root, found.device))
         else {
@@ -211,8 +251,17 @@ impl Watched {
             Err(errno) => return self.cannot_look_at(path, errno, work.problems),
         };
         let place = Place { open: open.as_fd(), path, device, since: self.knew_all };
-        for name in names {
+        for (name, if_gone) in names {
+            let (has_missed, was_known) = (self.has_missed, self.entry(path, name).is_some());
             self.look_at(&place, name, work);
+            match if_gone {
+                // The known file may be the one before.
+                IfGone::Missed => {
+                    self.has_missed |= was_known && self.entry(path, name).is_none();
+                }
+                IfGone::MissedUnlessKnown => {}
+                IfGone::NotMissed => self.has_missed = has_missed,
+            }
         }
         self.sync_names(place.open, path, work.problems);
     }
@@ -254,7 +303,7 @@ impl Watched {
     fn look_at(&mut self, place: &Place<'_>, name: &OsStr, work: &mut Work<'_>) {
         let found = match Found::at(place.open, Path::new(name)) {
             Ok(found) => found,
-            Err(Errno::NOENT) => return self.forget(place.path, name),
+            Err(Errno::NOENT) => return self.miss(place.path, name),
             Err(errno) => {
                 return self.cannot_look_at(&place.path.join(name), errno, work.problems);
             }
@@ -311,7 +360,10 @@ impl Watched {
             }
             Err(error) => match error.kind() {
                 // The file is gone meanwhile, or something else has its name.
-                ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => return,
+                ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => {
+                    self.has_missed = true;
+                    return;
+                }
                 kind => {
                     let state = State::without(kind, found.size);
                     self.has_too_many |= matches!(kind, ErrorKind::TooManyFiles { .. });
@@ -349,6 +401,12 @@ impl Watched {
         let guarded =
             GuardedFile::new(path, file, (found.device(), found.size), guarantee, options)?;
         Ok((found, guarded))
+    }
+
+    /// A name is gone. The file of a known one is open, and is written back under whichever name.
+    fn miss(&mut self, directory: &Path, name: &OsStr) {
+        self.has_missed |= self.entry(directory, name).is_none();
+        self.forget(directory, name);
     }
 
     /// A name is gone, or of something else than a file.
@@ -394,6 +452,7 @@ impl Watched {
     /// and everything known below it is kept.
     fn cannot_look_at(&mut self, path: &Path, errno: Errno, problems: &mut Vec<Error>) {
         if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
+            self.has_missed = true;
             return;
         }
         self.cannot_see(path, Error::opening(path, &errno.into()), problems);

@@ -3,15 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a directory that cannot be guarded is a finding")]
 
 use super::super::Guard;
+use super::super::notices::IfGone;
 use super::found::{Found, Identity, Place};
 use super::known::{Entry, State};
 use super::{Notices, Watched, Work};
 use crate::cache::Cache;
 use crate::dax::system::syncfs_reports_errors;
 use crate::dax::{Error, ErrorKind, FaultHandler, NotSupported, Options};
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::path::Path;
@@ -208,6 +210,125 @@ fn a_new_file_beside_a_file_that_is_a_root_too_is_found_by_its_notice() {
         assert_eq!(guard.watched.files().count(), 2, "{roots:?}");
         fs::remove_file(new).unwrap();
     }
+}
+
+/// The directory was read, and the file was renamed before it was looked at. Only the notice of that is left.
+#[test]
+fn a_file_that_is_renamed_while_it_is_looked_for_is_found() {
+    let test = "a_file_that_is_renamed_while_it_is_looked_for_is_found";
+    for delay in 0..8 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |kind: &str, number: u32| directory.path().join(format!("{kind}{number}"));
+        (0..100).for_each(|number| fs::write(path("log", number), [1]).unwrap());
+        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
+        guard.add(directory.path()).unwrap();
+        let began = Instant::now();
+        let pass = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while began.elapsed() < delay * Duration::from_micros(100) {}
+                (0..100).for_each(|number| {
+                    fs::rename(path("log", number), path("moved", number)).unwrap();
+                });
+            });
+            guard.pass()
+        });
+        if !guard.watched.notices.are_complete() {
+            return crate::skip::skip(test, "no notices here");
+        }
+        assert!(pass.files == 100 || pass.is_unsettled, "{} after {delay} times", pass.files);
+    }
+}
+
+/// It can have another name, and then the pass has not all files.
+#[test]
+fn a_name_that_is_gone_when_it_is_looked_at_is_missed_unless_its_file_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    let (options, mut problems) = (guard.options.clone(), Vec::new());
+    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let mut work = Work { options: &options, installed, began, problems: &mut problems };
+    let mut look_at = |name: &str, if_gone| {
+        guard.watched.has_missed = false;
+        let names = [(name.into(), if_gone)].into();
+        guard.watched.look_at_names(directory.path(), &names, &mut work);
+        guard.watched.has_missed
+    };
+    fs::remove_file(&file).unwrap();
+    let known = look_at("file", IfGone::MissedUnlessKnown);
+    assert!(!known, "it is written back once more, whichever name it has");
+    assert!(look_at("other", IfGone::MissedUnlessKnown));
+    assert!(look_at("other", IfGone::Missed));
+    assert!(!look_at("other", IfGone::NotMissed), "it was removed");
+}
+
+/// Programs that replace a file write a temporary one and rename it.
+#[test]
+fn a_file_that_is_renamed_into_its_place_is_found_by_one_look() {
+    let directory = tempfile::tempdir().unwrap();
+    let [temporary, file] = ["temporary", "file"].map(|name| directory.path().join(name));
+    let mut guard = guard(directory.path());
+    if !guard.watched.notices.are_complete() {
+        let test = "a_file_that_is_renamed_into_its_place_is_found_by_one_look";
+        return crate::skip::skip(test, "no notices here");
+    }
+    for times in 1..4 {
+        for _ in 0..times {
+            fs::write(&temporary, [1; 100]).unwrap();
+            fs::rename(&temporary, &file).unwrap();
+        }
+        assert!(!misses(&mut guard, || {}));
+        let found = Found::at(CWD, &file).unwrap();
+        assert_eq!(entry(&guard, &file).identity, found.identity);
+    }
+}
+
+/// A notice of its other name is heard by the next look, if that is a name of the tree.
+#[test]
+fn a_file_that_has_another_name_by_now_is_missed() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let away = elsewhere.path().join("file");
+    let [temporary, file, other] =
+        ["temporary", "file", "other"].map(|name| directory.path().join(name));
+    let mut guard = guard(directory.path());
+    if !guard.watched.notices.are_complete() {
+        let test = "a_file_that_has_another_name_by_now_is_missed";
+        return crate::skip::skip(test, "no notices here");
+    }
+    let make = |path: &Path| fs::write(path, [1; 100]).unwrap();
+    make(&temporary);
+    fs::rename(&temporary, &away).unwrap();
+    assert!(misses(&mut guard, || {}), "moved away");
+    assert!(!misses(&mut guard, || {}), "and not heard of again");
+    make(&file);
+    assert!(misses(&mut guard, || fs::rename(&file, &away).unwrap()), "new");
+    for path in [&file, &other] {
+        make(path);
+    }
+    assert!(!misses(&mut guard, || {}));
+    make(&temporary);
+    fs::rename(&temporary, &file).unwrap();
+    assert!(misses(&mut guard, || fs::rename(&file, &away).unwrap()), "not the known file");
+    make(&file);
+    assert!(!misses(&mut guard, || {}));
+    renameat_with(CWD, &file, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+    assert!(misses(&mut guard, || fs::rename(&other, &away).unwrap()), "exchanged");
+}
+
+/// Looks at the names of which notices were heard, after another change. Returns true if a file may be missed.
+fn misses(guard: &mut Guard, change: impl FnOnce()) -> bool {
+    let heard = guard.watched.notices.heard();
+    assert!(!heard.everything);
+    change();
+    let (options, mut problems) = (guard.options.clone(), Vec::new());
+    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let mut work = Work { options: &options, installed, began, problems: &mut problems };
+    guard.watched.has_missed = false;
+    for (directory, names) in &heard.names {
+        guard.watched.look_at_names(directory, names, &mut work);
+    }
+    guard.watched.has_missed
 }
 
 /// File systems hand the inode number out again. The moment of creation differs.

@@ -21,8 +21,7 @@ pub enum NotSupported {
     Adopted,
     /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
     ForkedChild,
-    /// Another file system or subvolume, or a file of one, is there. A guard stays on the file system of the path
-    /// that it was given.
+    /// Another mount or subvolume, or a file of one, is there. A guard stays in the mount of the path that it was given.
     MountedBelow,
     /// A device of device DAX can be made neither longer nor shorter.
     FixedSize,
@@ -63,7 +62,7 @@ impl core::fmt::Display for NotSupported {
                  open it anew in this process",
             ),
             Self::MountedBelow => f.write_str(
-                "another file system or subvolume is there, which is not covered; give it as a path of its own",
+                "another mount or subvolume is there, which is not covered; give it as a path of its own",
             ),
             Self::FixedSize => f.write_str(
                 "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \

@@ -5,14 +5,24 @@
 //! Without that call each step opens one name in an open directory, and no step follows a link. Every file that is
 //! opened was in a directory that was reached from the root by its own names. The root's own path is the caller's. Its
 //! parents are followed, and its last name is not.
+//!
+//! A file system that is mounted below a root is not asked. Its server can be gone, or be a program of another user
+//! that never answers (FUSE), and the call would wait for it without an end. Two cases are left:
+//!
+//! - Without openat2(2) a name is opened before a mount there is known. NFS and 9p can ask their server then, and an
+//!   automount that is under way is waited for (Linux, `fs/namei.c`, `complete_walk`; `fs/autofs/root.c`,
+//!   `autofs_d_manage`).
+//! - Before Linux 6.18 and the stable kernels of October 2025, openat2(2) waits for such an automount, too. It begins one
+//!   that has replaced a file, or a directory above the last name, since that was found (Linux, `fs/namei.c`,
+//!   `__traverse_mounts`, `follow_automount`).
 
 use super::super::system::files;
 use super::super::{Error, ErrorKind};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 /// Bytes of the longest path that the kernel takes, with the zero at its end (Linux, `include/uapi/linux/limits.h`).
@@ -21,6 +31,10 @@ use std::path::Path;
 /// opening walks through each level: the work would be quadratic in the depth.
 pub(super) const PATH_MAX: usize = 4096;
 
+/// The flags that open a name without asking for its contents. A directory is not demanded: that would mount at a name
+/// with an automount, before the mount is refused (Linux before 6.18, `fs/namei.c`, `follow_automount`).
+const ANYTHING: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// Descriptors that are left for directories, so that a process that may open no more files still finds them.
 const SPARE: u64 = 32;
 
@@ -28,37 +42,70 @@ const SPARE: u64 = 32;
 ///
 /// # Errors
 /// `ENOTDIR` or `ELOOP` for a part that is something else than a directory; `ENOENT` for one that is not below the root, or
-/// not any more.
+/// not any more; `EXDEV` for one at which something is mounted.
 pub(super) fn directory(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
     if below.as_os_str().is_empty() {
-        return open(CWD, root, true);
+        return open(CWD, root, OFlags::RDONLY);
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(open(CWD, root, false)?, below, flags, Mode::empty(), resolve) {
-        // Older kernels, and containers whose filter of system calls is older than the call.
-        Err(Errno::NOSYS | Errno::PERM) => by_steps(root, below),
-        // It was moved out of the root meanwhile (Linux, `fs/namei.c`, `complete_walk`).
-        Err(Errno::XDEV) => Err(Errno::NOENT),
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let root_itself = open(CWD, root, OFlags::PATH)?;
+    match rustix::fs::openat2(root_itself, below, ANYTHING, Mode::empty(), resolve) {
+        Ok(reached) => open(&reached, Path::new("."), OFlags::RDONLY),
+        // Older kernels, and containers whose filter of system calls is older than the call. EXDEV has two causes: a
+        // mount, or a move out of the root meanwhile (Linux, `fs/namei.c`, `handle_mounts` and `complete_walk`).
+        Err(Errno::NOSYS | Errno::PERM | Errno::XDEV) => by_steps(root, below),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens a directory below a root by one step for each level.
+fn by_steps(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
+    let mut reached = open(CWD, root, OFlags::PATH)?;
+    for part in below.components() {
+        reached = name(&reached, part.as_os_str())?;
+    }
+    open(&reached, Path::new("."), OFlags::RDONLY)
+}
+
+/// Opens a directory to search or to read it.
+fn open(parent: impl AsFd, name: &Path, purpose: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, purpose | flags, Mode::empty())
+}
+
+/// Opens a name of a directory, whatever it is of, without asking a file system that is mounted there.
+///
+/// # Errors
+/// `EXDEV` for a name at which something is mounted.
+pub(super) fn name(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat2(&parent, name, ANYTHING, Mode::empty(), ResolveFlags::NO_XDEV) {
+        Err(Errno::NOSYS | Errno::PERM) => name_by_openat(parent, name),
         opened => opened,
     }
 }
 
-/// Opens a directory below a root by one call for each level.
-fn by_steps(root: &Path, below: &Path) -> Result<OwnedFd, Errno> {
-    let mut parts = below.components().peekable();
-    let mut reached = open(CWD, root, parts.peek().is_none())?;
-    while let Some(part) = parts.next() {
-        reached = open(&reached, Path::new(part.as_os_str()), parts.peek().is_none())?;
-    }
-    Ok(reached)
+/// Opens a name in the same manner without openat2(2).
+fn name_by_openat(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let open = rustix::fs::openat(&parent, name, ANYTHING, Mode::empty())?;
+    if is_mounted_in(&parent, &open)? { Err(Errno::XDEV) } else { Ok(open) }
 }
 
-/// Opens a directory on the way, for which the right to search it is enough, or the one that is read.
-fn open(parent: impl rustix::fd::AsFd, name: &Path, is_last: bool) -> Result<OwnedFd, Errno> {
-    let purpose = if is_last { OFlags::RDONLY } else { OFlags::PATH };
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, purpose | flags, Mode::empty())
+/// Returns true if something is mounted at an open name of a directory.
+fn is_mounted_in(parent: impl AsFd, open: impl AsFd) -> Result<bool, Errno> {
+    let own = cached(open)?;
+    if own.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    // Before Linux 5.8.
+    let device = |of: &Statx| (of.stx_dev_major, of.stx_dev_minor);
+    Ok(device(&cached(parent)?) != device(&own))
+}
+
+/// Returns the facts that the kernel has, without asking the file system if that can do so. 9p asks its server (Linux,
+/// `fs/9p/vfs_inode.c`, `v9fs_vfs_getattr`).
+fn cached(open: impl AsFd) -> Result<Statx, Errno> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(open, c"", flags, StatxFlags::empty())
 }
 
 /// Opens a directory by a path that its caller answers for: links are followed.
@@ -68,10 +115,20 @@ pub(super) fn parent(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-/// Opens a file of a directory for reading.
-pub(super) fn file(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<File, Error> {
+/// Opens a file of a directory for reading, and a mounted one only if it is to be `crossed` to.
+pub(super) fn file(
+    parent: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    crossed: bool,
+) -> Result<File, Error> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::openat(parent, name, flags | OFlags::NOCTTY, Mode::empty());
+    let flags = flags | OFlags::NOCTTY;
+    let resolve = if crossed { ResolveFlags::empty() } else { ResolveFlags::NO_XDEV };
+    let opened = match rustix::fs::openat2(&parent, name, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(&parent, name, flags, Mode::empty()),
+        opened => opened,
+    };
     let file = File::from(opened.map_err(|errno| Error::opening(path, &errno.into()))?);
     // The lowest free number is given (open(2)).
     let number = u64::try_from(file.as_raw_fd()).unwrap_or_default();
@@ -85,11 +142,12 @@ pub(super) fn file(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<
 
 #[cfg(all(test, not(miri)))]
 mod tests {
-    use super::{by_steps, directory};
+    use super::{by_steps, directory, name, name_by_openat};
     use core::sync::atomic::AtomicBool;
     use core::sync::atomic::Ordering::Relaxed;
     use rustix::fs::{Stat, fstat, stat};
     use rustix::io::Errno;
+    use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -119,6 +177,22 @@ mod tests {
             }
             assert_eq!(way(&root, Path::new("a/missing")).unwrap_err(), Errno::NOENT);
         }
+    }
+
+    #[test]
+    fn both_ways_refuse_a_name_at_which_something_is_mounted() {
+        let root = fs::File::open("/").unwrap();
+        let is_mounted = |name: &str| {
+            fstat(&root).unwrap().st_dev != stat(Path::new("/").join(name)).unwrap().st_dev
+        };
+        if !is_mounted("proc") {
+            let test = "both_ways_refuse_a_name_at_which_something_is_mounted";
+            return crate::skip::skip(test, "nothing is mounted at /proc");
+        }
+        let by_both =
+            |part| [name(&root, OsStr::new(part)), name_by_openat(&root, OsStr::new(part))];
+        assert!(by_both("proc").iter().all(|opened| matches!(opened, Err(Errno::XDEV))));
+        assert!(by_both("etc").iter().all(Result::is_ok));
     }
 
     #[test]

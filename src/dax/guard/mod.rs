@@ -81,8 +81,11 @@
 //! family 6 model 167; KVM guest, Linux 6.18.)
 //!
 //! # Files that come and go
-//! A tree is a directory with the directories below it on the same file system. A file system that is mounted below is one
-//! of [`Pass::outside`] and is reported once: [add](Guard::add) it as a path of its own. Links are not followed.
+//! A tree is a directory with the directories below it in the same mount. A file system that is mounted below is one of
+//! [`Pass::outside`] and is reported once: [add](Guard::add) it as a path of its own. The same holds for a bind mount, even
+//! of the same file system. A file system that is mounted below is not asked, as it may never answer. Without
+//! openat2(2) (before Linux 5.6, or if a container refuses it) it can be: a server of NFS or 9p that is gone then stops
+//! the pass. Before Linux 6.18 an automount below that is not answered can stop it, too. Links are not followed.
 //!
 //! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
 //!   change, when notices were lost, and every 10 seconds. Where a directory has no notices (other file systems than

@@ -60,7 +60,7 @@ use std::time::Instant;
 /// other files there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Files, and directories of files on the same file system. A file system that is mounted below a directory is another
+    /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,

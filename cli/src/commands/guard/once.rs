@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// Files of the page cache are refused. With --page-cache they are synced instead.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Files, and directories of files on the same file system. A file system that is mounted below a directory is another
+    /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,

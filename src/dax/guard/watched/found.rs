@@ -1,9 +1,11 @@
 //! Names in directories, and the files that they name.
 
+use super::super::descent;
 use super::former::Moment;
 use core::time::Duration;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,13 +63,21 @@ impl Found {
 pub(super) struct Place<'a> {
     pub(super) open: BorrowedFd<'a>,
     pub(super) path: &'a Path,
-    /// The device on which its files are; any, if none is given.
+    /// The device on which its files are; any, if none is given. A file that is mounted there is then taken, too.
     pub(super) device: Option<u64>,
     /// The moment of [`Entry::since`](super::Entry::since) for a new file.
     pub(super) since: Option<Moment>,
 }
 
 impl Place<'_> {
+    /// Returns the thing of a name; the error `EXDEV`, if it is mounted there.
+    pub(super) fn find(&self, name: &OsStr) -> Result<Found, Errno> {
+        if self.device.is_none() {
+            return Found::at(self.open, Path::new(name));
+        }
+        Found::of(descent::name(self.open, name)?)
+    }
+
     /// Returns true for a regular file on the device.
     pub(super) fn takes(&self, found: &Found) -> bool {
         found.kind.is_file() && !self.is_elsewhere(found)

@@ -301,24 +301,17 @@ impl Watched {
 
     /// Looks at a name of a directory: takes a regular file, and lets go the one that had the name.
     fn look_at(&mut self, place: &Place<'_>, name: &OsStr, work: &mut Work<'_>) {
-        let found = match Found::at(place.open, Path::new(name)) {
-            Ok(found) => found,
+        let found = match place.find(name) {
+            Ok(found) if place.takes(&found) => found,
+            Ok(found) if !(found.kind.is_file() && place.is_elsewhere(&found)) => {
+                return self.forget(place.path, name);
+            }
+            Ok(_) | Err(Errno::XDEV) => return self.look_at_mounted(place, name, work),
             Err(Errno::NOENT) => return self.miss(place.path, name),
             Err(errno) => {
                 return self.cannot_look_at(&place.path.join(name), errno, work.problems);
             }
         };
-        if !place.takes(&found) {
-            let path = place.path.join(name);
-            if found.kind.is_file() && place.is_elsewhere(&found) {
-                // It is looked at as that root.
-                if self.is_root(&path) {
-                    return;
-                }
-                self.is_mounted_at(&path, work.problems);
-            }
-            return self.forget(place.path, name);
-        }
         if let Some(entry) = self.entry(place.path, name)
             && entry.identity == found.identity
         {
@@ -330,6 +323,15 @@ impl Watched {
             }
         }
         self.take(place, name, &found, work);
+    }
+
+    /// Leaves a file that is mounted at a name to the root that it is, or lets go the one that had the name.
+    fn look_at_mounted(&mut self, place: &Place<'_>, name: &OsStr, work: &mut Work<'_>) {
+        let path = place.path.join(name);
+        if !self.is_root(&path) {
+            self.is_mounted_at(&path, work.problems);
+            self.forget(place.path, name);
+        }
     }
 
     /// Opens a file that is new, or that could not be taken before.
@@ -390,7 +392,7 @@ impl Watched {
         options: &Options,
     ) -> Result<(Found, GuardedFile), Error> {
         self.file_systems.meet(place.open);
-        let file = descent::file(place.open, name, path)?;
+        let file = descent::file(place.open, name, path, place.device.is_none())?;
         // Another file can have the name by now.
         let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
         if !place.takes(&found) {
@@ -454,6 +456,9 @@ impl Watched {
         if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
             self.has_missed = true;
             return;
+        }
+        if errno == Errno::XDEV {
+            return self.is_mounted_at(path, problems);
         }
         self.cannot_see(path, Error::opening(path, &errno.into()), problems);
         let below = self.directories.range_mut(path.to_path_buf()..);

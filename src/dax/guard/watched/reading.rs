@@ -112,7 +112,7 @@ impl Watched {
                 }
             }
             // Not every file system gives the kind of an entry.
-            FileType::Unknown => match Found::at(place.open, Path::new(name)) {
+            FileType::Unknown => match place.find(name) {
                 Ok(found) if found.kind.is_dir() => {
                     self.take_entry(place, name, found.kind, inode, pending, work);
                 }

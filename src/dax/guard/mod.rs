@@ -100,6 +100,11 @@
 //! - A directory whose path has 4,096 bytes or more (`PATH_MAX`) is not read: it is one of [`Pass::outside`], with all
 //!   files below it, and is reported once. No program can name a file there by a whole path. Without the limit a program
 //!   could nest directories so deep that their reading delays all other files.
+//! - A program that may write to a file of the tree can stop a guard of files on DAX. The kernel holds the lock of a file
+//!   while `write` copies into it, and needs the lock to list the file's extents (Linux, `xfs_vn_fiemap`, `ext4_fiemap`).
+//!   The bytes can be those of a mapped FUSE file whose server never answers. The pass then waits without an end, and no
+//!   signal ends the wait: the thread stays in state `D`, and no pass follows. On btrfs `fdatasync` waits in the same
+//!   manner. So let only trusted programs write in a tree.
 //! - A file that is cut during a pass is not an error. The pass leaves it at the first MiB that has a missing page.
 //! - A removed file is closed by a thread of the guard, since the last close has the file system free its blocks. The
 //!   first removed file starts that thread from the thread that makes passes, with the same priority, unless the system

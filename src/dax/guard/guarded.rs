@@ -176,7 +176,7 @@ impl GuardedFile {
         self.lost
     }
 
-    /// Takes the failure that the file had under another name: the kernel reports it once.
+    /// Takes the failure that the file had when it was open before: the kernel reports it once.
     pub(super) const fn take_failure(&mut self, lost: Option<i32>) {
         self.lost = lost;
     }

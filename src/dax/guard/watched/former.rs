@@ -1,6 +1,5 @@
 //! Files that get another name, or come from elsewhere with bytes of unknown age.
 
-use super::super::guarded::GuardedFile;
 use super::found::Identity;
 use super::known::{Directory, Entry};
 use alloc::collections::BTreeMap;
@@ -19,14 +18,39 @@ const TICK: Duration = Duration::from_millis(20);
 pub(super) struct Former {
     /// As in [`Entry`].
     pub(super) since: Option<Instant>,
-    /// The error number of the first failure to sync its pages.
-    pub(super) lost: Option<i32>,
 }
 
 impl Former {
-    pub(super) fn of(entry: &Entry) -> Self {
-        let lost = entry.state.guarded().and_then(GuardedFile::lost);
-        Self { since: entry.since, lost }
+    pub(super) const fn of(entry: &Entry) -> Self {
+        Self { since: entry.since }
+    }
+}
+
+/// The number of files whose failure is kept. A program that lets syncs fail without an end must not exhaust the memory.
+const MOST_LOST: usize = 1 << 16;
+
+/// The files whose pages a sync has lost, with the error number of the first failure. The kernel reports it once, so it
+/// stays while the file cannot be opened, and while it is not in the tree.
+#[derive(Debug, Default)]
+pub(super) struct Lost(BTreeMap<Identity, i32>);
+
+impl Lost {
+    /// Takes the failure of a file, or the end of it: a file without bytes or without a name has nothing to lose.
+    pub(super) fn note(&mut self, identity: Identity, failure: Option<i32>) {
+        match failure {
+            Some(number) if self.0.len() < MOST_LOST => {
+                self.0.insert(identity, number);
+            }
+            // The file has it, too, for as long as it is open.
+            Some(_) => {}
+            None => {
+                self.0.remove(&identity);
+            }
+        }
+    }
+
+    pub(super) fn of(&self, identity: Identity) -> Option<i32> {
+        self.0.get(&identity).copied()
     }
 }
 

@@ -35,7 +35,7 @@ use alloc::vec::Vec;
 use core::mem::discriminant;
 use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
-use former::{Former, Formers, Moment, since_or_unknown};
+use former::{Former, Formers, Lost, Moment, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Root, State};
 use rustix::io::Errno;
@@ -72,6 +72,7 @@ pub(super) struct Watched {
     concluded: Concluded,
     file_systems: FileSystems,
     formers: Formers,
+    lost: Lost,
     /// The beginning of the last pass that knew all files.
     knew_all: Option<Moment>,
     /// True if a name was gone when it was looked at, and its file may have another name.
@@ -357,7 +358,7 @@ impl Watched {
             former.map_or_else(|| since_or_unknown(place.since, born), |former| former.since);
         let state = match opened {
             Ok((_, mut guarded)) => {
-                guarded.take_failure(former.and_then(|former| former.lost));
+                guarded.take_failure(self.lost.of(identity));
                 State::Guarded(guarded)
             }
             Err(error) => match error.kind() {

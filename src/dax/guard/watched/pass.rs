@@ -63,7 +63,9 @@ impl Watched {
                 covered.outside += 1;
                 continue;
             };
-            match write(guarded, work) {
+            let written = write(guarded, work);
+            self.lost.note(entry.identity, guarded.lost());
+            match written {
                 Ok(written) => {
                     covered.add(written, entry.since);
                     entry.since = Some(work.began);
@@ -85,7 +87,11 @@ impl Watched {
                 covered.outside += 1;
                 work.problems.push(error);
             }
-            match Found::of(guarded.file()) {
+            let found = Found::of(guarded.file());
+            if let Ok(found) = &found {
+                self.lost.note(found.identity, guarded.lost());
+            }
+            match found {
                 Ok(found) if found.links == 0 => {
                     self.formers.forget(found.identity);
                     self.closing.close(guarded);

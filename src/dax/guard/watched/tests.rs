@@ -346,8 +346,8 @@ fn a_new_file_has_neither_the_age_nor_the_failure_of_a_removed_one() {
         let test = "a_new_file_has_neither_the_age_nor_the_failure_of_a_removed_one";
         return crate::skip::skip(test, "no time of creation is kept");
     }
-    let long_ago = fail(&mut guard, &old);
     entry_mut(&mut guard, &old).identity = Identity { born, ..identity };
+    let long_ago = fail(&mut guard, &old);
     fs::remove_file(&old).unwrap();
     fs::rename(&unnamed, &new).unwrap();
     guard.watched.look_again();
@@ -390,6 +390,36 @@ fn a_file_that_is_opened_again_keeps_its_age_and_its_failure() {
     let entry = entry(&guard, &file);
     assert_eq!(entry.since, Some(long_ago));
     assert_eq!(entry.state.guarded().unwrap().lost(), Some(5));
+}
+
+/// The kernel reports the failure once, and the file is opened anew when it can be, or is back.
+#[test]
+fn a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [file, moved] = [&directory, &elsewhere].map(|place| place.path().join("file"));
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    if guard.watched.files().any(|file| file.cache().is_some()) {
+        let test = "a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again";
+        return crate::skip::skip(test, "files here are written back by lines");
+    }
+    let is_outside = |guard: &mut Guard| {
+        let pass = guard.pass();
+        (pass.files, pass.outside) == (0, 1)
+    };
+    fail(&mut guard, &file);
+    assert!(is_outside(&mut guard));
+    // It could not be opened for a while.
+    entry_mut(&mut guard, &file).state = State::Denied;
+    assert!(is_outside(&mut guard));
+    fs::rename(&file, &moved).unwrap();
+    (0..4).for_each(|_| assert_eq!(guard.pass().files, 0));
+    fs::rename(&moved, &file).unwrap();
+    assert!(is_outside(&mut guard));
+    fs::write(&file, []).unwrap();
+    guard.pass();
+    fs::write(&file, [1; 100]).unwrap();
+    assert!(!is_outside(&mut guard), "nothing of the lost bytes is left");
 }
 
 /// Its inode must not become that of a new file, which would be taken for it.
@@ -467,6 +497,8 @@ fn fail(guard: &mut Guard, path: &Path) -> Instant {
     entry.since = Some(long_ago);
     let State::Guarded(file) = &mut entry.state else { unreachable!("the pass has taken it") };
     file.take_failure(Some(5));
+    let identity = entry.identity;
+    guard.watched.lost.note(identity, Some(5));
     long_ago
 }
 

@@ -39,6 +39,7 @@
 //! | known | the pass that wrote it back before |
 //! | new, in a directory with notices | the pass before the one that finds it |
 //! | new, elsewhere | the pass in which directories were read last |
+//! | new, in a directory that could not be looked at | the last pass before that |
 //! | refused, unreadable or failing at first | the same, however long ago that is |
 //! | older than the guard | its first pass: what was stored earlier has no bound |
 //! | removed | nothing of it is left to be lost |

@@ -109,6 +109,12 @@ impl Moment {
         Self { began, wall: SystemTime::now() }
     }
 
+    /// Returns the earlier one; `None` stands for a moment before all others.
+    pub(super) fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (one, other) = (one?, other?);
+        Some(if other.began < one.began { other } else { one })
+    }
+
     /// Returns the time of the wall clock then, unless the clock was set since.
     fn wall(&self) -> Option<SystemTime> {
         self.wall_if(SystemTime::now(), self.began.elapsed())

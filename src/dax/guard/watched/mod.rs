@@ -32,7 +32,7 @@ use super::notices::{IfGone, Notices};
 use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::mem::discriminant;
+use core::mem::{discriminant, take};
 use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
 use former::{Former, Formers, Lost, Moment, since_or_unknown};
@@ -66,6 +66,11 @@ pub(super) struct Watched {
     closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
+    /// Paths that could not be looked at since directories were read last, with the last pass before that which knew all
+    /// files. `None` before the first such pass: the files may be older than the guard.
+    unlooked: BTreeMap<PathBuf, Option<Moment>>,
+    /// Those of the read before, while directories are read.
+    unlooked_before: BTreeMap<PathBuf, Option<Moment>>,
     /// The paths of `unseen` that have been reported.
     told: BTreeSet<PathBuf>,
     notices: Notices,
@@ -79,8 +84,9 @@ pub(super) struct Watched {
     has_missed: bool,
     /// True if the last look ended before it had looked at all names that changed meanwhile.
     pub(super) is_unsettled: bool,
-    /// True if there was no descriptor for a file since directories were read last: one can be free soon.
-    has_too_many: bool,
+    /// True if there was no descriptor for a file since directories were read last, or a directory could not be looked at
+    /// for a reason that may end soon.
+    is_to_retry: bool,
     /// The time at which directories were read last, and how long that took.
     looked: Option<(Instant, Duration)>,
     /// The time that it took to open and sync files, this time.
@@ -170,7 +176,7 @@ impl Watched {
     }
 
     fn is_time(&self, now: Instant) -> bool {
-        let is_quiet = self.notices.are_complete() && !self.has_too_many;
+        let is_quiet = self.notices.are_complete() && !self.is_to_retry;
         let least = if is_quiet { WATCHED } else { Duration::ZERO };
         self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
     }
@@ -188,10 +194,12 @@ impl Watched {
         }
         self.notices.begin();
         self.unseen.clear();
-        self.has_too_many = false;
+        self.is_to_retry = false;
+        self.unlooked_before = take(&mut self.unlooked);
         for number in 0..self.roots.len() {
             self.read_root(number, work);
         }
+        self.unlooked_before.clear();
         self.notices.end();
         self.let_go();
         self.told.clone_from(&self.unseen);
@@ -354,8 +362,10 @@ impl Watched {
         // The server of another file system may have another clock.
         let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
         let born = identity.born.filter(|_| is_local);
-        let since =
-            former.map_or_else(|| since_or_unknown(place.since, born), |former| former.since);
+        let since = former.map_or_else(
+            || since_or_unknown(self.looked_since(&path, place.since), born),
+            |former| former.since,
+        );
         let state = match opened {
             Ok((_, mut guarded)) => {
                 guarded.take_failure(self.lost.of(identity));
@@ -369,7 +379,7 @@ impl Watched {
                 }
                 kind => {
                     let state = State::without(kind, found.size);
-                    self.has_too_many |= matches!(kind, ErrorKind::TooManyFiles { .. });
+                    self.is_to_retry |= matches!(kind, ErrorKind::TooManyFiles { .. });
                     let kind = Some(discriminant(kind));
                     if told != kind {
                         told = kind;
@@ -461,6 +471,8 @@ impl Watched {
         if errno == Errno::XDEV {
             return self.is_mounted_at(path, problems);
         }
+        self.is_to_retry |= !matches!(errno, Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG);
+        self.keep_unlooked(path);
         self.cannot_see(path, Error::opening(path, &errno.into()), problems);
         let below = self.directories.range_mut(path.to_path_buf()..);
         for (_, directory) in below.take_while(|(below, _)| below.starts_with(path)) {
@@ -472,6 +484,25 @@ impl Watched {
         {
             entry.is_met = true;
         }
+    }
+
+    /// Keeps the moment from which new files count at a path that cannot be looked at, and below.
+    fn keep_unlooked(&mut self, path: &Path) {
+        let is_known = |root: &Root| root.is_known && path.starts_with(&root.path);
+        let since = self.knew_all.filter(|_| self.roots.iter().any(is_known));
+        let before = self.unlooked_before.range(path.to_path_buf()..);
+        let before = before.take_while(|(below, _)| below.starts_with(path));
+        let since = before.fold(since, |since, (_, before)| Moment::earlier(since, *before));
+        self.unlooked.entry(path.to_path_buf()).or_insert(since);
+    }
+
+    /// Returns the moment at which a new file was not at its path, if that is `since` for a path that could be looked at.
+    fn looked_since(&self, path: &Path, since: Option<Moment>) -> Option<Moment> {
+        let paths = [&self.unlooked, &self.unlooked_before];
+        let unlooked = paths
+            .into_iter()
+            .flat_map(|paths| path.ancestors().filter_map(|above| paths.get(above)).copied());
+        unlooked.fold(since, Moment::earlier)
     }
 
     /// Reports the problem of a path once, for as long as it lasts.

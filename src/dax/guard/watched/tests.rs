@@ -4,6 +4,7 @@
 
 use super::super::Guard;
 use super::super::notices::IfGone;
+use super::former::Moment;
 use super::found::{Found, Identity, Place};
 use super::known::{Entry, State};
 use super::{Notices, Watched, Work};
@@ -14,6 +15,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::path::Path;
@@ -420,6 +422,37 @@ fn a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again() {
     guard.pass();
     fs::write(&file, [1; 100]).unwrap();
     assert!(!is_outside(&mut guard), "nothing of the lost bytes is left");
+}
+
+/// Passes go on without the directory. Its notices are read and cannot be followed.
+#[test]
+fn a_new_file_counts_from_the_last_look_at_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("below");
+    let file = below.join("a/file");
+    fs::create_dir_all(below.join("a")).unwrap();
+    let mut guard = guard(directory.path());
+    if !guard.watched.notices.are_complete() {
+        let test = "a_new_file_counts_from_the_last_look_at_its_directory";
+        return crate::skip::skip(test, "no notices here");
+    }
+    let known = guard.watched.knew_all.unwrap();
+    let mut problems = Vec::new();
+    guard.watched.cannot_look_at(&below, Errno::NOMEM, &mut problems);
+    assert_eq!(problems.len(), 1);
+    fs::write(&file, [1; 100]).unwrap();
+    guard.watched.notices.heard();
+    std::thread::sleep(Duration::from_millis(50));
+    guard.watched.knew_all = Some(Moment::of(Instant::now()));
+    let (_, took) = guard.watched.looked.unwrap();
+    guard.watched.looked = Some((Instant::now().checked_sub(took * 1000).unwrap(), took));
+    look(&mut guard);
+    assert_eq!(entry(&guard, &file).since, Some(known.began));
+    // The next one is found at once.
+    let next = below.join("next");
+    fs::write(&next, [1; 100]).unwrap();
+    look(&mut guard);
+    assert!(entry(&guard, &next).since.is_some_and(|since| since > known.began));
 }
 
 /// Its inode must not become that of a new file, which would be taken for it.

@@ -143,6 +143,30 @@ fn record_to_a_file_that_is_cut_names_the_offset() {
     }
 }
 
+/// The recorder is beside the program, and its failure must not be the end of both.
+#[test]
+fn a_program_goes_on_though_the_file_of_its_recording_is_cut() {
+    let directory = directory();
+    let file = directory.path().join("events");
+    for (code, expected) in [(0, 1), (3, 3)] {
+        let lines = "echo one; : > \"$0\"; for i in $(seq 5000); do echo \"line $i\"; done";
+        let script = format!("{lines}; echo end >&2; exit {code}");
+        let path = file.to_str().unwrap();
+        let output = run(&["record", "FILE", "--", "sh", "-c", &script, path], &file, b"");
+        assert_eq!(output.status.code(), Some(expected), "{}", said(&output));
+        let passed_on = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(passed_on.lines().count(), 5001);
+        assert!(passed_on.ends_with("line 5000\n"));
+        let said = said(&output);
+        for report in ["no longer recorded: ", "recorded lines may not be persistent: "] {
+            assert_eq!(said.matches(report).count(), 1, "{said}");
+        }
+        assert_eq!(said.matches("was cut").count(), 2, "{said}");
+        assert!(said.contains("end\n"), "{said}");
+        fs::remove_file(&file).unwrap();
+    }
+}
+
 /// The demonstration's writer waits for a reader of its acknowledgements: a pipe holds 4,096 of them, of 16 bytes each,
 /// and the journal has more records.
 #[test]

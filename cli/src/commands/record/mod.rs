@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use cachemaint::dax;
 use cachemaint::medium::{OpenError, Readable as _};
 use cachemaint::recorder::{Error, ErrorKind, Options, Reader, Recorder, Within, Writer};
+use core::sync::atomic::{AtomicBool, Ordering};
 use durability::Durability;
 use file::Guarded;
 use std::ffi::{OsStr, OsString};
@@ -31,7 +32,8 @@ use std::sync::Arc;
 /// are recorded, and after any crash that the file survives. The output of the program is passed on as it
 /// comes. A line is in the file before its newline is passed on; a last line without a newline is recorded when the
 /// output ends. The program's exit code becomes that of this command: 127 if it is not found, 126 if it cannot be
-/// started. If the reader of the output goes away, the program finds its own output closed. On Unix SIGTERM and SIGHUP
+/// started. If the recording fails, that is reported, and the output is passed on without it; the exit code is then the
+/// program's, or 1 instead of 0. If the reader of the output goes away, the program finds its own output closed. On Unix SIGTERM and SIGHUP
 /// are passed on to the program, and on Linux SIGINT. If it has ended, and others still have its output open, these
 /// signals end the recording. Lines of standard input have the event id 0, those of the program's standard output 1, and
 /// those of its standard error 2. A line that is too long for an event is split.
@@ -96,18 +98,33 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Source::Input(input) => record_input(path, &recorder, input),
     };
     // The events are written back even after an error.
-    write_back(&recorder)?;
-    if let Some(within) = within {
-        let longest = within
-            .finish()
-            .map_err(|error| faults::explained(recorder.medium().file().view(), error))?;
-        text::tell!(
-            "cachemaint: {}: an event was persistent after {} at most",
-            text::printable(path.display()),
-            text::duration(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
-        );
+    match (code, finish(path, &recorder, within)) {
+        // The code of the program goes before that of this failure.
+        (Ok(code), Err(error)) if code != ExitCode::SUCCESS => {
+            text::tell!("cachemaint: recorded lines may not be persistent: {error:#}");
+            Ok(code)
+        }
+        (code, finished) => finished.and(code),
     }
-    code
+}
+
+/// Writes all events back, and prints the longest time after which one was persistent if it was measured.
+fn finish(
+    path: &Path,
+    recorder: &Recorder<Guarded>,
+    within: Option<Within<dax::Error>>,
+) -> anyhow::Result<()> {
+    write_back(recorder)?;
+    let Some(within) = within else { return Ok(()) };
+    let longest = within
+        .finish()
+        .map_err(|error| faults::explained(recorder.medium().file().view(), error))?;
+    text::tell!(
+        "cachemaint: {}: an event was persistent after {} at most",
+        text::printable(path.display()),
+        text::duration(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX))
+    );
+    Ok(())
 }
 
 fn write_back(recorder: &Recorder<Guarded>) -> anyhow::Result<()> {
@@ -187,7 +204,7 @@ fn record_input(
     input: impl Read,
 ) -> anyhow::Result<ExitCode> {
     finish_when_interrupted(Arc::clone(recorder))?;
-    let lines = Lines::new(path, recorder, Stream::Input)?;
+    let lines = Lines::new(path, recorder, Stream::Input, None)?;
     lines.record(input, &mut io::sink())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -209,6 +226,9 @@ struct Lines<'r> {
     stream: Stream,
     /// The greatest number of bytes of an event.
     most: usize,
+    /// True after the first failure to record a line, from which on the bytes are passed on alone. If it is missing, the
+    /// recording ends by a failure.
+    has_failed: Option<&'r AtomicBool>,
 }
 
 impl<'r> Lines<'r> {
@@ -216,10 +236,11 @@ impl<'r> Lines<'r> {
         path: &'r Path,
         recorder: &'r Recorder<Guarded>,
         stream: Stream,
+        has_failed: Option<&'r AtomicBool>,
     ) -> anyhow::Result<Self> {
         let writer = recorder.claim().map_err(|error| recording::named(path, error))?;
         let most = recorder.reader().largest_payload().min(usize::from(u16::MAX));
-        Ok(Self { path, file: recorder.medium(), writer, stream, most })
+        Ok(Self { path, file: recorder.medium(), writer, stream, most, has_failed })
     }
 
     /// Records all lines of `from`, and passes the bytes on to `to` as they come. If these have no reader any more, `from`
@@ -238,7 +259,7 @@ impl<'r> Lines<'r> {
             if is_whole || line.len() == self.most {
                 // The newline behind the last part of a split line is not a line of its own.
                 if !(is_split && line.is_empty()) {
-                    self.event(&line)?;
+                    self.event_or_report(&line)?;
                 }
                 line.clear();
                 is_split = !is_whole;
@@ -255,7 +276,21 @@ impl<'r> Lines<'r> {
             let passed = piece.len();
             from.consume(passed);
         }
-        if line.is_empty() { Ok(()) } else { self.event(&line) }
+        if line.is_empty() { Ok(()) } else { self.event_or_report(&line) }
+    }
+
+    /// Records an event. A program must not end by a failure of its recording, which is reported once.
+    fn event_or_report(&self, payload: &[u8]) -> anyhow::Result<()> {
+        let Some(has_failed) = self.has_failed else { return self.event(payload) };
+        if has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Err(error) = self.event(payload)
+            && !has_failed.swap(true, Ordering::Relaxed)
+        {
+            text::tell!("cachemaint: lines are passed on, but no longer recorded: {error:#}");
+        }
+        Ok(())
     }
 
     fn event(&self, payload: &[u8]) -> anyhow::Result<()> {

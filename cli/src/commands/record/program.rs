@@ -7,6 +7,7 @@ use super::{Lines, Stream};
 use crate::commands::text;
 use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::panic::resume_unwind;
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
 /// Runs a program, and records its output. Returns its exit code: as shells do, 127 for a program that is not found, and
-/// 126 for one that cannot be started.
+/// 126 for one that cannot be started. A failure to record its lines ends nothing, and makes a code of 0 that of a failure.
 pub(super) fn record(
     path: &Path,
     recorder: &Recorder<Guarded>,
@@ -23,8 +24,9 @@ pub(super) fn record(
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {
     // The shards are claimed before the program runs: a file of another program may have too few shards.
-    let output = Lines::new(path, recorder, Stream::Output)?;
-    let errors = Lines::new(path, recorder, Stream::Error)?;
+    let has_failed = AtomicBool::new(false);
+    let output = Lines::new(path, recorder, Stream::Output, Some(&has_failed))?;
+    let errors = Lines::new(path, recorder, Stream::Error, Some(&has_failed))?;
     #[cfg(unix)]
     let stop = super::signals::pass_on().context("signals cannot be handled")?;
     // An interrupt of the terminal reaches the program itself, and its last lines are recorded.
@@ -56,7 +58,8 @@ pub(super) fn record(
     super::signals::pass_on_until_end().context("the program cannot be waited for")?;
     let status = child.wait().context("the program cannot be waited for")?;
     outcome?;
-    Ok(code(status))
+    let is_lost = status.success() && has_failed.load(Ordering::Relaxed);
+    Ok(if is_lost { ExitCode::FAILURE } else { code(status) })
 }
 
 /// Returns the exit code as shells do: for a signal, 128 plus its number.

@@ -15,7 +15,8 @@ use std::time::Instant;
 /// events of the last interval: the durability `Within`.
 ///
 /// An event is persistent after the interval, the time of the write-back, and the delay of the system's scheduler. The
-/// longest such time is measured: [`longest`](Self::longest).
+/// longest such time is measured: [`longest`](Self::longest). It does not include the time for which the machine is
+/// suspended, on systems where [`Instant`] stands still meanwhile, as on Linux.
 ///
 /// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
 /// failure of a write-back.

@@ -48,6 +48,8 @@
 //! | the same on another file system than ext4, xfs, btrfs and tmpfs, or after the clock was set | as a new one |
 //! | moved out of the tree | as a known one, and it is written back once more |
 //!
+//! The time for which the machine is suspended counts.
+//!
 //! Files and directories that a pass has found and cannot write back or look at are not in the bound.
 //! [`Pass::outside`] is their number, and [`Pass::problems`] the reason of each.
 //!
@@ -153,11 +155,10 @@ use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use guarded::GuardedFile;
-use pace::{Clock, Limits, Pauses, sleep};
+use pace::{BootTime, Clock, Limits, Pauses, sleep};
 use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 use watched::{Watched, Work};
 
 /// Writes back what others have stored. See the [module](self).
@@ -175,7 +176,7 @@ pub struct Guard {
 /// A pass that is over.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    began: Instant,
+    began: BootTime,
     took: Duration,
     /// Time of the CPU.
     cpu: Duration,
@@ -353,13 +354,13 @@ impl Guard {
     }
 
     /// `oldest` is the earliest moment from which on a file that was written back had not been before.
-    fn note(&mut self, clock: &Clock, oldest: Option<Instant>, pass: &mut Pass) {
+    fn note(&mut self, clock: &Clock, oldest: Option<BootTime>, pass: &mut Pass) {
         let (took, cpu) = clock.elapsed();
         pass.took = took;
         let began = clock.began();
         let before = self.last.map(|last| last.began);
         let since = [before, oldest].into_iter().flatten().min();
-        self.statistics.add(pass, cpu, since.map(|since| began + took - since));
+        self.statistics.add(pass, cpu, since.map(BootTime::elapsed));
         self.last = Some(Last { began, took, cpu });
     }
 }
@@ -387,7 +388,7 @@ fn is_uncreated(why: &ErrorKind) -> bool {
     not(miri)
 ))]
 mod tests {
-    use super::{FaultHandler, Guard, Work};
+    use super::{BootTime, FaultHandler, Guard, Work};
     use crate::cache::Cache;
     use alloc::vec::Vec;
     use core::time::Duration;
@@ -427,7 +428,7 @@ mod tests {
         guard.watched.take_lines(cache);
         fs::rename(tree.path().join("file"), elsewhere.path().join("file")).unwrap();
         let Guard { installed, ref options, ref mut watched, .. } = guard;
-        let (began, mut problems) = (Instant::now(), Vec::new());
+        let (began, mut problems) = (BootTime::now(), Vec::new());
         watched.look_again();
         watched.look(&mut Work { options, installed, began, problems: &mut problems });
         assert_eq!(watched.files().count(), 0);

@@ -81,24 +81,50 @@ pub(super) fn sleep(mut time: Duration, stop: &AtomicBool) {
     }
 }
 
+/// A moment of a clock that also goes on while the machine is suspended (`CLOCK_BOOTTIME`): a stored byte can be lost for
+/// as long. Durations of work and pauses are those of [`Instant`], which stands still meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BootTime(Duration);
+
+impl BootTime {
+    pub(super) fn now() -> Self {
+        Self(Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default())
+    }
+
+    /// Returns the time that has passed since an earlier moment.
+    pub(super) const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        Self::now().since(self)
+    }
+
+    #[cfg(test)]
+    pub(super) fn before(time: Duration) -> Self {
+        Self(Self::now().0.checked_sub(time).unwrap_or_default())
+    }
+}
+
 /// The time of a pass, and what this thread has of the CPU's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    began: Instant,
+    began: BootTime,
+    started: Instant,
     cpu: Duration,
 }
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { began: Instant::now(), cpu: of_this_thread() }
+        Self { began: BootTime::now(), started: Instant::now(), cpu: of_this_thread() }
     }
 
-    pub(super) const fn began(&self) -> Instant {
+    pub(super) const fn began(&self) -> BootTime {
         self.began
     }
 
     pub(super) fn elapsed(&self) -> (Duration, Duration) {
-        (self.began.elapsed(), of_this_thread().saturating_sub(self.cpu))
+        (self.started.elapsed(), of_this_thread().saturating_sub(self.cpu))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Files that get another name, or come from elsewhere with bytes of unknown age.
 
+use super::super::pace::BootTime;
 use super::found::Identity;
 use super::known::{Directory, Entry};
 use alloc::collections::BTreeMap;
@@ -7,7 +8,7 @@ use alloc::vec::Vec;
 use core::mem::take;
 use core::time::Duration;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// The age of the last tick of the clock that file systems stamp files by, at most (Linux, `CONFIG_HZ` 100), and as much
 /// again.
@@ -17,7 +18,7 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Former {
     /// As in [`Entry`].
-    pub(super) since: Option<Instant>,
+    pub(super) since: Option<BootTime>,
 }
 
 impl Former {
@@ -99,13 +100,13 @@ impl Formers {
 /// The beginning of a pass, by two clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
-    pub(super) began: Instant,
+    pub(super) began: BootTime,
     pub(super) wall: SystemTime,
 }
 
 impl Moment {
     /// Takes the time of a pass that has just begun.
-    pub(super) fn of(began: Instant) -> Self {
+    pub(super) fn of(began: BootTime) -> Self {
         Self { began, wall: SystemTime::now() }
     }
 
@@ -129,7 +130,10 @@ impl Moment {
 /// Returns the moment from which a new name's bytes count: `since`, at which it was not there, unless the file is older. It
 /// then was moved here, or is linked, and the age of its bytes is unknown. A file whose age cannot be compared counts as
 /// new: the interval is longer then.
-pub(super) fn since_or_unknown(since: Option<Moment>, born: Option<SystemTime>) -> Option<Instant> {
+pub(super) fn since_or_unknown(
+    since: Option<Moment>,
+    born: Option<SystemTime>,
+) -> Option<BootTime> {
     let since = since?;
     (!is_older(born, since.wall())).then_some(since.began)
 }
@@ -142,16 +146,16 @@ fn is_older(born: Option<SystemTime>, than: Option<SystemTime>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Moment, is_older};
+    use super::{BootTime, Moment, is_older};
     use core::time::Duration;
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
     /// It was moved into the tree, or is linked there.
     #[test]
     fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
         let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
         let before = |minutes| now.checked_sub(minutes * minute).unwrap();
-        let since = Moment { began: Instant::now(), wall: before(1) };
+        let since = Moment { began: BootTime::now(), wall: before(1) };
         let wall = since.wall_if(now, minute);
         assert_eq!(wall, Some(before(1)));
         assert!(!is_older(Some(now), wall));

@@ -1,13 +1,13 @@
 //! Records of the paths, directories and files that are known.
 
 use super::super::guarded::GuardedFile;
+use super::super::pace::BootTime;
 use super::found::Identity;
 use crate::dax::ErrorKind;
 use alloc::collections::BTreeMap;
 use core::mem::{Discriminant, replace};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// A path below which files are guarded.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// The beginning of the last pass that wrote it back, or the last time that it was known not to be there. `None`
     /// for a file that is older than the guard, before its first pass.
-    pub(super) since: Option<Instant>,
+    pub(super) since: Option<BootTime>,
     /// The kind of the reported problem that it has.
     pub(super) told: Option<Discriminant<ErrorKind>>,
     pub(super) is_met: bool,

@@ -29,6 +29,7 @@ use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
 use super::notices::{IfGone, Notices};
+use super::pace::BootTime;
 use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -88,7 +89,7 @@ pub(super) struct Watched {
     /// for a reason that may end soon.
     is_to_retry: bool,
     /// The time at which directories were read last, and how long that took.
-    looked: Option<(Instant, Duration)>,
+    looked: Option<(BootTime, Duration)>,
     /// The time that it took to open and sync files, this time.
     opening: Duration,
 }
@@ -97,7 +98,7 @@ pub(super) struct Watched {
 pub(super) struct Work<'a> {
     pub(super) options: &'a Options,
     pub(super) installed: FaultHandler,
-    pub(super) began: Instant,
+    pub(super) began: BootTime,
     pub(super) problems: &'a mut Vec<Error>,
 }
 
@@ -175,10 +176,10 @@ impl Watched {
         reads > 0
     }
 
-    fn is_time(&self, now: Instant) -> bool {
+    fn is_time(&self, now: BootTime) -> bool {
         let is_quiet = self.notices.are_complete() && !self.is_to_retry;
         let least = if is_quiet { WATCHED } else { Duration::ZERO };
-        self.looked.is_none_or(|(last, took)| now - last >= least.max(took * SELDOM))
+        self.looked.is_none_or(|(last, took)| now.since(last) >= least.max(took * SELDOM))
     }
 
     fn roots_changed(&self) -> bool {

@@ -1,12 +1,12 @@
 //! One pass over the files: each is written back, and the moment since which it counts moves on.
 
 use super::super::guarded::{GuardedFile, Written};
+use super::super::pace::BootTime;
 use super::found::Found;
 use super::{State, Watched, Work};
 use crate::cache::Cache;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
-use std::time::Instant;
 
 /// The files that a pass has written back, and those that it has not.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(in super::super) struct Covered {
     /// Files and directories that could not be written back or looked at.
     pub(in super::super) outside: u64,
     /// The earliest moment from which on stored bytes were not written back before.
-    pub(in super::super) oldest: Option<Instant>,
+    pub(in super::super) oldest: Option<BootTime>,
 }
 
 impl Watched {
@@ -104,7 +104,7 @@ impl Watched {
 }
 
 impl Covered {
-    fn add(&mut self, written: Option<Written>, since: Option<Instant>) {
+    fn add(&mut self, written: Option<Written>, since: Option<BootTime>) {
         let Some(written) = written else { return };
         self.files += 1;
         self.written.bytes += written.bytes;

@@ -4,6 +4,7 @@
 
 use super::super::Guard;
 use super::super::notices::IfGone;
+use super::super::pace::BootTime;
 use super::former::Moment;
 use super::found::{Found, Identity, Place};
 use super::known::{Entry, State};
@@ -30,7 +31,7 @@ impl Watched {
     /// Ends the notices, and reads directories again only when it is asked to.
     pub(in super::super) fn deafen(&mut self) {
         self.notices = Notices::default();
-        self.looked = Some((Instant::now(), Duration::from_secs(3600)));
+        self.looked = Some((BootTime::now(), Duration::from_secs(3600)));
     }
 }
 
@@ -249,7 +250,7 @@ fn a_name_that_is_gone_when_it_is_looked_at_is_missed_unless_its_file_is_known()
     fs::write(&file, [1; 100]).unwrap();
     let mut guard = guard(directory.path());
     let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
     let mut work = Work { options: &options, installed, began, problems: &mut problems };
     let mut look_at = |name: &str, if_gone| {
         guard.watched.has_missed = false;
@@ -324,7 +325,7 @@ fn misses(guard: &mut Guard, change: impl FnOnce()) -> bool {
     assert!(!heard.everything);
     change();
     let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
     let mut work = Work { options: &options, installed, began, problems: &mut problems };
     guard.watched.has_missed = false;
     for (directory, names) in &heard.names {
@@ -386,7 +387,7 @@ fn a_file_that_is_opened_again_keeps_its_age_and_its_failure() {
     let open = fs::File::open(directory.path()).unwrap();
     let place = Place { open: open.as_fd(), path: directory.path(), device: None, since: None };
     let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
     let mut work = Work { options: &options, installed, began, problems: &mut problems };
     guard.watched.take(&place, file.file_name().unwrap(), &found, &mut work);
     let entry = entry(&guard, &file);
@@ -443,9 +444,9 @@ fn a_new_file_counts_from_the_last_look_at_its_directory() {
     fs::write(&file, [1; 100]).unwrap();
     guard.watched.notices.heard();
     std::thread::sleep(Duration::from_millis(50));
-    guard.watched.knew_all = Some(Moment::of(Instant::now()));
+    guard.watched.knew_all = Some(Moment::of(BootTime::now()));
     let (_, took) = guard.watched.looked.unwrap();
-    guard.watched.looked = Some((Instant::now().checked_sub(took * 1000).unwrap(), took));
+    guard.watched.looked = Some((BootTime::before(took * 1000), took));
     look(&mut guard);
     assert_eq!(entry(&guard, &file).since, Some(known.began));
     // The next one is found at once.
@@ -512,7 +513,7 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
         }
         let (options, mut problems) = (Options::new(), Vec::new());
         let installed = FaultHandler::install().unwrap();
-        let (began, problems) = (Instant::now(), &mut problems);
+        let (began, problems) = (BootTime::now(), &mut problems);
         watched.look(&mut Work { options: &options, installed, began, problems });
         let is_named = |error: &Error| {
             matches!(error.kind(), ErrorKind::NotSupported(NotSupported::MountedBelow))
@@ -524,8 +525,8 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
 }
 
 /// Has a file that is guarded be not written back for a minute, and its sync failed. Returns the moment.
-fn fail(guard: &mut Guard, path: &Path) -> Instant {
-    let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+fn fail(guard: &mut Guard, path: &Path) -> BootTime {
+    let long_ago = BootTime::before(Duration::from_secs(60));
     let entry = entry_mut(guard, path);
     entry.since = Some(long_ago);
     let State::Guarded(file) = &mut entry.state else { unreachable!("the pass has taken it") };
@@ -538,7 +539,7 @@ fn fail(guard: &mut Guard, path: &Path) -> Instant {
 /// Looks at the tree, and writes nothing back.
 fn look(guard: &mut Guard) {
     let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), Instant::now());
+    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
     guard.watched.look(&mut Work { options: &options, installed, began, problems: &mut problems });
     assert!(problems.is_empty(), "{problems:?}");
 }

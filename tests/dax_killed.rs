@@ -12,11 +12,12 @@ mod skip;
 
 use cachemaint::dax::guard::Guard;
 use cachemaint::dax::{DaxFile, Error, FaultHandler, Options};
-use cachemaint::medium::{Granularity, Readable};
+use cachemaint::medium::Readable;
 use core::fmt::Display;
+use core::ptr::NonNull;
 use killed::{Call, at_each_system_call, note_system_calls};
-use skip::skip;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -142,26 +143,53 @@ fn a_new_file_and_its_name_are_synced_after_it_has_got_the_name() {
     };
     let names_it = |call: &Call| [libc::SYS_linkat, libc::SYS_renameat2].contains(&call.number);
     let named = calls.iter().position(names_it).unwrap();
-    let synced = calls[named..].iter().filter(|call| call.number == libc::SYS_fsync);
-    let synced: Vec<_> = synced.map(|call| call.file).collect();
-    assert_eq!(synced, [identity(&path), identity(directory.path())]);
+    assert_eq!(synced(&calls[named..]), [identity(&path), identity(directory.path())]);
 }
 
-/// A mapping for reading never has the file system commit the blocks that another program has allocated.
+/// Returns the files that are synced, in order.
+fn synced(calls: &[Call]) -> Vec<Option<(u64, u64)>> {
+    calls.iter().filter(|call| call.number == libc::SYS_fsync).map(|call| call.file).collect()
+}
+
+/// Opens a file for reading and writing.
+fn opened(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path)
+}
+
+/// Takes a mapping of the whole file.
+#[expect(unsafe_code, reason = "a mapping is the caller's word")]
+fn adopt(path: &Path) -> Result<(), Box<dyn core::error::Error>> {
+    let file = opened(path)?;
+    // SAFETY: no other program has the file.
+    let mut map = unsafe { memmap2::MmapMut::map_mut(&file)? };
+    let bytes = NonNull::from(&mut *map);
+    // SAFETY: (1, 2) it is the whole file, and mapped until this returns; (3, 4) nothing else accesses it.
+    Ok(unsafe { options().adopt(file, bytes) }.map(drop)?)
+}
+
+/// A file can be there without being durable: its program was killed before it had synced the file or its name. A later
+/// `msync` need not wait for the name, and by lines nothing has the file system commit blocks that exist.
 #[test]
-fn the_blocks_of_a_file_are_synced_before_it_is_read_by_lines() {
+fn a_file_that_exists_is_synced_with_its_name_by_each_opening() {
+    type Opening = fn(&Path) -> Result<(), Box<dyn core::error::Error>>;
+
     let _alone = alone();
     let directory = directory();
     let path = directory.path().join("file");
-    let test = "the_blocks_of_a_file_are_synced_before_it_is_read_by_lines";
-    let file = options().create_new(&path, OLD).unwrap();
-    if matches!(file.granularity(), Granularity::Page(_)) {
-        return skip(test, "temporary files are not persisted by lines here");
+    fs::write(&path, pattern()).unwrap();
+    let test = "a_file_that_exists_is_synced_with_its_name_by_each_opening";
+    let openings: [Opening; 6] = [
+        |path| Ok(options().open(path).map(drop)?),
+        |path| Ok(options().open_or_create(path, OLD).map(drop)?),
+        |path| Ok(options().view(path).map(drop)?),
+        |path| Ok(options().open_file(opened(path)?).map(drop)?),
+        |path| Ok(options().view_file(File::open(path)?).map(drop)?),
+        adopt,
+    ];
+    for (at, open) in openings.iter().enumerate() {
+        let Some(calls) = system_calls(test, || open(&path)) else { return };
+        assert_eq!(synced(&calls), [identity(&path), identity(directory.path())], "opening {at}");
     }
-    drop(file);
-    let Some(calls) = system_calls(test, || options().view(&path).map(drop)) else { return };
-    let is_sync = |call: &Call| call.number == libc::SYS_fsync && call.file == identity(&path);
-    assert!(calls.iter().any(is_sync), "{calls:?}");
 }
 
 /// The names that a guard has found outlive a loss of power as the bytes do.

@@ -142,14 +142,18 @@ enum cachemaint_flag {
 /* Opens or creates a file and maps all of it, for reading and writing.
  * `length`: the bytes of a new file, and the least that an existing one must have. It can be 0 only without
  * CACHEMAINT_CREATE and CACHEMAINT_NEW.
- * An existing file keeps its length and its bytes. `path` can be a device of device DAX.
+ * An existing file keeps its length and its bytes. It is synced (fsync): they are on the medium at the return, whichever
+ * program made them. Its directory is synced too, so that the name is on the medium. If this user may not read the
+ * directory, or its file system does not sync directories, the name is as durable as the fsync of the file makes it.
+ * `path` can be a device of device DAX.
  * After the return `*file` is the open file. The zeros and the name of a new file are on the medium. It has mode 0600.
  * A crash leaves no file at the path, or the whole one. On file systems without unnamed files (O_TMPFILE) it can leave a
  * file .cachemaint-PROCESS-NUMBER in the directory, and on those without hard links (exFAT, for example) an empty file at
  * the path: remove them. On an error `*file` is NULL.
  * Errors: CACHEMAINT_NOT_FOUND, _EXISTS, _NOT_A_FILE, _PERMISSION, _LOCKED, _TOO_SHORT, _NO_SPACE, _TOO_COARSE,
  * _NOT_ALLOCATED, _UNSUPPORTED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM.
- * Cost: some milliseconds; a new file is written once. */
+ * Cost: some milliseconds; a new file is written once. The bytes of an existing file that are not on the medium yet are
+ * written by its fsync, however many they are. */
 CACHEMAINT_CHECKED int cachemaint_open(const char *path, uint64_t length, unsigned flags, cachemaint_file **file);
 
 /* Unmaps and unlocks the file, and persists nothing. NULL is permitted.

@@ -14,7 +14,8 @@ impl Options {
     /// Everything else is as for [`open`](Self::open), the evidence and the guarantee included. [`DaxFile::path`] is the
     /// name that the system has for the open file: on Linux that of `/proc/self/fd`, as `/memfd:state (deleted)`. A file
     /// without a name ends with its last descriptor, whatever its medium survives; its
-    /// [guarantee](DaxFile::guarantee) says so.
+    /// [guarantee](DaxFile::guarantee) says so. The directory of this path is synced if the path is still a name of the file.
+    /// Another name of it is as durable as the [sync of the file](Self::open) makes it.
     ///
     /// The file is closed when the [`DaxFile`] is dropped, and if this call fails. A caller that needs it afterwards gives
     /// a duplicate ([`File::try_clone`]).

@@ -2,6 +2,7 @@
 //!
 //! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
 
+use super::Writeback;
 use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::{Lock, OpenFile};
@@ -42,6 +43,34 @@ pub(super) fn publish(path: &Path, new: &mut NewFile) -> Result<(), Error> {
     let synced = named
         .and_then(|()| new.file.sync_all().map_err(|error| creating(path, files::SYNC, &error)));
     synced.and_then(|()| files::persist_name(path))
+}
+
+/// Makes a file that is there durable: its bytes, its length and its blocks, whichever program wrote them, and then its
+/// name.
+///
+/// No write-back of the mapping need do that later. By lines it does not reach the file system. By pages it is a sync of
+/// the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
+/// (`fs/ext4/fsync.c`: `i_datasync_tid`; `fs/ext4/namei.c`, `__ext4_link` leaves that as it was).
+pub(super) fn make_durable(path: &Path, file: &File, writeback: Writeback) -> Result<(), Error> {
+    let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    match file.sync_all() {
+        // Write-backs by pages fail in the same manner.
+        Err(error) if matches!(writeback, Writeback::Pages) && syncs_nothing(&error) => {}
+        synced => synced.map_err(|error| Error::os(path, files::SYNC, &error))?,
+    }
+    files::persist_name_of(path, &metadata)
+}
+
+/// Returns true for the error of a sync on a file system that has no syncs (Linux `fs/sync.c`, `vfs_fsync_range`), as most
+/// that are for reading only.
+///
+/// `EROFS` is not among them: on ext4 it means that the file system has stopped after an error. A healthy one that is
+/// mounted for reading only has nothing to sync, and succeeds (`fs/ext4/fsync.c`, `ext4_sync_file`).
+pub(super) fn syncs_nothing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
 }
 
 fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
@@ -231,6 +260,11 @@ mod tests {
     use super::{InvalidInput, checked_len};
     use alloc::format;
     use alloc::string::ToString;
+    #[cfg(target_os = "linux")]
+    use {
+        super::{File, Path, Writeback, make_durable},
+        crate::cache::Cache,
+    };
 
     #[test]
     fn offsets_and_lengths_are_checked_without_overflow() {
@@ -260,6 +294,19 @@ mod tests {
             checked_len(8192, top, None, page),
             Err(ErrorKind::Shorter { size: 8192, .. })
         ));
+    }
+
+    /// A file of `/proc` can be mapped by pages at most, so nothing is promised that a sync would have to keep.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
+    fn a_file_system_without_syncs_is_an_error_unless_write_backs_report_it() {
+        let path = Path::new("/proc/self/stat");
+        let file = File::open(path).unwrap();
+        make_durable(path, &file, Writeback::Pages).unwrap();
+        let Ok(cache) = Cache::host() else { return };
+        let error = make_durable(path, &file, Writeback::Lines(cache)).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Os { call: "fsync", .. }), "{error}");
     }
 
     /// No object is larger than `isize::MAX` bytes.

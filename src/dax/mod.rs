@@ -27,6 +27,8 @@
 //! - New files are created with mode 0600, less what the umask takes, and filled with zeros that are on the medium. Then
 //!   they get their name, durably: a crash leaves no file of the name, or a whole one ([`Options::create_new`] has the
 //!   details). Nothing is replaced, and a symbolic link as the last component is not followed.
+//! - Files that exist are [synced with their names](Options::open) when they are opened: a program that was killed can
+//!   have left bytes, blocks or a name that are not durable.
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the

@@ -437,7 +437,8 @@ impl DaxView {
         }
     }
 
-    fn taint_all(&self, errno: i32) {
+    /// Notes a failed sync of the file.
+    pub(super) fn taint_all(&self, errno: i32) {
         self.taint.by(Taint::Writeback { at: 0, len: self.len(), errno });
     }
 

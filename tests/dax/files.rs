@@ -9,15 +9,17 @@
 )]
 
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, ErrorKind, FaultHandler, Lock, Options, probe};
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Lock, Options, Taint, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{Aliasing, HostReport};
 use cachemaint::survival::Backing;
+use core::ffi::{c_int, c_long};
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
 use tempfile::TempDir;
 
 const LEN: u64 = 64 << 10;
@@ -33,7 +35,7 @@ fn options() -> Options {
 }
 
 /// The error's text, which must begin with the path.
-fn refusal<T: core::fmt::Debug>(path: &Path, result: Result<T, cachemaint::dax::Error>) -> String {
+fn refusal<T: core::fmt::Debug>(path: &Path, result: Result<T, Error>) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.path(), path);
     let text = error.to_string();
@@ -526,7 +528,7 @@ fn open_or_create_gives_racing_callers_the_same_file() {
             file.store(8 * caller, 1, Ordering::Relaxed);
             file
         };
-        let files = std::thread::scope(|scope| {
+        let files = thread::scope(|scope| {
             let callers = [0, 1, 2, 3].map(|caller| {
                 scope.spawn({
                     let call = &call;
@@ -655,6 +657,136 @@ fn a_reversed_range_panics() {
     file.persist(96..64).unwrap();
 }
 
+/// Has each of these calls of this thread fail from now on (seccomp(2)). With `flags` only those that have one of them in an
+/// argument, which is given by its place. Returns false if that is not possible here.
+#[expect(unsafe_code, reason = "no safe wrapper offers it")]
+fn fail_calls(number: c_long, flags: Option<(u32, c_int)>, errno: c_int) -> bool {
+    let statement = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let word = |number: c_int| number.cast_unsigned();
+    let skipped = if flags.is_some() { 3 } else { 1 };
+    let mut filter = vec![
+        statement(0x20, 0, 0), // BPF_LD | BPF_W | BPF_ABS
+        statement(0x15, skipped, u32::try_from(number).unwrap()), // BPF_JMP | BPF_JEQ | BPF_K
+    ];
+    if let Some((argument, flags)) = flags {
+        // A filter is given the number of the call, and from the 16th byte on the arguments, of 8 bytes each.
+        let low = 16 + 8 * argument + if cfg!(target_endian = "big") { 4 } else { 0 };
+        filter.push(statement(0x20, 0, low)); // BPF_LD | BPF_W | BPF_ABS
+        filter.push(statement(0x45, 1, word(flags))); // BPF_JMP | BPF_JSET | BPF_K
+    }
+    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ERRNO | word(errno))); // BPF_RET | BPF_K
+    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ALLOW)); // BPF_RET | BPF_K
+    let len = u16::try_from(filter.len()).unwrap();
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: it takes rights from this thread, and reads nothing.
+    let is_limited = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0;
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program has as many instructions, and the kernel copies it.
+    is_limited && unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } == 0
+}
+
+/// The stores of an earlier writer may be lost. By pages they can be read, and no write-back of the view succeeds.
+///
+/// ext4 has `EROFS` for a file system that has stopped after an error, and no error for one that is mounted for reading only
+/// (`fs/ext4/fsync.c`).
+#[test]
+fn a_file_whose_sync_fails_is_not_opened_and_its_view_is_tainted() {
+    let test = "a_file_whose_sync_fails_is_not_opened_and_its_view_is_tainted";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let granularity = options().create_new(&path, LEN).unwrap().granularity();
+    let is_failure = |error: &Error, with| {
+        let kind = error.kind();
+        matches!(*kind, ErrorKind::Os { call: "fsync", errno, .. } if errno == with)
+    };
+    let assert_opened = |errno| {
+        if !fail_calls(libc::SYS_fsync, None, errno) {
+            return skip(test, "no system call can be made to fail");
+        }
+        let error = options().open(&path).unwrap_err();
+        assert!(is_failure(&error, errno), "{error}");
+        let viewed = options().view(&path);
+        if !matches!(granularity, Granularity::Page(_)) {
+            assert!(is_failure(&viewed.unwrap_err(), errno));
+            return;
+        }
+        let view = viewed.unwrap();
+        assert_eq!(view.load(0, Ordering::Relaxed), 0);
+        assert_eq!(view.taint(), Some(Taint::Writeback { at: 0, len: LEN, errno }));
+        let error = view.persist(0..8).unwrap_err();
+        let ErrorKind::Writeback { errno: found, .. } = *error.kind() else { panic!("{error}") };
+        assert_eq!(found, errno);
+    };
+    for errno in [libc::EIO, libc::EROFS] {
+        thread::scope(|scope| scope.spawn(|| assert_opened(errno)).join().unwrap());
+    }
+}
+
+/// Its bytes are durable, and its name is not known to be.
+#[test]
+fn a_file_whose_directory_cannot_be_opened_is_an_error_for_views_too() {
+    let test = "a_file_whose_directory_cannot_be_opened_is_an_error_for_views_too";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let assert_refused = || {
+        let fail = |call, flags| fail_calls(call, Some((flags, libc::O_DIRECTORY)), libc::ENFILE);
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "powerpc64"))]
+        let is_failing = fail(libc::SYS_open, 1) && fail(libc::SYS_openat, 2);
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "powerpc64")))]
+        let is_failing = fail(libc::SYS_openat, 2);
+        if !is_failing {
+            return skip(test, "no system call can be made to fail");
+        }
+        let opened = options().open(&path).map(drop);
+        for refused in [opened, options().view(&path).map(drop)] {
+            let error = refused.unwrap_err();
+            let ErrorKind::Os { call, errno, .. } = *error.kind() else { panic!("{error}") };
+            assert_eq!((call, errno), ("open of its directory", libc::ENFILE));
+        }
+    };
+    thread::scope(|scope| scope.spawn(assert_refused).join().unwrap());
+}
+
+/// Its name cannot be synced then.
+#[test]
+fn a_file_in_a_directory_that_may_not_be_read_is_opened() {
+    let test = "a_file_in_a_directory_that_may_not_be_read_is_opened";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let permit = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    permit(&path, 0o666);
+    permit(directory.path(), 0o333);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Root may read any directory, and no thread with another user id for files (setfsuid(2)).
+            // SAFETY: it changes nothing but the rights of this thread, which ends with this scope.
+            #[expect(unsafe_code, reason = "no safe wrapper offers it")]
+            unsafe {
+                libc::setfsuid(65534)
+            };
+            if fs::read_dir(directory.path()).is_ok() {
+                return skip(
+                    test,
+                    "the user cannot be changed, as in a container, and may read it",
+                );
+            }
+            if let Err(error) = fs::File::options().read(true).write(true).open(&path) {
+                return skip(
+                    test,
+                    format_args!("another user cannot open temporary files: {error}"),
+                );
+            }
+            drop(options().open(&path).unwrap());
+            drop(options().view(&path).unwrap());
+        });
+    });
+    permit(directory.path(), 0o700);
+}
+
 /// Work on mounts of the test's own, which needs root.
 mod mounts {
     use super::{
@@ -671,6 +803,21 @@ mod mounts {
     use std::process::Command;
     use std::thread;
     use std::time::Instant;
+
+    #[test]
+    fn a_file_on_a_file_system_for_reading_only_is_viewed() {
+        with_small_tmpfs("a_file_on_a_file_system_for_reading_only_is_viewed", |directory| {
+            let path = directory.join("file");
+            drop(options().create_new(&path, LEN).unwrap());
+            // A child that another test is about to start may still have the file.
+            let remounted = || rustix::mount::mount_remount(directory, MountFlags::RDONLY, c"");
+            while remounted() == Err(Errno::BUSY) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let view = options().view(&path).unwrap();
+            assert_eq!((view.len(), view.taint()), (LEN, None));
+        });
+    }
 
     #[test]
     fn ramfs_is_ram() {

@@ -81,6 +81,7 @@ impl Options {
         let guarantee = Host::guarantee_of_adopted(&path, &file, mapping, options.offset, cache)?;
         let guarantee = guarantee.with_name_of(&path, &file)?;
         let writeback = options.method(&path, &guarantee)?;
+        file::make_durable(&path, &file, writeback)?;
         let plan = Plan {
             finishes: lock == Lock::Exclusive,
             ..options.plan(Access::ReadAndWrite, len, writeback)

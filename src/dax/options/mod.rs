@@ -168,6 +168,16 @@ impl Options {
     /// Opens a file that exists, or under Linux a device of [device DAX](crate::dax#device-dax), locks it
     /// and maps it.
     ///
+    /// # Durability of an existing file
+    /// The file is synced once before it is mapped (`fsync`), and then the directory of the path. So its bytes, length,
+    /// blocks and name are durable when this returns, whichever program made them: what is persisted later can be found
+    /// again. A creation that was killed before its last sync, or a rename without a sync, leaves a file that is not durable.
+    ///
+    /// - The directory is left out if this user may not read it, or if its file system does not sync directories. Then the
+    ///   name is as durable as the sync of the file makes it. On ext4 and xfs that commits a new name too; fsync(2)
+    ///   promises it of no file system.
+    /// - The directories above it are the caller's task.
+    ///
     /// # Crashes of a growth
     /// A growth that was interrupted can leave an end of the file that reads as zeros and has no written blocks
     /// ([`DaxFile::grow`]). By lines or finer such a file cannot be mapped as it is. Under the exclusive
@@ -185,6 +195,14 @@ impl Options {
     /// shorter than asked, or gets a granularity that is too coarse. [`ErrorKind::NotAllocated`] for a hole or an
     /// unwritten extent that has data after it. [`ErrorKind::NoSpace`] for the end that is to be finished. The bytes of
     /// the file are as they were then.
+    ///
+    /// [`ErrorKind::Os`] with `fsync`, if the file cannot be synced: stores of an earlier writer may be lost
+    /// ([`Taint`](super::Taint)). The system reports a failed write-back once, so the next opening can succeed. By pages a
+    /// file system without syncs, as most that are for reading only, is not an error. With `open of its directory` or
+    /// `fsync of its directory`, if the name cannot be made durable.
+    ///
+    /// # Cost
+    /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }
@@ -214,13 +232,18 @@ impl Options {
     /// Opens a file that exists and maps it for reading only. The right to read it is enough.
     ///
     /// Its guarantee is the same as for [`open`](Self::open), and the same files are refused: a view can
-    /// [persist](DaxView::persist) bytes that others have stored. If it does that by cache lines, the file is synced
-    /// once, so that its blocks are durable, whichever program wrote them and how.
+    /// [persist](DaxView::persist) bytes that others have stored. So file and directory are synced once as by `open`, on
+    /// Linux, where a view can do so.
     ///
     /// # Errors
     /// If the path is a symbolic link or not a regular file, or this user cannot read it. If the file is locked and a
-    /// lock was asked for, is shorter than asked, or gets a granularity that is too coarse. On 32-bit CPUs always:
+    /// lock was asked for, is shorter than asked, or gets a granularity that is too coarse. If its name cannot be made
+    /// durable, as for [`open`](Self::open). By lines also if the file cannot be synced. By pages it can be read then,
+    /// [`taint`](DaxView::taint) reports the failure, and write-backs return it. On 32-bit CPUs always:
     /// [`NotSupported::NoReadOnlyWords`](super::NotSupported::NoReadOnlyWords).
+    ///
+    /// # Cost
+    /// As [`open`](Self::open).
     #[doc(alias("read_only", "PROT_READ"))]
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
         self.view_on::<Host>(path.as_ref())

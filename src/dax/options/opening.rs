@@ -9,7 +9,7 @@ use crate::dax::mapping::Mapping;
 use crate::dax::not_supported::NotSupported;
 #[cfg(target_os = "linux")]
 use crate::dax::system::Host;
-use crate::dax::system::{Access, Extent, Mapper, Plan};
+use crate::dax::system::{Access, Extent, Mapper, Plan, files};
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
 use alloc::boxed::Box;
@@ -110,9 +110,15 @@ impl Options {
         }
         let (guarantee, writeback) = self.choose::<M>(path, &file)?;
         let chosen = (guarantee.with_name_of(path, &file)?, writeback);
-        let mapped = self.map::<M>(path, &file, access, len, chosen)?;
         let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
-        Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
+        let failed_sync =
+            if refuses_pages { None } else { make_durable(path, &file, access, writeback)? };
+        let mapped = self.map::<M>(path, &file, access, len, chosen)?;
+        let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
+        if let Some(errno) = failed_sync {
+            view.taint_all(errno);
+        }
+        Ok(view)
     }
 
     /// Returns the mapping length for a file of this extent.
@@ -190,6 +196,22 @@ pub(in crate::dax) fn method_of(
         Granularity::Line(_) => Writeback::Lines(aimed()?),
         Granularity::Page(_) => Writeback::Pages,
     })
+}
+
+/// Makes a file that is there durable. Returns the number of a failed sync of it for a view that is still of use: its bytes
+/// can be read, and its write-backs return the failure. By lines they would not.
+fn make_durable(
+    path: &Path,
+    file: &OpenFile,
+    access: Access,
+    writeback: Writeback,
+) -> Result<Option<i32>, Error> {
+    let is_reader_by_pages = access == Access::Read && matches!(writeback, Writeback::Pages);
+    let Err(error) = file::make_durable(path, file, writeback) else { return Ok(None) };
+    match *error.kind() {
+        ErrorKind::Os { call: files::SYNC, errno } if is_reader_by_pages => Ok(Some(errno)),
+        _ => Err(error),
+    }
 }
 
 /// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.

@@ -154,3 +154,9 @@ pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
 pub(in crate::dax) const fn persist_name(_: &Path) -> Result<(), Error> {
     Ok(())
 }
+
+/// Does nothing, as [`persist_name`].
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have a call")]
+pub(in crate::dax) const fn persist_name_of(_: &Path, _: &Metadata) -> Result<(), Error> {
+    Ok(())
+}

@@ -187,9 +187,6 @@ fn prepare(path: &Path, file: &File, plan: &Plan) -> Result<(u64, Option<DeepFlu
     }
     if Kind::of(plan.writeback) == Kind::Synchronous && !plan.takes_unwritten {
         written::require(path, file, plan)?;
-        if plan.access == Access::Read {
-            make_blocks_durable(path, file)?;
-        }
     }
     Ok((alignment(&file_system(path, file)?), None))
 }
@@ -288,12 +285,6 @@ pub(in crate::dax) fn syncfs_reports_errors() -> bool {
     let mut numbers = kernel.release.split(['.', '-']).map_while(|number| number.parse().ok());
     let version: [u32; 2] = core::array::from_fn(|_| numbers.next().unwrap_or_default());
     version >= [5, 8]
-}
-
-/// Has the file system commit which blocks the file has. A writer's own mapping sees to it at the first
-/// store to each page (`MAP_SYNC`), if it is such a one; a mapping for reading never does.
-fn make_blocks_durable(path: &Path, file: &File) -> Result<(), Error> {
-    file.sync_all().map_err(|error| Error::os(path, files::SYNC, &error))
 }
 
 fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {

@@ -6,8 +6,8 @@ mod new_file;
 pub(in crate::dax) use new_file::NewFile;
 
 use super::Access;
-use crate::dax::InvalidInput;
 use crate::dax::error::{Error, ErrorKind};
+use crate::dax::{InvalidInput, file};
 use alloc::format;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -144,13 +144,41 @@ pub(in crate::dax) fn check_limit(len: u64) -> io::Result<()> {
 
 /// Makes the name of a new file durable.
 pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+    let directory = open_directory_of(path).map_err(|error| opening_directory(path, &error))?;
+    directory.sync_all().map_err(|error| syncing_directory(path, &error))
+}
+
+/// Makes the name of a file with this metadata durable, if the path is its name, this user may read the directory, and
+/// the file system syncs directories.
+pub(in crate::dax) fn persist_name_of(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    // The system's name of an open file can be one that the file had before, or a description.
+    if !path.symlink_metadata().is_ok_and(|there| identity(&there) == identity(metadata)) {
+        return Ok(());
+    }
+    let directory = match open_directory_of(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened.map_err(|error| opening_directory(path, &error))?,
+    };
+    match directory.sync_all() {
+        Err(error) if file::syncs_nothing(&error) => Ok(()),
+        synced => synced.map_err(|error| syncing_directory(path, &error)),
+    }
+}
+
+/// Opens the directory that has the name. On macOS fsync alone stops before the drive, so it is synced by the standard
+/// library's call.
+fn open_directory_of(path: &Path) -> io::Result<File> {
     let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory_of(path), directory, Mode::empty())
-        .map_err(|errno| Error::os(path, "open of its directory", &errno.into()))?;
-    // The standard library's call: on macOS fsync alone stops before the drive.
-    File::from(directory)
-        .sync_all()
-        .map_err(|error| Error::os(path, "fsync of its directory", &error))
+    Ok(rustix::fs::open(directory_of(path), directory, Mode::empty())?.into())
+}
+
+fn opening_directory(path: &Path, error: &io::Error) -> Error {
+    Error::os(path, "open of its directory", error)
+}
+
+fn syncing_directory(path: &Path, error: &io::Error) -> Error {
+    Error::os(path, "fsync of its directory", error)
 }
 
 /// Returns the directory that has the name.

@@ -192,6 +192,20 @@ fn a_file_that_exists_is_synced_with_its_name_by_each_opening() {
     }
 }
 
+/// Another program can have written them, or this one by calls.
+#[test]
+fn bytes_that_a_file_has_already_are_synced_when_a_growth_maps_them() {
+    let _alone = alone();
+    let directory = directory();
+    let path = directory.path().join("file");
+    fs::write(&path, &ZEROS[..]).unwrap();
+    let test = "bytes_that_a_file_has_already_are_synced_when_a_growth_maps_them";
+    let grow = || options().len(OLD).open(&path)?.grow(NEW);
+    let Some(calls) = system_calls(test, grow) else { return };
+    let (file, name) = (identity(&path), identity(directory.path()));
+    assert_eq!(synced(&calls), [file, name, file]);
+}
+
 /// The names that a guard has found outlive a loss of power as the bytes do.
 #[test]
 fn a_guard_syncs_the_directories_with_new_names() {

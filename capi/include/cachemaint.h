@@ -169,13 +169,15 @@ void *cachemaint_address(const cachemaint_file *file);
 size_t cachemaint_length(const cachemaint_file *file);
 
 /* Makes the mapping longer, and the file if need be: `length` is the new length. Bytes that the file has there already
- * are shown as they are: persist them. Missing bytes are zeros, and are on the medium with the new length after the
- * return.
+ * are shown as they are, and are synced (fsync). Missing bytes are zeros. All of them are on the medium with the length
+ * after the return.
  * No other thread uses the file during the call. The mapping can move: ask for its address again.
- * A crash leaves the old length or the new one. On an error the file is as it was.
+ * A crash leaves the old length or the new one. On an error the file is as it was. If the sync failed, stored bytes may be
+ * lost, and later write-backs by pages return CACHEMAINT_WRITEBACK_FAILED.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
  * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM.
- * Cost: the missing bytes are written once. */
+ * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
+ * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.

@@ -29,8 +29,8 @@ impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
     /// mapping in bytes.
     ///
-    /// Bytes that the file has there already are shown as they are: [`persist`](super::DaxView::persist) them. Missing
-    /// ones are zeros, and they and the new length are on the medium when this returns.
+    /// Bytes that the file has there already are shown as they are, and are synced like those at
+    /// [`Options::open`]. Missing ones are zeros, and they and the new length are on the medium when this returns.
     ///
     /// Several processes without locks must not make the file longer at the same time: one could overwrite with zeros
     /// what another has stored in its new bytes. One of them does it, and the others then map the new bytes by this call.
@@ -50,7 +50,8 @@ impl DaxFile {
     /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
     /// [`NotSupported::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
     /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at
-    /// [`Options::open`]. File and mapping are as they were then.
+    /// [`Options::open`]. File and mapping are as they were then. If a sync fails ([`ErrorKind::Os`]), stored bytes may
+    /// be lost, so [`taint`](super::DaxView::taint) and later write-backs by pages report it.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
@@ -101,6 +102,9 @@ impl DaxFile {
         if new > old {
             self.require_no_sharers()?;
             file::extend::<M>(path, file, old..new, || self.view.sync_file())?;
+        } else {
+            // Nothing has made the blocks and the length durable that another program, or this one by calls, gave the file.
+            self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error))?;
         }
         let mapping = M::map(path, file, &plan).inspect_err(|error| {
             self.view.note_failed_sync(error);

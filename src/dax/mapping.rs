@@ -19,9 +19,9 @@ use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
-#[cfg(target_os = "linux")]
-use std::fs::File;
 use std::io;
+#[cfg(target_os = "linux")]
+use {core::sync::atomic::AtomicI32, std::fs::File};
 
 /// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
 /// them back.
@@ -37,9 +37,11 @@ pub(super) trait Pages: Debug + Send + Sync {
     }
 
     /// Maps the file again where zeros were mapped over pages of the mapping, and where an earlier call failed to.
-    /// The range is empty, or begins and ends with a page of the mapping. If it fails, the zeros stay.
+    /// The range is empty, or begins and ends with a page of the mapping. If it fails, the zeros stay, and `zeros_left`
+    /// is the number of the error until a call succeeds.
     #[cfg(target_os = "linux")]
-    fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()>;
+    fn map_again(&self, range: Range<usize>, file: &File, zeros_left: &AtomicI32)
+    -> io::Result<()>;
 
     /// Returns true if the mapping can be written.
     #[cfg(target_os = "linux")]
@@ -84,6 +86,10 @@ pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
     pages: Box<dyn Pages>,
+    /// The error for which pages of the mapping show zeros instead of the file; 0 if none do. Boxed, as
+    /// `DaxView::taint` is.
+    #[cfg(target_os = "linux")]
+    zeros_left: Box<AtomicI32>,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -100,7 +106,13 @@ impl Mapping {
     /// 2. `base` is a multiple of the page size.
     /// 3. No code of this process makes a reference to them except to atomic words.
     pub(super) unsafe fn new(base: NonNull<u8>, len: usize, pages: impl Pages + 'static) -> Self {
-        Self { base, len, pages: Box::new(pages) }
+        Self {
+            base,
+            len,
+            pages: Box::new(pages),
+            #[cfg(target_os = "linux")]
+            zeros_left: Box::default(),
+        }
     }
 
     /// Returns true if the caller has made it, and alone may replace it.
@@ -267,7 +279,12 @@ impl Mapping {
 
     /// Maps the file again where zeros were mapped over whole pages, and where an earlier call failed to.
     pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
-        self.pages.map_again(range, file)
+        self.pages.map_again(range, file, &self.zeros_left)
+    }
+
+    /// Returns the error for which pages show zeros instead of the file, if some do.
+    pub(super) fn zeros_left(&self) -> Option<i32> {
+        Some(self.zeros_left.load(Relaxed)).filter(|errno| *errno != 0)
     }
 }
 

@@ -221,7 +221,8 @@ impl DaxView {
     /// [`ErrorKind::Writeback`], if the operating system reports that the range could not be written. If it has
     /// reported a failure since the file was opened, the first one is returned, since it can be about these bytes.
     /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux. While a guarded access
-    /// (`catch_faults`) to this file has replaced pages by zeros, its error: a store may have gone to the zeros.
+    /// (`catch_faults`) to this file has replaced pages by zeros, its error: a store may have gone to the zeros. After it,
+    /// [`ErrorKind::Os`] with `mmap after a guarded access`, if the file could not be mapped again.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -470,10 +471,45 @@ impl DaxView {
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
-    use super::super::{Error, ErrorKind, FaultHandler, Options};
+    use super::super::{DaxFile, Error, ErrorKind, FaultHandler, Options};
     use super::{Writeback, files};
     use crate::cache::Cache;
     use core::sync::atomic::Ordering::Relaxed;
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    use std::fs::File;
+
+    /// The file system refuses to map the file again, as one that was shut down does.
+    #[test]
+    fn a_write_back_fails_while_the_zeros_of_a_guard_are_left() {
+        type Call = fn(&DaxFile, u64) -> Result<(), Error>;
+
+        let (Ok(cache), Ok(installed)) = (Cache::host(), FaultHandler::install()) else { return };
+        let page = files::page_size() as u64;
+        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
+        memfd.set_len(2 * page).unwrap();
+        let mut file = Options::new().allow_page_granularity().open_file(memfd).unwrap();
+        file.persist(0..page).unwrap();
+        file.file().set_len(page).unwrap();
+        fcntl_add_seals(file.file(), SealFlags::FUTURE_WRITE).unwrap();
+        let guarded = file.catch_faults(installed, |file| file.load(page, Relaxed)).unwrap_err();
+        assert!(matches!(guarded.kind(), ErrorKind::Os { call: "mmap", .. }), "{guarded}");
+
+        file.store(page, 7, Relaxed);
+        for writeback in [Writeback::Pages, Writeback::Lines(cache), Writeback::Fence(cache)] {
+            file.view.writeback = writeback;
+            let calls: [Call; 4] = [
+                |file, at| file.persist(at..at + 8),
+                |file, at| file.issue_writeback(at..at + 8),
+                |file, at| file.deep_persist(at..at + 8),
+                |file, at| file.persist_copy(&[(at, &[7; 8])]),
+            ];
+            for call in calls {
+                let error = call(&file, page).unwrap_err();
+                let expected = "mmap after a guarded access";
+                assert!(matches!(error.kind(), ErrorKind::Os { call, .. } if *call == expected));
+            }
+        }
+    }
 
     /// The store went to a page of zeros, which replaced a page that the file has lost.
     #[test]

@@ -130,7 +130,8 @@ impl DaxView {
     /// [`ErrorKind::TooManyCatches`], if 256 calls are under way in this process; `work` was not run then.
     /// [`ErrorKind::Os`] with `mmap`, if the file's pages cannot be mapped again: the file system refuses it, or there
     /// is no memory. They stay zeros then, and the file should be closed. Each later guarded call tries again. Until
-    /// that succeeds it returns the same error, and does not run `work`.
+    /// that succeeds it returns the same error, and does not run `work`. Write-backs of any range fail until then, because
+    /// the range can have such a page.
     ///
     /// [`NotSupported::Adopted`](super::NotSupported::Adopted) for a mapping that its owner alone may change.
     ///
@@ -152,22 +153,26 @@ impl DaxView {
         Ok(result)
     }
 
-    /// Fails if a guarded access under way has lost stores: a caller that relies on what it has written would then build on
-    /// nothing. Costs two loads where no guard is under way.
+    /// Fails if a guarded access has lost stores, one under way or one whose zeros are left: a caller that relies on what it
+    /// has written would then build on nothing. Costs one load in a process that has not used a guard yet.
     ///
     /// # Errors
     /// That of the guarded access.
     pub(super) fn check_stores(&self) -> Result<(), Error> {
-        match Slot::faulted_in(self.mapping.base().as_ptr().addr()) {
-            Some(faulted) => self.lost_stores(&faulted),
+        if Slot::are_unused() {
+            return Ok(());
+        }
+        // In this order: a guard that ends leaves its zeros to the mapping before it gives its slot back.
+        if let Some(faulted) = Slot::faulted_in(self.mapping.base().as_ptr().addr()) {
+            return lost_stores(|| self.fault(&faulted));
+        }
+        match self.mapping.zeros_left() {
+            Some(errno) => lost_stores(|| {
+                let kind = ErrorKind::Os { call: "mmap after a guarded access", errno };
+                Error::new(&self.path, kind)
+            }),
             None => Ok(()),
         }
-    }
-
-    /// Fails, unless this is the handler of a process that ends: it discards the error, which allocates.
-    #[cold]
-    fn lost_stores(&self, faulted: &Faulted) -> Result<(), Error> {
-        if signals::is_crashing() { Ok(()) } else { Err(self.fault(faulted)) }
     }
 
     /// Returns the reason why an access failed.
@@ -207,6 +212,12 @@ impl DaxView {
         let mapped = self.mapping.map_again(range, &self.file);
         mapped.map_err(|error| Error::os(&self.path, "mmap", &error))
     }
+}
+
+/// Fails, unless this is the handler of a process that ends: it discards the error, which allocates.
+#[cold]
+fn lost_stores(error: impl FnOnce() -> Error) -> Result<(), Error> {
+    if signals::is_crashing() { Ok(()) } else { Err(error()) }
 }
 
 /// The faults that guards of a file have met and that are over.

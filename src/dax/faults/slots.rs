@@ -244,6 +244,11 @@ impl Slot {
         others.find_map(|slot| slot.faulted_at(base))
     }
 
+    /// Returns true if this process has not used a guard yet, so that no fault and no zeros of one can be left.
+    pub(super) fn are_unused() -> bool {
+        used().is_empty()
+    }
+
     /// Returns the fault that a guard of the mapping at `base`, which is under way, has met.
     pub(super) fn faulted_in(base: usize) -> Option<Faulted> {
         used().iter().find_map(|slot| slot.faulted_at(base))

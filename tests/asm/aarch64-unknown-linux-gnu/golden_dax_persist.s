@@ -1,7 +1,7 @@
     sub sp, sp, #64
     stp x29, x30, [sp, #48]
     add x29, sp, #48
-    ldr x2, [x0, #504]
+    ldr x2, [x0, #512]
     cmn x1, #9
     b.hi .L0
     add x8, x1, #8

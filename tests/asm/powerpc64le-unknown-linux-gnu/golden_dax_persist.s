@@ -7,7 +7,7 @@
     li 7, -9
     std 0, 128(1)
     addi 6, 4, 8
-    ld 5, 504(3)
+    ld 5, 512(3)
     cmpld 4, 7
     bgt 0, .L1
     cmpld 6, 5

@@ -1,6 +1,6 @@
     addi sp, sp, -48
     sd ra, 40(sp)
-    ld a2, 504(a0)
+    ld a2, 512(a0)
     li a3, -9
     bltu a3, a1, .L0
     addi a4, a1, 8

@@ -1,5 +1,5 @@
     sub rsp, 40
-    mov rdx, qword ptr [rdi + 504]
+    mov rdx, qword ptr [rdi + 512]
     lea rcx, [rsi + 8]
     cmp rcx, rdx
     seta al

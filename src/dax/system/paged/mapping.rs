@@ -7,6 +7,8 @@ use crate::dax::mapping::{Mapping, Pages};
 use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::NonNull;
+#[cfg(target_os = "linux")]
+use core::sync::atomic::AtomicI32;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
@@ -58,7 +60,7 @@ impl Pages for Mapped {
 
     /// Nothing is mapped over these pages: they are guarded nowhere.
     #[cfg(target_os = "linux")]
-    fn map_again(&self, range: Range<usize>, _: &File) -> io::Result<()> {
+    fn map_again(&self, range: Range<usize>, _: &File, _: &AtomicI32) -> io::Result<()> {
         if range.is_empty() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 

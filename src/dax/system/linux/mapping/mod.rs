@@ -15,6 +15,7 @@ use crate::dax::system::{Access, Plan};
 use crate::process::Process;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 use std::fs::File;
@@ -219,7 +220,12 @@ impl Pages for Mapped {
         }
     }
 
-    fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
+    fn map_again(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        zeros_left: &AtomicI32,
+    ) -> io::Result<()> {
         let mut zeros = self.zeros.lock().unwrap_or_else(PoisonError::into_inner);
         let all = match (zeros.is_empty(), range.is_empty()) {
             (true, _) => range,
@@ -231,6 +237,8 @@ impl Pages for Mapped {
         }
         let replaced = self.replace(&all, file.as_fd());
         *zeros = if replaced.is_ok() { 0..0 } else { all };
+        // Under the lock, so that it agrees with the range. The guard's slot is given back later, with release.
+        zeros_left.store(replaced.err().map_or(0, Errno::raw_os_error), Relaxed);
         Ok(replaced?)
     }
 

@@ -47,9 +47,15 @@ impl Options {
     /// - It ends for all of them when one of them drops its [`DaxFile`].
     ///
     /// Processes that share a descriptor take [`Lock::None`] and agree by other means, or each opens the file anew and gives
-    /// that. On Linux [`File::options`] opens `/proc/self/fd/NUMBER` anew. [`open`](Self::open) refuses this path, since it
+    /// that. On Linux [`File::options`] opens `/proc/thread-self/fd/NUMBER` anew. [`open`](Self::open) refuses this path, since it
     /// is a symbolic link. [Leases](DaxView::lease) belong to the open file as well: they end for all duplicates when one of
     /// them releases the bytes or drops its view. A writer does not find leases that were taken through a duplicate.
+    ///
+    /// # Failed write-backs of duplicates
+    /// The system reports a failed write-back once to each open file, so to one duplicate alone, in whichever process it is
+    /// ([`Taint`](super::Taint)). The next write-back by pages through another duplicate succeeds, and the bytes that it was
+    /// about may be lost. Its [`taint`](DaxView::taint) does not report that. Give an open file of its own, opened anew as
+    /// above, wherever a write-back must not miss a failure.
     ///
     /// # Errors
     /// As [`open`](Self::open) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading
@@ -64,7 +70,8 @@ impl Options {
     }
 
     /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened for
-    /// reading is enough.
+    /// reading is enough. Duplicates share [failed write-backs](Self::open_file), as for
+    /// `open_file`: open the file anew instead.
     ///
     /// # Errors
     /// As [`view`](Self::view) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading,

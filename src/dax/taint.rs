@@ -28,6 +28,10 @@ use core::time::Duration;
 use std::thread;
 
 /// The event after which bytes of an open file may not be the stored ones.
+///
+/// The system reports a failed write-back once to each open file. Duplicates of a descriptor are one open file, also in
+/// several processes: the first of them that asks gets the error, and the others do not find out. So
+/// [open the file anew](super::Options::open_file) for each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

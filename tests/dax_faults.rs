@@ -28,8 +28,11 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use libc::siginfo_t;
+use rustix::fs::{FlockOperation, fcntl_lock};
 use skip::skip;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -107,6 +110,56 @@ fn each_page_that_was_replaced_is_the_files_again() {
     }
     let sum = (1..=4).sum::<u64>() + (104..116).sum::<u64>();
     assert_eq!(file.catch_faults(guard, all).unwrap(), sum);
+}
+
+/// Has a guard meet a hole in a file of each kind: on a disk the file system lists its extents, and in memory it does not.
+/// `before` and `after` get a duplicate of the descriptor.
+fn meet_holes(before: impl Fn(&mut File), after: impl Fn(&mut File)) {
+    let guard = FaultHandler::install().unwrap();
+    let directories = [tempfile::tempdir_in("/dev/shm").ok(), tempfile::tempdir().ok()];
+    for directory in directories.iter().flatten() {
+        let path = directory.path().join("file");
+        drop(options().create_new(&path, PAGES * page()).unwrap());
+        let mut shared = File::options().read(true).write(true).open(&path).unwrap();
+        let file = options().open_file(shared.try_clone().unwrap()).unwrap();
+        before(&mut shared);
+        let caught = file.catch_faults(guard, |file| {
+            cut(file, 4);
+            let loaded = load(file, 6);
+            cut(file, PAGES);
+            loaded
+        });
+        let error = caught.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+        after(&mut shared);
+    }
+}
+
+/// A duplicate's next write goes to the position, which is that of the open file.
+#[test]
+fn an_error_of_a_guard_leaves_the_position_of_the_file() {
+    meet_holes(
+        |shared| assert_eq!(shared.seek(SeekFrom::Start(5)).unwrap(), 5),
+        |shared| assert_eq!(shared.stream_position().unwrap(), 5),
+    );
+}
+
+/// A process loses its locks of a file with the first descriptor of it that is closed (`fcntl_locking(2)`).
+#[test]
+fn an_error_of_a_guard_leaves_the_locks_of_the_process() {
+    let lock = |shared: &mut File| {
+        fcntl_lock(shared, FlockOperation::NonBlockingLockExclusive).unwrap();
+    };
+    meet_holes(lock, |shared| {
+        // A lock of the open file disagrees with one of the process, of this one too.
+        // SAFETY: all of it are numbers, for which zeros are valid.
+        let mut asked: libc::flock = unsafe { core::mem::zeroed() };
+        let exclusive = i16::try_from(libc::F_WRLCK).unwrap();
+        asked.l_type = exclusive;
+        // SAFETY: the kernel writes to the place.
+        let answer = unsafe { libc::fcntl(shared.as_raw_fd(), libc::F_OFD_GETLK, &raw mut asked) };
+        assert_eq!((answer, asked.l_type), (0, exclusive), "it is held");
+    });
 }
 
 /// `userfaultfd(2)`, by which a process can poison its own pages (`include/uapi/linux/userfaultfd.h`).
@@ -575,7 +628,7 @@ fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
         let guard = FaultHandler::install().unwrap();
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let path = directory.path().join("sparse");
-        std::fs::File::create(&path).unwrap().set_len(pages * page()).unwrap();
+        File::create(&path).unwrap().set_len(pages * page()).unwrap();
         let file = options().open(&path).unwrap();
         cut(&file, 1);
         for is_backwards in [false, true] {

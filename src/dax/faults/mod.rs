@@ -18,7 +18,7 @@
 mod handler;
 mod slots;
 
-use super::system::files;
+use super::system::{extents, files};
 use super::taint::Taint;
 use super::{DaxFile, DaxView, Error, ErrorKind};
 use crate::process::Process;
@@ -26,6 +26,7 @@ use crate::signals;
 use core::ops::Range;
 use rustix::fs::SeekFrom;
 use slots::{Faulted, Slot, Watched};
+use std::fs::File;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -199,12 +200,17 @@ impl DaxView {
         if faulted.is_memory_error {
             return None;
         }
-        // A store to a hole needs a block. With blocks smaller than a page, a part of the page can be a hole. The end
-        // of the file is taken for one, and is not.
+        // A store to a hole needs a block. With blocks smaller than a page, a part of the page can be a hole.
         let page = files::page_size() as u64;
-        let end = place.saturating_add(page).min(size);
-        let hole = rustix::fs::seek(self.file(), SeekFrom::Hole(place)).ok()?;
-        (hole < end).then_some(ErrorKind::NoSpace { len: page })
+        let range = place..place.saturating_add(page).min(size);
+        let has_hole = extents::has_hole(self.file(), &range).ok();
+        has_hole.or_else(|| self.seeks_hole(&range))?.then_some(ErrorKind::NoSpace { len: page })
+    }
+
+    /// Returns true if a range has a hole, on a file system without FIEMAP (tmpfs).
+    fn seeks_hole(&self, range: &Range<u64>) -> Option<bool> {
+        // The end of the file is taken for a hole, and is not.
+        Some(self.met.hole_from(range.start, self.file())? < range.end)
     }
 
     /// Makes pages the file's again.
@@ -228,6 +234,10 @@ pub(super) struct Met(Mutex<Faults>);
 struct Faults {
     count: usize,
     last: Option<Faulted>,
+    /// The file, opened anew to look for holes. The position of an open file is that of all its duplicates, whose next
+    /// write would go to the hole. It stays open until the view is closed: the process loses its fcntl locks of a file
+    /// with each of its descriptors that is closed (`fcntl_locking(2)`).
+    anew: Option<File>,
 }
 
 impl Met {
@@ -245,6 +255,16 @@ impl Met {
     fn since(&self, known: usize) -> Option<Faulted> {
         let faults = self.lock();
         if faults.count == known { None } else { faults.last.clone() }
+    }
+
+    /// Returns the position of the first hole of a file from `at` on.
+    fn hole_from(&self, at: u64, file: &File) -> Option<u64> {
+        let mut faults = self.lock();
+        let anew = match &mut faults.anew {
+            Some(anew) => anew,
+            missing => missing.insert(File::open(files::path_of(file)).ok()?),
+        };
+        rustix::fs::seek(anew, SeekFrom::Hole(at)).ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {

@@ -11,6 +11,7 @@
 use crate::system::backing::mounts::Mount;
 use crate::system::tree::Unknown;
 use alloc::vec::Vec;
+use core::ops::Range;
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
 use std::os::fd::AsFd;
@@ -163,6 +164,20 @@ pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errn
     let mut extents = Vec::new();
     for_each_with(0, file, 0, len, |extent| extents.push(*extent))?;
     Ok(extents)
+}
+
+/// Returns true if some bytes of a range have no extent, as the file system has them now.
+///
+/// # Errors
+/// If the file system does not support FIEMAP.
+pub(in crate::dax) fn has_hole(file: impl AsFd, range: &Range<u64>) -> Result<bool, Errno> {
+    let mut at = range.start;
+    for_each_with(0, file, range.start, range.end.saturating_sub(range.start), |extent| {
+        if extent.logical <= at {
+            at = at.max(extent.logical.saturating_add(extent.length));
+        }
+    })?;
+    Ok(at < range.end)
 }
 
 /// Hands over the extents that have some of `len` bytes from `offset`, in order. The file is synced for it.

@@ -66,7 +66,7 @@ pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
 
 /// Returns a path of an open file by its descriptor. Threads can have descriptors of their own.
 #[cfg(target_os = "linux")]
-fn path_of(file: &File) -> PathBuf {
+pub(in crate::dax) fn path_of(file: &impl AsRawFd) -> PathBuf {
     format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
 }
 

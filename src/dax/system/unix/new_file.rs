@@ -77,7 +77,7 @@ impl NewFile {
     pub(in crate::dax) fn give_name(&mut self, path: &Path) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if self.name.is_none() {
-            rustix::fs::linkat(CWD, path_of(&self.file), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+            rustix::fs::linkat(CWD, path_of(self.file.file()), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
         }
         if let Some(temporary) = &self.name {
             rename(temporary, path)?;

@@ -59,6 +59,16 @@ struct Failure {
 
 impl Job<'_> {
     fn run(&self, blocks: &impl Blocks, outcome: &mut Outcome) -> Result<(), Failure> {
+        let cleared = self.clear_each(blocks, outcome);
+        let Some(last) = outcome.rewritten.last() else { return cleared };
+        // After a failure too: the caller has been promised that the kept bytes of these blocks are still there.
+        let synced = blocks.sync().map_err(|error| failure(last, ClearStep::Sync, &error));
+        cleared.and(synced)?;
+        outcome.rewritten.iter().try_for_each(|block| check(blocks, block))
+    }
+
+    /// Clears each bad block in turn, until one fails.
+    fn clear_each(&self, blocks: &impl Blocks, outcome: &mut Outcome) -> Result<(), Failure> {
         let chunk = CHUNK.next_multiple_of(self.block);
         for chunk in pieces(&self.range, chunk) {
             if self.is_listed(&chunk) || blocks.read(chunk.start, &mut buffer(&chunk)).is_err() {
@@ -67,9 +77,7 @@ impl Job<'_> {
                 }
             }
         }
-        let Some(last) = outcome.rewritten.last() else { return Ok(()) };
-        blocks.sync().map_err(|error| failure(last, ClearStep::Sync, &error))?;
-        outcome.rewritten.iter().try_for_each(|block| check(blocks, block))
+        Ok(())
     }
 
     fn is_listed(&self, range: &Range<u64>) -> bool {
@@ -237,7 +245,8 @@ impl DaxFile {
     ///
     /// # Errors
     /// [`ErrorKind::NotCleared`] gives the block at which it stopped, the state of that block, and the bytes that are
-    /// lost by then. [`ErrorKind::Shorter`], if the file has shrunk. [`InvalidInput::Misaligned`], if the mapping does
+    /// lost by then. Blocks that were written anew before it are durable, unless the failed step is the sync; another
+    /// failed sync is in [`taint`](crate::dax::DaxView::taint). [`ErrorKind::Shorter`], if the file has shrunk. [`InvalidInput::Misaligned`], if the mapping does
     /// not begin at a block, so that bytes before it would have to be cleared too.
     /// [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
     ///

@@ -26,6 +26,8 @@ enum Device {
     Clears,
     /// The write fails.
     Refuses,
+    /// The second write fails.
+    RefusesSecond,
     /// The write succeeds, and nothing is cleared.
     Lies,
     /// Zeros are allocated and not written.
@@ -72,8 +74,10 @@ impl Blocks for Blocked {
         let mut model = self.0.borrow_mut();
         model.calls.push(("write", at));
         let range = at..at + from.len() as u64;
+        let is_second = model.calls.iter().filter(|(call, _)| *call == "write").count() == 2;
         match model.device {
             Device::Refuses => return Err(Errno::IO.into()),
+            Device::RefusesSecond if is_second => return Err(Errno::IO.into()),
             Device::Lies => {}
             _ => model.bad.retain(|bad| bad.end <= range.start || range.end <= bad.start),
         }
@@ -190,4 +194,14 @@ fn a_failure_says_how_far_it_got() {
             assert!(after.bytes == before.bytes, "as it was");
         }
     }
+}
+
+/// A crash would leave them as they were punched out, holes without the bytes that could be read.
+#[test]
+fn blocks_that_were_written_anew_before_a_failure_are_synced() {
+    let bad = [5000..5512, 9000..9512];
+    let (after, outcome, failed) = clear(file(&bad, Device::RefusesSecond), WHOLE, &[]);
+    assert_eq!(failed, Some((8192..12288, ClearStep::Write)));
+    assert_eq!(outcome.rewritten, [4096..8192]);
+    assert_eq!(after.calls.last(), Some(&("sync", 0)));
 }

@@ -61,8 +61,8 @@ pub struct Guarantee {
     pub reason: String,
     /// The advice how to get a finer granularity; `None` if there is no finer one.
     pub advice: Option<&'static str>,
-    /// The type of the file system, as in `/proc/self/mountinfo`; empty if it was not found, and on other systems than
-    /// Linux.
+    /// The type of the file system, as in `/proc/thread-self/mountinfo`; empty if it was not found, and on other systems
+    /// than Linux.
     pub file_system: String,
     /// The mount point of the file system; empty if it was not found, and on other systems than Linux.
     pub mount_point: String,

@@ -4,14 +4,14 @@
 //! causes none. Calls that write to files or cut them are asked for only where lines are written back: a notice costs the
 //! writer, and elsewhere each file is synced in each pass anyway.
 
+use crate::dax::system::files;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ impl Notices {
     fn add(&mut self, open: BorrowedFd<'_>, wanted: WatchFlags, watch: Watch) {
         let Some(inotify) = &self.inotify else { return };
         // By its descriptor: something else may have its path by now.
-        let by_descriptor = format!("/proc/self/fd/{}", open.as_raw_fd());
+        let by_descriptor = files::path_of(&open);
         match inotify::add_watch(inotify, by_descriptor, wanted) {
             Ok(number) => {
                 self.watches.insert(number, watch);

@@ -1,13 +1,12 @@
-//! Mounts, as `/proc/self/mountinfo` shows them.
+//! Mounts, as `/proc/thread-self/mountinfo` shows them.
 
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
-/// A line of `/proc/self/mountinfo`.
+/// A line of `/proc/thread-self/mountinfo`.
 #[derive(Debug, Default)]
 pub(crate) struct Mount {
     pub(crate) point: String,
@@ -61,32 +60,32 @@ impl Mount {
 
 /// Returns the number of the mount that a file was opened on (`Documentation/filesystems/proc.rst`, 3.8).
 pub(crate) fn mount_id(tree: &Tree, file: &impl AsRawFd) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
-    let attribute = tree.read(Path::new(&path));
+    let path = tree.of_this_thread(&format!("fdinfo/{}", file.as_raw_fd()));
+    let attribute = tree.read(&path);
     let line = attribute.value()?.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
     line.trim().parse().ok()
 }
 
-const MOUNTS: &str = "/proc/self/mountinfo";
-
 /// Finds a mount by its number. The format is that of `Documentation/filesystems/proc.rst`, 3.5.
 pub(crate) fn mount(tree: &Tree, id: Option<u64>, evidence: &mut Vec<Evidence>) -> Mount {
     let Some(id) = id else {
-        evidence.push(Evidence::new("/proc/self/fdinfo: mnt_id", "absent"));
+        let asked = tree.of_this_thread("fdinfo: mnt_id");
+        evidence.push(Evidence::new(asked.to_string_lossy(), "absent"));
         return Mount::default();
     };
-    let attribute = tree.read(Path::new(MOUNTS));
+    let path = tree.of_this_thread("mountinfo");
+    let (attribute, asked) = (tree.read(&path), path.display());
     let Some(text) = attribute.value() else {
-        evidence.push(Evidence::new(MOUNTS, attribute.describe()));
+        evidence.push(Evidence::new(asked.to_string(), attribute.describe()));
         return Mount::default();
     };
     let id = id.to_string();
     let line = text.lines().find(|line| line.split(' ').next() == Some(&id));
     let Some((line, mount)) = line.and_then(|line| Some((line, parse_mount(line)?))) else {
-        evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), "no such mount"));
+        evidence.push(Evidence::new(format!("{asked}: {id}"), "no such mount"));
         return Mount::default();
     };
-    evidence.push(Evidence::new(format!("{MOUNTS}: {id}"), line));
+    evidence.push(Evidence::new(format!("{asked}: {id}"), line));
     mount
 }
 
@@ -107,4 +106,53 @@ fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")]
         .into_iter()
         .fold(text.to_string(), |text, (escaped, plain)| text.replace(escaped, plain))
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))]
+mod tests {
+    use super::{Tree, mount_id};
+    use core::fmt::Display;
+    use std::fs::File;
+    use std::io::{self, Write as _};
+    use std::os::fd::AsRawFd;
+    use std::thread;
+
+    fn skip(why: impl Display) {
+        // Not by a macro, whose output the harness keeps when the test passes.
+        writeln!(io::stdout(), "skipped: mounts of a thread: {why}").unwrap();
+    }
+
+    /// The file has the number of another one in the table of the main thread.
+    #[test]
+    fn a_thread_with_descriptors_of_its_own_gets_the_mount_of_its_own_file() {
+        let (tree, file) = (Tree::host(), tempfile::tempfile().unwrap());
+        let Ok(elsewhere) = File::open("/proc/thread-self/stat") else {
+            return skip("/proc has no threads here");
+        };
+        let [Some(own), Some(other)] = [&file, &elsewhere].map(|file| mount_id(&tree, file)) else {
+            return skip("/proc shows no mounts of open files here");
+        };
+        assert_ne!(own, other);
+        let found = thread::scope(|scope| {
+            let found = scope.spawn(|| {
+                // SAFETY: it changes nothing but the descriptors of this thread.
+                #[expect(unsafe_code, reason = "no safe wrapper offers it")]
+                let unshared = unsafe { libc::unshare(libc::CLONE_FILES) };
+                if unshared != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // SAFETY: the number is that of a file for this thread alone, which closes it when it ends.
+                #[expect(unsafe_code, reason = "no safe wrapper takes a number that is in use")]
+                let replaced = unsafe { libc::dup2(file.as_raw_fd(), elsewhere.as_raw_fd()) };
+                assert_eq!(replaced, elsewhere.as_raw_fd());
+                Ok(mount_id(&tree, &elsewhere))
+            });
+            found.join().unwrap()
+        });
+        match found {
+            Ok(found) => assert_eq!(found, Some(own)),
+            Err(error) => skip(format_args!("a thread cannot have its own descriptors: {error}")),
+        }
+    }
 }

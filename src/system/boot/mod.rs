@@ -19,7 +19,7 @@ pub(crate) fn id() -> [u8; 16] {
 /// systemd-nspawn (`setup_boot_id`) and LXC (`lxc_setup_boot_id`) mount a new id over the file each time that a container
 /// starts. The fifth field of a mount is its point (`proc_pid_mountinfo(5)`).
 fn id_in(tree: &Tree) -> [u8; 16] {
-    let mounts = tree.read(Path::new("/proc/self/mountinfo"));
+    let mounts = tree.read(&tree.of_this_thread("mountinfo"));
     let mut mounts = mounts.value().unwrap_or_default().lines();
     if mounts.any(|mount| mount.split(' ').nth(4) == Some(ID)) {
         return [0; 16];

@@ -31,7 +31,7 @@ use rustix::io::Errno;
 pub(super) struct Asked {
     /// Device numbers of the file system.
     pub(super) device: (u32, u32),
-    /// The number of the mount in `/proc/self/mountinfo`, if the kernel reports it.
+    /// The number of the mount in `/proc/thread-self/mountinfo`, if the kernel reports it.
     pub(super) mount_id: Option<u64>,
     /// The inode's DAX attribute; `None` if the kernel or the file system does not report it.
     pub(super) dax_attribute: Option<bool>,
@@ -311,9 +311,10 @@ fn why_not_direct(asked: &Asked, mount: &Mount, disk: &Disk) -> (String, &'stati
             format!("{file_system} maps the file directly, but not synchronously (MAP_SYNC)"),
             "use ext4 or xfs on the memory itself, with -o dax=always",
         ),
-        ("", None) => {
-            ("its mount could not be found".to_string(), "make /proc/self/mountinfo readable")
-        }
+        ("", None) => (
+            "its mount could not be found".to_string(),
+            "make /proc/thread-self/mountinfo readable",
+        ),
         (_, None) if disk.name.is_empty() => (
             format!("{file_system} keeps it in the page cache, and no device is known under it"),
             "use a file on persistent memory, or on a file system whose device is known here",

@@ -23,6 +23,13 @@ const UNFLUSHED: Statement<Survival> = Statement::documented(
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
 
+/// The survival of a kexec by stored bytes that are mapped directly and without `MAP_SYNC`.
+const UNSETTLED: Statement<Survival> = Statement::read(
+    Survival::NotPromised,
+    "the memory keeps the bytes, but without MAP_SYNC their blocks may not be the file's yet",
+    "Linux fs/dax.c, dax_fault_is_synchronous",
+);
+
 /// The source of the claims about files without a name.
 const NAMELESS: &str = "unlink(2); memfd_create(2)";
 
@@ -131,8 +138,8 @@ impl Guarantee {
     /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
     /// the claim and its certainty.
     ///
-    /// It is that of the [backing](Self::backing), except for the page cache of emulated persistent memory, and for a drive
-    /// to which the kernel sends no flush. A file that had no name when it was opened (a memfd, an unlinked file) is an
+    /// It is that of the [backing](Self::backing), except for emulated persistent memory that is mapped through the page
+    /// cache or without `MAP_SYNC`, and for a drive to which the kernel sends no flush. A file that had no name when it was opened (a memfd, an unlinked file) is an
     /// exception too.
     ///
     /// ```no_run
@@ -168,6 +175,11 @@ impl Guarantee {
                     "it is in the page cache, which is RAM of the kernel that is gone",
                     "fsync(2)",
                 )
+            }
+            (Event::Kexec, Backing::EmulatedPmem, Stage::Stored)
+                if matches!(self.granularity, Granularity::Page(_)) =>
+            {
+                UNSETTLED
             }
             (Event::PowerLoss, Backing::Storage, Stage::Persisted | Stage::DeepPersisted)
                 if self.drops_flushes =>

@@ -444,6 +444,18 @@ fn the_page_cache_does_not_survive_a_kexec() {
     }
 }
 
+/// A file system without `MAP_SYNC`, whose files are direct all the same: it may not have committed the blocks under a
+/// store.
+#[test]
+fn stored_bytes_without_map_sync_are_not_promised_after_a_kexec() {
+    let host = host_with_region(EXT4_DAX, "e820", None);
+    let after = |asked, stage| concluded(&host, &asked).survives(stage, Event::Kexec).is;
+    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    assert_eq!(after(not_synchronous, Stage::Stored), Survival::NotPromised);
+    assert!(matches!(after(not_synchronous, Stage::Persisted), Survival::If(_)));
+    assert!(matches!(after(DIRECT, Stage::Stored), Survival::If(_)));
+}
+
 /// The events, as a user would ask for one file.
 #[test]
 fn emulated_persistent_memory_never_promises_power_loss() {

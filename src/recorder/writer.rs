@@ -115,7 +115,9 @@ impl<'r, M: Medium> Writer<'r, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
-    /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped.
+    /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
+    /// [`EachAppend`](Durability::EachAppend) the count is written back as well. If that fails, it is due for the next
+    /// [`write_back_all`](Recorder::write_back_all).
     /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed.
     ///
     /// # Cost
@@ -252,7 +254,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Begins the next sub-buffer, for an event that does not fit this one. An error of the medium is that of the
-    /// write-back of the previous sub-buffer: the next one has been begun then.
+    /// write-back of the previous sub-buffer, never that of a lost event's count: the next one has been begun then.
     #[cold]
     #[inline(never)]
     fn next_sub_buffer(&self, timestamp: u64, payload: usize) -> Result<(), ErrorKind<M::Error>> {
@@ -334,7 +336,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         Ok(())
     }
 
-    /// Counts a lost event, also in the file.
+    /// Counts a lost event, also in the file. Returns the reason, even if the count cannot be made persistent.
     #[cold]
     fn lose(&self, why: ErrorKind<M::Error>) -> ErrorKind<M::Error> {
         match why {
@@ -356,7 +358,10 @@ impl<'r, M: Medium> Writer<'r, M> {
         if self.durability != Durability::EachAppend {
             return why;
         }
-        self.medium.persist(at..at + 8).map_or_else(ErrorKind::Medium, |()| why)
+        // The event is refused in any case. An error of the medium would mean that it is recorded. The word stays due for
+        // `write_back_all`, which returns the failure if it fails again.
+        drop(self.medium.persist(at..at + 8));
+        why
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, options, shown};
 use crate::counting::{Broken, Counting};
-use cachemaint::recorder::{Durability, ErrorKind, Within};
+use cachemaint::recorder::{Durability, ErrorKind, Mode, Within};
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::sync::Arc;
@@ -50,15 +50,31 @@ fn the_event_after_a_sub_buffer_whose_write_back_failed_returns_the_failure_and_
     assert_eq!(shown(&recorder.reader(), 0).events.len(), 5);
 }
 
+/// Six events fill both sub-buffers of a shard. The next one does not fit, and the events of another shard are after it.
 #[test]
-fn a_loss_that_cannot_be_made_persistent_is_a_failure_of_the_medium() {
+fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
     let medium = medium();
-    let recorder = options().durability(Durability::EachAppend).create_new(&medium).unwrap();
-    let writer = recorder.claim().unwrap();
-    let lost = || writer.record_at(1, 1, &[7; 256]).unwrap_err();
-    assert!(matches!(lost().kind(), ErrorKind::TooLong { .. }));
+    let options = options().shards(2).sub_buffers(2).mode(Mode::Refuse);
+    let recorder = options.durability(Durability::EachAppend).create_new(&medium).unwrap();
+    let writers = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    let record = |shard: usize, len| {
+        writers[shard].record_at(1, 1, &[7; 256][..len]).map_err(ErrorKind::from)
+    };
+    (0..12).for_each(|number| record(number / 6, 40).unwrap());
+    let sub_buffers = || medium.medium.bytes().split_off(3 * 4096);
+    let before = sub_buffers();
+
     fail_once(&medium);
-    assert!(matches!(lost().kind(), ErrorKind::Medium(Broken)));
+    assert_eq!(record(0, 40), Err(ErrorKind::Full));
+    fail_once(&medium);
+    assert!(matches!(record(0, 256), Err(ErrorKind::TooLong { .. })));
+    assert_eq!(record(0, 40), Err(ErrorKind::Full));
+    assert!(sub_buffers() == before, "the sub-buffers have changed");
+    assert_eq!(recorder.reader().lost(0), 3);
+
+    medium.taken();
+    recorder.write_back_all().unwrap();
+    assert_eq!(medium.taken()[1], 1, "the line of the count is due");
 }
 
 #[test]

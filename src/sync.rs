@@ -8,6 +8,11 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
 
+#[cfg(all(feature = "recorder", not(loom)))]
+pub(crate) use core::sync::atomic::fence;
+#[cfg(all(feature = "recorder", loom))]
+pub(crate) use loom::sync::atomic::fence;
+
 /// Hints to the processor, or to the simulator, that this thread waits for another one.
 #[cfg(feature = "journal")]
 pub(crate) fn spin_loop() {

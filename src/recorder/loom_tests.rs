@@ -2,7 +2,10 @@
 
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
-use super::{Clock, Cursor, Description, Durability, Identity, Mode, Reader, Recorder, Writer};
+use super::{
+    Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
+    Writer,
+};
 use crate::medium::{Granularity, Medium, Readable};
 use crate::sync::AtomicU64;
 use alloc::vec::Vec;
@@ -12,21 +15,23 @@ use core::sync::atomic::Ordering;
 use loom::sync::{Arc, Mutex};
 
 const GEOMETRY: Geometry = Geometry { shards: 1, sub_buffers: 2, size: 256 };
+/// The number of words of the sub-buffers.
+const WORDS: usize = 2 * 256 / 8;
 
-/// One sub-buffer and the word after it that counts lost events, and their state after write-back.
-struct OneSubBuffer {
+/// The sub-buffers and the word after them that counts lost events, and their state after write-back.
+struct SubBuffers {
     words: Vec<AtomicU64>,
     persistent: Mutex<Vec<u64>>,
 }
 
 fn place(at: u64) -> usize {
     if at == Geometry::loss(0) {
-        return 32;
+        return WORDS;
     }
     usize::try_from((at - GEOMETRY.shard(0)) / 8).unwrap()
 }
 
-impl Readable for OneSubBuffer {
+impl Readable for SubBuffers {
     type Error = Infallible;
 
     fn len(&self) -> u64 {
@@ -45,7 +50,7 @@ impl Readable for OneSubBuffer {
     }
 }
 
-impl Medium for OneSubBuffer {
+impl Medium for SubBuffers {
     fn granularity(&self) -> Granularity {
         Granularity::Line(64)
     }
@@ -80,36 +85,48 @@ impl Medium for OneSubBuffer {
     fn order_observed(&self) {}
 }
 
-type One = Recorder<OneSubBuffer, [Cursor; 1]>;
+type One = Recorder<SubBuffers, [Cursor; 1]>;
 
 /// A recorder whose first sub-buffer has been begun by an event.
 fn recorder() -> Arc<One> {
+    with_events(&[0])
+}
+
+/// A recorder of events with payloads of these lengths.
+fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, 0);
-    let words = (0..33).map(|_| AtomicU64::new(0)).collect();
+    let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
     let recorder = Recorder {
-        medium: OneSubBuffer { words, persistent: Mutex::new(alloc::vec![0; 32]) },
+        medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
         cursors: [Cursor::new()],
         description: Description::new(1, Identity([1; 16]), GEOMETRY, Mode::Overwrite, &clock, 0),
         durability: Durability::OnCrash,
         clock,
         is_stopped: super::AtomicBool::new(false),
     };
-    writer(&recorder).record_at(1, 1, b"").unwrap();
+    for len in lengths {
+        writer(&recorder).record_at(1, 1, &[1; 256][..*len]).unwrap();
+    }
     Arc::new(recorder)
 }
 
-fn writer(recorder: &One) -> Writer<'_, OneSubBuffer> {
+fn writer(recorder: &One) -> Writer<'_, SubBuffers> {
     recorder.claim().unwrap()
 }
 
 /// The offset of the second event.
 const SECOND: u64 = HEADER + RECORD;
 
-fn is_second_in(medium: &OneSubBuffer, recorder: &One) -> bool {
+fn is_second_in(medium: &SubBuffers, recorder: &One) -> bool {
+    is_in(medium, recorder, SECOND)
+}
+
+/// Returns true if an event at this offset of the first sub-buffer verifies.
+fn is_in(medium: &SubBuffers, recorder: &One, offset: u64) -> bool {
     let reader = Reader::of(medium, recorder.description);
     let key = recorder.description.key(0, 1, 0);
     let mut search = Search::new(GEOMETRY, GEOMETRY.shard(0));
-    reader.record(&mut search, SECOND, key).is_some()
+    reader.record(&mut search, offset, key).is_some()
 }
 
 /// A reader that sees the first word of a record sees the rest of it.
@@ -144,7 +161,7 @@ fn events_before_the_cursor_are_written_back() {
         let is_recorded = thread.join().unwrap();
         let persistent = recorder.medium.persistent.lock().unwrap().clone();
         let words = persistent.into_iter().map(AtomicU64::new).collect();
-        let persistent = OneSubBuffer { words, persistent: Mutex::new(Vec::new()) };
+        let persistent = SubBuffers { words, persistent: Mutex::new(Vec::new()) };
         assert_eq!(is_second_in(&persistent, &recorder), done > SECOND);
         assert!(done <= SECOND || is_recorded);
         recorder.write_back_all().unwrap();
@@ -166,5 +183,41 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
         let recorded = usize::from(record(&recorder)) + usize::from(thread.join().unwrap());
         let head = recorder.cursors[0].head();
         assert!(recorded > 0 && head == SECOND + RECORD * recorded as u64, "{recorded}, {head}");
+    });
+}
+
+/// A reader that sees the header of the next sub-buffer sees the last event of the one before.
+#[test]
+fn an_event_before_the_next_header_is_not_missed() {
+    loom::model(|| {
+        let recorder = with_events(&[144]);
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            let writer = writer(&other);
+            (0..2).for_each(|_| writer.record_at(2, 2, b"").unwrap());
+        });
+        let (medium, last) = (recorder.medium(), u64::from(GEOMETRY.size) - RECORD);
+        let is_begun = Reader::of(medium, recorder.description).header(0, 1).is_some();
+        assert!(!is_begun || is_in(medium, &recorder, last));
+        thread.join().unwrap();
+    });
+}
+
+/// A reader that sees new bytes in a sub-buffer sees its new header.
+#[test]
+fn an_overwritten_event_is_not_taken_for_a_damaged_one() {
+    loom::model(|| {
+        let recorder = with_events(&[0, 120, 0, 144, 0]);
+        let reader = Reader::of(recorder.medium(), recorder.description);
+        let (mut events, mut buffer) = (reader.shard(0), [0; 256]);
+        assert!(matches!(events.read_next(&mut buffer), Some(Found::Event(_))));
+        let other = Arc::clone(&recorder);
+        let thread = loom::thread::spawn(move || {
+            writer(&other).record_at(2, 2, &[2; 24]).unwrap();
+        });
+        if let Some(Found::Skipped(skipped)) = events.read_next(&mut buffer) {
+            assert_ne!(skipped.kind, SkippedKind::Damaged, "{skipped:?}");
+        }
+        thread.join().unwrap();
     });
 }

@@ -12,7 +12,7 @@ use super::writeback::is_success_certain;
 use super::{Clock, Error, ErrorKind, Recorder};
 use crate::format::tag;
 use crate::medium::Medium;
-use crate::sync::AtomicBool;
+use crate::sync::{AtomicBool, fence};
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 use core::{fmt, mem};
@@ -296,7 +296,10 @@ impl<'r, M: Medium> Writer<'r, M> {
             end_before,
         };
         let start = geometry.sub_buffer(self.shard, sequence);
+        // A reader that sees this header sees all earlier records, and one that sees a later record sees this header.
+        fence(Ordering::Release);
         self.medium.write(start, &header.to_bytes(&identity.0));
+        fence(Ordering::Release);
         self.key.set(self.description.key(self.shard, generation, sequence));
         self.start.set(start);
         self.offset.set(HEADER);

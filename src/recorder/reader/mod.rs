@@ -29,6 +29,7 @@ use super::format::{
 use super::{Error, ErrorKind, EventTable, Events};
 use crate::format::{magic, tag};
 use crate::medium::{OpenError, Readable};
+use crate::sync::fence;
 use core::cmp::Reverse;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -230,7 +231,11 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the header in a slot, if it is valid. Its first words are checked one by one before the rest is read, since
     /// most bytes that are not a header fail there.
-    fn header(&self, shard: u32, slot: u64) -> Option<Header> {
+    ///
+    /// The header is at least as new as all bytes that were read before. Bytes that are read afterwards are at least as new
+    /// as the header.
+    pub(super) fn header(&self, shard: u32, slot: u64) -> Option<Header> {
+        fence(Ordering::Acquire);
         let geometry = self.description.geometry();
         let at = geometry.sub_buffer(shard, slot);
         let first = self.source.load(at, Ordering::Acquire);
@@ -243,6 +248,7 @@ impl<S: Readable> Reader<S> {
         }
         let mut bytes = [0; HEADER as usize];
         self.source.read(at, &mut bytes).ok()?;
+        fence(Ordering::Acquire);
         let header = Header::from_bytes(bytes, &self.description.identity.0)?;
         // The header may have been overwritten between the loads.
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)

@@ -7,6 +7,7 @@ use super::claims::{
 use super::plain::{Plain, options, shown};
 use cachemaint::medium::{Bytes, Medium};
 use cachemaint::recorder::{Identity, Mode, Options, Reader, SkippedKind};
+use core::ops::Range;
 use proptest::prelude::*;
 
 /// Two shards of three sub-buffers.
@@ -152,6 +153,37 @@ fn a_used_sub_buffer_that_reads_as_zeros_is_damaged() {
     let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
     assert_eq!((skipped.at, skipped.len), (BASE as u64, SIZE as u64));
     assert_eq!(skipped.kind, SkippedKind::Damaged);
+}
+
+/// The slot of a sub-buffer still has that of the lap before, as a crash leaves it that loses all stores to it.
+#[test]
+fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
+    // Three sub-buffers of two events. The second lap writes over the first one.
+    let medium = Plain::new(BASE + 3 * SIZE);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    let record = |times: Range<u64>| {
+        times.for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+        medium.bytes()
+    };
+    let first_lap = record(0..6);
+    let second_lap = record(6..12);
+    let with_old = |slot: usize| {
+        let mut image = second_lap.clone();
+        let of_slot = BASE + slot * SIZE..BASE + (slot + 1) * SIZE;
+        image[of_slot.clone()].copy_from_slice(&first_lap[of_slot]);
+        let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
+        let times: Vec<_> = shown.events.iter().map(|event| event.timestamp).collect();
+        let skipped =
+            shown.skipped.into_iter().filter(|skipped| skipped.kind != SkippedKind::Stale);
+        (times, skipped.map(|skipped| (skipped.at, skipped.len, skipped.kind)).collect::<Vec<_>>())
+    };
+    for (slot, times) in [(0, [0, 1, 8, 9, 10, 11]), (1, [2, 3, 6, 7, 10, 11])] {
+        let missed = ((BASE + slot * SIZE) as u64, SIZE as u64, SkippedKind::Damaged);
+        assert_eq!(with_old(slot), (times.to_vec(), vec![missed]), "slot {slot}");
+    }
+    // The newest events are lost, and none in the middle.
+    assert_eq!(with_old(2), (vec![4, 5, 6, 7, 8, 9], vec![]));
 }
 
 /// Another file's records are in the medium.

@@ -286,17 +286,17 @@ impl<'r, S: Readable> Events<'r, S> {
         }
         self.visited += 1;
         let after = newest.sequence + 1 + place;
-        let Some(found) = reader.sub_buffer(self.shard, after, &newest) else {
-            if round == 1 {
-                let is_used = after >= laps;
-                self.next = self.unknown(reader.description.geometry().slot(after), is_used);
-            }
+        let lap = after.checked_sub(laps);
+        let found = reader.sub_buffer(self.shard, after, &newest);
+        let is_missing = found.is_none_or(|found| Some(found.sequence()) < lap);
+        if round == 1 && is_missing {
+            self.next = self.unknown(reader.description.geometry().slot(after), lap);
             return;
-        };
-        let lap = after.saturating_sub(laps);
+        }
+        let Some(found) = found else { return };
         let is_due = match round {
-            0 => found.sequence() < lap,
-            1 => found.sequence() == lap && after >= laps,
+            0 => Some(found.sequence()) < lap,
+            1 => Some(found.sequence()) == lap,
             _ => found.sequence() > self.last,
         };
         if is_due {
@@ -311,21 +311,23 @@ impl<'r, S: Readable> Events<'r, S> {
             return self.last_losses();
         }
         self.visited += 1;
-        self.next = self.unknown(slot, false);
+        self.next = self.unknown(slot, None);
     }
 
-    /// Returns a sub-buffer without a valid header or record as a gap, unless it was never used. It was used if it
-    /// `is_used` by the sequence numbers beside it, or if it does not begin with zeros.
-    fn unknown(&mut self, slot: u64, is_used: bool) -> Option<Next> {
+    /// Returns a slot as a gap, since the sub-buffer with this sequence number is not in it. Without a number, a slot that
+    /// begins with zeros was never used and is not a gap.
+    fn unknown(&mut self, slot: u64, sequence: Option<u64>) -> Option<Next> {
         let geometry = self.reader.description.geometry();
         let at = geometry.sub_buffer(self.shard, slot);
-        if !is_used && self.reader.source.load(at, Ordering::Acquire) == 0 {
+        if sequence.is_none() && self.reader.source.load(at, Ordering::Acquire) == 0 {
             return None;
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
         // A header that is just being written does not verify.
-        let is_written = self.reader.header(self.shard, slot).is_some() || self.has_gone_on();
-        let kind = if is_written { SkippedKind::Overwritten } else { SkippedKind::Damaged };
+        let here = self.reader.header(self.shard, slot);
+        let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
+        let is_overwritten = is_written || self.has_gone_on();
+        let kind = if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged };
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 

@@ -76,7 +76,7 @@
 //! | 8 | 4 | version: 2 |
 //! | 12 | 4 | length of the descriptor: 128 |
 //! | 16 | 8 | tag: H(H(0, bytes 0 to 15), bytes 24 to 127) |
-//! | 24 | 8 | generation: 1 when the file is made, one more each time it is opened for recording |
+//! | 24 | 8 | generation: 1 when the file is made, higher each time it is opened for recording: the next number after those in valid descriptors and headers of sub-buffers |
 //! | 32 | 16 | identity: random, the same for the life of the file |
 //! | 48 | 4 | shards: 1 to 4096 |
 //! | 52 | 4 | sub-buffers of a shard: 2 or more |
@@ -94,8 +94,11 @@
 //! persistent. It then writes the rest of descriptor A and its table of events. It stores the magic last, when everything
 //! else is persistent. So a crash leaves a whole recording or no recording. The first opening writes descriptor B.
 //!
-//! Of two valid descriptors the one with the higher generation counts. Magic, version and tag stay at their
-//! places in every later version, so that a reader recognises an unknown version.
+//! Of two valid descriptors the one with the higher generation counts. An opening writes over the other one, and records
+//! no event before its own is persistent. So a crash in the middle of an opening leaves a torn descriptor of an opening
+//! without events. It stays until the next opening.
+//!
+//! Magic, version and tag stay at their places in every later version, so that a reader recognises an unknown version.
 //!
 //! ## Tables of events
 //! The tables are at byte 128 of a page, directly after the descriptor that has their length.

@@ -111,7 +111,9 @@ where
         let Self { settings, cursors } = self;
         let (found, at) = Reader::locate(medium)?;
         let cursors = enough(cursors(found.shards), found.shards)?;
-        let generation = found.generation.checked_add(1).ok_or(ErrorKind::WornOut)?;
+        // The descriptor of a newer opening may be damaged. Its events must not get the names of this opening.
+        let newest = found.generation.max(Reader::of(medium, found).newest_generation());
+        let generation = newest.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let (Description { identity, mode, .. }, geometry) = (found, found.geometry());
         let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
         let (clock, len) = (&settings.clock, tables.len());

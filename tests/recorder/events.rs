@@ -4,9 +4,12 @@ use super::plain::{Plain, options, shown};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::recorder::{ErrorKind, EventTable, Found, Options, Reader, Recorder, Value};
 use core::fmt::Write as _;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// One shard of eight sub-buffers of 256 bytes.
 const LEN: usize = 3 * 4096 + 8 * 256;
+/// The place of the second descriptor.
+const PAGE: u64 = 4096;
 /// The tables of the first page are after its descriptor.
 const TABLE: usize = 128;
 /// The bytes of the tables' tag, and of the head of the first table.
@@ -118,6 +121,73 @@ fn a_table_is_written_as_the_documentation_says() {
     let mut expected = image.clone();
     put_tables(&mut expected, &table(1, 1, &entries), HEAD + entries.len());
     assert_eq!(image, expected);
+}
+
+/// The second opening has names of its own. One bit of its descriptor is hit, so that the first one counts.
+#[test]
+fn the_next_opening_after_damage_to_the_newest_descriptor_takes_no_events_of_another() {
+    const NAMES: [&[(u16, &str)]; 3] = [&[(1, "boot")], &[(1, "valve")], &[(1, "heat")]];
+    let medium = Plain::new(LEN);
+    drop(recorder_with(NAMES[0], &medium));
+    drop(recorder_with(NAMES[1], &medium));
+    assert_eq!(texts(&Reader::open(&medium).unwrap()), ["boot + []", "valve + []"]);
+
+    medium.store(PAGE + 24, medium.load(PAGE + 24, Relaxed) ^ 1 << 40, Relaxed);
+    let reader = Reader::open(&medium).unwrap();
+    assert!(reader.event_table().is_damaged());
+    assert_eq!(texts(&reader), ["boot + []", "1"]);
+
+    let recorder = recorder_with(NAMES[2], &medium);
+    assert_eq!(recorder.description().generation, 3);
+    assert_eq!(texts(&recorder.reader()), ["boot + []", "1", "heat + []"]);
+}
+
+/// Opens or creates a recording with these names, and records the event 1.
+fn recorder_with<'m>(
+    names: &'static [(u16, &'static str)],
+    medium: &'m Plain,
+) -> Recorder<&'m Plain> {
+    let recorder = options().events(names).open_or_create(medium).unwrap();
+    record(&recorder, 1, b"");
+    recorder
+}
+
+/// A crash in the middle of an opening leaves it torn. The next opening overwrites it.
+#[test]
+fn a_torn_descriptor_is_reported_until_the_next_opening() {
+    let medium = recorded();
+    drop(options().events(EVENTS).open(&medium).unwrap());
+    let is_damaged = || Reader::open(&medium).unwrap().event_table().is_damaged();
+    assert!(!is_damaged());
+    medium.write(64, &[0xee; 64]);
+    assert!(is_damaged());
+    drop(options().events(EVENTS).open(&medium).unwrap());
+    assert!(!is_damaged());
+}
+
+/// Hits the magic of a page, or clears it, or the page was lost as a whole.
+#[test]
+fn a_descriptor_without_its_magic_is_reported() {
+    let medium = recorded();
+    let is_damaged = |image: &[u8]| Reader::open(Bytes(image)).unwrap().event_table().is_damaged();
+    // The second page is not in use yet.
+    let once = medium.bytes();
+    assert!(!is_damaged(&once));
+    for openings in 2..4 {
+        record(&options().events(EVENTS).open(&medium).unwrap(), 7, &[0; 2]);
+        let image = medium.bytes();
+        assert!(!is_damaged(&image));
+        for page in [0, PAGE as usize] {
+            let hit = |len, bytes: &[u8]| {
+                let mut image = image.clone();
+                image[page..][..len].copy_from_slice(&bytes[..len]);
+                is_damaged(&image)
+            };
+            assert!(hit(8, b"CMtRace "), "{openings} openings, page {page}");
+            assert!(hit(8, &[0; 8]), "{openings} openings, page {page}");
+            assert!(hit(4096, &[0; 4096]), "{openings} openings, page {page}");
+        }
+    }
 }
 
 /// All bytes of both pages: of those of a table each is reported, and costs names alone.

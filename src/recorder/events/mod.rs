@@ -33,9 +33,10 @@ impl EventTable {
         Some((name, Fields::new(fields, event.payload)))
     }
 
-    /// Returns true if a table is damaged or cannot be read.
+    /// Returns true if a table, or the descriptor in its page, is damaged or cannot be read.
     ///
-    /// This is normal after a crash in the middle of an opening, which had not recorded events then.
+    /// This is normal after a crash in the middle of an opening, which had not recorded events then. The next opening
+    /// overwrites the page of that descriptor, which is not the one that counts.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
         self.is_damaged

@@ -195,21 +195,28 @@ impl<S: Readable> Reader<S> {
 
     /// Reads the names of events and the types of their fields from the file.
     ///
-    /// Damage is not an error: events whose table is damaged are read as if they had none.
+    /// Damage is not an error: events whose table is damaged are read as if they had none. See
+    /// [`EventTable::is_damaged`].
     ///
     /// # Cost
-    /// Both pages of descriptors are read. The value is 8 KiB large.
+    /// Both pages of descriptors are read, and the headers of sub-buffers if one page is empty. The value is 8 KiB large.
     #[must_use]
     pub fn event_table(&self) -> EventTable {
         let identity = self.description.identity;
-        let descriptor = |page| {
-            let found = Self::descriptor(&self.source, page).ok()?.ok()?;
-            (found.identity == identity).then_some(found)
-        };
-        let mut pages = DESCRIPTORS.map(|page| (page, descriptor(page)));
+        let mut is_damaged = false;
+        let mut pages = DESCRIPTORS.map(|page| {
+            let found = Self::descriptor(&self.source, page);
+            // The tables of a page are lost with its descriptor.
+            is_damaged |= match &found {
+                Ok(Ok(_) | Err(BadDescriptor::Version(_))) => false,
+                Ok(Err(BadDescriptor::Magic(magic))) if *magic == [0; 8] => self.was_continued(),
+                _ => true,
+            };
+            let found = found.ok().and_then(Result::ok);
+            (page, found.filter(|found| found.identity == identity))
+        });
         // The newest one counts first.
         pages.sort_unstable_by_key(|(_, found)| Reverse(found.map(|found| found.generation)));
-        let mut is_damaged = false;
         let tables = pages.map(|(page, found)| {
             let found = found.filter(|found| found.tables > 0)?;
             let tables = Tables::read(&self.source, page, found.tables, &identity.0);
@@ -217,6 +224,11 @@ impl<S: Readable> Reader<S> {
             tables
         });
         EventTable { tables, is_damaged }
+    }
+
+    /// Returns true if the recording was opened again after its creation, so that both pages have descriptors.
+    fn was_continued(&self) -> bool {
+        self.description.generation > 1 || self.newest_generation() > 1
     }
 
     /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long or
@@ -267,6 +279,14 @@ impl<S: Readable> Reader<S> {
         let next = self.sub_buffer(shard, newest.sequence + 1, &newest);
         let next = next.filter(|next| next.sequence() > newest.sequence);
         Some(next.unwrap_or(SubBuffer { header: newest, is_inferred: false }))
+    }
+
+    /// Returns the generation of the newest opening that has a valid header, or 0.
+    pub(super) fn newest_generation(&self) -> u64 {
+        let slots = 0..u64::from(self.description.sub_buffers);
+        let headers = (0..self.description.shards)
+            .flat_map(|shard| slots.clone().filter_map(move |slot| self.header(shard, slot)));
+        headers.map(|header| header.generation).max().unwrap_or(0)
     }
 
     /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.

@@ -57,7 +57,8 @@ where
     /// [`ErrorKind::WornOut`].
     ///
     /// # Cost
-    /// All headers of sub-buffers are read. Two fences.
+    /// All headers of sub-buffers are read a few times. Sub-buffers without a valid header are searched for records. So the
+    /// bytes of unused ones, in the first lap of a shard, are read once. Two fences.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         match self.open_in(&medium) {
             Ok(parts) => Ok(parts.recorder(medium)),
@@ -313,7 +314,7 @@ fn go_on<M: Medium>(
     let description = reader.description();
     let (geometry, mode) = (description.geometry(), description.mode);
     for (shard, cursor) in (0..geometry.shards).zip(cursors) {
-        let next = reader.newest(shard).map_or(0, |newest| newest.sequence() + 1);
+        let next = reader.newest(shard).map_or(0, |newest| newest + 1);
         if next >= SEQUENCES {
             return Err(ErrorKind::WornOut);
         }

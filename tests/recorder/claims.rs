@@ -12,7 +12,7 @@ pub(crate) const BASE: usize = 3 * 4096;
 const DESCRIPTORS: [usize; 2] = [0, 4096];
 const DESCRIPTOR: usize = 128;
 /// The length of its header in bytes.
-const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 64;
 
 /// Returns the payload of an event by its number. None of its bytes is zero.
 pub(crate) fn payload(number: usize, len: usize) -> Vec<u8> {

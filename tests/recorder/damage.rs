@@ -1,7 +1,7 @@
 //! Arbitrary bytes, and damaged files.
 
 use super::claims::{
-    BASE, Deed, Lived, SIZE, all, anything_goes_on, anything_is_read_to_an_end,
+    BASE, Deed, HEADER, Lived, SIZE, all, anything_goes_on, anything_is_read_to_an_end,
     damage_costs_what_it_touches, live,
 };
 use super::plain::{Plain, options, shown};
@@ -202,4 +202,39 @@ fn another_recording_in_the_same_medium_is_not_read() {
     new.claim().unwrap().record_at(1, 2, b"").unwrap();
     let shown = shown(&new.reader(), 0);
     assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [2]);
+}
+
+/// Of both newest sub-buffers the headers are lost, or the older one is lost as a whole.
+#[test]
+fn an_opening_goes_on_after_each_sub_buffer_that_a_reader_finds() {
+    for (mode, lost, events) in [
+        (Mode::Overwrite, HEADER, 6),
+        (Mode::Refuse, HEADER, 6),
+        (Mode::Overwrite, SIZE, 4),
+        (Mode::Refuse, SIZE, 4),
+    ] {
+        let medium = Plain::new(BASE + 8 * SIZE);
+        let recorder = options().mode(mode).create_new(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        (0..6).for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+        drop(writer);
+        drop(recorder);
+        for (slot, lost) in [(1, lost), (2, HEADER)] {
+            medium.write((BASE + slot * SIZE) as u64, &vec![0; lost]);
+        }
+        let before = shown(&Reader::open(&medium).unwrap(), 0);
+        assert_eq!(before.events.len(), events);
+
+        let used = || medium.bytes()[BASE..BASE + 3 * SIZE].to_vec();
+        let bytes = used();
+        let recorder = options().open(&medium).unwrap();
+        assert_eq!(shown(&recorder.reader(), 0), before);
+        recorder.claim().unwrap().record_at(6, 2, b"").unwrap();
+        assert!(used() == bytes, "{mode:?}, {lost}");
+        let mut after = shown(&recorder.reader(), 0).events;
+        let last = after.pop().unwrap();
+        assert_eq!((last.id, last.sequence), (2, 3));
+        // The newest header is of another opening now.
+        assert_eq!(after, before.events, "{mode:?}, {lost}");
+    }
 }

@@ -102,14 +102,14 @@ fn crafted_bytes_between_headers_cost_no_more_than_a_multiple_of_the_file() {
         let image = crafted_between(size, 16, longest);
         let (found, looks) = read(&image);
         assert!(found >= 8, "{found}");
-        assert!(looks < 150 * image.len() as u64, "{size} bytes, {longest} each: {looks}");
+        assert!(looks < 180 * image.len() as u64, "{size} bytes, {longest} each: {looks}");
         assert!(looks > 20 * (image.len() - BASE) as u64, "{size} bytes, {longest} each: {looks}");
     }
 }
 
 /// By hand: a slot without a header is searched in each of three rounds with nine keys. Each search reads two words at
-/// each place, which is twice the size, and verifies at most three times the size.
-const MOST: u64 = 3 * 9 * (2 + 3);
+/// each place, which is twice the size, and verifies at most three times the size. Before that the bytes are read once.
+const MOST: u64 = 3 * (1 + 9 * (2 + 3));
 
 #[test]
 fn crafted_bytes_cost_no_more_than_a_multiple_of_the_file() {

@@ -1,11 +1,11 @@
-//! The work of reading, by the documentation of `recorder::Reader`: at most 150 times the bytes of the sub-buffers.
+//! The work of reading, by the documentation of `recorder::Reader`: at most 180 times the bytes of the sub-buffers.
 
 use super::claims::BASE;
 use crate::image::Image;
 use cachemaint::medium::Readable as _;
 use cachemaint::recorder::Reader;
 
-const LOOKS: u64 = 150;
+const LOOKS: u64 = 180;
 /// Bytes of the counts of losses and of descriptors, which are looked at some times.
 const HEADERS: u64 = 4096;
 

@@ -3,19 +3,20 @@
 //! # Work
 //! Each byte of a recording is read once or twice: an event of more than 240 bytes is verified again when it is copied.
 //! Headers are read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
-//! may have been there. For any content of a file, the reads of all bytes together are at most 150 times the size of the
-//! file. So the work grows only with this size. The memory is one [`Events`] for each shard.
+//! may have been there. If all bytes of the slot are zero, they are read once. For any content of a file, the reads of all
+//! bytes together are at most 180 times the size of the file. So the work grows only with this size. The memory is one
+//! [`Events`] for each shard.
 //!
 //! The figure is the sum of these:
 //! - A search reads two words at each place: twice the size of the sub-buffer. It ends when twice that size was verified
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`] as many bytes are read
 //!   twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
-//! - Each of three rounds searches a slot without a header under nine headers at most. Nine need a valid header on both
-//!   sides, so they are half of the slots at most: 27 × 7.2 / 2 = 97 times the size of the file. With fewer headers the
-//!   sum is less.
+//! - Each of three rounds searches a slot without a header under nine headers at most. Nine need a valid header to the
+//!   right, and other slots have six. So the mean is below six: 18 × 7.2 = 130 times the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with three headers for each: 32 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 20 times: 6 times the size.
+//!   Each round looks for zeros: 3 times.
 
 pub(super) mod found;
 pub(super) mod merged;
@@ -273,12 +274,21 @@ impl<S: Readable> Reader<S> {
         headers.max_by_key(|header| header.sequence)
     }
 
-    /// Returns the newest sub-buffer of a shard, even if its header is damaged.
-    pub(super) fn newest(&self, shard: u32) -> Option<SubBuffer> {
-        let newest = self.newest_header(shard)?;
-        let next = self.sub_buffer(shard, newest.sequence + 1, &newest);
-        let next = next.filter(|next| next.sequence() > newest.sequence);
-        Some(next.unwrap_or(SubBuffer { header: newest, is_inferred: false }))
+    /// Returns the sequence number of the newest sub-buffer of a shard: of the newest valid header, or of a sub-buffer after
+    /// it that is found by its records.
+    ///
+    /// # Cost
+    /// Each slot after the newest sub-buffer is searched, unless its header is valid. The bytes of an unused one are read
+    /// once.
+    pub(super) fn newest(&self, shard: u32) -> Option<u64> {
+        let header = self.newest_header(shard)?;
+        let lap = header.sequence + 1..header.sequence + u64::from(self.description.sub_buffers);
+        let is_there = |sequence: &u64| {
+            let found = self.sub_buffer(shard, *sequence, &header, None);
+            found.is_some_and(|found| found.sequence() == *sequence)
+        };
+        // Sub-buffers in between may be lost.
+        Some(lap.rev().find(is_there).unwrap_or(header.sequence))
     }
 
     /// Returns the generation of the newest opening that has a valid header, or 0.
@@ -290,29 +300,61 @@ impl<S: Readable> Reader<S> {
     }
 
     /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.
-    fn sub_buffer(&self, shard: u32, sequence: u64, newest: &Header) -> Option<SubBuffer> {
+    /// `previous` is the header of the sub-buffer that was read before it, if there is one.
+    fn sub_buffer(
+        &self,
+        shard: u32,
+        sequence: u64,
+        newest: &Header,
+        previous: Option<Header>,
+    ) -> Option<SubBuffer> {
         let slot = self.description.geometry().slot(sequence);
         let proved =
             self.header(shard, slot).map(|header| SubBuffer { header, is_inferred: false });
-        proved.or_else(|| self.infer(shard, slot, newest))
+        proved.or_else(|| self.infer(shard, slot, newest, previous))
     }
 
     /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.
     #[cold]
-    fn infer(&self, shard: u32, slot: u64, newest: &Header) -> Option<SubBuffer> {
+    fn infer(
+        &self,
+        shard: u32,
+        slot: u64,
+        newest: &Header,
+        previous: Option<Header>,
+    ) -> Option<SubBuffer> {
         let geometry = self.description.geometry();
         let start = geometry.sub_buffer(shard, slot);
+        // A record has its offset, which is not zero. In the first lap most slots are unused.
+        if self.is_zero(start..start + u64::from(geometry.size)) {
+            return None;
+        }
         // Newer candidates come before the candidates that they have overwritten.
-        let header = self.candidates(shard, slot, newest).into_iter().flatten().find(|header| {
+        let candidates = self.candidates(shard, slot, newest, previous);
+        let header = candidates.into_iter().flatten().find(|header| {
             let key = self.description.key(shard, header.generation, header.sequence);
             self.find(&mut Search::new(geometry, start), HEADER, key).is_some()
         });
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
 
+    /// Returns true if these bytes, a multiple of a chunk, can be read and are zero.
+    fn is_zero(&self, bytes: Range<u64>) -> bool {
+        let mut chunk = [0; CHUNK];
+        let mut places = bytes.step_by(CHUNK);
+        places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; CHUNK])
+    }
+
     /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its
-    /// own lap and of the lap before, each by the opening of the newest header or of a neighbour.
-    fn candidates(&self, shard: u32, slot: u64, newest: &Header) -> [Option<Header>; 9] {
+    /// own lap and of the lap before, each by the opening of the newest header or of a neighbour. If the header of the left
+    /// neighbour is not valid, `previous` is in its place: it may be inferred itself, or be further to the left.
+    fn candidates(
+        &self,
+        shard: u32,
+        slot: u64,
+        newest: &Header,
+        previous: Option<Header>,
+    ) -> [Option<Header>; 9] {
         let laps = u64::from(self.description.sub_buffers);
         let back = (newest.sequence + laps - slot) % laps;
         let (current, ahead) = match newest.sequence.checked_sub(back) {
@@ -325,7 +367,7 @@ impl<S: Readable> Reader<S> {
             [self.header(shard, (slot + laps - 1) % laps), self.header(shard, (slot + 1) % laps)];
         let [left, right] = beside;
         let is_new = |header: &Header| header.generation != newest.generation;
-        let left = left.filter(is_new);
+        let left = left.or(previous).filter(is_new);
         let right = right
             .filter(is_new)
             .filter(|right| left.is_none_or(|left: Header| left.generation != right.generation));

@@ -25,6 +25,8 @@ pub struct Events<'r, S> {
     /// The number of lost events that have been reported.
     lost: u64,
     next: Option<Next>,
+    /// The header of the last sub-buffer.
+    previous: Option<Header>,
     /// The time of the last event in nanoseconds, by which events are merged.
     time: u64,
     /// True if losses after the begin of the last sub-buffer have been looked up.
@@ -95,6 +97,7 @@ impl<'r, S: Readable> Events<'r, S> {
             last: newest.map_or(0, |newest| newest.sequence),
             lost: 0,
             next: None,
+            previous: None,
             time: 0,
             has_last_losses: false,
             is_at_end: false,
@@ -287,7 +290,7 @@ impl<'r, S: Readable> Events<'r, S> {
         self.visited += 1;
         let after = newest.sequence + 1 + place;
         let lap = after.checked_sub(laps);
-        let found = reader.sub_buffer(self.shard, after, &newest);
+        let found = reader.sub_buffer(self.shard, after, &newest, self.previous);
         let is_missing = found.is_none_or(|found| Some(found.sequence()) < lap);
         if round == 1 && is_missing {
             self.next = self.unknown(reader.description.geometry().slot(after), lap);
@@ -337,6 +340,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let description = &self.reader.description;
         let geometry = description.geometry();
         self.last = self.last.max(sequence);
+        self.previous = Some(header);
         self.current = Some(Current {
             header,
             is_inferred,

@@ -4,7 +4,7 @@ use super::plain::{Plain, Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::recorder::{
-    Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder,
+    Clock, Cursor, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, SignalSafe,
 };
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,6 +124,36 @@ fn ticks() -> u64 {
     EVENTS
 }
 
+static CURSORS_ABORT: AtomicBool = AtomicBool::new(false);
+
+/// Cursors that can abort in the middle of a write-back.
+struct Aborting([Cursor; 2]);
+
+impl AsRef<[Cursor]> for Aborting {
+    fn as_ref(&self) -> &[Cursor] {
+        if CURSORS_ABORT.load(Ordering::Relaxed) {
+            std::process::abort();
+        }
+        &self.0
+    }
+}
+
+#[expect(unsafe_code, reason = "asserts that it may be called in a handler")]
+// SAFETY: (1) `abort` may be called in a handler (signal-safety(7)).
+unsafe impl SignalSafe for Aborting {}
+
+/// Aborts, which stops a second recorder whose write-back aborts as well.
+fn abort_twice(recording: &Path) -> ! {
+    let medium = dax::Options::new().allow_page_granularity();
+    let medium = medium.create_new(recording.with_extension("second"), 1 << 16).unwrap();
+    let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));
+    let options = options.cursors(|_| Aborting([const { Cursor::new() }; 2]));
+    let recorder = Box::leak(Box::new(options.create_new(medium).unwrap()));
+    recorder.stop_on_signals().unwrap();
+    CURSORS_ABORT.store(true, Ordering::Relaxed);
+    std::process::abort()
+}
+
 /// Uses up the stack.
 #[expect(unconditional_recursion, reason = "that is the point")]
 fn overflow(depth: u64) -> u64 {
@@ -179,6 +209,7 @@ fn child() {
     let [nothing, leave, raise] = handlers.map(|handler| handler as libc::sighandler_t);
     match end.as_str() {
         "fork" => set_action(libc::SIGTERM, leave, 0),
+        "abort-twice" => set_action(libc::SIGABRT, leave, 0),
         "once" => set_action(libc::SIGBUS, nothing, libc::SA_RESETHAND),
         "raise" => set_action(libc::SIGSEGV, raise, libc::SA_RESETHAND | libc::SA_NODEFER),
         "kernel" => set_action(libc::SIGTERM, libc::SIG_DFL, 0),
@@ -207,6 +238,7 @@ fn child() {
         "kernel" => send_as_the_kernel(libc::SIGTERM, libc::SI_KERNEL),
         "raise" | "segv" => send(Signal::SEGV),
         "abort" => std::process::abort(),
+        "abort-twice" => abort_twice(Path::new(&path)),
         "once" | "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
         // A memory error that nothing has accessed yet.
         "optional" => {
@@ -292,6 +324,20 @@ fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
         assert!(is_expected, "{how}: {status:?}");
         assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
     }
+}
+
+/// As if the recorder itself had found a fault.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn an_abort_in_the_write_back_of_an_abort_calls_the_former_handler() {
+    if is_emulated("an_abort_in_the_write_back_of_an_abort_calls_the_former_handler") {
+        return;
+    }
+    let (status, times) = end("abort-twice");
+    // A C library that leaves the signal blocked ends the process instead.
+    let is_expected = status.code() == Some(7) || status.signal() == Some(libc::SIGABRT);
+    assert!(is_expected, "{status:?}");
+    assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
 }
 
 /// The program's own handler decided it.

@@ -160,7 +160,7 @@ struct Stopped {
     recorder: &'static (dyn Crash + Sync),
     /// The process that records: its forked children have no mapping of the recording.
     owner: Process,
-    /// The thread that writes the recording back, or 0. A fault in that is a signal on the same thread.
+    /// The thread that writes the recording back, or 0.
     by: AtomicI32,
 }
 
@@ -170,9 +170,15 @@ impl Stopped {
         Self { recorder, owner: Process::this(), by: AtomicI32::new(0) }
     }
 
-    fn crash(&self, thread: i32) {
-        if self.by.swap(thread, Ordering::Relaxed) != thread {
-            self.recorder.crash();
+    /// Stops recording, and writes back. A signal that interrupts that on the same thread may end the process. So its
+    /// handler writes back as well, unless the signal is a fault of the write-back itself, which would fail again.
+    fn crash(&self, thread: i32, is_fault: bool) {
+        let is_nested = self.by.swap(thread, Ordering::Relaxed) == thread;
+        if is_nested && is_fault {
+            return;
+        }
+        self.recorder.crash();
+        if !is_nested {
             self.by.store(0, Ordering::Relaxed);
         }
     }
@@ -182,13 +188,70 @@ impl Stopped {
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
 static RECORDERS: [OnceLock<Stopped>; 16] = [const { OnceLock::new() }; 16];
 
-/// Stops all recorders of this process in the list, and writes back.
+/// Stops all recorders of this process in the list, and writes back, for a signal that the interrupted code caused or that
+/// was sent.
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
-fn crash() {
+fn crash(is_fault: bool) {
     let (process, thread) = (Process::this(), crate::signals::this_thread());
     for stopped in RECORDERS.iter().filter_map(OnceLock::get) {
         if stopped.owner == process {
-            stopped.crash(thread);
+            stopped.crash(thread, is_fault);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "dax", target_os = "linux", not(loom)))]
+mod tests {
+    use super::{Crash, Stopped, signals};
+    use alloc::boxed::Box;
+    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use libc::c_int;
+    use std::sync::OnceLock;
+
+    const THREAD: i32 = 7;
+
+    /// A recorder whose first write-back is interrupted by a signal on the same thread.
+    struct Interrupted {
+        case: usize,
+        begun: AtomicU32,
+        finished: AtomicU32,
+    }
+
+    /// Signals with their codes. True if they are faults.
+    const CASES: [(c_int, c_int, bool); 4] = [
+        (libc::SIGTERM, libc::SI_USER, false),
+        (libc::SIGABRT, libc::SI_USER, false),
+        (libc::SIGABRT, libc::SI_TKILL, true),
+        (libc::SIGBUS, libc::BUS_ADRERR, true),
+    ];
+
+    static STOPPED: [OnceLock<Stopped>; CASES.len()] = [const { OnceLock::new() }; CASES.len()];
+
+    impl Crash for Interrupted {
+        fn crash(&self) {
+            let is_first = self.begun.fetch_add(1, Relaxed) == 0;
+            if let Some(stopped) = STOPPED[self.case].get().filter(|_| is_first) {
+                let (number, code, is_fault) = CASES[self.case];
+                stopped.crash(THREAD, signals::is_fault(number, code));
+                // The process would end here.
+                assert_eq!(self.finished.load(Relaxed), u32::from(!is_fault));
+            }
+            self.finished.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_signal_that_interrupts_a_write_back_finishes_it_unless_it_is_its_fault() {
+        for (case, (.., is_fault)) in CASES.into_iter().enumerate() {
+            let (begun, finished) = (AtomicU32::new(0), AtomicU32::new(0));
+            let recorder: &'static Interrupted =
+                Box::leak(Box::new(Interrupted { case, begun, finished }));
+            let stopped = STOPPED[case].get_or_init(|| Stopped::new(recorder));
+            stopped.crash(THREAD, false);
+            assert_eq!(recorder.begun.load(Relaxed), 1 + u32::from(!is_fault));
+            // The thread is done, so that a later fault writes back.
+            stopped.crash(THREAD, true);
+            assert_eq!(recorder.finished.load(Relaxed), 2 + u32::from(!is_fault));
         }
     }
 }

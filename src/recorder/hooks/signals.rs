@@ -71,11 +71,9 @@ impl Ending {
     }
 
     /// Has the signal act as it would without this handler. A signal that does not come again by itself is sent again.
-    fn hand_on(&self, info: *mut siginfo_t, context: *mut c_void) {
+    fn hand_on(&self, info: *mut siginfo_t, context: *mut c_void, comes_again: bool) {
         if let Err(action) = self.signal.call_former(info, context) {
-            // SAFETY: the kernel hands over a valid `siginfo_t`, which is not shared.
-            let code = unsafe { (*info).si_code };
-            self.signal.give_back(action, !signals::comes_again(self.number, code));
+            self.signal.give_back(action, !comes_again);
         }
     }
 }
@@ -97,9 +95,18 @@ pub(super) fn install() -> io::Result<()> {
 
 extern "C" fn on_signal(number: c_int, info: *mut siginfo_t, context: *mut c_void) {
     signals::keeping_errno(|| {
-        signals::crashing(super::crash);
+        // SAFETY: the kernel hands over a valid `siginfo_t`, which is not shared.
+        let code = unsafe { (*info).si_code };
+        let comes_again = signals::comes_again(number, code);
+        signals::crashing(|| super::crash(is_fault(number, code)));
         if let Some(ending) = ENDINGS.iter().find(|ending| ending.number == number) {
-            ending.hand_on(info, context);
+            ending.hand_on(info, context, comes_again);
         }
     });
+}
+
+/// Returns true if the interrupted code itself caused the signal with this code, and would cause it again.
+pub(super) const fn is_fault(number: c_int, code: c_int) -> bool {
+    // `abort` sends its signal to its own thread (sigaction(2), `si_code`), and may unblock it in the handler.
+    signals::comes_again(number, code) || matches!((number, code), (libc::SIGABRT, libc::SI_TKILL))
 }

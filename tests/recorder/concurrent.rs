@@ -6,6 +6,7 @@ use cachemaint::medium::Readable;
 use cachemaint::recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Mode, Options, Reader, SkippedKind,
 };
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LEN: usize = 3 * 4096 + 2 * 4 * 256;
@@ -147,6 +148,80 @@ fn payloads_of_every_length_are_read_as_they_were_written() {
         assert_eq!(event.payload, payload[..usize::from(event.id)]);
     }
     assert_eq!((shown.skipped, shown.lost), (vec![], 1));
+}
+
+/// A sub-buffer has three events of this size, and a lap has twelve. The writer goes on when the reader has read 11 of them.
+#[test]
+fn a_reader_that_a_writer_laps_misses_the_oldest_events_alone_and_says_so() {
+    for (until, expected) in [
+        // Sub-buffers 4 to 7, and one event of the next one: 4 is overwritten, and the newest lap is there.
+        (25, (15..25).collect::<Vec<_>>()),
+        // The writer is not a lap ahead.
+        (22, (12..22).collect()),
+        // Many laps.
+        (1000, (990..1000).collect()),
+    ] {
+        let medium = Plain::new(3 * 4096 + 4 * 256);
+        let recorder = options().create_new(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        let record = |times: Range<u64>| {
+            times.for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+        };
+        record(0..12);
+        let reader = recorder.reader();
+        let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
+        for _ in 0..11 {
+            assert!(matches!(events.read_next(&mut buffer), Some(Found::Event(_))));
+        }
+        record(12..until);
+        let mut times = vec![10];
+        while let Some(found) = events.read_next(&mut buffer) {
+            match found {
+                Found::Event(event) => times.push(event.timestamp),
+                Found::Skipped(skipped) if skipped.kind == SkippedKind::Overwritten => {
+                    assert!(skipped.at + skipped.len <= medium.len(), "{skipped:?}");
+                    times.push(u64::MAX);
+                }
+                Found::Skipped(skipped) => {
+                    assert_eq!(skipped.kind, SkippedKind::Stale, "{skipped:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // A gap is before each event that does not follow the one before.
+        for pair in times.windows(2).filter(|pair| pair[1] != u64::MAX && pair[0] != u64::MAX) {
+            assert_eq!(pair[0] + 1, pair[1], "{times:?}");
+        }
+        times.retain(|time| (12..u64::MAX).contains(time));
+        assert_eq!(times, expected);
+    }
+}
+
+/// A sub-buffer has three events of this size, and a lap has twelve. The writer does not stop before the reader.
+#[test]
+fn a_reader_ends_beside_a_writer_that_is_always_faster() {
+    for faster in [2, 10] {
+        let medium = Plain::new(3 * 4096 + 4 * 256);
+        let recorder = options().create_new(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        let mut time = 0;
+        let mut record = |number: u64| {
+            (time..time + number).for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+            time += number;
+        };
+        record(12);
+        let reader = recorder.reader();
+        let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
+        let mut found = 0;
+        while let Some(next) = events.read_next(&mut buffer) {
+            if let Found::Event(_) = next {
+                found += 1;
+                record(faster);
+            }
+            // The last lap and the one after it, and four times as much.
+            assert!(found <= (2 + 4) * 12, "{faster}");
+        }
+    }
 }
 
 #[test]

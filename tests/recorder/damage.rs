@@ -204,6 +204,22 @@ fn another_recording_in_the_same_medium_is_not_read() {
     assert_eq!(shown.events.iter().map(|event| event.id).collect::<Vec<_>>(), [2]);
 }
 
+/// Sub-buffer 1 is lost, and the header of sub-buffer 2. The writer had not begun another one.
+#[test]
+fn a_gap_after_the_newest_header_is_reported_with_its_place() {
+    let medium = Plain::new(BASE + 8 * SIZE);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    (0..6).for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+    medium.write((BASE + SIZE) as u64, &[0; SIZE + HEADER]);
+    let shown = shown(&recorder.reader(), 0);
+    let times: Vec<_> = shown.events.iter().map(|event| event.timestamp).collect();
+    assert_eq!(times, [0, 1, 4, 5]);
+    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+    assert_eq!((skipped.at, skipped.len), ((BASE + SIZE) as u64, SIZE as u64));
+    assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(1)));
+}
+
 /// Of both newest sub-buffers the headers are lost, or the older one is lost as a whole.
 #[test]
 fn an_opening_goes_on_after_each_sub_buffer_that_a_reader_finds() {

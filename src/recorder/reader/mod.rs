@@ -4,15 +4,15 @@
 //! Each byte of a recording is read once or twice: an event of more than 240 bytes is verified again when it is copied.
 //! Headers are read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
 //! may have been there. If all bytes of the slot are zero, they are read once. For any content of a file, the reads of all
-//! bytes together are at most 180 times the size of the file. So the work grows only with this size. The memory is one
-//! [`Events`] for each shard.
+//! bytes together are at most 180 times the size of the file. So the work grows only with this size. Beside a writer that
+//! overtakes the reader, a shard may be read up to four times more. The memory is one [`Events`] for each shard.
 //!
 //! The figure is the sum of these:
 //! - A search reads two words at each place: twice the size of the sub-buffer. It ends when twice that size was verified
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`] as many bytes are read
 //!   twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
 //! - Each of three rounds searches a slot without a header under nine headers at most. Nine need a valid header to the
-//!   right, and other slots have six. So the mean is below six: 18 × 7.2 = 130 times the size of the file.
+//!   right, and other slots have six. So the mean is six at most: 18 × 7.2 = 130 times the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with three headers for each: 32 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 20 times: 6 times the size.

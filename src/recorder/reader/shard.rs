@@ -6,6 +6,7 @@ use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, TAGGED};
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// The events of a shard, in the order in which they were recorded, and the gaps between them.
@@ -17,11 +18,15 @@ pub struct Events<'r, S> {
     shard: u32,
     /// The newest header when reading began.
     newest: Option<Header>,
-    /// The number of visits of slots; each slot is visited up to three times.
+    /// The number of visits of slots for the newest header and older ones; each slot is visited twice.
     visited: u64,
     current: Option<Current>,
-    /// The newest sequence number that was visited, or that of the newest header if it is greater.
-    last: u64,
+    /// The newest sub-buffer of the last lap or after it that was read, or that is known to be missing.
+    reached: Option<u64>,
+    /// The sequence numbers of newer sub-buffers that are still to be visited.
+    newer: Range<u64>,
+    /// The sub-buffer that is read after the gap before it.
+    after_gap: Option<SubBuffer>,
     /// The number of lost events that have been reported.
     lost: u64,
     next: Option<Next>,
@@ -32,13 +37,14 @@ pub struct Events<'r, S> {
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
-    /// The number of rescans of all headers that are left.
+    /// The number of rescans that are left.
     looks: u32,
     /// An entry of the heap of the shards that are merged: the index of a shard, which need not be this one.
     pub(super) in_heap: usize,
 }
 
-/// The number of rescans of a shard without headers, which distinguish damage from a writer that has begun since.
+/// The number of rescans: of a shard without headers, which distinguish damage from a writer that has begun since, and of
+/// sub-buffers that a writer has begun since.
 const LOOKS: u32 = 4;
 
 /// The sub-buffer that is being read.
@@ -88,13 +94,16 @@ enum Next {
 impl<'r, S: Readable> Events<'r, S> {
     pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
         let newest = reader.newest_header(shard);
+        let next = newest.map_or(0, |newest| newest.sequence + 1);
         Self {
             reader,
             shard,
             newest,
             visited: 0,
             current: None,
-            last: newest.map_or(0, |newest| newest.sequence),
+            reached: None,
+            newer: next..next + u64::from(reader.description.sub_buffers),
+            after_gap: None,
             lost: 0,
             next: None,
             previous: None,
@@ -282,28 +291,60 @@ impl<'r, S: Readable> Events<'r, S> {
     /// sub-buffers that are newer than the newest header: their headers were lost, or they have been begun since.
     fn enter(&mut self) {
         let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers));
+        if let Some(found) = self.after_gap.take() {
+            return self.begin(found);
+        }
         let Some(newest) = self.newest else { return self.enter_unknown() };
         let (round, place) = (self.visited / laps, self.visited % laps);
-        if round >= 3 {
-            return self.last_losses();
+        if round >= 2 {
+            return self.enter_newer(&newest);
         }
         self.visited += 1;
         let after = newest.sequence + 1 + place;
-        let lap = after.checked_sub(laps);
         let found = reader.sub_buffer(self.shard, after, &newest, self.previous);
-        let is_missing = found.is_none_or(|found| Some(found.sequence()) < lap);
-        if round == 1 && is_missing {
-            self.next = self.unknown(reader.description.geometry().slot(after), lap);
-            return;
+        match (found, after.checked_sub(laps)) {
+            (Some(found), Some(lap)) if round == 0 && found.sequence() < lap => self.begin(found),
+            (found, lap) if round == 1 => self.enter_lap(found, after, lap),
+            _ => {}
         }
-        let Some(found) = found else { return };
-        let is_due = match round {
-            0 => Some(found.sequence()) < lap,
-            1 => Some(found.sequence()) == lap,
-            _ => found.sequence() > self.last,
-        };
-        if is_due {
-            self.begin(found);
+    }
+
+    /// Moves to the sub-buffer of the last lap in the slot of `after`. Another one is found there if a writer has
+    /// overwritten it, or if a crash has lost it.
+    fn enter_lap(&mut self, found: Option<SubBuffer>, after: u64, lap: Option<u64>) {
+        match found {
+            Some(found) if Some(found.sequence()) == lap => self.begin_next(found),
+            Some(found) if lap.is_none_or(|lap| found.sequence() > lap) => {}
+            _ => {
+                let slot = self.reader.description.geometry().slot(after);
+                self.next = self.unknown(slot, lap);
+                self.reached = lap.or(self.reached);
+            }
+        }
+    }
+
+    /// Moves to the next sub-buffer that is newer than the newest header when reading began.
+    ///
+    /// If sub-buffers before it are missed because a writer has gone on, it moves to the oldest one that may still be there.
+    /// It does so a few times at most, since a writer may always be faster.
+    fn enter_newer(&mut self, newest: &Header) {
+        let laps = u64::from(self.reader.description.sub_buffers);
+        let sequence = self.newer.start;
+        if self.newer.is_empty() {
+            return self.last_losses();
+        }
+        self.newer.start += 1;
+        let found = self.reader.sub_buffer(self.shard, sequence, newest, self.previous);
+        let Some(found) = found.filter(|found| found.sequence() >= sequence) else { return };
+        let end = self.newer.end.max(found.sequence() + 1);
+        let oldest = end - laps;
+        let first = self.reached.map_or(sequence, |reached| reached + 1).max(oldest);
+        if first != sequence && self.looks > 0 && self.has_gone_on() {
+            self.looks -= 1;
+            // The end moves only here, so a few times at most. The range is never longer than a lap.
+            self.newer = first..end;
+        } else if found.sequence() == sequence {
+            self.begin_next(found);
         }
     }
 
@@ -334,12 +375,41 @@ impl<'r, S: Readable> Events<'r, S> {
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 
+    /// Begins a sub-buffer. If it does not follow the last one, the gap between them comes first.
+    fn begin_next(&mut self, found: SubBuffer) {
+        let sequence = found.sequence();
+        let reached = self.reached.replace(sequence);
+        match reached.map(|reached| reached + 1..sequence).filter(|missed| !missed.is_empty()) {
+            Some(missed) => {
+                self.next = Some(Next::Skipped(self.missed(missed)));
+                self.after_gap = Some(found);
+            }
+            None => self.begin(found),
+        }
+    }
+
+    /// Returns a gap for sub-buffers that were not found. If their places are not in one piece, the gap is at the start of
+    /// the shard.
+    fn missed(&mut self, sequences: Range<u64>) -> Skipped {
+        let geometry = self.reader.description.geometry();
+        let (number, laps) = (sequences.end - sequences.start, u64::from(geometry.sub_buffers));
+        let is_one_piece = geometry.slot(sequences.start) + number <= laps;
+        let first = if is_one_piece { sequences.start } else { 0 };
+        let is_overwritten = self.has_gone_on();
+        Skipped {
+            shard: self.shard,
+            sequence: Some(sequences.start),
+            at: geometry.sub_buffer(self.shard, first),
+            len: number.min(laps) * u64::from(geometry.size),
+            kind: if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged },
+        }
+    }
+
     fn begin(&mut self, found: SubBuffer) {
         let SubBuffer { header, is_inferred } = found;
         let Header { generation, sequence, lost, .. } = header;
         let description = &self.reader.description;
         let geometry = description.geometry();
-        self.last = self.last.max(sequence);
         self.previous = Some(header);
         self.current = Some(Current {
             header,

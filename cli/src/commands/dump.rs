@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print the events of a flight recorder, merged by time
+/// Print the events of a flight recorder, merged by opening, then by time
 ///
 /// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
 /// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in

@@ -1,16 +1,19 @@
-//! The events of all shards, merged by time.
+//! The events of all shards, merged by opening, then by time.
 //!
-//! The shards are merged by a binary heap by the time of their next events: the first entry is the shard that is due. The
-//! entries are indices, one in each shard, so that no shard is moved.
+//! The shards are merged by a binary heap by the opening and the time of their next events: the first entry is the shard that
+//! is due. The entries are indices, one in each shard, so that no shard is moved.
 
 use super::Reader;
 use super::found::Found;
 use super::shard::Events;
 use crate::medium::Readable;
 
-/// The events of several shards, merged by the time at which they were recorded.
+/// The events of several shards, merged by the opening that recorded them, then by time.
 ///
 /// The events of a shard keep their order. Of events with the same time, that of the lower shard comes first.
+///
+/// The events of an opening come after those of the openings before it, whatever their times are: the clock may have begun
+/// anew, or have been set back. Shards of several recordings are merged by time alone.
 #[derive(Debug)]
 pub struct Merged<L> {
     shards: L,
@@ -19,7 +22,7 @@ pub struct Merged<L> {
 }
 
 impl<S: Readable> Reader<S> {
-    /// Reads all shards, by time: see [`Merged::read_next`].
+    /// Reads all shards, merged by opening, then by time: see [`Merged::read_next`].
     ///
     /// # Cost
     /// Each step compares up to two shards for each binary digit of their number. An event of more than 240 bytes is
@@ -80,8 +83,9 @@ impl<L> Merged<L> {
 
 /// Makes a heap of the shards that are not at their end. Returns their number.
 fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
+    let is_one_recording = shards.windows(2).all(|pair| pair[0].identity() == pair[1].identity());
     for (index, shard) in shards.iter_mut().enumerate() {
-        shard.in_heap = index;
+        (shard.in_heap, shard.is_by_opening) = (index, is_one_recording);
     }
     let mut left = shards.len();
     for place in (0..shards.len()).rev() {

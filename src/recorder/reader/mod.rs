@@ -54,7 +54,7 @@ use core::sync::atomic::Ordering;
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// let reader = Reader::open(medium)?;
 /// let mut buffer = vec![0; reader.largest_payload()];
-/// let mut events = reader.events(); // of all shards, in the order of their times
+/// let mut events = reader.events(); // of all shards, by opening, then by time
 /// while let Some(found) = events.read_next(&mut buffer) {
 ///     match found {
 ///         Found::Event(event) => println!("{} in shard {}", event.id, event.shard),

@@ -4,6 +4,7 @@ use super::found::{Event, Found, Skipped, SkippedKind};
 use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
+use crate::recorder::Identity;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, TAGGED};
 use core::ops::Range;
@@ -32,7 +33,7 @@ pub struct Events<'r, S> {
     next: Option<Next>,
     /// The header of the last sub-buffer.
     previous: Option<Header>,
-    /// The time of the last event in nanoseconds, by which events are merged.
+    /// The time of the last event in nanoseconds, by which the events of an opening are merged.
     time: u64,
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
@@ -41,6 +42,8 @@ pub struct Events<'r, S> {
     looks: u32,
     /// An entry of the heap of the shards that are merged: the index of a shard, which need not be this one.
     pub(super) in_heap: usize,
+    /// True if all shards that are merged are of one recording, and so are merged by opening first.
+    pub(super) is_by_opening: bool,
 }
 
 /// The number of rescans: of a shard without headers, which distinguish damage from a writer that has begun since, and of
@@ -112,12 +115,27 @@ impl<'r, S: Readable> Events<'r, S> {
             is_at_end: false,
             looks: LOOKS,
             in_heap: 0,
+            is_by_opening: false,
         }
     }
 
-    /// Returns the time of the next item, as last looked up, and the shard.
-    pub(super) const fn due(&self) -> (u64, u32) {
-        (self.time, self.shard)
+    /// Returns the opening and the time of the next item, as last looked up, and the shard.
+    pub(super) const fn due(&self) -> (u64, u64, u32) {
+        let opening = if self.is_by_opening { self.generation() } else { 0 };
+        (opening, self.time, self.shard)
+    }
+
+    /// Returns the opening of the last sub-buffer, or 0.
+    const fn generation(&self) -> u64 {
+        match self.previous {
+            Some(previous) => previous.generation,
+            None => 0,
+        }
+    }
+
+    /// Returns the identity of the recording.
+    pub(super) const fn identity(&self) -> Identity {
+        self.reader.description.identity
     }
 
     /// Returns the next event, or the gap between it and the one before. `None` is the end.
@@ -410,6 +428,10 @@ impl<'r, S: Readable> Events<'r, S> {
         let Header { generation, sequence, lost, .. } = header;
         let description = &self.reader.description;
         let geometry = description.geometry();
+        if generation != self.generation() {
+            // Its clock may have begun anew.
+            self.time = 0;
+        }
         self.previous = Some(header);
         self.current = Some(Current {
             header,

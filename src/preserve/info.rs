@@ -121,6 +121,9 @@ pub struct Info {
     pub seconds: u64,
     /// The offset of its first byte in the medium. It is in one piece.
     pub offset: u64,
+    /// The number of the commit that created its entry. For a region, `generation` and `tag` change with each use.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) created: u64,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) tag: u64,
     /// The place of its metadata.
@@ -141,9 +144,10 @@ impl Info {
         self.offset..self.offset.saturating_add(self.content.bytes(self.len))
     }
 
-    /// Returns true if both are the same put.
+    /// Returns true if both are the same put, or the same region.
     pub(super) fn is(&self, other: &Self) -> bool {
-        (self.offset, self.len, self.generation, self.tag)
-            == (other.offset, other.len, other.generation, other.tag)
+        (self.offset, self.len, self.created, self.content)
+            == (other.offset, other.len, other.created, other.content)
+            && (self.tag == other.tag || self.content == Content::Region)
     }
 }

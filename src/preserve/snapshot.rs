@@ -1,7 +1,7 @@
 //! The store as one commit has left it.
 //!
 //! # Work
-//! A snapshot reads the root.
+//! A snapshot reads the root. The metadata of an entry takes a [walk](super::walk) to it.
 
 use super::Identity;
 use super::error::{Damage, Error, ErrorKind, Part};
@@ -127,11 +127,16 @@ impl<'r, R: Readable> Snapshot<'r, R> {
         self.commit.header.size
     }
 
-    /// Copies a blob's metadata into the buffer, and returns the part of the buffer that it fills.
+    /// Copies the metadata of a blob or region into the buffer, and returns the part of the buffer that it fills.
+    ///
+    /// The entry can be of an earlier snapshot, if the same put or the same region is still there under its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if there was another commit; if the
-    /// medium fails.
+    /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if this commit does not have the
+    /// entry, or there was another commit; [`ErrorKind::Damaged`], as [`find`](Self::find); if the medium fails.
+    ///
+    /// # Cost
+    /// A page of each level of the table is read.
     pub fn metadata<'b>(
         &self,
         info: &Info,
@@ -262,8 +267,12 @@ impl<E: Failure> CommitIn<'_, E> {
 
     fn metadata<'b>(self, info: &Info, buffer: &'b mut [u8]) -> Result<&'b [u8], Error<E>> {
         let len = info.metadata;
+        // An entry of another commit or another store can have had its metadata anywhere.
+        let is_same = |there: &Info| there.is(info) && there.metadata == len;
+        let there = self.find(info.name.as_str())?.filter(is_same);
+        let at = there.ok_or(Error(ErrorKind::Replaced))?.metadata_at;
         let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
-        self.medium.read(info.metadata_at, bytes).map_err(Error::medium)?;
+        self.medium.read(at, bytes).map_err(Error::medium)?;
         if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
     }
 

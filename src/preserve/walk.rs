@@ -317,6 +317,7 @@ fn entry<E: Failure>(within: CommitIn<'_, E>, rest: &mut Rest) -> Result<Info, E
         seconds: entry.seconds,
         offset: entry.at,
         tag: entry.tag,
+        created: entry.generation,
         metadata_at: name_at + entry.name as u64,
     })
 }

@@ -2,12 +2,12 @@
 
 use crate::counting::{Broken, Counting};
 use crate::erased::erased;
-use crate::life::{BYTES, blobs, open, options};
+use crate::life::{BYTES, DATA, blobs, open, options};
 use crate::plain::Plain;
 #[cfg(feature = "dax")]
 use cachemaint::dax::{DaxFile, Error as DaxError};
 use cachemaint::medium::OpenError;
-use cachemaint::preserve::{Error, ErrorKind, Reader, Store};
+use cachemaint::preserve::{Attributes, Error, ErrorKind, Reader, Store};
 use core::convert::Infallible;
 use core::error::Error as _;
 use core::sync::atomic::Ordering::Relaxed;
@@ -66,6 +66,34 @@ fn an_opening_that_fails_late_gives_the_medium_back_too() {
         failures += 1;
     }
     assert!(failures > 4, "{failures}");
+}
+
+fn is_replaced(metadata: Result<&[u8], Error<Infallible>>) -> bool {
+    matches!(metadata.map_err(ErrorKind::from), Err(ErrorKind::Replaced))
+}
+
+/// Metadata of an entry is that of its put, in any snapshot, and never the bytes that are in its place now.
+#[test]
+fn metadata_of_an_entry_that_is_not_in_the_commit_is_refused() {
+    let put = |store: &mut Store<Plain>, name: &str, metadata: &[u8]| {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(Attributes::new(name).metadata(metadata), b"bytes").unwrap();
+        transaction.commit().unwrap();
+        store.snapshot().unwrap().find(name).unwrap().unwrap()
+    };
+    let mut store = options().create_new(zeros()).unwrap();
+    let (kept, replaced) = (put(&mut store, "kept", b"kept"), put(&mut store, "other", b"other"));
+    for byte in 0..4 {
+        put(&mut store, "other", &[byte; 40]);
+    }
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.metadata(&kept, &mut [0; 4]).unwrap(), b"kept");
+    assert!(is_replaced(snapshot.metadata(&replaced, &mut [0; 40])));
+
+    // The entry is beyond the end of this store.
+    let small = options().create_new(Plain::new(vec![0; DATA as usize + 16 * 64])).unwrap();
+    let snapshot = small.snapshot().unwrap();
+    assert!(is_replaced(snapshot.metadata(&kept, &mut [0; 4])));
 }
 
 fn by_question_mark(medium: Plain) -> Result<Store<Plain>, Error<Infallible>> {

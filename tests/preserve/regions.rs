@@ -308,3 +308,27 @@ fn no_byte_of_a_region_is_copied_over_a_restart() {
     assert_eq!(small, large);
     assert!(large < 64 << 10, "{large}");
 }
+
+/// The entry of a region changes each time it is handed out. Its metadata does not.
+#[test]
+fn metadata_of_a_region_in_use_is_that_of_its_creation() {
+    let (_, mut store) = empty(BYTES);
+    create(&mut store, Attributes::new("ram").metadata(b"layout"), LEAST);
+    let ram = store.region("ram").unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let mut buffer = [0; 6];
+    assert_eq!(snapshot.metadata(ram.info(), &mut buffer).unwrap(), b"layout");
+    let before = *ram.info();
+    drop(ram);
+
+    // Another one in its place, within the same second.
+    let mut transaction = store.begin().unwrap();
+    transaction.delete("ram").unwrap();
+    transaction.commit().unwrap();
+    create(&mut store, Attributes::new("ram").metadata(b"format"), LEAST);
+    let snapshot = store.snapshot().unwrap();
+    let now = snapshot.find("ram").unwrap().unwrap();
+    assert_eq!((now.offset, now.seconds), (before.offset, before.seconds));
+    let replaced = snapshot.metadata(&before, &mut buffer).map_err(ErrorKind::from);
+    assert!(matches!(replaced, Err(ErrorKind::Replaced)), "{replaced:?}");
+}

@@ -15,7 +15,7 @@
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::preserve::{Attributes, Error as StoreError, Info, Region, Store};
+use cachemaint::preserve::{Attributes, Error as StoreError, Info, Origin, Region, Store};
 use std::error::Error;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -94,11 +94,7 @@ fn is_of_one_moment(ram: &Info, registers: &Info) -> bool {
 fn open(path: &str, ram: u64) -> Result<Store<DaxFile>, Box<dyn Error>> {
     let options = dax::Options::new().allow_page_granularity();
     let file = options.open_or_create(path, ram + OTHERS)?;
-    let (store, opened) = Store::open_or_create(file)?;
-    if let Some(opened) = opened {
-        println!("since the last time: {}", opened.verdict.origin);
-    }
-    Ok(store)
+    Ok(Store::open_or_create(file)?.0)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -116,6 +112,10 @@ pub(crate) fn run(path: &str, ram: u64) -> Result<(), Box<dyn Error>> {
     let mut store = open(path, ram)?;
     let mut machine = Machine::start(&mut store, ram)?;
     let ready = start.elapsed();
+    // This process has just created the RAM otherwise.
+    if machine.ram.since_use() != Origin::SameProcess {
+        println!("since the last time: {}", machine.ram.since_use());
+    }
     match machine.steps {
         0 => println!("booted after {ready:?}"),
         steps => println!("resumed after {ready:?}, at step {steps}"),

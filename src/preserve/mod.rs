@@ -112,9 +112,12 @@
 //! Each commit records its circumstances, a [`Stamp`]: boot, kernel, process, and the backing of the medium. When a
 //! store is opened, the last stamp is compared with the present circumstances. A [`Verdict`] states the event in
 //! between, its evidence, and if the medium had promised to survive it. If blobs may have been lost, because the boot
-//! is another and the store was not sealed, everything is verified. Before a planned reboot [`Store::seal`] makes
-//! everything durable as deep as the medium allows, and records that. The last 32 boots are the store's
-//! [history](Snapshot::history).
+//! is another and the store was not sealed, everything is verified. Later openings verify everything again, in any boot,
+//! until all blobs are found whole. Before a planned reboot [`Store::seal`] makes everything durable as deep as the
+//! medium allows, and records that. The last 32 boots are the store's [history](Snapshot::history).
+//!
+//! An opening for writing is a commit, too. So the verdict of a later opening in the same boot is the same boot, though
+//! a region can have been used before the reboot: [`Region::since_use`] returns the event since then.
 //!
 //! # The format, version 3
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
@@ -218,7 +221,8 @@
 //! | 8 | 4 | how often the store was opened in it |
 //! | 12 | 1 | what had happened: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
 //! | 13 | 1 | 1 if the store had been sealed |
-//! | 14 | 2 | zeros |
+//! | 14 | 1 | 1 if blobs may be damaged, and no verification since has found all of them whole |
+//! | 15 | 1 | zero |
 //! | 16 | 128 | stamp of the last time it was opened in it |
 //!
 //! # Limits

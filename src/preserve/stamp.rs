@@ -113,6 +113,21 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Returns the event by which more can be lost.
+    #[cfg(feature = "preserve")]
+    pub(super) fn worse(self, other: Self) -> Self {
+        let loss = |origin| match origin {
+            Self::SameProcess => 0,
+            Self::SameBoot => 1,
+            Self::Kexec => 2,
+            Self::WarmReboot => 3,
+            Self::Reboot => 4,
+            Self::Unknown => 5,
+            Self::PowerLoss => 6,
+        };
+        if loss(other) > loss(self) { other } else { self }
+    }
+
     /// Returns a description in a few words.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -146,6 +161,9 @@ pub struct Boot {
     pub origin: Origin,
     /// True if the store had been sealed before.
     pub was_sealed: bool,
+    /// True if blobs may be damaged, and no verification since has found all of them whole.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) must_verify: bool,
     /// The circumstances when it was last opened.
     pub stamp: Stamp,
 }

@@ -2,7 +2,8 @@
 //! by the reference implementation (xxHash 0.8.4).
 
 use crate::life::{DATA, options};
-use crate::seal::seal_header;
+use crate::plain::Plain;
+use crate::seal::{seal, seal_header};
 use cachemaint::medium::{Bytes, Medium, Readable};
 use cachemaint::preserve::{Attributes, Error, ErrorKind, Origin, Part, Snapshot};
 use cachemaint::sim::{Model, SimMedium, Simulation};
@@ -249,6 +250,19 @@ fn a_store_built_by_hand_is_read() {
     assert_eq!(boots.len(), 1);
     assert_eq!((boots[0].generation, boots[0].opened, boots[0].origin), (1, 1, Origin::Unknown));
     assert_eq!(boots[0].stamp, *stamp);
+}
+
+/// By the byte of the history's boot, in this boot.
+#[test]
+fn a_verification_that_is_due_is_done() {
+    for is_due in [false, true] {
+        let mut image = by_hand();
+        image[16_384 + 14] = is_due.into();
+        seal(&mut image);
+        let (_, opened) = options().open(Plain::new(image)).unwrap();
+        assert!(opened.verdict.is_same_boot());
+        assert_eq!(opened.verification.is_some(), is_due);
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::counting::Counting;
 use crate::erased::erased;
-use crate::life::{bytes, options, why};
+use crate::life::{bytes, options, stamp, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium as _};
 use cachemaint::preserve::{
-    Attributes, Content, Error, ErrorKind, Options, Part, Region, Snapshot, Store,
+    Attributes, Content, Error, ErrorKind, Options, Origin, Part, Region, Snapshot, Stamp, Store,
 };
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -331,4 +331,50 @@ fn metadata_of_a_region_in_use_is_that_of_its_creation() {
     assert_eq!((now.offset, now.seconds), (before.offset, before.seconds));
     let replaced = snapshot.metadata(&before, &mut buffer).map_err(ErrorKind::from);
     assert!(matches!(replaced, Err(ErrorKind::Replaced)), "{replaced:?}");
+}
+
+/// Other programs, which do not use the region, may have opened the store since the reboot.
+#[test]
+fn the_event_since_the_last_use_outlives_other_openings() {
+    let (medium, store) = with_ram();
+    drop(store);
+    let open = |stamp: Stamp| options().stamp(stamp).open(medium.clone()).unwrap().0;
+    let since = |store: &mut Store<Plain>| store.region("ram").unwrap().since_use();
+    let mut store = open(stamp(1));
+    assert_eq!(since(&mut store), Origin::SameBoot, "since it was created");
+    assert_eq!(since(&mut store), Origin::SameProcess);
+    drop(store);
+    assert_eq!(since(&mut open(stamp(1))), Origin::SameBoot);
+    for _ in 0..3 {
+        drop(open(stamp(2)));
+    }
+    assert_eq!(since(&mut open(stamp(2))), Origin::Reboot);
+    assert_eq!(since(&mut open(stamp(2))), Origin::SameBoot);
+
+    // A boot with a power loss, and one without.
+    let mut counted = stamp(3);
+    counted.unsafe_shutdowns = Some(9);
+    drop(open(counted));
+    (counted.boot_id, counted.process) = ([4; 16], 4);
+    drop(open(counted));
+    assert_eq!(since(&mut open(counted)), Origin::PowerLoss, "the worst of both");
+    drop(open(Stamp::UNKNOWN));
+    assert_eq!(since(&mut open(counted)), Origin::Unknown);
+}
+
+/// The history keeps 32 boots.
+#[test]
+fn an_event_before_the_history_is_unknown() {
+    let (medium, store) = with_ram();
+    drop(store);
+    let open = |boot: u8| options().stamp(stamp(boot)).open(medium.clone()).unwrap().0;
+    let since = |store: &mut Store<Plain>| store.region("ram").unwrap().since_use();
+    for boot in 2..32 {
+        drop(open(boot));
+    }
+    assert_eq!(since(&mut open(32)), Origin::Reboot);
+    for boot in 33..65 {
+        drop(open(boot));
+    }
+    assert_eq!(since(&mut open(65)), Origin::Unknown);
 }

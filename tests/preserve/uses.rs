@@ -379,6 +379,8 @@ fn everything_is_verified_if_something_may_have_been_lost() {
     assert_eq!(is_verified(options().verify(Verify::Always)), (Origin::SameProcess, true));
     assert_eq!(is_verified(later()), (Origin::Reboot, true));
     assert_eq!(is_verified(options().verify(Verify::Never)), (Origin::Reboot, false));
+    assert_eq!(is_verified(options()), (Origin::SameProcess, true), "it is still due");
+    assert_eq!(is_verified(options()), (Origin::SameProcess, false), "all blobs were whole");
     let (mut store, _) = options().open(&medium).unwrap();
     store.seal().unwrap();
     drop(store);
@@ -392,6 +394,32 @@ fn everything_is_verified_if_something_may_have_been_lost() {
     drop(store);
     let (_, opened) = options().open(&medium).unwrap();
     assert!(!opened.was_sealed);
+}
+
+/// The opening that found the damage may be one of another program, or one that ended at once.
+#[test]
+fn everything_is_verified_until_all_blobs_are_whole() {
+    let medium = medium();
+    let mut store = options().create_new(&medium).unwrap();
+    put(&mut store, "a", b"one").unwrap();
+    let at = store.snapshot().unwrap().find("a").unwrap().unwrap().offset;
+    drop(store);
+    medium.store(at, 0, Relaxed);
+    let damaged = |options: Options<'_, _>| {
+        let (_, opened) = options.open(&medium).unwrap();
+        opened.verification.map(|found| found.damaged.len())
+    };
+    assert_eq!(damaged(options()), None, "nothing can have been lost");
+    assert_eq!(damaged(later()), Some(1));
+    assert_eq!(damaged(later()), Some(1), "in the same boot");
+    let (mut store, _) = later().open(&medium).unwrap();
+    store.seal().unwrap();
+    drop(store);
+    assert_eq!(damaged(options()), Some(1), "a seal makes no blob whole");
+    let (mut store, _) = options().open(&medium).unwrap();
+    put(&mut store, "a", b"two").unwrap();
+    drop(store);
+    assert_eq!([damaged(options()), damaged(options())], [Some(0), None]);
 }
 
 #[test]

@@ -30,20 +30,22 @@ impl Boot {
             opened: self.opened,
             origin: origin.map_or(0, |at| at as u8),
             was_sealed: self.was_sealed.into(),
-            zeros: [0; 2],
+            must_verify: self.must_verify.into(),
+            zero: 0,
             stamp: self.stamp.bytes(),
         };
         fields.to_bytes()
     }
 
     pub(in crate::preserve) fn read(bytes: &[u8; BOOT]) -> Self {
-        let Fields { generation, opened, origin, was_sealed, stamp, .. } =
+        let Fields { generation, opened, origin, was_sealed, must_verify, stamp, .. } =
             Fields::from_bytes(bytes);
         Self {
             generation,
             opened,
             origin: ORIGINS.get(usize::from(origin)).copied().unwrap_or(Origin::Unknown),
             was_sealed: was_sealed != 0,
+            must_verify: must_verify != 0,
             stamp: Stamp::read(&stamp),
         }
     }
@@ -55,7 +57,8 @@ layout! {
         8 opened: u32,
         12 origin: u8,
         13 was_sealed: u8,
-        14 zeros: [u8; 2],
+        14 must_verify: u8,
+        15 zero: u8,
         16 stamp: [u8; stamp::BYTES],
     }
 }

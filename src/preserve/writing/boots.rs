@@ -16,7 +16,8 @@ use core::error::Error as Failure;
 
 impl<M: Medium> Store<M> {
     /// Makes everything durable once more, as deep as the medium allows, and records that in the header. If nothing is
-    /// changed afterwards, the next opening need not verify all blobs.
+    /// changed afterwards, the next opening need not verify all blobs, unless an earlier opening found damage, and none
+    /// since has found all blobs whole.
     ///
     /// Blobs, regions, pages of the table, the history and the headers are written back by lines. This also holds where the
     /// caches are in the persistence domain, because a reset need not flush them. On a DAX file the write-back reaches
@@ -55,12 +56,11 @@ impl<M: Medium> Store<M> {
         self.begin()?.commit_seal(true)
     }
 
-    /// Records that the store was opened, and the circumstances of the opening.
+    /// Records that the store was opened, and the circumstances of the opening, as the last boot of a history has them.
     pub(super) fn begin_boot(
         &mut self,
         stamp: Stamp,
-        origin: Origin,
-        mended: &mut Vec<Damage>,
+        boots: Vec<Boot>,
     ) -> Result<(), Error<M::Error>> {
         // A store that cannot be committed to is not written.
         self.header.next_generation().ok_or(Error(ErrorKind::WornOut))?;
@@ -69,7 +69,6 @@ impl<M: Medium> Store<M> {
         headers::store(&*self.medium, &self.header).map_err(Error::medium)?;
         self.medium.fence();
         headers::clear_next(&*self.medium, &self.header).map_err(Error::medium)?;
-        let boots = self.boots_with(stamp, origin, mended)?;
         let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();
         let mut written = Vec::new();
         for (at, bytes) in core::mem::take(&mut self.mends) {
@@ -96,45 +95,56 @@ impl<M: Medium> Store<M> {
         if is_sealed {
             self.deep_persist_header().map_err(Error::medium)?;
         }
+        self.uses = Uses { opened: self.header.generation, boots };
         Ok(())
-    }
-
-    /// Returns the history with this boot added. A damaged or unreadable history is lost.
-    fn boots_with(
-        &self,
-        stamp: Stamp,
-        origin: Origin,
-        mended: &mut Vec<Damage>,
-    ) -> Result<Vec<Boot>, Error<M::Error>> {
-        boots_with(self.snapshot()?.erased(), stamp, origin, mended)
     }
 }
 
-fn boots_with<E: Failure>(
+/// Returns the history of a commit. A damaged or unreadable one is lost.
+pub(super) fn boots<E: Failure>(
     within: CommitIn<'_, E>,
-    stamp: Stamp,
-    origin: Origin,
     mended: &mut Vec<Damage>,
 ) -> Result<Vec<Boot>, Error<E>> {
-    let CommitIn { medium, commit } = within;
-    let mut boots = Vec::new();
-    if let Ok(place) = within.history() {
-        for at in place.step_by(BOOT) {
-            boots.push(boot(medium, at)?);
-        }
-    } else {
-        mended.push(commit.lost_history());
-    }
-    let generation = commit.header.generation + 1;
+    let Ok(place) = within.history() else {
+        mended.push(within.commit.lost_history());
+        return Ok(Vec::new());
+    };
+    place.step_by(BOOT).map(|at| boot(within.medium, at)).collect()
+}
+
+/// Returns a history with an opening added.
+pub(super) fn with_opening(mut boots: Vec<Boot>, now: Boot) -> Vec<Boot> {
     match boots.last_mut() {
-        Some(last) if last.stamp.is_same_boot(&stamp) == Some(true) => {
-            (last.opened, last.stamp) = (last.opened.saturating_add(1), stamp);
+        Some(last) if last.stamp.is_same_boot(&now.stamp) == Some(true) => {
+            let opened = last.opened.saturating_add(1);
+            *last = Boot { opened, must_verify: now.must_verify, stamp: now.stamp, ..*last };
         }
-        _ => {
-            let was_sealed = commit.header.is_sealed;
-            boots.push(Boot { generation, opened: 1, origin, was_sealed, stamp });
-        }
+        _ => boots.push(now),
     }
     boots.drain(..boots.len().saturating_sub(BOOTS));
-    Ok(boots)
+    boots
+}
+
+/// The boots in which regions can have been used.
+#[derive(Debug)]
+pub(super) struct Uses {
+    /// The number of the commit that opened or created the store.
+    pub(super) opened: u64,
+    /// The history.
+    pub(super) boots: Vec<Boot>,
+}
+
+impl Uses {
+    /// Returns the worst event since the commit of a number, at which a region was handed out or created.
+    pub(super) fn since(&self, generation: u64) -> Origin {
+        if generation >= self.opened {
+            return Origin::SameProcess;
+        }
+        // The commit was made in a boot of the history, unless that has lost its first boots.
+        if self.boots.first().is_none_or(|first| generation < first.generation) {
+            return Origin::Unknown;
+        }
+        let later = self.boots.iter().filter(|boot| boot.generation > generation);
+        later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
+    }
 }

@@ -10,6 +10,7 @@
 //! memory is linear in the size of the table, whatever its bytes are, and does not grow with the blobs. Pages of which
 //! one copy is damaged are there once more, until the next commit has mended them.
 
+use super::boots::Uses;
 use super::reserve::Held;
 use super::room::Places;
 use super::space::Space;
@@ -58,6 +59,7 @@ impl<M: Medium> Store<M> {
             space,
             held,
             taken: Taken::default(),
+            uses: Uses { opened: header.generation, boots: Vec::new() },
             mends,
             has_failed,
         };

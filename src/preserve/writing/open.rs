@@ -8,6 +8,7 @@
 //! there is one, reads each blob besides, and has an entry of each name in memory until it ends. The history has at
 //! most 32 boots.
 
+use super::boots::{boots, with_opening};
 use super::file;
 use super::origin::{Evidence, Verdict, judge};
 use super::reserve::distance;
@@ -38,7 +39,8 @@ const UNIT: u64 = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verify {
-    /// If something may have been lost: the store was not sealed, and it was not written in this boot.
+    /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
+    /// verify too, until all blobs are found whole.
     #[default]
     IfUnclean,
     /// Each time.
@@ -99,7 +101,8 @@ impl core::fmt::Debug for Progressing<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The event since the last commit, as far as it can be known, with its evidence.
+    /// The event since the last commit, as far as it can be known, with its evidence. Each opening for writing is a
+    /// commit.
     pub verdict: Verdict,
     /// True if the store had been sealed, and not changed since.
     pub was_sealed: bool,
@@ -166,6 +169,9 @@ impl<'p, M: Medium> Options<'p, M> {
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
     /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs. Of a file in the page cache it is the
     /// place on the drive, not in memory.
+    ///
+    /// Each opening for writing is a commit. So one without this option accepts another place, also for later openings
+    /// with it.
     ///
     /// Linux shows physical addresses only to root. A process without them compares the places on the device alone. So a
     /// store that root has committed to can be opened so by root alone.
@@ -294,8 +300,8 @@ impl<'p, M: Medium> Options<'p, M> {
     /// A crash meanwhile changes nothing.
     ///
     /// # Cost
-    /// Reads the table, writes its root twice, and fences three times. If something may have been lost, reads
-    /// everything.
+    /// Reads the table, writes its root twice, and fences three times. If something may have been lost, or was lost
+    /// and is still damaged, reads everything.
     pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         with_medium(medium, |medium| self.open_in(medium))
     }
@@ -342,10 +348,13 @@ impl<'p, M: Medium> Options<'p, M> {
         let (mut store, mut mended) = Store::take_up(Arc::clone(medium), ways, size)?;
         let last = store.preamble.stamp;
         let (was_sealed, verdict) = (store.header.is_sealed, judge(&last, &stamp, evidence));
+        let boots = boots(store.snapshot()?.erased(), &mut mended)?;
+        let is_unclean = !was_sealed && !verdict.is_same_boot();
+        let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
-            Verify::IfUnclean => !was_sealed && !verdict.is_same_boot(),
+            Verify::IfUnclean => is_due,
         };
         let mut silent = |_: Progress| ();
         let progress: &mut dyn FnMut(Progress) = match &mut self.progress {
@@ -355,7 +364,15 @@ impl<'p, M: Medium> Options<'p, M> {
         let verification = must_verify
             .then(|| verify(store.snapshot()?.erased(), Rereadings::ALONE, progress))
             .transpose()?;
-        store.begin_boot(stamp, verdict.origin, &mut mended)?;
+        let now = Boot {
+            generation: store.header.generation + 1,
+            opened: 1,
+            origin: verdict.origin,
+            was_sealed,
+            must_verify: verification.as_ref().map_or(is_due, |found| !found.damaged.is_empty()),
+            stamp,
+        };
+        store.begin_boot(stamp, with_opening(boots, now))?;
         Ok((store, Opened { verdict, was_sealed, last, verification, mended }))
     }
 }
@@ -367,8 +384,14 @@ fn first_commit(
     size: u64,
     unit: u64,
 ) -> (Header, [u8; BOOT], [u8; PREAMBLE]) {
-    let first =
-        Boot { generation: FIRST, opened: 1, origin: Origin::Unknown, was_sealed: false, stamp };
+    let first = Boot {
+        generation: FIRST,
+        opened: 1,
+        origin: Origin::Unknown,
+        was_sealed: false,
+        must_verify: false,
+        stamp,
+    };
     let boots = first.bytes();
     let preamble = Preamble {
         identity,

@@ -30,7 +30,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Returns true if at most a process has ended. Then no byte that was stored can have been lost.
+    /// Returns true if at most a process has ended since the last commit. Then no byte that was stored since can have
+    /// been lost. Each opening for writing is a commit: [`Region::since_use`](crate::preserve::Region::since_use)
+    /// returns the event since a region was used.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
@@ -38,7 +40,7 @@ impl Verdict {
 }
 
 const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing that was \
-                         stored is lost";
+                         stored since is lost";
 const SAME_PROCESS: &str = "so are the process and its start";
 const NO_BOOT_ID: &str = "the boot id of the last commit, or the one of now, is not known";
 const OTHER_BOOT: &str = "the boot id is another than that of the last commit";

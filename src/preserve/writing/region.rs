@@ -16,6 +16,7 @@ use crate::preserve::format::PAGE;
 use crate::preserve::format::header::Header;
 use crate::preserve::info::{Content, Info, Name, ShortName};
 use crate::preserve::snapshot::CommitIn;
+use crate::preserve::stamp::Origin;
 use crate::preserve::walk::Walk;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -59,6 +60,7 @@ const PARTS: usize = 8;
 pub struct Region<M: Medium> {
     medium: Arc<M>,
     info: Info,
+    since_use: Origin,
     /// As long as it exists, the region is in use.
     mark: Arc<()>,
 }
@@ -66,8 +68,9 @@ pub struct Region<M: Medium> {
 /// Another handle of the same region.
 impl<M: Medium> Clone for Region<M> {
     fn clone(&self) -> Self {
-        let Self { medium, info, mark } = self;
-        Self { medium: Arc::clone(medium), info: *info, mark: Arc::clone(mark) }
+        let Self { medium, info, since_use, mark } = self;
+        let (medium, mark) = (Arc::clone(medium), Arc::clone(mark));
+        Self { medium, info: *info, since_use: *since_use, mark }
     }
 }
 
@@ -97,7 +100,7 @@ impl<M: Medium> Store<M> {
         }
         let mark = self.taken.take(info.offset, self.header.generation);
         let medium = Arc::clone(&self.medium);
-        Ok(Region { medium, info, mark })
+        Ok(Region { medium, info, since_use: self.uses.since(info.generation), mark })
     }
 
     /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
@@ -238,6 +241,29 @@ impl<M: Medium> Region<M> {
     #[must_use]
     pub const fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// Returns the worst event since the region was last handed out, or created if it never was. It decides which bytes
+    /// are left of those that were stored then.
+    ///
+    /// [`Verdict::origin`](crate::preserve::Verdict::origin) is the event since the last commit, and each opening is one.
+    /// So only the first opening after a reboot has the reboot as its origin. This one stays the reboot until the region is
+    /// handed out.
+    ///
+    /// | event | bytes stored at the last use |
+    /// |---|---|
+    /// | [`SameProcess`](Origin::SameProcess): this store has handed it out | all are there, unless the machine hibernated |
+    /// | [`SameBoot`](Origin::SameBoot): an earlier opening has, in this boot | all are there, unless the machine hibernated |
+    /// | [`Unknown`](Origin::Unknown): a boot is not known, or the use was before the first boot of the [history](crate::preserve::Snapshot::history) | any that were not written back can be lost |
+    /// | another | those are there that [survive](crate::survival) it |
+    ///
+    /// The recovery of a region is a use, too. If it is cut off, the next one returns `SameBoot`, though bytes of earlier
+    /// uses can be lost. So put a blob in each use once the region is whole: at once if it was not dirty, else when the
+    /// recovery ends. A dirty region is whole in the same process or boot if that blob has a higher
+    /// [generation](Info::generation) than its [entry](Self::info). Without such a blob, recover it as after a power loss.
+    #[must_use]
+    pub const fn since_use(&self) -> Origin {
+        self.since_use
     }
 
     /// Returns the medium of the store. The region has its [range](Info::range).

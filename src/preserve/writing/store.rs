@@ -1,5 +1,6 @@
 //! A store opened for writing: its state, and its space.
 
+use super::boots::Uses;
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
 use super::reserve::{Held, Undo};
@@ -63,6 +64,7 @@ pub struct Store<M: Medium> {
     /// Places for the pages of the commit to come, and for those of a deletion.
     pub(super) held: Held,
     pub(super) taken: Taken,
+    pub(super) uses: Uses,
     /// Bytes of pages that are to be written over damaged copies of them.
     pub(super) mends: Vec<(u64, Vec<u8>)>,
     /// True if a commit failed with an unknown outcome.

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 /// Make everything durable as deep as the file's medium allows, before a planned reboot
 ///
-/// The seal is recorded in the store, so that the next opening need not verify all of it. Saving, deleting or renaming
-/// a blob removes the seal. The blobs are not read: `preserve verify` finds damage before. The output shows for each
-/// kind of reboot if the blobs survive it, and the reason.
+/// The seal is recorded in the store, so that the next opening need not verify all of it, unless an earlier opening
+/// found damage, and none since has found all blobs whole. Saving, deleting or renaming a blob removes the seal. The
+/// blobs are not read: `preserve verify` finds damage before. The output shows for each kind of reboot if the blobs
+/// survive it, and the reason.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store

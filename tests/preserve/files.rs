@@ -1,6 +1,7 @@
 //! Stores in files.
 
 use crate::erased::erased;
+use crate::life::stamp;
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
@@ -441,4 +442,17 @@ fn a_store_that_has_grown_is_still_in_place() {
         }
     }
     drop(in_place().unwrap());
+}
+
+#[test]
+fn a_store_that_grows_keeps_the_stamp_that_was_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 18).unwrap();
+    let set = stamp(9);
+    let mut store = Options::new().stamp(set).create_new(file).unwrap();
+    store.grow(1 << 19).unwrap();
+    let mut grown = *store.snapshot().unwrap().stamp();
+    grown.placement = set.placement;
+    assert_eq!(grown, set);
 }

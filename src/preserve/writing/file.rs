@@ -85,7 +85,8 @@ fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
 
 impl Store<DaxFile> {
     /// Extends the file to `len` bytes, and the store with it. Readers and regions of this process must have ended, and
-    /// the store must hold the only reference to the file.
+    /// the store must hold the only reference to the file. The [circumstances](crate::preserve::Options::stamp) of its
+    /// commits stay as they were, but for the [placement](Stamp::placement).
     ///
     /// The view of a reader elsewhere keeps its length. For that reader blobs in the new space are
     /// [`ErrorKind::Truncated`], and it must open a new view.
@@ -100,10 +101,10 @@ impl Store<DaxFile> {
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
         file.grow(len).map_err(Error::medium)?;
-        self.preamble.stamp = Stamp::host(file.view());
+        // The place of the file's bytes is another now, which the next opening may require.
+        self.preamble.stamp.placement = placement(file.view()).unwrap_or(0);
         let len = Readable::len(file);
         self.extend_to(len);
-        // The place of the file's bytes is another now, which the next opening may require.
         let is_sealed = self.header.is_sealed;
         self.begin()?.commit_seal(is_sealed)?;
         Ok(())

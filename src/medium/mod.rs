@@ -211,7 +211,8 @@ pub trait Medium: Readable {
     }
 
     /// Makes a range persistent beyond the medium's own buffers, if it has any. The default does the same as
-    /// [`persist`](Self::persist).
+    /// [`persist`](Self::persist). With [`Granularity::Page`] `persist` reaches as far, because the operating system writes
+    /// the pages back.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).

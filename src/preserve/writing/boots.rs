@@ -88,8 +88,7 @@ impl<M: Medium> Store<M> {
         written.push(history(number)..history(number) + bytes.len() as u64);
         // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is
         // removed.
-        let deep_persist = |range| (self.ways.deep_persist)(&self.medium, range).is_ok();
-        let is_sealed = self.header.is_sealed && written.into_iter().all(deep_persist);
+        let is_sealed = self.header.is_sealed && self.deep_persist_each(&written).is_ok();
         self.publish(plan, &preamble, is_sealed)?;
         self.settle();
         if is_sealed {

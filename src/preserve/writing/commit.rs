@@ -4,7 +4,7 @@ use super::reserve::{self, Held, Pair};
 use super::room::Kind;
 use super::space::{Leased, Space};
 use super::store::Store;
-use super::tree::{Key, Overlay, Tree};
+use super::tree::{Changes, Key, Overlay, Tree};
 use super::ways::leased;
 use crate::format::tag;
 use crate::medium::Medium;
@@ -20,6 +20,10 @@ use alloc::vec::Vec;
 impl<M: Medium> Store<M> {
     /// Replaces pages by those of a plan, with two fences. Everything written for the commit before is durable then,
     /// too.
+    ///
+    /// A seal is as deep as the medium allows. If the new header lay only in the caches or buffers, the seal would come back
+    /// with their loss. So the commit that removes it is made as deep, or as deep as the process is permitted to. It must
+    /// not refer to new bytes of blobs or regions: these are not as deep.
     ///
     /// If writing the pages fails, nothing has changed. If storing the header fails, the outcome of the commit is
     /// unknown.
@@ -43,9 +47,30 @@ impl<M: Medium> Store<M> {
             .inspect_err(|_| self.has_failed = true)
             .map_err(Error::medium)?;
         self.medium.fence();
+        let removes_seal = self.header.is_sealed && !is_sealed;
         self.replace(header, plan);
         self.preamble = *preamble;
+        if removes_seal {
+            drop(self.deep_persist_header());
+        }
         Ok(())
+    }
+
+    /// Replaces the root by one with the same entries and without a seal.
+    pub(super) fn publish_unsealed(&mut self) -> Result<(), Error<M::Error>> {
+        let plan = self.tree.plan(&Changes::new(), self.unit()).ok_or(Error(ErrorKind::TooMany))?;
+        let preamble = Preamble { stamp: self.stamp(), ..self.preamble };
+        self.publish(plan, &preamble, false)
+    }
+
+    /// Takes places for another root as long as the current one.
+    pub(super) fn hold_root(&mut self) -> Result<Pair, Error<M::Error>> {
+        let Self { medium, ways, leases, tree, space, held, header, .. } = self;
+        let bytes = root_slot(tree.top(), header.len - PREAMBLE as u64, header.unit);
+        match held.release(Kind::Root, bytes, space) {
+            Some(pair) => Ok(pair),
+            None => reserve::claim(bytes, false, space, &leased(&**medium, ways, leases)),
+        }
     }
 
     /// Assigns places to the pages of a plan and makes the pages durable. Returns the places of the root, its length, and
@@ -58,19 +83,19 @@ impl<M: Medium> Store<M> {
         is_sealed: bool,
     ) -> Result<([u64; 2], u64, u32), Error<M::Error>> {
         let Self { medium, ways, leases, tree, space, held, header, .. } = self;
-        let leased = &leased(&**medium, ways, leases);
-        let root = Placing { tree, space, held, leased, pages }.place_all(
-            plan,
-            preamble,
-            header.generation + 1,
-        )?;
+        let generation = header.generation + 1;
+        let root = Placing { tree, space, held, leased: &leased(&**medium, ways, leases), pages }
+            .place_all(plan, preamble, generation)?;
         let parts = parts(pages);
-        medium.copy_unfenced(&parts).map_err(Error::medium)?;
-        medium.fence();
-        if is_sealed {
-            for (at, bytes) in parts {
-                let range = at..at + bytes.len() as u64;
-                (ways.deep_persist)(medium, range).map_err(Error::medium)?;
+        self.medium.copy_unfenced(&parts).map_err(Error::medium)?;
+        self.medium.fence();
+        if is_sealed || self.header.is_sealed {
+            let ranges: Vec<_> =
+                parts.iter().map(|(at, bytes)| *at..*at + bytes.len() as u64).collect();
+            let done = self.deep_persist_each(&ranges);
+            // Not every process is permitted to flush the medium's own buffers, and a commit needs no more than its fences.
+            if is_sealed {
+                done.map_err(Error::medium)?;
             }
         }
         Ok(root)

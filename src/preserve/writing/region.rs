@@ -85,9 +85,9 @@ impl<M: Medium> Store<M> {
     /// [`commit`](crate::preserve::Transaction::commit).
     ///
     /// # Cost
-    /// A page of each level of the table is read, and two commits are made: four fences. If the region was not dirty, all
-    /// lines of the table are written back. No commit is needed if nothing was committed since the region was handed out.
-    /// Nothing of the region is read.
+    /// A page of each level of the table is read, and two commits are made: four fences. All lines of the table are written
+    /// back as well, unless the store was sealed, or has handed the region out since it was opened or sealed. No commit is
+    /// needed if nothing was committed since the region was handed out. Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let info = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
         if info.content != Content::Region {
@@ -161,10 +161,12 @@ impl<M: Medium> Store<M> {
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         // Another store may have noted it in the caches alone.
         let is_deep = info.is_dirty && self.taken.contains(info.offset);
+        let was_sealed = self.header.is_sealed;
         let mut transaction = self.begin()?;
         transaction.note_use(info.name.as_str(), true)?;
         transaction.commit()?;
-        if !is_deep {
+        // All other pages are as deep as the seal, and a commit that removes a seal is, too.
+        if !is_deep && !was_sealed {
             drop(self.deep_persist_table());
         }
         self.begin()?.commit_seal(false)?;

@@ -177,6 +177,11 @@ impl Held {
         self.kinds[kind as usize].push_back(pair);
     }
 
+    /// Takes the places of the page that is placed next.
+    pub(super) fn keep_first(&mut self, kind: Kind, pair: Pair) {
+        self.kinds[kind as usize].push_front(pair);
+    }
+
     /// Returns places of `bytes` bytes, which are not held any more: a pair of this kind, if there is one.
     pub(super) fn release(&mut self, kind: Kind, bytes: u64, space: &mut Space) -> Option<Pair> {
         let has_room =

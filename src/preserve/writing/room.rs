@@ -177,6 +177,11 @@ impl Places {
         Self { leaves, nodes, roots: 1, root, must_be_apart: false }
     }
 
+    /// Returns the places without those of a root of `left` bytes, which another commit leaves before, if they suffice.
+    pub(super) fn without_root(self, left: u64) -> Self {
+        Self { roots: self.roots - u64::from(self.root <= left), ..self }
+    }
+
     /// Returns the number of pairs of each kind, and the bytes of one place.
     pub(super) fn kinds(&self, unit: u64) -> [(usize, u64); 3] {
         let (leaf, node) = (slot(0, 0, unit), slot(1, 0, unit));

@@ -1,14 +1,15 @@
 //! Transactions: several puts and deletes that take effect together.
 
 use super::attributes::Attributes;
-use super::reserve::{Claim, Held, Undo};
-use super::room::{Resized, Touched};
+use super::reserve::{Claim, Held, Pair, Undo};
+use super::room::{Kind, Resized, Touched};
 use super::store::Store;
 use super::stream::{write_whole, write_zeros};
 use super::tree::{Changes, Tree};
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::REGION;
+use crate::preserve::format::header::Header;
 use crate::preserve::format::key::BlobKey;
 use crate::preserve::format::table::{ENTRY, Entry, Preamble, Use, size};
 use crate::preserve::headers;
@@ -98,6 +99,8 @@ pub struct Transaction<'s, M: Medium> {
     touched: Touched,
     /// The places that the store held before, unless it was committed.
     reserve: Option<Held>,
+    /// The places of the root that has no seal any more, if the store is sealed and something is to change.
+    unsealed: Option<Pair>,
     thread: PhantomData<*const ()>,
 }
 
@@ -124,7 +127,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     fn new(store: &'s mut Store<M>) -> Self {
         let blobs = store.preamble.blobs;
         let (touched, reserve) = (Touched::default(), Some(store.held.clone()));
-        Self { store, changes: Changes::new(), blobs, touched, reserve, thread: PhantomData }
+        let (changes, thread) = (Changes::new(), PhantomData);
+        Self { store, changes, blobs, touched, reserve, unsealed: None, thread }
     }
 
     /// Puts a blob, which replaces one of the same name.
@@ -222,6 +226,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
             return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
         }
         let before = before.len() as u64;
+        self.hold_unsealed()?;
         self.check_room(&[(name.as_bytes(), before, 0)], false)?;
         self.change(name, None);
         Ok(())
@@ -241,6 +246,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         let renamed = rewritten(before, to.as_bytes(), |entry| entry).ok_or_else(not_found)?;
         let resized =
             [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
+        self.hold_unsealed()?;
         self.check_room(&resized, true)?;
         for resized in resized {
             self.touched.resize(&self.store.tree, self.store.unit(), resized);
@@ -268,21 +274,35 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Cost
     /// Two fences, for any number of blobs. The pages of the table in which names have changed, and those above them,
-    /// are written twice, and a header.
+    /// are written twice, and a header. The first commit after a seal makes another one before, without changes, which
+    /// removes the seal. That one is as durable as the seal was, where this process is permitted to.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if !self.changes.is_empty() {
+            self.unseal()?;
             self.write(false)?;
         }
         Ok(self.store.header.generation)
     }
 
-    /// Notes that a region is handed out, or that it was sealed.
+    /// Removes the seal, by a commit without changes that is made as deep as the seal was. The commit of the changes is not:
+    /// if its header were, it would outlive the bytes of its blobs.
+    fn unseal(&mut self) -> Result<(), Error<M::Error>> {
+        let Some(root) = self.unsealed.take() else { return Ok(()) };
+        self.store.held.keep_first(Kind::Root, root);
+        self.store.publish_unsealed()?;
+        // The root before has left its places to the commit of the changes.
+        self.reserve = None;
+        Ok(())
+    }
+
+    /// Notes that a region is handed out, or that it was sealed. Only the table changes, so its commit removes the seal.
     pub(super) fn note_use(&mut self, name: &str, is_dirty: bool) -> Result<(), Error<M::Error>> {
         let not_found = || Error::not_found(name);
         let before = self.find(name).ok_or_else(not_found)?;
+        let next = self.store.header.generation + 1;
         let noted = |entry: Entry| {
             let last = entry.last_use().generation;
-            let generation = if is_dirty { self.generation() } else { last };
+            let generation = if is_dirty { next } else { last };
             Entry { tag: Use { generation, is_dirty }.word(), ..entry }
         };
         let after = rewritten(before, name.as_bytes(), noted).ok_or_else(not_found)?;
@@ -324,9 +344,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
         self.store.unit()
     }
 
-    /// Returns the generation that the commit will have.
+    /// Returns the generation that the commit will have. One that removes a seal comes before.
     const fn generation(&self) -> u64 {
-        self.store.header.generation + 1
+        let Header { generation, is_sealed, .. } = self.store.header;
+        generation + 1 + is_sealed as u64
     }
 
     /// Adds a blob or a region that was written to the transaction.
@@ -410,6 +431,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
             return Err(Error(ErrorKind::TooMany));
         }
         let after = size(name.len(), attributes.metadata.len());
+        self.hold_unsealed()?;
         let undo = self.fill(&[(name.as_bytes(), before.unwrap_or(0), after)], true)?;
         let (identity, generation) = (self.store.identity(), self.generation());
         let place = self.store.claim(content, len, alignment);
@@ -435,7 +457,16 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// after the commit, so that a blob can be deleted from a full store. Returns the means to undo that.
     fn fill(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<Undo, Error<M::Error>> {
         let places = self.touched.places_after(resized, &self.store.tree, self.unit(), spare);
-        self.store.fill(&places)
+        let left = self.unsealed.as_ref().map_or(0, |[root, _]| root.end - root.start);
+        self.store.fill(&places.without_root(left))
+    }
+
+    /// Holds the places of a root without the seal, if the store is sealed.
+    fn hold_unsealed(&mut self) -> Result<(), Error<M::Error>> {
+        if self.store.header.is_sealed && self.unsealed.is_none() {
+            self.unsealed = Some(self.store.hold_root()?);
+        }
+        Ok(())
     }
 }
 
@@ -444,6 +475,9 @@ impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
         for change in core::mem::take(&mut self.changes).into_values() {
             self.forget(change.as_deref());
+        }
+        for place in self.unsealed.take().iter().flatten() {
+            self.store.space.give(place);
         }
         if let Some(before) = self.reserve.take() {
             self.store.held.reset(before, &mut self.store.space);

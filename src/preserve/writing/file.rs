@@ -53,17 +53,24 @@ impl Stamp {
 
 /// Returns a digest of the physical location of a file, which is never 0, or `None` if the location is unknown.
 fn placement(file: &DaxView) -> Option<u64> {
-    let placement = file.placement().ok()?;
+    file.placement().ok().map(|placement| digest(&placement))
+}
+
+/// A device of memory can begin elsewhere after a boot, and can have another name. Only the physical addresses show if the
+/// bytes have moved. The system shows these only to root.
+fn digest(placement: &Placement) -> u64 {
     let mut digest = Running::new(0);
-    digest.append(placement.device.as_bytes());
     for extent in &placement.extents {
-        // A device of memory can begin elsewhere after a boot. The system shows that only to root.
-        let physical = extent.physical.unwrap_or(0);
-        for number in [extent.offset, extent.on_device, extent.len, physical] {
+        let at = extent.physical.unwrap_or(extent.on_device);
+        let is_physical = extent.physical.is_some();
+        for number in [extent.offset, extent.len, u64::from(is_physical), at] {
             digest.append(&number.to_le_bytes());
         }
+        if !is_physical {
+            digest.append(placement.device.as_bytes());
+        }
     }
-    Some(digest.finish().max(1))
+    digest.finish().max(1)
 }
 
 /// Returns the circumstances of this process with a medium that is a file, or `None` with another.
@@ -182,7 +189,8 @@ impl Snapshot<'_, DaxView> {
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod tests {
-    use crate::dax;
+    use super::digest;
+    use crate::dax::{self, Extent, Placement};
     use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};
     use crate::survival::{Backing, Survival};
 
@@ -199,6 +207,23 @@ mod tests {
         drop(Options::new().stamp(stamp).create_new(file).unwrap());
         let view = file_options().view(&path).unwrap();
         Snapshot::of(&view).unwrap().verdict()
+    }
+
+    /// After a kexec `pmem1` can be `pmem0`, and a file can be elsewhere on another device.
+    #[test]
+    fn a_place_in_memory_is_its_physical_address() {
+        let place = |device: &str, on_device, physical: Option<u64>| {
+            let extents = [Extent { offset: 0, on_device, len: 4096, physical }].into();
+            digest(&Placement { extents, device: device.into(), base: Ok(0) })
+        };
+        let known = place("pmem1", 8192, Some(1 << 32));
+        assert_eq!(place("pmem0", 8192, Some(1 << 32)), known);
+        assert_eq!(place("pmem0", 4096, Some(1 << 32)), known);
+        assert_ne!(place("pmem1", 8192, Some(1 << 33)), known);
+        let unknown = place("pmem1", 8192, None);
+        assert_ne!(place("pmem0", 8192, None), unknown);
+        assert_ne!(place("pmem1", 4096, None), unknown);
+        assert_ne!(place("pmem1", 0, Some(8192)), unknown);
     }
 
     #[test]

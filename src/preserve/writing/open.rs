@@ -173,8 +173,9 @@ impl<'p, M: Medium> Options<'p, M> {
     /// Each opening for writing is a commit. So one without this option accepts another place, also for later openings
     /// with it.
     ///
-    /// Linux shows physical addresses only to root. A process without them compares the places on the device alone. So a
-    /// store that root has committed to can be opened so by root alone.
+    /// Linux shows physical addresses only to root. A process without them compares the places on the device and its name.
+    /// So a store whose last commit was made by root is refused to others, and the reverse. One of another version of this
+    /// crate can be refused, too. Opening it once without this option accepts its place.
     #[must_use]
     pub fn require_in_place(self) -> Self {
         Self { is_in_place: true, ..self }

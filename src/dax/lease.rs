@@ -180,7 +180,7 @@ impl DaxFile {
 
     /// Returns the first of these bytes that is leased by this open file or another one.
     ///
-    /// A file system without such locks has no leases. A lease through this open file can be taken after the look at its
+    /// A file system without such locks has no leases. One whose server does not answer can have some. A lease through this open file can be taken after the look at its
     /// list: then its reader sees the stores before the look, as both lock the list.
     #[track_caller]
     pub(super) fn leased_by_any(&self, range: &Range<u64>) -> Result<Option<Range<u64>>, Error> {
@@ -190,8 +190,43 @@ impl DaxFile {
         // A lease of another open file counts where it begins before ours.
         let before = range.start..ours.as_ref().map_or(range.end, |held| held.start);
         match self.leased(before) {
-            Err(error) if matches!(error.kind(), ErrorKind::NoLeases { .. }) => Ok(ours),
+            Err(error) if has_no_locks(error.kind()) => Ok(ours),
             theirs => Ok(theirs?.or(ours)),
         }
+    }
+}
+
+/// Returns true if the system, or the file system, does not have such locks. Only Linux has them.
+fn has_no_locks(error: &ErrorKind) -> bool {
+    match error {
+        ErrorKind::NoLeases { errno: None } => true,
+        // ENOLCK is different: the server of an NFS mount cannot be reached, or has no locks left (Linux
+        // `fs/lockd/clntproc.c`, `nlmclnt_call` and `nlm_stat_to_errno`). Readers elsewhere can have leases then.
+        #[cfg(target_os = "linux")]
+        ErrorKind::NoLeases { errno: Some(errno) } => {
+            matches!(*errno, libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_no_locks;
+    use crate::dax::ErrorKind;
+
+    #[test]
+    fn a_system_without_locks_has_no_leases() {
+        assert!(has_no_locks(&ErrorKind::NoLeases { errno: None }));
+        assert!(!has_no_locks(&ErrorKind::Locked));
+    }
+
+    /// fcntl(2), "Errors".
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_server_that_does_not_answer_may_know_of_leases() {
+        let is_without = |errno| has_no_locks(&ErrorKind::NoLeases { errno: Some(errno) });
+        assert!([libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP].into_iter().all(is_without));
+        assert!(!is_without(libc::ENOLCK));
     }
 }

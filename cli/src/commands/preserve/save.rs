@@ -100,7 +100,8 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
         Snapshot::of(&file).is_err_and(zeros)
     })?;
     let view = file.view();
-    if is_missing && faults::guarded(view, || has_other_data(view, &created(file.len())))?? {
+    let created = created(file.len(), view.guarantee().granularity.bytes() as u64);
+    if is_missing && faults::guarded(view, || has_other_data(view, &created))?? {
         bail!("{}: the file has other data than a store; use another file", path.display());
     }
     match (is_missing, file.len()) {
@@ -114,16 +115,18 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     }
 }
 
-/// The bytes that a creation writes: headers, histories, and the root and its copy at the end, which have at most four
-/// pages (module `preserve`, the format).
-fn created(len: u64) -> [[u64; 2]; 6] {
+/// The bytes that a creation writes: headers, histories, and the root and its copy at the end. The store ends less than a
+/// unit before the file. The root and its copy have a unit each, and at most a page is between them (module `preserve`, the
+/// format). A unit is a line, or a page on a file that is persisted by pages, which can have 64 KiB.
+fn created(len: u64, unit: u64) -> [[u64; 2]; 6] {
+    let roots = unit + 4 * unit.max(4096);
     [
         [0, 64],
         [4096, 4160],
         [8192, 8256],
         [12_288, 12_352],
         [16_384, 25_600],
-        [len.saturating_sub(4 * 4096), len],
+        [len.saturating_sub(roots), len],
     ]
 }
 
@@ -250,4 +253,28 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
         |event: Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, event).is);
     row(out, "survives", Event::ALL.map(survives).join("; "))?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{created, has_other_data};
+    use cachemaint::dax;
+    use cachemaint::preserve::Options;
+
+    #[test]
+    fn a_creation_that_was_cut_off_is_not_other_data() {
+        let directory = tempfile::tempdir().unwrap();
+        for (unit, len) in
+            [(64, 65_536), (64, 1 << 20), (4096, 1 << 20), (65_536, (1 << 20) + 61_440)]
+        {
+            let path = directory.path().join(format!("{unit}-{len}"));
+            let options = dax::Options::new().allow_page_granularity();
+            let file = options.create_new(&path, len).unwrap();
+            drop(Options::new().unit(unit).create_new(file).unwrap());
+            let file = options.open(&path).unwrap();
+            assert!(!has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+            file.write(len / 2, &[1; 8]);
+            assert!(has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+        }
+    }
 }

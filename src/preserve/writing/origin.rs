@@ -33,6 +33,9 @@ impl Verdict {
     /// Returns true if at most a process has ended since the last commit. Then no byte that was stored since can have
     /// been lost. Each opening for writing is a commit: [`Region::since_use`](crate::preserve::Region::since_use)
     /// returns the event since a region was used.
+    ///
+    /// A hibernation is not seen: the machine loses its power, and the boot id stays the same. Linux does not save memory
+    /// that is mapped by DAX (`kernel/power/snapshot.c`, `saveable_page`), so bytes there are lost as by a power loss.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)
@@ -40,7 +43,7 @@ impl Verdict {
 }
 
 const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing that was \
-                         stored since is lost";
+                         stored since is lost, unless the machine hibernated, which does not show";
 const SAME_PROCESS: &str = "so are the process and its start";
 const NO_BOOT_ID: &str = "the boot id of the last commit, or the one of now, is not known";
 const OTHER_BOOT: &str = "the boot id is another than that of the last commit";

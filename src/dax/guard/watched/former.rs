@@ -152,6 +152,7 @@ mod tests {
 
     /// It was moved into the tree, or is linked there.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no clock of the boot")]
     fn the_bytes_of_a_file_that_is_older_than_its_name_have_an_unknown_age() {
         let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
         let before = |minutes| now.checked_sub(minutes * minute).unwrap();

@@ -22,9 +22,10 @@ mod reading;
     not(miri)
 ))]
 mod tests;
+mod unseen;
 
 use super::super::system::Concluded;
-use super::super::{Error, ErrorKind, FaultHandler, Guarantee, NotSupported, Options};
+use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
@@ -436,15 +437,6 @@ impl Watched {
         self.leaving.extend(entry.state.take());
     }
 
-    /// Reports a file system or file that is mounted at a name: it belongs to no path that was added.
-    pub(super) fn is_mounted_at(&mut self, path: &Path, problems: &mut Vec<Error>) {
-        if self.is_root(path) {
-            return;
-        }
-        let error = Error::new(path, ErrorKind::NotSupported(NotSupported::MountedBelow));
-        self.cannot_see(path, error, problems);
-    }
-
     /// Makes new names of a directory durable.
     fn sync_names(&mut self, open: BorrowedFd<'_>, path: &Path, problems: &mut Vec<Error>) {
         let Some(directory) = self.directories.get_mut(path).filter(|found| found.has_new_names)
@@ -460,58 +452,6 @@ impl Watched {
             }
         }
         self.opening += began.elapsed();
-    }
-
-    /// Handles a path that cannot be looked at. A path that does not exist any more counts as gone. Any other is reported,
-    /// and everything known below it is kept.
-    fn cannot_look_at(&mut self, path: &Path, errno: Errno, problems: &mut Vec<Error>) {
-        if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
-            self.has_missed = true;
-            return;
-        }
-        if errno == Errno::XDEV {
-            return self.is_mounted_at(path, problems);
-        }
-        self.is_to_retry |= !matches!(errno, Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG);
-        self.keep_unlooked(path);
-        self.cannot_see(path, Error::opening(path, &errno.into()), problems);
-        let below = self.directories.range_mut(path.to_path_buf()..);
-        for (_, directory) in below.take_while(|(below, _)| below.starts_with(path)) {
-            directory.is_met = true;
-            directory.files.values_mut().for_each(|entry| entry.is_met = true);
-        }
-        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
-            && let Some(entry) = self.entry(parent, name)
-        {
-            entry.is_met = true;
-        }
-    }
-
-    /// Keeps the moment from which new files count at a path that cannot be looked at, and below.
-    fn keep_unlooked(&mut self, path: &Path) {
-        let is_known = |root: &Root| root.is_known && path.starts_with(&root.path);
-        let since = self.knew_all.filter(|_| self.roots.iter().any(is_known));
-        let before = self.unlooked_before.range(path.to_path_buf()..);
-        let before = before.take_while(|(below, _)| below.starts_with(path));
-        let since = before.fold(since, |since, (_, before)| Moment::earlier(since, *before));
-        self.unlooked.entry(path.to_path_buf()).or_insert(since);
-    }
-
-    /// Returns the moment at which a new file was not at its path, if that is `since` for a path that could be looked at.
-    fn looked_since(&self, path: &Path, since: Option<Moment>) -> Option<Moment> {
-        let paths = [&self.unlooked, &self.unlooked_before];
-        let unlooked = paths
-            .into_iter()
-            .flat_map(|paths| path.ancestors().filter_map(|above| paths.get(above)).copied());
-        unlooked.fold(since, Moment::earlier)
-    }
-
-    /// Reports the problem of a path once, for as long as it lasts.
-    fn cannot_see(&mut self, path: &Path, error: Error, problems: &mut Vec<Error>) {
-        self.unseen.insert(path.to_path_buf());
-        if self.told.insert(path.to_path_buf()) {
-            problems.push(error);
-        }
     }
 
     /// Removes the directories and files that were not met. The files go to `leaving`.

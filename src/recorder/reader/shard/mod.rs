@@ -1,6 +1,8 @@
 //! The events of a shard, in order.
 
-use super::found::{Event, Found, Skipped, SkippedKind};
+mod gap;
+
+use super::found::{Event, Found, Skipped};
 use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
 use crate::format::tag;
 use crate::medium::Readable;
@@ -191,117 +193,6 @@ impl<'r, S: Readable> Events<'r, S> {
         (!self.is_at_end).then_some(())
     }
 
-    /// Finds the next record after one that does not verify, or the end of the sub-buffer.
-    fn leave_gap(&mut self, mut current: Current) {
-        let reader = self.reader;
-        let Current { search, key, offset, .. } = &mut current;
-        let (key, offset) = (*key, *offset);
-        let found = reader.find(search, offset + 8, key);
-        // The record at `offset` may have been finished since it was read, as the record after it was.
-        if found.is_some() && reader.record(search, offset, key).is_some() {
-            self.read_again(current);
-            return;
-        }
-        if let Some((place, _)) = found {
-            let kind = self.kind_of_gap(&current);
-            self.next = Some(Next::Skipped(self.skipped(&current, place - offset, kind)));
-            self.current = Some(Current { offset: place, ..current });
-            return;
-        }
-        let mut tail = self.tail(&current);
-        if let Some(missing) = tail.as_mut().filter(|tail| tail.kind.is_damaged()) {
-            if reader.record(&mut current.search, offset, key).is_some() {
-                // The record has been finished since.
-                self.read_again(current);
-                return;
-            }
-            // This comes after the read of the record, which may have been overwritten by then.
-            missing.kind = self.kind_of_gap(&current);
-        }
-        self.next = tail.map(Next::Skipped);
-        self.current = None;
-    }
-
-    /// Goes on with a record that has been finished since it was read. A medium that changes back and forth is not read for
-    /// ever: each time is one in vain.
-    const fn read_again(&mut self, mut current: Current) {
-        current.search.spend(RECORD);
-        self.current = Some(current);
-    }
-
-    /// Returns the gap after the last record of a sub-buffer, if records are missing or other bytes are there.
-    fn tail(&self, current: &Current) -> Option<Skipped> {
-        let Current { offset, header, is_inferred, .. } = *current;
-        let (reader, geometry) = (self.reader, self.reader.description.geometry());
-        let here = reader.header(self.shard, geometry.slot(header.sequence));
-        if !is_inferred && here.is_none_or(|here| here.sequence != header.sequence) {
-            return Some(self.rest(current, offset));
-        }
-        let after = reader.header(self.shard, geometry.slot(header.sequence + 1));
-        let after = after.filter(|after| after.sequence == header.sequence + 1);
-        if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
-            let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            // A forged header can leave less than a record, and then the word to check may be missing.
-            return (missing >= RECORD)
-                .then(|| self.skipped(current, missing, SkippedKind::Damaged));
-        }
-        let left = u64::from(geometry.size) - offset;
-        if left < RECORD || reader.source.load(current.start() + offset, Ordering::Acquire) == 0 {
-            return None;
-        }
-        let kind = if self.has_stale(current) { SkippedKind::Stale } else { SkippedKind::Torn };
-        Some(self.skipped(current, left, kind))
-    }
-
-    /// Returns the kind of a gap in a sub-buffer: a writer may have reached and overwritten it meanwhile.
-    fn kind_of_gap(&mut self, current: &Current) -> SkippedKind {
-        let slot = self.reader.description.geometry().slot(current.header.sequence);
-        let is_overwritten = match self.reader.header(self.shard, slot) {
-            Some(here) => here.sequence > current.header.sequence,
-            None => self.has_gone_on(),
-        };
-        if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged }
-    }
-
-    /// Returns true if sub-buffers were begun since reading began.
-    fn has_gone_on(&mut self) -> bool {
-        let Some(newest) = self.newest else {
-            let left = self.looks.checked_sub(1);
-            self.looks = left.unwrap_or(0);
-            return left.is_some() && self.reader.newest_header(self.shard).is_some();
-        };
-        // A writer begins one slot after the other, so that at most one of the next two slots is just being begun.
-        let is_newer = |ahead| {
-            let slot = self.reader.description.geometry().slot(newest.sequence + ahead);
-            let header = self.reader.header(self.shard, slot);
-            header.is_some_and(|header| header.sequence > newest.sequence)
-        };
-        is_newer(1) || is_newer(2)
-    }
-
-    /// Returns true if the rest of a sub-buffer has records of the lap before.
-    fn has_stale(&self, current: &Current) -> bool {
-        let (reader, header) = (self.reader, current.header);
-        let laps = u64::from(reader.description.sub_buffers);
-        let Some(sequence) = header.sequence.checked_sub(laps) else { return false };
-        [header.generation, header.generation.saturating_sub(1)].into_iter().any(|generation| {
-            let key = reader.description.key(self.shard, generation, sequence);
-            let mut search = Search::new(reader.description.geometry(), current.start());
-            reader.find(&mut search, current.offset, key).is_some()
-        })
-    }
-
-    /// Returns the rest of a sub-buffer that is overwritten while it is read.
-    fn rest(&self, current: &Current, offset: u64) -> Skipped {
-        let len = u64::from(self.reader.description.sub_buffer_size) - offset;
-        self.skipped(&Current { offset, ..*current }, len, SkippedKind::Overwritten)
-    }
-
-    fn skipped(&self, current: &Current, len: u64, kind: SkippedKind) -> Skipped {
-        let (at, sequence) = (current.start() + current.offset, Some(current.header.sequence));
-        Skipped { shard: self.shard, sequence, at, len, kind }
-    }
-
     /// Moves to the next sub-buffer, or to the end.
     ///
     /// It visits the ring three times. The first round finds sub-buffers that are older than a lap: they are left if a
@@ -376,23 +267,6 @@ impl<'r, S: Readable> Events<'r, S> {
         self.next = self.unknown(slot, None);
     }
 
-    /// Returns a slot as a gap, since the sub-buffer with this sequence number is not in it. Without a number, a slot that
-    /// begins with zeros was never used and is not a gap.
-    fn unknown(&mut self, slot: u64, sequence: Option<u64>) -> Option<Next> {
-        let geometry = self.reader.description.geometry();
-        let at = geometry.sub_buffer(self.shard, slot);
-        if sequence.is_none() && self.reader.source.load(at, Ordering::Acquire) == 0 {
-            return None;
-        }
-        let (shard, len) = (self.shard, u64::from(geometry.size));
-        // A header that is just being written does not verify.
-        let here = self.reader.header(self.shard, slot);
-        let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
-        let is_overwritten = is_written || self.has_gone_on();
-        let kind = if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged };
-        Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
-    }
-
     /// Begins a sub-buffer. If it does not follow the last one, the gap between them comes first.
     fn begin_next(&mut self, found: SubBuffer) {
         let sequence = found.sequence();
@@ -403,23 +277,6 @@ impl<'r, S: Readable> Events<'r, S> {
                 self.after_gap = Some(found);
             }
             None => self.begin(found),
-        }
-    }
-
-    /// Returns a gap for sub-buffers that were not found. If their places are not in one piece, the gap is at the start of
-    /// the shard.
-    fn missed(&mut self, sequences: Range<u64>) -> Skipped {
-        let geometry = self.reader.description.geometry();
-        let (number, laps) = (sequences.end - sequences.start, u64::from(geometry.sub_buffers));
-        let is_one_piece = geometry.slot(sequences.start) + number <= laps;
-        let first = if is_one_piece { sequences.start } else { 0 };
-        let is_overwritten = self.has_gone_on();
-        Skipped {
-            shard: self.shard,
-            sequence: Some(sequences.start),
-            at: geometry.sub_buffer(self.shard, first),
-            len: number.min(laps) * u64::from(geometry.size),
-            kind: if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged },
         }
     }
 

@@ -124,8 +124,9 @@ impl<'m, M: Readable> Walk<'m, M> {
     fn may_be(&self, at: u64, header: Header) -> bool {
         let geometry = self.superblock.geometry;
         let is_in_epoch = at < self.superblock.epoch_start || self.epoch == self.superblock.epoch;
-        let leads_to_segment =
-            header.kind == Kind::Void && geometry.size(header.len) == geometry.left(at);
+        let leads_to_segment = header.kind == Kind::Void
+            && geometry.size(header.len) == geometry.left(at)
+            && geometry.left(at) < geometry.size(MARK);
         geometry.left(at) != geometry.segment && (is_in_epoch || leads_to_segment)
     }
 

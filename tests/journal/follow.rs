@@ -135,6 +135,40 @@ fn a_record_that_an_opening_discards_is_not_read_beside_the_opening() {
     }
 }
 
+/// The end has room for a mark, and an abandoned record has left a void there. The reader looks once, as above.
+#[test]
+fn a_void_that_an_opening_discards_is_not_passed_beside_the_opening() {
+    // Those of a superblock and a mark.
+    const WORDS: u64 = 16 + 8;
+    let options = |opening| options(opening).segment(2 * SEGMENT).window(4 * SEGMENT);
+    for words in 1..=WORDS {
+        let medium = medium();
+        let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+        assert_eq!(journal.append(&[1; 24]).unwrap().0, 64);
+        // 16 bytes of a header and these are more than the 152 bytes left in the segment.
+        drop(journal.reserve(140).unwrap());
+
+        let reader = Reader::open(&medium).unwrap();
+        let follower = Follower::new(&reader);
+        let stored = AtomicU64::new(0);
+        let turn = || {
+            if stored.fetch_add(1, Relaxed) + 1 == words {
+                follower.lock().unwrap().turn();
+            }
+        };
+        let stepped = Stepped { medium: &medium, turn };
+        let (journal, recovered) = options(1).open(&stepped).unwrap();
+        assert_eq!(recovered.end.0, 104);
+        assert_eq!(stored.load(Relaxed), WORDS);
+        for payload in [[3; 24], [4; 24], [5; 24], [6; 24]] {
+            journal.append(&payload).unwrap();
+        }
+        let mut follower = follower.lock().unwrap();
+        follower.turn();
+        assert_eq!(follower.read, [[1; 24], [3; 24], [4; 24], [5; 24], [6; 24]], "{words}");
+    }
+}
+
 /// 20 records of a segment each, in 8 segments.
 #[test]
 fn a_reader_opened_before_a_lap_returns_the_records_from_the_oldest_one_on() {

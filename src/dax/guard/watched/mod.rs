@@ -157,6 +157,8 @@ impl Watched {
             self.has_missed = false;
             if is_due || heard.everything {
                 if reads == READS {
+                    // The names that were heard are not looked at.
+                    self.has_missed = true;
                     self.look_again();
                     break;
                 }

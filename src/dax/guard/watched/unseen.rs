@@ -46,6 +46,7 @@ impl Watched {
     fn keep_unlooked(&mut self, path: &Path) {
         let is_known = |root: &Root| root.is_known && path.starts_with(&root.path);
         let since = self.knew_all.filter(|_| self.roots.iter().any(is_known));
+        let since = self.looked_since(path, since);
         let before = self.unlooked_before.range(path.to_path_buf()..);
         let before = before.take_while(|(below, _)| below.starts_with(path));
         let since = before.fold(since, |since, (_, before)| Moment::earlier(since, *before));

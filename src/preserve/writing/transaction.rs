@@ -269,8 +269,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the
-    /// medium fails. After a failure before any change could be seen, nothing has changed; otherwise the store must be
-    /// opened again ([`ErrorKind::Failed`]).
+    /// medium fails. After a failure before any change could be seen, nothing has changed, but a seal may be gone;
+    /// otherwise the store must be opened again ([`ErrorKind::Failed`]).
     ///
     /// # Cost
     /// Two fences, for any number of blobs. The pages of the table in which names have changed, and those above them,

@@ -104,20 +104,22 @@ pub(crate) fn note_system_calls<E: Display>(
     until_finished(test, run)
 }
 
-/// Returns the call that a stopped child is about to make.
+/// Returns the call that a stopped child is about to make. The first words of the kernel's `ptrace_syscall_info` are its
+/// kind and architecture, two addresses, and of an entry the number and the arguments (ptrace(2)).
 fn entered(child: libc::pid_t) -> Call {
-    // SAFETY: zeros are a value of a structure of numbers.
-    let mut info: libc::ptrace_syscall_info = unsafe { core::mem::zeroed() };
+    const PTRACE_GET_SYSCALL_INFO: c_int = 0x420e;
+    const ENTRY: u8 = 1;
+    let mut info = [0_u64; 12];
     let len = size_of_val(&info);
-    // SAFETY: the child is ours, and it is stopped; the structure has so many bytes.
-    let got = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, len, &raw mut info) };
+    let Ok(request) = PTRACE_GET_SYSCALL_INFO.try_into() else { unreachable!() };
+    // SAFETY: the child is ours, and it is stopped; the array has so many bytes.
+    let got = unsafe { libc::ptrace(request, child, len, &raw mut info) };
     assert!(got > 0, "{}", std::io::Error::last_os_error());
-    assert_eq!(info.op, libc::PTRACE_SYSCALL_INFO_ENTRY);
-    // SAFETY: the kernel has filled in this field, as `op` says.
-    let entry = unsafe { info.u.entry };
-    let file = std::fs::metadata(std::format!("/proc/{child}/fd/{}", entry.args[0])).ok();
+    assert_eq!(info[0].to_ne_bytes()[0], ENTRY);
+    let [_, _, _, number, first, ..] = info;
+    let file = std::fs::metadata(std::format!("/proc/{child}/fd/{first}")).ok();
     let file = file.map(|file| (file.dev(), file.ino()));
-    Call { number: c_long::try_from(entry.nr).unwrap_or(-1), file }
+    Call { number: c_long::try_from(number).unwrap_or(-1), file }
 }
 
 /// Calls `run` with the number of system calls that the child executes first: 0, 1 and so on.

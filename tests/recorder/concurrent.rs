@@ -198,6 +198,39 @@ fn a_reader_that_a_writer_laps_misses_the_oldest_events_alone_and_says_so() {
     }
 }
 
+/// The newest sub-buffer has one event, and then two more and a next one, in the first lap and in the second.
+#[test]
+fn events_that_follow_while_a_reader_pauses_at_the_end_of_a_sub_buffer_are_read() {
+    for first in [1, 13] {
+        let medium = Plain::new(3 * 4096 + 4 * 256);
+        let recorder = options().create_new(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        let record = |times: Range<u64>| {
+            times.for_each(|time| writer.record_at(time, 1, &[7; 40]).unwrap());
+        };
+        record(0..first);
+        let reader = recorder.reader();
+        let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
+        let mut times = Vec::new();
+        while let Some(found) = events.read_next(&mut buffer) {
+            let Found::Event(event) = found else {
+                // The rest of the sub-buffer has events of the lap before.
+                assert!(matches!(found, Found::Skipped(gap) if gap.kind == SkippedKind::Stale));
+                break;
+            };
+            times.push(event.timestamp);
+            if first == 1 {
+                break;
+            }
+        }
+        record(first..first + 5);
+        while let Some(Found::Event(event)) = events.read_next(&mut buffer) {
+            times.push(event.timestamp);
+        }
+        assert!(times.ends_with(&(first - 1..first + 5).collect::<Vec<_>>()), "{times:?}");
+    }
+}
+
 /// A sub-buffer has three events of this size, and a lap has twelve. The writer does not stop before the reader.
 #[test]
 fn a_reader_ends_beside_a_writer_that_is_always_faster() {

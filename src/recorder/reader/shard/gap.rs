@@ -35,6 +35,8 @@ impl<S: Readable> Events<'_, S> {
             // This comes after the read of the record, which may have been overwritten by then.
             missing.kind = self.kind_of_gap(&current);
         }
+        let is_at_end = |tail: Skipped| matches!(tail.kind, SkippedKind::Stale | SkippedKind::Torn);
+        self.left = tail.is_none_or(is_at_end).then_some(current);
         self.next = tail.map(Next::Skipped);
         self.current = None;
     }

@@ -30,6 +30,8 @@ pub struct Events<'r, S> {
     newer: Range<u64>,
     /// The sub-buffer that is read after the gap before it.
     after_gap: Option<SubBuffer>,
+    /// The last sub-buffer, which was left at the end of its events.
+    left: Option<Current>,
     /// The number of lost events that have been reported.
     lost: u64,
     next: Option<Next>,
@@ -64,6 +66,13 @@ struct Current {
 }
 
 impl Current {
+    /// Returns true if the header of the next sub-buffer proves that events follow in this one.
+    const fn goes_on_before(&self, next: SubBuffer) -> bool {
+        !next.is_inferred
+            && next.header.sequence == self.header.sequence + 1
+            && next.header.end_before as u64 > self.offset
+    }
+
     const fn start(&self) -> u64 {
         self.search.start
     }
@@ -109,6 +118,7 @@ impl<'r, S: Readable> Events<'r, S> {
             reached: None,
             newer: next..next + u64::from(reader.description.sub_buffers),
             after_gap: None,
+            left: None,
             lost: 0,
             next: None,
             previous: None,
@@ -267,10 +277,16 @@ impl<'r, S: Readable> Events<'r, S> {
         self.next = self.unknown(slot, None);
     }
 
-    /// Begins a sub-buffer. If it does not follow the last one, the gap between them comes first.
+    /// Begins a sub-buffer. If it does not follow the last one, the gap between them comes first. If events were recorded in
+    /// the last one since it was left, they come first.
     fn begin_next(&mut self, found: SubBuffer) {
         let sequence = found.sequence();
         let reached = self.reached.replace(sequence);
+        if let Some(left) = self.left.take().filter(|left| left.goes_on_before(found)) {
+            self.current = Some(left);
+            self.after_gap = Some(found);
+            return;
+        }
         match reached.map(|reached| reached + 1..sequence).filter(|missed| !missed.is_empty()) {
             Some(missed) => {
                 self.next = Some(Next::Skipped(self.missed(missed)));

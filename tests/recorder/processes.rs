@@ -142,8 +142,20 @@ impl AsRef<[Cursor]> for Aborting {
 // SAFETY: (1) `abort` may be called in a handler (signal-safety(7)).
 unsafe impl SignalSafe for Aborting {}
 
+/// Gives this thread an alternate stack for two handlers. That of the standard library has 8 KiB, which can be too little.
+#[expect(unsafe_code, reason = "rustix sets no alternate stack")]
+fn widen_alternate_stack() {
+    const LEN: usize = 64 << 10;
+    let bytes = vec![0_u8; LEN].leak();
+    let stack = libc::stack_t { ss_sp: bytes.as_mut_ptr().cast(), ss_flags: 0, ss_size: LEN };
+    let before = core::ptr::null_mut();
+    // SAFETY: nothing else uses the memory, which is never given back.
+    assert_eq!(unsafe { libc::sigaltstack(&raw const stack, before) }, 0);
+}
+
 /// Aborts, which stops a second recorder whose write-back aborts as well.
 fn abort_twice(recording: &Path) -> ! {
+    widen_alternate_stack();
     let medium = dax::Options::new().allow_page_granularity();
     let medium = medium.create_new(recording.with_extension("second"), 1 << 16).unwrap();
     let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));

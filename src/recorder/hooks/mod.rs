@@ -112,9 +112,11 @@ where
     /// cannot be accessed any more, since its file was cut, the process ends with SIGBUS.
     ///
     /// The handler runs on the thread's alternate stack, if it has one. Threads of the standard library have one. Other
-    /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. Install a
-    /// [`FaultHandler`](crate::dax::FaultHandler) after this call: it hands on the faults that it does not handle, but
-    /// this handler does not check whether another handler would have handled the fault.
+    /// threads may need `sigaltstack(2)`: otherwise a stack that overflowed leaves no space for the handler. A signal that
+    /// interrupts the write-back needs room for a second handler. The 8 KiB of the standard library can be too little: then
+    /// SIGSEGV ends the process. Install a [`FaultHandler`](crate::dax::FaultHandler) after this call: it hands on the
+    /// faults that it does not handle, but this handler does not check whether another handler would have handled the
+    /// fault.
     ///
     /// # Errors
     /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.

@@ -184,7 +184,7 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
 }
 
 /// Returns true if the program is translated for a CPU of another architecture.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
     is_translator(vendor(reader), &CpuId::with_cpuid_reader(reader.clone()), reader)
 }

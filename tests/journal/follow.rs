@@ -1,11 +1,11 @@
 //! Readers of one process beside openings, trims, repairs and creations of others.
 
 use crate::claims::reason;
-use cachemaint::journal::{ErrorKind, Group, Journal, Options, Reader, Records};
+use cachemaint::journal::{ErrorKind, Group, Journal, Options, Reader, Records, Recovered};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::convert::Infallible;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, take};
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -103,6 +103,33 @@ impl<'r> Follower<'r> {
     }
 }
 
+/// Opens a journal in its next life while a follower of another process looks once, after so many stored words. Then appends
+/// records. Returns what was recovered, the number of words that the opening stored, and all that the follower has read.
+fn read_beside_an_opening(
+    medium: &SimMedium,
+    options: Options<'_>,
+    looks_after: u64,
+    appended: &[[u8; 24]],
+) -> (Recovered, u64, Vec<Vec<u8>>) {
+    let reader = Reader::open(medium).unwrap();
+    let follower = Follower::new(&reader);
+    let stored = AtomicU64::new(0);
+    let turn = || {
+        if stored.fetch_add(1, Relaxed) + 1 == looks_after {
+            follower.lock().unwrap().turn();
+        }
+    };
+    let stepped = Stepped { medium, turn };
+    let (journal, recovered) = options.open(&stepped).unwrap();
+    let words = stored.load(Relaxed);
+    for payload in appended {
+        journal.append(payload).unwrap();
+    }
+    let mut follower = follower.lock().unwrap();
+    follower.turn();
+    (recovered, words, take(&mut follower.read))
+}
+
 /// The record at 104 is missing, and no mark fits there. The record after it is whole, in the next segment, and a mark of
 /// the same epoch is before it. The reader looks once, beside the opening, after it has stored so many words.
 #[test]
@@ -116,22 +143,11 @@ fn a_record_that_an_opening_discards_is_not_read_beside_the_opening() {
         let _unfinished = ManuallyDrop::new(journal.reserve(8).unwrap());
         assert_eq!(journal.submit(&[2; 24]).unwrap().position().0, SEGMENT + 64);
 
-        let reader = Reader::open(&medium).unwrap();
-        let follower = Follower::new(&reader);
-        let stored = AtomicU64::new(0);
-        let turn = || {
-            if stored.fetch_add(1, Relaxed) + 1 == words {
-                follower.lock().unwrap().turn();
-            }
-        };
-        let stepped = Stepped { medium: &medium, turn };
-        let (journal, recovered) = options(1).open(&stepped).unwrap();
+        let (recovered, stored, read) =
+            read_beside_an_opening(&medium, options(1), words, &[[3; 24]]);
         assert_eq!((recovered.end.0, recovered.behind), (104, 1));
-        assert_eq!(stored.load(Relaxed), WORDS);
-        journal.append(&[3; 24]).unwrap();
-        let mut follower = follower.lock().unwrap();
-        follower.turn();
-        assert_eq!(follower.read, [[1; 24], [3; 24]], "{words}");
+        assert_eq!(stored, WORDS);
+        assert_eq!(read, [[1; 24], [3; 24]], "{words}");
     }
 }
 
@@ -148,24 +164,12 @@ fn a_void_that_an_opening_discards_is_not_passed_beside_the_opening() {
         // 16 bytes of a header and these are more than the 152 bytes left in the segment.
         drop(journal.reserve(140).unwrap());
 
-        let reader = Reader::open(&medium).unwrap();
-        let follower = Follower::new(&reader);
-        let stored = AtomicU64::new(0);
-        let turn = || {
-            if stored.fetch_add(1, Relaxed) + 1 == words {
-                follower.lock().unwrap().turn();
-            }
-        };
-        let stepped = Stepped { medium: &medium, turn };
-        let (journal, recovered) = options(1).open(&stepped).unwrap();
+        let appended = [[3; 24], [4; 24], [5; 24], [6; 24]];
+        let (recovered, stored, read) =
+            read_beside_an_opening(&medium, options(1), words, &appended);
         assert_eq!(recovered.end.0, 104);
-        assert_eq!(stored.load(Relaxed), WORDS);
-        for payload in [[3; 24], [4; 24], [5; 24], [6; 24]] {
-            journal.append(&payload).unwrap();
-        }
-        let mut follower = follower.lock().unwrap();
-        follower.turn();
-        assert_eq!(follower.read, [[1; 24], [3; 24], [4; 24], [5; 24], [6; 24]], "{words}");
+        assert_eq!(stored, WORDS);
+        assert_eq!(read, [[1; 24], [3; 24], [4; 24], [5; 24], [6; 24]], "{words}");
     }
 }
 

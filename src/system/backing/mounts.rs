@@ -112,26 +112,22 @@ fn unescaped(text: &str) -> String {
 #[cfg(all(target_os = "linux", not(miri)))]
 mod tests {
     use super::{Tree, mount_id};
-    use core::fmt::Display;
+    use crate::skip::skip;
     use std::fs::File;
-    use std::io::{self, Write as _};
+    use std::io;
     use std::os::fd::AsRawFd;
     use std::thread;
-
-    fn skip(why: impl Display) {
-        // Not by a macro, whose output the harness keeps when the test passes.
-        writeln!(io::stdout(), "skipped: mounts of a thread: {why}").unwrap();
-    }
 
     /// The file has the number of another one in the table of the main thread.
     #[test]
     fn a_thread_with_descriptors_of_its_own_gets_the_mount_of_its_own_file() {
+        let test = "a_thread_with_descriptors_of_its_own_gets_the_mount_of_its_own_file";
         let (tree, file) = (Tree::host(), tempfile::tempfile().unwrap());
         let Ok(elsewhere) = File::open("/proc/thread-self/stat") else {
-            return skip("/proc has no threads here");
+            return skip(test, "/proc has no threads here");
         };
         let [Some(own), Some(other)] = [&file, &elsewhere].map(|file| mount_id(&tree, file)) else {
-            return skip("/proc shows no mounts of open files here");
+            return skip(test, "/proc shows no mounts of open files here");
         };
         assert_ne!(own, other);
         let found = thread::scope(|scope| {
@@ -152,7 +148,9 @@ mod tests {
         });
         match found {
             Ok(found) => assert_eq!(found, Some(own)),
-            Err(error) => skip(format_args!("a thread cannot have its own descriptors: {error}")),
+            Err(error) => {
+                skip(test, format_args!("a thread cannot have its own descriptors: {error}"));
+            }
         }
     }
 }

@@ -249,13 +249,12 @@ fn a_name_that_is_gone_when_it_is_looked_at_is_missed_unless_its_file_is_known()
     let file = directory.path().join("file");
     fs::write(&file, [1; 100]).unwrap();
     let mut guard = guard(directory.path());
-    let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
-    let mut work = Work { options: &options, installed, began, problems: &mut problems };
     let mut look_at = |name: &str, if_gone| {
         guard.watched.has_missed = false;
         let names = [(name.into(), if_gone)].into();
-        guard.watched.look_at_names(directory.path(), &names, &mut work);
+        work(&mut guard, |watched, work| {
+            watched.look_at_names(directory.path(), &names, work);
+        });
         guard.watched.has_missed
     };
     fs::remove_file(&file).unwrap();
@@ -324,13 +323,12 @@ fn misses(guard: &mut Guard, change: impl FnOnce()) -> bool {
     let heard = guard.watched.notices.heard();
     assert!(!heard.everything);
     change();
-    let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
-    let mut work = Work { options: &options, installed, began, problems: &mut problems };
     guard.watched.has_missed = false;
-    for (directory, names) in &heard.names {
-        guard.watched.look_at_names(directory, names, &mut work);
-    }
+    work(guard, |watched, work| {
+        for (directory, names) in &heard.names {
+            watched.look_at_names(directory, names, work);
+        }
+    });
     guard.watched.has_missed
 }
 
@@ -386,10 +384,9 @@ fn a_file_that_is_opened_again_keeps_its_age_and_its_failure() {
     let found = Found::at(CWD, &other).unwrap();
     let open = fs::File::open(directory.path()).unwrap();
     let place = Place { open: open.as_fd(), path: directory.path(), device: None, since: None };
-    let (options, mut problems) = (guard.options.clone(), Vec::new());
-    let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
-    let mut work = Work { options: &options, installed, began, problems: &mut problems };
-    guard.watched.take(&place, file.file_name().unwrap(), &found, &mut work);
+    work(&mut guard, |watched, work| {
+        watched.take(&place, file.file_name().unwrap(), &found, work);
+    });
     let entry = entry(&guard, &file);
     assert_eq!(entry.since, Some(long_ago));
     assert_eq!(entry.state.guarded().unwrap().lost(), Some(5));
@@ -538,8 +535,15 @@ fn fail(guard: &mut Guard, path: &Path) -> BootTime {
 
 /// Looks at the tree, and writes nothing back.
 fn look(guard: &mut Guard) {
+    let problems = work(guard, Watched::look);
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// Does a part of a pass that begins now. Returns its problems.
+fn work(guard: &mut Guard, act: impl FnOnce(&mut Watched, &mut Work<'_>)) -> Vec<Error> {
     let (options, mut problems) = (guard.options.clone(), Vec::new());
     let (installed, began) = (FaultHandler::install().unwrap(), BootTime::now());
-    guard.watched.look(&mut Work { options: &options, installed, began, problems: &mut problems });
-    assert!(problems.is_empty(), "{problems:?}");
+    let mut work = Work { options: &options, installed, began, problems: &mut problems };
+    act(&mut guard.watched, &mut work);
+    problems
 }

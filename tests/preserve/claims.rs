@@ -733,7 +733,10 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
     for info in snapshot.entries().filter_map(Result::ok) {
         // It is found by its name, on a way that can be damaged elsewhere.
         let mut buffer = vec![0; info.metadata];
-        let _is_found = snapshot.metadata(&info, &mut buffer).is_ok();
+        match snapshot.metadata(&info, &mut buffer).map_err(ErrorKind::from) {
+            Ok(found) => assert_eq!(found.len(), info.metadata),
+            Err(error) => assert!(matches!(error, ErrorKind::Damaged(_) | ErrorKind::Replaced)),
+        }
         let loaded = reader.load(&info.name).ok();
         let whole = read(&snapshot, &info).ok();
         assert!(whole == loaded);

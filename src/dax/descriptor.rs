@@ -69,9 +69,9 @@ impl Options {
         Ok(DaxFile { view })
     }
 
-    /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened for
-    /// reading is enough. Duplicates share [failed write-backs](Self::open_file), as for
-    /// `open_file`: open the file anew instead.
+    /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened
+    /// for reading is enough. Duplicates share [failed write-backs](Self::open_file), as for `open_file`: open the file
+    /// anew instead.
     ///
     /// # Errors
     /// As [`view`](Self::view) about the file. [`InvalidInput::Descriptor`], if the descriptor was not opened for reading,

@@ -180,8 +180,9 @@ impl DaxFile {
 
     /// Returns the first of these bytes that is leased by this open file or another one.
     ///
-    /// A file system without such locks has no leases. One whose server does not answer can have some. A lease through this open file can be taken after the look at its
-    /// list: then its reader sees the stores before the look, as both lock the list.
+    /// A file system without such locks has no leases. One whose server does not answer can have some. A lease through
+    /// this open file can be taken after the look at its list: then its reader sees the stores before the look, as both
+    /// lock the list.
     #[track_caller]
     pub(super) fn leased_by_any(&self, range: &Range<u64>) -> Result<Option<Range<u64>>, Error> {
         let view = &self.view;

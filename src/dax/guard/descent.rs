@@ -12,9 +12,9 @@
 //! - Without openat2(2) a name is opened before a mount there is known. NFS and 9p can ask their server then, and an
 //!   automount that is under way is waited for (Linux, `fs/namei.c`, `complete_walk`; `fs/autofs/root.c`,
 //!   `autofs_d_manage`).
-//! - Before Linux 6.18 and the stable kernels of October 2025, openat2(2) waits for such an automount, too. It begins one
-//!   that has replaced a file, or a directory above the last name, since that was found (Linux, `fs/namei.c`,
-//!   `__traverse_mounts`, `follow_automount`).
+//! - Linux 6.18 does not trigger automounts with `RESOLVE_NO_XDEV`. Kernels without that fix wait in openat2(2) for such an
+//!   automount, too. They begin one that has replaced a file, or a directory above the last name, since that was found
+//!   (Linux, `fs/namei.c`, `__traverse_mounts`, `follow_automount`).
 
 use super::super::system::files;
 use super::super::{Error, ErrorKind};

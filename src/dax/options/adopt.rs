@@ -18,8 +18,8 @@ impl Options {
     ///
     /// The mapping begins at [`offset`](Self::offset) in the file. Its length replaces [`len`](Self::len). File and lock
     /// are handled as by [`open_file`](Self::open_file), and the guarantee rests on the same evidence. By pages each
-    /// [failed write-back](Self::open_file) is reported to one duplicate of a descriptor
-    /// alone: map the file by a descriptor that was opened for it, and give that one.
+    /// [failed write-back](Self::open_file) is reported to one duplicate of a descriptor alone: map the file by a
+    /// descriptor that was opened for it, and give that one.
     ///
     /// [`DaxView::cache`](crate::dax::DaxView::cache) is the handle for the caller's own write-backs of the mapping. It is `None` where only
     /// [`DaxFile::persist`] makes bytes persistent.

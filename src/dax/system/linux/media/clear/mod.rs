@@ -246,9 +246,9 @@ impl DaxFile {
     /// # Errors
     /// [`ErrorKind::NotCleared`] gives the block at which it stopped, the state of that block, and the bytes that are
     /// lost by then. Blocks that were written anew before it are durable, unless the failed step is the sync; another
-    /// failed sync is in [`taint`](crate::dax::DaxView::taint). [`ErrorKind::Shorter`], if the file has shrunk. [`InvalidInput::Misaligned`], if the mapping does
-    /// not begin at a block, so that bytes before it would have to be cleared too.
-    /// [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
+    /// failed sync is in [`taint`](crate::dax::DaxView::taint). [`ErrorKind::Shorter`], if the file has shrunk.
+    /// [`InvalidInput::Misaligned`], if the mapping does not begin at a block, so that bytes before it would have to be
+    /// cleared too. [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
     ///
     /// # Panics
     /// If the range is out of range.

@@ -5,10 +5,19 @@
 
 use cachemaint::dax::{ErrorKind, Options};
 use cachemaint::medium::Readable;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 
 const LIMIT: u64 = 64 << 10;
+
+/// The limit before, which holds again when this is dropped: the output of the tests can go to a file that is longer.
+struct Before(Rlimit);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        let _is_back = setrlimit(Resource::Fsize, self.0).is_ok();
+    }
+}
 
 /// The system's own answer is a signal (SIGXFSZ) that ends the process, and with it this test.
 #[test]
@@ -16,8 +25,8 @@ fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let options = Options::new().allow_page_granularity();
-    let old = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, rustix::process::Rlimit { current: Some(LIMIT), ..old }).unwrap();
+    let before = Before(getrlimit(Resource::Fsize));
+    setrlimit(Resource::Fsize, Rlimit { current: Some(LIMIT), ..before.0 }).unwrap();
 
     let error = options.create_new(&path, LIMIT + 1).unwrap_err();
     assert!(

@@ -53,11 +53,20 @@ mod pages;
 #[path = "journal/proofs.rs"]
 mod proofs;
 #[cfg(not(miri))]
+#[path = "journal/readers.rs"]
+mod readers;
+#[cfg(not(miri))]
+#[path = "journal/repair_crashes.rs"]
+mod repair_crashes;
+#[cfg(not(miri))]
 #[path = "journal/rewritten.rs"]
 mod rewritten;
 #[cfg(not(miri))]
 #[path = "skip/mod.rs"]
 mod skip;
+#[cfg(not(miri))]
+#[path = "journal/superblocks.rs"]
+mod superblocks;
 #[cfg(not(miri))]
 #[path = "journal/tail.rs"]
 mod tail;

@@ -12,7 +12,7 @@ mod blocks;
 #[path = "cases/mod.rs"]
 mod cases;
 #[cfg(not(miri))]
-#[path = "preserve/claims.rs"]
+#[path = "preserve/claims/mod.rs"]
 mod claims;
 #[cfg(not(miri))]
 #[path = "counting/mod.rs"]
@@ -24,7 +24,7 @@ mod crashes;
 #[path = "preserve/creation.rs"]
 mod creation;
 #[cfg(not(miri))]
-#[path = "preserve/damage.rs"]
+#[path = "preserve/damage/mod.rs"]
 mod damage;
 #[cfg(not(miri))]
 #[path = "preserve/differential.rs"]
@@ -86,7 +86,7 @@ mod skip;
 #[path = "preserve/streams.rs"]
 mod streams;
 #[cfg(not(miri))]
-#[path = "preserve/tree.rs"]
+#[path = "preserve/tree/mod.rs"]
 mod tree;
 #[cfg(not(miri))]
 #[path = "preserve/unreadable.rs"]
@@ -94,6 +94,9 @@ mod unreadable;
 #[cfg(not(miri))]
 #[path = "preserve/uses.rs"]
 mod uses;
+#[cfg(not(miri))]
+#[path = "preserve/verification.rs"]
+mod verification;
 #[cfg(not(miri))]
 #[path = "preserve/work.rs"]
 mod work;

@@ -30,6 +30,7 @@ mod recorder {
     #[cfg(feature = "dax")]
     mod files;
     mod format;
+    mod merged;
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;

@@ -12,6 +12,7 @@ mod simulator {
     mod exploration;
     mod hash_table;
     mod histories;
+    mod kills;
     mod litmus;
     mod lives;
     mod naive;

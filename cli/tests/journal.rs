@@ -4,6 +4,8 @@
 
 #[path = "journal/behind.rs"]
 mod behind;
+#[path = "journal/damage.rs"]
+mod damage;
 mod printed;
 #[cfg(unix)]
 mod redirected;
@@ -22,7 +24,6 @@ mod wrapped;
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
 use printed::{stderr, stdout};
-use refused::is_refused;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -31,7 +32,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use tempfile::TempDir;
-use wrapped::unwrapped;
 
 /// The beginning of the log, the length of a mark, and the length of a record's header (module `journal`, the format).
 const LOG: u64 = 8192;
@@ -165,124 +165,6 @@ fn a_line_that_does_not_fit_is_named_and_those_before_it_are_appended() {
     let error = stderr(&place.run_with(&["append", "--whole"], "x".repeat(49)).code(1));
     assert!(error.contains("standard input has more than the 48 bytes"), "{error}");
     place.run_with(&["append", "--whole"], "x".repeat(48)).success();
-}
-
-#[test]
-fn a_damaged_journal_is_reported_read_salvaged_and_repaired() {
-    let place = Place::with(&many_lines());
-    let is_whole = place.json(&["verify"]);
-    assert_eq!(is_whole["recovered"]["records"], 20_000);
-    assert!(is_whole["recovered"]["damage"].is_null());
-    // Records of `line 0` to `line 9` have 16 + 8 bytes; this is in the payload of the fifth.
-    let position = MARK + 4 * (HEADER + 8);
-    place.damage(LOG + position + HEADER + 2);
-
-    let verified = place.json(&["verify"]);
-    assert_eq!(verified["recovered"]["records"], 4);
-    assert_eq!(verified["recovered"]["damage"]["at"], position);
-    assert_eq!(verified["recovered"]["damage"]["fault"], "tag");
-    let text = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
-    let where_it_is = format!("damaged at position {position}, offset {}", LOG + position);
-    assert!(text.contains(&where_it_is), "{text}");
-    let mut stat = Command::new(cargo::cargo_bin!("cachemaint"));
-    let stat = unwrapped(&stdout(&stat.arg("stat").arg(&place.path).assert()));
-    for text in [text, stat] {
-        assert!(text.contains("unknown: only the records before the damage are counted"), "{text}");
-    }
-
-    let read = place.run(&["read"]).code(1);
-    assert_eq!(stdout(&read), "line 0\nline 1\nline 2\nline 3\n");
-    for refused in [read, place.run(&["append", "--record", "x"]).code(1)] {
-        let error = stderr(&refused);
-        assert!(error.contains(&format!("log: the journal is {where_it_is}")), "{error}");
-        assert!(error.contains("salvage its whole records, then repair it"), "{error}");
-    }
-
-    let expected = many_lines().replace("line 4\n", "");
-    let salvaged = place.run(&["salvage"]).code(1);
-    assert_eq!(stdout(&salvaged), expected);
-    let skipped = format!("skipped positions {position} to {}", position + HEADER + 8);
-    assert!(stderr(&salvaged).contains(&skipped), "{}", stderr(&salvaged));
-
-    let before = fs::read(&place.path).unwrap();
-    let foretold = stdout(&place.run(&["repair"]).code(1));
-    assert!(
-        foretold.starts_with("nothing was written; `--yes` keeps 19,999 records"),
-        "{foretold}"
-    );
-    assert!(
-        foretold.contains(&format!("lost: what was at positions {position} to ")),
-        "{foretold}"
-    );
-    assert_eq!(fs::read(&place.path).unwrap(), before);
-
-    let repaired = stdout(&place.run(&["repair", "--yes"]).success());
-    assert!(repaired.starts_with("repaired: 19,999 records are there"), "{repaired}");
-    assert_eq!(stdout(&place.run(&["read"]).success()), expected);
-    place.run(&["append", "--record", "and on"]).success();
-    assert!(stdout(&place.run(&["read"]).success()).ends_with("line 19999\nand on\n"));
-    place.run(&["verify"]).success();
-}
-
-#[test]
-fn lost_superblocks_are_made_anew() {
-    let place = Place::with("one\ntwo\n");
-    place.damage(100);
-    place.damage(4096 + 100);
-    let preview = stdout(&place.run(&["repair"]).code(1));
-    assert!(preview.starts_with("nothing was written; `--yes` keeps 2 records, up to 112\n"));
-    assert!(preview.contains("trimmed records"), "{preview}");
-    assert_eq!(place.json(&["repair"])["rebuilt"], true);
-    place.run(&["read"]).code(1);
-    place.run(&["repair", "--yes"]).success();
-    assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n");
-}
-
-/// The content of a file with a recording.
-fn recording() -> Vec<u8> {
-    let place = Place::empty();
-    let mut command = Command::new(cargo::cargo_bin!("cachemaint"));
-    command.args(["record", "--create", "64K"]).arg(&place.path).assert().success();
-    fs::read(&place.path).unwrap()
-}
-
-#[test]
-fn an_invalid_journal_is_refused() {
-    let commands: [&[&str]; 7] = [
-        &["read"],
-        &["verify"],
-        &["salvage"],
-        &["repair"],
-        &["repair", "--yes"],
-        &["append", "--record", "x"],
-        &["trim", "--to", "0"],
-    ];
-    let whole = fs::read(Place::with("one\n").path).unwrap();
-    let contents: [(Vec<u8>, &str); 6] = [
-        (Vec::new(), "has no bytes to map"),
-        (vec![0; 65_536], "the medium has no journal: it begins with zeros"),
-        (vec![b'x'; 65_536], "this is not a journal: it begins with xxxxxxxx"),
-        (b"short".to_vec(), "this is not a journal: it begins with short"),
-        (recording(), "the medium has a recording instead of a journal; open it as that"),
-        (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
-    ];
-    for (content, expected) in contents {
-        let place = Place::empty();
-        is_refused(&place.path, &content, expected, &commands, |command| place.run(command));
-    }
-}
-
-/// 100 records of 24 bytes after a mark of 64, in 15 segments of 64 KiB.
-#[test]
-fn a_cut_journal_is_salvaged_from_a_copy_that_zeros_fill_up() {
-    let lines: String = (100..200).map(|number| number.to_string() + "\n").collect();
-    let place = Place::with(&lines);
-    let file = fs::File::options().write(true).open(&place.path).unwrap();
-    file.set_len(LOG + MARK + 24 * 50 + 7).unwrap();
-    let error = stderr(&place.run(&["salvage"]).code(1));
-    assert!(error.contains("fill a copy up to 991232 bytes with zeros"), "{error}");
-    file.set_len(LOG + 15 * 65_536).unwrap();
-    assert_eq!(stdout(&place.run(&["salvage"]).code(1)), lines[..4 * 50]);
 }
 
 #[test]
@@ -438,16 +320,6 @@ fn every_command_has_its_json() {
     assert!(trimmed["free"].is_u64());
 }
 
-#[test]
-fn skipped_bytes_are_in_the_json_too() {
-    let place = Place::with(&many_lines());
-    place.damage(LOG + MARK + HEADER);
-    let lines = stdout(&place.run(&["salvage", "--json"]).code(1));
-    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert_eq!(first, serde_json::json!({"skipped": {"start": MARK, "end": MARK + HEADER + 8}}));
-    assert_eq!(place.json(&["repair"])["lost"], serde_json::json!([first["skipped"]]));
-}
-
 /// As in `cachemaint journal read FILE | head -1`.
 #[test]
 fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
@@ -507,19 +379,6 @@ fn a_file_too_small_for_a_journal_is_an_error() {
         let error = String::from_utf8_lossy(&error.get_output().stderr).into_owned();
         assert!(error.contains("8576"), "{error}");
     }
-}
-
-/// The records of the last page are gone, which a journal that was closed proves.
-#[test]
-fn salvage_fails_if_the_last_records_are_gone() {
-    let place = Place::with(&many_lines());
-    let len = fs::metadata(&place.path).unwrap().len();
-    let file = fs::File::options().write(true).open(&place.path).unwrap();
-    file.set_len(20_480).unwrap();
-    file.set_len(len).unwrap();
-    place.run(&["verify"]).failure().code(1);
-    let salvaged = place.run(&["salvage"]).failure().code(1);
-    assert!(!salvaged.get_output().stderr.is_empty());
 }
 
 /// A full disk is an error, unlike a reader that has read enough.

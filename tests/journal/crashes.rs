@@ -7,18 +7,17 @@ use crate::erased::erased;
 use crate::life::{
     BYTES, Do, Note, SEGMENT, WIDE, apply, expected, judge, options, payload, records, work,
 };
+use crate::repair_crashes::{killed_and_repaired_anywhere, repaired};
 use Do::{Append, Group, Reserve, Trim};
-use cachemaint::journal::{Error, ErrorKind, Journal, Reader};
-use cachemaint::medium::Medium;
+use cachemaint::journal::{Error, ErrorKind};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::sync::{AtomicBool, spin_loop};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
-use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::Mutex;
 
-const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
+pub(crate) const MODELS: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 /// Opens what is there for appending, and judges it.
 fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
@@ -36,7 +35,7 @@ fn recovery(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
 }
 
 /// A medium with a journal that has these records. Both superblocks have been written.
-fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
+pub(crate) fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
     simulation.clone().prepared(|medium| {
         drop(options().create_new(medium).unwrap());
         let (journal, _) = options().open(medium).unwrap();
@@ -45,7 +44,7 @@ fn with(simulation: &Simulation, life: &[Do]) -> Simulation {
 }
 
 /// A journal to which one record after the other was appended is opened and lives a life.
-fn explore(simulation: &Simulation, before: &[Do], life: &[Do]) -> Exploration {
+pub(crate) fn explore(simulation: &Simulation, before: &[Do], life: &[Do]) -> Exploration {
     with(simulation, before).explore(
         |medium, notes| {
             notes.add(Note::Read(0..before.len() as u64));
@@ -74,7 +73,8 @@ const PIECES: [Do; 3] = [Reserve(0), Group(1, 2), Reserve(3)];
 /// A group within a segment.
 const GROUPS: [Do; 2] = [Group(0, 2), Reserve(2)];
 /// Nearly once round the ring.
-const ROUND: [Do; 6] = [Append(0), Append(1), Append(2), Append(3), Append(4), Append(5)];
+pub(crate) const ROUND: [Do; 6] =
+    [Append(0), Append(1), Append(2), Append(3), Append(4), Append(5)];
 /// The rest of the round, over what the first one has left.
 const WRAP: [Do; 4] = [Trim(3), Append(6), Append(7), Append(8)];
 
@@ -267,87 +267,8 @@ fn sent(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// A record is damaged in the middle, with others behind it farther than a window.
-fn repaired(simulation: &Simulation) -> Exploration {
-    let more = [&ROUND[..], &[Append(6), Append(7)]].concat();
-    with(simulation, &more)
-        .prepared(|medium| {
-            // In the payload of the third record, the first of the second segment.
-            medium.store(8192 + 128 + 64 + 16, u64::MAX, Relaxed);
-        })
-        .explore(
-            |medium, notes| {
-                assert!(matches!(reason(&options().open(medium)), Some(ErrorKind::Damaged(_))));
-                let (_, repaired) = options().repair(medium).unwrap();
-                assert_eq!(repaired.records, 7);
-                notes.add(Note::Acknowledged(8));
-            },
-            |medium, notes| {
-                let opened = options().open(medium);
-                let is_damaged = matches!(reason(&opened), Some(ErrorKind::Damaged(_)));
-                let journal = if is_damaged && !notes.contains(&Note::Acknowledged(8)) {
-                    options().repair(medium)?.0
-                } else {
-                    opened?.0
-                };
-                let left: Vec<_> =
-                    records(&journal)?.into_iter().map(|record| record.payload).collect();
-                let kept: Vec<_> = [0, 1, 3, 4, 5, 6, 7].into_iter().map(payload).collect();
-                Violation::unless(left == kept, || format!("{left:?}"))
-            },
-        )
-}
-
-/// A process is killed, at last while it trims, with a record whole behind one that was never finished. The next one
-/// repairs the journal, in which the newest superblock may be in the caches alone.
-fn killed_and_repaired(simulation: &Simulation, kill: u64) -> Exploration {
-    let simulation = simulation.clone().prepared(|medium| {
-        drop(options().create_new(medium).unwrap());
-    });
-    simulation.explore(
-        |medium, notes| {
-            let mortal = medium.mortal(kill);
-            let life = |journal: &Journal<_>| {
-                journal.append(&payload(0))?;
-                let end = journal.end();
-                journal.append(&payload(1))?;
-                if mortal.is_alive() {
-                    notes.add("the second one is acknowledged");
-                }
-                let _unfinished = ManuallyDrop::new(journal.reserve(8)?);
-                drop(journal.submit(&payload(2))?);
-                journal.trim(end)
-            };
-            let opened = options().open(&mortal).map_err(Error::from);
-            let died = opened.and_then(|(journal, _)| life(&journal));
-            assert!(matches!(
-                reason(&died),
-                None | Some(ErrorKind::Medium(Killed) | ErrorKind::Failed)
-            ));
-            medium.killed();
-            drop(options().repair(medium).unwrap());
-        },
-        |medium, notes| {
-            // From marks alone what was trimmed would be there again.
-            Reader::open(medium)?;
-            let (journal, _) = options().repair(medium)?;
-            let is_there = records(&journal)?.iter().any(|record| record.payload == payload(1));
-            Violation::unless(is_there || notes.is_empty(), || "the second one is lost".to_owned())
-        },
-    )
-}
-
-/// The operations that such a life takes, at least.
-const UP_TO_THE_TRIM: u64 = 48;
-
-fn killed_and_repaired_anywhere(simulation: &Simulation) -> Exploration {
-    let mut explorations = (0..UP_TO_THE_TRIM).map(|kill| killed_and_repaired(simulation, kill));
-    let failed = explorations.find(|exploration| exploration.failure.is_some());
-    failed.unwrap_or_else(|| killed_and_repaired(simulation, UP_TO_THE_TRIM))
-}
-
 /// Crashes of the workload alone: recovery writes little, and is cut in tests of its own.
-fn uncut(model: Model) -> Simulation {
+pub(crate) fn uncut(model: Model) -> Simulation {
     Simulation::new(model, BYTES).crashes_in_recovery(0)
 }
 
@@ -389,21 +310,6 @@ fn a_successor_of_a_killed_process_loses_nothing_that_it_has_read() {
     for model in MODELS {
         killed_anywhere(&uncut(model), SEGMENT, &SHORT).assert_safe();
         killed_anywhere(&uncut_wide(model), 2 * SEGMENT, &AT_HEAD).assert_safe();
-    }
-}
-
-#[test]
-fn a_crash_in_a_repair_loses_nothing_more() {
-    for model in MODELS {
-        repaired(&Simulation::new(model, BYTES)).assert_safe();
-    }
-}
-
-#[test]
-fn a_crash_in_a_repair_after_a_kill_leaves_a_superblock() {
-    for model in MODELS {
-        let few = uncut(model).effort(Effort::Deviations(2));
-        killed_and_repaired_anywhere(&few).assert_safe();
     }
 }
 

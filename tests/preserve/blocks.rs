@@ -1,7 +1,7 @@
 //! Media lose bytes in blocks: a page of memory, or a sector. A lost block of 4096 bytes costs the blobs that had bytes
 //! there, and no others.
 
-use crate::claims::{DATA, options};
+use crate::claims::lives::{DATA, options};
 use crate::plain::Plain;
 use cachemaint::medium::Bytes;
 use cachemaint::preserve::{Attributes, ErrorKind, Reader, Store};

@@ -2,7 +2,7 @@
 //! pages, with regions that are written in place, with leases, growth, seals and crashes. At last each name is deleted.
 
 use crate::cases::cases;
-use crate::claims::DATA;
+use crate::claims::lives::DATA;
 use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::medium::Readable as _;

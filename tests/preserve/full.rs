@@ -1,7 +1,7 @@
 //! A full store: each of its blobs can be deleted, one after the other.
 
 use crate::cases::cases;
-use crate::claims::{DATA, options};
+use crate::claims::lives::{DATA, options};
 use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::preserve::{Attributes, ErrorKind, Lease, Store};

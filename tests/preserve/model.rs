@@ -1,6 +1,7 @@
 //! Whatever is done to a store, it has what a map would have, and counts its space as one counts it by hand.
 
-use crate::claims::{Blobs, DATA, Deed, apply, found, kept, name, options, whole};
+use crate::claims::lives::{Blobs, DATA, Deed, apply, kept, name, options};
+use crate::claims::{found, whole};
 use crate::plain::Plain;
 use cachemaint::preserve::{Attributes, Capacity, Error, ErrorKind, Store};
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! A medium that cannot read some of its bytes, as a file on a drive with bad sectors, and one that is written between two
 //! readings.
 
-use crate::claims::options;
+use crate::claims::lives::options;
 use crate::counting::Broken;
 use crate::erased::{Erased, erased};
 use crate::plain::Plain;

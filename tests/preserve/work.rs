@@ -1,6 +1,6 @@
 //! The work of a commit, which does not grow with the store, and that of reading, which is linear in its size.
 
-use crate::claims::DATA;
+use crate::claims::lives::DATA;
 use crate::counting::{Broken, Counting};
 use crate::erased::{Erased, erased};
 use crate::looks::Looks;

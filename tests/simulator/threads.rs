@@ -141,12 +141,12 @@ fn a_race_between_accesses_to_ordinary_memory_is_found() {
 }
 
 /// Returns the result of recovery that finds the word at 0 stored, once that is noted.
-fn is_there(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
+pub(super) fn is_there(medium: &SimMedium, notes: &[()]) -> Result<(), Violation> {
     let is_there = notes.is_empty() || medium.load(0, Relaxed) == 1;
     if is_there { Ok(()) } else { Err(Violation::lost("it")) }
 }
 
-const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
+pub(super) const EACH: [Model; 3] = [Model::X86, Model::ARM64, Model::NEUTRAL];
 
 #[test]
 fn a_fence_outside_of_threads_completes_none_of_their_write_backs() {
@@ -309,149 +309,6 @@ fn several_threads_wait_for_a_word_of_the_medium() {
         |_medium, _notes| Ok(()),
     );
     outcome.assert_safe();
-}
-
-#[test]
-fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
-    // One of two changes is made, in each order. The next process writes back all that it finds.
-    let outcome = Simulation::new(Model::NEUTRAL, 64).zeros().explore(
-        |medium, notes| {
-            let mortal = medium.mortal(1);
-            let store = || {
-                mortal.load(0, Relaxed);
-                mortal.store(0, 1, Relaxed);
-            };
-            medium.run_threads(&[&|| mortal.fence(), &store]);
-            medium.persist(0..8).unwrap();
-            if medium.load(0, Relaxed) == 1 {
-                notes.add(());
-            }
-        },
-        is_there,
-    );
-    outcome.assert_safe();
-}
-
-#[test]
-fn a_killed_process_leaves_the_write_backs_of_others() {
-    for model in EACH {
-        let outcome = Simulation::new(model, 128).zeros().explore(
-            |medium, notes| {
-                let dies = || {
-                    let mortal = medium.mortal(1);
-                    mortal.store(64, 1, Relaxed);
-                    mortal.fence();
-                };
-                let lives = || {
-                    medium.store(0, 1, Relaxed);
-                    medium.persist(0..8).unwrap();
-                    notes.add(());
-                };
-                medium.run_threads(&[&dies, &lives]);
-            },
-            is_there,
-        );
-        outcome.assert_safe();
-    }
-}
-
-/// Waits until other threads have made a step, on a word that is not of the medium.
-fn wait_for(medium: &SimMedium, step: &sync::AtomicU64, until: u64) {
-    while step.load(Acquire) != until {
-        medium.pause();
-    }
-}
-
-/// A thread writes back the store of another one, and nothing that the simulation sees orders the two. A third process is
-/// killed in between.
-#[test]
-fn a_killed_process_orders_nothing_between_others() {
-    for model in EACH {
-        let outcome = Simulation::new(model, 128).zeros().preemptions(0).explore(
-            |medium, notes| {
-                let step = sync::AtomicU64::new(0);
-                let wait = |until| wait_for(medium, &step, until);
-                let stores = || {
-                    medium.store(0, 1, Relaxed);
-                    step.store(1, Release);
-                };
-                let dies = || {
-                    wait(1);
-                    let mortal = medium.mortal(0);
-                    mortal.store(64, 1, Relaxed);
-                    assert!(!mortal.is_alive());
-                    step.store(2, Release);
-                };
-                let persists = || {
-                    wait(2);
-                    medium.persist(0..8).unwrap();
-                    notes.add(());
-                };
-                medium.run_threads(&[&stores, &dies, &persists]);
-            },
-            is_there,
-        );
-        let kind = outcome.failure.as_ref().map(|failure| failure.violation.kind);
-        assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
-    }
-}
-
-/// The killed process has used its medium before the threads began. The fence of another one completes its write-back, of a
-/// store that it has not taken over.
-#[test]
-fn the_fence_of_a_process_that_lives_is_not_blamed_on_a_kill() {
-    let outcome = Simulation::new(Model::X86, 128).zeros().preemptions(0).explore(
-        |medium, notes| {
-            let mortal = medium.mortal(1);
-            mortal.store(64, 1, Relaxed);
-            let step = sync::AtomicU64::new(0);
-            let wait = |until| wait_for(medium, &step, until);
-            let stores = || {
-                medium.store(0, 1, Relaxed);
-                step.store(1, Release);
-            };
-            let persists = || {
-                wait(1);
-                medium.issue_writeback(0..8).unwrap();
-                step.store(2, Release);
-                wait(3);
-                medium.fence();
-                notes.add(());
-            };
-            let dies = || {
-                wait(2);
-                mortal.store(72, 1, Relaxed);
-                assert!(!mortal.is_alive());
-                step.store(3, Release);
-            };
-            medium.run_threads(&[&stores, &persists, &dies]);
-        },
-        is_there,
-    );
-    let advice = outcome.failure.as_ref().map(|failure| failure.advice().join("\n"));
-    assert!(advice.is_some_and(|advice| advice.contains("order_observed")), "{outcome}");
-}
-
-/// The second thread of a process is killed, and the next process goes on in its place.
-#[test]
-fn a_process_that_follows_a_killed_one_writes_back_the_stores_of_its_threads() {
-    for model in EACH {
-        let outcome = Simulation::new(model, 128).zeros().explore(
-            |medium, notes| {
-                let mortal = medium.mortal(1);
-                let goes_on = || {
-                    mortal.fence();
-                    medium.persist(0..8).unwrap();
-                    if medium.load(0, Relaxed) == 1 {
-                        notes.add(());
-                    }
-                };
-                medium.run_threads(&[&|| mortal.store(0, 1, Relaxed), &goes_on]);
-            },
-            is_there,
-        );
-        outcome.assert_safe();
-    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Changes of a store by its format.
 
-use super::claims::{DATA, Harm, Lived};
+use super::claims::harm::Harm;
+use super::claims::lives::{DATA, Lived};
 use super::seal;
 use crate::value::{Length, Value};
 use arbitrary::Arbitrary;

@@ -1,6 +1,6 @@
 //! The targets of the store of preserved state.
 
-#[path = "../../../tests/preserve/claims.rs"]
+#[path = "../../../tests/preserve/claims/mod.rs"]
 mod claims;
 mod forge;
 #[path = "../../../tests/preserve/seal.rs"]
@@ -18,7 +18,8 @@ use crate::allocation;
 use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
-use claims::{DATA, Harm, Step, live};
+use claims::harm::Harm;
+use claims::lives::{DATA, Step, live};
 use forge::Edit;
 
 /// Sizes that a store can have.

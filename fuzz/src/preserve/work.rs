@@ -1,6 +1,6 @@
 //! The work of reading, by the documentation of `preserve::verify`: each byte of blobs is read once.
 
-use super::claims::{DATA, options};
+use super::claims::lives::{DATA, options};
 use crate::image::Image;
 use cachemaint::medium::Readable as _;
 use cachemaint::preserve::{Reader, Snapshot, Verify};

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 
 mod creation;
+mod threads;
 
 use cachemaint::medium::{Medium, OpenError, Readable};
 use cachemaint::recorder::{
@@ -16,7 +17,10 @@ use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::{
     Effort, Exploration, Killed, Model, Notes, SimMedium, Simulation, Violation,
 };
-use core::sync::atomic::Ordering;
+use threads::{
+    a_writer_is_sent_to_another_thread, another_thread_takes_the_shard_up,
+    another_thread_writes_back,
+};
 
 const MODELS: [Model; 5] =
     [Model::X86, Model::ARM64, Model::NEUTRAL, Model::X86_EADR, Model::PAGES];
@@ -254,106 +258,6 @@ fn losses_written_back(simulation: &Simulation) -> Exploration {
     )
 }
 
-/// One thread records, and another one writes back the events that it has seen finished.
-fn another_thread_writes_back(simulation: &Simulation) -> Exploration {
-    by_two_threads(simulation, |_, _| ())
-}
-
-/// Another thread writes back, and then all is written back: also what was recorded meanwhile.
-fn all_is_written_back_at_last(simulation: &Simulation) -> Exploration {
-    by_two_threads(simulation, |recorder, notes| {
-        recorder.write_back_all().unwrap();
-        notes.add(WrittenBack(1));
-    })
-}
-
-fn by_two_threads(
-    simulation: &Simulation,
-    at_last: fn(&Recorder<&SimMedium>, &Notes<'_, Note>),
-) -> Exploration {
-    use cachemaint::sim::sync::AtomicU64;
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::OnCrash).unwrap();
-            let finished = AtomicU64::new(0);
-            let records = || {
-                let writer = recorder.claim().unwrap();
-                for event in 0..2 {
-                    notes.add(Begun(event));
-                    record(&writer, event).unwrap();
-                    finished.store(event + 1, Ordering::Release);
-                }
-            };
-            let writes_back = || {
-                let before = finished.load(Ordering::Acquire);
-                recorder.write_back_all().unwrap();
-                if let Some(last) = before.checked_sub(1) {
-                    notes.add(WrittenBack(last));
-                }
-            };
-            medium.run_threads(&[&records, &writes_back]);
-            at_last(&recorder, notes);
-        },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::OnCrash),
-    )
-}
-
-/// A thread records and gives its shard back; the next owner writes the sub-buffer back when it is full.
-fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Exploration {
-    use cachemaint::sim::sync::{AtomicBool, spin_loop};
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::SubBuffer).unwrap();
-            let is_free = AtomicBool::new(false);
-            let first = || {
-                work(&recorder, 0..1, |note| notes.add(note)).unwrap();
-                is_free.store(true, Ordering::Release);
-            };
-            let second = || {
-                while !is_free.load(Ordering::Acquire) {
-                    spin_loop();
-                }
-                work(&recorder, 1..3, |note| notes.add(note)).unwrap();
-            };
-            medium.run_threads(&[&first, &second]);
-        },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::SubBuffer),
-    )
-}
-
-/// A thread records, and sends its writer to another one, which writes the sub-buffer back when it is full.
-fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exploration {
-    use cachemaint::sim::sync::{AtomicBool, spin_loop};
-    use std::sync::Mutex;
-    with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
-        |medium, notes: &Notes<'_, Note>| {
-            let recorder = open(medium, Durability::SubBuffer).unwrap();
-            let (sent, is_sent) = (Mutex::new(None), AtomicBool::new(false));
-            let first = || {
-                let writer = recorder.claim().unwrap();
-                notes.add(Begun(0));
-                record(&writer, 0).unwrap();
-                notes.add(Recorded(0));
-                *sent.lock().unwrap() = Some(writer);
-                is_sent.store(true, Ordering::Release);
-            };
-            let second = || {
-                while !is_sent.load(Ordering::Acquire) {
-                    spin_loop();
-                }
-                let writer = sent.lock().unwrap().take().unwrap();
-                for event in 1..3 {
-                    notes.add(Begun(event));
-                    record(&writer, event).unwrap();
-                    notes.add(Recorded(event));
-                }
-            };
-            medium.run_threads(&[&first, &second]);
-        },
-        |medium: &SimMedium, notes| judge(medium, notes, Durability::SubBuffer),
-    )
-}
-
 /// A process that is killed after so many operations; another one opens the recording and goes on; then the
 /// power fails.
 fn killed_and_gone_on(simulation: &Simulation, kill: u64) -> Exploration {
@@ -440,37 +344,6 @@ fn promises_hold_on_junk_after_crashes_in_which_one_store_has_another_fate_than_
             scenario(&simulation).assert_safe();
         }
     }
-}
-
-#[test]
-fn events_written_back_by_another_thread_survive() {
-    // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
-    // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
-    let models = [
-        ("x86", Model::X86),
-        ("arm64", Model::ARM64),
-        ("neutral", Model::NEUTRAL),
-        ("pages", Model::PAGES),
-    ];
-    let mut lost = Vec::new();
-    for (name, model) in models {
-        let simulation = Simulation::new(model, BYTES).zeros();
-        for scenario in [
-            another_thread_writes_back,
-            all_is_written_back_at_last,
-            another_thread_takes_the_shard_up,
-            a_writer_is_sent_to_another_thread,
-        ] {
-            let exploration = scenario(&simulation);
-            if let Some(failure) = &exploration.failure {
-                lost.push((name, failure.to_string()));
-                break;
-            }
-            assert!(exploration.is_exhaustive());
-        }
-    }
-    let models: Vec<_> = lost.iter().map(|(name, _)| *name).collect();
-    assert!(lost.is_empty(), "lost under {}:\n{}", models.join(", "), lost[0].1);
 }
 
 /// No event is guaranteed, but after any crash only recorded events are found.

@@ -1,5 +1,5 @@
 //! The conclusions about a file, over trees of `/proc` and `/sys` written by hand after the kernel's documentation
-//! (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are in `tests/dax/files.rs`.
+//! (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are in `tests/dax/files`.
 
 mod adopted;
 mod devices;

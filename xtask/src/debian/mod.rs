@@ -5,11 +5,15 @@
 //! and foreign architectures or a backports suite need no configuration. Every download is verified by apt against the
 //! archive's signature, and every address comes from the system's own sources.
 
-use core::fmt::Write as _;
+mod state;
+mod suite;
+
+pub(crate) use suite::Suite;
+
 use core::hash::{Hash as _, Hasher as _};
 use core::iter;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::DefaultHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +21,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{Cmd, find_program};
-use crate::host::{Host, make_empty};
+use crate::host::Host;
+use state::State;
+use suite::with_sister;
 
 /// The options that end the attempts on an unreachable mirror soon.
 const IMPATIENT: &str =
@@ -81,44 +87,6 @@ pub(crate) fn offering(host: &Host, package: &str, major: u32) -> Suite {
 fn candidate(policy: &str) -> Option<u32> {
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     version.rsplit(':').next()?.split(['.', '+', '-']).next()?.parse().ok()
-}
-
-/// The suite that packages are taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suite {
-    /// The system's own sources.
-    System,
-    /// A sister suite of the system's release alone: `backports`.
-    Sister(&'static str),
-    /// Another release of Debian alone, on the system's own mirror.
-    Release(&'static str),
-}
-
-impl Suite {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Sister(name) | Self::Release(name) => name,
-        }
-    }
-
-    /// Returns the lines of the suite's source list; the list is empty if the system's own sources will do.
-    fn lines(self, host: &Host) -> Result<Vec<String>> {
-        match self {
-            Self::System => Ok(Vec::new()),
-            Self::Sister(name) => {
-                let own = release(sources(host)?)?;
-                Ok(vec![own.line(&own.sister(name))])
-            }
-            Self::Release(codename) => {
-                let own = release(sources(host)?)?;
-                let origin = own.archive.origin;
-                ensure!(origin == "Debian", "{codename} is of Debian, this system is of {origin}");
-                // A mirror's state may be older, between two updates, than it declares that it should be.
-                Ok(vec![own.line_with(codename, Some("check-valid-until=no"))])
-            }
-        }
-    }
 }
 
 /// Fetches `packages` (apt's notation, `name:arch=version`; all of one architecture) and unpacks them. Returns the
@@ -291,196 +259,6 @@ fn unpack(download: &Path, place: &Path) -> Result<()> {
     fs::rename(&unpacked, place)
         .with_context(|| format!("cannot move the unpacked files to {}", place.display()))?;
     fs::remove_dir_all(download).with_context(|| format!("cannot remove {}", download.display()))
-}
-
-/// The state of apt for one purpose, apart from the system's. One process holds it at a time.
-struct State {
-    folder: PathBuf,
-    _lock: File,
-}
-
-impl State {
-    /// Opens the state for packages of a suite.
-    fn open(host: &Host, suite: Suite, architecture: &str) -> Result<Self> {
-        let name = format!("{}-{architecture}", suite.name());
-        Self::with(host, &name, architecture, &suite.lines(host)?)
-    }
-
-    /// Opens the state for packages from the sources of a list, or from the system's own if the list is empty. Waits
-    /// for another process that holds it: that process may fetch the same packages.
-    fn with(host: &Host, name: &str, architecture: &str, lines: &[String]) -> Result<Self> {
-        find_program("apt-get").context("apt-get is not there")?;
-        let folder = host.cache().join("apt").join(name);
-        for part in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(folder.join(part))
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        let lock = folder.join("lock");
-        let lock = File::create(&lock)
-            .and_then(|file| file.lock().map(|()| file))
-            .with_context(|| format!("cannot lock {}", lock.display()))?;
-        let state = Self { folder, _lock: lock };
-        state.configure(architecture, lines)?;
-        Ok(state)
-    }
-
-    /// Writes the configuration of [`apt`](Self::apt) and [`ask`](Self::ask).
-    fn configure(&self, architecture: &str, lines: &[String]) -> Result<()> {
-        let mut text = format!(
-            "Dir::State::Lists \"{0}/lists\";\nDir::Cache \"{0}/cache\";\nAPT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAcquire::GzipIndexes \"true\";\nAPT::Architectures {{ \"{architecture}\"; }};\n",
-            self.folder.display()
-        );
-        if !lines.is_empty() {
-            let list = self.folder.join("sources.list");
-            fs::write(&list, lines.concat())
-                .with_context(|| format!("cannot write {}", list.display()))?;
-            writeln!(
-                text,
-                "Dir::Etc::SourceList \"{}\";\nDir::Etc::SourceParts \"/dev/null\";\nAPT::Update::Error-Mode \"any\";",
-                list.display()
-            )?;
-        }
-        let file = self.folder.join("apt.conf");
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    fn program(&self, name: &str) -> Cmd {
-        Cmd::new(name).env("APT_CONFIG", self.folder.join("apt.conf").display().to_string())
-    }
-
-    /// Returns `apt-get` with this state.
-    fn apt(&self) -> Cmd {
-        self.program("apt-get").arg("--quiet").words(IMPATIENT)
-    }
-
-    fn update(&self) -> Result<()> {
-        self.apt().arg("update").limit(UPDATE_LIMIT).read().map(drop)
-    }
-
-    /// Returns the output of `apt-cache` with this state.
-    fn ask(&self, line: &str) -> Result<String> {
-        self.program("apt-cache").words(line).read()
-    }
-
-    /// Returns the result of `find`, which is called again with new lists if the old ones do not contain it.
-    fn known<T>(&self, find: impl Fn() -> Option<T>) -> Result<Option<T>> {
-        if let Some(found) = find() {
-            return Ok(Some(found));
-        }
-        let updated = self.update();
-        find().map_or_else(|| updated.map(|()| None), |found| Ok(Some(found)))
-    }
-
-    /// Returns the folder `name` in the state, without leftovers of a run that was stopped.
-    fn emptied(&self, name: &str) -> Result<PathBuf> {
-        let folder = self.folder.join(name);
-        make_empty(&folder)?;
-        Ok(folder)
-    }
-}
-
-/// Returns the release of this system.
-fn release(sources: Vec<Source>) -> Result<Source> {
-    let release = sources.into_iter().find(|source| source.is_release);
-    release.context("this system's sources name no release of Debian or Ubuntu")
-}
-
-/// Returns the lines for this system's suites and a sister suite of its release, with the sister's name.
-fn with_sister(host: &Host, name: &str) -> Result<(Vec<String>, Option<String>)> {
-    let sources = sources(host)?;
-    let mut lines: Vec<String> = sources.iter().map(|source| source.line(&source.suite)).collect();
-    let own = release(sources)?;
-    let sister = own.sister(name);
-    lines.push(own.line(&sister));
-    Ok((lines, Some(sister)))
-}
-
-/// A publisher of releases.
-#[derive(Debug)]
-struct Archive {
-    /// The name of the archive in its suites.
-    origin: &'static str,
-    /// The parts of a suite that packages are taken from.
-    components: &'static str,
-}
-
-const ARCHIVES: [Archive; 2] = [
-    Archive { origin: "Debian", components: "main" },
-    Archive { origin: "Ubuntu", components: "main universe" },
-];
-
-/// A suite that this system takes packages from.
-struct Source {
-    archive: &'static Archive,
-    address: String,
-    /// The suite's name in the system's sources.
-    suite: String,
-    keyring: Option<String>,
-    /// True for the release itself, not its updates.
-    is_release: bool,
-}
-
-impl Source {
-    /// Parses apt's description of one of its lists. Returns nothing for other archives.
-    fn of(target: &str) -> Option<Self> {
-        let [origin, suite, address, entry] = target.split('|').collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        Some(Self {
-            archive: ARCHIVES.iter().find(|archive| archive.origin == origin)?,
-            address: address.to_owned(),
-            suite: suite.to_owned(),
-            keyring: keyring(entry),
-            is_release: !suite.contains('-'),
-        })
-    }
-
-    /// Returns the line in a source list for a suite of this archive.
-    fn line(&self, suite: &str) -> String {
-        self.line_with(suite, None)
-    }
-
-    fn line_with(&self, suite: &str, option: Option<&str>) -> String {
-        let Self { archive, address, keyring, .. } = self;
-        let signed_by = keyring.as_ref().map(|path| format!("signed-by={path}"));
-        let options: Vec<&str> = signed_by.as_deref().into_iter().chain(option).collect();
-        let options =
-            if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
-        format!("deb {options}{address} {suite} {}\n", archive.components)
-    }
-
-    /// Returns the name of the suite beside this one.
-    fn sister(&self, name: &str) -> String {
-        format!("{}-{name}", self.suite)
-    }
-}
-
-/// Returns the suites of the archives known here that this system takes packages from. Their lists are fetched first,
-/// to identify them: this system may have none, as in a container.
-fn sources(host: &Host) -> Result<Vec<Source>> {
-    let architecture = native()?;
-    let name = format!("{}-{architecture}", Suite::System.name());
-    let state = State::with(host, &name, &architecture, &[])?;
-    let known = || {
-        let targets = state
-            .program("apt-get")
-            .args(["indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(SOURCESENTRY)"])
-            .args(["Created-By: Packages", "Component: main"])
-            .read()
-            .ok()?;
-        let sources: Vec<Source> = targets.lines().filter_map(Source::of).collect();
-        (!sources.is_empty()).then_some(sources)
-    };
-    Ok(state.known(known)?.unwrap_or_default())
-}
-
-/// Returns the keyring file that the sources entry `file:line` names. Without one apt uses its default keys.
-fn keyring(entry: &str) -> Option<String> {
-    let (file, _) = entry.rsplit_once(':')?;
-    let text = fs::read_to_string(file).ok()?;
-    let (_, rest) = text.split_once("Signed-By:").or_else(|| text.split_once("signed-by="))?;
-    let path = rest.split([' ', '\n', ']']).find(|word| !word.is_empty())?;
-    path.starts_with('/').then(|| path.to_owned())
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! The store of preserved state: blobs as before or as after a transaction, and bytes that stay under a lease.
 
+mod leases;
+mod region;
+
 use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
 use cachemaint::medium::Readable;
-use cachemaint::preserve::{
-    self, Content, Error, ErrorKind, Lease, Options, Reader, Store, Transaction, Verify,
-};
-use cachemaint::sim::{Life, SimMedium, Structure, Violation};
+use cachemaint::preserve::{self, Content, Error, ErrorKind, Options, Store, Transaction, Verify};
+use cachemaint::sim::{Life, Structure, Violation};
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Relaxed;
+use leases::{Leases, leased_elsewhere};
+use region::{delete_region, region_of, use_region};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -121,23 +123,7 @@ impl Met {
     }
 }
 
-/// The first part of a range that a reader in another process holds a lease on.
-fn leased_elsewhere(range: &Range<u64>) -> Option<Range<u64>> {
-    let part = |lease: &Range<u64>| lease.start.max(range.start)..lease.end.min(range.end);
-    let parts = ELSEWHERE.with_borrow(|leases| leases.iter().map(part).collect::<Vec<_>>());
-    parts.into_iter().filter(|part| !part.is_empty()).min_by_key(|part| part.start)
-}
-
 type Failed = Error<Infallible>;
-
-/// The store's reader, and the leases that it holds.
-struct Leases<'r, R: Readable> {
-    reader: &'r Reader<R>,
-    held: Vec<Held<'r, R>>,
-}
-
-/// A lease, and the bytes that it keeps.
-type Held<'r, R> = (Lease<'r, R>, Rc<[u8]>);
 
 /// The step after an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -282,47 +268,6 @@ impl Shape {
     }
 }
 
-/// Returns the word of the region, if there is one.
-fn region_of(store: &Store<Part<'_>>, medium: &SimMedium) -> Result<Option<u64>, Failed> {
-    let found = store.snapshot()?.find(REGION)?;
-    Ok(found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed)))
-}
-
-/// Creates the region if it is missing, and persists the next word of it.
-fn use_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
-    let before = region_of(store, life.medium)?.unwrap_or(0);
-    let (former, word) = (life.model().region_later, life.model().next + 1);
-    life.note(|model| {
-        model.region_later.extend([Some(before), Some(word)]);
-        model.next += 1;
-    });
-    let region = match store.region_or_create(REGION, REGION_BYTES) {
-        Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
-            life.note(|model| model.region_later = former);
-            return Ok(());
-        }
-        region => region?,
-    };
-    let found = region.load(WORD, Relaxed);
-    Violation::unless(found == before, || format!("the region has {found}, not {before}"))?;
-    region.store(WORD, word, Relaxed);
-    region.persist(WORD..WORD + 8)?;
-    life.note(|model| (model.region, model.region_later) = (Some(word), Vec::new()));
-    Ok(())
-}
-
-fn delete_region(life: &Life<'_, Shape>, store: &mut Store<Part<'_>>) -> Result<(), Violation> {
-    if region_of(store, life.medium)?.is_none() {
-        return Ok(());
-    }
-    life.note(|model| model.region_later.push(None));
-    let mut transaction = store.begin()?;
-    transaction.delete(REGION)?;
-    transaction.commit()?;
-    life.note(|model| (model.region, model.region_later) = (None, Vec::new()));
-    Ok(())
-}
-
 fn begin<'s, 'm>(
     life: &Life<'_, Shape>,
     store: &'s mut Store<Part<'m>>,
@@ -414,45 +359,6 @@ fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
 fn is_same(found: &BTreeMap<String, Vec<u8>>, blobs: &Blobs) -> bool {
     let blobs = blobs.iter().map(|(name, bytes)| (*name, &**bytes));
     found.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).eq(blobs)
-}
-
-impl<R: Readable<Error = Infallible>> Leases<'_, R> {
-    /// Takes or ends a lease. Returns false if the operation is another one.
-    fn operate(&mut self, life: &Life<'_, Shape>, operation: Do) -> Result<bool, Violation> {
-        let model = life.model();
-        match operation {
-            Do::Lease(name) => {
-                let lease = self.reader.lease(name)?;
-                self.held.push((lease, Rc::clone(&model.blobs[name])));
-                life.note(|model| model.leases += 1);
-            }
-            Do::Release => {
-                drop(self.held.remove(0));
-                life.note(|model| model.leases -= 1);
-            }
-            Do::LeaseElsewhere(name) => {
-                let range = self.reader.stat(name)?.map(|info| info.range()).unwrap_or_default();
-                let kept = (range, Rc::clone(&model.blobs[name]));
-                life.note(|model| model.elsewhere.push(kept));
-            }
-            Do::ReleaseElsewhere => life.note(|model| drop(model.elsewhere.remove(0))),
-            _ => return Ok(false),
-        }
-        let elsewhere = life.model().elsewhere;
-        ELSEWHERE.set(elsewhere.into_iter().map(|(range, _)| range).collect());
-        Ok(true)
-    }
-
-    /// Nothing was written over what a lease is on.
-    fn are_kept(&self, life: &Life<'_, Shape>) -> Result<(), Violation> {
-        let own = self.held.iter().map(|(lease, bytes)| (lease.info().range(), Rc::clone(bytes)));
-        for (range, kept) in own.chain(life.model().elsewhere) {
-            let mut found = vec![0; kept.len()];
-            Readable::read(life.medium, range.start, &mut found)?;
-            Violation::unless(found == *kept, || format!("{range:?} has changed under a lease"))?;
-        }
-        Ok(())
-    }
 }
 
 impl Structure for Shape {

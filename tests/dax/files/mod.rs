@@ -1,0 +1,411 @@
+//! DAX files on the file systems that every machine has. Files get the guarantee of their medium; impossible operations
+//! are refused with the path and the numbers, and leave files as they were.
+
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+mod mounts;
+mod opening;
+
+use crate::skip::skip;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, Options, probe};
+use cachemaint::medium::Granularity;
+use cachemaint::report::{Aliasing, HostReport};
+use cachemaint::survival::Backing;
+use core::sync::atomic::Ordering;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const LEN: u64 = 64 << 10;
+/// [`LEN`] as a length in memory.
+const SIZE: usize = 64 << 10;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// The error's text, which must begin with the path.
+fn refusal<T: core::fmt::Debug>(path: &Path, result: Result<T, Error>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.path(), path);
+    let text = error.to_string();
+    let rest = text.strip_prefix(&format!("{}: ", path.display()));
+    rest.unwrap_or_else(|| panic!("names no path: {text}")).to_string()
+}
+
+#[test]
+fn a_new_file_is_whole_private_and_zero() {
+    let directory = directory();
+    let path = directory.path().join("new");
+    let file = options().create_new(&path, LEN).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.len(), LEN);
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    assert!(metadata.blocks() * 512 >= LEN, "zeros are written, not a hole");
+    assert_eq!(file.len(), LEN);
+    let mut bytes = vec![1; SIZE];
+    file.read(0, &mut bytes).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn written_back_bytes_are_in_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, LEN).unwrap();
+    file.write(8, b"sixteen bytes...");
+    file.write(33, b"odd");
+    file.write(LEN - 5, b"at 5!");
+    file.store(4096, 0x0807_0605_0403_0201, Ordering::Release);
+    file.view()
+        .batch(|batch| {
+            batch.writeback(8..36);
+            batch.writeback(4096..4104);
+            batch.writeback(LEN - 5..LEN);
+            batch.writeback(100..100);
+        })
+        .unwrap();
+    drop(file);
+
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(&bytes[8..24], b"sixteen bytes...");
+    assert_eq!(&bytes[33..36], b"odd");
+    assert_eq!(&bytes[bytes.len() - 5..], b"at 5!");
+    assert_eq!(&bytes[4096..4104], [1, 2, 3, 4, 5, 6, 7, 8], "words are little-endian");
+    assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 16 + 3 + 5 + 8);
+
+    let file = options().open(&path).unwrap();
+    let mut read = [0; 3];
+    file.read(33, &mut read).unwrap();
+    assert_eq!(&read, b"odd");
+    assert_eq!(file.load(4096, Ordering::Acquire), 0x0807_0605_0403_0201);
+}
+
+/// Every offset and length up to three words, against the plain file.
+#[test]
+fn copies_of_every_alignment_touch_exactly_their_bytes() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, 4096).unwrap();
+    let pattern: Vec<u8> = (1..=24).collect();
+    for at in 0..16_usize {
+        for len in 0..=24 {
+            file.write(0, &[0xee; 64]);
+            file.write(at as u64, &pattern[..len]);
+            let mut expected = [0xee; 64];
+            expected[at..at + len].copy_from_slice(&pattern[..len]);
+            assert_eq!(fs::read(&path).unwrap()[..64], expected, "at {at}, len {len}");
+            let mut read = vec![0; len];
+            file.read(at as u64, &mut read).unwrap();
+            assert_eq!(read, pattern[..len], "at {at}, len {len}");
+        }
+    }
+}
+
+#[test]
+fn persist_copy_writes_all_parts() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, LEN).unwrap();
+    file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!((&bytes[..5], &bytes[9000..9006]), (&b"first"[..], &b"second"[..]));
+}
+
+#[test]
+fn a_mapping_can_begin_within_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let file = options().offset(8192).len(100).open(&path).unwrap();
+    assert_eq!(file.len(), 100);
+    file.write(0, b"here");
+    file.persist(0..4).unwrap();
+    assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
+}
+
+/// Offsets are multiples of a page; lengths need not be. Each part shows its bytes of the file, ends where
+/// it was asked to, and is written where it lies.
+#[test]
+fn every_part_of_a_file_can_be_mapped() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let page = rustix::param::page_size();
+    let size = 3 * page + 100;
+    let mut expected: Vec<u8> = (0..size).map(|at| at.to_le_bytes()[0] ^ 0x5a).collect();
+    fs::write(&path, &expected).unwrap();
+    for offset in [0, page, 3 * page] {
+        let rest = size - offset;
+        for len in
+            [1, 7, 8, 100, page - 1, page, page + 1, rest].into_iter().filter(|len| *len <= rest)
+        {
+            let part = options().offset(offset as u64).len(len as u64).open(&path).unwrap();
+            assert_eq!((part.view().offset(), part.len()), (offset as u64, len as u64));
+            let mut bytes = vec![0; len];
+            part.read(0, &mut bytes).unwrap();
+            assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
+            part.persist_copy(&[(len as u64 - 1, b"!")]).unwrap();
+            expected[offset + len - 1] = b'!';
+            drop(part);
+            assert!(fs::read(&path).unwrap() == expected, "offset {offset}, len {len}");
+        }
+        let whole = options().offset(offset as u64).open(&path).unwrap();
+        assert_eq!(whole.len(), rest as u64);
+    }
+}
+
+#[test]
+fn a_closed_file_is_not_mapped() {
+    let directory = directory();
+    let path = directory.path().join("closed");
+    // A file that was created without a name is shown with another one, in the same directory.
+    let place = directory.path().to_str().unwrap();
+    let is_mapped = || fs::read_to_string("/proc/self/maps").unwrap().contains(place);
+    for len in [LEN, 4 << 20] {
+        let file = options().create_new(&path, len).unwrap();
+        assert!(is_mapped());
+        drop(file);
+        assert!(!is_mapped());
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Returns true where calls beside a mapping are refused, since the data cache aliases, or may; says that it skips then.
+fn calls_are_refused(name: &str) -> bool {
+    let aliasing = HostReport::host().aliasing;
+    let refused = !matches!(aliasing, Aliasing::No { .. });
+    if refused {
+        skip(name, format_args!("the data cache may alias here: {aliasing:?}"));
+    }
+    refused
+}
+
+#[test]
+fn mapping_and_calls_show_the_same_bytes() {
+    if calls_are_refused("mapping_and_calls_show_the_same_bytes") {
+        return;
+    }
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let file = options().offset(8192).open(&path).unwrap();
+    assert_eq!(file.view().offset(), 8192);
+    file.write(5, b"stored");
+    let mut bytes = [0; 8];
+    file.view().read_through_kernel(4, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0stored\0");
+
+    file.file().write_all_at(b"!?", 8192 + 7).unwrap();
+    file.read(4, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0st!?ed\0");
+    assert_eq!(&fs::read(&path).unwrap()[8192 + 4..][..8], b"\0st!?ed\0");
+    file.view().read_through_kernel(file.len(), &mut []).unwrap();
+}
+
+#[test]
+fn bytes_cut_off_the_file_are_not_read() {
+    if calls_are_refused("bytes_cut_off_the_file_are_not_read") {
+        return;
+    }
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, LEN).unwrap();
+    file.file().set_len(4096).unwrap();
+    let mut bytes = [0; 16];
+    let error = file.view().read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
+}
+
+/// "None" would be wrong: nothing is known of files that are not on persistent memory.
+#[test]
+fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
+    let name = "bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason";
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, LEN).unwrap();
+    if file.guarantee().region.as_ref().is_some() {
+        skip(name, "temporary files are on persistent memory here");
+        return;
+    }
+    let text = refusal(&path, file.view().bad_blocks());
+    let rest = text.strip_prefix("which blocks are bad is unknown: /sys/").unwrap();
+    assert!(
+        rest.contains(": ") && rest.contains("; "),
+        "what was asked, answered, to be done: {text}"
+    );
+}
+
+#[test]
+fn clearing_a_good_file_changes_nothing() {
+    if calls_are_refused("clearing_a_good_file_changes_nothing") {
+        return;
+    }
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes: Vec<u8> = (0..SIZE).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    fs::write(&path, &bytes).unwrap();
+    let mut file = options().offset(8192).len(4096 * 2 + 100).open(&path).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(file.clear_bad_blocks(0..file.len()).unwrap(), []);
+    assert_eq!(file.clear_bad_blocks(50..50).unwrap(), []);
+    assert_eq!(file.view().taint(), None);
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
+    assert!(fs::read(&path).unwrap() == bytes);
+
+    file.file().set_len(4096).unwrap();
+    let needed = 8192 + 4096 * 2 + 100;
+    let text = refusal(&path, file.clear_bad_blocks(0..1));
+    assert!(text.starts_with(&format!("has 4096 bytes, and offset and length need {needed}")));
+}
+
+#[test]
+#[should_panic(expected = "are out of range")]
+fn clearing_beyond_the_end_panics() {
+    let directory = directory();
+    let mut file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    drop(file.clear_bad_blocks(0..LEN + 1));
+}
+
+#[test]
+#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
+fn a_read_through_the_kernel_beyond_the_mapping_panics() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    drop(file.view().read_through_kernel(LEN - 1, &mut [0; 2]));
+}
+
+#[test]
+fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let file = options().offset(8192).open(&path).unwrap();
+    let address = file.as_ptr(0).addr();
+    assert!(file.view().agrees_with(address, 8192));
+    assert!(file.view().agrees_with(address + 4096, 8192 + 4096));
+    // If the data cache aliases, it does not agree.
+    let elsewhere = file.view().agrees_with(address + 4096, 8192);
+    let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
+    assert_eq!(elsewhere, !aliases);
+}
+
+/// Large mappings are congruent to their offset modulo 2 MiB, so that huge pages can serve.
+#[test]
+fn a_large_mapping_is_aligned_for_huge_pages() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, 6 << 20).unwrap());
+    for offset in [0, 4096, 2 << 20] {
+        let file = options().offset(offset).open(&path).unwrap();
+        assert_eq!(file.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
+        file.write(file.len() - 1, &[7]);
+        file.persist(file.len() - 1..file.len()).unwrap();
+    }
+}
+
+#[test]
+fn ordinary_file_systems_are_labelled_for_what_they_are() {
+    let shm = Path::new("/dev/shm");
+    if !shm.is_dir() {
+        skip("ordinary_file_systems_are_labelled_for_what_they_are", "there is no /dev/shm");
+        return;
+    }
+    let directory = tempfile::tempdir_in(shm).unwrap();
+    let path = directory.path().join("file");
+    let text = refusal(&path, DaxFile::create_new(&path, LEN));
+    assert!(text.starts_with("can be made persistent in whole pages only: "), "{text}");
+    assert!(text.contains("is RAM of the kernel"), "{text}");
+    assert!(!path.exists(), "nothing is left of a file that was refused");
+
+    let file = options().create_new(&path, LEN).unwrap();
+    assert!(matches!(file.granularity(), Granularity::Page(_)));
+    assert_eq!(file.guarantee().backing, Backing::Ram);
+    assert!(file.view().cache().is_none());
+    assert_eq!(&probe(&path).unwrap(), file.guarantee());
+    assert_eq!(probe(directory.path()).unwrap().backing, Backing::Ram);
+}
+
+/// A memfd is on a mount of the kernel's own, which no list shows.
+#[test]
+fn a_memfd_is_ram() {
+    let memfd = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let file = fs::File::from(memfd);
+    file.set_len(LEN).unwrap();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    let guarantee = probe(&path).unwrap();
+    assert_eq!(guarantee.backing, Backing::Ram, "{guarantee:?}");
+    assert!(matches!(guarantee.granularity, Granularity::Page(_)));
+    assert_eq!(guarantee.file_system, "tmpfs");
+    // The memfd has no name that could be found again.
+    assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
+}
+
+#[test]
+fn deep_persisted_bytes_are_in_the_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().create_new(&path, LEN).unwrap();
+    file.write(4000, &[7; 200]);
+    file.deep_persist(4000..4200).unwrap();
+    file.deep_persist(LEN..LEN).unwrap();
+    file.deep_persist(0..LEN).unwrap();
+    assert_eq!(&fs::read(&path).unwrap()[4000..4200], [7; 200]);
+}
+
+#[test]
+#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
+fn a_deep_persist_beyond_the_end_panics() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    file.deep_persist(LEN - 1..LEN + 1).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "8 bytes at offset 65536 are out of range: the mapping has 65536 bytes")]
+fn a_word_beyond_the_end_panics() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    std::hint::black_box(file.load(LEN, Ordering::Relaxed));
+}
+
+#[test]
+#[should_panic(expected = "are out of range: the mapping has 65536 bytes")]
+fn a_range_that_wraps_panics() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    file.write(u64::MAX - 3, b"wraps round");
+}
+
+#[test]
+#[should_panic(expected = "the range 96..64 ends before it starts")]
+fn a_reversed_range_panics() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    #[expect(clippy::reversed_empty_ranges, reason = "this is the test")]
+    file.persist(96..64).unwrap();
+}
+
+/// A kind that callers can match on, besides the text.
+#[test]
+fn the_kind_of_an_error_matches_its_cause() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let error = options().open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Missing));
+    drop(options().create_new(&path, LEN).unwrap());
+    let error = options().len(LEN + 1).open(&path).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed, .. } if *needed == LEN + 1)
+    );
+}

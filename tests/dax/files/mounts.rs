@@ -1,0 +1,242 @@
+//! Files on file systems that a test mounts for itself, which needs root.
+
+use super::{LEN, options, refusal};
+use crate::own_mount::{with_mount, with_small_tmpfs};
+use crate::skip::skip;
+use cachemaint::dax::{DaxFile, FaultHandler, Options, probe};
+use cachemaint::medium::Granularity;
+use cachemaint::survival::Backing;
+use core::ffi::CStr;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_file_on_a_file_system_for_reading_only_is_viewed() {
+    with_small_tmpfs("a_file_on_a_file_system_for_reading_only_is_viewed", |directory| {
+        let path = directory.join("file");
+        drop(options().create_new(&path, LEN).unwrap());
+        // A child that another test is about to start may still have the file.
+        let remounted = || rustix::mount::mount_remount(directory, MountFlags::RDONLY, c"");
+        while remounted() == Err(Errno::BUSY) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let view = options().view(&path).unwrap();
+        assert_eq!((view.len(), view.taint()), (LEN, None));
+    });
+}
+
+#[test]
+fn ramfs_is_ram() {
+    with_mount("ramfs_is_ram", "ramfs", c"", |directory| {
+        let path = directory.join("file");
+        let text = refusal(&path, Options::new().create_new(&path, LEN));
+        assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
+        let file = options().create_new(&path, LEN).unwrap();
+        file.persist_copy(&[(0, b"here")]).unwrap();
+        file.deep_persist(0..4).unwrap();
+        assert_eq!(file.guarantee().backing, Backing::Ram);
+    });
+}
+
+/// The file system that keeps the file lies under the overlay, and is not visible through it.
+#[test]
+fn overlay_promises_nothing() {
+    let name = "overlay_promises_nothing";
+    with_small_tmpfs(name, |directory| {
+        for part in ["lower", "upper", "work", "merged"] {
+            fs::create_dir(directory.join(part)).unwrap();
+        }
+        let part = |part: &str| directory.join(part).display().to_string();
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}\0",
+            part("lower"),
+            part("upper"),
+            part("work")
+        );
+        let merged = directory.join("merged");
+        let layers = CStr::from_bytes_with_nul(layers.as_bytes()).unwrap();
+        let none = MountFlags::empty();
+        if let Err(error) = rustix::mount::mount("none", &merged, "overlay", none, layers) {
+            skip(name, format_args!("no overlay here: {error}"));
+            return;
+        }
+        let path = merged.join("file");
+        let file = options().create_new(&path, LEN).unwrap();
+        file.persist_copy(&[(0, b"here")]).unwrap();
+        assert!(matches!(file.granularity(), Granularity::Page(_)));
+        assert_eq!(file.guarantee().file_system, "overlay");
+        assert_eq!(file.guarantee().backing, Backing::Unknown);
+        drop(file);
+        // A child that another test is about to start may still have the file.
+        rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
+    });
+}
+
+/// Offsets are multiples of a huge page there. Lengths are rounded up to one by the kernel, which neither leaves
+/// nor takes away anything behind the mapping (mmap(2), munmap(2)). There msync does nothing
+/// (`fs/hugetlbfs/inode.c`, `noop_fsync`), and takes any page.
+#[test]
+fn a_part_of_a_huge_page_is_mapped_and_unmapped_whole() {
+    const HUGE: u64 = 2 << 20;
+    let name = "a_part_of_a_huge_page_is_mapped_and_unmapped_whole";
+    let free = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    let free = free.ok().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+    if free < 3 {
+        skip(name, "no huge pages of 2 MiB are free (/proc/sys/vm/nr_hugepages)");
+        return;
+    }
+    with_mount(name, "hugetlbfs", c"pagesize=2M", |directory| {
+        let path = directory.join("file");
+        fs::File::create(&path).unwrap().set_len(3 * HUGE).unwrap();
+        assert_eq!(probe(&path).unwrap().alignment, HUGE);
+        let text = refusal(&path, options().offset(4096).open(&path));
+        assert!(text.starts_with("offset 4096 is not a multiple of 2097152"), "{text}");
+        for (offset, len) in [(0, 4096), (HUGE, HUGE + 1), (0, 3 * HUGE), (HUGE, 8192)] {
+            let file = options().offset(offset).len(len).open(&path).unwrap();
+            assert_eq!(file.as_ptr(0).addr() as u64 % HUGE, 0);
+            file.write(len - 8, b"the end!");
+            file.persist(len - 8..len).unwrap();
+            assert_eq!(file.guarantee().backing, Backing::Ram);
+            let start = format!("{:x}-", file.as_ptr(0).addr());
+            let is_mapped = || {
+                let maps = fs::read_to_string("/proc/self/maps").unwrap();
+                maps.lines().any(|line| line.starts_with(&start))
+            };
+            assert!(is_mapped());
+            drop(file);
+            assert!(!is_mapped(), "{len} bytes at {offset} stay mapped");
+        }
+    });
+}
+
+#[test]
+fn a_full_file_system_is_left_as_it_was() {
+    with_small_tmpfs("a_full_file_system_is_left_as_it_was", |directory| {
+        let path = directory.join("large");
+        let text = refusal(&path, options().create_new(&path, 2 << 20));
+        assert!(text.starts_with("no space for 2097152 bytes"), "{text}");
+        assert!(!path.exists(), "nothing is left behind");
+        options().create_new(&path, LEN).unwrap();
+    });
+}
+
+/// Opens a file that is a hole, on a file system that the file "fills" has filled since.
+fn sparse_beside_a_file_that_fills(directory: &Path) -> (PathBuf, DaxFile) {
+    let path = directory.join("sparse");
+    fs::File::create(&path).unwrap().set_len(LEN).unwrap();
+    let file = options().open(&path).unwrap();
+    let full = fs::write(directory.join("fills"), vec![1; 2 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    (path, file)
+}
+
+/// The page cannot be accessed, and neither its medium nor its length is why.
+#[test]
+fn a_guarded_store_without_space_is_not_a_media_error() {
+    let name = "a_guarded_store_without_space_is_not_a_media_error";
+    with_small_tmpfs(name, |directory| {
+        let guard = match FaultHandler::install() {
+            Ok(guard) => guard,
+            Err(error) => return skip(name, error),
+        };
+        let (path, file) = sparse_beside_a_file_that_fills(directory);
+        let stored = file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed));
+        assert!(refusal(&path, stored).starts_with("no space for "));
+        // Not removed: a process that another test starts may have a copy of the descriptor still.
+        fs::write(directory.join("fills"), "").unwrap();
+        file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
+        assert_eq!(fs::read(&path).unwrap()[4096], 1);
+    });
+}
+
+/// A commit within a guarded call must learn that stores are lost before it stores what makes them count.
+#[test]
+fn persisting_lost_stores_within_a_guard_fails_there() {
+    let name = "persisting_lost_stores_within_a_guard_fails_there";
+    with_small_tmpfs(name, |directory| {
+        let guard = match FaultHandler::install() {
+            Ok(guard) => guard,
+            Err(error) => return skip(name, error),
+        };
+        let (path, file) = sparse_beside_a_file_that_fills(directory);
+        let mut failed = Vec::new();
+        let guarded = file.catch_faults(guard, |file| {
+            failed.push(file.persist_copy(&[(4096, b"lost")]).is_err());
+            file.store(8192, 1, Ordering::Relaxed);
+            failed.push(file.persist(8192..8200).is_err());
+        });
+        assert!(refusal(&path, guarded).starts_with("no space for "));
+        assert_eq!(failed, [true, true]);
+    });
+}
+
+/// Blocks of 1 KiB, of which a page has four: the first one has space and the others have not.
+#[test]
+fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
+    let name = "a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error";
+    with_mount(name, "tmpfs", c"size=32m", |directory| {
+        let guard = match FaultHandler::install() {
+            Ok(guard) => guard,
+            Err(error) => return skip(name, error),
+        };
+        let (image, mounted) = (directory.join("image"), directory.join("mounted"));
+        fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+        fs::create_dir(&mounted).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F", "-b", "1024"]).arg(&image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(&image).arg(&mounted);
+        for command in [&mut make, &mut mount] {
+            if !command.output().is_ok_and(|output| output.status.success()) {
+                return skip(name, format_args!("{command:?} fails"));
+            }
+        }
+        let path = mounted.join("sparse");
+        fs::write(&path, [1; 1024]).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(LEN).unwrap();
+        let file = options().open(&path).unwrap();
+        let mut fills = fs::File::create(mounted.join("fills")).unwrap();
+        while fills.write_all(&[1; 1024]).is_ok() {}
+        let stored = file.catch_faults(guard, |file| file.store(8, 1, Ordering::Relaxed));
+        assert!(refusal(&path, stored).starts_with("no space for "));
+    });
+}
+
+/// A process that a thread of another test forks meanwhile has the file open for writing, too, until it executes its
+/// program. Till then the file system is busy.
+fn remount_read_only(directory: &Path) -> rustix::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match rustix::mount::mount_remount(directory, MountFlags::RDONLY, c"") {
+            Err(Errno::BUSY) if begun.elapsed() < Duration::from_secs(60) => {
+                thread::yield_now();
+            }
+            remounted => return remounted,
+        }
+    }
+}
+
+#[test]
+fn a_read_only_file_system_is_named() {
+    with_small_tmpfs("a_read_only_file_system_is_named", |directory| {
+        let path = directory.join("file");
+        drop(options().create_new(&path, LEN).unwrap());
+        let before = fs::read(&path).unwrap();
+        remount_read_only(directory).unwrap();
+        let text = refusal(&path, options().open(&path));
+        assert!(text.starts_with("its file system is mounted read-only"), "{text}");
+        let other = directory.join("other");
+        let text = refusal(&other, Options::new().create_new(&other, LEN));
+        assert!(text.starts_with("its file system is mounted read-only"), "{text}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    });
+}

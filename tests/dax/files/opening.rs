@@ -1,0 +1,411 @@
+//! Files that are opened, created, or refused.
+
+use super::{LEN, SIZE, directory, options, refusal};
+use crate::skip::skip;
+use cachemaint::dax::{Error, ErrorKind, Lock, Options, Taint, probe};
+use cachemaint::medium::Granularity;
+use core::ffi::{c_int, c_long};
+use core::sync::atomic::Ordering;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// Devices other than those of device DAX: a terminal, what has no end, what is not there.
+#[test]
+fn other_devices_are_not_files() {
+    for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
+        if path.exists() {
+            assert!(refusal(path, options().open(path)).starts_with("is not a regular file"));
+            assert!(refusal(path, probe(path)).starts_with("is not a regular file"));
+            assert!(refusal(path, options().create_new(path, LEN)).starts_with("exists already"));
+        }
+    }
+}
+
+#[test]
+fn single_bytes_are_refused_where_there_are_pages() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let bytes = Options::new().require_byte_granularity();
+    if matches!(probe(directory.path()).unwrap().granularity, Granularity::Byte) {
+        assert_eq!(bytes.create_new(&path, LEN).unwrap().granularity(), Granularity::Byte);
+        return;
+    }
+    let text = refusal(&path, bytes.create_new(&path, LEN));
+    assert!(text.starts_with("is made persistent by the "), "{text}");
+    assert!(!path.exists(), "nothing is left of a file that was refused");
+    drop(Options::new().allow_page_granularity().create_new(&path, LEN).unwrap());
+    let error = bytes.open(&path).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotByteGranular(_)), "{error}");
+}
+
+#[test]
+fn probing_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    fs::write(&path, b"contents").unwrap();
+    let before = fs::metadata(&path).unwrap();
+    probe(&path).unwrap();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((before.mtime(), before.ctime(), before.len()), (after.mtime(), after.ctime(), 8));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    let _holds_the_lock = options().open(&path).unwrap();
+    probe(&path).unwrap();
+}
+
+#[test]
+fn an_unusable_file_is_refused() {
+    let directory = directory();
+    let at = |name: &str| directory.path().join(name);
+
+    let missing = at("missing");
+    assert!(refusal(&missing, options().open(&missing)).starts_with("no such file"));
+    let in_missing = at("missing/file");
+    let text = refusal(&in_missing, options().create_new(&in_missing, LEN));
+    assert!(text.starts_with("its directory does not exist"), "{text}");
+    assert!(refusal(&missing, probe(&missing)).starts_with("no such file"));
+
+    assert!(
+        refusal(directory.path(), options().open(directory.path())).starts_with("is a directory")
+    );
+
+    let zero = at("zero");
+    assert!(refusal(&zero, options().create_new(&zero, 0)).starts_with("a length of 0 bytes"));
+    assert!(!zero.exists());
+    fs::write(&zero, b"").unwrap();
+    assert!(refusal(&zero, options().open(&zero)).starts_with("has no bytes to map"));
+
+    let target = at("target");
+    fs::write(&target, b"secret").unwrap();
+    let link = at("link");
+    symlink(&target, &link).unwrap();
+    assert!(refusal(&link, options().open(&link)).starts_with("is a symbolic link"));
+    assert!(refusal(&link, options().create_new(&link, LEN)).starts_with("exists already"));
+    assert_eq!(fs::read(&target).unwrap(), b"secret");
+
+    let null = PathBuf::from("/dev/null");
+    assert!(refusal(&null, options().open(&null)).starts_with("is not a regular file"));
+
+    let short = at("short");
+    fs::write(&short, [1; 100]).unwrap();
+    let text = refusal(&short, options().len(4096).open(&short));
+    assert!(text.starts_with("has 100 bytes, and offset and length need 4096"), "{text}");
+    let text = refusal(&short, options().offset(u64::MAX - 4095).len(5000).open(&short));
+    assert!(text.contains("exceed the largest file or mapping"), "{text}");
+    let text = refusal(&short, options().offset(10).open(&short));
+    assert!(text.starts_with("offset 10 is not a multiple of"), "{text}");
+    assert_eq!(fs::read(&short).unwrap(), [1; 100]);
+
+    let huge = at("huge");
+    let text = refusal(&huge, options().create_new(&huge, u64::MAX));
+    assert!(text.contains("exceed the largest file or mapping"), "{text}");
+    assert!(!huge.exists());
+}
+
+#[test]
+fn creating_never_touches_what_is_there() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    fs::write(&path, b"precious").unwrap();
+    assert!(refusal(&path, options().create_new(&path, LEN)).starts_with("exists already"));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn open_or_create_creates_a_missing_file_and_opens_it_the_next_time() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let file = options().open_or_create(&path, LEN).unwrap();
+    assert_eq!(file.len(), LEN);
+    file.persist_copy(&[(100, b"kept")]).unwrap();
+    drop(file);
+    for least in [1, 104, LEN] {
+        let file = options().open_or_create(&path, least).unwrap();
+        assert_eq!(file.len(), LEN, "up to its end, with {least} asked for");
+        let mut bytes = [0; 4];
+        file.read(100, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"kept");
+    }
+    assert_eq!(options().len(4096).open_or_create(&path, LEN).unwrap().len(), 4096);
+    assert!(refusal(&path, options().open_or_create(&path, 0)).starts_with("a length of 0"));
+}
+
+/// Growth is an order of its own, so a shorter file is an error and stays as it is.
+#[test]
+fn open_or_create_refuses_a_file_that_is_shorter_or_no_file() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    for bytes in [&b"short"[..], b""] {
+        fs::write(&path, bytes).unwrap();
+        let error = options().open_or_create(&path, 6).unwrap_err();
+        match (bytes, error.kind()) {
+            (b"short", ErrorKind::Shorter { size: 5, needed: 6, .. }) | (b"", ErrorKind::Empty) => {
+            }
+            _ => panic!("{error}"),
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    let link = directory.path().join("link");
+    symlink(directory.path().join("missing"), &link).unwrap();
+    assert!(refusal(&link, options().open_or_create(&link, LEN)).starts_with("is a symbolic link"));
+    assert!(!directory.path().join("missing").exists());
+    let in_missing = directory.path().join("missing/file");
+    let text = refusal(&in_missing, options().open_or_create(&in_missing, LEN));
+    assert!(text.starts_with("its directory does not exist"), "{text}");
+}
+
+/// Each writes a word of its own and finds those of the others at the end: all have the same file.
+#[test]
+fn open_or_create_gives_racing_callers_the_same_file() {
+    const CALLERS: u64 = 4;
+    let directory = directory();
+    for round in 0..20 {
+        let path = directory.path().join(format!("file {round}"));
+        let lock = if round % 2 == 0 { Lock::None } else { Lock::Shared };
+        let call = |caller: u64| {
+            let file = options().lock(lock).open_or_create(&path, LEN).unwrap();
+            file.store(8 * caller, 1, Ordering::Relaxed);
+            file
+        };
+        let files = thread::scope(|scope| {
+            let callers = [0, 1, 2, 3].map(|caller| {
+                scope.spawn({
+                    let call = &call;
+                    move || call(caller)
+                })
+            });
+            callers.map(|caller| caller.join().unwrap())
+        });
+        for file in &files {
+            let words = (0..CALLERS).map(|caller| file.load(8 * caller, Ordering::Relaxed));
+            assert_eq!(words.sum::<u64>(), CALLERS, "with {lock:?}");
+        }
+    }
+}
+
+/// The kernel refuses to open this attribute for writing to every user, so the test means the same for root.
+#[test]
+fn a_file_that_may_not_be_written_is_refused() {
+    let path = Path::new("/sys/kernel/uevent_seqnum");
+    if !path.exists() {
+        skip("a_file_that_may_not_be_written_is_refused", "there is no /sys");
+        return;
+    }
+    let text = refusal(path, options().open(path));
+    if text.starts_with("its file system is mounted read-only") {
+        skip("a_file_that_may_not_be_written_is_refused", "/sys is read-only, as in a container");
+        return;
+    }
+    assert!(text.starts_with("permission denied"), "{text}");
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let directory = directory();
+    let path = directory.path().join("file");
+    let first = options().create_new(&path, LEN).unwrap();
+    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another open file"));
+    drop(first);
+    options().open(&path).unwrap();
+}
+
+/// A file of so many bytes without data, as a hole and allocated, and the word for each in a refusal.
+fn unwritten_files(directory: &Path) -> [(PathBuf, &'static str); 2] {
+    let [hole, allocated] = ["hole", "allocated"].map(|name| directory.join(name));
+    fs::File::create(&hole).unwrap().set_len(LEN).unwrap();
+    let file = fs::File::create(&allocated).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, LEN).unwrap();
+    [(hole, "a hole"), (allocated, "an extent that was allocated and never")]
+}
+
+/// A store through a mapping by cache lines must not need the file system. By pages it may.
+#[test]
+fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
+    let directory = directory();
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
+    for (path, what) in unwritten_files(directory.path()) {
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"data").unwrap();
+        if by_pages {
+            let file = options().open(&path).unwrap();
+            file.persist_copy(&[(5000, b"into a hole")]).unwrap();
+            assert_eq!(&fs::read(&path).unwrap()[5000..5011], b"into a hole");
+        } else {
+            let text = refusal(&path, options().open(&path));
+            assert!(text.starts_with(&format!("has {what}")), "{text}");
+        }
+    }
+}
+
+/// Behind the data, where a growth that was cut off leaves them, nothing has to be refused.
+#[test]
+fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
+    let directory = directory();
+    let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
+    let shared = options().lock(Lock::Shared);
+    for (path, _) in unwritten_files(directory.path()) {
+        if !by_pages {
+            let error = shared.open(&path).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Unfinished { at: 0, .. }), "{error}");
+        }
+        drop(options().open(&path).unwrap());
+        let file = shared.open(&path).unwrap();
+        assert!(by_pages || fs::metadata(&path).unwrap().blocks() * 512 >= LEN);
+        assert!(fs::read(&path).unwrap() == vec![0; SIZE]);
+        file.persist_copy(&[(5000, b"into the end")]).unwrap();
+        assert_eq!(&fs::read(&path).unwrap()[5000..5012], b"into the end");
+    }
+}
+
+/// A file that is persisted by cache lines must be mapped with `MAP_SYNC`: the kernel shows it as `sf`
+/// (`fs/proc/task_mmu.c`). By pages it must not matter.
+#[test]
+fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let start = format!("{:x}-", file.as_ptr(0).addr());
+    let mapping = smaps.lines().skip_while(|line| !line.starts_with(&start));
+    let flags = mapping.skip(1).find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+    let synchronous = flags.split(' ').any(|flag| flag == "sf");
+    let by_pages = matches!(file.granularity(), Granularity::Page(_));
+    assert_eq!(synchronous, !by_pages, "granularity {}, flags {flags}", file.granularity());
+}
+
+/// Has each of these calls of this thread fail from now on (seccomp(2)). With `flags` only those that have one of them in an
+/// argument, which is given by its place. Returns false if that is not possible here.
+#[expect(unsafe_code, reason = "no safe wrapper offers it")]
+fn fail_calls(number: c_long, flags: Option<(u32, c_int)>, errno: c_int) -> bool {
+    let statement = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let word = |number: c_int| number.cast_unsigned();
+    let skipped = if flags.is_some() { 3 } else { 1 };
+    let mut filter = vec![
+        statement(0x20, 0, 0), // BPF_LD | BPF_W | BPF_ABS
+        statement(0x15, skipped, u32::try_from(number).unwrap()), // BPF_JMP | BPF_JEQ | BPF_K
+    ];
+    if let Some((argument, flags)) = flags {
+        // A filter is given the number of the call, and from the 16th byte on the arguments, of 8 bytes each.
+        let low = 16 + 8 * argument + if cfg!(target_endian = "big") { 4 } else { 0 };
+        filter.push(statement(0x20, 0, low)); // BPF_LD | BPF_W | BPF_ABS
+        filter.push(statement(0x45, 1, word(flags))); // BPF_JMP | BPF_JSET | BPF_K
+    }
+    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ERRNO | word(errno))); // BPF_RET | BPF_K
+    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ALLOW)); // BPF_RET | BPF_K
+    let len = u16::try_from(filter.len()).unwrap();
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: it takes rights from this thread, and reads nothing.
+    let is_limited = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0;
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program has as many instructions, and the kernel copies it.
+    is_limited && unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } == 0
+}
+
+/// The stores of an earlier writer may be lost. By pages they can be read, and no write-back of the view succeeds.
+///
+/// ext4 has `EROFS` for a file system that has stopped after an error, and no error for one that is mounted for reading only
+/// (`fs/ext4/fsync.c`).
+#[test]
+fn a_file_whose_sync_fails_is_not_opened_and_its_view_is_tainted() {
+    let test = "a_file_whose_sync_fails_is_not_opened_and_its_view_is_tainted";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let granularity = options().create_new(&path, LEN).unwrap().granularity();
+    let is_failure = |error: &Error, with| {
+        let kind = error.kind();
+        matches!(*kind, ErrorKind::Os { call: "fsync", errno, .. } if errno == with)
+    };
+    let assert_opened = |errno| {
+        if !fail_calls(libc::SYS_fsync, None, errno) {
+            return skip(test, "no system call can be made to fail");
+        }
+        let error = options().open(&path).unwrap_err();
+        assert!(is_failure(&error, errno), "{error}");
+        if cfg!(target_pointer_width = "32") {
+            return;
+        }
+        let viewed = options().view(&path);
+        if !matches!(granularity, Granularity::Page(_)) {
+            assert!(is_failure(&viewed.unwrap_err(), errno));
+            return;
+        }
+        let view = viewed.unwrap();
+        assert_eq!(view.load(0, Ordering::Relaxed), 0);
+        assert_eq!(view.taint(), Some(Taint::Writeback { at: 0, len: LEN, errno }));
+        let error = view.persist(0..8).unwrap_err();
+        let ErrorKind::Writeback { errno: found, .. } = *error.kind() else { panic!("{error}") };
+        assert_eq!(found, errno);
+    };
+    for errno in [libc::EIO, libc::EROFS] {
+        thread::scope(|scope| scope.spawn(|| assert_opened(errno)).join().unwrap());
+    }
+}
+
+/// Its bytes are durable, and its name is not known to be.
+#[test]
+fn a_file_whose_directory_cannot_be_opened_is_an_error_for_views_too() {
+    let test = "a_file_whose_directory_cannot_be_opened_is_an_error_for_views_too";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let assert_refused = || {
+        let fail = |call, flags| fail_calls(call, Some((flags, libc::O_DIRECTORY)), libc::ENFILE);
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "powerpc64"))]
+        let is_failing = fail(libc::SYS_open, 1) && fail(libc::SYS_openat, 2);
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "powerpc64")))]
+        let is_failing = fail(libc::SYS_openat, 2);
+        if !is_failing {
+            return skip(test, "no system call can be made to fail");
+        }
+        let opened = options().open(&path).map(drop);
+        let viewed = || options().view(&path).map(drop);
+        let viewed = cfg!(target_pointer_width = "64").then(viewed);
+        for refused in [Some(opened), viewed].into_iter().flatten() {
+            let error = refused.unwrap_err();
+            let ErrorKind::Os { call, errno, .. } = *error.kind() else { panic!("{error}") };
+            assert_eq!((call, errno), ("open of its directory", libc::ENFILE));
+        }
+    };
+    thread::scope(|scope| scope.spawn(assert_refused).join().unwrap());
+}
+
+/// Its name cannot be synced then.
+#[test]
+fn a_file_in_a_directory_that_may_not_be_read_is_opened() {
+    let test = "a_file_in_a_directory_that_may_not_be_read_is_opened";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    drop(options().create_new(&path, LEN).unwrap());
+    let permit = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    permit(&path, 0o666);
+    permit(directory.path(), 0o333);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Root may read any directory, and no thread with another user id for files (setfsuid(2)).
+            // SAFETY: it changes nothing but the rights of this thread, which ends with this scope.
+            #[expect(unsafe_code, reason = "no safe wrapper offers it")]
+            unsafe {
+                libc::setfsuid(65534)
+            };
+            if fs::read_dir(directory.path()).is_ok() {
+                return skip(
+                    test,
+                    "the user cannot be changed, as in a container, and may read it",
+                );
+            }
+            if let Err(error) = fs::File::options().read(true).write(true).open(&path) {
+                return skip(
+                    test,
+                    format_args!("another user cannot open temporary files: {error}"),
+                );
+            }
+            drop(options().open(&path).unwrap());
+            if cfg!(target_pointer_width = "64") {
+                drop(options().view(&path).unwrap());
+            }
+        });
+    });
+    permit(directory.path(), 0o700);
+}

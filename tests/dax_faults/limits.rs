@@ -1,0 +1,189 @@
+//! The limits of guards: slots, mappings and addresses.
+
+use super::{
+    PAGES, assert_shorter, assert_succeeded, cut, in_child, load, numbered, options, page,
+};
+use crate::skip::skip;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler};
+use core::sync::atomic::Ordering::Relaxed;
+use std::fs::File;
+use std::thread;
+
+#[test]
+fn more_guards_than_there_is_room_for_are_refused() {
+    fn nested(file: &DaxFile, guard: FaultHandler, left: usize) -> Result<(), Error> {
+        if left == 0 {
+            return Ok(());
+        }
+        file.catch_faults(guard, |file| nested(file, guard, left - 1))?
+    }
+    let in_child = in_child("limits::more_guards_than_there_is_room_for_are_refused", || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        nested(&file, guard, 256).unwrap();
+        let error = nested(&file, guard, 257).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TooManyCatches { most: 256, .. }), "{error}");
+        nested(&file, guard, 256).unwrap();
+    });
+    assert_succeeded(in_child.as_ref());
+}
+
+/// Twice as many pages as a process can have mappings, and every second one is read: a mapping for each would end it.
+#[test]
+fn a_cut_file_with_more_pages_than_mappings_is_an_error() {
+    let test = "limits::a_cut_file_with_more_pages_than_mappings_is_an_error";
+    let Ok(most) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
+        return skip(test, "/proc/sys/vm/max_map_count cannot be read");
+    };
+    if usize::BITS < 64 {
+        return skip(test, "the address space has no room for so many pages");
+    }
+    let pages = 4 * most.trim().parse::<u64>().unwrap().min(1 << 20);
+    let ended = in_child(test, || {
+        let guard = FaultHandler::install().unwrap();
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let path = directory.path().join("sparse");
+        File::create(&path).unwrap().set_len(pages * page()).unwrap();
+        let file = options().open(&path).unwrap();
+        cut(&file, 1);
+        for is_backwards in [false, true] {
+            let sum = file.catch_faults(guard, |file| {
+                let every_second = (0..pages).step_by(2);
+                let number = |at| if is_backwards { pages - 2 - at } else { at };
+                every_second.map(|at| load(file, number(at))).sum::<u64>()
+            });
+            let error = sum.unwrap_err();
+            let ErrorKind::Shorter { size, needed, .. } = *error.kind() else { panic!("{error}") };
+            assert_eq!((size, needed), (page(), pages * page()));
+        }
+        // Nothing of it is left.
+        cut(&file, pages);
+        file.store((pages - 1) * page(), 5, Relaxed);
+        assert_eq!(file.catch_faults(guard, |file| load(file, pages - 1)).unwrap(), 5);
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+/// No further mapping is possible, so zeros can only replace the whole mapping, and then the file the zeros.
+#[test]
+fn a_guard_needs_no_further_mappings() {
+    let ended = in_child("limits::a_guard_needs_no_further_mappings", || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        cut(&file, 8);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let len = rustix::param::page_size();
+        let null = core::ptr::null_mut();
+        let mut last = libc::MAP_FAILED;
+        // Neighbours with different protections are not merged.
+        for protection in [libc::PROT_NONE, libc::PROT_READ].into_iter().cycle() {
+            // SAFETY: a new mapping changes nothing that exists.
+            let mapped = unsafe { libc::mmap(null, len, protection, flags, -1, 0) };
+            if mapped == libc::MAP_FAILED {
+                break;
+            }
+            last = mapped;
+        }
+        // SAFETY: it was mapped just now, and nothing has a reference to it.
+        assert_eq!(unsafe { libc::munmap(last, len) }, 0);
+        let result = file.catch_faults(guard, |file| load(file, 9));
+        let again = file.catch_faults(guard, |file| load(file, 9));
+        let sum =
+            file.catch_faults(guard, |file| (0..8).map(|number| load(file, number)).sum::<u64>());
+        // Whatever fails from here on needs memory to say so.
+        // SAFETY: as above: this is a mapping of the loop.
+        assert_eq!(unsafe { libc::munmap(last.wrapping_byte_add(len), 64 * len) }, 0);
+        assert_shorter(result, 8);
+        assert_shorter(again, 8);
+        assert_eq!(sum.unwrap(), 36);
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+/// The process has nearly reached its limit of addresses, so zeros and file can only be mapped in each other's place.
+#[test]
+fn a_guard_needs_addresses_for_one_further_page() {
+    let ended = in_child("limits::a_guard_needs_addresses_for_one_further_page", || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        file.catch_faults(guard, |file| load(file, 9)).unwrap();
+        cut(&file, 8);
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+        let rlim_cur = libc::rlim_t::try_from((pages + 1) * page()).unwrap();
+        let limit = libc::rlimit { rlim_cur, rlim_max: libc::RLIM_INFINITY };
+        let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit };
+        // SAFETY: the structure is whole.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+        let result = file.catch_faults(guard, |file| load(file, 9) + load(file, 15));
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const unlimited) }, 0);
+        // Another mapping gets no place in it.
+        let address = file.as_ptr(9 * page()).cast();
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        let len = rustix::param::page_size();
+        // SAFETY: nothing that is mapped is replaced.
+        let other = unsafe { libc::mmap(address, len, libc::PROT_READ, flags, -1, 0) };
+        assert_eq!(other, libc::MAP_FAILED, "a hole in the mapping");
+        assert_shorter(result, 8);
+        assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
+        cut(&file, PAGES);
+        assert_eq!(file.catch_faults(guard, |file| load(file, 7) + load(file, 9)).unwrap(), 8);
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+/// Nests guarded calls, and runs `work` in the innermost one.
+fn in_guards(
+    file: &DaxFile,
+    guard: FaultHandler,
+    count: usize,
+    work: &dyn Fn(),
+) -> Result<(), Error> {
+    if count == 0 {
+        work();
+        return Ok(());
+    }
+    file.catch_faults(guard, |file| in_guards(file, guard, count - 1, work))?
+}
+
+/// The threads that hold all slots do not exist in the child.
+#[test]
+fn a_forked_child_has_all_slots() {
+    let ended = in_child("limits::a_forked_child_has_all_slots", || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        let (are_held, are_over) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let wait = || {
+                    are_held.wait();
+                    are_over.wait();
+                };
+                in_guards(&file, guard, 255, &wait).unwrap();
+            });
+            are_held.wait();
+            // The child inherits the slot of this call, and frees it.
+            let forked = file.catch_faults(guard, |_| {
+                // SAFETY: the child calls nothing but guarded calls and `_exit`.
+                unsafe { libc::fork() }
+            });
+            let child = forked.unwrap();
+            if child == 0 {
+                let is_free = in_guards(&file, guard, 256, &|| ()).is_ok();
+                // SAFETY: ends the process without running anything else of it.
+                unsafe { libc::_exit(if is_free { 44 } else { 1 }) };
+            }
+            let mut status = 0;
+            // SAFETY: the place is valid.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            // The parent has its own still.
+            let is_full = in_guards(&file, guard, 2, &|| ()).is_err();
+            are_over.wait();
+            assert!(is_full);
+            assert_eq!(libc::WEXITSTATUS(status), 44, "{status:#x}");
+        });
+        in_guards(&file, guard, 256, &|| ()).unwrap();
+    });
+    assert_succeeded(ended.as_ref());
+}

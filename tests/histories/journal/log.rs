@@ -1,0 +1,145 @@
+//! The model: the records that are due, and those that a crash may have lost.
+
+use core::fmt;
+use std::rc::Rc;
+
+/// The state of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Room is reserved, and the record is not finished.
+    Reserved,
+    /// The record may be there.
+    UnderWay,
+    /// The record must be there.
+    Acknowledged,
+    /// The record is not there, and does not hold up those behind it.
+    Abandoned,
+}
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) number: u64,
+    pub(super) payload: Rc<[u8]>,
+    pub(super) class: Class,
+    /// Records before this number were acknowledged when it began.
+    pub(super) acknowledged: u64,
+    /// True if the record was found at an opening, or the journal was closed after it.
+    pub(super) is_found: bool,
+}
+
+/// Without the payload, which the number determines.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.number, self.class)
+    }
+}
+
+/// The reference model.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    pub(super) is_created: bool,
+    /// The records in their order.
+    pub(super) entries: Vec<Entry>,
+    /// The number of records that may have been trimmed.
+    pub(super) trimming: usize,
+    /// The number of the next record.
+    pub(super) next: u64,
+    /// The number of the record that was damaged.
+    pub(super) damaged: Option<u64>,
+    /// A repair has begun, which may have covered the damaged record.
+    pub(super) is_repairing: bool,
+}
+
+impl Log {
+    pub(super) fn count(&self, class: Class) -> usize {
+        self.entries.iter().filter(|entry| entry.class == class).count()
+    }
+
+    /// The acknowledged records.
+    pub(super) fn there(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.class == Class::Acknowledged)
+    }
+
+    pub(super) fn begin(&mut self, payload: Rc<[u8]>, class: Class) {
+        let number = self.next;
+        let first = self
+            .entries
+            .iter()
+            .find(|entry| matches!(entry.class, Class::Reserved | Class::UnderWay));
+        let acknowledged = first.map_or(number, |first| first.number);
+        self.entries.push(Entry { number, payload, class, acknowledged, is_found: false });
+        self.next += 1;
+    }
+
+    pub(super) fn set(&mut self, number: u64, class: Class) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.number == number) {
+            entry.class = class;
+        }
+    }
+
+    /// Forgets the records from a number on, which were refused.
+    pub(super) fn refuse(&mut self, number: u64) {
+        self.entries.retain(|entry| entry.number < number);
+    }
+
+    /// Notes that the journal was closed: damage to any record must show.
+    pub(super) fn close(&mut self) {
+        let there = self.entries.iter_mut().filter(|entry| entry.class == Class::Acknowledged);
+        there.for_each(|entry| entry.is_found = true);
+    }
+
+    /// True if damage to the record must show: it was found at an opening, acknowledged before another record began, or
+    /// the journal was closed.
+    pub(super) fn must_be_noticed(&self, damaged: u64) -> bool {
+        let is_evidence = |entry: &Entry| {
+            let is_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
+            entry.number == damaged && entry.is_found
+                || is_there && entry.number > damaged && entry.acknowledged > damaged
+        };
+        self.entries.iter().any(is_evidence)
+    }
+
+    /// The entries that are there after a repair, if these payloads can be.
+    pub(super) fn repaired(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let mut payloads = payloads.iter().peekable();
+        let mut found = Vec::new();
+        for entry in &self.entries {
+            let may_be_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
+            if may_be_there && payloads.next_if(|next| ***next == *entry.payload).is_some() {
+                let class = Class::Acknowledged;
+                found.push(Entry { class, is_found: true, ..entry.clone() });
+            } else if entry.class == Class::Acknowledged && self.damaged != Some(entry.number) {
+                return None;
+            }
+        }
+        payloads.next().is_none().then_some(found)
+    }
+
+    /// The entries that are there, if these payloads can be.
+    pub(super) fn found(&self, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let starts = if self.trimming > 0 { vec![0, self.trimming] } else { vec![0] };
+        starts.into_iter().find_map(|from| self.found_from(from, payloads))
+    }
+
+    pub(super) fn found_from(&self, from: usize, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
+        let mut payloads = payloads.iter();
+        let mut found = Vec::new();
+        let mut left = self.entries[from..].iter().filter(|entry| entry.class != Class::Abandoned);
+        for entry in &mut left {
+            match payloads.next() {
+                Some(payload) if entry.class != Class::Reserved && **payload == *entry.payload => {
+                    let class = Class::Acknowledged;
+                    found.push(Entry { class, is_found: true, ..entry.clone() });
+                }
+                Some(_) => return None,
+                None => {
+                    // The end: nothing from here on may be acknowledged.
+                    let is_lost = entry.class == Class::Acknowledged
+                        || left.any(|entry| entry.class == Class::Acknowledged);
+                    return (!is_lost).then_some(found);
+                }
+            }
+        }
+        payloads.next().is_none().then_some(found)
+    }
+}

@@ -66,32 +66,18 @@ pub(crate) struct AtEl1 {
     pub deep: Option<&'static str>,
 }
 
+/// A machine whose `ID_AA64ISAR1_EL1` reads as 0.
+const BEFORE_ARMV8_2: AtEl1 =
+    AtEl1 { name: "", id_aa64isar1_el1: 0, coherency: "dc cvac", persistence: None, deep: None };
+
 /// The machines whose `ID_AA64ISAR1_EL1` is known; it is quoted in their `source`, and absent before
 /// Armv8.2, where it reads as 0.
 pub(crate) static AT_EL1: &[AtEl1] = &[
-    AtEl1 {
-        name: "Arm Cortex-A53 r0p4",
-        id_aa64isar1_el1: 0,
-        // Erratum 855873.
-        coherency: "dc civac",
-        persistence: None,
-        deep: None,
-    },
-    AtEl1 {
-        name: "Arm Cortex-A53 r0p2 (Snapdragon 810)",
-        id_aa64isar1_el1: 0,
-        // Errata 824069, 826319, 827319, 855873.
-        coherency: "dc civac",
-        persistence: None,
-        deep: None,
-    },
-    AtEl1 {
-        name: "Broadcom BCM2711 (Cortex-A72 r0p3), Raspberry Pi 4",
-        id_aa64isar1_el1: 0,
-        coherency: "dc cvac",
-        persistence: None,
-        deep: None,
-    },
+    // Erratum 855873.
+    AtEl1 { name: "Arm Cortex-A53 r0p4", coherency: "dc civac", ..BEFORE_ARMV8_2 },
+    // Errata 824069, 826319, 827319, 855873.
+    AtEl1 { name: "Arm Cortex-A53 r0p2 (Snapdragon 810)", coherency: "dc civac", ..BEFORE_ARMV8_2 },
+    AtEl1 { name: "Broadcom BCM2711 (Cortex-A72 r0p3), Raspberry Pi 4", ..BEFORE_ARMV8_2 },
     AtEl1 {
         name: "Fujitsu A64FX",
         id_aa64isar1_el1: 0x0000_0000_0001_0001,
@@ -138,6 +124,27 @@ pub(crate) static AT_EL1: &[AtEl1] = &[
     },
 ];
 
+/// A machine of Armv8.0 with lines of 64 bytes. It and the two below hold the values that most machines share.
+const WITH_CVAC: Machine = Machine {
+    name: "",
+    provenance: Provenance::Recorded,
+    source: "",
+    midr_el1: 0,
+    ctr_el0: 0,
+    hwcap: HWCAP_CPUID,
+    hwcap2: 0,
+    line: 64,
+    granule: 64,
+    coherency: Some("dc cvac"),
+    persistence: None,
+    deep: None,
+};
+/// A machine with `FEAT_DPB`.
+const WITH_CVAP: Machine =
+    Machine { hwcap: HWCAP_CPUID | HWCAP_DCPOP, persistence: Some("dc cvap"), ..WITH_CVAC };
+/// A machine with `FEAT_DPB2`.
+const WITH_CVADP: Machine = Machine { hwcap2: HWCAP2_DCPODP, deep: Some("dc cvadp"), ..WITH_CVAP };
+
 /// All machines.
 pub(crate) static MACHINES: &[Machine] = &[
     // ---- Architecture values from the manuals ----
@@ -147,14 +154,9 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "QEMU target/arm/cpu64.c, aarch64_a53_initfn, after the Cortex-A53 TRM (Arm DDI 0500)",
         midr_el1: 0x410f_d034,
         ctr_el0: 0x8444_8004,
-        hwcap: HWCAP_CPUID,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
         // Erratum 855873: cleaned by clean-and-invalidate.
         coherency: Some("dc civac"),
-        persistence: None,
-        deep: None,
+        ..WITH_CVAC
     },
     Machine {
         name: "Arm Cortex-A53 r0p2 (Snapdragon 810)",
@@ -165,14 +167,9 @@ pub(crate) static MACHINES: &[Machine] = &[
         // user_cache_maint_handler). Code that runs without such a kernel must use DC CIVAC itself.
         midr_el1: 0x410f_d032,
         ctr_el0: 0x8444_8004,
-        hwcap: HWCAP_CPUID,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
         // Erratum 826319 and others: cleaned by clean-and-invalidate.
         coherency: Some("dc civac"),
-        persistence: None,
-        deep: None,
+        ..WITH_CVAC
     },
     Machine {
         name: "Arm Cortex-A57 r1p0",
@@ -180,13 +177,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "QEMU target/arm/cpu64.c, aarch64_a57_initfn, after the Cortex-A57 TRM (Arm DDI 0488)",
         midr_el1: 0x411f_d070,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: None,
-        deep: None,
+        ..WITH_CVAC
     },
     Machine {
         name: "Arm Cortex-A76 r4p1",
@@ -194,13 +185,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "QEMU target/arm/tcg/cpu64.c, aarch64_a76_initfn, after the Cortex-A76 TRM (Arm 100798); ID_AA64ISAR1_EL1 = 0x0000_0000_0010_0001",
         midr_el1: 0x414f_d0b1,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: None,
+        ..WITH_CVAP
     },
     Machine {
         name: "Arm Neoverse N1 r4p1",
@@ -208,13 +193,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "QEMU target/arm/tcg/cpu64.c, aarch64_neoverse_n1_initfn, after the Neoverse N1 TRM (Arm 100616); ID_AA64ISAR1_EL1 = 0x0000_0000_0010_0001",
         midr_el1: 0x414f_d0c1,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: None,
+        ..WITH_CVAP
     },
     Machine {
         name: "Arm Neoverse V1 r1p2",
@@ -223,13 +202,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         // IDC and DIC set (CTR_EL0[28], [29]).
         midr_el1: 0x411f_d402,
         ctr_el0: 0xb444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: Some("dc cvadp"),
+        ..WITH_CVADP
     },
     Machine {
         name: "Arm Neoverse N2 r0p3",
@@ -238,13 +211,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         // TminLine in CTR_EL0[37:32] (MTE): the register has more than 32 bits.
         midr_el1: 0x410f_d493,
         ctr_el0: 0x0004_b444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: Some("dc cvadp"),
+        ..WITH_CVADP
     },
     Machine {
         name: "Fujitsu A64FX",
@@ -253,13 +220,9 @@ pub(crate) static MACHINES: &[Machine] = &[
         // 256-byte lines: a loop in steps of 64 would run each line four times.
         midr_el1: 0x461f_0010,
         ctr_el0: 0x8666_8006,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: 0,
         line: 256,
         granule: 256,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: None,
+        ..WITH_CVAP
     },
     // ---- Read on machines ----
     Machine {
@@ -268,13 +231,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "register dump in github.com/lelegard/arm-cpusysregs, collect/cortexa72-host-ubuntu; ID_AA64ISAR1_EL1 = 0",
         midr_el1: 0x410f_d083,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: None,
-        deep: None,
+        ..WITH_CVAC
     },
     Machine {
         name: "Ampere Altra (Neoverse N1 r3p1)",
@@ -283,13 +240,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         // IDC set, unlike the reset value of the manual.
         midr_el1: 0x413f_d0c1,
         ctr_el0: 0x9444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: 0,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: None,
+        ..WITH_CVAP
     },
     Machine {
         name: "AWS Graviton 3 (Neoverse V1 r1p1)",
@@ -297,13 +248,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "register dump in github.com/lelegard/arm-cpusysregs, collect/graviton3-host-amazonlinux; ID_AA64ISAR1_EL1 = 0x0011_1000_0121_1032",
         midr_el1: 0x411f_d401,
         ctr_el0: 0xb444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: Some("dc cvadp"),
+        ..WITH_CVADP
     },
     Machine {
         name: "Microsoft Cobalt 100 (Neoverse N2 r0p0), Azure guest",
@@ -312,13 +257,7 @@ pub(crate) static MACHINES: &[Machine] = &[
         // No MTE in this guest, so no TminLine.
         midr_el1: 0x410f_d490,
         ctr_el0: 0xb444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: Some("dc cvadp"),
+        ..WITH_CVADP
     },
     Machine {
         name: "Apple M1",
@@ -326,14 +265,11 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "register dump in github.com/lelegard/arm-cpusysregs, collect/applem1-host-macos (read at EL1 under macOS); ID_AA64ISAR1_EL1 = 0x0000_0111_1021_1202",
         midr_el1: 0x611f_0231,
         ctr_el0: 0x8444_8004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
         // macOS and m1n1 disable maintenance by address.
         coherency: None,
         persistence: None,
         deep: None,
+        ..WITH_CVADP
     },
     Machine {
         name: "Apple M1, Linux guest",
@@ -341,14 +277,11 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "register dump in github.com/lelegard/arm-cpusysregs, collect/applem1-vm-debian; ID_AA64ISAR1_EL1 = 0x0000_0111_1021_1202",
         midr_el1: 0x610f_0000,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
         // macOS and m1n1 disable maintenance by address.
         coherency: None,
         persistence: None,
         deep: None,
+        ..WITH_CVADP
     },
     Machine {
         name: "Apple M1, Linux guest that sees no CPU",
@@ -356,14 +289,11 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "/proc/cpuinfo in docker/for-mac issue 6512: implementer 0x00, variant 0x0, part 0x000, revision 0, dcpop and dcpodp; CTR_EL0 and ID_AA64ISAR1_EL1 = 0x0000_0111_1021_1202 as in the other Linux guest",
         midr_el1: 0x000f_0000,
         ctr_el0: 0x8444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
         // It is not known not to be Apple's.
         coherency: None,
         persistence: None,
         deep: None,
+        ..WITH_CVADP
     },
     Machine {
         name: "Apple M3",
@@ -371,14 +301,11 @@ pub(crate) static MACHINES: &[Machine] = &[
         source: "register dump in github.com/lelegard/arm-cpusysregs, collect/applem3-host-macos (read at EL1 under macOS); ID_AA64ISAR1_EL1 = 0x0010_1111_1021_1402",
         midr_el1: 0x612f_0430,
         ctr_el0: 0x9444_c004,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
-        line: 64,
-        granule: 64,
         // macOS and m1n1 disable maintenance by address.
         coherency: None,
         persistence: None,
         deep: None,
+        ..WITH_CVADP
     },
     Machine {
         name: "QEMU 7.2 user-mode emulation, CPU model max",
@@ -387,12 +314,8 @@ pub(crate) static MACHINES: &[Machine] = &[
         // CWG is 0 (not stated: 2 KiB assumed) and lines of 32 bytes.
         midr_el1: 0x000f_0510,
         ctr_el0: 0x8003_8003,
-        hwcap: HWCAP_CPUID | HWCAP_DCPOP,
-        hwcap2: HWCAP2_DCPODP,
         line: 32,
         granule: 2048,
-        coherency: Some("dc cvac"),
-        persistence: Some("dc cvap"),
-        deep: Some("dc cvadp"),
+        ..WITH_CVADP
     },
 ];

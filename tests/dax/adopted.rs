@@ -1,9 +1,9 @@
 //! Mappings that a program has made itself: used, persisted and left to it.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "adopts mappings")]
 
+use crate::options;
 use cachemaint::dax::{
     DaxFile, Error, ErrorKind, FaultHandler, InvalidInput, NotSupported, Options,
 };
@@ -17,10 +17,6 @@ use tempfile::TempDir;
 const LEN: u64 = 128 << 10;
 /// A multiple of every page.
 const HALF: u64 = 64 << 10;
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 fn place() -> (TempDir, PathBuf, File) {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! Copies into a file: every shape of the peer's `memmove` tests, with every hint, against the same done to an
 //! array, and that nothing beside the range changes. On DAX they go by lines, elsewhere by pages.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cachemaint::cache::Destination;

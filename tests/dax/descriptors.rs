@@ -1,8 +1,8 @@
 //! Files that the caller has opened: memfds, files of a file system, and descriptors that do not permit a mapping.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use crate::options;
 use cachemaint::dax::{
     self, DaxFile, DaxView, Error, ErrorKind, Guarantee, InvalidInput, Lock, Options,
 };
@@ -16,10 +16,6 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const LEN: u64 = 64 << 10;
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 fn memfd(len: u64) -> File {
     let file = File::from(memfd_create(c"state", MemfdFlags::CLOEXEC).unwrap());

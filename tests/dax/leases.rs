@@ -1,7 +1,6 @@
 //! Leases of ranges of a file. `dax_processes.rs` has the leases of killed readers, and those of readers with
 //! forked children.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};

@@ -1,16 +1,11 @@
 //! The combinations of locks under which a file can be open. `dax_processes.rs` tests what other processes see of a
 //! lock.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-
-use cachemaint::dax::{ErrorKind, Lock, Options};
+use crate::options;
+use cachemaint::dax::{ErrorKind, Lock};
 use core::sync::atomic::Ordering;
 
 const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::None];
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 /// flock(2): shared locks go together, an exclusive one with none; who takes none neither finds nor makes
 /// one. The same for a file that was created and for one that was opened.

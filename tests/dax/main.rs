@@ -1,13 +1,7 @@
 //! DAX files, as their users rely on them. Tests that need a process of their own are the programs `dax_*` beside
 //! this folder.
 
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#[path = "../own_mount/mod.rs"]
-mod own_mount;
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-#[path = "../skip/mod.rs"]
-mod skip;
+#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 
 mod adopted;
 mod copies;
@@ -16,7 +10,28 @@ mod files;
 mod guard;
 mod leases;
 mod locks;
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[path = "../own_mount/mod.rs"]
+mod own_mount;
 mod placement;
 mod populate;
 mod resize;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod views;
+
+use cachemaint::dax::Options;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn options() -> Options {
+    Options::new().allow_page_granularity()
+}
+
+/// Returns the path of a file that is still to be created, and its directory, which is removed when it is dropped.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    (directory, path)
+}

@@ -1,10 +1,9 @@
 //! The places of the bytes of real files. The handling of extents and of the machine's attributes is tested in its own
 //! module.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-
+use crate::options;
 use crate::skip::skip;
-use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Options, Placement};
+use cachemaint::dax::{DaxView, Error, ErrorKind, Extent, Placement};
 use core::ops::Range;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -13,10 +12,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 const LEN: u64 = (1 << 20) + 100;
 /// A size that can be a page and a block on any machine.
 const UNIT: u64 = 64 << 10;
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 /// Returns the placement, or `None` with a line that gives the reason why it is not known here.
 fn told(test: &str, file: &DaxView) -> Option<Placement> {

@@ -1,11 +1,10 @@
 //! Mappings that are populated: no access waits for a page fault, and what would end the process is an
 //! error instead.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
-
+use crate::options;
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
-use cachemaint::dax::{DaxView, Error, ErrorKind, NotSupported, Options};
+use cachemaint::dax::{DaxView, Error, ErrorKind, NotSupported};
 use cachemaint::medium::Readable;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
@@ -14,10 +13,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const LEN: u64 = 256 << 10;
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 /// Page faults of this thread so far (getrusage(2)).
 #[expect(unsafe_code, reason = "getrusage fills a structure")]

@@ -1,30 +1,19 @@
 //! Files that grow and shrink while they are mapped: what was there stays, what is new is zero, and what
 //! cannot be done changes nothing.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::own_mount::with_small_tmpfs;
-use cachemaint::dax::{DaxFile, ErrorKind, InvalidInput, Lock, Options};
+use crate::{options, place};
+use cachemaint::dax::{DaxFile, ErrorKind, InvalidInput, Lock};
 use cachemaint::medium::Readable;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
 
 const LEN: u64 = 64 << 10;
 /// [`LEN`] as a length in memory.
 const SIZE: usize = 64 << 10;
-
-fn place() -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    (directory, path)
-}
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 /// The bytes, by loads from the mapping.
 fn mapped(file: &DaxFile) -> Vec<u8> {

@@ -1,17 +1,11 @@
 //! Files mapped for reading only: they show what others store, can persist it, and cannot be stored to.
 
-#![cfg(all(
-    feature = "dax",
-    target_os = "linux",
-    target_has_atomic = "64",
-    target_pointer_width = "64",
-    not(miri),
-    not(loom)
-))]
+#![cfg(target_pointer_width = "64")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
+use crate::{options, place};
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, NotSupported, Options, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
@@ -20,20 +14,9 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
 
 const LEN: u64 = 64 << 10;
-
-fn place() -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    (directory, path)
-}
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
-}
 
 fn create(path: &Path) -> DaxFile {
     options().create_new(path, LEN).unwrap()

@@ -1,7 +1,6 @@
 //! DAX files on the file systems that every machine has. Files get the guarantee of their medium; impossible operations
 //! are refused with the path and the numbers, and leave files as they were.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,8 +10,9 @@
 mod mounts;
 mod opening;
 
+use crate::options;
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, Error, ErrorKind, Options, probe};
+use cachemaint::dax::{DaxFile, Error, ErrorKind, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{Aliasing, HostReport};
 use cachemaint::survival::Backing;
@@ -28,10 +28,6 @@ const SIZE: usize = 64 << 10;
 
 fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
-}
-
-fn options() -> Options {
-    Options::new().allow_page_granularity()
 }
 
 /// The error's text, which must begin with the path.

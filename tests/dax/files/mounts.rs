@@ -1,6 +1,7 @@
 //! Files on file systems that a test mounts for itself, which needs root.
 
-use super::{LEN, options, refusal};
+use super::{LEN, refusal};
+use crate::options;
 use crate::own_mount::{with_mount, with_small_tmpfs};
 use crate::skip::skip;
 use cachemaint::dax::{DaxFile, FaultHandler, Options, probe};

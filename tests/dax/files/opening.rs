@@ -1,6 +1,7 @@
 //! Files that are opened, created, or refused.
 
-use super::{LEN, SIZE, directory, options, refusal};
+use super::{LEN, SIZE, directory, refusal};
+use crate::options;
 use crate::skip::skip;
 use cachemaint::dax::{Error, ErrorKind, Lock, Options, Taint, probe};
 use cachemaint::medium::Granularity;

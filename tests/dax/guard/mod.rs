@@ -1,15 +1,10 @@
 //! Bytes that others have stored in files are written back, whatever becomes of the files.
 
-#![cfg(all(
-    feature = "dax",
-    target_os = "linux",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        all(target_arch = "powerpc64", target_endian = "little"),
-    ),
-    not(miri)
+#![cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    all(target_arch = "powerpc64", target_endian = "little"),
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 

@@ -1,20 +1,17 @@
 //! `cachemaint bench --copy`: the cost of a copy that is durable at return.
 
-use super::{
-    Arguments, HEADING, SCHEMA, progress, size, write_heading, write_medium, write_streaming,
-};
+use super::{Arguments, Circumstances, HEADING, progress, size, write_streaming};
 use crate::commands::text;
 use anyhow::Context;
 use cachemaint_cli::measure::blocks::Blocks;
-use cachemaint_cli::measure::clock::{self, Clock};
+use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::copy::{
     CacheSizes, Case, Control, Cost, Memory, Placement, Probe, contenders, controls, measure,
 };
-use cachemaint_cli::measure::machine::Machine;
 #[cfg(target_arch = "x86_64")]
 use cachemaint_cli::measure::streaming;
 use cachemaint_cli::measure::streaming::Streaming;
-use cachemaint_cli::measure::{MEDIUM, pinning, to_persistence};
+use cachemaint_cli::measure::{pinning, to_persistence};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -53,13 +50,8 @@ const STREAMING_BLOCKS: Blocks = Blocks::at_least(300);
 /// The whole result.
 #[derive(Debug, Serialize)]
 struct Results {
-    schema: u32,
     #[serde(flatten)]
-    machine: Machine,
-    core: usize,
-    medium: &'static str,
-    clock: clock::Description,
-    line_bytes: usize,
+    circumstances: Circumstances,
     cache_bytes: CacheSizes,
     loads: Vec<Control>,
     copies: Vec<Cost>,
@@ -116,12 +108,7 @@ fn measure_all(
         copies.extend(measure(&clock, &probe, &contenders, blocks, progress)?);
     }
     Ok(Results {
-        schema: SCHEMA,
-        machine: Machine::this(),
-        core,
-        medium: MEDIUM,
-        clock: clock.description(),
-        line_bytes: cache.line_size(),
+        circumstances: Circumstances::of(core, &clock, cache),
         cache_bytes: sizes,
         loads,
         copies,
@@ -133,11 +120,12 @@ fn measure_all(
 }
 
 fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
-    let Results { machine, core, clock, line_bytes, .. } = results;
-    write_heading(out, machine, *core, *line_bytes, clock)?;
-    writeln!(out, "reading it costs {:.0} ns a round, subtracted", clock.overhead_completed_ns)?;
+    let circumstances = &results.circumstances;
+    circumstances.write_heading(out)?;
+    let overhead = circumstances.clock.overhead_completed_ns;
+    writeln!(out, "reading it costs {overhead:.0} ns a round, subtracted")?;
     writeln!(out, "medians of interleaved blocks; the data are not zero; the source is cached")?;
-    write_medium(out, results.medium)?;
+    circumstances.write_medium(out)?;
     writeln!(out)?;
     write_loads(out, &results.loads)?;
     writeln!(out, "{LEGEND}")?;
@@ -152,7 +140,7 @@ fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         write_summary(out, title, placements, &tables)?;
     }
     writeln!(out)?;
-    write_streaming(out, results.streaming.as_ref(), &machine.cpu)
+    write_streaming(out, results.streaming.as_ref(), &circumstances.machine.cpu)
 }
 
 const LEGEND: &str = "\
@@ -246,9 +234,8 @@ fn write_summary(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{clock, estimate, machine};
+    use super::super::tests::{circumstances, estimate};
     use super::{Results, cases, measure_all, write_text};
-    use crate::commands::bench::SCHEMA;
     use anstream::StripStream;
     use cachemaint_cli::measure::copy::{CacheSizes, Case, Control, Cost, Level, Placement};
     use indicatif::ProgressBar;
@@ -272,12 +259,7 @@ mod tests {
         let copies = cases(quick, SIZES).into_iter().flat_map(costs).collect();
         let load = |placement: Placement| Control { placement, load_ns: estimate(264.4) };
         Results {
-            schema: SCHEMA,
-            machine: machine(),
-            core: 1,
-            medium: "DRAM",
-            clock: clock(),
-            line_bytes: 64,
+            circumstances: circumstances(),
             cache_bytes: SIZES,
             loads: Placement::ALL.map(load).to_vec(),
             copies,

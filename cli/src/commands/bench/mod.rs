@@ -5,6 +5,7 @@ mod copy;
 use super::text;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
+use cachemaint::Cache;
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::{self, Clock};
 use cachemaint_cli::measure::machine::Machine;
@@ -53,9 +54,9 @@ const QUICK: Blocks = Blocks::at_least(300);
 /// The blocks of about 30 s.
 const THOROUGH: Blocks = Blocks::at_least(4000);
 
-/// The whole result.
+/// The circumstances of a measurement.
 #[derive(Debug, Serialize)]
-struct Results {
+struct Circumstances {
     schema: u32,
     #[serde(flatten)]
     machine: Machine,
@@ -63,6 +64,42 @@ struct Results {
     medium: &'static str,
     clock: clock::Description,
     line_bytes: usize,
+}
+
+impl Circumstances {
+    fn of(core: usize, clock: &Clock, cache: Cache) -> Self {
+        Self {
+            schema: SCHEMA,
+            machine: Machine::this(),
+            core,
+            medium: MEDIUM,
+            clock: clock.description(),
+            line_bytes: cache.line_size(),
+        }
+    }
+
+    fn write_heading(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { machine, core, clock, line_bytes, .. } = self;
+        writeln!(out, "{}", machine.cpu)?;
+        writeln!(out, "hypervisor: {}; kernel: {}", machine.hypervisor, machine.kernel)?;
+        writeln!(out, "pinned to core {core}; lines of {line_bytes} bytes")?;
+        writeln!(out, "clock: {}, in steps of {:.1} ns", clock.source, clock.step_ns)
+    }
+
+    fn write_medium(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "memory is {}: costs of caches and memory controllers, not of persistent media",
+            self.medium
+        )
+    }
+}
+
+/// The whole result.
+#[derive(Debug, Serialize)]
+struct Results {
+    #[serde(flatten)]
+    circumstances: Circumstances,
     blocks: usize,
     writeback: Vec<writeback::Cost>,
     /// `None` if there is nothing to measure.
@@ -104,12 +141,7 @@ fn measure(
     let preferred = names.first().context("there is nothing to measure")?;
     let cache = writeback::with_instruction(preferred)?;
     Ok(Results {
-        schema: SCHEMA,
-        machine: Machine::this(),
-        core,
-        medium: MEDIUM,
-        clock: clock.description(),
-        line_bytes: cache.line_size(),
+        circumstances: Circumstances::of(core, &clock, cache),
         blocks: blocks.get(),
         writeback: writeback::measure(&clock, names, blocks, &mut || bar.inc(1))?,
         #[cfg(target_arch = "x86_64")]
@@ -130,34 +162,14 @@ fn progress(rounds: u64) -> anyhow::Result<ProgressBar> {
 const HEADING: Style = Style::new().bold();
 
 fn write_text(out: &mut dyn Write, results: &Results) -> io::Result<()> {
-    let Results { machine, core, clock, line_bytes, blocks, .. } = results;
-    write_heading(out, machine, *core, *line_bytes, clock)?;
+    let Results { circumstances, blocks, .. } = results;
+    circumstances.write_heading(out)?;
     writeln!(out, "medians of {blocks} interleaved blocks; the data are not zero")?;
-    write_medium(out, results.medium)?;
+    circumstances.write_medium(out)?;
     writeln!(out)?;
     write_costs(out, &results.writeback)?;
     writeln!(out)?;
-    write_streaming(out, results.streaming.as_ref(), &machine.cpu)
-}
-
-fn write_heading(
-    out: &mut dyn Write,
-    machine: &Machine,
-    core: usize,
-    line_bytes: usize,
-    clock: &clock::Description,
-) -> io::Result<()> {
-    writeln!(out, "{}", machine.cpu)?;
-    writeln!(out, "hypervisor: {}; kernel: {}", machine.hypervisor, machine.kernel)?;
-    writeln!(out, "pinned to core {core}; lines of {line_bytes} bytes")?;
-    writeln!(out, "clock: {}, in steps of {:.1} ns", clock.source, clock.step_ns)
-}
-
-fn write_medium(out: &mut dyn Write, medium: &str) -> io::Result<()> {
-    writeln!(
-        out,
-        "memory is {medium}: costs of caches and memory controllers, not of persistent media"
-    )
+    write_streaming(out, results.streaming.as_ref(), &circumstances.machine.cpu)
 }
 
 fn write_costs(out: &mut dyn Write, costs: &[writeback::Cost]) -> io::Result<()> {
@@ -302,7 +314,7 @@ fn explanation(verdict: Verdict) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Results, SCHEMA, write_text};
+    use super::{Circumstances, Results, SCHEMA, write_text};
     use anstream::StripStream;
     use cachemaint_cli::measure::clock::Description;
     use cachemaint_cli::measure::lines::State;
@@ -317,20 +329,23 @@ mod tests {
         Estimate { median, low: median - 1.0, high: median + 1.0, samples: 30 }
     }
 
-    pub(super) fn machine() -> Machine {
-        Machine {
-            cpu: "Some CPU (GenuineIntel, family 6 model 207 stepping 2)".to_owned(),
-            hypervisor: "KVM".to_owned(),
-            kernel: "Linux 6.12.0".to_owned(),
-        }
-    }
-
-    pub(super) fn clock() -> Description {
-        Description {
-            source: "the system's monotonic clock",
-            step_ns: 10.0,
-            overhead_ns: 20.0,
-            overhead_completed_ns: 30.0,
+    pub(super) fn circumstances() -> Circumstances {
+        Circumstances {
+            schema: SCHEMA,
+            machine: Machine {
+                cpu: "Some CPU (GenuineIntel, family 6 model 207 stepping 2)".to_owned(),
+                hypervisor: "KVM".to_owned(),
+                kernel: "Linux 6.12.0".to_owned(),
+            },
+            core: 1,
+            medium: "DRAM",
+            clock: Description {
+                source: "the system's monotonic clock",
+                step_ns: 10.0,
+                overhead_ns: 20.0,
+                overhead_completed_ns: 30.0,
+            },
+            line_bytes: 64,
         }
     }
 
@@ -372,12 +387,7 @@ mod tests {
             fence_ns,
         };
         Results {
-            schema: SCHEMA,
-            machine: machine(),
-            core: 1,
-            medium: "DRAM",
-            clock: clock(),
-            line_bytes: 64,
+            circumstances: circumstances(),
             blocks: 4000,
             writeback: vec![cost(4096, 64, Some(estimate(137.0))), cost(1 << 20, 16384, None)],
             streaming: Some(streaming()),

@@ -14,7 +14,7 @@ pub enum Point {
 
 impl Point {
     /// All points, the nearest first.
-    pub const ALL: [Self; 3] = [Self::Coherency, Self::Persistence, Self::DeepPersistence];
+    pub const ALL: &'static [Self] = &[Self::Coherency, Self::Persistence, Self::DeepPersistence];
 
     /// Returns the point's name in a sentence.
     pub(crate) const fn name(self) -> &'static str {

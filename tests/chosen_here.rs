@@ -63,7 +63,7 @@ fn each_available_instruction_executes_at_each_point() {
         Err(why) => return assert_refused(why),
     };
     let mut executed = 0;
-    for point in Point::ALL {
+    for &point in Point::ALL {
         let Ok(aimed) = host.to(point) else { continue };
         for instruction in aimed.available_writebacks() {
             let cache = Cache::builder().writeback_with(instruction).point(point).build().unwrap();
@@ -83,7 +83,7 @@ fn each_available_instruction_executes_at_each_point() {
 fn assert_refused(why: Unsupported) {
     let expected = [Missing::Operation, Missing::Instruction, Missing::Permission];
     assert!(expected.contains(&why.missing), "{why}");
-    for point in Point::ALL {
+    for &point in Point::ALL {
         assert_eq!(Cache::builder().point(point).build(), Err(why), "{point}");
     }
     let accepting = Cache::builder().point(Point::Persistence).accept_coherency_as_persistence();

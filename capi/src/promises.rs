@@ -97,8 +97,9 @@ struct StatementText {
 impl Texts {
     fn of(guarantee: &Guarantee) -> Self {
         let statements = Stage::ALL
-            .into_iter()
-            .flat_map(|stage| Event::ALL.into_iter().map(move |event| (stage, event)))
+            .iter()
+            .copied()
+            .flat_map(|stage| Event::ALL.iter().copied().map(move |event| (stage, event)))
             .map(|(stage, event)| StatementText::of(guarantee, stage, event));
         Self {
             reason: text::of(&guarantee.reason),

@@ -155,16 +155,15 @@ impl CpuReport {
     }
 
     fn writeback_rows(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let choices = Point::ALL.map(|point| self.writeback(point));
         // If all of them fail for one reason, it is said once.
-        if let [Err(first), rest @ ..] = choices
-            && rest.iter().all(|choice| *choice == Err(first))
+        if let Err(first) = self.writeback(Point::Coherency)
+            && Point::ALL.iter().all(|point| self.writeback(*point) == Err(first))
         {
             return row(f, "Write-back", format_args!("no: {first}"));
         }
         let mut label = "Write-back";
-        for (point, choice) in Point::ALL.into_iter().zip(choices) {
-            match choice {
+        for &point in Point::ALL {
+            match self.writeback(point) {
                 Ok(choice) => row(f, label, format_args!("to {point}: {choice}"))?,
                 Err(why) => row(f, label, format_args!("to {point}: no: {why}"))?,
             }

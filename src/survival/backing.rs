@@ -37,7 +37,7 @@ pub enum Backing {
 
 impl Backing {
     /// All kinds of backing.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: &'static [Self] = &[
         Self::Storage,
         Self::Ram,
         Self::EmulatedPmem,

@@ -18,7 +18,8 @@ pub enum Event {
 
 impl Event {
     /// All events, the mildest first.
-    pub const ALL: [Self; 4] = [Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
+    pub const ALL: &'static [Self] =
+        &[Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
 
     /// Returns the event in a few words.
     pub(crate) const fn name(self) -> &'static str {

@@ -17,7 +17,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, the least first.
-    pub const ALL: [Self; 3] = [Self::Stored, Self::Persisted, Self::DeepPersisted];
+    pub const ALL: &'static [Self] = &[Self::Stored, Self::Persisted, Self::DeepPersisted];
 
     /// Returns the stage in a word or two.
     pub(crate) const fn name(self) -> &'static str {

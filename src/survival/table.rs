@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn each_cell_is_what_the_platforms_promise() {
         for (backing, stage, cells) in TABLE {
-            for (event, cell) in Event::ALL.into_iter().zip(cells) {
+            for (event, cell) in Event::ALL.iter().copied().zip(cells) {
                 let found = backing.survives(stage, event).is;
                 let agrees = match (found, cell.strip_prefix("if ")) {
                     (Survival::If(condition), Some(words)) => condition.contains(words),
@@ -399,10 +399,10 @@ mod tests {
             Survival::If(_) => 2,
             Survival::Yes => 3,
         };
-        for backing in Backing::ALL {
-            for event in Event::ALL {
-                let got = Stage::ALL.map(|stage| worth(backing.survives(stage, event).is));
-                assert!(got.is_sorted(), "{backing:?} {event:?}: {got:?}");
+        for &backing in Backing::ALL {
+            for &event in Event::ALL {
+                let worth_at = |stage: &Stage| worth(backing.survives(*stage, event).is);
+                assert!(Stage::ALL.is_sorted_by_key(worth_at), "{backing:?} {event:?}");
             }
         }
     }
@@ -410,8 +410,8 @@ mod tests {
     /// The screen shows two answers a cell, and marks the third as equal to the second.
     #[test]
     fn deep_persisting_changes_reasons_and_no_answer() {
-        for backing in Backing::ALL {
-            for event in Event::ALL {
+        for &backing in Backing::ALL {
+            for &event in Event::ALL {
                 let [persisted, deep] =
                     [Persisted, DeepPersisted].map(|stage| backing.survives(stage, event));
                 assert_eq!(persisted.is, deep.is, "{backing:?} {event:?}");
@@ -434,10 +434,10 @@ mod tests {
     /// Every cell is one in the table above, and none is without a reason and a source.
     #[test]
     fn no_cell_is_left_out() {
-        for backing in Backing::ALL {
-            for stage in Stage::ALL {
+        for &backing in Backing::ALL {
+            for &stage in Stage::ALL {
                 assert!(TABLE.iter().any(|row| (row.0, row.1) == (backing, stage)));
-                for event in Event::ALL {
+                for &event in Event::ALL {
                     let cell = backing.survives(stage, event);
                     assert!(!cell.text.is_empty() && !cell.source.is_empty(), "{backing:?}");
                 }

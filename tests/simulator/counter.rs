@@ -72,7 +72,7 @@ fn media() -> [Model; 5] {
 #[test]
 fn no_crash_loses_an_increment() {
     for model in media() {
-        for event in Event::ALL {
+        for &event in Event::ALL {
             let outcome = explore(&Simulation::new(model.at(event), example::LEN));
             if (model, event) == (Model::X86_EADR, Event::WarmReboot) {
                 // The energy of eADR is spent at a loss of power alone, and a file on it is persisted by a fence.

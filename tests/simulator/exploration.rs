@@ -170,7 +170,9 @@ fn a_milder_event_leaves_more() {
         );
         outcome.failure.is_none()
     };
-    let kept = |model: Model| Event::ALL.map(|event| is_kept(model.at(event)));
+    let kept = |model: Model| -> Vec<bool> {
+        Event::ALL.iter().map(|event| is_kept(model.at(*event))).collect()
+    };
     assert_eq!(kept(Model::X86), [true, true, false, false]);
     assert_eq!(kept(Model::ARM64), [true, true, false, false]);
     // The energy of eADR is there for power loss, and not for a reset.

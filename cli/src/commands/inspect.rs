@@ -147,7 +147,8 @@ fn cells(guarantee: &Guarantee) -> Vec<Cell> {
         let Statement { is, text, source, certainty, .. } = guarantee.survives(stage, event);
         Cell { event, stage, survival: is, reason: Reason { text, source, certainty } }
     };
-    Event::ALL.into_iter().flat_map(|event| Stage::ALL.map(|stage| cell(event, stage))).collect()
+    let of_each_stage = |event| Stage::ALL.iter().map(move |stage| cell(event, *stage));
+    Event::ALL.iter().copied().flat_map(of_each_stage).collect()
 }
 
 fn print(

@@ -151,7 +151,7 @@ pub(crate) fn time(seconds: u64) -> Option<String> {
 pub(crate) fn survival(out: &mut impl Write, guarantee: &Guarantee) -> io::Result<()> {
     heading(out, "What survives           stored only       persisted, deep or not")?;
     let mut conditions = Vec::new();
-    for event in Event::ALL {
+    for &event in Event::ALL {
         let mut cell = |stage| cell(guarantee.survives(stage, event).is, &mut conditions);
         let (stored_style, stored) = cell(Stage::Stored);
         let (style, persisted) = cell(Stage::Persisted);

@@ -10,7 +10,7 @@ fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
     let place = Place::with(&["cpu"]);
     let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
     let backing = cachemaint::dax::probe(&place.path).unwrap().backing;
-    for event in Event::ALL {
+    for &event in Event::ALL {
         let statement = backing.survives(Stage::DeepPersisted, event);
         let said = format!(
             "{}: {} because {} source {};",

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
-        for backing in Backing::ALL {
+        for &backing in Backing::ALL {
             let mut stamp = Stamp { seconds: 1, process: 2, process_start: 3, ..Stamp::UNKNOWN };
             stamp = Stamp { granularity: 64, placement: 5, unsafe_shutdowns: Some(0), ..stamp };
             stamp = Stamp { boot_id: [6; 16], backing, ..stamp }.with_kernel("6.18.0");

@@ -65,9 +65,9 @@ impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Seria
 /// Returns the whole survival table.
 fn table() -> impl Serialize {
     let row = |backing| {
-        Map(move || Event::ALL.into_iter().map(move |event| (event, Cell::new(backing, event))))
+        Map(move || Event::ALL.iter().copied().map(move |event| (event, Cell::new(backing, event))))
     };
-    Map(move || Backing::ALL.into_iter().map(move |backing| (backing, row(backing))))
+    Map(move || Backing::ALL.iter().copied().map(move |backing| (backing, row(backing))))
 }
 
 #[derive(Serialize)]
@@ -103,9 +103,12 @@ impl Cell {
 }
 
 impl<T> ByStage<T> {
-    fn new(value: impl FnMut(Stage) -> T) -> Self {
-        let [stored, persisted, deep_persisted] = Stage::ALL.map(value);
-        Self { stored, persisted, deep_persisted }
+    fn new(value: impl Fn(Stage) -> T) -> Self {
+        Self {
+            stored: value(Stage::Stored),
+            persisted: value(Stage::Persisted),
+            deep_persisted: value(Stage::DeepPersisted),
+        }
     }
 }
 

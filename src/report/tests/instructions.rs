@@ -59,7 +59,7 @@ fn a_cortex_a53_refuses_its_clean_at_el1() {
 fn refused(leaves: &[Leaf]) -> (Missing, CpuReport) {
     let report = x86_report(leaves);
     let refusal = report.line.unwrap_err();
-    for point in Point::ALL {
+    for &point in Point::ALL {
         assert_eq!(report.writeback(point), Err(refusal));
     }
     assert_eq!(report.invalidate(), Err(refusal));
@@ -129,7 +129,7 @@ fn a_point_of_persistence_is_not_proven_by_its_instruction() {
 #[test]
 fn no_write_back_is_trusted_on_apples_cpus_in_user_mode_and_no_clean_at_el1() {
     let report = arm64_machine("Apple M1, Linux guest");
-    for point in Point::ALL {
+    for &point in Point::ALL {
         let why = report.writeback(point).unwrap_err();
         assert!(why.reason.contains("m1n1"), "{point}: {}", why.reason);
     }

@@ -54,7 +54,7 @@ fn each_arm64_machine_gets_what_its_words_say() {
             continue;
         }
         let expected = [machine.coherency, machine.persistence, machine.deep];
-        for (point, expected) in Point::ALL.into_iter().zip(expected) {
+        for (point, expected) in Point::ALL.iter().copied().zip(expected) {
             match report.writeback(point) {
                 Ok(choice) => {
                     assert_eq!(Some(choice.instruction.name), expected, "{name} {point}");
@@ -116,7 +116,7 @@ fn each_arm64_machine_gets_at_el1_what_its_registers_say() {
         let name = machine.name;
         let report = at_el1(name);
         let expected = [Some(machine.coherency), machine.persistence, machine.deep];
-        for (point, expected) in Point::ALL.into_iter().zip(expected) {
+        for (point, expected) in Point::ALL.iter().copied().zip(expected) {
             let found = report.writeback(point).ok().map(|choice| choice.instruction.name);
             assert_eq!(found, expected, "{name} {point}");
         }

@@ -17,11 +17,11 @@ const STAGES: [Stage; 2] = [Stage::Stored, Stage::Persisted];
 pub(super) fn svg() -> Result<String, fmt::Error> {
     let mut notes: Vec<&'static str> = Vec::new();
     let mut grid = String::new();
-    for (row, backing) in Backing::ALL.into_iter().enumerate() {
+    for (row, backing) in Backing::ALL.iter().copied().enumerate() {
         let y = HEAD + u32::try_from(row).unwrap_or_default() * ROW;
         text(&mut grid, 8, y + 20, "start", backing.into())?;
         let mut x = NAME;
-        for event in Event::ALL {
+        for &event in Event::ALL {
             for stage in STAGES {
                 let (class, words) = cell(backing.survives(stage, event).is, &mut notes);
                 let (width, height) = (CELL / 2 - GAP, ROW - GAP);
@@ -67,7 +67,7 @@ fn head() -> Result<String, fmt::Error> {
     let title = "Bytes that survive an event: stored only, and persisted";
     writeln!(head, r#"<text class="title" x="8" y="24">{title}</text>"#)?;
     let mut x = NAME;
-    for event in Event::ALL {
+    for &event in Event::ALL {
         text(&mut head, x + CELL / 2, 62, "middle", event.into())?;
         for stage in STAGES {
             let middle = x + CELL / 4;

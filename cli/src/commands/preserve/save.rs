@@ -250,8 +250,8 @@ fn print(arguments: &Arguments, saved: &Saved, guarantee: &Guarantee) -> io::Res
     row(out, "generation", generation)?;
     write_granularity(out, guarantee)?;
     let survives =
-        |event: Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, event).is);
-    row(out, "survives", Event::ALL.map(survives).join("; "))?;
+        |event: &Event| format!("{event}: {}", guarantee.survives(Stage::Persisted, *event).is);
+    row(out, "survives", Event::ALL.iter().map(survives).collect::<Vec<_>>().join("; "))?;
     out.flush()
 }
 

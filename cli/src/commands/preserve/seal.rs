@@ -47,7 +47,7 @@ fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
         )?;
     }
     row(out, "backing", backing)?;
-    for event in Event::ALL {
+    for &event in Event::ALL {
         let statement = backing.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
         heading(out, &format!("{event}: {}", statement.is))?;

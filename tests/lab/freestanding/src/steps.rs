@@ -114,7 +114,7 @@ fn batch(cache: Cache) -> Outcome {
 
 /// Every instruction that the CPU shows must execute: here no kernel traps and emulates a missing one.
 fn every_instruction(cache: Cache) -> Outcome {
-    let aimed = Point::ALL.into_iter().filter_map(|point| cache.to(point).ok());
+    let aimed = Point::ALL.iter().copied().filter_map(|point| cache.to(point).ok());
     for cache in aimed {
         for instruction in cache.available_writebacks() {
             let only = with(cache, instruction);
@@ -143,7 +143,7 @@ fn with(cache: Cache, instruction: Instruction) -> Cache {
 /// The report on a handle names the instruction that the handle executes, at this privilege level too.
 fn report(cache: Cache) -> Outcome {
     let report = CpuReport::for_cache(cache);
-    for point in Point::ALL {
+    for &point in Point::ALL {
         let executed = cache.to(point).map(|cache| cache.writeback_choice().instruction.name);
         let reported = report.writeback(point).map(|choice| choice.instruction.name);
         assert_eq!(reported, executed, "{point}");

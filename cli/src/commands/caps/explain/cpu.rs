@@ -42,7 +42,8 @@ pub(super) fn instruction(report: &HostReport, name: &str) -> Option<Vec<Entry>>
 fn chosen_for(report: &HostReport, instruction: Instruction) -> String {
     let is_it = |choice: &Choice| choice.instruction.name == instruction.name;
     let points = Point::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|point| report.cpu.writeback(*point).is_ok_and(|choice| is_it(&choice)))
         .map(|point| format!("write-back to {point}"));
     let invalidate = report.cpu.invalidate().is_ok_and(|choice| is_it(&choice));
@@ -80,7 +81,8 @@ fn choices(report: &HostReport) -> Vec<Entry> {
         Err(why) => Entry::here(about, format!("no: {why}")),
     };
     let writebacks = Point::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .map(|point| answer(format!("To {}", short(point)), report.cpu.writeback(point)));
     writebacks.chain([answer("Invalidate".to_string(), report.cpu.invalidate())]).collect()
 }

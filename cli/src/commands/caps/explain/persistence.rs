@@ -224,7 +224,7 @@ pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
     let here = report.backings();
     let is_here = |backing: &Backing| here.contains(backing);
     let (here, elsewhere): (Vec<Backing>, Vec<Backing>) =
-        Backing::ALL.into_iter().partition(is_here);
+        Backing::ALL.iter().copied().partition(is_here);
     let mut entries = Vec::new();
     for (about, what, backings) in [
         ("Here", "the backings of files here", here),
@@ -232,7 +232,7 @@ pub(super) fn survival(report: &HostReport) -> Vec<Entry> {
     ] {
         let names: Vec<_> = backings.iter().map(ToString::to_string).collect();
         entries.push(Entry::here(about, format!("{what}: {}", names.join("; "))));
-        entries.extend(backings.into_iter().flat_map(|backing| cells(backing, &Event::ALL)));
+        entries.extend(backings.into_iter().flat_map(|backing| cells(backing, Event::ALL)));
     }
     entries
 }

@@ -37,9 +37,9 @@ fn names_are_found_as_people_write_them() {
 fn survival_is_explained_by_the_table() {
     let report = HostReport::host();
     let explanation = explained(&report, "survival");
-    for backing in Backing::ALL {
-        for event in Event::ALL {
-            for progress in Stage::ALL {
+    for &backing in Backing::ALL {
+        for &event in Event::ALL {
+            for &progress in Stage::ALL {
                 let cell = backing.survives(progress, event);
                 let is_it = |entry: &&Entry| {
                     entry.text.starts_with(&backing.to_string())

@@ -150,7 +150,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     guards::on_guard(&format!("{path}.guarded"), &mut names)?;
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;
-    for point in Point::ALL {
+    for &point in Point::ALL {
         let Ok(aimed) = host.to(point) else { continue };
         for instruction in aimed.available_writebacks() {
             let cache = with(instruction, point)?;

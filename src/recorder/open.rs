@@ -8,7 +8,7 @@ use super::format::{
 use super::mode::Mode;
 use super::options::{Options, Settings};
 use super::reader::Reader;
-use super::{Cursor, Error, ErrorKind, Recorder};
+use super::{Clock, Cursor, Durability, Error, ErrorKind, Recorder};
 use crate::format::{magic, rewritten};
 use crate::medium::{Medium, OpenError, Readable};
 use crate::sync::AtomicBool;
@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering;
 /// The error of an opening or a creation.
 type Failed<M> = OpenError<M, Error<<M as Readable>::Error>>;
 
-impl<C, P> Options<C>
+impl<C, P> Options<'_, C>
 where
     C: FnOnce(u32) -> P,
     P: AsRef<[Cursor]>,
@@ -96,7 +96,7 @@ where
         if magic::another(words, MAGIC).is_some() {
             return Err(ErrorKind::Foreign { first, second });
         }
-        let Settings { mode, clock, .. } = settings;
+        let Settings { mode, durability, clock, .. } = settings;
         let identity = settings.identity();
         let tables = settings.tables(Tables::NONE, 1, &identity.0);
         let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
@@ -104,7 +104,7 @@ where
         for cursor in cursors.as_ref() {
             cursor.begin(0, 0, (0, 0));
         }
-        Ok(Parts { cursors, description, settings })
+        Ok(Parts { cursors, description, durability, clock })
     }
 
     fn open_in<M: Medium>(self, medium: &M) -> Result<Parts<P>, ErrorKind<M::Error>> {
@@ -117,12 +117,12 @@ where
         let generation = newest.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let (Description { identity, mode, .. }, geometry) = (found, found.geometry());
         let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
-        let (clock, len) = (&settings.clock, tables.len());
-        let description = Description::new(generation, identity, geometry, mode, clock, len);
+        let (Settings { durability, clock, .. }, len) = (settings, tables.len());
+        let description = Description::new(generation, identity, geometry, mode, &clock, len);
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
         go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
-        Ok(Parts { cursors, description, settings })
+        Ok(Parts { cursors, description, durability, clock })
     }
 }
 
@@ -130,12 +130,13 @@ where
 struct Parts<P> {
     cursors: P,
     description: Description,
-    settings: Settings,
+    durability: Durability,
+    clock: Clock,
 }
 
 impl<P> Parts<P> {
     fn recorder<M>(self, medium: M) -> Recorder<M, P> {
-        let Self { cursors, description, settings: Settings { durability, clock, .. } } = self;
+        let Self { cursors, description, durability, clock } = self;
         let is_stopped = AtomicBool::new(false);
         Recorder { medium, cursors, description, durability, clock, is_stopped }
     }
@@ -169,7 +170,7 @@ impl<M: Medium> Recorder<M> {
     }
 }
 
-impl Settings {
+impl Settings<'_> {
     fn geometry<E>(&self, len: u64) -> Result<Geometry, ErrorKind<E>> {
         let (shards, size) = (self.shards, self.size);
         let sub_buffers = match self.sub_buffers {
@@ -186,7 +187,7 @@ impl Settings {
     }
 }
 
-impl Settings {
+impl Settings<'_> {
     /// Checks the table of events.
     fn check_events<E>(&self) -> Result<(), ErrorKind<E>> {
         for (place, (id, text)) in self.events.iter().enumerate() {

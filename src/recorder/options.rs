@@ -22,8 +22,8 @@ pub enum Durability {
 /// The options for creating or opening a recording.
 ///
 /// The defaults are one shard, and sub-buffers of 4096 bytes, as many as fit the medium. The oldest sub-buffers are
-/// overwritten, and events are written back on request. `C` gives the memory for the shards' [`Cursor`]s: see
-/// [`cursors`](Self::cursors).
+/// overwritten, and events are written back on request. `'e` is the lifetime of the
+/// [table of events](Self::events). `C` gives the memory for the shards' [`Cursor`]s: see [`cursors`](Self::cursors).
 ///
 /// A recording is never overwritten by a new one: [`create_new`](Self::create_new) refuses a medium with a recording.
 ///
@@ -46,14 +46,14 @@ pub enum Durability {
 /// ```
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct Options<C = fn(u32) -> Cursors> {
-    pub(super) settings: Settings,
+pub struct Options<'e, C = fn(u32) -> Cursors> {
+    pub(super) settings: Settings<'e>,
     pub(super) cursors: C,
 }
 
 /// All options but the memory for cursors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
+pub(super) struct Settings<'e> {
     identity: Identity,
     /// True if each new recording gets an identity of its own.
     #[cfg(feature = "std")]
@@ -64,10 +64,10 @@ pub(super) struct Settings {
     pub(super) size: u32,
     pub(super) mode: Mode,
     pub(super) durability: Durability,
-    pub(super) events: &'static [(u16, &'static str)],
+    pub(super) events: &'e [(u16, &'e str)],
 }
 
-impl Options {
+impl Options<'_> {
     /// Returns the defaults, with [the clock of this machine](Clock::host). Each new recording gets a random identity.
     ///
     /// The identity is as random as the keys of the standard library's hash maps
@@ -104,7 +104,7 @@ impl Options {
     }
 }
 
-impl Settings {
+impl Settings<'_> {
     /// Returns the identity of a new recording.
     #[cfg_attr(
         not(feature = "std"),
@@ -120,7 +120,7 @@ impl Settings {
 }
 
 #[cfg(feature = "std")]
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
         Self::new()
     }
@@ -134,7 +134,7 @@ fn allocate(shards: u32) -> Cursors {
 #[cfg(not(feature = "std"))]
 const fn allocate(_: u32) -> Cursors {}
 
-impl<C> Options<C> {
+impl<'e, C> Options<'e, C> {
     /// Takes the memory for cursors from a function, instead of allocating it. The function gets the number of shards,
     /// and returns at least as many new cursors.
     ///
@@ -144,7 +144,7 @@ impl<C> Options<C> {
     /// let options = Options::with_clock(identity, clock).shards(2);
     /// let options = options.cursors(|_| [const { Cursor::new() }; 2]);
     /// ```
-    pub fn cursors<F, P>(self, cursors: F) -> Options<F>
+    pub fn cursors<F, P>(self, cursors: F) -> Options<'e, F>
     where
         F: FnOnce(u32) -> P,
         P: AsRef<[Cursor]>,
@@ -248,7 +248,7 @@ impl<C> Options<C> {
     /// of the former version keep their names and fields. Equal tables of consecutive openings are stored once. When a
     /// new table needs the space, the oldest tables are dropped, and their events have only their ids then. An opening
     /// without a table keeps the tables of the file, and its own events have only their ids.
-    pub const fn events(mut self, events: &'static [(u16, &'static str)]) -> Self {
+    pub const fn events(mut self, events: &'e [(u16, &'e str)]) -> Self {
         self.settings.events = events;
         self
     }
@@ -260,7 +260,7 @@ impl<C> Options<C> {
     }
 }
 
-impl<C> fmt::Debug for Options<C> {
+impl<C> fmt::Debug for Options<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Options").field(&self.settings).finish()
     }

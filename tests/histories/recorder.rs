@@ -116,7 +116,7 @@ impl Shape {
         3 * 4096 + u64::from(self.shards * self.sub_buffers) * 256
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> Options<'static> {
         Options::with_clock(Identity([0xa5; 16]), Clock::from_function(no_time, 1, 0))
             .shards(self.shards)
             .sub_buffers(self.sub_buffers)

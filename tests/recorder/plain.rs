@@ -79,7 +79,7 @@ pub(crate) fn clock() -> Clock {
 /// The size of a sub-buffer in bytes. For fuzzers it holds events that are longer than a reader reads at a time.
 pub(crate) const SIZE: usize = if cfg!(fuzzing) { 512 } else { 256 };
 
-pub(crate) fn options() -> Options {
+pub(crate) fn options() -> Options<'static> {
     Options::with_clock(Identity(*b"sixteen letters!"), clock()).sub_buffer_size(SIZE as u32)
 }
 

@@ -47,7 +47,7 @@ enum Note {
 
 use Note::{Begun, Lost, Recorded, WrittenBack};
 
-fn options(durability: Durability) -> Options {
+fn options(durability: Durability) -> Options<'static> {
     fn no_time() -> u64 {
         0
     }

@@ -352,7 +352,7 @@ mod crashes {
         let uncut = |setting: &Setting| {
             setting.simulation(BYTES).crashes_in_recovery(0).effort(Effort::Deviations(2))
         };
-        let mutation = Mutation::new().only_in("src/preserve/headers.rs");
+        let mutation = Mutation::new().only_in("src/preserve/headers/written.rs");
         let survivors = mutation
             .run(&[&|setting: &Setting| on_an_old_store(&uncut(setting)), &|setting: &Setting| {
                 on_junk(&uncut(setting))

@@ -3,18 +3,15 @@
 //! A writer may be active meanwhile, in this process or another. It never overwrites the last commit, so a [`Snapshot`]
 //! is whole. Two commits later its space may be used again.
 
+#[cfg(feature = "preserve")]
+mod in_memory;
+
 use super::blob::{Blob, Chunks};
 use super::error::{Error, ErrorKind};
 #[cfg(feature = "preserve")]
-use super::info::Info;
-#[cfg(feature = "preserve")]
 use super::leases::Leases;
 use super::snapshot::{Commit, CommitIn, Snapshot};
-#[cfg(feature = "preserve")]
-use super::walk::Walk;
 use crate::medium::{OpenError, Readable};
-#[cfg(feature = "preserve")]
-use alloc::vec::Vec;
 use core::error::Error as Failure;
 
 /// The number of attempts at a reading that commits make obsolete.
@@ -123,35 +120,6 @@ impl<R: Readable> Reader<R> {
     pub fn blob(&self, name: &str) -> Result<Blob<&R>, Error<R::Error>> {
         Ok(Blob::new(&self.medium, blob(&self.medium, name)?))
     }
-
-    /// Returns all blobs and regions, in the order of their names.
-    ///
-    /// # Errors
-    /// As [`Snapshot::of`]; [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged;
-    /// [`ErrorKind::Replaced`] after 100 attempts. [`Snapshot::entries`] continues after a damaged page.
-    #[cfg(feature = "preserve")]
-    pub fn list(&self) -> Result<Vec<Info>, Error<R::Error>> {
-        list(&self.medium)
-    }
-
-    /// Returns the entry of a blob or a region, or `None` if it does not exist.
-    ///
-    /// # Errors
-    /// As [`list`](Self::list).
-    #[cfg(feature = "preserve")]
-    pub fn stat(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
-        stat(&self.medium, name)
-    }
-
-    /// Returns a verified copy of a blob.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
-    /// [`ErrorKind::TooLong`], on a 32-bit CPU; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.
-    #[cfg(feature = "preserve")]
-    pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<R::Error>> {
-        load(&self.medium, name)
-    }
 }
 
 /// Repeats work on the last commit as long as a commit interferes, [`ATTEMPTS`] times at most.
@@ -170,55 +138,4 @@ pub(super) fn until_it_lasts<T, E: Failure>(
 
 fn blob<E: Failure>(medium: &dyn Readable<Error = E>, name: &str) -> Result<Chunks, Error<E>> {
     until_it_lasts(medium, |commit| commit.blob(name))
-}
-
-#[cfg(feature = "preserve")]
-fn list<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Vec<Info>, Error<E>> {
-    until_it_lasts(medium, |commit| {
-        let mut walk = Walk::new(commit.commit);
-        core::iter::from_fn(|| walk.next_entry(commit).transpose()).collect()
-    })
-}
-
-#[cfg(feature = "preserve")]
-fn stat<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    name: &str,
-) -> Result<Option<Info>, Error<E>> {
-    until_it_lasts(medium, |commit| commit.find(name))
-}
-
-#[cfg(feature = "preserve")]
-fn load<E: Failure>(medium: &dyn Readable<Error = E>, name: &str) -> Result<Vec<u8>, Error<E>> {
-    until_it_lasts(medium, |commit| {
-        let chunks = commit.blob(name)?;
-        let mut bytes = alloc::vec![0; len_in_memory(chunks.info.len)?];
-        chunks.read_at(medium, 0, &mut bytes)?;
-        Ok(bytes)
-    })
-}
-
-/// Returns the length of a blob in memory, where nothing can have more than `isize::MAX` bytes.
-#[cfg(feature = "preserve")]
-fn len_in_memory<E>(len: u64) -> Result<usize, Error<E>> {
-    let possible = usize::try_from(len).ok().filter(|len| isize::try_from(*len).is_ok());
-    possible.ok_or(Error(ErrorKind::TooLong { len }))
-}
-
-#[cfg(all(test, feature = "preserve"))]
-mod tests {
-    use super::{Error, ErrorKind, len_in_memory};
-    use core::convert::Infallible;
-
-    /// A 32-bit CPU addresses 2^32 bytes, of which an object can have half.
-    #[test]
-    fn a_blob_that_memory_cannot_have_is_refused() {
-        let loaded = |len| len_in_memory::<Infallible>(len);
-        assert_eq!(loaded(0x7fff_ffff), Ok(0x7fff_ffff));
-        let is_small = cfg!(target_pointer_width = "32");
-        let least: u64 = if is_small { 1 << 31 } else { 1 << 63 };
-        for len in [least, least.saturating_mul(2).saturating_add(5), u64::MAX] {
-            assert_eq!(loaded(len), Err(Error(ErrorKind::TooLong { len })));
-        }
-    }
 }

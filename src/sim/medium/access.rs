@@ -77,8 +77,9 @@ impl SimMedium {
     #[track_caller]
     pub(super) fn write_back(&self, range: Range<u64>, place: Place) {
         self.check_range(&range);
-        if let Some(range) = self.watch.writeback(range, &self.model, place) {
-            self.begin(Access::Changes).write_back(range, place);
+        match self.watch.writeback(range, &self.model, place) {
+            Some(range) => self.begin(Access::Changes).write_back(range, place),
+            None => self.pass_turn(),
         }
     }
 }
@@ -117,6 +118,7 @@ impl Medium for SimMedium {
             self.write_back(range, Location::caller());
         } else {
             self.check_range(&range);
+            self.pass_turn();
         }
         Ok(())
     }
@@ -126,6 +128,8 @@ impl Medium for SimMedium {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin(Access::Changes).fence(place);
+        } else {
+            self.pass_turn();
         }
     }
 
@@ -134,6 +138,8 @@ impl Medium for SimMedium {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin(Access::Changes).order_observed(place);
+        } else {
+            self.pass_turn();
         }
     }
 

@@ -200,7 +200,11 @@ impl SimMedium {
 
     /// Kills the process of these threads. Outside of [`run_threads`](Self::run_threads) all threads are of it.
     fn kill(&self, threads: &[usize], place: Place) {
-        let machine = &mut self.state().machine;
+        let State { machine, apart, .. } = &mut *self.state();
+        // The machine learns of nothing after the death of the process.
+        if apart.is_some() {
+            return;
+        }
         match schedule::thread() {
             0 => machine.killed(place),
             _ => machine.killed_beside_others(threads, place),
@@ -269,6 +273,13 @@ impl SimMedium {
         }
     }
 
+    /// Ends a turn that was kept for an operation which does nothing.
+    fn pass_turn(&self) {
+        if let Some(turns) = &self.turns {
+            turns.pass();
+        }
+    }
+
     /// Counts an operation.
     #[track_caller]
     #[expect(clippy::panic, reason = "the way out of code that does not end")]
@@ -318,5 +329,25 @@ impl fmt::Debug for SimMedium {
             .field("model", &self.model)
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choices, Image, Model, SimMedium};
+    use crate::medium::Medium as _;
+    use crate::sim::crash::choices::Way;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn a_dead_process_is_not_killed_again() {
+        let (image, choices) = (Image::new([0; 8].into()), Choices::new(Way::All));
+        let medium = SimMedium::new(Model::X86, image, choices, 10).dying_after(1);
+        medium.store(0, 1, Relaxed);
+        medium.store(0, 2, Relaxed);
+        assert!(medium.is_killed());
+        let death = medium.moment();
+        medium.killed();
+        assert_eq!(medium.moment(), death);
     }
 }

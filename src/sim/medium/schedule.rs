@@ -160,6 +160,14 @@ impl Turns {
         }
     }
 
+    /// Ends a turn that was [kept](Self::keep): the operation has done nothing.
+    pub(crate) fn pass(&self) {
+        let mut state = self.state();
+        if place().is_some() && state.is_whole {
+            (state.is_fresh, state.is_whole) = (false, false);
+        }
+    }
+
     /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
     /// not interrupted.
     #[expect(clippy::panic, reason = "the way out of code that does not end")]

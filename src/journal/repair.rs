@@ -308,19 +308,23 @@ fn rebuilt<M: Readable>(
         return Err(Error::new(ErrorKind::Truncated { size, needed }));
     }
     let mut last = 0;
-    each_mark(medium, identity, geometry, |at, _| last = last.max(at)).map_err(Error::medium)?;
-    // The oldest and the newest mark of the last lap.
-    let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
-    let mut lap: Option<[(u64, Mark); 2]> = None;
+    // The next epoch must be later than any that a mark has, in whichever lap: a walk takes such a mark for evidence.
+    let mut epoch = known.map_or(Epoch { number: 0, key: 0 }, |known| known.epoch);
     each_mark(medium, identity, geometry, |at, mark| {
-        if at >= from {
-            let [oldest, newest] = lap.get_or_insert([(at, mark); 2]);
-            *oldest = if at < oldest.0 { (at, mark) } else { *oldest };
-            *newest = if mark.epoch.number > newest.1.epoch.number { (at, mark) } else { *newest };
+        last = last.max(at);
+        epoch = if mark.epoch.number > epoch.number { mark.epoch } else { epoch };
+    })
+    .map_err(Error::medium)?;
+    // The oldest mark of the last lap.
+    let from = (geometry.segment_of(last) + geometry.segment).saturating_sub(geometry.capacity);
+    let mut oldest: Option<(u64, Mark)> = None;
+    each_mark(medium, identity, geometry, |at, mark| {
+        if at >= from && oldest.is_none_or(|oldest| at < oldest.0) {
+            oldest = Some((at, mark));
         }
     })
     .map_err(Error::medium)?;
-    let Some([(head, oldest), (_, newest)]) = lap else { return Ok(None) };
+    let Some((head, oldest)) = oldest else { return Ok(None) };
     // The known head holds if it was not overwritten since.
     let (head, head_epoch) = match known {
         Some(known) if last < geometry.limit(known.head) => (known.head, known.head_epoch),
@@ -332,7 +336,7 @@ fn rebuilt<M: Readable>(
         generation: known.map_or(1, |known| known.generation),
         head,
         head_epoch,
-        epoch: newest.epoch,
+        epoch,
         // The start of the epoch is unknown: see `is_rebuilt`.
         epoch_start: geometry.limit(head),
         acknowledged: 0,
@@ -380,5 +384,79 @@ fn with_room<M: Readable>(
             superblock.epoch_start = geometry.limit(superblock.head);
         }
         salvage.go_on_with(superblock);
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "std", not(loom), not(miri)))]
+mod tests {
+    use super::{Mark, Options, mark_in_place};
+    use crate::cache::Cache;
+    use crate::journal::Reader;
+    use crate::journal::format::geometry::LOG;
+    use crate::medium::Memory;
+    use crate::skip::skip;
+    use crate::survival::Backing;
+    use alloc::vec::Vec;
+    use core::sync::atomic::AtomicU64;
+    use core::sync::atomic::Ordering::Relaxed;
+
+    const SEGMENT: u64 = 128;
+    const SEGMENTS: u64 = 8;
+
+    fn options(opening: u64) -> Options<'static> {
+        Options::with_entropy([7, opening]).segment(SEGMENT).window(2 * SEGMENT)
+    }
+
+    /// Creates a journal of several epochs with a record each, and returns the positions of its marks.
+    fn of_epochs(memory: impl Fn() -> Memory<'static>) -> Vec<(u64, Mark)> {
+        drop(options(0).create_new(memory()).unwrap());
+        for opening in 1..5 {
+            let (journal, _) = options(opening).open(memory()).unwrap();
+            journal.append(&[1; 48]).unwrap();
+        }
+        let places = (LOG..=LOG + SEGMENTS * SEGMENT - Mark::SIZE as u64).step_by(8);
+        let marks: Vec<_> = places.filter_map(|at| mark_in_place(&memory(), at).unwrap()).collect();
+        assert!(marks.len() > 3);
+        marks
+    }
+
+    fn words() -> &'static [AtomicU64] {
+        let words = (0..(LOG + SEGMENTS * SEGMENT) / 8).map(|_| AtomicU64::new(0));
+        words.collect::<Vec<_>>().leak()
+    }
+
+    fn lose_superblocks(memory: &Memory<'_>) {
+        for page in [0, 4096] {
+            memory.write(page, &[0; 8]);
+        }
+    }
+
+    /// A journal of several epochs. Any of their marks is at any place of any lap.
+    #[test]
+    fn a_repaired_journal_with_a_mark_of_another_lap_is_whole() {
+        let test = "a_repaired_journal_with_a_mark_of_another_lap_is_whole";
+        let Ok(cache) = Cache::host() else { return skip(test, "no cache") };
+        let words = words();
+        let memory = || Memory::new(words, cache, Backing::Ram);
+        let marks = of_epochs(memory);
+        let whole: Vec<_> = words.iter().map(|word| word.load(Relaxed)).collect();
+        let places = || (0..4 * SEGMENTS * SEGMENT).step_by(8);
+        let fits = |mark: &Mark, at| mark.geometry.left(at) >= Mark::SIZE as u64;
+        let each = marks.iter().flat_map(|(_, mark)| places().map(move |at| (mark, at)));
+        for (mark, at) in each.filter(|(mark, at)| fits(mark, *at)) {
+            for superblocks_lost in [false, true] {
+                words.iter().zip(&whole).for_each(|(word, whole)| word.store(*whole, Relaxed));
+                memory().write(mark.geometry.place(at), &mark.bytes(at));
+                if superblocks_lost {
+                    lose_superblocks(&memory());
+                }
+                let (_, repaired) = options(9).repair(memory()).unwrap();
+                let reader = Reader::open(memory()).unwrap();
+                let verified = reader.verify(&mut |_| ()).unwrap();
+                let epoch = mark.epoch.number;
+                assert_eq!(verified.damage, None, "of {epoch} at {at}: {repaired:?}");
+            }
+        }
     }
 }

@@ -151,8 +151,8 @@ impl<M: Readable> Reader<M> {
 
     /// Returns the current superblock, or that of the opening if the current one is lost.
     fn current(&self) -> Result<Superblock, Error<M::Error>> {
-        match superblocks::load_of(&self.medium, self.identity()) {
-            Ok(now) if now.is_after(&self.superblock) => Ok(now),
+        match superblocks::after(&self.medium, &self.superblock) {
+            Ok(Some(now)) => Ok(now),
             Err(error)
                 if matches!(error.kind(), ErrorKind::Medium(_) | ErrorKind::Replaced { .. }) =>
             {

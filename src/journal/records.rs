@@ -295,10 +295,9 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Reads the superblock again. Returns true if records can be at places that had none before.
     fn renew(&mut self) -> Result<bool, Error<M::Error>> {
         let known = self.superblock;
-        let mut superblock = superblocks::load_of(self.medium, known.identity)?;
-        if !superblock.is_after(&known) {
+        let Some(mut superblock) = superblocks::after(self.medium, &known)? else {
             return Ok(false);
-        }
+        };
         // The records before its head are seen now.
         atomic::fence(Ordering::Acquire);
         let is_opened = superblock.epoch != known.epoch;

@@ -432,6 +432,31 @@ mod tests {
         }
     }
 
+    /// The repair numbers the epochs anew, and the reader knows a later one.
+    #[test]
+    fn a_reader_goes_on_after_a_repair_that_had_lost_the_newest_epochs() {
+        let test = "a_reader_goes_on_after_a_repair_that_had_lost_the_newest_epochs";
+        let Ok(cache) = Cache::host() else { return skip(test, "no cache") };
+        let words = words();
+        let memory = || Memory::new(words, cache, Backing::Ram);
+        let marks = of_epochs(memory);
+        let reader = Reader::open(memory()).unwrap();
+        let first = marks.iter().map(|(_, mark)| mark.epoch.number).min();
+        lose_superblocks(&memory());
+        for (at, mark) in marks.iter().filter(|(_, mark)| Some(mark.epoch.number) > first) {
+            memory().write(mark.geometry.place(*at), &[0; Mark::SIZE]);
+        }
+        let (journal, repaired) = options(9).repair(memory()).unwrap();
+        assert!(repaired.rebuilt);
+        journal.append(b"later").unwrap();
+        let verified = reader.verify(&mut |_| ()).unwrap();
+        assert_eq!((verified.damage, verified.records), (None, repaired.records + 1));
+        assert_eq!(
+            reader.records().map(|record| record.unwrap().payload).last().unwrap(),
+            b"later"
+        );
+    }
+
     /// A journal of several epochs. Any of their marks is at any place of any lap.
     #[test]
     fn a_repaired_journal_with_a_mark_of_another_lap_is_whole() {

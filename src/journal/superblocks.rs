@@ -81,6 +81,26 @@ pub(super) fn load_of<M: Readable>(
     Ok(superblock)
 }
 
+/// Returns the superblock that holds in place of a `known` one of this journal, if that is another one.
+pub(super) fn after<M: Readable>(
+    medium: &M,
+    known: &Superblock,
+) -> Result<Option<Superblock>, Error<M::Error>> {
+    let now = load_of(medium, known.identity)?;
+    let is_after = now.is_after(known) || !now.is_same(known) && is_begun_anew(medium, known)?;
+    Ok(is_after.then_some(now))
+}
+
+/// Returns true if a repair had lost the newest epochs, and has numbered them anew. It writes both superblocks. Otherwise one
+/// of the two is the known one or a later one, unless it is lost.
+fn is_begun_anew<M: Readable>(medium: &M, known: &Superblock) -> Result<bool, Error<M::Error>> {
+    let is_earlier = |found| match found {
+        Found::Whole(one) => !one.is_same(known) && !one.is_after(known),
+        _ => false,
+    };
+    Ok(found(medium)?.into_iter().all(is_earlier))
+}
+
 /// Returns the superblock with this head: the newest one, or the one before it while a trim is under way or after it has
 /// failed. If a trim overtakes the reading, returns the newest one.
 pub(super) fn with_head<M: Readable>(medium: &M, head: u64) -> Result<Superblock, Error<M::Error>> {

@@ -121,6 +121,11 @@ impl Superblock {
         epoch.key != before.key || self.generation > other.generation
     }
 
+    /// Returns true if both are the same superblock of their journal.
+    pub(in crate::journal) fn is_same(&self, other: &Self) -> bool {
+        (self.epoch, self.generation) == (other.epoch, other.generation)
+    }
+
     /// Returns `self`, or `None` if its numbers are inconsistent or exhausted.
     pub(in crate::journal) fn checked(self) -> Option<Self> {
         self.is_consistent().then_some(self)

@@ -220,6 +220,26 @@ fn a_gap_after_the_newest_header_is_reported_with_its_place() {
     assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(1)));
 }
 
+/// Sub-buffers 7 and 8 of eight a lap are lost, and the header of sub-buffer 9.
+#[test]
+fn a_gap_over_the_end_of_a_shard_is_reported_in_two_pieces() {
+    let medium = Plain::new(BASE + 8 * SIZE);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    (0..20).for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+    let [last, first] = [7, 0].map(|slot| (BASE + slot * SIZE) as u64);
+    medium.write(last, &[0; SIZE]);
+    medium.write(first, &[0; SIZE + HEADER]);
+    let shown = shown(&recorder.reader(), 0);
+    let times: Vec<_> = shown.events.iter().map(|event| event.timestamp).collect();
+    assert_eq!(times, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 19]);
+    // Those after the newest header.
+    let missed = shown.skipped.iter().filter(|skipped| skipped.sequence > Some(6));
+    let places = missed.map(|skipped| (skipped.sequence, skipped.at, skipped.len));
+    let pieces = [(Some(7), last, SIZE as u64), (Some(8), first, SIZE as u64)];
+    assert_eq!(places.collect::<Vec<_>>(), pieces);
+}
+
 /// Of both newest sub-buffers the headers are lost, or the older one is lost as a whole.
 #[test]
 fn an_opening_goes_on_after_each_sub_buffer_that_a_reader_finds() {

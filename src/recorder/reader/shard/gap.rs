@@ -138,19 +138,23 @@ impl<S: Readable> Events<'_, S> {
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 
-    /// Returns a gap for sub-buffers that were not found. If their places are not in one piece, the gap is at the start of
-    /// the shard.
+    /// Returns a gap for the first of the sub-buffers that were not found, up to the end of the shard. The rest is in
+    /// `missing` then, and begins at the start of the shard. Sub-buffers of more than a lap are all of the shard.
     pub(super) fn missed(&mut self, sequences: Range<u64>) -> Skipped {
         let geometry = self.reader.description.geometry();
-        let (number, laps) = (sequences.end - sequences.start, u64::from(geometry.sub_buffers));
-        let is_one_piece = geometry.slot(sequences.start) + number <= laps;
-        let first = if is_one_piece { sequences.start } else { 0 };
+        let laps = u64::from(geometry.sub_buffers);
+        let first = geometry.slot(sequences.start);
+        let (slot, number) = match sequences.end - sequences.start {
+            all if all >= laps => (0, laps),
+            some => (first, some.min(laps - first)),
+        };
+        self.missing = if number < laps { sequences.start + number..sequences.end } else { 0..0 };
         let is_overwritten = self.has_gone_on();
         Skipped {
             shard: self.shard,
             sequence: Some(sequences.start),
-            at: geometry.sub_buffer(self.shard, first),
-            len: number.min(laps) * u64::from(geometry.size),
+            at: geometry.sub_buffer(self.shard, slot),
+            len: number * u64::from(geometry.size),
             kind: if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged },
         }
     }

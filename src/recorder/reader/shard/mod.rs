@@ -30,6 +30,8 @@ pub struct Events<'r, S> {
     newer: Range<u64>,
     /// The sub-buffer that is read after the gap before it.
     after_gap: Option<SubBuffer>,
+    /// The sequence numbers of that gap which are still to be reported.
+    missing: Range<u64>,
     /// The last sub-buffer, which was left at the end of its events.
     left: Option<Current>,
     /// The number of lost events that have been reported.
@@ -118,6 +120,7 @@ impl<'r, S: Readable> Events<'r, S> {
             reached: None,
             newer: next..next + u64::from(reader.description.sub_buffers),
             after_gap: None,
+            missing: 0..0,
             left: None,
             lost: 0,
             next: None,
@@ -210,6 +213,11 @@ impl<'r, S: Readable> Events<'r, S> {
     /// sub-buffers that are newer than the newest header: their headers were lost, or they have been begun since.
     fn enter(&mut self) {
         let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers));
+        if !self.missing.is_empty() {
+            let missing = self.missing.clone();
+            self.next = Some(Next::Skipped(self.missed(missing)));
+            return;
+        }
         if let Some(found) = self.after_gap.take() {
             return self.begin(found);
         }

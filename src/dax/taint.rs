@@ -130,6 +130,13 @@ impl Tainted {
         Ok(self.failed.get_begun())
     }
 
+    /// Returns true if this thread has a [call](Self::call) under way, so that calls beside it wait for its failure. No other
+    /// call waits for one of a forked child, or is known on other systems.
+    pub(super) fn is_in_call(&self) -> bool {
+        let is_own = self.owner == Process::this();
+        !is_own || cfg!(not(target_os = "linux")) || self.calls.has_one_of(this_thread())
+    }
+
     /// Returns true if a [call](Self::call) of this thread that succeeds has waited for the failures of all others.
     #[cfg(any(feature = "recorder", test))]
     pub(super) fn calls_wait(&self) -> bool {

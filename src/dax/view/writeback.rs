@@ -182,6 +182,7 @@ impl DaxView {
         error: &io::Error,
     ) -> Error {
         let (at, len, errno) = (range.start, range.end - range.start, files::number(error));
+        debug_assert!(self.taint.is_in_call(), "a call beside it would not wait for its failure");
         self.taint.by(Taint::Writeback { at, len, errno });
         Error::writeback(&self.path, range, error)
     }

@@ -172,7 +172,7 @@ impl GuardedFile {
     ) -> Result<Option<Written>, Error> {
         let metadata = self.file().metadata().map_err(|error| self.failed("fstat", &error))?;
         self.size = metadata.size();
-        if metadata.nlink() == 0 || self.size == 0 {
+        if self.size == 0 {
             self.doubt();
             self.lost = None;
             return Ok(None);

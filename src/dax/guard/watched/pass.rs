@@ -82,22 +82,23 @@ impl Watched {
             }
         }
         for mut guarded in take(&mut self.leaving) {
+            let found = Found::of(guarded.file());
+            // It was removed before this pass looked.
+            if let Ok(Found { identity, links: 0, .. }) = found {
+                self.lost.note(identity, None);
+                self.formers.forget(identity);
+                self.closing.close(guarded);
+                continue;
+            }
             // Not counted: the file has another name now, or is not one of the tree any more.
             if let Err(error) = write(&mut guarded, work) {
                 covered.outside += 1;
                 work.problems.push(error);
             }
-            let found = Found::of(guarded.file());
-            if let Ok(found) = &found {
+            if let Ok(found) = found {
                 self.lost.note(found.identity, guarded.lost());
             }
-            match found {
-                Ok(found) if found.links == 0 => {
-                    self.formers.forget(found.identity);
-                    self.closing.close(guarded);
-                }
-                _ => self.elsewhere.push(guarded),
-            }
+            self.elsewhere.push(guarded);
         }
         covered
     }

@@ -182,3 +182,31 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
         assert_eq!(watched.unseen.contains(below), !is_added);
     }
 }
+
+/// A reset gives it its name back, if that change is in memory alone.
+#[test]
+fn a_file_that_is_removed_after_the_look_is_written_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let [temporary, file] = ["temporary", "file"].map(|name| directory.path().join(name));
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    let pass = |guard: &mut Guard, change: &dyn Fn()| {
+        let mut files = 0;
+        work(guard, |watched, work| {
+            watched.look_again();
+            watched.look(work);
+            change();
+            files = watched.write_back(work, &mut |_| ()).files;
+        });
+        files
+    };
+    let replace = || {
+        fs::write(&temporary, [2; 100]).unwrap();
+        fs::rename(&temporary, &file).unwrap();
+    };
+    assert_eq!(pass(&mut guard, &replace), 1);
+    assert_eq!(pass(&mut guard, &|| ()), 1, "the one after it");
+    assert_eq!(pass(&mut guard, &|| fs::remove_file(&file).unwrap()), 1);
+    assert_eq!(pass(&mut guard, &|| ()), 0, "it was removed before the look");
+    assert!(guard.watched.elsewhere.is_empty());
+}

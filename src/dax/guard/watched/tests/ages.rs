@@ -216,3 +216,25 @@ fn fail(guard: &mut Guard, path: &Path) -> BootTime {
     guard.watched.lost.note(identity, Some(5));
     long_ago
 }
+
+/// The look at a directory below failed before the one at this directory did. It is the earlier moment.
+#[test]
+fn a_new_file_counts_from_the_earliest_failed_look_above_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("below");
+    let (inner, file) = (below.join("a"), below.join("a/file"));
+    fs::create_dir_all(&inner).unwrap();
+    let mut guard = guard(directory.path());
+    let known = guard.watched.knew_all.unwrap();
+    for path in [&inner, &below] {
+        let Watched { unlooked, unlooked_before, .. } = &mut guard.watched;
+        *unlooked_before = take(unlooked);
+        guard.watched.cannot_look_at(path, Errno::NOMEM, &mut Vec::new());
+        std::thread::sleep(Duration::from_millis(50));
+        guard.watched.knew_all = Some(Moment::of(BootTime::now()));
+    }
+    fs::write(&file, [1; 100]).unwrap();
+    guard.watched.look_again();
+    look(&mut guard);
+    assert_eq!(entry(&guard, &file).since, Some(known.began));
+}

@@ -270,3 +270,30 @@ fn a_file_that_is_removed_after_the_look_is_written_back() {
     assert_eq!(pass(&mut guard, &|| ()), 0, "it was removed before the look");
     assert!(guard.watched.elsewhere.is_empty());
 }
+
+/// A program that makes directories all the time must not keep a pass busy.
+#[test]
+fn directories_that_change_without_a_pause_are_left_to_the_next_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("below");
+    let mut guard = guard(directory.path());
+    if !guard.watched.notices.are_complete() {
+        let test = "directories_that_change_without_a_pause_are_left_to_the_next_pass";
+        return crate::skip::skip(test, "no notices here");
+    }
+    let is_over = AtomicBool::new(false);
+    let are_left = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                fs::create_dir(&below).unwrap();
+                fs::remove_dir(&below).unwrap();
+            }
+        });
+        // The other thread may not run during a pass.
+        let are_left =
+            (0..1000).any(|_| guard.pass().is_unsettled && guard.watched.looked.is_none());
+        is_over.store(true, Relaxed);
+        are_left
+    });
+    assert!(are_left);
+}

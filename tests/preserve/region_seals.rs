@@ -379,6 +379,25 @@ fn a_note_of_a_killed_process_is_made_as_deep_by_the_next() {
     assert!(!medium.is_clean());
 }
 
+/// Otherwise the loss of the buffers would bring the seal back, on a store that was changed since.
+#[test]
+fn the_end_of_a_seal_by_a_killed_process_is_made_as_deep_by_the_next() {
+    let medium = Buffered::new();
+    let mut store = medium.sealed();
+    medium.beyond().kills = true;
+    let puts = core::panic::AssertUnwindSafe(|| {
+        let mut transaction = store.begin().unwrap();
+        transaction.put("other", &[1; 300]).unwrap();
+        transaction.commit()
+    });
+    assert!(std::panic::catch_unwind(puts).is_err());
+    assert!(medium.is_sealed());
+    medium.beyond().kills = false;
+    let (store, opened) = later().open(erased(&medium)).unwrap();
+    assert!(!opened.was_sealed && !medium.is_sealed());
+    assert!(store.snapshot().unwrap().find("other").unwrap().is_none());
+}
+
 #[test]
 fn a_note_is_written_back_without_the_permission_to_flush() {
     let medium = Buffered::new();

@@ -4,7 +4,9 @@
 mod written;
 
 #[cfg(feature = "preserve")]
-pub(super) use written::{Presence, clear_next, create, damaged, is_possible_in, presence, store};
+pub(super) use written::{
+    Presence, clear_next, create, damaged, is_possible_in, is_sealed_before, presence, store,
+};
 
 use super::error::{Error, ErrorKind};
 use super::format::header::{BYTES, Found, Header, MAGIC};

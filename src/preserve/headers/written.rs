@@ -1,6 +1,6 @@
 //! Headers as their writers need them: their presence, their damage, and their replacement.
 
-use super::{END, NOTHING, first_bytes, read};
+use super::{END, NOTHING, first_bytes, read, slot};
 use crate::format::reread::Rereadings;
 use crate::format::superblock::TAG;
 use crate::medium::{Medium, Readable};
@@ -96,6 +96,15 @@ fn is_lost<E: core::error::Error>(
         Found::Other(NOTHING) => header.generation > FIRST || !is_erased(0)?,
         Found::Other(_) | Found::Version(_) => true,
     })
+}
+
+/// Returns true if the header before this one is whole and sealed.
+pub(in super::super) fn is_sealed_before<M: Medium>(
+    medium: &M,
+    header: &Header,
+) -> Result<bool, M::Error> {
+    let before = slot(medium, header.generation + 1)?;
+    Ok(before.is_ok_and(|before| before.is_sealed && before.generation < header.generation))
 }
 
 /// Stores both copies of a header and issues their write-back.

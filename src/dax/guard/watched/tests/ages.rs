@@ -8,6 +8,7 @@ use crate::dax::guard::watched::former::Moment;
 use crate::dax::guard::watched::found::{Found, Identity, Place};
 use crate::dax::guard::watched::known::{Entry, State};
 use alloc::vec::Vec;
+use core::mem::take;
 use core::time::Duration;
 use rustix::fs::CWD;
 use rustix::io::Errno;

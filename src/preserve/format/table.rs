@@ -131,6 +131,12 @@ impl Entry {
         (is_possible && entry.last_use().generation >= generation).then_some(entry)
     }
 
+    /// Returns the bytes of the name and of the whole entry, if this is the beginning of one.
+    pub(in crate::preserve) fn span(bytes: &[u8; ENTRY]) -> (usize, usize) {
+        let EntryFields { name, metadata, .. } = EntryFields::from_bytes(bytes);
+        (name.into(), size(name.into(), metadata.into()) as usize)
+    }
+
     /// Returns the last use of a region. A blob is never dirty, and was put by the commit that created its entry.
     pub(in crate::preserve) const fn last_use(&self) -> Use {
         match self.content {
@@ -221,6 +227,11 @@ impl Child {
         let len = 1..=MOST;
         let is_possible = len.contains(&child.len) && child.len.is_multiple_of(WORD);
         (is_possible && child.name <= NAME).then_some(child)
+    }
+
+    /// Returns the bytes of the name, if this is the beginning of a child.
+    pub(in crate::preserve) fn name_len(bytes: &[u8; CHILD]) -> usize {
+        ChildFields::from_bytes(bytes).name.into()
     }
 
     /// Returns the bytes of the child with its name.

@@ -4,7 +4,7 @@ use super::reserve::{self, Held, Pair};
 use super::room::Kind;
 use super::space::{Leased, Space};
 use super::store::Store;
-use super::tree::{Changes, Key, Overlay, Tree};
+use super::tree::{Changes, Key, Overlay, Page, Tree};
 use super::ways::leased;
 use crate::format::tag;
 use crate::medium::Medium;
@@ -142,18 +142,22 @@ impl<E> Placing<'_, E> {
             let names: Vec<Key> = plan[level].keys().cloned().collect();
             for name in names {
                 let Some(Some(page)) = plan[level].get(&name) else { continue };
-                let bytes: Arc<[u8]> = self.tree.bytes(plan, level, &name, page).into();
+                let bytes = self.tree.bytes(plan, level, &name, page);
                 let tag = tag::of(key::page(preamble.identity, level), &bytes);
                 let len = bytes.len() as u64;
                 let places = self.place(&bytes, slot(level, len, unit), Kind::of(level))?;
                 if let Some(Some(page)) = plan[level].get_mut(&name) {
-                    (page.places, page.tag, page.len) = (places, tag, len);
+                    *page = Page { places, tag, len, bytes };
                 }
             }
         }
         let mut root = Preamble { level: top, ..*preamble }.bytes().to_vec();
         if let Some(Some(page)) = plan[top].get(&[][..]) {
-            root.extend(self.tree.bytes(plan, top, &[], page));
+            let bytes = self.tree.bytes(plan, top, &[], page);
+            root.extend_from_slice(&bytes);
+            if let Some(Some(page)) = plan[top].get_mut(&[][..]) {
+                page.bytes = bytes;
+            }
         }
         let root_tag = seal(&mut root, generation);
         let bytes = root_slot(top, (root.len() - PREAMBLE) as u64, unit);

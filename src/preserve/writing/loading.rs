@@ -117,12 +117,8 @@ impl Loading {
                 loading.damage.push(Damage { part, offset, len: header.len });
             }
         }
-        let entries = if top == 0 {
-            read(within, within.commit.root()).map_err(Error::medium)?
-        } else {
-            Vec::new()
-        };
-        let root = Page { len, entries: entries.into(), ..Page::default() };
+        let bytes = read(within, within.commit.root()).map_err(Error::medium)?.into();
+        let root = Page { len, bytes, ..Page::default() };
         loading.tree.levels[top].insert(Key::default(), root);
         Ok(loading)
     }
@@ -159,8 +155,8 @@ impl Loading {
         let name =
             if is_first { self.names[level + 1].clone() } else { page.name.as_bytes().into() };
         self.names[level].clone_from(&name);
-        let entries = if level == 0 { bytes.into() } else { Key::default() };
-        let page = Page { places: child.places, tag: child.tag, len: child.len, entries };
+        let (bytes, len) = (bytes.into(), child.len);
+        let page = Page { places: child.places, tag: child.tag, len, bytes };
         self.tree.levels[level].insert(name, page);
         Ok(())
     }

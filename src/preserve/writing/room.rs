@@ -50,7 +50,7 @@ impl Touched {
         let (key, page) = tree.page_of(0, name);
         let before = self.leaves.get(key).copied();
         let leaf = before.unwrap_or_else(|| {
-            let lens = || entries(&page.entries).map(|(_, entry)| entry.len() as u64);
+            let lens = || entries(&page.bytes).map(|(_, entry)| entry.len() as u64);
             let (entries, longest) = (lens().count() as u64, lens().max().unwrap_or(0));
             Leaf { len: page.len, entries, longest }
         });

@@ -9,9 +9,10 @@
 //! are merged.
 
 use crate::preserve::format::page::{LEVELS, capacity};
-use crate::preserve::format::table::{Child, ENTRY, Entry, PREAMBLE, child_size};
+use crate::preserve::format::table::{CHILD, Child, ENTRY, Entry, PREAMBLE, child_size};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering::{Equal, Greater, Less};
 use core::ops::Bound::{self, Excluded, Included, Unbounded};
@@ -35,8 +36,9 @@ pub(super) struct Page {
     pub(super) tag: u64,
     /// Bytes of its entries or children.
     pub(super) len: u64,
-    /// The entries of the page; empty if it has children.
-    pub(super) entries: Box<[u8]>,
+    /// The bytes of its entries or children. In a plan they are those of the page before if it keeps its children, and
+    /// empty if it has others, until it is placed.
+    pub(super) bytes: Arc<[u8]>,
 }
 
 /// All pages, as they are in the medium.
@@ -66,14 +68,14 @@ struct Draft<'p> {
     is_new: bool,
 }
 
-/// Returns the names and bytes of entries one after the other.
+/// Returns the names and bytes of entries one after the other. They have been read, or made, by this writer.
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = bytes;
     core::iter::from_fn(move || {
-        let entry = Entry::read(rest.first_chunk()?)?;
-        let (this, after) = rest.split_at_checked(entry.size() as usize)?;
+        let (name, size) = Entry::span(rest.first_chunk()?);
+        let (this, after) = rest.split_at_checked(size)?;
         rest = after;
-        Some((&this[ENTRY..ENTRY + entry.name], this))
+        Some((&this[ENTRY..ENTRY + name], this))
     })
 }
 
@@ -100,9 +102,46 @@ fn merged<'p, T>(
     })
 }
 
+/// Returns the bytes of a page that keeps its children, with the fields of those that have changed. Of the page with the
+/// name `name` the first child has no name.
+fn with_children<'p>(
+    before: &[u8],
+    name: &'p [u8],
+    changed: impl Iterator<Item = (&'p Key, &'p Option<Page>)>,
+) -> Vec<u8> {
+    let (mut bytes, mut at) = (before.to_vec(), 0);
+    for (of, page) in changed.filter_map(|(of, page)| Some((of, page.as_ref()?))) {
+        loop {
+            let Some(fields) = bytes[at..].first_chunk_mut() else {
+                unreachable!("a page that keeps its children has each that is changed")
+            };
+            let len = Child::name_len(fields);
+            let its_name = if at == 0 { name } else { &before[at + CHILD..][..len] };
+            if **of == *its_name {
+                *fields = page.child(len).bytes();
+                break;
+            }
+            at += child_size(len) as usize;
+        }
+    }
+    bytes
+}
+
 /// Names from one on, up to another.
 fn between<'n>(from: &'n [u8], to: Option<&'n [u8]>) -> (Bound<&'n [u8]>, Bound<&'n [u8]>) {
     (Included(from), to.map_or(Unbounded, Excluded))
+}
+
+impl Page {
+    /// Returns it as a child of the page above.
+    const fn child(&self, name: usize) -> Child {
+        Child { places: self.places, tag: self.tag, len: self.len, name }
+    }
+
+    /// Returns it for another place in the tree, which may have another first child.
+    fn moved(&self, level: usize) -> Self {
+        if level == 0 { self.clone() } else { Self { bytes: Arc::default(), ..self.clone() } }
+    }
 }
 
 impl<'p> Part<'p> {
@@ -121,12 +160,12 @@ impl<'p> Draft<'p> {
     /// Makes it a page, which has no place yet.
     fn page(&self, level: usize) -> Page {
         let len = self.page_len(level);
-        let mut entries = Vec::new();
+        let mut bytes = Vec::new();
         if level == 0 {
-            entries.reserve_exact(len as usize);
-            self.parts.iter().for_each(|part| entries.extend_from_slice(part.entry));
+            bytes.reserve_exact(len as usize);
+            self.parts.iter().for_each(|part| bytes.extend_from_slice(part.entry));
         }
-        Page { len, entries: entries.into(), ..Page::default() }
+        Page { len, bytes: bytes.into(), ..Page::default() }
     }
 
     /// Returns the bytes of the page that it makes, in which the first child has no name.
@@ -209,7 +248,7 @@ impl Tree {
     /// Returns the bytes of an entry.
     pub(super) fn find(&self, name: &[u8]) -> Option<&[u8]> {
         let (_, leaf) = self.page_of(0, name);
-        entries(&leaf.entries).find(|(of, _)| *of == name).map(|(_, entry)| entry)
+        entries(&leaf.bytes).find(|(of, _)| *of == name).map(|(_, entry)| entry)
     }
 
     /// Returns the name of the page after another one of a level.
@@ -243,14 +282,22 @@ impl Tree {
         for level in 0..self.top() {
             let groups: BTreeSet<&[u8]> =
                 touched.iter().map(|page| self.page_of(level + 1, page).0).collect();
-            let mut over = Overlay::new();
-            for group in &groups {
-                if let Some(first) = planner.regroup(level, group, &touched, &mut over) {
-                    planner.rename_first(&first, group);
+            let over = planner.kept(level, &touched).unwrap_or_else(|| {
+                let mut over = Overlay::new();
+                for group in &groups {
+                    if let Some(first) = planner.regroup(level, group, &touched, &mut over) {
+                        planner.rename_first(&first, group);
+                    }
                 }
-            }
+                over
+            });
             planner.plan.push(over);
             touched = groups;
+        }
+        if planner.keeps_names() {
+            // The root is written anew with each commit, also with one that changes no entry.
+            planner.plan.push(planner.kept_pages(self.top(), &BTreeSet::from([&[][..]])));
+            return Some(planner.plan);
         }
         planner.grow()?;
         planner.shrink();
@@ -264,20 +311,22 @@ impl Tree {
         level: usize,
         name: &[u8],
         page: &Page,
-    ) -> Vec<u8> {
-        let Some(below) = level.checked_sub(1) else { return page.entries.to_vec() };
+    ) -> Arc<[u8]> {
+        let Some(below) = level.checked_sub(1) else { return Arc::clone(&page.bytes) };
+        if !page.bytes.is_empty() {
+            let changed = plan[below].range::<[u8], _>(between(name, self.after(level, name)));
+            return with_children(&page.bytes, name, changed).into();
+        }
         let end = self.pages(level, plan, name, None).nth(1).map(|(name, _)| name);
         let mut bytes = Vec::with_capacity(page.len as usize);
         for (name, page) in self.pages(below, plan, name, end) {
             let name = if bytes.is_empty() { &[] } else { name };
-            let (places, len) = (page.places, page.len);
-            let child = Child { places, tag: page.tag, len, name: name.len() };
-            let end = bytes.len() + child.size() as usize;
-            bytes.extend_from_slice(&child.bytes());
+            let end = bytes.len() + child_size(name.len()) as usize;
+            bytes.extend_from_slice(&page.child(name.len()).bytes());
             bytes.extend_from_slice(name);
             bytes.resize(end, 0);
         }
-        bytes
+        bytes.into()
     }
 
     /// Takes the pages of a plan in place of those before, and returns these with their levels, but for the root.
@@ -312,6 +361,37 @@ struct Planner<'t> {
 }
 
 impl Planner<'_> {
+    /// True if the last level that is done has pages with the same names as before. Then the pages above keep their
+    /// children.
+    fn keeps_names(&self) -> bool {
+        let Some(over) = self.plan.last() else { return false };
+        let level = &self.tree.levels[self.plan.len() - 1];
+        over.iter().all(|(name, page)| page.is_some() && level.contains_key(name))
+    }
+
+    /// Returns the pages of a level that are touched, if each stays one page with its name.
+    fn kept(&self, level: usize, touched: &BTreeSet<&[u8]>) -> Option<Overlay> {
+        if level > 0 {
+            return self.keeps_names().then(|| self.kept_pages(level, touched));
+        }
+        let grown = |name: &&[u8]| Some((Key::from(*name), Some(self.grown(name)?)));
+        touched.iter().map(grown).collect()
+    }
+
+    /// Returns pages that keep their children.
+    fn kept_pages(&self, level: usize, names: &BTreeSet<&[u8]>) -> Overlay {
+        let level = &self.tree.levels[level];
+        names.iter().map(|name| (Key::from(*name), level.get(*name).cloned())).collect()
+    }
+
+    /// Returns a page of entries with its changes, if it is no shorter than before and need not be split.
+    fn grown(&self, name: &[u8]) -> Option<Page> {
+        let before = self.tree.levels[0].get(name)?;
+        let draft = Draft::new(name, self.parts(0, name));
+        let lens = before.len..=capacity(0, self.unit);
+        lens.contains(&draft.len).then(|| draft.page(0))
+    }
+
     /// Returns the parts of a page of a level with the changes of the level below.
     fn parts(&self, level: usize, name: &[u8]) -> Vec<Part<'_>> {
         let end = self.tree.after(level, name);
@@ -324,7 +404,7 @@ impl Planner<'_> {
             parts.extend(pages.map(|(name, _)| Part::child(name)));
             return parts;
         }
-        let leaf = page.map_or(&[][..], |leaf| &leaf.entries);
+        let leaf = page.map_or(&[][..], |leaf| &leaf.bytes);
         let changes = self.changes.range::<[u8], _>(between(name, end));
         let changes = changes.map(|(name, entry)| (&**name, entry.as_deref()));
         let merged = merged(entries(leaf), changes);
@@ -393,9 +473,10 @@ impl Planner<'_> {
     /// Gives the first pages below a page its new name, in each level that is done. They take the room of those that had
     /// the name, which have gone.
     fn rename_first(&mut self, from: &[u8], to: &[u8]) {
-        for (level, over) in self.tree.levels.iter().zip(&mut self.plan) {
+        for (number, (level, over)) in self.tree.levels.iter().zip(&mut self.plan).enumerate() {
             let before = level.get(from);
             let page = over.remove(from).unwrap_or_else(|| before.cloned());
+            let page = page.map(|page| page.moved(number));
             if before.is_some() {
                 over.insert(from.into(), None);
             }
@@ -429,7 +510,7 @@ impl Planner<'_> {
                 (Some((_, page)), None)
                     if page.len + PREAMBLE as u64 <= capacity(level, self.unit) =>
                 {
-                    page.clone()
+                    page.moved(level)
                 }
                 _ => return,
             };

@@ -66,6 +66,8 @@ pub struct Writer<'r, M: Medium> {
     clock: &'r Clock,
     durability: Durability,
     shard: u32,
+    /// The size of a sub-buffer.
+    size: u64,
     /// True while an event is recorded on this thread.
     is_busy: Cell<bool>,
     /// The key of the tags of this sub-buffer.
@@ -89,6 +91,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             clock,
             durability: *durability,
             shard,
+            size: u64::from(description.geometry().size),
             is_busy: Cell::new(false),
             key: Cell::new(0),
             start: Cell::new(0),
@@ -121,7 +124,9 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed.
     ///
     /// # Cost
-    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well.
+    /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well. The call is inlined, so that
+    /// a payload of a known length is copied and tagged without a loop: about 800 bytes of code on x86-64. A program that
+    /// records at many places can call it from a function of its own.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
         self.recorded(|| self.clock.now(), id, payload)
@@ -144,7 +149,7 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Records an event with the time that `now` returns, once no handler's event can come before it any more.
-    #[inline]
+    #[inline(always)]
     fn recorded(
         &self,
         now: impl FnOnce() -> u64,
@@ -169,9 +174,9 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.append(self.clock.now(), id, payload)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&self, timestamp: u64, id: u16, payload: &[u8]) -> Result<(), ErrorKind<M::Error>> {
-        let room = u64::from(self.description.geometry().size) - self.offset.get();
+        let room = self.size - self.offset.get();
         // A large sub-buffer has room for a longer payload than the field of the length can hold.
         if format::record_len(payload.len()) > room || payload.len() > format::LONGEST {
             return self.append_to_next(timestamp, id, payload);
@@ -196,7 +201,7 @@ impl<'r, M: Medium> Writer<'r, M> {
         self.append_here(timestamp, id, payload).and(written_back)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append_here(
         &self,
         timestamp: u64,
@@ -216,23 +221,25 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Writes a record that fits.
-    #[inline]
+    #[inline(always)]
     fn put(&self, offset: u64, timestamp: u64, id: u16, payload: &[u8]) {
         let len = payload.len() as u16;
         let tagged = format::tagged(offset as u32, id, len, timestamp);
         // The place is aligned already. The mask shows that to the compiler, which then omits the unaligned case.
         let at = (self.start.get() + offset) & !(WORD as u64 - 1);
+        // The stores below cannot change a local variable.
+        let medium = self.medium;
         let tag = if payload.len() <= SHORT {
             let words = format::record_len(payload.len()) as usize / WORD - 1;
             let record = short_record(&tagged, payload);
             let record = record[..words].as_flattened();
-            self.medium.write(at + WORD as u64, record);
+            medium.write(at + WORD as u64, record);
             tag::of(self.key.get(), record)
         } else {
             self.put_long(at, &tagged, payload)
         };
         // The tag is stored last: a reader that sees it sees the rest of the record.
-        self.medium.store(at, tag, Ordering::Release);
+        medium.store(at, tag, Ordering::Release);
     }
 
     /// Writes a record without its tag. Returns the tag.

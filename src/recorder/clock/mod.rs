@@ -54,15 +54,16 @@ impl TimeSource {
 #[repr(u8)]
 #[derive(Clone, Copy, Debug)]
 enum Read {
-    Function(fn() -> u64),
-    #[cfg(feature = "std")]
-    Monotonic(std::time::Instant),
+    // The first is compared first.
     #[cfg(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
         feature = "std",
         not(any(miri, loom))
     ))]
     Counter,
+    Function(fn() -> u64),
+    #[cfg(feature = "std")]
+    Monotonic(std::time::Instant),
 }
 
 /// A source of timestamps, with the values that convert them to wall time.
@@ -99,15 +100,15 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> u64 {
         match self.read {
-            Read::Function(now) => now(),
-            #[cfg(feature = "std")]
-            Read::Monotonic(opening) => host::since(opening),
             #[cfg(all(
                 any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
                 feature = "std",
                 not(any(miri, loom))
             ))]
             Read::Counter => counter::now(),
+            Read::Function(now) => now(),
+            #[cfg(feature = "std")]
+            Read::Monotonic(opening) => host::since(opening),
         }
     }
 

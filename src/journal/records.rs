@@ -300,6 +300,12 @@ impl<'m, M: Readable> Walk<'m, M> {
         };
         // The records before its head are seen now.
         atomic::fence(Ordering::Acquire);
+        if superblock.epoch.number < known.epoch.number {
+            // A repair that had lost the newest epochs goes on from one that is not the last of this walk.
+            let (position, end) = (Position(self.at), Position(superblock.epoch_start));
+            let head = Position(superblock.head);
+            return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
+        }
         let is_opened = superblock.epoch != known.epoch;
         if is_opened {
             // An opening reuses the positions after the last record, where this walk may have passed marks and voids.

@@ -392,8 +392,8 @@ fn with_room<M: Readable>(
 mod tests {
     use super::{Mark, Options, mark_in_place};
     use crate::cache::Cache;
-    use crate::journal::Reader;
     use crate::journal::format::geometry::LOG;
+    use crate::journal::{ErrorKind, Reader};
     use crate::medium::Memory;
     use crate::skip::skip;
     use crate::survival::Backing;
@@ -441,6 +441,10 @@ mod tests {
         let memory = || Memory::new(words, cache, Backing::Ram);
         let marks = of_epochs(memory);
         let reader = Reader::open(memory()).unwrap();
+        let mut kept = reader.records();
+        while let Some(record) = kept.next() {
+            record.unwrap();
+        }
         let first = marks.iter().map(|(_, mark)| mark.epoch.number).min();
         lose_superblocks(&memory());
         for (at, mark) in marks.iter().filter(|(_, mark)| Some(mark.epoch.number) > first) {
@@ -455,6 +459,9 @@ mod tests {
             reader.records().map(|record| record.unwrap().payload).last().unwrap(),
             b"later"
         );
+        // The last record of this one is of an epoch that is lost.
+        let refused = kept.next().unwrap().unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::NotABoundary { .. }), "{refused}");
     }
 
     /// A journal of several epochs. Any of their marks is at any place of any lap.

@@ -173,11 +173,11 @@
 //! So a page of an interrupted commit is not valid, though it has the same place and generation.
 //!
 //! A writer splits a page with more than 4416 bytes of entries or 1024 bytes of children, each rounded up to units and
-//! 32768 at most. It merges a page with less than a third of that with the one beside it, if both fit in three quarters
-//! of it. The place of a page below the root has that many bytes, in units, for any length of the page. The place of a
-//! root with children has 176 more, and that of a root with entries has as many as the root. Between the copies of a page
-//! lie 4096 bytes, and at least the bytes of its place, if units are smaller than 4096 bytes and the store has 65536 or
-//! more. A reader does not rely on any of this.
+//! 32768 at most. If it makes a page with less than a third of that, or a shorter one beside such a page, it merges
+//! the two where both fit in three quarters of it. The place of a page below the root has that many bytes, in units,
+//! for any length of the page. The place of a root with children has 176 more, and that of a root with entries has as
+//! many as the root. Between the copies of a page lie 4096 bytes, and at least the bytes of its place, if units are
+//! smaller than 4096 bytes and the store has 65536 or more. A reader does not rely on any of this.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|

@@ -68,11 +68,11 @@ impl<M: Medium> Store<M> {
         // this header may still be needed by the one before.
         headers::store(&*self.medium, &self.header).map_err(Error::medium)?;
         self.medium.fence();
-        // Nor may it have been as deep as the seal that it removes, which would come back.
+        // Nor may it, or a page of its table, have been as deep as the seal that it removes, which would come back.
         let removes_seal = !self.header.is_sealed
             && headers::is_sealed_before(&*self.medium, &self.header).map_err(Error::medium)?;
         if removes_seal {
-            drop(self.deep_persist_header());
+            drop(self.deep_persist_table());
         }
         headers::clear_next(&*self.medium, &self.header).map_err(Error::medium)?;
         let bytes: Vec<u8> = boots.iter().flat_map(Boot::bytes).collect();

@@ -5,7 +5,7 @@
 //! to check its tag. The blobs are not read. The free space takes logarithmic time for each place.
 //!
 //! # Memory
-//! The store keeps the entries of all pages as they are in the medium, the name of each page, and each free piece of
+//! The store keeps the bytes of all pages as they are in the medium, the name of each page, and each free piece of
 //! space twice. Between two entries or pages is at most one free piece, and places that overlap are refused. So the
 //! memory is linear in the size of the table, whatever its bytes are, and does not grow with the blobs. Pages of which
 //! one copy is damaged are there once more, until the next commit has mended them.

@@ -297,9 +297,9 @@ impl Tree {
         if planner.keeps_names() {
             // The root is written anew with each commit, also with one that changes no entry.
             planner.plan.push(planner.kept_pages(self.top(), &BTreeSet::from([&[][..]])));
-            return Some(planner.plan);
+        } else {
+            planner.grow()?;
         }
-        planner.grow()?;
         planner.shrink();
         Some(planner.plan)
     }
@@ -384,11 +384,13 @@ impl Planner<'_> {
         names.iter().map(|name| (Key::from(*name), level.get(*name).cloned())).collect()
     }
 
-    /// Returns a page of entries with its changes, if it is no shorter than before and need not be split.
+    /// Returns a page of entries with its changes, if it need be neither split nor merged: it is no shorter than before, and
+    /// not small.
     fn grown(&self, name: &[u8]) -> Option<Page> {
         let before = self.tree.levels[0].get(name)?;
         let draft = Draft::new(name, self.parts(0, name));
-        let lens = before.len..=capacity(0, self.unit);
+        let capacity = capacity(0, self.unit);
+        let lens = before.len.max(capacity / 3)..=capacity;
         lens.contains(&draft.len).then(|| draft.page(0))
     }
 

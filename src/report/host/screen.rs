@@ -118,11 +118,11 @@ impl HostReport {
     }
 }
 
-/// Writes a label and four cells.
 /// The columns of the survival table.
 const COLUMNS: [Event; 4] =
     [Event::ProcessCrash, Event::Kexec, Event::WarmReboot, Event::PowerLoss];
 
+/// Writes a label and four cells.
 fn table_row(f: &mut Formatter<'_>, label: &str, cells: [String; 4]) -> fmt::Result {
     let [process, kexec, reboot, power] = cells;
     writeln!(f, "{label:<27}{process:<15}{kexec:<14}{reboot:<13}{power}")

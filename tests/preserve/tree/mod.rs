@@ -219,6 +219,29 @@ fn levels_come_and_go() {
     assert_eq!(store.snapshot().unwrap().blobs(), 1);
 }
 
+/// A page of 26 children is the only one of its level, and too long for a root: 26 of 32 bytes are 832, the root has 176 bytes
+/// before them, and 1024 at most. It becomes the root when it has become shorter.
+#[test]
+fn levels_go_with_the_last_page_that_shrinks() {
+    let medium = Plain::new(vec![0; DATA + 4_000_000]);
+    let mut store = options().create_new(medium.clone()).unwrap();
+    let level = |store: &Store<Plain>| levels(&medium.bytes(), store.generation());
+    let (names, between) = (|number: u16| format!("{number:05}"), |one: u16| format!("00005{one}"));
+    put(&mut store, (0..33).map(names), 2300);
+    assert_eq!(level(&store), 2);
+    for one in 0..10 {
+        put(&mut store, std::iter::once(between(one)), 2300);
+    }
+    for one in (0..33).rev() {
+        delete(&mut store, std::iter::once(names(one)));
+    }
+    assert_eq!(level(&store), 1);
+    for one in 0..9 {
+        delete(&mut store, std::iter::once(between(one)));
+    }
+    assert_eq!(level(&store), 0);
+}
+
 /// The tags that another implementation puts, by the documentation, are those that are there.
 #[test]
 fn all_tags_are_those_of_the_documentation() {

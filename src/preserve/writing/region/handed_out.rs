@@ -126,7 +126,7 @@ impl<M: Medium> Store<M> {
     }
 
     /// Makes the table durable as deep as the medium allows.
-    fn deep_persist_table(&self) -> Result<(), M::Error> {
+    pub(in super::super) fn deep_persist_table(&self) -> Result<(), M::Error> {
         self.deep_persist_after(&table(&self.header, &self.tree))
     }
 

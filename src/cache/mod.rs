@@ -116,7 +116,8 @@ impl Cache {
     ///
     /// # Errors
     /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
-    /// can be asked for permission. If a hypervisor hides an arm64 CPU, or Rosetta or FEX translates the program.
+    /// can be asked for permission. If a hypervisor hides an arm64 CPU, or a translator runs the
+    /// program on another CPU (Rosetta, FEX, Box64, Windows on Arm).
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(loom)))]

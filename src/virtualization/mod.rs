@@ -165,10 +165,10 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
              guest it does nothing",
             "QEMU target/i386/tcg/translate.c, wbinvd: nothing to do",
         ),
-        Some(Kind::Rosetta) => Statement::assumed(
+        Some(Kind::Rosetta | Kind::Fex | Kind::Box64 | Kind::WindowsOnArm) => Statement::assumed(
             Handling::Unknown,
-            "Rosetta translates programs, not kernels: as a guest of it there is no ring 0 for WBINVD",
-            "none found in Apple's documentation",
+            "WBINVD is privileged, and Rosetta, FEX, Box64 and Windows on Arm translate programs, not kernels",
+            "none found in the documentation of the translators",
         ),
         Some(Kind::HyperV) if is_root => Statement::assumed(
             Handling::Unknown,
@@ -203,6 +203,16 @@ fn x86(kind: Option<HypervisorKind>, is_root: bool) -> Effects {
             Handling::Unknown,
             "FEX replaces instructions on lines by those of arm64, whose effect it does not promise",
             "FEX pull request 2330: clwb is dc cvac",
+        ),
+        Some(Kind::Box64) => Statement::read(
+            Handling::Unknown,
+            "Box64 replaces instructions on lines by those of the machine or by barriers, and completes none of them",
+            "Box64 src/dynarec/arm64/dynarec_arm64_660f.c, src/emu/x64run660f.c: CLWB",
+        ),
+        Some(Kind::WindowsOnArm) => Statement::assumed(
+            Handling::Unknown,
+            "the effect of instructions on lines in a program that Windows on Arm translates is not documented",
+            "none found in Microsoft's documentation",
         ),
         _ => X86_LINES,
     };

@@ -36,6 +36,10 @@ pub enum HypervisorKind {
     Rosetta,
     /// FEX, which translates x86 programs for arm64 under Linux.
     Fex,
+    /// Box64, which translates x86 programs for other CPUs under Linux and in Wine, and its predecessor Box86.
+    Box64,
+    /// The emulation of Windows on Arm, which translates x86 programs.
+    WindowsOnArm,
     /// Parallels.
     Parallels,
     /// HAXM of Intel.
@@ -59,7 +63,7 @@ pub enum HypervisorKind {
 impl HypervisorKind {
     /// Returns true if programs are translated for a CPU of another architecture.
     pub(crate) const fn translates(self) -> bool {
-        matches!(self, Self::Rosetta | Self::Fex)
+        matches!(self, Self::Rosetta | Self::Fex | Self::Box64 | Self::WindowsOnArm)
     }
 
     /// Returns the name.
@@ -81,6 +85,8 @@ impl HypervisorKind {
             Self::AppleVz => "Apple's Virtualization framework",
             Self::Rosetta => "Rosetta",
             Self::Fex => "FEX",
+            Self::Box64 => "Box64",
+            Self::WindowsOnArm => "Windows on Arm's emulation",
             Self::Parallels => "Parallels",
             Self::Haxm => "HAXM",
             Self::Nvmm => "NVMM",
@@ -103,13 +109,13 @@ impl core::fmt::Display for HypervisorKind {
 /// A signature without its padding, its owner, and the source.
 pub(crate) type Signature = (&'static str, HypervisorKind, &'static str);
 
-/// Every known signature. `VirtualApple` is not in a hypervisor's leaf: it is a CPU's vendor or the
-/// beginning of its brand.
+/// Every known signature. Those of Rosetta, Box64 and Windows on Arm are not in a hypervisor's leaf: they are a CPU's
+/// vendor or in its brand.
 #[rustfmt::skip]
-pub(crate) const SIGNATURES: [Signature; 24] = {
+pub(crate) const SIGNATURES: [Signature; 28] = {
     use HypervisorKind::{
-        Acrn, AppleVz, Bhyve, Evmm, Fex, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
-        Qnx, Rosetta, Spar, Tcg, VirtualBox, Vmware, Xen,
+        Acrn, AppleVz, Bhyve, Box64, Evmm, Fex, Haxm, HyperV, Jailhouse, Kvm, Lmhs, Nvmm, OpenBsdVmm, Parallels,
+        Qnx, Rosetta, Spar, Tcg, VirtualBox, Vmware, WindowsOnArm, Xen,
     };
     [
         ("KVMKVMKVM", Kvm, "Linux Documentation/virt/kvm/x86/cpuid.rst"),
@@ -128,6 +134,10 @@ pub(crate) const SIGNATURES: [Signature; 24] = {
         ("Apple VZ", AppleVz, "systemd src/basic/virt.c"),
         ("VirtualApple", Rosetta, "seen by others under Rosetta, as vendor or brand"),
         ("FEXIFEXIEMU", Fex, "FEX docs/CPUID.md, leaf 4000_0000H"),
+        ("Box64", Box64, "Box64 src/os/sysinfo.c, InitializeSystemInfo: the brand"),
+        ("Box86", Box64, "Box86 src/tools/my_cpuid.c, getBoxCpuName: the brand"),
+        ("Virtual CPU", WindowsOnArm, "recorded: github.com/softmac/cpuidex, results: vendor or brand"),
+        ("MicrosoftXTA", WindowsOnArm, "lists of others: vendor"),
         ("prl hyperv", Parallels, "lists of others; the vendor documents none"),
         ("lrpepyh  vr", Parallels, "lists of others: the above with its words turned round"),
         ("lrpepyh vr", Parallels, "lists of others: the above with its words turned round"),

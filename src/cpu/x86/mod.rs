@@ -57,12 +57,16 @@ const NO_FENCE: Unsupported = Unsupported::new(
 );
 
 /// FEX executes DC CVAC for CLWB and `dmb st` for SFENCE, which does not complete it (FEX
-/// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Rosetta is not
-/// documented, and Apple's CPUs do nothing in DC CVAC.
+/// `FEXCore/Source/Interface/Core/JIT/MemoryOps.cpp`, `CacheLineClean`, and `MiscOps.cpp`, `Fence`). Box64 does the same
+/// with DC CIVAC, and its interpreter executes a barrier alone (Box64 `src/dynarec/arm64/dynarec_arm64_660f.c`,
+/// `dynarec_arm64_0f.c` and `src/emu/x64run660f.c`). Rosetta and Windows on Arm are not documented, and Apple's CPUs do
+/// nothing in DC CVAC.
 const TRANSLATED: Unsupported = Unsupported::new(
     Missing::Permission,
-    "Rosetta or FEX translates this program for an arm64 CPU, and promises no write-back that a fence completes",
-    "run a program compiled for arm64, or persist files by msync, on macOS with fcntl(F_FULLFSYNC)",
+    "Rosetta, FEX, Box64 or Windows on Arm translates this program for another CPU, and promises no write-back that a \
+     fence completes",
+    "run a program compiled for the machine's CPU, or persist files by msync, on macOS with fcntl(F_FULLFSYNC), on \
+     Windows with FlushViewOfFile and FlushFileBuffers",
 );
 
 /// Returns the ring in which code with this selector in CS runs (Intel SDM vol. 3A, "Privilege Levels"). A kernel that
@@ -170,11 +174,11 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
 fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
     let is_guest = is_guest(reader);
     let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
-    let rosetta = match identity {
-        CpuIdentity::X86 { vendor, brand, .. } => rosetta(vendor, brand),
+    let translator = match identity {
+        CpuIdentity::X86 { vendor, brand, .. } => translator(vendor, brand),
         _ => None,
     };
-    if let Some(name) = rosetta {
+    if let Some(name) = translator {
         signatures.add(name);
     } else if !is_guest {
         return Hypervisor::Absent;
@@ -193,15 +197,28 @@ pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
 /// all the same.
 fn is_translator<R: CpuIdReader>(vendor: Text<12>, cpuid: &CpuId<R>, reader: &R) -> bool {
     // To ask for all places of signatures would take a guest a fraction of a millisecond.
-    let name = rosetta(vendor, brand(cpuid)).or_else(|| signature(reader, LEAF_HYPERVISOR));
+    let name = translator(vendor, brand(cpuid)).or_else(|| signature(reader, LEAF_HYPERVISOR));
     name.and_then(|name| guest::kind_of(name.as_str())).is_some_and(HypervisorKind::translates)
 }
 
-/// Rosetta's name, which stands where a CPU has its vendor or the beginning of its brand.
-fn rosetta(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
-    const ROSETTA: &str = "VirtualApple";
-    let is_rosetta = vendor.as_str() == ROSETTA || brand.as_str().starts_with(ROSETTA);
-    is_rosetta.then(|| Text::new(ROSETTA.as_bytes()))
+/// Translators that show themselves in the place of a CPU's vendor or at the beginning of its brand: this vendor, which is
+/// the signature too, and this beginning. Providers of virtual machines have brands that begin with `Virtual CPU` too, but
+/// without the `@`.
+const TRANSLATORS: [(&str, &str); 6] = [
+    ("VirtualApple", "VirtualApple"),
+    ("Box64", "Box64"),
+    ("Box64", "WowBox64"),
+    ("Box86", "Box86"),
+    ("Virtual CPU", "Virtual CPU @"),
+    ("MicrosoftXTA", "MicrosoftXTA"),
+];
+
+/// Returns the signature of the translator that this vendor or brand names.
+fn translator(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
+    let is_named = |(signature, beginning): &&(&str, &str)| {
+        vendor.as_str() == *signature || brand.as_str().starts_with(beginning)
+    };
+    TRANSLATORS.iter().find(is_named).map(|(signature, _)| Text::new(signature.as_bytes()))
 }
 
 /// Returns the signatures at all places where a hypervisor can have its leaves. No leaf holds the number of places, so

@@ -210,14 +210,19 @@ fn hyper_v_reports_its_kind_of_isolation() {
     assert_eq!(x86_machine("TDX guest on Azure").confidential, Confidential::Tdx);
 }
 
-/// Rosetta has no leaves of its own: its name is the CPU's.
+/// Rosetta and Windows on Arm have no leaves of their own: their name is the CPU's.
 #[test]
-fn rosetta_is_known_by_the_name_of_the_cpu() {
-    // "VirtualApple", EBX, EDX, ECX.
-    let vendor = (0, 0, [7, 0x7472_6956, 0x656c_7070, 0x416c_6175]);
-    let report = x86_report(&[vendor, MINIMAL_FEATURES]);
-    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Rosetta));
-    assert!(whole_cache(&report).contains("Rosetta"));
+fn a_translator_is_known_by_the_name_of_the_cpu() {
+    // EAX, EBX, ECX, EDX: "VirtualApple", "Virtual CPU ".
+    for (leaf, kind) in [
+        ([7, 0x7472_6956, 0x656c_7070, 0x416c_6175], HypervisorKind::Rosetta),
+        ([7, 0x7472_6956, 0x2055_5043, 0x206c_6175], HypervisorKind::WindowsOnArm),
+    ] {
+        let report = x86_report(&[(0, 0, leaf), MINIMAL_FEATURES]);
+        assert_eq!(report.hypervisor.kind(), Some(kind));
+        assert!(whole_cache(&report).contains("translate programs"), "{kind}");
+        assert_eq!(report.effects.lines.is, Handling::Unknown, "{kind}");
+    }
 }
 
 /// An operation is reliable only if nothing intercepts it.

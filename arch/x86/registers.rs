@@ -1,6 +1,18 @@
 //! Registers of x86.
 
 use core::arch::asm;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::{__cpuid_count, CpuidResult};
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::{__cpuid_count, CpuidResult};
+
+/// Returns the words of a leaf of CPUID.
+pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+    // Newer versions of Rust have it as a safe function. A pointer to it has this type in all of them.
+    let read: unsafe fn(u32, u32) -> CpuidResult = __cpuid_count;
+    // SAFETY: every CPU of Rust's targets for x86 executes it in every ring, and it has no effect.
+    unsafe { read(leaf, subleaf) }
+}
 
 /// Returns the selector in CS, which code of every ring may read.
 pub fn code_segment() -> u16 {

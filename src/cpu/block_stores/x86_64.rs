@@ -18,10 +18,11 @@ const AVX512_STATE: u64 = AVX_STATE | 0b1110_0000;
 #[expect(unsafe_code, reason = "a register is read")]
 pub(crate) fn here() -> BlockStores {
     use crate::arch::x86::registers::xcr0;
+    use crate::cpu::x86::host;
 
-    let registers = permitted(crate::cpu::x86::host::in_ring_0(), cfg!(target_feature = "sse2"));
+    let registers = permitted(host::in_ring_0(), cfg!(target_feature = "sse2"));
     // SAFETY: it is asked only where CPUID says that it can be.
-    read(&raw_cpuid::CpuIdReaderNative, registers, || unsafe { xcr0() })
+    read(&host::cpuid, registers, || unsafe { xcr0() })
 }
 
 /// The registers that may be used.

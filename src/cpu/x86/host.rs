@@ -3,11 +3,17 @@
 use super::{privilege_level, read, read_for_choice};
 use crate::arch::x86::registers;
 use crate::cpu::Cpu;
-use raw_cpuid::CpuIdReaderNative;
+use raw_cpuid::CpuIdResult;
+
+/// Reads CPUID. raw-cpuid has no reader for 32-bit targets without SSE, such as kernels.
+pub(in crate::cpu) fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult {
+    let words = registers::cpuid(leaf, subleaf);
+    CpuIdResult { eax: words.eax, ebx: words.ebx, ecx: words.ecx, edx: words.edx }
+}
 
 /// Returns the CPU this program runs on.
 pub(crate) fn here() -> Cpu {
-    Cpu { privileged: in_ring_0(), ..read(&CpuIdReaderNative) }
+    Cpu { privileged: in_ring_0(), ..read(&cpuid) }
 }
 
 /// Returns true in kernel code.
@@ -17,7 +23,7 @@ pub(in crate::cpu) fn in_ring_0() -> bool {
 
 /// Returns the same CPU as far as a choice needs it.
 pub(crate) fn here_for_choice() -> Cpu {
-    read_for_choice(&CpuIdReaderNative)
+    read_for_choice(&cpuid)
 }
 
 /// Reads CPUID, which says the same in ring 0, and CS, which says that it is ring 0.
@@ -30,13 +36,13 @@ pub(crate) unsafe fn here_privileged() -> Cpu {
 /// Returns the number of the CPU that runs this.
 #[cfg(feature = "privileged")]
 pub(crate) fn number() -> u32 {
-    super::number(&CpuIdReaderNative)
+    super::number(&cpuid)
 }
 
 /// Returns true if the CPU says that this is a guest; asks for nothing else.
 #[cfg(all(feature = "dax", target_os = "linux"))]
 pub(crate) fn is_guest() -> bool {
-    super::is_guest(&CpuIdReaderNative)
+    super::is_guest(&cpuid)
 }
 
 #[cfg(all(test, not(miri)))]

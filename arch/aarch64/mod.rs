@@ -33,6 +33,10 @@
 //! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is not; for such memory a
 //! kernel puts a barrier before (`Cache::order_observed`).
 //!
+//! Cortex-A510 can write a line back that is not modified (erratum 2454944: Android common kernel `arch/arm64/Kconfig`). If
+//! the core fetches a line by speculation while a device that does not see the caches writes the memory, the device's
+//! bytes can be lost afterwards. No instruction avoids it: such memory must not be cacheable for any CPU.
+//!
 //! The interconnect SI L1 can report that a line has been cleaned before the bytes are in memory (erratum 4311569). No
 //! register shows it. Linux repeats the operation for all lines if its command line has `arm_si_l1_workaround_4311569`
 //! (`CONFIG_ARM64_ERRATUM_4311569`). A program for such a machine calls each operation twice.

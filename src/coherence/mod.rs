@@ -63,6 +63,12 @@
 //! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
 //! each other: the protocol defines the turns to write. Atomic read-modify-write operations are not atomic to such an
 //! observer. `examples/ring` is a protocol between two sides that needs neither.
+//!
+//! A Cortex-A510 with erratum 2454944 can write back a line that it only fetched, over the stores of an observer.
+//! Maintenance does not avoid that: map memory that an observer writes as not cacheable there. [`CpuReport::notes`] names
+//! such a core if the thread runs on one.
+//!
+//! [`CpuReport::notes`]: crate::report::CpuReport::notes
 
 mod coherent;
 mod maintain;

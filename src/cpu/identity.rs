@@ -90,8 +90,8 @@ impl Midr {
         })
     }
 
-    /// Returns the core's name, if it is known here: those of Arm and Fujitsu that this crate is tested with (the same
-    /// file).
+    /// Returns the core's name, if it is known here: those of Arm and Fujitsu that this crate is tested with, or that
+    /// have an erratum (the same file).
     pub(crate) const fn part_name(self) -> Option<&'static str> {
         Some(match (self.implementer(), self.part()) {
             (0x41, 0xd03) => "Cortex-A53",
@@ -100,6 +100,7 @@ impl Midr {
             (0x41, 0xd0b) => "Cortex-A76",
             (0x41, 0xd0c) => "Neoverse N1",
             (0x41, 0xd40) => "Neoverse V1",
+            (0x41, 0xd46) => "Cortex-A510",
             (0x41, 0xd49) => "Neoverse N2",
             (0x41, 0xd4f) => "Neoverse V2",
             (0x46, 0x001) => "A64FX",
@@ -112,5 +113,10 @@ impl Midr {
     pub(crate) const fn is_early_cortex_a53(self) -> bool {
         let is_cortex_a53 = self.implementer() == 0x41 && self.part() == 0xd03;
         is_cortex_a53 && self.variant() == 0 && self.revision() <= 2
+    }
+
+    /// Returns true if this is a Cortex-A510, to which erratum 2454944 may apply.
+    pub(crate) const fn is_cortex_a510(self) -> bool {
+        self.implementer() == 0x41 && self.part() == 0xd46
     }
 }

@@ -276,6 +276,7 @@ impl CpuReport {
         let notes = [
             self.accepted_coherency(),
             self.trapped_clean(),
+            self.rewritten_lines(),
             self.unknown_persistence(),
             self.weak_clflush(),
             self.monitor_erratum(),
@@ -299,6 +300,15 @@ impl CpuReport {
             text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
                    executes it, which takes microseconds a line",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
+        })
+    }
+
+    fn rewritten_lines(&self) -> Option<Note> {
+        let CpuIdentity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
+        Midr(midr).is_cortex_a510().then_some(Note {
+            text: "Cortex-A510: unmodified lines may be written back, over what a device that does not \
+                   see the caches stored meanwhile; only memory that is not cacheable avoids it",
+            source: "erratum 2454944; Android common kernel arch/arm64/Kconfig, ARM64_ERRATUM_2454944",
         })
     }
 

@@ -118,6 +118,15 @@ fn an_early_cortex_a53_is_slow_and_says_so() {
     assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps"));
 }
 
+/// Part D46H is the Cortex-A510 (Linux `arch/arm64/include/asm/cputype.h`).
+#[test]
+fn a_cortex_a510_warns_of_unmodified_lines() {
+    let machine = arm64::Machine { midr_el1: 0x410f_d461, ..arm64::MACHINES[0] };
+    let notes = |report: &CpuReport| notes(report).contains("unmodified lines");
+    assert!(notes(&arm64_report(&machine)));
+    assert!(!notes(&arm64_machine("Altra")));
+}
+
 #[test]
 fn a_point_of_persistence_is_not_proven_by_its_instruction() {
     assert!(notes(&arm64_machine("Altra")).contains("cannot be detected"));

@@ -1,4 +1,4 @@
-//! `LoongArch`: CACOP is privileged.
+//! `LoongArch` of 64 bits: CACOP is privileged.
 //!
 //! | operation | who may | what it does |
 //! |---|---|---|
@@ -15,7 +15,7 @@ use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = refused::architecture(
-    if cfg!(target_arch = "loongarch32") { "loongarch32" } else { "loongarch64" },
+    "loongarch64",
     Unsupported::new(
         Missing::Operation,
         "CACOP, the only instruction that writes a line back, is privileged on LoongArch",

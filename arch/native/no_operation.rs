@@ -5,7 +5,7 @@
 cfg_if::cfg_if! {
     if #[cfg(target_arch = "arm")] {
         pub use super::super::arm::ARCHITECTURE;
-    } else if #[cfg(any(target_arch = "loongarch64", target_arch = "loongarch32"))] {
+    } else if #[cfg(target_arch = "loongarch64")] {
         pub use super::super::loongarch64::ARCHITECTURE;
     } else if #[cfg(target_arch = "s390x")] {
         pub use super::super::s390x::ARCHITECTURE;

@@ -128,7 +128,7 @@ pub const ALIASING: &[Row] = &[
         },
     },
     Row {
-        names: &["alpha", "hexagon", "openrisc", "microblaze"],
+        names: &["alpha", "hexagon", "loongarch32", "openrisc", "microblaze"],
         data_cache: DataCache::never(
             "Linux does not select ARCH_HAS_CPU_CACHE_ALIASING in the architecture's Kconfig",
         ),
@@ -254,6 +254,7 @@ mod tests {
             ("hexagon", Some(false), Some(4096)),
             ("openrisc", Some(false), Some(4096)),
             ("microblaze", Some(false), Some(4096)),
+            ("loongarch32", Some(false), Some(4096)),
             ("wasm32", None, None),
         ];
         for (name, aliases, distance) in rows {
@@ -262,7 +263,7 @@ mod tests {
             assert_eq!(found.distance.bytes(4096).ok(), distance, "{name}");
         }
         assert_eq!(of("wasm32").occurs, Occurs::Unknown);
-        assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 18);
+        assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 19);
     }
 
     /// `arch/parisc/kernel/sys_parisc.c` adds a number of its own for each file to the offset, and refuses

@@ -6,6 +6,7 @@
 //! | mips | CACHE is privileged; `cacheflush(2)` ignores which cache is asked for and synchronises instructions | nothing reaches memory from user mode |
 //! | sparc64, sparc | no data-cache operation by address for user mode | nothing there |
 //! | m68k, csky | a system call that can write data caches back | no back end yet |
+//! | loongarch32 | CACOP, which user mode may execute for lines in the cache (`LoongArch` Reference Manual, reduced 32-bit version: "Hit" operations at PLV3) | no back end yet |
 //! | xtensa, hexagon | instructions by address | inline assembly for it is not stable in Rust |
 //! | wasm | nothing below the virtual machine | no cache can be named |
 //!
@@ -30,7 +31,7 @@ macro_rules! name_among {
 
 /// The name that Rust gives the architecture, if it is one of these.
 const NAME: &str = name_among!(
-    "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "hexagon" "xtensa" "wasm32" "wasm64"
+    "mips64" "mips64r6" "mips" "mips32r6" "sparc64" "sparc" "m68k" "csky" "loongarch32" "hexagon" "xtensa" "wasm32" "wasm64"
 );
 
 const THROUGH_THE_KERNEL: &str =

@@ -105,6 +105,10 @@ impl Cache {
     /// Under FreeBSD on arm64, bind the thread to a CPU (cpuset(1)). A thread that moves to another CPU before its fence
     /// leaves write-backs behind that may not have completed: that kernel executes no DSB between threads of a process.
     ///
+    /// In a virtual machine on an arm64 host with Cortex-A53 cores beside others, bind the virtual CPUs to cores of one
+    /// kind. The guest's kernel records the kind of a core once, and a Cortex-A53 must not execute `dc cvac` (erratum
+    /// 855873).
+    ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
     /// let cache = cachemaint::Cache::host()?;

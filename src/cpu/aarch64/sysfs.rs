@@ -8,7 +8,8 @@ use crate::cpu::Midr;
 use crate::cpu::sysfs::cpus;
 
 /// Returns true if a CPU of the machine is a Cortex-A53 or like it, or is not identified, as one that was never online: the
-/// program can be moved to it. `root` is that of the file system.
+/// program can be moved to it. `root` is that of the file system. The identity is that of the CPU's start, so a guest does
+/// not see that a hypervisor moved a virtual CPU to another core.
 pub(super) fn may_have_cortex_a53(root: &Path) -> bool {
     let mut cpus = cpus(root).peekable();
     cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu).is_none_or(is_like_cortex_a53))

@@ -109,6 +109,8 @@ impl Cache {
     /// kind. The guest's kernel records the kind of a core once, and a Cortex-A53 must not execute `dc cvac` (erratum
     /// 855873).
     ///
+    /// In QEMU's user emulation the operations do nothing, but files are those of the host. Persist such files by msync.
+    ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
     /// let cache = cachemaint::Cache::host()?;

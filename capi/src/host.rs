@@ -1,7 +1,7 @@
 //! The instructions of this machine.
 //!
 //! # Why this file is unsafe
-//! It fills a structure that the caller names.
+//! It fills a structure that the caller names, and publishes texts that are made once.
 
 use crate::arguments;
 use crate::cancellation;
@@ -10,8 +10,10 @@ use crate::text;
 use cachemaint::cache::Choice;
 use cachemaint::{Cache, Point};
 use core::ffi::{c_char, c_int};
+use core::ptr;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::{Acquire, Release};
 use std::ffi::CString;
-use std::sync::OnceLock;
 
 /// `struct cachemaint_host`.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +70,31 @@ impl Texts {
     }
 }
 
+/// Returns the texts of the process's choice, and makes them at the first call. Threads that are first together all make
+/// them, and none waits for another: a forked child does not have the thread that it would wait for.
+fn texts(cache: Cache) -> &'static Texts {
+    static TEXTS: AtomicPtr<Texts> = AtomicPtr::new(ptr::null_mut());
+    let made = TEXTS.load(Acquire);
+    // SAFETY: it is null, or that of a box that was leaked below.
+    if let Some(made) = unsafe { made.as_ref() } {
+        return made;
+    }
+    let new = Box::into_raw(Box::new(Texts::of(cache)));
+    let first = match TEXTS.compare_exchange(ptr::null_mut(), new, Release, Acquire) {
+        Ok(_null) => new,
+        Err(first) => {
+            // SAFETY: it was made of a box above, and nothing else knows of it.
+            drop(unsafe { Box::from_raw(new) });
+            first
+        }
+    };
+    // SAFETY: it was made of a box, and is not released.
+    unsafe { &*first }
+}
+
 fn host() -> Result<CHost, Failure> {
-    static TEXTS: OnceLock<Texts> = OnceLock::new();
     let cache = Cache::host()?;
-    let Texts { writeback, invalidate, persist } = TEXTS.get_or_init(|| Texts::of(cache));
+    let Texts { writeback, invalidate, persist } = texts(cache);
     Ok(CHost {
         line_size: cache.line_size(),
         granule: cache.granule(),

@@ -37,10 +37,11 @@ const CXX: &str = "-x c++ -std=c++17";
 
 /// The programs, and their arguments after a folder.
 const COUNTER: &str = "capi/examples/counter.c";
-const PROGRAMS: [(&str, &[&str]); 3] = [
+const PROGRAMS: [(&str, &[&str]); 4] = [
     ("capi/tests/files.c", &[]),
     ("capi/tests/caches.c", &[]),
     ("capi/tests/calls.c", &["1", "20000"]),
+    ("capi/tests/forks.c", &[]),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

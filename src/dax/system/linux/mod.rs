@@ -18,7 +18,6 @@ mod through_kernel;
 mod written;
 
 use super::{Access, Extent, Mapper, Plan, files};
-use crate::aliasing::Aliasing;
 use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
@@ -246,7 +245,7 @@ fn guarantee_of_file(
         map_sync,
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
-        data_cache_aliases: matches!(through_kernel::aliasing_here(), Aliasing::Yes { .. }),
+        data_cache_aliases: through_kernel::aliases_here() == Some(true),
         page: rustix::param::page_size(),
         alignment: alignment(&file_system),
         adopted,

@@ -12,35 +12,46 @@ use crate::dax::system::files;
 use crate::dax::{DaxView, Error, ErrorKind, NotSupported};
 use crate::system::kernel;
 use crate::system::tree::Tree;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
-/// Returns whether the data cache of this machine aliases.
+/// Returns true if the data cache of this machine aliases, false if it does not, and `None` if that is not known.
 ///
-/// The kernel is asked once, and not at all where the architecture decides it.
-pub(super) fn aliasing_here() -> Aliasing {
-    static ANSWER: OnceLock<Aliasing> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
+/// The kernel is asked at the first call. Threads that are first together all ask it, and none waits for another: a
+/// forked child does not have the thread that it would wait for.
+pub(super) fn aliases_here() -> Option<bool> {
+    const UNASKED: u8 = 0;
+    const UNKNOWN: u8 = 1;
+    const NO: u8 = 2;
+    const YES: u8 = 3;
+    static ANSWER: AtomicU8 = AtomicU8::new(UNASKED);
+    let mut answer = ANSWER.load(Relaxed);
+    if answer == UNASKED {
         let tree = Tree::host();
-        aliasing::of_machine(&native::ARCHITECTURE.data_cache, &tree, &kernel::page_size(&tree))
-    })
+        let page = kernel::page_size(&tree);
+        answer = match aliasing::of_machine(&native::ARCHITECTURE.data_cache, &tree, &page) {
+            Aliasing::Yes { .. } => YES,
+            Aliasing::No { .. } => NO,
+            Aliasing::Unknown { .. } => UNKNOWN,
+        };
+        ANSWER.store(answer, Relaxed);
+    }
+    (answer != UNKNOWN).then_some(answer == YES)
 }
 
 /// Refuses a file of which the kernel's view and the mapping can disagree.
 pub(super) fn require_agreement(path: &Path) -> Result<(), Error> {
-    require_agreement_where(aliasing_here(), path)
+    require_agreement_where(aliases_here(), path)
 }
 
 /// Refuses calls on a machine that aliases. A machine of which it is not known is taken to alias.
-fn require_agreement_where(aliasing: Aliasing, path: &Path) -> Result<(), Error> {
-    match aliasing {
-        Aliasing::No { .. } => Ok(()),
-        Aliasing::Yes { .. } | Aliasing::Unknown { .. } => {
-            Err(Error::new(path, ErrorKind::NotSupported(NotSupported::ViewsDisagree)))
-        }
+fn require_agreement_where(aliases: Option<bool>, path: &Path) -> Result<(), Error> {
+    if aliases == Some(false) {
+        return Ok(());
     }
+    Err(Error::new(path, ErrorKind::NotSupported(NotSupported::ViewsDisagree)))
 }
 
 /// Calls of the operating system beside the mapping, on Linux.
@@ -87,8 +98,7 @@ impl DaxView {
         let distance =
             native::ARCHITECTURE.data_cache.distance.safe_bytes(files::page_size() as u64);
         let own = (self.mapping.base().addr().get(), self.offset);
-        matches!(aliasing_here(), Aliasing::No { .. })
-            || aliasing::mappings_agree(own, (address, offset), distance)
+        aliases_here() == Some(false) || aliasing::mappings_agree(own, (address, offset), distance)
     }
 
     /// Refuses device DAX, which has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
@@ -122,18 +132,15 @@ impl DaxView {
 #[cfg(test)]
 mod tests {
     use super::require_agreement_where;
-    use crate::aliasing::Aliasing;
     use alloc::string::ToString;
     use std::path::Path;
 
     #[test]
     fn calls_are_refused_unless_the_data_cache_is_known_not_to_alias() {
-        let source = "a test";
         let path = Path::new("file");
-        assert!(require_agreement_where(Aliasing::No { source }, path).is_ok());
-        let unknown = Aliasing::Unknown { reason: source, advice: source };
-        for aliasing in [Aliasing::Yes { source }, unknown] {
-            let error = require_agreement_where(aliasing, path).unwrap_err();
+        assert!(require_agreement_where(Some(false), path).is_ok());
+        for aliases in [Some(true), None] {
+            let error = require_agreement_where(aliases, path).unwrap_err();
             assert!(error.to_string().contains("through the mapping alone"), "{error}");
         }
     }

@@ -6,17 +6,20 @@
 //! all signals blocked: no handler waits for the writer that it interrupts. Who has to wait sleeps in the kernel (a
 //! futex), so that a thread of another priority can go on.
 //!
-//! The threads of a parent do not exist in a forked child. No writer is there at a fork, since the forking thread reads
-//! meanwhile, and the child forgets the other readers. A child that a handler has forked can call the library in that
-//! handler. It must not return from it: the interrupted call can be between the count of its reads and the lock.
+//! The threads of a parent do not exist in a forked child, which forgets the readers and the writer among them. The value
+//! is whole there, since a writer makes another value and publishes that by one store. A fork does not take the lock: the
+//! forking thread may hold locks of the program or of its allocator, for which a writer can wait.
+//!
+//! A child that a handler has forked can call the library in that handler. It must not return from it: the interrupted
+//! call can be between the count of its reads and the lock.
 
 use crate::failure::{errno, set_errno};
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicPtr, AtomicU32};
 
 /// The mark of a writer.
 const WRITER: u32 = u32::MAX;
@@ -27,7 +30,9 @@ pub(crate) struct Lock<T> {
     word: AtomicU32,
     /// The number of threads that may sleep until the word changes.
     waiting: AtomicU32,
-    value: UnsafeCell<T>,
+    first: T,
+    /// The value, in a box; null for the first one.
+    replaced: AtomicPtr<T>,
 }
 
 thread_local! {
@@ -35,36 +40,40 @@ thread_local! {
     static READS: Cell<u32> = const { Cell::new(0) };
 }
 
-// SAFETY: the value is changed only by a thread that holds the lock alone, and read by those that hold it.
-unsafe impl<T: Send + Sync> Sync for Lock<T> {}
-
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock").finish_non_exhaustive()
     }
 }
 
-impl<T> Lock<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self { word: AtomicU32::new(0), waiting: AtomicU32::new(0), value: UnsafeCell::new(value) }
+impl<T: Send + Sync> Lock<T> {
+    pub(crate) const fn new(first: T) -> Self {
+        let (word, waiting) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self { word, waiting, first, replaced: AtomicPtr::new(null_mut()) }
     }
 
-    /// Calls `work` with the value, which other threads can read meanwhile. `work` must not write.
+    /// Calls `work` with the value, which other threads can read meanwhile. `work` must not replace it.
     pub(crate) fn read<R>(&'static self, work: impl FnOnce(&T) -> R) -> R {
         let reads = READS.get();
         // Counts the read before the lock is held: a child of a handler has at least the reads that go on.
         READS.set(reads.saturating_add(1));
         self.lock_to_read();
-        // SAFETY: no thread changes the value while this one reads.
-        let result = work(unsafe { &*self.value.get() });
-        // SAFETY: this thread has locked it to read, and has no reference to the value any more.
-        unsafe { self.unlock() };
+        // SAFETY: (1) this thread has locked it to read.
+        let result = work(unsafe { self.value() });
+        self.unlock_to_read();
         READS.set(reads);
         result
     }
 
-    /// Calls `work` with the value, which no other thread has. `work` must not come back here.
-    pub(crate) fn write<R>(&'static self, work: impl FnOnce(&mut T) -> R) -> R {
+    /// Replaces the value by the one that `make` returns, and calls `complete`. If that fails, the former value stays. Other
+    /// threads wait meanwhile. The functions must not come back here.
+    ///
+    /// A child that is forked meanwhile has the former value until `make` has returned, then the new one.
+    pub(crate) fn replace<E>(
+        &'static self,
+        make: impl FnOnce(&T) -> Result<T, E>,
+        complete: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut all = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
         // SAFETY: the set can be written.
@@ -74,8 +83,8 @@ impl<T> Lock<T> {
         while let Err(held) = self.word.compare_exchange(0, WRITER, Acquire, Relaxed) {
             self.wait(held);
         }
-        // SAFETY: this thread holds the lock alone until `work` has returned.
-        let result = work(unsafe { &mut *self.value.get() });
+        // SAFETY: (1) this thread holds the lock alone.
+        let result = unsafe { self.replace_locked(make, complete) };
         self.word.store(0, SeqCst);
         self.wake();
         // SAFETY: the call above has written the set.
@@ -83,19 +92,40 @@ impl<T> Lock<T> {
         result
     }
 
-    /// Keeps writers away, for the time of a fork.
-    pub(crate) fn lock_to_read(&'static self) {
+    /// # Safety
+    /// 1. This thread holds the lock alone.
+    unsafe fn replace_locked<E>(
+        &self,
+        make: impl FnOnce(&T) -> Result<T, E>,
+        complete: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        // SAFETY: (1) this thread holds it.
+        let new = Box::into_raw(Box::new(make(unsafe { self.value() })?));
+        let former = self.replaced.swap(new, AcqRel);
+        let completed = complete();
+        let unused = if completed.is_ok() { former } else { self.replaced.swap(former, AcqRel) };
+        if !unused.is_null() {
+            // SAFETY: it was made of a box, and no other thread has a reference to it (1).
+            drop(unsafe { Box::from_raw(unused) });
+        }
+        completed
+    }
+
+    /// # Safety
+    /// 1. This thread holds the lock until it has dropped the reference.
+    unsafe fn value(&self) -> &T {
+        // SAFETY: it is null or a box's, which a writer alone releases (1).
+        unsafe { self.replaced.load(Acquire).as_ref() }.unwrap_or(&self.first)
+    }
+
+    fn lock_to_read(&self) {
         let one_more = |held| (held != WRITER).then(|| held + 1);
         while let Err(held) = self.word.fetch_update(Acquire, Relaxed, one_more) {
             self.wait(held);
         }
     }
 
-    /// Unlocks the lock.
-    ///
-    /// # Safety
-    /// 1. This thread holds the lock to read, and has no reference to the value that it needs the lock for.
-    pub(crate) unsafe fn unlock(&'static self) {
+    fn unlock_to_read(&self) {
         if self.word.fetch_sub(1, SeqCst) == 1 {
             self.wake();
         }
@@ -116,10 +146,10 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Forgets the threads that a forked child does not have, and the lock for the time of the fork.
+    /// Forgets the threads that a forked child does not have. The value of a writer among them is not released.
     ///
     /// # Safety
-    /// 1. This is the only thread of a child, and was forked after [`lock_to_read`](Self::lock_to_read).
+    /// 1. This is the only thread of a child, and does not replace the value.
     pub(crate) unsafe fn forget_other_threads(&'static self) {
         self.word.store(READS.get(), Release);
     }

@@ -11,7 +11,7 @@ use crate::environment;
 use crate::failure::{Failure, Path, Reason, errno};
 use crate::lock::Lock;
 use crate::place::place_for;
-use crate::ranges::Ranges;
+use crate::ranges::{OutOfMemory, Ranges};
 use crate::system::page_size;
 use cachemaint::dax::{Persister, probe_file};
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -51,21 +51,14 @@ impl Memory {
 
 static MAPPED: Lock<Ranges<Memory>> = Lock::new(Ranges::new());
 
-/// Keeps the list of ranges whole in forked children.
+/// Keeps the list of ranges usable in forked children. Nothing is locked before a fork.
 pub(crate) fn register_for_forks() {
-    extern "C" fn lock() {
-        MAPPED.lock_to_read();
-    }
-    extern "C" fn unlock() {
-        // SAFETY: the thread that forks has locked it, and uses no range for that (1).
-        unsafe { MAPPED.unlock() };
-    }
     extern "C" fn forget_other_threads() {
-        // SAFETY: a child has one thread, which has locked it before the fork (1).
+        // SAFETY: a child has one thread, which has forked and so is not in a change of the list (1).
         unsafe { MAPPED.forget_other_threads() };
     }
-    // SAFETY: the functions only lock and unlock. Without memory for them a child may wait for ever, as with PMDK.
-    unsafe { libc::pthread_atfork(Some(lock), Some(unlock), Some(forget_other_threads)) };
+    // SAFETY: the function stores a word. Without memory for it a child may wait for ever, as with PMDK.
+    unsafe { libc::pthread_atfork(None, None, Some(forget_other_threads)) };
 }
 
 /// Returns the first part of a range that is mapped directly, and its memory.
@@ -113,16 +106,14 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_int {
     let range = pages(start, len);
-    // A file that is mapped to the same place meanwhile is added after this.
-    let unmapped = MAPPED.write(|ranges| {
-        ranges.reserve().map_err(|_full| libc::ENOMEM)?;
+    let rest = |ranges: &Ranges<Memory>| ranges.without(&range).map_err(|_full| libc::ENOMEM);
+    // After it has left the list: a child that is forked in between must not take memory there for persistent. A file that
+    // is mapped to the same place meanwhile is added after both.
+    let unmap = || {
         // SAFETY: nothing of it is used any more (1).
-        if unsafe { libc::munmap(start, len) } != 0 {
-            return Err(errno());
-        }
-        ranges.remove(&range);
-        Ok(())
-    });
+        if unsafe { libc::munmap(start, len) } == 0 { Ok(()) } else { Err(errno()) }
+    };
+    let unmapped = MAPPED.replace(rest, unmap);
     match unmapped {
         Ok(()) => 0,
         Err(errno) => Failure::new(
@@ -370,19 +361,27 @@ fn map_open(
         None if is_synchronous => Some(file_memory(file)),
         device_memory => device_memory,
     };
-    let range = start.addr()..start.addr().saturating_add(len);
-    let listed = MAPPED.write(|ranges| {
-        ranges.reserve()?;
-        // A mapping that was there was unmapped behind the library's back.
-        ranges.remove(&pages(start, len));
-        memory.map_or(Ok(()), |memory| ranges.add(range, memory))
-    });
+    let listed = list(start, len, memory);
     if listed.is_err() {
         // SAFETY: no one else knows the mapping.
         unsafe { libc::munmap(start, len) };
         return Err(failed("list the mapping of", path, libc::ENOMEM, "free some memory"));
     }
     Ok((start, len))
+}
+
+/// Adds a mapping to the list, unless its memory is that of other files. A mapping that was there was unmapped behind the
+/// library's back.
+fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), OutOfMemory> {
+    let range = start.addr()..start.addr().saturating_add(len);
+    let listed = |ranges: &Ranges<Memory>| {
+        let others = ranges.without(&pages(start, len))?;
+        match memory {
+            Some(memory) => others.with(range, memory),
+            None => Ok(others),
+        }
+    };
+    MAPPED.replace(listed, || Ok(()))
 }
 
 /// Sets the length of the file, and has it allocated unless it is to be sparse.

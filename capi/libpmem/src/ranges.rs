@@ -22,24 +22,28 @@ impl<T: Clone> Ranges<T> {
         Self(Vec::new())
     }
 
-    /// Makes place for the ranges that the next change can add.
-    pub(crate) fn reserve(&mut self) -> Result<(), OutOfMemory> {
-        // A change adds one range, or splits one into two.
-        self.0.try_reserve(2).map_err(|_full| OutOfMemory)
+    /// Returns these ranges and one that the kernel has mapped. Ranges that were there were unmapped behind the library's
+    /// back.
+    pub(crate) fn with(&self, range: Range<usize>, memory: T) -> Result<Self, OutOfMemory> {
+        let mut ranges = self.without(&range)?;
+        let place = ranges.0.partition_point(|entry| entry.range.end <= range.start);
+        ranges.0.insert(place, Entry { range, memory });
+        Ok(ranges)
     }
 
-    /// Adds a range that the kernel has mapped. Ranges that were there were unmapped behind the library's back.
-    pub(crate) fn add(&mut self, range: Range<usize>, memory: T) -> Result<(), OutOfMemory> {
-        self.reserve()?;
-        self.remove(&range);
-        self.reserve()?;
-        let place = self.0.partition_point(|entry| entry.range.end <= range.start);
-        self.0.insert(place, Entry { range, memory });
-        Ok(())
+    /// Returns these ranges without the parts that are in `range`.
+    pub(crate) fn without(&self, range: &Range<usize>) -> Result<Self, OutOfMemory> {
+        let mut ranges = Self::new();
+        // The range may split one into two, and `with` adds one.
+        let most = self.0.len().saturating_add(2);
+        ranges.0.try_reserve_exact(most).map_err(|_full| OutOfMemory)?;
+        ranges.0.extend_from_slice(&self.0);
+        ranges.remove(range);
+        Ok(ranges)
     }
 
-    /// Removes a range. The caller has made place by [`reserve`](Self::reserve).
-    pub(crate) fn remove(&mut self, range: &Range<usize>) {
+    /// Removes a range, for which there is place if it splits one.
+    fn remove(&mut self, range: &Range<usize>) {
         let first = self.0.partition_point(|entry| entry.range.end <= range.start);
         let end = self.0.partition_point(|entry| entry.range.start < range.end);
         if range.is_empty() || first >= end {
@@ -84,7 +88,7 @@ mod tests {
     fn of(entries: &[(Range<usize>, char)]) -> Ranges<char> {
         let mut ranges = Ranges::new();
         for (range, memory) in entries {
-            ranges.add(range.clone(), *memory).unwrap();
+            ranges = ranges.with(range.clone(), *memory).unwrap();
         }
         ranges
     }
@@ -106,16 +110,14 @@ mod tests {
             (10..20, vec![(20..30, 'b'), (40..50, 'c')]),
             (0..60, vec![]),
         ] {
-            let mut ranges = of(&all);
-            ranges.remove(&removed);
+            let ranges = of(&all).without(&removed).unwrap();
             assert_eq!(shown(&ranges), left, "{removed:?}");
         }
     }
 
     #[test]
     fn a_range_replaces_those_that_were_unmapped_behind_the_back() {
-        let mut ranges = of(&[(10..20, 'a'), (20..30, 'b')]);
-        ranges.add(15..25, 'n').unwrap();
+        let ranges = of(&[(10..20, 'a'), (20..30, 'b')]).with(15..25, 'n').unwrap();
         assert_eq!(shown(&ranges), [(10..15, 'a'), (15..25, 'n'), (25..30, 'b')]);
     }
 
@@ -150,11 +152,10 @@ mod tests {
             let range = start..random.usize(start..=64);
             if random.bool() && !range.is_empty() {
                 let memory = random.lowercase();
-                ranges.add(range.clone(), memory).unwrap();
+                ranges = ranges.with(range.clone(), memory).unwrap();
                 model[range.clone()].fill(Some(memory));
             } else {
-                ranges.reserve().unwrap();
-                ranges.remove(&range);
+                ranges = ranges.without(&range).unwrap();
                 model[range.clone()].fill(None);
             }
             assert!(ranges.0.is_sorted_by(|one, next| one.range.end <= next.range.start));

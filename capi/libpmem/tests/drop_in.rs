@@ -286,6 +286,14 @@ fn a_forked_child_uses_the_library_whatever_threads_its_parent_has() {
 }
 
 #[test]
+fn a_fork_waits_for_no_thread_that_changes_the_list_of_mappings() {
+    let program = Program::compile("held");
+    for is_registered_after in [0, 1] {
+        program.run(&ours(), &[], Some(is_registered_after));
+    }
+}
+
+#[test]
 fn a_signal_handler_that_interrupts_a_call_can_call_and_fork() {
     let program = Program::compile("signals");
     for forks in [0, 1] {

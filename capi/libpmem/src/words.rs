@@ -1,9 +1,10 @@
 //! Copies by ordinary stores of whole words, so that an aligned word is never torn: for machines where no instruction
 //! writes back, on which the crate has no copies.
-#![expect(clippy::cast_ptr_alignment, reason = "the words begin at multiples of their size")]
 
-/// The bytes of a word.
-const WORD: usize = size_of::<usize>();
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The bytes of a word, also where registers are smaller.
+const WORD: usize = size_of::<u64>();
 
 /// Copies `len` bytes, as `memmove` does.
 ///
@@ -22,9 +23,9 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     let word = |number: usize| {
         let at = head + number * WORD;
         // SAFETY: the word is in the range (1), wherever it begins.
-        let word = unsafe { from.wrapping_add(at).cast::<usize>().read_unaligned() };
-        // SAFETY: the word is in the range (1), and begins at a multiple of its size.
-        unsafe { to.wrapping_add(at).cast::<usize>().write_volatile(word) };
+        let word = unsafe { from.wrapping_add(at).cast::<u64>().read_unaligned() };
+        // SAFETY: the word is in the range (1).
+        unsafe { store(to.wrapping_add(at).cast(), word) };
     };
     if to.addr().wrapping_sub(from.addr()) >= len {
         (0..head).for_each(byte);
@@ -49,18 +50,55 @@ pub(crate) unsafe fn fill(to: *mut u8, len: usize, byte: u8) {
         unsafe { to.wrapping_add(at).write_volatile(byte) };
     }
     for at in (head..tail).step_by(WORD) {
-        let word = usize::from_ne_bytes([byte; WORD]);
-        // SAFETY: the word is in the range (1), and begins at a multiple of its size.
-        unsafe { to.wrapping_add(at).cast::<usize>().write_volatile(word) };
+        let word = u64::from_ne_bytes([byte; WORD]);
+        // SAFETY: the word is in the range (1).
+        unsafe { store(to.wrapping_add(at).cast(), word) };
     }
+}
+
+/// Stores a word by one access. A volatile store of 8 bytes is two accesses where registers are smaller.
+///
+/// # Safety
+/// 1. `to` can be written, and is a multiple of the size of a word.
+unsafe fn store(to: *mut u64, word: u64) {
+    // SAFETY: the caller's duty (1).
+    unsafe { AtomicU64::from_ptr(to) }.store(word, Relaxed);
 }
 
 #[cfg(test)]
 mod tests {
+    use core::array;
+    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+    use std::thread;
+
+    /// Another thread sees an aligned word as it was before a copy or a fill, or as it is after that.
+    #[test]
+    fn an_aligned_word_is_not_torn() {
+        let words: [AtomicU64; 4] = array::from_fn(|_| AtomicU64::new(0));
+        let (bytes, done) = ([0xff_u8; 64], AtomicBool::new(false));
+        thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let is_whole = |word: &AtomicU64| matches!(word.load(Relaxed), 0 | u64::MAX);
+                while !done.load(Relaxed) {
+                    assert!(words.iter().all(is_whole), "{words:?}");
+                }
+            });
+            let start = words.as_ptr().cast::<u8>().cast_mut();
+            for from in (0..100_000).map(|count| count % 8) {
+                // SAFETY: both ranges are in their arrays, and `words` is changed as an atomic may be.
+                unsafe { super::copy(start, bytes.as_ptr().wrapping_add(from), 32) };
+                // SAFETY: the range is in the array.
+                unsafe { super::fill(start, 32, 0) };
+            }
+            done.store(true, Relaxed);
+            watcher.join().unwrap();
+        });
+    }
+
     /// Compares with the standard library's moves and fills, for all lengths and places in three words.
     #[test]
     fn bytes_are_moved_as_the_standard_library_moves_them() {
-        let bytes: [u8; 64] = core::array::from_fn(|at| u8::try_from(at).unwrap());
+        let bytes: [u8; 64] = array::from_fn(|at| u8::try_from(at).unwrap());
         for len in 0..=26 {
             for from in 0..=17 {
                 for to in 0..=17 {

@@ -4,6 +4,9 @@
 //! kept, and a forked child has the mapping. Memory is persistent if the kernel maps it synchronously (`MAP_SYNC`) or as
 //! a device, and if its medium keeps the lines that this CPU writes back. PMDK asks the kernel alone, which also grants
 //! `MAP_SYNC` on virtio-pmem, and on CPUs that reach no point of persistence.
+//!
+//! The calls are those with places of 64 bits: with the others a 32-bit program finds neither a file of 2 GiB nor one whose
+//! inode has a large number.
 
 use crate::cancellation;
 use crate::device::{self, Device};
@@ -201,7 +204,7 @@ fn map_file(
 /// Checks length and flags of a file against each other.
 fn checked(path: &CStr, len: usize, flags: c_int) -> Result<c_int, Failure> {
     let (path, creates) = (Path(path), flags & CREATE != 0);
-    if creates && libc::off_t::try_from(len).is_err() {
+    if creates && libc::off64_t::try_from(len).is_err() {
         return Err(invalid(format_args!(
             "cannot create {path} with {len} bytes: no file has as many; pass a smaller length"
         )));
@@ -242,9 +245,9 @@ fn device_len(path: &CStr, device: Device, len: usize, flags: c_int) -> Result<u
 
 /// Returns the device of device DAX at the path; `None` for a file, a directory and a missing path.
 fn device_at(path: &CStr) -> Result<Option<Device>, Failure> {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
+    let mut status = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the path ends with 0, and the status can be written.
-    if unsafe { libc::stat(path.as_ptr(), status.as_mut_ptr()) } != 0 {
+    if unsafe { libc::stat64(path.as_ptr(), status.as_mut_ptr()) } != 0 {
         return match errno() {
             libc::ENOENT => Ok(None),
             errno => Err(failed("find", path, errno, "correct the path, or permit the access")),
@@ -283,7 +286,7 @@ fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<File, Failure> 
     let exclusive = if flags & EXCL == 0 { 0 } else { libc::O_EXCL };
     let flags = libc::O_RDWR | libc::O_CLOEXEC | create | exclusive;
     // SAFETY: the path ends with 0.
-    let descriptor = unsafe { libc::open(path.as_ptr(), flags, libc::c_uint::from(mode)) };
+    let descriptor = unsafe { libc::open64(path.as_ptr(), flags, libc::c_uint::from(mode)) };
     let advice = match errno() {
         _ if descriptor >= 0 => "",
         libc::ENOENT => "correct the path, or create the file with PMEM_FILE_CREATE",
@@ -300,7 +303,7 @@ fn unnamed(directory: &CStr, flags: c_int) -> Result<File, Failure> {
     let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC | exclusive;
     let mode: libc::c_uint = 0o600;
     // SAFETY: the path ends with 0.
-    let descriptor = unsafe { libc::open(directory.as_ptr(), flags, mode) };
+    let descriptor = unsafe { libc::open64(directory.as_ptr(), flags, mode) };
     let created = match file(descriptor) {
         Err(libc::EOPNOTSUPP) => removed(directory),
         created => created,
@@ -386,11 +389,11 @@ fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), Ou
 
 /// Sets the length of the file, and has it allocated unless it is to be sparse.
 fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, Failure> {
-    let Ok(length) = libc::off_t::try_from(len) else {
+    let Ok(length) = libc::off64_t::try_from(len) else {
         return Err(failed("resize", path, libc::EINVAL, "pass a smaller length"));
     };
     // SAFETY: the file is open.
-    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } != 0 {
+    if unsafe { libc::ftruncate64(file.as_raw_fd(), length) } != 0 {
         return Err(failed("resize", path, errno(), "free some space, or pass a smaller length"));
     }
     if flags & SPARSE == 0 {
@@ -405,15 +408,15 @@ fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, F
 /// Has the first `length` bytes of a file allocated: at once, since some file systems look for all of the space first. If a
 /// signal interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
 /// might never be done.
-fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
-    const LARGEST: libc::off_t = 1 << 30;
-    const SMALLEST: libc::off_t = 1 << 20;
+fn allocate(file: &File, length: libc::off64_t) -> Result<(), c_int> {
+    const LARGEST: libc::off64_t = 1 << 30;
+    const SMALLEST: libc::off64_t = 1 << 20;
     const MOST_INTERRUPTIONS: u32 = 1000;
     let (mut at, mut piece, mut interruptions) = (0, length, 0);
     while at < length {
         let len = piece.min(length - at);
         // SAFETY: the file is open.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), at, len) } {
+        match unsafe { libc::posix_fallocate64(file.as_raw_fd(), at, len) } {
             0 => (at, interruptions) = (at + len, 0),
             libc::EINTR | libc::ENOMEM if piece > SMALLEST => {
                 piece = (piece / 2).clamp(SMALLEST, LARGEST);
@@ -426,15 +429,18 @@ fn allocate(file: &File, length: libc::off_t) -> Result<(), c_int> {
 }
 
 fn file_len(path: &CStr, file: &File) -> Result<usize, Failure> {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
+    let mut status = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the file is open, and the status can be written.
-    if unsafe { libc::fstat(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
+    if unsafe { libc::fstat64(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
         return Err(failed("find the length of", path, errno(), "try again"));
     }
     // SAFETY: the call succeeded, so it is written.
     let len = unsafe { status.assume_init() }.st_size;
     usize::try_from(len).map_err(|_large| {
-        failed("map", path, libc::EINVAL, "pass a file that fits the address space")
+        let path = Path(path);
+        invalid(format_args!(
+            "cannot map {path}: it is larger than the address space; pass a smaller file"
+        ))
     })
 }
 
@@ -450,7 +456,7 @@ fn map(
     let attempt = |flags| {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: without MAP_FIXED a new mapping replaces none. The place is a hint.
-        let start = unsafe { libc::mmap(place, len, access, flags, file.as_raw_fd(), 0) };
+        let start = unsafe { libc::mmap64(place, len, access, flags, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED { Err(errno()) } else { Ok(start) }
     };
     let result = match attempt(libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC) {
@@ -496,4 +502,40 @@ fn invalid(message: fmt::Arguments<'_>) -> Failure {
 
 fn failed(action: &str, path: &CStr, errno: c_int, advice: &str) -> Failure {
     Failure::new(errno, format_args!("cannot {action} {}: {}; {advice}", Path(path), Reason(errno)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt as _;
+    use tempfile::NamedTempFile;
+
+    /// Returns an empty file, which is given a length, and its path.
+    fn of_length(len: u64) -> (NamedTempFile, CString) {
+        let named = NamedTempFile::new().unwrap();
+        named.as_file().set_len(len).unwrap();
+        let path = CString::new(named.path().as_os_str().as_bytes()).unwrap();
+        (named, path)
+    }
+
+    #[test]
+    fn a_file_of_more_than_2_gib_is_found_and_opened() {
+        let len = 2500_usize << 20;
+        let (_named, path) = of_length(len as u64);
+        assert!(device_at(&path).unwrap().is_none());
+        let file = open(&path, 0, 0).unwrap();
+        assert_eq!(file_len(&path, &file).unwrap(), len);
+        assert_eq!(resize(&path, &file, len + 4096, SPARSE).unwrap(), len + 4096);
+    }
+
+    #[cfg(target_pointer_width = "32")]
+    #[test]
+    fn a_file_that_is_larger_than_the_address_space_is_refused_as_such() {
+        let (named, path) = of_length(5 << 30);
+        assert!(file_len(&path, named.as_file()).is_err());
+        // SAFETY: the message ends with 0.
+        let message = unsafe { CStr::from_ptr(crate::failure::last()) };
+        assert!(message.to_str().unwrap().contains("is larger than the address space"));
+    }
 }

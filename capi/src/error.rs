@@ -2,7 +2,7 @@
 
 use crate::text;
 use cachemaint::Unsupported;
-use cachemaint::dax::{Error, ErrorKind, InvalidInput};
+use cachemaint::dax::{Error, ErrorKind, InvalidInput, Taint};
 use core::cell::RefCell;
 use core::ffi::{c_char, c_int};
 use core::mem::ManuallyDrop;
@@ -64,6 +64,15 @@ impl From<Error> for Failure {
         let errno = error.raw_os_error().unwrap_or(0);
         let action = in_c(error.kind());
         Self { code: code_of(error.kind()), message: format!("{error}{action}").into(), errno }
+    }
+}
+
+impl From<Taint> for Failure {
+    #[cold]
+    fn from(taint: Taint) -> Self {
+        let errno = if let Taint::Writeback { errno, .. } = taint { errno } else { 0 };
+        let message = format!("{taint}; read the file again, or restore it from elsewhere");
+        Self { code: Code::WritebackFailed, message: message.into(), errno }
     }
 }
 
@@ -160,4 +169,23 @@ pub(crate) extern "C" fn cachemaint_error_message() -> *const c_char {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_error_errno() -> c_int {
     LAST.with(|last| last.borrow().errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Failure, cachemaint_error_errno, number};
+    use cachemaint::dax::Taint;
+
+    #[test]
+    fn a_taint_by_a_failed_write_back_has_the_error_of_the_call() {
+        let (at, len) = (4096, 8);
+        for (taint, errno) in [
+            (Taint::Writeback { at, len, errno: 5 }, 5),
+            (Taint::Cleared { at, len }, 0),
+            (Taint::Fault { at, len }, 0),
+        ] {
+            assert_eq!(number(Err(Failure::from(taint))), Code::WritebackFailed as i32);
+            assert_eq!(cachemaint_error_errno(), errno, "{taint}");
+        }
+    }
 }

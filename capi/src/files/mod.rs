@@ -264,10 +264,7 @@ pub(crate) unsafe extern "C" fn cachemaint_taint(file: *const Handle) -> c_int {
     let open = unsafe { Handle::open(file) };
     number(open.and_then(|open| match open.file.view().taint() {
         None => Ok(()),
-        Some(taint) => Err(Failure::new(
-            Code::WritebackFailed,
-            format!("{taint}; read the file again, or restore it from elsewhere"),
-        )),
+        Some(taint) => Err(taint.into()),
     }))
 }
 

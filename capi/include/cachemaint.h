@@ -111,7 +111,8 @@ int cachemaint_error_errno(void);
  * keep any part of it; an aligned store of 8 bytes is kept whole or not at all.
  * Bytes that an earlier process has stored can still be in the caches: persist them before you rely on them.
  * A page with a media error, and a file that another program shrinks, raise SIGBUS at an access.
- * A child of fork does not have the mapping and must not use the file. */
+ * A child of fork does not have the mapping and must not use the file. It may call cachemaint_close alone, and should:
+ * until then, or until it executes a program or ends, it keeps the lock of a parent that was killed. */
 typedef struct cachemaint_file cachemaint_file;
 
 /* Some bytes in memory. */

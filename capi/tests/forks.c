@@ -1,4 +1,4 @@
-/* Children that are forked while another thread of their parent makes its first call. A child makes the same call, and
+/* Children of fork. A child that is forked while another thread of its parent makes its first call makes the same call, and
  * waits for no thread that it does not have. The usage is: forks FOLDER. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,6 +108,47 @@ static void a_child_makes_the_call_that_its_parent_is_in(enum place stops) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* Opens a file, and forks a child that closes it and shows its number when it has. Both wait for a signal. */
+static void hold_and_fork(int shown) {
+    cachemaint_file *file;
+    void *address;
+    pid_t child;
+    DONE(cachemaint_open(paths[0], 0, CACHEMAINT_ALLOW_PAGES, &file));
+    address = cachemaint_address(file);
+    child = fork();
+    if (child == 0) {
+        /* User-mode emulation leaves the mapping to the child (madvise(2), MADV_DONTFORK), and it keeps the lock too. */
+        CHECK(munmap(address, 4096) == 0);
+        DONE(cachemaint_close(file));
+        child = failures ? 0 : getpid();
+        CHECK(write(shown, &child, sizeof child) == sizeof child);
+    }
+    alarm(30);
+    for (;;)
+        pause();
+}
+
+static void a_child_that_closes_the_file_keeps_no_lock_of_a_killed_parent(void) {
+    int ends[2], status;
+    pid_t parent, child = 0;
+    cachemaint_file *file;
+    CHECK(pipe(ends) == 0);
+    parent = fork();
+    if (parent == 0) {
+        close(ends[0]);
+        hold_and_fork(ends[1]);
+    }
+    close(ends[1]);
+    CHECK(read(ends[0], &child, sizeof child) == sizeof child && child > 0);
+    REFUSED(cachemaint_open(paths[0], 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_LOCKED);
+    CHECK(kill(parent, SIGKILL) == 0 && waitpid(parent, &status, 0) == parent);
+    DONE(cachemaint_open(paths[0], 0, CACHEMAINT_ALLOW_PAGES, &file));
+    DONE(cachemaint_close(file));
+    if (child > 0)
+        CHECK(kill(child, SIGKILL) == 0);
+    close(ends[0]);
+}
+
 int main(int count, char **arguments) {
     if (count != 2)
         return 2;
@@ -115,5 +158,6 @@ int main(int count, char **arguments) {
         return 2;
     a_child_makes_the_call_that_its_parent_is_in(ALLOCATIONS);
     a_child_makes_the_call_that_its_parent_is_in(OPENED_FILES);
+    a_child_that_closes_the_file_keeps_no_lock_of_a_killed_parent();
     return ended("forks");
 }

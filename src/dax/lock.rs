@@ -36,9 +36,9 @@ const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 ///   was unmapped. Duplicates and forked children do not keep it, so the file can be opened again at once. A
 ///   forked child that drops its copy leaves the lock to its parent.
 /// - If a process ends without dropping the file, because it was killed for example, the system releases the
-///   lock with the last descriptor. A child keeps its descriptors until it executes a program or ends. So a
-///   child that is just being started can delay the release. A successor that must not fail then tries
-///   again for as long as suits it.
+///   lock with the last descriptor. A child keeps its descriptors until it drops its copy, executes a program
+///   or ends. So a child that is just being started can delay the release. A successor that must not fail then
+///   tries again for as long as suits it.
 /// - On NFS, Linux takes a lock of the whole file on the server, so it holds against other machines. An exclusive lock
 ///   needs a file that was opened for writing there, which a [`DaxView`](super::DaxView) does not have (flock(2), "NFS
 ///   details"). On SMB it is enforced as on Windows.

@@ -134,7 +134,8 @@ enum cachemaint_flag {
     CACHEMAINT_REQUIRE_BYTES = 8,
     /* Takes a lock that excludes exclusive ones alone: for processes that write together. */
     CACHEMAINT_SHARED_LOCK = 16,
-    /* Takes no lock: for processes that agree by other means. */
+    /* Takes no lock: for processes that agree by other means, also on which of them makes the file longer
+     * (cachemaint_grow). */
     CACHEMAINT_NO_LOCK = 32,
     /* Makes every page accessible now, so that no access waits for a page fault (Linux 5.14 and later). */
     CACHEMAINT_POPULATE = 64
@@ -173,6 +174,9 @@ size_t cachemaint_length(const cachemaint_file *file);
  * are shown as they are, and are synced (fsync). Missing bytes are zeros. All of them are on the medium with the length
  * after the return.
  * No other thread uses the file during the call. The mapping can move: ask for its address again.
+ * Processes with CACHEMAINT_NO_LOCK must not make the file longer at the same time, nor open it meanwhile. The call of one
+ * can overwrite with zeros, or cut off (SIGBUS), the new bytes that another has stored and persisted. One process makes
+ * the file longer, and the others then map the new bytes by this call.
  * A crash leaves the old length or the new one. On an error the file is as it was. If the sync failed, stored bytes may be
  * lost, and later write-backs by pages return CACHEMAINT_WRITEBACK_FAILED.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if

@@ -32,8 +32,9 @@ impl DaxFile {
     /// Bytes that the file has there already are shown as they are, and are synced like those at
     /// [`Options::open`]. Missing ones are zeros, and they and the new length are on the medium when this returns.
     ///
-    /// Several processes without locks must not make the file longer at the same time: one could overwrite with zeros
-    /// what another has stored in its new bytes. One of them does it, and the others then map the new bytes by this call.
+    /// Several processes without locks must not make the file longer at the same time, nor open it meanwhile. One could
+    /// overwrite with zeros the new bytes that another has stored and persisted. It could also cut them off (SIGBUS), if it
+    /// fails or asks for fewer. One of them makes the file longer, and the others then map the new bytes by this call.
     ///
     /// The mapping may move, which makes addresses from [`as_ptr`](Self::as_ptr) invalid. Its offset in the file stays
     /// the same, and so do all stored bytes, persistent or not.

@@ -4,6 +4,7 @@ use super::{named, of_blob, open, text, visible};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::DaxFile;
 use cachemaint::preserve::{Content, Store};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the store
     file: PathBuf,
-    /// The names of the blobs
+    /// The names of the blobs; a repeated name counts once
     #[arg(required = true)]
     name: Vec<String>,
     /// Delete regions too
@@ -25,8 +26,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { file: path, name: names, .. } = arguments;
-    let generation = open(path, None)?.guarded(|store| delete(arguments, store))??;
+    let names = arguments.name.iter().map(String::as_str).collect();
+    let generation =
+        open(&arguments.file, None)?.guarded(|store| delete(arguments, &names, store))??;
     let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
         1 => format!("1 {kind} was deleted"),
@@ -38,8 +40,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the generation of the store in which the blobs are gone.
-fn delete(arguments: &Arguments, store: &mut Store<Arc<DaxFile>>) -> anyhow::Result<u64> {
-    let Arguments { file: path, name: names, regions } = arguments;
+fn delete(
+    arguments: &Arguments,
+    names: &BTreeSet<&str>,
+    store: &mut Store<Arc<DaxFile>>,
+) -> anyhow::Result<u64> {
+    let Arguments { file: path, regions, .. } = arguments;
     for name in names.iter().filter(|_| !regions) {
         let found = store.reader().stat(name).map_err(|error| named(path, error))?;
         if let Some(info) = found.filter(|info| info.content == Content::Region) {

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged. Whole records
 /// after the torn end of a journal are counted and do not change the exit code; they change that of `journal verify`.
+/// While another process trims a journal, a superblock can be half stored for a moment: run the command again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the journal, recorder or store
@@ -125,7 +126,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 impl Kind {
     fn is_damaged(&self) -> bool {
         match self {
-            Self::Journal(journal) => journal.recovered.damage.is_some(),
+            Self::Journal(Journal { recovered, .. }) => {
+                recovered.damage.is_some() || recovered.superblock_lost
+            }
             Self::Recording(recording) => recording.shards.iter().any(|shard| shard.damaged > 0),
             Self::Store(store) => store.is_damaged(),
         }

@@ -223,6 +223,8 @@ fn a_lost_superblock_is_reported_until_the_next_opening() {
     assert!(!stdout(&verified).contains("none"), "{}", stdout(&verified));
     let repair = place.run(&["repair"]).failure();
     assert!(stdout(&repair).contains(lost), "{}", stdout(&repair));
+    let stat = Command::new(cargo::cargo_bin!("cachemaint")).arg("stat").arg(&place.path).assert();
+    assert!(stdout(&stat.code(1)).contains("one of the two superblocks is torn or damaged"));
     let appended = place.run(&["append", "--record", "three"]).success();
     assert!(stderr(&appended).contains(lost), "{}", stderr(&appended));
     place.run(&["verify"]).success();

@@ -16,21 +16,33 @@ pub(super) fn has_other_data(file: &DaxView, created: &[[u64; 2]]) -> Result<boo
     for [start, end] in created.iter().copied().chain([[file.len(); 2]]) {
         let (start, end) = (start.min(file.len()), end.min(file.len()));
         while let Some(data) = first_data(file.file(), at..start) {
-            let len = data.end - data.start;
-            let len = bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-            let piece = &mut bytes[..len];
-            file.read(data.start, piece)?;
-            if piece.iter().any(|byte| *byte != 0) {
+            at = data.end;
+            if !is_zeros(file, data, &mut bytes)? {
                 return Ok(true);
             }
-            at = data.start + len as u64;
         }
         at = end;
     }
     Ok(false)
 }
 
-/// Returns the first bytes of a range that are not in a hole.
+/// Returns true if a range has only zeros. It is read in pieces of the buffer's size.
+fn is_zeros(file: &DaxView, range: Range<u64>, buffer: &mut [u8]) -> Result<bool, Error> {
+    let Range { start: mut at, end } = range;
+    while at < end {
+        let len = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let piece = &mut buffer[..len];
+        file.read(at, piece)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
+}
+
+/// Returns the first bytes of a range that are not in a hole. A tmpfs finds their end page by page, so the caller reads all
+/// of them before the next call.
 #[cfg(target_os = "linux")]
 fn first_data(file: &File, range: Range<u64>) -> Option<Range<u64>> {
     use rustix::fs::{SeekFrom, seek};
@@ -52,4 +64,45 @@ fn first_data(file: &File, range: Range<u64>) -> Option<Range<u64>> {
 #[cfg(not(target_os = "linux"))]
 fn first_data(_: &File, range: Range<u64>) -> Option<Range<u64>> {
     (!range.is_empty()).then_some(range)
+}
+
+// Systems of 32 bits seek by another call.
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+#[path = "../../../tests/killed/mod.rs"]
+#[expect(unsafe_code, reason = "children are forked and traced")]
+#[expect(dead_code, reason = "no unit test here stops a process")]
+mod killed;
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+#[path = "../../../tests/skip/mod.rs"]
+mod skip;
+
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+mod tests {
+    use super::has_other_data;
+    use super::killed::{Call, note_system_calls};
+    use cachemaint::dax::Options;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    /// A tmpfs finds the end of data page by page.
+    #[test]
+    fn the_end_of_data_is_sought_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, vec![0; 1 << 20]).unwrap();
+        let own = fs::metadata(&path).map(|own| (own.dev(), own.ino())).ok();
+        // A child does not inherit the mapping.
+        let search = || {
+            let file = Options::new().allow_page_granularity().open(&path)?;
+            has_other_data(file.view(), &[]).map(drop)
+        };
+        let is_seek = |call: Call| call.number == libc::SYS_lseek && call.file == own;
+        let mut seeks = 0;
+        let test = "the_end_of_data_is_sought_once";
+        let noted = note_system_calls(test, search, |call| {
+            seeks += usize::from(is_seek(call));
+        });
+        // The start of the data, their end, and the next data; opening seeks, too. The file has 16 pieces.
+        assert!(!noted || (3..8).contains(&seeks), "{seeks}");
+    }
 }

@@ -6,7 +6,7 @@ use crate::commands::unused::has_other_data;
 use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -124,7 +124,16 @@ fn open_or_create(
         }
         created => Arc::new(created?),
     };
-    open_or_create_in(arguments, &file).inspect_err(|_| files::discard(path, file))
+    let journal = create(arguments, &file).inspect_err(|_| files::discard(path, file))?;
+    Ok((journal, true))
+}
+
+/// Creates a journal in a file of zeros. [`Options::open_or_create`] would search all of it for a journal with lost
+/// superblocks.
+fn create(arguments: &Arguments, file: &Arc<DaxFile>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
+    let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
+    let created = faults::guarded(file.view(), || options.create_new(Arc::clone(file)))?;
+    created.map_err(|failed| named(&arguments.file, failed))
 }
 
 /// The bytes that a creation writes: the superblocks, and the first mark (module `journal`, the format).
@@ -141,14 +150,12 @@ fn open_or_create_in(
     file: &Arc<DaxFile>,
 ) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
     let path = &arguments.file;
-    let is_unused = !faults::guarded(file.view(), || has_other_data(file.view(), &[]))??;
-    let is_there = !is_unused && is_there(path, file)?;
+    if !faults::guarded(file.view(), || has_other_data(file.view(), &[]))?? {
+        return Ok((create(arguments, file)?, true));
+    }
+    let is_there = is_there(path, file)?;
     let (journal, _) = recover_by(path, file, arguments.discard, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);
-        // All of a file of zeros would be searched for a journal with lost superblocks.
-        if is_unused {
-            return Ok((options.create_new(Arc::clone(file))?, Recovered::default()));
-        }
         options.open_or_create(Arc::clone(file))
     })?;
     Ok((journal, !is_there))

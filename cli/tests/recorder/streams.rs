@@ -62,3 +62,17 @@ fn a_program_is_recorded_though_its_output_cannot_be_passed_on() {
     let dumped = String::from_utf8_lossy(&dumped.get_output().stdout).into_owned();
     assert!(dumped.contains("one") && dumped.contains("two"), "{dumped}");
 }
+
+/// A program that reads the output after a success must not take a part of it for all.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_success_is_a_failure_if_the_output_cannot_be_passed_on() {
+    for script in ["echo one", "echo one >&2"] {
+        let place = Place::empty();
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut recording = process(&place, &["--", "sh", "-c", script]);
+        let status = recording.stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{script}");
+        assert_eq!(place.texts().len(), 1, "{script}");
+    }
+}

@@ -32,8 +32,9 @@ use std::sync::Arc;
 /// recorded, and after any crash that the file survives. The output of the program is passed on as it comes. A line is
 /// in the file before its newline is passed on; a last line without a newline is recorded when the output ends. The
 /// program's exit code becomes that of this command: 127 if it is not found, 126 if it cannot be started. If the
-/// recording fails, that is reported, and the output is passed on without it; the exit code is then the program's, or 1
-/// instead of 0. If the reader of the output goes away, the program finds its own output closed. On Unix SIGTERM and
+/// recording fails, that is reported, and the output is passed on without it. If the output cannot be passed on, as to a
+/// full disk, that is reported too, and the lines are only recorded. After either failure the exit code is the program's,
+/// or 1 instead of 0. If the reader of the output goes away, the program finds its own output closed. On Unix SIGTERM and
 /// SIGHUP are passed on to the program, and on Linux SIGINT. If it has ended, and others still have its output open,
 /// these signals end the recording. Lines of standard input have the event id 0, those of the program's standard output
 /// 1, and those of its standard error 2. A line that is too long for an event is split.
@@ -245,8 +246,8 @@ impl<'r> Lines<'r> {
 
     /// Records all lines of `from`, and passes the bytes on to `to` as they come. If these have no reader any more, `from`
     /// is closed: its program has the end that it would have without this command. If they cannot be written, the lines
-    /// are recorded alone.
-    fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<()> {
+    /// are recorded alone, and the result is false.
+    fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<bool> {
         let mut from = BufReader::new(from);
         let (mut line, mut is_split, mut is_passed_on) = (Vec::new(), false, true);
         loop {
@@ -276,7 +277,10 @@ impl<'r> Lines<'r> {
             let passed = piece.len();
             from.consume(passed);
         }
-        if line.is_empty() { Ok(()) } else { self.event_or_report(&line) }
+        if !line.is_empty() {
+            self.event_or_report(&line)?;
+        }
+        Ok(is_passed_on)
     }
 
     /// Records an event. A program must not end by a failure of its recording, which is reported once.

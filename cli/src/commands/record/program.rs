@@ -16,7 +16,8 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
 /// Runs a program, and records its output. Returns its exit code: as shells do, 127 for a program that is not found, and
-/// 126 for one that cannot be started. A failure to record its lines ends nothing, and makes a code of 0 that of a failure.
+/// 126 for one that cannot be started. A failure to record its lines or to pass them on ends nothing, and makes a code of 0
+/// that of a failure.
 pub(super) fn record(
     path: &Path,
     recorder: &Recorder<Guarded>,
@@ -49,17 +50,17 @@ pub(super) fn record(
     let from_errors = child.stderr.take().context("the program has no standard error")?;
     #[cfg(unix)]
     let (from, from_errors) = (Stoppable::new(from, &stop), Stoppable::new(from_errors, &stop));
-    let outcome = thread::scope(|scope| {
+    let (output, errors) = thread::scope(|scope| {
         let beside = scope.spawn(move || errors.record(from_errors, &mut io::stderr()));
-        let outcome = output.record(from, &mut io::stdout());
-        outcome.and(beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        let output = output.record(from, &mut io::stdout());
+        (output, beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
     #[cfg(unix)]
     super::signals::pass_on_until_end().context("the program cannot be waited for")?;
     let status = child.wait().context("the program cannot be waited for")?;
-    outcome?;
-    let is_lost = status.success() && has_failed.load(Ordering::Relaxed);
-    Ok(if is_lost { ExitCode::FAILURE } else { code(status) })
+    let is_passed_on = output? & errors?;
+    let is_lost = !is_passed_on || has_failed.load(Ordering::Relaxed);
+    Ok(if status.success() && is_lost { ExitCode::FAILURE } else { code(status) })
 }
 
 /// Returns the exit code as shells do: for a signal, 128 plus its number.

@@ -1,5 +1,7 @@
 //! The standard streams of `cachemaint record`, and those of its program.
 
+#[cfg(target_os = "linux")]
+use super::skip::skip;
 use super::{Place, redirected};
 use crate::printed::stderr;
 use assert_cmd::cargo;
@@ -74,5 +76,40 @@ fn a_success_is_a_failure_if_the_output_cannot_be_passed_on() {
         let status = recording.stdout(full()).stderr(full()).status().unwrap();
         assert_eq!(status.code(), Some(1), "{script}");
         assert_eq!(place.texts().len(), 1, "{script}");
+    }
+}
+
+/// The command runs as a user without other processes, who may have one or two.
+#[cfg(target_os = "linux")]
+#[test]
+#[expect(unsafe_code, reason = "a child limits its processes before it runs the command")]
+fn a_program_is_not_run_if_a_thread_or_process_cannot_be_started() {
+    use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+
+    const UNUSED: u32 = 54_399;
+    let test = "a_program_is_not_run_if_a_thread_or_process_cannot_be_started";
+    if !geteuid().is_root() {
+        return skip(test, "only root can run a command as another user");
+    }
+    let place = Place::empty();
+    let directory = place.path.parent().unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let rows = [(1, 1, "a thread cannot be started"), (2, 126, "echo cannot be started")];
+    for (processes, code, expected) in rows {
+        let mut command = process(&place, &["--", "echo", "one"]);
+        let limit = Rlimit { current: Some(processes), maximum: Some(processes) };
+        let limit = move || Ok(setrlimit(Resource::Nproc, limit)?);
+        // SAFETY: it makes one system call alone, which may be made between `fork` and `exec`.
+        unsafe { command.uid(UNUSED).pre_exec(limit) };
+        let output = match command.output() {
+            Ok(output) => output,
+            Err(why) => return skip(test, why),
+        };
+        assert_eq!(output.status.code(), Some(code), "{processes}: {output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(expected), "{processes}: {error}");
+        assert_eq!(output.stdout, b"", "{processes}");
     }
 }

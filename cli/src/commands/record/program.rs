@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, PipeWriter};
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 
 /// Runs a program, and records its output. Returns its exit code: as shells do, 127 for a program that is not found, and
@@ -33,34 +33,44 @@ pub(super) fn record(
     // An interrupt of the terminal reaches the program itself, and its last lines are recorded.
     #[cfg(not(unix))]
     crate::interrupts::handle(|| {})?;
-    let child =
-        Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => {
-            let program = text::printable(Path::new(program).display());
-            text::tell!("cachemaint: {program} cannot be started: {error}");
-            let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-            return Ok(ExitCode::from(code));
-        }
-    };
+    let (from_errors, to_errors) = io::pipe().context("a pipe cannot be created")?;
     #[cfg(unix)]
-    super::signals::pass_on_to(&child);
-    let from = child.stdout.take().context("the program has no output")?;
-    let from_errors = child.stderr.take().context("the program has no standard error")?;
-    #[cfg(unix)]
-    let (from, from_errors) = (Stoppable::new(from, &stop), Stoppable::new(from_errors, &stop));
-    let (output, errors) = thread::scope(|scope| {
-        let beside = scope.spawn(move || errors.record(from_errors, &mut io::stderr()));
+    let from_errors = Stoppable::new(from_errors, &stop);
+    thread::scope(|scope| {
+        // A program that runs must not end because there is no thread to read its output.
+        let beside = thread::Builder::new()
+            .spawn_scoped(scope, move || errors.record(from_errors, &mut io::stderr()))
+            .context("the program was not run, as a thread cannot be started")?;
+        let mut child = match start(program, arguments, to_errors) {
+            Ok(child) => child,
+            Err(code) => return Ok(code),
+        };
+        #[cfg(unix)]
+        super::signals::pass_on_to(&child);
+        let from = child.stdout.take().context("the program has no output")?;
+        #[cfg(unix)]
+        let from = Stoppable::new(from, &stop);
         let output = output.record(from, &mut io::stdout());
-        (output, beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    });
-    #[cfg(unix)]
-    super::signals::pass_on_until_end().context("the program cannot be waited for")?;
-    let status = child.wait().context("the program cannot be waited for")?;
-    let is_passed_on = output? & errors?;
-    let is_lost = !is_passed_on || has_failed.load(Ordering::Relaxed);
-    Ok(if status.success() && is_lost { ExitCode::FAILURE } else { code(status) })
+        let errors = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
+        #[cfg(unix)]
+        super::signals::pass_on_until_end().context("the program cannot be waited for")?;
+        let status = child.wait().context("the program cannot be waited for")?;
+        let is_passed_on = output? & errors?;
+        let is_lost = !is_passed_on || has_failed.load(Ordering::Relaxed);
+        Ok(if status.success() && is_lost { ExitCode::FAILURE } else { code(status) })
+    })
+}
+
+/// Starts a program with a pipe as its standard error, of which this process keeps no writer. Returns the exit code if the
+/// program cannot be started.
+fn start(program: &OsStr, arguments: &[OsString], errors: PipeWriter) -> Result<Child, ExitCode> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::piped()).stderr(errors);
+    command.spawn().map_err(|error| {
+        let program = text::printable(Path::new(program).display());
+        text::tell!("cachemaint: {program} cannot be started: {error}");
+        ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+    })
 }
 
 /// Returns the exit code as shells do: for a signal, 128 plus its number.

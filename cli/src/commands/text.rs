@@ -21,7 +21,8 @@ const LABEL: usize = 12;
 /// The width of a screen.
 const WIDTH: usize = 80;
 
-/// The exit code of a command that was interrupted (128 and SIGINT), as shells have it.
+/// The exit code of a command that was interrupted (128 and SIGINT), as shells have it. It is the same for SIGTERM and
+/// SIGHUP: the handler of [`interrupts`](crate::interrupts) does not get the number of the signal.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The exit code of a command whose output has no reader any more (128 and SIGPIPE), as shells have it.

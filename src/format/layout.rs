@@ -22,6 +22,7 @@ impl<const N: usize> Field for [u8; N] {
         bytes[..N].copy_from_slice(&self);
     }
 
+    #[inline]
     fn take(bytes: &[u8]) -> Self {
         let mut value = [0; N];
         value.copy_from_slice(&bytes[..N]);
@@ -39,6 +40,7 @@ macro_rules! numbers {
                     self.to_le_bytes().put(bytes);
                 }
 
+                #[inline]
                 fn take(bytes: &[u8]) -> Self {
                     Self::from_le_bytes(Field::take(bytes))
                 }

@@ -21,6 +21,7 @@ impl Latest {
     }
 
     /// Returns the word at `at`, if it was stored.
+    #[inline]
     pub(super) fn load(&self, at: u64) -> Option<u64> {
         let (page, word) = Self::place(at);
         self.pages.get(page)?.as_ref()?[word]

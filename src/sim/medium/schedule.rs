@@ -33,6 +33,7 @@ struct Id {
 }
 
 /// Returns the number of this thread, from 1; 0 is the code outside of such threads.
+#[inline]
 pub(crate) fn thread() -> usize {
     THREAD.get().map_or(0, |thread| thread.number)
 }

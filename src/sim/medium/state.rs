@@ -92,6 +92,7 @@ impl State {
     }
 
     /// Returns the bytes of a word under the mask.
+    #[inline]
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
         let apart = self.apart.as_ref().and_then(|words| words.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order);

@@ -35,9 +35,8 @@ impl Image {
 
     /// Returns all bytes.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.0.words.len() * 8];
-        load(&self.0.words, bytes.as_chunks_mut().0);
-        bytes
+        let words = self.0.words.iter().map(|word| word.load(Relaxed).to_le_bytes());
+        words.collect::<Vec<_>>().into_flattened()
     }
 
     /// Returns another medium with the first bytes of this one.

@@ -262,7 +262,7 @@ impl<E: Failure> CommitIn<'_, E> {
     pub(super) fn is_current(self) -> Result<bool, Error<E>> {
         // The earlier reads come before the read of the header.
         fence(Acquire);
-        Ok(headers::load(self.medium)?.generation == self.commit.header.generation)
+        headers::is_current(self.medium, &self.commit.header)
     }
 
     fn metadata<'b>(self, info: &Info, buffer: &'b mut [u8]) -> Result<&'b [u8], Error<E>> {

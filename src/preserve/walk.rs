@@ -6,9 +6,10 @@
 //!
 //! # Work
 //! Each page is read twice, or three times if one copy is damaged. A page has at most 32 KiB. Each step, to a page or an
-//! entry, also reads the four headers: 64 bytes of each, and the words that show another format. If both copies of one
-//! header are damaged, all are read twice. A child has 32 bytes at least and an entry 56. So a walk looks at each byte of
-//! the table 12 times at most, and 20 times with a damaged header. Finding a blob takes one page of each level, and the
+//! entry, also reads 64 bytes of the header and 32 of each copy of the next one. If that leaves a doubt, as a damaged
+//! header can, the step reads 64 bytes of all four headers, and the words that show another format. If both copies of one
+//! header are damaged, it reads all twice. A child has 32 bytes at least and an entry 56. So a walk looks at each byte of
+//! the table 7 times at most, and 24 times with a damaged header. Finding a blob takes one page of each level, and the
 //! headers once. A table has at most 16 levels. Pages that have more bytes together than the store are refused, as they
 //! must overlap. Names out of order are refused, too: a page that is reached a second time has them.
 

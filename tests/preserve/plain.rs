@@ -17,6 +17,10 @@ impl Plain {
         Self(Arc::new(Mutex::new(bytes)))
     }
 
+    pub(crate) fn zeros(bytes: usize) -> Self {
+        Self::new(vec![0; bytes])
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap().clone()
     }

@@ -234,7 +234,7 @@ fn an_unreadable_history_begins_anew() {
 /// it opens the store, after it has erased the header between.
 #[test]
 fn a_snapshot_that_was_replaced_before_the_call_is_never_current() {
-    for reading in 0..4 {
+    for reading in 0..5 {
         let medium = Plain::new(vec![0; 1 << 18]);
         let mut store = options().create_new(medium.clone()).unwrap();
         put(&mut store, "a", b"1");

@@ -83,8 +83,8 @@ impl Edit {
     pub(super) fn apply(&self, lived: Option<&Lived>, image: &mut Vec<u8>) {
         match *self {
             Self::Word { at, word } => {
-                let places: Vec<usize> = super::meaningful(image).collect();
-                put(image, places[usize::from(at) % places.len()], word);
+                let place = super::meaningful(image, at.into());
+                put(image, place, word);
             }
             Self::Header { which, field, value } => {
                 for at in which.of(image) {

@@ -20,6 +20,7 @@ use crate::value::Missing;
 use arbitrary::Arbitrary;
 use claims::harm::Harm;
 use claims::lives::{DATA, Step, live};
+use core::ops::Range;
 use forge::Edit;
 
 /// Sizes that a store can have.
@@ -68,8 +69,9 @@ fn damage_of(input: &Damaged) {
     let mut after = lived.image.clone();
     // More of them could make up a tag together.
     input.harms.iter().take(4).for_each(|harm| harm.apply(&lived, &mut after));
-    work::is_bounded(&Image::new(&after));
-    claims::damage_costs_what_it_touches(&lived, &after);
+    let medium = Image::new(&after);
+    work::is_bounded(&medium);
+    claims::damage_costs_what_it_touches_in(&medium, &lived, &after, work::open);
 }
 
 /// Any bytes.
@@ -98,8 +100,9 @@ fn bytes_of(input: &Anything<'_>) {
     };
     input.edits.iter().take(16).for_each(|edit| edit.apply(lived.as_ref(), &mut image));
     image.truncate(input.missing.left(image.len()));
-    work::is_bounded(&Image::new(&image));
-    claims::anything_is_read_to_an_end(&image);
+    let medium = Image::new(&image);
+    work::is_bounded(&medium);
+    claims::anything_is_read_to_an_end(&medium, work::open);
 }
 
 /// The headers, the first boots of both histories, and all that follows them.
@@ -114,10 +117,22 @@ fn put(mut image: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
     image
 }
 
-/// The places of words with a meaning: those of headers and tables, and some of blobs.
-fn meaningful(image: &[u8]) -> impl Iterator<Item = usize> {
-    let headers = [0, 4096, 8192, 12_288].into_iter().flat_map(|at| (at..at + 64).step_by(8));
-    let tables: Vec<usize> = seal::tables(image).flat_map(|table| table.step_by(8)).collect();
-    let words = (DATA..image.len() - 7).step_by(8);
-    headers.chain(tables).chain(words.take(512)).chain([16_384, 20_992])
+/// Returns one of the places of words with a meaning: of headers, tables, blobs and histories. Numbers go round and
+/// round.
+fn meaningful(image: &[u8], number: usize) -> usize {
+    let headers = [0, 4096, 8192, 12_288].map(|at| at..at + 64);
+    let blobs = DATA..image.len().min(DATA + 4096);
+    let histories = [16_384, 20_992].map(|at| at..at + 8);
+    // Forged tables can have more words than the medium, as they overlap: these are not kept.
+    let parts: Vec<_> =
+        headers.into_iter().chain(seal::tables(image)).chain([blobs]).chain(histories).collect();
+    let words = |part: &Range<usize>| part.len().div_ceil(8);
+    let mut left = number % parts.iter().map(words).sum::<usize>();
+    for part in &parts {
+        if left < words(part) {
+            return part.start + left * 8;
+        }
+        left -= words(part);
+    }
+    unreachable!("the number is one of a word")
 }

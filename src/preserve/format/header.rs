@@ -17,7 +17,6 @@ pub(in crate::preserve) const VERSION: u32 = 3;
 /// The generation of the header that a creation writes.
 pub(in crate::preserve) const FIRST: u64 = 1;
 /// The offset of the generation.
-#[cfg(feature = "preserve")]
 pub(in crate::preserve) const GENERATION: u64 = 24;
 
 /// Added to the unit, which is even.

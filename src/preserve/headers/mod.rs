@@ -9,7 +9,7 @@ pub(super) use written::{
 };
 
 use super::error::{Error, ErrorKind};
-use super::format::header::{BYTES, Found, Header, MAGIC};
+use super::format::header::{BYTES, Found, GENERATION, Header, MAGIC};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
 use crate::format::reread::Rereadings;
@@ -98,6 +98,41 @@ pub(super) fn load<E: core::error::Error>(
         Found::Other(found) => Error(ErrorKind::NotAStore { found }),
         Found::Damaged | Found::Whole(_) => Error(ErrorKind::Headers),
     })
+}
+
+/// Returns true if a header that was current is still current.
+///
+/// The four headers are read only if less leaves a doubt.
+pub(super) fn is_current<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    header: &Header,
+) -> Result<bool, Error<E>> {
+    let is_certain = is_last(medium, header).unwrap_or(false);
+    Ok(is_certain || load(medium)?.generation == header.generation)
+}
+
+/// The number of words of a header up to its generation.
+const WORDS: usize = GENERATION as usize / 8 + 1;
+
+/// Returns true if the first copy of a header is whole, and neither place of the next one has a later generation or the
+/// magic of another format. A torn header with a later generation leaves a doubt, too.
+///
+/// Each commit stores the next header. If it was not there at a moment of the call, this one was current.
+fn is_last<E: core::error::Error>(
+    medium: &dyn Readable<Error = E>,
+    header: &Header,
+) -> Result<bool, E> {
+    for at in headers(header.generation + 1) {
+        let mut words = [NOTHING; WORDS];
+        medium.read(at, words.as_flattened_mut())?;
+        let [magic, .., generation] = words;
+        let is_of_another_format = magic::another([magic; 2], MAGIC).is_some();
+        if is_of_another_format || u64::from_le_bytes(generation) > header.generation {
+            return Ok(false);
+        }
+    }
+    let [first, _] = headers(header.generation);
+    Ok(read(medium, first)? == Found::Whole(*header))
 }
 
 /// A whole header, or the reason why none is whole.

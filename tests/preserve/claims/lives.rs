@@ -2,7 +2,10 @@
 
 use super::super::plain::Plain;
 use super::harm::tags;
-use cachemaint::preserve::{Attributes, Boot, Error, ErrorKind, Options, Transaction};
+use cachemaint::medium::OpenError;
+use cachemaint::preserve::{
+    Attributes, Boot, Error, ErrorKind, Opened, Options, Store, Transaction, Verify,
+};
 use core::convert::Infallible;
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -22,6 +25,14 @@ pub(crate) const LENGTHS: [u32; 16] =
 /// The options of each store, so that its identity is the same each time.
 pub(crate) fn options() -> Options<'static, Plain> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
+}
+
+/// The result of opening a store.
+pub(crate) type Opening = Result<(Store<Plain>, Opened), OpenError<Plain, Error<Infallible>>>;
+
+/// Opens a store and verifies its blobs.
+pub(crate) fn open(medium: &Plain) -> Opening {
+    options().verify(Verify::Always).open(medium.clone())
 }
 
 /// One operation in a transaction.
@@ -103,8 +114,8 @@ pub(crate) fn name(number: u8) -> String {
 
 /// Not two numbers have the same.
 pub(crate) fn kept(number: u64, len: u32, metadata: u8) -> Kept {
-    let noise = (0..u64::from(len).div_ceil(8)).flat_map(|at| noise(number, at).to_le_bytes());
-    let mut bytes: Vec<u8> = noise.collect();
+    let noise = (0..u64::from(len).div_ceil(8)).map(|at| noise(number, at).to_le_bytes());
+    let mut bytes = noise.collect::<Vec<_>>().into_flattened();
     bytes.truncate(len as usize);
     let metadata = vec![number as u8; METADATA.min(usize::from(metadata) * 16)];
     Kept { version: number, metadata, bytes, is_region: false }
@@ -172,7 +183,7 @@ pub(crate) struct Lived {
 
 /// Creates a store of so many bytes and does all steps. Those without room are skipped.
 pub(crate) fn live(bytes: usize, steps: &[Step]) -> Lived {
-    let medium = Plain::new(vec![0; bytes]);
+    let medium = Plain::zeros(bytes);
     let mut store = options().create_new(medium.clone()).unwrap();
     let (mut last, mut before) = (Blobs::new(), Blobs::new());
     for (step, number) in steps.iter().zip((0..).step_by(100)) {

@@ -4,13 +4,13 @@ pub(crate) mod harm;
 pub(crate) mod lives;
 
 use super::plain::Plain;
-use cachemaint::medium::{Bytes, Readable};
+use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::preserve::{
-    Attributes, Content, Damage, Error, ErrorKind, Info, Part, Reader, Snapshot, Store, Verify,
+    Attributes, Content, Damage, Error, ErrorKind, Info, Part, Reader, Snapshot, Store,
 };
 use core::ops::Range;
 use harm::{Page, tags};
-use lives::{Blobs, Kept, Lived, kept, options};
+use lives::{Blobs, Kept, Lived, Opening, kept, open, options};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that have a tag of their own. They are fewer for fuzzers, as `src/preserve/format/mod.rs` says.
@@ -23,6 +23,12 @@ pub(crate) struct Found {
     version: u64,
     metadata: Vec<u8>,
     bytes: Option<Vec<u8>>,
+}
+
+impl Found {
+    fn is_unreadable(&self) -> bool {
+        self.content == Content::Blob && self.bytes.is_none()
+    }
 }
 
 pub(crate) fn found<R: Readable>(snapshot: &Snapshot<'_, R>) -> BTreeMap<String, Found>
@@ -39,15 +45,19 @@ where
     all.collect()
 }
 
-/// Blobs that are whole, and regions.
-pub(crate) fn whole(blobs: &Blobs) -> BTreeMap<String, Found> {
-    let all = blobs.iter().map(|(name, kept)| {
-        let Kept { version, metadata, bytes, is_region } = kept.clone();
+impl From<Kept> for Found {
+    fn from(kept: Kept) -> Self {
+        let Kept { version, metadata, bytes, is_region } = kept;
         let (content, bytes) =
             if is_region { (Content::Region, None) } else { (Content::Blob, Some(bytes)) };
-        (name.clone(), Found { content, version, metadata, bytes })
-    });
-    all.collect()
+        Self { content, version, metadata, bytes }
+    }
+}
+
+/// Blobs that are whole, and regions.
+#[cfg_attr(fuzzing, expect(dead_code, reason = "fuzzers compare with damaged stores"))]
+pub(crate) fn whole(blobs: &Blobs) -> BTreeMap<String, Found> {
+    blobs.iter().map(|(name, kept)| (name.clone(), kept.clone().into())).collect()
 }
 
 fn metadata<R: Readable>(snapshot: &Snapshot<'_, R>, info: &Info) -> Vec<u8>
@@ -94,17 +104,21 @@ impl Harmed<'_> {
     }
 
     /// A blob is returned as it was or not at all, and each chunk that is whole can be read.
-    fn blob_is_read<R: Readable>(&self, snapshot: &Snapshot<'_, R>, info: &Info, bytes: &[u8])
-    where
+    fn blob_is_read<R: Readable>(
+        &self,
+        snapshot: &Snapshot<'_, R>,
+        info: &Info,
+        found: &Result<Vec<u8>, Error<R::Error>>,
+        bytes: &[u8],
+    ) where
         R::Error: core::fmt::Debug,
     {
         let (place, tags) = (info.range(), tags(info));
-        match read(snapshot, info) {
+        match found {
             Ok(found) => assert!(found == bytes, "{info:?}"),
-            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match ErrorKind::from(error)
-            {
-                ErrorKind::Damaged(damage) => self.is_told(&damage),
-                ErrorKind::Truncated { size, needed, .. } => self.is_missing(size, needed),
+            Err(error) if self.is_hit(&place) || self.is_hit(&tags) => match error.kind() {
+                ErrorKind::Damaged(damage) => self.is_told(damage),
+                ErrorKind::Truncated { size, needed, .. } => self.is_missing(*size, *needed),
                 error => panic!("{error:?}"),
             },
             Err(error) => panic!("{info:?} is whole: {error:?}"),
@@ -132,17 +146,14 @@ impl Harmed<'_> {
     }
 
     /// All damage is reported, and nothing else.
-    fn is_verified<R: Readable>(&self, snapshot: &Snapshot<'_, R>)
+    fn is_verified<R: Readable>(&self, snapshot: &Snapshot<'_, R>, there: &BTreeMap<String, Found>)
     where
         R::Error: core::fmt::Debug,
     {
         let verification = snapshot.verify(&mut |_| ()).unwrap();
-        let unreadable =
-            |info: &Info| info.content == Content::Blob && read(snapshot, info).is_err();
-        let infos = snapshot.entries().filter_map(Result::ok).filter(unreadable);
-        let unreadable: Vec<_> = infos.map(|info| info.name.to_string()).collect();
-        let told: Vec<_> = verification.damaged.iter().map(|(name, _)| name.to_string()).collect();
-        assert_eq!(told, unreadable);
+        let unreadable = there.iter().filter(|(_, found)| found.is_unreadable());
+        let told = verification.damaged.iter().map(|(name, _)| &**name);
+        assert!(told.eq(unreadable.map(|(name, _)| name)), "{:?}", verification.damaged);
         verification.damaged.iter().for_each(|(_, damage)| self.is_told(damage));
         let costs = self.costs();
         let [header, header_copy] = self.lived.headers();
@@ -200,19 +211,29 @@ impl Costs {
 /// Blobs are as the last commit left them. If both copies of its header are hit, they are as the commit before left
 /// them, or missing. Blobs named by a page of the table are not found if both copies of the page are hit. Damage is
 /// reported. After a commit only blobs can be damaged.
+#[cfg_attr(fuzzing, expect(dead_code, reason = "fuzzers count the work of an opening"))]
 pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
+    damage_costs_what_it_touches_in(&Plain::new(after.to_vec()), lived, after, open);
+}
+
+/// As [`damage_costs_what_it_touches`], in a medium with these bytes that `open` opens.
+pub(crate) fn damage_costs_what_it_touches_in(
+    medium: &Plain,
+    lived: &Lived,
+    after: &[u8],
+    open: impl Fn(&Plain) -> Opening,
+) {
     let harmed = Harmed { lived, after, is_cut: after.len() < lived.image.len() };
     let is_whole = |copies: [Range<u64>; 2]| copies.iter().any(|copy| !harmed.is_hit(copy));
     let has_header = is_whole(lived.headers());
-    let bytes = Bytes(after);
-    let snapshot = match Snapshot::of(&bytes) {
+    let snapshot = match Snapshot::of(medium) {
         Ok(snapshot) => snapshot,
         Err(error) => {
             assert!(!(has_header && is_whole(lived.roots())), "{error}");
             if let ErrorKind::Truncated { size, needed, .. } = *error.kind() {
                 harmed.is_missing(size, needed);
             }
-            return assert!(options().open(Plain::new(after.to_vec())).is_err());
+            return assert!(options().open(medium.clone()).is_err());
         }
     };
     let is_last = snapshot.generation() == lived.generation;
@@ -243,36 +264,41 @@ pub(crate) fn damage_costs_what_it_touches(lived: &Lived, after: &[u8]) {
             ));
         }
     }
+    let mut there = BTreeMap::new();
     for info in &infos {
         let kept = &committed[&*info.name];
+        let metadata = metadata(&snapshot, info);
         assert_eq!(
-            (info.version, metadata(&snapshot, info), info.content == Content::Region),
-            (kept.version, kept.metadata.clone(), kept.is_region)
+            (info.version, &metadata, info.content == Content::Region),
+            (kept.version, &kept.metadata, kept.is_region)
         );
+        let bytes = read(&snapshot, info);
         if kept.is_region {
-            let error = read(&snapshot, info).map_err(ErrorKind::from);
+            let error = bytes.as_ref().map_err(Error::kind);
             assert!(matches!(error, Err(ErrorKind::NotABlob { .. })), "{error:?}");
         } else if is_last {
-            harmed.blob_is_read(&snapshot, info, &kept.bytes);
-        } else if let Ok(found) = read(&snapshot, info) {
-            assert!(found == kept.bytes, "{info:?}");
+            harmed.blob_is_read(&snapshot, info, &bytes, &kept.bytes);
+        } else if let Ok(found) = &bytes {
+            assert!(*found == kept.bytes, "{info:?}");
         }
+        let Info { content, version, .. } = *info;
+        let found = Found { content, version, metadata, bytes: bytes.ok() };
+        there.insert(info.name.to_string(), found);
     }
     if is_last {
-        harmed.is_verified(&snapshot);
+        harmed.is_verified(&snapshot, &there);
         match snapshot.history() {
             Ok(boots) => assert!(boots.map(Result::unwrap).eq(lived.history.iter().copied())),
             Err(error) => assert!(harmed.is_hit(&lived.history()), "{error}"),
         }
     }
-    let medium = Plain::new(after.to_vec());
-    match options().verify(Verify::Always).open(medium.clone()) {
+    match open(medium) {
         Ok((store, opened)) => {
             assert!(errors.is_empty(), "{errors:?}");
             if is_last {
                 opened.mended.iter().for_each(|damage| harmed.is_told(damage));
             }
-            goes_on(&medium, store, &found(&snapshot), Writers::ThisLibrary);
+            goes_on(medium, store, &there, Writers::ThisLibrary);
         }
         // Blobs that a lost page named may be anywhere.
         Err(error) => match ErrorKind::from(error.error) {
@@ -321,7 +347,7 @@ fn goes_on(
         let (name, kept) = (format!("put {len}"), kept(number, len, 1));
         let attributes = Attributes::new(&name).version(kept.version).metadata(&kept.metadata);
         match transaction.put(attributes, &kept.bytes) {
-            Ok(()) => expected.extend(whole(&[(name.clone(), kept.clone())].into())),
+            Ok(()) => drop(expected.insert(name, kept.into())),
             Err(error) if matches!(error.kind(), ErrorKind::NotABlob { .. }) => {
                 assert_eq!(expected[&name].content, Content::Region);
             }
@@ -334,7 +360,8 @@ fn goes_on(
     let (store, opened) = options().open(medium.clone()).unwrap();
     assert_eq!(opened.mended, []);
     is_there(&store, &expected);
-    each_header_is_enough(&medium.bytes());
+    drop(store);
+    each_header_is_enough(medium);
 }
 
 fn is_there(store: &Store<Plain>, expected: &BTreeMap<String, Found>) {
@@ -342,41 +369,64 @@ fn is_there(store: &Store<Plain>, expected: &BTreeMap<String, Found>) {
     assert!(found(&snapshot) == *expected);
     let verification = snapshot.verify(&mut |_| ()).unwrap();
     assert_eq!(verification.copies, []);
-    let unreadable = expected.values().filter(|found| found.bytes.is_none());
-    let damaged = unreadable.filter(|found| found.content == Content::Blob).count();
+    let damaged = expected.values().filter(|found| found.is_unreadable()).count();
     // A region is damaged where it overlaps something, which no writer opens.
     assert_eq!(verification.damaged.len(), damaged);
 }
 
 /// All four headers are whole.
-fn each_header_is_enough(image: &[u8]) {
-    for only in 0..4 {
-        let mut image = image.to_vec();
-        (0..4).filter(|other| *other != only).for_each(|other| image[other * 4096..][..64].fill(0));
-        Snapshot::of(&Bytes(&image)).unwrap();
+fn each_header_is_enough(medium: &Plain) {
+    let headers = [0, 4096, 8192, 12_288].map(|at| {
+        let mut bytes = [0; 64];
+        let Ok(()) = medium.read(at, &mut bytes);
+        (at, bytes)
+    });
+    for (only, _) in headers {
+        for (at, bytes) in headers {
+            medium.write(at, if at == only { &bytes } else { &[0; 64] });
+        }
+        Snapshot::of(medium).unwrap();
     }
 }
 
 /// Reading arbitrary bytes ends, in parts as in one piece, and a store that can be opened can be written.
-pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
-    let bytes = Bytes(image);
-    let opened = Plain::new(image.to_vec());
-    let Ok(snapshot) = Snapshot::of(&bytes) else {
-        return assert!(options().open(opened).is_err());
+pub(crate) fn anything_is_read_to_an_end(medium: &Plain, open: impl Fn(&Plain) -> Opening) {
+    let Ok(snapshot) = Snapshot::of(medium) else {
+        return assert!(options().open(medium.clone()).is_err());
     };
-    let reader = Reader::open(bytes).unwrap();
+    let reader = Reader::open(medium).unwrap();
+    let len = Readable::len(medium);
     // The least child has 32 bytes, the least entry 56.
-    assert!(snapshot.entries().count() <= image.len() / 32);
-    for info in snapshot.entries().filter_map(Result::ok) {
+    let (mut most, mut space) = (len / 32, len);
+    let (mut there, mut is_possible) = (BTreeMap::new(), true);
+    for entry in snapshot.entries() {
+        most = most.checked_sub(1).unwrap();
+        let Ok(info) = entry else {
+            is_possible = false;
+            continue;
+        };
         // It is found by its name, on a way that can be damaged elsewhere.
         let mut buffer = vec![0; info.metadata];
         match snapshot.metadata(&info, &mut buffer).map_err(ErrorKind::from) {
             Ok(found) => assert_eq!(found.len(), info.metadata),
-            Err(error) => assert!(matches!(error, ErrorKind::Damaged(_) | ErrorKind::Replaced)),
+            Err(error) => {
+                assert!(matches!(error, ErrorKind::Damaged(_) | ErrorKind::Replaced));
+                is_possible = false;
+            }
         }
         let loaded = reader.load(&info.name).ok();
         let whole = read(&snapshot, &info).ok();
         assert!(whole == loaded);
+        // Overlapping blobs can have more bytes than the medium, and no store with these opens.
+        match space.checked_sub(loaded.as_ref().map_or(0, Vec::len) as u64) {
+            Some(left) => space = left,
+            None => is_possible = false,
+        }
+        if is_possible {
+            let Info { content, version, .. } = info;
+            let found = Found { content, version, metadata: buffer, bytes: loaded };
+            there.insert(info.name.to_string(), found);
+        }
         let Ok(blob) = snapshot.blob(&info.name) else { continue };
         for (at, len) in [(0, 1), (info.len / 3, 100), (info.len / 2, info.len / 2)] {
             let mut part = vec![0; len.min(info.len - at) as usize];
@@ -393,9 +443,10 @@ pub(crate) fn anything_is_read_to_an_end(image: &[u8]) {
     // The other claims check its findings.
     drop(snapshot.verify(&mut |_| ()));
     assert!(snapshot.history().map_or(0, Iterator::count) <= 32);
-    let Ok((store, _)) = options().verify(Verify::Always).open(opened.clone()) else { return };
+    let Ok((store, _)) = open(medium) else { return };
+    assert!(is_possible);
     // No store reaches the last numbers: a commit each nanosecond would take a century.
     if store.generation() < 1 << 62 {
-        goes_on(&opened, store, &found(&snapshot), Writers::Anyone);
+        goes_on(medium, store, &there, Writers::Anyone);
     }
 }

@@ -3,12 +3,12 @@
 mod forged;
 
 use crate::claims::harm::{Area, Harm, Kind};
-use crate::claims::lives::{DATA, Deed, End, Lived, Step, kept, live, options};
+use crate::claims::lives::{DATA, Deed, End, Lived, Step, kept, live, open, options};
 use crate::claims::{anything_is_read_to_an_end, damage_costs_what_it_touches, found, whole};
 use crate::life::why;
 use crate::plain::Plain;
 use crate::seal::tables;
-use cachemaint::medium::Bytes;
+use cachemaint::medium::{Bytes, Medium as _};
 use cachemaint::preserve::{Damage, ErrorKind, Part, Reader, Snapshot, Store, Verification};
 use core::ops::Range;
 use forged::forged;
@@ -431,15 +431,43 @@ proptest! {
             let len = patch.len().min(image.len() - at);
             image[at..at + len].copy_from_slice(&patch[..len]);
         }
-        anything_is_read_to_an_end(&image);
+        anything_is_read_to_an_end(&Plain::new(image), open);
     }
+}
+
+/// A commit stores the words of the next header one after the other, over those of the header before.
+#[test]
+fn a_snapshot_is_current_until_a_copy_of_the_next_header_is_whole() {
+    let put = |name| Deed::Put { name, len: 30, metadata: 0 };
+    let steps = [0, 1, 2, 3].map(|name| Step { deeds: vec![put(name)], end: End::Commit });
+    let [before, after] = [3, 4].map(|steps_done| live(DATA + 8192, &steps[..steps_done]).image);
+    let medium = Plain::new(before);
+    let snapshot = Snapshot::of(&medium).unwrap();
+    let generation = snapshot.generation();
+    let next = (generation + 1) % 2 * 4096;
+    // The rest of the commit comes before its header.
+    medium.write(DATA as u64, &after[DATA..]);
+    let mut findings = vec![true];
+    for place in [next, next + 8192] {
+        for word in (0..8).rev() {
+            let at = place + 8 * word;
+            medium.write(at, &after[at as usize..][..8]);
+            let last = Snapshot::of(&medium).map(|last| last.generation());
+            let is_last = last.is_ok_and(|last| last == generation);
+            assert_eq!(snapshot.is_current().unwrap(), is_last, "word {word} at {place}");
+            findings.push(is_last);
+        }
+    }
+    // The words before the tag can be those of the header before.
+    assert!(findings[5] && !findings[8], "{findings:?}");
+    assert!(findings.is_sorted_by(|before, after| before >= after), "{findings:?}");
 }
 
 #[test]
 fn nothing_is_damaged_where_nothing_was_harmed() {
     for lived in [small(), large()] {
         damage_costs_what_it_touches(&lived, &lived.image);
-        anything_is_read_to_an_end(&lived.image);
+        anything_is_read_to_an_end(&Plain::new(lived.image.clone()), open);
         let blobs = found(&Snapshot::of(&Bytes(&lived.image)).unwrap());
         assert_eq!(blobs, whole(&lived.last));
     }

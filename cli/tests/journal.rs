@@ -320,6 +320,32 @@ fn every_command_has_its_json() {
     assert!(trimmed["free"].is_u64());
 }
 
+/// Records of 16 bytes of header and 8 of payload, behind a mark of 64, in a segment of 128.
+#[test]
+fn the_json_of_a_failed_append_has_the_acknowledged_records() {
+    let long = "x".repeat(500);
+    let place = Place::empty();
+    let create = ["append", "--create", "16K", "--segment", "128", "--json", "--positions"];
+    let rows = [
+        (&create[..], format!("a\nb\n{long}\nnever\n")),
+        (&["append", "--json", "--positions", "--record", "c", "--record", &long], String::new()),
+    ];
+    let mut positions = Vec::new();
+    for (command, input) in rows {
+        let failed = place.run_with(command, input).code(1);
+        assert!(stderr(&failed).contains("was not\n"), "{}", stderr(&failed));
+        let document: Value = serde_json::from_str(&stdout(&failed)).unwrap();
+        let found = document["positions"].as_array().unwrap();
+        assert_eq!(document["appended"], found.len());
+        positions.extend(found.iter().map(|position| position.as_u64().unwrap()));
+        assert_eq!(document["end"], positions.last().unwrap() + HEADER + 8);
+    }
+    let lines = stdout(&place.run(&["read", "--json"]).success());
+    let records = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let read: Vec<u64> = records.map(|record| record["position"].as_u64().unwrap()).collect();
+    assert_eq!((read.len(), read), (3, positions));
+}
+
 /// As in `cachemaint journal read FILE | head -1`.
 #[test]
 fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {

@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// Print the position of each record when it is acknowledged
     #[arg(long)]
     positions: bool,
-    /// Print one JSON document at the end
+    /// Print one JSON document at the end, also if a record cannot be appended
     #[arg(long)]
     json: bool,
 }
@@ -82,19 +82,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (true, true) => Positions::Kept(Vec::new()),
     };
     let mut appender = Appender { path, journal: &journal, appended: 0, positions };
-    match input {
+    let appending = match input {
         None => arguments.record.iter().try_for_each(|record| appender.append(record.as_bytes())),
         Some(input) if arguments.whole => appender.append_whole(input),
         Some(input) => appender.append_lines(&mut BufReader::new(input)),
-    }?;
+    };
     let Appender { appended, positions, .. } = appender;
     let (end, free) = (journal.end(), journal.free());
-    faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
+    let done = appending.and_then(|()| {
+        faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
+        Ok(ExitCode::SUCCESS)
+    });
     if let Positions::Unprinted(error) = positions {
+        done?;
         return Err(anyhow::Error::new(error)
             .context(format!("{appended} records are appended, but positions cannot be printed")));
     }
     if arguments.json {
+        // The records before a failure are acknowledged.
         let document = Document {
             schema: SCHEMA,
             path: path.to_string_lossy(),
@@ -105,10 +110,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             free,
             guarantee,
         };
-        let done = format_args!("{appended} records are appended");
-        write_json(&document).with_context(|| text::unprinted(done))?;
+        let count = format_args!("{appended} records are appended");
+        let printed = write_json(&document).with_context(|| text::unprinted(count));
+        return done.and(printed.map(|()| ExitCode::SUCCESS));
     }
-    Ok(ExitCode::SUCCESS)
+    done
 }
 
 /// Opens the journal in a file, or creates the missing parts: a crash between the two creations leaves a file without a

@@ -11,7 +11,8 @@
 //! | `skipped` | of `salvage`, in place of the others: `start` and `end` of bytes without a valid record |
 //!
 //! The others print one object with `"schema": 1`. Names may be added within a schema; the meaning of an existing name
-//! does not change. `path` is that of the command line, `guarantee` as in `inspect --json`.
+//! does not change. `append` prints the object also if a record cannot be appended. `path` is that of the command line,
+//! `guarantee` as in `inspect --json`.
 //!
 //! | of | name | content |
 //! |---|---|---|
@@ -19,7 +20,7 @@
 //! | `append` | `created` | true if the journal was made |
 //! | | `appended` | the number of acknowledged records |
 //! | | `positions` | their positions, with `--positions` |
-//! | | `end`, `free` | the end of the last one, and bytes that are free |
+//! | | `end`, `free` | the end of the journal, and bytes that are free |
 //! | `verify` | `identity` | 32 hexadecimal digits |
 //! | | `recovered` | `head`, `end`, `records`, `bytes` (of payloads), `torn`, `behind` (whole records behind a torn end), `damage` (`at`, `offset`, `evidence`, `fault`; or `null`), `superblock_lost` |
 //! | `repair` | `is_repaired` | `false` without `--yes`; the other names then show the result of a repair |

@@ -442,7 +442,7 @@ mod tests {
         let marks = of_epochs(memory);
         let reader = Reader::open(memory()).unwrap();
         let mut kept = reader.records();
-        while let Some(record) = kept.next() {
+        for record in kept.by_ref() {
             record.unwrap();
         }
         let first = marks.iter().map(|(_, mark)| mark.epoch.number).min();

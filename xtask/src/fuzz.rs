@@ -1,6 +1,6 @@
 //! Fuzzing of the formats, guided by coverage: `fuzz/` holds the targets.
 //!
-//! The targets are built by the compiler in use, with the flags of cargo-fuzz, which need not be installed. No
+//! The targets are built by the compiler in use, with flags as those of cargo-fuzz, which need not be installed. No
 //! sanitizer watches them: they execute no `unsafe` code of the library, and run faster without one.
 //!
 //! libFuzzer starts from `fuzz/corpus` and keeps new inputs under `fuzz/grown`, from which it continues the next time.

@@ -96,6 +96,8 @@
 //!   it takes no more than 1/200 of the time. The size of each file is looked at in each pass.
 //! - A file that is renamed while a pass looks for it is looked for again. [`Pass::is_unsettled`] is set if names change
 //!   faster than that. Where a directory has no notices, such a file can be missed by one pass without a sign of it.
+//!   So can a new file whose name another file takes before the look. The next pass finds it and counts it from the pass
+//!   that missed it, though its bytes are older.
 //! - Each directory and file is opened by its name in the directory above, which is open, and never as a link. So a
 //!   program that exchanges parts of the tree for links, also while they are looked at, leads the guard nowhere else.
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is

@@ -49,7 +49,7 @@ pub(super) enum IfGone {
 }
 
 /// A name in a directory.
-pub(super) type Name = (PathBuf, OsString);
+type Name = (PathBuf, OsString);
 
 /// Changes since the last call.
 #[derive(Debug, Default)]
@@ -60,8 +60,6 @@ pub(super) struct Heard {
     moving: BTreeMap<u32, Name>,
     /// Names to which files were moved, each with the former name of the last file.
     moved: BTreeMap<Name, Name>,
-    /// Names whose file was moved away first of all. True for those that another file has taken since.
-    left: BTreeMap<Name, bool>,
     /// Files that were written to or cut by a call, by their directory.
     pub(super) modified: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// Directories in which a name came, perhaps one that was there before.
@@ -140,11 +138,7 @@ impl Notices {
 
     /// Returns the changes since the last call, without waiting.
     pub(super) fn heard(&mut self) -> Heard {
-        self.heard_after(Heard::default())
-    }
-
-    /// Adds the changes since the last call to those `heard` by it.
-    pub(super) fn heard_after(&mut self, mut heard: Heard) -> Heard {
+        let mut heard = Heard::default();
         let Some(inotify) = &self.inotify else { return heard };
         let mut buffer = Vec::with_capacity(BUFFER);
         buffer.resize(BUFFER, MaybeUninit::uninit());
@@ -203,35 +197,12 @@ impl Heard {
         }
     }
 
-    /// Returns the names to which files came; after a look, those to which the files of the names `before` were moved.
-    pub(super) fn came_to(&self, before: Option<&BTreeSet<Name>>) -> BTreeSet<Name> {
-        if let Some(before) = before {
-            let moved = self.moved.iter().filter(|(_, former)| before.contains(former));
-            return moved.map(|(name, _)| name.clone()).collect();
-        }
-        let names = self.names.iter().flat_map(|(directory, names)| {
-            let came = names.iter().filter(|(_, if_gone)| matches!(if_gone, IfGone::Missed));
-            came.map(|(name, _)| (directory.clone(), name.clone()))
-        });
-        names.collect()
-    }
-
-    /// Returns true if another file has taken one of these names from a file that was moved away.
-    pub(super) fn is_taken_again(&self, names: &BTreeSet<Name>) -> bool {
-        names.iter().any(|name| self.left.get(name) == Some(&true))
-    }
-
     fn add_name(&mut self, name: Name, events: ReadFlags, cookie: u32) {
-        let is_first = !self.names.get(&name.0).is_some_and(|names| names.contains_key(&name.1));
-        if is_first && events.contains(ReadFlags::MOVED_FROM) {
-            self.left.insert(name.clone(), false);
-        }
         let if_gone = self.if_gone(&name);
         if events.contains(ReadFlags::DELETE) {
             *if_gone = IfGone::NotMissed;
         } else if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
             *if_gone = IfGone::Missed;
-            self.left.entry(name.clone()).and_modify(|is_taken| *is_taken = true);
         }
         if events.contains(ReadFlags::MOVED_FROM) {
             self.moving.insert(cookie, name);

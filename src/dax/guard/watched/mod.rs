@@ -29,7 +29,7 @@ use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
-use super::notices::{Heard, IfGone, Name, Notices};
+use super::notices::{IfGone, Notices};
 use super::pace::BootTime;
 use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -76,8 +76,6 @@ pub(super) struct Watched {
     /// The paths of `unseen` that have been reported.
     told: BTreeSet<PathBuf>,
     notices: Notices,
-    /// The changes that were heard after the last look, and are for the next one.
-    heard: Heard,
     concluded: Concluded,
     file_systems: FileSystems,
     formers: Formers,
@@ -150,14 +148,11 @@ impl Watched {
     /// both names. Returns true if all directories were read.
     fn look_until_settled(&mut self, mut is_due: bool, work: &mut Work<'_>) -> bool {
         let mut reads = 0;
-        // The names at which a file may not have been looked at yet, after the first look by notices.
-        let mut came = None;
         // Without notices no later look corrects a read.
         let mut was_unheard = false;
         self.is_unsettled = true;
         for _ in 0..LOOKS {
-            let heard = take(&mut self.heard);
-            let heard = self.notices.heard_after(heard);
+            let heard = self.notices.heard();
             self.doubt(&heard);
             self.has_missed = false;
             if is_due || heard.everything {
@@ -169,10 +164,12 @@ impl Watched {
                 }
                 self.read_all(work);
                 was_unheard = self.has_missed && !self.notices.are_complete();
-                (is_due, reads, came) = (false, reads + 1, None);
+                (is_due, reads) = (false, reads + 1);
                 continue;
             }
-            came = Some(self.look_at_heard(&heard, came.as_ref(), work));
+            for (directory, names) in heard.names {
+                self.look_at_names(&directory, &names, work);
+            }
             if !self.has_missed {
                 self.is_unsettled = was_unheard;
                 break;
@@ -248,24 +245,7 @@ impl Watched {
         self.directories.get_mut(directory)?.files.get_mut(name)
     }
 
-    /// Looks at the names of which notices were heard. A file that came to a name has been missed if another one has taken
-    /// the name since: that one may have been looked at. Returns the names that are to be compared in this manner.
-    fn look_at_heard(
-        &mut self,
-        heard: &Heard,
-        before: Option<&BTreeSet<Name>>,
-        work: &mut Work<'_>,
-    ) -> BTreeSet<Name> {
-        let came = heard.came_to(before);
-        for (directory, names) in &heard.names {
-            self.look_at_names(directory, names, work);
-        }
-        self.heard = self.notices.heard();
-        self.has_missed |= self.heard.is_taken_again(&came);
-        came
-    }
-
-    /// Looks at names of a directory of which a notice was heard.
+    /// Looks at names of which a notice was heard.
     fn look_at_names(
         &mut self,
         path: &Path,

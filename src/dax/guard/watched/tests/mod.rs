@@ -9,7 +9,7 @@ mod synced;
 use super::super::Guard;
 use super::super::pace::BootTime;
 use super::known::Entry;
-use super::{Heard, Notices, Watched, Work};
+use super::{Notices, Watched, Work};
 use crate::cache::Cache;
 use crate::dax::{Error, FaultHandler};
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ impl Watched {
 
     /// Ends the notices, and reads directories again only when it is asked to.
     pub(in super::super) fn deafen(&mut self) {
-        (self.notices, self.heard) = (Notices::default(), Heard::default());
+        self.notices = Notices::default();
         self.looked = Some((BootTime::now(), Duration::from_secs(3600)));
     }
 }

@@ -9,7 +9,6 @@ use crate::dax::guard::watched::{Watched, Work};
 use crate::dax::{Error, ErrorKind, FaultHandler, NotSupported, Options};
 use alloc::format;
 use alloc::vec::Vec;
-use core::mem::take;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -147,76 +146,16 @@ fn a_file_that_has_another_name_by_now_is_missed() {
 
 /// Looks at the names of which notices were heard, after another change. Returns true if a file may be missed.
 fn misses(guard: &mut Guard, change: impl FnOnce()) -> bool {
-    let heard = take(&mut guard.watched.heard);
-    let heard = guard.watched.notices.heard_after(heard);
+    let heard = guard.watched.notices.heard();
     assert!(!heard.everything);
     change();
     guard.watched.has_missed = false;
     work(guard, |watched, work| {
-        watched.look_at_heard(&heard, None, work);
+        for (directory, names) in &heard.names {
+            watched.look_at_names(directory, names, work);
+        }
     });
     guard.watched.has_missed
-}
-
-/// The name has a file when it is looked at, and it is not the one of the notice.
-#[test]
-fn a_file_whose_name_another_one_has_taken_meanwhile_is_missed() {
-    let directory = tempfile::tempdir().unwrap();
-    let [file, other, temporary] =
-        ["file", "other", "temporary"].map(|name| directory.path().join(name));
-    let mut guard = guard(directory.path());
-    if !guard.watched.notices.are_complete() {
-        let test = "a_file_whose_name_another_one_has_taken_meanwhile_is_missed";
-        return crate::skip::skip(test, "no notices here");
-    }
-    let make = |path: &Path| fs::write(path, [1; 100]).unwrap();
-    make(&file);
-    let move_away = || {
-        fs::rename(&file, &other).unwrap();
-        make(&file);
-    };
-    assert!(misses(&mut guard, move_away));
-    assert_eq!(guard.watched.files().count(), 1);
-    assert!(!misses(&mut guard, || {}));
-    assert_eq!(guard.watched.files().count(), 2);
-    // The replaced file is gone, and the new one came later than the notice.
-    let replace = || {
-        make(&temporary);
-        fs::rename(&temporary, &file).unwrap();
-    };
-    replace();
-    assert!(!misses(&mut guard, replace));
-}
-
-/// Of two looks the second is only for the file that came before the first.
-#[test]
-fn a_file_that_is_replaced_without_a_pause_is_looked_for_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let [file, temporary] = ["file", "temporary"].map(|name| directory.path().join(name));
-    let mut guard = guard(directory.path());
-    if !guard.watched.notices.are_complete() {
-        let test = "a_file_that_is_replaced_without_a_pause_is_looked_for_twice";
-        return crate::skip::skip(test, "no notices here");
-    }
-    let make = || fs::write(&temporary, [1; 100]).unwrap();
-    let replace = || {
-        fs::rename(&temporary, &file).unwrap();
-        make();
-    };
-    make();
-    let mut came = None;
-    let mut look = || {
-        let heard = take(&mut guard.watched.heard);
-        let heard = guard.watched.notices.heard_after(heard);
-        replace();
-        guard.watched.has_missed = false;
-        work(&mut guard, |watched, work| {
-            came = Some(watched.look_at_heard(&heard, came.as_ref(), work));
-        });
-        guard.watched.has_missed
-    };
-    assert!(look());
-    assert!(!look());
 }
 
 #[test]

@@ -29,7 +29,7 @@ use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
-use super::notices::{IfGone, Notices};
+use super::notices::{Heard, IfGone, Notices};
 use super::pace::BootTime;
 use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,7 @@ impl Watched {
         let began = Moment::of(work.began);
         self.formers.begin();
         let is_due = self.is_time(work.began) || self.roots_changed();
-        let has_read = self.look_until_settled(is_due, work);
+        let has_read = self.look_until_settled(is_due, Notices::heard, work);
         // A file that was missed has been there.
         if !self.has_missed && (has_read || self.notices.are_complete()) {
             self.knew_all = Some(began);
@@ -145,14 +145,19 @@ impl Watched {
     }
 
     /// Looks again at names that change while they are looked at: a file that is renamed meanwhile can be missed under
-    /// both names. Returns true if all directories were read.
-    fn look_until_settled(&mut self, mut is_due: bool, work: &mut Work<'_>) -> bool {
+    /// both names. `hear` returns the notices before each look. Returns true if all directories were read.
+    fn look_until_settled(
+        &mut self,
+        mut is_due: bool,
+        mut hear: impl FnMut(&mut Notices) -> Heard,
+        work: &mut Work<'_>,
+    ) -> bool {
         let mut reads = 0;
         // Without notices no later look corrects a read.
         let mut was_unheard = false;
         self.is_unsettled = true;
         for _ in 0..LOOKS {
-            let heard = self.notices.heard();
+            let heard = hear(&mut self.notices);
             self.doubt(&heard);
             self.has_missed = false;
             if is_due || heard.everything {

@@ -2,15 +2,13 @@
 
 use super::{entry, guard, look, work};
 use crate::dax::guard::Guard;
-use crate::dax::guard::notices::IfGone;
+use crate::dax::guard::notices::{IfGone, Notices};
 use crate::dax::guard::pace::BootTime;
 use crate::dax::guard::watched::found::Found;
-use crate::dax::guard::watched::{Watched, Work};
+use crate::dax::guard::watched::{READS, Watched, Work};
 use crate::dax::{Error, ErrorKind, FaultHandler, NotSupported, Options};
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
@@ -223,19 +221,17 @@ fn directories_that_change_without_a_pause_are_left_to_the_next_pass() {
         let test = "directories_that_change_without_a_pause_are_left_to_the_next_pass";
         return crate::skip::skip(test, "no notices here");
     }
-    let is_over = AtomicBool::new(false);
-    let are_left = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Relaxed) {
-                fs::create_dir(&below).unwrap();
-                fs::remove_dir(&below).unwrap();
-            }
-        });
-        // The other thread may not run during a pass.
-        let are_left =
-            (0..1000).any(|_| guard.pass().is_unsettled && guard.watched.looked.is_none());
-        is_over.store(true, Relaxed);
-        are_left
+    let (mut looks, mut has_read) = (0, false);
+    work(&mut guard, |watched, work| {
+        let hear = |notices: &mut Notices| {
+            looks += 1;
+            fs::create_dir(&below).unwrap();
+            fs::remove_dir(&below).unwrap();
+            notices.heard()
+        };
+        has_read = watched.look_until_settled(false, hear, work);
     });
-    assert!(are_left);
+    assert!(has_read && guard.watched.is_unsettled && guard.watched.has_missed);
+    assert!(guard.watched.looked.is_none(), "the next pass reads directories");
+    assert_eq!(looks, READS + 1, "the last one is not made");
 }

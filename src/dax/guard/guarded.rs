@@ -47,6 +47,9 @@ pub(super) struct GuardedFile {
     durable: Option<(u64, Vec<Extent>)>,
     /// The error number of the first failure to sync its pages.
     lost: Option<i32>,
+    /// True if it had no name when it was written back last. The kernel gives a removed file no name again (Linux,
+    /// `vfs_link`).
+    was_removed: bool,
 }
 
 /// One descriptor, and the mapping if lines of it are written back.
@@ -88,6 +91,7 @@ impl GuardedFile {
             device,
             durable: None,
             lost: None,
+            was_removed: false,
         };
         // A file that cannot be mapped is refused at once.
         guarded.map(options)?;
@@ -160,7 +164,8 @@ impl GuardedFile {
 
     /// Issues the write-back of all stored bytes, and has the file system make durable where they are. By lines a
     /// fence is owed. By pages nothing is to be done if its file system `is_synced` in this pass. Returns `None` for
-    /// a file without a name or without bytes, of which a reset takes nothing.
+    /// a file without bytes, and for a removed one that was written back after its removal: a reset takes nothing of
+    /// these.
     ///
     /// `after` is called with the bytes of each stretch of lines.
     pub(super) fn write_back(
@@ -172,16 +177,30 @@ impl GuardedFile {
     ) -> Result<Option<Written>, Error> {
         let metadata = self.file().metadata().map_err(|error| self.failed("fstat", &error))?;
         self.size = metadata.size();
-        if self.size == 0 {
+        let is_removed = metadata.nlink() == 0;
+        if self.size == 0 || (is_removed && self.was_removed) {
             self.doubt();
             self.lost = None;
             return Ok(None);
         }
-        let Some(cache) = self.cache else {
+        let written = if let Some(cache) = self.cache {
+            self.write_back_lines(options, installed, cache, after)?
+        } else {
             self.sync_pages(is_synced)?;
             let bytes = self.size.min(metadata.blocks().saturating_mul(BLOCK));
-            return Ok(Some(Written { bytes, lines: 0 }));
+            Some(Written { bytes, lines: 0 })
         };
+        self.was_removed = is_removed;
+        Ok(written)
+    }
+
+    fn write_back_lines(
+        &mut self,
+        options: &Options,
+        installed: FaultHandler,
+        cache: Cache,
+        after: &mut impl FnMut(u64),
+    ) -> Result<Option<Written>, Error> {
         self.map(options)?;
         if self.settle()? {
             self.map_pages();
@@ -482,6 +501,30 @@ mod tests {
         assert_eq!(pass(&mut guarded, false).unwrap(), None);
         store(&file, 0, 4096);
         assert!(pass(&mut guarded, false).unwrap().is_some());
+    }
+
+    /// Its entry stays until directories are read again, if there was no notice of the removal.
+    #[test]
+    fn a_removed_file_is_written_back_once_more() {
+        let file = NamedTempFile::new().unwrap();
+        store(&file, 0, 4096);
+        let test = "a_removed_file_is_written_back_once_more";
+        let Some((mut guarded, _)) = open(test, &file) else { return };
+        let installed = FaultHandler::install().unwrap();
+        let options = Options::new().allow_page_granularity().take_unwritten();
+        let pass =
+            |guarded: &mut GuardedFile| guarded.write_back(&options, installed, false, &mut |_| ());
+        assert!(pass(&mut guarded).unwrap().is_some());
+        // A descriptor that cannot be mapped.
+        let path = rustix::fs::open(file.path(), OFlags::PATH, Mode::empty()).unwrap();
+        std::fs::remove_file(file.path()).unwrap();
+        let usable = core::mem::replace(&mut guarded.held, Held::Open(path.into()));
+        pass(&mut guarded).unwrap_err();
+        guarded.held = usable;
+        assert!(pass(&mut guarded).unwrap().is_some(), "the one before has failed");
+        for _ in 0..2 {
+            assert_eq!(pass(&mut guarded).unwrap(), None);
+        }
     }
 
     /// Parts that were stored to are written back. Holes, and parts that were only allocated, are not.

@@ -42,7 +42,8 @@
 //! | new, in a directory that could not be looked at | the last pass before that |
 //! | refused, unreadable or failing at first | the same, however long ago that is |
 //! | older than the guard | its first pass: what was stored earlier has no bound |
-//! | removed before a pass looks for it | nothing of it is left to be lost |
+//! | removed, and missing when a pass looks for it | nothing of it is left to be lost |
+//! | removed, and not looked for since | as a known one, and it is written back once more |
 //! | renamed in the tree | as before, under its former name |
 //! | moved into the tree, or linked there, and older than its name | its first pass: what was stored earlier has no bound |
 //! | the same on another file system than ext4, xfs, btrfs and tmpfs, or after the clock was set | as a new one |

@@ -129,7 +129,8 @@ impl<'r, M: Readable> Records<'r, M> {
     /// been returned then. Called again later, it returns the records that were appended meanwhile.
     ///
     /// # Errors
-    /// - [`ErrorKind::NotABoundary`], if the next records were trimmed and their space was used again. Trimmed records
+    /// - [`ErrorKind::NotABoundary`], if a repair had lost the record that was returned last, or if the next records were
+    ///   trimmed and their space was used again. Trimmed records
     ///   are returned as long as their space was not used again. Go on with [`Journal::records`], from the oldest
     ///   record. A reader that is a lap behind gets this error even if there was no record: it cannot see that.
     /// - [`ErrorKind::Damaged`], if the next record is damaged.
@@ -300,8 +301,9 @@ impl<'m, M: Readable> Walk<'m, M> {
         };
         // The records before its head are seen now.
         atomic::fence(Ordering::Acquire);
-        if superblock.epoch.number < known.epoch.number {
-            // A repair that had lost the newest epochs goes on from one that is not the last of this walk.
+        let (last, epoch) = (self.last.1, superblock.epoch);
+        if last.number >= epoch.number && last != epoch {
+            // A repair had lost the epoch of the last record of this walk, and goes on from an earlier one.
             let (position, end) = (Position(self.at), Position(superblock.epoch_start));
             let head = Position(superblock.head);
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));

@@ -12,6 +12,10 @@
 //!
 //! A child that a handler has forked can call the library in that handler. It must not return from it: the interrupted
 //! call can be between the count of its reads and the lock.
+//!
+//! Handlers of `pthread_atfork` run in a child in the order in which they were registered. One that the program registered
+//! before it loaded this library, by `dlopen`, runs before the threads are forgotten: a call there can wait for ever for a
+//! thread of the parent, as with PMDK.
 
 use crate::failure::{errno, set_errno};
 use core::cell::Cell;
@@ -32,7 +36,7 @@ pub(crate) struct Lock<T> {
     waiting: AtomicU32,
     first: T,
     /// The value, in a box; null for the first one.
-    replaced: AtomicPtr<T>,
+    replaced: AtomicPtr<[T; 1]>,
 }
 
 thread_local! {
@@ -65,13 +69,13 @@ impl<T: Send + Sync> Lock<T> {
         result
     }
 
-    /// Replaces the value by the one that `make` returns, and calls `complete`. If that fails, the former value stays. Other
-    /// threads wait meanwhile. The functions must not come back here.
+    /// Replaces the value by the one that `make` returns, if any, and calls `complete`. If that fails, the former value
+    /// stays. Other threads wait meanwhile. The functions must not come back here.
     ///
     /// A child that is forked meanwhile has the former value until `make` has returned, then the new one.
     pub(crate) fn replace<E>(
         &'static self,
-        make: impl FnOnce(&T) -> Result<T, E>,
+        make: impl FnOnce(&T) -> Result<Option<Box<[T; 1]>>, E>,
         complete: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut all = MaybeUninit::uninit();
@@ -96,11 +100,12 @@ impl<T: Send + Sync> Lock<T> {
     /// 1. This thread holds the lock alone.
     unsafe fn replace_locked<E>(
         &self,
-        make: impl FnOnce(&T) -> Result<T, E>,
+        make: impl FnOnce(&T) -> Result<Option<Box<[T; 1]>>, E>,
         complete: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         // SAFETY: (1) this thread holds it.
-        let new = Box::into_raw(Box::new(make(unsafe { self.value() })?));
+        let Some(new) = make(unsafe { self.value() })? else { return complete() };
+        let new = Box::into_raw(new);
         let former = self.replaced.swap(new, AcqRel);
         let completed = complete();
         let unused = if completed.is_ok() { former } else { self.replaced.swap(former, AcqRel) };
@@ -115,7 +120,7 @@ impl<T: Send + Sync> Lock<T> {
     /// 1. This thread holds the lock until it has dropped the reference.
     unsafe fn value(&self) -> &T {
         // SAFETY: it is null or a box's, which a writer alone releases (1).
-        unsafe { self.replaced.load(Acquire).as_ref() }.unwrap_or(&self.first)
+        unsafe { self.replaced.load(Acquire).as_ref() }.map_or(&self.first, |[value]| value)
     }
 
     fn lock_to_read(&self) {
@@ -152,6 +157,7 @@ impl<T: Send + Sync> Lock<T> {
     /// 1. This is the only thread of a child, and does not replace the value.
     pub(crate) unsafe fn forget_other_threads(&'static self) {
         self.word.store(READS.get(), Release);
+        self.waiting.store(0, Relaxed);
     }
 }
 
@@ -164,4 +170,33 @@ fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     // SAFETY: the kernel reads the word, which lives, and no time.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
     set_errno(before);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+    use crate::ranges::{OutOfMemory, boxed};
+
+    /// A child that is forked while a range is unmapped must not find it in the list.
+    #[test]
+    fn a_value_is_published_before_its_change_is_completed() {
+        static LOCK: Lock<u32> = Lock::new(1);
+        // SAFETY: only this thread uses the lock, and nothing is released in the call (1).
+        let published = || *unsafe { LOCK.value() };
+        let replace = |new: Option<u32>, seen: u32, completed: Result<(), OutOfMemory>| {
+            LOCK.replace(
+                |_| new.map(boxed).transpose(),
+                || {
+                    assert_eq!(published(), seen);
+                    completed
+                },
+            )
+        };
+        assert!(replace(Some(2), 2, Ok(())).is_ok());
+        assert!(replace(Some(3), 3, Err(OutOfMemory)).is_err());
+        assert_eq!(LOCK.read(|value| *value), 2, "the former one after a failure");
+        assert!(replace(None, 2, Ok(())).is_ok());
+        assert!(replace(Some(4), 4, Ok(())).is_ok());
+        assert_eq!(LOCK.read(|value| *value), 4);
+    }
 }

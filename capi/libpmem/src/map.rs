@@ -14,7 +14,7 @@ use crate::environment;
 use crate::failure::{Failure, Path, Reason, errno};
 use crate::lock::Lock;
 use crate::place::place_for;
-use crate::ranges::{OutOfMemory, Ranges};
+use crate::ranges::{OutOfMemory, Ranges, boxed};
 use crate::system::page_size;
 use cachemaint::dax::{Persister, probe_file};
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -109,7 +109,7 @@ pub(crate) unsafe extern "C" fn pmem_map_file(
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pmem_unmap(start: *mut c_void, len: usize) -> c_int {
     let range = pages(start, len);
-    let rest = |ranges: &Ranges<Memory>| ranges.without(&range).map_err(|_full| libc::ENOMEM);
+    let rest = |ranges: &Ranges<Memory>| without(ranges, &range).map_err(|_full| libc::ENOMEM);
     // After it has left the list: a child that is forked in between must not take memory there for persistent. A file that
     // is mapped to the same place meanwhile is added after both.
     let unmap = || {
@@ -376,15 +376,20 @@ fn map_open(
 /// Adds a mapping to the list, unless its memory is that of other files. A mapping that was there was unmapped behind the
 /// library's back.
 fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), OutOfMemory> {
-    let range = start.addr()..start.addr().saturating_add(len);
-    let listed = |ranges: &Ranges<Memory>| {
-        let others = ranges.without(&pages(start, len))?;
-        match memory {
-            Some(memory) => others.with(range, memory),
-            None => Ok(others),
-        }
+    let range = pages(start, len);
+    let listed = |ranges: &Ranges<Memory>| match memory {
+        Some(memory) => boxed(ranges.with(range.clone(), memory)?).map(Some),
+        None => without(ranges, &range),
     };
     MAPPED.replace(listed, || Ok(()))
+}
+
+/// Returns the list without a range, unless that is the same list: a program may unmap because it has no more memory.
+fn without(
+    ranges: &Ranges<Memory>,
+    range: &Range<usize>,
+) -> Result<Option<Box<[Ranges<Memory>; 1]>>, OutOfMemory> {
+    if ranges.is_apart(range) { Ok(None) } else { boxed(ranges.without(range)?).map(Some) }
 }
 
 /// Sets the length of the file, and has it allocated unless it is to be sparse.

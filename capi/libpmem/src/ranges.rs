@@ -17,9 +17,22 @@ pub(crate) struct Ranges<T>(Vec<Entry<T>>);
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;
 
+/// Puts a value in a box of its own.
+pub(crate) fn boxed<T>(value: T) -> Result<Box<[T; 1]>, OutOfMemory> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).map_err(|_full| OutOfMemory)?;
+    one.push(value);
+    one.into_boxed_slice().try_into().map_err(|_other| OutOfMemory)
+}
+
 impl<T: Clone> Ranges<T> {
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
+    }
+
+    /// Returns true if a range has no part in any of these.
+    pub(crate) fn is_apart(&self, range: &Range<usize>) -> bool {
+        self.first_in(range).is_none()
     }
 
     /// Returns these ranges and one that the kernel has mapped. Ranges that were there were unmapped behind the library's

@@ -161,7 +161,7 @@ impl Header {
 /// An epoch: the time between two openings. Its records have a key of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::journal) struct Epoch {
-    /// The number of the epoch, which only rises.
+    /// The number of the epoch. It rises with each opening, except by a repair that had lost the newest ones.
     pub(in crate::journal) number: u64,
     /// The key of its records' tags.
     pub(in crate::journal) key: u64,

@@ -111,8 +111,8 @@ impl Superblock {
 
     /// Returns true if this superblock was stored after another one of its journal. An opening after damage to the newer
     /// superblock counts its generation on from the older one, and a repair without superblocks begins again. The numbers
-    /// of epochs rise all the same, unless the newest marks are lost, too. Two openings have one number if the superblock of the first one was lost, and differ
-    /// in the key.
+    /// of epochs rise all the same, unless the newest marks are lost, too. Two openings have one number if the superblock
+    /// of the first one was lost, and differ in the key.
     pub(in crate::journal) const fn is_after(&self, other: &Self) -> bool {
         let (epoch, before) = (self.epoch, other.epoch);
         if epoch.number != before.number {

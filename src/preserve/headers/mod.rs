@@ -108,7 +108,7 @@ pub(super) fn is_current<E: core::error::Error>(
     header: &Header,
 ) -> Result<bool, Error<E>> {
     let is_certain = is_last(medium, header).unwrap_or(false);
-    Ok(is_certain || load(medium)?.generation == header.generation)
+    Ok(is_certain || load(medium)? == *header)
 }
 
 /// The number of words of a header up to its generation.

@@ -441,26 +441,28 @@ fn a_snapshot_is_current_until_a_copy_of_the_next_header_is_whole() {
     let put = |name| Deed::Put { name, len: 30, metadata: 0 };
     let steps = [0, 1, 2, 3].map(|name| Step { deeds: vec![put(name)], end: End::Commit });
     let [before, after] = [3, 4].map(|steps_done| live(DATA + 8192, &steps[..steps_done]).image);
-    let medium = Plain::new(before);
-    let snapshot = Snapshot::of(&medium).unwrap();
-    let generation = snapshot.generation();
-    let next = (generation + 1) % 2 * 4096;
-    // The rest of the commit comes before its header.
-    medium.write(DATA as u64, &after[DATA..]);
-    let mut findings = vec![true];
-    for place in [next, next + 8192] {
-        for word in (0..8).rev() {
-            let at = place + 8 * word;
-            medium.write(at, &after[at as usize..][..8]);
-            let last = Snapshot::of(&medium).map(|last| last.generation());
-            let is_last = last.is_ok_and(|last| last == generation);
-            assert_eq!(snapshot.is_current().unwrap(), is_last, "word {word} at {place}");
-            findings.push(is_last);
+    for copies in [[0, 8192], [8192, 0]] {
+        let medium = Plain::new(before.clone());
+        let snapshot = Snapshot::of(&medium).unwrap();
+        let generation = snapshot.generation();
+        let next = (generation + 1) % 2 * 4096;
+        // The rest of the commit comes before its header.
+        medium.write(DATA as u64, &after[DATA..]);
+        let mut findings = vec![true];
+        for place in copies.map(|copy| next + copy) {
+            for word in (0..8).rev() {
+                let at = place + 8 * word;
+                medium.write(at, &after[at as usize..][..8]);
+                let last = Snapshot::of(&medium).map(|last| last.generation());
+                let is_last = last.is_ok_and(|last| last == generation);
+                assert_eq!(snapshot.is_current().unwrap(), is_last, "word {word} at {place}");
+                findings.push(is_last);
+            }
         }
+        // The words before the tag can be those of the header before.
+        assert!(findings[5] && !findings[8], "{findings:?}");
+        assert!(findings.is_sorted_by(|before, after| before >= after), "{findings:?}");
     }
-    // The words before the tag can be those of the header before.
-    assert!(findings[5] && !findings[8], "{findings:?}");
-    assert!(findings.is_sorted_by(|before, after| before >= after), "{findings:?}");
 }
 
 #[test]

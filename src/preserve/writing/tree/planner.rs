@@ -73,7 +73,7 @@ impl<'t> Planner<'t> {
         names.iter().map(|name| (Key::from(*name), level.get(*name).cloned())).collect()
     }
 
-    /// Returns a page of entries with its changes, if it need be neither split nor merged: it is no shorter than before, and
+    /// Returns a page of entries with its changes, if it need be neither split nor merged: it is at least as long as before, and
     /// not small.
     fn grown(&self, name: &[u8]) -> Option<Page> {
         let before = self.tree.levels[0].get(name)?;

@@ -16,7 +16,7 @@ use super::Lab;
 use super::compilers;
 use super::expectation::{Expectation, FOLDER};
 use super::lane::{Lane, Run};
-use super::programs::{FEWER_CASES, Program, Programs, Scope};
+use super::programs::{FEWER_CASES, Program, Programs, Scope, built};
 use super::targets::{Model, TARGETS, Target};
 use super::unavailable::Unavailable;
 use super::user_emulation::{LIMIT, Ready};
@@ -67,6 +67,11 @@ fn words() -> Lane {
         lists(programs.named("chosen_here")?)
             .context("this machine runs no programs of 32 bits")
             .map_err(Unavailable::because)?;
+        // The replacement of libpmem stores words, and asks the system with types, of their size.
+        let libpmem = "test -p cachemaint-libpmem --lib --no-run --message-format json";
+        let libpmem = built(&lab.sources.cargo_static(TRIPLE, libpmem)?.read()?);
+        let libpmem =
+            libpmem.into_iter().map(|program| Cmd::new(program.path.display().to_string()));
         let tests: Vec<Cmd> = programs
             .runs()
             .map(|(program, arguments)| {
@@ -75,6 +80,7 @@ fn words() -> Lane {
                     .limit(LIMIT)
                     .folder(lab.sources.tree())
             })
+            .chain(libpmem.map(|tests| tests.limit(LIMIT)))
             .collect();
         Ok(Box::new(move |log| {
             let (tests, failures) = run_each(&tests, log)?;

@@ -278,11 +278,16 @@ impl Built {
         let features = every_feature(triple);
         let line = format!("test -p cachemaint {features} --no-run --message-format json");
         let messages = cargo(&line)?.args(scope.targets(has_formats(triple))).read()?;
-        let programs: Vec<Program> = messages.lines().filter_map(program).collect();
+        let programs = built(&messages);
         ensure!(!programs.is_empty(), "cargo built no tests");
         self.programs.borrow_mut().insert((built_for.to_owned(), scope), programs.clone());
         Ok(Programs { scope, programs })
     }
+}
+
+/// Returns the test programs that messages of cargo's are about.
+pub(super) fn built(messages: &str) -> Vec<Program> {
+    messages.lines().filter_map(program).collect()
 }
 
 /// Returns the test program that a message of cargo's is about (The Cargo Book, "External tools").

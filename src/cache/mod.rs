@@ -14,6 +14,7 @@
 
 mod batch;
 mod builder;
+mod choice;
 #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
 mod chosen;
 pub mod copy;
@@ -40,30 +41,9 @@ pub use batch::Batch;
 pub use builder::Builder;
 #[cfg(feature = "std")]
 pub use builder::{ENV_WRITEBACK, EnvError};
+pub use choice::Choice;
 pub use copy::Destination;
 pub use plain::Plain;
-
-/// The instruction that serves an operation, and the fences around all lines of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Choice {
-    /// The instruction, executed on each line.
-    pub instruction: Instruction,
-    /// The fence before the first line, if one is needed.
-    pub before: Option<&'static str>,
-    /// The fence after the last line, which completes the operation.
-    pub after: &'static str,
-}
-
-/// `clwb each line, then sfence`.
-impl core::fmt::Display for Choice {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if let Some(before) = self.before {
-            write!(f, "{before}, then ")?;
-        }
-        write!(f, "{} each line, then {}", self.instruction.name, self.after)
-    }
-}
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
 ///

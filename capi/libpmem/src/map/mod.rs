@@ -8,6 +8,10 @@
 //! The calls are those with places of 64 bits: with the others a 32-bit program finds neither a file of 2 GiB nor one whose
 //! inode has a large number.
 
+mod length;
+#[cfg(test)]
+mod tests;
+
 use crate::cancellation;
 use crate::device::{self, Device};
 use crate::environment;
@@ -23,6 +27,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use length::{file_len, resize};
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 
@@ -392,63 +397,6 @@ fn without(
     if ranges.is_apart(range) { Ok(None) } else { boxed(ranges.without(range)?).map(Some) }
 }
 
-/// Sets the length of the file, and has it allocated unless it is to be sparse.
-fn resize(path: &CStr, file: &File, len: usize, flags: c_int) -> Result<usize, Failure> {
-    let Ok(length) = libc::off64_t::try_from(len) else {
-        return Err(failed("resize", path, libc::EINVAL, "pass a smaller length"));
-    };
-    // SAFETY: the file is open.
-    if unsafe { libc::ftruncate64(file.as_raw_fd(), length) } != 0 {
-        return Err(failed("resize", path, errno(), "free some space, or pass a smaller length"));
-    }
-    if flags & SPARSE == 0 {
-        allocate(file, length).map_err(|errno| {
-            let advice = "free some space, or pass PMEM_FILE_SPARSE";
-            failed("allocate the space of", path, errno, advice)
-        })?;
-    }
-    Ok(len)
-}
-
-/// Has the first `length` bytes of a file allocated: at once, since some file systems look for all of the space first. If a
-/// signal interrupts that, or memory for it is short, by pieces. Some file systems undo a whole call then, so that a large one
-/// might never be done.
-fn allocate(file: &File, length: libc::off64_t) -> Result<(), c_int> {
-    const LARGEST: libc::off64_t = 1 << 30;
-    const SMALLEST: libc::off64_t = 1 << 20;
-    const MOST_INTERRUPTIONS: u32 = 1000;
-    let (mut at, mut piece, mut interruptions) = (0, length, 0);
-    while at < length {
-        let len = piece.min(length - at);
-        // SAFETY: the file is open.
-        match unsafe { libc::posix_fallocate64(file.as_raw_fd(), at, len) } {
-            0 => (at, interruptions) = (at + len, 0),
-            libc::EINTR | libc::ENOMEM if piece > SMALLEST => {
-                piece = (piece / 2).clamp(SMALLEST, LARGEST);
-            }
-            libc::EINTR if interruptions < MOST_INTERRUPTIONS => interruptions += 1,
-            errno => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn file_len(path: &CStr, file: &File) -> Result<usize, Failure> {
-    let mut status = MaybeUninit::<libc::stat64>::uninit();
-    // SAFETY: the file is open, and the status can be written.
-    if unsafe { libc::fstat64(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
-        return Err(failed("find the length of", path, errno(), "try again"));
-    }
-    // SAFETY: the call succeeded, so it is written.
-    let len = unsafe { status.assume_init() }.st_size;
-    usize::try_from(len).map_err(|_large| {
-        let path = Path(path);
-        invalid(format_args!(
-            "cannot map {path}: it is larger than the address space; pass a smaller file"
-        ))
-    })
-}
-
 /// Maps a file, synchronously if the kernel grants it. Returns the start, and true if it was granted.
 fn map(
     path: &CStr,
@@ -507,40 +455,4 @@ fn invalid(message: fmt::Arguments<'_>) -> Failure {
 
 fn failed(action: &str, path: &CStr, errno: c_int, advice: &str) -> Failure {
     Failure::new(errno, format_args!("cannot {action} {}: {}; {advice}", Path(path), Reason(errno)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::CString;
-    use std::os::unix::ffi::OsStrExt as _;
-    use tempfile::NamedTempFile;
-
-    /// Returns an empty file, which is given a length, and its path.
-    fn of_length(len: u64) -> (NamedTempFile, CString) {
-        let named = NamedTempFile::new().unwrap();
-        named.as_file().set_len(len).unwrap();
-        let path = CString::new(named.path().as_os_str().as_bytes()).unwrap();
-        (named, path)
-    }
-
-    #[test]
-    fn a_file_of_more_than_2_gib_is_found_and_opened() {
-        let len = 2500_usize << 20;
-        let (_named, path) = of_length(len as u64);
-        assert!(device_at(&path).unwrap().is_none());
-        let file = open(&path, 0, 0).unwrap();
-        assert_eq!(file_len(&path, &file).unwrap(), len);
-        assert_eq!(resize(&path, &file, len + 4096, SPARSE).unwrap(), len + 4096);
-    }
-
-    #[cfg(target_pointer_width = "32")]
-    #[test]
-    fn a_file_that_is_larger_than_the_address_space_is_refused_as_such() {
-        let (named, path) = of_length(5 << 30);
-        assert!(file_len(&path, named.as_file()).is_err());
-        // SAFETY: the message ends with 0.
-        let message = unsafe { CStr::from_ptr(crate::failure::last()) };
-        assert!(message.to_str().unwrap().contains("is larger than the address space"));
-    }
 }

@@ -1,0 +1,25 @@
+//! The choice of a [`Cache`](super::Cache): its instruction and its fences.
+
+use crate::arch::Instruction;
+
+/// The instruction that serves an operation, and the fences around all lines of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The instruction, executed on each line.
+    pub instruction: Instruction,
+    /// The fence before the first line, if one is needed.
+    pub before: Option<&'static str>,
+    /// The fence after the last line, which completes the operation.
+    pub after: &'static str,
+}
+
+/// `clwb each line, then sfence`.
+impl core::fmt::Display for Choice {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if let Some(before) = self.before {
+            write!(f, "{before}, then ")?;
+        }
+        write!(f, "{} each line, then {}", self.instruction.name, self.after)
+    }
+}

@@ -1,8 +1,10 @@
 //! The machine and the tree that the checks run on.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -80,7 +82,12 @@ impl Host {
     /// Brings a copy of the tree up to date. Files that are the same are not touched, so that they are not compiled
     /// again.
     pub(crate) fn copy_sources(&self, to: &Path) -> Result<()> {
-        for file in self.sources("*")? {
+        let sources = self.sources("*")?;
+        if to.exists() {
+            let kept = sources.iter().map(|file| to.join(file)).collect();
+            remove_others(to, &kept).with_context(|| format!("cannot tidy up {}", to.display()))?;
+        }
+        for file in sources {
             let (from, to) = (self.root.join(&file), to.join(&file));
             let bytes =
                 fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
@@ -96,6 +103,21 @@ impl Host {
     }
 }
 
+/// Removes the files of a copy of the tree that are no longer in the tree. Otherwise a module that has become a folder
+/// would be there twice.
+fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            remove_others(&path, kept)?;
+        } else if !kept.contains(&path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a folder, without leftovers of a run before.
 pub(crate) fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
@@ -103,4 +125,24 @@ pub(crate) fn make_empty(folder: &Path) -> Result<()> {
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::remove_others;
+
+    #[test]
+    fn a_copy_loses_the_files_that_the_tree_has_no_more() {
+        let copy = tempfile::tempdir().unwrap();
+        let [kept, gone] = ["src/view/mod.rs", "src/view.rs"].map(|file| copy.path().join(file));
+        fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        for file in [&kept, &gone] {
+            fs::write(file, "//!").unwrap();
+        }
+        remove_others(copy.path(), &BTreeSet::from([kept.clone()])).unwrap();
+        assert!(kept.is_file() && !gone.exists());
+    }
 }

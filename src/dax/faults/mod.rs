@@ -62,7 +62,8 @@ impl FaultHandler {
     ///
     /// A memory error that nothing has accessed yet (`BUS_MCEERR_AO`) goes to the former handler. Without such a
     /// handler it is ignored: a guarded access to these bytes is an error. A forked child has none of the guarded calls
-    /// of its parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots.
+    /// of its parent's other threads; a child of `clone(2)` without the C library's `fork` keeps their slots. Install before
+    /// other threads fork: a child that was forked during the first call waits in its own call for ever.
     ///
     /// A program that installs another handler afterwards must call this one for faults that are not its own, or
     /// `catch_faults` is without effect. A thread that blocks SIGBUS cannot be guarded: the kernel ends the process

@@ -51,7 +51,7 @@
     adrp x2, .L9
     add x2, x2, :lo12:.L9
     add x1, sp, #16
-    bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
+    bl _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
     ret

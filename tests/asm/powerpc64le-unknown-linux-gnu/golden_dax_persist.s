@@ -65,7 +65,7 @@
     addi 4, 4, .L10@toc@l
     addi 5, 4, 72
     addi 4, 1, 72
-    bl _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
+    bl _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE
     nop
     b .L16
 .L6:

@@ -48,7 +48,7 @@
     auipc a2, %pcrel_hi(.L7)
     addi a2, a2, %pcrel_lo(.L8)
     addi a1, sp, 8
-    call _ZN10cachemaint3dax4view7DaxView15writeback_pagesE
+    call _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE
     ld ra, 40(sp)
     addi sp, sp, 48
     ret

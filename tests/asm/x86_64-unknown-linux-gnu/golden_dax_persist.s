@@ -60,7 +60,7 @@
 .L4:
     lea rdx, [rip + .L13]
     lea rsi, [rsp + 8]
-    call qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
+    call qword ptr [rip + _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE@GOTPCREL]
     add rsp, 40
     ret
 .L5:

@@ -125,8 +125,8 @@ impl<'r, M: Medium> Writer<'r, M> {
     ///
     /// # Cost
     /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well. The call is inlined, so that
-    /// a payload of a known length is copied and tagged without a loop: about 800 bytes of code on x86-64. A program that
-    /// records at many places can call it from a function of its own.
+    /// a payload of a known length is copied and tagged without a loop: 545 to 808 bytes of code at four places, measured
+    /// on x86-64 with Rust 1.95. A program that records at many places can call it from a function of its own.
     #[inline]
     pub fn record(&self, id: u16, payload: &[u8]) -> Result<(), Error<M::Error>> {
         self.recorded(|| self.clock.now(), id, payload)

@@ -131,38 +131,6 @@ impl GuardedFile {
         self.cache
     }
 
-    /// Returns true if the last pass has found it durable, and nothing was heard since.
-    #[cfg(all(
-        test,
-        any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "aarch64",
-            target_arch = "riscv64",
-            all(target_arch = "powerpc64", target_endian = "little"),
-        ),
-        not(miri)
-    ))]
-    pub(super) const fn is_durable(&self) -> bool {
-        self.durable.is_some()
-    }
-
-    /// Has its lines written back, on whichever medium it is.
-    #[cfg(all(
-        test,
-        any(
-            target_arch = "x86",
-            target_arch = "x86_64",
-            target_arch = "aarch64",
-            target_arch = "riscv64",
-            all(target_arch = "powerpc64", target_endian = "little"),
-        ),
-        not(miri)
-    ))]
-    pub(super) const fn take_lines(&mut self, cache: Cache) {
-        self.cache = Some(cache);
-    }
-
     /// Returns the number of the device of its file system.
     pub(super) const fn device(&self) -> u64 {
         self.device
@@ -310,6 +278,30 @@ impl GuardedFile {
     #[cold]
     fn failed(&self, call: &'static str, error: &io::Error) -> Error {
         Error::os(&self.path, call, error)
+    }
+}
+
+/// For the tests of this module and of those that use it.
+#[cfg(all(
+    test,
+    any(
+        target_arch = "x86",
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        all(target_arch = "powerpc64", target_endian = "little"),
+    ),
+    not(miri)
+))]
+impl GuardedFile {
+    /// Returns true if the last pass has found it durable, and nothing was heard since.
+    pub(super) const fn is_durable(&self) -> bool {
+        self.durable.is_some()
+    }
+
+    /// Has its lines written back, on whichever medium it is.
+    pub(super) const fn take_lines(&mut self, cache: Cache) {
+        self.cache = Some(cache);
     }
 }
 

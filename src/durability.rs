@@ -39,7 +39,7 @@
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | stores alone: 11 ns for an event of 40 bytes (AMD EPYC, family 25 model 17, virtual machine, Linux 6.18, DRAM) |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two fences; the first after a seal four |
-//! | `Store::seal` | the whole store, as by `deep_persist` | before a reboot that is planned | write-back of all bytes in use |
+//! | `Store::seal` | all bytes in use, as by `deep_persist` | before a reboot that is planned | write-back of these bytes |
 //! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
 //!
 //! # Mistakes that testing on a laptop does not show

@@ -32,12 +32,12 @@ impl<M: Medium> Store<M> {
     /// # Errors
     /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If
     /// the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
-    /// all of the store was written back. If the next call returns
+    /// all bytes in use were written back. If the next call returns
     /// [`ErrorKind::Failed`](crate::preserve::ErrorKind::Failed), the store must be opened again.
     ///
     /// # Cost
-    /// A write-back of all lines of the store that are in use, two fences, and two more for each region that was handed
-    /// out.
+    /// A write-back of all lines of the store that are in use, and a commit; another commit for each region that was
+    /// handed out.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
         let taken = self.taken_regions()?;
         // Other threads may have stored to regions.

@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | [`OnCrash`](Durability::OnCrash) | stores only | the end of the process; kexec and kdump, if the next kernel maps the region; a reset only if [`Recorder::write_back_all`] ran before (a kernel panic runs no user code) and firmware keeps the RAM |
 //! | the same with a `Within` beside it | stores only | as above; a reset that keeps RAM and, on persistent memory, power loss, except for the events of the last interval, which is measured |
-//! | [`SubBuffer`](Durability::SubBuffer) | write-back and one fence when a sub-buffer is full | the same, except for the sub-buffers that were not full |
+//! | [`SubBuffer`](Durability::SubBuffer) | write-back and one fence when the next sub-buffer begins | the same, except for the newest sub-buffer of each shard |
 //! | [`EachAppend`](Durability::EachAppend) | write-back and one fence | every event that `record` has returned for, if the medium survives the crash itself |
 //!
 //! All of this holds only as far as the guarantee of the medium. In mode [`Overwrite`](Mode::Overwrite) the oldest

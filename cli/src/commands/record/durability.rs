@@ -47,7 +47,7 @@ impl fmt::Display for Durability {
             Self::OnCrash => f.write_str("at the end of the command"),
             Self::Within(time) => write!(f, "within about {time:?}"),
             Self::SubBuffer => {
-                f.write_str("when a sub-buffer is full, and at the end of the command")
+                f.write_str("when the next sub-buffer begins, and at the end of the command")
             }
             Self::EachAppend => f.write_str("when they are passed on"),
         }

@@ -3,7 +3,7 @@
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 /// Returns the first line of the document's blocks of `language` that is not a line of the program behind the one before
-/// it. Lines of `/* … */` stand for those that are left out.
+/// it. Lines of `/* … */` stand for those that are left out. A line that begins with `# ` is hidden from readers.
 fn missing_line(document: &str, language: &str, program: &str) -> Option<String> {
     let mut of_language = false;
     let mut text = String::new();
@@ -18,7 +18,8 @@ fn missing_line(document: &str, language: &str, program: &str) -> Option<String>
         }
     }
     let mut lines = program.lines();
-    let is_left_out = |line: &&str| line.is_empty() || line.trim() == "/* … */";
+    let is_left_out =
+        |line: &&str| line.is_empty() || line.trim() == "/* … */" || line.starts_with("# ");
     let mut excerpt = text.lines().filter(|line| !is_left_out(line));
     excerpt.find(|line| !lines.any(|there| there == *line)).map(str::to_owned)
 }
@@ -39,4 +40,15 @@ fn the_excerpt_in_the_chapter_on_c_is_of_the_compiled_counter() {
     let program = include_str!("../../../capi/examples/counter.c");
     assert!(document.contains("```c\n"));
     assert_eq!(missing_line(document, "c", program), None);
+}
+
+/// The tests of the documentation compile it with `std` alone, and the lab compiles the image without.
+#[test]
+fn the_excerpt_on_a_kernels_ring_buffer_is_of_the_compiled_image() {
+    let document = include_str!("../../../docs/logs-and-recorders.md");
+    let image = include_str!("../../../tests/lab/freestanding/src/bin/last_events/ring_buffer.rs");
+    let (_, behind) = document.split_once("# A kernel's ring buffer\n").unwrap();
+    let (section, _) = behind.split_once("# From the shell\n").unwrap();
+    assert!(section.contains("```rust,no_run\n"));
+    assert_eq!(missing_line(section, "rust,no_run", image), None);
 }

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cachemaint::Cache;
 use cachemaint::medium::Memory;
-use cachemaint::recorder::{Clock, Cursor, ErrorKind, Found, Identity, Options, Reader, Recorder};
+use cachemaint::recorder::{Clock, ErrorKind, Found, Identity, Options, Reader};
+use cachemaint::recorder::{Cursor, Recorder};
 use cachemaint::survival::Backing;
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
@@ -98,11 +99,16 @@ fn record_until(is_enough: impl Fn(u64) -> bool) {
 #[panic_handler]
 fn panicked(panic: &PanicInfo<'_>) -> ! {
     let Some(ring) = RING.0.get().filter(|ring| !ring.is_stopped()) else { image::panicked(panic) };
-    ring.stop();
     let recorded = RECORDED.each_ref().map(|count| count.load(Ordering::Acquire));
-    let Ok(()) = ring.write_back_all();
+    keep_events(ring);
     Machine.print(format_args!("recorded{}", Numbers(&recorded)));
     reset()
+}
+
+/// Does the work of the handler. `docs/logs-and-recorders.md` shows this function.
+fn keep_events(ring: &Recorder<Memory<'_>, [Cursor; 4]>) {
+    ring.stop(); // the next event of each other CPU is refused
+    let Ok(()) = ring.write_back_all(); // the lines of all CPUs, by range
 }
 
 /// Reads the recording of the last life: the newest event of each shard, whose earlier ones have no gap.

@@ -165,17 +165,33 @@ fn a_write_back_of_nothing_fails() {
 #[test]
 fn a_guard_that_could_write_back_nothing_of_what_is_there_fails() {
     let directory = tempfile::tempdir().unwrap();
+    assert_guards_nothing(directory.path(), || ());
+}
+
+#[test]
+fn a_guard_of_nothing_fails_after_the_removal_of_the_refused_files_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let remove = || {
+        for entry in fs::read_dir(directory.path()).unwrap() {
+            fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+    };
+    assert_guards_nothing(directory.path(), remove);
+}
+
+/// Guards a directory below which nothing can be read. `then` is called once the guard has reported that.
+fn assert_guards_nothing(directory: &Path, then: impl FnOnce()) {
     // The path of the last ones is longer than the guard reads.
     let name = "d".repeat(255);
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut below = open(directory.path(), flags, Mode::empty()).unwrap();
+    let mut below = open(directory, flags, Mode::empty()).unwrap();
     for _ in 0..17 {
         mkdirat(&below, &name, Mode::RWXU).unwrap();
         below = openat(&below, &name, flags, Mode::empty()).unwrap();
     }
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
         .args(["guard", "--page-cache"])
-        .arg(directory.path())
+        .arg(directory)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -184,6 +200,7 @@ fn a_guard_that_could_write_back_nothing_of_what_is_there_fails() {
     let mut line = String::new();
     told.read_line(&mut line).unwrap();
     assert!(line.contains("not guarded: "), "{line}");
+    then();
     end(child).code(1);
     let mut last = String::new();
     told.read_to_string(&mut last).unwrap();

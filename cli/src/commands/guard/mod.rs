@@ -46,9 +46,9 @@ use std::time::Instant;
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
 /// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
-/// that cannot be written back are reported, and the bound does not include them. If no other file was written back at
-/// all, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to ignore, as by
-/// nohup, stays ignored.
+/// that cannot be written back are reported, and the bound does not include them. If it found such files, and wrote
+/// back no other, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to
+/// ignore, as by nohup, stays ignored.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
 ///
@@ -120,17 +120,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         guard = guard.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
     }
     let since = Instant::now();
-    let mut outside = 0;
-    guard.run(within, &stop, |pass| {
-        tell_problems(pass);
-        outside = pass.outside;
-    });
+    guard.run(within, &stop, tell_problems);
     let statistics = guard.statistics();
     let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
     let document = Document { schema: 1, within_ns, cpu_share, statistics };
     text::print(arguments.json, &document, |out| print(out, &statistics, within, cpu_share))?;
-    if (statistics.files, statistics.bytes) == (0, 0) && outside > 0 {
+    if (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0 {
         text::tell!("cachemaint: nothing was guarded: no file there could be written back");
         return Ok(ExitCode::FAILURE);
     }

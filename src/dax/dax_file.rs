@@ -240,8 +240,8 @@ impl DaxFile {
     /// then has the operating system empty the queues and buffers in front of the medium.
     ///
     /// After its return the bytes stored in the range before do not depend on stored energy (ADR) any more, if the
-    /// medium can flush itself. If it cannot, this call does no more than `persist`. The kernel assumes ADR for NVDIMMs
-    /// without flush hints (Linux `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
+    /// medium can flush itself. The kernel assumes ADR for NVDIMMs without flush hints (Linux
+    /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
     ///
     /// | medium | after the lines were written back, with eADR too, and fenced |
     /// |---|---|

@@ -11,7 +11,7 @@ pub enum Stage {
     Persisted,
     /// Deep persisted: after the above the kernel has flushed the medium's own buffers, by `fsync` or
     /// `msync` on the file or by the region's `deep_flush`. Where the region has flush hints, nothing
-    /// rests on stored energy any more; elsewhere this adds nothing.
+    /// rests on stored energy any more; elsewhere the kernel has nothing to flush.
     DeepPersisted,
 }
 

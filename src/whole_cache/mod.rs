@@ -74,7 +74,7 @@
 //! shareability domain of the mapping. It costs one instruction a
 //! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
 //! takes, divided among the CPUs that share the work. The whole cache costs its own time, and the lines that must be
-//! fetched again after it. EDK2 decides on arm64 by a fixed threshold (`PcdArmCacheOperationThreshold`).
+//! fetched again after it. EDK2 goes line by line on arm64, for any length (`ArmCacheMaintenanceLib`).
 //!
 //! # Dropping everything unwritten
 //! This module has no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of all programs: of other

@@ -24,21 +24,21 @@
 //! |---|---|---|---|
 //! | a store, `file.write`, `file.store` | nothing | all programs, before one of the next | none |
 //! | `file.persist` | the range, for the events that [`Guarantee`] names. **If in doubt, this one** | code with structures of its own in a file | one instruction a line, one fence |
-//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` for long copies | the faster of stores past the cache and stores with write-back, one fence for all parts |
+//! | `file.persist_copy`, `persist_copy_to`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the same, with the bytes at hand: faster than `write` and `persist` for long copies | the faster of stores past the cache and stores with write-back, one or two fences for all parts |
 //! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | code that has something else to do between the two | as `persist` |
 //! | `file.view().batch` | all of its ranges, likewise | code that changes several places | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | a database's checkpoint, not each record | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`batch`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | drivers and kernels; authors who map memory themselves, with [`Cache::persistent`] | one instruction a line, the fences of the CPU |
 //! | [`Cache::copy_writeback`] and its like | the same, for the bytes that it stores | the same | as `persist_copy` |
-//! | [`Cache::unfenced`], then [`Cache::fence`] | the same: nothing before the fence | authors of libraries that copy in several steps | the same without a fence, and one fence |
+//! | [`Cache::unfenced`], then [`Cache::fence`] | the same: nothing before the fence | authors of libraries that copy in several steps | the same, with the last fence apart |
 //! | `Persister::persist_range`, `deep_persist_range` | as `file.persist` and `file.deep_persist`, of an address in a mapping of the caller's | the same, with the guarantee of the file at hand | as those |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
-//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence; waits for records before it |
+//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence, more for a long record; waits for records before it |
 //! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | stores alone: 11 ns for an event of 40 bytes (AMD EPYC, family 25 model 17, virtual machine, Linux 6.18, DRAM) |
 //! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
-//! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two fences; the first after a seal four |
+//! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two or three fences; more for the first after a seal |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | before a reboot that is planned | write-back of these bytes |
 //! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
 //!

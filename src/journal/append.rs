@@ -36,8 +36,9 @@ impl<M: Medium> Journal<M> {
     /// failed. If the medium failed, now or [before](ErrorKind::Failed), a later recovery may still find the record.
     ///
     /// # Cost
-    /// One write-back of its lines and one fence, also where a new segment begins. Besides, the call waits for earlier
-    /// records that other threads are still appending.
+    /// One write-back of its lines and one fence, also where a new segment begins. A long record takes a further fence
+    /// for each 4 KiB that are stored past the caches. Besides, the call waits for earlier records that other threads are
+    /// still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         self.stored(payload)?.1.wait()
     }
@@ -51,7 +52,7 @@ impl<M: Medium> Journal<M> {
     /// As [`append`](Self::append).
     ///
     /// # Cost
-    /// One write-back of its lines and one fence. If an earlier record is under way, one barrier more.
+    /// As [`append`](Self::append), without the wait. If an earlier record is under way, one barrier more.
     pub fn submit(&self, payload: &[u8]) -> Result<Pending<'_, M>, Error<M::Error>> {
         let (has_moved, pending) = self.stored(payload)?;
         Ok(pending.announced(has_moved))
@@ -67,8 +68,8 @@ impl<M: Medium> Journal<M> {
         Ok(claim.done())
     }
 
-    /// Appends all records of a group, with one write-back and one fence, and waits until they are acknowledged.
-    /// The records follow one another, and the group is empty afterwards. The call is not atomic: a crash before the
+    /// Appends all records of a group, and waits until they are acknowledged. The records follow one another, and the
+    /// group is empty afterwards. The call is not atomic: a crash before the
     /// acknowledgement can leave only the first of them.
     ///
     /// Returns the position of the first record and the end of the last one.
@@ -77,6 +78,9 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Errors
     /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
+    ///
+    /// # Cost
+    /// One write-back of all lines, and one or two fences.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {

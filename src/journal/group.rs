@@ -4,7 +4,7 @@ use super::format::geometry::{HEADER, Placement};
 use super::format::record::{Header, Vouch};
 use alloc::vec::Vec;
 
-/// Records for [`Journal::append_group`](super::Journal::append_group): one write-back and one fence for all.
+/// Records for [`Journal::append_group`](super::Journal::append_group), which are written back together.
 ///
 /// A group keeps its memory, so that filling it again does not allocate.
 ///

@@ -1,4 +1,4 @@
-//! An append-only log that loses no acknowledged record: power-fail safe, many producers, one fence per append.
+//! An append-only log that loses no acknowledged record: power-fail safe, many producers.
 //!
 //! A [`Journal`] is stored in any [`Medium`]: a DAX file, memory that a kernel preserves, the simulator. Every recovery
 //! finds each record whose append has returned, after any event that the medium survives. Records come back in the
@@ -33,7 +33,7 @@
 //! # How it works
 //! Each record has a tag: a hash of 64 bits over its bytes and its position, with the key of the journal and of this
 //! opening. A record is valid if its tag matches. So recovery needs neither a counter nor a pointer to the end. An
-//! append writes only its record: it stores the record, writes its lines back and fences, once. Remains of an earlier
+//! append writes only its record: it stores the record, writes its lines back and fences. Remains of an earlier
 //! lap of the ring, records of another journal and torn records have no matching tag.
 //!
 //! Producers reserve space in ordinary memory. Each producer makes its own records durable, at the same time as the

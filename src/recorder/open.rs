@@ -39,7 +39,7 @@ where
     /// medium is unchanged. [`ErrorKind::Medium`].
     ///
     /// # Cost
-    /// The first word of each sub-buffer is read. Three fences.
+    /// The first word of each sub-buffer is read. Three fences, or four with long [tables of events](Self::events).
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         match self.create_in(&medium) {
             Ok(parts) => Ok(parts.recorder(medium)),
@@ -58,7 +58,7 @@ where
     ///
     /// # Cost
     /// All headers of sub-buffers are read a few times. Sub-buffers without a valid header are searched for records. So the
-    /// bytes of unused ones, in the first lap of a shard, are read once. Two fences.
+    /// bytes of unused ones, in the first lap of a shard, are read once. Two fences, or three with long tables of events.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         match self.open_in(&medium) {
             Ok(parts) => Ok(parts.recorder(medium)),

@@ -15,8 +15,8 @@ use core::ops::Range;
 /// the choice they cost 1.03 to 1.11.
 const SHORT: usize = 255;
 
-/// Copies and fills of ranges of addresses that the caller completes by [`Cache::fence`], so that several cost one
-/// fence. [`Cache::unfenced`] makes it with a write-back, [`Cache::stores`] without.
+/// Copies and fills of ranges of addresses that the caller completes by one [`Cache::fence`]. [`Cache::unfenced`] makes
+/// it with a write-back, [`Cache::stores`] without.
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {

@@ -18,8 +18,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl<M: Medium> Store<M> {
-    /// Replaces pages by those of a plan, with two fences. Everything written for the commit before is durable then,
-    /// too.
+    /// Replaces pages by those of a plan. Everything written for the commit before is durable then, too.
     ///
     /// A seal is as deep as the medium allows. If the new header lay only in the caches or buffers, the seal would come back
     /// with their loss. So the commit that removes it is made as deep, or as deep as the process is permitted to. It must

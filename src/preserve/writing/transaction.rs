@@ -155,7 +155,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// fails. An error leaves the transaction as it was.
     ///
     /// # Cost
-    /// The bytes are copied and written back. No fence.
+    /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn put<'a>(
         &mut self,
@@ -190,7 +190,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// a blob or a region of this name. Otherwise as [`put`](Self::put).
     ///
     /// # Cost
-    /// The zeros are written and written back. No fence.
+    /// The zeros are written and written back. Parts of a long region take a fence each on some CPUs.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn create_region<'a>(
         &mut self,
@@ -273,8 +273,8 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// otherwise the store must be opened again ([`ErrorKind::Failed`]).
     ///
     /// # Cost
-    /// Two fences, for any number of blobs. The pages of the table in which names have changed, and those above them,
-    /// are written twice, and a header. The first commit after a seal makes another one before, without changes, which
+    /// Two or three fences, for any number of blobs. The pages of the table in which names have changed, and those above
+    /// them, are written twice, and a header. The first commit after a seal makes another one before, without changes, which
     /// removes the seal. That one is as durable as the seal was, where this process is permitted to.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if !self.changes.is_empty() {

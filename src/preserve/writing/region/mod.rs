@@ -205,7 +205,7 @@ impl<M: Medium> Region<M> {
         self.medium.persist(self.on_medium(&range))
     }
 
-    /// Writes several parts and makes them durable with one fence.
+    /// Writes several parts and makes them durable.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///

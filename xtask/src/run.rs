@@ -114,8 +114,10 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
         || {
             // A target directory of its own: the flag would rebuild everything else. To optimise the crates that the
             // tests need takes far longer than the tests.
-            Cmd::cargo("test -p cachemaint --lib --features journal,recorder loom_tests")
+            Cmd::cargo("test -p cachemaint --lib --no-default-features")
+                .words("--features std,journal,recorder loom_tests")
                 .env("RUSTFLAGS", "--cfg loom")
+                .env("CARGO_PROFILE_DEV_DEBUG", "none")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
                 .check_tests()
         },

@@ -118,6 +118,15 @@ pub(crate) fn every_feature(triple: &str) -> &'static str {
     if has_formats(triple) { "--all-features" } else { "--features privileged,serde" }
 }
 
+/// Returns the words with which cargo enables what executes maintenance, block stores and counters on a target.
+pub(crate) fn features_of_instructions(triple: &str) -> &'static str {
+    if has_formats(triple) {
+        "--no-default-features --features std,privileged,recorder,serde"
+    } else {
+        "--no-default-features --features std,privileged,serde"
+    }
+}
+
 /// Returns true if a target has the atomics that media and formats need.
 pub(crate) fn has_formats(triple: &str) -> bool {
     !WITHOUT_MEDIA.contains(&triple)

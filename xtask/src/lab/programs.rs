@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::command::Cmd;
 use crate::run::skipping;
-use crate::targets::{every_feature, has_formats};
+use crate::targets::{every_feature, features_of_instructions, has_formats};
 
 /// The tests that run on a CPU, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,6 +155,10 @@ const TOO_LONG: [&str; 19] = [
     "work::",
 ];
 
+/// The targets with lanes of a wider scope than that of a model: one build of the library serves all.
+const WITH_WIDER_SCOPES: [&str; 3] =
+    ["x86_64-unknown-linux-gnu", "i686-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+
 /// The programs of [`ON_SOME_WORDS`] that cargo builds with a format or the simulator alone.
 const OF_FORMATS: [&str; 4] = ["journal", "journal_allocation", "preserve", "simulator"];
 
@@ -168,6 +172,16 @@ impl Scope {
             | Self::Architecture
             | Self::BigEndian
             | Self::Everything => Self::Everything,
+        }
+    }
+
+    /// Returns the words with which cargo enables what the programs' tests need. The rest takes two thirds of the
+    /// library's compilation.
+    fn features(self, triple: &str) -> &'static str {
+        if self <= Self::Sample && !WITH_WIDER_SCOPES.contains(&triple) {
+            features_of_instructions(triple)
+        } else {
+            every_feature(triple)
         }
     }
 
@@ -275,7 +289,7 @@ impl Built {
             return Ok(Programs { scope, programs: programs.clone() });
         }
         let triple = built_for.rsplit(' ').next().unwrap_or(built_for);
-        let features = every_feature(triple);
+        let features = scope.features(triple);
         let line = format!("test -p cachemaint {features} --no-run --message-format json");
         let messages = cargo(&line)?.args(scope.targets(has_formats(triple))).read()?;
         let programs = built(&messages);

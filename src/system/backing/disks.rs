@@ -1,6 +1,7 @@
 //! Block devices under file systems: their regions of persistent memory, and their durability.
 
 use super::bad_blocks::{self, Listed};
+use super::ext4::{self, Journal};
 use super::mounts::Mount;
 use super::regions;
 use crate::survival::Domain;
@@ -72,6 +73,7 @@ pub(crate) fn disk(
     let Some(parts) = parts(tree, device, mount, evidence) else {
         return Disk::unknown(name, "not all devices of its file system are known");
     };
+    let log = log(tree, mount, &name, evidence);
     let regions = parts.iter().map(|part| regions_under(tree, part, 0));
     let regions = regions.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
     let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
@@ -82,7 +84,6 @@ pub(crate) fn disk(
     let unkept = parts.iter().find_map(|part| unkept(tree, part, 0));
     let is_cache_written_back =
         parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
-    let log = log(tree, mount, evidence);
     let log_unkept = match &log {
         Some(Ok(log)) => self::unkept(tree, log, 0),
         Some(Err(why)) => Some(String::from(*why)),
@@ -140,20 +141,35 @@ fn parts(
     Some(alloc::vec![found])
 }
 
-/// Returns the device of an external log, or the reason why it is not known. `None` means that there is no such log. xfs
-/// shows the path that it was mounted with (`fs/xfs/xfs_super.c`, `xfs_fs_show_options`), which can be a link.
+/// Returns the device of an external log, or the reason why it is not known. `None` means that there is no such log.
 fn log(
     tree: &Tree,
     mount: &Mount,
+    disk: &str,
     evidence: &mut Vec<Evidence>,
 ) -> Option<Result<PathBuf, &'static str>> {
-    let path = Path::new(mount.log_device()?);
+    let device = if ext4::may_have_mounted(tree, mount, disk) {
+        match ext4::journal(tree, disk, evidence) {
+            Journal::OnDisk => return None,
+            Journal::On(name) => tree.resolve(&by_name(tree, &name)),
+            Journal::Unknown => None,
+        }
+    } else {
+        log_of_xfs(tree, mount.log_device()?, evidence)
+    };
+    Some(device.ok_or("the device of its log is not known"))
+}
+
+/// Returns the device of the log of xfs. xfs shows the path that it was mounted with (`fs/xfs/xfs_super.c`,
+/// `xfs_fs_show_options`), which can be a link.
+fn log_of_xfs(tree: &Tree, path: &str, evidence: &mut Vec<Evidence>) -> Option<PathBuf> {
+    let path = Path::new(path);
     let resolved = tree.resolve(path).unwrap_or_else(|| path.into());
     let name = resolved.strip_prefix("/dev").ok().map(Path::to_string_lossy);
     let device = name.and_then(|name| tree.resolve(&by_name(tree, &name)));
     let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
     evidence.push(Evidence::new("mount option logdev", answer));
-    Some(device.ok_or("the device of its log is not known"))
+    device
 }
 
 const BTRFS: &str = "/sys/fs/btrfs";

@@ -3,6 +3,7 @@
 pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;
 pub(crate) mod disks;
+mod ext4;
 pub(crate) mod memory_type;
 pub(crate) mod mounts;
 pub(crate) mod physical;

@@ -45,8 +45,8 @@ impl Mount {
             .then(|| format!("a sync on {} is not known to flush a device", self.file_system))
     }
 
-    /// Returns the device of an external log (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). Other file systems do
-    /// not show one.
+    /// Returns the device of an external log of xfs (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options of
+    /// other file systems do not show one.
     pub(crate) fn log_device(&self) -> Option<&str> {
         self.options.split(',').find_map(|option| option.strip_prefix("logdev="))
     }

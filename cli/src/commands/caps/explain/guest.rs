@@ -130,7 +130,8 @@ pub(super) fn container(report: &HostReport) -> Vec<Entry> {
             "Files",
             "it can hide /sys and /proc, or show those of the host: regions, file systems and devices \
              that are there can be missing from the report, which then says \"unknown\". Without /sys/dev/block \
-             and /sys/class/block no device is known, and without /sys/fs/btrfs not all devices of a btrfs",
+             and /sys/class/block no device is known, without /sys/fs/btrfs not all devices of a btrfs, and without \
+             /proc/fs not the journal of ext4",
             "systemd, \"The Container Interface\"",
         ),
     ])

@@ -2,7 +2,7 @@
 
 use super::{
     Asked, DIRECT, EXT4_DAX, REFUSED, concluded, disk_in_region, host, host_with_region,
-    with_disk_in_region,
+    with_disk_in_region, with_ext4,
 };
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
@@ -30,7 +30,7 @@ fn a_partition_of_a_mapper_is_followed() {
         .file(&format!("{part}/partition"), "1\n")
         .link("sys/dev/block/259:0", part)
         .region(0, Some("e820"), &[]);
-    let host = with_disk_in_region(host, 0)
+    let host = with_disk_in_region(with_ext4(host, "md0p1"), 0)
         .link("sys/devices/virtual/block/md0/slaves/pmem0", &disk_in_region(0));
     assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
 }
@@ -47,7 +47,7 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
         ("fuseblk", "allow_other"),
     ] {
         let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/sda1 rw,{option}");
-        let host = host(&mount)
+        let host = with_ext4(host(&mount), "sda1")
             .file("sys/devices/x/sda1/size", "1\n")
             .link("sys/dev/block/259:0", "sys/devices/x/sda1");
         let guarantee = concluded(&host, &REFUSED);
@@ -66,7 +66,7 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
 #[test]
 fn a_mount_that_is_not_listed_promises_nothing_about_flushes_and_realtime_devices() {
     let nothing = |asked: &Asked, host: &Fixture| concluded(host, asked).backing;
-    let disk = host("30 1 0:1 / / rw - proc proc rw")
+    let disk = with_ext4(host("30 1 0:1 / / rw - proc proc rw"), "sda1")
         .file("sys/devices/x/sda1/size", "1\n")
         .link("sys/dev/block/259:0", "sys/devices/x/sda1");
     let ext4 = Asked { magic: Some("ext4"), ..REFUSED };
@@ -104,8 +104,9 @@ fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
 #[test]
 fn device_mappers_are_followed_to_the_weakest_region() {
     let mapper = "sys/devices/virtual/block/dm-0";
-    let mut host =
-        host(EXT4_DAX).file(&format!("{mapper}/size"), "1\n").link("sys/dev/block/259:0", mapper);
+    let mut host = with_ext4(host(EXT4_DAX), "dm-0")
+        .file(&format!("{mapper}/size"), "1\n")
+        .link("sys/dev/block/259:0", mapper);
     for (number, domain) in [(0, "cpu_cache\n"), (1, "memory_controller\n")] {
         host = host.region(number, Some("ACPI.NFIT"), &[("persistence_domain", domain)]);
         host = with_disk_in_region(host, number)
@@ -133,7 +134,7 @@ fn a_disk_and_ram_under_one_mapper_do_not_make_storage() {
     ] {
         let claims: Vec<_> =
             domain.map(|claim| ("persistence_domain", claim)).into_iter().collect();
-        let host = host(EXT4_DAX)
+        let host = with_ext4(host(EXT4_DAX), "dm-0")
             .region(0, Some(provider), &claims)
             .file(&format!("{mapper}/size"), "1\n")
             .link("sys/dev/block/259:0", mapper)
@@ -159,7 +160,7 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
         None => host,
     };
     let over = |under: Option<&str>, own: Option<&str>| {
-        let host = host(EXT4_DAX)
+        let host = with_ext4(host(EXT4_DAX), "dm-0")
             .file(&format!("{on_pci}/sda1/partition"), "1\n")
             .link(&format!("{mapper}/slaves/sda1"), &format!("{on_pci}/sda1"))
             .file(&format!("{mapper}/size"), "1\n")
@@ -196,7 +197,7 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
 fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {
     let mapper = "sys/devices/virtual/block/dm-0";
     let over = |switches: [Option<&str>; 2]| {
-        let mut host = host(EXT4_DAX)
+        let mut host = with_ext4(host(EXT4_DAX), "dm-0")
             .file(&format!("{mapper}/size"), "1\n")
             .link("sys/dev/block/259:0", mapper);
         for (number, switch) in (0..).zip(switches) {
@@ -219,7 +220,7 @@ fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {
 #[test]
 fn storage_is_claimed_only_for_devices_that_keep_data() {
     let on = |name: &str| {
-        host(&format!("29 1 259:0 / /d rw - ext4 /dev/{name} rw"))
+        with_ext4(host(&format!("29 1 259:0 / /d rw - ext4 /dev/{name} rw")), name)
             .file(&format!("sys/devices/x/{name}/size"), "1\n")
             .link("sys/dev/block/259:0", &format!("sys/devices/x/{name}"))
     };
@@ -242,7 +243,8 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
         ("virtual/nvme-subsystem/nvme-subsys0/nvme0n1", Backing::Storage),
     ] {
         let device = format!("sys/devices/{path}");
-        let host = host("29 1 259:0 / /d rw - ext4 /dev/disk rw")
+        let name = path.rsplit('/').next().unwrap();
+        let host = with_ext4(host("29 1 259:0 / /d rw - ext4 /dev/disk rw"), name)
             .file(&format!("{device}/size"), "1\n")
             .link("sys/dev/block/259:0", &device);
         assert_eq!(concluded(&host, &REFUSED).backing, backing, "{path}");
@@ -272,7 +274,7 @@ fn a_file_system_with_numbers_of_its_own_is_found_by_what_it_was_mounted_from() 
 /// Podman hides `/sys/dev/block`, and shows the class.
 #[test]
 fn a_device_is_found_by_its_number_in_the_class_too() {
-    let host = host("29 1 259:0 / /d rw - ext4 /dev/sdb1 rw")
+    let host = with_ext4(host("29 1 259:0 / /d rw - ext4 /dev/sdb1 rw"), "sdb")
         .file("sys/devices/pci/sda/dev", "8:0\n")
         .file("sys/devices/pci/sdb/dev", "259:0\n")
         .link("sys/class/block/sda", "sys/devices/pci/sda")
@@ -374,6 +376,90 @@ fn a_log_on_a_drive_leaves_a_dax_file_its_region() {
     assert_eq!(lost.region.as_ref().unwrap().name, "region0");
 }
 
+/// Returns a machine with ext4 on `sda1`, on which the ext4 driver shows barriers and no journal in an inode.
+fn with_journal_elsewhere() -> Fixture {
+    host("29 1 259:0 / /d rw - ext4 /dev/sda1 rw")
+        .file("sys/devices/x/sda1/size", "1\n")
+        .link("sys/dev/block/259:0", "sys/devices/x/sda1")
+        .file("proc/fs/ext4/sda1/options", "rw\nbarrier\n")
+        // Another file system has its journal in an inode.
+        .file("proc/fs/jbd2/sda12-8/info", "")
+        .file("sys/fs/ext4/sda1/journal_task", "321\n")
+}
+
+/// The mount options of ext4 do not show the device (Linux `fs/ext4/super.c`, `_ext4_show_options`). The thread of the
+/// journal has its name.
+#[test]
+fn the_journal_device_of_ext4_must_be_storage_too() {
+    let with_journal = |name: &str| {
+        let host = with_journal_elsewhere()
+            .file("sys/devices/x/sdb/size", "1\n")
+            .link("sys/class/block/sdb", "sys/devices/x/sdb")
+            .file("sys/devices/x/ram0/size", "1\n")
+            .link("sys/class/block/ram0", "sys/devices/x/ram0")
+            .file(&format!("proc/fs/jbd2/{name}/info"), "")
+            .file("proc/321/comm", format!("jbd2/{name}\n"));
+        concluded(&host, &REFUSED)
+    };
+    assert_eq!(with_journal("sdb").backing, Backing::Storage);
+    assert_eq!(with_journal("sda1-8").backing, Backing::Storage);
+    let lost = with_journal("ram0");
+    assert_eq!(lost.backing, Backing::Unknown);
+    let why = "; no drive of this machine is known behind ram0, so that nothing is promised";
+    assert!(lost.reason.ends_with(why), "{}", lost.reason);
+    assert_eq!(lost.survives(Stage::Persisted, Event::WarmReboot).is, Survival::NotPromised);
+    for unknown in ["hidden", "nvme0n1p10"] {
+        let unknown = with_journal(unknown);
+        assert_eq!(unknown.backing, Backing::Unknown);
+        let why = "; the device of its log is not known, so that nothing is promised";
+        assert!(unknown.reason.ends_with(why), "{}", unknown.reason);
+    }
+}
+
+/// A container shows the journals and not their threads: the kernel answers 0 (`task_pid_vnr`). With `subset=pid` the
+/// threads alone are shown.
+#[test]
+fn a_journal_in_an_inode_is_known_by_the_list_or_by_its_thread() {
+    let backing = |host: &Fixture| concluded(host, &REFUSED).backing;
+    let unseen = || with_journal_elsewhere().file("sys/fs/ext4/sda1/journal_task", "0\n");
+    assert_eq!(backing(&unseen()), Backing::Unknown);
+    assert_eq!(backing(&unseen().file("proc/fs/jbd2/sda1-8/info", "")), Backing::Storage);
+    let by_thread = |name: &str| backing(&with_journal_elsewhere().file("proc/321/comm", name));
+    assert_eq!(by_thread("jbd2/sda1-8\n"), Backing::Storage);
+    assert_eq!(by_thread("jbd2/sda12-8\n"), Backing::Unknown);
+    assert_eq!(by_thread("sda1-8\n"), Backing::Unknown);
+    let without = with_journal_elsewhere().file("sys/fs/ext4/sda1/journal_task", "<none>\n");
+    assert_eq!(backing(&without), Backing::Storage);
+}
+
+/// Stores of a file on persistent memory need the journal for its blocks.
+#[test]
+fn a_dax_file_of_ext4_needs_its_journal_too() {
+    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"))
+        .file("sys/fs/ext4/pmem0/journal_task", "321\n")
+        .file("proc/321/comm", "jbd2/ram0\n")
+        .file("sys/devices/x/ram0/size", "1\n")
+        .link("sys/class/block/ram0", "sys/devices/x/ram0");
+    assert_eq!(concluded(&host, &DIRECT).backing, Backing::PmemAdr, "it has one in an inode");
+    std::fs::remove_dir_all(host.inside("proc/fs/jbd2")).unwrap();
+    assert_eq!(concluded(&host, &DIRECT).backing, Backing::Unknown);
+}
+
+/// The driver of ext2 has no journal, and flushes always; that of ext4 can have mounted ext2 too.
+#[test]
+fn ext2_has_the_journal_of_ext4_if_the_driver_of_ext4_shows_it() {
+    let on_ext2 = || {
+        host("29 1 259:0 / /d rw - ext2 /dev/sda1 rw")
+            .file("sys/devices/x/sda1/size", "1\n")
+            .link("sys/dev/block/259:0", "sys/devices/x/sda1")
+    };
+    let backing = |host: &Fixture| concluded(host, &REFUSED).backing;
+    assert_eq!(backing(&on_ext2().file("sys/fs/ext4/features/x", "")), Backing::Storage);
+    assert_eq!(backing(&on_ext2()), Backing::Unknown, "/sys/fs is not shown");
+    let by_ext4 = || on_ext2().file("sys/fs/ext4/sda1/journal_task", "<none>\n");
+    assert_eq!(backing(&by_ext4()), Backing::Storage);
+}
+
 /// A memfd is on a mount that is in no list.
 #[test]
 fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {
@@ -404,6 +490,7 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
         .link(&format!("{mapper}/slaves/pmem1"), &disk_in_region(1))
         .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
         .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n");
+    let host = with_ext4(host, "dm-0");
     let guarantee = concluded(&host, &DIRECT);
     let [first, second] = &*guarantee.devices else { panic!("{guarantee:?}") };
     assert_eq!((first.name.as_str(), first.unsafe_shutdowns.as_ref().ok()), ("nmem0", Some(&3)));
@@ -435,7 +522,7 @@ fn a_device_that_is_not_armed_voids_the_claim() {
             .file("sys/bus/nd/devices/nmem0/nfit/flags", "\n")
             .file(&format!("sys/bus/nd/devices/nmem1/{family}/flags"), flags);
         let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
-        concluded(&host, &DIRECT)
+        concluded(&with_ext4(host, "pmem0"), &DIRECT)
     };
     for domain in ["memory_controller\n", "cpu_cache\n"] {
         for family in ["nfit", "papr"] {

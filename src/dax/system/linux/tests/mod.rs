@@ -27,8 +27,15 @@ fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixtur
         domain.map(|domain| ("persistence_domain", domain)).into_iter().collect();
     let host = with_disk_in_region(host(mount).region(0, Some(provider), &attributes), 0)
         .link("sys/dev/block/259:0", &disk_in_region(0));
+    let host = with_ext4(host, "pmem0");
     // As the kernel sets it (`drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
     with_write_cache(host, if domain == Some("cpu_cache\n") { "0\n" } else { "1\n" })
+}
+
+/// Returns the machine with the files that the driver of ext4 shows of a disk: a journal in an inode, and barriers.
+fn with_ext4(host: Fixture, disk: &str) -> Fixture {
+    host.file(&format!("proc/fs/jbd2/{disk}-8/info"), "")
+        .file(&format!("proc/fs/ext4/{disk}/options"), "rw\nbsddf\nbarrier\nauto_da_alloc\n")
 }
 
 /// Returns the machine with the kernel's own write-back of the caches switched on or off.
@@ -214,7 +221,7 @@ fn persistent_memory_is_distinguished_from_ram() {
     for (provider, attributes, backing, reason) in rows {
         let host = host(EXT4_DAX).region(0, Some(provider), &attributes);
         let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
-        let guarantee = concluded(&host, &DIRECT);
+        let guarantee = concluded(&with_ext4(host, "pmem0"), &DIRECT);
         assert_eq!(guarantee.backing, backing, "{provider}");
         assert_eq!(guarantee.granularity, Granularity::Line(64), "{provider}");
         assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
@@ -285,7 +292,7 @@ fn page_granularity_says_why_and_what_to_do() {
     ];
     for (mount, device, reason, advice, backing) in rows {
         let host = match device {
-            Some(device) => host(mount)
+            Some(device) => with_ext4(host(mount), "nvme0n1")
                 .file(&format!("{device}/size"), "1\n")
                 .link("sys/dev/block/259:0", device),
             None => host(mount),
@@ -380,7 +387,7 @@ fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
 fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     let volatile = host(EXT4_DAX).region(0, Some("of_pmem"), &[("devtype", "nd_volatile\n")]);
     let volatile = with_disk_in_region(volatile, 0).link("sys/dev/block/259:0", &disk_in_region(0));
-    let volatile = with_write_cache(volatile, "0\n");
+    let volatile = with_write_cache(with_ext4(volatile, "pmem0"), "0\n");
     let eadr = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
     let switched_off = host_with_region(EXT4_DAX, "e820", None);
     let switched_off = with_write_cache(switched_off, "0\n");

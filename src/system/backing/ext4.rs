@@ -1,0 +1,85 @@
+//! The journal of a file system of the ext4 driver, which its mount options do not show.
+//!
+//! Docker, Podman and Kubernetes show it in a container: `/proc/fs` is one of their read-only paths, and is not masked. A
+//! `/proc` that was mounted with `subset=pid` does not show `/proc/fs`.
+
+use super::mounts::Mount;
+use crate::system::tree::{Evidence, Tree};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use std::path::{Path, PathBuf};
+
+/// The place of the journal.
+pub(super) enum Journal {
+    /// In an inode of the file system; or the file system has none.
+    OnDisk,
+    /// On a device of this name.
+    On(String),
+    Unknown,
+}
+
+/// Returns true if the driver of ext4 has mounted a disk's file system, or this is not known. It mounts ext2 and ext3 too.
+/// The driver of ext2 alone has no journal, and always flushes (Linux `fs/ext2/file.c`, `ext2_fsync`).
+pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
+    match mount.file_system.as_str() {
+        "ext3" | "ext4" => true,
+        "ext2" => tree.exists(&attributes(disk)) || !tree.exists(Path::new("/sys/fs")),
+        _ => false,
+    }
+}
+
+/// Returns the place of the journal. The kernel lists each journal by its device, and one in an inode with the inode's
+/// number (Linux `fs/jbd2/journal.c`, `jbd2_journal_init_dev`, `jbd2_journal_init_inode`). The thread of a journal on
+/// another device has that device's name. A container does not see the thread.
+pub(super) fn journal(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Journal {
+    let listed = Path::new("/proc/fs/jbd2");
+    let names = tree.names(listed);
+    let own = names.iter().flatten().find(|name| is_inode_on(disk, name));
+    let answer = match (&names, own) {
+        (_, Some(name)) => name.clone(),
+        (Ok(_), None) => format!("no journal in an inode on {disk}"),
+        (Err(missing), None) => missing.describe(),
+    };
+    evidence.push(Evidence::new(listed.to_string_lossy(), answer));
+    if own.is_some() {
+        return Journal::OnDisk;
+    }
+    let path = attributes(disk).join("journal_task");
+    let task = tree.read(&path);
+    evidence.push(Evidence::new(path.to_string_lossy(), task.describe()));
+    match task.value() {
+        Some("<none>") => Journal::OnDisk,
+        Some(task) => of_thread(tree, disk, task, evidence),
+        None => Journal::Unknown,
+    }
+}
+
+/// The bytes of the longest name of a thread in kernels before 5.17, which cut longer ones off.
+const LONGEST: usize = 15;
+
+fn of_thread(tree: &Tree, disk: &str, task: &str, evidence: &mut Vec<Evidence>) -> Journal {
+    // In another namespace of processes the kernel answers 0.
+    let Some(task) = task.parse::<u32>().ok().filter(|task| *task != 0) else {
+        return Journal::Unknown;
+    };
+    let path = PathBuf::from(format!("/proc/{task}/comm"));
+    let thread = tree.read(&path);
+    evidence.push(Evidence::new(path.to_string_lossy(), thread.describe()));
+    let name = thread.value().and_then(|thread| thread.strip_prefix("jbd2/"));
+    match name {
+        Some(name) if is_inode_on(disk, name) => Journal::OnDisk,
+        Some(name) if "jbd2/".len() + name.len() != LONGEST => Journal::On(name.to_string()),
+        _ => Journal::Unknown,
+    }
+}
+
+/// Returns true if a journal of this name is in an inode on a disk: `sda1-8`. The number can be cut off.
+fn is_inode_on(disk: &str, journal: &str) -> bool {
+    let number = journal.strip_prefix(disk).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn attributes(disk: &str) -> PathBuf {
+    Path::new("/sys/fs/ext4").join(disk)
+}

@@ -27,6 +27,8 @@ pub(crate) struct Disk {
     pub(crate) unkept: Option<String>,
     /// The same of an external log, without which synced files are lost.
     pub(crate) log_unkept: Option<String>,
+    /// The reason why the file system is not known to flush it, which the mount options do not show.
+    pub(crate) unflushed: Option<String>,
     /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
     /// whose `dax/write_cache` is 1. The attribute is 0 with eADR and for volatile memory, root can set it, and a kernel
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
@@ -45,6 +47,7 @@ impl Disk {
             devices: Vec::new(),
             unkept: Some(String::from(why)),
             log_unkept: None,
+            unflushed: None,
             is_cache_written_back: false,
             drops_flushes: false,
         }
@@ -73,6 +76,8 @@ pub(crate) fn disk(
     let Some(parts) = parts(tree, device, mount, evidence) else {
         return Disk::unknown(name, "not all devices of its file system are known");
     };
+    let is_of_ext4 = ext4::may_have_mounted(tree, mount, &name);
+    let unflushed = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence)).flatten();
     let log = log(tree, mount, &name, evidence);
     let regions = parts.iter().map(|part| regions_under(tree, part, 0));
     let regions = regions.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
@@ -91,7 +96,16 @@ pub(crate) fn disk(
     };
     let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
     let drops_flushes = parts.iter().chain(log.iter().flatten()).fold(false, dropping);
-    Disk { name, region, devices, unkept, log_unkept, is_cache_written_back, drops_flushes }
+    Disk {
+        name,
+        region,
+        devices,
+        unkept,
+        log_unkept,
+        unflushed,
+        is_cache_written_back,
+        drops_flushes,
+    }
 }
 
 const BLOCK: &str = "/sys/class/block";

@@ -1,6 +1,6 @@
-//! The journal of a file system of the ext4 driver, which its mount options do not show.
+//! Facts of a file system of the ext4 driver that its mount options do not show.
 //!
-//! Docker, Podman and Kubernetes show it in a container: `/proc/fs` is one of their read-only paths, and is not masked. A
+//! Docker, Podman and Kubernetes show them in a container: `/proc/fs` is one of their read-only paths, and is not masked. A
 //! `/proc` that was mounted with `subset=pid` does not show `/proc/fs`.
 
 use super::mounts::Mount;
@@ -27,6 +27,30 @@ pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
         "ext2" => tree.exists(&attributes(disk)) || !tree.exists(Path::new("/sys/fs")),
         _ => false,
     }
+}
+
+/// Returns the reason why a sync is not known to end with a flush of the device. `/proc/thread-self/mountinfo` leaves out
+/// the options that the superblock has by default, which can be `nobarrier` (tune2fs(8), `-o`). This file has all options
+/// (Linux `fs/ext4/super.c`, `_ext4_show_options`).
+pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Option<String> {
+    let path = Path::new("/proc/fs/ext4").join(disk).join("options");
+    let options = tree.read(&path);
+    let mut shown = options.value().unwrap_or_default().lines();
+    let (answer, why) = match shown.find(|option| option.ends_with("barrier")) {
+        Some("barrier") => ("barrier".to_string(), None),
+        Some("nobarrier") => (
+            "nobarrier".to_string(),
+            Some("the default mount option nobarrier gives up flushes".to_string()),
+        ),
+        _ => {
+            let answer =
+                options.value().map_or_else(|| options.describe(), |_| "no barrier".into());
+            let asked = path.display();
+            (answer, Some(format!("its default mount options are not known ({asked})")))
+        }
+    };
+    evidence.push(Evidence::new(path.to_string_lossy(), answer));
+    why
 }
 
 /// Returns the place of the journal. The kernel lists each journal by its device, and one in an inode with the inode's

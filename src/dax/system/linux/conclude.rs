@@ -164,12 +164,13 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
 /// device and an external log keep data, as far as it shows.
 fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
+    let unflushed = || mount.unflushed().or_else(|| disk.unflushed.clone());
     let of_data = match backing {
         // ext4 sends the request with barriers alone (`fs/ext4/fsync.c`, `ext4_sync_file`).
         Backing::VirtioPmem => {
-            mount.unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
+            unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
         }
-        Backing::Storage => mount.unflushed().or_else(|| disk.unkept.clone()),
+        Backing::Storage => unflushed().or_else(|| disk.unkept.clone()),
         _ => None,
     };
     of_data.or_else(|| disk.log_unkept.clone())

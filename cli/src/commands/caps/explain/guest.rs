@@ -131,7 +131,7 @@ pub(super) fn container(report: &HostReport) -> Vec<Entry> {
             "it can hide /sys and /proc, or show those of the host: regions, file systems and devices \
              that are there can be missing from the report, which then says \"unknown\". Without /sys/dev/block \
              and /sys/class/block no device is known, without /sys/fs/btrfs not all devices of a btrfs, and without \
-             /proc/fs not the journal of ext4",
+             /proc/fs neither the journal nor the default mount options of ext4",
             "systemd, \"The Container Interface\"",
         ),
     ])

@@ -445,9 +445,45 @@ fn a_dax_file_of_ext4_needs_its_journal_too() {
     assert_eq!(concluded(&host, &DIRECT).backing, Backing::Unknown);
 }
 
+/// The superblock's default is `nobarrier` after `tune2fs -o nobarrier`, which mountinfo does not show.
+#[test]
+fn the_default_options_of_ext4_must_not_give_up_flushes() {
+    let with_options = |options: Option<&str>| {
+        let host = host("29 1 259:0 / /d rw - ext4 /dev/sda1 rw")
+            .file("sys/devices/x/sda1/size", "1\n")
+            .link("sys/dev/block/259:0", "sys/devices/x/sda1")
+            .file("proc/fs/jbd2/sda1-8/info", "");
+        let host = match options {
+            Some(options) => host.file("proc/fs/ext4/sda1/options", options),
+            None => host,
+        };
+        concluded(&host, &REFUSED)
+    };
+    assert_eq!(with_options(Some("rw\nbarrier\nacl\n")).backing, Backing::Storage);
+    for (options, why) in [
+        (Some("rw\nnobarrier\nacl\n"), "the default mount option nobarrier gives up flushes"),
+        (Some("rw\n"), "its default mount options are not known (/proc/fs/ext4/sda1/options)"),
+        (None, "its default mount options are not known (/proc/fs/ext4/sda1/options)"),
+    ] {
+        let guarantee = with_options(options);
+        assert_eq!(guarantee.backing, Backing::Unknown, "{options:?}");
+        let reason = format!("; {why}, so that nothing is promised");
+        assert!(guarantee.reason.ends_with(&reason), "{}", guarantee.reason);
+    }
+    // The flush of virtio-pmem is a request to the host.
+    let virtio = host_with_region(EXT4_DAX, "virtio-pmem", None)
+        .file("proc/fs/ext4/pmem0/options", "nobarrier\n")
+        .file(&format!("{}/queue/write_cache", disk_in_region(0)), "write back\n");
+    assert_eq!(concluded(&virtio, &DIRECT).backing, Backing::Unknown);
+    // Memory itself needs no flush.
+    let memory = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"))
+        .file("proc/fs/ext4/pmem0/options", "nobarrier\n");
+    assert_eq!(concluded(&memory, &DIRECT).backing, Backing::PmemAdr);
+}
+
 /// The driver of ext2 has no journal, and flushes always; that of ext4 can have mounted ext2 too.
 #[test]
-fn ext2_has_the_journal_of_ext4_if_the_driver_of_ext4_shows_it() {
+fn ext2_has_the_options_of_ext4_if_the_driver_of_ext4_shows_it() {
     let on_ext2 = || {
         host("29 1 259:0 / /d rw - ext2 /dev/sda1 rw")
             .file("sys/devices/x/sda1/size", "1\n")
@@ -457,7 +493,9 @@ fn ext2_has_the_journal_of_ext4_if_the_driver_of_ext4_shows_it() {
     assert_eq!(backing(&on_ext2().file("sys/fs/ext4/features/x", "")), Backing::Storage);
     assert_eq!(backing(&on_ext2()), Backing::Unknown, "/sys/fs is not shown");
     let by_ext4 = || on_ext2().file("sys/fs/ext4/sda1/journal_task", "<none>\n");
-    assert_eq!(backing(&by_ext4()), Backing::Storage);
+    assert_eq!(backing(&by_ext4()), Backing::Unknown);
+    let flushing = by_ext4().file("proc/fs/ext4/sda1/options", "barrier\n");
+    assert_eq!(backing(&flushing), Backing::Storage);
 }
 
 /// A memfd is on a mount that is in no list.

@@ -298,18 +298,59 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
             matches!(region.domain, Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf);
         return (!is_kept).then(|| format!("{} is not known to outlive power loss", region.name));
     }
-    let is_virtual = device.starts_with(VIRTUAL) && !device.starts_with(VIRTUAL_NVME);
-    let has_no_hardware = is_virtual || device.starts_with(SCSI_DEBUG);
+    let is_virtual = device.starts_with(VIRTUAL) && !has_local_paths(tree, device);
+    let has_no_hardware =
+        is_virtual || WITHOUT_HARDWARE.iter().any(|adapter| device.starts_with(adapter));
     let is_elsewhere =
         ["loop", "zram", "ram", "nbd", "rbd"].iter().any(|kind| name.starts_with(kind));
-    (has_no_hardware || is_elsewhere)
+    (has_no_hardware || is_elsewhere || is_remote(tree, device))
         .then(|| format!("no drive of this machine is known behind {name}"))
 }
 
-/// The adapters of `scsi_debug`, whose disks are in RAM (Linux `drivers/scsi/scsi_debug.c`, `root_device_register`).
-const SCSI_DEBUG: &str = "/sys/devices/pseudo_0";
 const VIRTUAL: &str = "/sys/devices/virtual";
 const VIRTUAL_NVME: &str = "/sys/devices/virtual/nvme-subsystem";
+
+/// The adapters of SCSI disks that are RAM, or that can be RAM or a file (Linux `drivers/scsi/scsi_debug.c`,
+/// `drivers/target/loopback/tcm_loop.c`: `root_device_register`).
+const WITHOUT_HARDWARE: [&str; 2] = ["/sys/devices/pseudo_0", "/sys/devices/tcm_loop_0"];
+
+/// Returns true if a device stands for the paths to an `NVMe` drive, and each is on a bus of this machine. Other paths are
+/// those of `NVMe` over fabrics, which can end at RAM or a file (Linux `drivers/nvme/host/pci.c` and `apple.c`:
+/// `nvme_ctrl_ops`; `sysfs.c`, `nvme_sysfs_show_transport`).
+fn has_local_paths(tree: &Tree, device: &Path) -> bool {
+    let Some(subsystem) = whole(tree, device).parent() else { return false };
+    if !subsystem.starts_with(VIRTUAL_NVME) {
+        return false;
+    }
+    let names = tree.list(subsystem);
+    let mut transports = names
+        .iter()
+        .filter(|name| is_numbered(name, "nvme"))
+        .map(|name| tree.read(&subsystem.join(name).join("transport")))
+        .peekable();
+    transports.peek().is_some()
+        && transports.all(|transport| matches!(transport.value(), Some("pcie" | "apple-nvme")))
+}
+
+/// Returns true if a disk is seen to be on another machine: one of iSCSI, Fibre Channel, SRP or USB over IP (Linux
+/// `drivers/scsi/scsi_transport_iscsi.c`, `iscsi_add_session`; `scsi_transport_fc.c`, `fc_remote_port_create`;
+/// `drivers/infiniband/ulp/srp/ib_srp.c`, `srp_template`; `drivers/usb/usbip/vhci_hcd.c`).
+fn is_remote(tree: &Tree, device: &Path) -> bool {
+    device.ancestors().any(|path| {
+        let name = name_of(path);
+        let driver = path.join("scsi_host").join(&name).join("proc_name");
+        is_numbered(&name, "session")
+            || name.starts_with("rport-")
+            || name.starts_with("vhci_hcd.")
+            || (is_numbered(&name, "host") && tree.read(&driver).value() == Some("ib_srp"))
+    })
+}
+
+/// Returns true if a name is this kind of device with a number: `host0`.
+fn is_numbered(name: &str, kind: &str) -> bool {
+    let number = name.strip_prefix(kind);
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
 
 /// Returns true if the kernel writes the caches back for each device under a device.
 fn writes_caches_back(

@@ -235,19 +235,24 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
     ] {
         assert_eq!(concluded(&on(name), &REFUSED).backing, backing, "{name}");
     }
-    // Each is in RAM, or nowhere: `nullb`, `dm-0` without slaves, `scsi_debug`; and one drive by several paths.
+    // Each of the others is in RAM, on another machine, or nowhere: `nullb`, `dm-0` without slaves.
     for (path, backing) in [
+        ("pci0000:00/ata1/host0/target0:0:0/0:0:0:0/block/sda", Backing::Storage),
+        (
+            "pci0000:00/host0/port-0:0/end_device-0:0/target0:0:0/0:0:0:0/block/sda",
+            Backing::Storage,
+        ),
+        ("pci0000:00/usb2/2-1/2-1:1.0/host6/target6:0:0/6:0:0:0/block/sda", Backing::Storage),
+        ("pci0000:00/virtio0/block/vda/vda1", Backing::Storage),
+        ("tcm_loop_0/tcm_loop_adapter_0/host2/target2:0:1/2:0:1:0/block/sda", Backing::Unknown),
+        ("platform/host3/session1/target3:0:0/3:0:0:0/block/sda/sda1", Backing::Unknown),
+        ("pci0000:00/host7/rport-7:0-3/target7:0:0/7:0:0:0/block/sda", Backing::Unknown),
+        ("platform/vhci_hcd.0/usb5/5-1/host9/target9:0:0/9:0:0:0/block/sda", Backing::Unknown),
         ("pseudo_0/adapter0/host2/target2:0:0/2:0:0:0/block/sda", Backing::Unknown),
         ("virtual/block/nullb0", Backing::Unknown),
         ("virtual/block/dm-0", Backing::Unknown),
-        ("virtual/nvme-subsystem/nvme-subsys0/nvme0n1", Backing::Storage),
     ] {
-        let device = format!("sys/devices/{path}");
-        let name = path.rsplit('/').next().unwrap();
-        let host = with_ext4(host("29 1 259:0 / /d rw - ext4 /dev/disk rw"), name)
-            .file(&format!("{device}/size"), "1\n")
-            .link("sys/dev/block/259:0", &device);
-        assert_eq!(concluded(&host, &REFUSED).backing, backing, "{path}");
+        assert_eq!(concluded(&on_device(path), &REFUSED).backing, backing, "{path}");
     }
     let over_a_loop = on("dm-0")
         .file("sys/devices/x/loop0/size", "1\n")
@@ -257,6 +262,57 @@ fn storage_is_claimed_only_for_devices_that_keep_data() {
     let why = "; no drive of this machine is known behind loop0, so that nothing is promised";
     assert!(unknown.reason.ends_with(why), "{}", unknown.reason);
     assert_eq!(unknown.survives(Stage::Persisted, Event::WarmReboot).is, Survival::NotPromised);
+}
+
+/// Returns a machine with ext4 on a device below `/sys/devices`.
+fn on_device(path: &str) -> Fixture {
+    let device = format!("sys/devices/{path}");
+    let name = path.rsplit('/').next().unwrap();
+    with_ext4(host("29 1 259:0 / /d rw - ext4 /dev/disk rw"), name)
+        .file(&format!("{device}/size"), "1\n")
+        .link("sys/dev/block/259:0", &device)
+}
+
+/// A drive by several paths has its controllers beside it. `NVMe` over fabrics can end in RAM (`nvme-loop`).
+#[test]
+fn a_drive_with_several_paths_is_storage_only_if_each_is_of_this_machine() {
+    let over = |disk: &str, transports: &[&str]| {
+        let subsystem = "virtual/nvme-subsystem/nvme-subsys0";
+        let mut host = on_device(&format!("{subsystem}/{disk}"));
+        if disk.contains('/') {
+            host = host.file(&format!("sys/devices/{subsystem}/{disk}/partition"), "1\n");
+        }
+        for (number, transport) in transports.iter().enumerate() {
+            let controller = format!("sys/devices/pci0000:00/nvme/nvme{number}");
+            host = host
+                .file(&format!("{controller}/transport"), transport)
+                .link(&format!("sys/devices/{subsystem}/nvme{number}"), &controller);
+        }
+        concluded(&host, &REFUSED).backing
+    };
+    for disk in ["nvme0n1", "nvme0n1/nvme0n1p1"] {
+        assert_eq!(over(disk, &["pcie\n"]), Backing::Storage, "{disk}");
+        assert_eq!(over(disk, &["pcie\n", "pcie\n"]), Backing::Storage, "{disk}");
+        assert_eq!(over(disk, &["apple-nvme\n"]), Backing::Storage, "{disk}");
+        for remote in ["loop\n", "tcp\n", "rdma\n", "fc\n"] {
+            assert_eq!(over(disk, &[remote]), Backing::Unknown, "{disk} {remote}");
+            assert_eq!(over(disk, &["pcie\n", remote]), Backing::Unknown, "{disk} {remote}");
+        }
+        assert_eq!(over(disk, &[]), Backing::Unknown, "{disk}");
+    }
+}
+
+/// The path of such a disk is that of a local one (`drivers/infiniband/ulp/srp/ib_srp.c`, `srp_add_target`).
+#[test]
+fn a_disk_of_srp_is_known_by_its_driver() {
+    let adapter = "pci0000:00/host4";
+    let by = |driver: &str| {
+        let host = on_device(&format!("{adapter}/target4:0:0/4:0:0:0/block/sda"));
+        let name = format!("sys/devices/{adapter}/scsi_host/host4/proc_name");
+        concluded(&host.file(&name, driver), &REFUSED).backing
+    };
+    assert_eq!(by("ahci\n"), Backing::Storage);
+    assert_eq!(by("ib_srp\n"), Backing::Unknown);
 }
 
 /// btrfs has a device number of its own for each subvolume.

@@ -27,15 +27,15 @@ impl Mount {
         self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
     }
 
-    /// Returns the reason why a sync of a file is not known to end with a flush of its device; `None` if it does. A FUSE
-    /// server decides that itself. Some mount options give it up, and options that are not known may be these.
-    pub(crate) fn unflushed(&self) -> Option<String> {
-        let gives_up =
-            ["nobarrier", "barrier=0", "volatile", "fsync=volatile", "fsync_mode=nobarrier"];
-        let is_given_up =
-            |option: &&str| gives_up.contains(option) || option.starts_with("checkpoint=disable");
-        if let Some(option) = self.options.split(',').find(is_given_up) {
-            return Some(format!("the mount option {option} gives up flushes"));
+    /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A FUSE server decides
+    /// that itself. Some mount options give it up, and options that are not known may be these.
+    pub(crate) fn unsynced(&self) -> Option<String> {
+        let gives_up = |option: &str| {
+            matches!(option, "volatile" | "fsync=volatile")
+                || option.starts_with("checkpoint=disable")
+        };
+        if let Some(option) = self.option(gives_up) {
+            return Some(format!("the mount option {option} gives up syncs"));
         }
         if self.options.is_empty() {
             return Some("its mount options are not known".to_string());
@@ -43,6 +43,20 @@ impl Mount {
         let is_flushing = FLUSHING.contains(&self.file_system.as_str());
         (!is_flushing)
             .then(|| format!("a sync on {} is not known to flush a device", self.file_system))
+    }
+
+    /// Returns the reason why a sync of a file is not known to end with a flush of its device, as far as the mount options
+    /// show; `None` if it does.
+    pub(crate) fn unflushed(&self) -> Option<String> {
+        let gives_up =
+            |option: &str| matches!(option, "nobarrier" | "barrier=0" | "fsync_mode=nobarrier");
+        let option = self.option(gives_up);
+        let of_flushes = option.map(|option| format!("the mount option {option} gives up flushes"));
+        of_flushes.or_else(|| self.unsynced())
+    }
+
+    fn option(&self, is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
+        self.options.split(',').find(|option| is_wanted(option))
     }
 
     /// Returns the device of an external log of xfs (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options of

@@ -110,7 +110,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     } else if ends_in_caches {
         Some("msync of the kernel is not known to reach farther".to_string())
     } else {
-        withheld(backing, &mount, &disk)
+        withheld(backing, direct, &mount, &disk)
     };
     let backing = if withheld.is_some() { Backing::Unknown } else { backing };
     if let Some(why) = withheld {
@@ -162,7 +162,7 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
 
 /// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, and the
 /// device and an external log keep data, as far as it shows.
-fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
+fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
     let unflushed = || mount.unflushed().or_else(|| disk.unflushed.clone());
     let of_data = match backing {
@@ -171,6 +171,8 @@ fn withheld(backing: Backing, mount: &Mount, disk: &Disk) -> Option<String> {
             unflushed().or_else(|| disk.drops_flushes.then(|| dropped.to_string()))
         }
         Backing::Storage => unflushed().or_else(|| disk.unkept.clone()),
+        // RAM needs no flush. Without MAP_SYNC it needs a sync of the file system.
+        Backing::EmulatedPmem if !direct => mount.unsynced(),
         _ => None,
     };
     of_data.or_else(|| disk.log_unkept.clone())

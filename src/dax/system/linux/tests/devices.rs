@@ -38,13 +38,13 @@ fn a_partition_of_a_mapper_is_followed() {
 /// Mount options that give up what a sync promises.
 #[test]
 fn a_mount_that_never_flushes_has_an_unknown_backing() {
-    for (file_system, option) in [
-        ("ext4", "nobarrier"),
-        ("ext4", "barrier=0"),
-        ("ext4", "volatile"),
-        ("f2fs", "fsync_mode=nobarrier"),
+    for (file_system, option, why) in [
+        ("ext4", "nobarrier", "the mount option nobarrier gives up flushes"),
+        ("ext4", "barrier=0", "the mount option barrier=0 gives up flushes"),
+        ("ext4", "volatile", "the mount option volatile gives up syncs"),
+        ("f2fs", "fsync_mode=nobarrier", "the mount option fsync_mode=nobarrier gives up flushes"),
         // The server decides.
-        ("fuseblk", "allow_other"),
+        ("fuseblk", "allow_other", "a sync on fuseblk is not known to flush a device"),
     ] {
         let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/sda1 rw,{option}");
         let host = with_ext4(host(&mount), "sda1")
@@ -52,10 +52,6 @@ fn a_mount_that_never_flushes_has_an_unknown_backing() {
             .link("sys/dev/block/259:0", "sys/devices/x/sda1");
         let guarantee = concluded(&host, &REFUSED);
         assert_eq!(guarantee.backing, Backing::Unknown, "{option}");
-        let why = match file_system {
-            "fuseblk" => "a sync on fuseblk is not known to flush a device".to_string(),
-            _ => format!("the mount option {option} gives up flushes"),
-        };
         let reason = format!("; {why}, so that nothing is promised");
         assert!(guarantee.reason.ends_with(&reason), "{}", guarantee.reason);
     }
@@ -552,6 +548,31 @@ fn ext2_has_the_options_of_ext4_if_the_driver_of_ext4_shows_it() {
     assert_eq!(backing(&by_ext4()), Backing::Unknown);
     let flushing = by_ext4().file("proc/fs/ext4/sda1/options", "barrier\n");
     assert_eq!(backing(&flushing), Backing::Storage);
+}
+
+/// RAM keeps its bytes in a kexec, and the file system must have written them there.
+#[test]
+fn ram_that_a_sync_does_not_reach_promises_nothing() {
+    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    for (file_system, options, why) in [
+        ("f2fs", "checkpoint=disable:0", "the mount option checkpoint=disable:0 gives up syncs"),
+        ("ext4", "volatile", "the mount option volatile gives up syncs"),
+        ("fuseblk", "allow_other", "a sync on fuseblk is not known to flush a device"),
+    ] {
+        let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/pmem0 rw,{options}");
+        let host = host_with_region(&mount, "e820", None);
+        for asked in [REFUSED, not_synchronous] {
+            let guarantee = concluded(&host, &asked);
+            assert_eq!(guarantee.backing, Backing::Unknown, "{file_system}");
+            assert!(guarantee.reason.contains(why), "{}", guarantee.reason);
+        }
+    }
+    let unflushed = "29 1 259:0 / /d rw - ext4 /dev/pmem0 rw,nobarrier";
+    let host = host_with_region(unflushed, "e820", None);
+    assert_eq!(concluded(&host, &REFUSED).backing, Backing::EmulatedPmem);
+    let synchronous = "29 1 259:0 / /d rw - ext4 /dev/pmem0 rw,volatile,dax=always";
+    let host = host_with_region(synchronous, "e820", None);
+    assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
 }
 
 /// A memfd is on a mount that is in no list.

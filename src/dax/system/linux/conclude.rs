@@ -99,12 +99,10 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
     // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
     // `dcache_clean_pop`; RISC-V `arch/riscv/mm/pmem.c`).
-    let ends_in_caches = direct
-        && matches!(
-            backing,
-            Backing::PmemAdr | Backing::CxlGpf | Backing::Cxl | Backing::PmemUnknown
-        )
-        && asked.reach.line(backing.point()).is_none();
+    let ends_in_caches = is_by_pages
+        && !through_page_cache
+        && is_behind_caches(disk.region.as_ref())
+        && asked.reach.persistence.is_none();
     let withheld = if stays_in_caches {
         Some("msync writes no caches back here (dax/write_cache)".to_string())
     } else if ends_in_caches {
@@ -158,6 +156,12 @@ fn backing(direct: bool, mount: &Mount, disk: &Disk) -> Backing {
         _ if is_ram(&mount.file_system) => Backing::Ram,
         _ => Backing::Storage,
     }
+}
+
+/// Returns true unless memory is known to get its claim at the point of coherency: eADR, RAM, and memory of a host.
+fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
+    let domain = region.map(|region| region.domain);
+    !matches!(domain, Some(Domain::CpuCaches | Domain::None | Domain::HostFlush))
 }
 
 /// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, and the

@@ -89,6 +89,21 @@ fn a_cpu_that_reaches_no_persistence_keeps_no_claim_of_the_medium() {
         assert_eq!(guarantee.granularity, Granularity::Page(4096));
         assert_eq!(guarantee.backing, backing, "{}", guarantee.reason);
     }
+    // Without MAP_SYNC the same instructions write back.
+    let not_synchronous = Asked { map_sync: Err(Errno::OPNOTSUPP), ..asked };
+    for (provider, domain, backing) in [
+        ("ACPI.NFIT", Some("memory_controller\n"), Backing::Unknown),
+        ("ACPI.NFIT", None, Backing::Unknown),
+        ("CXL", Some("memory_controller\n"), Backing::Unknown),
+        ("ACPI.NFIT", Some("cpu_cache\n"), Backing::Storage),
+        ("e820", None, Backing::EmulatedPmem),
+    ] {
+        let host = super::with_write_cache(host_with_region(EXT4_DAX, provider, domain), "1\n");
+        let guarantee = concluded(&host, &not_synchronous);
+        assert_eq!(guarantee.backing, backing, "{}", guarantee.reason);
+        let is_known = guarantee.reason.contains("msync of the kernel is not known");
+        assert_eq!(is_known, backing == Backing::Unknown, "{}", guarantee.reason);
+    }
     // RAM that was set aside is reached by lines as far as it goes.
     let ram = concluded(&host_with_region(EXT4_DAX, "e820", None), &asked);
     assert_eq!(ram.granularity, Granularity::Line(64));

@@ -294,8 +294,8 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
         });
     }
     if let Some(region) = regions::region_of(tree, device) {
-        let is_kept =
-            matches!(region.domain, Domain::MemoryController | Domain::CpuCaches | Domain::CxlGpf);
+        // The promise of storage lacks the condition of CXL memory, that the dirty shutdown count has not grown.
+        let is_kept = matches!(region.domain, Domain::MemoryController | Domain::CpuCaches);
         return (!is_kept).then(|| format!("{} is not known to outlive power loss", region.name));
     }
     let is_virtual = device.starts_with(VIRTUAL) && !has_local_paths(tree, device);

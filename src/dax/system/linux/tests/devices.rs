@@ -590,6 +590,22 @@ fn ram_that_a_sync_does_not_reach_promises_nothing() {
     assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
 }
 
+/// A drive survives a reset without condition, and this memory with one.
+#[test]
+fn a_file_in_the_page_cache_over_cxl_memory_is_not_on_a_drive() {
+    let attributes = [
+        ("persistence_domain", "memory_controller\n"),
+        ("mappings", "1\n"),
+        ("mapping0", "nmem0,0,1073741824,0\n"),
+    ];
+    let host = host(EXT4_DAX).region(0, Some("CXL"), &attributes);
+    let host = with_disk_in_region(with_ext4(host, "pmem0"), 0)
+        .link("sys/dev/block/259:0", &disk_in_region(0))
+        .file("sys/bus/nd/devices/nmem0/cxl/dirty_shutdown", "0\n");
+    assert_eq!(concluded(&host, &DIRECT).backing, Backing::CxlGpf);
+    assert_eq!(concluded(&host, &REFUSED).backing, Backing::Unknown);
+}
+
 /// A memfd is on a mount that is in no list.
 #[test]
 fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {

@@ -149,6 +149,9 @@ fn parts(
         ));
         return None;
     }
+    if mount.file_system == "f2fs" && !holds(tree, &found, mount, evidence) {
+        return None;
+    }
     if mount.file_system == "btrfs" {
         return parts_of_btrfs(tree, &name_of(&found), evidence);
     }
@@ -184,6 +187,20 @@ fn log_of_xfs(tree: &Tree, path: &str, evidence: &mut Vec<Evidence>) -> Option<P
     let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
     evidence.push(Evidence::new("mount option logdev", answer));
     device
+}
+
+/// Returns true if a file system fits into a device. f2fs reports the blocks of all its devices and shows only the first
+/// one. The blocks before its first segment are not among them, and each device has at least one segment (Linux
+/// `fs/f2fs/super.c`, `f2fs_statfs`; mkfs.f2fs(8), `-c`).
+fn holds(tree: &Tree, device: &Path, mount: &Mount, evidence: &mut Vec<Evidence>) -> bool {
+    let path = device.join("size");
+    let size = tree.read(&path);
+    let sectors = size.value().and_then(|text| text.parse::<u64>().ok());
+    let bytes = sectors.and_then(|sectors| sectors.checked_mul(SECTOR));
+    let blocks = mount.bytes.map_or_else(|| "unknown".into(), |bytes| format!("{bytes} bytes"));
+    evidence.push(Evidence::new(path.to_string_lossy(), size.describe()));
+    evidence.push(Evidence::new("fstatfs: f_blocks", blocks));
+    matches!((mount.bytes, bytes), (Some(blocks), Some(bytes)) if blocks < bytes)
 }
 
 const BTRFS: &str = "/sys/fs/btrfs";

@@ -13,6 +13,8 @@ pub(crate) struct Mount {
     pub(crate) file_system: String,
     source: String,
     pub(crate) options: String,
+    /// The size of the file system, which is not in that line.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
@@ -112,7 +114,8 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let file_system = second.next()?.to_string();
     let source = unescaped(second.next().unwrap_or_default());
     let per_file_system = second.next().unwrap_or_default();
-    Some(Mount { point, file_system, source, options: format!("{per_mount},{per_file_system}") })
+    let options = format!("{per_mount},{per_file_system}");
+    Some(Mount { point, file_system, source, options, bytes: None })
 }
 
 /// Unescapes white space and backslashes of a path, written as octal numbers (`fs/proc_namespace.c`, `mangle`).

@@ -38,6 +38,8 @@ pub(super) struct Asked {
     /// The file system's name by its magic number, if that is one of those that this crate knows:
     /// a memfd's is mounted nowhere, and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
+    /// The size of the file system in bytes, if it is known.
+    pub(super) bytes: Option<u64>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -70,6 +72,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         evidence.push(Evidence::new("fstatfs: f_type", name));
         mount.file_system = name.to_string();
     }
+    mount.bytes = asked.bytes;
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
     let on_region = disk.region.is_some();

@@ -565,6 +565,37 @@ fn ext2_has_the_options_of_ext4_if_the_driver_of_ext4_shows_it() {
     assert_eq!(backing(&flushing), Backing::Storage);
 }
 
+/// f2fs shows the first of its devices alone, and the blocks of all (Linux `fs/f2fs/super.c`, `f2fs_statfs`).
+#[test]
+fn an_f2fs_that_is_larger_than_its_device_is_on_others_too() {
+    const DEVICE: u64 = 64 << 20;
+    const SEGMENT: u64 = 2 << 20;
+    let with_bytes = |bytes, size: Option<u64>| {
+        let host = host("29 1 259:0 / /d rw - f2fs /dev/sda1 rw,fsync_mode=posix")
+            .file("sys/devices/x/sda1/partition", "1\n")
+            .link("sys/dev/block/259:0", "sys/devices/x/sda1");
+        let host = match size {
+            Some(bytes) => host.file("sys/devices/x/sda1/size", format!("{}\n", bytes / 512)),
+            None => host,
+        };
+        concluded(&host, &Asked { bytes, ..REFUSED })
+    };
+    // The blocks before the first segment are not counted.
+    let alone = with_bytes(Some(DEVICE - SEGMENT), Some(DEVICE));
+    assert_eq!(alone.backing, Backing::Storage, "{}", alone.reason);
+    for (bytes, size) in [
+        (Some(DEVICE), Some(DEVICE)),
+        (Some(2 * DEVICE), Some(DEVICE)),
+        (None, Some(DEVICE)),
+        (Some(DEVICE - SEGMENT), None),
+    ] {
+        let guarantee = with_bytes(bytes, size);
+        assert_eq!(guarantee.backing, Backing::Unknown, "{bytes:?} {size:?}");
+        let why = "; not all devices of its file system are known, so that nothing is promised";
+        assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
+    }
+}
+
 /// RAM keeps its bytes in a kexec, and the file system must have written them there.
 #[test]
 fn ram_that_a_sync_does_not_reach_promises_nothing() {
@@ -575,9 +606,10 @@ fn ram_that_a_sync_does_not_reach_promises_nothing() {
         ("fuseblk", "allow_other", "a sync on fuseblk is not known to flush a device"),
     ] {
         let mount = format!("29 1 259:0 / /d rw - {file_system} /dev/pmem0 rw,{options}");
-        let host = host_with_region(&mount, "e820", None);
+        let host = host_with_region(&mount, "e820", None)
+            .file(&format!("{}/size", disk_in_region(0)), "1048576\n");
         for asked in [REFUSED, not_synchronous] {
-            let guarantee = concluded(&host, &asked);
+            let guarantee = concluded(&host, &Asked { bytes: Some(4096), ..asked });
             assert_eq!(guarantee.backing, Backing::Unknown, "{file_system}");
             assert!(guarantee.reason.contains(why), "{}", guarantee.reason);
         }

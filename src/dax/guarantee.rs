@@ -83,7 +83,8 @@ pub struct Guarantee {
     pub alignment: u64,
     /// The region of persistent memory that the file lies in. If there are several, it is the one with the weakest promise.
     pub region: Option<PmemRegion>,
-    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the kernel shows them.
+    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file or an external log of its file system lies in,
+    /// as far as the kernel shows them.
     pub devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,

@@ -21,7 +21,7 @@ pub(crate) struct Disk {
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<PmemRegion>,
-    /// The memory devices of all regions under it.
+    /// The memory devices of all regions under it and under an external log.
     pub(crate) devices: Vec<MemoryDevice>,
     /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
     pub(crate) unkept: Option<String>,
@@ -79,9 +79,13 @@ pub(crate) fn disk(
     let is_of_ext4 = ext4::may_have_mounted(tree, mount, &name);
     let unflushed = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence)).flatten();
     let log = log(tree, mount, &name, evidence);
-    let regions = parts.iter().map(|part| regions_under(tree, part, 0));
-    let regions = regions.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
-    let devices = regions.iter().flat_map(|region| region.devices.clone()).collect();
+    let below = |part: &PathBuf| regions_under(tree, part, 0);
+    let regions: Vec<_> = parts.iter().flat_map(below).collect();
+    let of_log: Vec<_> = log.iter().flatten().flat_map(below).collect();
+    let known = regions.iter().chain(&of_log).flatten();
+    let devices = known.flat_map(|region| region.devices.clone()).collect();
+    // One of several devices that is not persistent memory makes them storage.
+    let regions = regions.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
     let region = regions.into_iter().reduce(weaker);
     if let Some(region) = &region {
         evidence.extend(region.evidence.iter().cloned());
@@ -411,16 +415,18 @@ fn drops_flushes(tree: &Tree, device: &Path, depth: u32, evidence: &mut Vec<Evid
     })
 }
 
-/// Returns the region of a device, or those under it; `None` if any part of it is not persistent memory.
-fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Option<Vec<PmemRegion>> {
-    if let Some(region) = regions::region_of(tree, device) {
-        return Some(alloc::vec![region]);
+/// Returns the region of a device, or those of all devices under it, with `None` for each that is not persistent memory.
+fn regions_under(tree: &Tree, device: &Path, depth: u32) -> Vec<Option<PmemRegion>> {
+    let region = regions::region_of(tree, device);
+    let slaves = slaves(tree, device, depth);
+    if region.is_some() || slaves.is_empty() {
+        return alloc::vec![region];
     }
-    let mut regions = Vec::new();
-    for slave in slaves(tree, device, depth) {
-        regions.append(&mut regions_under(tree, &slave?, depth + 1)?);
-    }
-    (!regions.is_empty()).then_some(regions)
+    let below = |slave: &Option<PathBuf>| match slave {
+        Some(slave) => regions_under(tree, slave, depth + 1),
+        None => alloc::vec![None],
+    };
+    slaves.iter().flat_map(below).collect()
 }
 
 /// Returns the one of two regions under one device that promises less.

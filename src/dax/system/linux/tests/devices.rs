@@ -684,6 +684,30 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
     assert!(why.reason.contains("exceeds 64 bits"), "{why}");
 }
 
+/// A cache of dm-writecache on persistent memory before a drive, and a log on persistent memory.
+#[test]
+fn unsafe_shutdowns_of_memory_beside_a_drive_are_counted() {
+    let mapper = "sys/devices/virtual/block/dm-0";
+    let attributes = [("mappings", "1\n"), ("mapping0", "nmem0,0,1073741824,0\n")];
+    let on = |mount: &str| {
+        with_disk_in_region(host(mount).region(0, Some("ACPI.NFIT"), &attributes), 0)
+            .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n")
+            .file("sys/devices/pci/sda/size", "1\n")
+    };
+    let cached = with_ext4(on(EXT4_DAX), "dm-0")
+        .link("sys/dev/block/259:0", mapper)
+        .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0))
+        .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
+    let logged = on("29 1 259:0 / /d rw - xfs /dev/sda rw,logdev=/dev/pmem0")
+        .link("sys/dev/block/259:0", "sys/devices/pci/sda")
+        .link("sys/class/block/pmem0", &disk_in_region(0));
+    for host in [cached, logged] {
+        let guarantee = concluded(&host, &REFUSED);
+        assert_eq!(guarantee.region, None);
+        assert_eq!(guarantee.unsafe_shutdowns(), Ok(3));
+    }
+}
+
 /// ACPI, "NVDIMM State Flags", bit 3: without its energy source a device saves nothing, whatever firmware claims of the
 /// platform (Linux `drivers/acpi/nfit/core.c`, `flags_show`; `arch/powerpc/platforms/pseries/papr_scm.c`).
 #[test]

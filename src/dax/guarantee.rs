@@ -23,6 +23,21 @@ const UNFLUSHED: Statement<Survival> = Statement::documented(
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
 
+/// The survival of power loss by a file on persistent memory whose file system has its log on a drive.
+const LOG_ON_DRIVE: Statement<Survival> = Statement::documented(
+    Survival::If("the drive of the log has no volatile cache, or gets and honours flushes"),
+    "the list of the file's blocks can be in the file system's log alone, which is on a drive",
+    "Linux Documentation/block/writeback_cache_control.rst; Documentation/filesystems/ext4/journal.rst",
+);
+
+/// The same for CXL memory, which has a condition of its own.
+const LOG_ON_DRIVE_BESIDE_GPF: Statement<Survival> = Statement {
+    is: Survival::If(
+        "the dirty shutdown count has not grown, and the drive of the log honours flushes",
+    ),
+    ..LOG_ON_DRIVE
+};
+
 /// The survival of a kexec by stored bytes that are mapped directly and without `MAP_SYNC`.
 const UNSETTLED: Statement<Survival> = Statement::read(
     Survival::NotPromised,
@@ -90,6 +105,8 @@ pub struct Guarantee {
     pub(super) through_page_cache: bool,
     /// True if the kernel is seen to send a drive under the file no flush.
     pub(super) drops_flushes: bool,
+    /// True if the file system has its log on a drive that is not persistent memory.
+    pub(super) has_log_on_drive: bool,
     pub(super) caching: Unread,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
@@ -186,6 +203,17 @@ impl Guarantee {
                 if self.drops_flushes =>
             {
                 UNFLUSHED
+            }
+            (Event::PowerLoss, Backing::PmemAdr, Stage::Persisted | Stage::DeepPersisted)
+            | (Event::PowerLoss, Backing::PmemEadr, _)
+                if self.has_log_on_drive =>
+            {
+                LOG_ON_DRIVE
+            }
+            (Event::PowerLoss, Backing::CxlGpf, Stage::Persisted | Stage::DeepPersisted)
+                if self.has_log_on_drive =>
+            {
+                LOG_ON_DRIVE_BESIDE_GPF
             }
             _ => self.backing.survives(stage, event),
         }

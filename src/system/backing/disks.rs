@@ -36,6 +36,8 @@ pub(crate) struct Disk {
     pub(crate) is_cache_written_back: bool,
     /// True if the kernel is seen to drop the flushes of this device, of one under it or of the log.
     pub(crate) drops_flushes: bool,
+    /// True if an external log is on a device that is not persistent memory.
+    pub(crate) has_log_on_drive: bool,
 }
 
 impl Disk {
@@ -50,6 +52,7 @@ impl Disk {
             unflushed: None,
             is_cache_written_back: false,
             drops_flushes: false,
+            has_log_on_drive: false,
         }
     }
 }
@@ -109,6 +112,7 @@ pub(crate) fn disk(
         unflushed,
         is_cache_written_back,
         drops_flushes,
+        has_log_on_drive: of_log.contains(&None),
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         devices: disk.devices,
         through_page_cache,
         drops_flushes: disk.drops_flushes,
+        has_log_on_drive: disk.has_log_on_drive,
         has_name: true,
         caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,

@@ -75,6 +75,7 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         devices: Vec::new(),
         through_page_cache: true,
         drops_flushes: false,
+        has_log_on_drive: false,
         has_name: true,
         caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![

@@ -90,6 +90,7 @@ pub(super) fn conclude(
         devices,
         through_page_cache: false,
         drops_flushes: false,
+        has_log_on_drive: false,
         has_name: true,
         caching: Unread::InTree {
             tree: tree.clone(),

@@ -437,6 +437,12 @@ fn a_log_on_a_drive_leaves_a_dax_file_its_region() {
         let guarantee = with_log(log);
         assert_eq!(guarantee.backing, Backing::PmemAdr, "{log}: {}", guarantee.reason);
         assert_eq!(guarantee.region.as_ref().unwrap().name, "region0");
+        // The drive of the log can lose the blocks of the file.
+        let after = |stage, event| guarantee.survives(stage, event).is;
+        let power_loss = after(Stage::Persisted, Event::PowerLoss);
+        assert!(power_loss.to_string().contains("the drive of the log"), "{power_loss}");
+        assert_eq!(after(Stage::Stored, Event::PowerLoss), Survival::No);
+        assert_eq!(after(Stage::Persisted, Event::WarmReboot), Survival::Yes);
     }
     let lost = with_log("/dev/ram0");
     assert_eq!(lost.backing, Backing::Unknown);
@@ -636,6 +642,36 @@ fn a_file_in_the_page_cache_over_cxl_memory_is_not_on_a_drive() {
         .file("sys/bus/nd/devices/nmem0/cxl/dirty_shutdown", "0\n");
     assert_eq!(concluded(&host, &DIRECT).backing, Backing::CxlGpf);
     assert_eq!(concluded(&host, &REFUSED).backing, Backing::Unknown);
+}
+
+/// The drive of the log can lose the blocks of a file whose bytes the memory keeps.
+#[test]
+fn a_log_on_a_drive_adds_its_condition_to_that_of_the_memory() {
+    let mount = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,logdev=/dev/sdb";
+    let after_power_loss = |provider, domain, stage| {
+        let host = host_with_region(mount, provider, Some(domain))
+            .file("sys/devices/x/sdb/size", "1\n")
+            .link("sys/class/block/sdb", "sys/devices/x/sdb")
+            .file("sys/devices/platform/ndbus0/region0/mappings", "1\n")
+            .file("sys/devices/platform/ndbus0/region0/mapping0", "nmem0,0,4096,0\n")
+            .file("sys/bus/nd/devices/nmem0/cxl/dirty_shutdown", "0\n");
+        concluded(&host, &DIRECT).survives(stage, Event::PowerLoss).is.to_string()
+    };
+    for (provider, domain, stage, words) in [
+        (
+            "ACPI.NFIT",
+            "memory_controller\n",
+            Stage::Persisted,
+            "the drive of the log has no volatile",
+        ),
+        ("ACPI.NFIT", "cpu_cache\n", Stage::Stored, "the drive of the log has no volatile"),
+        ("CXL", "memory_controller\n", Stage::DeepPersisted, "and the drive of the log honours"),
+    ] {
+        let found = after_power_loss(provider, domain, stage);
+        assert!(found.contains(words), "{provider} {domain}: {found}");
+    }
+    let stored = after_power_loss("ACPI.NFIT", "memory_controller\n", Stage::Stored);
+    assert_eq!(stored, Survival::No.to_string());
 }
 
 /// A memfd is on a mount that is in no list.

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use rustix::io::Errno;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -201,6 +201,7 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
                 return skip(name, format_args!("{command:?} fails"));
             }
         }
+        let _unmounts = Mounted(&mounted);
         let path = mounted.join("sparse");
         fs::write(&path, [1; 1024]).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(LEN).unwrap();
@@ -210,6 +211,16 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
         let stored = file.catch_faults(guard, |file| file.store(8, 1, Ordering::Relaxed));
         assert!(refusal(&path, stored).starts_with("no space for "));
     });
+}
+
+/// A file system that is unmounted at the end. The end of the mount namespace does not do it: the file system's image and
+/// the directory that it is mounted on are in one tmpfs, so that the image's loop device and the mount keep each other.
+struct Mounted<'p>(&'p Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        rustix::mount::unmount(self.0, UnmountFlags::DETACH).unwrap();
+    }
 }
 
 /// A process that a thread of another test forks meanwhile has the file open for writing, too, until it executes its

@@ -9,9 +9,9 @@ use cachemaint::survival::{Event, Stage};
 fn sealing_lists_all_guarantees_and_a_change_breaks_the_seal() {
     let place = Place::with(&["cpu"]);
     let sealed = unwrapped(&stdout(&place.run(&["seal"]).success()));
-    let backing = cachemaint::dax::probe(&place.path).unwrap().backing;
+    let guarantee = cachemaint::dax::probe(&place.path).unwrap();
     for &event in Event::ALL {
-        let statement = backing.survives(Stage::DeepPersisted, event);
+        let statement = guarantee.survives(Stage::DeepPersisted, event);
         let said = format!(
             "{}: {} because {} source {};",
             event, statement.is, statement.text, statement.source

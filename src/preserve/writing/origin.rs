@@ -25,7 +25,8 @@ pub struct Verdict {
     pub origin: Origin,
     /// The reasons for the conclusion, and the questions that they leave open.
     pub evidence: Vec<&'static str>,
-    /// The promise to survive the event that the medium gave at the last commit; `None` if the event is not known.
+    /// The promise to survive the event that the medium's [backing](crate::survival::Backing) gave at the last commit; `None`
+    /// if the event is not known. The guarantee of a file can add conditions.
     pub promise: Option<Statement<Survival>>,
 }
 

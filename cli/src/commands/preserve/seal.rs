@@ -2,6 +2,7 @@
 
 use super::{heading, named, open, row, text, verdict, visible};
 use anyhow::Context as _;
+use cachemaint::dax::Guarantee;
 use cachemaint::preserve::{Info, Store};
 use cachemaint::survival::{Backing, Event, Stage};
 use std::fs;
@@ -28,14 +29,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut writable = open(path, None)?;
     let sealed = writable.guarded(Store::seal)?;
     let generation = sealed.map_err(|error| named(path, error))?;
-    let backing = writable.file.guarantee().backing;
+    let guarantee = writable.file.guarantee().clone();
     let listed = writable.guarded(|store| store.reader().list())?;
     let listed = listed.map_err(|error| named(path, error))?;
-    print(generation, &listed, backing).with_context(|| text::unprinted_commit(generation))?;
+    print(generation, &listed, &guarantee).with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
+fn print(generation: u64, listed: &[Info], guarantee: &Guarantee) -> io::Result<()> {
     let out = &mut anstream::stdout().lock();
     row(out, "sealed", format!("by generation {generation}"))?;
     for info in listed.iter().filter(|info| info.is_dirty) {
@@ -46,15 +47,15 @@ fn print(generation: u64, listed: &[Info], backing: Backing) -> io::Result<()> {
             format!("{name}: its bytes can be of different moments; only its program can seal it"),
         )?;
     }
-    row(out, "backing", backing)?;
+    row(out, "backing", guarantee.backing)?;
     for &event in Event::ALL {
-        let statement = backing.survives(Stage::DeepPersisted, event);
+        let statement = guarantee.survives(Stage::DeepPersisted, event);
         writeln!(out)?;
         heading(out, &format!("{event}: {}", statement.is))?;
         row(out, "because", statement.text)?;
         row(out, "source", verdict::source(&statement))?;
     }
-    if backing == Backing::EmulatedPmem {
+    if guarantee.backing == Backing::EmulatedPmem {
         writeln!(out)?;
         let line = fs::read_to_string(COMMAND_LINE).unwrap_or_default();
         row(out, "next kernel", next_kernel(&line))?;

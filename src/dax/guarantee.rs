@@ -157,8 +157,9 @@ impl Guarantee {
     /// the claim and its certainty.
     ///
     /// It is that of the [backing](Self::backing), except for emulated persistent memory that is mapped through the page
-    /// cache or without `MAP_SYNC`, and for a drive to which the kernel sends no flush. A file that had no name when it
-    /// was opened (a memfd, an unlinked file) is an exception too.
+    /// cache or without `MAP_SYNC`, for a drive to which the kernel sends no flush, and for persistent memory whose file
+    /// system has its log on a drive. A file that had no name when it was opened (a memfd, an unlinked file) is an
+    /// exception too.
     ///
     /// ```no_run
     /// use cachemaint::dax;

@@ -85,8 +85,8 @@ pub(crate) fn disk(
     let below = |part: &PathBuf| regions_under(tree, part, 0);
     let regions: Vec<_> = parts.iter().flat_map(below).collect();
     let of_log: Vec<_> = log.iter().flatten().flat_map(below).collect();
-    let known = regions.iter().chain(&of_log).flatten();
-    let devices = known.flat_map(|region| region.devices.clone()).collect();
+    let known: Vec<&PmemRegion> = regions.iter().chain(&of_log).flatten().collect();
+    let devices = devices_of(&known);
     // One of several devices that is not persistent memory makes them storage.
     let regions = regions.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
     let region = regions.into_iter().reduce(weaker);
@@ -114,6 +114,17 @@ pub(crate) fn disk(
         drops_flushes,
         has_log_on_drive: of_log.contains(&None),
     }
+}
+
+/// Returns the memory devices of regions, each once: a log can lie in the region of the data.
+fn devices_of(regions: &[&PmemRegion]) -> Vec<MemoryDevice> {
+    let mut devices = Vec::new();
+    for device in regions.iter().flat_map(|region| &region.devices) {
+        if !devices.contains(device) {
+            devices.push(device.clone());
+        }
+    }
+    devices
 }
 
 const BLOCK: &str = "/sys/class/block";
@@ -321,7 +332,12 @@ fn unkept(tree: &Tree, device: &Path, depth: u32) -> Option<String> {
     if let Some(region) = regions::region_of(tree, device) {
         // The promise of storage lacks the condition of CXL memory, that the dirty shutdown count has not grown.
         let is_kept = matches!(region.domain, Domain::MemoryController | Domain::CpuCaches);
-        return (!is_kept).then(|| format!("{} is not known to outlive power loss", region.name));
+        let outlives = if region.domain == Domain::CxlGpf {
+            "outlives power loss on a condition that storage does not have"
+        } else {
+            "is not known to outlive power loss"
+        };
+        return (!is_kept).then(|| format!("{} {outlives}", region.name));
     }
     let is_virtual = device.starts_with(VIRTUAL) && !has_local_paths(tree, device);
     let has_no_hardware =
@@ -357,15 +373,14 @@ fn has_local_paths(tree: &Tree, device: &Path) -> bool {
         && transports.all(|transport| matches!(transport.value(), Some("pcie" | "apple-nvme")))
 }
 
-/// Returns true if a disk is seen to be on another machine: one of iSCSI, Fibre Channel, SRP or USB over IP (Linux
-/// `drivers/scsi/scsi_transport_iscsi.c`, `iscsi_add_session`; `scsi_transport_fc.c`, `fc_remote_port_create`;
-/// `drivers/infiniband/ulp/srp/ib_srp.c`, `srp_template`; `drivers/usb/usbip/vhci_hcd.c`).
+/// Returns true if a disk is seen to be on another machine, which can keep it in RAM: one of iSCSI, SRP or USB over IP
+/// (Linux `drivers/scsi/scsi_transport_iscsi.c`, `iscsi_add_session`; `drivers/infiniband/ulp/srp/ib_srp.c`,
+/// `srp_template`; `drivers/usb/usbip/vhci_hcd.c`). Behind Fibre Channel are arrays of drives, as behind SAS.
 fn is_remote(tree: &Tree, device: &Path) -> bool {
     device.ancestors().any(|path| {
         let name = name_of(path);
         let driver = path.join("scsi_host").join(&name).join("proc_name");
         is_numbered(&name, "session")
-            || name.starts_with("rport-")
             || name.starts_with("vhci_hcd.")
             || (is_numbered(&name, "host") && tree.read(&driver).value() == Some("ib_srp"))
     })

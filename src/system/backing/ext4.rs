@@ -24,7 +24,7 @@ pub(super) enum Journal {
 pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
     match mount.file_system.as_str() {
         "ext3" | "ext4" => true,
-        "ext2" => tree.exists(&attributes(disk)) || !tree.exists(Path::new("/sys/fs")),
+        "ext2" => tree.exists(&shown(disk)) || !tree.exists(Path::new("/proc/fs")),
         _ => false,
     }
 }
@@ -33,10 +33,10 @@ pub(super) fn may_have_mounted(tree: &Tree, mount: &Mount, disk: &str) -> bool {
 /// the options that the superblock has by default, which can be `nobarrier` (tune2fs(8), `-o`). This file has all options
 /// (Linux `fs/ext4/super.c`, `_ext4_show_options`).
 pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Option<String> {
-    let path = Path::new("/proc/fs/ext4").join(disk).join("options");
+    let path = shown(disk).join("options");
     let options = tree.read(&path);
-    let mut shown = options.value().unwrap_or_default().lines();
-    let (answer, why) = match shown.find(|option| option.ends_with("barrier")) {
+    let mut lines = options.value().unwrap_or_default().lines();
+    let (answer, why) = match lines.find(|option| is_of_barriers(option)) {
         Some("barrier") => ("barrier".to_string(), None),
         Some("nobarrier") => (
             "nobarrier".to_string(),
@@ -54,8 +54,9 @@ pub(super) fn unflushed(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -
 }
 
 /// Returns the place of the journal. The kernel lists each journal by its device, and one in an inode with the inode's
-/// number (Linux `fs/jbd2/journal.c`, `jbd2_journal_init_dev`, `jbd2_journal_init_inode`). The thread of a journal on
-/// another device has that device's name. A container does not see the thread.
+/// number (Linux `fs/jbd2/journal.c`, `jbd2_journal_init_dev`, `jbd2_journal_init_inode`). A file system without a journal
+/// has no mode of it among all its options. The thread of a journal on another device has that device's name. A container
+/// does not see the thread.
 pub(super) fn journal(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> Journal {
     let listed = Path::new("/proc/fs/jbd2");
     let names = tree.names(listed);
@@ -66,10 +67,10 @@ pub(super) fn journal(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> 
         (Err(missing), None) => missing.describe(),
     };
     evidence.push(Evidence::new(listed.to_string_lossy(), answer));
-    if own.is_some() {
+    if own.is_some() || has_none(tree, disk, evidence) {
         return Journal::OnDisk;
     }
-    let path = attributes(disk).join("journal_task");
+    let path = Path::new("/sys/fs/ext4").join(disk).join("journal_task");
     let task = tree.read(&path);
     evidence.push(Evidence::new(path.to_string_lossy(), task.describe()));
     match task.value() {
@@ -77,6 +78,28 @@ pub(super) fn journal(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> 
         Some(task) => of_thread(tree, disk, task, evidence),
         None => Journal::Unknown,
     }
+}
+
+/// Returns true if a file system is seen to have no journal. With one it has a mode, and the kernel shows that with every
+/// other option (Linux `fs/ext4/super.c`, `_ext4_show_options`: `DATA_FLAGS`, cleared for a file system without a journal).
+fn has_none(tree: &Tree, disk: &str, evidence: &mut Vec<Evidence>) -> bool {
+    let path = shown(disk).join("options");
+    let options = tree.read(&path);
+    let lines = || options.value().unwrap_or_default().lines();
+    let mode = lines().find(|option| option.starts_with("data="));
+    let answer = match mode {
+        Some(mode) => mode.to_string(),
+        None => {
+            options.value().map_or_else(|| options.describe(), |_| "no mode of a journal".into())
+        }
+    };
+    evidence.push(Evidence::new(path.to_string_lossy(), answer));
+    mode.is_none() && lines().any(is_of_barriers)
+}
+
+/// Returns true for an option that the kernel shows in each list of all options.
+fn is_of_barriers(option: &str) -> bool {
+    matches!(option, "barrier" | "nobarrier")
 }
 
 /// The bytes of the longest name of a thread in kernels before 5.17, which cut longer ones off.
@@ -104,6 +127,7 @@ fn is_inode_on(disk: &str, journal: &str) -> bool {
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn attributes(disk: &str) -> PathBuf {
-    Path::new("/sys/fs/ext4").join(disk)
+/// Returns the folder in which the driver shows a file system.
+fn shown(disk: &str) -> PathBuf {
+    Path::new("/proc/fs/ext4").join(disk)
 }

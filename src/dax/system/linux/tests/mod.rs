@@ -3,6 +3,7 @@
 
 mod adopted;
 mod devices;
+mod file_systems;
 
 use super::conclude::{Asked, conclude};
 use super::reach::Reach;
@@ -35,7 +36,7 @@ fn host_with_region(mount: &str, provider: &str, domain: Option<&str>) -> Fixtur
 /// Returns the machine with the files that the driver of ext4 shows of a disk: a journal in an inode, and barriers.
 fn with_ext4(host: Fixture, disk: &str) -> Fixture {
     host.file(&format!("proc/fs/jbd2/{disk}-8/info"), "")
-        .file(&format!("proc/fs/ext4/{disk}/options"), "rw\nbsddf\nbarrier\nauto_da_alloc\n")
+        .file(&format!("proc/fs/ext4/{disk}/options"), "rw\nbarrier\ndata=ordered\n")
 }
 
 /// Returns the machine with the kernel's own write-back of the caches switched on or off.

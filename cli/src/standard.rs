@@ -6,6 +6,7 @@
 
 use anyhow::Context as _;
 use std::io::{Read, Write};
+use std::path::Path;
 #[cfg(unix)]
 use {
     crate::files::is_same,
@@ -41,6 +42,20 @@ pub(crate) fn output() -> anyhow::Result<impl Write + 'static> {
     #[cfg(not(unix))]
     let output = std::io::Result::Ok(std::io::stdout().lock());
     output.context("standard output cannot be written")
+}
+
+/// Returns true if a name leads to the regular file that standard output is, as `/dev/stdout` can.
+#[cfg(unix)]
+pub(crate) fn is_output(name: &Path) -> bool {
+    let own = io::stdout().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
+    let found = own.ok().zip(name.metadata().ok());
+    found.is_some_and(|(own, there)| there.is_file() && is_same(&own, &there))
+}
+
+/// Standard output has no name here.
+#[cfg(not(unix))]
+pub(crate) const fn is_output(_: &Path) -> bool {
+    false
 }
 
 /// Returns the file of a standard stream, unless it is open in the other direction or was closed.

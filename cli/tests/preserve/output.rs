@@ -177,6 +177,25 @@ fn a_blob_does_not_replace_another_name_of_its_store() {
     assert!(fs::read(&other).unwrap() == fs::read(&place.path).unwrap());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_blob_replaces_the_file_that_a_link_leads_to() {
+    use std::os::unix::fs::symlink;
+
+    let place = Place::with(&["cpu"]);
+    fs::create_dir(place.beside("elsewhere")).unwrap();
+    let file = place.file("elsewhere/blob", b"before");
+    let [link, dangling] = ["link", "dangling"].map(|name| place.beside(name));
+    symlink("elsewhere/blob", &link).unwrap();
+    symlink("elsewhere/none", &dangling).unwrap();
+    place.run(&["load", "cpu", "--output", text(&link)]).success();
+    assert_eq!(fs::read(&file).unwrap(), b"cpu");
+    let error = stderr(&place.run(&["load", "cpu", "--output", text(&dangling)]).code(1));
+    assert!(error.contains("dangling: cannot be written: No such file"), "{error}");
+    assert!(link.is_symlink() && dangling.is_symlink());
+    assert_eq!(fs::read_dir(place.beside("elsewhere")).unwrap().count(), 1);
+}
+
 /// A blob can be a secret.
 #[cfg(unix)]
 #[test]

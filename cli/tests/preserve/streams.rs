@@ -4,6 +4,7 @@ use crate::place::{Place, text};
 use crate::printed::stderr;
 use crate::redirected;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 #[test]
 fn a_missing_standard_input_does_not_replace_a_blob() {
@@ -50,4 +51,17 @@ fn a_missing_standard_output_fails_a_load() {
     let into_file = place.process(&["load", "cpu", "--output", text(&output)]);
     redirected::run(&into_file, ">&-").success();
     assert_eq!(fs::read(output).unwrap(), b"cpu");
+}
+
+/// As `--output /dev/stdout >>FILE`. The name is another one, since a faulty command can replace it.
+#[test]
+fn standard_output_by_a_name_is_written_where_it_stands() {
+    let place = Place::with(&["cpu"]);
+    let file = place.file("output", b"before ");
+    let name = place.beside("stdout");
+    symlink("/dev/stdout", &name).unwrap();
+    let load = place.process(&["load", "cpu", "--output", text(&name)]);
+    redirected::run(&load, &format!(">>{file}")).success();
+    assert!(name.is_symlink());
+    assert_eq!(fs::read(&file).unwrap(), b"before cpu");
 }

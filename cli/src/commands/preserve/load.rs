@@ -25,7 +25,8 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The name of the blob
     name: String,
-    /// Write the blob into this file instead, which is replaced when the whole blob is written
+    /// Write the blob into this file instead, which is replaced when the whole blob is written. A symbolic link to it
+    /// stays
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
 }
@@ -91,7 +92,8 @@ impl Loading<'_> {
         }
     }
 
-    /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is written directly.
+    /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is written directly, and
+    /// so is standard output under any name.
     fn write_to(&self, output: &Path) -> anyhow::Result<()> {
         if files::leads_to(output, self.file.view()) {
             bail!("{}: is the store itself; write the blob into another file", output.display());
@@ -102,6 +104,10 @@ impl Loading<'_> {
             let mut out = File::options().write(true).open(output).with_context(unwritable)?;
             return self.write(&mut out, &bar);
         }
+        if standard::is_output(output) {
+            return self.write(&mut standard::output()?, &bar);
+        }
+        let output = &behind_links(output).with_context(unwritable)?;
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
         #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
         let mut builder = tempfile::Builder::new();
@@ -119,6 +125,16 @@ impl Loading<'_> {
         // Without this the new name can be durable before the bytes are.
         beside.file.as_file().sync_all().with_context(unwritable)?;
         beside.replace(output).with_context(unwritable)
+    }
+}
+
+/// Returns the name of the file that a name leads to: a new file would replace a symbolic link itself.
+fn behind_links(name: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !name.is_symlink() => {
+            Ok(name.to_path_buf())
+        }
+        found => found,
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "preserve/damage.rs"]
 mod damage;
+#[cfg(unix)]
+mod limited;
 #[path = "preserve/output.rs"]
 mod output;
 #[path = "preserve/place.rs"]

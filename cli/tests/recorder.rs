@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 mod ignored;
+#[cfg(unix)]
+mod limited;
 mod printed;
 #[cfg(unix)]
 mod redirected;

@@ -1,6 +1,7 @@
 //! Blobs from standard input and to standard output, if these are closed or cannot be used.
 
-use crate::place::{Place, text};
+use crate::limited::limited;
+use crate::place::{PIECE, Place, many, text};
 use crate::printed::stderr;
 use crate::redirected;
 use std::fs;
@@ -64,4 +65,17 @@ fn standard_output_by_a_name_is_written_where_it_stands() {
     redirected::run(&load, &format!(">>{file}")).success();
     assert!(name.is_symlink());
     assert_eq!(fs::read(&file).unwrap(), b"before cpu");
+}
+
+#[test]
+fn a_load_beyond_the_limit_of_a_file_leaves_no_file() {
+    let place = Place::empty();
+    place.run_with(&["save", "ram", "--create", "4M"], many(PIECE, 0)).success();
+    let directory = place.beside("out");
+    fs::create_dir(&directory).unwrap();
+    let output = directory.join("blob");
+    let load = limited(&place.process(&["load", "ram", "--output", text(&output)]));
+    let error = stderr(&redirected::run(&load, "").code(1));
+    assert!(error.contains("the blob cannot be written: File too large"), "{error}");
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
 }

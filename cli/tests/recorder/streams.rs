@@ -3,8 +3,10 @@
 #[cfg(target_os = "linux")]
 use super::skip::skip;
 use super::{Place, redirected};
+use crate::limited::limited;
 use crate::printed::stderr;
 use assert_cmd::cargo;
+use rustix::process::Signal;
 #[cfg(target_os = "linux")]
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -77,6 +79,29 @@ fn a_success_is_a_failure_if_the_output_cannot_be_passed_on() {
         assert_eq!(status.code(), Some(1), "{script}");
         assert_eq!(place.texts().len(), 1, "{script}");
     }
+}
+
+/// As with `LimitFSIZE=` of a service.
+#[test]
+fn lines_are_recorded_though_the_output_exceeds_the_limit_of_a_file() {
+    let place = Place::empty();
+    place.run(&["record"]).success();
+    let output = place.path.with_file_name("output");
+    let recording = limited(&process(&place, &["--", "sh", "-c", "yes | head -n 8192"]));
+    let recorded = redirected::run(&recording, &format!(">{}", output.display())).code(1);
+    assert!(stderr(&recorded).contains("no longer passed on: File too large"), "{recorded}");
+    assert_eq!(place.texts().len(), 8192);
+}
+
+#[test]
+fn a_program_that_exceeds_the_limit_of_a_file_is_ended_by_the_signal() {
+    let place = Place::empty();
+    place.run(&["record"]).success();
+    let output = place.path.with_file_name("output");
+    let script = format!("exec head -c 20000 /dev/zero >{}", output.display());
+    let mut recording = limited(&process(&place, &["--", "sh", "-c", &script]));
+    let status = recording.stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(128 + Signal::XFSZ.as_raw()));
 }
 
 /// The command runs as a user without other processes, who may have one or two.

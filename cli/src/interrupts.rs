@@ -1,4 +1,4 @@
-//! Signals that ask a command to end, and a signal that must not end it.
+//! Signals that ask a command to end, and signals that this command may not inherit as they are.
 //!
 //! # Why this file is unsafe
 //! It reads and sets the disposition of signals, and blocks them meanwhile, by calls of libc.
@@ -24,6 +24,14 @@ pub(crate) fn outlive_size_limit() {
         // SAFETY: no handler is installed.
         unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
+}
+
+/// Lets this command wait for the programs that it runs: their exit codes are lost while SIGCHLD is ignored (POSIX, XSH
+/// `waitid`). A program inherits the default too, as from `timeout`. The call fails for an invalid signal alone.
+#[cfg(unix)]
+pub(crate) fn keep_exit_codes() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 /// Calls `handler`, on a thread of its own, for each SIGINT, SIGTERM and SIGHUP from now on, instead of ending the

@@ -51,7 +51,10 @@ enum Command {
 
 fn main() -> ExitCode {
     #[cfg(unix)]
-    interrupts::outlive_size_limit();
+    {
+        interrupts::outlive_size_limit();
+        interrupts::keep_exit_codes();
+    }
     let outcome = match Arguments::parse().command {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

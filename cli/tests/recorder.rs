@@ -19,6 +19,8 @@ mod skip;
 #[cfg(unix)]
 #[path = "recorder/streams.rs"]
 mod streams;
+#[cfg(target_os = "linux")]
+mod unwaited;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};

@@ -1,7 +1,7 @@
 //! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
 
 use super::skip::skip;
-use super::{Place, ignored};
+use super::{Place, ignored, unwaited};
 use assert_cmd::cargo;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
@@ -119,6 +119,15 @@ fn a_program_is_recorded_where_its_session_has_no_number() {
     assert_eq!(recorded.status.code(), Some(7), "{}", String::from_utf8_lossy(&recorded.stderr));
     let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["line"]);
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_program_though_the_end_of_children_was_ignored() {
+    let place = Place::empty();
+    let mut command = unwaited::command();
+    command.arg("record").arg(&place.path).args(["--", "sh", "-c", "exit 7"]);
+    let recorded = command.output().unwrap();
+    assert_eq!(recorded.status.code(), Some(7), "{}", String::from_utf8_lossy(&recorded.stderr));
 }
 
 /// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.

@@ -1,8 +1,10 @@
-//! Standard input and output as files, for the commands whose data flow through them.
+//! The standard streams as files, for the commands whose data flow through them.
 //!
 //! The standard library reads a closed standard input as an empty one, and drops the output to a closed standard output.
 //! It does the same to an input that is open for writing only, and to an output that is open for reading only. So a good
 //! blob would be replaced by an empty one. Here each of these is an error.
+//!
+//! Another process can have made a stream non-blocking, as it shares the open file. Here each call waits all the same.
 
 use anyhow::Context as _;
 use std::io::{Read, Write};
@@ -10,7 +12,9 @@ use std::path::Path;
 #[cfg(unix)]
 use {
     crate::files::is_same,
+    rustix::event::{PollFd, PollFlags, poll},
     rustix::fs::{OFlags, fcntl_getfl},
+    rustix::io::retry_on_intr,
     std::fs::{self, File},
     std::io,
     std::os::fd::AsFd,
@@ -24,7 +28,8 @@ pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
         OFlags::WRONLY,
         "it is open for writing only; redirect it from a file",
         "it is closed, or is /dev/null opened for writing too; redirect it (`</dev/null` for an empty input)",
-    );
+    )
+    .map(Waiting);
     #[cfg(not(unix))]
     let input = std::io::Result::Ok(std::io::stdin().lock());
     input.context("standard input cannot be read")
@@ -38,10 +43,64 @@ pub(crate) fn output() -> anyhow::Result<impl Write + 'static> {
         OFlags::RDONLY,
         "it is open for reading only; redirect it to a file",
         "it is closed, or is /dev/null opened for reading too; redirect it (`>/dev/null` discards the output)",
-    );
+    )
+    .map(Waiting);
     #[cfg(not(unix))]
     let output = std::io::Result::Ok(std::io::stdout().lock());
     output.context("standard output cannot be written")
+}
+
+/// Returns standard error. It is not checked, since a fault of it cannot be reported.
+#[cfg(unix)]
+pub(crate) fn errors() -> impl Write + 'static {
+    Waiting(io::stderr())
+}
+
+/// Returns standard error.
+#[cfg(not(unix))]
+pub(crate) fn errors() -> impl Write + 'static {
+    std::io::stderr()
+}
+
+/// A stream whose calls wait, even if it is non-blocking.
+#[cfg(unix)]
+struct Waiting<S>(S);
+
+#[cfg(unix)]
+impl<S: AsFd> Waiting<S> {
+    /// Repeats a call until it does not have to wait.
+    fn wait<R>(
+        &mut self,
+        until: PollFlags,
+        mut call: impl FnMut(&mut S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            match call(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            let mut stream = [PollFd::new(&self.0, until)];
+            retry_on_intr(|| poll(&mut stream, None))?;
+        }
+    }
+}
+
+#[cfg(unix)]
+impl<S: Read + AsFd> Read for Waiting<S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.wait(PollFlags::IN, |stream| stream.read(buf))
+    }
+}
+
+#[cfg(unix)]
+impl<S: Write + AsFd> Write for Waiting<S> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.wait(PollFlags::OUT, |stream| stream.write(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Returns true if a name leads to the regular file that standard output is, as `/dev/stdout` can.
@@ -84,4 +143,39 @@ fn usable(
 fn is_null(file: &File) -> bool {
     let found = file.metadata().ok().zip(fs::metadata("/dev/null").ok());
     found.is_some_and(|(own, null)| is_same(&own, &null))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::Waiting;
+    use rustix::fs::{OFlags, fcntl_setfl};
+    use std::io::{Read as _, Write as _, pipe};
+    use std::thread;
+
+    #[test]
+    fn a_full_pipe_is_waited_for_though_it_is_non_blocking() {
+        let (mut from, mut to) = pipe().unwrap();
+        fcntl_setfl(&to, OFlags::NONBLOCK).unwrap();
+        let mut filled = 0;
+        while to.write_all(&[0]).is_ok() {
+            filled += 1;
+        }
+        let writer = thread::spawn(move || Waiting(to).write_all(b"the rest"));
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(bytes[filled..], *b"the rest");
+    }
+
+    #[test]
+    fn an_empty_pipe_is_waited_for_though_it_is_non_blocking() {
+        let (from, mut to) = pipe().unwrap();
+        fcntl_setfl(&from, OFlags::NONBLOCK).unwrap();
+        let reader = thread::spawn(move || {
+            let mut bytes = [0; 4];
+            Waiting(from).read_exact(&mut bytes).map(|()| bytes)
+        });
+        to.write_all(b"word").unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), *b"word");
+    }
 }

@@ -81,6 +81,19 @@ fn a_success_is_a_failure_if_the_output_cannot_be_passed_on() {
     }
 }
 
+#[test]
+fn a_success_is_a_failure_without_a_standard_output() {
+    let place = Place::empty();
+    for redirection in [">&-", "1</dev/null"] {
+        let recording = process(&place, &["--", "echo", "one"]);
+        let error = stderr(&redirected::run(&recording, redirection).code(1));
+        let expected =
+            "lines are recorded, but not passed on: standard output cannot be written: it is ";
+        assert!(error.contains(expected), "{redirection}: {error}");
+    }
+    assert_eq!(place.texts(), vec![(1, "one".to_owned()); 2]);
+}
+
 /// As with `LimitFSIZE=` of a service.
 #[test]
 fn lines_are_recorded_though_the_output_exceeds_the_limit_of_a_file() {

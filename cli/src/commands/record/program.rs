@@ -5,11 +5,12 @@ use super::file::Guarded;
 use super::stoppable::Stoppable;
 use super::{Lines, Stream};
 use crate::commands::text;
+use crate::standard;
 use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeWriter, Read};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -39,7 +40,7 @@ pub(super) fn record(
     thread::scope(|scope| {
         // A program that runs must not end because there is no thread to read its output.
         let beside = thread::Builder::new()
-            .spawn_scoped(scope, move || errors.record(from_errors, &mut io::stderr()))
+            .spawn_scoped(scope, move || errors.record(from_errors, &mut standard::errors()))
             .context("the program was not run, as a thread cannot be started")?;
         let mut child = match start(program, arguments, to_errors) {
             Ok(child) => child,
@@ -50,7 +51,7 @@ pub(super) fn record(
         let from = child.stdout.take().context("the program has no output")?;
         #[cfg(unix)]
         let from = Stoppable::new(from, &stop);
-        let output = output.record(from, &mut io::stdout());
+        let output = record_output(output, from);
         let errors = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
         #[cfg(unix)]
         super::signals::pass_on_until_end().context("the program cannot be waited for")?;
@@ -59,6 +60,17 @@ pub(super) fn record(
         let is_lost = !is_passed_on || has_failed.load(Ordering::Relaxed);
         Ok(if status.success() && is_lost { ExitCode::FAILURE } else { code(status) })
     })
+}
+
+/// Records the lines of the program's standard output, and passes them on if there is a standard output for them.
+fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
+    match standard::output() {
+        Ok(mut to) => lines.record(from, &mut to),
+        Err(error) => {
+            text::tell!("cachemaint: lines are recorded, but not passed on: {error:#}");
+            lines.record(from, &mut io::sink()).map(|_| false)
+        }
+    }
 }
 
 /// Starts a program with a pipe as its standard error, of which this process keeps no writer. Returns the exit code if the

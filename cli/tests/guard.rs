@@ -128,6 +128,34 @@ fn a_guard_goes_on_after_signals_that_it_was_started_to_ignore() {
 }
 
 #[test]
+fn a_guard_has_the_real_time_priority_that_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+        .args(["guard", "--page-cache", "--real-time", "3"])
+        .arg(directory.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The fields 40 and 41: the priority, and `SCHED_FIFO` (proc_pid_stat(5)). The name before the third can have spaces.
+    let is_real_time = |process| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(40 - 3);
+        fields.take(2).eq(["3", "1"])
+    };
+    while !is_real_time(child.id()) {
+        if child.try_wait().unwrap().is_some() {
+            let ended = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&ended.stderr);
+            assert!(error.contains("the real-time priority cannot be set"), "{error}");
+            return skip("a_guard_has_the_real_time_priority_that_was_asked_for", error.trim());
+        }
+        yield_now();
+    }
+    end(child).success();
+}
+
+#[test]
 fn one_pass_reports_its_files_and_bytes() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("below")).unwrap();

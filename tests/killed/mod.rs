@@ -107,11 +107,11 @@ pub(crate) fn note_system_calls<E: Display>(
 /// Returns the call that a stopped child is about to make. The first words of the kernel's `ptrace_syscall_info` are its
 /// kind and architecture, two addresses, and of an entry the number and the arguments (ptrace(2)).
 fn entered(child: libc::pid_t) -> Call {
-    const PTRACE_GET_SYSCALL_INFO: c_int = 0x420e;
     const ENTRY: u8 = 1;
     let mut info = [0_u64; 12];
     let len = size_of_val(&info);
-    let Ok(request) = PTRACE_GET_SYSCALL_INFO.try_into() else { unreachable!() };
+    // `PTRACE_GET_SYSCALL_INFO`: its type differs between C libraries.
+    let request = 0x420e;
     // SAFETY: the child is ours, and it is stopped; the array has so many bytes.
     let got = unsafe { libc::ptrace(request, child, len, &raw mut info) };
     assert!(got > 0, "{}", std::io::Error::last_os_error());

@@ -43,12 +43,14 @@ const WITHOUT_MEDIA: [&str; 4] = [
     "powerpc-unknown-linux-gnu",
 ];
 
-/// Operating systems that run nothing here; true if the tests are compiled too. The system calls of the tests differ
-/// between Windows and the others, and hardly within these, whose tests `full` compiles.
-const SYSTEMS: [(&str, bool); 3] = [
+/// Operating systems that run nothing here, and Linux with another C library; true if the tests are compiled too. The
+/// system calls of the tests differ between Windows and the others, and hardly within these, whose tests `full`
+/// compiles.
+const SYSTEMS: [(&str, bool); 4] = [
     ("x86_64-pc-windows-gnu", true),
     ("aarch64-apple-darwin", false),
     ("x86_64-unknown-freebsd", false),
+    ("x86_64-unknown-linux-musl", false),
 ];
 
 /// The systems above on another architecture, and one with the code of FreeBSD, which only `full` compiles.

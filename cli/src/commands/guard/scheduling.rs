@@ -20,9 +20,12 @@ pub(super) fn lock_memory() -> io::Result<()> {
 
 /// Makes this thread run before all ordinary ones, until it sleeps. Threads that it starts are ordinary ones.
 pub(super) fn be_real_time(priority: u8) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority.into() };
+    // The system call: the function of musl refuses every policy. The kernel's `sched_param` is this number alone
+    // (`include/uapi/linux/sched/types.h`).
+    let parameters = libc::c_int::from(priority);
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: it reads the parameters, which it is given.
-    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -465,6 +465,25 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     );
 }
 
+/// A crash in the second opening leaves a part of its descriptor, which is at 4096.
+#[test]
+fn a_torn_descriptor_is_reported_and_damages_no_names() {
+    let place = Place::empty();
+    place.run_with(&["record"], "one\n").success();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes.copy_within(..64, 4096);
+    fs::write(&place.path, &bytes).unwrap();
+    let dump = place.run(&["dump"]).success();
+    assert_eq!(stderr(&dump), "");
+    assert_eq!(place.texts(), [(0, "one".to_owned())]);
+    let text = stdout(&place.run(&["stat"]).code(1));
+    assert!(text.contains("one of the two descriptors is torn or damaged"), "{text}");
+    assert_eq!(place.stat()["descriptor_lost"], true);
+    place.run_with(&["record"], "two\n").success();
+    assert_eq!(place.stat()["descriptor_lost"], false);
+    place.run(&["stat"]).success();
+}
+
 /// As in `cachemaint dump FILE | head -1`.
 #[test]
 fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {

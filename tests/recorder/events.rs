@@ -165,6 +165,23 @@ fn a_torn_descriptor_is_reported_until_the_next_opening() {
     assert!(!is_damaged());
 }
 
+/// The second opening of a recording without names is torn, before its first event and after that.
+#[test]
+fn a_torn_descriptor_damages_names_only_if_it_may_have_had_some() {
+    let medium = Plain::new(LEN);
+    drop(options().create_new(&medium).unwrap());
+    let state = || {
+        let reader = Reader::open(&medium).unwrap();
+        (reader.is_descriptor_lost(), reader.event_table().is_damaged())
+    };
+    assert_eq!(state(), (false, false));
+    let recorder = options().open(&medium).unwrap();
+    medium.write(PAGE + 64, &[0xee; 64]);
+    assert_eq!(state(), (true, false));
+    record(&recorder, 1, b"");
+    assert_eq!(state(), (true, true));
+}
+
 /// Hits the magic of a page, or clears it, or the page was lost as a whole.
 #[test]
 fn a_descriptor_without_its_magic_is_reported() {

@@ -13,6 +13,7 @@
 //! | `recovered` | of a journal, as in `journal verify --json` |
 //! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
 //! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
+//! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
 //! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
 
@@ -38,7 +39,8 @@ use std::process::ExitCode;
 ///
 /// The file is opened for reading only, and read as a whole. The exit code is 1 if the file is damaged. Whole records
 /// after the torn end of a journal are counted and do not change the exit code; they change that of `journal verify`.
-/// While another process trims a journal, a superblock can be half stored for a moment: run the command again.
+/// While another process trims a journal or opens a recording, a superblock or descriptor can be half stored for a
+/// moment: run the command again.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the journal, recorder or store
@@ -83,6 +85,7 @@ struct Recording {
     refuses: bool,
     ticks_per_second: u64,
     boot: String,
+    descriptor_lost: bool,
     shards: Vec<Shard>,
 }
 
@@ -129,7 +132,9 @@ impl Kind {
             Self::Journal(Journal { recovered, .. }) => {
                 recovered.damage.is_some() || recovered.superblock_lost
             }
-            Self::Recording(recording) => recording.shards.iter().any(|shard| shard.damaged > 0),
+            Self::Recording(Recording { descriptor_lost, shards, .. }) => {
+                *descriptor_lost || shards.iter().any(|shard| shard.damaged > 0)
+            }
             Self::Store(store) => store.is_damaged(),
         }
     }
@@ -216,6 +221,7 @@ fn look_at_recording(
         refuses: description.mode == Mode::Refuse,
         ticks_per_second: description.ticks_per_second,
         boot: hex(&description.boot_id),
+        descriptor_lost: file.guarded(|| reader.is_descriptor_lost())?,
         shards: shards?,
     })
 }
@@ -285,14 +291,17 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
 }
 
 fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Result<()> {
-    let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, shards, .. } =
-        recording;
+    let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = recording;
+    let Recording { descriptor_lost, shards, .. } = recording;
     row(out, "recording", identity)?;
     row(out, "openings", format!("{openings} to record"))?;
     let size = text::bytes(u64::from(*sub_buffer_bytes));
     row(out, "shards", format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()))?;
     let when_full = if *refuses { "refuses new events" } else { "overwrites the oldest events" };
     row(out, "when full", when_full)?;
+    if *descriptor_lost {
+        row(out, "damage", "one of the two descriptors is torn or damaged")?;
+    }
     for (number, shard) in shards.iter().enumerate() {
         row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;
     }

@@ -33,10 +33,11 @@ impl EventTable {
         Some((name, Fields::new(fields, event.payload)))
     }
 
-    /// Returns true if a table, or the descriptor in its page, is damaged or cannot be read.
+    /// Returns true if a table is damaged or cannot be read, or may be lost with the descriptor in its page.
     ///
-    /// This is normal after a crash in the middle of an opening, which had not recorded events then. The next opening
-    /// overwrites the page of that descriptor, which is not the one that counts.
+    /// A lost descriptor is normal after a crash in the middle of an opening: see
+    /// [`Reader::is_descriptor_lost`](super::Reader::is_descriptor_lost). It is not damage here if the recording had no
+    /// tables before, and no events of that opening.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
         self.is_damaged

@@ -200,24 +200,19 @@ impl<S: Readable> Reader<S> {
     /// [`EventTable::is_damaged`].
     ///
     /// # Cost
-    /// Both pages of descriptors are read, and the headers of sub-buffers if one page is empty. The value is 8 KiB large.
+    /// Both pages of descriptors are read, and the headers of sub-buffers if one descriptor is not valid. The value is 8 KiB
+    /// large.
     #[must_use]
     pub fn event_table(&self) -> EventTable {
         let identity = self.description.identity;
-        let mut is_damaged = false;
         let mut pages = DESCRIPTORS.map(|page| {
-            let found = Self::descriptor(&self.source, page);
-            // The tables of a page are lost with its descriptor.
-            is_damaged |= match &found {
-                Ok(Ok(_) | Err(BadDescriptor::Version(_))) => false,
-                Ok(Err(BadDescriptor::Magic(magic))) if *magic == [0; 8] => self.was_continued(),
-                _ => true,
-            };
-            let found = found.ok().and_then(Result::ok);
+            let found = Self::descriptor(&self.source, page).ok().and_then(Result::ok);
             (page, found.filter(|found| found.identity == identity))
         });
         // The newest one counts first.
         pages.sort_unstable_by_key(|(_, found)| Reverse(found.map(|found| found.generation)));
+        // The tables of a page are lost with its descriptor.
+        let mut is_damaged = self.is_descriptor_lost() && self.may_have_had_tables();
         let tables = pages.map(|(page, found)| {
             let found = found.filter(|found| found.tables > 0)?;
             let tables = Tables::read(&self.source, page, found.tables, &identity.0);
@@ -225,6 +220,28 @@ impl<S: Readable> Reader<S> {
             tables
         });
         EventTable { tables, is_damaged }
+    }
+
+    /// Returns true if the descriptor that does not count is torn or damaged, or cannot be read.
+    ///
+    /// This is normal after a crash in the middle of an opening, which had not recorded events then. The next opening
+    /// overwrites that descriptor. Beside a program that opens the recording, it can be half stored for a moment.
+    ///
+    /// # Cost
+    /// Both descriptors are read, and the headers of sub-buffers if one of their pages is empty.
+    #[must_use]
+    pub fn is_descriptor_lost(&self) -> bool {
+        DESCRIPTORS.into_iter().any(|page| match Self::descriptor(&self.source, page) {
+            Ok(Ok(_) | Err(BadDescriptor::Version(_))) => false,
+            Ok(Err(BadDescriptor::Magic(magic))) if magic == [0; 8] => self.was_continued(),
+            _ => true,
+        })
+    }
+
+    /// Returns true if a lost descriptor may have had tables: an opening takes over those of the descriptor that counts, and
+    /// adds its own before it records events.
+    fn may_have_had_tables(&self) -> bool {
+        self.description.tables > 0 || self.newest_generation() > self.description.generation
     }
 
     /// Returns true if the recording was opened again after its creation, so that both pages have descriptors.

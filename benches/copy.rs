@@ -62,7 +62,7 @@ fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
             copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
         });
     }
-    let memory = Memory::new(LARGEST, CacheSizes::host());
+    let memory = Memory::new(LARGEST, CacheSizes::here());
     then(&Bench { clock: Clock::new(), cache, memory, contenders })
 }
 
@@ -78,7 +78,7 @@ fn cases() -> impl Iterator<Item = (String, Vec<Case>)> {
 
 /// Returns no cache; or, if `hot`, the nearest cache that holds copies of this size, if one does.
 fn placement(hot: bool, bytes: usize) -> Placement {
-    let sizes = CacheSizes::host();
+    let sizes = CacheSizes::here();
     let mut caches =
         Placement::ALL.into_iter().filter(|placement| *placement != Placement::NOWHERE);
     let nearest = caches.find(|placement| hot && sizes.hold(*placement, bytes));

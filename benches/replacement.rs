@@ -99,7 +99,7 @@ struct Both {
 
 fn with_both(then: impl FnOnce(&Both) -> Outcome) -> Outcome {
     let Some((theirs, ours)) = Libpmem::with_replacement()? else { return Ok(()) };
-    let memory = Memory::new(LARGEST, CacheSizes::host());
+    let memory = Memory::new(LARGEST, CacheSizes::here());
     let libraries = [(REPLACEMENT, ours), (ORIGINAL, theirs)];
     then(&Both { clock: Clock::new(), cache: to_persistence()?, memory, libraries })
 }
@@ -180,7 +180,7 @@ impl Both {
         let of = |placement| SIZES.map(|bytes| Case { bytes, aligned: true, placement });
         let held = |case: &Case| {
             case.placement == Placement::NOWHERE
-                || CacheSizes::host().hold(case.placement, case.bytes)
+                || CacheSizes::here().hold(case.placement, case.bytes)
         };
         PLACEMENTS.into_iter().flat_map(of).filter(held)
     }

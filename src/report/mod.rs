@@ -67,5 +67,5 @@ pub use cpu::{Availability, CpuReport, Note, Status};
 #[cfg(feature = "std")]
 pub use host::{
     CacheKind, CacheLevel, Evidence, HostReport, Kernel, MemoryDevice, PmemRegion, Surroundings,
-    Unknown, caches_survive_power_loss, regions,
+    Unknown, caches_of, caches_survive_power_loss, regions,
 };

@@ -1,10 +1,11 @@
-//! The caches of CPU 0, as Linux shows them in sysfs
+//! The caches of a CPU, as Linux shows them in sysfs
 //! (`Documentation/ABI/testing/sysfs-devices-system-cpu`).
 //!
 //! They are shown for orientation: no operation here works on a level. On arm64 they come from
 //! firmware tables and are often missing.
 
 use super::tree::{Tree, Unknown};
+use alloc::format;
 use alloc::vec::Vec;
 use std::path::Path;
 
@@ -44,13 +45,12 @@ pub enum CacheKind {
     Unknown,
 }
 
-const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
-
-/// Returns the caches of CPU 0, in the kernel's order.
-pub(crate) fn levels(tree: &Tree) -> Result<Vec<CacheLevel>, Unknown> {
-    let levels = caches(tree, Path::new(CACHES));
+/// Returns the caches of a CPU, in the kernel's order.
+pub(crate) fn levels(tree: &Tree, cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
+    let directory = format!("/sys/devices/system/cpu/cpu{cpu}/cache");
+    let levels = caches(tree, Path::new(&directory));
     if levels.is_empty() {
-        return Err(Unknown::new(CACHES, "none", "see the CPU's manual"));
+        return Err(Unknown::new(&directory, "none", "see the CPU's manual"));
     }
     Ok(levels)
 }
@@ -98,4 +98,25 @@ fn cpus(list: &str) -> Option<u64> {
 /// Parses a size, which the kernel writes as `32K`.
 fn kibibytes(text: &str) -> Option<u64> {
     text.strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::levels;
+    use crate::system::fixture::Fixture;
+
+    /// As on a machine with two kinds of cores.
+    #[test]
+    fn each_cpu_has_its_own_caches() {
+        let mut fixture = Fixture::new();
+        for (cpu, size) in [(0, "32K"), (6, "64K")] {
+            let cache = alloc::format!("sys/devices/system/cpu/cpu{cpu}/cache/index0");
+            fixture = fixture.file(&alloc::format!("{cache}/level"), "1\n");
+            fixture = fixture.file(&alloc::format!("{cache}/size"), size);
+        }
+        let size = |cpu| levels(&fixture.tree(), cpu).map(|caches| caches[0].size);
+        assert_eq!((size(0), size(6)), (Ok(Some(32 << 10)), Ok(Some(64 << 10))));
+        let missing = size(7).unwrap_err();
+        assert_eq!(missing.reason, "/sys/devices/system/cpu/cpu7/cache: none");
+    }
 }

@@ -91,7 +91,7 @@ impl HostReport {
             kernel: kernel::kernel(tree),
             aliasing: aliasing::of_machine(cpu.data_cache(), tree, &page_size),
             page_size,
-            caches: cache_levels::levels(tree),
+            caches: cache_levels::levels(tree, 0),
             surroundings,
             guest_hints,
             regions: regions_in(tree),
@@ -149,6 +149,15 @@ fn effects(cpu: &CpuReport, surroundings: &Surroundings) -> Effects {
 /// If the kernel shows no regions, or this is another system than Linux.
 pub fn regions() -> Result<Vec<PmemRegion>, Unknown> {
     regions_in(&Tree::host())
+}
+
+/// Returns the caches of a CPU by its number, as [`HostReport::caches`] has those of CPU 0. CPUs of several kinds have
+/// different ones.
+///
+/// # Errors
+/// If the kernel shows none, as for a CPU that is offline, or this is another system than Linux.
+pub fn caches_of(cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
+    cache_levels::levels(&Tree::host(), cpu)
 }
 
 /// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power loss

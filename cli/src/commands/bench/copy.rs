@@ -60,12 +60,14 @@ struct Results {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let sizes = CacheSizes::host();
-    let cases = cases(arguments.quick, sizes);
-    let rounds = cases.iter().map(|case| blocks(arguments.quick, *case).get() as u64).sum();
-    let bar = progress(rounds)?;
-    let work = |core| measure_all(core, arguments.quick, &cases, sizes, &bar);
-    let measured = pinning::pinned(arguments.cpu, work);
+    let bar = progress(0)?;
+    let measured = pinning::pinned(arguments.cpu, |core| {
+        let sizes = CacheSizes::here();
+        let cases = cases(arguments.quick, sizes);
+        let rounds = cases.iter().map(|case| blocks(arguments.quick, *case).get() as u64);
+        bar.set_length(rounds.sum());
+        measure_all(core, arguments.quick, &cases, sizes, &bar)
+    });
     bar.finish_and_clear();
     let results = measured??;
     text::print(arguments.json, &results, |out| write_text(out, &results))?;

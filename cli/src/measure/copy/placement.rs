@@ -1,6 +1,7 @@
 //! The placement of a target's lines before the copy, and the caches that can hold them.
 
-use cachemaint::report::{CacheKind, CacheLevel, HostReport};
+use crate::measure::pinning;
+use cachemaint::report::{CacheKind, CacheLevel, caches_of};
 use core::fmt;
 use serde::Serialize;
 
@@ -81,10 +82,11 @@ pub struct CacheSizes {
 }
 
 impl CacheSizes {
-    /// Returns the sizes of this machine, as its system shows them.
+    /// Returns the sizes of the caches of the core that this thread is pinned to, as the system shows them.
     #[must_use]
-    pub fn host() -> Self {
-        let caches = HostReport::host().caches.unwrap_or_default();
+    pub fn here() -> Self {
+        let cores = pinning::available().unwrap_or_default();
+        let caches = cores.last().and_then(|core| caches_of(*core).ok()).unwrap_or_default();
         Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
     }
 

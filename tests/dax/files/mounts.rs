@@ -78,7 +78,7 @@ fn overlay_promises_nothing() {
         assert_eq!(file.guarantee().backing, Backing::Unknown);
         drop(file);
         // A child that another test is about to start may still have the file.
-        rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
+        rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap();
     });
 }
 

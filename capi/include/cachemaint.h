@@ -244,9 +244,9 @@ CACHEMAINT_CHECKED int cachemaint_persist_fill(cachemaint_file *file, void *to, 
                                                enum cachemaint_destination destination);
 
 /* Copies bytes into the file and begins to write them back. They are persistent when cachemaint_fence has returned on this
- * thread, and one such call completes several copies. The ranges may overlap. Until the fence has returned, no other thread
- * uses `to`, since a later store of this thread can be seen before the bytes. No other thread stores to `from` during the
- * call. A crash before the fence has returned tears words as in cachemaint_persist_copy.
+ * thread, and one such call completes several copies. The ranges may overlap. Until the fence has returned, no other
+ * thread uses `to`, since a later store of this thread can be seen before the bytes. No other thread stores to `from`
+ * during the call. A crash before the fence has returned tears words as in cachemaint_persist_copy.
  * Errors: those of cachemaint_persist.
  * Cost: the stores, at most one write-back for each line, and at most one fence; by pages one msync, which completes the
  * copy. */

@@ -156,10 +156,10 @@ impl Guarantee {
     /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
     /// the claim and its certainty.
     ///
-    /// It is that of the [backing](Self::backing), except for emulated persistent memory that is mapped through the page
-    /// cache or without `MAP_SYNC`, for a drive to which the kernel sends no flush, and for persistent memory whose file
-    /// system has its log on a drive. A file that had no name when it was opened (a memfd, an unlinked file) is an
-    /// exception too.
+    /// It is that of the [backing](Self::backing), with these exceptions: emulated persistent memory that is mapped through
+    /// the page cache or without `MAP_SYNC`, and a drive to which the kernel sends no flush. Persistent memory whose file
+    /// system has its log on a drive is another, and so is a file that had no name when it was opened (a memfd, an unlinked
+    /// file).
     ///
     /// ```no_run
     /// use cachemaint::dax;

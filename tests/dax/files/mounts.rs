@@ -213,8 +213,8 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
     });
 }
 
-/// A file system that is unmounted at the end. The end of the mount namespace does not do it: the file system's image and
-/// the directory that it is mounted on are in one tmpfs, so that the image's loop device and the mount keep each other.
+/// A file system that is unmounted at the end. The end of the mount namespace does not do it: the image and the directory
+/// that it is mounted on are in one tmpfs. So the image's loop device and the mount keep each other.
 struct Mounted<'p>(&'p Path);
 
 impl Drop for Mounted<'_> {

@@ -126,7 +126,8 @@
 //! - Each segment, and each epoch, begins with a *mark*, a header record whose tag has the key `cmj mark` (as a
 //!   number). Its payload: identity (16 bytes), number of the epoch (8), its key (8), segments of the log (6), the
 //!   binary logarithms of segment and alignment (1 and 1). Behind them: segments of the window (2), the position
-//!   divided by 2^19 (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock.
+//!   divided by 2^19 (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock. A mark
+//!   with another identity or other sizes than the superblock is ignored.
 //! - A *void*, a padding record, fills the rest of a segment, or a reservation that was dropped. Its length leads to
 //!   its end. Its tag is that of a record with this length and no payload, with the key of the epoch that it is in. If
 //!   an epoch begins too near to the end of a segment for a mark, a void of the epoch before fills the segment.
@@ -265,7 +266,7 @@ pub enum Fault {
     Length(u64),
     /// A tag that does not match the bytes, the position and the epoch of the record.
     Tag,
-    /// A missing or invalid mark, or a mark of another journal or of an impossible epoch.
+    /// A missing or invalid mark, or a mark of another journal, of other sizes or of an impossible epoch.
     Mark,
 }
 

@@ -355,8 +355,7 @@ fn each_mark<M: Readable>(
 ) -> Result<(), M::Error> {
     for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
         if let Some((at, mark)) = mark_in_place(medium, place)?
-            && mark.identity == identity
-            && mark.geometry == geometry
+            && mark.is_of(identity, geometry)
         {
             see(at, mark);
         }

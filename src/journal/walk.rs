@@ -187,12 +187,12 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Returns the mark at the offset of a position, of any lap, and the mark's own position. The mark must be valid
     /// and belong to this journal.
     pub(super) fn mark_in_place_of(&self, at: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-        let geometry = &self.superblock.geometry;
+        let Superblock { identity, geometry, .. } = self.superblock;
         if geometry.left(at) < geometry.size(MARK) {
             return Ok(None);
         }
         let found = mark_at(self.medium, geometry.place(at))?;
-        Ok(found.filter(|(_, mark)| mark.identity == self.superblock.identity))
+        Ok(found.filter(|(_, mark)| mark.is_of(identity, geometry)))
     }
 
     /// Returns true if a mark can come here: epochs only rise, and after the start of the last epoch is only that

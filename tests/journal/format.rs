@@ -19,6 +19,9 @@ const IDENTITY: [u8; 16] = [
     0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
 ];
 
+/// Three segments of 2^7 bytes, aligned to 2^3; two of them are the window.
+const SIZES: [u8; 4] = [3, 7, 3, 2];
+
 /// The bytes of a journal, put together by the documentation.
 struct Image {
     bytes: Vec<u8>,
@@ -60,13 +63,16 @@ impl Image {
     }
 
     fn mark(&mut self, position: u64, epoch: u8) {
+        self.mark_with(position, epoch, SIZES);
+    }
+
+    fn mark_with(&mut self, position: u64, epoch: u8, [segments, rest @ ..]: [u8; 4]) {
         let mut payload = [0; 48];
         payload[..16].copy_from_slice(&IDENTITY);
         payload[16] = epoch;
         payload[24..32].copy_from_slice(&self.key.to_le_bytes());
-        // Three segments of 2^7 bytes, aligned to 2^3; two of them are the window.
-        payload[32] = 3;
-        payload[38..41].copy_from_slice(&[7, 3, 2]);
+        payload[32] = segments;
+        payload[38..41].copy_from_slice(&rest);
         self.record(position, u64::from_le_bytes(*b"cmj mark"), (48, 2), &payload);
     }
 
@@ -147,6 +153,43 @@ fn a_record_off_the_alignment_is_ignored() {
     image.record(80, 7, (3, 1), b"one");
     let reader = Reader::open(Bytes(&image.bytes)).unwrap();
     assert_eq!(reader.salvage().count(), 2, "a skipped range and a record");
+}
+
+/// A mark of a later epoch is at the end of the records, or at the beginning of a segment. It has the journal's identity,
+/// but other sizes, as no opening writes. Each size differs once.
+#[test]
+fn a_mark_of_other_sizes_is_ignored() {
+    for (size, other) in [4, 8, 4, 3].into_iter().enumerate() {
+        for position in [64, 128, 256] {
+            let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
+            image.superblock();
+            image.mark(0, 1);
+            let mut sizes = SIZES;
+            sizes[size] = other;
+            image.mark_with(position, 2, sizes);
+            let verified = Reader::open(Bytes(&image.bytes)).unwrap().verify(&mut |_| ()).unwrap();
+            assert_eq!(verified.damage, None, "{sizes:?} at {position}");
+        }
+    }
+}
+
+/// The journal is damaged: it has no mark of its own at its beginning.
+#[test]
+fn a_journal_with_a_mark_of_other_sizes_is_whole_after_a_repair() {
+    for (size, other) in [4, 8, 4, 3].into_iter().enumerate() {
+        let mut image = Image { bytes: vec![0; BYTES as usize], key: 7 };
+        image.superblock();
+        let mut sizes = SIZES;
+        sizes[size] = other;
+        // Later than the epoch that the repair begins.
+        (0..3).for_each(|segment| image.mark_with(128 * segment, 3, sizes));
+        let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
+        medium.write(0, &image.bytes);
+        assert!(matches!(reason(&options().open(&medium)), Some(ErrorKind::Damaged(_))));
+        drop(options().repair(&medium).unwrap());
+        let verified = Reader::open(&medium).unwrap().verify(&mut |_| ()).unwrap();
+        assert_eq!(verified.damage, None, "{sizes:?}");
+    }
 }
 
 /// A record of epoch 1 ends with its segment. The next segment is of epoch 0, which no journal writes. Epoch 2 begins

@@ -269,6 +269,12 @@ impl Mark {
         let geometry = geometry.checked().filter(|_| is_whole && can_be)?;
         Some((position, Self { identity: Identity(fields.identity), epoch, geometry }))
     }
+
+    /// Returns true if the mark belongs to the journal with this identity and these sizes. A repair and a walk must agree
+    /// on that: a later epoch that only the walk sees is evidence of damage also after the repair.
+    pub(in crate::journal) fn is_of(&self, identity: Identity, geometry: Geometry) -> bool {
+        (self.identity, self.geometry) == (identity, geometry)
+    }
 }
 
 /// Returns the header of a void of `size` bytes in all.

@@ -4,9 +4,15 @@
 use crate::place::text;
 use crate::place::{PIECE, Place, many};
 use crate::printed::{stderr, stdout};
+#[cfg(target_os = "linux")]
+use crate::skip::skip;
+#[cfg(target_os = "linux")]
+use assert_cmd::{Command, cargo};
 use cachemaint::preserve::Options;
 use serde_json::{Value, json};
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::process::Command as Process;
 use std::process::Stdio;
 
 #[test]
@@ -194,6 +200,34 @@ fn a_blob_replaces_the_file_that_a_link_leads_to() {
     assert!(error.contains("dangling: cannot be written: No such file"), "{error}");
     assert!(link.is_symlink() && dangling.is_symlink());
     assert_eq!(fs::read_dir(place.beside("elsewhere")).unwrap().count(), 1);
+}
+
+/// As a link that another user has planted in a shared directory (`proc_sys_fs(5)`, `protected_symlinks`). Here the mount
+/// forbids links.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_that_the_kernel_does_not_follow_is_refused() {
+    let place = Place::with(&["cpu"]);
+    let directory = place.beside("mount");
+    fs::create_dir(&directory).unwrap();
+    let inside = |script: &str| {
+        let mut unshare = Process::new("unshare");
+        unshare.args(["--map-root-user", "--mount", "sh", "-ec"]);
+        let mount = "mount -t tmpfs -o nosymfollow none \"$1\"; cd \"$1\"; echo before >file; ln -s file link";
+        unshare.arg(format!("{mount}; {script}")).arg("sh").arg(&directory);
+        unshare.arg(cargo::cargo_bin!("cachemaint")).arg(&place.path);
+        unshare
+    };
+    if Command::from_std(inside("! cat link")).ok().is_err() {
+        return skip(
+            "a_link_that_the_kernel_does_not_follow_is_refused",
+            "a mount that forbids links cannot be made",
+        );
+    }
+    let script = "! \"$2\" preserve load \"$3\" cpu --output link; cat file";
+    let loaded = Command::from_std(inside(script)).assert().success();
+    assert!(stderr(&loaded).contains("link: cannot be written: Too many levels"), "{loaded}");
+    assert_eq!(stdout(&loaded), "before\n");
 }
 
 /// A blob can be a secret.

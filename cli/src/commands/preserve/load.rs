@@ -130,12 +130,16 @@ impl Loading<'_> {
 
 /// Returns the name of the file that a name leads to: a new file would replace a symbolic link itself.
 fn behind_links(name: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !name.is_symlink() => {
-            Ok(name.to_path_buf())
-        }
-        found => found,
+    if !name.is_symlink() {
+        return Ok(name.to_path_buf());
     }
+    // `canonicalize` reads links, and the kernel can refuse to follow one that another user has planted.
+    let found = fs::metadata(name)?;
+    let behind = fs::canonicalize(name)?;
+    if !files::is_same(&found, &fs::metadata(&behind)?) {
+        return Err(io::Error::other("the link was changed meanwhile; load the blob again"));
+    }
+    Ok(behind)
 }
 
 /// A file that is to replace another one. A signal that ends the command removes it first.

@@ -56,6 +56,22 @@ pub(crate) const fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
+/// Returns true for a link of procfs, as `/dev/fd/3` leads to. Its open file can have another position than a new one, and
+/// any name or no name.
+#[cfg(unix)]
+pub(crate) fn is_link_of_procfs(link: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let found = link.symlink_metadata().ok().zip(fs::metadata("/proc/self/fd").ok());
+    found.is_some_and(|(link, procfs)| link.dev() == procfs.dev())
+}
+
+/// Other systems do not have procfs.
+#[cfg(not(unix))]
+pub(crate) const fn is_link_of_procfs(_: &Path) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::discard;

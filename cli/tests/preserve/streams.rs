@@ -67,6 +67,23 @@ fn standard_output_by_a_name_is_written_where_it_stands() {
     assert_eq!(fs::read(&file).unwrap(), b"before cpu");
 }
 
+/// A new file in the place of an open one would take the bytes that are in it.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_open_file_is_not_replaced() {
+    let place = Place::with(&["cpu"]);
+    let file = place.file("log", b"before");
+    let link = place.beside("link");
+    symlink("/dev/fd/3", &link).unwrap();
+    for name in ["/dev/fd/3", "/proc/self/fd/3", text(&link)] {
+        let load = place.process(&["load", "cpu", "--output", name]);
+        let error = stderr(&redirected::run(&load, &format!("3>>{file}")).code(1));
+        assert!(error.contains("cannot be written: it leads to an open file; "), "{name}: {error}");
+        assert_eq!(fs::read(&file).unwrap(), b"before", "{name}");
+    }
+    assert!(link.is_symlink());
+}
+
 #[test]
 fn a_load_beyond_the_limit_of_a_file_leaves_no_file() {
     let place = Place::empty();

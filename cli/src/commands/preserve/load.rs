@@ -133,9 +133,17 @@ fn behind_links(name: &Path) -> io::Result<PathBuf> {
     if !name.is_symlink() {
         return Ok(name.to_path_buf());
     }
-    // `canonicalize` reads links, and the kernel can refuse to follow one that another user has planted.
     let found = fs::metadata(name)?;
-    let behind = fs::canonicalize(name)?;
+    let mut behind = name.to_path_buf();
+    while behind.is_symlink() {
+        // Links are read here, and the kernel can refuse to follow one that another user has planted.
+        fs::metadata(&behind)?;
+        if files::is_link_of_procfs(&behind) {
+            return Err(io::Error::other("it leads to an open file; give the name of the file"));
+        }
+        let target = fs::read_link(&behind)?;
+        behind = behind.parent().unwrap_or(Path::new("")).join(target);
+    }
     if !files::is_same(&found, &fs::metadata(&behind)?) {
         return Err(io::Error::other("the link was changed meanwhile; load the blob again"));
     }

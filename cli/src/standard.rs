@@ -2,7 +2,7 @@
 //!
 //! The standard library reads a closed standard input as an empty one, and drops the output to a closed standard output.
 //! It does the same to an input that is open for writing only, and to an output that is open for reading only. So a good
-//! blob would be replaced by an empty one. Here each of these is an error.
+//! blob would be replaced by an empty one. Here each of these is an error, except for a closed output that may be dropped.
 //!
 //! Another process can have made a stream non-blocking, as it shares the open file. Here each call waits all the same.
 
@@ -27,8 +27,13 @@ pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
         &io::stdin(),
         OFlags::WRONLY,
         "it is open for writing only; redirect it from a file",
-        "it is closed, or is /dev/null opened for writing too; redirect it (`</dev/null` for an empty input)",
     )
+    .and_then(|input| {
+        not_closed(
+            input,
+            "it is closed, or is /dev/null opened for writing too; redirect it (`</dev/null` for an empty input)",
+        )
+    })
     .map(Waiting);
     #[cfg(not(unix))]
     let input = std::io::Result::Ok(std::io::stdin().lock());
@@ -38,16 +43,34 @@ pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
 /// Returns standard output.
 pub(crate) fn output() -> anyhow::Result<impl Write + 'static> {
     #[cfg(unix)]
-    let output = usable(
-        &io::stdout(),
-        OFlags::RDONLY,
-        "it is open for reading only; redirect it to a file",
-        "it is closed, or is /dev/null opened for reading too; redirect it (`>/dev/null` discards the output)",
-    )
-    .map(Waiting);
+    let output = writable()
+        .and_then(|output| {
+            not_closed(
+                output,
+                "it is closed, or is /dev/null opened for reading too; redirect it (`>/dev/null` discards the output)",
+            )
+        })
+        .map(Waiting);
     #[cfg(not(unix))]
     let output = std::io::Result::Ok(std::io::stdout().lock());
-    output.context("standard output cannot be written")
+    output.context(NO_OUTPUT)
+}
+
+/// Returns standard output for bytes that may be dropped: it may be closed, or be `/dev/null` opened for both directions, as
+/// `sudo` and Python can leave it.
+pub(crate) fn output_or_closed() -> anyhow::Result<impl Write + 'static> {
+    #[cfg(unix)]
+    let output = writable().map(Waiting);
+    #[cfg(not(unix))]
+    let output = std::io::Result::Ok(std::io::stdout().lock());
+    output.context(NO_OUTPUT)
+}
+
+const NO_OUTPUT: &str = "standard output cannot be written";
+
+#[cfg(unix)]
+fn writable() -> io::Result<File> {
+    usable(&io::stdout(), OFlags::RDONLY, "it is open for reading only; redirect it to a file")
 }
 
 /// Returns standard error. It is not checked, since a fault of it cannot be reported.
@@ -117,23 +140,26 @@ pub(crate) const fn is_output(_: &Path) -> bool {
     false
 }
 
-/// Returns the file of a standard stream, unless it is open in the other direction or was closed.
-///
-/// When a program starts, the standard library opens `/dev/null` for reading and writing in the place of a closed stream. A
-/// shell opens it in the direction of the stream alone.
+/// Returns the file of a standard stream, unless it is open in the other direction.
 #[cfg(unix)]
 fn usable(
     stream: &impl AsFd,
     other_direction: OFlags,
     is_of_other_direction: &str,
-    is_closed: &str,
 ) -> io::Result<File> {
-    let mode = fcntl_getfl(stream)? & OFlags::RWMODE;
-    if mode == other_direction {
+    if fcntl_getfl(stream)? & OFlags::RWMODE == other_direction {
         return Err(io::Error::other(is_of_other_direction));
     }
-    let file = File::from(stream.as_fd().try_clone_to_owned()?);
-    if mode == OFlags::RDWR && is_null(&file) {
+    stream.as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Returns the file of a standard stream, unless the stream was closed.
+///
+/// When a program starts, the standard library opens `/dev/null` for reading and writing in the place of a closed stream. A
+/// shell opens it in the direction of the stream alone.
+#[cfg(unix)]
+fn not_closed(file: File, is_closed: &str) -> io::Result<File> {
+    if fcntl_getfl(&file)? & OFlags::RWMODE == OFlags::RDWR && is_null(&file) {
         return Err(io::Error::other(is_closed));
     }
     Ok(file)

@@ -82,16 +82,26 @@ fn a_success_is_a_failure_if_the_output_cannot_be_passed_on() {
 }
 
 #[test]
-fn a_success_is_a_failure_without_a_standard_output() {
+fn a_success_is_a_failure_if_standard_output_is_open_for_reading_only() {
     let place = Place::empty();
-    for redirection in [">&-", "1</dev/null"] {
+    let recording = process(&place, &["--", "echo", "one"]);
+    let error = stderr(&redirected::run(&recording, "1</dev/null").code(1));
+    let expected =
+        "lines are recorded, but not passed on: standard output cannot be written: it is ";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(place.texts(), [(1, "one".to_owned())]);
+}
+
+/// As a program that starts others leaves it: many open `/dev/null` for both directions, as `sudo` and Python.
+#[test]
+fn output_to_a_closed_or_null_standard_output_is_only_recorded() {
+    let place = Place::empty();
+    for redirection in [">&-", "1<>/dev/null", ">/dev/null"] {
         let recording = process(&place, &["--", "echo", "one"]);
-        let error = stderr(&redirected::run(&recording, redirection).code(1));
-        let expected =
-            "lines are recorded, but not passed on: standard output cannot be written: it is ";
-        assert!(error.contains(expected), "{redirection}: {error}");
+        let error = stderr(&redirected::run(&recording, redirection).success());
+        assert!(!error.contains("passed on"), "{redirection}: {error}");
     }
-    assert_eq!(place.texts(), vec![(1, "one".to_owned()); 2]);
+    assert_eq!(place.texts(), vec![(1, "one".to_owned()); 3]);
 }
 
 /// As with `LimitFSIZE=` of a service.

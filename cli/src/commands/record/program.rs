@@ -62,9 +62,10 @@ pub(super) fn record(
     })
 }
 
-/// Records the lines of the program's standard output, and passes them on if there is a standard output for them.
+/// Records the lines of the program's standard output, and passes them on if standard output can be written. A closed one
+/// discards them.
 fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
-    match standard::output() {
+    match standard::output_or_closed() {
         Ok(mut to) => lines.record(from, &mut to),
         Err(error) => {
             text::tell!("cachemaint: lines are recorded, but not passed on: {error:#}");

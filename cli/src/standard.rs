@@ -175,8 +175,48 @@ fn is_null(file: &File) -> bool {
 mod tests {
     use super::Waiting;
     use rustix::fs::{OFlags, fcntl_setfl};
-    use std::io::{Read as _, Write as _, pipe};
-    use std::thread;
+    use std::io::{self, Read, Write, pipe};
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    /// A stream that is ready only after the first call.
+    struct Late<S, F> {
+        stream: S,
+        calls: usize,
+        make_ready: F,
+    }
+
+    impl<S, F: FnMut()> Late<S, F> {
+        fn call<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
+            let done = call(&mut self.stream);
+            self.calls += 1;
+            if self.calls == 1 {
+                (self.make_ready)();
+            }
+            done
+        }
+    }
+
+    impl<S: AsFd, F> AsFd for Late<S, F> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.stream.as_fd()
+        }
+    }
+
+    impl<S: Read, F: FnMut()> Read for Late<S, F> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.call(|stream| stream.read(buf))
+        }
+    }
+
+    impl<S: Write, F: FnMut()> Write for Late<S, F> {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.call(|stream| stream.write(buf))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.stream.flush()
+        }
+    }
 
     #[test]
     fn a_full_pipe_is_waited_for_though_it_is_non_blocking() {
@@ -186,22 +226,22 @@ mod tests {
         while to.write_all(&[0]).is_ok() {
             filled += 1;
         }
-        let writer = thread::spawn(move || Waiting(to).write_all(b"the rest"));
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).unwrap();
-        writer.join().unwrap().unwrap();
-        assert_eq!(bytes[filled..], *b"the rest");
+        let make_ready = || from.read_exact(&mut vec![0; filled]).unwrap();
+        let mut to = Waiting(Late { stream: to, calls: 0, make_ready });
+        to.write_all(b"the rest").unwrap();
+        assert_eq!(to.0.calls, 2);
+        drop(to);
+        assert_eq!(io::read_to_string(from).unwrap(), "the rest");
     }
 
     #[test]
     fn an_empty_pipe_is_waited_for_though_it_is_non_blocking() {
         let (from, mut to) = pipe().unwrap();
         fcntl_setfl(&from, OFlags::NONBLOCK).unwrap();
-        let reader = thread::spawn(move || {
-            let mut bytes = [0; 4];
-            Waiting(from).read_exact(&mut bytes).map(|()| bytes)
-        });
-        to.write_all(b"word").unwrap();
-        assert_eq!(reader.join().unwrap().unwrap(), *b"word");
+        let make_ready = || to.write_all(b"word").unwrap();
+        let mut from = Waiting(Late { stream: from, calls: 0, make_ready });
+        let mut bytes = [0; 4];
+        from.read_exact(&mut bytes).unwrap();
+        assert_eq!((bytes, from.0.calls), (*b"word", 2));
     }
 }

@@ -5,6 +5,7 @@
 //! blob would be replaced by an empty one. Here each of these is an error, except for a closed output that may be dropped.
 //!
 //! Another process can have made a stream non-blocking, as it shares the open file. Here each call waits all the same.
+//! Reports and acknowledgements go through the streams of the standard library, which do not wait.
 
 use anyhow::Context as _;
 use std::io::{Read, Write};

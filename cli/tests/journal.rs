@@ -6,6 +6,8 @@
 mod behind;
 #[path = "journal/damage.rs"]
 mod damage;
+#[cfg(unix)]
+mod full;
 mod printed;
 #[cfg(unix)]
 mod redirected;

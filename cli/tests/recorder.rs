@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod full;
 #[cfg(target_os = "linux")]
 mod ignored;
 #[cfg(unix)]

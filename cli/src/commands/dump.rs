@@ -18,9 +18,10 @@
 use super::payload::{Payload, hex, visible};
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
+use crate::standard;
 use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let table = file.guarded(|| reader.event_table())?;
     let mut events = file.guarded(|| reader.events())?;
     let mut buffer = vec![0; reader.largest_payload()];
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(standard::output_or_closed()?);
     let mut code = ExitCode::SUCCESS;
     let mut is_missed = false;
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;

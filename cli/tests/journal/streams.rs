@@ -1,7 +1,7 @@
 //! Records from standard input, if this is closed or cannot be used.
 
 use crate::printed::stderr;
-use crate::{Place, redirected, stdout};
+use crate::{Place, full, redirected, stdout};
 use assert_cmd::cargo;
 use std::process::Command;
 
@@ -30,4 +30,14 @@ fn a_missing_standard_input_is_not_a_record() {
     redirected::run(&process(&place, &["append", "--record", "two"]), "<&-").success();
     redirected::run(&process(&place, &["append", "--whole"]), "</dev/null").success();
     assert_eq!(stdout(&place.run(&["read"]).success()), "one\ntwo\n\n");
+}
+
+#[test]
+fn all_records_are_read_into_a_full_pipe_that_does_not_block() {
+    let place = Place::empty();
+    let records = "record\n".repeat(16_384);
+    place.run_with(&["append", "--create", "4M"], records.as_str()).success();
+    for command in ["read", "salvage"] {
+        assert!(full::output(process(&place, &[command])) == records, "{command}");
+    }
 }

@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use super::skip::skip;
-use super::{Place, redirected};
+use super::{Place, full, redirected};
 use crate::limited::limited;
 use crate::printed::stderr;
 use assert_cmd::cargo;
@@ -102,6 +102,15 @@ fn output_to_a_closed_or_null_standard_output_is_only_recorded() {
         assert!(!error.contains("passed on"), "{redirection}: {error}");
     }
     assert_eq!(place.texts(), vec![(1, "one".to_owned()); 3]);
+}
+
+#[test]
+fn all_events_are_dumped_into_a_full_pipe_that_does_not_block() {
+    let place = Place::empty();
+    place.run_with(&["record"], "event\n".repeat(8192)).success();
+    let mut dump = Command::new(cargo::cargo_bin!("cachemaint"));
+    dump.arg("dump").arg(&place.path);
+    assert_eq!(full::output(dump).lines().count(), 8192);
 }
 
 /// As with `LimitFSIZE=` of a service.

@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .map_err(|error| named(path, error))?,
     };
     // On an error its drop writes out the records before the error.
-    let mut out = output();
+    let mut out = output()?;
     loop {
         match file.guarded(|| records.next())?.transpose() {
             Ok(Some(record)) => form.write(&mut out, &record)?,

@@ -2,10 +2,11 @@
 
 use crate::commands::payload::{Payload, visible};
 use crate::commands::text;
+use crate::standard;
 use cachemaint::journal::{Position, Record};
 use core::ops::Range;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{BufWriter, Write};
 
 /// The form of records on standard output.
 #[derive(clap::Args)]
@@ -70,8 +71,7 @@ fn write_line(out: &mut impl Write, line: &Shown<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns standard output for many short lines. It must be flushed, so that a full disk is
-/// noticed.
-pub(super) fn output() -> io::BufWriter<io::StdoutLock<'static>> {
-    io::BufWriter::new(io::stdout().lock())
+/// Returns standard output for many short lines. It must be flushed, so that a full disk is noticed.
+pub(super) fn output() -> anyhow::Result<BufWriter<impl Write>> {
+    standard::output_or_closed().map(BufWriter::new)
 }

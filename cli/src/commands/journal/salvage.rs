@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     // Guarded, as `salvage` reads the superblocks.
     let mut salvage = file.guarded(|| reader.salvage())?;
-    let mut out = output();
+    let mut out = output()?;
     let mut is_whole = true;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
     while let Some(found) = file.guarded(|| salvage.next())? {

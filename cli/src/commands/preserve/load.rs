@@ -92,8 +92,8 @@ impl Loading<'_> {
         }
     }
 
-    /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is written directly, and
-    /// so is standard output under any name.
+    /// Writes it into a file, which is replaced as a whole or stays as it is. A pipe or a terminal is opened and written
+    /// directly. If the file is standard output under any name, it is written through that stream, at its position.
     fn write_to(&self, output: &Path) -> anyhow::Result<()> {
         if files::leads_to(output, self.file.view()) {
             bail!("{}: is the store itself; write the blob into another file", output.display());

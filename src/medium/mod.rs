@@ -310,6 +310,12 @@ macro_rules! delegate {
 
                 #[inline]
                 #[track_caller]
+                fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
+                    (**self).persist_copy(parts)
+                }
+
+                #[inline]
+                #[track_caller]
                 fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Self::Error> {
                     (**self).copy_unfenced(parts)
                 }

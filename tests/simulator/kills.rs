@@ -49,6 +49,27 @@ fn a_killed_process_leaves_the_write_backs_of_others() {
     }
 }
 
+#[test]
+fn a_killed_process_gets_an_error_from_each_call_that_persists() {
+    fn persist<M: Medium>(medium: M, call: usize) -> Result<(), M::Error> {
+        medium.store(0, 1, Relaxed);
+        match call {
+            0 => medium.persist(0..8),
+            1 => medium.deep_persist(0..8),
+            _ => medium.persist_copy(&[(0, &[1; 8])]),
+        }
+    }
+    // The store and the write-back, and a copy before that, are behind it when the fence fails.
+    for (call, fence) in [(0, 2), (1, 2), (2, 3)] {
+        for operations in 0..6 {
+            let medium = Simulation::new(Model::X86, 64).medium();
+            let mortal = medium.mortal(operations);
+            let is_persistent = persist(&mortal, call).is_ok();
+            assert_eq!(is_persistent, operations > fence, "call {call} of {operations} operations");
+        }
+    }
+}
+
 /// Waits until other threads have made a step, on a word that is not of the medium.
 fn wait_for(medium: &SimMedium, step: &sync::AtomicU64, until: u64) {
     while step.load(Acquire) != until {

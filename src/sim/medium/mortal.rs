@@ -68,6 +68,16 @@ impl<'m> Mortal<'m> {
         }
         lives
     }
+
+    /// Completes the write-backs, if the process lives to do it: a fence alone reports no kill.
+    #[track_caller]
+    fn complete(&self) -> Result<(), Killed> {
+        if !self.lives() {
+            return Err(Killed);
+        }
+        self.medium.fence();
+        Ok(())
+    }
 }
 
 impl Readable for Mortal<'_> {
@@ -123,9 +133,7 @@ impl Medium for Mortal<'_> {
 
     #[track_caller]
     fn fence(&self) {
-        if self.lives() {
-            self.medium.fence();
-        }
+        let _killed = self.complete();
     }
 
     #[track_caller]
@@ -152,12 +160,23 @@ impl Medium for Mortal<'_> {
     }
 
     #[track_caller]
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), Killed> {
+        self.copy_unfenced(parts)?;
+        self.complete()
+    }
+
+    #[track_caller]
+    fn persist(&self, range: Range<u64>) -> Result<(), Killed> {
+        self.issue_writeback(range)?;
+        self.complete()
+    }
+
+    #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Killed> {
         if !self.lives() {
             return Err(Killed);
         }
         self.medium.write_back(range, Location::caller());
-        self.fence();
-        Ok(())
+        self.complete()
     }
 }

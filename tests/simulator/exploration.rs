@@ -370,6 +370,41 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
     assert!(violation.is_some_and(|violation| violation.text.contains("made other operations")));
 }
 
+/// A word of the medium as a lock, which its holder frees in a destructor.
+struct Lock<'m>(&'m SimMedium, u64);
+
+impl<'m> Lock<'m> {
+    fn take(medium: &'m SimMedium, at: u64) -> Self {
+        while medium.load(at, Acquire) != 0 {
+            medium.pause();
+        }
+        medium.store(at, 1, Relaxed);
+        Self(medium, at)
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.1, 0, Release);
+    }
+}
+
+/// A crash leaves a lock that is held, and recovery waits for it while it holds another one: a store of a destructor
+/// follows the panic at the limit.
+#[test]
+fn an_endless_recovery_with_a_destructor_is_a_failure() {
+    let outcome = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+        |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 64)),
+        |medium, _notes| {
+            let _locks = [0, 64].map(|at| Lock::take(medium, at));
+            Ok(())
+        },
+    );
+    let violation = outcome.failure.expect("an endless loop").violation;
+    assert_eq!(violation.kind, ViolationKind::Panicked);
+    assert!(violation.text.contains("more operations than the simulation allows"), "{violation}");
+}
+
 #[test]
 #[should_panic(expected = "16 bytes at offset 4 are out of range: the medium has 16 bytes")]
 fn out_of_range_is_a_bug_above_the_medium() {

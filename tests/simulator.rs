@@ -19,6 +19,7 @@ mod simulator {
     mod planted;
     #[cfg(feature = "recorder")]
     mod recorder;
+    mod replays;
     mod slots;
     mod threads;
 }

@@ -2,7 +2,7 @@
 
 use super::naive::{Do, Kind, LINE, Memory, Naive, Program};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Machine, Model, SimMedium, Simulation};
+use cachemaint::sim::{Machine, Model, Notes, SimMedium, Simulation, Violation};
 use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -207,6 +207,12 @@ impl Recovery {
         found
     }
 
+    /// Returns the values that it reads on a medium.
+    fn run_on(&self, medium: &SimMedium) -> Vec<u64> {
+        let read = |word: u64| medium.load(word * 8, Relaxed);
+        self.run(read, |operation| perform(medium, operation, || {}))
+    }
+
     /// Returns the values that it reads in a memory, and its operations.
     fn run_in(&self, memory: &Memory) -> (Vec<u64>, Program) {
         let memory = RefCell::new(memory.clone());
@@ -248,6 +254,12 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
     }
 }
 
+fn work_on(medium: &SimMedium, workload: &Program, notes: &Notes<'_, ()>) {
+    for (_, operation) in workload {
+        perform(medium, operation, || notes.add(()));
+    }
+}
+
 /// Returns the program with each copy that is written back in instructions.
 fn expand(kind: Kind, program: &Program) -> Program {
     let mut all = Program::new();
@@ -284,15 +296,9 @@ fn brute_force(kind: Kind, workload: &Program, recovery: &Recovery) -> Found {
 fn simulated(model: Model, workload: &Program, recovery: &Recovery) -> Found {
     let all = RefCell::new(Found::new());
     let outcome = Simulation::new(model, 16 * LINE).zeros().explore(
+        |medium, notes| work_on(medium, workload, notes),
         |medium, notes| {
-            for (_, operation) in workload {
-                perform(medium, operation, || notes.add(()));
-            }
-        },
-        |medium, notes| {
-            let read = |word: u64| medium.load(word * 8, Relaxed);
-            let found = recovery.run(read, |operation| perform(medium, operation, || {}));
-            all.borrow_mut().insert((notes.len(), found));
+            all.borrow_mut().insert((notes.len(), recovery.run_on(medium)));
             Ok(())
         },
     );
@@ -319,6 +325,32 @@ proptest! {
         let (kind, model) = MODELS[model];
         let expected = brute_force(kind, &workload, &recovery);
         prop_assert_eq!(simulated(model, &workload, &recovery), expected, "under {}", model);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    /// A recovery that fails on one of its results fails on it again when the failure is replayed.
+    #[test]
+    fn a_failure_is_replayed(
+        workload in workload(),
+        recovery in recovery(),
+        model in 0..MODELS.len(),
+        wrong in any::<proptest::sample::Index>(),
+    ) {
+        let (_, model) = MODELS[model];
+        let found = simulated(model, &workload, &recovery);
+        let wrong = wrong.get(&found.iter().collect::<Vec<_>>()).to_owned();
+        let simulation = Simulation::new(model, 16 * LINE).zeros();
+        let work = |medium: &SimMedium, notes: &Notes<'_, ()>| work_on(medium, &workload, notes);
+        let judge = |medium: &SimMedium, notes: &[()]| {
+            let found = (notes.len(), recovery.run_on(medium));
+            Violation::unless(found != *wrong, || format!("{found:?}"))
+        };
+        let failure = simulation.explore(work, judge).failure.expect("the wrong result");
+        let replayed = simulation.replay(&failure.replay, work, judge);
+        prop_assert_eq!(replayed, Err(failure.violation.clone()), "{}", failure);
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Explorer<'a> {
 struct Moment<'a> {
     /// The bytes that the crash left.
     image: &'a Image,
+    /// The first cut with the decisions of the image: reads of the run that the crash cut have made some of them.
+    since: u32,
     point: Point,
     /// The crashes before it.
     before: &'a [ReplayedCrash],
@@ -77,7 +79,8 @@ impl Explorer<'_> {
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
         let crash = |found: &mut Exploration, point: Point, in_recovery| {
             let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
-            self.crash(found, Moment { image: &image, point, before: &[], in_recovery })
+            let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
+            self.crash(found, moment)
         };
         let mut new = points(history).into_iter().filter(is_new);
         let failure = new.find_map(|point| crash(found, point, self.settings.in_recovery))?;
@@ -149,8 +152,9 @@ impl Explorer<'_> {
             }
             let image = snapshot.image.clone().under(Layer::new(Arc::clone(&history), nested.cut));
             let point = Point { notes: moment.point.notes, ..nested };
-            let in_recovery = moment.in_recovery - 1;
-            self.crash(found, Moment { image: &image, point, before: &before, in_recovery })
+            let (since, in_recovery) = (snapshot.event, moment.in_recovery - 1);
+            let before = before.as_slice();
+            self.crash(found, Moment { image: &image, since, point, before, in_recovery })
         })
     }
 
@@ -191,7 +195,7 @@ impl Explorer<'_> {
     fn failure(&self, moment: Moment<'_>, ran: Ran, violation: Violation) -> Failure {
         let Moment { image, point, .. } = moment;
         let (point, ran, violation) = self
-            .without_deviations(image, point)
+            .without_deviations(moment)
             .unwrap_or_else(|| self.with_few_deviations(image, point, ran, violation));
         let path = moment.path(point, ran.choices.taken());
         self.described(violation, ran.image.layers, point.notes, path)
@@ -213,8 +217,10 @@ impl Explorer<'_> {
         Failure::new(self.settings.model, violation, crashes, replay)
     }
 
-    /// Returns the earliest crash, since something was last sure or noted, that fails with the latest of each word.
-    fn without_deviations(&self, image: &Image, point: Point) -> Option<(Point, Ran, Violation)> {
+    /// Returns the earliest crash, since something was last sure or noted or recovery last decided about a word, that
+    /// fails with the latest of each word.
+    fn without_deviations(&self, moment: Moment<'_>) -> Option<(Point, Ran, Violation)> {
+        let Moment { image, since, point, .. } = moment;
         let events = &image.layers.last()?.history.events[..point.cut as usize];
         let is_boundary = |event: &Happened| event.guarantees || event.what == What::Note;
         let notes = events.iter().filter(|event| event.what == What::Note).count();
@@ -223,7 +229,7 @@ impl Explorer<'_> {
             return None;
         }
         let first = events.iter().rposition(is_boundary).map_or(0, |last| last as u32 + 1);
-        (first..=point.cut).take(TRIED).find_map(|cut| {
+        (first.max(since)..=point.cut).take(TRIED).find_map(|cut| {
             let (ran, verdict) =
                 self.recover(&image.cut(cut), point, Choices::new(Way::NearFirst(0)), false);
             verdict.err().map(|violation| (Point { cut, ..point }, ran, violation))

@@ -41,3 +41,12 @@ fn a_crash_of_recovery_after_a_decision_is_replayed() {
         );
     }
 }
+
+#[test]
+fn a_panic_of_the_workload_is_replayed() {
+    assert_replayed(
+        Model::X86,
+        |medium, _notes: &Notes<'_, ()>| assert_eq!(medium.load(0, Relaxed), 1),
+        |_medium, _notes| Ok(()),
+    );
+}

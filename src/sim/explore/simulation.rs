@@ -231,7 +231,7 @@ impl Simulation {
     fn replayed(&self, replay: &Replay, subject: &dyn Subject) -> Result<(), Violation> {
         let (ran, panic) = subject.run(Choices::beginning(&replay.schedule));
         if let Some(violation) = panic {
-            return Err(violation);
+            return Err(violation.in_workload());
         }
         let made =
             ran.turns.and_then(Arc::into_inner).map_or(0, |turns| turns.into_choices().0.depth());

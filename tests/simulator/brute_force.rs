@@ -39,6 +39,12 @@ fn copy(values: Range<u64>) -> impl Strategy<Value = Vec<(u64, u64)>> {
         .prop_map(|(first, one, other)| vec![(first, one), (first + 1, other)])
 }
 
+/// Returns words of one or two parts of a copy: two words in a row are one part.
+fn parts(values: Range<u64>) -> impl Strategy<Value = Vec<(u64, u64)>> {
+    let part = (word(), values.clone());
+    prop_oneof![copy(values), proptest::collection::vec(part, 2)]
+}
+
 /// Instructions of a machine with two threads.
 fn instruction() -> impl Strategy<Value = Do> {
     prop_oneof![
@@ -148,7 +154,7 @@ fn operation(values: Range<u64>) -> impl Strategy<Value = Do> {
         4 => (word(), values.clone(), any::<bool>())
             .prop_map(|(word, value, releases)| Do::Store { word, value, releases }),
         1 => copy(values.clone()).prop_map(|words| Do::Copy { words }),
-        1 => copy(values).prop_map(|words| Do::Scattered { words }),
+        1 => parts(values).prop_map(|words| Do::Scattered { words }),
         3 => word().prop_map(|word| Do::Writeback { word }),
         2 => Just(Do::Fence),
     ]
@@ -245,7 +251,11 @@ fn perform(medium: &SimMedium, operation: &Do, note: impl FnOnce()) {
         }
         Do::Copy { words } => medium.write(words[0].0 * 8, &bytes(words)),
         Do::Scattered { words } => {
-            medium.copy_unfenced(&[(words[0].0 * 8, &bytes(words))]).unwrap();
+            let in_a_row = |one: &(u64, u64), next: &(u64, u64)| one.0 + 1 == next.0;
+            let parts = words.chunk_by(in_a_row).map(|part| (part[0].0 * 8, bytes(part)));
+            let parts: Vec<_> = parts.collect();
+            let parts: Vec<_> = parts.iter().map(|(at, bytes)| (*at, &bytes[..])).collect();
+            medium.copy_unfenced(&parts).unwrap();
         }
         Do::Writeback { word } => medium.issue_writeback(word * 8..word * 8 + 8).unwrap(),
         Do::Fence => medium.fence(),

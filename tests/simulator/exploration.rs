@@ -72,7 +72,7 @@ fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
         |medium| medium.mortal(9).copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap();
     let copies: [Copy; 2] =
         [|medium| medium.copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap(), by_process];
-    let models = [Model::X86, Model::ARM64].into_iter();
+    let models = [Model::X86, Model::ARM64, Model::X86_EADR].into_iter();
     for (model, copy) in models.flat_map(|model| copies.map(|copy| (model, copy))) {
         let found = RefCell::new(BTreeSet::new());
         let outcome = Simulation::new(model, 64).zeros().explore(

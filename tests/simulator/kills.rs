@@ -2,7 +2,7 @@
 
 use super::threads::{EACH, is_there};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, SimMedium, Simulation, ViolationKind, sync};
+use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 #[test]
@@ -67,6 +67,24 @@ fn a_killed_process_gets_an_error_from_each_call_that_persists() {
             let is_persistent = persist(&mortal, call).is_ok();
             assert_eq!(is_persistent, operations > fence, "call {call} of {operations} operations");
         }
+    }
+}
+
+#[test]
+fn a_part_of_a_copy_is_kept_when_its_process_is_killed() {
+    for model in [Model::X86_EADR, Model::CACHES_KEPT] {
+        let outcome = Simulation::new(model, 128).zeros().explore(
+            |medium, notes| {
+                medium.mortal(1).copy_unfenced(&[(0, &[1; 8]), (64, &[1; 8])]).unwrap_err();
+                assert_eq!(medium.load(64, Relaxed), 0, "the copy was cut");
+                notes.add(());
+            },
+            |medium, notes| {
+                let is_there = medium.load(0, Relaxed) != 0;
+                Violation::unless(is_there || notes.is_empty(), || "lost".into())
+            },
+        );
+        outcome.assert_safe();
     }
 }
 

@@ -288,6 +288,27 @@ fn a_reader_beside_a_writer_finds_a_torn_record() {
     assert!(text.is_some_and(|text| text.contains("torn: [")), "{outcome}");
 }
 
+/// A reader that has found a part of a copy in the caches, where it survives.
+#[test]
+fn a_part_of_a_copy_that_another_thread_has_read_by_bytes_is_kept() {
+    let outcome = Simulation::new(Model::X86_EADR, 128).zeros().explore(
+        |medium, notes| {
+            let copy = || medium.copy_unfenced(&[(0, &[1; 8]), (64, &[1; 8])]).unwrap();
+            let read = || {
+                if medium.load(0, Relaxed) != 0 {
+                    notes.add(());
+                }
+            };
+            medium.run_threads(&[&copy, &read]);
+        },
+        |medium, notes| {
+            let is_there = medium.load(0, Relaxed) != 0;
+            Violation::unless(is_there || notes.is_empty(), || "lost".into())
+        },
+    );
+    outcome.assert_safe();
+}
+
 /// By bytes a write-back does nothing. The copy of a mortal process is whole, so the reader alone can be torn.
 #[test]
 fn a_read_after_a_write_back_of_a_mortal_process_can_be_torn() {

@@ -51,8 +51,7 @@ pub(crate) fn points(history: &History) -> Vec<Point> {
 fn notes_before_the_fence(history: &History, event: usize) -> usize {
     let effect = &history.events[event];
     let first = match effect.what {
-        // Just behind its store.
-        What::Visible if history.model.durable == Durable::Visible => event - 1,
+        What::Visible { since } if history.model.durable == Durable::Visible => since as usize,
         What::Writeback { in_order: true, .. } => event,
         _ => return 0,
     };
@@ -60,7 +59,8 @@ fn notes_before_the_fence(history: &History, event: usize) -> usize {
     for (number, other) in (0..).zip(&history.events).skip(first) {
         let is_own = other.thread == effect.thread;
         let is_fence = is_own && matches!(other.what, What::Fence { completes: true });
-        let is_note = other.what == What::Note;
+        // Other threads may have made notes in the middle of a copy.
+        let is_note = number as usize > event && other.what == What::Note;
         if is_fence || number >= seen || is_note && !is_own {
             break;
         }

@@ -86,7 +86,7 @@ fn end_of_notes(history: &History, count: usize) -> u32 {
 
 /// Returns true for events of the program. A store that leaves the CPU is not one.
 pub(super) fn is_shown(event: &Happened) -> bool {
-    event.what != What::Visible
+    !matches!(event.what, What::Visible { .. })
 }
 
 /// Returns true if an event kills the process of a thread.
@@ -105,7 +105,7 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
         What::Fence { completes: false } => "barrier",
         What::Note => "note",
         What::Kill { .. } => "kill",
-        What::Visible => "visible",
+        What::Visible { .. } => "visible",
     }
 }
 

@@ -256,8 +256,9 @@ pub(crate) enum What {
     Writeback { start: u64, end: u64, in_order: bool },
     /// `completes`: all write-backs of the thread. A barrier only orders.
     Fence { completes: bool },
-    /// The stores of the event before are in the caches, where these survive.
-    Visible,
+    /// Stores of the thread are in the caches, where these survive: the one of the event `since`, or all of the copy that
+    /// began there.
+    Visible { since: u32 },
     /// The outside world has learned something.
     Note,
     /// The process of the thread is killed; `of_all`: every thread is of it.

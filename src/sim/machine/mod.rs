@@ -177,9 +177,9 @@ impl Machine {
         }
     }
 
-    /// Lets a thread end without a fence.
+    /// Lets a thread end without a fence. The caches keep the part of a copy that it has made.
     fn dies(&mut self, thread: usize) {
-        self.order_open(thread);
+        self.copy_returns(thread);
         let of_process = self.thread(thread);
         of_process.pending.clear();
         of_process.streamed.clear();

@@ -32,6 +32,13 @@ pub(crate) enum Durable {
     Executed,
 }
 
+impl Durable {
+    /// Returns true if stores survive once they are in the caches.
+    pub(crate) const fn keeps_caches(self) -> bool {
+        matches!(self, Self::Visible | Self::Executed)
+    }
+}
+
 /// The place of a streaming (non-temporal) store's bytes once a fence has completed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streaming {

@@ -62,8 +62,9 @@ pub(super) struct Orders {
     pub(super) floor: Counts,
     /// The thread that stored each word, each time.
     pub(super) stamps: Box<[Vec<Stamp>]>,
-    /// Streaming stores that no fence has completed: word and number.
-    pub(super) streaming: Vec<(usize, u32)>,
+    /// Stores that may not be in the caches yet, by word and number: streaming ones that no fence has completed. Where
+    /// the caches survive, also those of a copy that has not returned.
+    pub(super) hidden: Vec<(usize, u32)>,
 }
 
 impl Orders {
@@ -71,7 +72,7 @@ impl Orders {
         Self {
             floor: vec![0; words].into(),
             stamps: (0..words).map(|_| Vec::new()).collect(),
-            streaming: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Loads and stores: each store gets its place in the order.
 
-use super::history::{Counts, Line, What, Write};
+use super::history::{Counts, Happened, What, Write};
 use super::model::{Durable, Order, WORD};
 use super::ordered::Stamp;
 use super::state::{Open, Orders, Store};
@@ -26,6 +26,7 @@ impl Machine {
             own.ordered.load(acquires, &stamp);
             own.loaded.insert((line, word), number);
             self.history.see(event);
+            self.is_loaded((line, word, number - 1), event);
         }
         Some(value)
     }
@@ -56,10 +57,8 @@ impl Machine {
             self.is_stored(thread, Open { line, word, number, stamp }, store);
         }
         let (first, end) = (self.history.model.place(*at).0, self.history.model.place(*last).0 + 1);
-        match self.history.model.durable {
-            Durable::Visible if streaming => {}
-            Durable::Visible | Durable::Executed => self.is_visible(first..end, thread, place),
-            Durable::Completed | Durable::Returned => {}
+        if self.history.model.durable.keeps_caches() && !self.is_hidden(store) {
+            self.is_visible(first..end, thread, event);
         }
     }
 
@@ -100,6 +99,7 @@ impl Machine {
 
     /// Notes a store, after which later ones are ordered.
     fn is_stored(&mut self, thread: usize, open: Open, store: Store) {
+        let is_hidden = self.is_hidden(store);
         let Some(orders) = &mut self.orders[open.line] else { return };
         orders.stamps[open.word].push(open.stamp.clone());
         if !store.is_open() {
@@ -108,22 +108,49 @@ impl Machine {
             self.thread(thread).ordered.see(&open.stamp);
             return;
         }
+        if is_hidden {
+            orders.hidden.push((open.word, open.number));
+        }
         if store == Store::Streaming {
-            orders.streaming.push((open.word, open.number));
             self.thread(thread).streamed.push(open.clone());
         }
         self.thread(thread).open.push(open);
     }
 
-    /// Notes that ordinary stores have left the store buffer, or are sure to.
-    fn is_visible(&mut self, lines: Range<usize>, thread: usize, place: Place) {
-        let event = self.happened(thread, What::Visible, place);
+    /// Returns true if a store may not be in the caches at first.
+    fn is_hidden(&self, store: Store) -> bool {
+        let durable = self.history.model.durable;
+        match store {
+            Store::Ordinary { .. } | Store::Copy => false,
+            Store::Scattered => durable.keeps_caches(),
+            Store::Streaming => durable != Durable::Executed,
+        }
+    }
+
+    /// Notes that another thread has loaded a store, which may be of a copy that has not returned. One past the caches
+    /// may still be in a buffer of the CPU.
+    fn is_loaded(&mut self, (line, word, number): (usize, usize, u32), event: u32) {
+        let Happened { what, thread, .. } = self.history.events[event as usize];
+        let Some(orders) = &mut self.orders[line] else { return };
+        let hidden = orders.hidden.iter().position(|store| *store == (word, number));
+        if let (Some(hidden), What::Store { streaming: false, .. }) = (hidden, what) {
+            orders.hidden.swap_remove(hidden);
+            self.is_visible([line], thread as usize, event);
+        }
+    }
+
+    /// Notes that ordinary stores from an event on have left the store buffer, or are sure to.
+    pub(super) fn is_visible(
+        &mut self,
+        lines: impl IntoIterator<Item = usize>,
+        thread: usize,
+        since: u32,
+    ) {
+        let place = self.history.events[since as usize].place;
+        let event = self.happened(thread, What::Visible { since }, place);
         for line in lines {
-            let counts = match self.history.model.durable {
-                Durable::Executed => self.history.line(line).map(Line::counts),
-                _ => Some(self.covered(line, |_, _| true)),
-            };
-            self.guarantee(event, line, &counts.unwrap_or_default());
+            let counts = self.covered(line, |_, _| true);
+            self.guarantee(event, line, &counts);
         }
     }
 }

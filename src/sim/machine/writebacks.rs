@@ -7,6 +7,7 @@ use super::state::Open;
 use super::waste::Kind;
 use super::{Machine, Place};
 use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 impl Machine {
@@ -35,7 +36,7 @@ impl Machine {
         covered
     }
 
-    /// Returns the known stores of a line, with all that they need; not the streaming ones that no fence has completed.
+    /// Returns the known stores of a line, with all that they need; not those that may not be in the caches yet.
     pub(super) fn covered(
         &self,
         line: usize,
@@ -47,7 +48,7 @@ impl Machine {
         let known = |word: usize| {
             let is_one = |number: &u32| {
                 let stamp = &orders.stamps[word][*number as usize];
-                !orders.streaming.contains(&(word, *number)) && is_known((word, *number), stamp)
+                !orders.hidden.contains(&(word, *number)) && is_known((word, *number), stamp)
             };
             (0..stores.made(word, u32::MAX)).rev().find(is_one).map_or(0, |number| number + 1)
         };
@@ -65,7 +66,7 @@ impl Machine {
     ) {
         let (start, end) = (range.start, range.end);
         let event = self.happened(thread, What::Writeback { start, end, in_order }, place);
-        if matches!(self.history.model.durable, Durable::Visible | Durable::Executed) {
+        if self.history.model.durable.keeps_caches() {
             // The medium has nothing to write back, and does nothing.
             return;
         }
@@ -172,23 +173,35 @@ impl Machine {
     }
 
     /// Lets a copy of scattered words return: later stores of the thread are ordered after them, and publish them by
-    /// a release.
+    /// a release. Until then any of them may be missing, also where the caches survive.
     pub(crate) fn copy_returns(&mut self, thread: usize) {
-        self.order_open(thread);
+        let copied = self.order_open(thread);
+        if self.history.model.durable.keeps_caches() {
+            self.are_visible(thread, &copied);
+        }
     }
 
-    /// Gives the thread's open stores their place in the order now, before all later ones.
-    pub(super) fn order_open(&mut self, thread: usize) {
+    /// Notes that the stores of a copy are in the caches.
+    fn are_visible(&mut self, thread: usize, copied: &[Open]) {
+        let Some(first) = copied.first() else { return };
+        let Some(stores) = self.history.line(first.line) else { return };
+        let since = stores.writes(first.word)[first.number as usize].event;
+        let mut lines: Vec<_> = copied.iter().map(|store| store.line).collect();
+        lines.dedup();
+        self.is_visible(lines, thread, since);
+    }
+
+    /// Gives the thread's open stores their place in the order now, before all later ones, and returns them.
+    pub(super) fn order_open(&mut self, thread: usize) -> Vec<Open> {
         let open = core::mem::take(&mut self.thread(thread).open);
         for open in &open {
             if let Some(orders) = &mut self.orders[open.line] {
                 orders.floor[open.word] = orders.floor[open.word].max(open.number + 1);
-                orders
-                    .streaming
-                    .retain(|(word, number)| (*word, *number) != (open.word, open.number));
+                orders.hidden.retain(|(word, number)| (*word, *number) != (open.word, open.number));
             }
             self.thread(thread).ordered.see(&open.stamp);
         }
+        open
     }
 
     /// Notes that a fence has completed a store past the caches.

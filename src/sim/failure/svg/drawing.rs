@@ -124,7 +124,7 @@ impl Layout<'_> {
             What::Fence { completes } => self.write_fence(out, middle, completes)?,
             What::Note => self.write_note(out, middle)?,
             What::Kill { .. } => self.write_kill(out, middle)?,
-            What::Visible => {}
+            What::Visible { .. } => {}
         }
         out.write_str("</g>\n")
     }
@@ -265,6 +265,6 @@ fn text(column: &Column<'_>, left: &str) -> String {
         What::Fence { completes: false } => "barrier".into(),
         What::Note => format!("note {}", column.note),
         What::Kill { .. } => "kill".into(),
-        What::Visible => String::new(),
+        What::Visible { .. } => String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::stores::{Left, Word, left, words};
 use crate::sim::failure::Failure;
-use crate::sim::failure::crash::Crash;
+use crate::sim::failure::crash::{Crash, is_shown};
 use crate::sim::failure::violation::ViolationKind;
 use crate::sim::machine::history::{Happened, What};
 use alloc::collections::BTreeSet;
@@ -54,7 +54,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(x: usize, crash: &'a Crash) -> Self {
         let events = (0..crash.end).map(|number| (number, crash.event(number)));
-        let drawn: Vec<_> = events.filter(|(_, event)| event.what != What::Visible).collect();
+        let drawn: Vec<_> = events.filter(|(_, event)| is_shown(event)).collect();
         let left_out = drawn.len().saturating_sub(EVENTS);
         let mut notes = crash.notes.iter().map(String::as_str);
         let mut columns = Vec::new();

@@ -29,12 +29,11 @@ impl Store {
 }
 
 /// A store that is yet to be ordered or completed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) line: usize,
     pub(super) word: usize,
     pub(super) number: u32,
-    pub(super) stamp: Stamp,
 }
 
 /// A thread's part of the state.
@@ -76,13 +75,19 @@ impl Orders {
         }
     }
 
-    /// Returns the number of stores of each word that are ordered before a stamp.
-    pub(super) fn before(&self, stamp: &Stamp) -> Counts {
-        let before = |stamps: &Vec<Stamp>| {
-            let last = stamps.iter().rposition(|other| stamp.before.has(other.thread, other.store));
-            last.map_or(0, |last| last as u32 + 1)
+    /// Returns the number of stores of each other word of the line that are ordered before a store of a word; `previous`
+    /// is that of the word's store before.
+    pub(super) fn before(&self, stamp: &Stamp, word: usize, previous: Counts) -> Counts {
+        if stamp.before.is_empty() {
+            return previous;
+        }
+        let before = |(other, stamps): (usize, &Vec<Stamp>)| {
+            let is_before = |other: &Stamp| stamp.before.has(other.thread, other.store);
+            let last = if other == word { None } else { stamps.iter().rposition(is_before) };
+            let before = previous.get(other).copied().unwrap_or(0);
+            last.map_or(before, |last| before.max(last as u32 + 1))
         };
-        let needs: Counts = self.stamps.iter().map(before).collect();
+        let needs: Counts = self.stamps.iter().enumerate().map(before).collect();
         // None is the usual case, and the fast one.
         if needs.iter().all(|need| *need == 0) { Counts::default() } else { needs }
     }

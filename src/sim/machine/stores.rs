@@ -19,14 +19,12 @@ impl Machine {
         let (number, last) = (writes.len() as u32, writes.last()?);
         let (value, event) = (last.value, last.event);
         let stamp = self.orders[line].as_ref().and_then(|orders| orders.stamps[word].last());
-        if let Some(stamp) = stamp.filter(|stamp| stamp.thread != thread).cloned() {
+        if stamp.is_some_and(|stamp| stamp.thread != thread) {
             // On x86 each load acquires.
             let acquires = order != Ordering::Relaxed || self.history.model.order == Order::Total;
-            let own = self.thread(thread);
-            own.ordered.load(acquires, &stamp);
-            own.loaded.insert((line, word), number);
+            self.is_loaded(thread, (line, word, number - 1), acquires);
             self.history.see(event);
-            self.is_loaded((line, word, number - 1), event);
+            self.is_found((line, word, number - 1), event);
         }
         Some(value)
     }
@@ -54,7 +52,7 @@ impl Machine {
             for before in overwritten {
                 self.waste.found(Kind::Overwritten, self.history.events[before as usize].place);
             }
-            self.is_stored(thread, Open { line, word, number, stamp }, store);
+            self.is_stored(thread, Open { line, word, number }, stamp, store);
         }
         let (first, end) = (self.history.model.place(*at).0, self.history.model.place(*last).0 + 1);
         if self.history.model.durable.keeps_caches() && !self.is_hidden(store) {
@@ -66,55 +64,56 @@ impl Machine {
     fn needs(&mut self, thread: usize, at: u64, store: Store) -> (Counts, Stamp) {
         let order = self.history.model.order;
         let (line, word) = self.history.model.place(at);
-        let stamp = self.stamp(thread, line, word, store);
+        let stamp = self.stamp(thread, line, store);
         let Some(orders) = &self.orders[line] else { return (Counts::default(), stamp) };
+        // Needs grow: each store of a word takes those of the one before.
+        let previous = || {
+            let stores = self.history.line(line).map(|line| line.writes(word));
+            stores.and_then(<[Write]>::last).map(|write| write.needs.clone()).unwrap_or_default()
+        };
         let needs = match order {
             Order::None => Counts::default(),
-            Order::Partial => orders.before(&stamp),
-            Order::Total if store.is_open() => {
-                // Takes the needs of the store before, so that needs grow.
-                let stores = self.history.line(line).map(|line| line.writes(word));
-                stores
-                    .and_then(<[Write]>::last)
-                    .map(|write| write.needs.clone())
-                    .unwrap_or_default()
-            }
+            Order::Partial => orders.before(&stamp, word, previous()),
+            Order::Total if store.is_open() => previous(),
             Order::Total => orders.floor.clone(),
         };
         (needs, stamp)
     }
 
-    fn stamp(&mut self, thread: usize, line: usize, word: usize, store: Store) -> Stamp {
+    fn stamp(&mut self, thread: usize, line: usize, store: Store) -> Stamp {
         let words = self.history.model.words();
         if self.orders.len() <= line {
             self.orders.resize_with(line + 1, || None);
         }
-        let orders = self.orders[line].get_or_insert_with(|| Box::new(Orders::new(words)));
-        let previous = orders.stamps[word].last().cloned();
+        self.orders[line].get_or_insert_with(|| Box::new(Orders::new(words)));
         // On x86 each store releases, but for those that are in no order with other stores.
-        let is_total = self.history.model.order == Order::Total;
-        let releases = store == Store::Ordinary { releases: true } || is_total && !store.is_open();
-        self.thread(thread).ordered.store(thread, releases, previous.as_ref())
+        let releases = match self.history.model.order {
+            // Nothing asks for the order.
+            Order::None => return Stamp { thread, ..Stamp::default() },
+            Order::Total if !store.is_open() => true,
+            Order::Total | Order::Partial => store == Store::Ordinary { releases: true },
+        };
+        self.thread(thread).ordered.store(thread, releases)
     }
 
     /// Notes a store, after which later ones are ordered.
-    fn is_stored(&mut self, thread: usize, open: Open, store: Store) {
+    fn is_stored(&mut self, thread: usize, open: Open, stamp: Stamp, store: Store) {
         let is_hidden = self.is_hidden(store);
         let Some(orders) = &mut self.orders[open.line] else { return };
-        orders.stamps[open.word].push(open.stamp.clone());
+        orders.stamps[open.word].push(stamp);
         if !store.is_open() {
             orders.floor[open.word] = open.number + 1;
             // Not before all words of a copy have their stamps: they are in no order.
-            self.thread(thread).ordered.see(&open.stamp);
+            self.threads[thread].ordered.see(&orders.stamps[open.word]);
             return;
         }
         if is_hidden {
             orders.hidden.push((open.word, open.number));
         }
         if store == Store::Streaming {
-            self.thread(thread).streamed.push(open.clone());
+            self.threads[thread].streamed.push(open);
         }
-        self.thread(thread).open.push(open);
+        self.threads[thread].open.push(open);
     }
 
     /// Returns true if a store may not be in the caches at first.
@@ -127,9 +126,24 @@ impl Machine {
         }
     }
 
-    /// Notes that another thread has loaded a store, which may be of a copy that has not returned. One past the caches
-    /// may still be in a buffer of the CPU.
-    fn is_loaded(&mut self, (line, word, number): (usize, usize, u32), event: u32) {
+    /// Orders a thread after a store of another one that it has loaded.
+    fn is_loaded(
+        &mut self,
+        thread: usize,
+        (line, word, number): (usize, usize, u32),
+        acquires: bool,
+    ) {
+        let mut own = core::mem::take(self.thread(thread));
+        if let Some(orders) = &self.orders[line] {
+            own.ordered.load(acquires, &orders.stamps[word][..=number as usize]);
+        }
+        own.loaded.insert((line, word), number + 1);
+        *self.thread(thread) = own;
+    }
+
+    /// Notes that another thread has found a store in the caches, which may be of a copy that has not returned. One past
+    /// the caches may still be in a buffer of the CPU.
+    fn is_found(&mut self, (line, word, number): (usize, usize, u32), event: u32) {
         let Happened { what, thread, .. } = self.history.events[event as usize];
         let Some(orders) = &mut self.orders[line] else { return };
         let hidden = orders.hidden.iter().position(|store| *store == (word, number));

@@ -195,11 +195,11 @@ impl Machine {
     pub(super) fn order_open(&mut self, thread: usize) -> Vec<Open> {
         let open = core::mem::take(&mut self.thread(thread).open);
         for open in &open {
-            if let Some(orders) = &mut self.orders[open.line] {
-                orders.floor[open.word] = orders.floor[open.word].max(open.number + 1);
-                orders.hidden.retain(|(word, number)| (*word, *number) != (open.word, open.number));
-            }
-            self.thread(thread).ordered.see(&open.stamp);
+            let Some(orders) = &mut self.orders[open.line] else { continue };
+            orders.floor[open.word] = orders.floor[open.word].max(open.number + 1);
+            orders.hidden.retain(|(word, number)| (*word, *number) != (open.word, open.number));
+            let stamps = &orders.stamps[open.word][..=open.number as usize];
+            self.threads[thread].ordered.see(stamps);
         }
         open
     }

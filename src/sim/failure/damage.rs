@@ -8,6 +8,7 @@ use crate::sim::machine::model::{Durable, Order, WORD};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The evidence that a store should have been persistent.
@@ -29,6 +30,50 @@ impl Witness {
     }
 }
 
+/// The events of a crash that may have relied on a store, found once for all stores.
+pub(super) struct Evidence<'a> {
+    crash: &'a Crash,
+    /// True if the violation is that a noted fact is missing.
+    is_acknowledged: bool,
+    last_note: Option<u32>,
+    /// The stores that are kept, wholly or in part.
+    kept: Vec<u32>,
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn new(crash: &'a Crash, is_acknowledged: bool) -> Self {
+        let is_note = |event: &u32| crash.event(*event).what == What::Note;
+        let (last_note, kept) = ((0..crash.end).rfind(is_note), kept(crash, 0..crash.end));
+        Self { crash, is_acknowledged, last_note, kept: kept.collect() }
+    }
+
+    /// Returns the stores that are torn, or lost though something relied on them.
+    pub(super) fn damages(&self) -> impl Iterator<Item = Damage<'a>> {
+        (0..self.crash.end).filter_map(|event| Damage::of(self, event))
+    }
+
+    /// Returns the evidence that something relied on a store: if the store was acknowledged, rather the acknowledgement.
+    fn witness(&self, event: u32) -> Option<Witness> {
+        let note = self.last_note.filter(|note| *note > event).map(Witness::Note);
+        let later = &self.kept[self.kept.partition_point(|kept| *kept <= event)..];
+        let stores = later.first().zip(later.last());
+        let stores = stores.map(|(first, last)| Witness::Stores(*first, *last));
+        if self.is_acknowledged { note.or(stores) } else { stores.or(note) }
+    }
+
+    /// Returns true if every lost word of a store has a later store that is lost and relied on too: that says more.
+    fn is_overwritten(&self, event: u32) -> bool {
+        let Crash { layer, end, .. } = self.crash;
+        let says_more = |last: u32| last > event && self.witness(last).is_some();
+        stored_by(layer, event).iter().filter(|word| !word.is_kept).all(|word| {
+            let (line, place) = layer.history.model.place(word.at);
+            let Some(stores) = layer.history.line(line) else { return false };
+            let last = stores.writes(place).iter().rfind(|write| write.event < *end);
+            last.is_some_and(|last| says_more(last.event))
+        })
+    }
+}
+
 /// A store that is lost or torn, and should not be.
 pub(super) struct Damage<'a> {
     crash: &'a Crash,
@@ -41,14 +86,15 @@ pub(super) struct Damage<'a> {
 
 impl<'a> Damage<'a> {
     /// Returns the damage of an event, if it is a store that is torn, or lost though something relied on it.
-    pub(super) fn of(crash: &'a Crash, event: u32, is_acknowledged: bool) -> Option<Self> {
+    fn of(evidence: &Evidence<'a>, event: u32) -> Option<Self> {
+        let crash = evidence.crash;
         let layer = &crash.layer;
-        if !is_damaged(layer, event) || is_overwritten(crash, event, is_acknowledged) {
+        if !is_damaged(layer, event) || evidence.is_overwritten(event) {
             return None;
         }
         let lost = stored_by(layer, event).iter().find(|word| !word.is_kept)?.at;
         let is_torn = fate(layer, event) != Some(Fate::Lost);
-        let witness = witness(crash, event, is_acknowledged);
+        let witness = evidence.witness(event);
         let damage = Self { crash, event, is_torn, lost, witness };
         (is_torn || witness.is_some()).then_some(damage)
     }
@@ -340,31 +386,8 @@ impl<'a> Damage<'a> {
     }
 }
 
-/// Returns true if every lost word of a store has a later store that is lost and relied on too: that says more.
-fn is_overwritten(crash: &Crash, event: u32, is_acknowledged: bool) -> bool {
-    let history = &crash.layer.history;
-    let says_more = |last: u32| last > event && witness(crash, last, is_acknowledged).is_some();
-    stored_by(&crash.layer, event).iter().filter(|word| !word.is_kept).all(|word| {
-        let (line, place) = history.model.place(word.at);
-        let Some(stores) = history.line(line) else { return false };
-        let last = stores.writes(place).iter().rfind(|write| write.event < crash.end);
-        last.is_some_and(|last| says_more(last.event))
-    })
-}
-
-/// Returns the evidence that something relied on a store: if the store was acknowledged, rather the acknowledgement.
-fn witness(crash: &Crash, event: u32, is_acknowledged: bool) -> Option<Witness> {
-    let later = event + 1..crash.end;
-    let is_note = |event: &u32| crash.event(*event).what == What::Note;
-    let note = later.clone().rfind(is_note).map(Witness::Note);
-    let kept = || kept(crash, later.clone());
-    let stores = kept().next().zip(kept().next_back());
-    let stores = stores.map(|(first, last)| Witness::Stores(first, last));
-    if is_acknowledged { note.or(stores) } else { stores.or(note) }
-}
-
 /// Returns those of some events that are stores and are kept, wholly or in part.
-pub(super) fn kept(crash: &Crash, events: Range<u32>) -> impl DoubleEndedIterator<Item = u32> {
+fn kept(crash: &Crash, events: Range<u32>) -> impl DoubleEndedIterator<Item = u32> {
     let is_kept = |fate| matches!(fate, Fate::Sure | Fate::Kept | Fate::Torn { .. });
     events.filter(move |event| fate(&crash.layer, *event).is_some_and(is_kept))
 }

@@ -5,11 +5,11 @@
 //! that it lacked until then, and the remedy.
 
 use super::crash::Crash;
-use super::damage::Damage;
+use super::damage::{Damage, Evidence};
 use super::fate::is_damaged;
-use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, What};
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -55,20 +55,21 @@ const SENTENCES: usize = 3;
 /// Returns the steps that would have saved the lost or torn stores: a sentence for each place in the source and line of
 /// memory, the first few.
 pub(crate) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
-    let damages = (0..crash.end).filter_map(|event| Damage::of(crash, event, is_acknowledged));
-    let (relied_on, torn): (Vec<_>, Vec<_>) =
-        damages.partition(|damage: &Damage<'_>| damage.is_relied_on());
+    let evidence = Evidence::new(crash, is_acknowledged);
+    let relied_on = sentences(&evidence, Damage::is_relied_on);
     // A write that is torn and nothing more was under way when the crash came. It is not a defect if there is another.
-    let mut damages = if relied_on.is_empty() { torn } else { relied_on };
-    // One write-back mends the other lost words of a line too, and one place is mended once.
-    let mut mended: Vec<(Place, usize)> = Vec::new();
-    damages.retain(|damage| {
+    if relied_on.is_empty() { sentences(&evidence, |_| true) } else { relied_on }
+}
+
+/// Returns the first sentences. One write-back mends the other lost words of a line too, and one place is mended once.
+fn sentences<'a>(evidence: &Evidence<'a>, is_one: fn(&Damage<'a>) -> bool) -> Vec<String> {
+    let (mut places, mut lines) = (BTreeSet::new(), BTreeSet::new());
+    let is_new = |damage: &Damage<'_>| {
         let (place, line) = damage.subject_of();
-        let is_new = !mended.iter().any(|(other, of)| *other == place || *of == line);
-        mended.push((place, line));
-        is_new
-    });
-    damages.iter().take(SENTENCES).map(Damage::sentence).collect()
+        places.insert(place) & lines.insert(line)
+    };
+    let damages = evidence.damages().filter(is_one).filter(is_new);
+    damages.take(SENTENCES).map(|damage| damage.sentence()).collect()
 }
 
 /// Returns the sentence for a failure without a lost store that something relied on.

@@ -108,8 +108,10 @@ impl Failure {
         }
         let is_lost = self.violation.kind == ViolationKind::Lost;
         let of_crash = |crash: &Crash| diagnosis::advice(crash, is_lost);
-        let mut advice: Vec<_> = self.crashes.iter().rev().flat_map(of_crash).collect();
-        if let Some(last) = self.crashes.last().filter(|last| of_crash(last).is_empty()) {
+        let of_crashes: Vec<_> = self.crashes.iter().rev().map(of_crash).collect();
+        let mut advice = of_crashes.concat();
+        if let (Some(last), Some([])) = (self.crashes.last(), of_crashes.first().map(Vec::as_slice))
+        {
             advice.push(diagnosis::nothing_lost(last, is_lost));
         }
         advice

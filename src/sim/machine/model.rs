@@ -118,6 +118,9 @@ impl Model {
     /// The model of x86 with the caches in the persistence domain (eADR). Stores that are still in a CPU's
     /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
     /// all that came after it, also the stores of other threads, up to the next note of one of these.
+    ///
+    /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
+    /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
     pub const X86_EADR: Self = Self {
         name: "x86 with eADR",
         durable: Durable::Visible,
@@ -132,7 +135,8 @@ impl Model {
     /// writes back the stores of another calls [`order_observed`](crate::medium::Medium::order_observed) first.
     pub const ARM64: Self = Self { name: "arm64", order: Order::Partial, ..Self::X86 };
 
-    /// The model of the promises that all architectures share. Code that is right here is right on each of them.
+    /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless it
+    /// does something else on a medium by bytes: for that, see [`X86_EADR`](Self::X86_EADR).
     ///
     /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
     pub const NEUTRAL: Self = Self { name: "neutral", order: Order::None, unit: WORD, ..Self::X86 };

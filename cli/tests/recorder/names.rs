@@ -1,0 +1,100 @@
+//! Names and fields of events, which an opening with tables keeps.
+
+use super::Place;
+use crate::printed::{stderr, stdout};
+use serde_json::json;
+use std::fs;
+
+/// A recording with names of events, after its program has ended.
+fn named() -> Place {
+    const EVENTS: &[(u16, &str)] = &[
+        (1, "valve: id=u32 open=u8 pressure=f64 note=str"),
+        (2, "closed"),
+        (3, "level: meters=f32 offset=i16"),
+    ];
+    let place = Place::empty();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.create_new(&place.path, 1 << 16).unwrap();
+    let recorder = cachemaint::recorder::Options::new().events(EVENTS).create_new(file).unwrap();
+    let writer = recorder.claim().unwrap();
+    let valve = [&7_u32.to_le_bytes()[..], &[1], &9.5_f64.to_le_bytes(), b"stuck \x1b[2J"].concat();
+    writer.record(1, &valve).unwrap();
+    writer.record(2, b"by hand").unwrap();
+    writer.record(3, &[&f32::NAN.to_le_bytes()[..], &[0xfe, 0xff, 0xab]].concat()).unwrap();
+    writer.record(3, b"abc").unwrap();
+    writer.record(3, &[&0.5_f32.to_le_bytes()[..], &[7]].concat()).unwrap();
+    writer.record(4, b"unknown").unwrap();
+    place
+}
+
+#[test]
+fn names_and_fields_of_events_are_shown() {
+    let place = named();
+    let dumped = stdout(&place.run(&["dump"]).success());
+    let texts: Vec<_> =
+        dumped.lines().map(|line| line.split_once("Z  0     ").unwrap().1).collect();
+    let expected = [
+        "1 valve id=7 open=1 pressure=9.5 note=stuck \\u{1b}[2J",
+        "2 closed by hand",
+        "3 level meters=NaN offset=-2 +ab",
+        // Too short for the first field.
+        "3 level [meters=f32 does not fit the payload] abc",
+        // Too short for the second one.
+        "3 level meters=0.5 [offset=i16 does not fit the payload] +07",
+        "4 unknown",
+    ];
+    assert_eq!(texts, expected);
+    let events = place.events();
+    assert_eq!(events[0]["name"], "valve");
+    let fields = json!({"id": 7, "open": 1, "pressure": 9.5, "note": "stuck \u{1b}[2J"});
+    assert_eq!(events[0]["fields"], fields);
+    assert_eq!((&events[1]["name"], &events[1]["fields"]), (&json!("closed"), &json!({})));
+    assert_eq!((&events[1]["text"], events[1].get("rest")), (&json!("by hand"), None));
+    assert_eq!(events[2]["fields"], json!({"meters": null, "offset": -2}));
+    assert_eq!((&events[2]["rest"], &events[2]["hex"]), (&json!("ab"), &json!("0000c07ffeffab")));
+    assert_eq!(events[2].get("unread"), None);
+    assert_eq!((&events[3]["unread"], &events[3]["text"]), (&json!("meters=f32"), &json!("abc")));
+    assert_eq!((&events[4]["unread"], &events[4]["rest"]), (&json!("offset=i16"), &json!("07")));
+    assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
+}
+
+/// The table is after the descriptor, at 128 (module `recorder`, the format).
+#[test]
+fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
+    let place = named();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes[128 + 30] ^= 1;
+    fs::write(&place.path, &bytes).unwrap();
+    let dump = place.run(&["dump"]).code(1);
+    let warning = stderr(&dump);
+    assert_eq!(warning.matches("the names of events are damaged").count(), 1, "{warning}");
+    let dumped = stdout(&dump);
+    assert_eq!(dumped.lines().count(), 6, "{dumped}");
+    assert!(dumped.contains(" 2 by hand\n"), "{dumped}");
+    assert!(
+        dumped
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with(" 1 \\u{7}\\0\\0\\0\\u{1}\\0\\0\\0\\0\\0\\0#@stuck \\u{1b}[2J")
+    );
+}
+
+/// A crash in the second opening leaves a part of its descriptor, which is at 4096.
+#[test]
+fn a_torn_descriptor_is_reported_and_damages_no_names() {
+    let place = Place::empty();
+    place.run_with(&["record"], "one\n").success();
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes.copy_within(..64, 4096);
+    fs::write(&place.path, &bytes).unwrap();
+    let dump = place.run(&["dump"]).success();
+    assert_eq!(stderr(&dump), "");
+    assert_eq!(place.texts(), [(0, "one".to_owned())]);
+    let text = stdout(&place.run(&["stat"]).code(1));
+    assert!(text.contains("one of the two descriptors is torn or damaged"), "{text}");
+    assert_eq!(place.stat()["descriptor_lost"], true);
+    place.run_with(&["record"], "two\n").success();
+    assert_eq!(place.stat()["descriptor_lost"], false);
+    place.run(&["stat"]).success();
+}

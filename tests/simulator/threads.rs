@@ -309,6 +309,67 @@ fn a_part_of_a_copy_that_another_thread_has_read_by_bytes_is_kept() {
     outcome.assert_safe();
 }
 
+/// A fence is missing between a copy and its note. Another thread has found the first part of the copy in the middle.
+#[test]
+fn the_other_parts_of_a_copy_are_in_the_buffer_of_the_cpu_until_the_fence() {
+    let outcome = Simulation::new(Model::X86_EADR, 192).zeros().preemptions(1).explore(
+        |medium, notes| {
+            let copy = || {
+                medium.copy_unfenced(&[(0, &[1; 8]), (64, &[1; 8])]).unwrap();
+                notes.add(());
+            };
+            let read = || {
+                if medium.load(0, Relaxed) != 0 {
+                    medium.store(128, 1, Relaxed);
+                }
+            };
+            medium.run_threads(&[&copy, &read]);
+        },
+        |medium, notes| {
+            let is_found = medium.load(128, Relaxed) != 0;
+            let is_lost = is_found && !notes.is_empty() && medium.load(64, Relaxed) == 0;
+            Violation::unless(!is_lost, || "the second part".into())
+        },
+    );
+    let kind = outcome.failure.as_deref().map(|failure| failure.violation.kind);
+    assert_eq!(kind, Some(ViolationKind::Broken), "{outcome}");
+}
+
+/// The reader may find the first word of a part in the middle of the copy, and the second one once the copy has returned.
+/// The writer learns of it, and the store before the copy is in the caches too.
+#[test]
+fn words_of_a_copy_are_kept_that_were_found_one_after_the_other() {
+    let outcome = Simulation::new(Model::X86_EADR, 192).zeros().preemptions(2).explore(
+        |medium, notes| {
+            let has_read = AtomicBool::new(false);
+            let found = [(); 2].map(|()| AtomicBool::new(false));
+            let copy = || {
+                medium.store(128, 1, Relaxed);
+                medium.copy_unfenced(&[(0, &[1; 16]), (64, &[1; 8])]).unwrap();
+                while !has_read.load(Acquire) {
+                    medium.pause();
+                }
+                notes.add(found.each_ref().map(|found| found.load(Relaxed)));
+            };
+            let read = || {
+                for (at, found) in [0, 8].into_iter().zip(&found) {
+                    found.store(medium.load(at, Relaxed) != 0, Relaxed);
+                }
+                has_read.store(true, Release);
+            };
+            medium.run_threads(&[&copy, &read]);
+        },
+        |medium, notes| {
+            let is_there = [0, 8, 128].map(|at| medium.load(at, Relaxed) != 0);
+            let [first, second] = notes.first().copied().unwrap_or_default();
+            let must_be_there = [first, second, first || second];
+            let is_kept = must_be_there.iter().zip(is_there).all(|(must, is)| is || !must);
+            Violation::unless(is_kept, || format!("found {first} {second}, kept {is_there:?}"))
+        },
+    );
+    outcome.assert_safe();
+}
+
 /// By bytes a write-back does nothing. The copy of a mortal process is whole, so the reader alone can be torn.
 #[test]
 fn a_read_after_a_write_back_of_a_mortal_process_can_be_torn() {

@@ -64,7 +64,9 @@ fn notes_before_the_fence(history: &History, event: usize) -> usize {
         if is_fence || number >= seen || is_note && !is_own {
             break;
         }
-        seen = seen.min(other.seen.filter(|_| is_own).unwrap_or(u32::MAX));
+        // A word that was found before its copy returned shows nothing of the copy's other words.
+        let later = other.seen.filter(|seen| is_own && *seen > event as u32);
+        seen = seen.min(later.unwrap_or(u32::MAX));
         notes += usize::from(is_note);
     }
     notes

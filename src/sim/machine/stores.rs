@@ -149,23 +149,25 @@ impl Machine {
         let hidden = orders.hidden.iter().position(|store| *store == (word, number));
         if let (Some(hidden), What::Store { streaming: false, .. }) = (hidden, what) {
             orders.hidden.swap_remove(hidden);
-            self.is_visible([line], thread as usize, event);
+            let found = self.is_visible([line], thread as usize, event);
+            self.history.see(found);
         }
     }
 
-    /// Notes that ordinary stores from an event on have left the store buffer, or are sure to.
+    /// Notes that ordinary stores from an event on have left the store buffer, or are sure to. Returns the event of that.
     pub(super) fn is_visible(
         &mut self,
         lines: impl IntoIterator<Item = usize>,
         thread: usize,
         since: u32,
-    ) {
+    ) -> u32 {
         let place = self.history.events[since as usize].place;
         let event = self.happened(thread, What::Visible { since }, place);
         for line in lines {
             let counts = self.covered(line, |_, _| true);
             self.guarantee(event, line, &counts);
         }
+        event
     }
 }
 

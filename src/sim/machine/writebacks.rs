@@ -183,9 +183,16 @@ impl Machine {
 
     /// Notes that the stores of a copy are in the caches.
     fn are_visible(&mut self, thread: usize, copied: &[Open]) {
-        let Some(first) = copied.first() else { return };
-        let Some(stores) = self.history.line(first.line) else { return };
-        let since = stores.writes(first.word)[first.number as usize].event;
+        let event = |store: &Open| {
+            let stores = self.history.line(store.line)?;
+            Some(stores.writes(store.word)[store.number as usize].event)
+        };
+        let events: Vec<_> = copied.iter().filter_map(event).collect();
+        let Some(since) = events.first().copied() else { return };
+        for event in events {
+            // A word that was found earlier has an event of its own, and other words of the same part may be in the buffer.
+            self.history.events[event as usize].seen = None;
+        }
         let mut lines: Vec<_> = copied.iter().map(|store| store.line).collect();
         lines.dedup();
         self.is_visible(lines, thread, since);

@@ -4,12 +4,13 @@ use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{
-    Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
+    Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync,
 };
 use cachemaint::survival::Event;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::collections::BTreeSet;
+use std::process::Command;
 
 /// Stores two lines of two words each, which are never persisted.
 fn store_four(medium: &SimMedium, _notes: &Notes<'_, ()>) {
@@ -403,6 +404,78 @@ fn an_endless_recovery_with_a_destructor_is_a_failure() {
     let violation = outcome.failure.expect("an endless loop").violation;
     assert_eq!(violation.kind, ViolationKind::Panicked);
     assert!(violation.text.contains("more operations than the simulation allows"), "{violation}");
+}
+
+/// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn in_child(test: &str, work: impl FnOnce()) -> Option<String> {
+    if std::env::var_os("CACHEMAINT_SIMULATOR_CHILD").is_some() {
+        work();
+        std::process::exit(0);
+    }
+    // User-mode emulation does not start this program from within itself.
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        return None;
+    }
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("simulator::exploration::{test}"), "--nocapture"])
+        .env("CACHEMAINT_SIMULATOR_CHILD", "1")
+        .output()
+        .unwrap();
+    assert!(!ended.status.success(), "{}", ended.status);
+    Some(String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+/// Waits for a word of the medium when it is dropped.
+struct Waits<'m>(&'m SimMedium);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        while self.0.load(0, Acquire) != 0 {
+            self.0.pause();
+        }
+    }
+}
+
+#[test]
+fn an_endless_destructor_of_a_recovery_aborts() {
+    let printed = in_child("an_endless_destructor_of_a_recovery_aborts", || {
+        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+            |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 0)),
+            |medium, _notes| {
+                let _waits = Waits(medium);
+                drop(Lock::take(medium, 0));
+                Ok(())
+            },
+        );
+    });
+    let is_printed = |text: String| text.contains("more operations than the simulation allows");
+    assert!(printed.is_none_or(is_printed));
+}
+
+/// Waits for a word of ordinary memory when it is dropped, without a pause.
+struct Spins<'a>(&'a sync::AtomicBool);
+
+impl Drop for Spins<'_> {
+    fn drop(&mut self) {
+        while self.0.load(Acquire) {}
+    }
+}
+
+#[test]
+fn an_endless_destructor_of_a_thread_aborts() {
+    let printed = in_child("an_endless_destructor_of_a_thread_aborts", || {
+        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                let is_taken = sync::AtomicBool::new(true);
+                let spin = || drop((Spins(&is_taken), Spins(&is_taken)));
+                medium.run_threads(&[&spin]);
+            },
+            |_medium, _notes| Ok(()),
+        );
+    });
+    let is_printed = |text: String| text.contains("more accesses to shared memory");
+    assert!(printed.is_none_or(is_printed));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The simulated medium.
 
 mod access;
+mod allowance;
 mod latest;
 pub(crate) mod mortal;
 pub(crate) mod schedule;
@@ -17,6 +18,7 @@ use crate::sim::machine::waste::Waste;
 use crate::sim::machine::{Machine, Place};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use allowance::exhausted;
 use core::fmt;
 use core::ops::Range;
 use core::panic::Location;
@@ -280,16 +282,14 @@ impl SimMedium {
         }
     }
 
-    /// Counts an operation. Beyond the limit those of destructors go on: a second panic would abort the process.
+    /// Counts an operation.
     #[track_caller]
-    #[expect(clippy::panic, reason = "the way out of code that does not end")]
     fn spend(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
-        if state.left == 0 && !std::thread::panicking() {
+        if !state.left.spend() {
             drop(state);
-            panic!("more operations than the simulation allows: does this end?");
+            exhausted("more operations than the simulation allows: does this end?");
         }
-        state.left = state.left.saturating_sub(1);
         state
     }
 

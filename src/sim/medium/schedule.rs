@@ -5,6 +5,7 @@
 //! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
 //! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
+use super::allowance::{Allowance, exhausted};
 use crate::sim::crash::choices::Choices;
 use crate::sim::failure::violation::quietly;
 use alloc::format;
@@ -97,7 +98,7 @@ struct State {
     now: u32,
     preemptions: u32,
     /// The number of accesses to ordinary memory that may still be made.
-    left: u64,
+    left: Allowance,
     threads: Vec<Doing>,
     /// The number of threads that have begun, in all calls.
     begun: usize,
@@ -124,7 +125,7 @@ impl Turns {
             events: Vec::new(),
             now: 0,
             preemptions,
-            left: accesses,
+            left: Allowance::new(accesses),
             threads: Vec::new(),
             begun: 0,
             has_baton: 0,
@@ -171,19 +172,20 @@ impl Turns {
 
     /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
     /// not interrupted.
-    #[expect(clippy::panic, reason = "the way out of code that does not end")]
     fn before(&self, access: Access) {
-        let (Some(thread), false) = (place(), std::thread::panicking()) else { return };
+        let Some(thread) = place() else { return };
         let mut state = self.state();
-        let Some(left) = state.left.checked_sub(1) else {
+        if !state.left.spend() {
             state.is_over = true;
             self.handed_on.notify_all();
             drop(state);
-            panic!(
-                "more accesses to shared memory than the simulation allows operations: does this end?"
+            exhausted(
+                "more accesses to shared memory than the simulation allows operations: does this end?",
             );
-        };
-        state.left = left;
+        }
+        if std::thread::panicking() {
+            return;
+        }
         if access == Access::Changes {
             state.wake();
         }

@@ -1,5 +1,6 @@
 //! The state of a simulated medium: its machine, and the image that a crash before left.
 
+use super::allowance::Allowance;
 use super::latest::Latest;
 use super::schedule;
 use super::words::{mask, parts};
@@ -19,7 +20,7 @@ pub(super) struct State {
     pub(super) image: Image,
     pub(super) choices: Choices,
     /// Operations that may still be made.
-    pub(super) left: u64,
+    pub(super) left: Allowance,
     pub(super) snapshots: Option<Vec<Snapshot>>,
     /// The words stored in a run that no crash cuts, or after the death of the process: their order and
     /// write-backs cannot matter, so the machine learns of none.
@@ -57,7 +58,7 @@ impl State {
             machine: Machine::new(model, image.len()),
             image,
             choices,
-            left: operations,
+            left: Allowance::new(operations),
             snapshots: None,
             apart: None,
             death: None,

@@ -4,10 +4,11 @@ use crate::counting::Counting;
 use crate::erased::erased;
 use crate::life::{bytes, options, stamp, why};
 use crate::plain::Plain;
-use cachemaint::medium::{Bytes, Medium as _};
+use cachemaint::medium::{Bytes, Medium};
 use cachemaint::preserve::{
     Attributes, Content, Error, ErrorKind, Options, Origin, Part, Region, Snapshot, Stamp, Store,
 };
+use cachemaint::sim::{Model, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The first multiple of 4096 after the headers and histories, by the documentation of the format.
@@ -377,4 +378,28 @@ fn an_event_before_the_history_is_unknown() {
         drop(open(boot));
     }
     assert_eq!(since(&mut open(65)), Origin::Unknown);
+}
+
+/// A fence alone reports no kill: the call of the medium does, also behind copies that are passed on in several calls.
+#[test]
+fn a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error() {
+    /// Returns true if a process that is killed after so many operations makes its copy of `parts` parts persistent.
+    fn persists(kill: u64, parts: usize) -> bool {
+        let medium = Simulation::new(Model::X86, BYTES).zeros().medium();
+        let mut store = options().create_new(&medium).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.create_region("ram", LEAST).unwrap();
+        transaction.commit().unwrap();
+        let mortal = medium.mortal(kill);
+        let region =
+            options().open(&mortal).ok().and_then(|(mut store, _)| store.region("ram").ok());
+        let copies: Vec<_> = (0..).map(|at| (at * 64, &[1; 8][..])).take(parts).collect();
+        region.is_some_and(|region| Medium::persist_copy(&region, &copies).is_ok())
+    }
+    let least = |parts| (0..1000).find(|kill| persists(*kill, parts)).unwrap();
+    let fenced = least(0);
+    // A copy and a write-back of each part.
+    for parts in [1, 8, 9, 17] {
+        assert_eq!(least(parts), fenced + 2 * parts as u64, "{parts} parts");
+    }
 }

@@ -216,24 +216,35 @@ impl<M: Medium> Region<M> {
     /// If a part is out of range.
     #[track_caller]
     pub fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
-        self.copy_parts(parts)?;
-        self.fence();
-        Ok(())
+        self.check_parts(parts);
+        let last = parts.len().saturating_sub(1) / PARTS * PARTS;
+        let (first, last) = parts.split_at(last);
+        self.copy_parts(first)?;
+        // The medium's own call can report an end of the process at its fence.
+        self.medium.persist_copy(&self.parts_on_medium(last)[..last.len()])
     }
 
     #[track_caller]
     fn copy_parts(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        for some in parts.chunks(PARTS) {
+            self.medium.copy_unfenced(&self.parts_on_medium(some)[..some.len()])?;
+        }
+        Ok(())
+    }
+
+    fn parts_on_medium<'b>(&self, parts: &[(u64, &'b [u8])]) -> [(u64, &'b [u8]); PARTS] {
+        let mut on_medium = [(0, [].as_slice()); PARTS];
+        for (part, (at, bytes)) in on_medium.iter_mut().zip(parts) {
+            *part = (self.info.offset + at, bytes);
+        }
+        on_medium
+    }
+
+    #[track_caller]
+    fn check_parts(&self, parts: &[(u64, &[u8])]) {
         for (at, bytes) in parts {
             self.at(*at, bytes.len());
         }
-        for some in parts.chunks(PARTS) {
-            let mut on_medium = [(0, [].as_slice()); PARTS];
-            for (part, (at, bytes)) in on_medium.iter_mut().zip(some) {
-                *part = (self.info.offset + at, bytes);
-            }
-            self.medium.copy_unfenced(&on_medium[..some.len()])?;
-        }
-        Ok(())
     }
 
     #[inline]
@@ -321,7 +332,13 @@ impl<M: Medium + Send> Medium for Region<M> {
 
     #[track_caller]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        self.check_parts(parts);
         self.copy_parts(parts)
+    }
+
+    #[track_caller]
+    fn persist_copy(&self, parts: &[(u64, &[u8])]) -> Result<(), M::Error> {
+        Self::persist_copy(self, parts)
     }
 
     #[inline]

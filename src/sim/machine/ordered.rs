@@ -162,4 +162,23 @@ mod tests {
             assert_eq!(stamps.filter(|stamp| !stamp.before.is_empty()).count(), 0, "{model}");
         }
     }
+
+    /// Each store behind a fence finds those before it among all of the other word, by a search in halves: so many take a
+    /// moment.
+    #[test]
+    fn stores_behind_a_fence_need_those_before_it() {
+        let mut machine = Machine::new(Model::ARM64, 64);
+        let store_both = |machine: &mut Machine, times| {
+            for value in 0..times {
+                machine.store(0, 0, value, Relaxed);
+                machine.store(0, 8, value, Relaxed);
+            }
+        };
+        store_both(&mut machine, 10);
+        machine.fence(0);
+        store_both(&mut machine, 20_000);
+        let line = machine.history().line(0).unwrap();
+        assert_eq!(line.writes(0).last().unwrap().needs[..2], [0, 10]);
+        assert_eq!(line.writes(1).last().unwrap().needs[..2], [10, 0]);
+    }
 }

@@ -83,9 +83,9 @@ impl Orders {
         }
         let before = |(other, stamps): (usize, &Vec<Stamp>)| {
             let is_before = |other: &Stamp| stamp.before.has(other.thread, other.store);
-            let last = if other == word { None } else { stamps.iter().rposition(is_before) };
-            let before = previous.get(other).copied().unwrap_or(0);
-            last.map_or(before, |last| before.max(last as u32 + 1))
+            // A set that has a store has the earlier ones of its word.
+            let stores = if other == word { 0 } else { stamps.partition_point(is_before) };
+            previous.get(other).copied().unwrap_or(0).max(stores as u32)
         };
         let needs: Counts = self.stamps.iter().enumerate().map(before).collect();
         // None is the usual case, and the fast one.

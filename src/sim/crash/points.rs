@@ -9,7 +9,7 @@
 //! program order. There the outside world may have learned something from the thread while its store was still in the
 //! CPU's buffer. Until the thread's next fence, each such store may be missing although the thread made later notes. All
 //! that came after the store is left out with it. So these notes end at the first one of another thread, where another
-//! thread has loaded the store or a later one, and at a kill.
+//! thread has loaded the store or a later one, and at a kill. A copy is one such store, at the moment of its return.
 
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::Durable;

@@ -58,7 +58,7 @@ pub(crate) enum Streaming {
 /// | [`NEUTRAL`](Self::NEUTRAL) | every architecture | each word alone | written back itself, then a fence of that thread |
 /// | [`X86_EADR`](Self::X86_EADR) | power loss with eADR | in the order of memory, across lines too | a fence |
 /// | [`PAGES`](Self::PAGES) | files persisted by `msync` | each word alone | the write-back of the page has returned |
-/// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed |
+/// | [`CACHES_KEPT`](Self::CACHES_KEPT) | process crash, kexec, kdump | all are there | it was executed, and its copy has returned |
 ///
 /// Common to all: an aligned word of 8 bytes is old or new, never a mix. The stores of one word become persistent in
 /// order. A line may be written back at any time, asked for or not, so bytes that were not written back are *perhaps*
@@ -119,6 +119,9 @@ impl Model {
     /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
     /// all that came after it, also the stores of other threads, up to the next note of one of these.
     ///
+    /// Of a copy that has not returned, any words may be missing, but for those that another thread has loaded. From its
+    /// return on it counts as one store at that moment.
+    ///
     /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
     /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
     pub const X86_EADR: Self = Self {
@@ -152,7 +155,8 @@ impl Model {
     };
 
     /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
-    /// stores are there, nothing else is.
+    /// stores are there, nothing else is. Of a copy that has not returned, any words may be missing, but for those that
+    /// another thread has loaded.
     #[doc(alias = "kexec")]
     pub const CACHES_KEPT: Self =
         Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 };

@@ -64,6 +64,24 @@ fn a_copy_may_be_lost_until_it_is_fenced() {
     }
 }
 
+/// A copy promises no order of its parts, not where the caches survive either.
+#[test]
+fn a_flag_in_the_copy_of_its_record_is_found_without_it() {
+    for model in [Model::X86_EADR, Model::CACHES_KEPT] {
+        let outcome = Simulation::new(model, 128).zeros().explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                medium.persist_copy(&[(64, &[7; 8]), (0, &[1; 8])]).unwrap();
+            },
+            |medium, _notes| {
+                let (flag, record) = (medium.load(0, Relaxed), medium.load(64, Relaxed));
+                Violation::unless(flag == 0 || record != 0, || "the flag alone".into())
+            },
+        );
+        let kind = outcome.failure.map(|failure| failure.violation.kind);
+        assert_eq!(kind, Some(ViolationKind::Broken), "{model}");
+    }
+}
+
 /// The contract of `copy_unfenced`: a store with release that follows it publishes it. So it is in order with the copy
 /// where a line keeps the order of its stores, on x86 and arm64.
 #[test]

@@ -8,7 +8,9 @@
 /// would be emulated.
 mod simulator {
     mod brute_force;
+    mod copies;
     mod counter;
+    mod endless;
     mod exploration;
     mod hash_table;
     mod histories;

@@ -4,13 +4,12 @@ use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{
-    Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync,
+    Effort, Exploration, Model, Notes, SimMedium, Simulation, Violation, ViolationKind,
 };
 use cachemaint::survival::Event;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::collections::BTreeSet;
-use std::process::Command;
 
 /// Stores two lines of two words each, which are never persisted.
 fn store_four(medium: &SimMedium, _notes: &Notes<'_, ()>) {
@@ -41,29 +40,6 @@ fn all_states_are_found_and_counted() {
     }
 }
 
-/// The contract of `copy_unfenced`: nothing before the fence, all of it after.
-#[test]
-fn a_copy_may_be_lost_until_it_is_fenced() {
-    for model in [Model::X86, Model::ARM64, Model::NEUTRAL] {
-        for fences in [false, true] {
-            let outcome = Simulation::new(model, 128).zeros().explore(
-                |medium, notes| {
-                    medium.copy_unfenced(&[(8, &[1; 8]), (64, &[1; 16])]).unwrap();
-                    if fences {
-                        medium.fence();
-                    }
-                    notes.add(());
-                },
-                |medium, notes| {
-                    let is_there = [8, 64, 72].iter().all(|at| medium.load(*at, Relaxed) != 0);
-                    Violation::unless(is_there || notes.is_empty(), || "lost".to_owned())
-                },
-            );
-            assert_eq!(outcome.failure.is_none(), fences, "{outcome}");
-        }
-    }
-}
-
 /// A copy promises no order of its parts, not where the caches survive either.
 #[test]
 fn a_flag_in_the_copy_of_its_record_is_found_without_it() {
@@ -79,37 +55,6 @@ fn a_flag_in_the_copy_of_its_record_is_found_without_it() {
         );
         let kind = outcome.failure.map(|failure| failure.violation.kind);
         assert_eq!(kind, Some(ViolationKind::Broken), "{model}");
-    }
-}
-
-/// The contract of `copy_unfenced`: a store with release that follows it publishes it. So it is in order with the copy
-/// where a line keeps the order of its stores, on x86 and arm64.
-#[test]
-fn a_store_behind_a_copy_of_its_line_is_not_kept_without_it() {
-    type Copy = fn(&SimMedium);
-    let by_process: Copy =
-        |medium| medium.mortal(9).copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap();
-    let copies: [Copy; 2] =
-        [|medium| medium.copy_unfenced(&[(8, &[1; 8]), (24, &[1; 8])]).unwrap(), by_process];
-    let models = [Model::X86, Model::ARM64, Model::X86_EADR].into_iter();
-    for (model, copy) in models.flat_map(|model| copies.map(|copy| (model, copy))) {
-        let found = RefCell::new(BTreeSet::new());
-        let outcome = Simulation::new(model, 64).zeros().explore(
-            |medium, _notes: &Notes<'_, ()>| {
-                copy(medium);
-                medium.store(0, 1, Release);
-            },
-            |medium, _notes| {
-                found.borrow_mut().insert([8, 24, 0].map(|at| medium.load(at, Relaxed) != 0));
-                Ok(())
-            },
-        );
-        outcome.assert_safe();
-        // The parts in any order, and the store after both.
-        let parts = [[false, false], [true, false], [false, true], [true, true]];
-        let mut allowed: BTreeSet<_> = parts.map(|[one, other]| [one, other, false]).into();
-        allowed.insert([true; 3]);
-        assert_eq!(found.into_inner(), allowed, "under {model}");
     }
 }
 
@@ -387,113 +332,6 @@ fn a_workload_that_differs_from_run_to_run_is_a_failure() {
     let violation = outcome.failure.as_deref().map(|failure| failure.violation.clone());
     assert_eq!(violation.as_ref().map(|violation| violation.kind), Some(ViolationKind::Workload));
     assert!(violation.is_some_and(|violation| violation.text.contains("made other operations")));
-}
-
-/// A word of the medium as a lock, which its holder frees in a destructor.
-struct Lock<'m>(&'m SimMedium, u64);
-
-impl<'m> Lock<'m> {
-    fn take(medium: &'m SimMedium, at: u64) -> Self {
-        while medium.load(at, Acquire) != 0 {
-            medium.pause();
-        }
-        medium.store(at, 1, Relaxed);
-        Self(medium, at)
-    }
-}
-
-impl Drop for Lock<'_> {
-    fn drop(&mut self) {
-        self.0.store(self.1, 0, Release);
-    }
-}
-
-/// A crash leaves a lock that is held, and recovery waits for it while it holds another one: a store of a destructor
-/// follows the panic at the limit.
-#[test]
-fn an_endless_recovery_with_a_destructor_is_a_failure() {
-    let outcome = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
-        |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 64)),
-        |medium, _notes| {
-            let _locks = [0, 64].map(|at| Lock::take(medium, at));
-            Ok(())
-        },
-    );
-    let violation = outcome.failure.expect("an endless loop").violation;
-    assert_eq!(violation.kind, ViolationKind::Panicked);
-    assert!(violation.text.contains("more operations than the simulation allows"), "{violation}");
-}
-
-/// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.
-#[expect(clippy::unwrap_used, reason = "a helper of tests")]
-fn in_child(test: &str, work: impl FnOnce()) -> Option<String> {
-    if std::env::var_os("CACHEMAINT_SIMULATOR_CHILD").is_some() {
-        work();
-        std::process::exit(0);
-    }
-    // User-mode emulation does not start this program from within itself.
-    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
-        return None;
-    }
-    let ended = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("simulator::exploration::{test}"), "--nocapture"])
-        .env("CACHEMAINT_SIMULATOR_CHILD", "1")
-        .output()
-        .unwrap();
-    assert!(!ended.status.success(), "{}", ended.status);
-    Some(String::from_utf8_lossy(&ended.stderr).into_owned())
-}
-
-/// Waits for a word of the medium when it is dropped.
-struct Waits<'m>(&'m SimMedium);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        while self.0.load(0, Acquire) != 0 {
-            self.0.pause();
-        }
-    }
-}
-
-#[test]
-fn an_endless_destructor_of_a_recovery_aborts() {
-    let printed = in_child("an_endless_destructor_of_a_recovery_aborts", || {
-        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
-            |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 0)),
-            |medium, _notes| {
-                let _waits = Waits(medium);
-                drop(Lock::take(medium, 0));
-                Ok(())
-            },
-        );
-    });
-    let is_printed = |text: String| text.contains("more operations than the simulation allows");
-    assert!(printed.is_none_or(is_printed));
-}
-
-/// Waits for a word of ordinary memory when it is dropped, without a pause.
-struct Spins<'a>(&'a sync::AtomicBool);
-
-impl Drop for Spins<'_> {
-    fn drop(&mut self) {
-        while self.0.load(Acquire) {}
-    }
-}
-
-#[test]
-fn an_endless_destructor_of_a_thread_aborts() {
-    let printed = in_child("an_endless_destructor_of_a_thread_aborts", || {
-        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
-            |medium, _notes: &Notes<'_, ()>| {
-                let is_taken = sync::AtomicBool::new(true);
-                let spin = || drop((Spins(&is_taken), Spins(&is_taken)));
-                medium.run_threads(&[&spin]);
-            },
-            |_medium, _notes| Ok(()),
-        );
-    });
-    let is_printed = |text: String| text.contains("more accesses to shared memory");
-    assert!(printed.is_none_or(is_printed));
 }
 
 #[test]

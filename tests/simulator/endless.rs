@@ -1,0 +1,113 @@
+//! Recoveries and destructors that do not end.
+
+use cachemaint::medium::{Medium, Readable};
+use cachemaint::sim::{Model, Notes, SimMedium, Simulation, ViolationKind, sync};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::process::Command;
+
+/// A word of the medium as a lock, which its holder frees in a destructor.
+struct Lock<'m>(&'m SimMedium, u64);
+
+impl<'m> Lock<'m> {
+    fn take(medium: &'m SimMedium, at: u64) -> Self {
+        while medium.load(at, Acquire) != 0 {
+            medium.pause();
+        }
+        medium.store(at, 1, Relaxed);
+        Self(medium, at)
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        self.0.store(self.1, 0, Release);
+    }
+}
+
+/// A crash leaves a lock that is held, and recovery waits for it while it holds another one: a store of a destructor
+/// follows the panic at the limit.
+#[test]
+fn an_endless_recovery_with_a_destructor_is_a_failure() {
+    let outcome = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+        |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 64)),
+        |medium, _notes| {
+            let _locks = [0, 64].map(|at| Lock::take(medium, at));
+            Ok(())
+        },
+    );
+    let violation = outcome.failure.expect("an endless loop").violation;
+    assert_eq!(violation.kind, ViolationKind::Panicked);
+    assert!(violation.text.contains("more operations than the simulation allows"), "{violation}");
+}
+
+/// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn in_child(test: &str, work: impl FnOnce()) -> Option<String> {
+    if std::env::var_os("CACHEMAINT_SIMULATOR_CHILD").is_some() {
+        work();
+        std::process::exit(0);
+    }
+    // User-mode emulation does not start this program from within itself.
+    if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+        return None;
+    }
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("simulator::endless::{test}"), "--nocapture"])
+        .env("CACHEMAINT_SIMULATOR_CHILD", "1")
+        .output()
+        .unwrap();
+    assert!(!ended.status.success(), "{}", ended.status);
+    Some(String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+/// Waits for a word of the medium when it is dropped.
+struct Waits<'m>(&'m SimMedium);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        while self.0.load(0, Acquire) != 0 {
+            self.0.pause();
+        }
+    }
+}
+
+#[test]
+fn an_endless_destructor_of_a_recovery_aborts() {
+    let printed = in_child("an_endless_destructor_of_a_recovery_aborts", || {
+        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+            |medium, _notes: &Notes<'_, ()>| drop(Lock::take(medium, 0)),
+            |medium, _notes| {
+                let _waits = Waits(medium);
+                drop(Lock::take(medium, 0));
+                Ok(())
+            },
+        );
+    });
+    let is_printed = |text: String| text.contains("more operations than the simulation allows");
+    assert!(printed.is_none_or(is_printed));
+}
+
+/// Waits for a word of ordinary memory when it is dropped, without a pause.
+struct Spins<'a>(&'a sync::AtomicBool);
+
+impl Drop for Spins<'_> {
+    fn drop(&mut self) {
+        while self.0.load(Acquire) {}
+    }
+}
+
+#[test]
+fn an_endless_destructor_of_a_thread_aborts() {
+    let printed = in_child("an_endless_destructor_of_a_thread_aborts", || {
+        let _aborts = Simulation::new(Model::X86, 128).zeros().operations(100).explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                let is_taken = sync::AtomicBool::new(true);
+                let spin = || drop((Spins(&is_taken), Spins(&is_taken)));
+                medium.run_threads(&[&spin]);
+            },
+            |_medium, _notes| Ok(()),
+        );
+    });
+    let is_printed = |text: String| text.contains("more accesses to shared memory");
+    assert!(printed.is_none_or(is_printed));
+}

@@ -53,8 +53,9 @@ fn a_flag_in_the_copy_of_its_record_is_found_without_it() {
                 Violation::unless(flag == 0 || record != 0, || "the flag alone".into())
             },
         );
-        let kind = outcome.failure.map(|failure| failure.violation.kind);
-        assert_eq!(kind, Some(ViolationKind::Broken), "{model}");
+        let failure = outcome.failure.expect("a failure");
+        assert_eq!(failure.violation.kind, ViolationKind::Broken, "{model}");
+        assert!(failure.to_string().contains("its copy had not returned"), "{failure}");
     }
 }
 

@@ -74,6 +74,11 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// The lack of a store that is lost before a kept one where the caches survive: only the words of a copy are in no order
+/// there.
+const UNRETURNED: &str = "its copy had not returned, and until then its words are in no order with other stores; make \
+                          the later store after the copy has returned";
+
 /// A store that is lost or torn, and should not be.
 pub(super) struct Damage<'a> {
     crash: &'a Crash,
@@ -149,7 +154,8 @@ impl<'a> Damage<'a> {
             Durable::Completed | Durable::Returned if self.shares_line() => self.not_ordered(),
             Durable::Completed => self.not_completed(),
             Durable::Returned => self.not_written_back(),
-            Durable::Visible | Durable::Executed => self.buffered(),
+            Durable::Visible if matches!(self.witness, Some(Witness::Note(_))) => self.buffered(),
+            Durable::Visible | Durable::Executed => UNRETURNED.to_owned(),
         }
     }
 

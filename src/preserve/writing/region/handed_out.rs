@@ -34,7 +34,7 @@ impl<M: Medium> Store<M> {
     /// [`commit`](crate::preserve::Transaction::commit).
     ///
     /// # Cost
-    /// A page of each level of the table is read, and two commits are made: four fences. All lines of the table are written
+    /// A page of each level of the table is read, and two commits are made. All lines of the table are written
     /// back as well, unless the store was sealed, or has handed the region out since it was opened or sealed. No commit is
     /// needed if nothing was committed since the region was handed out. Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {

@@ -226,7 +226,7 @@ fn a_link_that_the_kernel_does_not_follow_is_refused() {
     }
     let script = "! \"$2\" preserve load \"$3\" cpu --output link; cat file";
     let loaded = Command::from_std(inside(script)).assert().success();
-    assert!(stderr(&loaded).contains("link: cannot be written: Too many levels"), "{loaded}");
+    assert!(stderr(&loaded).contains("link: cannot be written: "), "{loaded}");
     assert_eq!(stdout(&loaded), "before\n");
 }
 

@@ -61,10 +61,15 @@ impl Space {
         let Some(gap) = self.last(range.start).filter(|gap| range.end <= gap.end) else {
             return false;
         };
-        self.remove(&gap);
+        self.take_from(&gap, &range);
+        true
+    }
+
+    /// Takes a range of a free piece.
+    fn take_from(&mut self, gap: &Range<u64>, range: &Range<u64>) {
+        self.remove(gap);
         self.insert(gap.start..range.start);
         self.insert(range.end..gap.end);
-        true
     }
 
     /// Gives a range back that was taken.
@@ -149,23 +154,26 @@ impl Space {
             return Ok(if start <= self.bounds.end { Ok(start..start) } else { Err(0) });
         }
         let mut found = None;
-        // Asking for leases can be a system call, so ask only where the piece is large enough without any lease.
-        let gaps = self.nearest(from).chain(self.smallest(bytes, alignment));
-        for gap in gaps.filter(|gap| fits(gap).is_some()) {
-            for part in usable(gap, self.unit, leased) {
-                found = fits(&part?).or(found);
-                if found.is_some() && from == From::Begin {
+        // The nearest pieces serve almost always. Asking for leases can be a system call, so ask only where the piece is large
+        // enough without any lease.
+        let smallest = core::iter::once_with(|| self.smallest(bytes, alignment)).flatten();
+        for gap in self.nearest(from).chain(smallest).filter(|gap| fits(gap).is_some()) {
+            let mut last = None;
+            for part in usable(gap.clone(), self.unit, leased) {
+                last = fits(&part?).or(last);
+                if last.is_some() && from == From::Begin {
                     break;
                 }
             }
-            if found.is_some() {
+            if let Some(range) = last {
+                found = Some((gap, range));
                 break;
             }
         }
-        let Some(range) = found else {
+        let Some((gap, range)) = found else {
             return Ok(Err(self.largest_len(leased)?));
         };
-        self.take(range.clone());
+        self.take_from(&gap, &range);
         Ok(Ok(range))
     }
 

@@ -2,10 +2,11 @@
 //!
 //! # Work
 //! A read looks at each record once. After the end, and after damage, one word of each place shows if a record may begin
-//! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain: only
-//! crafted bytes can be so many. So a verification or a salvage looks at no more than 40 times the bytes of the log in
-//! all, for any content of the medium: nested records share the bytes of some places. A search for new records at the
-//! end looks at the segment after a window as often.
+//! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain, and four
+//! times more for each MiB that it has: only crafted bytes can be so many. So a verification or a salvage looks at no more
+//! than 40 times the bytes of the log in all, for any content of the medium, and at 170 times those of segments of
+//! 16 MiB: nested records share the bytes of some places. A search for new records at the end looks at the segment after
+//! a window as often.
 //!
 //! # Memory
 //! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its

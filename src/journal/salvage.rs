@@ -195,7 +195,7 @@ impl<M: Readable> Walk<'_, M> {
         }
         let next = geometry.segment_of(at) + geometry.segment;
         let mark = if next < self.limit { self.mark(next)? } else { None };
-        let mark = mark.filter(|mark| self.continues(next, mark));
+        let mark = mark.filter(|mark| self.continues(next, mark) && mark.epoch != self.epoch);
         Ok([Some(self.epoch), mark.map(|mark| mark.epoch)])
     }
 }

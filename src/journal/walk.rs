@@ -40,9 +40,14 @@ pub(super) struct Walk<'m, M> {
     buffer: Vec<u8>,
 }
 
-/// The number of times that the bytes of a segment may be verified in vain. Torn records with whole headers have at
-/// most the bytes of the segment, and are verified with two keys at most. More bytes are crafted: nested records.
-const PATIENCE: u64 = 4;
+/// Returns the number of times that the bytes of a segment may be verified in vain.
+///
+/// Torn records with whole headers have at most the bytes of the segment, and are verified with two keys at most. A payload
+/// of equal words names its own position once in each 2^16 words, and can read as a header there, of one length. With two
+/// keys these take less than twice the segment each. More bytes are crafted: nested records.
+const fn patience(segment: u64) -> u64 {
+    4 + 2 * (segment >> 19)
+}
 
 /// A bound for the work on bytes that are not valid records.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +63,7 @@ impl Patience {
         if self.segment != segment {
             *self = Self { segment, spent: 0 };
         }
-        self.spent <= PATIENCE * bytes
+        self.spent <= patience(bytes) * bytes
     }
 }
 

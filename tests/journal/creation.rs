@@ -225,6 +225,28 @@ fn a_damaged_superblock_is_not_one_that_was_never_written() {
     assert_eq!(repaired.records, 1);
 }
 
+/// A store takes the place of a journal whose superblocks were made zeros, and leaves the journal's marks where they are.
+#[cfg(feature = "preserve")]
+#[test]
+fn a_repair_leaves_a_store_as_it_is() {
+    use cachemaint::preserve::{self, Snapshot};
+    let medium = Simulation::new(Model::X86, 1 << 16).zeros().medium();
+    let journal = options().create_new(&medium).unwrap();
+    while journal.append(b"record").is_ok() {}
+    drop(journal);
+    MAGICS.into_iter().for_each(|at| medium.write(at, &[0; 128]));
+    let mut store = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("blob", b"kept").unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    let is_refused =
+        |kind: Option<&ErrorKind<_>>| matches!(kind, Some(ErrorKind::NotAJournal { .. }));
+    assert!(is_refused(reason(&options().repair(&medium))));
+    assert!(is_refused(options().preview_repair(&medium).err().as_ref().map(Error::kind)));
+    assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
+}
+
 /// The medium of a refused opening can be used again.
 #[test]
 fn a_refused_opening_gives_its_medium_back() {

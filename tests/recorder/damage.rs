@@ -186,6 +186,57 @@ fn a_lost_sub_buffer_is_missed_if_its_slot_has_that_of_the_lap_before() {
     assert_eq!(with_old(2), (vec![4, 5, 6, 7, 8, 9], vec![]));
 }
 
+/// Returns the image of a shard of so many sub-buffers, of two events each, after each lap.
+fn after_each_lap(slots: u64, laps: u64) -> Vec<Vec<u8>> {
+    let medium = Plain::new(BASE + slots as usize * SIZE);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    let lap = |lap: u64| {
+        let times = 2 * slots * lap..2 * slots * (lap + 1);
+        times.for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+        medium.bytes()
+    };
+    (0..laps).map(lap).collect()
+}
+
+/// Returns the times of the events of an image in which each slot has the sub-buffer of a lap, and the sub-buffers that are
+/// reported as damaged.
+fn with_laps(images: &[Vec<u8>], laps: &[usize]) -> (Vec<u64>, Vec<u64>) {
+    let mut image = images[0].clone();
+    for (slot, lap) in laps.iter().enumerate() {
+        let of_slot = BASE + slot * SIZE..BASE + (slot + 1) * SIZE;
+        image[of_slot.clone()].copy_from_slice(&images[*lap][of_slot]);
+    }
+    let shown = shown(&Reader::open(Bytes(&image[..])).unwrap(), 0);
+    let damaged = shown.skipped.iter().filter(|skipped| skipped.kind == SkippedKind::Damaged);
+    let slots = damaged.map(|skipped| (skipped.at - BASE as u64) / SIZE as u64).collect();
+    (shown.events.iter().map(|event| event.timestamp).collect(), slots)
+}
+
+/// As a crash leaves them that loses all stores of the last laps to some slots.
+#[test]
+fn sub_buffers_of_different_laps_are_read_in_the_order_of_recording() {
+    let images = after_each_lap(3, 3);
+    for (laps, times) in [
+        ([1, 0, 2], [2, 3, 6, 7, 16, 17]),
+        ([0, 1, 2], [0, 1, 8, 9, 16, 17]),
+        ([2, 0, 1], [2, 3, 10, 11, 12, 13]),
+    ] {
+        assert_eq!(with_laps(&images, &laps).0, times, "{laps:?}");
+    }
+}
+
+/// Each slot has a lap of its own. A reader keeps eight laps before the last one apart.
+#[test]
+fn sub_buffers_of_too_many_laps_are_reported_as_damaged() {
+    let laps: Vec<_> = (0..12).rev().collect();
+    let (times, damaged) = with_laps(&after_each_lap(12, 12), &laps);
+    // Slot 0 has sub-buffer 132, the newest one; slot 1 has 121, which begins the last lap; slot 2 has 110, and so on.
+    let sequences = (0..10).map(|slot| 12 * (11 - slot) + slot).rev();
+    assert_eq!(times, sequences.flat_map(|one| [2 * one, 2 * one + 1]).collect::<Vec<_>>());
+    assert_eq!(damaged, (2..12).collect::<Vec<_>>());
+}
+
 /// Another file's records are in the medium.
 #[test]
 fn another_recording_in_the_same_medium_is_not_read() {

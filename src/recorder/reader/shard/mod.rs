@@ -21,7 +21,9 @@ pub struct Events<'r, S> {
     shard: u32,
     /// The newest header when reading began.
     newest: Option<Header>,
-    /// The number of visits of slots for the newest header and older ones; each slot is visited twice.
+    /// The laps of sub-buffers up to the newest header, as [`laps_of`] finds them.
+    laps: Laps,
+    /// The number of visits of slots for these laps; each slot is visited once for each lap.
     visited: u64,
     current: Option<Current>,
     /// The newest sub-buffer of the last lap or after it that was read, or that is known to be missing.
@@ -55,6 +57,32 @@ pub struct Events<'r, S> {
 /// The number of rescans: of a shard without headers, which distinguish damage from a writer that has begun since, and of
 /// sub-buffers that a writer has begun since.
 const LOOKS: u32 = 4;
+
+/// The most laps before the last one that are kept apart. A crash can leave sub-buffers of any number of laps: those of
+/// older laps are not read, and are reported as damaged.
+const OLDER: usize = 8;
+
+/// The sequence numbers after the last ones of laps, ascending. The last lap ends with the newest header. Zeros stand for
+/// missing laps before it.
+type Laps = [u64; OLDER + 1];
+
+/// Finds the laps up to the newest header that have sub-buffers. The lap before the last one is always among them, since
+/// it can have sub-buffers without headers.
+fn laps_of<S: Readable>(reader: &Reader<S>, shard: u32, newest: &Header) -> Laps {
+    let (lap, end) = (u64::from(reader.description.sub_buffers), newest.sequence + 1);
+    let mut laps = [0; OLDER + 1];
+    laps[OLDER - 1..].copy_from_slice(&[end.saturating_sub(lap), end]);
+    for header in (0..lap).filter_map(|slot| reader.header(shard, slot)) {
+        // A writer may have begun newer ones since.
+        let back = newest.sequence.saturating_sub(header.sequence) / lap;
+        let end = end - back * lap;
+        if end > laps[0] && !laps.contains(&end) {
+            laps[0] = end;
+            laps.sort_unstable();
+        }
+    }
+    laps
+}
 
 /// The sub-buffer that is being read.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +143,7 @@ impl<'r, S: Readable> Events<'r, S> {
             reader,
             shard,
             newest,
+            laps: newest.map_or([0; OLDER + 1], |newest| laps_of(reader, shard, &newest)),
             visited: 0,
             current: None,
             reached: None,
@@ -208,11 +237,10 @@ impl<'r, S: Readable> Events<'r, S> {
 
     /// Moves to the next sub-buffer, or to the end.
     ///
-    /// It visits the ring three times. The first round finds sub-buffers that are older than a lap: they are left if a
-    /// crash has lost the newer ones in their slots. The second round finds the last lap. The third round finds
-    /// sub-buffers that are newer than the newest header: their headers were lost, or they have been begun since.
+    /// It visits the ring once for each lap. Sub-buffers of laps before the last one are left if a crash has lost the newer
+    /// ones in their slots. After the last lap come sub-buffers that are newer than the newest header: their headers were
+    /// lost, or they have been begun since.
     fn enter(&mut self) {
-        let (reader, laps) = (self.reader, u64::from(self.reader.description.sub_buffers));
         if !self.missing.is_empty() {
             let missing = self.missing.clone();
             self.next = Some(Next::Skipped(self.missed(missing)));
@@ -222,17 +250,35 @@ impl<'r, S: Readable> Events<'r, S> {
             return self.begin(found);
         }
         let Some(newest) = self.newest else { return self.enter_unknown() };
-        let (round, place) = (self.visited / laps, self.visited % laps);
-        if round >= 2 {
-            return self.enter_newer(&newest);
+        let slots = u64::from(self.reader.description.sub_buffers);
+        let (round, place) = ((self.visited / slots) as usize, self.visited % slots);
+        let Some(end) = self.laps.get(round) else { return self.enter_newer(&newest) };
+        if *end == 0 {
+            self.visited += slots;
+            return;
         }
         self.visited += 1;
-        let after = newest.sequence + 1 + place;
-        let found = reader.sub_buffer(self.shard, after, &newest, self.previous);
-        match (found, after.checked_sub(laps)) {
-            (Some(found), Some(lap)) if round == 0 && found.sequence() < lap => self.begin(found),
-            (found, lap) if round == 1 => self.enter_lap(found, after, lap),
-            _ => {}
+        let (after, sequence) = (end + place, (end + place).checked_sub(slots));
+        if round == OLDER {
+            let found = self.reader.sub_buffer(self.shard, after, &newest, self.previous);
+            self.enter_lap(found, after, sequence);
+        } else if let Some(sequence) = sequence {
+            self.enter_older(sequence, &newest, round + 1 == OLDER);
+        }
+    }
+
+    /// Moves to a sub-buffer of a lap before the last one, if its slot still has it. It is inferred from its records only
+    /// in the lap before the last one.
+    fn enter_older(&mut self, sequence: u64, newest: &Header, is_inferable: bool) {
+        let found = if is_inferable {
+            self.reader.sub_buffer(self.shard, sequence, newest, self.previous)
+        } else {
+            let header =
+                self.reader.header(self.shard, self.reader.description.geometry().slot(sequence));
+            header.map(|header| SubBuffer { header, is_inferred: false })
+        };
+        if let Some(found) = found.filter(|found| found.sequence() == sequence) {
+            self.begin(found);
         }
     }
 

@@ -325,3 +325,30 @@ fn an_opening_goes_on_after_each_sub_buffer_that_a_reader_finds() {
         assert_eq!(after, before.events, "{mode:?}, {lost}");
     }
 }
+
+/// A shard of eight sub-buffers, with events of 96 bytes at these times.
+fn of_one_opening(times: Range<u64>) -> Plain {
+    let medium = Plain::new(BASE + 8 * SIZE);
+    let recorder = options().create_new(&medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    times.for_each(|time| writer.record_at(time, 1, &[7; 72]).unwrap());
+    drop(writer);
+    drop(recorder);
+    medium
+}
+
+/// No event is lost, unless records are behind it.
+#[test]
+fn a_header_that_is_being_written_is_torn() {
+    let next = (BASE + SIZE) as u64;
+    let header = *b"CMsb\0\0\0\0\x01\0\0\0\0\0\x01\0";
+    for (record, kind) in [([0; 8], SkippedKind::Torn), ([7; 8], SkippedKind::Damaged)] {
+        let medium = of_one_opening(0..2);
+        medium.write(next, &header);
+        medium.write(next + 128, &record);
+        let shown = shown(&Reader::open(&medium).unwrap(), 0);
+        assert_eq!(shown.events.len(), 2);
+        let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+        assert_eq!((skipped.at, skipped.len, skipped.kind), (next, SIZE as u64, kind));
+    }
+}

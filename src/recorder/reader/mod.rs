@@ -344,7 +344,7 @@ impl<S: Readable> Reader<S> {
         let geometry = self.description.geometry();
         let start = geometry.sub_buffer(shard, slot);
         // A record has its offset, which is not zero. In the first lap most slots are unused.
-        if self.is_zero(start..start + u64::from(geometry.size)) {
+        if self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
             return None;
         }
         // Newer candidates come before the candidates that they have overwritten.
@@ -356,11 +356,11 @@ impl<S: Readable> Reader<S> {
         header.map(|header| SubBuffer { header, is_inferred: true })
     }
 
-    /// Returns true if these bytes, a multiple of a chunk, can be read and are zero.
-    fn is_zero(&self, bytes: Range<u64>) -> bool {
-        let mut chunk = [0; CHUNK];
-        let mut places = bytes.step_by(CHUNK);
-        places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; CHUNK])
+    /// Returns true if these bytes, a multiple of `LEN`, can be read and are zero.
+    fn is_zero<const LEN: usize>(&self, bytes: Range<u64>) -> bool {
+        let mut chunk = [0; LEN];
+        let mut places = bytes.step_by(LEN);
+        places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; LEN])
     }
 
     /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its

@@ -1,7 +1,7 @@
 //! The gaps between the events of a shard: their places, and their reasons.
 
 use super::super::found::{Skipped, SkippedKind};
-use super::super::{RECORD, Search};
+use super::super::{HEADER, RECORD, Search};
 use super::{Current, Events, Next};
 use crate::medium::Readable;
 use core::ops::Range;
@@ -133,9 +133,26 @@ impl<S: Readable> Events<'_, S> {
         // A header that is just being written does not verify.
         let here = self.reader.header(self.shard, slot);
         let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
-        let is_overwritten = is_written || self.has_gone_on();
-        let kind = if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged };
+        let kind = if is_written || self.has_gone_on() {
+            SkippedKind::Overwritten
+        } else if sequence.is_none() && self.is_being_begun(slot) {
+            SkippedKind::Torn
+        } else {
+            SkippedKind::Damaged
+        };
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
+    }
+
+    /// Returns true if a writer may be writing the header of a slot: it is the slot after the newest sub-buffer, and has
+    /// only zeros after the header.
+    fn is_being_begun(&self, slot: u64) -> bool {
+        let geometry = self.reader.description.geometry();
+        let start = geometry.sub_buffer(self.shard, slot);
+        let next = self.newest.map_or(0, |newest| newest.sequence + 1);
+        geometry.slot(next) == slot
+            && self
+                .reader
+                .is_zero::<{ HEADER as usize }>(start + HEADER..start + u64::from(geometry.size))
     }
 
     /// Returns a gap for the first of the sub-buffers that were not found, up to the end of the shard. The rest is in

@@ -25,14 +25,14 @@ thread_local! {
     /// This thread's shard, from its first event on.
     static WRITER: OnceCell<Writer<'static, Memory<'static>>> = const { OnceCell::new() };
 }
-/// The number of events of threads that found no free shard.
+/// The number of events of threads that found no free shard, or have given theirs back at their end.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 struct Flight(&'static Recorder<Memory<'static>>);
 impl<S: Subscriber> Layer<S> for Flight {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text(event.metadata().level().to_string());
         event.record(&mut text);
-        WRITER.with(|writer| {
+        let recorded = WRITER.try_with(|writer| {
             // A shard may have been given back since the last event.
             let claim = || self.0.claim().ok().map(|claimed| writer.get_or_init(|| claimed));
             let Some(writer) = writer.get().or_else(claim) else {
@@ -42,6 +42,9 @@ impl<S: Subscriber> Layer<S> for Flight {
             // The recording counts what is lost.
             drop(writer.record(1, text.0.as_bytes()));
         });
+        if recorded.is_err() {
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 struct Text(String);
@@ -76,5 +79,22 @@ fn events_of_two_threads_are_found_in_the_order_of_time() -> Result<(), Box<dyn 
         use std::io::Write as _;
         return Ok(writeln!(std::io::stdout(), "skipped: events of two threads: {why}")?);
     }
-    main()
+    main()?;
+    // Its destructor runs after that of the writer, which was used later.
+    thread_local!(static LAST: Last = const { Last });
+    let ending = std::thread::spawn(|| {
+        LAST.with(|_| tracing::info!("started"));
+    });
+    assert!(ending.join().is_ok());
+    assert_eq!(REFUSED.load(Ordering::Relaxed), 1);
+    Ok(())
+}
+/// A thread's value whose destructor emits an event.
+#[cfg(test)]
+struct Last;
+#[cfg(test)]
+impl Drop for Last {
+    fn drop(&mut self) {
+        tracing::info!("ended");
+    }
 }

@@ -72,15 +72,19 @@ fn set_action(signal: libc::c_int, handler: libc::sighandler_t, flags: libc::c_i
     assert_eq!(unsafe { libc::sigaction(signal, &raw const action, before) }, 0);
 }
 
-/// Returns true if SIGTERM interrupts no call of the system, as sigaction(2) has it.
+/// Returns what a signal does.
 #[expect(unsafe_code, reason = "rustix does not ask for handlers")]
-fn term_restarts_calls() -> bool {
+fn action(signal: libc::c_int) -> libc::sigaction {
     // SAFETY: zeros are a valid one.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     // SAFETY: the call fills the structure.
-    let asked = unsafe { libc::sigaction(libc::SIGTERM, core::ptr::null(), &raw mut action) };
-    assert_eq!(asked, 0);
-    action.sa_flags & libc::SA_RESTART != 0
+    assert_eq!(unsafe { libc::sigaction(signal, core::ptr::null(), &raw mut action) }, 0);
+    action
+}
+
+/// Returns true if SIGTERM interrupts no call of the system, as sigaction(2) has it.
+fn term_restarts_calls() -> bool {
+    action(libc::SIGTERM).sa_flags & libc::SA_RESTART != 0
 }
 
 /// Ends the process with code 7, as the handler of a signal.
@@ -242,6 +246,12 @@ fn child() {
         "kill" => send(Signal::KILL),
         "term" => send(Signal::TERM),
         "restart" | "interrupt" => std::process::exit(if term_restarts_calls() { 5 } else { 6 }),
+        "hooked-again" => {
+            set_action(libc::SIGTERM, libc::SIG_DFL, 0);
+            recorder.stop_on_signals().unwrap();
+            let is_default = action(libc::SIGTERM).sa_sigaction == libc::SIG_DFL;
+            std::process::exit(if is_default { 6 } else { 5 })
+        }
         "fork" => end_as_a_child(|| send(Signal::TERM)),
         "fork-panic" => end_as_a_child(|| {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
@@ -361,6 +371,16 @@ fn a_signal_interrupts_calls_of_the_system_only_if_it_did_before() {
     }
     assert_eq!(end("restart").0.code(), Some(5));
     assert_eq!(end("interrupt").0.code(), Some(6));
+}
+
+/// The first process of a container continues after such a signal.
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn a_signal_whose_default_was_set_stops_recorders_again_when_asked_to() {
+    if is_emulated("a_signal_whose_default_was_set_stops_recorders_again_when_asked_to") {
+        return;
+    }
+    assert_eq!(end("hooked-again").0.code(), Some(5));
 }
 
 /// The child has no mapping of the recording.

@@ -118,6 +118,9 @@ where
     /// faults that it does not handle, but this handler does not check whether another handler would have handled the
     /// fault.
     ///
+    /// A handler that the program sets over this one must call it. A later call of this function installs the handler again
+    /// in place of the default, but not over another handler.
+    ///
     /// # Errors
     /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
     pub fn stop_on_signals(&'static self) -> io::Result<()> {

@@ -61,7 +61,10 @@ impl Ending {
 
     fn install(&self) -> io::Result<()> {
         let current = self.signal.action()?;
-        if current.sa_sigaction == libc::SIG_IGN || self.is_installed.load(Acquire) {
+        let is_default = current.sa_sigaction == libc::SIG_DFL;
+        // A handler that was set over this one may call it. Above such a handler this one would call itself for ever.
+        let is_below = !is_default && self.is_installed.load(Acquire);
+        if current.sa_sigaction == libc::SIG_IGN || is_below {
             return Ok(());
         }
         // System calls that the former handler did not interrupt are not interrupted now.

@@ -13,6 +13,12 @@ impl Clock {
     /// | x86-64 | CPUID reports it as invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else the frequency that a hypervisor reports (leaf 40000010H), else measured against the monotonic clock |
     /// | arm64, Linux | always | `CNTFRQ_EL0` |
     ///
+    /// # Suspend and drift
+    /// A suspend can restart the time stamp counter (Linux, `arch/x86/kernel/tsc.c`, above
+    /// `tsc_restore_sched_clock_state`). Times of later events are wrong until the recording is opened again. Use
+    /// [`monotonic`](Self::monotonic) for a recording that stays open over a suspend. A frequency is not exact, above all a
+    /// measured one: times drift from the wall clock until the next opening.
+    ///
     /// # Cost
     /// A measurement takes 20 ms. A timestamp costs one instruction, or a call if the system's clock is used.
     #[must_use]

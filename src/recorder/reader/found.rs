@@ -38,9 +38,10 @@ pub struct Event<'b> {
     pub timestamp: u64,
     /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
     ///
-    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So times of one
-    /// opening never go back. After a suspend, which the clock may not count, or a step of the wall clock they differ from
-    /// that by as much. Open the recording again then.
+    /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So a step of the
+    /// wall clock does not change it. It differs from the wall clock by such a step, by a suspend that the clock does not
+    /// count, and by the error of the clock's frequency. Times of one opening go back only if a suspend restarts the
+    /// counter: see [`Clock::host`](crate::recorder::Clock::host). Open the recording again then.
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],

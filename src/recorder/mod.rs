@@ -82,7 +82,7 @@
 //! | 52 | 4 | sub-buffers of a shard: 2 or more |
 //! | 56 | 4 | size of a sub-buffer: a power of two, 256 to 1048576 |
 //! | 60 | 4 | mode: 0 overwrites the oldest, 1 refuses |
-//! | 64 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the opening, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
+//! | 64 | 4 | source of timestamps: 0 the caller's, 1 nanoseconds of the system's monotonic clock since the clock was created, 2 the time stamp counter (x86), 3 `CNTVCT_EL0` (arm64) |
 //! | 68 | 4 | length of the tables of events in this page, at most 3968; 0 if it has no tables |
 //! | 72 | 8 | its ticks per second, not 0 |
 //! | 80 | 8 | anchor: a timestamp … |

@@ -96,8 +96,8 @@ where
         if magic::another(words, MAGIC).is_some() {
             return Err(ErrorKind::Foreign { first, second });
         }
-        let Settings { mode, durability, clock, .. } = settings;
-        let identity = settings.identity();
+        let Settings { mode, durability, .. } = settings;
+        let (identity, clock) = (settings.identity(), settings.clock.at_opening());
         let tables = settings.tables(Tables::NONE, 1, &identity.0);
         let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
@@ -117,7 +117,8 @@ where
         let generation = newest.checked_add(1).ok_or(ErrorKind::WornOut)?;
         let (Description { identity, mode, .. }, geometry) = (found, found.geometry());
         let tables = settings.tables(earlier_tables(medium, &found, at), generation, &identity.0);
-        let (Settings { durability, clock, .. }, len) = (settings, tables.len());
+        let (durability, clock, len) =
+            (settings.durability, settings.clock.at_opening(), tables.len());
         let description = Description::new(generation, identity, geometry, mode, &clock, len);
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;

@@ -261,6 +261,34 @@ fn each_opening_has_its_own_clock() {
     assert!(medium.len() > 0 && clock().ticks_per_second() > 0);
 }
 
+/// Returns a time after the present one.
+fn later(clock: &Clock) -> u64 {
+    let first = clock.now();
+    loop {
+        let now = clock.now();
+        if now > first {
+            return now;
+        }
+    }
+}
+
+/// Options are copied, and may have been made long before.
+#[test]
+#[cfg_attr(miri, ignore = "asks for the wall clock")]
+fn the_anchor_of_each_opening_is_its_own() {
+    for clock in [Clock::monotonic(), Clock::host()] {
+        let options = Options::with_clock(Identity(IDENTITY), clock).sub_buffer_size(256);
+        let medium = Plain::new(LEN);
+        let begin = later(&clock);
+        let created = options.create_new(&medium).unwrap().description().anchor.0;
+        let middle = later(&clock);
+        let opened = options.open(&medium).unwrap().description().anchor.0;
+        let end = clock.now();
+        assert!(begin <= created && created <= middle, "{clock:?}: {created}");
+        assert!(middle <= opened && opened <= end, "{clock:?}: {opened}");
+    }
+}
+
 /// Sub-buffer 1, at the end of the medium, has a record from 64 to 248. The header of sub-buffer 2 in slot 0 puts its end
 /// at 256. No record has 8 bytes.
 #[test]

@@ -29,18 +29,29 @@ impl Clock {
     /// Returns the system's monotonic clock, which counts nanoseconds since this call.
     #[must_use]
     pub fn monotonic() -> Self {
-        let opening = Instant::now();
-        let (timestamp, wall) = together(|| since(opening), wall);
-        let pace = Pace { ticks_per_second: 1_000_000_000, timestamp, wall };
-        let read = Read::Monotonic(opening);
-        Self { read, source: TimeSource::Monotonic, pace, boot_id: boot::id() }
+        let clock = Self {
+            read: Read::Monotonic(Instant::now()),
+            source: TimeSource::Monotonic,
+            pace: Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: 0 },
+            boot_id: boot::id(),
+        };
+        clock.at_opening()
+    }
+
+    /// Returns the same clock with the present time and wall time, for an opening. The times of a clock of the caller's stay.
+    pub(in crate::recorder) fn at_opening(self) -> Self {
+        if self.source == TimeSource::Caller {
+            return self;
+        }
+        let (timestamp, wall) = together(|| self.now(), wall);
+        Self { pace: Pace { timestamp, wall, ..self.pace }, ..self }
     }
 }
 
-/// Returns the nanoseconds since the opening.
+/// Returns the nanoseconds since the clock was created.
 #[inline]
-pub(super) fn since(opening: Instant) -> u64 {
-    let passed = opening.elapsed();
+pub(super) fn since(creation: Instant) -> u64 {
+    let passed = creation.elapsed();
     passed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(passed.subsec_nanos()))
 }
 
@@ -78,9 +89,9 @@ fn counter() -> Option<Clock> {
     ))]
     {
         let (source, ticks_per_second) = counted()?;
-        let (timestamp, wall) = together(super::counter::now, wall);
-        let pace = Pace { ticks_per_second, timestamp, wall };
-        Some(Clock { read: Read::Counter, source, pace, boot_id: boot::id() })
+        let pace = Pace { ticks_per_second, timestamp: 0, wall: 0 };
+        let clock = Clock { read: Read::Counter, source, pace, boot_id: boot::id() };
+        Some(clock.at_opening())
     }
     #[cfg(not(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),

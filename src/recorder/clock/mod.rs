@@ -20,7 +20,7 @@ pub(super) use pace::Pace;
 pub enum TimeSource {
     /// The caller: [`Clock::from_function`], [`Writer::record_at`](super::Writer::record_at).
     Caller,
-    /// The system's monotonic clock, as nanoseconds since the recording was opened.
+    /// The system's monotonic clock, as nanoseconds since the [`Clock`] was created.
     Monotonic,
     /// The time stamp counter of x86 (RDTSC).
     TimeStampCounter,
@@ -79,6 +79,9 @@ impl Clock {
     /// Returns a clock that reads timestamps from a function of the caller's. `wall` is the wall clock now, in
     /// nanoseconds since 1970-01-01 UTC, or 0 if it is not known.
     ///
+    /// All openings with this clock keep this pair of times. The crate's own clocks take such a pair at each opening. So
+    /// create a clock for each opening.
+    ///
     /// # Panics
     /// If `ticks_per_second` is 0.
     #[must_use]
@@ -108,7 +111,7 @@ impl Clock {
             Read::Counter => counter::now(),
             Read::Function(now) => now(),
             #[cfg(feature = "std")]
-            Read::Monotonic(opening) => host::since(opening),
+            Read::Monotonic(creation) => host::since(creation),
         }
     }
 
@@ -122,6 +125,12 @@ impl Clock {
     #[must_use]
     pub const fn ticks_per_second(&self) -> u64 {
         self.pace.ticks_per_second
+    }
+
+    /// Returns the same clock: without the feature `std`, each clock is one of the caller's.
+    #[cfg(not(feature = "std"))]
+    pub(super) const fn at_opening(self) -> Self {
+        self
     }
 
     pub(super) const fn pace(&self) -> Pace {

@@ -271,12 +271,12 @@ impl Guard {
     /// about when it is found. `refusal` is the error where none of them can be guarded.
     fn add_unprobed(&mut self, path: &Path, refusal: Error) -> Result<(), Error> {
         fs::read_dir(path).map_err(|error| Error::opening(path, &error))?;
-        let has_lines = match file_system_at(path) {
-            Some("ext4" | "xfs") => true,
-            Some("tmpfs") if self.options.takes_pages() => false,
+        match file_system_at(path) {
+            Some("ext4" | "xfs") => {}
+            Some("tmpfs") if self.options.takes_pages() => {}
             _ => return Err(refusal),
-        };
-        self.watched.add_local(path, has_lines);
+        }
+        self.watched.add_root(path, true);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! The kernel's notices of names that come and go in directories (inotify(7)).
 //!
 //! With them a new name is known at the next pass, and no directory has to be read for that. A store to a mapped file
-//! causes none. Calls that write to files or cut them are asked for only where lines are written back: a notice costs the
-//! writer, and elsewhere each file is synced in each pass anyway.
+//! causes none. Calls that write to files or cut them are asked for only in directories with a file whose lines are written
+//! back. A notice costs the writer, and each other file is synced in each pass anyway.
 
 use crate::dax::system::files;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -81,9 +81,8 @@ impl Notices {
         self.watches.values_mut().for_each(|watch| watch.is_met = false);
     }
 
-    /// Watches an open directory. Names that change after this call are heard of, and so are calls that modify files, if
-    /// they are asked for.
-    pub(super) fn watch(&mut self, directory: BorrowedFd<'_>, path: &Path, calls: bool) {
+    /// Watches an open directory for names that change after this call.
+    pub(super) fn watch(&mut self, directory: BorrowedFd<'_>, path: &Path) {
         let names = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVE
@@ -91,9 +90,17 @@ impl Notices {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        let wanted = if calls { names | WatchFlags::MODIFY } else { names };
+        self.add(
+            directory,
+            names,
+            Watch { directory: path.to_path_buf(), file: None, is_met: true },
+        );
+    }
+
+    /// Watches an open directory for calls that modify its files, too.
+    pub(super) fn watch_calls(&mut self, directory: BorrowedFd<'_>, path: &Path) {
         let watch = Watch { directory: path.to_path_buf(), file: None, is_met: true };
-        self.add(directory, wanted, watch);
+        self.add(directory, WatchFlags::MODIFY | WatchFlags::ONLYDIR, watch);
     }
 
     /// Watches an open file for calls that modify it.
@@ -106,7 +113,8 @@ impl Notices {
         let Some(inotify) = &self.inotify else { return };
         // By its descriptor: something else may have its path by now.
         let by_descriptor = files::path_of(&open);
-        match inotify::add_watch(inotify, by_descriptor, wanted) {
+        // A directory has one watch, whichever roots it is below: nothing that was asked for is taken back.
+        match inotify::add_watch(inotify, by_descriptor, wanted | WatchFlags::MASK_ADD) {
             Ok(number) => {
                 self.watches.insert(number, watch);
             }

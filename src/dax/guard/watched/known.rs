@@ -16,8 +16,6 @@ pub(super) struct Root {
     /// The file that had the name at the last look.
     pub(super) identity: Option<Identity>,
     pub(super) is_local: bool,
-    /// True if files of it may be written back by lines.
-    pub(super) has_lines: bool,
     /// True if it was looked at: files that are found later are new.
     pub(super) is_known: bool,
 }
@@ -40,6 +38,12 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn guarded(&self, name: &OsStr) -> Option<&GuardedFile> {
         self.files.get(name)?.state.guarded()
+    }
+
+    /// Returns true if a file of it is written back by lines.
+    pub(super) fn has_lines(&self) -> bool {
+        let mut guarded = self.files.values().filter_map(|entry| entry.state.guarded());
+        guarded.any(|file| file.cache().is_some())
     }
 }
 

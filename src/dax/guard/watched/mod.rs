@@ -31,7 +31,6 @@ use super::descent;
 use super::guarded::GuardedFile;
 use super::notices::{Heard, IfGone, Notices};
 use super::pace::BootTime;
-use crate::medium::Granularity;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
@@ -105,19 +104,13 @@ pub(super) struct Work<'a> {
 
 impl Watched {
     pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
-        let is_local = LOCAL.contains(&&*guarantee.file_system);
-        let has_lines = !matches!(guarantee.granularity, Granularity::Page(_));
-        self.add_root(path, is_local, has_lines);
+        self.add_root(path, LOCAL.contains(&&*guarantee.file_system));
     }
 
-    /// Adds a path of a [local](LOCAL) file system of which nothing else is known but whether it may have lines.
-    pub(super) fn add_local(&mut self, path: &Path, has_lines: bool) {
-        self.add_root(path, true, has_lines);
-    }
-
-    fn add_root(&mut self, path: &Path, is_local: bool, has_lines: bool) {
+    /// Adds a path of which nothing else is known but whether its file system is [local](LOCAL).
+    pub(super) fn add_root(&mut self, path: &Path, is_local: bool) {
         let path = path.to_path_buf();
-        self.roots.push(Root { path, identity: None, is_local, has_lines, is_known: false });
+        self.roots.push(Root { path, identity: None, is_local, is_known: false });
         self.file_systems.ask();
         self.look_again();
     }
@@ -220,10 +213,6 @@ impl Watched {
         self.roots.iter().any(|root| root.path == path)
     }
 
-    fn has_lines(&self, root: usize) -> bool {
-        self.roots.get(root).is_some_and(|root| root.has_lines)
-    }
-
     /// A directory that has got the path by a move has the same names as before. It is synced with its own. A root that
     /// is a directory takes it over from one that is a file in it.
     fn met(&mut self, root: usize, path: &Path, device: Option<u64>, identity: Identity) {
@@ -281,7 +270,16 @@ impl Watched {
                 IfGone::NotMissed => self.has_missed = has_missed,
             }
         }
+        self.hear_calls(&place);
         self.sync_names(place.open, path, work.problems);
+    }
+
+    /// Hears of calls that modify files of a directory, if lines of one are written back. A file is synced for the first
+    /// time after it was found, and so after this.
+    fn hear_calls(&mut self, place: &Place<'_>) {
+        if self.directories.get(place.path).is_some_and(Directory::has_lines) {
+            self.notices.watch_calls(place.open, place.path);
+        }
     }
 
     /// Looks at a file that is a root itself.
@@ -309,8 +307,8 @@ impl Watched {
         }
         let place = Place { open: open.as_fd(), path: parent, device: None, since };
         self.look_at(&place, name, work);
-        if self.has_lines(root)
-            && let Some(file) = self.directories.get(parent).and_then(|found| found.guarded(name))
+        if let Some(file) = self.directories.get(parent).and_then(|found| found.guarded(name))
+            && file.cache().is_some()
         {
             self.notices.watch_file(file.file().as_fd(), parent, name);
         }

@@ -62,7 +62,7 @@ impl Watched {
         }
         self.met(root, path, *device, identity);
         // First, so that a name is either read or heard of.
-        self.notices.watch(open.as_fd(), path, self.has_lines(root));
+        self.notices.watch(open.as_fd(), path);
         let place = Place { open: open.as_fd(), path, device: *device, since };
         let mut buffer = Vec::with_capacity(BUFFER);
         let mut entries = RawDir::new(place.open, buffer.spare_capacity_mut());
@@ -79,6 +79,7 @@ impl Watched {
                 }
             }
         }
+        self.hear_calls(&place);
         self.sync_names(place.open, path, work.problems);
     }
 

@@ -166,9 +166,9 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
     }
     for is_added in [false, true] {
         let mut watched = Watched::default();
-        watched.add_local(above, false);
+        watched.add_root(above, true);
         if is_added {
-            watched.add_local(below, false);
+            watched.add_root(below, true);
         }
         let (options, mut problems) = (Options::new(), Vec::new());
         let installed = FaultHandler::install().unwrap();

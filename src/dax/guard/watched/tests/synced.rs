@@ -1,6 +1,6 @@
 //! Names and files that are as a pass has left them, though a reset would not leave them so.
 
-use super::guard;
+use super::{guard, look};
 use crate::cache::Cache;
 use crate::dax::FaultHandler;
 use crate::dax::guard::Guard;
@@ -39,39 +39,70 @@ fn a_name_that_a_file_has_got_back_is_to_be_synced() {
     assert!(!has_new_names(&guard, directory.path()));
 }
 
+fn is_durable(guard: &mut Guard) -> bool {
+    let heard = guard.watched.notices.heard();
+    guard.watched.doubt(&heard);
+    guard.watched.files().next().unwrap().is_durable()
+}
+
 /// The blocks of the file can be the former ones, and a reset leaves the empty file if the journal was committed
-/// between both. The single file is watched by itself.
+/// between both. The single file is watched by itself. A directory is watched once, also if it is below two roots, and
+/// the files of the other one need not have lines.
 #[test]
 fn a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced() {
     let test = "a_file_that_was_cut_and_has_grown_to_its_former_size_is_to_be_synced";
     let Ok(cache) = Cache::host() else { return crate::skip::skip(test, "no cache") };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
+    let tree = tempfile::tempdir().unwrap();
+    let directory = tree.path().join("below");
+    let path = directory.join("file");
+    fs::create_dir(&directory).unwrap();
     fs::write(&path, [1; 100]).unwrap();
-    for root in [directory.path(), &path] {
+    let rows: [&[&Path]; 4] = [&[&directory], &[&path], &[tree.path()], &[&directory, tree.path()]];
+    for roots in rows {
         let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
-        guard.add(root).unwrap();
-        guard.watched.roots[0].has_lines = true;
+        for root in roots {
+            guard.add(root).unwrap();
+        }
         guard.pass();
         guard.watched.take_lines(cache);
         if let Some(problem) = guard.pass().problems.pop() {
             return crate::skip::skip(test, problem);
         }
-        let is_durable = |guard: &mut Guard| {
-            let heard = guard.watched.notices.heard();
-            guard.watched.doubt(&heard);
-            guard.watched.files().next().unwrap().is_durable()
-        };
         if !guard.watched.notices.are_complete() {
             return crate::skip::skip(test, "no notices here");
         }
         assert!(is_durable(&mut guard), "the pass has synced it");
         // The write cuts the file to nothing first.
         fs::write(&path, [2; 100]).unwrap();
-        assert!(!is_durable(&mut guard));
+        assert!(!is_durable(&mut guard), "{roots:?}");
         guard.pass();
         assert!(is_durable(&mut guard));
     }
+}
+
+/// The directory is not read again for it.
+#[test]
+fn a_new_file_with_lines_is_to_be_synced_after_a_call_that_modified_it() {
+    let test = "a_new_file_with_lines_is_to_be_synced_after_a_call_that_modified_it";
+    let Ok(cache) = Cache::host() else { return crate::skip::skip(test, "no cache") };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let mut guard = guard(directory.path());
+    if !guard.watched.notices.are_complete() {
+        return crate::skip::skip(test, "no notices here");
+    }
+    fs::write(&path, [1; 100]).unwrap();
+    look(&mut guard);
+    guard.watched.take_lines(cache);
+    fs::write(directory.path().join("other"), [1; 100]).unwrap();
+    if let Some(problem) = guard.pass_with(|_| ()).problems.pop() {
+        return crate::skip::skip(test, problem);
+    }
+    fs::remove_file(directory.path().join("other")).unwrap();
+    look(&mut guard);
+    assert!(is_durable(&mut guard), "the pass has synced it");
+    fs::write(&path, [2; 100]).unwrap();
+    assert!(!is_durable(&mut guard));
 }
 
 /// The new directory has the same names as the one before, and its files were durable elsewhere.

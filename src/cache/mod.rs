@@ -259,13 +259,7 @@ impl Cache {
     /// Returns the instructions of this machine that can write back to the point, the preferred one first. Each is
     /// shown once.
     pub fn available_writebacks(self) -> impl Iterator<Item = Instruction> {
-        let (facts, aim) = (self.plan.facts(), self.plan.policy().aim(self.point()));
-        // One mnemonic can stand in the list twice in a row, with different fences.
-        let mut last = "";
-        ARCHITECTURE.instructions.iter().copied().filter(move |instruction| {
-            let fits = facts.has(*instruction) && instruction.point >= aim;
-            fits && core::mem::replace(&mut last, instruction.name) != instruction.name
-        })
+        self.plan.available_writebacks(&ARCHITECTURE)
     }
 
     /// Writes the lines of `value` back to the point. They may stay cached.

@@ -69,10 +69,16 @@ impl Policy {
         self.accept_coherency
     }
 
-    /// Returns the point that an instruction must reach at least for `point`.
-    pub(crate) const fn aim(self, point: Point) -> Point {
+    /// Returns the point that an instruction of this machine must reach at least for `point`. A substitute serves only
+    /// a machine that cannot reach the point by any instruction.
+    const fn aim(self, architecture: &Architecture, facts: Facts, point: Point) -> Point {
         match point {
-            Point::Persistence if self.accept_coherency => Point::Coherency,
+            Point::Persistence
+                if self.accept_coherency
+                    && first_writeback(architecture, facts, point, u8::MAX).is_none() =>
+            {
+                Point::Coherency
+            }
             point => point,
         }
     }
@@ -180,6 +186,22 @@ impl Plan {
         Facts::from_present(self.line(), self.byte(PRESENT)).padded_to(self.granule())
     }
 
+    /// Returns the instructions of the machine that can write back to the point, the preferred one first. Each is
+    /// shown once.
+    pub(crate) fn available_writebacks(
+        self,
+        architecture: &Architecture,
+    ) -> impl Iterator<Item = Instruction> {
+        let facts = self.facts();
+        let aim = self.policy().aim(architecture, facts, self.point());
+        // One mnemonic can stand in the list twice in a row, with different fences.
+        let mut last = "";
+        architecture.instructions.iter().copied().filter(move |instruction| {
+            let fits = facts.has(*instruction) && instruction.point >= aim;
+            fits && core::mem::replace(&mut last, instruction.name) != instruction.name
+        })
+    }
+
     /// Returns the caller's conditions.
     pub(crate) const fn policy(self) -> Policy {
         Policy {
@@ -208,18 +230,15 @@ impl Plan {
     }
 }
 
-/// Returns the instruction that writes back. The point itself comes first: a policy's substitute is
-/// for machines that cannot reach the point.
+/// Returns the instruction that writes back.
 const fn writeback_for(
     architecture: &Architecture,
     facts: Facts,
     point: Point,
     policy: Policy,
 ) -> Option<Instruction> {
-    match first_writeback(architecture, facts, point, policy.writeback) {
-        None => first_writeback(architecture, facts, policy.aim(point), policy.writeback),
-        found => found,
-    }
+    let aim = policy.aim(architecture, facts, point);
+    first_writeback(architecture, facts, aim, policy.writeback)
 }
 
 const fn first_writeback(
@@ -248,4 +267,48 @@ const fn first_invalidate(architecture: &Architecture, facts: Facts) -> Option<I
         rest = tail;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, Policy};
+    use crate::arch::aarch64::{ARCHITECTURE as ARM, DC_CIVAC, DC_CVAC, DC_CVAP};
+    use crate::arch::{ALL, Facts, Missing, Point};
+    use alloc::vec::Vec;
+
+    const ACCEPTING: Policy = Policy::ANY.accepting_coherency();
+    const A53: Facts = Facts::new(64).unwrap().with(DC_CVAC).with(DC_CIVAC);
+    const N1: Facts = A53.with(DC_CVAP);
+
+    /// A caller's word about memory must not weaken an instruction that the machine has.
+    #[test]
+    fn accepted_coherency_changes_nothing_where_persistence_can_be_reached() {
+        let only = ACCEPTING.only_named(&ARM, "dc cvac").unwrap();
+        let error = Plan::choose(&ARM, N1, Point::Persistence, only).err().unwrap();
+        assert_eq!(error.missing, Missing::Choice);
+        assert!(Plan::choose(&ARM, A53, Point::Persistence, only).is_ok());
+        for (facts, names) in [(N1, &["dc cvap"][..]), (A53, &["dc cvac", "dc civac"])] {
+            let plan = Plan::choose(&ARM, facts, Point::Persistence, ACCEPTING).unwrap();
+            let available = plan.available_writebacks(&ARM).map(|instruction| instruction.name);
+            assert_eq!(available.collect::<Vec<_>>(), names);
+        }
+    }
+
+    #[test]
+    fn the_first_available_instruction_is_the_chosen_one() {
+        let line = Facts::new(64).unwrap().units().0;
+        for architecture in ALL {
+            for present in 0..1_u8 << architecture.instructions.len() {
+                let facts = Facts::from_present(line, present);
+                let plans = Point::ALL.iter().flat_map(|&point| {
+                    [Policy::ANY, ACCEPTING]
+                        .map(|policy| Plan::choose(architecture, facts, point, policy))
+                });
+                for plan in plans.filter_map(Result::ok) {
+                    let first = plan.available_writebacks(architecture).next().unwrap();
+                    assert_eq!(first.code, plan.writeback(), "{} {present:#b}", architecture.name);
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::format::geometry::{LOG, PAGE};
-use super::format::superblock::{BYTES, Found, MAGIC, Superblock};
+use super::format::superblock::{BYTES, Found, MAGIC, Superblock, VERSION};
 use super::walk::first_mark;
 use crate::format::identity::Identity;
 use crate::format::magic::{self, UNFINISHED};
@@ -134,9 +134,13 @@ pub(super) fn find<M: Readable>(medium: &M) -> Result<Option<Superblock>, Error<
     Ok(Some(superblock))
 }
 
-/// Returns the superblock with the higher generation. A crash may have torn the other one while it was written.
+/// Returns the superblock with the higher generation. A crash may have torn the other one while it was written. A superblock
+/// of a later version is newer than one of this version, as a program of this version does not write to such a journal.
 fn newest<E>(both: [Found; 2]) -> Result<Option<Superblock>, ErrorKind<E>> {
     match both {
+        [Found::Version(found), _] | [_, Found::Version(found)] if found > VERSION => {
+            Err(ErrorKind::Version { found })
+        }
         [Found::Whole(first), Found::Whole(second)] => {
             Ok(Some(if second.generation > first.generation { second } else { first }))
         }

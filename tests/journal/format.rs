@@ -295,6 +295,38 @@ fn a_missing_or_truncated_journal_is_refused() {
     assert!(matches!(reason(&options().create_new(golden())), Some(ErrorKind::Exists)));
 }
 
+/// The later version has trimmed the journal last.
+#[test]
+fn a_newer_superblock_of_a_later_version_is_refused() {
+    let medium = golden();
+    drop(options().open(&medium).unwrap());
+    let images = [0, 4096].map(|at| {
+        let mut bytes = [0; 128];
+        let Ok(()) = medium.read(at, &mut bytes);
+        (at, bytes)
+    });
+    for (at, whole) in images {
+        let mut bytes = whole;
+        bytes[8] = 4;
+        seal(&mut bytes);
+        medium.write(at, &bytes);
+        let [opened, repaired] =
+            [options().open(&medium).map(drop), options().repair(&medium).map(drop)]
+                .map(|result| result.unwrap_err().error);
+        for error in [opened, repaired] {
+            assert!(matches!(error.kind(), ErrorKind::Version { found: 4, .. }), "{error}");
+        }
+        let mut after = [0; 128];
+        let Ok(()) = medium.read(at, &mut after);
+        assert_eq!(after, bytes);
+        // Version 1 proves nothing: one damaged byte is enough for it.
+        bytes[8] = 1;
+        medium.write(at, &bytes);
+        assert!(Reader::open(&medium).is_ok());
+        medium.write(at, &whole);
+    }
+}
+
 /// By the documentation generations are below 2^63. A real journal never counts that far: the superblock is forged.
 #[test]
 fn after_the_last_generation_nothing_is_opened_or_trimmed() {

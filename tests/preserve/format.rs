@@ -1,7 +1,7 @@
 //! The format, byte by byte: what is documented in `cachemaint::preserve`, put together by hand. The tags were computed
 //! by the reference implementation (xxHash 0.8.4).
 
-use crate::life::{DATA, options};
+use crate::life::{DATA, options, why};
 use crate::plain::Plain;
 use crate::seal::{seal, seal_header};
 use cachemaint::medium::{Bytes, Medium, Readable};
@@ -328,6 +328,61 @@ fn an_invalid_or_newer_store_is_refused() {
     let cut = by_hand();
     let error = refused(&cut[..TABLES[1] as usize]);
     assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
+}
+
+/// The later version has made the last commit. Its header can be torn in one copy.
+#[test]
+fn a_last_commit_of_a_later_version_is_refused() {
+    let mut image = {
+        let medium = Plain::new(vec![0; BYTES as usize]);
+        let mut store = options().create_new(medium.clone()).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.put("a", b"one").unwrap();
+        assert_eq!(transaction.commit().unwrap(), 2);
+        medium.bytes()
+    };
+    let torn = |image: &mut [u8], at: usize| image[at + 30] ^= 1;
+    let version = |image: &mut [u8], at: usize, version| {
+        image[at + 8] = version;
+        seal_header(&mut image[at..at + 64]);
+    };
+    let whole = image.clone();
+    // Version 1 proves nothing: one damaged byte is enough for it.
+    for at in [0, 8192] {
+        version(&mut image, at, 1);
+    }
+    assert_eq!(Snapshot::of(&Bytes(&image)).unwrap().generation(), 1);
+    for (later, lost) in
+        [(&[0, 8192][..], None), (&[0], None), (&[0], Some(8192)), (&[8192], Some(0))]
+    {
+        let mut image = whole.clone();
+        later.iter().for_each(|at| version(&mut image, *at, 4));
+        lost.into_iter().for_each(|at| torn(&mut image, at));
+        let read = Snapshot::of(&Bytes(&image)).map(|_| ()).unwrap_err();
+        assert!(matches!(read.kind(), ErrorKind::Version { found: 4, .. }), "{later:?}: {read}");
+        let medium = Plain::new(image.clone());
+        let opened = options().open(medium.clone()).map(|_| ());
+        assert!(
+            matches!(opened.as_ref().map_err(why), Err(ErrorKind::Version { found: 4, .. })),
+            "{later:?}: {opened:?}"
+        );
+        assert!(medium.bytes() == image, "{later:?}");
+    }
+}
+
+/// Its header can have another number in the place of the generation.
+#[test]
+fn a_commit_is_not_current_after_one_of_a_later_version() {
+    let medium = Plain::new(by_hand());
+    let snapshot = Snapshot::of(&medium).unwrap();
+    assert!(snapshot.is_current().unwrap());
+    let mut header = medium.bytes()[..64].to_vec();
+    header[8] = 4;
+    header[24..32].fill(0);
+    seal_header(&mut header);
+    medium.write(4096, &header);
+    let error = snapshot.is_current().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Version { found: 4, .. }), "{error}");
 }
 
 /// A header in another's place would be written over in the place of the other generation's.

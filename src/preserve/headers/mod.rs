@@ -9,7 +9,7 @@ pub(super) use written::{
 };
 
 use super::error::{Error, ErrorKind};
-use super::format::header::{BYTES, Found, GENERATION, Header, MAGIC};
+use super::format::header::{BYTES, Found, GENERATION, Header, MAGIC, VERSION};
 use super::format::{PAGE, headers};
 use crate::format::magic::{self, Magic};
 use crate::format::reread::Rereadings;
@@ -79,7 +79,8 @@ fn read<E: core::error::Error>(medium: &dyn Readable<Error = E>, at: u64) -> Res
 /// Returns the current header.
 ///
 /// A crash may have torn both copies of the newer header while it was written: then the older one is current. If one
-/// copy of the newer header is whole, it is current: all that it refers to was durable before.
+/// copy of the newer header is whole, it is current: all that it refers to was durable before. A header of a later version
+/// is newer than all headers of this version, as a program of this version does not write to such a store.
 pub(super) fn load<E: core::error::Error>(
     medium: &dyn Readable<Error = E>,
 ) -> Result<Header, Error<E>> {
@@ -114,8 +115,8 @@ pub(super) fn is_current<E: core::error::Error>(
 /// The number of words of a header up to its generation.
 const WORDS: usize = GENERATION as usize / 8 + 1;
 
-/// Returns true if the first copy of a header is whole, and neither place of the next one has a later generation or the
-/// magic of another format. A torn header with a later generation leaves a doubt, too.
+/// Returns true if the first copy of a header is whole, and neither place of the next one has a later generation, a later
+/// version, or the magic of another format. A torn header with a later generation leaves a doubt, too.
 ///
 /// Each commit stores the next header. If it was not there at a moment of the call, this one was current.
 fn is_last<E: core::error::Error>(
@@ -125,9 +126,11 @@ fn is_last<E: core::error::Error>(
     for at in headers(header.generation + 1) {
         let mut words = [NOTHING; WORDS];
         medium.read(at, words.as_flattened_mut())?;
-        let [magic, .., generation] = words;
+        let [magic, version, .., generation] = words;
         let is_of_another_format = magic::another([magic; 2], MAGIC).is_some();
-        if is_of_another_format || u64::from_le_bytes(generation) > header.generation {
+        // The version is the lower half of its word.
+        let is_later = magic == MAGIC && u64::from_le_bytes(version) as u32 > VERSION;
+        if is_of_another_format || is_later || u64::from_le_bytes(generation) > header.generation {
             return Ok(false);
         }
     }
@@ -178,6 +181,9 @@ fn slot<E: core::error::Error>(
 
 fn newer(one: Finding, other: Finding) -> Finding {
     match (one, other) {
+        (Err(Found::Version(found)), _) | (_, Err(Found::Version(found))) if found > VERSION => {
+            Err(Found::Version(found))
+        }
         (Ok(one), Ok(other)) if other.generation > one.generation => Ok(other),
         (Ok(header), _) | (_, Ok(header)) => Ok(header),
         (Err(one), Err(other)) => Err(worse(one, other)),

@@ -5,7 +5,7 @@ use crate::format::reread::Rereadings;
 use crate::format::superblock::TAG;
 use crate::medium::{Medium, Readable};
 use crate::preserve::error::{Damage, Part};
-use crate::preserve::format::header::{BYTES, FIRST, Found, GENERATION, Header, MAGIC};
+use crate::preserve::format::header::{BYTES, FIRST, Found, GENERATION, Header, MAGIC, VERSION};
 use crate::preserve::format::headers;
 use core::convert::Infallible;
 
@@ -91,6 +91,8 @@ fn is_lost<E: core::error::Error>(
     };
     Ok(match found {
         Found::Whole(_) => false,
+        // It proves itself, and the header that it replaced is not current any more.
+        Found::Version(version) if version > VERSION => false,
         Found::Damaged => !is_erased(header.generation - 1)?,
         // A creation writes the first header, and zeros in the places of the second one.
         Found::Other(NOTHING) => header.generation > FIRST || !is_erased(0)?,

@@ -234,7 +234,9 @@ fn a_repair_leaves_a_store_as_it_is() {
     let journal = options().create_new(&medium).unwrap();
     while journal.append(b"record").is_ok() {}
     drop(journal);
-    MAGICS.into_iter().for_each(|at| medium.write(at, &[0; 128]));
+    for at in MAGICS {
+        medium.write(at, &[0; 128]);
+    }
     let mut store = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put("blob", b"kept").unwrap();

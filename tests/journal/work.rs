@@ -146,3 +146,27 @@ fn records_that_no_padding_fits_before_cost_no_more_than_a_multiple_of_the_journ
         assert!(looks < MOST_OF_A_REPAIR * medium.len(), "{looks}");
     }
 }
+
+/// A payload of one byte, as a picture or a base64 of zeros has it, behind which a record was acknowledged. By hand: words of
+/// "AAAAAAAA" name their own position once in 2^19 bytes, and are headers of records of 0x414141 bytes there.
+#[test]
+fn damage_to_a_payload_of_equal_bytes_is_not_a_torn_end() {
+    const SEGMENT: u64 = 8 << 20;
+    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 3 * SEGMENT).medium();
+    let options = |opening| Options::with_entropy([7, opening]).segment(SEGMENT);
+    let journal = options(0).create_new(&medium).unwrap();
+    journal.append(&vec![b'A'; 6 << 20]).unwrap();
+    journal.append(b"second").unwrap();
+    drop(journal);
+    medium.write(LOG as u64 + 64 + 16 + 512, b"B");
+    let mut image = vec![0; (8192 + 3 * SEGMENT) as usize];
+    Readable::read(&medium, 0, &mut image).unwrap();
+    let image = Looks::new(&image);
+    let reader = Reader::open(&image).unwrap();
+    let found = reader.verify(&mut |_| ()).unwrap();
+    assert!(found.damage.is_some(), "{found:?}");
+    let is_second =
+        |found| matches!(found, Ok(Salvaged::Record(record)) if record.payload == b"second");
+    assert!(reader.salvage().any(is_second));
+    assert_eq!(options(1).preview_repair(&image).unwrap().records, 1);
+}

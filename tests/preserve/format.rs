@@ -356,8 +356,12 @@ fn a_last_commit_of_a_later_version_is_refused() {
         [(&[0, 8192][..], None), (&[0], None), (&[0], Some(8192)), (&[8192], Some(0))]
     {
         let mut image = whole.clone();
-        later.iter().for_each(|at| version(&mut image, *at, 4));
-        lost.into_iter().for_each(|at| torn(&mut image, at));
+        for at in later {
+            version(&mut image, *at, 4);
+        }
+        if let Some(at) = lost {
+            torn(&mut image, at);
+        }
         let read = Snapshot::of(&Bytes(&image)).map(|_| ()).unwrap_err();
         assert!(matches!(read.kind(), ErrorKind::Version { found: 4, .. }), "{later:?}: {read}");
         let medium = Plain::new(image.clone());

@@ -92,8 +92,8 @@
 //! the pass. Before Linux 6.18 an automount below that is not answered can stop it, too. Links are not followed.
 //!
 //! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
-//!   change, when notices were lost, and every 10 seconds, or less often if reading them takes more than 50 ms: it takes
-//!   no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
+//!   change, when notices were lost, and every 10 seconds. If reading them takes more than 50 ms, that is less often: it
+//!   takes no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
 //!   tmpfs, `/proc` not mounted, `fs.inotify.max_user_watches`), directories are read as often as that share permits.
 //!   The size of each file is looked at in each pass.
 //! - A file that is renamed while a pass looks for it is looked for again. [`Pass::is_unsettled`] is set if names change

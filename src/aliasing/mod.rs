@@ -42,7 +42,8 @@ pub(crate) use machine::{distance, of_machine};
 /// Returns true if two mappings of one file are congruent. Each is given as the address of a byte and the offset of that
 /// byte in the file. They can be of two processes, and of two parts of the file.
 ///
-/// `shmlba` is that of [`HostReport::shmlba`](crate::report::HostReport). With 0 only equal addresses of one offset agree.
+/// `shmlba` is that of [`HostReport::shmlba`](crate::report::HostReport). With 0 only mappings agree
+/// whose addresses and offsets differ by the same number of bytes.
 ///
 /// ```
 /// use cachemaint::aliasing::mappings_agree;

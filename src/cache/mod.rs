@@ -80,7 +80,8 @@ impl Cache {
     /// Returns the caches of the machine this program runs on, aimed at the point of coherency.
     ///
     /// Determines the machine's abilities once; later calls are one relaxed load and a branch. All calls in a process
-    /// give the same answer.
+    /// give the same answer. A refusal is not kept: a later call asks the machine again. So does each call on targets
+    /// without atomics of 64 bits.
     ///
     /// Under FreeBSD on arm64, bind the thread to a CPU (cpuset(1)). A thread that moves to another CPU before its fence
     /// leaves write-backs behind that may not have completed: that kernel executes no DSB between threads of a process.

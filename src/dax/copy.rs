@@ -21,7 +21,7 @@ impl DaxFile {
     /// are persistent when this returns. Where parts overlap, the bytes of either may remain.
     ///
     /// A crash meanwhile can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies whole in a
-    /// part. A word that lies partly in one can be torn: publish by [`store`](Self::store), and not by fewer bytes.
+    /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be torn: publish by [`store`](Self::store), and not by fewer bytes.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -63,8 +63,8 @@ impl DaxFile {
     /// If a part is out of range.
     ///
     /// # Cost
-    /// The stores, at most one write-back a line, and one fence, or two
-    /// ([`Cache::copy_writeback`](crate::Cache::copy_writeback)); by pages one `msync` a part.
+    /// The cost of [`Cache::copy_writeback`](crate::Cache::copy_writeback), with one or two fences for all parts; by pages
+    /// one `msync` a part.
     #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
     #[track_caller]
     pub fn persist_copy_to(

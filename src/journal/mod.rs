@@ -64,7 +64,7 @@
 //! - Each record *vouches*: it states the position before which everything was durable when the record was written. If
 //!   a producer waits for each append, each record vouches for all before it, and a lost record is recognised as damage
 //!   as soon as one record is after it. If the padding at the end of its segment is lost too, two records are
-//!   needed.
+//!   needed. A record after more than 8 MiB of padding does not vouch for the last 504 bytes before the padding.
 //! - At most a [window](Options::window) is under way. So a valid record a window or more after the end is evidence,
 //!   too.
 //! - The space before the head is used again only when the superblock with that head is durable. So a mark in space that

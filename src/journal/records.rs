@@ -139,8 +139,8 @@ impl<'r, M: Readable> Records<'r, M> {
     ///
     /// # Cost
     /// The record is read once, and copied. For a `Journal`, `None` costs a few loads from memory. For a
-    /// [`Reader`](super::Reader), it costs a read of both superblocks and of the space after the end. The first time it
-    /// also costs a read of a whole window, and of a word of each segment.
+    /// [`Reader`](super::Reader), it costs a read of both superblocks and of the space after the end. The first time, and
+    /// each time after new records, it also costs a read of a whole window, and of the mark of each segment that has one.
     pub fn read_next(
         &mut self,
         payload: &mut Vec<u8>,

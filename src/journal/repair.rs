@@ -23,15 +23,17 @@ impl Options<'_> {
     /// [`open`](Self::open) changes.
     ///
     /// If the newer superblock or both are lost, they are rebuilt from the marks. Trimmed records that were not yet
-    /// overwritten are in the journal again then.
+    /// overwritten are in the journal again then. Padding can hold marks of an earlier journal in the same medium. If the
+    /// first mark is lost besides both superblocks, the earlier journal can be rebuilt in place of this one.
+    /// [Preview](Self::preview_repair) the repair then, and compare the number of records.
     ///
     /// The damaged bytes are overwritten: copy the medium first, or [salvage](super::Reader::salvage) its records. A
     /// crash meanwhile loses nothing else; repair the journal again then. That repair reports the same records, but no
     /// range that was covered before the crash.
     ///
     /// # Errors
-    /// If the medium has no journal, only a part of one, or a store or a recording; if its version is unknown; [`ErrorKind::WornOut`]; if the
-    /// medium fails.
+    /// If the medium has no journal, only a part of one, or a store or a recording; if its version is unknown;
+    /// [`ErrorKind::WornOut`]; if the medium fails.
     ///
     /// # Cost
     /// All of the medium is searched twice for marks, and the records are read three times. Memory is needed for one

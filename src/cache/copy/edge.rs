@@ -1,5 +1,5 @@
 //! Stores of fewer bytes than a block, or of a few blocks, to bytes that no other thread accesses. Whole aligned words are
-//! stored by one store each, so that a crash tears none.
+//! stored by one store each where the CPU stores 8 bytes at once, so that a crash tears none.
 //!
 //! # Why this file is unsafe
 //! It stores to addresses whose range the caller of a copy vouches for.

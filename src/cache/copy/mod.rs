@@ -23,7 +23,7 @@
 //! # Crashes
 //! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts. Only an aligned
 //! word of 8 bytes that lies whole in the copy is never torn. All methods store whole words at once, by single stores of
-//! 8 bytes or more. A part of a word, at an end of the copy, may be stored byte by byte.
+//! 8 bytes or more. On targets without atomics of 64 bits the words have the CPU's size. A part of a word, at an end of the copy, may be stored byte by byte.
 //!
 //! The manuals promise more of some stores (Intel SDM vol. 3A, 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64
 //! bytes of `movdir64b`), on which nothing here relies. They say nothing of the words in a wider or a streaming vector
@@ -90,8 +90,8 @@ impl Cache {
     /// If the lengths differ.
     ///
     /// # Cost
-    /// The stores, at most one write-back a line, and one fence; two where streaming stores need one before
-    /// the write-back ([the methods](self)).
+    /// The stores, one write-back a line, and one fence; two where streaming stores need one before the write-back ([the
+    /// methods](self)). Where lines are larger than 64 bytes, a line between two pieces of 4 KiB can be written back twice.
     #[doc(alias(
         "memcpy",
         "memcpy_flushcache",

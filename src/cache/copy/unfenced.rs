@@ -69,8 +69,8 @@ impl Unfenced {
     /// atomics of 64 bits the words have the CPU's size. Where the ranges overlap, bytes of both can be lost then.
     ///
     /// # Cost
-    /// The stores, and at most one write-back a line; one fence where streaming stores need it before the write-back
-    /// ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer first.
+    /// The stores, and the write-backs of [`copy_writeback`](Cache::copy_writeback); one fence where streaming stores need
+    /// it before the write-back ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer first.
     ///
     /// # Safety
     /// 1. `from` can be read and `to` written for `len` bytes, and the bytes of `from` are initialised: padding of a value

@@ -134,7 +134,7 @@ fn infos<E: Failure>(
     let mut infos = Vec::new();
     let header = &within.commit.header;
     let mut pages: Vec<Range<u64>> = header.roots.map(|at| at..at + header.len).into();
-    let mut walk = Walk::new(within.commit);
+    let mut walk = Walk::new(within);
     while let Some(step) = walk.next(within).transpose() {
         match step {
             Ok(Step::Entry(info)) => infos.push(info),

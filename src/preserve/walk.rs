@@ -10,15 +10,15 @@
 //! header can, the step reads 64 bytes of all four headers, and the words that show another format. If both copies of one
 //! header are damaged, it reads all twice. A child has 32 bytes at least and an entry 56. So a walk looks at each byte of
 //! the table 7 times at most, and 24 times with a damaged header. Finding a blob takes one page of each level, and the
-//! headers once. A table has at most 16 levels. Pages that have more bytes together than the store are refused, as they
-//! must overlap. Names out of order are refused, too: a page that is reached a second time has them.
+//! headers once. A table has at most 16 levels. Pages that have more bytes together than the store or its
+//! medium are refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
 use super::format::page::LEVELS;
 use super::format::table::{CHILD, Child, ENTRY, Entry};
 use super::info::{Info, Name};
-use super::snapshot::{Commit, CommitIn, Snapshot, first_whole};
+use super::snapshot::{CommitIn, Snapshot, first_whole};
 use crate::medium::Readable;
 use core::error::Error as Failure;
 use core::ops::Range;
@@ -30,7 +30,7 @@ impl<R: Readable> Snapshot<'_, R> {
     /// and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
     /// commit.
     pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
-        let mut walk = Walk::new(&self.commit);
+        let mut walk = Walk::new(self.erased());
         core::iter::from_fn(move || walk.next_entry(self.erased()).transpose())
     }
 
@@ -136,6 +136,8 @@ pub(super) struct Walk {
     floor: Floor,
     /// Entries that have not come yet; `None` after a page that is lost.
     left: Option<u64>,
+    /// Bytes of the medium.
+    len: u64,
     /// Bytes that the pages to come can have.
     budget: u64,
     /// The damage of the page whose error came last.
@@ -143,13 +145,14 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) const fn new(commit: &Commit) -> Self {
+    pub(super) fn new<E: Failure>(CommitIn { medium, commit }: CommitIn<'_, E>) -> Self {
         let mut path = [Rest { at: 0, end: 0, is_new: true }; LEVELS];
         path[0] = Rest::new(&commit.root());
-        let (levels, left, budget) =
-            (commit.preamble.level, Some(commit.preamble.blobs), commit.header.size);
+        let (levels, left) = (commit.preamble.level, Some(commit.preamble.blobs));
+        // A forged header can state any size.
+        let budget = commit.header.size.min(medium.len());
         let floor = Floor::From(Name::EMPTY);
-        Self { levels, path, depth: 1, floor, left, budget, lost: None }
+        Self { levels, path, depth: 1, floor, left, len: medium.len(), budget, lost: None }
     }
 
     /// Returns the damage of the page that the last item reports as lost.
@@ -219,7 +222,10 @@ impl Walk {
         let is_first = rest.is_new;
         let (child, name) = child(within, rest)?;
         let is_sorted = is_first || name.as_bytes() > self.floor.name().as_bytes();
-        let budget = self.budget.checked_sub(2 * child.len);
+        // Copies after the end of a medium that was cut are not read.
+        let is_read = |at: &&u64| at.checked_add(child.len).is_some_and(|end| end <= self.len);
+        let bytes = child.places.iter().filter(is_read).count() as u64 * child.len;
+        let budget = self.budget.checked_sub(bytes);
         let Some(budget) = budget.filter(|_| is_sorted) else { return Err(rest.forged()) };
         self.budget = budget;
         if !is_first {

@@ -38,7 +38,7 @@ impl<R: Readable> Reader<R> {
 
 fn list<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Vec<Info>, Error<E>> {
     until_it_lasts(medium, |commit| {
-        let mut walk = Walk::new(commit.commit);
+        let mut walk = Walk::new(commit);
         core::iter::from_fn(|| walk.next_entry(commit).transpose()).collect()
     })
 }

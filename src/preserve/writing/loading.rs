@@ -82,7 +82,7 @@ impl Loading {
     /// Loads the table of a commit.
     fn of<E: Failure>(within: CommitIn<'_, E>, size: u64) -> Result<Self, Error<E>> {
         let mut loading = Self::new(within, size)?;
-        let mut walk = Walk::new(within.commit);
+        let mut walk = Walk::new(within);
         while let Some(step) = walk.next(within)? {
             match step {
                 Step::Page(page) => loading.page(within, &page)?,

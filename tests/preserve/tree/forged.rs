@@ -154,3 +154,64 @@ fn a_root_with_levels_and_without_children_is_refused() {
     assert!(is_forged(snapshot.entries().next().unwrap().unwrap_err()));
     assert!(options().open(Plain::new(image.clone())).is_err());
 }
+
+/// Bytes of each page that [`of_lost_pages`] names.
+const LOST: u64 = 32_768;
+/// The number of these pages.
+const CHILDREN: usize = 1000;
+
+/// A store of 2^60 bytes whose root names pages at these places, and is whole itself.
+fn of_lost_pages(place: impl Fn(usize) -> u64) -> Vec<u8> {
+    let medium = Plain::zeros(2 * DATA + 100_000);
+    drop(options().create_new(medium.clone()).unwrap());
+    let mut image = medium.bytes();
+    let (header, root) = (4096, DATA);
+    let created = word(&image, header + 40) as usize;
+    image.copy_within(created..created + 176, root);
+    image[root + 42] = 1;
+    for number in 0..CHILDREN {
+        let child = root + 176 + 32 * number;
+        let name = if number == 0 { 0 } else { 2 };
+        set(&mut image, child, place(number));
+        set(&mut image, child + 8, place(number));
+        set(&mut image, child + 24, LOST | name << 16);
+        image[child + 28..child + 30]
+            .copy_from_slice(&[number / 32, number % 32].map(|digit| digit as u8));
+    }
+    for copy in [header, header + 8192] {
+        let len = (176 + 32 * CHILDREN) as u32;
+        image[copy + 12..copy + 16].copy_from_slice(&len.to_le_bytes());
+        for (at, number) in [(32, 1 << 60), (40, root as u64), (48, root as u64)] {
+            set(&mut image, copy + at, number);
+        }
+    }
+    seal(&mut image);
+    image
+}
+
+/// All pages are at one place. They have more bytes together than the medium, and fewer than the store.
+#[test]
+fn pages_with_more_bytes_than_the_medium_are_refused_with_bounded_work() {
+    let place = DATA + 33_024;
+    let mut image = of_lost_pages(|_| place as u64);
+    image[place] ^= 1;
+    let looks = Looks::new(&image);
+    let most = 8 * image.len() as u64;
+    let medium = &looks;
+    let snapshot = Snapshot::of(&medium).unwrap();
+    assert!(snapshot.entries().count() < CHILDREN);
+    let taken = looks.taken();
+    assert!(taken <= most, "{taken} of {most} bytes");
+    assert!(snapshot.verify(&mut |_| ()).is_err());
+    let taken = looks.taken();
+    assert!(taken <= most, "{taken} of {most} bytes");
+}
+
+/// Each of them is reported. Together they have more bytes than the medium.
+#[test]
+fn pages_after_the_end_of_the_medium_are_lost() {
+    let image = of_lost_pages(|number| (1 << 30) + LOST * number as u64);
+    let bytes = Bytes(&image);
+    let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
+    assert_eq!(verification.pages.len(), CHILDREN);
+}

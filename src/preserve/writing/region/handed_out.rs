@@ -147,7 +147,7 @@ impl<M: Medium> Store<M> {
 
 /// Returns the names of the dirty regions that were handed out, none of which is in use.
 fn dirty_names<E: Failure>(within: CommitIn<'_, E>, taken: &Taken) -> Result<Vec<Name>, Error<E>> {
-    let (mut names, mut walk) = (Vec::new(), Walk::new(within.commit));
+    let (mut names, mut walk) = (Vec::new(), Walk::new(within));
     while let Some(info) = walk.next_entry(within)? {
         if !info.is_dirty || !taken.contains(info.offset) {
             continue;

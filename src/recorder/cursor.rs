@@ -61,15 +61,15 @@ impl Cursor {
     #[cfg(loom)]
     new!();
 
-    /// Begins at a position of a shard with `lap` bytes. An earlier opening may have left the whole lap, and the count of
-    /// lost events, in caches: they are still to be written back. The word of that count is never 0 then.
-    pub(super) fn begin(&self, position: u64, lap: u64, released: u64, lost: u64) {
+    /// Begins at a position, with all bytes before it written back. `lost` events are lost, as `lost_word` of the file
+    /// states.
+    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
         self.head.store(position, Ordering::Relaxed);
-        self.done.store(position.saturating_sub(lap), Ordering::Relaxed);
+        self.done.store(position, Ordering::Relaxed);
         self.first.store(position, Ordering::Relaxed);
         self.released.store(released, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
-        self.lost_done.store(0, Ordering::Relaxed);
+        self.lost_done.store(lost_word, Ordering::Relaxed);
         self.nested.store(0, Ordering::Relaxed);
         self.is_claimed.store(false, Ordering::Relaxed);
     }

@@ -50,8 +50,7 @@ where
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
     /// cursors and [events](Self::events) are used. The file has all others.
     ///
-    /// The opening is persistent when this returns. The earlier events are as persistent as they were before, until the
-    /// first write-back of their shard, which covers them.
+    /// The opening is persistent when this returns. The earlier events are as persistent as they were before.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
@@ -103,7 +102,7 @@ where
         let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
         for cursor in cursors.as_ref() {
-            cursor.begin(0, 0, 0, 0);
+            cursor.begin(0, 0, (0, 0));
         }
         Ok(Parts { cursors, description, durability, clock })
     }
@@ -123,7 +122,7 @@ where
         let description = Description::new(generation, identity, geometry, mode, &clock, len);
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
-        go_on(&Reader::of(medium, description), cursors.as_ref())?;
+        go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
         Ok(Parts { cursors, description, durability, clock })
     }
 }
@@ -309,7 +308,11 @@ fn write_tables<M: Medium>(medium: &M, page: u64, tables: &Tables) -> Result<(),
 }
 
 /// Begins each shard after the events that it has.
-fn go_on<M: Medium>(reader: &Reader<&M>, cursors: &[Cursor]) -> Result<(), ErrorKind<M::Error>> {
+fn go_on<M: Medium>(
+    reader: &Reader<&M>,
+    medium: &M,
+    cursors: &[Cursor],
+) -> Result<(), ErrorKind<M::Error>> {
     let description = reader.description();
     let (geometry, mode) = (description.geometry(), description.mode);
     for (shard, cursor) in (0..geometry.shards).zip(cursors) {
@@ -321,8 +324,9 @@ fn go_on<M: Medium>(reader: &Reader<&M>, cursors: &[Cursor]) -> Result<(), Error
             Mode::Refuse => next.saturating_sub(u64::from(geometry.sub_buffers)),
             Mode::Overwrite => 0,
         };
-        let position = next * u64::from(geometry.size);
-        cursor.begin(position, geometry.shard_len(), released, reader.lost(shard));
+        let lost_word = medium.load(Geometry::loss(shard), Ordering::Relaxed);
+        let lost = (reader.lost(shard), lost_word);
+        cursor.begin(next * u64::from(geometry.size), released, lost);
     }
     Ok(())
 }

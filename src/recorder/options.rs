@@ -8,9 +8,6 @@ use crate::format::identity::entropy;
 use core::fmt;
 
 /// The time at which events are written back.
-///
-/// The first write-back of each shard covers the events of earlier openings as well. With [`SubBuffer`](Self::SubBuffer) and
-/// [`EachAppend`](Self::EachAppend) its first event in an opening takes that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

@@ -30,9 +30,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// # Cost
     /// A check of each shard; an instruction for each line of new events, and two fences for each shard that has new
-    /// events or newly lost ones. The first write-back of a shard after [`Options::open`](super::Options::open) covers all
-    /// its sub-buffers in use: a killed process may have left its events in caches. So no call, also in a crash handler,
-    /// writes back more than the recording.
+    /// events or newly lost ones.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
         let mut outcome = Ok(());
         for (shard, cursor) in (0..).zip(self.cursors()) {

@@ -42,10 +42,10 @@ enum Do {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     UnderWay,
-    /// An event without a guarantee, which may be there: it was released, was under way when the process was killed, or was
-    /// in the caches when power was lost.
+    /// An event without a guarantee, which may be there: it was released, or was in the caches when the recording was
+    /// opened.
     Old,
-    /// A recorded event, which may be in the caches only. It may be of an earlier opening.
+    /// A recorded event, which may be in the caches only.
     Recorded,
     /// A persistent event.
     Acknowledged,
@@ -175,6 +175,7 @@ impl Shape {
         let recorder = self.options().open(life.medium)?;
         life.note(|model| {
             model.set(Class::UnderWay, Class::Old);
+            model.set(Class::Recorded, Class::Old);
             (model.is_created, model.writers) = (true, 0);
             model.begun_before = model.begun.clone();
         });

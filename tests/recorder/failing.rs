@@ -95,35 +95,3 @@ fn the_end_of_a_thread_writes_back_and_returns_the_first_failure() {
     fail_once(&medium);
     assert_eq!(within.finish(), Err(Broken));
 }
-
-/// A killed process leaves its events and its counts of lost events in the caches.
-#[test]
-fn the_first_write_back_of_an_opening_covers_the_events_of_earlier_ones() {
-    for durability in [Durability::OnCrash, Durability::SubBuffer, Durability::EachAppend] {
-        let medium = medium();
-        // Two laps and a half of events, four in each sub-buffer.
-        let killed = options().shards(2).sub_buffers(2).create_new(&medium).unwrap();
-        let writer = killed.claim().unwrap();
-        (0..20).for_each(|number| writer.record_at(number, 1, &[7; 24]).unwrap());
-        writer.record_at(20, 1, &[7; 256]).unwrap_err();
-        drop(writer);
-        drop(killed);
-
-        let recorder = options().durability(durability).open(&medium).unwrap();
-        medium.taken();
-        if durability == Durability::OnCrash {
-            recorder.write_back_all().unwrap();
-            assert_eq!(medium.taken()[1], 2 * 256 / 64 + 1, "a ring and the line of the count");
-        }
-        let writer = recorder.claim().unwrap();
-        writer.record_at(21, 1, b"").unwrap();
-        if durability != Durability::OnCrash {
-            assert!(medium.taken()[1] >= 2 * 256 / 64, "{durability:?}");
-        }
-        recorder.write_back_all().unwrap();
-        medium.taken();
-        writer.record_at(22, 1, b"").unwrap();
-        recorder.write_back_all().unwrap();
-        assert!(medium.taken()[1] <= 2, "{durability:?}");
-    }
-}

@@ -37,7 +37,7 @@
 //! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence, more for a long record; waits for records before it |
 //! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | stores alone: 11 ns for an event of 40 bytes (AMD EPYC, family 25 model 17, virtual machine, Linux 6.18, DRAM) |
-//! | `Recorder::write_back_all` | all events recorded before it | a crash handler, the end of a program | one instruction for each new line |
+//! | `Recorder::write_back_all` | all events that this opening recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two or three fences; more for the first after a seal |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | before a reboot that is planned | write-back of these bytes |
 //! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |

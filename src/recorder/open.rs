@@ -50,7 +50,9 @@ where
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
     /// cursors and [events](Self::events) are used. The file has all others.
     ///
-    /// The opening is persistent when this returns. The earlier events are as persistent as they were before.
+    /// The opening is persistent when this returns. The earlier events are as persistent as they were before, and the
+    /// [durability](Self::durability) is that of later ones: a killed program leaves events in caches. Opening a
+    /// `DaxFile` makes those of its file durable. Persist the range of another medium before.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],

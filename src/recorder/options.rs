@@ -7,7 +7,7 @@ use super::{Cursor, Cursors, Identity};
 use crate::format::identity::entropy;
 use core::fmt;
 
-/// The time at which events are written back.
+/// The time at which the events of an opening are written back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

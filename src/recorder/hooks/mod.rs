@@ -17,7 +17,7 @@ pub use signals::SignalSafe;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 #[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
-use {core::sync::atomic::AtomicI32, std::io, std::sync::OnceLock};
+use {core::ptr, core::sync::atomic::AtomicI32, std::io, std::sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
@@ -125,7 +125,8 @@ where
     /// Those of `sigaction(2)`; [`io::ErrorKind::QuotaExceeded`] if signals stop 16 recorders already.
     pub fn stop_on_signals(&'static self) -> io::Result<()> {
         let is_free = |place: &&OnceLock<Stopped>| place.set(Stopped::new(self)).is_ok();
-        if RECORDERS.iter().find(is_free).is_none() {
+        let is_listed = RECORDERS.iter().filter_map(OnceLock::get).any(|one| one.is_of(self));
+        if !is_listed && RECORDERS.iter().find(is_free).is_none() {
             let why = "16 recorders are stopped by signals already";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
         }
@@ -173,6 +174,11 @@ struct Stopped {
 impl Stopped {
     fn new(recorder: &'static (dyn Crash + Sync)) -> Self {
         Self { recorder, owner: Process::this(), by: AtomicI32::new(0) }
+    }
+
+    /// Returns true if it is of this recorder, in this process.
+    fn is_of(&self, recorder: &'static (dyn Crash + Sync)) -> bool {
+        ptr::addr_eq(self.recorder, recorder) && self.owner == Process::this()
     }
 
     /// Stops recording, and writes back. A signal that interrupts that on the same thread may end the process. So its

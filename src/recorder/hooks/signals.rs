@@ -61,14 +61,19 @@ impl Ending {
 
     fn install(&self) -> io::Result<()> {
         let current = self.signal.action()?;
-        let is_default = current.sa_sigaction == libc::SIG_DFL;
-        // A handler that was set over this one may call it. Above such a handler this one would call itself for ever.
-        let is_below = !is_default && self.is_installed.load(Acquire);
-        if current.sa_sigaction == libc::SIG_IGN || is_below {
+        // System calls that the former handler did not interrupt are not interrupted now.
+        let restart = current.sa_flags & libc::SA_RESTART;
+        if current.sa_sigaction == libc::SIG_IGN {
             return Ok(());
         }
-        // System calls that the former handler did not interrupt are not interrupted now.
-        self.signal.install(&current, current.sa_flags & libc::SA_RESTART)?;
+        if self.is_installed.load(Acquire) {
+            // A handler that was set over this one may call it. Above such a handler this one would call itself for ever.
+            if current.sa_sigaction == libc::SIG_DFL {
+                self.signal.reinstall(&current, restart);
+            }
+            return Ok(());
+        }
+        self.signal.install(&current, restart)?;
         self.is_installed.store(true, Release);
         Ok(())
     }

@@ -90,7 +90,8 @@ pub enum SkippedKind {
     /// Events that are damaged, or that a crash has lost.
     ///
     /// Only this kind reports a fault: events are missing in the middle. It is normal only after a crash that loses
-    /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability).
+    /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
+    /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

@@ -130,12 +130,13 @@ impl<S: Readable> Events<'_, S> {
             return None;
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
-        // A header that is just being written does not verify.
+        // A header that is just being written does not verify. If a writer ends it meanwhile, it is found below.
+        let is_begun = sequence.is_none() && self.is_being_begun(slot);
         let here = self.reader.header(self.shard, slot);
         let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
         let kind = if is_written || self.has_gone_on() {
             SkippedKind::Overwritten
-        } else if sequence.is_none() && self.is_being_begun(slot) {
+        } else if is_begun {
             SkippedKind::Torn
         } else {
             SkippedKind::Damaged

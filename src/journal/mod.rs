@@ -100,7 +100,7 @@
 //! | 48 | 8 | window in bytes: 2 to 65535 segments, no more than the capacity, and 2^28 bytes at most |
 //! | 56 | 4 | bytes of a segment, a power of two from 128 to 2^24 |
 //! | 60 | 4 | alignment of records, a power of two from 8 to 4096 |
-//! | 64 | 8 | generation: if both superblocks are whole, the one with the higher generation holds |
+//! | 64 | 8 | generation: if both superblocks are whole, the one with the higher generation holds, or that of a later version, whose magic, version and tag are in the same places |
 //! | 72 | 8 | head: position of the oldest record that was not trimmed |
 //! | 80 | 8 | number of the epoch of the head |
 //! | 88 | 8 | key of the epoch of the head |

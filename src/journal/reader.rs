@@ -2,10 +2,10 @@
 //!
 //! # Work
 //! A read looks at each record once. After the end, and after damage, one word of each place shows if a record may begin
-//! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain, and four
-//! times more for each MiB that it has: only crafted bytes can be so many. So a verification or a salvage looks at no more
+//! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain, and once
+//! more for each MiB that it has: only crafted bytes can be so many. So a verification or a salvage looks at no more
 //! than 40 times the bytes of the log in all, for any content of the medium: nested records share the bytes of some
-//! places. With segments of 16 MiB it looks at no more than 170 times the bytes. A search for new records at the end looks at the segment after
+//! places. With segments of more than 1 MiB it looks at no more than 70 times the bytes. A search for new records at the end looks at the segment after
 //! a window as often.
 //!
 //! # Memory
@@ -155,7 +155,10 @@ impl<M: Readable> Reader<M> {
         match superblocks::after(&self.medium, &self.superblock) {
             Ok(Some(now)) => Ok(now),
             Err(error)
-                if matches!(error.kind(), ErrorKind::Medium(_) | ErrorKind::Replaced { .. }) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Medium(_) | ErrorKind::Replaced { .. } | ErrorKind::Version { .. }
+                ) =>
             {
                 Err(error)
             }

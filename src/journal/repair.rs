@@ -3,14 +3,13 @@
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::geometry::{Geometry, HEADER, LOG, MARK};
 use super::format::record::{Epoch, Mark, void};
-use super::format::superblock::{MAGIC, Superblock};
+use super::format::superblock::Superblock;
 use super::open::Opened;
 use super::reader::{ATTEMPTS, overtaken};
 use super::salvage::{Found, Salvage};
 use super::walk::{Walk, first_mark, mark_in_place};
 use super::writeback::persist;
 use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
-use crate::format::magic;
 use crate::medium::{Medium, Readable};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -165,11 +164,7 @@ fn superblocks_to_repair<M: Readable>(
         Err(lost)
             if matches!(lost.kind(), ErrorKind::Superblocks | ErrorKind::NotAJournal { .. }) =>
         {
-            // Marks of a journal before it can be left in a store or a recording.
-            let words = magic::words(medium).map_err(Error::medium)?;
-            if let Some(found) = magic::another(words, MAGIC)
-                && !words.contains(&MAGIC)
-            {
+            if let Some(found) = superblocks::another(medium).map_err(Error::medium)? {
                 return Err(Error::new(ErrorKind::NotAJournal { found }));
             }
             return Ok((None, rebuilt(medium, None)?.ok_or(lost)?));

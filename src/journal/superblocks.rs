@@ -5,7 +5,7 @@ use super::format::geometry::{LOG, PAGE};
 use super::format::superblock::{BYTES, Found, MAGIC, Superblock, VERSION};
 use super::walk::first_mark;
 use crate::format::identity::Identity;
-use crate::format::magic::{self, UNFINISHED};
+use crate::format::magic::{self, Magic, UNFINISHED};
 use crate::format::reread::Rereadings;
 use crate::format::rewritten;
 use crate::medium::{Medium, Readable};
@@ -208,4 +208,16 @@ pub(super) fn create<M: Medium>(
     let (other, at_rest) = (other + MAGIC.len() as u64, at + MAGIC.len() as u64);
     medium.persist_copy(&[(other, &[0; BYTES - MAGIC.len()]), (at_rest, rest), (LOG, mark)])?;
     medium.persist_copy(&[(at, magic)])
+}
+
+/// Returns the magic of a store or a recording, in which marks of a journal before it can be left. A store has copies of its
+/// headers from the place of a journal's first mark on.
+pub(super) fn another<M: Readable>(medium: &M) -> Result<Option<Magic>, M::Error> {
+    let words = magic::words(medium)?;
+    let mut copy = Magic::default();
+    if medium.len() >= LOG + 8 {
+        medium.read(LOG, &mut copy)?;
+    }
+    let found = magic::another(words, MAGIC).or_else(|| magic::another([copy; 2], MAGIC));
+    Ok(found.filter(|_| !words.contains(&MAGIC)))
 }

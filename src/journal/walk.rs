@@ -43,10 +43,10 @@ pub(super) struct Walk<'m, M> {
 /// Returns the number of times that the bytes of a segment may be verified in vain.
 ///
 /// Torn records with whole headers have at most the bytes of the segment, and are verified with two keys at most. A payload
-/// of equal words names its own position once in each 2^16 words, and can read as a header there, of one length. With two
-/// keys these take less than twice the segment each. More bytes are crafted: nested records.
+/// of equal words names its own position once in each 2^16 words, and can read as a header there, of one length. Those that
+/// fit take a quarter of the segment for each 512 KiB, with each key. More bytes are crafted: nested records.
 const fn patience(segment: u64) -> u64 {
-    4 + 2 * (segment >> 19)
+    4 + (segment >> 20)
 }
 
 /// A bound for the work on bytes that are not valid records.

@@ -122,7 +122,8 @@
 //! # The format, version 3
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
 //! generation *g* is at 4096 (*g* modulo 2). Of all whole headers the one of the highest generation is current, even if
-//! its copy is damaged.
+//! its copy is damaged. Magic, version and tag of a header stay where they are in each later version, and a whole header
+//! of a later version is newer than all of this one.
 //!
 //! All tags are XXH3 of 64 bits ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)).
 //! `XXH3(s, b)` is the hash of the bytes `b` with the seed `s`. If `b` is a list of words, their bytes are

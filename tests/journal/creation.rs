@@ -247,6 +247,10 @@ fn a_repair_leaves_a_store_as_it_is() {
     assert!(is_refused(reason(&options().repair(&medium))));
     assert!(is_refused(options().preview_repair(&medium).err().as_ref().map(Error::kind)));
     assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
+    // The copies of its headers are left.
+    medium.write(0, &[0; 8192]);
+    assert!(is_refused(reason(&options().repair(&medium))));
+    assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
 }
 
 /// The medium of a refused opening can be used again.

@@ -21,7 +21,8 @@ impl DaxFile {
     /// are persistent when this returns. Where parts overlap, the bytes of either may remain.
     ///
     /// A crash meanwhile can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies whole in a
-    /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be torn: publish by [`store`](Self::store), and not by fewer bytes.
+    /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be
+    /// torn: publish by [`store`](Self::store), and not by fewer bytes.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///

@@ -5,8 +5,8 @@
 //! there, and such a record is verified. A segment is skipped after four times its bytes were verified in vain, and once
 //! more for each MiB that it has: only crafted bytes can be so many. So a verification or a salvage looks at no more
 //! than 40 times the bytes of the log in all, for any content of the medium: nested records share the bytes of some
-//! places. With segments of more than 1 MiB it looks at no more than 70 times the bytes. A search for new records at the end looks at the segment after
-//! a window as often.
+//! places. With segments of more than 1 MiB it looks at no more than 70 times the bytes. A search for new records at the
+//! end looks at the segment after a window as often.
 //!
 //! # Memory
 //! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its

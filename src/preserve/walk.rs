@@ -11,7 +11,8 @@
 //! header are damaged, it reads all twice. A child has 32 bytes at least and an entry 56. So a walk looks at each byte of
 //! the table 7 times at most, and 24 times with a damaged header. Finding a blob takes one page of each level, and the
 //! headers once. A table has at most 16 levels. Pages that have more bytes together than the store or its
-//! medium are refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has them.
+//! medium are refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has
+//! them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
@@ -136,8 +137,6 @@ pub(super) struct Walk {
     floor: Floor,
     /// Entries that have not come yet; `None` after a page that is lost.
     left: Option<u64>,
-    /// Bytes of the medium.
-    len: u64,
     /// Bytes that the pages to come can have.
     budget: u64,
     /// The damage of the page whose error came last.
@@ -152,7 +151,7 @@ impl Walk {
         // A forged header can state any size.
         let budget = commit.header.size.min(medium.len());
         let floor = Floor::From(Name::EMPTY);
-        Self { levels, path, depth: 1, floor, left, len: medium.len(), budget, lost: None }
+        Self { levels, path, depth: 1, floor, left, budget, lost: None }
     }
 
     /// Returns the damage of the page that the last item reports as lost.
@@ -223,7 +222,8 @@ impl Walk {
         let (child, name) = child(within, rest)?;
         let is_sorted = is_first || name.as_bytes() > self.floor.name().as_bytes();
         // Copies after the end of a medium that was cut are not read.
-        let is_read = |at: &&u64| at.checked_add(child.len).is_some_and(|end| end <= self.len);
+        let len = within.medium.len();
+        let is_read = |at: &&u64| at.checked_add(child.len).is_some_and(|end| end <= len);
         let bytes = child.places.iter().filter(is_read).count() as u64 * child.len;
         let budget = self.budget.checked_sub(bytes);
         let Some(budget) = budget.filter(|_| is_sorted) else { return Err(rest.forged()) };

@@ -7,8 +7,8 @@ use core::sync::atomic::Ordering;
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Writes back all events that this opening has recorded before the call and that were not written back yet. They are
-    /// persistent when this returns. An event that another thread has not finished is not covered: a reader reports it as torn, or does
-    /// not see it.
+    /// persistent when this returns. An event that another thread has not finished is not covered: a reader reports it as
+    /// torn, or does not see it.
     ///
     /// Call [`stop`](Self::stop) first to keep the present events from being overwritten.
     ///

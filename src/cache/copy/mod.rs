@@ -23,7 +23,8 @@
 //! # Crashes
 //! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts. Only an aligned
 //! word of 8 bytes that lies whole in the copy is never torn. All methods store whole words at once, by single stores of
-//! 8 bytes or more. On targets without atomics of 64 bits the words have the CPU's size. A part of a word, at an end of the copy, may be stored byte by byte.
+//! 8 bytes or more. On targets without atomics of 64 bits the words have the CPU's size. A part of a word, at an end of
+//! the copy, may be stored byte by byte.
 //!
 //! The manuals promise more of some stores (Intel SDM vol. 3A, 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64
 //! bytes of `movdir64b`), on which nothing here relies. They say nothing of the words in a wider or a streaming vector

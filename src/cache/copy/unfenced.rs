@@ -70,7 +70,8 @@ impl Unfenced {
     ///
     /// # Cost
     /// The stores, and the write-backs of [`copy_writeback`](Cache::copy_writeback); one fence where streaming stores need
-    /// it before the write-back ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer first.
+    /// it before the write-back ([the methods](crate::cache::copy)). If the ranges overlap, each byte is read into a buffer
+    /// first.
     ///
     /// # Safety
     /// 1. `from` can be read and `to` written for `len` bytes, and the bytes of `from` are initialised: padding of a value

@@ -90,11 +90,8 @@ impl Notices {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        self.add(
-            directory,
-            names,
-            Watch { directory: path.to_path_buf(), file: None, is_met: true },
-        );
+        let watch = Watch { directory: path.to_path_buf(), file: None, is_met: true };
+        self.add(directory, names, watch);
     }
 
     /// Watches an open directory for calls that modify its files, too.

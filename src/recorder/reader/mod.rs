@@ -12,8 +12,8 @@
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`] as many bytes are read
 //!   twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
 //! - Each of three rounds (the last lap, the one before it, and the next one) searches a slot without a header under nine
-//!   headers at most. Nine need a valid header to the
-//!   right, and other slots have six. So the mean is six at most: 18 × 7.2 = 130 times the size of the file.
+//!   headers at most. Nine need a valid header to the right, and other slots have six. So the mean is six at most:
+//!   18 × 7.2 = 130 times the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with three headers for each: 32 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 28 times: 9 times the size. Of

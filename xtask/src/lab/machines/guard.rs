@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::canary::{self, COMMAND};
 use super::{
-    DAX, DIRECTORY, Kit, Lane, Log, Machine, PMEM0, count, emulated, make_ext4, mount_again,
+    DIRECTORY, Kit, Lane, Log, Machine, PMEM0, WITHOUT_COMMITS, count, emulated, make_ext4,
+    mount_again,
 };
 
 /// `SIGTERM` (signal(7)).
@@ -34,8 +35,7 @@ fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     let mut setup = emulated(name);
     setup.files.file(COMMAND, command);
     let mut machine = Machine::start(kit, &setup, log)?;
-    // The file system does not commit by itself while this runs (Linux, `Documentation/admin-guide/ext4.rst`).
-    make_ext4(&mut machine, PMEM0, &format!("{DAX},commit=3600"))?;
+    make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
     let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();
     let (before, later) = places.split_at(places.len() / 2);

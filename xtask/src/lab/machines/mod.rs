@@ -57,6 +57,10 @@ const PMEM0: &str = "/dev/pmem0";
 /// The mount option with which ext4 maps files directly.
 const DAX: &str = "dax=always";
 
+/// The mount options with which ext4 does not commit by itself what a program has left out (Linux,
+/// `Documentation/admin-guide/ext4.rst`).
+const WITHOUT_COMMITS: &str = "dax=always,commit=3600";
+
 /// Granularities, as the library names them.
 const LINE: &str = "cache line (64 bytes)";
 const PAGE: &str = "page (4096 bytes)";

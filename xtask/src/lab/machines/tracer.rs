@@ -19,8 +19,8 @@ use super::flush::output;
 use super::guard::{SIGTERM, maps, start_guard};
 use super::trace::{event, packets, stored_events};
 use super::{
-    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, at_least, count,
-    emulated, lane_with, make_ext4, mount_again, start_on_dax,
+    Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, Setup, WITHOUT_COMMITS,
+    at_least, count, emulated, lane_with, make_ext4, mount_again, start_on_dax,
 };
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
@@ -221,7 +221,7 @@ fn reset_beside_guard(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
 
 /// The guard's passes end before the last events are recorded, as if the reset came before the next one.
 fn guarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<()> {
-    make_ext4(machine, PMEM0, DAX)?;
+    make_ext4(machine, PMEM0, WITHOUT_COMMITS)?;
     // The guard starts first, as a service does: all files are new to it, and grow.
     let guard = start_guard(machine)?;
     let traced = start_tracing(machine)?;

@@ -22,10 +22,6 @@ use crate::lab::host_program::HostProgram;
 use crate::lab::lane::Lane;
 use crate::lab::unavailable::Unavailable;
 
-/// The mount options with which the file system does not write back by itself what a library has forgotten (Linux,
-/// `Documentation/admin-guide/ext4.rst`).
-const WITHOUT_COMMITS: &str = "dax=always,commit=3600";
-
 /// The packages of libpmemobj, with those that it needs.
 const PACKAGES: [&str; 1] = ["libpmemobj-dev"];
 

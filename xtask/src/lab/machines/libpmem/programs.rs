@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::Request;
 
-use super::super::{DIRECTORY, PMEM0, emulated, lane_with, make_ext4};
-use super::{Client, WITHOUT_COMMITS};
+use super::super::{DIRECTORY, PMEM0, WITHOUT_COMMITS, emulated, lane_with, make_ext4};
+use super::Client;
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;

@@ -8,8 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use cachemaint_lab_protocol::{Records, Reply, Request};
 
-use super::super::{DIRECTORY, PMEM0, SIGKILL, emulated, lane_with, make_ext4, records};
-use super::WITHOUT_COMMITS;
+use super::super::{
+    DIRECTORY, PMEM0, SIGKILL, WITHOUT_COMMITS, emulated, lane_with, make_ext4, records,
+};
 use crate::lab::Lab;
 use crate::lab::architecture::Architecture;
 use crate::lab::host_program::HostProgram;

@@ -158,14 +158,15 @@ const INTERFACE: Step = ("interface", interface::check);
 /// The steps that need seconds. Beside them Miri runs, which keeps one core busy.
 const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
-const BESIDE_THE_LAB: [Step; 8] = [TEST, REGRESSIONS, BENCH, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
+const BESIDE_THE_LAB: [Step; 6] = [TEST, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 12] = [
+const LONGER: [Step; 13] = [
     ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
     ("full count", run::count),
-    ("full regressions", regressions::rest),
+    ("full regressions", regressions::regressions),
+    ("full bench", run::bench),
     ("full no-std", targets::no_std_elsewhere),
     ("full systems", targets::systems_with_tests),
     ("full whole", lab::request::lab_whole),

@@ -1,8 +1,6 @@
 //! Fixed defects, put back one by one: the test that each patch under `tests/regressions` names must notice the defect.
 //!
-//! The patch's line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` quotes its failure. Generated histories and the
-//! simulator must notice a defect in each run of the checks. A test of one history, which was written with the mend of
-//! its defect, fails or passes as any other does: that it notices is a check of `full`.
+//! The patch's line `Test: PROGRAM TEST` names the test, and `Shows: WORDS` quotes its failure.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -17,9 +15,6 @@ use crate::report::{Finding, Report, Tests};
 
 /// Exit code of a test program of which a test has failed.
 const FAILED: i32 = 101;
-
-/// The programs that generate histories and crashes.
-const EXPLORING: [&str; 2] = ["histories", "simulator"];
 
 /// A defect to put back, and the test that notices it.
 struct Regression<'t> {
@@ -48,21 +43,9 @@ impl<'t> Regression<'t> {
 }
 
 pub(crate) fn regressions(host: &Host, report: &mut Report) -> Result<()> {
-    put_all_back(host, report, true)
-}
-
-/// Puts the defects back that tests of one history notice.
-pub(crate) fn rest(host: &Host, report: &mut Report) -> Result<()> {
-    put_all_back(host, report, false)
-}
-
-fn put_all_back(host: &Host, report: &mut Report, are_explored: bool) -> Result<()> {
     for patch in Planted::all(&host.root().join("tests/regressions"))? {
-        let is_explored = EXPLORING.contains(&Regression::of(&patch)?.program);
-        if is_explored == are_explored {
-            let proves = "a defect that is put back is noticed";
-            report.check(&patch.name(), proves, || put_back(host, &patch))?;
-        }
+        let proves = "a defect that is put back is noticed";
+        report.check(&patch.name(), proves, || put_back(host, &patch))?;
     }
     Ok(())
 }

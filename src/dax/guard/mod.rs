@@ -153,7 +153,7 @@ mod watched;
 
 pub use told::{Pass, Statistics};
 
-use super::system::file_system_at;
+use super::system::{Host, Mapper, file_system_at};
 use super::{Error, ErrorKind, FaultHandler, Options, options};
 use crate::cache::Cache;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -245,7 +245,10 @@ impl Guard {
     /// right or on a full file system, the directory is taken on ext4 and xfs, and on tmpfs if pages are allowed. Each of
     /// its files that cannot be written back by lines is such a problem then. Elsewhere the refusal is the error.
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
+        self.add_on::<Host>(path.as_ref())
+    }
+
+    fn add_on<M: Mapper>(&mut self, path: &Path) -> Result<(), Error> {
         let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
         match kind {
             Ok(kind) if kind.is_symlink() => return Err(Error::new(path, ErrorKind::SymbolicLink)),
@@ -255,7 +258,7 @@ impl Guard {
             // The next call says why.
             Ok(_) | Err(_) => {}
         }
-        match options::probe(path) {
+        match options::probe_on::<M>(path, self.options.cache_or_host().ok()) {
             Ok(guarantee) => match self.options.refusal(&guarantee) {
                 Some(kind) => return Err(Error::new(path, kind)),
                 None => self.watched.add(path, &guarantee),
@@ -391,70 +394,4 @@ fn is_uncreated(why: &ErrorKind) -> bool {
     ),
     not(miri)
 ))]
-mod tests {
-    use super::{BootTime, FaultHandler, Guard, Work};
-    use crate::cache::Cache;
-    use alloc::vec::Vec;
-    use core::time::Duration;
-    use std::fs;
-    use std::time::Instant;
-
-    /// Passes follow each other, and directories are not read: the interval of the last two says nothing of the file.
-    #[test]
-    fn the_interval_of_a_file_that_is_found_late_begins_before_it_came() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
-        guard.add(directory.path()).unwrap();
-        guard.pass();
-        guard.watched.deafen();
-        fs::write(directory.path().join("new"), [1; 100]).unwrap();
-        let came = Instant::now();
-        while came.elapsed() < Duration::from_millis(50) {
-            assert_eq!(guard.pass_with(|_| ()).files, 0, "nothing reports it");
-        }
-        let longest = guard.statistics().longest_interval;
-        let unknown = came.elapsed();
-        assert_eq!(guard.pass().files, 1);
-        assert!(guard.statistics().longest_interval >= unknown, "{longest:?} of {unknown:?}");
-    }
-
-    /// The lines of the file are written back once more, and without a fence nothing says that they have arrived.
-    #[test]
-    fn the_last_file_that_leaves_the_tree_is_fenced() {
-        let (tree, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let Ok(cache) = Cache::host() else {
-            return crate::skip::skip("the_last_file_that_leaves_the_tree_is_fenced", "no cache");
-        };
-        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
-        guard.add(tree.path()).unwrap();
-        fs::write(tree.path().join("file"), [1; 100]).unwrap();
-        guard.pass();
-        guard.watched.take_lines(cache);
-        fs::rename(tree.path().join("file"), elsewhere.path().join("file")).unwrap();
-        let Guard { installed, ref options, ref mut watched, .. } = guard;
-        let (began, mut problems) = (BootTime::now(), Vec::new());
-        watched.look_again();
-        watched.look(&mut Work { options, installed, began, problems: &mut problems });
-        assert_eq!(watched.files().count(), 0);
-        assert_eq!(watched.caches().len(), 1);
-    }
-
-    /// A bound without it would be believed to be its own.
-    #[test]
-    fn a_file_that_cannot_be_guarded_is_outside_of_each_pass() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut guard = Guard::new(FaultHandler::install().unwrap()).allow_page_granularity();
-        guard.add(directory.path()).unwrap();
-        fs::write(directory.path().join("file"), [1; 100]).unwrap();
-        guard.pass();
-        guard.options = super::Options::new();
-        fs::write(directory.path().join("refused"), [1; 100]).unwrap();
-        if guard.pass().files == 2 {
-            let name = "a_file_that_cannot_be_guarded_is_outside_of_each_pass";
-            return crate::skip::skip(name, "files are on DAX here");
-        }
-        let pass = guard.pass();
-        assert_eq!((pass.files, pass.outside, pass.problems.len()), (1, 1, 0), "reported before");
-        assert_eq!((guard.statistics().outside, guard.statistics().problems), (1, 1));
-    }
-}
+mod tests;

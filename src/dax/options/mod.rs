@@ -286,7 +286,7 @@ impl Options {
 /// # Errors
 /// If the path does not exist, or this user cannot open it.
 pub fn probe(path: impl AsRef<Path>) -> Result<Guarantee, Error> {
-    probe_on::<Host>(path.as_ref())
+    probe_on::<Host>(path.as_ref(), Cache::host().ok())
 }
 
 /// Returns the guarantee of a file that is open already, as [`probe`] does. A descriptor that was opened for reading is
@@ -305,7 +305,8 @@ pub fn probe_file(file: &File) -> Result<Guarantee, Error> {
     Host::guarantee(&path, file, Cache::host().ok())?.with_name_of(&path, file)
 }
 
-pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
+/// Returns the guarantee of a file, or of a new one in a directory, whose lines are written back by `cache`.
+pub(super) fn probe_on<M: Mapper>(path: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
     // Links are followed here, so an error about a link means that there are too many of them.
     let opening = |error: io::Error| match files::meaning(&error) {
         Some(ErrorKind::SymbolicLink) => Error::os(path, "open", &error),
@@ -313,7 +314,6 @@ pub(super) fn probe_on<M: Mapper>(path: &Path) -> Result<Guarantee, Error> {
     };
     // Nothing else is opened, since opening some devices has effects.
     let there = path.metadata().map_err(opening)?;
-    let cache = Cache::host().ok();
     if there.is_dir() {
         return M::guarantee_in(path, cache);
     }

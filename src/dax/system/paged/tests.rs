@@ -148,7 +148,7 @@ fn a_file_is_locked_while_it_is_open() {
     let error = open(&path).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
     // To look at it needs no lock.
-    assert_eq!(&probe_on::<Paged>(&path).unwrap(), first.guarantee());
+    assert_eq!(&probe_on::<Paged>(&path, None).unwrap(), first.guarantee());
     drop(first);
     open(&path).unwrap();
 }
@@ -179,7 +179,7 @@ fn an_unusable_file_is_refused_with_its_reason() {
 #[test]
 fn probing_a_directory_leaves_nothing_there() {
     let (directory, _) = place();
-    let guarantee = probe_on::<Paged>(directory.path()).unwrap();
+    let guarantee = probe_on::<Paged>(directory.path(), None).unwrap();
     assert!(matches!(guarantee.granularity, Granularity::Page(_)));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

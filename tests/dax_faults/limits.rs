@@ -6,6 +6,9 @@ use super::{
 use crate::skip::skip;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler};
 use core::sync::atomic::Ordering::Relaxed;
+use rustix::mm::MlockAllFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
 use std::fs::File;
 use std::thread;
 
@@ -129,6 +132,33 @@ fn a_guard_needs_addresses_for_one_further_page() {
         assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
         cut(&file, PAGES);
         assert_eq!(file.catch_faults(guard, |file| load(file, 7) + load(file, 9)).unwrap(), 8);
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+/// All that the process maps from now on is locked, and counts as a whole.
+#[test]
+fn a_file_can_be_mapped_if_it_may_be_locked_once() {
+    const TEST: &str = "limits::a_file_can_be_mapped_if_it_may_be_locked_once";
+    // Large enough for huge pages, and so for a mapping that is aligned to them.
+    const LEN: u64 = 4 << 20;
+    let may_lock = Rlimit { current: Some(2 * LEN), ..getrlimit(Resource::Memlock) };
+    if may_lock.maximum.is_some_and(|most| most < 2 * LEN) {
+        return skip(TEST, "this user may lock too little memory (ulimit -H -l)");
+    }
+    let ended = in_child(TEST, || {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let path = directory.path().join("sparse");
+        File::create(&path).unwrap().set_len(LEN).unwrap();
+        // The limit is not one for this capability.
+        let mut capabilities = rustix::thread::capabilities(None).unwrap();
+        capabilities.effective.remove(CapabilitySet::IPC_LOCK);
+        rustix::thread::set_capabilities(None, capabilities).unwrap();
+        setrlimit(Resource::Memlock, may_lock).unwrap();
+        rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).unwrap();
+        for _ in 0..8 {
+            drop(options().open(&path).unwrap());
+        }
     });
     assert_succeeded(ended.as_ref());
 }

@@ -27,6 +27,9 @@ use std::sync::{Mutex, PoisonError};
 /// file offset modulo this size can use them.
 const HUGE: u64 = 2 << 20;
 
+/// The number of places that are tried for a mapping, each of which another thread can take first.
+const PLACES: u32 = 16;
+
 /// Returns the modulus, in bytes, for which a mapping's address and its offset in the file must be congruent. Then the
 /// mapping agrees with all other mappings of the file and can use huge pages. Returns `None` if any page will do.
 ///
@@ -364,58 +367,47 @@ fn map(
         Access::ReadAndWrite => ProtFlags::READ | ProtFlags::WRITE,
     };
     let flags = Kind::of(plan.writeback).flags() | placement;
-    // SAFETY: the address is one of three. If it is null, the kernel chooses a free place. If it is that of our own
-    // reservation, nothing else uses it. If it is that of pages of a mapping, these show the same bytes of the file then,
-    // which others may change at any time.
+    // SAFETY: without `MAP_FIXED` the kernel chooses a free place. With it the address is that of pages of a mapping:
+    // these show the same bytes of the file then, which others may change at any time.
     let base =
         unsafe { rustix::mm::mmap(address, plan.len, protection, flags, file, plan.offset) }?;
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 
-/// A length in whole units, as the kernel maps it on hugetlbfs, whatever it was asked for: an address
-/// range that was reserved for less would be left by it.
+/// A length in whole units, as the kernel maps it on hugetlbfs, whatever it was asked for. It unmaps nothing else.
 fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
     let unit = usize::try_from(unit).map_err(|_too_large| Errno::NOMEM)?;
     len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
 }
 
-/// Reserves enough addresses to find a place in them that is congruent to the offset, maps whole units
-/// of the file there, and gives the rest back.
+/// Maps whole units of the file at an address that is congruent to the offset, as most often the kernel does by itself.
+///
+/// Under `mlockall(MCL_FUTURE)` each range counts against the limit of locked memory, also a reserved one. So one range
+/// exists at a time, and the place is only asked for: Linux refuses `MAP_FIXED_NOREPLACE` beside `MAP_SYNC`.
 fn map_aligned(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNull<u8>, Errno> {
-    let len = plan.len;
-    let spare = usize::try_from(modulus).map_err(|_too_large| Errno::NOMEM)?;
-    let reserved = len.checked_add(spare).ok_or(Errno::NOMEM)?;
-    // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
-    let reservation = unsafe {
-        rustix::mm::mmap_anonymous(
-            null_mut(),
-            reserved,
-            ProtFlags::empty(),
-            MapFlags::PRIVATE | MapFlags::NORESERVE,
-        )
-    }?;
-    // Less than the modulus, which is an address.
-    let gap = usize::try_from(aliasing::gap(reservation.addr(), plan.offset, modulus))
-        .unwrap_or_default();
-    let place = reservation.wrapping_byte_add(gap);
-    let trim = || {
-        unmap(reservation, gap)?;
-        unmap(place.wrapping_byte_add(len), spare - gap)
-    };
-    match map(place, file, plan, MapFlags::FIXED) {
-        Ok(base) => match trim() {
-            Ok(()) => Ok(base),
-            Err(errno) => {
-                unmap(place, len)?;
-                Err(errno)
-            }
-        },
-        Err(errno) => {
-            // The range to replace may be unmapped already, and another thread may have a mapping there.
-            trim()?;
-            Err(errno)
+    let mut place = null_mut();
+    for _ in 0..PLACES {
+        let base = map(place, file, plan, MapFlags::empty())?;
+        if aliasing::gap(base.addr().get(), plan.offset, modulus) == 0 {
+            return Ok(base);
         }
+        unmap(base.as_ptr().cast(), plan.len)?;
+        place = free_place(plan, modulus)?;
     }
+    Err(Errno::AGAIN)
+}
+
+/// Returns a congruent address with enough free addresses after it, which another thread can take at any time.
+fn free_place(plan: &Plan, modulus: u64) -> Result<*mut core::ffi::c_void, Errno> {
+    let spare = usize::try_from(modulus).map_err(|_too_large| Errno::NOMEM)?;
+    let len = plan.len.checked_add(spare).ok_or(Errno::NOMEM)?;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address that the kernel chooses changes nothing that exists.
+    let free = unsafe { rustix::mm::mmap_anonymous(null_mut(), len, ProtFlags::empty(), flags) }?;
+    unmap(free, len)?;
+    // Less than the modulus, which is an address.
+    let gap = usize::try_from(aliasing::gap(free.addr(), plan.offset, modulus)).unwrap_or_default();
+    Ok(free.wrapping_byte_add(gap))
 }
 
 /// Returns the reason why `msync` failed. Where rustix calls the C library (powerpc64, s390x and others), version 1.1
@@ -440,12 +432,9 @@ pub(super) unsafe fn sync(start: *mut u8, len: usize, page: usize) -> io::Result
         .map_err(reason_of_msync)
 }
 
-/// Gives back a part of a reservation.
+/// Unmaps a range that was mapped here.
 fn unmap(address: *mut core::ffi::c_void, len: usize) -> Result<(), Errno> {
-    if len == 0 {
-        return Ok(());
-    }
-    // SAFETY: the range is a part of our own reservation that nothing was mapped over.
+    // SAFETY: the range is our own, and nothing has a reference to it.
     unsafe { rustix::mm::munmap(address, len) }
 }
 

@@ -4,6 +4,7 @@ use crate::arch::DataCache;
 use crate::arch::{arm, other, x86};
 use crate::dax::Writeback;
 use crate::dax::system::{Access, Plan};
+use crate::skip::skip;
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -13,6 +14,18 @@ use std::os::unix::fs::FileExt;
 
 fn of(name: &str) -> DataCache {
     other::ALIASING.iter().find(|row| row.names.contains(&name)).unwrap().data_cache
+}
+
+fn plan(offset: u64, len: usize, access: Access) -> Plan {
+    Plan {
+        offset,
+        len,
+        access,
+        writeback: Writeback::Pages,
+        populate: false,
+        takes_unwritten: false,
+        finishes: false,
+    }
 }
 
 /// Congruence costs nothing where no CPU aliases, and never undoes what huge pages need.
@@ -52,15 +65,7 @@ fn pages_that_the_file_system_refuses_to_map_again_stay_mapped() {
     mapped.write_all_at(b"the file", page as u64).unwrap();
     // From now on it can be mapped for reading only.
     rustix::fs::fcntl_add_seals(&refused, SealFlags::FUTURE_WRITE).unwrap();
-    let plan = Plan {
-        offset: 0,
-        len: 4 * page,
-        access: Access::ReadAndWrite,
-        writeback: Writeback::Pages,
-        populate: false,
-        takes_unwritten: false,
-        finishes: false,
-    };
+    let plan = plan(0, 4 * page, Access::ReadAndWrite);
     let mapping = new(mapped.as_fd(), &plan, page as u64, None).unwrap();
     let place = mapping.base().as_ptr().wrapping_add(page).cast();
     let put = |flags| {
@@ -95,16 +100,7 @@ fn aligned_mappings_agree_and_show_the_file() {
     file.set_len(8 * page as u64).unwrap();
     let placed = [3_u8, 4].map(|which| {
         let offset = u64::from(which) * page as u64;
-        let (access, writeback) = (Access::Read, Writeback::Pages);
-        let plan = Plan {
-            offset,
-            len,
-            access,
-            writeback,
-            populate: false,
-            takes_unwritten: false,
-            finishes: false,
-        };
+        let plan = plan(offset, len, Access::Read);
         let base = map_aligned(file.as_fd(), &plan, 4 << 20).unwrap();
         file.write_all_at(&[which], offset).unwrap();
         // SAFETY: the byte was mapped just now, and nothing changes it.
@@ -116,4 +112,29 @@ fn aligned_mappings_agree_and_show_the_file() {
     for (base, _) in placed {
         unmap(base.as_ptr().cast(), len).unwrap();
     }
+}
+
+/// Returns true if a line of `/proc/self/maps` is a range of `len` bytes without access.
+fn is_reserved(line: &str, len: u64) -> bool {
+    let mut words = line.split(' ');
+    let range = words.next().and_then(|range| range.split_once('-')).unwrap();
+    let [start, end] = [range.0, range.1].map(|at| u64::from_str_radix(at, 16).unwrap());
+    end - start == len && words.next() == Some("---p")
+}
+
+/// The kernel refuses to map a file for writing that was opened for reading before it unmaps anything.
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn a_refused_mapping_leaves_no_addresses_reserved() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    let file = File::open(&path).unwrap();
+    // Of a length that no other mapping has.
+    let len = 1237 * rustix::param::page_size();
+    let plan = plan(0, len, Access::ReadAndWrite);
+    assert_eq!(map_aligned(file.as_fd(), &plan, 4 << 20), Err(Errno::ACCESS));
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
+        let test = "a_refused_mapping_leaves_no_addresses_reserved";
+        return skip(test, "/proc/self/maps cannot be read");
+    };
+    assert!(!maps.lines().any(|line| is_reserved(line, len as u64)));
 }

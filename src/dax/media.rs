@@ -40,6 +40,9 @@ pub enum ClearStep {
     /// Everything was written, and the block still cannot be used: it cannot be read, has no written block
     /// of its own, or the kernel keeps it in its list.
     Check,
+    /// The blocks of the whole range can be used, and the mapping keeps its old pages: before Linux 5.18 if they are locked.
+    /// Accesses to them can still fail, so open the file again.
+    Unmap,
 }
 
 impl ClearStep {
@@ -52,6 +55,9 @@ impl ClearStep {
             Self::Sync => "it was written anew, and making that durable failed",
             Self::Check => {
                 "it was written anew, and the kernel still takes it for bad or unwritten"
+            }
+            Self::Unmap => {
+                "it is good in the file, and the mapping keeps its old pages (madvise); open the file again"
             }
         }
     }

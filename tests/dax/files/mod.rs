@@ -17,6 +17,7 @@ use cachemaint::medium::Granularity;
 use cachemaint::report::{Aliasing, HostReport};
 use cachemaint::survival::Backing;
 use core::sync::atomic::Ordering;
+use rustix::mm::Advice;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -263,6 +264,27 @@ fn clearing_a_good_file_changes_nothing() {
     let needed = 8192 + 4096 * 2 + 100;
     let text = refusal(&path, file.clear_bad_blocks(0..1));
     assert!(text.starts_with(&format!("has 4096 bytes, and offset and length need {needed}")));
+}
+
+#[test]
+#[expect(unsafe_code, reason = "locks pages of a mapping")]
+fn clearing_takes_a_locked_mapping() {
+    let test = "clearing_takes_a_locked_mapping";
+    if calls_are_refused(test) {
+        return;
+    }
+    let directory = directory();
+    let mut file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    let address = file.as_ptr(0).cast();
+    // SAFETY: the page is in the mapping, and keeps its bytes.
+    if let Err(why) = unsafe { rustix::mm::mlock(address, 1) } {
+        return skip(test, why);
+    }
+    // SAFETY: the range is empty.
+    if let Err(why) = unsafe { rustix::mm::madvise(address, 0, Advice::LinuxDontneedLocked) } {
+        return skip(test, why);
+    }
+    assert_eq!(file.clear_bad_blocks(0..LEN).unwrap(), []);
 }
 
 #[test]

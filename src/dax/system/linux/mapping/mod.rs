@@ -319,12 +319,14 @@ impl Mapped {
     }
 }
 
-/// Takes all pages out of the page table. No byte changes.
+/// Takes all pages out of the page table, also locked ones from Linux 5.18 on. No byte changes.
 pub(super) fn drop_pages(mapping: &Mapping) -> io::Result<()> {
     let (address, len) = (mapping.base().as_ptr().cast(), mapping.len());
     // SAFETY: the range is the mapping, which is a shared one of a file: the bytes are the file's, and are
     // there again at the next access (madvise(2), MADV_DONTNEED).
-    unsafe { rustix::mm::madvise(address, len, Advice::LinuxDontNeed) }.map_err(io::Error::from)
+    let drop_by = |advice| unsafe { rustix::mm::madvise(address, len, advice) };
+    drop_by(Advice::LinuxDontNeed).or_else(|_are_locked| drop_by(Advice::LinuxDontneedLocked))?;
+    Ok(())
 }
 
 impl Drop for Mapped {

@@ -27,6 +27,8 @@ trait Blocks {
     fn punch(&self, range: &Range<u64>) -> io::Result<()>;
     fn write(&self, at: u64, from: &[u8]) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
+    /// Takes the pages out of the mapping.
+    fn drop_pages(&self) -> io::Result<()>;
     /// Returns true if a store to the range needs no help of the file system.
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool>;
 }
@@ -60,11 +62,14 @@ struct Failure {
 impl Job<'_> {
     fn run(&self, blocks: &impl Blocks, outcome: &mut Outcome) -> Result<(), Failure> {
         let cleared = self.clear_each(blocks, outcome);
-        let Some(last) = outcome.rewritten.last() else { return cleared };
+        // Also if no block was cleared: another process can have done it.
+        let dropped =
+            blocks.drop_pages().map_err(|error| failure(&self.range, ClearStep::Unmap, &error));
+        let Some(last) = outcome.rewritten.last() else { return cleared.and(dropped) };
         // After a failure too: the caller has been promised that the kept bytes of these blocks are still there.
         let synced = blocks.sync().map_err(|error| failure(last, ClearStep::Sync, &error));
         cleared.and(synced)?;
-        outcome.rewritten.iter().try_for_each(|block| check(blocks, block))
+        outcome.rewritten.iter().try_for_each(|block| check(blocks, block)).and(dropped)
     }
 
     /// Clears each bad block in turn, until one fails.
@@ -200,6 +205,12 @@ impl Blocks for FileBlocks<'_> {
         self.0.sync_file()
     }
 
+    /// Punching leaves the marks of memory errors in page tables (`mm/memory.c`, `zap_pte_range`), so that an
+    /// access would go on to fail.
+    fn drop_pages(&self) -> io::Result<()> {
+        mapping::drop_pages(&self.0.mapping)
+    }
+
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool> {
         // Lines are persisted without the file system's help, so their blocks must be written ones.
         if matches!(self.0.writeback, Writeback::Pages) {
@@ -276,12 +287,11 @@ impl DaxView {
         let blocks = FileBlocks(self);
         let mut outcome = Outcome::default();
         let done = job.run(&blocks, &mut outcome);
-        let is_changed = !outcome.rewritten.is_empty()
-            || done.as_ref().is_err_and(|failure| failure.step != ClearStep::Read);
-        if is_changed {
+        let changed =
+            |failure: &Failure| matches!(failure.step, ClearStep::Punch | ClearStep::Write);
+        if !outcome.rewritten.is_empty() || done.as_ref().is_err_and(changed) {
             self.taint.by(Taint::Cleared { at: range.start, len: range.end - range.start });
         }
-        self.drop_pages()?;
         match done.and_then(|()| self.none_is_listed(&outcome.rewritten)) {
             Ok(()) => Ok(outcome.lost.iter().map(|lost| self.in_mapping(lost)).collect()),
             Err(failure) => Err(self.not_cleared(&failure, &outcome.lost)),
@@ -337,12 +347,6 @@ impl DaxView {
             .iter()
             .find(|block| job.is_listed(block))
             .map_or(Ok(()), |block| Err(still_bad(block)))
-    }
-
-    /// Punching leaves the marks of memory errors in page tables (`mm/memory.c`, `zap_pte_range`), so that an
-    /// access would go on to fail.
-    fn drop_pages(&self) -> Result<(), Error> {
-        mapping::drop_pages(&self.mapping).map_err(|error| Error::os(&self.path, "madvise", &error))
     }
 
     #[cold]

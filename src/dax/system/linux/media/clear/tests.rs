@@ -17,7 +17,7 @@ struct Model {
     bad: Vec<Range<u64>>,
     holes: Vec<u64>,
     device: Device,
-    /// The calls in their order, but for reads.
+    /// The calls that change blocks, in their order.
     calls: Vec<(&'static str, u64)>,
 }
 
@@ -36,6 +36,8 @@ enum Device {
     CannotSync,
     /// Nothing can be punched out.
     CannotPunch,
+    /// Pages stay in the mapping.
+    CannotUnmap,
 }
 
 struct Blocked(RefCell<Model>);
@@ -92,6 +94,11 @@ impl Blocks for Blocked {
         let mut model = self.0.borrow_mut();
         model.calls.push(("sync", 0));
         if model.device == Device::CannotSync { Err(Errno::IO.into()) } else { Ok(()) }
+    }
+
+    fn drop_pages(&self) -> io::Result<()> {
+        let device = self.0.borrow().device;
+        if device == Device::CannotUnmap { Err(Errno::INVAL.into()) } else { Ok(()) }
     }
 
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool> {
@@ -175,7 +182,7 @@ fn stretches_that_touch_are_one() {
 /// The error names the step that failed, its block, the bytes lost by then, and those not tried any more.
 #[test]
 fn a_failure_says_how_far_it_got() {
-    use Device::{CannotPunch, CannotSync, LeavesUnwritten, Lies, Refuses};
+    use Device::{CannotPunch, CannotSync, CannotUnmap, LeavesUnwritten, Lies, Refuses};
     let bad = [5000..5512, 9000..9512];
     let (first, second) = (4096..8192, 8192..12288);
     let rows = [
@@ -184,6 +191,7 @@ fn a_failure_says_how_far_it_got() {
         (CannotSync, ClearStep::Sync, second, bad.to_vec()),
         (Lies, ClearStep::Check, first.clone(), bad.to_vec()),
         (LeavesUnwritten, ClearStep::Check, first, bad.to_vec()),
+        (CannotUnmap, ClearStep::Unmap, WHOLE, bad.to_vec()),
     ];
     for (device, step, block, lost) in rows {
         let before = file(&bad, device);

@@ -17,8 +17,8 @@ pub struct Cursor {
     head: AtomicU64,
     /// The position up to which all bytes have been written back.
     done: AtomicU64,
-    /// The first position of this opening.
-    first: AtomicU64,
+    /// The position after the last event of earlier openings; 0 if they have no sub-buffer.
+    earlier: AtomicU64,
     /// The sequence number before which sub-buffers may be overwritten, in mode refuse.
     released: AtomicU64,
     /// The number of lost events, without nested ones. Stored by the owner.
@@ -44,7 +44,7 @@ macro_rules! new {
             Self {
                 head: AtomicU64::new(0),
                 done: AtomicU64::new(0),
-                first: AtomicU64::new(0),
+                earlier: AtomicU64::new(0),
                 released: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
                 lost_done: AtomicU64::new(0),
@@ -61,12 +61,19 @@ impl Cursor {
     #[cfg(loom)]
     new!();
 
-    /// Begins at a position, with all bytes before it written back. `lost` events are lost, as `lost_word` of the file
-    /// states.
-    pub(super) fn begin(&self, position: u64, released: u64, (lost, lost_word): (u64, u64)) {
+    /// Begins at the next sub-buffer after the events of earlier openings, with all bytes before it written back. `lost`
+    /// events are lost, as `lost_word` of the file states.
+    pub(super) fn begin(
+        &self,
+        earlier: u64,
+        size: u32,
+        released: u64,
+        (lost, lost_word): (u64, u64),
+    ) {
+        let position = earlier.next_multiple_of(size.into());
         self.head.store(position, Ordering::Relaxed);
         self.done.store(position, Ordering::Relaxed);
-        self.first.store(position, Ordering::Relaxed);
+        self.earlier.store(earlier, Ordering::Relaxed);
         self.released.store(released, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
         self.lost_done.store(lost_word, Ordering::Relaxed);
@@ -119,13 +126,13 @@ impl Cursor {
         }
     }
 
-    /// Returns the offset at which the records of the previous sub-buffer end; 0 if this opening had no sub-buffer.
+    /// Returns the offset at which the records of the previous sub-buffer end; 0 if the shard had no sub-buffer.
     pub(super) fn end_before(&self, head: u64, size: u64) -> u32 {
-        if head == self.first.load(Ordering::Relaxed) {
-            return 0;
-        }
-        let rest = head % size;
-        u32::try_from(if rest == 0 { size } else { rest }).unwrap_or(0)
+        let earlier = self.earlier.load(Ordering::Relaxed);
+        let is_first = head == earlier.next_multiple_of(size);
+        let end = if is_first { earlier } else { head };
+        let offset = end.checked_sub(1).map_or(0, |last| last % size + 1);
+        u32::try_from(offset).unwrap_or(0)
     }
 
     pub(super) fn released(&self) -> u64 {

@@ -148,7 +148,7 @@
 //! | 0 | 4 | magic: `CMsb` |
 //! | 4 | 4 | shard |
 //! | 8 | 5 | sequence number |
-//! | 13 | 3 | end of the records of the sub-buffer before, 0 if this opening had no sub-buffer before |
+//! | 13 | 3 | end of the records of the sub-buffer before, as the opening found it if an earlier one wrote them; 0 if the shard had no sub-buffer before |
 //! | 16 | 8 | timestamp of its begin |
 //! | 24 | 8 | the wall clock then, counted from that of the opening |
 //! | 32 | 8 | ticks per second of its timestamps |

@@ -59,8 +59,9 @@ where
     /// [`ErrorKind::WornOut`].
     ///
     /// # Cost
-    /// All headers of sub-buffers are read a few times. Sub-buffers without a valid header are searched for records. So the
-    /// bytes of unused ones, in the first lap of a shard, are read once. Two fences, or three with long tables of events.
+    /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
+    /// valid header are searched for records. So the bytes of unused ones, in the first lap of a shard, are read once. Two
+    /// fences, or three with long tables of events.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         match self.open_in(&medium) {
             Ok(parts) => Ok(parts.recorder(medium)),
@@ -104,7 +105,7 @@ where
         let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
         for cursor in cursors.as_ref() {
-            cursor.begin(0, 0, (0, 0));
+            cursor.begin(0, geometry.size, 0, (0, 0));
         }
         Ok(Parts { cursors, description, durability, clock })
     }
@@ -318,7 +319,8 @@ fn go_on<M: Medium>(
     let description = reader.description();
     let (geometry, mode) = (description.geometry(), description.mode);
     for (shard, cursor) in (0..geometry.shards).zip(cursors) {
-        let next = reader.newest(shard).map_or(0, |newest| newest + 1);
+        let end = reader.end(shard);
+        let next = end.div_ceil(geometry.size.into());
         if next >= SEQUENCES {
             return Err(ErrorKind::WornOut);
         }
@@ -328,7 +330,7 @@ fn go_on<M: Medium>(
         };
         let lost_word = medium.load(Geometry::loss(shard), Ordering::Relaxed);
         let lost = (reader.lost(shard), lost_word);
-        cursor.begin(next * u64::from(geometry.size), released, lost);
+        cursor.begin(end, geometry.size, released, lost);
     }
     Ok(())
 }

@@ -148,18 +148,23 @@ pub(crate) fn damage_costs_what_it_touches(before: &[u8], after: &[u8], lived: &
         for event in written.events.iter().filter(findable) {
             assert!(found.events.contains(event), "{event:?} of {found:?}");
         }
-        for event in &written.events {
+        let has_header = |event: &Recorded| {
             let header = event.at as usize / SIZE * SIZE;
-            if !is_hit(header..header + HEADER) {
-                is_reported(event, found);
-            }
+            !is_hit(header..header + HEADER)
+        };
+        for event in written.events.iter().filter(|event| has_header(event)) {
+            is_reported(event, found, has_header);
         }
     }
 }
 
-/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown.
-fn is_reported(event: &Recorded, found: &Shown) {
-    let is_later = |later: &Recorded| later.sequence == event.sequence && later.at > event.at;
+/// Checks that an event is shown, or a gap in its place, if a later one of its sub-buffer is shown, or one of the next
+/// sub-buffer with its header.
+fn is_reported(event: &Recorded, found: &Shown, has_header: impl Fn(&Recorded) -> bool) {
+    let is_later = |later: &Recorded| {
+        let is_in_next = later.sequence == event.sequence + 1 && has_header(later);
+        is_in_next || (later.sequence == event.sequence && later.at > event.at)
+    };
     if found.events.contains(event) || !found.events.iter().any(is_later) {
         return;
     }

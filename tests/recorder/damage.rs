@@ -105,6 +105,39 @@ fn the_end_of_a_finished_sub_buffer_is_missed() {
     assert_eq!(skipped.kind, SkippedKind::Damaged);
 }
 
+/// The next opening has begun a sub-buffer behind it, whose header has the end that the opening has found.
+#[test]
+fn the_end_of_an_earlier_opening_is_missed() {
+    let record = || Deed::Record { shard: 0, len: 8 };
+    let deeds = [record(), record(), record(), Deed::Reopen, record()];
+    let (image, _) = lived(Mode::Overwrite, &deeds);
+    assert_eq!(all(&image)[0].skipped, []);
+    // Events of 32 bytes.
+    for (first_hit, lost) in [(64, 96), (96, 64), (128, 32)] {
+        let mut damaged = image.clone();
+        (first_hit..160).step_by(32).for_each(|record| damaged[BASE + record + 24] ^= 1);
+        let [shown, _] = all(&damaged);
+        assert_eq!(shown.events.last().unwrap().id, 3);
+        let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+        assert_eq!((skipped.at, skipped.len), ((BASE + first_hit) as u64, lost));
+        assert_eq!((skipped.kind, skipped.sequence), (SkippedKind::Damaged, Some(0)));
+    }
+}
+
+/// A crash has cut off the last event before the next opening, which cannot take it for lost.
+#[test]
+fn a_torn_end_of_an_earlier_opening_is_not_damage() {
+    let medium = of_one_opening(0..2);
+    medium.write((BASE + 160) as u64, &[7; 8]);
+    options().open(&medium).unwrap().claim().unwrap().record_at(2, 1, b"").unwrap();
+    let shown = shown(&Reader::open(&medium).unwrap(), 0);
+    let times: Vec<_> = shown.events.iter().map(|event| event.timestamp).collect();
+    assert_eq!(times, [0, 2]);
+    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+    assert_eq!((skipped.at, skipped.len), ((BASE + 160) as u64, 96));
+    assert_eq!(skipped.kind, SkippedKind::Torn);
+}
+
 #[test]
 fn stale_records_are_distinguished_from_a_torn_end() {
     // Shard 0 has eight events, the last two of them one each in sub-buffers 3 (slot 0) and before it.

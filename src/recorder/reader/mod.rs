@@ -21,6 +21,7 @@
 
 pub(super) mod found;
 pub(super) mod merged;
+mod newest;
 pub(super) mod shard;
 
 use super::format;
@@ -290,23 +291,6 @@ impl<S: Readable> Reader<S> {
         let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));
         headers.max_by_key(|header| header.sequence)
-    }
-
-    /// Returns the sequence number of the newest sub-buffer of a shard: of the newest valid header, or of a sub-buffer after
-    /// it that is found by its records.
-    ///
-    /// # Cost
-    /// Each slot after the newest sub-buffer is searched, unless its header is valid. The bytes of an unused one are read
-    /// once.
-    pub(super) fn newest(&self, shard: u32) -> Option<u64> {
-        let header = self.newest_header(shard)?;
-        let lap = header.sequence + 1..header.sequence + u64::from(self.description.sub_buffers);
-        let is_there = |sequence: &u64| {
-            let found = self.sub_buffer(shard, *sequence, &header, None);
-            found.is_some_and(|found| found.sequence() == *sequence)
-        };
-        // Sub-buffers in between may be lost.
-        Some(lap.rev().find(is_there).unwrap_or(header.sequence))
     }
 
     /// Returns the generation of the newest opening that has a valid header, or 0.

@@ -58,11 +58,17 @@ impl<S: Readable> Events<'_, S> {
         }
         let after = reader.header(self.shard, geometry.slot(header.sequence + 1));
         let after = after.filter(|after| after.sequence == header.sequence + 1);
-        if let Some(end) = after.map(|after| u64::from(after.end_before)).filter(|end| *end > 0) {
-            let missing = end.min(u64::from(geometry.size)).checked_sub(offset)?;
-            // A forged header can leave less than a record, and then the word to check may be missing.
-            return (missing >= RECORD)
-                .then(|| self.skipped(current, missing, SkippedKind::Damaged));
+        if let Some(after) = after.filter(|after| after.end_before > 0) {
+            let end = u64::from(after.end_before.min(geometry.size));
+            let missing = end.saturating_sub(offset);
+            if missing >= RECORD {
+                return Some(self.skipped(current, missing, SkippedKind::Damaged));
+            }
+            // A forged header can leave less than a record, and then the word to check may be missing. The first header of
+            // an opening can be behind an event that an earlier one has not finished.
+            if missing > 0 || after.generation == header.generation {
+                return None;
+            }
         }
         let left = u64::from(geometry.size) - offset;
         if left < RECORD || reader.source.load(current.start() + offset, Ordering::Acquire) == 0 {

@@ -115,6 +115,13 @@ const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     "ask for another one, or for none",
 );
 
+/// Only a [description](crate::Cache::from_facts) can lack it: every CPU that is asked has it beside a write-back.
+const NO_INVALIDATION: Unsupported = Unsupported::new(
+    Missing::Instruction,
+    "the facts hold an instruction that writes back, and none that invalidates",
+    "add the one that the CPU has: clflush, dc civac, cbo.flush or dcbf",
+);
+
 impl Plan {
     /// Chooses for a machine: the first instruction of the architecture's list that is present, may
     /// serve, and reaches the point; and the first that invalidates.
@@ -133,7 +140,7 @@ impl Plan {
             });
         };
         let Some(invalidate) = first_invalidate(architecture, facts) else {
-            return Err(architecture.unreachable[Point::Coherency as usize]);
+            return Err(NO_INVALIDATION);
         };
         let (line, granule) = facts.units();
         Ok(Self(
@@ -273,7 +280,7 @@ const fn first_invalidate(architecture: &Architecture, facts: Facts) -> Option<I
 mod tests {
     use super::{Plan, Policy};
     use crate::arch::aarch64::{ARCHITECTURE as ARM, DC_CIVAC, DC_CVAC, DC_CVAP};
-    use crate::arch::{ALL, Facts, Missing, Point};
+    use crate::arch::{ALL, Effect, Facts, Instruction, Missing, Point};
     use alloc::vec::Vec;
 
     const ACCEPTING: Policy = Policy::ANY.accepting_coherency();
@@ -292,6 +299,24 @@ mod tests {
             let available = plan.available_writebacks(&ARM).map(|instruction| instruction.name);
             assert_eq!(available.collect::<Vec<_>>(), names);
         }
+    }
+
+    /// Only described facts can lack it: no CPU that is asked does.
+    #[test]
+    fn facts_that_only_write_back_are_refused_for_the_missing_invalidation() {
+        let keeps = |instruction: &&Instruction| instruction.effect == Effect::Writeback;
+        let mut refused = Vec::new();
+        for architecture in ALL {
+            for instruction in architecture.instructions.iter().filter(keeps) {
+                let facts = Facts::new(64).unwrap().with(*instruction);
+                let plan = Plan::choose(architecture, facts, Point::Coherency, Policy::ANY);
+                let error = plan.err().unwrap();
+                assert_eq!(error.missing, Missing::Instruction, "{}: {error}", instruction.name);
+                assert!(error.reason.contains("invalidates"), "{}: {error}", instruction.name);
+                refused.push(instruction.name);
+            }
+        }
+        assert!(["clwb", "dc cvac", "cbo.clean", "dcbst"].iter().all(|one| refused.contains(one)));
     }
 
     #[test]

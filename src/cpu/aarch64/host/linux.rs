@@ -43,9 +43,14 @@ fn may_have_cortex_a53() -> bool {
     }
 }
 
+/// Returns a word of the auxiliary vector. Words of ILP32 have 32 bits, and all bits that are asked for are among them.
 #[expect(unsafe_code, reason = "the auxiliary vector is read through libc")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::useless_conversion, reason = "ILP32 has words of 32 bits")
+)]
 fn auxv(kind: libc::c_ulong) -> u64 {
     // SAFETY: getauxval has no precondition; it gives 0 for a word that the kernel did not
     // pass, which is the answer that permits nothing.
-    unsafe { libc::getauxval(kind) }
+    u64::from(unsafe { libc::getauxval(kind) })
 }

@@ -72,12 +72,15 @@ pub struct Line {
 
 /// One CPU, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Cpu {
     pub(crate) identity: CpuIdentity,
     pub(crate) hypervisor: Hypervisor,
     pub(crate) confidential: Confidential,
     /// The instructions that the CPU shows, one bit for each by its code.
     pub(crate) present: u8,
+    /// True if nothing contradicts the vendor's name `GenuineIntel` in CPUID.
+    pub(crate) is_intel: bool,
     /// The erratum that forbids some of these instructions, if the CPU has one.
     pub(crate) erratum: Option<Erratum>,
     /// The lines of the CPU, or the reason why no instruction can be used.
@@ -107,6 +110,7 @@ impl Cpu {
             hypervisor: Hypervisor::Unknown,
             confidential: Confidential::Unknown,
             present: 0,
+            is_intel: false,
             erratum: None,
             line: Err(why),
             is_described: false,

@@ -361,6 +361,12 @@ impl CpuReport {
             ));
         }
         Some(match (vendor.as_str(), family, model) {
+            ("GenuineIntel", ..) if !self.cpu.is_intel => Statement::assumed(
+                false,
+                "the vendor's name is Intel's, and the features are AMD's, whose manual promises no eviction: write back \
+                 after streaming stores",
+                "AMD APM vol. 3, CPUID Fn8000_0001_ECX: SVM, SSE4A, TopologyExtensions",
+            ),
             // Pentium M updates a line in place that is in L1.
             ("GenuineIntel", 6, 9 | 13) => Statement::documented(
                 false,

@@ -5,7 +5,7 @@ use super::BlockStores;
 use crate::arch::x86::blocks::{
     MOV, MOVDIR64B, MOVDQA, MOVNTDQ, MOVNTI, VMOVDQA, VMOVDQA64, VMOVNTDQ_256, VMOVNTDQ_512,
 };
-use crate::cpu::x86::{INTEL, is_translated, leaf, vendor};
+use crate::cpu::x86::{is_intel, is_translated, leaf};
 use raw_cpuid::CpuIdReader;
 
 /// XCR0: the halves of the 16 registers of SSE and AVX (Intel SDM vol. 1, 13.1).
@@ -70,7 +70,7 @@ pub(crate) fn read<R: CpuIdReader>(
     BlockStores {
         present: codes.fold(0, |codes, (_, store)| codes | store.code),
         // A translator has the vendor's name and other stores.
-        evicts: vendor(reader).as_str() == INTEL && !is_translated(reader),
+        evicts: is_intel(reader) && !is_translated(reader),
     }
 }
 

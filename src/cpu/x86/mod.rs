@@ -17,7 +17,7 @@ use crate::arch::{Missing, Point, Unsupported};
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult, ExtendedFeatures, FeatureInfo};
 
 /// The vendor whose CLFLUSH is ordered by SFENCE (Intel SDM vol. 2A, CLFLUSH).
-pub(super) const INTEL: &str = "GenuineIntel";
+const INTEL: &str = "GenuineIntel";
 /// Leaf 21H of a TDX guest, in the order EBX, EDX, ECX (Linux `arch/x86/coco/tdx/tdx.c`).
 const TDX_SIGNATURE: &[u8; 12] = b"IntelTDX    ";
 
@@ -42,6 +42,10 @@ const CREATE_PARTITIONS: u32 = 1 << 0;
 const CPU_MANAGEMENT: u32 = 1 << 12;
 const ISOLATION: u32 = 1 << 22;
 const LEAF_EXTENDED: u32 = 0x8000_0000;
+const LEAF_EXTENDED_FEATURES: u32 = 0x8000_0001;
+/// ECX of [`LEAF_EXTENDED_FEATURES`]: SVM, SSE4A and `TopologyExtensions` (AMD APM vol. 3, CPUID `Fn8000_0001`). Intel has
+/// reserved these bits (Intel SDM vol. 2A, CPUID).
+const OF_AMD_ALONE: u32 = 1 << 2 | 1 << 6 | 1 << 22;
 const LEAF_ENCRYPTION: u32 = 0x8000_001f;
 /// EAX of [`LEAF_ENCRYPTION`] (AMD APM vol. 3, CPUID `Fn8000_001F`).
 const SEV: u32 = 1 << 1;
@@ -98,16 +102,15 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
     let features = cpuid.get_feature_info();
     let extended = cpuid.get_extended_feature_info();
     let clflush = features.as_ref().is_some_and(FeatureInfo::has_clflush);
-    let vendor = vendor(reader);
-    let ordered = vendor.as_str() == INTEL;
+    let is_intel = is_intel(reader);
     let present = shown([
         (clflush, CLFLUSH),
-        (clflush && ordered, CLFLUSH_ORDERED),
+        (clflush && is_intel, CLFLUSH_ORDERED),
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clflushopt), CLFLUSHOPT),
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
-        _ if is_translator(vendor, &cpuid, reader) => Err(TRANSLATED),
+        _ if is_translator(vendor(reader), &cpuid, reader) => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -119,10 +122,20 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         _ => Err(ARCHITECTURE.unreachable[Point::Coherency as usize]),
     };
     let line = line.map(|size| Line { size, granule: size, source: "CPUID.1:EBX[15:8]" });
-    Cpu { present, line, ..Cpu::refused(NO_FENCE) }
+    Cpu { present, is_intel, line, ..Cpu::refused(NO_FENCE) }
 }
 
-pub(super) fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
+/// Returns true if the CPU has the name of Intel, and no feature of AMD's alone: a hypervisor can name any vendor, as QEMU
+/// does for `-cpu EPYC,vendor=GenuineIntel`.
+pub(super) fn is_intel<R: CpuIdReader>(reader: &R) -> bool {
+    let has_feature_of_amd = || {
+        leaf(reader, LEAF_EXTENDED, LEAF_EXTENDED_FEATURES)
+            .is_some_and(|leaf| leaf.ecx & OF_AMD_ALONE != 0)
+    };
+    vendor(reader).as_str() == INTEL && !has_feature_of_amd()
+}
+
+fn vendor<R: CpuIdReader>(reader: &R) -> Text<12> {
     let leaf = reader.cpuid1(LEAF_BASIC);
     text([leaf.ebx, leaf.edx, leaf.ecx])
 }

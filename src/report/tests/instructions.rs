@@ -3,7 +3,7 @@
 use super::{VENDOR, arm64_machine, arm64_report, at_el1, notes, status, x86_machine, x86_report};
 use crate::arch::{Missing, Point, aarch64};
 use crate::cache::plan::Policy;
-use crate::cpu::recorded::{Leaf, arm64, arm64_cpu};
+use crate::cpu::recorded::{Leaf, arm64, arm64_cpu, reader, x86};
 use crate::report::{Availability, CpuReport, Status};
 use crate::survival::Certainty;
 use alloc::string::ToString;
@@ -165,6 +165,23 @@ fn a_vendor_s_word_alone_says_that_streaming_stores_evict() {
         assert!(notes(&report).contains(statement.text), "{name}");
     }
     assert_eq!(arm64_machine("Altra").streaming_stores_evict(), None);
+}
+
+/// A hypervisor can name any vendor (QEMU's `-cpu EPYC,vendor=GenuineIntel`). The caches are those of the CPU.
+#[test]
+fn the_name_of_intel_is_not_believed_beside_features_of_amd_alone() {
+    use crate::cpu::block_stores::x86_64::{Registers, read};
+    for name in ["FX-8350", "EPYC 7763", "EPYC 9xx4", "Firecracker", "model max"] {
+        let machine = x86::MACHINES.iter().find(|machine| machine.name.contains(name)).unwrap();
+        let mut leaves = machine.cpuid.to_vec();
+        let first = leaves.iter_mut().find(|row| row.0 == 0).unwrap();
+        first.2[1..].copy_from_slice(&VENDOR.2[1..]);
+        let report = x86_report(&leaves);
+        let clflush = report.instructions().find(|row| row.instruction.name == "clflush").unwrap();
+        assert_eq!(clflush.instruction.source, "AMD APM vol. 3, CLFLUSH", "{name}");
+        assert!(!report.streaming_stores_evict().unwrap().is, "{name}");
+        assert!(!read(&reader(&leaves), Registers::Vector, || 0).evicts, "{name}");
+    }
 }
 
 /// AMD orders `clflush` by MFENCE alone (APM vol. 3, CLFLUSH); `clwb` may keep the line.

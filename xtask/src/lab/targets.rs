@@ -93,7 +93,11 @@ const fn x86() -> [Model; 5] {
         Model::new("max", "x86-max"),
         Model::new("max,-clwb", "x86-max-no-clwb"),
         Model::new("max,-clwb,-clflushopt", "x86-max-no-clflushopt"),
-        Model::new("max,vendor=GenuineIntel,-clwb,-clflushopt", "x86-max-intel-no-clflushopt"),
+        // Features of AMD's alone contradict the name of Intel.
+        Model::new(
+            "max,vendor=GenuineIntel,-svm,-sse4a,-clwb,-clflushopt",
+            "x86-max-intel-no-clflushopt",
+        ),
         Model::new("max,-clwb,-clflushopt,-clflush", "x86-max-no-clflush"),
     ]
 }

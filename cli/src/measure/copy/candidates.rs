@@ -6,6 +6,7 @@ use super::{LINE, Target};
 use crate::measure::x86_64::{BLOCK_STORES, copy_blocks, has};
 use crate::measure::{BlockStore, StoreKind};
 use cachemaint::Cache;
+use cachemaint::report::CpuReport;
 use core::fmt;
 
 /// One method: a store of whole lines, and their write-back before the last fence.
@@ -139,9 +140,7 @@ impl fmt::Display for Candidate {
 /// Intel does (SDM vol. 1, §10.4.6.2: the data in the caches is evicted). For MOVDIR64B its manual states that a cached
 /// line is written back and invalidated before (vol. 2B). No such promise of other vendors was found.
 pub(super) fn vendor_promises_eviction() -> bool {
-    raw_cpuid::CpuId::new()
-        .get_vendor_info()
-        .is_some_and(|vendor| vendor.as_str() == "GenuineIntel")
+    CpuReport::host().streaming_stores_evict().is_some_and(|statement| statement.is)
 }
 
 #[cfg(test)]

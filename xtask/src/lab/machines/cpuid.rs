@@ -36,7 +36,7 @@ const MODELS: [Model; 6] = [
     Model { cpu: "max,-clwb", expected: "x86-max-no-clwb", hypervisor: TCG },
     Model { cpu: "max,-clwb,-clflushopt", expected: "x86-max-no-clflushopt", hypervisor: TCG },
     Model {
-        cpu: "max,vendor=GenuineIntel,-clwb,-clflushopt",
+        cpu: "max,vendor=GenuineIntel,-svm,-sse4a,-clwb,-clflushopt",
         expected: "x86-max-intel-no-clflushopt",
         hypervisor: TCG,
     },

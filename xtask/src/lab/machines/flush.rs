@@ -54,12 +54,14 @@ impl Watched {
     }
 }
 
-/// `max` is taken for a CPU of AMD's, whose CLFLUSH is completed by MFENCE.
+/// `max` is taken for a CPU of AMD's, whose CLFLUSH is completed by MFENCE. Features of AMD's alone contradict the name of
+/// Intel.
 const WATCHED: [Watched; 7] = [
     Watched::new(Kind::Pc, "max", "max"),
     Watched::new(Kind::Pc, "max,-clwb", "max,-clwb"),
     Watched::new(Kind::Pc, "max,-clwb,-clflushopt", "max,-clwb,-clflushopt"),
-    Watched::new(Kind::Pc, "max,vendor=GenuineIntel", "max,vendor=GenuineIntel").evicting(),
+    Watched::new(Kind::Pc, "max,vendor=GenuineIntel", "max,vendor=GenuineIntel,-svm,-sse4a")
+        .evicting(),
     Watched::new(Kind::PcEadr, "eadr", "max"),
     Watched::new(Kind::Board, "neoverse-n1", "neoverse-n1"),
     Watched::new(Kind::Board, "neoverse-v1", "neoverse-v1"),

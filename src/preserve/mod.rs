@@ -279,6 +279,7 @@ pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
 pub use verify::Verification;
+pub use walk::Entries;
 #[cfg(feature = "preserve")]
 pub use writing::{
     Attributes, BlobWriter, Capacity, Opened, Options, Region, Store, Transaction, Verdict, Verify,

@@ -1,7 +1,8 @@
 //! The store as one commit has left it.
 //!
 //! # Work
-//! A snapshot reads the root. The metadata of an entry takes a [walk](super::walk) to it.
+//! A snapshot reads the root. The metadata of an entry takes a [walk](super::walk) to it, unless it is the last item of
+//! [`Entries`](super::Entries).
 
 use super::Identity;
 use super::error::{Damage, Error, ErrorKind, Part};
@@ -136,7 +137,7 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// entry, or there was another commit; [`ErrorKind::Damaged`], as [`find`](Self::find); if the medium fails.
     ///
     /// # Cost
-    /// A page of each level of the table is read.
+    /// A page of each level of the table is read. [`Entries::metadata`](super::Entries::metadata) reads none.
     pub fn metadata<'b>(
         &self,
         info: &Info,
@@ -271,6 +272,15 @@ impl<E: Failure> CommitIn<'_, E> {
         let is_same = |there: &Info| there.is(info) && there.metadata == len;
         let there = self.find(info.name.as_str())?.filter(is_same);
         let at = there.ok_or(Error(ErrorKind::Replaced))?.metadata_at;
+        self.metadata_at((at, len), buffer)
+    }
+
+    /// Copies metadata from its place in this commit.
+    pub(super) fn metadata_at(
+        self,
+        (at, len): (u64, usize),
+        buffer: &mut [u8],
+    ) -> Result<&[u8], Error<E>> {
         let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
         self.medium.read(at, bytes).map_err(Error::medium)?;
         if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }

@@ -9,10 +9,10 @@
 //! entry, also reads 64 bytes of the header and 32 of each copy of the next one. If that leaves a doubt, as a damaged
 //! header can, the step reads 64 bytes of all four headers, and the words that show another format. If both copies of one
 //! header are damaged, it reads all twice. A child has 32 bytes at least and an entry 56. So a walk looks at each byte of
-//! the table 7 times at most, and 24 times with a damaged header. Finding a blob takes one page of each level, and the
-//! headers once. A table has at most 16 levels. Pages that have more bytes together than the store or its
-//! medium are refused, as they must overlap. Names out of order are refused, too: a page that is reached a second time has
-//! them.
+//! the table 7 times at most, and 24 times with a damaged header. Metadata is read in place, and the header again after it:
+//! then the numbers are 9 and 28. Finding a blob takes one page of each level, and the headers once. A table has at most 16
+//! levels. Pages that have more bytes together than the store or its medium are refused, as they must overlap. Names out of
+//! order are refused, too: a page that is reached a second time has them.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::header::Header;
@@ -30,9 +30,9 @@ impl<R: Readable> Snapshot<'_, R> {
     /// A page of the table that is damaged or unreadable in both copies yields an error in place of the blobs that it named,
     /// and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
     /// commit.
-    pub fn entries(&self) -> impl Iterator<Item = Result<Info, Error<R::Error>>> + '_ {
-        let mut walk = Walk::new(self.erased());
-        core::iter::from_fn(move || walk.next_entry(self.erased()).transpose())
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_, R> {
+        Entries { snapshot: self, walk: Walk::new(self.erased()), metadata: (0, 0) }
     }
 
     /// Returns the blob or region of a name, if there is one.
@@ -45,6 +45,43 @@ impl<R: Readable> Snapshot<'_, R> {
     /// A page of each level of the table is read.
     pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
         self.erased().find(name)
+    }
+}
+
+/// The blobs and regions of a commit, in the order of their names. See [`Snapshot::entries`].
+#[derive(Debug)]
+pub struct Entries<'s, R: Readable> {
+    snapshot: &'s Snapshot<'s, R>,
+    walk: Walk,
+    /// The place and the bytes of the metadata of the last item.
+    metadata: (u64, usize),
+}
+
+impl<R: Readable> Entries<'_, R> {
+    /// Copies the metadata of the last item into the buffer, and returns the part of the buffer that it fills. That part is
+    /// empty if the last item was an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if there was another commit; if the
+    /// medium fails.
+    ///
+    /// # Cost
+    /// Reads the metadata and a header, and no page of the table.
+    pub fn metadata<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Error<R::Error>> {
+        self.snapshot.erased().metadata_at(self.metadata, buffer)
+    }
+}
+
+impl<R: Readable> Iterator for Entries<'_, R> {
+    type Item = Result<Info, Error<R::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.walk.next_entry(self.snapshot.erased()).transpose();
+        self.metadata = match &next {
+            Some(Ok(info)) => (info.metadata_at, info.metadata),
+            _ => (0, 0),
+        };
+        next
     }
 }
 

@@ -163,6 +163,31 @@ fn a_step_of_a_list_reads_one_header_and_the_beginnings_of_the_next_one() {
     assert_eq!(looks.taken(), (NAMES * entry + (NAMES + 1) * headers) as u64);
 }
 
+/// By the documentation of walks it is read in place, without a search for its name.
+#[test]
+fn metadata_of_a_listed_entry_costs_its_bytes_and_one_header() {
+    let medium = Plain::new(vec![0; DATA + (1 << 20)]);
+    let mut store = Options::with_entropy([1, 2]).unit(64).create_new(medium.clone()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    for number in 0..FEW {
+        let (name, metadata) = (name(number), (number as u64).to_le_bytes());
+        transaction.put(Attributes::new(&name).metadata(&metadata), &BLOB).unwrap();
+    }
+    transaction.commit().unwrap();
+    let image = medium.bytes();
+    let looks = Looks::new(&image);
+    let snapshot = Snapshot::of(&looks).unwrap();
+    let (mut entries, mut buffer) = (snapshot.entries(), [0; 9]);
+    for number in 0..FEW as u64 {
+        entries.next().unwrap().unwrap();
+        looks.taken();
+        assert_eq!(entries.metadata(&mut buffer).unwrap(), number.to_le_bytes());
+        assert_eq!(looks.taken(), 8 + 64 + 2 * 32);
+    }
+    assert!(entries.next().is_none());
+    assert_eq!(entries.metadata(&mut []).unwrap(), b"");
+}
+
 /// `stat` reads a page of each level, and no blob.
 #[test]
 fn stat_of_one_of_many_names_of_one_blob_reads_the_table_alone() {

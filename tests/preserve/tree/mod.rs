@@ -84,14 +84,13 @@ fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
     let reader = Reader::open(Bytes(&image)).unwrap();
     let snapshot = reader.snapshot().unwrap();
     let mut buffer = vec![0; 4096];
-    let found: Model = snapshot
-        .entries()
-        .map(|info| {
-            let info = info.unwrap();
-            let metadata = snapshot.metadata(&info, &mut buffer).unwrap().to_vec();
-            (info.name.to_string(), metadata)
-        })
-        .collect();
+    let (mut entries, mut found) = (snapshot.entries(), Model::new());
+    while let Some(info) = entries.next() {
+        let info = info.unwrap();
+        let metadata = snapshot.metadata(&info, &mut buffer).unwrap().to_vec();
+        assert_eq!(entries.metadata(&mut buffer).unwrap(), metadata);
+        found.insert(info.name.to_string(), metadata);
+    }
     assert!(found == *model);
     assert_eq!(snapshot.blobs(), model.len() as u64);
     for number in 0..NAMES {

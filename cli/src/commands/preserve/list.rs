@@ -86,11 +86,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Listing, Error<dax::Error>> {
-    let mut blobs = Vec::new();
-    for info in snapshot.entries() {
+    let (mut entries, mut blobs) = (snapshot.entries(), Vec::new());
+    while let Some(info) = entries.next() {
         let info = info?;
         let mut metadata = vec![0; info.metadata];
-        snapshot.metadata(&info, &mut metadata)?;
+        entries.metadata(&mut metadata)?;
         blobs.push((info, metadata));
     }
     Ok(Listing {

@@ -44,7 +44,7 @@ fn common(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
     one.start.max(other.start)..one.end.min(other.end)
 }
 
-/// Takes places for the copies of a page from the end of the free space. If they cannot be apart, takes others, or none
+/// Takes places for the copies of a page from the end of the free space. If no two can be apart, takes others, or none
 /// if they `must_be_apart`.
 pub(super) fn claim<E>(
     bytes: u64,
@@ -53,17 +53,39 @@ pub(super) fn claim<E>(
     leased: &Leased<'_, E>,
 ) -> Result<Pair, Error<E>> {
     let first = claim_one(bytes, space, leased)?;
+    let full = match with_other(first, true, space, leased) {
+        Err(full @ Error(ErrorKind::Full { .. })) => full,
+        done => return done,
+    };
+    // Of any two places that are apart, the first one is also apart from the last place of all. Few pieces are looked at
+    // for it: each piece with room is leased or near the place that was tried.
+    if let Some(last) = space.claim_last(bytes, leased).map_err(Error::medium)? {
+        match with_other(last, true, space, leased) {
+            Err(Error(ErrorKind::Full { .. })) => {}
+            done => return done,
+        }
+    }
+    if must_be_apart {
+        return Err(full);
+    }
+    let first = claim_one(bytes, space, leased)?;
+    with_other(first, false, space, leased)
+}
+
+/// Takes a place for the other copy of a page, or gives that of the first one back.
+fn with_other<E>(
+    first: Range<u64>,
+    must_be_apart: bool,
+    space: &mut Space,
+    leased: &Leased<'_, E>,
+) -> Result<Pair, Error<E>> {
     let around = around(&first, space);
     let unusable = |range: &Range<u64>| {
-        let near = Some(common(&around, range)).filter(|near| !near.is_empty());
+        let near = Some(common(&around, range)).filter(|near| must_be_apart && !near.is_empty());
         let both = [leased(range)?, near].into_iter().flatten();
         Ok(both.min_by_key(|part| part.start))
     };
-    let second = match claim_one(bytes, space, &unusable) {
-        Err(Error(ErrorKind::Full { .. })) if !must_be_apart => claim_one(bytes, space, leased),
-        second => second,
-    };
-    match second {
+    match claim_one(len(&first), space, &unusable) {
         Ok(second) => Ok([first, second]),
         Err(error) => {
             space.give(&first);
@@ -374,7 +396,29 @@ fn pack(
 
 #[cfg(test)]
 mod tests {
-    use super::pack;
+    use super::super::space::Space;
+    use super::{claim, pack};
+    use core::convert::Infallible;
+
+    /// The smallest piece is too near to both others. It is tried first, as the pieces nearest to the end are too small.
+    #[test]
+    fn places_apart_are_found_beside_a_smaller_piece_between_them() {
+        let mut space = Space::new(65_536..131_072, 64);
+        assert!(space.take(65_536..131_072));
+        for piece in [100_480..104_960, 105_600..110_016, 110_656..115_136] {
+            space.give(&piece);
+        }
+        for small in 0..16 {
+            let start = 120_000 + 128 * small;
+            space.give(&(start..start + 64));
+        }
+        let free = space.free();
+        let mut claim = |bytes| claim(bytes, true, &mut space, &|_| Ok::<_, Infallible>(None));
+        let apart = claim(4416).unwrap();
+        assert_eq!(apart, [110_720..115_136, 100_544..104_960]);
+        claim(4416).unwrap_err();
+        assert_eq!(space.free(), free - 2 * 4416);
+    }
 
     /// Two places of 3 and two of 2 in pieces of 6 and 4: a place of 3 in the second piece would leave no room for all.
     #[test]

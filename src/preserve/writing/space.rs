@@ -2,7 +2,7 @@
 //!
 //! # Work
 //! Each operation takes logarithmic time in the number of free pieces, and looks besides at each piece that a lease is on
-//! or that an alignment above the unit keeps from being used.
+//! or that an alignment above the unit keeps from being used. Taking the last place looks at each piece that has room.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -175,6 +175,24 @@ impl Space {
         };
         self.take_from(&gap, &range);
         Ok(Ok(range))
+    }
+
+    /// Takes the last place of `bytes`, which are whole units. Looks at each free piece that has room.
+    pub(super) fn claim_last<E>(
+        &mut self,
+        bytes: u64,
+        leased: &Leased<'_, E>,
+    ) -> Result<Option<Range<u64>>, E> {
+        let mut end = None;
+        for gap in self.smallest(bytes, self.unit) {
+            for part in usable(gap, self.unit, leased) {
+                let part = part?;
+                if part.end - part.start >= bytes {
+                    end = end.max(Some(part.end));
+                }
+            }
+        }
+        Ok(end.map(|end| end - bytes..end).filter(|last| self.take(last.clone())))
     }
 
     /// Takes the largest free piece from a multiple of `alignment` on. It may be empty.

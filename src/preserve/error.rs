@@ -244,6 +244,11 @@ pub enum Part {
     },
     /// The list of a blob's tags.
     Tags,
+    /// Bytes of a region, from offset `at` on. They are missing, or belong to another blob, region or page, too.
+    Region {
+        /// The offset of the damaged bytes in the region.
+        at: u64,
+    },
 }
 
 impl Damage {
@@ -255,6 +260,7 @@ impl Damage {
                 "the blobs that it named cannot be found any more, and all others can still be loaded: bring the store \
                  back from a copy, or put them into a new one"
             }
+            Part::Region { .. } => "bring the store back from a copy",
             Part::Header | Part::NewerHeader | Part::TableCopy | Part::Entry => {
                 "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
             }
@@ -288,6 +294,7 @@ impl fmt::Display for Damage {
             Part::History => f.write_str("the history")?,
             Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
             Part::Tags => f.write_str("the blob's list of tags")?,
+            Part::Region { at } => write!(f, "the region from its byte {at} on")?,
         }
         write!(f, " is damaged ({len} bytes at offset {offset})")
     }

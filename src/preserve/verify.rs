@@ -29,11 +29,12 @@ use core::ops::Range;
 pub struct Verification {
     /// Blobs that are whole.
     pub whole: u64,
-    /// Regions, which cannot be verified. Of these only the places are.
+    /// Regions, damaged or not. Their bytes cannot be verified, only their places are.
     pub regions: u64,
     /// Bytes of all blobs, whole or not.
     pub bytes: u64,
-    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions of which a part is missing.
+    /// Damaged and unreadable blobs by name, with the first damaged part of each, and regions of which a part is missing or
+    /// shared.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
     /// Pages of the table that are damaged or unreadable in both copies: the blobs that they named cannot be found.
@@ -86,19 +87,20 @@ pub(super) fn verify<E: Failure>(
     let overlapping = overlapping(&infos, &pages);
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
+        match info.content {
+            Content::Blob => verification.bytes = done.saturating_add(info.len),
+            Content::Region => verification.regions += 1,
+        }
         let mut read = 0;
         let mut told = |bytes| {
             read = bytes;
             progress(Progress { done: done.saturating_add(bytes), most });
         };
-        let shared = Damage { part: Part::Bytes { at: 0 }, offset: info.offset, len: info.len };
-        let damage = missing(info, within.medium.len()).or(overlaps.then_some(shared));
+        let shared = overlaps.then_some(from(info, 0));
+        let damage = missing(info, within.medium.len()).or(shared);
         let found = match damage {
             Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
-            None if info.content == Content::Region => {
-                verification.regions += 1;
-                continue;
-            }
+            None if info.content == Content::Region => continue,
             None => {
                 Chunks::new(within, info).and_then(|chunks| chunks.verify(within.medium, &mut told))
             }
@@ -115,9 +117,6 @@ pub(super) fn verify<E: Failure>(
             }
             Err(Error(ErrorKind::Medium(_))) => return Err(Error(ErrorKind::Replaced)),
             Err(error) => return Err(error),
-        }
-        if info.content == Content::Blob {
-            verification.bytes = verification.bytes.saturating_add(info.len);
         }
     }
     Ok(verification)
@@ -190,7 +189,11 @@ fn missing(info: &Info, size: u64) -> Option<Damage> {
 
 /// Returns the damage of a blob or region from one of its bytes on.
 const fn from(info: &Info, at: u64) -> Damage {
-    Damage { part: Part::Bytes { at }, offset: info.offset + at, len: info.len - at }
+    let part = match info.content {
+        Content::Blob => Part::Bytes { at },
+        Content::Region => Part::Region { at },
+    };
+    Damage { part, offset: info.offset + at, len: info.len - at }
 }
 
 /// Returns the damaged copies of the header and of the root, and the history if it is damaged.

@@ -266,8 +266,9 @@ fn a_region_that_overlaps_another_one_is_refused() {
     crate::seal::seal(&mut image);
     let bytes = Bytes(&image);
     let verification = Snapshot::of(&bytes).unwrap().verify(&mut |_| ()).unwrap();
-    let names: Vec<_> = verification.damaged.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names, ["a", "b"]);
+    assert_eq!((verification.regions, verification.whole, verification.bytes), (2, 0, 0));
+    let damaged = verification.damaged.iter().map(|(name, damage)| (&**name, damage.part));
+    assert_eq!(damaged.collect::<Vec<_>>(), ["a", "b"].map(|name| (name, Part::Region { at: 0 })));
     let refused = options().open(Plain::new(image)).unwrap_err();
     let is_damaged =
         matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Entry);

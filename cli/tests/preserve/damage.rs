@@ -62,6 +62,22 @@ fn a_damaged_copy_is_reported_and_mended_by_the_next_write() {
     place.run(&["verify"]).success();
 }
 
+/// The histories are at 16384 and 20992.
+#[test]
+fn a_damaged_history_begins_anew_with_the_next_write() {
+    let place = Place::with(&["cpu"]);
+    place.damage(16_384);
+    place.damage(20_992);
+    let shown = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
+    assert!(shown.contains("; it begins anew when something is saved"), "{shown}");
+    let error = stderr(&place.run(&["mv", "cpu", "cpu 0"]).success());
+    assert!(
+        error.contains("the history is damaged") && error.contains("; it begins anew\n"),
+        "{error}"
+    );
+    place.run(&["verify"]).success();
+}
+
 #[test]
 fn the_table_lost_in_both_copies_is_an_error_that_says_so() {
     let place = Place::with(&["cpu"]);

@@ -13,7 +13,7 @@
 //! | `list` | `blobs` | list of `name`, `content` (`blob`, `region`), `is_dirty` (of a region that was used and not sealed by its program since), `bytes`, `version`, `metadata` (`text` if it is UTF-8, else `hex`), `generation`, `time`, `offset` (in the file) |
 //! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
 //! | | `regions` | the number of regions, which cannot be verified |
-//! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`), `offset` (in the file), `len` |
+//! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`, `{"region": {"at": BYTE OF THE REGION}}`), `offset` (in the file), `len` |
 //! | | `pages` | list of `part` (`page`), `offset`, `len`: pages of the table that are damaged in both copies, whose blobs cannot be found |
 //! | | `copies` | list of `part` (`header`, `newer_header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
 //! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |

@@ -68,27 +68,27 @@ impl Verified {
             row(out, "regions", format!("{regions}, whose bytes cannot be verified"))?;
         }
         for (name, damage) in &self.found.damaged {
-            row(out, "damage", format!("{}: {damage}; save it anew", visible(name.as_bytes())))?;
+            let (name, advice) = (visible(name.as_bytes()), advice(damage.part));
+            row(out, "damage", format!("{name}: {damage}; {advice}"))?;
         }
-        for damage in &self.found.pages {
-            row(
-                out,
-                "damage",
-                format!(
-                    "{damage}; the blobs that it named cannot be found: bring the file back from a copy"
-                ),
-            )?;
-        }
-        for damage in &self.found.copies {
-            let mended = match damage.part {
-                Part::NewerHeader => "both are removed when something is saved",
-                _ => "it is mended when something is saved",
-            };
-            row(out, "damage", format!("{damage}; {mended}"))?;
+        for damage in self.found.pages.iter().chain(&self.found.copies) {
+            row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
         }
         if !self.is_damaged() {
             row(out, "damage", "none")?;
         }
         Ok(())
+    }
+}
+
+/// Returns the end of a damaged part, or the means against the damage.
+const fn advice(part: Part) -> &'static str {
+    match part {
+        Part::Bytes { .. } | Part::Tags => "save it anew",
+        Part::Region { .. } => "bring the file back from a copy",
+        Part::Page => "the blobs that it named cannot be found: bring the file back from a copy",
+        Part::History => "it begins anew when something is saved",
+        Part::NewerHeader => "both are removed when something is saved",
+        _ => "it is mended when something is saved",
     }
 }

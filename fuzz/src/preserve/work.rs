@@ -10,6 +10,8 @@ const HEADERS: u64 = 10_000;
 /// Looks at each byte of a table: three to find a whole copy and read it, one at the other copy. With each entry and page,
 /// named by 32 bytes at least, go looks at 128 bytes of headers. If one is damaged, the four of 64 bytes are read twice.
 const TABLE: u64 = 4 + (128 + 2 * 256) / 32;
+/// Further looks at each byte of a table if the metadata of each entry is copied: one, and headers as for the entry.
+const METADATA: u64 = 4;
 /// Tags of chunks are read in one piece, and one by one.
 const BLOBS: u64 = 2;
 
@@ -33,9 +35,13 @@ pub(super) fn is_bounded(medium: &Image) {
         listed += looks;
         let Some(entry) = entry else { break };
         let Ok(info) = entry else { continue };
+        let mut metadata = vec![0; info.metadata];
+        let (_, looks) = medium.cost(|_| drop(entries.metadata(&mut metadata)));
+        listed += looks;
         let (_, looks) = medium.cost(|_| drop(reader.load(&info.name)));
         assert!(looks <= most, "{info:?}: {looks} bytes were looked at, and {most} may be");
     }
+    let list = list + METADATA * medium.len();
     assert!(listed <= list, "a list looked at {listed} bytes, and may at {list}");
 }
 

@@ -1,5 +1,6 @@
 //! A guard of a file with holes: a program stores to them through an ordinary mapping and never flushes. Only the
-//! running kernel knows the blocks that the file gets for these stores, until the guard makes them durable.
+//! running kernel knows the blocks that the file gets for these stores, until the guard makes them durable. So it is with
+//! the size of a file that grows within its last block.
 
 use core::time::Duration;
 use std::io::Write as _;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cachemaint_lab_protocol::Request;
 
 use super::canary::{self, COMMAND};
 use super::{
@@ -16,6 +18,13 @@ use super::{
 
 /// `SIGTERM` (signal(7)).
 pub(super) const SIGTERM: i32 = 15;
+
+/// A file that grows within its last block, from the first size to the second.
+const GROWN: &str = "/mnt/grown";
+const SIZES: [usize; 2] = [1, 2];
+/// The number of times that a guard sleeps until passes have ended which began later than the count. A pass that commits
+/// sleeps a few times.
+const SLEEPS: u64 = 50;
 
 const FILE: &str = "/mnt/sparse";
 const LEN: u64 = 1 << 30;
@@ -27,7 +36,7 @@ const GIVEN: u64 = 2 << 20;
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/guard-holes";
     let proves = "stores of a program that never flushes to the holes of a file are there after a reset if a \
-                  guard ran beside it";
+                  guard ran beside it, and so is a new size within the last block";
     vec![canary::lane(name, proves, holes)]
 }
 
@@ -36,6 +45,7 @@ fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     setup.files.file(COMMAND, command);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
+    grow(&mut machine)?;
     let storing = machine.start_beside(&format!("/init store-to-holes {FILE} {LEN}"), &[])?;
     let places: Vec<u64> = (0..LEN / APART).map(|number| number * APART).collect();
     let (before, later) = places.split_at(places.len() / 2);
@@ -62,6 +72,34 @@ fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> 
     machine.power_off()
 }
 
+/// Has a file grow beside a guard, and looks for the new size after a reset. No other change of the file system has that
+/// committed: the guard has passed over all others before.
+fn grow(machine: &mut Machine) -> Result<()> {
+    let [first, second] = SIZES;
+    let (path, text) = (GROWN.to_owned(), "a".repeat(first));
+    machine.doing(&Request::Write { path, text })?;
+    let guard = start_guard(machine)?;
+    maps(machine, guard, GROWN)?;
+    let enough = sleeps(machine, guard)? + SLEEPS;
+    wait("the guard sleeps too seldom", || Ok(sleeps(machine, guard)? >= enough))?;
+    machine.run(&format!("/init truncate {GROWN} {second}"))?;
+    machine.document_at_end(guard, SIGTERM).context("the guard of a file that grows")?;
+
+    machine.reboot()?;
+    machine.wait_for(PMEM0)?;
+    machine.mount(PMEM0, DIRECTORY, WITHOUT_COMMITS)?;
+    let found = machine.read(GROWN)?.map_or(0, |text| text.len());
+    ensure!(found == second, "of the {second} bytes of a file that grew {found} are there");
+    Ok(())
+}
+
+/// Returns the number of times that the first thread of a program has slept (Linux, `Documentation/filesystems/proc.rst`).
+fn sleeps(machine: &mut Machine, program: u32) -> Result<u64> {
+    let status = machine.read(&format!("/proc/{program}/status"))?.unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    Ok(count.context("the guard has ended")?.trim().parse()?)
+}
+
 fn store(machine: &mut Machine, storing: u32, places: &[u64]) -> Result<()> {
     for place in places {
         let stored = machine.tell(storing, &place.to_string())?;
@@ -77,13 +115,20 @@ pub(super) fn start_guard(machine: &mut Machine) -> Result<u32> {
 
 /// Waits until a guard has mapped a file, or one below a folder.
 pub(super) fn maps(machine: &mut Machine, guard: u32, path: &str) -> Result<()> {
-    let patience = Instant::now() + Duration::from_secs(120);
-    while Instant::now() < patience {
+    wait(&format!("the guard does not find {path}"), || {
         let maps = machine.read(&format!("/proc/{guard}/maps"))?.unwrap_or_default();
         ensure!(!maps.is_empty(), "the guard has ended");
-        if maps.contains(path) {
+        Ok(maps.contains(path))
+    })
+}
+
+/// Waits until something is so, or says what is wrong.
+fn wait(wrong: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(120);
+    while Instant::now() < patience {
+        if is_so()? {
             return Ok(());
         }
     }
-    bail!("the guard does not find {path}")
+    bail!("{wrong}")
 }

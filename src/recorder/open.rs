@@ -62,6 +62,10 @@ where
     /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
     /// valid header are searched for records. So the bytes of unused ones, in the first lap of a shard, are read once. Two
     /// fences, or three with long tables of events.
+    ///
+    /// # Media errors
+    /// A media error in a byte that is read raises SIGBUS on a `DaxFile`, and is an error within its `catch_faults`. Nothing
+    /// is stored before the last such byte.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         match self.open_in(&medium) {
             Ok(parts) => Ok(parts.recorder(medium)),
@@ -123,9 +127,10 @@ where
         let (durability, clock, len) =
             (settings.durability, settings.clock.at_opening(), tables.len());
         let description = Description::new(generation, identity, geometry, mode, &clock, len);
+        // The first store comes after the last load that can end the process, by a media error.
+        go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
-        go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
         Ok(Parts { cursors, description, durability, clock })
     }
 }

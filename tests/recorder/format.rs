@@ -315,3 +315,18 @@ fn each_recording_of_the_same_options_has_an_identity_of_its_own() {
     });
     assert_ne!(one, other);
 }
+
+/// The last sequence number is used, in the second slot.
+#[test]
+fn a_recording_that_is_worn_out_is_left_as_it_is() {
+    let mut image = golden();
+    image.put(BASE + 8, &[0xff; 5]);
+    image.seal_sub_buffer();
+    image.0.copy_within(BASE..BASE + 64, BASE + 256);
+    image.put(BASE, &[0; 256]);
+    let medium = Plain::new(LEN);
+    medium.write(0, &image.0);
+    let refused = options().open(&medium).err().unwrap();
+    assert!(matches!(refused.error.kind(), ErrorKind::WornOut), "{refused}");
+    assert_eq!(medium.bytes(), image.0);
+}

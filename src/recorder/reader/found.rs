@@ -80,7 +80,7 @@ pub enum SkippedKind {
     /// An event at the end of a shard that was not finished, or of which a crash has kept a part.
     ///
     /// This is normal beside a writer and after a crash, which loses the last events unless they were written back. It can
-    /// be ignored.
+    /// be ignored. Damage to the last events looks the same if it came before the next opening.
     Torn,
     /// Remains of an earlier lap after the last event of a shard, in space that will be used again.
     ///

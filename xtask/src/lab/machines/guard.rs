@@ -22,9 +22,9 @@ pub(super) const SIGTERM: i32 = 15;
 /// A file that grows within its last block, from the first size to the second.
 const GROWN: &str = "/mnt/grown";
 const SIZES: [usize; 2] = [1, 2];
-/// The number of times that a guard sleeps until passes have ended which began later than the count. A pass that commits
-/// sleeps a few times.
-const SLEEPS: u64 = 50;
+/// The CPU time after which passes of a guard of some bytes have ended that began meanwhile, in ticks: a second. A pass
+/// takes 10 ms in emulation.
+const PASSES: u64 = 100;
 
 const FILE: &str = "/mnt/sparse";
 const LEN: u64 = 1 << 30;
@@ -80,8 +80,8 @@ fn grow(machine: &mut Machine) -> Result<()> {
     machine.doing(&Request::Write { path, text })?;
     let guard = start_guard(machine)?;
     maps(machine, guard, GROWN)?;
-    let enough = sleeps(machine, guard)? + SLEEPS;
-    wait("the guard sleeps too seldom", || Ok(sleeps(machine, guard)? >= enough))?;
+    let enough = cpu_time(machine, guard)? + PASSES;
+    wait("the guard makes too few passes", || Ok(cpu_time(machine, guard)? >= enough))?;
     machine.run(&format!("/init truncate {GROWN} {second}"))?;
     machine.document_at_end(guard, SIGTERM).context("the guard of a file that grows")?;
 
@@ -93,11 +93,13 @@ fn grow(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Returns the number of times that the first thread of a program has slept (Linux, `Documentation/filesystems/proc.rst`).
-fn sleeps(machine: &mut Machine, program: u32) -> Result<u64> {
-    let status = machine.read(&format!("/proc/{program}/status"))?.unwrap_or_default();
-    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    Ok(count.context("the guard has ended")?.trim().parse()?)
+/// Returns the CPU time that a program has had, in ticks (Linux, `Documentation/filesystems/proc.rst`, `utime` and `stime`).
+fn cpu_time(machine: &mut Machine, program: u32) -> Result<u64> {
+    let stat = machine.read(&format!("/proc/{program}/stat"))?.unwrap_or_default();
+    // The name, in brackets, may have spaces.
+    let (_, numbers) = stat.rsplit_once(')').context("the guard has ended")?;
+    let times = numbers.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(times.sum::<Result<u64, _>>()?)
 }
 
 fn store(machine: &mut Machine, storing: u32, places: &[u64]) -> Result<()> {

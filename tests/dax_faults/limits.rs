@@ -10,7 +10,9 @@ use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 use std::fs::File;
+use std::path::PathBuf;
 use std::thread;
+use tempfile::TempDir;
 
 #[test]
 fn more_guards_than_there_is_room_for_are_refused() {
@@ -136,26 +138,45 @@ fn a_guard_needs_addresses_for_one_further_page() {
     assert_succeeded(ended.as_ref());
 }
 
-/// All that the process maps from now on is locked, and counts as a whole.
+/// The length of the files whose mappings are locked: large enough for huge pages, and so for an aligned mapping.
+const LOCKED: u64 = 4 << 20;
+
+/// Returns the limit of locked memory to set; `None` if this user may not lock so much.
+fn may_lock(test: &str, limit: u64) -> Option<Rlimit> {
+    let may_lock = Rlimit { current: Some(limit), ..getrlimit(Resource::Memlock) };
+    if may_lock.maximum.is_some_and(|most| most < limit) {
+        skip(test, "this user may lock too little memory (ulimit -H -l)");
+        return None;
+    }
+    Some(may_lock)
+}
+
+/// Has all be locked that this process maps from now on, which counts as a whole.
+fn lock_all(may_lock: Rlimit) {
+    // The limit is not one for this capability.
+    let mut capabilities = rustix::thread::capabilities(None).unwrap();
+    capabilities.effective.remove(CapabilitySet::IPC_LOCK);
+    rustix::thread::set_capabilities(None, capabilities).unwrap();
+    setrlimit(Resource::Memlock, may_lock).unwrap();
+    rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).unwrap();
+}
+
+/// Returns the path of a sparse file.
+fn sparse() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let path = directory.path().join("sparse");
+    File::create(&path).unwrap().set_len(LOCKED).unwrap();
+    (directory, path)
+}
+
+/// An aligned place is found without a reservation for the file and a huge page.
 #[test]
 fn a_file_can_be_mapped_if_it_may_be_locked_once() {
     const TEST: &str = "limits::a_file_can_be_mapped_if_it_may_be_locked_once";
-    // Large enough for huge pages, and so for a mapping that is aligned to them.
-    const LEN: u64 = 4 << 20;
-    let may_lock = Rlimit { current: Some(2 * LEN), ..getrlimit(Resource::Memlock) };
-    if may_lock.maximum.is_some_and(|most| most < 2 * LEN) {
-        return skip(TEST, "this user may lock too little memory (ulimit -H -l)");
-    }
+    let Some(may_lock) = may_lock(TEST, LOCKED + (1 << 20)) else { return };
     let ended = in_child(TEST, || {
-        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let path = directory.path().join("sparse");
-        File::create(&path).unwrap().set_len(LEN).unwrap();
-        // The limit is not one for this capability.
-        let mut capabilities = rustix::thread::capabilities(None).unwrap();
-        capabilities.effective.remove(CapabilitySet::IPC_LOCK);
-        rustix::thread::set_capabilities(None, capabilities).unwrap();
-        setrlimit(Resource::Memlock, may_lock).unwrap();
-        rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).unwrap();
+        let (_directory, path) = sparse();
+        lock_all(may_lock);
         for _ in 0..8 {
             drop(options().open(&path).unwrap());
         }

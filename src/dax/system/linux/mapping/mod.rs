@@ -30,19 +30,20 @@ const HUGE: u64 = 2 << 20;
 /// The number of places that are tried for a mapping, each of which another thread can take first.
 const PLACES: u32 = 16;
 
-/// Returns the modulus, in bytes, for which a mapping's address and its offset in the file must be congruent. Then the
-/// mapping agrees with all other mappings of the file and can use huge pages. Returns `None` if any page will do.
+/// Returns the moduli, in bytes, for which a mapping's address and its offset in the file should be congruent, and must be.
+/// With the first one the mapping can use huge pages. With the second it agrees with all other mappings of the file.
+/// A page means that any place will do.
 ///
-/// `unit` is the unit in which the kernel maps. If only the kernel can place the mapping, no huge pages are asked for
-/// either: it would refuse the place.
-fn modulus(cache: &DataCache, len: usize, page: u64, unit: u64) -> Option<u64> {
+/// `unit` is the unit in which the kernel maps, a page or more. If only the kernel can place the mapping, no huge pages
+/// are asked for either: it would refuse the place.
+fn moduli(cache: &DataCache, len: usize, page: u64, unit: u64) -> [u64; 2] {
     if cache.mapped_at == MappedAt::ByKernel {
-        return None;
+        return [page; 2];
     }
-    let huge = (len as u64 >= HUGE).then_some(HUGE);
-    let unit = (unit > page).then_some(unit);
     // All are powers of two, so the largest is a multiple of the others.
-    cache.modulus(page).max(huge).max(unit)
+    let required = cache.modulus(page).unwrap_or(page).max(unit);
+    let huge = if len as u64 >= HUGE { HUGE } else { page };
+    [required.max(huge), required]
 }
 
 /// The path of stores to the medium.
@@ -99,10 +100,8 @@ pub(super) fn new(
         (Access::Read, Kind::Shared) => Some(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),
         (Access::ReadAndWrite, _) | (_, Kind::Synchronous) => None,
     };
-    let base = match modulus(&native::ARCHITECTURE.data_cache, plan.len, page as u64, unit) {
-        None => map(null_mut(), fd, &whole, MapFlags::empty())?,
-        Some(modulus) => map_aligned(fd, &whole, modulus)?,
-    };
+    let moduli = moduli(&native::ARCHITECTURE.data_cache, plan.len, page as u64, unit);
+    let base = map_aligned(fd, &whole, moduli)?;
     let mapped = Mapped {
         base,
         plan: whole,
@@ -382,19 +381,36 @@ fn whole_units(len: usize, unit: u64) -> Result<usize, Errno> {
     len.checked_next_multiple_of(unit).ok_or(Errno::NOMEM)
 }
 
+/// Maps whole units of the file at an address that is congruent to the offset for the wanted modulus if such a place is
+/// found, and for the required one otherwise.
+fn map_aligned(
+    file: BorrowedFd<'_>,
+    plan: &Plan,
+    [wanted, required]: [u64; 2],
+) -> Result<NonNull<u8>, Errno> {
+    map_congruent(file, plan, wanted).or_else(|_| map_congruent(file, plan, required))
+}
+
 /// Maps whole units of the file at an address that is congruent to the offset, as most often the kernel does by itself.
 ///
 /// Under `mlockall(MCL_FUTURE)` each range counts against the limit of locked memory, also a reserved one. So one range
 /// exists at a time, and the place is only asked for: Linux refuses `MAP_FIXED_NOREPLACE` beside `MAP_SYNC`.
-fn map_aligned(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNull<u8>, Errno> {
+fn map_congruent(file: BorrowedFd<'_>, plan: &Plan, modulus: u64) -> Result<NonNull<u8>, Errno> {
     let mut place = null_mut();
-    for _ in 0..PLACES {
+    for tried in 0..PLACES {
         let base = map(place, file, plan, MapFlags::empty())?;
-        if aliasing::gap(base.addr().get(), plan.offset, modulus) == 0 {
+        let gap = aliasing::gap(base.addr().get(), plan.offset, modulus);
+        if gap == 0 {
             return Ok(base);
         }
         unmap(base.as_ptr().cast(), plan.len)?;
-        place = free_place(plan, modulus)?;
+        place = if tried == 0 {
+            // Most often free, as the kernel places mappings from above, and needs no reservation.
+            let back = usize::try_from(modulus - gap).unwrap_or(usize::MAX);
+            base.as_ptr().map_addr(|at| at.saturating_sub(back)).cast()
+        } else {
+            free_place(plan, modulus)?
+        };
     }
     Err(Errno::AGAIN)
 }

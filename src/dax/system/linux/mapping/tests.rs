@@ -1,4 +1,4 @@
-use super::{HUGE, map_aligned, modulus, new, unmap};
+use super::{HUGE, map_aligned, moduli, new, unmap};
 use crate::aliasing;
 use crate::arch::DataCache;
 use crate::arch::{arm, other, x86};
@@ -34,22 +34,24 @@ fn a_mapping_is_aligned_where_caches_or_huge_pages_need_it() {
     let small = 64 << 10;
     let large = 8 << 20;
     let rows = [
-        (x86::ARCHITECTURE.data_cache, small, None),
-        (x86::ARCHITECTURE.data_cache, large, Some(HUGE)),
-        (arm::ARCHITECTURE.data_cache, small, Some(4 * 4096)),
-        (arm::ARCHITECTURE.data_cache, large, Some(HUGE)),
-        (of("mips"), small, Some(256 << 10)),
-        (of("sparc"), small, Some(4 << 20)),
-        (of("sparc"), large, Some(4 << 20)),
-        (of("m68k"), small, None),
-        (of("arc"), small, None),
+        (x86::ARCHITECTURE.data_cache, small, [4096, 4096]),
+        (x86::ARCHITECTURE.data_cache, large, [HUGE, 4096]),
+        (arm::ARCHITECTURE.data_cache, small, [4 * 4096, 4 * 4096]),
+        (arm::ARCHITECTURE.data_cache, large, [HUGE, 4 * 4096]),
+        (of("mips"), small, [256 << 10, 256 << 10]),
+        (of("sparc"), small, [4 << 20, 4 << 20]),
+        (of("sparc"), large, [4 << 20, 4 << 20]),
+        (of("m68k"), small, [4096, 4096]),
+        (of("arc"), small, [4096, 4096]),
         // The kernel refuses any other place than its own.
-        (of("parisc"), small, None),
-        (of("parisc"), large, None),
+        (of("parisc"), small, [4096, 4096]),
+        (of("parisc"), large, [4096, 4096]),
     ];
     for (cache, len, expected) in rows {
-        assert_eq!(modulus(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
+        assert_eq!(moduli(&cache, len, 4096, 4096), expected, "{cache:?} {len}");
     }
+    let x86 = x86::ARCHITECTURE.data_cache;
+    assert_eq!(moduli(&x86, large, 4096, 1 << 30), [1 << 30, 1 << 30], "units of the kernel");
 }
 
 /// A file system that refuses a mapping of the file does so after the kernel has unmapped what was in its place.
@@ -101,7 +103,7 @@ fn aligned_mappings_agree_and_show_the_file() {
     let placed = [3_u8, 4].map(|which| {
         let offset = u64::from(which) * page as u64;
         let plan = plan(offset, len, Access::Read);
-        let base = map_aligned(file.as_fd(), &plan, 4 << 20).unwrap();
+        let base = map_aligned(file.as_fd(), &plan, [4 << 20; 2]).unwrap();
         file.write_all_at(&[which], offset).unwrap();
         // SAFETY: the byte was mapped just now, and nothing changes it.
         assert_eq!(unsafe { base.as_ptr().read_volatile() }, which);
@@ -112,6 +114,20 @@ fn aligned_mappings_agree_and_show_the_file() {
     for (base, _) in placed {
         unmap(base.as_ptr().cast(), len).unwrap();
     }
+}
+
+/// Huge pages are a wish: a file is not refused for want of a place for them.
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn a_file_is_mapped_without_a_place_for_the_wanted_modulus() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    let file: &File = path.as_file();
+    let page = rustix::param::page_size();
+    file.set_len(page as u64).unwrap();
+    let plan = plan(0, page, Access::Read);
+    // Of such addresses a process has only that of the null pointer.
+    let base = map_aligned(file.as_fd(), &plan, [1 << 63, page as u64]).unwrap();
+    unmap(base.as_ptr().cast(), page).unwrap();
 }
 
 /// Returns true if a line of `/proc/self/maps` is a range of `len` bytes without access.
@@ -131,7 +147,7 @@ fn a_refused_mapping_leaves_no_addresses_reserved() {
     // Of a length that no other mapping has.
     let len = 1237 * rustix::param::page_size();
     let plan = plan(0, len, Access::ReadAndWrite);
-    assert_eq!(map_aligned(file.as_fd(), &plan, 4 << 20), Err(Errno::ACCESS));
+    assert_eq!(map_aligned(file.as_fd(), &plan, [4 << 20; 2]), Err(Errno::ACCESS));
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
         let test = "a_refused_mapping_leaves_no_addresses_reserved";
         return skip(test, "/proc/self/maps cannot be read");

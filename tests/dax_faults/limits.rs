@@ -184,6 +184,31 @@ fn a_file_can_be_mapped_if_it_may_be_locked_once() {
     assert_succeeded(ended.as_ref());
 }
 
+/// Zeros and the file can only be locked in each other's place.
+#[test]
+fn a_guard_needs_no_further_locked_memory() {
+    const TEST: &str = "limits::a_guard_needs_no_further_locked_memory";
+    let Some(may_lock) = may_lock(TEST, LOCKED + 64 * page()) else { return };
+    let ended = in_child(TEST, || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, path) = sparse();
+        lock_all(may_lock);
+        let file = options().open(&path).unwrap();
+        let pages = LOCKED / page();
+        let all = |file: &DaxFile| (0..pages).map(|number| load(file, number)).sum::<u64>();
+        cut(&file, 0);
+        for _ in 0..2 {
+            let error = file.catch_faults(guard, all).unwrap_err();
+            let ErrorKind::Shorter { size, needed, .. } = *error.kind() else { panic!("{error}") };
+            assert_eq!((size, needed), (0, LOCKED));
+        }
+        cut(&file, pages);
+        file.store((pages - 1) * page(), 5, Relaxed);
+        assert_eq!(file.catch_faults(guard, all).unwrap(), 5);
+    });
+    assert_succeeded(ended.as_ref());
+}
+
 /// Nests guarded calls, and runs `work` in the innermost one.
 fn in_guards(
     file: &DaxFile,

@@ -5,8 +5,8 @@
 //!
 //! # What may run in it
 //! It interrupts any code at any place, so it does nothing but load and store atomics of the process and
-//! make system calls: `gettid`, `mmap`, `sigaction`, `raise`. POSIX has no word on `mmap` in a handler; on
-//! Linux it is the system call alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`, musl `src/mman/mmap.c`,
+//! make system calls: `gettid`, `mmap`, `munlock`, `sigaction`, `raise`. POSIX has no word on `mmap` and `munlock` in a
+//! handler; on Linux they are the system calls alone (glibc `sysdeps/unix/sysv/linux/mmap64.c`, musl `src/mman/mmap.c`,
 //! where `mmap` waits only for threads that give back their stack). `errno` is as before when it returns.
 //!
 //! # No hole in the mapping
@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | `vm.max_map_count` | yes | then zeros replace the whole mapping, which needs no further mapping |
 //! | `RLIMIT_AS`, `RLIMIT_DATA` | yes | the replaced pages are not counted again |
+//! | `RLIMIT_MEMLOCK`, after `mlockall(MCL_FUTURE)` | yes | the replaced pages are counted again unless they are unlocked |
 //! | memory to commit | Linux 6.12 and later | a mapping for reading only takes none; `MAP_NORESERVE` takes none unless `vm.overcommit_memory` is 2 |
 //!
 //! So a hole needs strict accounting, a mapping for writing and Linux before 6.12. As the mapping cannot be
@@ -152,8 +153,10 @@ fn map_zeros(pages: Range<usize>, is_writable: bool) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     // SAFETY: the pages are in the mapping that the slot's owner has borrowed, whose bytes others may change at any
     // time; all references to them are to atomic words, for which zeros are values.
-    let mapped = unsafe { libc::mmap(address, pages.len(), protection, flags, -1, 0) };
-    mapped != libc::MAP_FAILED
+    let map = || unsafe { libc::mmap(address, pages.len(), protection, flags, -1, 0) };
+    // SAFETY: the pages are the same; no byte changes.
+    let unlock = || unsafe { libc::munlock(address, pages.len()) };
+    map() != libc::MAP_FAILED || (unlock() == 0 && map() != libc::MAP_FAILED)
 }
 
 /// Does what would have been done without this handler. Without a former one it ignores a memory error that nothing has

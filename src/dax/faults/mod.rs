@@ -138,7 +138,8 @@ impl DaxView {
     /// [`NotSupported::Adopted`](super::NotSupported::Adopted) for a mapping that its owner alone may change.
     ///
     /// The process still ends by SIGBUS if there is no memory for the zeros. That needs a writable mapping and
-    /// strict accounting of memory (`vm.overcommit_memory` is 2).
+    /// strict accounting of memory (`vm.overcommit_memory` is 2). After `mlockall(MCL_FUTURE)` it also happens at
+    /// `RLIMIT_MEMLOCK`, if the mapping itself is not locked: it is one of DAX, or older than that call.
     ///
     /// # Cost
     /// Without a fault one system call (`gettid`), three locks and two searches through as many slots of a table as were

@@ -264,6 +264,9 @@ impl Mapped {
         let address = self.base.as_ptr().wrapping_add(range.start).cast();
         let offset = self.plan.offset.saturating_add(range.start as u64);
         let plan = Plan { offset, len: range.len(), ..self.plan };
+        // Locked zeros would count beside the pages of the file (RLIMIT_MEMLOCK). If this fails, both may still fit.
+        // SAFETY: the range is in the mapping, and no byte changes.
+        let _unlocked = unsafe { rustix::mm::munlock(address, plan.len) };
         match self.move_to(address, file, &plan) {
             // The process has no room for both (RLIMIT_AS, vm.max_map_count). The kernel checks that before it
             // unmaps, and one page shows that the file system permits the mapping.

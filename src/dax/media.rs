@@ -25,6 +25,9 @@ impl BadBlocks {
 }
 
 /// A step of clearing a block.
+///
+/// Before Linux 5.18 the mapping keeps its old pages where they are locked, whichever step failed. Accesses to them can
+/// still fail until the file is opened again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClearStep {
@@ -40,8 +43,8 @@ pub enum ClearStep {
     /// Everything was written, and the block still cannot be used: it cannot be read, has no written block
     /// of its own, or the kernel keeps it in its list.
     Check,
-    /// The blocks of the whole range can be used, and the mapping keeps its old pages: before Linux 5.18 if they are locked.
-    /// Accesses to them can still fail, so open the file again.
+    /// Everything else succeeded, so no block of the whole range is known to be bad. The mapping keeps its old pages. Open
+    /// the file again.
     Unmap,
 }
 
@@ -56,9 +59,15 @@ impl ClearStep {
             Self::Check => {
                 "it was written anew, and the kernel still takes it for bad or unwritten"
             }
-            Self::Unmap => {
-                "it is good in the file, and the mapping keeps its old pages (madvise); open the file again"
-            }
+            Self::Unmap => "the mapping keeps its old pages (madvise)",
+        }
+    }
+
+    /// Returns the action after a failure of the step.
+    pub(super) const fn advice(self) -> &'static str {
+        match self {
+            Self::Unmap => "open the file again",
+            _ => "copy the rest of the file to another place",
         }
     }
 }

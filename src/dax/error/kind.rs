@@ -165,12 +165,14 @@ pub enum ErrorKind {
         /// The error of `fcntl`; `None` if this system has no such locks.
         errno: Option<i32>,
     },
-    /// Bad blocks were not cleared, or not all of them.
+    /// Bad blocks were not cleared, or not all of them. With [`ClearStep::Unmap`] they were, and the mapping keeps its old
+    /// pages.
     #[non_exhaustive]
     NotCleared {
-        /// The beginning of the block at which it failed, in bytes of the mapping.
+        /// The beginning of the block at which it failed, in bytes of the mapping. With [`ClearStep::Unmap`] it is that of
+        /// the range.
         at: u64,
-        /// The length of the block, in bytes.
+        /// The length of the block or the range, in bytes.
         len: u64,
         /// The step that failed there, which says the state of the block.
         step: ClearStep,
@@ -331,12 +333,18 @@ impl core::fmt::Display for ErrorKind {
                  the writer waits",
             ),
             Self::NotCleared { at, len, step, errno, lost } => {
-                write!(f, "the block of {len} bytes at offset {at} was not cleared: {}", step.state())?;
+                match step {
+                    ClearStep::Unmap => {
+                        write!(f, "no bad block is known in the {len} bytes at offset {at}, but ")
+                    }
+                    _ => write!(f, "the block of {len} bytes at offset {at} was not cleared: "),
+                }?;
+                f.write_str(step.state())?;
                 if let Some(errno) = errno {
                     write!(f, ": {}", io::Error::from_raw_os_error(*errno))?;
                 }
                 let lost: u64 = lost.iter().map(|range| range.end - range.start).sum();
-                write!(f, "; {lost} bytes are lost; copy the rest of the file to another place")
+                write!(f, "; {lost} bytes are lost; {}", step.advice())
             }
             Self::TooManyFiles { most } => write!(
                 f,

@@ -153,9 +153,10 @@ impl From<Error> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::{Error, ErrorKind};
-    use crate::dax::InvalidInput;
+    use crate::dax::{ClearStep, InvalidInput};
     use alloc::format;
     use alloc::string::ToString;
+    use core::ops::Range;
     use std::io;
     use std::path::Path;
 
@@ -183,6 +184,24 @@ mod tests {
             assert_eq!(error.to_string(), message);
             assert!(error.get_ref().unwrap().is::<Error>());
         }
+    }
+
+    #[test]
+    fn clearing_reports_old_pages_as_no_bad_block() {
+        let text = |step, lost: Range<u64>| {
+            let (at, len, lost) = (0, 40960, [lost].into());
+            error(ErrorKind::NotCleared { at, len, step, errno: None, lost }).to_string()
+        };
+        assert_eq!(
+            text(ClearStep::Unmap, 512..1024),
+            "/mnt/log: no bad block is known in the 40960 bytes at offset 0, but the mapping keeps its old \
+             pages (madvise); 512 bytes are lost; open the file again"
+        );
+        assert_eq!(
+            text(ClearStep::Write, 0..40960),
+            "/mnt/log: the block of 40960 bytes at offset 0 was not cleared: writing it anew failed, and it \
+             is a hole or zeros; 40960 bytes are lost; copy the rest of the file to another place"
+        );
     }
 
     /// `EACCES` is 13 on every system that this test runs on (`asm-generic/errno-base.h`).

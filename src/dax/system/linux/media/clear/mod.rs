@@ -31,6 +31,8 @@ trait Blocks {
     fn drop_pages(&self) -> io::Result<()>;
     /// Returns true if a store to the range needs no help of the file system.
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool>;
+    /// Checks that the kernel has removed these blocks from its list.
+    fn none_is_listed(&self, rewritten: &[Range<u64>]) -> Result<(), Failure>;
 }
 
 /// The range to clear.
@@ -69,7 +71,8 @@ impl Job<'_> {
         // After a failure too: the caller has been promised that the kept bytes of these blocks are still there.
         let synced = blocks.sync().map_err(|error| failure(last, ClearStep::Sync, &error));
         cleared.and(synced)?;
-        outcome.rewritten.iter().try_for_each(|block| check(blocks, block)).and(dropped)
+        outcome.rewritten.iter().try_for_each(|block| check(blocks, block))?;
+        blocks.none_is_listed(&outcome.rewritten).and(dropped)
     }
 
     /// Clears each bad block in turn, until one fails.
@@ -219,6 +222,20 @@ impl Blocks for FileBlocks<'_> {
         let len = range.end - range.start;
         Ok(extents::first_unwritten(self.0.file(), range.start, len)?.is_none())
     }
+
+    fn none_is_listed(&self, rewritten: &[Range<u64>]) -> Result<(), Failure> {
+        let Some(last) = rewritten.last() else { return Ok(()) };
+        let listed = self.0.listed_in_file().map_err(|error| Failure {
+            block: last.clone(),
+            step: ClearStep::Check,
+            errno: error.raw_os_error(),
+        })?;
+        let job = Job { range: 0..0, block: 0, listed: &listed };
+        rewritten
+            .iter()
+            .find(|block| job.is_listed(block))
+            .map_or(Ok(()), |block| Err(still_bad(block)))
+    }
 }
 
 impl DaxFile {
@@ -257,7 +274,8 @@ impl DaxFile {
     /// # Errors
     /// [`ErrorKind::NotCleared`] gives the block at which it stopped, the state of that block, and the bytes that are
     /// lost by then. Blocks that were written anew before it are durable, unless the failed step is the sync; another
-    /// failed sync is in [`taint`](crate::dax::DaxView::taint). [`ErrorKind::Shorter`], if the file has shrunk.
+    /// failed sync is in [`taint`](crate::dax::DaxView::taint). Whichever step failed, a locked mapping can keep its old
+    /// pages before Linux 5.18. [`ErrorKind::Shorter`], if the file has shrunk.
     /// [`InvalidInput::Misaligned`], if the mapping does not begin at a block, so that bytes before it would have to be
     /// cleared too. [`ViewsDisagree`](crate::dax::NotSupported::ViewsDisagree) as for `read_through_kernel`.
     ///
@@ -292,7 +310,7 @@ impl DaxView {
         if !outcome.rewritten.is_empty() || done.as_ref().is_err_and(changed) {
             self.taint.by(Taint::Cleared { at: range.start, len: range.end - range.start });
         }
-        match done.and_then(|()| self.none_is_listed(&outcome.rewritten)) {
+        match done {
             Ok(()) => Ok(outcome.lost.iter().map(|lost| self.in_mapping(lost)).collect()),
             Err(failure) => Err(self.not_cleared(&failure, &outcome.lost)),
         }
@@ -332,21 +350,6 @@ impl DaxView {
             Err(error) if matches!(error.kind(), ErrorKind::Unknown { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Checks that the kernel has removed the rewritten blocks from its list.
-    fn none_is_listed(&self, rewritten: &[Range<u64>]) -> Result<(), Failure> {
-        let Some(last) = rewritten.last() else { return Ok(()) };
-        let listed = self.listed_in_file().map_err(|error| Failure {
-            block: last.clone(),
-            step: ClearStep::Check,
-            errno: error.raw_os_error(),
-        })?;
-        let job = Job { range: 0..0, block: 0, listed: &listed };
-        rewritten
-            .iter()
-            .find(|block| job.is_listed(block))
-            .map_or(Ok(()), |block| Err(still_bad(block)))
     }
 
     #[cold]

@@ -1,5 +1,5 @@
 use super::super::Unread;
-use super::{Blocks, ClearStep, Failure, Job, Outcome};
+use super::{Blocks, ClearStep, Failure, Job, Outcome, still_bad};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -38,6 +38,10 @@ enum Device {
     CannotPunch,
     /// Pages stay in the mapping.
     CannotUnmap,
+    /// So they do, and the kernel keeps the blocks in its list.
+    CannotUnmapListed,
+    /// So they do, and the second write fails.
+    CannotUnmapRefusesSecond,
 }
 
 struct Blocked(RefCell<Model>);
@@ -79,7 +83,9 @@ impl Blocks for Blocked {
         let is_second = model.calls.iter().filter(|(call, _)| *call == "write").count() == 2;
         match model.device {
             Device::Refuses => return Err(Errno::IO.into()),
-            Device::RefusesSecond if is_second => return Err(Errno::IO.into()),
+            Device::RefusesSecond | Device::CannotUnmapRefusesSecond if is_second => {
+                return Err(Errno::IO.into());
+            }
             Device::Lies => {}
             _ => model.bad.retain(|bad| bad.end <= range.start || range.end <= bad.start),
         }
@@ -97,12 +103,23 @@ impl Blocks for Blocked {
     }
 
     fn drop_pages(&self) -> io::Result<()> {
-        let device = self.0.borrow().device;
-        if device == Device::CannotUnmap { Err(Errno::INVAL.into()) } else { Ok(()) }
+        match self.0.borrow().device {
+            Device::CannotUnmap | Device::CannotUnmapListed | Device::CannotUnmapRefusesSecond => {
+                Err(Errno::INVAL.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_written(&self, range: &Range<u64>) -> io::Result<bool> {
         Ok(!self.0.borrow().holes.contains(&range.start))
+    }
+
+    fn none_is_listed(&self, rewritten: &[Range<u64>]) -> Result<(), Failure> {
+        match self.0.borrow().device {
+            Device::CannotUnmapListed => Err(still_bad(&rewritten[0])),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -182,16 +199,20 @@ fn stretches_that_touch_are_one() {
 /// The error names the step that failed, its block, the bytes lost by then, and those not tried any more.
 #[test]
 fn a_failure_says_how_far_it_got() {
-    use Device::{CannotPunch, CannotSync, CannotUnmap, LeavesUnwritten, Lies, Refuses};
+    use Device::{CannotPunch, CannotSync, CannotUnmap, CannotUnmapListed};
+    use Device::{CannotUnmapRefusesSecond, LeavesUnwritten, Lies, Refuses};
     let bad = [5000..5512, 9000..9512];
     let (first, second) = (4096..8192, 8192..12288);
     let rows = [
         (CannotPunch, ClearStep::Punch, first.clone(), vec![]),
         (Refuses, ClearStep::Write, first.clone(), vec![4096..8192]),
-        (CannotSync, ClearStep::Sync, second, bad.to_vec()),
+        (CannotSync, ClearStep::Sync, second.clone(), bad.to_vec()),
         (Lies, ClearStep::Check, first.clone(), bad.to_vec()),
-        (LeavesUnwritten, ClearStep::Check, first, bad.to_vec()),
+        (LeavesUnwritten, ClearStep::Check, first.clone(), bad.to_vec()),
         (CannotUnmap, ClearStep::Unmap, WHOLE, bad.to_vec()),
+        // Old pages matter only if the blocks are good.
+        (CannotUnmapListed, ClearStep::Check, first, bad.to_vec()),
+        (CannotUnmapRefusesSecond, ClearStep::Write, second, vec![5000..5512, 8192..12288]),
     ];
     for (device, step, block, lost) in rows {
         let before = file(&bad, device);

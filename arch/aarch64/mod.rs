@@ -33,10 +33,11 @@
 //! mixed inner and outer types (erratum 1162044: Intel Agilex 5 errata, 3.4.1). Ordinary memory is not; for such memory a
 //! kernel puts a barrier before (`Cache::order_observed`).
 //!
-//! Cortex-A53 must not clean a line without invalidating it (erratum 855873), so `dc civac` takes the place of `dc cvac` if a
-//! CPU of the machine is, or may be, such a core. Linux records the identity of a CPU when it starts. A virtual CPU that a
-//! hypervisor moves to another core later keeps the recorded identity. On a host with Cortex-A53 cores beside others bind
-//! virtual CPUs to cores of one kind.
+//! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472) and
+//! Cortex-A57 r0p0 (813420). So `dc civac` takes the place of `dc cvac` if a CPU of the machine is, or may be, such a core.
+//! Firmware can avoid these errata, by a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). Linux records the identity
+//! of a CPU when it starts. A virtual CPU that a hypervisor moves to another core later keeps the recorded identity. On a
+//! host with such cores beside others bind virtual CPUs to cores of one kind.
 //!
 //! Cortex-A510 can write a line back that is not modified (erratum 2454944: Android common kernel `arch/arm64/Kconfig`). If
 //! the core fetches a line by speculation while a device that does not see the caches writes the memory, the device's

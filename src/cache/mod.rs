@@ -88,7 +88,7 @@ impl Cache {
     ///
     /// In a virtual machine on an arm64 host with Cortex-A53 cores beside others, bind the virtual CPUs to cores of one
     /// kind. The guest's kernel records the kind of a core once, and a Cortex-A53 must not execute `dc cvac` (erratum
-    /// 855873).
+    /// 855873). The same holds for Cortex-A35 r0p0 (855472) and Cortex-A57 r0p0 (813420).
     ///
     /// In QEMU's user emulation the operations do nothing, but files are those of the host. Persist such files by msync.
     ///
@@ -192,7 +192,7 @@ impl Cache {
     ///
     /// | point | x86 | arm64 | RISC-V | PowerPC |
     /// |---|---|---|---|---|
-    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac`; `dc civac` where a Cortex-A53 is, or may be | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
+    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac`; `dc civac` where a Cortex-A53, A35 r0p0 or A57 r0p0 is, or may be | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
     /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (POWER8, POWER9), else refused |
     /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
     ///

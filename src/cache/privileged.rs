@@ -24,7 +24,8 @@ impl Cache {
     ///    `ID_AA64ISAR1_EL1`, `MIDR_EL1` and `CTR_EL0` can be read.
     /// 2. All CPUs that the handle is used on have the instructions, the line size and the write-back
     ///    granule of this one, and no erratum that it lacks. On a machine with a Cortex-A53 beside other cores make the handle
-    ///    on the Cortex-A53, or build it [without](crate::cache::Builder::without_named) `dc cvac`.
+    ///    on the Cortex-A53, or build it [without](crate::cache::Builder::without_named) `dc cvac`. So too for
+    ///    Cortex-A35 r0p0 and Cortex-A57 r0p0.
     /// 3. A thread is not moved to another CPU between the lines and the fence of an operation, or the kernel executes DSB
     ///    on the way (on PowerPC `sync`). A fence completes the operations of its own CPU alone (Linux
     ///    `arch/arm64/kernel/process.c`, `__switch_to`).

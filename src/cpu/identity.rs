@@ -95,6 +95,7 @@ impl Midr {
     pub(crate) const fn part_name(self) -> Option<&'static str> {
         Some(match (self.implementer(), self.part()) {
             (0x41, 0xd03) => "Cortex-A53",
+            (0x41, 0xd04) => "Cortex-A35",
             (0x41, 0xd07) => "Cortex-A57",
             (0x41, 0xd08) => "Cortex-A72",
             (0x41, 0xd0b) => "Cortex-A76",

@@ -32,7 +32,7 @@ pub(crate) fn arm64_cpu(machine: &arm64::Machine) -> Cpu {
         hwcap: machine.hwcap,
         hwcap2: machine.hwcap2,
         midr_el1: Some(machine.midr_el1),
-        may_have_cortex_a53: false,
+        may_break_cleans: false,
         refusal: None,
     })
 }

@@ -41,9 +41,15 @@ mod tests {
     /// At EL1 no kernel traps and replaces an instruction that an erratum forbids.
     #[test]
     fn a_cortex_a53_cleans_by_clean_and_invalidate_at_el1() {
-        for (midr_el1, cleans) in
-            [(0x410f_d030, false), (0x410f_d034, false), (0x410f_d042, true), (0x411f_d402, true)]
-        {
+        for (midr_el1, cleans) in [
+            (0x410f_d030, false),
+            (0x410f_d034, false),
+            (0x410f_d040, false),
+            (0x410f_d042, true),
+            (0x410f_d070, false),
+            (0x411f_d070, true),
+            (0x411f_d402, true),
+        ] {
             let registers = IdRegisters { ctr_el0: 0x8444_8004, id_aa64isar1_el1: 0, midr_el1 };
             let facts = read(registers).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{midr_el1:#x}");

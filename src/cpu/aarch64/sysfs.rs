@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use super::words::is_like_cortex_a53;
+use super::words::breaks_cleans;
 use crate::cpu::Midr;
 use crate::cpu::sysfs::cpus;
 
-/// Returns true if a CPU of the machine is a Cortex-A53 or like it, or is not identified, as one that was never online: the
-/// program can be moved to it. `root` is that of the file system. The identity is that of the CPU's start, so a guest does
-/// not see that a hypervisor moved a virtual CPU to another core.
-pub(super) fn may_have_cortex_a53(root: &Path) -> bool {
+/// Returns true if a CPU of the machine must not clean, or is not identified, as one that was never online: the program can
+/// be moved to it. `root` is that of the file system. The identity is that of the CPU's start, so a guest does not see that
+/// a hypervisor moved a virtual CPU to another core.
+pub(super) fn may_break_cleans(root: &Path) -> bool {
     let mut cpus = cpus(root).peekable();
-    cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu).is_none_or(is_like_cortex_a53))
+    cpus.peek().is_none() || cpus.any(|cpu| identity(&cpu).is_none_or(breaks_cleans))
 }
 
 fn identity(cpu: &Path) -> Option<Midr> {
@@ -22,14 +22,14 @@ fn identity(cpu: &Path) -> Option<Midr> {
 
 #[cfg(test)]
 mod tests {
-    use super::may_have_cortex_a53;
-    use std::fs;
+    use super::may_break_cleans;
+    use std::{format, fs};
 
     /// The RK3399 has four Cortex-A53 r0p4 and two Cortex-A72 r0p2. Linux writes `0x%016llx` (`arch/arm64/kernel/cpuinfo.c`).
     #[test]
     fn a_cortex_a53_or_an_unknown_cpu_among_the_others_is_found() {
         let machine = tempfile::tempdir().unwrap();
-        assert!(may_have_cortex_a53(machine.path()), "nothing is known");
+        assert!(may_break_cleans(machine.path()), "nothing is known");
         let folder = |cpu: &str| machine.path().join("sys/devices/system/cpu").join(cpu);
         let add = |cpu: &str, midr: &str| {
             let registers = folder(cpu).join("regs/identification");
@@ -39,10 +39,12 @@ mod tests {
         fs::create_dir_all(folder("cpufreq")).unwrap();
         add("cpu4", "0x00000000410fd082\n");
         add("cpu5", "0x00000000410fd082\n");
-        assert!(!may_have_cortex_a53(machine.path()));
+        assert!(!may_break_cleans(machine.path()));
         fs::create_dir_all(folder("cpu0")).unwrap();
-        assert!(may_have_cortex_a53(machine.path()), "it was never online");
-        add("cpu0", "0x00000000410fd034\n");
-        assert!(may_have_cortex_a53(machine.path()));
+        assert!(may_break_cleans(machine.path()), "it was never online");
+        for (midr, breaks) in [("410fd034", true), ("410fd070", true), ("411fd070", false)] {
+            add("cpu0", &format!("0x00000000{midr}\n"));
+            assert_eq!(may_break_cleans(machine.path()), breaks, "{midr}");
+        }
     }
 }

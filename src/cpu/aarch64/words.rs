@@ -20,8 +20,8 @@ pub(crate) struct Words {
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
     pub(crate) midr_el1: Option<u64>,
-    /// True if another CPU of the machine is, or may be, a Cortex-A53.
-    pub(crate) may_have_cortex_a53: bool,
+    /// True if another CPU of the machine must not clean, or may be such a CPU: a Cortex-A53, say.
+    pub(crate) may_break_cleans: bool,
     /// The reason why EL0 cannot maintain caches, or is not known to be able to; the rest was not
     /// read then.
     pub(crate) refusal: Option<Unsupported>,
@@ -36,7 +36,7 @@ pub(crate) fn read(words: Words) -> Cpu {
         Some(why) => (shown([DC_CVAC, DC_CVAP, DC_CVADP, DC_CIVAC].map(|it| (true, it))), Err(why)),
     };
     let erratum = match midr {
-        Some(midr) => clean_erratum(midr).or(words.may_have_cortex_a53.then_some(CLEAN_IN_DOUBT)),
+        Some(midr) => clean_erratum(midr).or(words.may_break_cleans.then_some(CLEAN_IN_DOUBT)),
         None if line.is_ok() => Some(CLEAN_IN_DOUBT),
         None => None,
     };
@@ -98,20 +98,21 @@ const CLEAN_DOES_NOTHING: Unsupported = Unsupported::new(
     "nothing to do to reach coherency: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on a Cortex-A53. Linux replaces the cleans of r0p0 to r0p2. From r0p3 on
-/// firmware can avoid erratum 855873 by a bit that user mode cannot read, and TF-A does so only for platforms that ask
-/// for it (its `docs/design/cpu-specific-build-macros.rst`, `ERRATA_A53_855873`).
+/// The reason why `dc cvac` is not executed on these cores. Linux replaces the cleans of Cortex-A53 r0p0 to r0p2. On the
+/// others firmware can avoid the erratum by a bit that user mode cannot read, and TF-A does so only for platforms that ask
+/// for it (its `docs/design/cpu-specific-build-macros.rst`: `ERRATA_A53_855873`, `ERRATA_A35_855472`, `ERRATA_A57_813420`).
 const CLEAN_IS_BROKEN: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "Cortex-A53: erratum 855873, before r0p3 also 826319, 827319 and 824069, before r0p2 also 819472, ask for \
-     clean-and-invalidate where a line is cleaned",
+    "errata of this core ask for clean-and-invalidate where a line is cleaned (Cortex-A53: 855873, before r0p3 also \
+     826319, 827319 and 824069, before r0p2 also 819472; Cortex-A35 r0p0: 855472; Cortex-A57 r0p0: 813420)",
     "nothing to do: dc civac is used instead",
 );
 
-/// The reason why `dc cvac` is not executed on an unknown CPU, or where another CPU may be a Cortex-A53.
+/// The reason why `dc cvac` is not executed on an unknown CPU, or where another CPU may have such an erratum.
 const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
     Missing::Erratum,
-    "a CPU of this machine is not identified, or is a Cortex-A53, which must not clean a line without invalidating it",
+    "a CPU of this machine is not identified, or must not clean a line without invalidating it, as a Cortex-A53, a \
+     Cortex-A35 r0p0 or a Cortex-A57 r0p0",
     "nothing to do: dc civac is used instead",
 );
 
@@ -120,22 +121,28 @@ const CLEAN_IS_IN_DOUBT: Unsupported = Unsupported::new(
 pub(super) fn clean_erratum(midr: Midr) -> Option<Erratum> {
     let every_clean = DC_CVAC.code | DC_CVAP.code | DC_CVADP.code;
     match midr.implementer() {
-        _ if is_like_cortex_a53(midr) => Some(BROKEN_CLEAN),
+        _ if breaks_cleans(midr) => Some(BROKEN_CLEAN),
         APPLE => Some(Erratum { forbids: every_clean, why: CLEAN_DOES_NOTHING }),
         _ if is_hidden(midr) => Some(Erratum { forbids: every_clean, why: CLEAN_IS_IN_DOUBT }),
         _ => None,
     }
 }
 
-/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: all CPUs have the atomic instructions of Armv8.1, which no Cortex-A53 has.
-/// FreeBSD has the bit from Linux.
+/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: all CPUs have the atomic instructions of Armv8.1, which the cores of
+/// [`breaks_cleans`] lack. FreeBSD has the bit from Linux.
 #[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "freebsd")))]
 pub(super) const HWCAP_ATOMICS: u64 = 1 << 8;
 
-/// Returns true if this is a Cortex-A53, or a core that Linux lists with its errata: Brahma-B53 of Broadcom, Kryo 2xx
-/// Silver of Qualcomm (`arch/arm64/kernel/cpu_errata.c`).
-pub(super) const fn is_like_cortex_a53(midr: Midr) -> bool {
-    matches!((midr.implementer(), midr.part()), (0x41, 0xd03) | (0x42, 0x100) | (0x51, 0x801))
+/// Returns true if errata forbid cleans: on a Cortex-A53, on cores that Linux lists with its errata (Brahma-B53 of Broadcom,
+/// Kryo 2xx Silver of Qualcomm: `arch/arm64/kernel/cpu_errata.c`), on Cortex-A35 r0p0 and Cortex-A57 r0p0 (TF-A
+/// `lib/cpus/aarch64/cortex_a35.S`, `cortex_a57.S`).
+pub(super) const fn breaks_cleans(midr: Midr) -> bool {
+    let is_r0p0 = midr.variant() == 0 && midr.revision() == 0;
+    match (midr.implementer(), midr.part()) {
+        (0x41, 0xd03) | (0x42, 0x100) | (0x51, 0x801) => true,
+        (0x41, 0xd04 | 0xd07) => is_r0p0,
+        _ => false,
+    }
 }
 
 /// Returns the instructions that EL0 may execute.
@@ -164,6 +171,8 @@ mod tests {
 
     const NEOVERSE_V1: u64 = 0x411f_d401;
     const CORTEX_A53: u64 = 0x410f_d034;
+    const CORTEX_A35_R0P0: u64 = 0x410f_d040;
+    const CORTEX_A57_R0P0: u64 = 0x410f_d070;
     const CORTEX_A72: u64 = 0x410f_d082;
     const APPLE_M1: u64 = 0x611f_0231;
 
@@ -186,7 +195,7 @@ mod tests {
     }
 
     /// Erratum 855873 "is present in every revision" of the Cortex-A53 (TF-A `docs/design/cpu-specific-build-macros.rst`).
-    /// Linux before 4.11 does not report the CPU's identity.
+    /// Errata 855472 and 813420 are in r0p0 alone (same page). Linux before 4.11 does not report the CPU's identity.
     #[test]
     fn a_clean_needs_cpus_that_are_known_not_to_be_a_cortex_a53() {
         let unknown = Words { ctr_el0: 0x8444_8004, ..Words::default() };
@@ -195,9 +204,13 @@ mod tests {
             (unknown, false),
             (Words { midr_el1: Some(NEOVERSE_V1), ..unknown }, true),
             (Words { midr_el1: Some(CORTEX_A53), ..unknown }, false),
+            (Words { midr_el1: Some(CORTEX_A35_R0P0), ..unknown }, false),
+            (Words { midr_el1: Some(CORTEX_A35_R0P0 | 2), ..unknown }, true),
+            (Words { midr_el1: Some(CORTEX_A57_R0P0), ..unknown }, false),
+            (Words { midr_el1: Some(CORTEX_A57_R0P0 | 1 << 20), ..unknown }, true),
             (big, true),
             // The RK3399: the program can be moved to a small core.
-            (Words { may_have_cortex_a53: true, ..big }, false),
+            (Words { may_break_cleans: true, ..big }, false),
         ] {
             let facts = read(words).facts().unwrap();
             assert_eq!(facts.has(DC_CVAC), cleans, "{words:x?}");

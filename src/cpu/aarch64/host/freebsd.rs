@@ -29,7 +29,7 @@ pub(super) fn words() -> Words {
         hwcap,
         hwcap2,
         midr_el1: midr_el1(hwcap),
-        may_have_cortex_a53: hwcap & HWCAP_ATOMICS == 0,
+        may_break_cleans: hwcap & HWCAP_ATOMICS == 0,
         refusal: None,
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn words() -> Words {
         hwcap,
         hwcap2,
         midr_el1: midr_el1(hwcap),
-        may_have_cortex_a53: hwcap & HWCAP_ATOMICS == 0 && may_have_cortex_a53(),
+        may_break_cleans: hwcap & HWCAP_ATOMICS == 0 && may_break_cleans(),
         refusal: None,
     }
 }
@@ -32,11 +32,11 @@ fn midr_el1(hwcap: u64) -> Option<u64> {
     (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
-/// Returns true if another CPU is, or may be, a Cortex-A53. Without `std` they are not asked.
-fn may_have_cortex_a53() -> bool {
+/// Returns true if another CPU must not clean, or may be such a CPU. Without `std` they are not asked.
+fn may_break_cleans() -> bool {
     cfg_if::cfg_if! {
         if #[cfg(feature = "std")] {
-            super::super::sysfs::may_have_cortex_a53(std::path::Path::new("/"))
+            super::super::sysfs::may_break_cleans(std::path::Path::new("/"))
         } else {
             true
         }

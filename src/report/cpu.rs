@@ -328,7 +328,8 @@ impl CpuReport {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
-            text: "clflush is ordered by mfence alone here: sfence does not complete it",
+            text: "clflush is ordered by mfence alone here: sfence does not complete it; bind the thread to a CPU, as a \
+                   kernel may move it to another CPU without mfence",
             source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
         })
     }

@@ -19,7 +19,7 @@
 //!
 //! | Linux | here |
 //! |---|---|
-//! | drivers register in a global list, and may leave it while a range is invalidated ("a race exists") | a slice is borrowed for the call |
+//! | drivers register in a global list, and may leave it before the call, after `cpu_cache_has_invalidate_memregion` has found them ("a race exists") | a slice is borrowed for the call |
 //! | with an empty list it returns 0; callers ask `cpu_cache_has_invalidate_memregion` before | a refusal |
 //! | each driver gets the whole range, and all together must be enough | each provider states the addresses that it covers alone; a missing byte is a refusal, and nothing is started |
 //! | at the first error it returns while other engines run | engines that were started are waited for |
@@ -298,7 +298,8 @@ impl OwnCaches {
     /// coherency, and lines fetched later come from there; see [the type](Self) for the limits. On arm64 this holds for
     /// lines that the CPU does not use meanwhile: a line can go from a level that is still to be visited to one that
     /// has been. A CPU that is powered off turns off `SCTLR_ELx.C` before its caches are emptied, and needs a loop in
-    /// assembly for that, without a stack (TF-A `plat_psci_common.c`, `psci_do_pwrdown_cache_maintenance`).
+    /// assembly for that, without a stack (TF-A `lib/psci/aarch64/psci_helpers.S`, `psci_do_pwrdown_cache_maintenance`;
+    /// `lib/aarch64/cache_helpers.S`, `dcsw_op_level2`).
     ///
     /// # Cost
     /// On arm64 one instruction for each line that the caches have room for. On x86 it delays interrupts.

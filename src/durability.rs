@@ -8,7 +8,8 @@
 //!         store            writeback, persist       deep_persist
 //!
 //!   process crash:  nothing of a shared mapping is lost
-//!   kexec:          nothing is lost of memory that the next kernel is told to keep: no CPU is reset
+//!   kexec:          nothing is lost of memory that the next kernel is instructed to keep. x86 resets no CPU, and on
+//!                   arm64 firmware writes back the caches of each CPU that it powers off
 //!   reset, panic:   bytes only in caches are lost, unless the platform flushes them
 //!   power loss:     bytes outside of the persistence domain are lost. With ADR the domain begins at the memory
 //!                   controller, with eADR at the caches; ordinary RAM has none

@@ -16,6 +16,17 @@ const RESET_FLUSHES: Survival =
 const HOST_PERSISTS: Survival = Survival::If("the host's storage honours flushes");
 const GPF_COMPLETES: Survival = Survival::If("the dirty shutdown count has not grown");
 
+/// Begins the reason why bytes in caches survive a kexec.
+macro_rules! caches_survive {
+    ($rest:literal) => {
+        concat!(
+            "a kexec drops no dirty line: x86 resets no CPU, and on arm64 firmware (PSCI) writes back the caches of \
+             each CPU that it powers off; ",
+            $rest
+        )
+    };
+}
+
 impl Backing {
     /// Returns the survival of an event by bytes on this backing that had reached this stage, with its reason, source and
     /// certainty.
@@ -47,8 +58,7 @@ impl Backing {
             (Event::Kexec, Self::PmemAdr | Self::PmemEadr | Self::CxlGpf | Self::Cxl) => {
                 Statement::read(
                     Survival::Yes,
-                    "a kexec resets no CPU and invalidates no cache, and the next kernel finds the memory as \
-                     this one did",
+                    caches_survive!("the next kernel finds the memory as this one did"),
                     KEXEC,
                 )
             }
@@ -65,7 +75,8 @@ impl Backing {
     }
 }
 
-const KEXEC: &str = "Linux arch/x86/kernel/relocate_kernel_64.S, arch/arm64/kernel/machine_kexec.c";
+const KEXEC: &str = "Linux arch/x86/kernel/relocate_kernel_64.S, arch/arm64/kernel/process.c, machine_shutdown; \
+                     TF-A lib/psci/psci_common.c, psci_pwrdown_cpu_start";
 const RESET: &str =
     "Intel SDM vol. 3A, \"Processor Management and Initialization\"; Arm core manuals";
 const NFIT: &str = "ACPI, NFIT platform capabilities; passed on by Linux drivers/acpi/nfit/core.c";
@@ -128,8 +139,10 @@ const fn emulated(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (..) => Statement::read(
             SAME_MEMMAP,
-            "a kexec resets no CPU and invalidates no cache, and puts its own pages into system RAM \
-             only; without the same memory map the next kernel takes the range for that",
+            caches_survive!(
+                "a kexec puts its own pages into system RAM only; without the same memory map the next kernel takes \
+                 the range for that"
+            ),
             KEXEC,
         ),
     }
@@ -155,8 +168,9 @@ const fn reserved(stage: Stage, event: Event) -> Statement<Survival> {
         ),
         (Event::Kexec, _) => Statement::measured(
             SAME_PLACE,
-            "a kexec resets no CPU and invalidates no cache, but the next kernel can be loaded there, and \
-             looks for a place anew, unless it is handed over (KHO)",
+            caches_survive!(
+                "the next kernel can be loaded there, and looks for a place anew, unless it is handed over (KHO)"
+            ),
             RESERVE_MEM_KEXEC,
         ),
     }
@@ -256,7 +270,7 @@ const fn unclaimed(stage: Stage, event: Event) -> Statement<Survival> {
     match (event, stage) {
         (Event::Kexec, _) => Statement::read(
             SAME_MEMMAP,
-            "a kexec resets no CPU and invalidates no cache; this can be RAM that was set aside",
+            caches_survive!("this can be RAM that was set aside"),
             KEXEC,
         ),
         (Event::PowerLoss, Stage::Stored) => Statement::assumed(
@@ -316,8 +330,9 @@ mod tests {
     /// Written from the sources that the module names, not from the code:
     /// - a killed process loses nothing that it stored: the caches are coherent and the pages are the
     ///   file's;
-    /// - kexec neither resets the CPU nor invalidates its caches; RAM that was set aside is kept if
-    ///   the next kernel sets it aside too, and all that the kernel itself had in RAM is gone;
+    /// - kexec resets no CPU on x86, and on arm64 firmware writes back the caches of the CPUs that it powers off;
+    /// - RAM that was set aside is kept over a kexec if the next kernel sets it aside too, and all that the kernel itself
+    ///   had in RAM is gone;
     /// - RESET# invalidates the caches without writing them back (Intel SDM vol. 3A), so dirty
     ///   bytes are not promised, with eADR after a persist too, since that is a fence; stores that
     ///   the memory controller has accepted are in the DIMMs with ADR;
@@ -421,6 +436,15 @@ mod tests {
             [Persisted, DeepPersisted].map(|stage| PmemAdr.survives(stage, Event::PowerLoss));
         assert!(persisted.text.contains("stored energy (ADR) brings"));
         assert!(deep.text.contains("does not rest on stored energy"));
+    }
+
+    /// On arm64 Linux powers the other CPUs off before the next kernel starts (`machine_shutdown`).
+    #[test]
+    fn bytes_in_caches_over_a_kexec_rest_on_firmware_on_arm64() {
+        for backing in [PmemAdr, PmemEadr, CxlGpf, Cxl, PmemUnknown, EmulatedPmem, ReservedRam] {
+            let kept = backing.survives(Stored, Event::Kexec);
+            assert!(kept.text.contains("on arm64 firmware (PSCI)"), "{backing:?}: {}", kept.text);
+        }
     }
 
     /// ACPI, NFIT platform capabilities: each bit speaks of "power loss", and no source found speaks of a reset.

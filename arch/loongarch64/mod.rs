@@ -8,6 +8,10 @@
 //! Devices are coherent with the caches, so DMA needs none of it; persistent memory does, and there
 //! is nothing that user mode could do for it. libpmem reports success here and does nothing.
 //!
+//! Caches do not alias, and `SHMLBA` is a page since Linux 6.8 (commit d23b77953f5a). Before, from 5.19 on, it is 64 KiB
+//! (`asm/shmparam.h`, `__ARCH_FORCE_SHMLBA`), because store fill buffers alias. There two mappings of a page agree only at
+//! a multiple of 64 KiB, which the data here do not state.
+//!
 //! Sources: `LoongArch` Reference Manual vol. 1, 4.2.2 (CACOP); Linux
 //! `arch/loongarch/include/asm/cacheops.h`, `arch/loongarch/mm/cache.c`.
 
@@ -26,5 +30,7 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         "CACOP, by which a cache is walked index by index, is privileged on LoongArch",
         "let the kernel do it",
     ),
-    DataCache::never("Linux arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected"),
+    DataCache::never(
+        "Linux 6.8 arch/loongarch/Kconfig: ARCH_HAS_CPU_CACHE_ALIASING is not selected",
+    ),
 );

@@ -1,10 +1,10 @@
 //! Two addresses of one page, and whether the data cache makes them agree.
 //!
-//! On most machines they always agree: x86, arm64, RISC-V, PowerPC, `LoongArch`, s390x, and 32-bit Arm since v7. There
-//! is nothing to do there, and nothing in this crate costs anything for the others' sake. On older Arm, MIPS, SPARC,
-//! SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses. A store under one can stay invisible under
-//! the other for as long as the cache likes, and be lost if both were stored to. The reports of this crate answer for
-//! one machine ([`Aliasing`]). The table of architectures with its sources is in `arch/README.md`.
+//! On most machines they always agree: x86, arm64, RISC-V, PowerPC, `LoongArch` since Linux 6.8, s390x, and 32-bit Arm
+//! since v7. There is nothing to do there, and nothing in this crate costs anything for the others' sake. On older Arm,
+//! MIPS, SPARC, SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses. A store under one can stay
+//! invisible under the other for as long as the cache likes, and be lost if both were stored to. The reports of this crate
+//! answer for one machine ([`Aliasing`]). The table of architectures with its sources is in `arch/README.md`.
 //!
 //! # The caches that alias
 //! The place of a byte in a cache (its set) is chosen by some bits of its address. The line there is

@@ -51,7 +51,8 @@ pub struct HostReport {
     pub page_size: Result<u64, Unknown>,
     /// The distance in bytes at whose multiples two mappings of one page agree, or why it is not known. It is the kernel's
     /// `SHMLBA`, which can be more than this CPU needs. It is a page where no CPU of the architecture aliases. On parisc,
-    /// whose `SHMLBA` is a page, it is the distance at which caches agree.
+    /// whose `SHMLBA` is a page, it is the distance at which caches agree. On `LoongArch` it is that of Linux since 6.8;
+    /// older kernels need 64 KiB.
     pub shmlba: Result<u64, Unknown>,
     /// The aliasing of the data cache: by the architecture, or if it depends on the CPU, by
     /// `/proc/cpuinfo`.

@@ -4,21 +4,22 @@
 //! takes and leaves it by one instruction. So a handler that interrupts a reader at any place can read; a lock that is
 //! handed over in several steps, as the C library's, would have it wait for the reader that it interrupts. A writer has
 //! all signals blocked: no handler waits for the writer that it interrupts. Who has to wait sleeps in the kernel (a
-//! futex), so that a thread of another priority can go on.
+//! futex), so that a thread of another priority can go on, and handles signals as before the call. A handler that
+//! interrupts a reader and writes waits for ever, as with PMDK, and a signal can end that.
 //!
 //! The threads of a parent do not exist in a forked child, which forgets the readers and the writer among them. The value
 //! is whole there, since a writer makes another value and publishes that by one store. A fork does not take the lock: the
 //! forking thread may hold locks of the program or of its allocator, for which a writer can wait.
 //!
-//! A child that a handler has forked can call the library in that handler. It must not return from it: the interrupted
-//! call can be between the count of its reads and the lock.
+//! A child that a handler has forked can call the library in that handler. It forgets the call that the handler interrupts
+//! too, for which its own would wait. It must not return from the handler once it has written there: the interrupted reader
+//! may use the former value.
 //!
 //! Handlers of `pthread_atfork` run in a child in the order in which they were registered. One that the program registered
 //! before it loaded this library, by `dlopen`, runs before the threads are forgotten: a call there can wait for ever for a
 //! thread of the parent, as with PMDK.
 
 use crate::failure::{errno, set_errno};
-use core::cell::Cell;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
@@ -39,11 +40,6 @@ pub(crate) struct Lock<T> {
     replaced: AtomicPtr<[T; 1]>,
 }
 
-thread_local! {
-    /// The calls of [`Lock::read`] that this thread is in: more than one in a handler. There is one lock.
-    static READS: Cell<u32> = const { Cell::new(0) };
-}
-
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock").finish_non_exhaustive()
@@ -58,14 +54,10 @@ impl<T: Send + Sync> Lock<T> {
 
     /// Calls `work` with the value, which other threads can read meanwhile. `work` must not replace it.
     pub(crate) fn read<R>(&'static self, work: impl FnOnce(&T) -> R) -> R {
-        let reads = READS.get();
-        // Counts the read before the lock is held: a child of a handler has at least the reads that go on.
-        READS.set(reads.saturating_add(1));
         self.lock_to_read();
         // SAFETY: (1) this thread has locked it to read.
         let result = work(unsafe { self.value() });
         self.unlock_to_read();
-        READS.set(reads);
         result
     }
 
@@ -78,21 +70,12 @@ impl<T: Send + Sync> Lock<T> {
         make: impl FnOnce(&T) -> Result<Option<Box<[T; 1]>>, E>,
         complete: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut all = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
-        // SAFETY: the set can be written.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        // SAFETY: the first set is filled, and the second one can be written. It does not fail for this request.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-        while let Err(held) = self.word.compare_exchange(0, WRITER, Acquire, Relaxed) {
-            self.wait(held);
-        }
+        let before = self.lock_to_write();
         // SAFETY: (1) this thread holds the lock alone.
         let result = unsafe { self.replace_locked(make, complete) };
         self.word.store(0, SeqCst);
         self.wake();
-        // SAFETY: the call above has written the set.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
+        set_signals(&before);
         result
     }
 
@@ -123,6 +106,18 @@ impl<T: Send + Sync> Lock<T> {
         unsafe { self.replaced.load(Acquire).as_ref() }.map_or(&self.first, |[value]| value)
     }
 
+    /// Locks the value with all signals blocked. Returns the signals that were blocked before.
+    fn lock_to_write(&self) -> MaybeUninit<libc::sigset_t> {
+        loop {
+            let before = block_signals();
+            let Err(held) = self.word.compare_exchange(0, WRITER, Acquire, Relaxed) else {
+                return before;
+            };
+            set_signals(&before);
+            self.wait(held);
+        }
+    }
+
     fn lock_to_read(&self) {
         let one_more = |held| (held != WRITER).then(|| held + 1);
         while let Err(held) = self.word.fetch_update(Acquire, Relaxed, one_more) {
@@ -131,7 +126,9 @@ impl<T: Send + Sync> Lock<T> {
     }
 
     fn unlock_to_read(&self) {
-        if self.word.fetch_sub(1, SeqCst) == 1 {
+        // A child that has returned from a handler has forgotten this read.
+        let one_less = |held: u32| held.checked_sub(1);
+        if self.word.fetch_update(SeqCst, Relaxed, one_less) == Ok(1) {
             self.wake();
         }
     }
@@ -151,14 +148,33 @@ impl<T: Send + Sync> Lock<T> {
         }
     }
 
-    /// Forgets the threads that a forked child does not have. The value of a writer among them is not released.
+    /// Forgets the threads that a forked child does not have, and the calls that the forking handler interrupts. The value
+    /// of a writer among the threads is not released.
     ///
     /// # Safety
     /// 1. This is the only thread of a child, and does not replace the value.
     pub(crate) unsafe fn forget_other_threads(&'static self) {
-        self.word.store(READS.get(), Release);
+        self.word.store(0, Release);
         self.waiting.store(0, Relaxed);
     }
+}
+
+/// Blocks all signals of this thread. Returns those that were blocked before, of which a C library writes only the part
+/// that the kernel knows.
+fn block_signals() -> MaybeUninit<libc::sigset_t> {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the set can be written.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the first set is filled, and the second one can be written. It does not fail for this request.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    before
+}
+
+/// Blocks these signals of this thread alone.
+fn set_signals(blocked: &MaybeUninit<libc::sigset_t>) {
+    // SAFETY: the set was written by this function. It does not fail for this request.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), null_mut()) };
 }
 
 /// Calls the kernel with a word of this process. Neither failure nor an early return matters: the caller looks again.
@@ -176,6 +192,11 @@ fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
 mod tests {
     use super::Lock;
     use crate::ranges::{OutOfMemory, boxed};
+    use core::sync::atomic::AtomicBool;
+    use core::sync::atomic::Ordering::SeqCst;
+    use std::os::unix::thread::JoinHandleExt as _;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     /// A child that is forked while a range is unmapped must not find it in the list.
     #[test]
@@ -198,5 +219,35 @@ mod tests {
         assert!(replace(None, 2, Ok(())).is_ok());
         assert!(replace(Some(4), 4, Ok(())).is_ok());
         assert_eq!(LOCK.read(|value| *value), 4);
+    }
+
+    /// A handler of a signal that ends the program, or that releases the lock, must not wait for it.
+    #[test]
+    #[expect(clippy::fn_to_numeric_cast_any, reason = "signal(2) takes a number")]
+    fn a_writer_that_waits_for_a_reader_handles_signals() {
+        static LOCK: Lock<u32> = Lock::new(1);
+        static HANDLED: AtomicBool = AtomicBool::new(false);
+        extern "C" fn handle(_signal: libc::c_int) {
+            HANDLED.store(true, SeqCst);
+        }
+        let handler: extern "C" fn(libc::c_int) = handle;
+        // SAFETY: the handler stores a flag, and no other test sends this signal.
+        unsafe { libc::signal(libc::SIGURG, handler as libc::sighandler_t) };
+        let (is_handled, writer) = LOCK.read(|_| {
+            let writer = thread::spawn(|| LOCK.replace(|_| boxed(2).map(Some), || Ok(())));
+            while LOCK.waiting.load(SeqCst) == 0 {
+                thread::yield_now();
+            }
+            // SAFETY: the thread waits, and is joined below.
+            unsafe { libc::pthread_kill(writer.as_pthread_t(), libc::SIGURG) };
+            let begin = Instant::now();
+            while !HANDLED.load(SeqCst) && begin.elapsed() < Duration::from_secs(20) {
+                thread::yield_now();
+            }
+            (HANDLED.load(SeqCst), writer)
+        });
+        assert!(writer.join().unwrap().is_ok());
+        assert!(is_handled, "the signal waited for the lock");
+        assert_eq!(LOCK.read(|value| *value), 2);
     }
 }

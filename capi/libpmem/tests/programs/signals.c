@@ -1,7 +1,7 @@
 /*
  * Calls the library in signal handlers that interrupt calls of the library, in the directory of the first argument. The
- * second argument is 1 if the handler is to fork a child that calls it. Ends with 1 if a child fails; a handler that
- * waits for the call that it interrupts is ended by its alarm.
+ * second argument is 1 if the handler is to fork a child that calls it. Ends with 1 if a child fails. An alarm ends a handler
+ * or a child that waits for the call that the handler interrupts.
  */
 #define _GNU_SOURCE
 #include <libpmem.h>
@@ -16,6 +16,23 @@
 static char *start;
 static int forks;
 static volatile sig_atomic_t handled, failed;
+static volatile pid_t child;
+
+/* A child may have blocked all other signals. */
+static void end(int signal)
+{
+	(void)signal;
+	if (child > 0)
+		kill(child, SIGKILL);
+	_exit(1);
+}
+
+/* Maps and unmaps a file while the parent's call goes on in no thread. */
+static int map_in_child(void)
+{
+	char *mapped = pmem_map_file("childs", 4096, PMEM_FILE_CREATE, 0600, NULL, NULL);
+	return pmem_is_pmem(start, LEN) != 0 || mapped == NULL || pmem_unmap(mapped, 4096) != 0;
+}
 
 static void use(int signal)
 {
@@ -27,11 +44,12 @@ static void use(int signal)
 	if (!forks)
 		return;
 	int status;
-	pid_t id = fork();
-	if (id == 0)
-		_exit(pmem_is_pmem(start, LEN));
-	if (id < 0 || waitpid(id, &status, 0) != id || status != 0)
+	child = fork();
+	if (child == 0)
+		_exit(map_in_child());
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
 		failed = 1;
+	child = 0;
 }
 
 int main(int argc, char **argv)
@@ -46,7 +64,7 @@ int main(int argc, char **argv)
 	if (start == NULL || sigaction(SIGPROF, &action, NULL) != 0 || sigprocmask(SIG_SETMASK, NULL, &before) != 0)
 		return 2;
 	alarm(120);
-	if (setitimer(ITIMER_PROF, &often, NULL) != 0)
+	if (signal(SIGALRM, end) == SIG_ERR || setitimer(ITIMER_PROF, &often, NULL) != 0)
 		return 2;
 	while (handled < 200 && !failed)
 		for (int i = 0; i < 100; i++)

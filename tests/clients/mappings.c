@@ -106,6 +106,11 @@ static int file(const char *path)
 	start = map(path, LEN / 2, PMEM_FILE_CREATE | PMEM_FILE_SPARSE, &len);
 	failed |= start[5] != 0x6b;
 	print("unmap", pmem_unmap(start, len));
+	start = map(path, LEN - 3, PMEM_FILE_CREATE, &len);
+	printf("up to the end %d, over it %d, after it %d\n", pmem_is_pmem(start, len), pmem_is_pmem(start, len + 1),
+	       pmem_is_pmem(start + len, 1));
+	print("deep drain over the end", pmem_deep_drain(start, LEN));
+	print("unmap", pmem_unmap(start, len));
 	return failed;
 }
 

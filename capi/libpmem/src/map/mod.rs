@@ -378,13 +378,14 @@ fn map_open(
     Ok((start, len))
 }
 
-/// Adds a mapping to the list, unless its memory is that of other files. A mapping that was there was unmapped behind the
-/// library's back.
+/// Adds a mapping to the list, up to the end of its file, unless its memory is that of other files. A mapping in its pages
+/// was unmapped behind the library's back.
 fn list(start: *mut c_void, len: usize, memory: Option<Memory>) -> Result<(), OutOfMemory> {
-    let range = pages(start, len);
+    let range = start.addr()..start.addr().saturating_add(len);
+    let pages = pages(start, len);
     let listed = |ranges: &Ranges<Memory>| match memory {
-        Some(memory) => boxed(ranges.with(range.clone(), memory)?).map(Some),
-        None => without(ranges, &range),
+        Some(memory) => boxed(ranges.without(&pages)?.with(range, memory)?).map(Some),
+        None => without(ranges, &pages),
     };
     MAPPED.replace(listed, || Ok(()))
 }

@@ -60,6 +60,7 @@ fn compare(kit: &Kit, libraries: &[HostProgram; 2], log: &mut Log) -> Result<()>
     let [theirs, ours] = both(&mut machine, libraries, ["file", &first, &second], log)?;
     ensure!(theirs == ours, "a file with libpmem:\n{theirs}\nwith ours:\n{ours}");
     ensure!(ours.contains("mapped 8388608, is_pmem 1"), "the file is mapped otherwise: {ours}");
+    ensure!(ours.contains("up to the end 1, over it 0, after it 0"), "bytes after the end: {ours}");
     // The original takes the file in RAM for the one on persistent memory.
     let [theirs, ours] = both(&mut machine, libraries, ["reused", &first, &second], log)?;
     ensure!(theirs.contains("at the same place: 1"), "nothing was shown with libpmem:\n{theirs}");

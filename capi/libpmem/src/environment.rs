@@ -53,20 +53,32 @@ pub(crate) fn is(name: &CStr, value: &CStr) -> bool {
     with(name, |found| found == value) == Some(true)
 }
 
-/// Returns the number that the variable's value begins with, 0 if it begins with none, as `atoll` does; `None` if the
-/// variable is not set.
-pub(crate) fn number(name: &CStr) -> Option<c_longlong> {
-    with(name, |found| leading_number(found, 10).unwrap_or_default())
+/// Returns the number that the variable's value begins with, as [`integer`] does; `None` if the variable is not set.
+pub(crate) fn int(name: &CStr) -> Option<c_int> {
+    number(name).map(integer)
+}
+
+/// Returns the number that the variable's value begins with, 0 if it begins with none and the nearest one if it has too many
+/// digits, as `atoll` of glibc does; `None` if the variable is not set.
+fn number(name: &CStr) -> Option<c_longlong> {
+    with(name, |found| leading_number(found, 10).0)
+}
+
+/// Returns the lowest bits of a number, as `atoi` of glibc does.
+#[expect(clippy::cast_possible_truncation, reason = "as atoi(3)")]
+const fn integer(number: c_longlong) -> c_int {
+    number as c_int
 }
 
 /// Returns the hexadecimal address that the variable's value begins with, if it does.
 fn address(name: &CStr) -> Option<usize> {
-    let found = with(name, |found| leading_number(found, 16)).flatten();
-    found.and_then(|number| usize::try_from(number).ok())
+    let (number, is_whole) = with(name, |found| leading_number(found, 16))?;
+    usize::try_from(number).ok().filter(|_| is_whole)
 }
 
-/// Returns the number that a text begins with; `None` if it begins with none or the number has too many digits.
-fn leading_number(text: &CStr, base: c_int) -> Option<c_longlong> {
+/// Returns the number that a text begins with, and true if it is that number: not 0 for a missing one, nor the nearest one
+/// for too many digits.
+fn leading_number(text: &CStr, base: c_int) -> (c_longlong, bool) {
     let before = crate::failure::errno();
     crate::failure::set_errno(0);
     let mut end = null_mut();
@@ -74,7 +86,7 @@ fn leading_number(text: &CStr, base: c_int) -> Option<c_longlong> {
     let number = unsafe { libc::strtoll(text.as_ptr(), &raw mut end, base) };
     let is_in_range = crate::failure::errno() == 0;
     crate::failure::set_errno(before);
-    (is_in_range && end.cast_const() != text.as_ptr()).then_some(number)
+    (number, is_in_range && end.cast_const() != text.as_ptr())
 }
 
 unsafe extern "C" {
@@ -94,21 +106,36 @@ fn with<T>(name: &CStr, use_value: impl FnOnce(&CStr) -> T) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::leading_number;
+    use super::{integer, leading_number};
+    use core::ffi::c_longlong;
 
     #[test]
     fn a_number_is_what_the_text_begins_with() {
         for (text, base, number) in [
-            (c"1", 10, Some(1)),
-            (c" 12 bytes", 10, Some(12)),
-            (c"-15", 10, Some(-15)),
-            (c"", 10, None),
-            (c"yes", 10, None),
-            (c"99999999999999999999", 10, None),
-            (c"10000000000", 16, Some(0x100_0000_0000)),
-            (c"0x7f", 16, Some(0x7f)),
+            (c"1", 10, (1, true)),
+            (c" 12 bytes", 10, (12, true)),
+            (c"-15", 10, (-15, true)),
+            (c"", 10, (0, false)),
+            (c"yes", 10, (0, false)),
+            (c"99999999999999999999", 10, (c_longlong::MAX, false)),
+            (c"-99999999999999999999", 10, (c_longlong::MIN, false)),
+            (c"10000000000", 16, (0x100_0000_0000, true)),
+            (c"0x7f", 16, (0x7f, true)),
         ] {
             assert_eq!(leading_number(text, base), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_integer_is_that_of_atoi() {
+        for (text, expected) in [
+            (c"1", 1),
+            (c"4294967297", 1),
+            (c"99999999999999999999", -1),
+            (c"-99999999999999999999", 0),
+            (c"no", 0),
+        ] {
+            assert_eq!(integer(leading_number(text, 10).0), expected, "{text:?}");
         }
     }
 }

@@ -80,11 +80,11 @@ impl Machine {
             (Some(cache), None) if flushes => Writeback::Lines(cache),
             _ => Writeback::Empty,
         };
-        let streaming = match variables.movnt_threshold.map(usize::try_from) {
+        let streaming = match variables.movnt_threshold {
             _ if variables.no_movnt => Streaming::Never,
-            Some(Ok(size)) => Streaming::From(size),
+            Some(size @ 0..) => Streaming::From(usize::try_from(size).unwrap_or(usize::MAX)),
             // A negative number is ignored.
-            Some(Err(_)) | None => Streaming::Measured,
+            Some(_) | None => Streaming::Measured,
         };
         let map_from = variables.mmap_hint.filter(|_| place::can_be_chosen());
         Self { writeback, cache, short, streaming, map_from }
@@ -211,6 +211,8 @@ mod tests {
         assert_eq!(streaming(false, None), Streaming::Measured);
         assert_eq!(streaming(false, Some(0)), Streaming::From(0));
         assert_eq!(streaming(false, Some(5)), Streaming::From(5));
+        let most = usize::try_from(i64::MAX).unwrap_or(usize::MAX);
+        assert_eq!(streaming(false, Some(i64::MAX)), Streaming::From(most));
         assert_eq!(streaming(false, Some(-15)), Streaming::Measured);
         assert_eq!(streaming(true, Some(5)), Streaming::Never);
     }

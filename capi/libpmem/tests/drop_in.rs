@@ -55,12 +55,14 @@ const DIFFERENCES: [(&str, &str); 5] = [
 ];
 
 /// Each environment in which the calls are compared.
-const ENVIRONMENTS: [&[(&str, &str)]; 15] = [
+const ENVIRONMENTS: [&[(&str, &str)]; 17] = [
     &[],
     &[("PMEM_IS_PMEM_FORCE", "0")],
     &[("PMEM_IS_PMEM_FORCE", "1")],
     &[("PMEM_IS_PMEM_FORCE", "2")],
     &[("PMEM_IS_PMEM_FORCE", "no")],
+    &[("PMEM_IS_PMEM_FORCE", "4294967297")],
+    &[("PMEM_IS_PMEM_FORCE", "99999999999999999999")],
     &[("PMEM_NO_FLUSH", "0")],
     &[("PMEM_NO_FLUSH", "1")],
     &[("PMEM_NO_CLWB", "1")],

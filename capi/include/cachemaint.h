@@ -153,7 +153,8 @@ enum cachemaint_flag {
  * file .cachemaint-PROCESS-NUMBER in the directory, and on those without hard links (exFAT, for example) an empty file at
  * the path: remove them. On an error `*file` is NULL.
  * Errors: CACHEMAINT_NOT_FOUND, _EXISTS, _NOT_A_FILE, _PERMISSION, _LOCKED, _TOO_SHORT, _NO_SPACE, _TOO_COARSE,
- * _NOT_ALLOCATED, _UNSUPPORTED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM.
+ * _NOT_ALLOCATED, _UNSUPPORTED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also for a length that no file
+ * can have, and for a file that is larger than the address space (32 bits).
  * Cost: some milliseconds; a new file is written once. The bytes of an existing file that are not on the medium yet are
  * written by its fsync, however many they are. */
 CACHEMAINT_CHECKED int cachemaint_open(const char *path, uint64_t length, unsigned flags, cachemaint_file **file);
@@ -179,8 +180,9 @@ size_t cachemaint_length(const cachemaint_file *file);
  * the file longer, and the others then map the new bytes by this call.
  * A crash leaves the old length or the new one. On an error the file is as it was. If the sync failed, stored bytes may be
  * lost, and later write-backs by pages return CACHEMAINT_WRITEBACK_FAILED.
- * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
- * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM.
+ * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
+ * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also for a
+ * length that no file can have, or that is larger than the address space (32 bits).
  * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
  * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);

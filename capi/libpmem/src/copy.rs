@@ -6,7 +6,7 @@
 //! | hint | method |
 //! |---|---|
 //! | `PMEM_F_MEM_TEMPORAL`, `PMEM_F_MEM_WB` | ordinary stores and write-backs |
-//! | `PMEM_F_MEM_NONTEMPORAL`, `PMEM_F_MEM_WC` | streaming stores |
+//! | `PMEM_F_MEM_NONTEMPORAL`, `PMEM_F_MEM_WC` | that for cold memory: streaming stores from the size on at which they are faster on this CPU, if any |
 //! | none | by size, as [`environment`](crate::environment) says |
 //! | `PMEM_F_MEM_NOFLUSH` | ordinary stores alone, and no drain |
 

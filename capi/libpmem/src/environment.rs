@@ -6,7 +6,7 @@
 //! | `PMEM_NO_FLUSH=0` | `pmem_flush` writes back on such a machine too |
 //! | `PMEM_NO_CLWB=1`, `PMEM_NO_CLFLUSHOPT=1` | another instruction writes back |
 //! | `PMEM_NO_MOVNT=1` | copies use no streaming stores |
-//! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint use streaming stores from `N` bytes on; without the variable, from a size that was measured on the CPU |
+//! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint have [that of cold memory](crate::copy) from `N` bytes on; without the variable, sizes that were measured on CPUs choose |
 //! | `PMEM_IS_PMEM_FORCE=0`, `=1` | `pmem_is_pmem` returns 0, or 1; read at its first call |
 //! | `PMEM_MMAP_HINT=HEX` | files are mapped at the first free place from this address on |
 //! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence |
@@ -58,8 +58,8 @@ pub(crate) fn int(name: &CStr) -> Option<c_int> {
     number(name).map(integer)
 }
 
-/// Returns the number that the variable's value begins with, 0 if it begins with none and the nearest one if it has too many
-/// digits, as `atoll` of glibc does; `None` if the variable is not set.
+/// Returns the number that the variable's value begins with, as `atoll` of glibc does: 0 if it begins with none, and the
+/// nearest one if it has too many digits. Returns `None` if the variable is not set.
 fn number(name: &CStr) -> Option<c_longlong> {
     with(name, |found| leading_number(found, 10).0)
 }

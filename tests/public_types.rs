@@ -126,15 +126,15 @@ fn recordings_are_shared_by_threads() {
 #[test]
 fn stores_are_shared_by_threads() {
     use cachemaint::preserve::{
-        Attributes, Blob, BlobWriter, Boot, Capacity, Content, Damage, Error, ErrorKind, Identity,
-        Info, Lease, Name, Opened, Options, Origin, Part, Progress, Reader, Region, Snapshot,
-        Stamp, Transaction, Verdict, Verification, Verify,
+        Attributes, Blob, BlobWriter, Boot, Capacity, Content, Damage, Entries, Error, ErrorKind,
+        Identity, Info, Lease, Name, Opened, Options, Origin, Part, Progress, Reader, Region,
+        Snapshot, Stamp, Transaction, Verdict, Verification, Verify,
     };
     shared! {
         cachemaint::Store<Memory<'_>>, Attributes<'_>, Blob<Memory<'_>>, Boot, Capacity, Content,
-        Damage, Error<Infallible>, ErrorKind<Infallible>, Identity, Info, Lease<'_, Memory<'_>>, Name, Opened, Origin,
-        Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>, Snapshot<'_, Memory<'_>>, Stamp, Verdict,
-        Verification, Verify,
+        Damage, Entries<'_, Memory<'_>>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
+        Lease<'_, Memory<'_>>, Name, Opened, Origin, Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>,
+        Snapshot<'_, Memory<'_>>, Stamp, Verdict, Verification, Verify,
     }
     // A fence completes the write-backs of its own thread alone. Options can have a closure that is called with the
     // progress of the opening, on the thread that opens.

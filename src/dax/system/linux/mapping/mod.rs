@@ -391,7 +391,10 @@ fn map_aligned(
     plan: &Plan,
     [wanted, required]: [u64; 2],
 ) -> Result<NonNull<u8>, Errno> {
-    map_congruent(file, plan, wanted).or_else(|_| map_congruent(file, plan, required))
+    match map_congruent(file, plan, wanted) {
+        Err(_) if wanted != required => map_congruent(file, plan, required),
+        mapped => mapped,
+    }
 }
 
 /// Maps whole units of the file at an address that is congruent to the offset, as most often the kernel does by itself.

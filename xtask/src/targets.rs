@@ -9,7 +9,7 @@ use crate::toolchain::{self, Compiler};
 
 /// Kernels and boards, and one target of each further architecture. On an architecture without operations the library
 /// must compile and refuse. `i586` has no SSE, as kernels for 32-bit x86.
-const BARE: [&str; 11] = [
+const BARE: [&str; 12] = [
     "x86_64-unknown-none",
     "aarch64-unknown-none",
     "riscv64gc-unknown-none-elf",
@@ -20,6 +20,7 @@ const BARE: [&str; 11] = [
     "wasm32-unknown-unknown",
     "i586-unknown-linux-gnu",
     "powerpc64le-unknown-linux-gnu",
+    "powerpc-unknown-linux-gnu",
     "s390x-unknown-linux-gnu",
 ];
 

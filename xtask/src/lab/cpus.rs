@@ -97,7 +97,7 @@ fn lane(target: &'static Target, model: &'static Model) -> Lane {
     };
     let proves = format!("{proves} {FOLDER}/{}.json", model.expected);
     let lane = Lane::new(name.clone(), proves, move |lab| prepare(lab, &name, target, model));
-    if target.is_long { lane.long() } else { lane }
+    if model.is_long { lane.long() } else { lane }
 }
 
 fn prepare(

@@ -43,7 +43,8 @@ impl Request {
         let is_selected = |lane: &Lane| {
             let is_begun = |wanted: &&String| lane.name.starts_with(wanted.as_str());
             let is_asked = self.lanes.is_empty() || beginnings.iter().any(is_begun);
-            whole.contains(&&lane.name) || is_asked && self.long == lane.is_long
+            let is_usual = self.whole || self.long == lane.is_long;
+            whole.contains(&&lane.name) || is_asked && is_usual
         };
         lanes.into_iter().filter(is_selected).collect()
     }
@@ -57,9 +58,12 @@ pub(crate) fn lab(host: &Host, report: &mut Report) -> Result<()> {
     run_selected(host, report, &Request::default())
 }
 
-/// Runs the long lanes.
+/// Runs the long lanes, but for those of a whole run.
 pub(crate) fn lab_long(host: &Host, report: &mut Report) -> Result<()> {
-    run_selected(host, report, &Request { long: true, ..Request::default() })
+    let is_of_whole = |lane: &Lane| WHOLE.iter().any(|begin| lane.name.starts_with(begin));
+    let long = lanes().into_iter().filter(|lane| lane.is_long && !is_of_whole(lane));
+    let lanes = long.map(|lane| lane.name).collect();
+    run_selected(host, report, &Request { lanes, long: true, ..Request::default() })
 }
 
 /// Runs the lanes of the step whose names begin like these.
@@ -119,12 +123,22 @@ fn run_selected(host: &Host, report: &mut Report, request: &Request) -> Result<(
 mod tests {
     use super::{Lane, Request};
 
-    fn selected(lanes: &[&str], long: bool) -> Vec<String> {
+    fn of(lanes: &[&str], request: Request) -> Vec<String> {
         let lane = |name| Lane::new(name, "nothing", |_lab| Ok(Box::new(|_log| unreachable!())));
         let all = vec![lane("cpu/a"), lane("cpu/a,-b"), lane("cpu/a,-c").long(), lane("machine/a")];
         let lanes = lanes.iter().map(|name| (*name).to_owned()).collect();
-        let request = Request { lanes, long, ..Request::default() };
-        request.select(all).into_iter().map(|lane| lane.name).collect()
+        let selected = Request { lanes, ..request }.select(all);
+        selected.into_iter().map(|lane| lane.name).collect()
+    }
+
+    fn selected(lanes: &[&str], long: bool) -> Vec<String> {
+        of(lanes, Request { long, ..Request::default() })
+    }
+
+    #[test]
+    fn a_whole_run_has_the_long_lanes_too() {
+        let whole = Request { whole: true, ..Request::default() };
+        assert_eq!(of(&["cpu/"], whole), ["cpu/a", "cpu/a,-b", "cpu/a,-c"]);
     }
 
     #[test]

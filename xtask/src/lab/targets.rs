@@ -13,11 +13,13 @@ pub(super) struct Model {
     /// The tests that run on the model. Without a scope only the report is checked: the emulator lacks an instruction
     /// that the model announces.
     pub(super) scope: Option<Scope>,
+    /// True if its lane runs only when asked for.
+    pub(super) is_long: bool,
 }
 
 impl Model {
     const fn new(cpu: &'static str, expected: &'static str) -> Self {
-        Self { cpu, expected, scope: Some(Scope::Model) }
+        Self { cpu, expected, scope: Some(Scope::Model), is_long: false }
     }
 
     /// Returns the model as the one that represents its architecture.
@@ -38,6 +40,10 @@ impl Model {
     const fn report_alone(self) -> Self {
         Self { scope: None, ..self }
     }
+
+    const fn long(self) -> Self {
+        Self { is_long: true, ..self }
+    }
 }
 
 #[derive(Debug)]
@@ -52,8 +58,6 @@ pub(super) struct Target {
     /// The versions of QEMU that are right about this architecture.
     pub(super) versions: RangeInclusive<u32>,
     pub(super) models: &'static [Model],
-    /// True if its lanes run only when asked for.
-    pub(super) is_long: bool,
 }
 
 /// The means to make programs for another architecture than the host's.
@@ -102,6 +106,12 @@ const fn x86() -> [Model; 5] {
     ]
 }
 
+/// Returns the same for words of 32 bits. Both choose by the same code, and every test runs with such words on this CPU.
+const fn x86_of_32_bits() -> [Model; 5] {
+    let [max, no_clwb, no_clflushopt, intel, no_clflush] = x86();
+    [max, no_clwb.long(), no_clflushopt.long(), intel.long(), no_clflush.long()]
+}
+
 const ARM64: &[Model] = &[
     Model::new("cortex-a53", "arm64-cortex-a53"),
     Model::new("cortex-a72", "arm64-cortex-a72"),
@@ -121,7 +131,6 @@ pub(super) const TARGETS: [Target; 10] = [
         // 7.2 maps over a range that MAP_FIXED_NOREPLACE must keep.
         versions: CURRENT..=u32::MAX,
         models: &x86(),
-        is_long: false,
     },
     Target {
         triple: "i686-unknown-linux-gnu",
@@ -131,8 +140,7 @@ pub(super) const TARGETS: [Target; 10] = [
         emulator: "qemu-i386",
         // As above. Besides, a program that faults on a file that was cut does not end.
         versions: CURRENT..=u32::MAX,
-        models: &x86(),
-        is_long: false,
+        models: &x86_of_32_bits(),
     },
     Target {
         triple: "aarch64-unknown-linux-gnu",
@@ -143,7 +151,6 @@ pub(super) const TARGETS: [Target; 10] = [
         // 7.2 announces CVAP and CVADP on models where they then trap.
         versions: CURRENT..=u32::MAX,
         models: ARM64,
-        is_long: false,
     },
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
@@ -152,8 +159,8 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("arm-linux-gnueabihf")),
         emulator: "qemu-arm",
         versions: 7..=u32::MAX,
-        models: &[Model::new("cortex-a15", "armv7-cortex-a15").sample()],
-        is_long: false,
+        // It has no operation. Words of 32 bits are tried on this CPU.
+        models: &[Model::new("cortex-a15", "armv7-cortex-a15").sample().long()],
     },
     Target {
         triple: "riscv64gc-unknown-linux-gnu",
@@ -168,7 +175,6 @@ pub(super) const TARGETS: [Target; 10] = [
             Model::new("rv64,zicbom=true", "riscv64-kernel-does-not-tell"),
             Model::new("rv64,zicbom=false", "riscv64-kernel-does-not-tell"),
         ],
-        is_long: false,
     },
     Target {
         triple: "powerpc64le-unknown-linux-gnu",
@@ -182,9 +188,8 @@ pub(super) const TARGETS: [Target; 10] = [
             Model::new("power9", "powerpc64le-power9"),
             Model::new("power10", "powerpc64le-power10").report_alone(),
         ],
-        is_long: false,
     },
-    // The order of bytes is that of s390x, and the instructions are those of the other two.
+    // The order of bytes of this one and the next is that of s390x, and the instructions are those of the one before.
     Target {
         triple: "powerpc64-unknown-linux-gnu",
         debian_arch: "ppc64",
@@ -192,8 +197,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc64-linux-gnu")),
         emulator: "qemu-ppc64",
         versions: 7..=u32::MAX,
-        models: &[Model::new("power7", "powerpc64-power7").of_architecture()],
-        is_long: true,
+        models: &[Model::new("power7", "powerpc64-power7").of_architecture().long()],
     },
     Target {
         triple: "powerpc-unknown-linux-gnu",
@@ -202,8 +206,7 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross::new("powerpc-linux-gnu")),
         emulator: "qemu-ppc",
         versions: 7..=u32::MAX,
-        models: &[Model::new("7457", "powerpc-7457").sample()],
-        is_long: false,
+        models: &[Model::new("7457", "powerpc-7457").sample().long()],
     },
     Target {
         triple: "s390x-unknown-linux-gnu",
@@ -213,7 +216,6 @@ pub(super) const TARGETS: [Target; 10] = [
         emulator: "qemu-s390x",
         versions: 7..=u32::MAX,
         models: &[Model::new("max", "s390x-max").of_big_endian()],
-        is_long: false,
     },
     // Not every mirror of rustup's has its standard library, and few releases of Debian have a compiler
     // for it; building the library takes minutes.
@@ -224,7 +226,6 @@ pub(super) const TARGETS: [Target; 10] = [
         cross: Some(Cross { gnu: "loongarch64-linux-gnu", builds_std: true }),
         emulator: "qemu-loongarch64",
         versions: CURRENT..=u32::MAX,
-        models: &[Model::new("la464", "loongarch64-la464").of_architecture()],
-        is_long: true,
+        models: &[Model::new("la464", "loongarch64-la464").of_architecture().long()],
     },
 ];

@@ -332,9 +332,10 @@ mod crashes {
         [create_new, open_or_create].map(|create: Creation| explore(&simulation, create, false))
     }
 
+    /// The neutral model has every crash of x86 and arm64, as a test of the simulator shows.
     #[test]
     fn a_crash_in_a_creation_leaves_nothing_or_the_whole_store() {
-        for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES] {
+        for model in [Model::NEUTRAL, Model::PAGES] {
             let simulation = Simulation::new(model, BYTES).crashes_in_recovery(0);
             let explorations = on_zeros(&simulation)
                 .into_iter()

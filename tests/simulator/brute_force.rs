@@ -126,6 +126,22 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(4_000))]
+
+    /// So an exploration under the neutral model has every crash of x86 and arm64.
+    #[test]
+    fn the_neutral_model_leaves_what_those_of_x86_and_arm64_do(program in program()) {
+        let program = without_clflush(program);
+        let left = |model| machine(model, &program).outcomes(&WORDS.map(|word| word * 8));
+        let neutral = left(Model::NEUTRAL);
+        for model in [Model::X86, Model::ARM64] {
+            let left = left(model);
+            prop_assert!(left.is_subset(&neutral), "under {}, the program {:?}: {:?}", model, program, left);
+        }
+    }
+}
+
 /// A program that random ones found, among some millions: a thread reads the streaming store of another one, and then
 /// writes back a line that this one had stored to before. With a fence in between and without.
 #[test]

@@ -324,9 +324,10 @@ const SCENARIOS: [Scenario; 10] = [
     killed_anywhere,
 ];
 
+/// The neutral model has every crash of x86 and arm64, as a test of the simulator shows.
 #[test]
 fn promises_of_each_durability_hold_after_every_crash() {
-    for model in MODELS {
+    for model in [Model::NEUTRAL, Model::X86_EADR, Model::PAGES] {
         let simulation = Simulation::new(model, BYTES).zeros();
         for scenario in SCENARIOS.into_iter().chain(IN_ZEROS) {
             let exploration = scenario(&simulation);

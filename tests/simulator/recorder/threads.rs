@@ -106,18 +106,12 @@ pub(super) fn a_writer_is_sent_to_another_thread(simulation: &Simulation) -> Exp
     )
 }
 
+/// With eADR a fence of the writer's own would be needed in the simulation, which does not see what the threads hand over
+/// outside of the medium. On x86 who sees that sees the stores before it (TSO). The neutral model has every crash of x86
+/// and arm64, as a test of the simulator shows.
 #[test]
 fn events_written_back_by_another_thread_survive() {
-    // With eADR a fence of the writer's own would be needed in the simulation, which does not see what the
-    // threads hand over outside of the medium. On x86 who sees that sees the stores before it (TSO).
-    let models = [
-        ("x86", Model::X86),
-        ("arm64", Model::ARM64),
-        ("neutral", Model::NEUTRAL),
-        ("pages", Model::PAGES),
-    ];
-    let mut lost = Vec::new();
-    for (name, model) in models {
+    for model in [Model::NEUTRAL, Model::PAGES] {
         let simulation = Simulation::new(model, BYTES).zeros();
         for scenario in [
             another_thread_writes_back,
@@ -126,13 +120,8 @@ fn events_written_back_by_another_thread_survive() {
             a_writer_is_sent_to_another_thread,
         ] {
             let exploration = scenario(&simulation);
-            if let Some(failure) = &exploration.failure {
-                lost.push((name, failure.to_string()));
-                break;
-            }
+            exploration.assert_safe();
             assert!(exploration.is_exhaustive());
         }
     }
-    let models: Vec<_> = lost.iter().map(|(name, _)| *name).collect();
-    assert!(lost.is_empty(), "lost under {}:\n{}", models.join(", "), lost[0].1);
 }

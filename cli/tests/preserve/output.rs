@@ -249,6 +249,48 @@ fn a_blob_is_as_private_as_the_file_that_it_replaces_or_as_its_store() {
     assert_eq!(mode(), 0o400);
 }
 
+/// The second user is not a member of the store's group.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blob_is_shared_with_the_group_of_its_store_alone() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    const NAME: &str = "a_blob_is_shared_with_the_group_of_its_store_alone";
+    let place = Place::with(&["cpu"]);
+    let (directory, store) = (place.directory.path(), &place.path);
+    if chown(store, Some(1000), Some(1234)).and(chown(directory, Some(1000), None)).is_err() {
+        return skip(NAME, "files cannot be given to another user");
+    }
+    let shell = |script: &str, output: &str| {
+        let mut shell = Process::new("sh");
+        shell.args(["-ec", script, "sh"]).arg(cargo::cargo_bin!("cachemaint"));
+        shell.arg(store).arg(place.beside(output));
+        shell
+    };
+    let load = "umask 027; \"$1\" preserve load \"$2\" cpu --output \"$3\"";
+    let shared = |output: &str| {
+        let found = fs::metadata(place.beside(output)).unwrap();
+        (found.gid(), found.mode() & 0o777)
+    };
+    fs::set_permissions(store, PermissionsExt::from_mode(0o664)).unwrap();
+    Command::from_std(shell(load, "by-root")).assert().success();
+    assert_eq!(shared("by-root"), (1234, 0o640));
+
+    fs::set_permissions(store, PermissionsExt::from_mode(0o640)).unwrap();
+    let by_user = |script| {
+        let mut shell = shell(script, "by-user");
+        shell.uid(1000).gid(100);
+        shell.output()
+    };
+    if !by_user("test -r \"$2\"; \"$1\" --version").is_ok_and(|ran| ran.status.success()) {
+        return skip(NAME, "another user cannot reach the command or the store");
+    }
+    let loaded = by_user(load).unwrap();
+    assert!(loaded.status.success(), "{loaded:?}");
+    assert_eq!(shared("by-user"), (100, 0o600));
+}
+
 /// The signal comes while the blob is written. A run that has ended before is repeated.
 #[cfg(unix)]
 #[test]

@@ -109,22 +109,46 @@ impl Loading<'_> {
         }
         let output = &behind_links(output).with_context(unwritable)?;
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no such permissions"))]
-        let mut builder = tempfile::Builder::new();
-        // A blob is as private as the file that it replaces, or else as its store. The umask of the process applies.
-        #[cfg(unix)]
-        if let Ok(found) = fs::metadata(output).or_else(|_| fs::metadata(self.path)) {
-            use std::os::unix::fs::PermissionsExt;
-
-            // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
-            builder.permissions(PermissionsExt::from_mode(found.permissions().mode() & 0o777));
-        }
         let parent = parent.unwrap_or(Path::new("."));
-        let mut beside = Beside::create(|| builder.tempfile_in(parent).with_context(unwritable))?;
+        let mut beside = Beside::create(|| {
+            let file = NamedTempFile::new_in(parent).with_context(unwritable)?;
+            #[cfg(unix)]
+            privacy::copy(&[output, self.path], file.as_file()).with_context(unwritable)?;
+            Ok(file)
+        })?;
         self.write(&mut beside.file, &bar)?;
         // Without this the new name can be durable before the bytes are.
         beside.file.as_file().sync_all().with_context(unwritable)?;
         beside.replace(output).with_context(unwritable)
+    }
+}
+
+/// The readers of a blob, which can be a secret.
+#[cfg(unix)]
+mod privacy {
+    use rustix::fs::{Mode, fchmod, fstat, stat};
+    use rustix::process::umask;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::fchown;
+    use std::path::Path;
+
+    /// Makes a new file, which its owner alone can use, as private as the first of these files that exists. The umask of the
+    /// process applies.
+    pub(super) fn copy(models: &[&Path], file: &File) -> io::Result<()> {
+        let Some(model) = models.iter().find_map(|model| stat(*model).ok()) else { return Ok(()) };
+        let has_group =
+            fstat(file)?.st_gid == model.st_gid || fchown(file, None, Some(model.st_gid)).is_ok();
+        // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
+        let mode = model.st_mode & 0o777;
+        // In another group, its members and those of the model's group get the rights that both had.
+        let of_both = mode >> 3 & mode & 0o7;
+        let mode = if has_group { mode } else { mode & 0o700 | of_both << 3 | of_both };
+        let masked = umask(Mode::all());
+        umask(masked);
+        // If a file system does not change modes, the blob stays as private as its new files are.
+        let (Ok(()) | Err(_)) = fchmod(file, Mode::from_raw_mode(mode) - masked);
+        Ok(())
     }
 }
 

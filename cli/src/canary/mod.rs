@@ -10,8 +10,10 @@
 //!
 //! - The persisted part is there, in another boot: every event since then kept it. The canary does not show the number
 //!   of starts since then, or whether the machine lost its power.
-//! - The part that was only stored is lost, and the other is there: it was dirty, and was dropped. A write-back is
-//!   needed to survive such a reboot.
+//! - The part that was only stored has zeros, as before, and the other is there: it was dirty, and was dropped. A
+//!   write-back is needed to survive such a reboot.
+//! - The part that was only stored has other bytes, or cannot be read: the memory did not keep it. That shows nothing
+//!   about dirty lines.
 //! - The part that was only stored is there too: that shows nothing about dirty lines. A cache writes lines back when
 //!   it needs space. Linux writes dirty pages of files back, of DAX files too (`fs/dax.c`,
 //!   `dax_writeback_mapping_range`), after some 30 s (`vm.dirty_expire_centisecs`), at a sync and at an unmount. To

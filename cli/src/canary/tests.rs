@@ -1,6 +1,6 @@
 //! Every verdict, over plain memory as the medium and over files.
 
-use super::format::{HEADER, Header, LEN, PERSISTED, STORED, compare};
+use super::format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, compare};
 use super::{Canary, Found, NAME, StartedBy, examine, find, is_covered, lay, plant};
 use cachemaint::Cache;
 use cachemaint::medium::{Granularity, Medium, Memory, Readable};
@@ -211,6 +211,34 @@ fn lost_bytes_of_the_stored_part_show_dropped_dirty_lines() {
     bytes[65_536] ^= 1;
     let text = words(&bytes, OTHER_BOOT);
     assert!(text.contains("that shows nothing about dirty lines"), "{text}");
+}
+
+/// The place of a dropped line has zeros. Here a bit has changed in the word at 131080, or a block cannot be read.
+#[test]
+fn damage_of_the_stored_part_shows_nothing_about_dirty_lines() {
+    let (mut bytes, _) = laid();
+    bytes[131_072..131_080].fill(0);
+    bytes[131_081] ^= 0x10;
+    let unreadable =
+        Damage { start: 131_584, end: 132_096, instead: Instead::Unreadable("EIO".to_owned()) };
+    let changed = examined(&bytes).unwrap();
+    let lost = Found { stored: vec![unreadable], ..changed.clone() };
+    let cases = [
+        (
+            changed,
+            "16 of 16384 bytes more ARE DAMAGED: 131072-131080 (zeros), 131080-131088 (other bytes)",
+        ),
+        (lost, "512 of 16384 bytes more ARE DAMAGED: 131584-132096 (EIO)"),
+    ];
+    for (found, damage) in cases {
+        let canary = Canary::found(Path::new("/mnt/x"), found, OTHER_BOOT, StartedBy::Kexec);
+        let text = format!("{:?}", canary.rows());
+        assert!(!text.contains("a write-back is needed") && text.contains(damage), "{text}");
+        assert!(text.contains("nothing about dirty lines"), "{text}");
+        assert!(text.contains("all 16384 persisted bytes, but"), "{text}");
+        assert!(canary.is_bad(), "{text}");
+        assert_eq!(serde_json::to_value(&canary).unwrap()["state"], "damaged");
+    }
 }
 
 #[test]

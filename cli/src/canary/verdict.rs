@@ -45,7 +45,7 @@ enum State {
     Kept,
     /// Whole, but the boot is unknown.
     BootUnknown,
-    /// Persisted bytes are not as they were.
+    /// Persisted bytes are not as they were, or stored ones have neither their pattern nor zeros.
     Damaged,
 }
 
@@ -80,6 +80,11 @@ impl Part {
 
     const fn is_whole(&self) -> bool {
         self.damaged_bytes == 0
+    }
+
+    /// Returns true if all changed bytes are zeros, which were there before the pattern.
+    fn is_of_zeros(&self) -> bool {
+        self.damaged.iter().all(|damage| damage.instead == Instead::Zeros)
     }
 
     /// Returns the damaged bytes: `65536-66048 (zeros)`.
@@ -177,9 +182,9 @@ impl Canary {
         started_by: StartedBy,
     ) -> Self {
         let Found { header, persisted, stored } = found;
-        let persisted = Part::new(&PERSISTED, persisted);
+        let (persisted, stored) = (Part::new(&PERSISTED, persisted), Part::new(&STORED, stored));
         let state = match boot {
-            _ if !persisted.is_whole() => State::Damaged,
+            _ if !persisted.is_whole() || !stored.is_of_zeros() => State::Damaged,
             None => State::BootUnknown,
             Some(boot) if boot == header.boot => State::SameBoot,
             Some(_) => State::Kept,
@@ -202,7 +207,7 @@ impl Canary {
             }),
             started_by,
             persisted: Some(persisted),
-            stored_only: Some(Part::new(&STORED, stored)),
+            stored_only: Some(stored),
             ..Self::new(path, state)
         }
     }
@@ -256,6 +261,9 @@ impl Canary {
                 "all {bytes} persisted bytes; whether it is another boot is not known: make \
                  /proc/sys/kernel/random/boot_id readable, and inspect outside of containers"
             ),
+            State::Damaged if persisted.is_whole() => {
+                format!("all {bytes} persisted bytes, but not all of those that were only stored")
+            }
             State::Damaged | State::NotThere | State::Unreadable => format!(
                 "{} of {bytes} persisted bytes ARE LOST OR DAMAGED: {}",
                 persisted.damaged_bytes,
@@ -278,6 +286,12 @@ impl Canary {
             (State::Kept, false) => format!(
                 "{} of {bytes} bytes more are gone ({}): dirty lines were dropped, and a \
                  write-back is needed to survive that",
+                stored.damaged_bytes,
+                stored.damage()
+            ),
+            (State::Damaged, false) if persisted.is_whole() => format!(
+                "{} of {bytes} bytes more ARE DAMAGED: {}. A dropped line leaves zeros: the memory did not keep \
+                 these bytes, and that shows nothing about dirty lines",
                 stored.damaged_bytes,
                 stored.damage()
             ),

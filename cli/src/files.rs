@@ -72,6 +72,20 @@ pub(crate) const fn is_link_of_procfs(_: &Path) -> bool {
     false
 }
 
+/// Returns true for a block device, whose pages are written back later than a write returns.
+#[cfg(unix)]
+pub(crate) fn is_block_device(found: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    found.file_type().is_block_device()
+}
+
+/// Other systems do not have them as files.
+#[cfg(not(unix))]
+pub(crate) const fn is_block_device(_: &Metadata) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::discard;

@@ -13,6 +13,10 @@ mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
 mod read_only;
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../../tests/skip/mod.rs"]
+mod skip;
+#[cfg_attr(unix, expect(unsafe_code, reason = "closes a descriptor, to get the error"))]
 mod standard;
 
 use clap::{Parser, Subcommand};

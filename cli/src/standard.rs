@@ -8,7 +8,7 @@
 //! Reports and acknowledgements go through the streams of the standard library, which do not wait.
 
 use anyhow::Context as _;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 #[cfg(unix)]
 use {
@@ -17,9 +17,15 @@ use {
     rustix::fs::{OFlags, fcntl_getfl},
     rustix::io::retry_on_intr,
     std::fs::{self, File},
-    std::io,
-    std::os::fd::AsFd,
+    std::io::{self, IntoInnerError},
+    std::os::fd::{AsFd, IntoRawFd as _},
 };
+
+/// Standard output, or a duplicate of it.
+#[cfg(unix)]
+pub(crate) type Output = Waiting<File>;
+#[cfg(not(unix))]
+pub(crate) type Output = std::io::StdoutLock<'static>;
 
 /// Returns standard input.
 pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
@@ -42,7 +48,7 @@ pub(crate) fn input() -> anyhow::Result<impl Read + 'static> {
 }
 
 /// Returns standard output.
-pub(crate) fn output() -> anyhow::Result<impl Write + 'static> {
+pub(crate) fn output() -> anyhow::Result<Output> {
     #[cfg(unix)]
     let output = writable()
         .and_then(|output| {
@@ -59,7 +65,7 @@ pub(crate) fn output() -> anyhow::Result<impl Write + 'static> {
 
 /// Returns standard output for bytes that may be dropped: it may be closed, or be `/dev/null` opened for both directions, as
 /// `sudo` and Python can leave it.
-pub(crate) fn output_or_closed() -> anyhow::Result<impl Write + 'static> {
+pub(crate) fn output_or_closed() -> anyhow::Result<Output> {
     #[cfg(unix)]
     let output = writable().map(Waiting);
     #[cfg(not(unix))]
@@ -72,6 +78,21 @@ const NO_OUTPUT: &str = "standard output cannot be written";
 #[cfg(unix)]
 fn writable() -> io::Result<File> {
     usable(&io::stdout(), OFlags::RDONLY, "it is open for reading only; redirect it to a file")
+}
+
+/// Writes out all bytes, and closes this duplicate: NFS can report only then that they exceed a quota (`close(2)`).
+#[cfg(unix)]
+pub(crate) fn finish(out: BufWriter<Output>) -> io::Result<()> {
+    let Waiting(file) = out.into_inner().map_err(IntoInnerError::into_error)?;
+    // SAFETY: the file has given its descriptor up.
+    let closed = unsafe { libc::close(file.into_raw_fd()) };
+    if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Writes out all bytes.
+#[cfg(not(unix))]
+pub(crate) fn finish(mut out: BufWriter<Output>) -> std::io::Result<()> {
+    out.flush()
 }
 
 /// Returns standard error. It is not checked, since a fault of it cannot be reported.
@@ -88,7 +109,7 @@ pub(crate) fn errors() -> impl Write + 'static {
 
 /// A stream whose calls wait, even if it is non-blocking.
 #[cfg(unix)]
-struct Waiting<S>(S);
+pub(crate) struct Waiting<S>(S);
 
 #[cfg(unix)]
 impl<S: AsFd> Waiting<S> {
@@ -178,6 +199,12 @@ mod tests {
     use rustix::fs::{OFlags, fcntl_setfl};
     use std::io::{self, Read, Write, pipe};
     use std::os::fd::{AsFd, BorrowedFd};
+    #[cfg(target_os = "linux")]
+    use {
+        super::finish,
+        crate::skip::skip,
+        std::io::{BufWriter, Seek as _},
+    };
 
     /// A stream that is ready only after the first call.
     struct Late<S, F> {
@@ -244,5 +271,52 @@ mod tests {
         let mut bytes = [0; 4];
         from.read_exact(&mut bytes).unwrap();
         assert_eq!((bytes, from.0.calls), (*b"word", 2));
+    }
+
+    /// Has `close` of this thread fail as on NFS with a full quota, by a filter of its system calls. Returns false if it
+    /// cannot have one.
+    #[cfg(target_os = "linux")]
+    fn refuse_close() -> bool {
+        // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
+        const LOAD_NUMBER: u16 = 0x20;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+        let mut steps = [
+            step(LOAD_NUMBER, 0, 0),
+            step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_close).unwrap_or(u32::MAX)),
+            step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EDQUOT.cast_unsigned()),
+            step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+        // SAFETY: it takes no pointer.
+        if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+            return false;
+        }
+        let filter = libc::SECCOMP_MODE_FILTER;
+        // SAFETY: the kernel copies the program.
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) == 0 }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_of_the_close_of_the_output_is_reported() {
+        let name = "an_error_of_the_close_of_the_output_is_reported";
+        if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+            return skip(name, "user-mode emulation filters no system calls");
+        }
+        let mut from = tempfile::tempfile().unwrap();
+        let to = from.try_clone().unwrap();
+        let finished = || {
+            let mut out = BufWriter::new(Waiting(to));
+            out.write_all(b"all").unwrap();
+            refuse_close().then(|| finish(out))
+        };
+        let Some(finished) = std::thread::spawn(finished).join().unwrap() else {
+            return skip(name, "no filter of system calls is to be had");
+        };
+        assert_eq!(finished.unwrap_err().raw_os_error(), Some(libc::EDQUOT));
+        from.rewind().unwrap();
+        assert_eq!(io::read_to_string(from).unwrap(), "all");
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         progress::show_found(&bar, &found);
         write(&mut out, &table, &found)?;
     }
-    out.flush()?;
+    standard::finish(out)?;
     bar.finish_and_clear();
     Ok(code)
 }

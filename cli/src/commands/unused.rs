@@ -73,8 +73,7 @@ fn first_data(_: &File, range: Range<u64>) -> Option<Range<u64>> {
 #[expect(dead_code, reason = "no unit test here stops a process")]
 mod killed;
 #[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
-#[path = "../../../tests/skip/mod.rs"]
-mod skip;
+use crate::skip;
 
 #[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
 mod tests {

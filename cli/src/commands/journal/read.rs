@@ -5,6 +5,7 @@ use super::verify::behind_torn_end;
 use super::{named, reader, verified};
 use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
+use crate::standard;
 use cachemaint::dax::DaxView;
 use cachemaint::journal::{Position, Reader};
 use std::io::Write;
@@ -52,15 +53,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     loop {
         match file.guarded(|| records.next())?.transpose() {
             Ok(Some(record)) => form.write(&mut out, &record)?,
-            Ok(None) => {
+            Ok(None) if *follow => {
                 out.flush()?;
-                if !follow {
-                    if from.is_none() {
-                        tell_behind(path, &file, &reader)?;
-                    }
-                    return Ok(ExitCode::SUCCESS);
-                }
                 thread::sleep(PAUSE);
+            }
+            Ok(None) => {
+                standard::finish(out)?;
+                if from.is_none() {
+                    tell_behind(path, &file, &reader)?;
+                }
+                return Ok(ExitCode::SUCCESS);
             }
             Err(error) => return Err(named(path, error)),
         }

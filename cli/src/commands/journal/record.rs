@@ -71,7 +71,7 @@ fn write_line(out: &mut impl Write, line: &Shown<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns standard output for many short lines. It must be flushed, so that a full disk is noticed.
-pub(super) fn output() -> anyhow::Result<BufWriter<impl Write>> {
+/// Returns standard output for many short lines. It must be finished, so that a full disk is noticed.
+pub(super) fn output() -> anyhow::Result<BufWriter<standard::Output>> {
     standard::output_or_closed().map(BufWriter::new)
 }

@@ -4,6 +4,7 @@ use super::record::{Form, output, write_skipped};
 use super::{named, reader, text, verified};
 use crate::commands::progress;
 use crate::read_only::ReadOnly;
+use crate::standard;
 use cachemaint::journal::{Position, Salvaged};
 use core::ops::Range;
 use std::io::Write;
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
-    out.flush()?;
+    standard::finish(out)?;
     if is_whole {
         // Records at the end can be missing without a gap before others.
         let found = verified(path, &file, &reader, &progress::bar("verifying")?)?;

@@ -9,7 +9,7 @@ use cachemaint::dax::{self, DaxView};
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,15 +40,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let loading = Loading { path, name, file: &file, blob };
     match output {
         None => {
-            let mut out = standard::output()?;
             let bar = progress::bar_beside_output("loading", loading.blob.info().len)?;
-            loading.write(&mut out, &bar)?;
-            out.flush().context("the blob cannot be written")?;
+            loading.write_to_standard_output(&bar)?;
         }
         Some(output) => loading.write_to(output)?,
     }
     Ok(ExitCode::SUCCESS)
 }
+
+const UNWRITABLE: &str = "the blob cannot be written";
 
 /// A blob on its way out.
 struct Loading<'l> {
@@ -69,12 +69,18 @@ impl Loading<'_> {
             let piece = &mut buffer[..(len - at).min(PIECE) as usize];
             let read = self.file.guarded(|| self.blob.read_at(at, piece))?;
             read.map_err(|error| self.ended(at, error))?;
-            out.write_all(piece).context("the blob cannot be written")?;
+            out.write_all(piece).context(UNWRITABLE)?;
             at += piece.len() as u64;
             bar.set_position(at);
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    fn write_to_standard_output(&self, bar: &ProgressBar) -> anyhow::Result<()> {
+        let mut out = BufWriter::new(standard::output()?);
+        self.write(&mut out, bar)?;
+        standard::finish(out).context(UNWRITABLE)
     }
 
     /// Returns the error, with the number of bytes written before it.
@@ -100,12 +106,17 @@ impl Loading<'_> {
         }
         let bar = progress::bar("loading")?;
         let unwritable = || format!("{}: cannot be written", output.display());
-        if fs::metadata(output).is_ok_and(|found| !found.is_file()) {
+        if let Some(found) = fs::metadata(output).ok().filter(|found| !found.is_file()) {
             let mut out = File::options().write(true).open(output).with_context(unwritable)?;
-            return self.write(&mut out, &bar);
+            self.write(&mut out, &bar)?;
+            // Pipes and terminals cannot be synced.
+            if files::is_block_device(&found) {
+                out.sync_all().with_context(unwritable)?;
+            }
+            return Ok(());
         }
         if standard::is_output(output) {
-            return self.write(&mut standard::output()?, &bar);
+            return self.write_to_standard_output(&bar);
         }
         let output = &behind_links(output).with_context(unwritable)?;
         let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, PipeWriter, Read};
+use std::io::{self, BufWriter, PipeWriter, Read};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -66,7 +66,13 @@ pub(super) fn record(
 /// discards them.
 fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
     match standard::output_or_closed() {
-        Ok(mut to) => lines.record(from, &mut to),
+        Ok(mut to) => {
+            let is_passed_on = lines.record(from, &mut to)?;
+            let finished = standard::finish(BufWriter::new(to)).inspect_err(|error| {
+                text::tell!("cachemaint: lines are recorded, but not all are passed on: {error}");
+            });
+            Ok(is_passed_on && finished.is_ok())
+        }
         Err(error) => {
             text::tell!("cachemaint: lines are recorded, but not passed on: {error:#}");
             lines.record(from, &mut io::sink()).map(|_| false)

@@ -159,6 +159,31 @@ fn record_goes_on_after_signals_that_it_was_started_to_ignore() {
     assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
 }
 
+/// Without a guard the recording would end by SIGBUS.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[test]
+fn a_failed_write_back_after_a_signal_is_reported() {
+    if is_ignored(Signal::TERM) {
+        return;
+    }
+    let place = Place::empty();
+    let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+    command.arg("record").arg(&place.path).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut recording = command.spawn().unwrap();
+    let mut input = recording.stdin.take().unwrap();
+    input.write_all(b"line\n").unwrap();
+    while place.texts().is_empty() {
+        assert_eq!(recording.try_wait().unwrap(), None);
+        std::thread::yield_now();
+    }
+    fs::File::options().write(true).open(&place.path).unwrap().set_len(0).unwrap();
+    kill_process(Pid::from_child(&recording), Signal::TERM).unwrap();
+    let ended = recording.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(error.contains("as the file was cut to 0 bytes while it was open"), "{error}");
+}
+
 /// A process in the background keeps the program's output open. It gets SIGTERM when the value is dropped.
 struct Background(Pid);
 

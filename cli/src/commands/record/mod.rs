@@ -23,7 +23,7 @@ use file::Guarded;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 use std::sync::Arc;
 
 /// Record the lines of standard input, or of a program's output, as events
@@ -216,8 +216,9 @@ fn record_input(
 fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<()> {
     interrupts::handle(move || {
         recorder.stop();
-        let code = if write_back(&recorder).is_ok() { text::INTERRUPTED } else { 1 };
-        std::process::exit(code.into());
+        let Err(error) = write_back(&recorder) else { exit(text::INTERRUPTED.into()) };
+        text::tell!("cachemaint: {}", text::printable(format!("{error:#}")));
+        exit(1);
     })
 }
 

@@ -14,6 +14,7 @@
 //! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
 //! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
 //! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
+//! | `names_damaged` | of a recording: `true` if names of events are damaged, or may be lost with a descriptor |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
 //! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
 
@@ -86,6 +87,7 @@ struct Recording {
     ticks_per_second: u64,
     boot: String,
     descriptor_lost: bool,
+    names_damaged: bool,
     shards: Vec<Shard>,
 }
 
@@ -132,8 +134,8 @@ impl Kind {
             Self::Journal(Journal { recovered, .. }) => {
                 recovered.damage.is_some() || recovered.superblock_lost
             }
-            Self::Recording(Recording { descriptor_lost, shards, .. }) => {
-                *descriptor_lost || shards.iter().any(|shard| shard.damaged > 0)
+            Self::Recording(Recording { descriptor_lost, names_damaged, shards, .. }) => {
+                *descriptor_lost || *names_damaged || shards.iter().any(|shard| shard.damaged > 0)
             }
             Self::Store(store) => store.is_damaged(),
         }
@@ -222,6 +224,7 @@ fn look_at_recording(
         ticks_per_second: description.ticks_per_second,
         boot: hex(&description.boot_id),
         descriptor_lost: file.guarded(|| reader.is_descriptor_lost())?,
+        names_damaged: file.guarded(|| reader.event_table().is_damaged())?,
         shards: shards?,
     })
 }
@@ -292,7 +295,7 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
 
 fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Result<()> {
     let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = recording;
-    let Recording { descriptor_lost, shards, .. } = recording;
+    let Recording { descriptor_lost, names_damaged, shards, .. } = recording;
     row(out, "recording", identity)?;
     row(out, "openings", format!("{openings} to record"))?;
     let size = text::bytes(u64::from(*sub_buffer_bytes));
@@ -301,6 +304,9 @@ fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Resul
     row(out, "when full", when_full)?;
     if *descriptor_lost {
         row(out, "damage", "one of the two descriptors is torn or damaged")?;
+    }
+    if *names_damaged {
+        row(out, "damage", "the names of events are damaged")?;
     }
     for (number, shard) in shards.iter().enumerate() {
         row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;

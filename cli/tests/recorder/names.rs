@@ -56,6 +56,8 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!((&events[3]["unread"], &events[3]["text"]), (&json!("meters=f32"), &json!("abc")));
     assert_eq!((&events[4]["unread"], &events[4]["rest"]), (&json!("offset=i16"), &json!("07")));
     assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
+    place.run(&["stat"]).success();
+    assert_eq!(place.stat()["names_damaged"], false);
 }
 
 /// The table is after the descriptor, at 128 (module `recorder`, the format).
@@ -78,6 +80,9 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
             .unwrap()
             .ends_with(" 1 \\u{7}\\0\\0\\0\\u{1}\\0\\0\\0\\0\\0\\0#@stuck \\u{1b}[2J")
     );
+    let text = stdout(&place.run(&["stat"]).code(1));
+    assert!(text.contains("damage      the names of events are damaged\n"), "{text}");
+    assert_eq!(place.stat()["names_damaged"], true);
 }
 
 /// A crash in the second opening leaves a part of its descriptor, which is at 4096.

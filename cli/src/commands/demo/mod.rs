@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use summary::print;
+use tempfile::TempDir;
 
 /// Append records to a journal in a child process, kill it, and check that no acknowledged record is missing
 ///
@@ -100,14 +101,34 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(text::INTERRUPTED));
     }
 
-    let file = open(&path)?;
-    let found = look_in(&file, acknowledged.times.len() as u64)?;
-    let mut out = anstream::stdout().lock();
-    print(&mut out, &file, &acknowledged, &found, ran)?;
-    if found.recovered.is_ok() && found.findings.lost.is_empty() {
+    let looked = open(&path).map_err(anyhow::Error::from).and_then(|file| {
+        let found = look_in(&file, acknowledged.times.len() as u64)?;
+        Ok((file, found))
+    });
+    conclude(directory, looked, |file, found| {
+        print(&mut anstream::stdout().lock(), file, &acknowledged, found, ran)
+    })
+}
+
+/// Prints the findings. Unless all is well, the file is kept, even if that cannot be printed.
+fn conclude(
+    directory: TempDir,
+    looked: anyhow::Result<(DaxFile, Found)>,
+    print: impl FnOnce(&DaxFile, &Found) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    if let Ok((file, found)) = &looked
+        && found.recovered.is_ok()
+        && found.findings.lost.is_empty()
+    {
+        print(file, found)?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "The file is kept: {}", directory.keep().join("records").display())?;
+    let kept = directory.keep().join("records");
+    let kept = text::printable(kept.display());
+    text::tell!("cachemaint: the check of the records failed; the file is kept: {kept}");
+    let (file, found) = looked?;
+    // The loss is the result, whatever becomes of its report.
+    let (Ok(()) | Err(_)) = print(&file, &found);
     Ok(ExitCode::FAILURE)
 }
 
@@ -220,11 +241,13 @@ fn append_in_ram(cache: Cache) -> Result<(u64, Duration), Error<Infallible>> {
 #[cfg(test)]
 mod tests {
     use super::summary::{recovery, verdict};
-    use super::{Findings, check, look, payload};
+    use super::{Findings, check, conclude, look, payload};
+    use anyhow::bail;
     use cachemaint::Cache;
     use cachemaint::journal::{Journal, Position};
     use cachemaint::medium::{Medium, Memory};
     use cachemaint::survival::Backing;
+    use std::process::ExitCode;
     use std::sync::atomic::AtomicU64;
 
     fn words() -> Vec<AtomicU64> {
@@ -252,6 +275,28 @@ mod tests {
         let error = super::look_in(&file, 3).err().unwrap().to_string();
         assert!(error.starts_with(&format!("{}: an access at offset ", path.display())), "{error}");
         assert!(error.contains("as the file was cut to 0 bytes while it was open; "), "{error}");
+    }
+
+    /// The reader of the report has gone away.
+    #[test]
+    fn a_file_that_shows_a_loss_is_kept_though_the_report_cannot_be_printed() {
+        for acknowledged in [Some(3), Some(4), None] {
+            let directory = tempfile::tempdir().unwrap();
+            let (place, path) = (directory.path().to_owned(), directory.path().join("records"));
+            let options = cachemaint::dax::Options::new().allow_page_granularity();
+            let file = options.create_new(&path, 1 << 16).unwrap();
+            write(&file, &[0, 1, 2]);
+            let looked = acknowledged.ok_or_else(|| anyhow::anyhow!("a medium error"));
+            let looked = looked.and_then(|acknowledged| Ok((look(&file, acknowledged)?, file)));
+            let looked = looked.map(|(found, file)| (file, found));
+            let ended = conclude(directory, looked, |_, _| bail!("a broken pipe"));
+            assert_eq!(path.exists(), acknowledged != Some(3), "{acknowledged:?}: {ended:?}");
+            match acknowledged {
+                Some(4) => assert_eq!(ended.unwrap(), ExitCode::FAILURE),
+                _ => assert!(ended.is_err()),
+            }
+            std::fs::remove_dir_all(place).unwrap_or(());
+        }
     }
 
     /// Five records are written, of which four were acknowledged.

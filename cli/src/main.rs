@@ -20,6 +20,7 @@ mod skip;
 mod standard;
 
 use clap::{Parser, Subcommand};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Cache maintenance and persistence: the promises of this machine, and the proof on a real file.
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         interrupts::outlive_size_limit();
         interrupts::keep_exit_codes();
     }
-    let outcome = match Arguments::parse().command {
+    let outcome = match arguments().command {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
@@ -89,6 +90,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses the command line. An error shows its arguments: a terminal would execute their control characters, so these are
+/// replaced first.
+fn arguments() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| {
+        let shown = std::env::args_os()
+            .map(|argument| commands::text::printable(Path::new(&argument).display()));
+        // The replaced arguments can be valid, if those given are not UTF-8.
+        Arguments::try_parse_from(shown).err().unwrap_or(error).exit()
+    })
 }
 
 /// Returns true if the reader of the output went away, as in `cachemaint caps | head`.

@@ -53,3 +53,29 @@ fn a_standard_error_that_cannot_be_written_changes_no_outcome() {
     assert_eq!(run(&["record", "r", "--", "sh", "-c", "exit 3"]), Some(3));
     assert_eq!(run(&["preserve", "list", "missing"]), Some(1));
 }
+
+/// As of `cachemaint stat *`. The environment variable has the escapes of a terminal printed into a pipe.
+#[cfg(unix)]
+#[test]
+fn a_refused_argument_is_printed_without_characters_that_a_terminal_executes() {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    command.args(["stat", "a", "b\u{1b}]0;owned\u{7}\u{9b}2J"]).env("CLICOLOR_FORCE", "1");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("b?]0;owned??2J"), "{error:?}");
+    assert!(!error.contains(['\u{7}', '\u{9b}']), "{error:?}");
+}
+
+/// The same argument with U+FFFD in its place is valid.
+#[cfg(unix)]
+#[test]
+fn an_argument_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    command.args(["preserve", "load", "/no such store"]);
+    let output = command.arg(std::ffi::OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("invalid UTF-8"), "{output:?}");
+}

@@ -104,7 +104,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match (code, finish(path, &recorder, within)) {
         // The code of the program goes before that of this failure.
         (Ok(code), Err(error)) if code != ExitCode::SUCCESS => {
-            text::tell!("cachemaint: recorded lines may not be persistent: {error:#}");
+            let error = text::printable(format!("{error:#}"));
+            text::tell!("cachemaint: recorded lines may not be persistent: {error}");
             Ok(code)
         }
         (code, finished) => finished.and(code),
@@ -295,7 +296,8 @@ impl<'r> Lines<'r> {
         if let Err(error) = self.event(payload)
             && !has_failed.swap(true, Ordering::Relaxed)
         {
-            text::tell!("cachemaint: lines are passed on, but no longer recorded: {error:#}");
+            let error = text::printable(format!("{error:#}"));
+            text::tell!("cachemaint: lines are passed on, but no longer recorded: {error}");
         }
         Ok(())
     }

@@ -39,13 +39,16 @@ impl<'b> Payload<'b> {
 
 /// Returns bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    digits.concat()
+    let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
+    // A payload can be large: a string for each byte would take many times its memory.
+    let mut digits = String::with_capacity(2 * bytes.len());
+    digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]));
+    digits
 }
 
 #[cfg(test)]
 mod tests {
-    use super::visible;
+    use super::{hex, visible};
 
     #[test]
     fn payloads_are_shown_unambiguously_in_one_line() {
@@ -59,5 +62,10 @@ mod tests {
         assert_eq!(visible("\u{9b}\u{202e}".as_bytes()), "\\u{9b}\\u{202e}");
         assert_eq!(visible(b"\xff\\x"), "\\xff\\\\x");
         assert_eq!(visible(b"\\\""), "\\\\\"");
+    }
+
+    #[test]
+    fn bytes_are_two_digits_each() {
+        assert_eq!(hex(b"\x00\x0f\xa0\xff"), "000fa0ff");
     }
 }

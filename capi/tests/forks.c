@@ -1,5 +1,6 @@
 /* Children of fork. A child that is forked while another thread of its parent makes its first call makes the same call, and
- * waits for no thread that it does not have. The usage is: forks FOLDER. */
+ * waits for no thread that it does not have. One that is forked during a growth closes the file. The usage is:
+ * forks FOLDER. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -18,12 +19,16 @@
 #include <unistd.h>
 
 /* The places at which a call stops, so that a child is forked there. */
-enum place { NOWHERE, ALLOCATIONS, OPENED_FILES };
+enum place { NOWHERE, ALLOCATIONS, OPENED_FILES, RELEASES };
 
 static __thread enum place place;
 static sem_t reached, left;
 static int has_ended;
 static char paths[2][4096];
+
+/* The addresses that a thread of the parent has released during its call. */
+static void *released[1000];
+static size_t releases;
 
 static void stop_at(enum place here) {
     if (place != here)
@@ -40,11 +45,29 @@ extern "C" {
 #endif
 
 void *__libc_malloc(size_t length);
+void __libc_free(void *address);
 
 /* Takes the place of the C library's. */
 void *malloc(size_t length) NO_EXCEPTIONS {
+    void *address;
     stop_at(ALLOCATIONS);
-    return __libc_malloc(length);
+    address = __libc_malloc(length);
+    for (size_t number = 0; number < releases; number++) {
+        if (released[number] == address)
+            released[number] = NULL;
+    }
+    return address;
+}
+
+/* Takes the place of the C library's, which does not notice every second release. */
+void free(void *address) NO_EXCEPTIONS {
+    if (place == RELEASES && address != NULL && releases < sizeof released / sizeof released[0]) {
+        stop_at(RELEASES);
+        released[releases++] = address;
+    }
+    for (size_t number = 0; place == NOWHERE && number < releases; number++)
+        CHECK(address == NULL || released[number] != address);
+    __libc_free(address);
 }
 
 /* Takes the place of the C library's, by which the library opens the kernel's files. */
@@ -69,33 +92,51 @@ static void open_and_close(const char *path) {
     DONE(cachemaint_close(file));
 }
 
-static void call(enum place stops, const char *path) {
-    if (stops == ALLOCATIONS)
-        ask();
-    else
-        open_and_close(path);
+static void open_first(void) {
+    open_and_close(paths[0]);
 }
 
-static void *call_with_stops(void *stops) {
-    place = *(enum place *)stops;
-    call(place, paths[0]);
+static void open_second(void) {
+    open_and_close(paths[1]);
+}
+
+static cachemaint_file *growing;
+
+static void grow(void) {
+    DONE(cachemaint_grow(growing, 3 * 4096));
+}
+
+static void close_growing(void) {
+    DONE(cachemaint_close(growing));
+}
+
+/* A place, the call of the parent that stops there, and the call of the child. */
+struct step {
+    enum place place;
+    void (*in_parent)(void), (*in_child)(void);
+};
+
+static void *call_with_stops(void *argument) {
+    const struct step *step = (const struct step *)argument;
+    place = step->place;
+    step->in_parent();
     place = NOWHERE;
     has_ended = 1;
     sem_post(&reached);
     return NULL;
 }
 
-static void a_child_makes_the_call_that_its_parent_is_in(enum place stops) {
+static void a_child_calls_while_its_parent_is_in_a_call(struct step step) {
     pthread_t thread;
     int children = 0;
     has_ended = 0;
-    CHECK(pthread_create(&thread, NULL, call_with_stops, &stops) == 0);
+    CHECK(pthread_create(&thread, NULL, call_with_stops, &step) == 0);
     for (sem_wait(&reached); !has_ended; sem_wait(&reached)) {
         int status;
         pid_t child = fork();
         if (child == 0) {
             alarm(30);
-            call(stops, paths[1]);
+            step.in_child();
             _exit(failures);
         }
         CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
@@ -106,6 +147,20 @@ static void a_child_makes_the_call_that_its_parent_is_in(enum place stops) {
     }
     CHECK(children > 0);
     CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static void a_child_makes_the_call_that_its_parent_is_in(void) {
+    const struct step asking = {ALLOCATIONS, ask, ask}, opening = {OPENED_FILES, open_first, open_second};
+    a_child_calls_while_its_parent_is_in_a_call(asking);
+    a_child_calls_while_its_parent_is_in_a_call(opening);
+}
+
+static void a_child_that_closes_a_growing_file_releases_nothing_twice(void) {
+    const struct step growth = {RELEASES, grow, close_growing};
+    DONE(cachemaint_open(paths[0], 4096, CACHEMAINT_ALLOW_PAGES, &growing));
+    a_child_calls_while_its_parent_is_in_a_call(growth);
+    releases = 0;
+    DONE(cachemaint_close(growing));
 }
 
 /* Opens a file, and forks a child that closes it and shows its number when it has. Both wait for a signal. */
@@ -156,8 +211,8 @@ int main(int count, char **arguments) {
         snprintf(paths[i], sizeof paths[i], "%s/file-%d", arguments[1], i);
     if (sem_init(&reached, 0, 0) != 0 || sem_init(&left, 0, 0) != 0)
         return 2;
-    a_child_makes_the_call_that_its_parent_is_in(ALLOCATIONS);
-    a_child_makes_the_call_that_its_parent_is_in(OPENED_FILES);
+    a_child_makes_the_call_that_its_parent_is_in();
+    a_child_that_closes_a_growing_file_releases_nothing_twice();
     a_child_that_closes_the_file_keeps_no_lock_of_a_killed_parent();
     return ended("forks");
 }

@@ -22,8 +22,10 @@
 use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::Lock;
+use super::mapping::Mapping;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
 use super::{DaxFile, DaxView, NotSupported, file};
+use core::mem;
 
 impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
@@ -111,7 +113,7 @@ impl DaxFile {
             self.view.note_failed_sync(error);
             file::restore(file, old, new);
         })?;
-        self.view.mapping = mapping;
+        self.replace(mapping);
         Ok(())
     }
 
@@ -133,8 +135,14 @@ impl DaxFile {
         file.set_len(self.view.offset + len)
             .map_err(|error| Error::os(path, files::SET_LEN, &error))?;
         let synced = self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error));
-        self.view.mapping = mapping;
+        self.replace(mapping);
         synced
+    }
+
+    /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile has a copy of the file, and
+    /// drops it: an assignment would leave a mapping there whose memory is released already.
+    fn replace(&mut self, mapping: Mapping) {
+        drop(mem::replace(&mut self.view.mapping, mapping));
     }
 
     /// Returns the same part of the file with another length.

@@ -145,16 +145,18 @@ enum cachemaint_flag {
  * `length`: the bytes of a new file, and the least that an existing one must have. It can be 0 only without
  * CACHEMAINT_CREATE and CACHEMAINT_NEW.
  * An existing file keeps its length and its bytes. It is synced (fsync): they are on the medium at the return, whichever
- * program made them. Its directory is synced too, so that the name is on the medium. If this user may not read the
- * directory, or its file system does not sync directories, the name is as durable as the fsync of the file makes it.
+ * program made them. CACHEMAINT_WRITEBACK_FAILED means that bytes which were stored before may be lost. The kernel reports
+ * a failed write-back once: if another program or an earlier opening got the report, this one succeeds without these bytes.
+ * The directory of the file is synced too, so that the name is on the medium. If this user may not read the directory, or
+ * its file system does not sync directories, the name is as durable as the fsync of the file makes it.
  * `path` can be a device of device DAX.
  * After the return `*file` is the open file. The zeros and the name of a new file are on the medium. It has mode 0600.
  * A crash leaves no file at the path, or the whole one. On file systems without unnamed files (O_TMPFILE) it can leave a
  * file .cachemaint-PROCESS-NUMBER in the directory, and on those without hard links (exFAT, for example) an empty file at
  * the path: remove them. On an error `*file` is NULL.
  * Errors: CACHEMAINT_NOT_FOUND, _EXISTS, _NOT_A_FILE, _PERMISSION, _LOCKED, _TOO_SHORT, _NO_SPACE, _TOO_COARSE,
- * _NOT_ALLOCATED, _UNSUPPORTED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also for a length that no file
- * can have, and for a file that is larger than the address space (32 bits).
+ * _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _MEDIA_ERROR, _UNKNOWN, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also for a
+ * length that no file can have, and for a file that is larger than the address space (32 bits).
  * Cost: some milliseconds; a new file is written once. The bytes of an existing file that are not on the medium yet are
  * written by its fsync, however many they are. */
 CACHEMAINT_CHECKED int cachemaint_open(const char *path, uint64_t length, unsigned flags, cachemaint_file **file);
@@ -178,11 +180,11 @@ size_t cachemaint_length(const cachemaint_file *file);
  * Processes with CACHEMAINT_NO_LOCK must not make the file longer at the same time, nor open it meanwhile. The call of one
  * can overwrite with zeros, or cut off (SIGBUS), the new bytes that another has stored and persisted. One process makes
  * the file longer, and the others then map the new bytes by this call.
- * A crash leaves the old length or the new one. On an error the file is as it was. If the sync failed, stored bytes may be
- * lost, and later write-backs by pages return CACHEMAINT_WRITEBACK_FAILED.
+ * A crash leaves the old length or the new one. On an error the file is as it was. After
+ * CACHEMAINT_WRITEBACK_FAILED stored bytes may be lost, and later write-backs by pages return it too.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
- * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _SYSTEM. CACHEMAINT_INVALID_ARGUMENT also for a
- * length that no file can have, or that is larger than the address space (32 bits).
+ * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM.
+ * CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that is larger than the address space (32 bits).
  * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
  * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);

@@ -9,6 +9,9 @@ use core::mem::ManuallyDrop;
 use std::borrow::Cow;
 use std::ffi::CString;
 
+/// The call whose failure is one of stored bytes. A sync of a directory is about its names alone, and has another text.
+const SYNC: &str = "fsync";
+
 /// The result of a function that succeeded.
 pub(crate) const OK: c_int = 0;
 
@@ -109,7 +112,7 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         | ErrorKind::Read { .. }
         | ErrorKind::NotCleared { .. } => Code::MediaError,
         ErrorKind::PageGranular(_) | ErrorKind::NotByteGranular(_) => Code::TooCoarse,
-        ErrorKind::Writeback { .. } => Code::WritebackFailed,
+        ErrorKind::Writeback { .. } | ErrorKind::Os { call: SYNC, .. } => Code::WritebackFailed,
         ErrorKind::Unknown { .. } => Code::Unknown,
         _ => Code::System,
     }

@@ -85,17 +85,15 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
 /// the file is as it was.
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
-/// bytes zeros, written or not. `sync` syncs the file.
+/// bytes zeros, written or not. `sync` syncs the file: if that fails, bytes that were stored before may be lost too.
 pub(super) fn extend<M: Mapper>(
     path: &Path,
     file: &File,
     range: Range<u64>,
-    sync: impl FnOnce() -> io::Result<()>,
+    sync: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    lengthen::<M>(file, range.clone()).and_then(|()| sync()).map_err(|error| {
-        restore(file, range.start, range.end);
-        writing(path, &range, &error)
-    })
+    let longer = lengthen::<M>(file, range.clone()).map_err(|error| writing(path, &range, &error));
+    longer.and_then(|()| sync()).inspect_err(|_error| restore(file, range.start, range.end))
 }
 
 /// Returns the meaning of an error of writing zeros to a range, or of reserving space for them.

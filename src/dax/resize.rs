@@ -104,10 +104,10 @@ impl DaxFile {
         let DaxView { path, file, .. } = &self.view;
         if new > old {
             self.require_no_sharers()?;
-            file::extend::<M>(path, file, old..new, || self.view.sync_file())?;
+            file::extend::<M>(path, file, old..new, || self.sync())?;
         } else {
             // Nothing has made the blocks and the length durable that another program, or this one by calls, gave the file.
-            self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error))?;
+            self.sync()?;
         }
         let mapping = M::map(path, file, &plan).inspect_err(|error| {
             self.view.note_failed_sync(error);
@@ -134,9 +134,14 @@ impl DaxFile {
             M::map(path, file, &plan).inspect_err(|error| self.view.note_failed_sync(error))?;
         file.set_len(self.view.offset + len)
             .map_err(|error| Error::os(path, files::SET_LEN, &error))?;
-        let synced = self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error));
+        let synced = self.sync();
         self.replace(mapping);
         synced
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let DaxView { path, .. } = &self.view;
+        self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error))
     }
 
     /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile has a copy of the file, and

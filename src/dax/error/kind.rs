@@ -4,6 +4,7 @@ use crate::dax::Guarantee;
 use crate::dax::invalid_input::InvalidInput;
 use crate::dax::media::ClearStep;
 use crate::dax::not_supported::NotSupported;
+use crate::dax::system::files;
 use crate::system::calls::System;
 use crate::system::tree::Unknown;
 use alloc::boxed::Box;
@@ -356,7 +357,14 @@ impl core::fmt::Display for ErrorKind {
                 "{most} calls of catch_faults are under way already; wait until one of them has ended"
             ),
             Self::Os { call, errno } => {
-                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
+                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))?;
+                if *call != files::SYNC {
+                    return Ok(());
+                }
+                f.write_str(
+                    "; bytes that were stored in the file before may be lost, also if the next try succeeds: check \
+                     the device, and restore missing bytes from elsewhere",
+                )
             }
         }
     }

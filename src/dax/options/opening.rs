@@ -51,7 +51,8 @@ impl Options {
     ) -> Result<Mapped, Error> {
         file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
-        file::extend::<M>(path, file, 0..len, || file.sync_all())?;
+        let sync = || file.sync_all().map_err(|error| file::writing(path, &(0..len), &error));
+        file::extend::<M>(path, file, 0..len, sync)?;
         let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
         file.lower(path, lock)?;
         Ok(mapped)

@@ -37,11 +37,12 @@ const CXX: &str = "-x c++ -std=c++17";
 
 /// The programs, and their arguments after a folder.
 const COUNTER: &str = "capi/examples/counter.c";
-const PROGRAMS: [(&str, &[&str]); 4] = [
+const PROGRAMS: [(&str, &[&str]); 5] = [
     ("capi/tests/files.c", &[]),
     ("capi/tests/caches.c", &[]),
     ("capi/tests/calls.c", &["1", "20000"]),
     ("capi/tests/forks.c", &[]),
+    ("capi/tests/errors.c", &[]),
 ];
 
 pub(super) fn lanes() -> Vec<Lane> {

@@ -97,7 +97,8 @@ enum cachemaint_error {
 };
 
 /* Returns the reason of this thread's last error, with the action to take: a line of UTF-8 without its end.
- * It is empty before the first failure, and valid until the next call on this thread that fails, or until the thread ends. */
+ * It is empty before the first failure, and valid until the next call on this thread that fails, or until the thread ends.
+ * A handler of atexit can read it. A destructor of pthread_key_create may find it empty, unless its own call has failed. */
 const char *cachemaint_error_message(void);
 
 /* Returns the errno of the system call that caused this thread's last error. It is 0 if none did, and where the number

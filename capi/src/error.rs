@@ -1,10 +1,10 @@
 //! Errors as numbers, and the message of each thread's last one.
 
-use crate::text;
+use crate::{text, thread_end};
 use cachemaint::Unsupported;
 use cachemaint::dax::{Error, ErrorKind, InvalidInput, Taint};
 use core::cell::RefCell;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_void};
 use core::mem::ManuallyDrop;
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -128,16 +128,11 @@ thread_local! {
     /// The last error. It has no destructor, so that it is there as long as the thread runs code.
     static LAST: ManuallyDrop<RefCell<Last>> =
         const { ManuallyDrop::new(RefCell::new(Last { message: None, errno: 0 })) };
-    static RELEASE: Release = const { Release };
 }
 
-/// Releases the message when its thread ends.
-struct Release;
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        LAST.with(|last| drop(last.borrow_mut().message.take()));
-    }
+/// Releases the message of a thread that ends.
+extern "C" fn release(_: *mut c_void) {
+    LAST.with(|last| drop(last.borrow_mut().message.take()));
 }
 
 /// Returns the number of a result, and keeps the message of an error.
@@ -154,8 +149,7 @@ pub(crate) fn number(result: Result<(), Failure>) -> c_int {
 fn keep(failure: &Failure) -> c_int {
     let new = Last { message: Some(text::line(&failure.message)), errno: failure.errno };
     LAST.with(|last| drop(last.replace(new)));
-    // At the end of a thread this fails: its last message is then not released.
-    RELEASE.try_with(|_| ()).unwrap_or(());
+    thread_end::call(release);
     failure.code as c_int
 }
 

@@ -25,6 +25,8 @@ mod host;
 #[expect(unsafe_code, reason = "fills structures of the C program")]
 mod promises;
 mod text;
+#[expect(unsafe_code, reason = "calls functions of the C library")]
+mod thread_end;
 
 #[cfg(test)]
 #[expect(unsafe_code, reason = "calls the functions as C programs do")]

@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,9 +19,26 @@ static char path[4096];
 /* The number of calls that fail from now on. */
 static int failing_syncs;
 
+/* A message, and its end. */
+static const char *watched;
+static int is_released;
+
 #ifdef __cplusplus
-extern "C"
+#define NO_EXCEPTIONS noexcept
+extern "C" {
+#else
+#define NO_EXCEPTIONS
 #endif
+
+void __libc_free(void *address);
+
+/* Takes the place of the C library's. */
+void free(void *address) NO_EXCEPTIONS {
+    if (address != NULL && address == watched)
+        is_released = 1;
+    __libc_free(address);
+}
+
 /* Takes the place of the C library's. */
 int fsync(int descriptor) {
     if (failing_syncs == 0)
@@ -30,11 +48,15 @@ int fsync(int descriptor) {
     return -1;
 }
 
+#ifdef __cplusplus
+}
+#endif
+
 static cachemaint_file *opened(void) {
     cachemaint_file *file = NULL;
     DONE(cachemaint_open(path, LENGTH, CACHEMAINT_CREATE | CACHEMAINT_ALLOW_PAGES, &file));
     if (file == NULL)
-        exit(ended("errors"));
+        exit(1);
     return file;
 }
 
@@ -68,11 +90,37 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     }
 }
 
+static void *refused(void *unused) {
+    (void)unused;
+    REFUSED(cachemaint_fence(NULL), CACHEMAINT_INVALID_ARGUMENT);
+    watched = cachemaint_error_message();
+    return NULL;
+}
+
+static void a_message_is_released_when_its_thread_ends(void) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, refused, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(is_released);
+}
+
+/* The C library ends the thread-local objects of C++ and Rust before. */
+static void a_message_is_valid_in_a_handler_of_atexit(void) {
+    CHECK(!is_released);
+    CHECK(watched != NULL && cachemaint_error_message() == watched);
+    int status = ended("errors");
+    fflush(stdout);
+    _exit(status);
+}
+
 int main(int count, char **arguments) {
-    if (count != 2)
+    if (count != 2 || atexit(a_message_is_valid_in_a_handler_of_atexit) != 0)
         return 2;
     snprintf(path, sizeof path, "%s/file", arguments[1]);
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
-    return ended("errors");
+    a_message_is_released_when_its_thread_ends();
+    is_released = 0;
+    refused(NULL);
+    return 0;
 }

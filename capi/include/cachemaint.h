@@ -138,7 +138,9 @@ enum cachemaint_flag {
     /* Takes no lock: for processes that agree by other means, also on which of them makes the file longer
      * (cachemaint_grow). */
     CACHEMAINT_NO_LOCK = 32,
-    /* Makes every page accessible now, so that no access waits for a page fault (Linux 5.14 and later). */
+    /* Makes every page accessible now, so that no access waits for a page fault (Linux 5.14 and later). A page that cannot
+     * be accessed is CACHEMAINT_MEDIA_ERROR if the kernel reports a media error, or else CACHEMAINT_SYSTEM. There EFAULT
+     * is a hole on a full file system, the end of a file that has shrunk, or on older kernels a media error. */
     CACHEMAINT_POPULATE = 64
 };
 
@@ -184,8 +186,9 @@ size_t cachemaint_length(const cachemaint_file *file);
  * A crash leaves the old length or the new one. On an error the file is as it was. After
  * CACHEMAINT_WRITEBACK_FAILED stored bytes may be lost, and later write-backs by pages return it too.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
- * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM.
- * CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that is larger than the address space (32 bits).
+ * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM; with
+ * CACHEMAINT_POPULATE _MEDIA_ERROR. CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that is larger
+ * than the address space (32 bits).
  * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
  * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);

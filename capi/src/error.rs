@@ -107,7 +107,8 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         ErrorKind::Locked => Code::Locked,
         ErrorKind::DeepFlush { .. } => Code::NotFlushed,
         ErrorKind::NotAllocated { .. } | ErrorKind::Unfinished { .. } => Code::NotAllocated,
-        ErrorKind::Unpopulated { .. }
+        // EFAULT has several causes, and no byte need be lost.
+        ErrorKind::Unpopulated { errno: libc::EHWPOISON, .. }
         | ErrorKind::Poisoned { .. }
         | ErrorKind::Read { .. }
         | ErrorKind::NotCleared { .. } => Code::MediaError,

@@ -7,9 +7,14 @@
 #include "check.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LENGTH ((size_t)1 << 16)
@@ -90,6 +95,55 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     }
 }
 
+#define LOW_WORD (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0)
+#define LENGTH_OF_MADVISE ((unsigned)offsetof(struct seccomp_data, args[1]) + LOW_WORD)
+#define ADVICE ((unsigned)offsetof(struct seccomp_data, args[2]) + LOW_WORD)
+#define POPULATE_WRITE 23
+
+/* Has each attempt of this process to populate pages fail. Returns 0 if that is not possible here. */
+static int fail_to_populate(int error) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ADVICE),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, POPULATE_WRITE, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LENGTH_OF_MADVISE),
+        /* Without pages it is a question whether the kernel knows the advice. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static int populates(void) {
+    cachemaint_file *file;
+    int error = cachemaint_open(path, LENGTH, CACHEMAINT_ALLOW_PAGES | CACHEMAINT_POPULATE, &file);
+    DONE(cachemaint_close(file));
+    return error == CACHEMAINT_OK;
+}
+
+/* EFAULT has several causes. On newer kernels EHWPOISON is that of a medium which has lost the page. */
+static void a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause(void) {
+    const int errors[][2] = {
+        {EHWPOISON, CACHEMAINT_MEDIA_ERROR}, {EFAULT, CACHEMAINT_SYSTEM}, {ENOMEM, CACHEMAINT_SYSTEM}};
+    for (size_t number = 0; populates() && number < sizeof errors / sizeof errors[0]; number++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            cachemaint_file *file;
+            if (!fail_to_populate(errors[number][0]))
+                _exit(0);
+            REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_ALLOW_PAGES | CACHEMAINT_POPULATE, &file),
+                    errors[number][1]);
+            CHECK(cachemaint_error_errno() == errors[number][0]);
+            _exit(failures != 0);
+        }
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    }
+}
+
 static void *refused(void *unused) {
     (void)unused;
     REFUSED(cachemaint_fence(NULL), CACHEMAINT_INVALID_ARGUMENT);
@@ -119,6 +173,7 @@ int main(int count, char **arguments) {
     snprintf(path, sizeof path, "%s/file", arguments[1]);
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
+    a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause();
     a_message_is_released_when_its_thread_ends();
     is_released = 0;
     refused(NULL);

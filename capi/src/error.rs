@@ -64,7 +64,7 @@ impl From<Unsupported> for Failure {
 impl From<Error> for Failure {
     #[cold]
     fn from(error: Error) -> Self {
-        let errno = error.raw_os_error().unwrap_or(0);
+        let errno = errno_of(&error);
         let action = in_c(error.kind());
         Self { code: code_of(error.kind()), message: format!("{error}{action}").into(), errno }
     }
@@ -76,6 +76,16 @@ impl From<Taint> for Failure {
         let errno = if let Taint::Writeback { errno, .. } = taint { errno } else { 0 };
         let message = format!("{taint}; read the file again, or restore it from elsewhere");
         Self { code: Code::WritebackFailed, message: message.into(), errno }
+    }
+}
+
+/// Returns the number of the system for an error, or 0. A limit of the process has a kind that does not keep it.
+const fn errno_of(error: &Error) -> c_int {
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::TooManyFiles { .. }, _) => libc::EMFILE,
+        (ErrorKind::TooLarge { .. }, _) => libc::EFBIG,
+        (_, Some(errno)) => errno,
+        (_, None) => 0,
     }
 }
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,6 +96,27 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     }
 }
 
+/* The limits have numbers of the system as failed calls have them. */
+static void a_limit_of_the_process_has_its_errno(void) {
+    struct rlimit files, few, size, small;
+    cachemaint_file *file = opened();
+    CHECK(getrlimit(RLIMIT_FSIZE, &size) == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0);
+    small = size;
+    small.rlim_cur = LENGTH;
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    REFUSED(cachemaint_grow(file, 4 * LENGTH), CACHEMAINT_NO_SPACE);
+    CHECK(cachemaint_error_errno() == EFBIG);
+    CHECK(setrlimit(RLIMIT_FSIZE, &size) == 0);
+    DONE(cachemaint_close(file));
+
+    few = files;
+    few.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    REFUSED(cachemaint_open(path, 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_SYSTEM);
+    CHECK(cachemaint_error_errno() == EMFILE);
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+}
+
 #define LOW_WORD (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0)
 #define LENGTH_OF_MADVISE ((unsigned)offsetof(struct seccomp_data, args[1]) + LOW_WORD)
 #define ADVICE ((unsigned)offsetof(struct seccomp_data, args[2]) + LOW_WORD)
@@ -133,6 +155,7 @@ static void a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_
         pid_t child = fork();
         if (child == 0) {
             cachemaint_file *file;
+            failures = 0;
             if (!fail_to_populate(errors[number][0]))
                 _exit(0);
             REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_ALLOW_PAGES | CACHEMAINT_POPULATE, &file),
@@ -173,6 +196,7 @@ int main(int count, char **arguments) {
     snprintf(path, sizeof path, "%s/file", arguments[1]);
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
+    a_limit_of_the_process_has_its_errno();
     a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause();
     a_message_is_released_when_its_thread_ends();
     is_released = 0;

@@ -275,9 +275,9 @@ impl DaxFile {
         self.view.by_system(&range, || {
             self.view.mapping.flush_medium(&range).map_err(|why| match why {
                 Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
-                Unflushed::Attribute { path, answer } => {
+                Unflushed::Attribute { path, answer, errno } => {
                     let (attribute, answer) = (path.into(), answer.into());
-                    Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer })
+                    Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer, errno })
                 }
             })
         })?;

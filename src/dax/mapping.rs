@@ -65,6 +65,8 @@ pub(super) enum Unflushed {
         path: String,
         /// The value that was read, or the error.
         answer: String,
+        /// The number of the error, if writing failed.
+        errno: Option<i32>,
     },
 }
 
@@ -73,7 +75,7 @@ impl From<Unflushed> for io::Error {
     fn from(why: Unflushed) -> Self {
         match why {
             Unflushed::Call(error) => error,
-            Unflushed::Attribute { path, answer } => {
+            Unflushed::Attribute { path, answer, .. } => {
                 Self::new(io::ErrorKind::Unsupported, format!("{path}: {answer}"))
             }
         }

@@ -85,6 +85,8 @@ pub enum ErrorKind {
         attribute: Box<str>,
         /// The value that was read, or the error.
         answer: Box<str>,
+        /// The error of the write, if the attribute could not be written.
+        errno: Option<i32>,
     },
     /// A part of the file has no written blocks of its own, so a store could still need the file system. The part is a
     /// hole, an extent that was allocated and never written, or an extent that is shared with another file.
@@ -262,7 +264,7 @@ impl core::fmt::Display for ErrorKind {
             Self::NotPersistable { reason, advice } => {
                 write!(f, "cannot be made persistent: {reason}; {advice}")
             }
-            Self::DeepFlush { attribute, answer } => write!(
+            Self::DeepFlush { attribute, answer, .. } => write!(
                 f,
                 "was persisted, but the medium's own buffers were not flushed: {attribute}: \
                  {answer}; flush them as root, or rely on the stored energy of the persistence \

@@ -69,7 +69,9 @@ impl Error {
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
-            ErrorKind::NoLeases { errno } | ErrorKind::NotCleared { errno, .. } => *errno,
+            ErrorKind::DeepFlush { errno, .. }
+            | ErrorKind::NoLeases { errno }
+            | ErrorKind::NotCleared { errno, .. } => *errno,
             _ => None,
         }
     }
@@ -207,6 +209,9 @@ mod tests {
     #[test]
     fn an_error_of_the_system_keeps_its_number_and_kind() {
         use core::error::Error as _;
+        let (attribute, answer) = ("deep_flush".into(), "1".into());
+        let flush = error(ErrorKind::DeepFlush { attribute, answer, errno: Some(13) });
+        assert_eq!(flush.raw_os_error(), Some(13));
         let error = error(ErrorKind::Os { call: "statx", errno: 13 });
         assert_eq!(error.raw_os_error(), Some(13));
         let words = io::Error::from_raw_os_error(13).to_string();

@@ -158,19 +158,20 @@ impl DeepFlush {
             return Err(Unflushed::Attribute {
                 path: "deep_flush".to_string(),
                 answer: "no region of persistent memory was found for the device".to_string(),
+                errno: None,
             });
         };
-        let failed = |answer: String| {
-            Err(Unflushed::Attribute { path: path.to_string_lossy().into_owned(), answer })
+        let failed = |answer, errno| {
+            Err(Unflushed::Attribute { path: path.to_string_lossy().into_owned(), answer, errno })
         };
         let found = self.tree.read(path);
         match &found {
             Attribute::Value(text) if text == "0" => Ok(()),
             Attribute::Value(text) if text == "1" => match self.tree.write(path, "1") {
                 Ok(()) => Ok(()),
-                Err(error) => failed(format!("writing 1 failed: {error}")),
+                Err(error) => failed(format!("writing 1 failed: {error}"), error.raw_os_error()),
             },
-            _ => failed(found.describe()),
+            _ => failed(found.describe(), None),
         }
     }
 }

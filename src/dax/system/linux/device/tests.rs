@@ -10,10 +10,14 @@ use crate::survival::Domain;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::backing::device_dax::{self, Device};
 use crate::system::fixture::Fixture;
+use crate::system::tree::Tree;
 use alloc::format;
 use alloc::string::ToString;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 
 /// A namespace in devdax mode: `dax0.1` is libnvdimm's device, `dax0.0` that of device DAX.
 const ON_REGION: &str = "sys/devices/platform/ndbus0/region0/dax0.1/dax0.0";
@@ -237,10 +241,10 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
 
     for (text, words) in [("2\n", "2"), ("-6\n", "-6"), ("\n", "")] {
         let host = on_region("ACPI.NFIT", &[("deep_flush", text)]);
-        let Err(Unflushed::Attribute { path, answer }) = flush(&host) else { panic!("{text}") };
+        let Err(Unflushed::Attribute { path, answer, .. }) = flush(&host) else { panic!("{text}") };
         assert_eq!((path, answer.as_str()), (format!("/{attribute}"), words));
     }
-    let Err(Unflushed::Attribute { path, answer }) = flush(&on_region("e820", &[])) else {
+    let Err(Unflushed::Attribute { path, answer, .. }) = flush(&on_region("e820", &[])) else {
         panic!("there is no attribute")
     };
     assert_eq!((path, answer.as_str()), (format!("/{attribute}"), "absent"));
@@ -248,6 +252,18 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
     let host = on_region("ACPI.NFIT", &[]).file(&format!("{attribute}/x"), "");
     let Err(Unflushed::Attribute { answer, .. }) = flush(&host) else { panic!("unreadable") };
     assert!(answer.starts_with("unreadable: "), "{answer}");
+}
+
+/// The memory file reads as an attribute does, and root cannot write it either.
+#[test]
+fn a_failed_deep_flush_has_the_error_of_the_write() {
+    let memfd = File::from(memfd_create(c"deep_flush", MemfdFlags::ALLOW_SEALING).unwrap());
+    memfd.write_all_at(b"1\n", 0).unwrap();
+    fcntl_add_seals(&memfd, SealFlags::WRITE).unwrap();
+    let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
+    let flushed = DeepFlush::new(Tree::host(), Some(path.into())).flush();
+    let Err(Unflushed::Attribute { errno, answer, .. }) = flushed else { panic!("sealed") };
+    assert_eq!(errno, Some(Errno::PERM.raw_os_error()), "{answer}");
 }
 
 proptest::proptest! {

@@ -185,12 +185,12 @@ size_t cachemaint_length(const cachemaint_file *file);
  * Processes with CACHEMAINT_NO_LOCK must not make the file longer at the same time, nor open it meanwhile. The call of one
  * can overwrite with zeros, or cut off (SIGBUS), the new bytes that another has stored and persisted. One process makes
  * the file longer, and the others then map the new bytes by this call.
- * A crash leaves the old length or the new one. On an error the file is as it was. After
- * CACHEMAINT_WRITEBACK_FAILED stored bytes may be lost, and later write-backs by pages return it too.
+ * A crash leaves the old length or the new one. On an error the file is as it was. After CACHEMAINT_WRITEBACK_FAILED
+ * stored bytes may be lost, and later write-backs by pages return it too.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
- * another program made the file shorter; CACHEMAINT_NO_SPACE, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM; with
- * CACHEMAINT_POPULATE _MEDIA_ERROR. CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that is larger
- * than the address space (32 bits).
+ * another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM;
+ * with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that
+ * is larger than the address space (32 bits).
  * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
  * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);

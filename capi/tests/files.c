@@ -208,6 +208,8 @@ static void a_file_that_cannot_be_opened_is_an_error_with_a_reason(const char *f
     REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_REQUIRE_BYTES, &file), CACHEMAINT_TOO_COARSE);
     REFUSED(cachemaint_open(path, LENGTH + 1, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_TOO_SHORT);
     REFUSED(cachemaint_open(path, LENGTH + 1, ORDINARY, &file), CACHEMAINT_TOO_SHORT);
+    REFUSED(cachemaint_open(path, UINT64_MAX, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_INVALID_ARGUMENT);
+    REFUSED(cachemaint_open(path, UINT64_MAX, ORDINARY, &file), CACHEMAINT_INVALID_ARGUMENT);
     REFUSED(cachemaint_open(folder, 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_NOT_A_FILE);
     REFUSED(cachemaint_open("", 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_NOT_FOUND);
     snprintf(name, sizeof name, "%s/missing", folder);

@@ -63,6 +63,10 @@ pub(crate) unsafe extern "C" fn cachemaint_open(
 
 fn open(path: &Path, length: u64, flags: c_uint) -> Result<DaxFile, Failure> {
     let options = options(flags)?;
+    if i64::try_from(length).is_err() {
+        let message = format!("{}: no file can have {length} bytes; ask for less", path.display());
+        return Err(Failure::new(Code::InvalidArgument, message));
+    }
     if flags & NEW != 0 {
         return Ok(options.create_new(path, length)?);
     }

@@ -209,16 +209,17 @@ CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const voi
 CACHEMAINT_CHECKED int cachemaint_persist_ranges(const cachemaint_file *file, const struct cachemaint_range *ranges,
                                                  size_t count);
 
-/* Begins to write a range back. The bytes are persistent when cachemaint_fence has returned on this thread.
+/* Begins to write a range back. The bytes are persistent when cachemaint_fence has returned on this thread for this file.
  * Errors and cost: those of cachemaint_persist, without the fence. */
 CACHEMAINT_CHECKED int cachemaint_issue_writeback(const cachemaint_file *file, const void *address, size_t length);
 
-/* Completes every cachemaint_issue_writeback, _copy and _fill of this thread. It completes none of another thread.
+/* Completes every cachemaint_issue_writeback, _copy and _fill of this thread for this file, and does not complete those
+ * of another thread or file.
  * Cost: one fence; by pages nothing. */
 CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 
-/* Orders the stores of other threads that this thread has seen before its next write-backs. Call it between the load
- * that showed another thread's store and the persist that must include this store.
+/* Orders the stores of other threads that this thread has seen before its next write-backs of this file. Call it
+ * between the load that showed another thread's store and the persist that must include this store.
  * Cost: one fence; by pages nothing. */
 CACHEMAINT_CHECKED int cachemaint_order_observed(const cachemaint_file *file);
 
@@ -254,9 +255,9 @@ CACHEMAINT_CHECKED int cachemaint_persist_fill(cachemaint_file *file, void *to, 
                                                enum cachemaint_destination destination);
 
 /* Copies bytes into the file and begins to write them back. They are persistent when cachemaint_fence has returned on this
- * thread, and one such call completes several copies. The ranges may overlap. Until the fence has returned, no other
- * thread uses `to`, since a later store of this thread can be seen before the bytes. No other thread stores to `from`
- * during the call. A crash before the fence has returned tears words as in cachemaint_persist_copy.
+ * thread for this file, and one such call completes several copies. The ranges may overlap. Until the fence has returned,
+ * no other thread uses `to`, since a later store of this thread can be seen before the bytes. No other thread stores to
+ * `from` during the call. A crash before the fence has returned tears words as in cachemaint_persist_copy.
  * Errors: those of cachemaint_persist.
  * Cost: the stores, at most one write-back for each line, and at most one fence; by pages one msync, which completes the
  * copy. */

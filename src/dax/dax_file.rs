@@ -193,7 +193,7 @@ impl DaxFile {
         self.view.issue_writeback(range)
     }
 
-    /// Completes the write-backs that this thread has issued.
+    /// Completes the write-backs that this thread has issued for this file, and not those for another file.
     #[inline]
     pub fn fence(&self) {
         self.view.fence();

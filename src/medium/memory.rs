@@ -155,7 +155,7 @@ impl<'a> Memory<'a> {
         unsafe { self.cache.writeback_range_unfenced(start, len) };
     }
 
-    /// Completes the write-backs that this thread has issued.
+    /// Completes the write-backs that this thread has issued for this medium.
     #[inline]
     pub fn fence(&self) {
         self.cache.fence();

@@ -145,7 +145,7 @@ pub trait Medium: Readable {
     #[track_caller]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Completes the write-backs that this thread has issued.
+    /// Completes the write-backs that this thread has issued for this medium, and not those for another one.
     #[track_caller]
     fn fence(&self);
 

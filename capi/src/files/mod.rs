@@ -213,7 +213,7 @@ pub(crate) unsafe extern "C" fn cachemaint_deep_persist(
     })
 }
 
-/// Completes the write-backs of this thread.
+/// Completes the write-backs of this thread for this file.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_persist`].

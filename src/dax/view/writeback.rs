@@ -45,7 +45,7 @@ impl DaxView {
         self.check_stores()
     }
 
-    /// Completes the write-backs that this thread has issued.
+    /// Completes the write-backs that this thread has issued for this file, and not those for another file.
     #[inline]
     pub fn fence(&self) {
         match self.writeback {

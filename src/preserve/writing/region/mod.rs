@@ -183,7 +183,7 @@ impl<M: Medium> Region<M> {
         self.medium.issue_writeback(self.on_medium(&range))
     }
 
-    /// Completes the write-backs that this thread has issued.
+    /// Completes the write-backs that this thread has issued for the medium of this store.
     #[inline]
     #[track_caller]
     pub fn fence(&self) {

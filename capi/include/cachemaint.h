@@ -276,7 +276,8 @@ CACHEMAINT_CHECKED int cachemaint_taint(const cachemaint_file *file);
  * `ranges` gets the first `capacity` of them, in ascending order, and can be NULL if `capacity` is 0. `*count` is the
  * number of all. `*is_complete` is 0 if the kernel's list was full, so that more can be bad; it can be NULL.
  * Errors: CACHEMAINT_UNKNOWN, _PERMISSION, _UNSUPPORTED, _SYSTEM.
- * Cost: some files of /sys, and a FIEMAP. */
+ * Cost: some files of /proc and /sys, and one system call for 64 extents (FIEMAP), which syncs the file: its bytes that
+ * are not on the medium yet are written. */
 CACHEMAINT_CHECKED int cachemaint_bad_blocks(const cachemaint_file *file, struct cachemaint_range *ranges,
                                              size_t capacity, size_t *count, int *is_complete);
 

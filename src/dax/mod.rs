@@ -88,7 +88,7 @@
 //! # Media errors and files that shrink, on Linux
 //! | to | by | what it costs |
 //! |---|---|---|
-//! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys` and a FIEMAP |
+//! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
 //! | read what may be bad | `DaxView::read_through_kernel` | a system call for each read |
 //! | access it in place | `FaultHandler` and `DaxFile::catch_faults` | a handler of SIGBUS for the whole process |
 //! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |

@@ -2,7 +2,7 @@
 
 use super::threads::is_there;
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind};
+use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::cell::RefCell;
@@ -218,4 +218,36 @@ fn words_of_a_copy_are_kept_that_were_found_one_after_the_other() {
         },
     );
     outcome.assert_safe();
+}
+
+/// It neither loads nor stores the word of its place. A write-back has a store of another thread only if its thread has
+/// loaded that.
+#[test]
+fn an_empty_write_within_a_word_does_nothing() {
+    for model in [Model::ARM64, Model::NEUTRAL] {
+        let outcome = Simulation::new(model, 64).zeros().explore(
+            |medium, notes| {
+                let is_stored = sync::AtomicBool::new(false);
+                let stores = || {
+                    medium.store(0, 1, Relaxed);
+                    is_stored.store(true, Release);
+                };
+                let persists = || {
+                    if is_stored.load(Acquire) {
+                        medium.write(3, &[]);
+                        medium.persist(0..8).unwrap();
+                        notes.add(());
+                    }
+                };
+                medium.run_threads(&[&stores, &persists]);
+            },
+            is_there,
+        );
+        let kind = outcome.failure.as_deref().map(|failure| failure.violation.kind);
+        assert_eq!(kind, Some(ViolationKind::Lost), "{outcome}");
+    }
+    let alone = Simulation::new(Model::X86, 64)
+        .zeros()
+        .explore(|medium, _notes: &Notes<'_, ()>| medium.write(3, &[]), |_medium, _notes| Ok(()));
+    assert!(alone.waste.is_empty(), "{}", alone.waste);
 }

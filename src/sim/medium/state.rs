@@ -105,8 +105,7 @@ impl State {
 
     /// Copies bytes out.
     pub(super) fn read(&mut self, at: u64, into: &mut [u8]) {
-        // Of no bytes there is a word all the same, where they are asked for within one.
-        for (word, part) in parts(at, into.len()).filter(|(_, part)| !part.is_empty()) {
+        for (word, part) in parts(at, into.len()) {
             let bytes = self.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
             let place = (word + part.start as u64 - at) as usize;
             match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {

@@ -3,12 +3,13 @@
 use crate::sim::machine::model::WORD;
 use core::ops::Range;
 
-/// Returns the words that a stretch of bytes touches, each with the part of it.
+/// Returns the words that a stretch of bytes touches, each with the part of it. An empty stretch touches none.
 #[inline]
 pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
     let end = at + len as u64;
+    let touched = if len == 0 { 0..0 } else { at / WORD..end.div_ceil(WORD) };
     // Every read of a recovery is on this path: `step_by` is slower.
-    (at / WORD..end.div_ceil(WORD)).map(move |number| {
+    touched.map(move |number| {
         let word = number * WORD;
         let start = at.saturating_sub(word) as usize;
         let stop = (end - word).min(WORD) as usize;

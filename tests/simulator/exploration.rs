@@ -151,6 +151,29 @@ fn a_milder_event_leaves_more() {
 }
 
 #[test]
+fn the_model_of_an_event_depends_on_the_machine_alone() {
+    let models = [
+        Model::X86,
+        Model::X86_EADR,
+        Model::ARM64,
+        Model::NEUTRAL,
+        Model::PAGES,
+        Model::CACHES_KEPT,
+        Model::X86_EADR.with_line(128).streaming_stores_stay(),
+    ];
+    for model in models {
+        for (before, event) in
+            Event::ALL.iter().flat_map(|one| Event::ALL.iter().map(move |event| (*one, *event)))
+        {
+            assert_eq!(model.at(before).at(event), model.at(event), "{model}, {before:?}");
+        }
+    }
+    // The caches were kept at the event before.
+    assert_eq!(Model::CACHES_KEPT.at(Event::PowerLoss), Model::X86);
+    assert_eq!(Model::X86.at(Event::Kexec), Model::CACHES_KEPT);
+}
+
+#[test]
 fn the_medium_says_what_the_machine_would() {
     let granularity = |model: Model| Simulation::new(model, 8).medium().granularity();
     assert_eq!(granularity(Model::X86), Granularity::Line(64));

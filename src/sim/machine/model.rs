@@ -90,6 +90,8 @@ pub struct Model {
     pub(crate) name: &'static str,
     pub(crate) order: Order,
     pub(crate) durable: Durable,
+    /// The name and the durability of the same machine at a loss of power.
+    at_power_loss: (&'static str, Durable),
     pub(crate) streaming: Streaming,
     /// The granularity that the medium reports.
     pub(crate) granularity: Granularity,
@@ -109,6 +111,7 @@ impl Model {
         name: "x86",
         order: Order::Total,
         durable: Durable::Completed,
+        at_power_loss: ("x86", Durable::Completed),
         streaming: Streaming::Evicts,
         granularity: Granularity::Line(64),
         line: 64,
@@ -125,10 +128,8 @@ impl Model {
     /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
     /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
     pub const X86_EADR: Self = Self {
-        name: "x86 with eADR",
-        durable: Durable::Visible,
         granularity: Granularity::Byte,
-        ..Self::X86
+        ..Self::X86.machine("x86 with eADR", Durable::Visible)
     };
 
     /// The model of arm64 with a point of persistence: `DC CVAP`, completed by `DSB`.
@@ -136,32 +137,31 @@ impl Model {
     /// Two stores of one line become persistent in order if the architecture has them observed in order. Neither DMB
     /// nor acquire or release completes a write-back, and an acquire does not order one of another line. A thread that
     /// writes back the stores of another calls [`order_observed`](crate::medium::Medium::order_observed) first.
-    pub const ARM64: Self = Self { name: "arm64", order: Order::Partial, ..Self::X86 };
+    pub const ARM64: Self =
+        Self { order: Order::Partial, ..Self::X86.machine("arm64", Durable::Completed) };
 
     /// The model of the promises that all architectures share. Code that is right here is right on each of them, unless it
     /// does something else on a medium by bytes: for that, see [`X86_EADR`](Self::X86_EADR).
     ///
     /// A write-back has the words of its range and no others: the bytes around them may lie in other lines of memory.
-    pub const NEUTRAL: Self = Self { name: "neutral", order: Order::None, unit: WORD, ..Self::X86 };
+    pub const NEUTRAL: Self =
+        Self { order: Order::None, unit: WORD, ..Self::X86.machine("neutral", Durable::Completed) };
 
     /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
     /// dirty page may reach the medium at any time.
     pub const PAGES: Self = Self {
-        name: "pages",
-        durable: Durable::Returned,
         granularity: Granularity::Page(4096),
         unit: 4096,
-        ..Self::NEUTRAL
+        ..Self::NEUTRAL.machine("pages", Durable::Returned)
     };
 
     /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
     /// stores are there, nothing else is. Of a copy that has not returned, any words may be missing, but for those that
-    /// another thread has loaded.
+    /// another thread has loaded. The machine is that of [`X86`](Self::X86).
     #[doc(alias = "kexec")]
-    pub const CACHES_KEPT: Self =
-        Self { name: "caches kept", durable: Durable::Executed, ..Self::X86 };
+    pub const CACHES_KEPT: Self = Self::X86.during("caches kept", Durable::Executed);
 
-    /// Returns the model of a milder or harder event on the same machine.
+    /// Returns the model of a milder or harder event on the same machine, whichever event this model is for.
     ///
     /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss does without
     /// eADR, even on a machine with eADR, whose energy is spent at power loss only. There a medium that says "byte" writes
@@ -172,16 +172,26 @@ impl Model {
     /// are in the page cache.
     #[must_use]
     pub const fn at(self, event: Event) -> Self {
-        match (event, self.durable) {
-            (Event::ProcessCrash, _)
-            | (Event::Kexec, Durable::Completed | Durable::Visible | Durable::Executed) => {
-                Self { name: Self::CACHES_KEPT.name, durable: Durable::Executed, ..self }
+        let (name, durable) = self.at_power_loss;
+        match (event, durable) {
+            (Event::ProcessCrash, _) | (Event::Kexec, Durable::Completed | Durable::Visible) => {
+                self.during(Self::CACHES_KEPT.name, Durable::Executed)
             }
             (Event::WarmReboot, Durable::Visible) => {
-                Self { name: "x86 with eADR, reset", durable: Durable::Completed, ..self }
+                self.during("x86 with eADR, reset", Durable::Completed)
             }
-            (Event::Kexec | Event::WarmReboot | Event::PowerLoss, _) => self,
+            (Event::Kexec | Event::WarmReboot | Event::PowerLoss, _) => self.during(name, durable),
         }
+    }
+
+    /// Returns the model of another event.
+    const fn during(self, name: &'static str, durable: Durable) -> Self {
+        Self { name, durable, ..self }
+    }
+
+    /// Returns the model of another machine.
+    const fn machine(self, name: &'static str, durable: Durable) -> Self {
+        Self { at_power_loss: (name, durable), ..self.during(name, durable) }
     }
 
     /// Returns the same model with lines of another size. Under [`NEUTRAL`](Self::NEUTRAL) only the reported granularity

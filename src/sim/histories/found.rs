@@ -30,7 +30,8 @@ pub struct Searched<O> {
     pub states: u64,
     /// The operations of each life of the history that failed, for [`Histories::replay`](super::Histories::replay). They
     /// are as few as the search could make them. The last life has none, and is left out, if it failed at its opening.
-    /// The list is empty also if no history failed.
+    /// The list is empty also if no history failed. With the settings of the search a replay fails again, unless the
+    /// failure says that it may not.
     pub lives: Vec<Vec<O>>,
     /// The failure, if a history failed. It displays the operations and the end of each life, the stores that each loss of
     /// power left, and the missing steps with their places in the source.
@@ -71,11 +72,12 @@ impl<S: Structure> Search<'_, S> {
         mut self,
         failed: Option<(Trail<S::Operation>, String)>,
     ) -> Searched<S::Operation> {
-        let (histories, states) = (self.histories, self.states);
+        let (histories, states, by_chance) = (self.histories, self.states, self.by_chance);
         let failure = failed.map(|(trail, origin)| {
             let (lives, operations) = trail.size();
-            let trail = self.shrunk(trail);
-            let origin = format!("found {origin}; lives: {lives}, operations: {operations}");
+            let (trail, is_found_again) = self.shrunk(trail);
+            let note = if is_found_again { "" } else { "; a replay may not find it" };
+            let origin = format!("found {origin}; lives: {lives}, operations: {operations}{note}");
             (trail.lives(), Box::new(self.runner.described(&trail, origin)))
         });
         let (lives, failure) = failure.unzip();
@@ -83,7 +85,7 @@ impl<S: Structure> Search<'_, S> {
             model: self.runner.simulation.model(),
             seed: self.settings.seed,
             length: self.length,
-            by_chance: self.by_chance,
+            by_chance,
             histories,
             states,
             lives: lives.unwrap_or_default(),

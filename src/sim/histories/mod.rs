@@ -164,8 +164,9 @@ impl Histories {
 
     /// Tries one history again, with each end that its lives can have: the [lives](Searched::lives) of one that
     /// failed, say. Operations that are not possible are left out. It ends after as many lives as [`all`](Self::all)
-    /// says. If these are not enough, or an operation reads words of a crash that the opening has not read, ends and
-    /// states are tried by chance, too: as many times as [`by_chance`](Self::by_chance) says.
+    /// says. If that leaves something out, ends and states are tried by chance, too: as many times as
+    /// [`by_chance`](Self::by_chance) says. The reason can be the number of lives or of states, or an operation that reads
+    /// words of a crash which the opening has not read.
     pub fn replay<S: Structure>(
         &self,
         structure: &S,

@@ -98,9 +98,9 @@ pub(super) struct Search<'s, S: Structure> {
     /// The number of last lives that had as many operations as they were to have, those without a trace included.
     complete: u64,
     pub(super) by_chance: u64,
-    /// True if a life of a given history has read words behind its opening that a crash could have left in several
-    /// states.
-    pub(super) reads_later: bool,
+    /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
+    /// words behind its opening that a crash could have left in several states.
+    pub(super) is_partial: bool,
     chance: fastrand::Rng,
 }
 
@@ -119,7 +119,7 @@ impl<'s, S: Structure> Search<'s, S> {
             length: None,
             complete: 0,
             by_chance: 0,
-            reads_later: false,
+            is_partial: false,
             chance,
         }
     }
@@ -153,11 +153,15 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// Tries a given history, and by chance the parts that were not tried in order. Returns it if it failed.
+    /// Tries a given history, and by chance the parts that were not tried in order. Returns it if it failed. With the same
+    /// settings it does the same, whatever was tried before.
     pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Failed<S>> {
-        self.left = self.settings.all;
+        self.chance = fastrand::Rng::with_seed(self.settings.seed);
+        (self.bound, self.left) = (self.settings.states, self.settings.all);
+        self.path.clear();
+        self.is_partial = false;
         match self.given(&self.runner.root(), lives) {
-            Ok(()) if !self.reads_later => return None,
+            Ok(()) if !self.is_partial => return None,
             Ok(()) | Err(Stop::Spent) => self.left = u64::MAX,
             Err(stop) => return stop.failed(|| "as it was given".into()),
         }
@@ -208,6 +212,7 @@ impl<'s, S: Structure> Search<'s, S> {
                 return Ok(states);
             }
         }
+        self.is_partial = true;
         self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
         for _ in 0..bound {
             let by_chance = Choices::new(Way::Random(self.chance.fork()));
@@ -291,7 +296,7 @@ impl<'s, S: Structure> Search<'s, S> {
         let Some((operations, rest)) = given.split_first() else { return self.finish(node) };
         for taken in self.states(node, self.bound)? {
             let lived = self.live(node, Choices::beginning(&taken), &mut script(operations))?;
-            self.reads_later |= lived.choices.depth() > taken.len();
+            self.is_partial |= lived.choices.depth() > taken.len();
             if lived.is_idle() {
                 self.idle(lived, rest)?;
                 continue;

@@ -18,22 +18,31 @@ type Lives<O> = Vec<Vec<O>>;
 
 impl<S: Structure> Search<'_, S> {
     /// Makes a history shorter as long as it fails in the same way: with fewer lives, fewer operations and simpler
-    /// ones.
-    pub(super) fn shrunk(&mut self, trail: Trail<S::Operation>) -> Trail<S::Operation> {
+    /// ones. Returns true with it if a replay finds it again.
+    pub(super) fn shrunk(&mut self, trail: Trail<S::Operation>) -> (Trail<S::Operation>, bool) {
         let mut best = trail;
         self.bound = self.bound.max(STATES);
         for _ in 0..ROUNDS {
             let lives = best.lives();
             let mut shorter = shorter(&lives).into_iter().chain(self.simpler(&lives));
-            match shorter.find_map(|lives| self.fails(&best, &lives, TRIES)) {
+            match shorter.find_map(|lives| self.fails(&best, &lives)) {
                 Some(trail) => best = trail,
                 None => break,
             }
         }
-        // With the simplest crashes, too.
-        let lives = best.lives();
-        let from_root = Trail { past: Vec::new(), ..best.clone() };
-        self.fails(&from_root, &lives, 10 * TRIES).unwrap_or(best)
+        // As a replay tries it, with the simplest crashes, too.
+        loop {
+            let again = self.replay(&best.lives()).map(|(trail, _)| trail);
+            let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
+            else {
+                return (best, false);
+            };
+            let is_same = again.lives() == best.lives();
+            best = again;
+            if is_same {
+                return (best, true);
+            }
+        }
     }
 
     /// Looks for a failure of the same kind with these operations. The lives before the first change are lived, and
@@ -42,19 +51,18 @@ impl<S: Structure> Search<'_, S> {
         &mut self,
         best: &Trail<S::Operation>,
         lives: &[Vec<S::Operation>],
-        tries: u64,
     ) -> Option<Trail<S::Operation>> {
         let both = best.past.iter().zip(lives);
         let same = both.take_while(|(past, life)| past.operations == **life).count();
         let past = &best.past[..same];
         let is_it = |trail: &Trail<_>| trail.violation.kind == best.violation.kind;
-        self.left = tries;
+        self.left = TRIES;
         self.path = past.to_vec();
-        self.reads_later = false;
+        self.is_partial = false;
         match self.given(&self.runner.replay(past), &lives[same..]) {
             Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
-            Ok(()) if !self.reads_later => return None,
-            _ => self.left = tries,
+            Ok(()) if !self.is_partial => return None,
+            _ => self.left = TRIES,
         }
         (0..SAMPLES).find_map(|number| match self.scripted(past, &lives[same..], number) {
             Err(Stop::Failed(trail)) if is_it(&trail) => Some(trail),

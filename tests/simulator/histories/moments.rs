@@ -251,3 +251,34 @@ fn a_kill_between_a_store_and_the_next_note_is_tried() {
         assert_lives(&code.all(model), &[&["put"]]);
     }
 }
+
+const WORDS: core::ops::Range<u64> = 0..7;
+
+/// Fails in one state of 128: with the first of the words lost, and all others kept.
+#[test]
+fn a_history_that_fails_in_a_rare_state_fails_again() {
+    let open = |life: &Life<'_, _>| {
+        let words: Vec<_> = WORDS.map(|word| life.medium.load(8 * word, Relaxed)).collect();
+        let is_torn = words[0] == 0 && words[1..].iter().all(|word| *word == 1);
+        Violation::unless(!is_torn, || format!("{words:?}"))
+    };
+    let carry_out = |life: &Life<'_, _>, operation: &str| {
+        if operation == "note" {
+            life.note(|model| *model += 1);
+            return Ok(());
+        }
+        WORDS.for_each(|word| life.medium.store(8 * word, 1, Relaxed));
+        life.medium.persist(0..8 * WORDS.end)?;
+        Ok(())
+    };
+    let code = Code { operations: &["set", "note"], open, carry_out };
+    for (seed, all) in [(0, 0), (0, 20_000), (2, 20_000), (4, 20_000), (5, 0)] {
+        let histories = Code::histories(Model::NEUTRAL).all(all).by_chance(2_000, seed);
+        let found = histories.search(&code);
+        let again = histories.replay(&code, &found.lives);
+        assert_lives(&again, &[&["set"]]);
+        assert_eq!(again.lives, found.lives, "seed {seed}, {all} lives");
+        let report = found.failure.map(|failure| failure.to_string());
+        assert!(report.is_some_and(|report| !report.contains("may not find it")));
+    }
+}

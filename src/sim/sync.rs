@@ -26,11 +26,11 @@ use core::sync::atomic::Ordering;
 /// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
 ///
 /// # Panics
-/// In a workload whose threads all wait.
+/// In a workload whose threads all wait. In other code that a simulation runs, beyond its
+/// [limit of operations](super::Simulation::operations).
+#[track_caller]
 pub fn spin_loop() {
-    if !schedule::pause() {
-        core::hint::spin_loop();
-    }
+    schedule::pause();
 }
 
 /// Comes before an access to memory that threads share by other means: another one may go on first.

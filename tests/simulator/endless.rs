@@ -1,7 +1,9 @@
 //! Recoveries and destructors that do not end.
 
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, Notes, SimMedium, Simulation, ViolationKind, sync};
+use cachemaint::sim::{
+    Histories, Life, Model, Notes, SimMedium, Simulation, Structure, Violation, ViolationKind, sync,
+};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::process::Command;
 
@@ -38,6 +40,52 @@ fn an_endless_recovery_with_a_destructor_is_a_failure() {
     let violation = outcome.failure.expect("an endless loop").violation;
     assert_eq!(violation.kind, ViolationKind::Panicked);
     assert!(violation.text.contains("more operations than the simulation allows"), "{violation}");
+}
+
+/// Spins for a word of ordinary memory that never changes.
+fn spin() {
+    let is_taken = sync::AtomicBool::new(true);
+    while is_taken.swap(true, Acquire) {
+        sync::spin_loop();
+    }
+}
+
+struct Spinning;
+
+impl Structure for Spinning {
+    type Operation = ();
+    type Model = ();
+
+    fn operations(&self, _model: &()) -> Vec<()> {
+        Vec::new()
+    }
+
+    fn live(&self, _life: &Life<'_, Self>) -> Result<(), Violation> {
+        spin();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_workload_a_recovery_and_a_life_that_spin_forever_are_failures() {
+    let simulation = Simulation::new(Model::X86, 64).operations(100);
+    let workload = simulation
+        .explore(|_medium, _notes: &Notes<'_, ()>| spin(), |_medium, _notes| Ok(()))
+        .failure;
+    let recovery = simulation
+        .explore(
+            |_medium, _notes: &Notes<'_, ()>| {},
+            |_medium, _notes| {
+                spin();
+                Ok(())
+            },
+        )
+        .failure;
+    let life = Histories::new(simulation).search(&Spinning).failure;
+    for failure in [workload, recovery, life] {
+        let text = failure.expect("an endless loop").violation.text;
+        assert!(text.contains("does this end?"), "{text}");
+    }
 }
 
 /// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.

@@ -6,7 +6,7 @@ use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::explore::exploration::Exploration;
 use crate::sim::failure::replay::Replay;
-use crate::sim::failure::violation::{Violation, quietly};
+use crate::sim::failure::violation::Violation;
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::medium::schedule::Turns;
 use crate::sim::medium::watch::Watch;
@@ -155,7 +155,8 @@ impl Simulation {
         self
     }
 
-    /// Limits the operations of a workload or a recovery, beyond which it is taken for endless; at first a million.
+    /// Limits the operations of a workload or a recovery, beyond which it is taken for endless; at first a million. Calls of
+    /// [`spin_loop`](crate::sim::sync::spin_loop) have a limit of the same number.
     #[must_use]
     pub fn operations(mut self, operations: u64) -> Self {
         self.settings.operations = operations;
@@ -311,7 +312,7 @@ where
             settings.operations,
         ));
         let notes = Notes { medium: &medium, notes: Mutex::new(Vec::new()) };
-        let panic = quietly(|| (self.workload)(&medium, &notes)).err();
+        let panic = medium.run(|| (self.workload)(&medium, &notes)).err();
         self.notes.replace(notes.notes.into_inner().unwrap_or_else(PoisonError::into_inner));
         (medium.into_ran(), panic)
     }
@@ -319,7 +320,7 @@ where
     fn recover(&self, medium: &SimMedium, known: usize) -> Result<(), Violation> {
         let notes = self.notes.borrow();
         let known = &notes[..known.min(notes.len())];
-        quietly(|| (self.recovery)(medium, known)).unwrap_or_else(Err)
+        medium.run(|| (self.recovery)(medium, known)).unwrap_or_else(Err)
     }
 
     fn notes(&self) -> Vec<String> {

@@ -7,7 +7,6 @@ use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::crash::points::{Point, points};
 use crate::sim::explore::simulation::Simulation;
-use crate::sim::failure::violation::quietly;
 use crate::sim::machine::Machine;
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::medium::{Moment, SimMedium};
@@ -114,7 +113,7 @@ impl<S: Structure> Runner<'_, S> {
         let mut pick = |possible: &[S::Operation]| pick(possible);
         let origin = Origin { number: node.number, is_after_kill: node.machine.is_some() };
         let life = Life::new(medium, self.structure, origin, node.model.clone(), &mut pick);
-        let verdict = quietly(|| self.structure.live(&life)).unwrap_or_else(Err);
+        let verdict = medium.run(|| self.structure.live(&life)).unwrap_or_else(Err);
         // A process that was killed within an operation has added no notes since.
         let verdict = if medium.is_killed() { Ok(()) } else { verdict };
         (life.into_record(), verdict)

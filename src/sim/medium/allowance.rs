@@ -1,7 +1,14 @@
 //! The limit of the operations of a run: the way out of code that does not end.
 
+use core::cell::Cell;
+
+std::thread_local! {
+    /// The turns of spinning loops that the run of this thread may still make, if it is one.
+    static SPINS: Cell<Option<Allowance>> = const { Cell::new(None) };
+}
+
 /// The operations that a run may still make.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     left: u64,
     /// Those of destructors that a panic runs, beyond the limit: a second panic aborts the process.
@@ -32,4 +39,23 @@ pub(super) fn exhausted(text: &str) -> ! {
         std::eprintln!("{text}");
     }
     panic!("{text}");
+}
+
+/// Limits the turns of spinning loops in a run.
+pub(super) fn limiting_spins<T>(turns: Allowance, run: impl FnOnce() -> T) -> T {
+    let before = SPINS.replace(Some(turns));
+    let result = run();
+    SPINS.set(before);
+    result
+}
+
+/// Counts a turn of a spinning loop, if this thread has a limit.
+#[track_caller]
+pub(super) fn spin() {
+    let Some(mut left) = SPINS.get() else { return };
+    let is_within = left.spend();
+    SPINS.set(Some(left));
+    if !is_within {
+        exhausted("more turns of a loop than the simulation allows operations: does this end?");
+    }
 }

@@ -12,13 +12,14 @@ mod words;
 use crate::medium::out_of_range;
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
+use crate::sim::failure::violation::{Violation, quietly};
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
 use crate::sim::machine::{Machine, Place};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use allowance::exhausted;
+use allowance::{exhausted, limiting_spins};
 use core::fmt;
 use core::ops::Range;
 use core::panic::Location;
@@ -128,6 +129,13 @@ impl SimMedium {
     pub(crate) fn watched(mut self, watch: Watch) -> Self {
         self.watch = watch;
         self
+    }
+
+    /// Runs the code of a process on this medium. Its panics are findings, and the limit of operations ends its spinning
+    /// loops, too.
+    pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Violation> {
+        let turns = self.state().left;
+        limiting_spins(turns, || quietly(code))
     }
 
     /// Returns the result of the run.

@@ -5,7 +5,7 @@
 //! one after the other, up to a number of *preemptions*: hand-overs that the thread did not ask for.
 //! Mistakes that need more than two are rare (Musuvathi, Qadeer, *Iterative Context Bounding*, PLDI 2007).
 
-use super::allowance::{Allowance, exhausted};
+use super::allowance::{Allowance, exhausted, spin};
 use crate::sim::crash::choices::Choices;
 use crate::sim::failure::violation::quietly;
 use alloc::format;
@@ -65,13 +65,15 @@ pub(crate) fn turn(access: Access) {
     }
 }
 
-/// Makes this thread wait and another one go on. Returns false if it is not a thread of a workload.
-pub(crate) fn pause() -> bool {
-    let turns = turns();
-    turns.is_some_and(|turns| {
+/// Makes this thread wait and another one go on. Outside of the threads of a workload, waits as in other programs.
+#[track_caller]
+pub(crate) fn pause() {
+    if let Some(turns) = turns() {
         turns.pause();
-        true
-    })
+    } else {
+        spin();
+        core::hint::spin_loop();
+    }
 }
 
 /// The activity of a thread.

@@ -88,6 +88,88 @@ fn a_workload_a_recovery_and_a_life_that_spin_forever_are_failures() {
     }
 }
 
+/// Takes a lock in ordinary memory.
+fn take(lock: &sync::AtomicBool) -> Freed<'_> {
+    while lock.swap(true, Acquire) {
+        sync::spin_loop();
+    }
+    Freed(lock)
+}
+
+struct Freed<'a>(&'a sync::AtomicBool);
+
+impl Drop for Freed<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
+}
+
+/// Takes a lock when it is dropped.
+struct Takes<'a>(&'a sync::AtomicBool);
+
+impl Drop for Takes<'_> {
+    fn drop(&mut self) {
+        drop(take(self.0));
+    }
+}
+
+/// Asserts that a workload of these threads fails with the panic of one of them.
+#[track_caller]
+fn assert_defect(workload: impl Fn(&SimMedium)) {
+    let outcome = Simulation::new(Model::X86, 256)
+        .zeros()
+        .operations(1_000)
+        .explore(|medium, _notes: &Notes<'_, ()>| workload(medium), |_medium, _notes| Ok(()));
+    let text = outcome.failure.map(|failure| failure.violation.text);
+    assert!(text.as_ref().is_some_and(|text| text.contains("the defect")), "{text:?}");
+}
+
+#[test]
+fn a_destructor_waits_for_a_lock_of_another_thread_that_ends() {
+    assert_defect(|medium| {
+        let [lock, holds, is_between] = [(); 3].map(|()| sync::AtomicBool::new(false));
+        let takes_at_its_end = || {
+            let _takes = Takes(&lock);
+            is_between.store(true, Relaxed);
+            medium.store(64, 1, Relaxed);
+            is_between.store(false, Relaxed);
+        };
+        let holds_it = || {
+            let _freed = take(&lock);
+            holds.store(true, Relaxed);
+            medium.store(0, 1, Relaxed);
+            holds.store(false, Relaxed);
+        };
+        let fails = || {
+            let is_found = holds.load(Relaxed) && is_between.load(Relaxed);
+            medium.store(128, 1, Relaxed);
+            assert!(!is_found, "the defect");
+        };
+        medium.run_threads(&[&takes_at_its_end, &holds_it, &fails]);
+    });
+}
+
+/// The holder waits for a store that the thread which fails does not make any more.
+#[test]
+fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_its_own() {
+    assert_defect(|medium| {
+        let lock = sync::AtomicBool::new(false);
+        let holds = || {
+            let _freed = take(&lock);
+            medium.store(0, 1, Relaxed);
+            while medium.load(8, Acquire) == 0 {
+                medium.pause();
+            }
+        };
+        let fails = || {
+            let _takes = Takes(&lock);
+            assert_eq!(medium.load(0, Relaxed), 0, "the defect");
+            medium.store(8, 1, Release);
+        };
+        medium.run_threads(&[&holds, &fails]);
+    });
+}
+
 /// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.
 #[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn in_child(test: &str, work: impl FnOnce()) -> Option<String> {

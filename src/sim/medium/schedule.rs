@@ -111,12 +111,14 @@ struct State {
     is_whole: bool,
     /// The number of times in a row that a thread waited and none made an operation.
     idle: usize,
-    /// A thread has panicked, or all wait in vain: all threads end.
+    /// A thread has panicked, or all wait in vain: all threads end, one at a time.
     is_over: bool,
 }
 
 /// The reason why a thread ends that did not fail itself.
 const FOLLOWED: &str = "another thread of the workload has failed";
+/// The reason if all wait, which may follow from the failure of another one, too.
+const STANDSTILL: &str = "every thread that has not ended is waiting";
 /// The number of times that all threads may look if they can go on, before that is taken for a standstill.
 const PATIENCE: usize = 100;
 
@@ -179,7 +181,6 @@ impl Turns {
         let mut state = self.state();
         if !state.left.spend() {
             state.is_over = true;
-            self.handed_on.notify_all();
             drop(state);
             exhausted(
                 "more accesses to shared memory than the simulation allows operations: does this end?",
@@ -223,17 +224,19 @@ impl Turns {
     }
 
     /// Makes this thread wait, and another one go on.
-    #[expect(clippy::panic, reason = "a workload that stands still has no result")]
     pub(crate) fn pause(&self) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
         state.threads[thread] = Doing::Waiting;
         state.idle += 1;
         if state.idle > PATIENCE * state.threads.len() {
-            state.is_over = true;
-            self.handed_on.notify_all();
-            drop(state);
-            panic!("every thread that has not ended is waiting");
+            let was_over = core::mem::replace(&mut state.is_over, true);
+            if was_over || !std::thread::panicking() {
+                drop(state);
+                exhausted(STANDSTILL);
+            }
+            // The others end first, and their destructors free what one of this thread waits for.
+            state.idle = 0;
         }
         if let Some(next) = state.next(thread) {
             self.hand_on(state, thread, next);
@@ -251,16 +254,15 @@ impl Turns {
         self.wait(state, thread);
     }
 
-    #[expect(clippy::panic, reason = "ends a thread whose workload has failed")]
     fn wait(&self, mut state: MutexGuard<'_, State>, thread: usize) {
-        while state.has_baton != thread && !state.is_over {
+        while state.has_baton != thread {
             state = self.handed_on.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.is_over {
-            drop(state);
-            panic!("{FOLLOWED}");
-        }
         state.threads[thread] = Doing::Running;
+        let is_over = state.is_over;
+        drop(state);
+        // A second panic, in a destructor, would abort the process.
+        assert!(!is_over || std::thread::panicking(), "{FOLLOWED}");
     }
 }
 
@@ -358,7 +360,8 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> 
             .collect()
     });
     // A single thread has failed by itself, the others because of it.
-    if let Some(text) = failed.iter().find(|text| !text.contains(FOLLOWED)).or(failed.first()) {
+    let follows = |text: &&String| (text.contains(FOLLOWED), text.contains(STANDSTILL));
+    if let Some(text) = failed.iter().min_by_key(follows) {
         panic!("{text}");
     }
     numbers

@@ -131,10 +131,13 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
         }));
     });
     let was_quiet = IS_QUIET.replace(true);
+    SAID.set(None);
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     IS_QUIET.set(was_quiet);
     result.map_err(|payload| {
-        let text = SAID.take().unwrap_or_else(|| message(payload.as_ref()));
+        let message = message(payload.as_ref());
+        // The code may have handled a panic after this one, or resumed another one.
+        let text = SAID.take().filter(|said| said.starts_with(&message)).unwrap_or(message);
         Violation { kind: ViolationKind::Panicked, text }
     })
 }
@@ -148,4 +151,25 @@ fn message(payload: &(dyn core::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quietly;
+    use alloc::boxed::Box;
+    use std::panic::{catch_unwind, resume_unwind};
+
+    #[test]
+    fn the_text_is_of_the_panic_that_ended_the_run() {
+        let violation = quietly(|| {
+            let _handled = catch_unwind(|| panic!("an old one"));
+            resume_unwind(Box::new("the real one"));
+        });
+        assert_eq!(violation.unwrap_err().text, "the real one");
+        let _handled = quietly(|| catch_unwind(|| panic!("handled by the run before")));
+        let violation = quietly(|| resume_unwind(Box::new("handled by the run before")));
+        assert_eq!(violation.unwrap_err().text, "handled by the run before");
+        let violation = quietly(|| panic!("with its place")).unwrap_err();
+        assert!(violation.text.starts_with("with its place (src"), "{violation}");
+    }
 }

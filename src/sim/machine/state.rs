@@ -3,6 +3,7 @@
 use super::history::Counts;
 use super::ordered::{Ordered, Stamp};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use std::collections::HashMap;
@@ -39,8 +40,9 @@ pub(super) struct Open {
 /// A thread's part of the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Thread {
-    /// Lines that it wrote back and did not fence, with the stores that were made by then.
-    pub(super) pending: Vec<(usize, Counts)>,
+    /// Lines that it wrote back and did not fence, with the stores that were made by then: of several write-backs of a
+    /// line, those of any.
+    pub(super) pending: BTreeMap<usize, Counts>,
     /// The stores of the thread whose order is open.
     pub(super) open: Vec<Open>,
     /// The streaming stores of the thread that no fence has completed.

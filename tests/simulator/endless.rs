@@ -241,3 +241,19 @@ fn an_endless_destructor_of_a_thread_aborts() {
     let is_printed = |text: String| text.contains("more accesses to shared memory");
     assert!(printed.is_none_or(is_printed));
 }
+
+/// Each recovery stores, so that each can be cut again.
+#[test]
+fn any_number_of_crashes_in_recovery_ends_at_the_limit_of_recoveries() {
+    let simulation = Simulation::new(Model::X86, 64).zeros();
+    let outcome = simulation.crashes_in_recovery(u32::MAX).at_most(5_000).explore(
+        |medium, _notes: &Notes<'_, ()>| medium.store(0, 1, Relaxed),
+        |medium, _notes| {
+            medium.store(0, medium.load(0, Relaxed) + 1, Relaxed);
+            medium.persist(0..8)?;
+            Ok(())
+        },
+    );
+    assert_eq!(outcome.recoveries, 5_000);
+    assert!(!outcome.is_exhaustive(), "{outcome}");
+}

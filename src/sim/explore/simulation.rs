@@ -80,6 +80,9 @@ pub struct Simulation {
     settings: Settings,
 }
 
+/// Crashes of recovery, at most: the exploration of each is a call within that of the one before.
+const IN_RECOVERY: u32 = 16;
+
 impl Simulation {
     /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of [junk](Self::junk) that is
     /// persistent. Every state is explored, recovery is itself cut by one crash, threads are preempted twice at most.
@@ -126,10 +129,10 @@ impl Simulation {
     }
 
     /// Sets the number of times that recovery is itself cut by a crash; at first once. Each costs one recovery for each
-    /// moment of a crash in the recovery before it.
+    /// moment of a crash in the recovery before it. More than 16 count as 16.
     #[must_use]
     pub fn crashes_in_recovery(mut self, times: u32) -> Self {
-        self.settings.in_recovery = times;
+        self.settings.in_recovery = times.min(IN_RECOVERY);
         self
     }
 

@@ -173,7 +173,7 @@ static void hold_and_fork(int shown) {
     child = fork();
     if (child == 0) {
         /* User-mode emulation leaves the mapping to the child (madvise(2), MADV_DONTFORK), and it keeps the lock too. */
-        CHECK(munmap(address, 4096) == 0);
+        CHECK(munmap(address, cachemaint_length(file)) == 0);
         DONE(cachemaint_close(file));
         child = failures ? 0 : getpid();
         CHECK(write(shown, &child, sizeof child) == sizeof child);

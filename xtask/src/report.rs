@@ -305,8 +305,9 @@ impl Report {
         let step = self.step;
         match &finding.outcome {
             Outcome::Passed => {
-                let seconds = effort.wall.as_secs_f64();
-                writeln!(Output, "-- passed: {step} / {name}, {seconds:.1} s")?;
+                // A run that is ended has no table.
+                let [wall, cpu] = [effort.wall, effort.cost.cpu].map(|time| time.as_secs_f64());
+                writeln!(Output, "-- passed: {step} / {name}, {wall:.1} s ({cpu:.1} of CPU)")?;
             }
             Outcome::Failed(why) => {
                 writeln!(

@@ -173,7 +173,7 @@ impl Histories {
         lives: &[Vec<S::Operation>],
     ) -> Searched<S::Operation> {
         let mut search = Search::new(self, structure);
-        let failed = search.replay(lives);
+        let failed = search.replay(lives, u64::MAX);
         search.into_searched(failed)
     }
 }

@@ -153,24 +153,28 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// Tries a given history, and by chance the parts that were not tried in order. Returns it if it failed. With the same
-    /// settings it does the same, whatever was tried before.
-    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Failed<S>> {
-        self.chance = fastrand::Rng::with_seed(self.settings.seed);
-        (self.bound, self.left) = (self.settings.states, self.settings.all);
+    /// Tries a given history, and by chance the parts that were not tried in order. Lives at most `most` lives for each.
+    /// Returns the history if it failed. With the same settings it does the same, whatever was tried before, and with more
+    /// lives it fails too.
+    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>], most: u64) -> Option<Failed<S>> {
+        let Histories { seed, states, all, by_chance, .. } = *self.settings;
+        self.chance = fastrand::Rng::with_seed(seed);
+        (self.bound, self.left) = (states, all.min(most));
         self.path.clear();
         self.is_partial = false;
         match self.given(&self.runner.root(), lives) {
             Ok(()) if !self.is_partial => return None,
-            Ok(()) | Err(Stop::Spent) => self.left = u64::MAX,
+            Ok(()) | Err(Stop::Spent) => self.left = most,
             Err(stop) => return stop.failed(|| "as it was given".into()),
         }
-        (0..self.settings.by_chance).find_map(|number| {
+        // The number of lives before has drawn other numbers.
+        self.chance = fastrand::Rng::with_seed(seed);
+        let ended = (0..by_chance).find_map(|number| {
             self.by_chance += 1;
-            let stop = self.scripted(&[], lives, number).err()?;
-            let seed = self.settings.seed;
-            stop.failed(|| format!("as it was given, by chance, number {number} of seed {seed}"))
-        })
+            Some((number, self.scripted(&[], lives, number).err()?))
+        });
+        let (number, stop) = ended?;
+        stop.failed(|| format!("as it was given, by chance, number {number} of seed {seed}"))
     }
 
     /// Counts a life.

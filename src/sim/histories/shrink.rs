@@ -10,6 +10,8 @@ const TRIES: u64 = 2_000;
 const SAMPLES: u64 = 100;
 /// States of a crash for the same: a state found by chance may be one of many.
 const STATES: u32 = 32;
+/// Lives, in order and by chance each, to spend on a replay of the shortest history.
+const REPLAY: u64 = 10 * TRIES;
 /// Times that a history is made shorter, so that operations which are never simple enough come to an end.
 const ROUNDS: usize = 1_000;
 
@@ -32,7 +34,7 @@ impl<S: Structure> Search<'_, S> {
         }
         // As a replay tries it, with the simplest crashes, too.
         loop {
-            let again = self.replay(&best.lives()).map(|(trail, _)| trail);
+            let again = self.replay(&best.lives(), REPLAY).map(|(trail, _)| trail);
             let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
             else {
                 return (best, false);

@@ -5,6 +5,7 @@ use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{
     Histories, Life, Model, Searched, SimMedium, Simulation, Structure, Violation,
 };
+use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A structure that a test writes down in place. The model is a number that the outside world relies on.
@@ -281,4 +282,35 @@ fn a_history_that_fails_in_a_rare_state_fails_again() {
         let report = found.failure.map(|failure| failure.to_string());
         assert!(report.is_some_and(|report| !report.contains("may not find it")));
     }
+}
+
+/// Counts its lives, and fails in one of them alone. A crash leaves more states than are opened in order.
+struct FailsOnce(Cell<u64>);
+
+impl Structure for FailsOnce {
+    type Operation = ();
+    type Model = ();
+
+    fn operations(&self, _model: &()) -> Vec<()> {
+        vec![()]
+    }
+
+    fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
+        self.0.set(self.0.get() + 1);
+        Violation::unless(self.0.get() != 500, || "once".into())?;
+        WORDS.for_each(|word| _ = life.medium.load(8 * word, Relaxed));
+        while life.next().is_some() {
+            WORDS.for_each(|word| life.medium.store(8 * word, 1, Relaxed));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failure_that_does_not_come_again_is_reported_after_a_bounded_number_of_lives() {
+    let once = FailsOnce(Cell::new(0));
+    let found = Code::histories(Model::NEUTRAL).by_chance(20_000, 0).search(&once);
+    let report = found.failure.map(|failure| failure.to_string());
+    assert!(report.is_some_and(|report| report.contains("a replay may not find it")));
+    assert!(once.0.get() < 100_000, "{} lives", once.0.get());
 }

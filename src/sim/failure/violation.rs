@@ -111,8 +111,8 @@ impl<E: core::error::Error> From<E> for Violation {
 std::thread_local! {
     /// True if panics of this thread are expected.
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
-    /// The message of the last expected panic.
-    static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The message of the last expected panic, and its place.
+    static SAID: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
@@ -124,7 +124,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if IS_QUIET.get() {
-                SAID.set(Some(said(info)));
+                SAID.set(said(info));
             } else {
                 before(info);
             }
@@ -135,22 +135,24 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     IS_QUIET.set(was_quiet);
     result.map_err(|payload| {
-        let message = message(payload.as_ref());
-        // The code may have handled a panic after this one, or resumed another one.
-        let text = SAID.take().filter(|said| said.starts_with(&message)).unwrap_or(message);
+        let text = match (message(payload.as_ref()), SAID.take()) {
+            (Some(message), Some((said, place))) if said == message => {
+                format!("{message} ({place})")
+            }
+            // The code has handled a panic after this one, or has resumed another one.
+            (message, _) => message.unwrap_or_else(|| "no message".into()),
+        };
         Violation { kind: ViolationKind::Panicked, text }
     })
 }
 
-fn said(info: &panic::PanicHookInfo<'_>) -> String {
-    let message = message(info.payload());
-    info.location().map_or(message.clone(), |place| format!("{message} ({place})"))
+fn said(info: &panic::PanicHookInfo<'_>) -> Option<(String, String)> {
+    Some((message(info.payload())?, info.location()?.to_string()))
 }
 
-fn message(payload: &(dyn core::any::Any + Send)) -> String {
+fn message(payload: &(dyn core::any::Any + Send)) -> Option<String> {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
 }
 
 #[cfg(test)]
@@ -171,5 +173,32 @@ mod tests {
         assert_eq!(violation.unwrap_err().text, "handled by the run before");
         let violation = quietly(|| panic!("with its place")).unwrap_err();
         assert!(violation.text.starts_with("with its place (src"), "{violation}");
+    }
+
+    struct Handles;
+
+    impl Drop for Handles {
+        fn drop(&mut self) {
+            let _handled = catch_unwind(|| panic!("record 10 is torn"));
+        }
+    }
+
+    #[test]
+    fn the_text_is_not_of_a_handled_panic_whose_message_begins_alike() {
+        let violation = quietly(|| {
+            let _handles = Handles;
+            panic!("record 1");
+        });
+        assert_eq!(violation.unwrap_err().text, "record 1");
+        let violation = quietly(|| {
+            let _handled = catch_unwind(|| panic!("index 12 is free"));
+            resume_unwind(Box::new("index 1"));
+        });
+        assert_eq!(violation.unwrap_err().text, "index 1");
+        let violation = quietly(|| {
+            let _handled = catch_unwind(|| panic!("no message"));
+            resume_unwind(Box::new(1));
+        });
+        assert_eq!(violation.unwrap_err().text, "no message");
     }
 }

@@ -5,6 +5,7 @@ use cachemaint::sim::{
     Histories, Life, Model, Notes, SimMedium, Simulation, Structure, Violation, ViolationKind, sync,
 };
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::panic::catch_unwind;
 use std::process::Command;
 
 /// A word of the medium as a lock, which its holder frees in a destructor.
@@ -86,6 +87,15 @@ fn a_workload_a_recovery_and_a_life_that_spin_forever_are_failures() {
         let text = failure.expect("an endless loop").violation.text;
         assert!(text.contains("does this end?"), "{text}");
     }
+}
+
+/// The limit holds for the preparation alone.
+#[test]
+fn a_preparation_that_spins_forever_panics() {
+    let prepare = || Simulation::new(Model::X86, 64).operations(100).prepared(|_medium| spin());
+    let text = catch_unwind(prepare).unwrap_err().downcast::<String>().unwrap();
+    assert!(text.contains("does this end?"), "{text}");
+    (0..1_000).for_each(|_| sync::spin_loop());
 }
 
 /// Takes a lock in ordinary memory.

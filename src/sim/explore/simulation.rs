@@ -113,7 +113,7 @@ impl Simulation {
     #[must_use]
     pub fn prepared(self, prepare: impl FnOnce(&SimMedium)) -> Self {
         let medium = self.medium();
-        prepare(&medium);
+        medium.limiting_spins(|| prepare(&medium));
         let Ran { history, image, .. } = medium.into_ran();
         let cut = history.now();
         let image = image.under(Layer::new(history, cut));

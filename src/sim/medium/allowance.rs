@@ -43,10 +43,17 @@ pub(super) fn exhausted(text: &str) -> ! {
 
 /// Limits the turns of spinning loops in a run.
 pub(super) fn limiting_spins<T>(turns: Allowance, run: impl FnOnce() -> T) -> T {
-    let before = SPINS.replace(Some(turns));
-    let result = run();
-    SPINS.set(before);
-    result
+    let _before = Before(SPINS.replace(Some(turns)));
+    run()
+}
+
+/// The limit before, which is set again also if the run panics.
+struct Before(Option<Allowance>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        SPINS.set(self.0);
+    }
 }
 
 /// Counts a turn of a spinning loop, if this thread has a limit.

@@ -131,11 +131,15 @@ impl SimMedium {
         self
     }
 
-    /// Runs the code of a process on this medium. Its panics are findings, and the limit of operations ends its spinning
-    /// loops, too.
+    /// Runs the code of a process on this medium. Its panics are findings.
     pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Violation> {
+        self.limiting_spins(|| quietly(code))
+    }
+
+    /// Runs code on this medium. The limit of operations ends its spinning loops, too.
+    pub(crate) fn limiting_spins<T>(&self, code: impl FnOnce() -> T) -> T {
         let turns = self.state().left;
-        limiting_spins(turns, || quietly(code))
+        limiting_spins(turns, code)
     }
 
     /// Returns the result of the run.

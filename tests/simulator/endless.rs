@@ -123,20 +123,20 @@ impl Drop for Takes<'_> {
     }
 }
 
-/// Asserts that a workload of these threads fails with the panic of one of them.
+/// Asserts that a workload of threads fails with this text.
 #[track_caller]
-fn assert_defect(workload: impl Fn(&SimMedium)) {
+fn assert_fails(with: &str, operations: u64, workload: impl Fn(&SimMedium)) {
     let outcome = Simulation::new(Model::X86, 256)
         .zeros()
-        .operations(1_000)
+        .operations(operations)
         .explore(|medium, _notes: &Notes<'_, ()>| workload(medium), |_medium, _notes| Ok(()));
     let text = outcome.failure.map(|failure| failure.violation.text);
-    assert!(text.as_ref().is_some_and(|text| text.contains("the defect")), "{text:?}");
+    assert!(text.as_ref().is_some_and(|text| text.contains(with)), "{text:?}");
 }
 
 #[test]
 fn a_destructor_waits_for_a_lock_of_another_thread_that_ends() {
-    assert_defect(|medium| {
+    assert_fails("the defect", 1_000, |medium| {
         let [lock, holds, is_between] = [(); 3].map(|()| sync::AtomicBool::new(false));
         let takes_at_its_end = || {
             let _takes = Takes(&lock);
@@ -160,21 +160,47 @@ fn a_destructor_waits_for_a_lock_of_another_thread_that_ends() {
 }
 
 /// The holder waits for a store that the thread which fails does not make any more.
+fn waits_for_a_store(medium: &SimMedium) {
+    let lock = sync::AtomicBool::new(false);
+    let holds = || {
+        let _freed = take(&lock);
+        medium.store(0, 1, Relaxed);
+        while medium.load(8, Acquire) == 0 {
+            medium.pause();
+        }
+    };
+    let fails = || {
+        let _takes = Takes(&lock);
+        assert_eq!(medium.load(0, Relaxed), 0, "the defect");
+        medium.store(8, 1, Release);
+    };
+    medium.run_threads(&[&holds, &fails]);
+}
+
+/// With 150 operations the holder reaches their limit before the standstill is noticed.
 #[test]
 fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_its_own() {
-    assert_defect(|medium| {
-        let lock = sync::AtomicBool::new(false);
+    for operations in [150, 1_000] {
+        assert_fails("the defect", operations, waits_for_a_store);
+    }
+}
+
+/// Each attempt of the holder to take the lock of the thread that fails is a change.
+#[test]
+fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_a_lock_of_its_own() {
+    assert_fails("the defect", 1_000, |medium| {
+        let [first, second, is_held] = [(); 3].map(|()| sync::AtomicBool::new(false));
         let holds = || {
-            let _freed = take(&lock);
-            medium.store(0, 1, Relaxed);
-            while medium.load(8, Acquire) == 0 {
-                medium.pause();
-            }
+            let _freed = take(&first);
+            is_held.store(true, Relaxed);
+            let _freed = take(&second);
+            is_held.store(false, Relaxed);
         };
         let fails = || {
-            let _takes = Takes(&lock);
-            assert_eq!(medium.load(0, Relaxed), 0, "the defect");
-            medium.store(8, 1, Release);
+            let freed = take(&second);
+            let _takes = Takes(&first);
+            assert!(!is_held.load(Relaxed), "the defect");
+            drop(freed);
         };
         medium.run_threads(&[&holds, &fails]);
     });

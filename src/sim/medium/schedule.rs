@@ -113,6 +113,8 @@ struct State {
     idle: usize,
     /// A thread has panicked, or all wait in vain: all threads end, one at a time.
     is_over: bool,
+    /// The thread that panicked first, unless it has handled that.
+    failed: Option<usize>,
 }
 
 /// The reason why a thread ends that did not fail itself.
@@ -137,6 +139,7 @@ impl Turns {
             is_whole: false,
             idle: 0,
             is_over: false,
+            failed: None,
         };
         Self { state: Mutex::new(state), handed_on: Condvar::new() }
     }
@@ -190,7 +193,10 @@ impl Turns {
             return;
         }
         if access == Access::Changes {
+            // An attempt to take a lock is a change, too, and its owner may be the thread that has failed.
+            let idle = if state.failed.is_some() { state.idle } else { 0 };
             state.wake();
+            state.idle = idle;
         }
         self.offer(state, thread);
     }
@@ -249,6 +255,7 @@ impl Turns {
 
     /// Hands the baton on and waits until it comes back.
     fn hand_on(&self, mut state: MutexGuard<'_, State>, thread: usize, next: usize) {
+        state.note_panic(thread);
         state.hand_to(next);
         self.handed_on.notify_all();
         self.wait(state, thread);
@@ -270,6 +277,13 @@ impl State {
     fn hand_to(&mut self, thread: usize) {
         self.has_baton = thread;
         (self.is_fresh, self.is_whole) = (true, false);
+    }
+
+    /// Notes if the thread that has had the baton is the first to panic, or has handled its panic.
+    fn note_panic(&mut self, thread: usize) {
+        if self.failed.is_none_or(|failed| failed == thread) {
+            self.failed = std::thread::panicking().then_some(thread);
+        }
     }
 
     /// Returns the other threads that run.
@@ -329,6 +343,7 @@ impl Drop for Turn<'_> {
         let mut state = self.turns.state();
         state.threads[self.thread] = Doing::Ended;
         state.is_over |= std::thread::panicking();
+        state.note_panic(self.thread);
         state.wake();
         if let Some(next) = state.next(self.thread) {
             state.hand_to(next);
@@ -354,14 +369,16 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> 
         let ids = numbers.clone().enumerate().map(|(place, number)| Id { place, number });
         let start = |(id, body)| scope.spawn(move || run_one(turns, id, body));
         let threads: Vec<_> = ids.zip(bodies.iter().copied()).map(start).collect();
-        threads
-            .into_iter()
-            .filter_map(|thread| thread.join().unwrap_or_else(|_| Some(FOLLOWED.into())))
-            .collect()
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let texts = ended.map(|text| text.unwrap_or_else(|_| Some(FOLLOWED.into())));
+        texts.enumerate().filter_map(|(place, text)| Some((place, text?))).collect()
     });
-    // A single thread has failed by itself, the others because of it.
-    let follows = |text: &&String| (text.contains(FOLLOWED), text.contains(STANDSTILL));
-    if let Some(text) = failed.iter().min_by_key(follows) {
+    // The others may have failed because of the first one.
+    let first = turns.state().failed;
+    let follows = |(place, text): &&(usize, String)| {
+        (Some(*place) != first, text.contains(FOLLOWED), text.contains(STANDSTILL))
+    };
+    if let Some((_, text)) = failed.iter().min_by_key(follows) {
         panic!("{text}");
     }
     numbers

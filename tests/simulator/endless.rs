@@ -206,6 +206,27 @@ fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_a_lock_of_its_own() 
     });
 }
 
+/// The thread that notices the standstill waits in a destructor for a lock of the other one.
+#[test]
+fn a_destructor_waits_at_a_standstill_for_a_lock_of_a_thread_that_waits() {
+    assert_fails("every thread that has not ended is waiting", 1_000, |medium| {
+        let [lock, is_second] = [(); 2].map(|()| sync::AtomicBool::new(false));
+        let wait = || loop {
+            medium.pause();
+        };
+        let holds = || {
+            let _freed = take(&lock);
+            wait();
+        };
+        let notices = || {
+            let _takes = Takes(&lock);
+            is_second.store(true, Relaxed);
+            wait();
+        };
+        medium.run_threads(&[&holds, &notices]);
+    });
+}
+
 /// Runs a test of this file again in a process of its own, which is to abort, and returns what that prints.
 #[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn in_child(test: &str, work: impl FnOnce()) -> Option<String> {

@@ -236,13 +236,13 @@ impl Turns {
         state.threads[thread] = Doing::Waiting;
         state.idle += 1;
         if state.idle > PATIENCE * state.threads.len() {
+            // The others end first, and their destructors free what one of this thread waits for.
+            state.idle = 0;
             let was_over = core::mem::replace(&mut state.is_over, true);
             if was_over || !std::thread::panicking() {
                 drop(state);
                 exhausted(STANDSTILL);
             }
-            // The others end first, and their destructors free what one of this thread waits for.
-            state.idle = 0;
         }
         if let Some(next) = state.next(thread) {
             self.hand_on(state, thread, next);

@@ -18,6 +18,7 @@ mod simulator {
     mod litmus;
     mod lives;
     mod naive;
+    mod neutral;
     mod planted;
     #[cfg(feature = "recorder")]
     mod recorder;

@@ -38,6 +38,8 @@ pub(super) enum Do {
     },
     Fence,
     Barrier,
+    /// Another process goes on.
+    Kill,
     Note,
 }
 

@@ -291,6 +291,46 @@ fn a_blob_is_shared_with_the_group_of_its_store_alone() {
     assert_eq!(shared("by-user"), (100, 0o600));
 }
 
+/// The bits of the group are the mask of a list (`acl(5)`), and a new file inherits a list from its directory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blob_beside_an_access_control_list_is_its_owners_alone() {
+    use rustix::fs::{XattrFlags, removexattr, setxattr};
+    use rustix::process::geteuid;
+    use std::os::unix::fs::PermissionsExt;
+
+    const NAME: &str = "a_blob_beside_an_access_control_list_is_its_owners_alone";
+    const NONE: u32 = u32::MAX;
+    let place = Place::with(&["cpu"]);
+    let (directory, output) = (place.directory.path(), place.beside("blob"));
+    // The owner, one more user, the owning group, the mask, and all others.
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 6, NONE),
+        (0x02, 4, geteuid().as_raw()),
+        (0x04, 0, NONE),
+        (0x10, 4, NONE),
+        (0x20, 4, NONE),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend([tag.to_le_bytes(), rights.to_le_bytes()].as_flattened());
+        list.extend(id.to_le_bytes());
+    }
+    let lists =
+        [(&*place.path, "system.posix_acl_access"), (directory, "system.posix_acl_default")];
+    for (path, attribute) in lists {
+        fs::set_permissions(&place.path, PermissionsExt::from_mode(0o644)).unwrap();
+        if setxattr(path, attribute, &list, XattrFlags::empty()).is_err() {
+            return skip(NAME, "the file system has no access control lists");
+        }
+        place.run(&["load", "cpu", "--output", text(&output)]).success();
+        removexattr(path, attribute).unwrap();
+        let mode = fs::metadata(&output).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{attribute}");
+        fs::remove_file(&output).unwrap();
+    }
+}
+
 /// The signal comes while the blob is written. A run that has ended before is repeated.
 #[cfg(unix)]
 #[test]

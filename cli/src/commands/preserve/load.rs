@@ -138,6 +138,8 @@ impl Loading<'_> {
 #[cfg(unix)]
 mod privacy {
     use rustix::fs::{Mode, fchmod, fstat, stat};
+    #[cfg(target_os = "linux")]
+    use rustix::fs::{fgetxattr_query, getxattr_query};
     use rustix::process::umask;
     use std::fs::File;
     use std::io;
@@ -147,19 +149,42 @@ mod privacy {
     /// Makes a new file, which its owner alone can use, as private as the first of these files that exists. The umask of the
     /// process applies.
     pub(super) fn copy(models: &[&Path], file: &File) -> io::Result<()> {
-        let Some(model) = models.iter().find_map(|model| stat(*model).ok()) else { return Ok(()) };
+        let found = models.iter().find_map(|path| Some((path, stat(*path).ok()?)));
+        let Some((path, model)) = found else { return Ok(()) };
         let has_group =
             fstat(file)?.st_gid == model.st_gid || fchown(file, None, Some(model.st_gid)).is_ok();
         // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
         let mode = model.st_mode & 0o777;
-        // In another group, its members and those of the model's group get the rights that both had.
+        // An access control list is not copied. In another group, its members and those of the model's group get the rights
+        // that both had.
         let of_both = mode >> 3 & mode & 0o7;
-        let mode = if has_group { mode } else { mode & 0o700 | of_both << 3 | of_both };
+        let mode = if has_list(path, file) {
+            mode & 0o700
+        } else if has_group {
+            mode
+        } else {
+            mode & 0o700 | of_both << 3 | of_both
+        };
         let masked = umask(Mode::all());
         umask(masked);
         // If a file system does not change modes, the blob stays as private as its new files are.
         let (Ok(()) | Err(_)) = fchmod(file, Mode::from_raw_mode(mode) - masked);
         Ok(())
+    }
+
+    /// Returns true if the model has an access control list, or the new file has inherited one from its directory. The bits
+    /// of the group are then the mask of further users' rights. A list can also refuse the rights of all others to a user
+    /// (`acl(5)`).
+    #[cfg(target_os = "linux")]
+    fn has_list(model: &Path, file: &File) -> bool {
+        const LIST: &str = "system.posix_acl_access";
+        getxattr_query(model, LIST).or_else(|_none| fgetxattr_query(file, LIST)).is_ok()
+    }
+
+    /// Other systems do not have them as attributes.
+    #[cfg(not(target_os = "linux"))]
+    const fn has_list(_: &Path, _: &File) -> bool {
+        false
     }
 }
 

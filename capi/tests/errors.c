@@ -22,8 +22,8 @@
 
 static char path[4096];
 
-/* The number of calls that fail from now on. */
-static int failing_syncs;
+/* The numbers of calls that succeed from now on, and that fail after them. */
+static int passing_syncs, failing_syncs;
 
 /* A message, and its end. */
 static const char *watched;
@@ -47,8 +47,10 @@ void free(void *address) NO_EXCEPTIONS {
 
 /* Takes the place of the C library's. */
 int fsync(int descriptor) {
-    if (failing_syncs == 0)
+    if (failing_syncs == 0 || passing_syncs > 0) {
+        passing_syncs -= passing_syncs > 0;
         return (int)syscall(SYS_fsync, descriptor);
+    }
     failing_syncs -= 1;
     errno = EIO;
     return -1;
@@ -80,6 +82,20 @@ static void a_failed_sync_of_an_opening_is_a_failed_write_back(void) {
     REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_WRITEBACK_FAILED);
     check_loss();
     CHECK(failing_syncs == 0);
+}
+
+/* The first sync is that of its zeros, and the second one comes after it has got its name. */
+static void a_failed_sync_of_a_new_file_loses_no_bytes(void) {
+    for (int passing = 0; passing < 2; passing++) {
+        cachemaint_file *file;
+        passing_syncs = passing;
+        failing_syncs = 1;
+        REFUSED(cachemaint_open(path, LENGTH, CACHEMAINT_NEW | CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_SYSTEM);
+        CHECK(cachemaint_error_errno() == EIO);
+        CHECK(strstr(cachemaint_error_message(), "may be lost") == NULL);
+        CHECK(passing_syncs == 0 && failing_syncs == 0);
+        CHECK(access(path, F_OK) != 0);
+    }
 }
 
 /* A growth to the length that the file has syncs it too. */
@@ -194,6 +210,7 @@ int main(int count, char **arguments) {
     if (count != 2 || atexit(a_message_is_valid_in_a_handler_of_atexit) != 0)
         return 2;
     snprintf(path, sizeof path, "%s/file", arguments[1]);
+    a_failed_sync_of_a_new_file_loses_no_bytes();
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
     a_limit_of_the_process_has_its_errno();

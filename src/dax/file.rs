@@ -35,14 +35,13 @@ pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
     NewFile::create(path).map_err(|error| creating(path, "open", &error))
 }
 
-/// Gives a new file its name, which is on the medium when this returns. If that fails, the caller discards it.
-pub(super) fn publish(path: &Path, new: &mut NewFile) -> Result<(), Error> {
+/// Gives a new file of `len` zeros its name, which is on the medium when this returns. If that fails, the caller discards it.
+pub(super) fn publish(path: &Path, len: u64, new: &mut NewFile) -> Result<(), Error> {
     let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
     // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
     // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
-    let synced = named
-        .and_then(|()| new.file.sync_all().map_err(|error| creating(path, files::SYNC, &error)));
-    synced.and_then(|()| files::persist_name(path))
+    let sync = || new.file.sync_all().map_err(|error| writing(path, &(0..len), &error));
+    named.and_then(|()| sync()).and_then(|()| files::persist_name(path))
 }
 
 /// Makes a file that is there durable: its bytes, its length and its blocks, whichever program wrote them, and then its
@@ -96,7 +95,8 @@ pub(super) fn extend<M: Mapper>(
     longer.and_then(|()| sync()).inspect_err(|_error| restore(file, range.start, range.end))
 }
 
-/// Returns the meaning of an error of writing zeros to a range, or of reserving space for them.
+/// Returns the meaning of an error of writing zeros to a range, or of reserving space for them. A sync that fails in a new
+/// file is one of them, as no other bytes can be lost.
 pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -31,7 +31,7 @@ impl Options {
         let mut new = file::create(path)?;
         let mapped = self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock);
         // An error unmaps the file before it is discarded: Windows removes a file when its last handle is closed.
-        match mapped.and_then(|mapped| file::publish(path, &mut new).map(|()| mapped)) {
+        match mapped.and_then(|mapped| file::publish(path, len, &mut new).map(|()| mapped)) {
             Ok(mapped) => Ok(DaxFile { view: self.view_of(path, new.file, mapped) }),
             Err(error) => {
                 new.discard();

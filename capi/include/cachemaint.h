@@ -186,7 +186,8 @@ size_t cachemaint_length(const cachemaint_file *file);
  * can overwrite with zeros, or cut off (SIGBUS), the new bytes that another has stored and persisted. One process makes
  * the file longer, and the others then map the new bytes by this call.
  * A crash leaves the old length or the new one. On an error the file is as it was. After CACHEMAINT_WRITEBACK_FAILED
- * stored bytes may be lost, and later write-backs by pages return it too.
+ * stored bytes may be lost, and later write-backs by pages return it too. A network file system may find only at the sync
+ * that it is full. The error is CACHEMAINT_NO_SPACE then, and cachemaint_taint returns CACHEMAINT_WRITEBACK_FAILED.
  * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
  * another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM;
  * with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that

@@ -25,6 +25,9 @@ static char path[4096];
 /* The numbers of calls that succeed from now on, and that fail after them. */
 static int passing_syncs, failing_syncs;
 
+/* The error of a call that fails. */
+static int sync_error = EIO;
+
 /* A message, and its end. */
 static const char *watched;
 static int is_released;
@@ -52,7 +55,7 @@ int fsync(int descriptor) {
         return (int)syscall(SYS_fsync, descriptor);
     }
     failing_syncs -= 1;
-    errno = EIO;
+    errno = sync_error;
     return -1;
 }
 
@@ -110,6 +113,19 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
         REFUSED(cachemaint_taint(file), CACHEMAINT_WRITEBACK_FAILED);
         DONE(cachemaint_close(file));
     }
+}
+
+/* NFS sends the new bytes to the server in the sync. */
+static void a_growth_whose_sync_finds_the_file_system_full_has_no_space(void) {
+    cachemaint_file *file = opened();
+    failing_syncs = 1;
+    sync_error = ENOSPC;
+    REFUSED(cachemaint_grow(file, 2 * LENGTH), CACHEMAINT_NO_SPACE);
+    sync_error = EIO;
+    CHECK(failing_syncs == 0);
+    CHECK(cachemaint_length(file) == LENGTH);
+    REFUSED(cachemaint_taint(file), CACHEMAINT_WRITEBACK_FAILED);
+    DONE(cachemaint_close(file));
 }
 
 /* The limits have numbers of the system as failed calls have them. */
@@ -213,6 +229,7 @@ int main(int count, char **arguments) {
     a_failed_sync_of_a_new_file_loses_no_bytes();
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
+    a_growth_whose_sync_finds_the_file_system_full_has_no_space();
     a_limit_of_the_process_has_its_errno();
     a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause();
     a_message_is_released_when_its_thread_ends();

@@ -26,6 +26,7 @@ use super::mapping::Mapping;
 use super::system::{Access, Extent, Host, Mapper, Plan, files};
 use super::{DaxFile, DaxView, NotSupported, file};
 use core::mem;
+use core::ops::Range;
 
 impl DaxFile {
     /// Maps more of the file, which is made longer for it if need be: `len` is the new length of the
@@ -53,8 +54,9 @@ impl DaxFile {
     /// would have to be made longer under a shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping.
     /// [`NotSupported::FixedSize`] of device DAX. [`NotSupported::Adopted`] of a mapping that its owner alone may
     /// change, [`NotSupported::ForkedChild`] in a child of the process that opened the file. The errors of mapping at
-    /// [`Options::open`]. File and mapping are as they were then. If a sync fails ([`ErrorKind::Os`]), stored bytes may
-    /// be lost, so [`taint`](super::DaxView::taint) and later write-backs by pages report it.
+    /// [`Options::open`]. File and mapping are as they were then. If a sync fails ([`ErrorKind::Os`], or
+    /// [`ErrorKind::NoSpace`] on a network file system), stored bytes may be lost. So [`taint`](super::DaxView::taint) and
+    /// later write-backs by pages report it.
     ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
@@ -104,7 +106,7 @@ impl DaxFile {
         let DaxView { path, file, .. } = &self.view;
         if new > old {
             self.require_no_sharers()?;
-            file::extend::<M>(path, file, old..new, || self.sync())?;
+            file::extend::<M>(path, file, old..new, || self.sync_growth(&(old..new)))?;
         } else {
             // Nothing has made the blocks and the length durable that another program, or this one by calls, gave the file.
             self.sync()?;
@@ -142,6 +144,16 @@ impl DaxFile {
     fn sync(&self) -> Result<(), Error> {
         let DaxView { path, .. } = &self.view;
         self.view.sync_file().map_err(|error| Error::os(path, files::SYNC, &error))
+    }
+
+    /// Syncs the file after it was made longer by a range: a network file system may find only now that it is full.
+    fn sync_growth(&self, range: &Range<u64>) -> Result<(), Error> {
+        let DaxView { path, .. } = &self.view;
+        self.view.sync_file().map_err(|error| {
+            let written = file::writing(path, range, &error);
+            let is_full = matches!(written.kind(), ErrorKind::NoSpace { .. });
+            if is_full { written } else { Error::os(path, files::SYNC, &error) }
+        })
     }
 
     /// Replaces the mapping before the old one ends. A child that another thread forks meanwhile has a copy of the file, and

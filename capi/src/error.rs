@@ -12,6 +12,9 @@ use std::ffi::CString;
 /// The call whose failure is one of stored bytes. A sync of a directory is about its names alone, and has another text.
 const SYNC: &str = "fsync";
 
+/// The errors of this call on a file system without syncs: no byte is lost by them.
+const WITHOUT_SYNCS: [c_int; 4] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTTY];
+
 /// The result of a function that succeeded.
 pub(crate) const OK: c_int = 0;
 
@@ -123,6 +126,7 @@ pub(crate) fn code_of(kind: &ErrorKind) -> Code {
         | ErrorKind::Read { .. }
         | ErrorKind::NotCleared { .. } => Code::MediaError,
         ErrorKind::PageGranular(_) | ErrorKind::NotByteGranular(_) => Code::TooCoarse,
+        ErrorKind::Os { call: SYNC, errno, .. } if WITHOUT_SYNCS.contains(errno) => Code::System,
         ErrorKind::Writeback { .. } | ErrorKind::Os { call: SYNC, .. } => Code::WritebackFailed,
         ErrorKind::Unknown { .. } => Code::Unknown,
         _ => Code::System,

@@ -115,6 +115,19 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
     }
 }
 
+/* The error of a file system without syncs. */
+static void a_sync_that_does_not_exist_loses_no_bytes(void) {
+    cachemaint_file *file = opened();
+    failing_syncs = 1;
+    sync_error = EINVAL;
+    REFUSED(cachemaint_grow(file, LENGTH), CACHEMAINT_SYSTEM);
+    sync_error = EIO;
+    CHECK(cachemaint_error_errno() == EINVAL);
+    CHECK(strstr(cachemaint_error_message(), "may be lost") == NULL);
+    CHECK(failing_syncs == 0);
+    DONE(cachemaint_close(file));
+}
+
 /* NFS sends the new bytes to the server in the sync. */
 static void a_growth_whose_sync_finds_the_file_system_full_has_no_space(void) {
     cachemaint_file *file = opened();
@@ -229,6 +242,7 @@ int main(int count, char **arguments) {
     a_failed_sync_of_a_new_file_loses_no_bytes();
     a_failed_sync_of_an_opening_is_a_failed_write_back();
     a_failed_sync_of_a_growth_is_a_failed_write_back();
+    a_sync_that_does_not_exist_loses_no_bytes();
     a_growth_whose_sync_finds_the_file_system_full_has_no_space();
     a_limit_of_the_process_has_its_errno();
     a_page_that_is_not_populated_is_a_media_error_only_if_the_medium_is_the_cause();

@@ -305,6 +305,7 @@ mod tests {
         let Ok(cache) = Cache::host() else { return };
         let error = make_durable(path, &file, Writeback::Lines(cache)).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Os { call: "fsync", .. }), "{error}");
+        assert!(error.to_string().ends_with("does not sync files: use one that does"), "{error}");
     }
 
     /// No object is larger than `isize::MAX` bytes.

@@ -360,13 +360,16 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::Os { call, errno } => {
                 write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))?;
-                if *call != files::SYNC {
-                    return Ok(());
-                }
-                f.write_str(
-                    "; bytes that were stored in the file before may be lost, also if the next try succeeds: check \
-                     the device, and restore missing bytes from elsewhere",
-                )
+                f.write_str(match *call {
+                    files::SYNC if files::is_without_syncs(*errno) => {
+                        "; its file system does not sync files: use one that does"
+                    }
+                    files::SYNC => {
+                        "; bytes that were stored in the file before may be lost, also if the next try \
+                         succeeds: check the device, and restore missing bytes from elsewhere"
+                    }
+                    _ => "",
+                })
             }
         }
     }

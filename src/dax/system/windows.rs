@@ -132,6 +132,12 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(NO_NUMBER)
 }
 
+/// Returns true for the error of a sync that the file system does not have (`ERROR_INVALID_FUNCTION`,
+/// `ERROR_NOT_SUPPORTED`): no byte is lost by it.
+pub(in crate::dax) const fn is_without_syncs(number: i32) -> bool {
+    matches!(number, 1 | 50)
+}
+
 /// Returns the fault of an open file with this metadata, if it has one.
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {
     let is_link = metadata.file_attributes() & ATTRIBUTE_REPARSE_POINT != 0;

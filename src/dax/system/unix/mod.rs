@@ -122,6 +122,13 @@ pub(in crate::dax) fn number(error: &io::Error) -> i32 {
     Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
 }
 
+/// Returns true for the error of a sync that the file system does not have: no byte is lost by it. macOS syncs by
+/// `F_FULLFSYNC`, which some file systems do not have (`fcntl(2)`).
+pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
+    let numbers = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY];
+    numbers.map(Errno::raw_os_error).contains(&errno)
+}
+
 /// Returns the fault of an open file with this metadata, if it has one: its name may be gone, so persisted bytes could
 /// not be found again.
 pub(in crate::dax) fn fault(metadata: &Metadata) -> Option<ErrorKind> {

@@ -68,15 +68,24 @@ fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
     match standard::output_or_closed() {
         Ok(mut to) => {
             let is_passed_on = lines.record(from, &mut to)?;
-            let finished = standard::finish(BufWriter::new(to)).inspect_err(|error| {
-                text::tell!("cachemaint: lines are recorded, but not all are passed on: {error}");
-            });
-            Ok(is_passed_on && finished.is_ok())
+            Ok(has_finished(standard::finish(BufWriter::new(to))) && is_passed_on)
         }
         Err(error) => {
             text::tell!("cachemaint: lines are recorded, but not passed on: {error:#}");
             lines.record(from, &mut io::sink()).map(|_| false)
         }
+    }
+}
+
+/// Returns true if the output was written out, and reports a failure. A reader that has gone is not a failure: the program
+/// has found its output closed. On Windows the buffer of standard output can still have bytes for that reader.
+fn has_finished(finished: io::Result<()>) -> bool {
+    match finished {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            text::tell!("cachemaint: lines are recorded, but not all are passed on: {error}");
+            false
+        }
+        _ => true,
     }
 }
 
@@ -104,4 +113,17 @@ fn code(status: ExitStatus) -> ExitCode {
 #[cfg(not(unix))]
 fn code(status: ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_finished;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn an_output_whose_reader_has_gone_is_not_a_failure() {
+        assert!(has_finished(Err(ErrorKind::BrokenPipe.into())));
+        assert!(!has_finished(Err(ErrorKind::StorageFull.into())));
+        assert!(has_finished(Ok(())));
+    }
 }

@@ -104,7 +104,8 @@ const char *cachemaint_error_message(void);
 /* Returns the errno of the system call that caused this thread's last error. It is 0 if none did, and where the number
  * of the error says as much, as CACHEMAINT_NOT_FOUND does. A length beyond a limit is CACHEMAINT_NO_SPACE with EFBIG, and
  * too many open files are CACHEMAINT_SYSTEM with EMFILE. After CACHEMAINT_NOT_FLUSHED it is that of the write to the
- * kernel's attribute, or 0 if the attribute is missing or could not be read. */
+ * kernel's attribute. It is 0 if nothing was written: the attribute is missing, could not be read, or has another value
+ * than 0 and 1. */
 int cachemaint_error_errno(void);
 
 /* ---- Files ----------------------------------------------------------------------------------------------------- */

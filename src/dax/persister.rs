@@ -113,8 +113,8 @@ impl Persister {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// That of `msync`. On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is missing, or
-    /// it cannot be read or written. The lines were written back all the same.
+    /// That of `msync`. On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is missing, has
+    /// another value than 0 and 1, or cannot be read or written. The lines were written back all the same.
     ///
     /// # Cost
     /// As [`persist_range`](Self::persist_range), and an `msync` or some files of `/sys`.

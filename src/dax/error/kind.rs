@@ -77,8 +77,8 @@ pub enum ErrorKind {
         /// The action.
         advice: &'static str,
     },
-    /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, or
-    /// could not be written. It is not known if they were flushed.
+    /// The region's attribute that flushes the medium's own buffers is missing, cannot be read, has another value than 0
+    /// and 1, or could not be written. It is not known if they were flushed.
     #[non_exhaustive]
     DeepFlush {
         /// The attribute's path.

@@ -95,9 +95,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if !is_missed && misses_name(&table, &found) {
             (is_missed, code) = (true, ExitCode::FAILURE);
             let path = text::printable(path.display());
+            let damage = recording::damage_of_names(file.guarded(|| reader.is_descriptor_lost())?);
             bar.suspend(|| {
                 text::tell!(
-                    "cachemaint: {path}: the names of events are damaged; events without a name are shown by their ids"
+                    "cachemaint: {path}: {damage}; events without a name are shown by their ids"
                 );
             });
         }

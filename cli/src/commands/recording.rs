@@ -20,6 +20,15 @@ pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     }
 }
 
+/// Returns the damage to the names of events, some of which a lost descriptor may have had.
+pub(super) const fn damage_of_names(is_descriptor_lost: bool) -> &'static str {
+    if is_descriptor_lost {
+        "names of events may be lost with the descriptor"
+    } else {
+        "the names of events are damaged"
+    }
+}
+
 /// Returns the time that is `nanoseconds` after the beginning of 1970. All times that 64 bits can count are within the
 /// calendar.
 pub(super) fn time(nanoseconds: u64) -> Option<String> {

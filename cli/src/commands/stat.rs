@@ -306,7 +306,7 @@ fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Resul
         row(out, "damage", "one of the two descriptors is torn or damaged")?;
     }
     if *names_damaged {
-        row(out, "damage", "the names of events are damaged")?;
+        row(out, "damage", recording::damage_of_names(*descriptor_lost))?;
     }
     for (number, shard) in shards.iter().enumerate() {
         row(out, &format!("shard {number}"), words(shard, u64::from(*sub_buffers)))?;

@@ -85,14 +85,34 @@ fn damaged_names_of_events_are_reported_once_and_all_events_are_shown() {
     assert_eq!(place.stat()["names_damaged"], true);
 }
 
+/// The names are beside the other descriptor, and the torn one may have had some more.
+#[test]
+fn a_torn_descriptor_of_a_recording_with_names_leaves_these_in_doubt() {
+    let place = named();
+    tear_second_descriptor(&place);
+    let dump = place.run(&["dump"]).code(1);
+    assert!(stdout(&dump).contains(" 2 closed by hand\n"), "{dump}");
+    assert!(stderr(&dump).contains("names of events may be lost with the descriptor; "), "{dump}");
+    let text = stdout(&place.run(&["stat"]).code(1));
+    assert!(
+        text.contains("damage      names of events may be lost with the descriptor\n"),
+        "{text}"
+    );
+    assert!(!text.contains("names of events are damaged"), "{text}");
+}
+
 /// A crash in the second opening leaves a part of its descriptor, which is at 4096.
+fn tear_second_descriptor(place: &Place) {
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes.copy_within(..64, 4096);
+    fs::write(&place.path, &bytes).unwrap();
+}
+
 #[test]
 fn a_torn_descriptor_is_reported_and_damages_no_names() {
     let place = Place::empty();
     place.run_with(&["record"], "one\n").success();
-    let mut bytes = fs::read(&place.path).unwrap();
-    bytes.copy_within(..64, 4096);
-    fs::write(&place.path, &bytes).unwrap();
+    tear_second_descriptor(&place);
     let dump = place.run(&["dump"]).success();
     assert_eq!(stderr(&dump), "");
     assert_eq!(place.texts(), [(0, "one".to_owned())]);

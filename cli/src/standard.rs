@@ -12,7 +12,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 #[cfg(unix)]
 use {
-    crate::files::is_same,
+    crate::files::{is_block_device, is_same},
     rustix::event::{PollFd, PollFlags, poll},
     rustix::fs::{OFlags, fcntl_getfl},
     rustix::io::retry_on_intr,
@@ -80,10 +80,14 @@ fn writable() -> io::Result<File> {
     usable(&io::stdout(), OFlags::RDONLY, "it is open for reading only; redirect it to a file")
 }
 
-/// Writes out all bytes, and closes this duplicate: NFS can report only then that they exceed a quota (`close(2)`).
+/// Writes out all bytes, and closes this duplicate: NFS can report only then that they exceed a quota (`close(2)`). A block
+/// device is synced before, since an error of its write-back is reported to a sync alone.
 #[cfg(unix)]
 pub(crate) fn finish(out: BufWriter<Output>) -> io::Result<()> {
     let Waiting(file) = out.into_inner().map_err(IntoInnerError::into_error)?;
+    if is_block_device(&file.metadata()?) {
+        file.sync_all()?;
+    }
     // SAFETY: the file has given its descriptor up.
     let closed = unsafe { libc::close(file.into_raw_fd()) };
     if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -201,9 +205,12 @@ mod tests {
     use std::os::fd::{AsFd, BorrowedFd};
     #[cfg(target_os = "linux")]
     use {
-        super::finish,
+        super::{finish, is_block_device},
         crate::skip::skip,
+        std::fs::File,
         std::io::{BufWriter, Seek as _},
+        std::panic::resume_unwind,
+        std::thread,
     };
 
     /// A stream that is ready only after the first call.
@@ -273,10 +280,9 @@ mod tests {
         assert_eq!((bytes, from.0.calls), (*b"word", 2));
     }
 
-    /// Has `close` of this thread fail as on NFS with a full quota, by a filter of its system calls. Returns false if it
-    /// cannot have one.
+    /// Has a call of this thread fail, by a filter of its system calls. Returns false if it cannot have one.
     #[cfg(target_os = "linux")]
-    fn refuse_close() -> bool {
+    fn refuse(call: libc::c_long, errno: i32) -> bool {
         // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
         const LOAD_NUMBER: u16 = 0x20;
         const JUMP_IF_EQUAL: u16 = 0x15;
@@ -284,8 +290,8 @@ mod tests {
         let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
         let mut steps = [
             step(LOAD_NUMBER, 0, 0),
-            step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_close).unwrap_or(u32::MAX)),
-            step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EDQUOT.cast_unsigned()),
+            step(JUMP_IF_EQUAL, 1, u32::try_from(call).unwrap_or(u32::MAX)),
+            step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
             step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
         ];
         let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
@@ -298,25 +304,51 @@ mod tests {
         unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) == 0 }
     }
 
+    /// Writes these bytes to an output, and finishes it with a call that fails. `None` if no call can be made to fail here.
+    #[cfg(target_os = "linux")]
+    fn finished(to: File, bytes: &[u8], call: libc::c_long, errno: i32) -> Option<io::Result<()>> {
+        // User-mode emulation filters no system calls.
+        if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
+            return None;
+        }
+        let work = || {
+            let mut out = BufWriter::new(Waiting(to));
+            let written = out.write_all(bytes);
+            refuse(call, errno).then(|| written.and_then(|()| finish(out)))
+        };
+        let ended = thread::scope(|scope| scope.spawn(work).join());
+        ended.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// As on NFS with a full quota.
     #[cfg(target_os = "linux")]
     #[test]
     fn an_error_of_the_close_of_the_output_is_reported() {
-        let name = "an_error_of_the_close_of_the_output_is_reported";
-        if std::env::var_os("CACHEMAINT_EXPECT").is_some() {
-            return skip(name, "user-mode emulation filters no system calls");
-        }
         let mut from = tempfile::tempfile().unwrap();
         let to = from.try_clone().unwrap();
-        let finished = || {
-            let mut out = BufWriter::new(Waiting(to));
-            out.write_all(b"all").unwrap();
-            refuse_close().then(|| finish(out))
-        };
-        let Some(finished) = std::thread::spawn(finished).join().unwrap() else {
+        let Some(finished) = finished(to, b"all", libc::SYS_close, libc::EDQUOT) else {
+            let name = "an_error_of_the_close_of_the_output_is_reported";
             return skip(name, "no filter of system calls is to be had");
         };
         assert_eq!(finished.unwrap_err().raw_os_error(), Some(libc::EDQUOT));
         from.rewind().unwrap();
         assert_eq!(io::read_to_string(from).unwrap(), "all");
+    }
+
+    /// A loop device is opened for reading, and nothing is written to it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_of_the_sync_of_a_block_device_is_reported() {
+        let name = "an_error_of_the_sync_of_a_block_device_is_reported";
+        let Ok(device) = File::open("/dev/loop0") else {
+            return skip(name, "no loop device can be opened");
+        };
+        if !is_block_device(&device.metadata().unwrap()) {
+            return skip(name, "/dev/loop0 is not a block device");
+        }
+        let Some(finished) = finished(device, b"", libc::SYS_fsync, libc::EIO) else {
+            return skip(name, "no filter of system calls is to be had");
+        };
+        assert_eq!(finished.unwrap_err().raw_os_error(), Some(libc::EIO));
     }
 }

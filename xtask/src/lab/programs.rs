@@ -133,7 +133,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
 /// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process.
 /// Others count the looks at files of some MiB, or fail each write-back in turn. Other tests read and write their
 /// formats. A ring's steps are enumerated on a model without an instruction of a CPU.
-const TOO_LONG: [&str; 19] = [
+const TOO_LONG: [&str; 21] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -143,6 +143,7 @@ const TOO_LONG: [&str; 19] = [
     "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
     "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
+    "regions::a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error",
     "rewritten::a_repair_after_one_whose_write_back_failed",
     "rewritten::an_opening_after_a_repair_whose_write_back_failed",
     "rewritten::records_that_an_opening_finds_after_a_failed_write_back",
@@ -151,6 +152,7 @@ const TOO_LONG: [&str; 19] = [
     "stores::a_store_",
     "tree::a_blob_put_in_place_of_a_removed_page_is_found",
     "tree::damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below",
+    "tree::forged::pages_with_more_bytes_than_the_medium_are_refused_with_bounded_work",
     "tree::it_is_a_map_whatever_is_split_and_merged",
     "work::",
 ];

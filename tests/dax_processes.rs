@@ -6,6 +6,7 @@
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
+mod failing_calls;
 #[path = "dax_processes/forked.rs"]
 mod forked;
 mod skip;
@@ -13,6 +14,7 @@ mod skip;
 use cachemaint::cache::Destination;
 use cachemaint::dax::{ErrorKind, Lock, Options, Taint};
 use cachemaint::medium::Granularity;
+use failing_calls::fail_calls;
 use skip::skip;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -126,29 +128,6 @@ fn a_failed_msync_is_an_error() {
     assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().view().taint(), None);
 }
 
-/// Has `fsync` of this thread fail with EIO, by a filter of its system calls. Returns false if it cannot have one.
-fn refuse_fsync() -> bool {
-    // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
-    const LOAD_NUMBER: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    let mut steps = [
-        step(LOAD_NUMBER, 0, 0),
-        step(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_fsync).unwrap_or(u32::MAX)),
-        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::EIO.cast_unsigned()),
-        step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
-    // SAFETY: it takes no pointer.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return false;
-    }
-    let filter = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the kernel copies the program.
-    unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) == 0 }
-}
-
 /// The kernel reports the failure of a write-back once to an open file, whichever call asks: here it is that of a change of
 /// the length.
 #[test]
@@ -166,7 +145,7 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
         let mut file = options.create_new(&path, 128 << 10).unwrap();
         let is_tried = std::thread::scope(|scope| {
             let resize = || {
-                if !refuse_fsync() {
+                if !fail_calls(libc::SYS_fsync, None, libc::EIO) {
                     return false;
                 }
                 let resized = if len > file.len() { file.grow(len) } else { file.shrink(len) };

@@ -206,6 +206,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     use {
         super::{finish, is_block_device},
+        crate::failing_calls::fail_calls,
         crate::skip::skip,
         std::fs::File,
         std::io::{BufWriter, Seek as _},
@@ -280,30 +281,6 @@ mod tests {
         assert_eq!((bytes, from.0.calls), (*b"word", 2));
     }
 
-    /// Has a call of this thread fail, by a filter of its system calls. Returns false if it cannot have one.
-    #[cfg(target_os = "linux")]
-    fn refuse(call: libc::c_long, errno: i32) -> bool {
-        // `include/uapi/linux/bpf_common.h`: BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K.
-        const LOAD_NUMBER: u16 = 0x20;
-        const JUMP_IF_EQUAL: u16 = 0x15;
-        const RETURN: u16 = 0x06;
-        let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-        let mut steps = [
-            step(LOAD_NUMBER, 0, 0),
-            step(JUMP_IF_EQUAL, 1, u32::try_from(call).unwrap_or(u32::MAX)),
-            step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
-            step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
-        // SAFETY: it takes no pointer.
-        if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-            return false;
-        }
-        let filter = libc::SECCOMP_MODE_FILTER;
-        // SAFETY: the kernel copies the program.
-        unsafe { libc::prctl(libc::PR_SET_SECCOMP, filter, &raw const program) == 0 }
-    }
-
     /// Writes these bytes to an output, and finishes it with a call that fails. `None` if no call can be made to fail here.
     #[cfg(target_os = "linux")]
     fn finished(to: File, bytes: &[u8], call: libc::c_long, errno: i32) -> Option<io::Result<()>> {
@@ -314,7 +291,7 @@ mod tests {
         let work = || {
             let mut out = BufWriter::new(Waiting(to));
             let written = out.write_all(bytes);
-            refuse(call, errno).then(|| written.and_then(|()| finish(out)))
+            fail_calls(call, None, errno).then(|| written.and_then(|()| finish(out)))
         };
         let ended = thread::scope(|scope| scope.spawn(work).join());
         ended.unwrap_or_else(|panic| resume_unwind(panic))

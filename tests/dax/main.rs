@@ -6,6 +6,9 @@
 mod adopted;
 mod copies;
 mod descriptors;
+#[expect(unsafe_code, reason = "no safe wrapper offers it")]
+#[path = "../failing_calls/mod.rs"]
+mod failing_calls;
 mod files;
 mod guard;
 mod leases;

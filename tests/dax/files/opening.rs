@@ -1,11 +1,11 @@
 //! Files that are opened, created, or refused.
 
 use super::{LEN, SIZE, directory, refusal};
+use crate::failing_calls::fail_calls;
 use crate::options;
 use crate::skip::skip;
 use cachemaint::dax::{Error, ErrorKind, Lock, Options, Taint, probe};
 use cachemaint::medium::Granularity;
-use core::ffi::{c_int, c_long};
 use core::sync::atomic::Ordering;
 use std::fs;
 use std::io::Write;
@@ -272,34 +272,6 @@ fn a_file_persisted_by_cache_lines_is_mapped_synchronously() {
     let synchronous = flags.split(' ').any(|flag| flag == "sf");
     let by_pages = matches!(file.granularity(), Granularity::Page(_));
     assert_eq!(synchronous, !by_pages, "granularity {}, flags {flags}", file.granularity());
-}
-
-/// Has each of these calls of this thread fail from now on (seccomp(2)). With `flags` only those that have one of them in an
-/// argument, which is given by its place. Returns false if that is not possible here.
-#[expect(unsafe_code, reason = "no safe wrapper offers it")]
-fn fail_calls(number: c_long, flags: Option<(u32, c_int)>, errno: c_int) -> bool {
-    let statement = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    let word = |number: c_int| number.cast_unsigned();
-    let skipped = if flags.is_some() { 3 } else { 1 };
-    let mut filter = vec![
-        statement(0x20, 0, 0), // BPF_LD | BPF_W | BPF_ABS
-        statement(0x15, skipped, u32::try_from(number).unwrap()), // BPF_JMP | BPF_JEQ | BPF_K
-    ];
-    if let Some((argument, flags)) = flags {
-        // A filter is given the number of the call, and from the 16th byte on the arguments, of 8 bytes each.
-        let low = 16 + 8 * argument + if cfg!(target_endian = "big") { 4 } else { 0 };
-        filter.push(statement(0x20, 0, low)); // BPF_LD | BPF_W | BPF_ABS
-        filter.push(statement(0x45, 1, word(flags))); // BPF_JMP | BPF_JSET | BPF_K
-    }
-    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ERRNO | word(errno))); // BPF_RET | BPF_K
-    filter.push(statement(0x06, 0, libc::SECCOMP_RET_ALLOW)); // BPF_RET | BPF_K
-    let len = u16::try_from(filter.len()).unwrap();
-    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
-    // SAFETY: it takes rights from this thread, and reads nothing.
-    let is_limited = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0;
-    let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the program has as many instructions, and the kernel copies it.
-    is_limited && unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } == 0
 }
 
 /// The stores of an earlier writer may be lost. By pages they can be read, and no write-back of the view succeeds.

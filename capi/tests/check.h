@@ -29,6 +29,17 @@ static int failures;
 
 #define DONE(call) CHECK((call) == CACHEMAINT_OK)
 
+/* Around functions that take the place of the C library's. */
+#ifdef __cplusplus
+#define BEGIN_C extern "C" {
+#define END_C }
+#define NO_EXCEPTIONS noexcept
+#else
+#define BEGIN_C
+#define END_C
+#define NO_EXCEPTIONS
+#endif
+
 /* Returns the exit status. */
 static int ended(const char *name) {
     printf("test result: %s. %d passed; %d failed; 0 ignored; %s\n", failures ? "FAILED" : "ok", failures ? 0 : 1,

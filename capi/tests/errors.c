@@ -32,12 +32,7 @@ static int sync_error = EIO;
 static const char *watched;
 static int is_released;
 
-#ifdef __cplusplus
-#define NO_EXCEPTIONS noexcept
-extern "C" {
-#else
-#define NO_EXCEPTIONS
-#endif
+BEGIN_C
 
 void __libc_free(void *address);
 
@@ -59,9 +54,7 @@ int fsync(int descriptor) {
     return -1;
 }
 
-#ifdef __cplusplus
-}
-#endif
+END_C
 
 static cachemaint_file *opened(void) {
     cachemaint_file *file = NULL;

@@ -37,12 +37,7 @@ static void stop_at(enum place here) {
     sem_wait(&left);
 }
 
-#ifdef __cplusplus
-#define NO_EXCEPTIONS noexcept
-extern "C" {
-#else
-#define NO_EXCEPTIONS
-#endif
+BEGIN_C
 
 void *__libc_malloc(size_t length);
 void __libc_free(void *address);
@@ -76,9 +71,7 @@ int open64(const char *path, int flags, ...) {
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
 }
 
-#ifdef __cplusplus
-}
-#endif
+END_C
 
 static void ask(void) {
     struct cachemaint_host host;

@@ -119,7 +119,7 @@ impl Machine {
         match self.history.model.durable {
             Durable::Returned => self.guarantee(event, line, &covered),
             Durable::Completed if in_order => self.guarantee(event, line, &covered),
-            Durable::Completed => self.is_pending(thread, line, covered),
+            Durable::Completed => self.note_pending(thread, line, covered),
             // These have no write-backs.
             Durable::Visible | Durable::Executed => {}
         }
@@ -127,7 +127,7 @@ impl Machine {
     }
 
     /// Notes that a fence completes the write-back of stores of a line.
-    fn is_pending(&mut self, thread: usize, line: usize, mut covered: Counts) {
+    fn note_pending(&mut self, thread: usize, line: usize, mut covered: Counts) {
         let pending = &mut self.thread(thread).pending;
         for (count, had) in covered.iter_mut().zip(pending.get(&line).into_iter().flatten()) {
             *count = (*count).max(*had);

@@ -21,8 +21,8 @@ const BUDGETS: [(&str, u32); 17] = [
     ("lab cpu", 800),
     ("lab freestanding", 40),
     ("lab flush", 110),
-    ("lab machine", 1150),
-    ("asm", 90),
+    ("lab machine", 950),
+    ("asm", 50),
     ("prose", 30),
     ("interface", 30),
 ];

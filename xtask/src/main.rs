@@ -148,7 +148,7 @@ const MSRV: Step = ("msrv", targets::msrv);
 const MIRI: Step = ("miri", run::miri);
 const LOOM: Step = ("loom", run::loom);
 const LAB: Step = ("lab", lab::request::lab);
-const ASM: Step = ("asm", asm::check);
+const ASM: Step = ("asm", asm::check_usual);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 const ARROWS: Step = ("arrows", arrows::arrows);
@@ -160,7 +160,7 @@ const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERF
 /// The steps that run beside the lab: each of them alone would leave a core idle.
 const BESIDE_THE_LAB: [Step; 6] = [TEST, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 13] = [
+const LONGER: [Step; 14] = [
     ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
@@ -169,6 +169,7 @@ const LONGER: [Step; 13] = [
     ("full bench", run::bench),
     ("full no-std", targets::no_std_elsewhere),
     ("full systems", targets::systems_with_tests),
+    ("full asm", asm::check_elsewhere),
     ("full whole", lab::request::lab_whole),
     ("full fuzz", fuzz::fuzz),
     ("full package", package::package_builds),
@@ -224,7 +225,7 @@ impl Task {
             Self::Miri => Some(MIRI),
             Self::Loom => Some(LOOM),
             Self::Asm(Golden { bless: true, .. }) => Some(("asm", asm::bless)),
-            Self::Asm(_) => Some(ASM),
+            Self::Asm(_) => Some(("asm", asm::check)),
             Self::Package => Some(PACKAGE),
             Self::Tree => Some(TREE),
             Self::Arrows => Some(ARROWS),

@@ -123,8 +123,8 @@ const SAME_FOR_EACH_ORDER: [&str; 6] = [
 const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
-    "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_lease_of_another_process_keeps_its_blob_whenever_the_writer_goes_on",
+    "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
     "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
     "guard::nothing_outside_of_the_tree_is_opened_while_links_are_exchanged",
@@ -133,9 +133,9 @@ const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium
 /// (some of these tests also read the library's sources) and trees of random shapes or of hundreds of pages. Others open
 /// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process.
-/// Others count the looks at files of some MiB, or fail each write-back in turn. Other tests read and write their
-/// formats. A ring's steps are enumerated on a model without an instruction of a CPU.
-const TOO_LONG: [&str; 21] = [
+/// Others count the looks at files of some MiB, or fail each write-back in turn, or have a simulated cache of thousands of
+/// dirty lines. Other tests read and write their formats. A ring's steps are enumerated on a model without an instruction of a CPU.
+const TOO_LONG: [&str; 23] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -145,6 +145,7 @@ const TOO_LONG: [&str; 21] = [
     "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
     "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
+    "many_dirty_lines_are_written_back_at_once",
     "regions::a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error",
     "rewritten::a_repair_after_one_whose_write_back_failed",
     "rewritten::an_opening_after_a_repair_whose_write_back_failed",
@@ -156,6 +157,7 @@ const TOO_LONG: [&str; 21] = [
     "tree::damage_of_one_copy_of_any_page_loses_nothing_and_of_both_what_is_below",
     "tree::forged::pages_with_more_bytes_than_the_medium_are_refused_with_bounded_work",
     "tree::it_is_a_map_whatever_is_split_and_merged",
+    "tree::tests::each_page_has_the_children_that_are_below_it",
     "work::",
 ];
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use core::fmt;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -16,8 +17,13 @@ struct Part {
     lanes: &'static [&'static str],
 }
 
-/// Steps that take seconds and run for every change.
-const ALWAYS: [&str; 7] = ["fmt", "clippy", "package", "tree", "arrows", "prose", "interface"];
+/// The names of the main branch: of the repository that this one is a copy of, then of this one.
+const MAIN: [&str; 5] = ["origin/HEAD", "origin/main", "origin/master", "main", "master"];
+
+/// Steps that take seconds with the products of an earlier run, and run for every change: nearly all of them read the
+/// whole workspace.
+const ALWAYS: [&str; 8] =
+    ["fmt", "clippy", "doc", "package", "tree", "arrows", "prose", "interface"];
 
 /// The beginning of every lane's name.
 const EVERY_LANE: &str = "";
@@ -26,19 +32,34 @@ const EVERY_LANE: &str = "";
 const TRIALS: &str = "machine/x86_64/trials";
 /// The same without one of their write-backs.
 const LEFT_OUT: &str = "machine/x86_64/left-out";
+/// The formats with words of 32 bits.
+const SHORT_WORDS: &str = "cpu/i686";
+/// The formats on a CPU of big endian.
+const BIG_ENDIAN: &str = "cpu/qemu-s390x";
 
 /// The first part that has a file decides; a file of no part can have broken anything.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 17] = [
     Part {
         paths: &["examples/forgotten_flush/"],
         steps: &["test"],
         lanes: &["machine/x86_64/lose-c"],
     },
     Part {
+        paths: &["examples/driver/"],
+        steps: &["test", "no-std", "systems", "msrv"],
+        lanes: &[],
+    },
+    Part {
+        paths: &["examples/vm_restart/"],
+        steps: &["test", "systems", "msrv"],
+        lanes: &["machine/x86_64/vm-restart"],
+    },
+    Part {
         paths: &["tests/clients/", "capi/libpmem/"],
         steps: &["test"],
         lanes: &[
             "c/",
+            SHORT_WORDS,
             "flush/aarch64/libpmemobj",
             "flush/x86_64/libpmemobj",
             "machine/aarch64/lose-libpmemobj",
@@ -47,52 +68,73 @@ const PARTS: [Part; 14] = [
         ],
     },
     Part {
-        paths: &[
-            "src/sim/",
-            "tests/simulator",
-            "tests/histories",
-            "tests/regressions/",
-            "examples/",
-            "docs/",
-        ],
-        steps: &["doc", "test", "systems", "msrv"],
+        paths: &["src/sim/", "tests/simulator", "tests/histories"],
+        steps: &["test", "systems", "msrv"],
+        lanes: &[SHORT_WORDS, BIG_ENDIAN],
+    },
+    Part {
+        paths: &["tests/regressions/", "examples/", "docs/"],
+        steps: &["test", "systems", "msrv"],
         lanes: &[],
     },
     Part {
         paths: &["src/journal/", "tests/journal"],
-        steps: &["doc", "test", "no-std", "systems", "msrv", "loom"],
-        lanes: &["machine/x86_64/journal", TRIALS, LEFT_OUT, "flush/x86_64/max"],
+        steps: &["test", "no-std", "systems", "msrv", "loom"],
+        lanes: &[
+            "machine/x86_64/journal",
+            TRIALS,
+            LEFT_OUT,
+            "flush/x86_64/max",
+            SHORT_WORDS,
+            BIG_ENDIAN,
+        ],
     },
     Part {
         paths: &["src/recorder/", "tests/recorder"],
-        steps: &["doc", "test", "no-std", "systems", "msrv", "loom"],
-        lanes: &["machine/x86_64/recorder", TRIALS, LEFT_OUT, "flush/x86_64/max", "cpu/"],
+        steps: &["test", "no-std", "systems", "msrv", "loom"],
+        lanes: &[
+            "machine/x86_64/recorder",
+            "machine/x86_64/tests-on-dax",
+            TRIALS,
+            LEFT_OUT,
+            "flush/x86_64/max",
+            "freestanding/",
+            "cpu/",
+        ],
     },
     Part {
         paths: &["src/preserve/", "tests/preserve"],
-        steps: &["doc", "test", "no-std", "systems", "msrv"],
+        steps: &["test", "no-std", "systems", "msrv"],
         lanes: &[
             "machine/x86_64/preserve",
             "machine/x86_64/vm-restart",
             TRIALS,
             LEFT_OUT,
             "flush/x86_64/max",
+            SHORT_WORDS,
+            BIG_ENDIAN,
         ],
     },
     Part {
         paths: &["src/dax/", "tests/dax", "tests/own_mount"],
-        steps: &["doc", "test", "systems", "msrv", "miri", "asm"],
+        steps: &["test", "systems", "msrv", "miri", "asm"],
         lanes: &["cpu/", "machine/", "flush/"],
     },
     Part {
         paths: &["src/report/"],
-        steps: &["doc", "test", "systems", "msrv"],
+        steps: &["test", "systems", "msrv"],
         lanes: &["cpu/", "machine/x86_64/cpu/", "machine/x86_64/side-by-side", "freestanding/"],
     },
     Part {
         paths: &["cli/"],
-        steps: &["doc", "test", "systems", "msrv"],
-        lanes: &["machine/x86_64/canary", "machine/x86_64/side-by-side", "machine/x86_64/tracer"],
+        steps: &["test", "systems", "msrv"],
+        lanes: &[
+            "machine/x86_64/canary",
+            "machine/x86_64/device-dax",
+            "machine/x86_64/guard-holes",
+            "machine/x86_64/side-by-side",
+            "machine/x86_64/tracer",
+        ],
     },
     Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },
     Part { paths: &["benches/"], steps: &[], lanes: &[] },
@@ -108,7 +150,7 @@ const PARTS: [Part; 14] = [
             "tests/interface.txt",
             "tests/libpmem2",
         ],
-        steps: &["doc", "test"],
+        steps: &["test"],
         lanes: &[],
     },
 ];
@@ -119,7 +161,7 @@ pub(crate) struct Affected {
     steps: BTreeSet<&'static str>,
     /// The lanes of the lab, by the beginnings of their names.
     pub(crate) lanes: BTreeSet<&'static str>,
-    /// The first file that can have broken anything.
+    /// The reason why anything can be broken.
     everything: Option<String>,
 }
 
@@ -133,21 +175,32 @@ impl Affected {
                 affected.steps.extend(part.steps);
                 affected.lanes.extend(part.lanes);
             } else {
-                affected.lanes.insert(EVERY_LANE);
-                affected.everything = affected.everything.or(Some(file));
+                affected.everything_may_be_broken(|| {
+                    format!("{file} belongs to no part with checks of its own")
+                });
             }
         }
         affected
     }
 
-    /// Returns the checks for all differences from the branch that this one will be merged into, committed or not.
-    pub(crate) fn since_main() -> Result<Self> {
-        let git = |line: &str| Cmd::new("git").words("-c safe.directory=*").words(line).read();
-        // A branch that was pushed is its own upstream.
-        let base = ["origin/HEAD", "origin/main", "@{upstream}"]
-            .into_iter()
-            .find_map(|branch| git(&format!("merge-base HEAD {branch}")).ok())
-            .unwrap_or_else(|| String::from("HEAD"));
+    fn everything_may_be_broken(&mut self, reason: impl FnOnce() -> String) {
+        self.lanes.insert(EVERY_LANE);
+        self.everything.get_or_insert_with(reason);
+    }
+
+    /// Returns the checks for all differences from the main branch, committed or not, of the repository in a folder. If
+    /// it has no main branch, these are all checks.
+    pub(crate) fn since_main(folder: &Path) -> Result<Self> {
+        let git = |line: &str| {
+            Cmd::new("git").words("-c safe.directory=*").words(line).folder(folder).read()
+        };
+        let base = MAIN.iter().find_map(|main| git(&format!("merge-base HEAD {main}")).ok());
+        let Some(base) = base else {
+            let mut affected = Self::default();
+            affected
+                .everything_may_be_broken(|| format!("no branch is called {}", MAIN.join(", ")));
+            return Ok(affected);
+        };
         let changed = git(&format!("diff --name-only --no-renames {}", base.trim()))?;
         let new = git("ls-files --others --exclude-standard")?;
         Ok(Self::by(changed.lines().chain(new.lines()).map(str::to_owned)))
@@ -162,8 +215,8 @@ impl Affected {
 
 impl fmt::Display for Affected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.everything {
-            return write!(f, "every check: {file} belongs to no part with checks of its own");
+        if let Some(reason) = &self.everything {
+            return write!(f, "every check: {reason}");
         }
         if self.steps.is_empty() {
             return f.write_str("nothing has changed");
@@ -175,9 +228,11 @@ impl fmt::Display for Affected {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::Affected;
+    use crate::command::Cmd;
     use crate::planted::Planted;
 
     fn by(files: &[&str]) -> Affected {
@@ -209,6 +264,27 @@ mod tests {
         }
     }
 
+    /// Each of these files is compiled into, or executed by, a check elsewhere.
+    #[test]
+    fn a_change_runs_the_checks_of_others_that_use_the_file() {
+        assert!(by(&["examples/driver/driver.rs"]).has("no-std"));
+        assert!(by(&["benches/copy.rs"]).has("doc"));
+        for (file, lane) in [
+            ("examples/vm_restart/main.rs", "machine/x86_64/vm-restart"),
+            ("src/journal/append.rs", "cpu/i686"),
+            ("src/preserve/format/mod.rs", "cpu/qemu-s390x/max"),
+            ("src/sim/mod.rs", "cpu/i686"),
+            ("src/recorder/mod.rs", "freestanding/x86_64/last-events"),
+            ("src/recorder/mod.rs", "machine/x86_64/tests-on-dax"),
+            ("cli/src/commands/guard/mod.rs", "machine/x86_64/guard-holes"),
+            ("cli/src/commands/inspect.rs", "machine/x86_64/device-dax"),
+            ("capi/libpmem/src/words.rs", "cpu/i686"),
+        ] {
+            let lanes = by(&[file]).lanes;
+            assert!(lanes.iter().any(|beginning| lane.starts_with(beginning)), "{file}: {lane}");
+        }
+    }
+
     #[test]
     fn changes_of_several_parts_add_up() {
         let both = by(&["README.md", "tests/asm/codegen.rs"]);
@@ -223,6 +299,30 @@ mod tests {
             assert!(affected.has("miri") && affected.lanes.contains(""), "{file}");
             assert!(affected.to_string().contains(file));
         }
+    }
+
+    /// As after `git init`, without another repository.
+    #[test]
+    fn a_branch_differs_from_the_main_branch_of_its_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |line: &str| {
+            let me = "-c user.name=me -c user.email=me@example.org -c commit.gpgsign=false";
+            Cmd::new("git").words(me).words(line).folder(folder.path()).read().unwrap()
+        };
+        let commit = |file: &str| {
+            fs::write(folder.path().join(file), "").unwrap();
+            git(&format!("add {file}"));
+            git("commit -q -m it");
+        };
+        git("init -q -b main");
+        commit("README.md");
+        git("checkout -q -b change");
+        commit("clippy.toml");
+        let affected = Affected::since_main(folder.path()).unwrap();
+        assert!(affected.to_string().contains("clippy.toml"), "{affected}");
+        git("branch -q -D main");
+        let affected = Affected::since_main(folder.path()).unwrap();
+        assert!(affected.has("miri") && affected.to_string().contains("no branch"), "{affected}");
     }
 
     #[test]

@@ -236,9 +236,9 @@ impl Task {
     }
 
     /// Returns and prints the checks that changes can have broken, if only these are asked for.
-    fn affected(&self) -> Result<Option<Affected>> {
+    fn affected(&self, host: &Host) -> Result<Option<Affected>> {
         let Self::Ci(Ci { changed: true }) = self else { return Ok(None) };
-        let affected = Affected::since_main()?;
+        let affected = Affected::since_main(host.root())?;
         writeln!(io::stdout(), "{affected}")?;
         Ok(Some(affected))
     }
@@ -320,7 +320,7 @@ fn main() -> Result<ExitCode> {
         report.begin("fuzz");
         fuzz::run(&host, &mut report, request)?;
     }
-    let steps = Steps { host: &host, affected: cli.task.affected()? };
+    let steps = Steps { host: &host, affected: cli.task.affected(&host)? };
     cli.task.stages().iter().try_for_each(|stage| steps.run(stage, &mut report))?;
     Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

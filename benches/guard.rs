@@ -124,7 +124,10 @@ mod linux {
                 return Ok(writeln!(io::stderr(), "skipped: events beside a guard ({why})")?);
             }
             let own = pinning::available()?;
-            let Some(other) = self.cores.iter().copied().find(|core| !own.contains(core)) else {
+            let is_apart = |cpu: &usize| {
+                own.iter().all(|own| own != cpu && !pinning::are_of_one_core(*own, *cpu))
+            };
+            let Some(other) = self.cores.iter().copied().find(is_apart) else {
                 return Ok(writeln!(io::stderr(), "skipped: events beside a guard (one core)")?);
             };
             let (guard, next) = (Mutex::new(guard), Cell::new(1_u64));

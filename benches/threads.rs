@@ -11,13 +11,13 @@ use std::thread;
 pub struct Cores(Vec<usize>);
 
 impl Cores {
-    /// Returns the cores that the calling thread may use. A pinned thread sees only its own core, so call this at the
-    /// beginning of a benchmark.
+    /// Returns one CPU of each core that the calling thread may use: CPUs of one core share its caches. A pinned thread
+    /// sees only its own CPU, so call this at the beginning of a benchmark.
     ///
     /// # Errors
     /// If the system does not list them.
     pub fn available() -> Result<Self, PinError> {
-        pinning::available().map(Self)
+        pinning::available().map(|cpus| Self(pinning::one_of_each_core(&cpus)))
     }
 
     /// Returns true if there is a core for each of this many threads; if not, prints a line on standard error that they

@@ -163,8 +163,7 @@ fn about_to_call(child: libc::pid_t) -> (c_long, [u64; 6]) {
     assert!(got > 0, "{}", std::io::Error::last_os_error());
     assert_eq!(info[0].to_ne_bytes()[0], ENTRY);
     let [_, _, _, number, arguments @ ..] = info;
-    let [a, b, c, d, e, f, ..] = arguments;
-    (c_long::try_from(number).unwrap_or(-1), [a, b, c, d, e, f])
+    (c_long::try_from(number).unwrap_or(-1), core::array::from_fn(|at| arguments[at]))
 }
 
 /// Calls `run` with the number of system calls that the child executes first: 0, 1 and so on.

@@ -5,6 +5,8 @@
 
 use core::fmt;
 use core_affinity::CoreId;
+use std::collections::BTreeSet;
+use std::fs;
 
 /// Runs `work` on a thread that is pinned to `core`, or to the last core that this process may use (the first ones get
 /// most interrupts), and returns the result. `work` gets the core.
@@ -33,6 +35,32 @@ pub fn pinned<R: Send>(
 pub fn available() -> Result<Vec<usize>, PinError> {
     let cores = core_affinity::get_core_ids().ok_or(PinError::Unknown)?;
     Ok(cores.iter().map(|core| core.id).collect())
+}
+
+/// Returns the first of these for each core: the CPUs of one core share its nearest caches. Where the system does not
+/// show which are of one core, each is taken for one.
+#[must_use]
+pub fn one_of_each_core(cpus: &[usize]) -> Vec<usize> {
+    one_of_each(cpus, siblings)
+}
+
+/// Returns true if two CPUs are known to be of one core.
+#[must_use]
+pub fn are_of_one_core(one: usize, other: usize) -> bool {
+    siblings(one).is_some_and(|siblings| siblings == self::siblings(other).unwrap_or_default())
+}
+
+fn one_of_each(cpus: &[usize], siblings: impl Fn(usize) -> Option<String>) -> Vec<usize> {
+    let mut cores = BTreeSet::new();
+    let is_first = |cpu: &usize| siblings(*cpu).is_none_or(|siblings| cores.insert(siblings));
+    cpus.iter().copied().filter(is_first).collect()
+}
+
+/// Returns the list of the CPUs of a core, as each of them has it (Linux,
+/// `Documentation/ABI/stable/sysfs-devices-system-cpu`).
+fn siblings(cpu: usize) -> Option<String> {
+    fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
+        .ok()
 }
 
 /// Pins the calling thread to a core, for the rest of its life.
@@ -80,6 +108,12 @@ impl fmt::Display for PinError {
                 write!(f, "this process may not use CPU core {core}; it may use")?;
                 available.iter().try_for_each(|core| write!(f, " {core}"))
             }
+            Self::Refused { core } if cfg!(target_os = "macos") => {
+                write!(
+                    f,
+                    "macOS does not pin threads, here to CPU core {core}: measure on another system"
+                )
+            }
             Self::Refused { core } => {
                 write!(f, "the system refuses to pin a thread to CPU core {core}; try another")
             }
@@ -91,7 +125,17 @@ impl core::error::Error for PinError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{PinError, choose, pinned};
+    use super::{PinError, choose, one_of_each, pinned};
+
+    /// Linux numbers the CPUs of a core apart on one machine, and one after the other on the next.
+    #[test]
+    fn threads_at_once_get_cores_and_not_two_cpus_of_one() {
+        let of = |lists: &'static [&str]| move |cpu: usize| Some(lists[cpu].to_owned());
+        assert_eq!(one_of_each(&[0, 1], of(&["0-1", "0-1"])), [0]);
+        assert_eq!(one_of_each(&[0, 1, 2, 3], of(&["0,2", "1,3", "0,2", "1,3"])), [0, 1]);
+        assert_eq!(one_of_each(&[1, 2, 3], of(&["0,2", "1,3", "0,2", "1,3"])), [1, 2]);
+        assert_eq!(one_of_each(&[0, 1], |_| None), [0, 1]);
+    }
 
     #[test]
     fn the_last_core_is_the_default_and_others_must_be_available() {

@@ -13,7 +13,7 @@ use crate::cost::{self, Cost};
 use crate::output::Output;
 
 /// Counts from the result lines of the test harness, or of other tests.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tests {
     passed: u64,
     failed: u64,

@@ -5,6 +5,7 @@
 //! emulation of a CPU of another architecture.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,9 +17,9 @@ use super::{Lab, compilers};
 use crate::c_development::{self, ARCHIVE};
 use crate::capi::CACHEMAINT;
 use crate::command::{Cmd, find_program};
-use crate::debian;
 use crate::host::make_empty;
 use crate::log::Log;
+use crate::output::Output;
 use crate::report::{Finding, Tests};
 
 /// The architectures by name, triple and emulated CPU.
@@ -67,11 +68,16 @@ pub(super) fn example(lab: &Lab<'_>, folder: &str, source: &str) -> Result<PathB
 fn prepare(lab: &Lab<'_>, lane: &str, cpu: [&str; 3]) -> Result<Run> {
     let (target, model) = model(cpu)?;
     let kit = Kit::new(lab, lane, target, model)?;
+    let cxx = compilers::cxx_compiler(lab.sources.host, target);
     let mut programs = kit.counters()?;
     for (source, arguments) in PROGRAMS {
-        programs.extend(kit.tests(source, arguments)?);
+        programs.extend(kit.tests(source, arguments, cxx.as_deref().ok())?);
     }
-    Ok(Box::new(move |log| run(&programs, log)))
+    let without_cxx = cxx.err().map(|why| format!("{why:#}"));
+    if let Some(why) = &without_cxx {
+        writeln!(Output, "{lane}: no program is compiled as C++: {why}")?;
+    }
+    Ok(Box::new(move |log| run(&programs, without_cxx.as_deref(), log)))
 }
 
 /// Returns the target and the emulated CPU of an architecture.
@@ -85,8 +91,6 @@ fn model([name, triple, cpu]: [&str; 3]) -> Result<(&'static Target, &'static Mo
 /// The installed files for a target, and the means to build and to run programs with them.
 struct Kit {
     cc: String,
-    /// The C++ compiler, if this machine has one.
-    cxx: Option<String>,
     /// The emulator, unless programs run here.
     emulator: Option<(Ready, &'static Model)>,
     tree: PathBuf,
@@ -107,7 +111,6 @@ impl Kit {
             Some(_) => Some((lab.targets.ready(lab.sources.host, target)?, model)),
         };
         let cc = compilers::c_compiler(lab.sources.host, target.triple)?;
-        let cxx = cross.map_or_else(|| String::from("c++"), |cross| format!("{}-g++", cross.gnu));
         let work = lab.sources.work().join(lane);
         let (tree, prefix) = (lab.sources.tree().to_path_buf(), work.join("prefix"));
         let archive = CACHEMAINT.archive(
@@ -117,12 +120,7 @@ impl Kit {
             &lab.sources.work().join("target"),
         )?;
         c_development::install(&cc, &archive, &tree, &prefix)?;
-        if cross.is_none() && find_program(&cxx).is_none() {
-            // Without it the programs are not compiled as C++.
-            debian::install(&["g++"]).unwrap_or(());
-        }
-        let cxx = find_program(&cxx).map(|_path| cxx);
-        let kit = Self { cc, cxx, emulator, tree, prefix, work };
+        let kit = Self { cc, emulator, tree, prefix, work };
         kit.check_symbols()?;
         Ok(kit)
     }
@@ -159,13 +157,13 @@ impl Kit {
     }
 
     /// Builds a test program with each library and in each language.
-    fn tests(&self, source: &str, arguments: &[&str]) -> Result<Vec<Program>> {
+    fn tests(&self, source: &str, arguments: &[&str], cxx: Option<&str>) -> Result<Vec<Program>> {
         let archive = self.archive();
         let mut built = vec![
             self.build(&self.cc, C, source, &self.shared()?)?,
             self.build(&self.cc, C, source, &archive)?,
         ];
-        if let Some(cxx) = &self.cxx {
+        if let Some(cxx) = cxx {
             built.push(self.build(cxx, CXX, source, &archive)?);
         }
         let run = |program: PathBuf| {
@@ -238,9 +236,16 @@ struct Program {
     prints: Option<String>,
 }
 
-fn run(programs: &[Program], log: &mut Log) -> Result<Finding> {
+/// Runs the programs. Without a C++ compiler, each test program is skipped as C++ for the reason.
+fn run(programs: &[Program], without_cxx: Option<&str>, log: &mut Log) -> Result<Finding> {
     let mut tests = Tests::default();
     let mut failures = Vec::new();
+    if let Some(why) = without_cxx {
+        for (source, _arguments) in PROGRAMS {
+            writeln!(log, "skipped: {source} as C++: {why}")?;
+        }
+        tests.add(Tests::counted(0, 0, PROGRAMS.len()));
+    }
     for Program { cmd, prints } in programs {
         let Some(wanted) = prints else {
             let finding = cmd.check_in(log)?.with_tests(cmd);
@@ -277,13 +282,22 @@ fn prototypes(header: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CPUS, exported, model, prototypes};
+    use super::{CPUS, Log, PROGRAMS, Tests, exported, model, prototypes, run};
 
     #[test]
     fn every_cpu_is_one_of_the_targets() {
         for cpu in CPUS {
             model(cpu).unwrap();
         }
+    }
+
+    #[test]
+    fn programs_without_a_cxx_compiler_are_skipped_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::create(folder.path(), "c").unwrap();
+        let finding = run(&[], Some("no root"), &mut log).unwrap();
+        assert_eq!(finding.tests(), Tests::counted(0, 0, PROGRAMS.len()));
+        assert!(log.text().unwrap().contains("skipped: capi/tests/forks.c as C++: no root"));
     }
 
     #[test]

@@ -29,6 +29,20 @@ pub(super) fn c_compiler(host: &Host, triple: &str) -> Result<String> {
     }
 }
 
+/// Returns the C++ compiler for a target of these lanes, which is installed if it is missing.
+pub(super) fn cxx_compiler(host: &Host, target: &'static Target) -> Result<String> {
+    let (_compiler, cross) = linking(host, target)?;
+    let (name, package) = match cross {
+        None => (String::from("c++"), String::from("g++")),
+        Some(Cross { gnu, .. }) => (format!("{gnu}-g++"), format!("g++-{gnu}")),
+    };
+    if find_program(&name).is_none() {
+        let missing = || format!("there is no C++ compiler `{name}`");
+        debian::install(&[&package]).with_context(missing)?;
+    }
+    Ok(name)
+}
+
 /// Returns such a compiler for a target, with the cross tools unless this machine is of that architecture.
 pub(super) fn linking(
     host: &Host,

@@ -1,11 +1,13 @@
 //! The conversation with a machine's emulator: its state, and devices that come while it runs.
 
 use core::time::Duration;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+use std::{process, thread};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -23,6 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The control socket of a machine's emulator (QEMU, `docs/interop/qmp-spec.rst`).
 pub(in crate::lab) struct Control(BufReader<UnixStream>);
 
+/// Returns the name of the control socket of a machine.
+fn file_of(machine: &str) -> String {
+    format!("{machine}.control")
+}
+
+/// Returns a path of a file in a folder, for this process and its children. The path of a socket has at most 107 bytes
+/// (unix(7)), and that of the folder can be longer.
+fn within(folder: &File, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/fd/{}/{file}", process::id(), folder.as_raw_fd()))
+}
+
+/// Returns true if the emulator has not made the socket yet, or does not listen yet.
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
 impl Control {
     /// Starts the emulator of a machine with a control socket. The words come first on its command line.
     pub(super) fn launch(
@@ -31,7 +49,11 @@ impl Control {
         log: &Log,
         words: &[&str],
     ) -> Result<(Machine, Self)> {
-        let socket = Temporary::new(kit.work.join(format!("{}.control", setup.name)));
+        let folder =
+            File::open(&kit.work).with_context(|| format!("cannot open {}", kit.work.display()))?;
+        let file = file_of(&setup.name);
+        let _removed = Temporary::new(kit.work.join(&file));
+        let socket = within(&folder, &file);
         let server = format!("unix:{},server=on,wait=off", value(socket.display()));
         let words = words.iter().copied().chain(["-qmp", &server]);
         let mut setup = setup.clone();
@@ -45,10 +67,10 @@ impl Control {
         let stream = loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
-                Err(error) if begun.elapsed() > PATIENCE => {
-                    return Err(error).context("the emulator has no control socket");
+                Err(error) if !is_early(&error) || begun.elapsed() > PATIENCE => {
+                    return Err(error).context("cannot connect to the emulator's control socket");
                 }
-                Err(_absent) => thread::sleep(Duration::from_millis(10)),
+                Err(_early) => thread::sleep(Duration::from_millis(10)),
             }
         };
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -104,5 +126,38 @@ impl Control {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::time::Instant;
+
+    use super::super::super::lanes::lanes;
+    use super::{Control, PATIENCE, file_of, within};
+
+    #[test]
+    fn the_control_socket_of_each_lane_can_be_made_below_a_long_path() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a".repeat(100));
+        fs::create_dir(&folder).unwrap();
+        let folder = File::open(folder).unwrap();
+        for lane in lanes() {
+            let file = file_of(&lane.name.replace('/', "-"));
+            drop(UnixListener::bind(within(&folder, &file)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_socket_that_cannot_exist_is_not_waited_for() {
+        let begun = Instant::now();
+        let why = Control::connect(Path::new(&"a".repeat(200))).err().unwrap();
+        let kind = why.downcast_ref::<io::Error>().unwrap().kind();
+        assert_eq!(kind, io::ErrorKind::InvalidInput);
+        assert!(begun.elapsed() < PATIENCE);
     }
 }

@@ -99,6 +99,8 @@ pub(super) const RESET_OF_BOARD: u64 = 0x4000_0000;
 pub(super) const RESET_OF_RISCV: u64 = 0x1000;
 
 impl Losses {
+    /// Returns losses of which each crash takes a part of the dirty lines. By [`Policy::Any`] one of eight crashes takes
+    /// none, which is for machines with many crashes.
     pub(super) const fn new(memory: Memory, base: u64, size: u64) -> Self {
         Self {
             memory,
@@ -107,7 +109,7 @@ impl Losses {
             reset: RESET_OF_PC,
             round: 0,
             seed: None,
-            policy: Policy::Any,
+            policy: Policy::Half,
             follows_stores: false,
             cut: None,
             allows_unmapped: false,
@@ -333,7 +335,7 @@ mod tests {
             "base=0x100000000",
             "size=8192",
             "cut=fence:3",
-            "policy=any",
+            "policy=half",
         ] {
             assert!(arguments.iter().any(|argument| argument == expected), "{arguments:?}");
         }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::lab::emulator::value;
 use crate::lab::initramfs::{self, Initramfs};
-use crate::lab::losses::{Cut, Losses};
+use crate::lab::losses::{Cut, Losses, Policy};
 
 /// The parts of a machine.
 #[derive(Clone, Debug)]
@@ -75,6 +75,14 @@ impl Setup {
     /// Makes the machine lose lines of its memory that were not written back.
     pub(in crate::lab) fn losing(mut self, losses: Losses) -> Self {
         self.losses = Some(losses);
+        self
+    }
+
+    /// Chooses the dirty lines that a crash keeps, if the machine loses lines.
+    pub(in crate::lab) fn policy(mut self, policy: Policy) -> Self {
+        if let Some(losses) = &mut self.losses {
+            losses.policy = policy;
+        }
         self
     }
 

@@ -9,7 +9,6 @@ use super::{
     Architecture, DAX, DIRECTORY, Kit, Lab, Lane, Log, Machine, PMEM0, emulated, expect_value,
     lane_with, start_on_dax,
 };
-use crate::lab::losses::Policy;
 
 /// The path of the command in the machine.
 pub(super) const COMMAND: &str = "/lab/cachemaint";
@@ -59,9 +58,6 @@ impl Lab<'_> {
 fn after_resets(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
     let mut setup = emulated(name).with_kexec();
     setup.files.file(COMMAND, command);
-    if let Some(losses) = &mut setup.losses {
-        losses.policy = Policy::Half;
-    }
     let mut machine = start_on_dax(kit, &setup, log)?;
     says(&mut machine, DIRECTORY, 0, "not_there")?;
     for directory in [DIRECTORY, "/tmp"] {

@@ -18,7 +18,6 @@ use super::{
     Contents, DAX, DIRECTORY, Kit, LINE, Lane, Log, Machine, Setup, expect, expect_value,
     found_again_on, make_ext4, make_namespace, nvdimm_slots, preserve, probe, records,
 };
-use crate::lab::losses::Policy;
 
 /// The claim of the emulator's firmware.
 const CLAIM: Option<&str> = Some("mem-ctrl");
@@ -51,9 +50,6 @@ fn hot_plug(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<(
     let contents = Contents::new(kit, name)?;
     let mut setup = nvdimm_slots(name, CLAIM, &contents).with_kexec();
     setup.files.file(COMMAND, command);
-    if let Some(losses) = &mut setup.losses {
-        losses.policy = Policy::Half;
-    }
     let machine = into_a_machine_without(kit, &setup, &contents, log)?;
     let request = Request::ReplaceForever { path: preserve::PATH.to_owned() };
     let acknowledged = machine.acknowledged_until_power_cut(&request, ENOUGH)?;

@@ -341,3 +341,17 @@ fn expect_value(document: &Value, pointer: &str, expected: impl Into<Value>) -> 
 fn probe(machine: &mut Machine, path: &str) -> Result<Value> {
     machine.json(&Request::Probe { path: path.to_owned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Setup, emulated};
+    use crate::lab::losses::Policy;
+
+    #[test]
+    fn the_only_crash_of_a_machine_loses_lines_by_each_seed() {
+        let policy = |setup: Setup| setup.losses.map(|losses| losses.policy);
+        assert_eq!(policy(emulated("a")), Some(Policy::Half));
+        assert_eq!(policy(emulated("a").policy(Policy::Any)), Some(Policy::Any));
+        assert_eq!(policy(emulated("a").keeping().policy(Policy::Any)), None);
+    }
+}

@@ -16,7 +16,7 @@ use super::{
     found_again, found_again_on, lane, losing_lane, make_ext4, make_namespace, mount_again, nvdimm,
     records, start_on_dax,
 };
-use crate::lab::losses::{Cut, FENCE, STORE, WRITEBACK, random};
+use crate::lab::losses::{Cut, FENCE, Policy, STORE, WRITEBACK, random};
 use crate::lab::machine::setup::drive;
 use crate::lab::machine::suspended::Suspended;
 
@@ -108,6 +108,7 @@ impl<'k> Starts<'k> {
             make_namespace(machine, "region0", "fsdax")?;
             make_ext4(machine, PMEM0, DAX)
         };
+        let setup = setup.policy(Policy::Any);
         if kit.plugin.is_none() {
             let mut machine = Machine::start(kit, &setup, log)?;
             make(&mut machine)?;
@@ -253,7 +254,7 @@ fn starts(
     rounds: u32,
     start_anew: fn(&mut Machine) -> Result<()>,
 ) -> Result<()> {
-    let mut setup = emulated(name).with_kexec();
+    let mut setup = emulated(name).policy(Policy::Any).with_kexec();
     setup.limit = Duration::from_secs(60) * rounds;
     let mut machine = start_on_dax(kit, &setup, log)?;
     for round in 1..=rounds {

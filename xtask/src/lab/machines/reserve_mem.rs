@@ -100,10 +100,7 @@ fn record_of_a_panic(
     policy: Policy,
     expected: &[&str],
 ) -> Result<()> {
-    let mut setup = machine_with(name, RECORDS);
-    if let Some(losses) = &mut setup.losses {
-        losses.policy = policy;
-    }
+    let setup = machine_with(name, RECORDS).policy(policy);
     let mut machine = Machine::start(kit, &setup, log)?;
     machine.panic()?;
     machine.mount_as("pstore", "none", PSTORE, "")?;

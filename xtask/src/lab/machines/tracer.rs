@@ -25,7 +25,7 @@ use super::{
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
 use crate::lab::initramfs::Initramfs;
-use crate::lab::losses::random;
+use crate::lab::losses::{Policy, random};
 use crate::lab::plugin::{Streaming, Verdict};
 use crate::lab::unavailable::Unavailable;
 
@@ -271,7 +271,7 @@ fn unguarded_round(machine: &mut Machine, name: &str, log: &mut Log) -> Result<u
 }
 
 fn many_resets(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
-    let setup = Setup { limit: LIMIT, ..setup.clone() };
+    let setup = Setup { limit: LIMIT, ..setup.clone().policy(Policy::Any) };
     let mut machine = Machine::start(kit, &setup, log)?;
     for round in 0..GUARDED {
         guarded_round(&mut machine, &setup.name, log).with_context(|| format!("round {round}"))?;

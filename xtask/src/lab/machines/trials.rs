@@ -11,7 +11,7 @@ use cachemaint_lab_protocol::trials::{Found, WORKS};
 use super::tree::{Kind, Tree};
 use super::{Architecture, Kit, Lane, Log, Machine, Setup, emulated, losing_lane, start_on_dax};
 use crate::command::Cmd;
-use crate::lab::losses::random;
+use crate::lab::losses::{Policy, random};
 
 /// The trials of a work in a usual run.
 const USUAL: u64 = 60;
@@ -149,6 +149,7 @@ fn tree(kit: &Kit, name: &str) -> Result<Option<Tree>> {
 /// Starts a machine with a file system whose files can crash.
 fn start(kit: &Kit, mut setup: Setup, log: &Log) -> Result<Machine> {
     if let Some(losses) = &mut setup.losses {
+        losses.policy = Policy::Any;
         losses.follows_stores = true;
     }
     // The emulator translates a page of a program once, and the plugin knows its instructions by the first address.

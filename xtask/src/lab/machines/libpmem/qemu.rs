@@ -45,10 +45,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 fn migrate(kit: &Kit, libraries: &[(&str, Option<&Path>)], log: &mut Log) -> Result<()> {
     let root = kit.emulators.file("");
     let program = kit.emulators.file("usr/bin/qemu-system-x86_64");
-    let mut setup = emulated(NAME);
-    if let Some(losses) = &mut setup.losses {
-        losses.policy = Policy::None;
-    }
+    let mut setup = emulated(NAME).policy(Policy::None);
     let emulators = libraries
         .iter()
         .map(|(_, first)| HostProgram::packaged(root.as_ref(), program.as_ref(), *first))

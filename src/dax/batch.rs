@@ -51,6 +51,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Panics
     /// If the range is out of range.
+    #[track_caller]
     pub fn writeback(&self, range: Range<u64>) {
         let written = self.pending.view.issue_writeback(range);
         let mut failed = self.failed.borrow_mut();

@@ -267,7 +267,10 @@ impl DaxFile {
     /// One instruction for each line, with eADR too, and at least one system call, which can take as long as the medium
     /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        // A panic in a closure would name it, and not the caller.
+        self.view.mapping.checked_range(&range);
         if let Some(cache) = self.view.cache() {
             self.view.writeback_lines(&range, cache);
             cache.fence();
@@ -318,7 +321,8 @@ impl Medium for DaxFile {
     }
 
     /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail
-    /// atomicity).
+    /// atomicity). That is about memory. A drive without a promise of its own (NVMe: AWUPF) can lose a whole sector that it
+    /// was writing when the power went.
     fn atomic_unit(&self) -> usize {
         WORD
     }

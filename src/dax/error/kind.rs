@@ -246,7 +246,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Shorter { size, needed } => write!(
                 f,
                 "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
-                 was cut off, or ask for fewer bytes"
+                 was cut off, ask for fewer bytes, or open it by `open` and call `grow`"
             ),
             Self::DeviceAttribute { attribute, answer } => write!(
                 f,
@@ -272,7 +272,8 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::PageGranular(guarantee) => write!(
                 f,
-                "can be made persistent in whole pages only: {}; {}, or allow page granularity",
+                "can be made persistent in whole pages only: {}; {}, or allow page granularity \
+                 (`Options::allow_page_granularity`)",
                 guarantee.reason,
                 guarantee.advice.unwrap_or("use a file on DAX"),
             ),

@@ -128,6 +128,8 @@ impl DaxView {
                 ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
             ));
         }
+        // A panic in the closure would name it, and not the caller.
+        self.mapping.checked_range(range);
         self.by_system(range, || {
             let written = self.mapping.writeback_pages(range);
             written.map_err(|error| self.failed_writeback(range, &error))
@@ -222,6 +224,7 @@ impl DaxView {
     }
 
     #[inline]
+    #[track_caller]
     #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
     pub(in super::super) fn writeback_lines(&self, range: &Range<u64>, cache: Cache) {
         let range = self.mapping.checked_range(range);

@@ -13,13 +13,15 @@ mod opening;
 use crate::options;
 use crate::skip::skip;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, probe};
-use cachemaint::medium::Granularity;
+use cachemaint::medium::{Granularity, Medium};
 use cachemaint::report::{Aliasing, HostReport};
 use cachemaint::survival::Backing;
+use core::cell::RefCell;
 use core::sync::atomic::Ordering;
 use rustix::mm::Advice;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -301,6 +303,32 @@ fn a_read_through_the_kernel_beyond_the_mapping_panics() {
     let directory = directory();
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     drop(file.view().read_through_kernel(LEN - 1, &mut [0; 2]));
+}
+
+/// A range beyond the end is the caller's mistake, wherever it is found.
+#[test]
+fn a_panic_for_a_wrong_range_names_the_callers_line() {
+    thread_local!(static PLACE: RefCell<String> = RefCell::default());
+
+    let former = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        PLACE.replace(info.location().unwrap().file().to_owned());
+        former(info);
+    }));
+    let directory = directory();
+    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    let beyond = || LEN - 4..LEN + 4;
+    let calls: [&dyn Fn(); 5] = [
+        &|| drop(file.persist(beyond())),
+        &|| drop(Medium::persist(&file, beyond())),
+        &|| drop(file.issue_writeback(beyond())),
+        &|| drop(file.deep_persist(beyond())),
+        &|| drop(file.view().batch(|batch| batch.writeback(beyond()))),
+    ];
+    for (at, call) in calls.into_iter().enumerate() {
+        panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        assert_eq!(PLACE.take(), file!(), "call {at}");
+    }
 }
 
 #[test]

@@ -117,9 +117,9 @@ const SAME_FOR_EACH_ORDER: [&str; 6] = [
     "uses::blobs_of_any_size",
 ];
 
-/// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, about
-/// leases, which are locks of the kernel, and about structures in files whose creation and growth is cut off: that of
-/// the files themselves is tried on each medium.
+/// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, and about
+/// leases, which are locks of the kernel. Others cut off the creation and growth of structures in files: that of the files
+/// themselves is tried on each medium.
 const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",

@@ -81,7 +81,7 @@ pub(super) struct Losses {
     /// The seed, where it does not follow from that of the run.
     pub(super) seed: Option<u64>,
     pub(super) policy: Policy,
-    /// True if stores are followed, which takes time. A cut at a store needs it.
+    /// True if ordinary stores are followed too, which takes time. A cut at a store needs it.
     pub(super) follows_stores: bool,
     pub(super) cut: Option<Cut>,
     /// True if a program may write back an address that is not mapped: the emulator does not map it, as a CPU would by

@@ -47,7 +47,7 @@ const PLANTED: [Planted; 18] = [
     (5, "the write-back comes before the store", [(8, 0); 3]),
     (6, "the fence is one that completes nothing", [(0, 8); 3]),
     (7, "nothing is written back, but fenced", [(8, 0); 3]),
-    (12, "two streaming stores are written back and fenced", [(0, 0); 3]),
+    (13, "two streaming stores are fenced, written back and fenced", [(0, 0); 3]),
     (20, "all is written back by every form of address", [(0, 0); 3]),
     (21, "six lines are stored to by every kind of store", [(6, 0); 3]),
     (30, "the library's writeback", [(0, 0); 3]),
@@ -65,7 +65,7 @@ const PLANTED: [Planted; 18] = [
 struct Machine {
     board: Board,
     cpu: &'static str,
-    planted: [Planted; 3],
+    planted: [Planted; 4],
 }
 
 /// The CPU `max` has CLWB.
@@ -75,6 +75,7 @@ const X86_64: Machine = Machine {
     planted: [
         (10, "two streaming stores are fenced", [(2, 0), (0, 0), (2, 0)]),
         (11, "two streaming stores are not fenced", [(2, 0), (0, 2), (2, 0)]),
+        (12, "two streaming stores are written back before the fence", [(2, 0), (0, 0), (2, 0)]),
         (22, "a locked access follows the write-backs", [(0, 8), (0, 8), (0, 0)]),
     ],
 };
@@ -87,6 +88,7 @@ const AARCH64: Machine = Machine {
     planted: [
         (10, "two hinted stores are fenced", [(2, 0); 3]),
         (11, "two hinted stores are not fenced", [(2, 0); 3]),
+        (12, "two hinted stores are written back before the fence", [(0, 0); 3]),
         (22, "an atomic access follows the write-backs", [(0, 8); 3]),
     ],
 };

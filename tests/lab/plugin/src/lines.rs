@@ -1,11 +1,13 @@
 //! The model: the state of each line of one range.
 //!
 //! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A
-//! write-back has effect on a dirty line; a fence completes every write-back before it. Nothing else
-//! makes a line clean: the model never relies on a CPU that writes lines back by itself.
+//! write-back has effect on a dirty line, unless words of it were streamed since the last fence: it need not have them.
+//! A fence completes every write-back before it. Nothing else makes a line clean: the model never relies on a CPU that
+//! writes lines back by itself.
 
 use core::fmt;
 use core::ops::Range;
+use std::collections::HashSet;
 
 /// A range of more lines is a mistake in the arguments of a mark.
 const MOST_LINES: u64 = 1 << 26;
@@ -49,6 +51,8 @@ pub struct Lines {
     states: Vec<State>,
     /// The lines that were written back since the last fence: a fence need not look at the others.
     unfenced: Vec<usize>,
+    /// The words that were streamed since the last fence, and not stored to ordinarily since.
+    streamed: HashSet<u64>,
     seen: Seen,
 }
 
@@ -64,7 +68,8 @@ impl Lines {
             return None;
         }
         let states = vec![State::Clean; usize::try_from(count).ok()?];
-        Some(Self { range, line, states, unfenced: Vec::new(), seen: Seen::default() })
+        let (unfenced, streamed) = (Vec::new(), HashSet::new());
+        Some(Self { range, line, states, unfenced, streamed, seen: Seen::default() })
     }
 
     /// Returns the watched bytes.
@@ -78,6 +83,9 @@ impl Lines {
         let lines = self.touched(address, len);
         self.seen.stores += u64::from(!lines.is_empty());
         self.states[lines].fill(State::Dirty);
+        for word in self.words(address, len) {
+            self.streamed.remove(&word);
+        }
     }
 
     /// Records a streaming store of `len` bytes.
@@ -85,8 +93,9 @@ impl Lines {
         let lines = self.touched(address, len);
         self.seen.streaming += u64::from(!lines.is_empty());
         self.states[lines.clone()].fill(State::Dirty);
-        if streaming == Streaming::Evicting {
-            lines.for_each(|line| self.issue(line));
+        match streaming {
+            Streaming::Ordinary => self.streamed.extend(self.words(address, len)),
+            Streaming::Evicting => lines.for_each(|line| self.issue(line)),
         }
     }
 
@@ -96,12 +105,15 @@ impl Lines {
         let start = address / self.line * self.line;
         let lines = self.touched(start, self.line);
         self.seen.writebacks += u64::from(!lines.is_empty());
-        lines.for_each(|line| self.issue(line));
+        if !self.words(start, self.line).any(|word| self.streamed.contains(&word)) {
+            lines.for_each(|line| self.issue(line));
+        }
     }
 
     /// Records an instruction that completes every write-back before it.
     pub fn fence(&mut self) {
         self.seen.fences += 1;
+        self.streamed.clear();
         for line in self.unfenced.drain(..) {
             // A line that was stored to meanwhile stays dirty.
             if self.states[line] == State::Unfenced {
@@ -119,8 +131,7 @@ impl Lines {
 
     /// Returns the indices in `states` of the lines in which these bytes and the range meet.
     fn touched(&self, address: u64, len: u64) -> Range<usize> {
-        let start = address.max(self.range.start);
-        let end = address.saturating_add(len).min(self.range.end);
+        let Range { start, end } = self.watched(address, len);
         if start >= end {
             return 0..0;
         }
@@ -129,6 +140,17 @@ impl Lines {
             usize::try_from(lines).unwrap_or(usize::MAX)
         };
         place(start)..place(end - 1) + 1
+    }
+
+    /// Returns the words in which these bytes and the range meet.
+    fn words(&self, address: u64, len: u64) -> Range<u64> {
+        let bytes = self.watched(address, len);
+        if bytes.is_empty() { 0..0 } else { bytes.start / 8..bytes.end.div_ceil(8) }
+    }
+
+    /// Returns the bytes of these that are in the range. If they are outside, the end may come before the start.
+    fn watched(&self, address: u64, len: u64) -> Range<u64> {
+        address.max(self.range.start)..address.saturating_add(len).min(self.range.end)
     }
 
     fn count(&self, state: State) -> usize {
@@ -253,6 +275,40 @@ mod tests {
         evicting.fence();
         assert_eq!(left(&evicting), (0, 0));
         assert!(evicting.to_string().starts_with("stores=0 streaming=1 "));
+    }
+
+    #[test]
+    fn a_write_back_has_streamed_words_after_a_fence() {
+        let mut lines = lines(256);
+        lines.streaming_store(START, 16, Streaming::Ordinary);
+        lines.writeback(START);
+        lines.fence();
+        assert_eq!(left(&lines), (1, 0), "the words may have come after the write-back");
+        lines.writeback(START);
+        lines.fence();
+        assert_eq!(left(&lines), (0, 0));
+    }
+
+    #[test]
+    fn a_write_back_has_an_ordinary_store_to_streamed_words() {
+        for (len, expected) in [(8, (1, 0)), (16, (0, 0))] {
+            let mut lines = lines(256);
+            lines.streaming_store(START, 16, Streaming::Ordinary);
+            lines.store(START, len);
+            lines.writeback(START);
+            lines.fence();
+            assert_eq!(left(&lines), expected, "{len}");
+        }
+    }
+
+    #[test]
+    fn streamed_words_outside_do_not_matter() {
+        let mut lines = Lines::covering(START + 8, 100, 64).unwrap();
+        lines.store(START + 8, 8);
+        lines.streaming_store(START, 8, Streaming::Ordinary);
+        lines.writeback(START);
+        lines.fence();
+        assert_eq!(left(&lines), (0, 0));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::{
     END, FENCES_MATTER, Operands, Plugin, START, Use, give_up, is_fence, is_followed, with_plugin,
 };
 use crate::decode::{Action, Mark};
-use crate::lines::Streaming;
 use crate::losses::options::Options;
 use crate::losses::words::{LINE, Memories};
 use crate::losses::{Losses, Site};
@@ -43,14 +42,9 @@ impl Lossy {
     }
 
     /// Returns the callback for the stores of an instruction, if they matter.
-    pub(super) fn on_stores(&self, is_streaming: bool, half: Half) -> Option<Access> {
-        let model = self.losses.model();
-        let is_evicting = model.promises(half).streaming == Streaming::Evicting;
-        match (is_streaming, model.follows_stores) {
-            (true, follows) if follows || is_evicting => Some(on_streaming_store),
-            (false, true) => Some(on_store),
-            _ => None,
-        }
+    pub(super) fn on_stores(&self, is_streaming: bool) -> Option<Access> {
+        let on: Access = if is_streaming { on_streaming_store } else { on_store };
+        self.losses.model().follows(is_streaming).then_some(on)
     }
 
     /// Returns the site of an instruction that needs a callback of its own.

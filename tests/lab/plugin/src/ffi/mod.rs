@@ -260,12 +260,12 @@ impl Plugin {
     }
 
     /// Returns the callback for the stores of an instruction, if they are followed.
-    fn on_stores(&self, action: Option<Action>, half: Half) -> Option<Access> {
+    fn on_stores(&self, action: Option<Action>) -> Option<Access> {
         let is_streaming = action == Some(Action::Streaming);
         match &self.used {
             Use::Verdicts(_) if is_streaming => Some(on_streaming_store),
             Use::Verdicts(_) => Some(on_store),
-            Use::Losses(lossy) => lossy.on_stores(is_streaming, half),
+            Use::Losses(lossy) => lossy.on_stores(is_streaming),
         }
     }
 }
@@ -337,7 +337,7 @@ unsafe fn instrument(plugin: &mut Plugin, instruction: *mut Instruction) {
     let at = unsafe { qemu_plugin_insn_vaddr(instruction) };
     let action = (plugin.decoder.decode)(&bytes[..len.min(bytes.len())], at);
     let half = Half::of(at);
-    if let Some(on_store) = plugin.on_stores(action, half) {
+    if let Some(on_store) = plugin.on_stores(action) {
         // SAFETY: (1), and the callback lives as long as the plugin.
         unsafe {
             qemu_plugin_register_vcpu_mem_cb(

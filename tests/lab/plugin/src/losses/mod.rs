@@ -1,8 +1,8 @@
 //! Machines that lose what was not written back.
 //!
 //! There are two memories: LIVE, which the guest sees, and SHADOW, which has persisted. A line is dirty if they differ,
-//! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only the
-//! instructions that make lines persist. A write-back takes a snapshot of its line, without the words that its thread has
+//! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only streaming
+//! stores and the instructions that make lines persist. A write-back takes a snapshot of its line, without the words that its thread has
 //! streamed since its last fence. A fence makes the snapshots of its thread persist. A crash decides the fate of each
 //! dirty line by the seed: it stays, or has its persisted content again, or that of a snapshot that no fence has
 //! completed.
@@ -44,6 +44,10 @@ pub struct Site {
     pub at: u64,
 }
 
+/// The streamed words of a line. A word that has another value by now was replaced by an ordinary store, which is in the
+/// cache.
+type Streamed = [Option<u64>; WORDS];
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     writebacks: u64,
@@ -65,9 +69,9 @@ pub struct Losses {
     len: u64,
     memories: Memories,
     pending: Pending,
-    /// The words that each thread has streamed since its last fence, as bits by line. They may be in a buffer on their way,
-    /// so a write-back need not have them.
-    streamed: HashMap<(Half, u64), HashMap<u32, u8>>,
+    /// The words that each thread has streamed since its last fence, by line. They may be in a buffer on their way, so a
+    /// write-back need not have them.
+    streamed: HashMap<(Half, u64), HashMap<u32, Streamed>>,
     /// The followed stores, and the last one to each line.
     stores: u64,
     stored: HashMap<u32, u64>,
@@ -171,8 +175,10 @@ impl Losses {
         let streamed = self.streamed.get(&(site.half, site.thread));
         if let Some(streamed) = streamed.and_then(|lines| lines.get(&line)) {
             let before = self.pending.newest(line).unwrap_or_else(|| self.memories.persisted(line));
-            for word in (0..WORDS).filter(|word| streamed >> word & 1 == 1) {
-                content[word] = before[word];
+            for (word, streamed) in streamed.iter().enumerate() {
+                if *streamed == Some(content[word]) {
+                    content[word] = before[word];
+                }
             }
         }
         // A clean line stays out unless older content of it is pending.
@@ -238,15 +244,16 @@ impl Losses {
             let words = self.words(address, len);
             let streamed = self.streamed.entry((site.half, site.thread)).or_default();
             for (line, word) in words {
-                *streamed.entry(line).or_default() |= 1 << word;
+                streamed.entry(line).or_default()[word] = Some(self.memories.live(line)[word]);
             }
         }
     }
 
     /// Returns the words of these bytes: the line of each, and its place there.
-    fn words(&self, address: u64, len: u64) -> Vec<(u32, u64)> {
+    fn words(&self, address: u64, len: u64) -> Vec<(u32, usize)> {
         let words = address / 8..(address + len.max(1) - 1) / 8 + 1;
-        words.filter_map(|word| Some((self.line(word * 8)?, word % WORDS as u64))).collect()
+        let place = |word| usize::try_from(word % WORDS as u64).ok();
+        words.filter_map(|word| Some((self.line(word * 8)?, place(word)?))).collect()
     }
 
     /// Records a store of `len` bytes, after it was made.
@@ -257,7 +264,7 @@ impl Losses {
             // The newest bytes of these words are in the cache.
             for (line, word) in self.words(address, len) {
                 for lines in self.streamed.values_mut() {
-                    lines.entry(line).and_modify(|words| *words &= !(1 << word));
+                    lines.entry(line).and_modify(|words| words[word] = None);
                 }
             }
         }

@@ -79,7 +79,7 @@ pub struct Model {
     pub clflush: Clflush,
     /// The point to reach.
     pub point: Point,
-    /// True if stores are followed, which takes time: then the newest line is known.
+    /// True if ordinary stores are followed too, which takes time: then the newest line is known.
     pub follows_stores: bool,
     /// One in so many followed stores evicts its line; 0 for none.
     pub evict: u64,
@@ -128,6 +128,13 @@ impl Model {
             Half::Lower => self.promises[0],
             Half::Upper => self.promises[1],
         }
+    }
+
+    /// Returns true if the stores of an instruction are followed. Streaming ones always are: a write-back need not have
+    /// them.
+    #[must_use]
+    pub const fn follows(&self, is_streaming: bool) -> bool {
+        is_streaming || self.follows_stores
     }
 
     /// Returns the effect of an instruction that writes back one line.

@@ -329,6 +329,26 @@ fn streamed_bytes_are_not_in_a_write_back_before_their_fence() {
 }
 
 #[test]
+fn streaming_stores_are_followed_though_others_are_not() {
+    let model = Model { follows_stores: false, ..model() };
+    assert!(model.follows(true));
+    assert!(!model.follows(false));
+}
+
+#[test]
+fn a_store_that_is_not_followed_replaces_streamed_bytes() {
+    let mut losses = losses(Model { follows_stores: false, ..model() });
+    losses.memories.store(3, 0, 1);
+    losses.memories.store(3, 1, 1);
+    losses.streaming_store(USER, address(3), 16);
+    losses.memories.store(3, 1, 2);
+    losses.writeback(USER, Writeback::Clwb, address(3));
+    losses.fence(USER, Fence::Sfence);
+    losses.reset();
+    assert_eq!(losses.memories.live(3)[..2], [0, 2]);
+}
+
+#[test]
 fn a_fence_drains_them_and_an_ordinary_store_replaces_them() {
     for ordinary in [false, true] {
         let mut losses = losses(model());

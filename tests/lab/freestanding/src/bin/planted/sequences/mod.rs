@@ -132,6 +132,13 @@ fn streaming(memory: &mut Memory) {
     write_back_all(&memory.0[0..2]);
     machine::fence();
     mark::verdict(12);
+
+    memory.watch();
+    machine::streaming_stores(&mut memory.0);
+    machine::fence();
+    write_back_all(&memory.0[0..2]);
+    machine::fence();
+    mark::verdict(13);
 }
 
 fn addressing(memory: &mut Memory) {

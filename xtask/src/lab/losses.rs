@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use super::plugin::clflush;
 use super::temporary::Temporary;
 
 /// The memory that loses lines.
@@ -134,11 +135,8 @@ impl Losses {
             format!("reset={:#x}", self.reset),
             format!("seed={}", self.seed.unwrap_or_else(|| self.seed_by_name(name))),
             format!("policy={}", self.policy),
+            String::from(clflush(cpu)),
         ];
-        // The emulator's other CPUs are of AMD's.
-        if cpu.contains("vendor=GenuineIntel") {
-            arguments.push(String::from("clflush=itself"));
-        }
         arguments.extend(self.more.iter().cloned());
         arguments.extend(self.cut.map(|Cut { event, number }| format!("cut={event}:{number}")));
         if self.follows_stores || self.cut.is_some_and(|cut| cut.event == STORE) {

@@ -58,10 +58,11 @@ impl Plugin {
     ///
     /// The library relies on SFENCE and MFENCE alone, so the locked accesses of x86 are not fences here: any lock that
     /// a program takes would hide a fence that the library forgot.
-    pub(super) fn arguments(&self, streaming: Streaming, out: &Path) -> [String; 2] {
+    pub(super) fn arguments(&self, streaming: Streaming, cpu: &str, out: &Path) -> [String; 2] {
         self.with(&[
             format!("streaming={}", streaming.name()),
             String::from("locked=ordinary"),
+            String::from(clflush(cpu)),
             format!("out={}", out.display()),
         ])
     }
@@ -87,6 +88,12 @@ impl Plugin {
         };
         fits().map_err(Unavailable::because)
     }
+}
+
+/// Returns the argument for the completion of CLFLUSH, in which vendors differ. The emulator's CPUs are of AMD's unless
+/// they have another's name.
+pub(super) fn clflush(cpu: &str) -> &'static str {
+    if cpu.contains("vendor=GenuineIntel") { "clflush=itself" } else { "clflush=mfence" }
 }
 
 /// Returns 10 and 0 for `QEMU emulator version 10.0.2 (Debian …)`.
@@ -143,7 +150,7 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, PathBuf, Plugin, Streaming, Verdict, version};
+    use super::{Path, PathBuf, Plugin, Streaming, Verdict, clflush, version};
 
     const LINE: &str =
         "verdict id=7 stores=64 streaming=2 writebacks=63 fences=1 dirty_lines=1 unfenced_lines=3";
@@ -181,9 +188,18 @@ mod tests {
     fn commas_in_paths_are_doubled() {
         let plugin = Plugin { library: PathBuf::from("/a,b/plugin.so") };
         assert_eq!(
-            plugin.arguments(Streaming::Evicting, Path::new("/c,d")),
-            ["-plugin", "/a,,b/plugin.so,streaming=evicting,locked=ordinary,out=/c,,d"]
+            plugin.arguments(Streaming::Evicting, "max", Path::new("/c,d")),
+            [
+                "-plugin",
+                "/a,,b/plugin.so,streaming=evicting,locked=ordinary,clflush=mfence,out=/c,,d"
+            ]
         );
+    }
+
+    #[test]
+    fn clflush_needs_mfence_unless_the_cpu_has_the_name_of_intel() {
+        assert_eq!(clflush("max,-clwb,-clflushopt"), "clflush=mfence");
+        assert_eq!(clflush("max,vendor=GenuineIntel,-svm"), "clflush=itself");
     }
 
     #[test]

@@ -30,6 +30,14 @@ pub enum Fence {
     Fence,
 }
 
+impl Fence {
+    /// Returns true if the fence completes a CLFLUSH on every CPU, and every other write-back.
+    #[must_use]
+    pub const fn completes_all(self) -> bool {
+        !matches!(self, Self::Sfence)
+    }
+}
+
 /// An instruction by which a program speaks to the plugin (`tests/lab/mark`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {

@@ -13,9 +13,9 @@
 //! verdict id=1 stores=64 streaming=0 writebacks=63 fences=1 dirty_lines=1 unfenced_lines=0
 //! ```
 //!
-//! Layers, each using only those above it: [`lines`] is the model; [`options`] and [`tracker`] define the watched
-//! range. [`decode`], [`x86_64`], [`aarch64`] and [`riscv64`] read instructions; [`losses`] is the other use; `ffi` is
-//! the emulator's interface, the only part with `unsafe` besides one mapping.
+//! Layers, each using only those above it: [`lines`] is the model. [`decode`], [`x86_64`], [`aarch64`] and [`riscv64`]
+//! read instructions; [`options`] and [`tracker`] define the watched range. [`losses`] is the other use; `ffi` is the
+//! emulator's interface, the only part with `unsafe` besides one mapping.
 //!
 //! Limits of verdicts:
 //! - Lines are distinguished by the guest's virtual address. Another program that maps something at the

@@ -2,7 +2,7 @@
 //!
 //! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A
 //! write-back has effect on a dirty line, unless words of it were streamed since the last fence: it need not have them.
-//! A fence completes every write-back before it. Nothing else makes a line clean: the model never relies on a CPU that
+//! A fence completes every write-back before it, except that some need MFENCE. Nothing else makes a line clean: the model never relies on a CPU that
 //! writes lines back by itself.
 
 use core::fmt;
@@ -20,6 +20,8 @@ enum State {
     Dirty,
     /// Written back by an instruction that no fence has completed.
     Unfenced,
+    /// Written back by an instruction that no MFENCE has completed. SFENCE is not enough.
+    NeedsMfence,
 }
 
 /// The effect of a streaming (non-temporal) store on its line. Vendors permit both.
@@ -31,6 +33,15 @@ pub enum Streaming {
     Ordinary,
     /// The line leaves the caches with its dirty bytes, so a fence completes it (Intel SDM vol. 1, 10.4.6.2).
     Evicting,
+}
+
+/// The completion of CLFLUSH, in which vendors differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clflush {
+    /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
+    Itself,
+    /// By MFENCE, and not by SFENCE (AMD APM vol. 3, CLFLUSH).
+    Mfence,
 }
 
 /// The observations since watching began.
@@ -95,36 +106,41 @@ impl Lines {
         self.states[lines.clone()].fill(State::Dirty);
         match streaming {
             Streaming::Ordinary => self.streamed.extend(self.words(address, len)),
-            Streaming::Evicting => lines.for_each(|line| self.issue(line)),
+            Streaming::Evicting => lines.for_each(|line| self.issue(line, State::Unfenced)),
         }
     }
 
-    /// Records an instruction that writes back the line of `address`.
-    pub fn writeback(&mut self, address: u64) {
+    /// Records an instruction that writes back the line of `address`; `needs_mfence` is true if SFENCE does not complete
+    /// it.
+    pub fn writeback(&mut self, address: u64, needs_mfence: bool) {
+        let state = if needs_mfence { State::NeedsMfence } else { State::Unfenced };
         // The line's first byte may lie before the range: any byte of the line stands for it.
         let start = address / self.line * self.line;
         let lines = self.touched(start, self.line);
         self.seen.writebacks += u64::from(!lines.is_empty());
         if !self.words(start, self.line).any(|word| self.streamed.contains(&word)) {
-            lines.for_each(|line| self.issue(line));
+            lines.for_each(|line| self.issue(line, state));
         }
     }
 
-    /// Records an instruction that completes every write-back before it.
-    pub fn fence(&mut self) {
+    /// Records an instruction that completes the write-backs before it: every one, or those that do not need MFENCE.
+    pub fn fence(&mut self, completes_all: bool) {
         self.seen.fences += 1;
         self.streamed.clear();
-        for line in self.unfenced.drain(..) {
+        self.unfenced.retain(|line| {
+            let state = &mut self.states[*line];
+            let is_late = *state == State::NeedsMfence && !completes_all;
             // A line that was stored to meanwhile stays dirty.
-            if self.states[line] == State::Unfenced {
-                self.states[line] = State::Clean;
+            if *state != State::Dirty && !is_late {
+                *state = State::Clean;
             }
-        }
+            is_late
+        });
     }
 
-    fn issue(&mut self, line: usize) {
+    fn issue(&mut self, line: usize, state: State) {
         if self.states[line] == State::Dirty {
-            self.states[line] = State::Unfenced;
+            self.states[line] = state;
             self.unfenced.push(line);
         }
     }
@@ -162,7 +178,8 @@ impl Lines {
 impl fmt::Display for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Seen { stores, streaming, writebacks, fences } = self.seen;
-        let (dirty, unfenced) = (self.count(State::Dirty), self.count(State::Unfenced));
+        let dirty = self.count(State::Dirty);
+        let unfenced = self.count(State::Unfenced) + self.count(State::NeedsMfence);
         write!(
             f,
             "stores={stores} streaming={streaming} writebacks={writebacks} fences={fences} "
@@ -190,9 +207,9 @@ mod tests {
         let mut lines = lines(256);
         lines.store(START + 8, 8);
         assert_eq!(left(&lines), (1, 0));
-        lines.writeback(START);
+        lines.writeback(START, false);
         assert_eq!(left(&lines), (0, 1));
-        lines.fence();
+        lines.fence(true);
         assert_eq!(left(&lines), (0, 0));
         assert_eq!(
             lines.to_string(),
@@ -204,16 +221,16 @@ mod tests {
     fn a_fence_without_a_write_back_leaves_a_line_dirty() {
         let mut lines = lines(256);
         lines.store(START, 8);
-        lines.fence();
+        lines.fence(true);
         assert_eq!(left(&lines), (1, 0));
     }
 
     #[test]
     fn a_write_back_before_the_store_has_no_effect() {
         let mut lines = lines(256);
-        lines.writeback(START);
+        lines.writeback(START, false);
         lines.store(START, 8);
-        lines.fence();
+        lines.fence(true);
         assert_eq!(left(&lines), (1, 0));
     }
 
@@ -221,12 +238,12 @@ mod tests {
     fn a_store_between_write_back_and_fence_makes_the_line_dirty_again() {
         let mut lines = lines(256);
         lines.store(START, 8);
-        lines.writeback(START);
+        lines.writeback(START, false);
         lines.store(START, 8);
-        lines.fence();
+        lines.fence(true);
         assert_eq!(left(&lines), (1, 0));
-        lines.writeback(START);
-        lines.fence();
+        lines.writeback(START, false);
+        lines.fence(true);
         assert_eq!(left(&lines), (0, 0));
     }
 
@@ -249,9 +266,9 @@ mod tests {
         lines.store(START + 104, 8);
         assert_eq!(left(&lines), (2, 0));
         // By an address of the line that lies outside the range.
-        lines.writeback(START);
-        lines.writeback(START + 127);
-        lines.fence();
+        lines.writeback(START, false);
+        lines.writeback(START + 127, false);
+        lines.fence(true);
         assert!(
             lines
                 .to_string()
@@ -263,16 +280,16 @@ mod tests {
     fn a_streaming_store_needs_a_write_back_unless_it_evicts() {
         let mut ordinary = lines(256);
         ordinary.streaming_store(START, 16, Streaming::Ordinary);
-        ordinary.fence();
+        ordinary.fence(true);
         assert_eq!(left(&ordinary), (1, 0));
-        ordinary.writeback(START);
-        ordinary.fence();
+        ordinary.writeback(START, false);
+        ordinary.fence(true);
         assert_eq!(left(&ordinary), (0, 0));
 
         let mut evicting = lines(256);
         evicting.streaming_store(START, 16, Streaming::Evicting);
         assert_eq!(left(&evicting), (0, 1));
-        evicting.fence();
+        evicting.fence(true);
         assert_eq!(left(&evicting), (0, 0));
         assert!(evicting.to_string().starts_with("stores=0 streaming=1 "));
     }
@@ -281,11 +298,11 @@ mod tests {
     fn a_write_back_has_streamed_words_after_a_fence() {
         let mut lines = lines(256);
         lines.streaming_store(START, 16, Streaming::Ordinary);
-        lines.writeback(START);
-        lines.fence();
+        lines.writeback(START, false);
+        lines.fence(true);
         assert_eq!(left(&lines), (1, 0), "the words may have come after the write-back");
-        lines.writeback(START);
-        lines.fence();
+        lines.writeback(START, false);
+        lines.fence(true);
         assert_eq!(left(&lines), (0, 0));
     }
 
@@ -295,8 +312,8 @@ mod tests {
             let mut lines = lines(256);
             lines.streaming_store(START, 16, Streaming::Ordinary);
             lines.store(START, len);
-            lines.writeback(START);
-            lines.fence();
+            lines.writeback(START, false);
+            lines.fence(true);
             assert_eq!(left(&lines), expected, "{len}");
         }
     }
@@ -306,8 +323,8 @@ mod tests {
         let mut lines = Lines::covering(START + 8, 100, 64).unwrap();
         lines.store(START + 8, 8);
         lines.streaming_store(START, 8, Streaming::Ordinary);
-        lines.writeback(START);
-        lines.fence();
+        lines.writeback(START, false);
+        lines.fence(true);
         assert_eq!(left(&lines), (0, 0));
     }
 
@@ -327,7 +344,7 @@ mod tests {
         assert_eq!(left(&empty), (0, 0));
         let mut last = Lines::covering(u64::MAX - 63, 63, 64).unwrap();
         last.store(u64::MAX - 7, 8);
-        last.writeback(u64::MAX);
+        last.writeback(u64::MAX, false);
         assert_eq!(left(&last), (0, 1));
         assert!(Lines::covering(u64::MAX, 2, 64).is_none());
         assert!(Lines::covering(0, u64::MAX, 64).is_none());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::lines::Streaming;
+use crate::lines::{Clflush, Streaming};
 
 /// The values of the plugin's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub struct Options {
     /// `locked=fence|ordinary`: true if a locked access of x86 completes write-backs, as Intel's
     /// manual has it, false if only SFENCE and MFENCE do; a fence by default.
     pub is_locked_fence: bool,
+    /// `clflush=mfence|itself`: the completion of CLFLUSH. Any fence completes it where it orders itself; by MFENCE alone
+    /// by default.
+    pub clflush: Clflush,
     /// `line=BYTES`: the size of a line of the guest's CPU; 64 by default.
     pub line: u64,
     /// `out=FILE`: the file of the verdicts.
@@ -25,25 +28,27 @@ impl Options {
     /// If one is unknown or invalid, or if `out` is missing. The message names the remedy.
     pub fn parse(arguments: &[&str]) -> Result<Self, String> {
         let (mut streaming, mut is_locked_fence, mut line) = (Streaming::Ordinary, true, 64);
-        let mut out = None;
+        let (mut clflush, mut out) = (Clflush::Mfence, None);
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("streaming", "ordinary")) => streaming = Streaming::Ordinary,
                 Some(("streaming", "evicting")) => streaming = Streaming::Evicting,
                 Some(("locked", "fence")) => is_locked_fence = true,
                 Some(("locked", "ordinary")) => is_locked_fence = false,
+                Some(("clflush", "mfence")) => clflush = Clflush::Mfence,
+                Some(("clflush", "itself")) => clflush = Clflush::Itself,
                 Some(("line", bytes)) => line = line_size(bytes)?,
                 Some(("out", file)) => out = Some(PathBuf::from(file)),
                 _ => return Err(format!("{argument}: {KNOWN}")),
             }
         }
         let out = out.ok_or_else(|| format!("out is missing: {KNOWN}"))?;
-        Ok(Self { streaming, is_locked_fence, line, out })
+        Ok(Self { streaming, is_locked_fence, clflush, line, out })
     }
 }
 
-const KNOWN: &str = "the arguments are out=FILE, streaming=ordinary or streaming=evicting, \
-                     locked=fence or locked=ordinary, and line=BYTES";
+const KNOWN: &str = "the arguments are out=FILE, streaming=ordinary|evicting, locked=fence|ordinary, \
+                     clflush=mfence|itself and line=BYTES";
 
 fn line_size(bytes: &str) -> Result<u64, String> {
     match bytes.parse::<u64>() {
@@ -54,7 +59,7 @@ fn line_size(bytes: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, Streaming};
+    use super::{Clflush, Options, Streaming};
     use std::path::PathBuf;
 
     #[test]
@@ -62,14 +67,17 @@ mod tests {
         let options = Options {
             streaming: Streaming::Ordinary,
             is_locked_fence: true,
+            clflush: Clflush::Mfence,
             line: 64,
             out: PathBuf::from("/tmp/a=b"),
         };
         assert_eq!(Options::parse(&["out=/tmp/a=b"]), Ok(options.clone()));
-        let told = ["line=128", "streaming=evicting", "locked=ordinary", "out=/tmp/a=b"];
+        let told =
+            ["line=128", "streaming=evicting", "locked=ordinary", "clflush=itself", "out=/tmp/a=b"];
         let expected = Options {
             streaming: Streaming::Evicting,
             is_locked_fence: false,
+            clflush: Clflush::Itself,
             line: 128,
             ..options
         };

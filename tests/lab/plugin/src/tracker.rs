@@ -6,7 +6,8 @@
 
 use core::ops::Range;
 
-use crate::lines::Lines;
+use crate::decode::{Fence, Writeback};
+use crate::lines::{Clflush, Lines};
 use crate::options::Options;
 
 /// The half of the address space of an instruction: user mode or kernel under the systems that run on x86-64 and arm64.
@@ -72,9 +73,10 @@ impl Tracker {
     }
 
     /// Records that an instruction in this half writes back the line of `address`.
-    pub fn writeback(&mut self, half: Half, address: u64) {
+    pub fn writeback(&mut self, half: Half, by: Writeback, address: u64) {
+        let needs_mfence = by == Writeback::Clflush && self.options.clflush == Clflush::Mfence;
         if let Some(lines) = self.watched_from(half) {
-            lines.writeback(address);
+            lines.writeback(address, needs_mfence);
         }
     }
 
@@ -88,16 +90,16 @@ impl Tracker {
     }
 
     /// Records a fence in this half.
-    pub fn fence(&mut self, half: Half) {
+    pub fn fence(&mut self, half: Half, fence: Fence) {
         if let Some(lines) = self.watched_from(half) {
-            lines.fence();
+            lines.fence(fence.completes_all());
         }
     }
 
     /// Records a locked access in this half.
     pub fn locked(&mut self, half: Half) {
         if self.options.is_locked_fence {
-            self.fence(half);
+            self.fence(half, Fence::Mfence);
         }
     }
 
@@ -117,7 +119,7 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use super::{Half, Options, Tracker};
+    use super::{Fence, Half, Options, Tracker, Writeback};
 
     fn tracker(options: &[&str]) -> Tracker {
         let options = [&["out=/tmp/out"], options].concat();
@@ -136,8 +138,8 @@ mod tests {
         let mut tracker = tracker(&[]);
         tracker.store(0x1000, 8);
         tracker.streaming_store(0x1040, 8);
-        tracker.writeback(Half::Lower, 0x1000);
-        tracker.fence(Half::Lower);
+        tracker.writeback(Half::Lower, Writeback::Clwb, 0x1000);
+        tracker.fence(Half::Lower, Fence::Sfence);
         assert_eq!(
             tracker.verdict(7),
             "verdict id=7 stores=1 streaming=1 writebacks=1 fences=1 dirty_lines=1 unfenced_lines=0\n"
@@ -160,13 +162,13 @@ mod tests {
     fn an_interrupting_kernel_completes_nothing() {
         let mut tracker = tracker(&[]);
         tracker.store(0x1000, 8);
-        tracker.writeback(Half::Upper, 0x1000);
+        tracker.writeback(Half::Upper, Writeback::Clwb, 0x1000);
         assert_eq!(dirty_and_unfenced(&tracker), "=1 unfenced_lines=0");
-        tracker.writeback(Half::Lower, 0x1000);
-        tracker.fence(Half::Upper);
+        tracker.writeback(Half::Lower, Writeback::Clwb, 0x1000);
+        tracker.fence(Half::Upper, Fence::Sfence);
         tracker.locked(Half::Upper);
         assert_eq!(dirty_and_unfenced(&tracker), "=0 unfenced_lines=1");
-        tracker.fence(Half::Lower);
+        tracker.fence(Half::Lower, Fence::Sfence);
         assert_eq!(dirty_and_unfenced(&tracker), "=0 unfenced_lines=0");
     }
 
@@ -177,10 +179,38 @@ mod tests {
         {
             let mut tracker = tracker(options);
             tracker.store(0x1000, 8);
-            tracker.writeback(Half::Lower, 0x1000);
+            tracker.writeback(Half::Lower, Writeback::Clwb, 0x1000);
             tracker.locked(Half::Lower);
             assert_eq!(dirty_and_unfenced(&tracker), expected);
         }
+    }
+
+    #[test]
+    fn sfence_completes_clflush_on_intel_alone() {
+        for (options, expected) in
+            [(&[][..], "=0 unfenced_lines=1"), (&["clflush=itself"], "=0 unfenced_lines=0")]
+        {
+            let mut tracker = tracker(options);
+            for (address, by) in [(0x1000, Writeback::Clwb), (0x1040, Writeback::Clflush)] {
+                tracker.store(address, 8);
+                tracker.writeback(Half::Lower, by, address);
+            }
+            tracker.fence(Half::Lower, Fence::Sfence);
+            assert_eq!(dirty_and_unfenced(&tracker), expected);
+            tracker.fence(Half::Lower, Fence::Mfence);
+            assert_eq!(dirty_and_unfenced(&tracker), "=0 unfenced_lines=0");
+        }
+    }
+
+    #[test]
+    fn sfence_does_not_complete_a_clflush_after_a_clwb() {
+        let mut tracker = tracker(&[]);
+        for by in [Writeback::Clwb, Writeback::Clflush] {
+            tracker.store(0x1000, 8);
+            tracker.writeback(Half::Lower, by, 0x1000);
+        }
+        tracker.fence(Half::Lower, Fence::Sfence);
+        assert_eq!(dirty_and_unfenced(&tracker), "=0 unfenced_lines=1");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! Serializing instructions are not in that list and do not count as fences. The library relies on SFENCE and MFENCE
 //! alone; therefore [`Locked`](Action::Locked) is a separate effect.
 //!
-//! CLFLUSH would not need a fence on Intel to be ordered; the plugin demands one for its completion all the same. Other
-//! vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH); the plugin does not model this difference.
+//! CLFLUSH would not need a fence on Intel to be ordered; verdicts demand one for its completion all the same. Other
+//! vendors order it by MFENCE alone (AMD APM vol. 3, CLFLUSH). The argument `clflush` chooses between the two.
 //!
 //! Streaming stores are those that vol. 1, 10.4.6.2 "Caching of Temporal vs. Non-Temporal Data" and
 //! the reference call non-temporal, in their SSE, VEX and EVEX forms, and AMD's MOVNTSD and MOVNTSS.

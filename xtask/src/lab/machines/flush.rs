@@ -91,7 +91,7 @@ impl Watched {
     /// Runs every path under the plugin. Returns the number of paths.
     fn run(&self, kit: &Kit, name: &str, streaming: Streaming, log: &mut Log) -> Result<usize> {
         let out = output(kit, name);
-        let arguments = kit.plugin()?.arguments(streaming, &out);
+        let arguments = kit.plugin()?.arguments(streaming, self.cpu, &out);
         let names = match self.kind {
             Kind::Pc => on(kit, &emulated(name).keeping().cpu(self.cpu).devices(arguments), log)?,
             Kind::PcEadr => {

@@ -128,7 +128,7 @@ fn watched() -> Lane {
     };
     lane_with(Architecture::X86, name, proves, prepare, |kit, tracer, name, log| {
         let out = output(kit, name);
-        let arguments = kit.plugin()?.arguments(Streaming::Ordinary, &out);
+        let arguments = kit.plugin()?.arguments(Streaming::Ordinary, "max", &out);
         let setup = tracer.machine(name).cpu("max").devices(arguments).keeping();
         pass_under_plugin(kit, &setup, log)?;
         let verdicts = Verdict::read(&out)?;

@@ -188,9 +188,9 @@ impl Plugin {
         let Operands { address, arguments } = self.operands(action);
         let Use::Verdicts(tracker) = &mut self.used else { return };
         match (action, address) {
-            (Action::Writeback(..), Some(address)) => tracker.writeback(half, address),
+            (Action::Writeback(by, _), Some(address)) => tracker.writeback(half, by, address),
             (Action::Zero(_), Some(address)) => tracker.zero(address),
-            (Action::Fence(_), _) => tracker.fence(half),
+            (Action::Fence(fence), _) => tracker.fence(half, fence),
             (Action::Locked, _) => tracker.locked(half),
             (Action::Mark(Mark::Watch), _) => {
                 let [start, len] = arguments;

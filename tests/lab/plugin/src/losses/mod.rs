@@ -198,7 +198,7 @@ impl Losses {
     pub fn fence(&mut self, site: Site, fence: Fence) {
         let owner = Owner { half: site.half, thread: site.thread, needs_mfence: false };
         let late = Owner { needs_mfence: true, ..owner };
-        let completes_all = self.model.completes_all(fence);
+        let completes_all = fence.completes_all();
         let thread = (site.half, site.thread);
         let has_any = self.pending.has(owner)
             || completes_all && self.pending.has(late)

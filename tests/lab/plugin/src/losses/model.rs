@@ -1,18 +1,9 @@
 //! The promises of the CPU that a machine loses lines by, as arguments of the plugin choose them.
 
 use super::fates::Policy;
-use crate::decode::{Fence, Writeback};
-use crate::lines::Streaming;
+use crate::decode::Writeback;
+use crate::lines::{Clflush, Streaming};
 use crate::tracker::Half;
-
-/// The completion of CLFLUSH, in which vendors differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clflush {
-    /// By itself, in order with stores (Intel SDM vol. 2A, CLFLUSH).
-    Itself,
-    /// By MFENCE, and not by SFENCE (AMD APM vol. 3, CLFLUSH).
-    Mfence,
-}
 
 /// The point that a write-back must reach to persist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,11 +138,5 @@ impl Model {
             _ => false,
         };
         Effect::Pending { needs_mfence }
-    }
-
-    /// Returns true if the fence completes write-backs that need MFENCE.
-    #[must_use]
-    pub fn completes_all(&self, fence: Fence) -> bool {
-        fence != Fence::Sfence
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::fates::Policy;
-use super::model::{Clflush, Event, Model, Point};
+use super::model::{Event, Model, Point};
 use super::words::LINE;
-use crate::lines::Streaming;
+use crate::lines::{Clflush, Streaming};
 
 /// The values of the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]

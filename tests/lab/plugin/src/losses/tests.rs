@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::fates::Policy;
-use super::model::{Clflush, Event, Model, Point};
+use super::model::{Event, Model, Point};
 use super::words::Memories;
 use super::{Losses, Site};
 use crate::decode::{Fence, Writeback};
+use crate::lines::Clflush;
 use crate::tracker::Half;
 
 const BASE: u64 = 0x1_0000_0000;

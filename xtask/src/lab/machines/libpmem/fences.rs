@@ -60,7 +60,8 @@ fn watched(
     log: &mut Log,
 ) -> Result<Vec<Verdict>> {
     let out = output(kit, name);
-    let arguments = kit.plugin()?.arguments(Streaming::Evicting, &out);
+    // An arm64 CPU has no CLFLUSH.
+    let arguments = kit.plugin()?.arguments(Streaming::Evicting, "max", &out);
     match kit.architecture {
         Architecture::Arm64 => {
             let tree = Tree::new(kit, name, ("neoverse-n1", 1), Kind::Pmem)?;

@@ -22,6 +22,8 @@ pub(super) fn fence() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
+pub(super) use fence as complete_all;
+
 /// Orders accesses, and does not complete write-backs.
 pub(super) fn not_a_fence() {
     // SAFETY: a barrier changes no value.

@@ -149,6 +149,8 @@ fn addressing(memory: &mut Memory) {
     machine::write_back_in_every_way(&mut memory.0);
     machine::fence();
     mark::verdict(20);
+    machine::complete_all();
+    mark::verdict(23);
 
     memory.watch();
     machine::store_in_other_ways(&mut memory.0);

@@ -16,10 +16,16 @@ pub(super) fn write_back(line: &Line) {
     unsafe { asm!("clwb [{}]", in(reg) line.as_ptr(), options(nostack, preserves_flags)) };
 }
 
-/// Completes write-backs.
+/// Completes write-backs, except CLFLUSH on AMD's CPUs.
 pub(super) fn fence() {
     // SAFETY: a fence changes no value.
     unsafe { asm!("sfence", options(nostack, preserves_flags)) };
+}
+
+/// Completes every write-back.
+pub(super) fn complete_all() {
+    // SAFETY: a fence changes no value.
+    unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }
 
 /// Orders loads alone.

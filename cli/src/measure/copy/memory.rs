@@ -5,7 +5,7 @@ use super::{Case, LINE, MISALIGNMENT};
 use crate::measure::lines::{PAGE, Region, WORD, data};
 use cachemaint::Cache;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A range of bytes in words that may be changed through a shared reference.
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +55,6 @@ impl<'a> Target<'a> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// Returns any bits of the first line.
-    #[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
-    pub(super) fn first_word(&self) -> usize {
-        self.words.first().map_or(0, |word| word.load(Ordering::Relaxed) as usize)
     }
 
     /// # Panics
@@ -156,19 +150,47 @@ impl Memory {
         (0..layout.copies).map(each).collect()
     }
 
-    /// Fills all targets with data that no source has, then brings their lines to the placement and
-    /// the source to the cache.
-    pub(super) fn prepare(
+    /// Makes a chain of the targets in this order: the first word of each names the first word of the next. Returns the
+    /// link to the first target.
+    pub(super) fn chain(&self, targets: &[Target<'_>], order: &[usize], turn: u64) -> u64 {
+        let links: Vec<u64> = order
+            .iter()
+            .filter_map(|place| targets.get(*place))
+            .map(|to| self.link(to.words, turn))
+            .collect();
+        for (link, next) in links.iter().zip(links.iter().cycle().skip(1)) {
+            if let Some(word) = self.region.words().get(to_place(*link)) {
+                word.store(*next, Ordering::Relaxed);
+            }
+        }
+        links.first().copied().unwrap_or_default()
+    }
+
+    /// Returns a link to the first of these words: another one at each turn, and never 0 if the turn is not.
+    fn link(&self, words: &[AtomicU64], turn: u64) -> u64 {
+        let bytes = words.as_ptr().addr() - self.region.words().as_ptr().addr();
+        turn << 32 | (bytes / WORD) as u64
+    }
+
+    /// Follows a chain for so many loads, each of which waits for the one before. Returns the last loaded link.
+    #[inline]
+    pub(super) fn follow(&self, mut link: u64, loads: usize) -> u64 {
+        let words = self.region.words();
+        for _ in 0..loads {
+            let Some(word) = words.get(to_place(link)) else { break };
+            link = word.load(Ordering::Relaxed);
+        }
+        link
+    }
+
+    /// Brings the lines of the targets to the placement and the source to the cache.
+    pub(super) fn place(
         &self,
         cache: Cache,
         Placement { level, dirty }: Placement,
         targets: &[Target<'_>],
         source: &[u8],
-        turn: u64,
     ) {
-        for to in targets {
-            fill(to.words, turn.wrapping_add(SEEDS[1] + 1));
-        }
         if !dirty {
             cache.batch(|batch| {
                 for to in targets {
@@ -188,8 +210,19 @@ impl Memory {
         if level == Level::L1 {
             read_all(targets);
         }
-        // No store may be under way when the time begins.
-        fence(Ordering::SeqCst);
+    }
+}
+
+/// Returns the place of the word that the link names.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is the place")]
+const fn to_place(link: u64) -> usize {
+    link as u32 as usize
+}
+
+/// Fills all targets with data that no source has.
+pub(super) fn fill_all(targets: &[Target<'_>], turn: u64) {
+    for to in targets {
+        fill(to.words, turn.wrapping_add(SEEDS[1] + 1));
     }
 }
 

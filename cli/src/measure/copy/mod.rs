@@ -23,6 +23,8 @@ use cachemaint::medium;
 use cachemaint::survival::Backing;
 use core::cell::Cell;
 use core::hint::black_box;
+use core::sync::atomic::{Ordering, fence};
+use memory::fill_all;
 use serde::Serialize;
 
 pub use memory::{Memory, Target};
@@ -164,25 +166,41 @@ impl<'a> Probe<'a> {
     }
 
     /// Returns the nanoseconds for a load from the first line of a target; each load waits for the one before.
+    ///
+    /// # Panics
+    /// If the loads did not go through all targets.
     fn load_ns(&self, clock: &Clock) -> f64 {
-        self.prepare();
-        let nothing = black_box(0);
-        let ns = clock.time(|| {
-            let mut found = 0;
-            for place in &self.order {
-                found = self.targets[place + (found & nothing)].first_word();
-            }
-            black_box(found);
-        });
+        let source = self.fill();
+        let first = self.memory.chain(&self.targets, &self.order, self.turn.get());
+        self.place(source);
+        let mut last = 0;
+        let ns = clock.time(|| last = self.memory.follow(first, self.copies()));
+        assert_eq!(last, first, "the chain of targets");
         ns / self.copies() as f64
     }
 
     /// Brings the targets into their placement, with other data than the source that is returned.
     fn prepare(&self) -> &'a [u8] {
-        let turn = self.turn.replace(self.turn.get() + 1);
-        let source = self.memory.source(turn, self.case.bytes);
-        self.memory.prepare(self.cache, self.case.placement, &self.targets, source, turn);
+        let source = self.fill();
+        self.place(source);
         source
+    }
+
+    /// Fills the targets with new data, which differ from the source that is returned.
+    fn fill(&self) -> &'a [u8] {
+        let turn = self.turn.replace(self.turn.get() + 1);
+        fill_all(&self.targets, turn);
+        self.memory.source(turn, self.case.bytes)
+    }
+
+    /// Brings the targets into their placement, and the source and the descriptions of the targets to the cache.
+    fn place(&self, source: &[u8]) {
+        self.memory.place(self.cache, self.case.placement, &self.targets, source);
+        for place in &self.order {
+            black_box(self.targets[*place]);
+        }
+        // No store may be under way when the time begins.
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -339,6 +357,22 @@ mod tests {
             assert!(lines.windows(2).all(|pair| pair[0].end <= pair[1].start), "{case:?}");
             let skip = if case.aligned { 0 } else { MISALIGNMENT };
             assert!(probe.targets.iter().all(|to| to.skip() == skip && to.len() == case.bytes));
+        }
+    }
+
+    /// A chain that closes early would load the same few lines again, which hit.
+    #[test]
+    fn the_chain_goes_through_each_target_once() {
+        let (memory, cache) = (Memory::new(64, SIZES), Cache::host().unwrap());
+        for placement in Placement::ALL {
+            let probe = Probe::new(&memory, cache, Case { bytes: 64, aligned: true, placement });
+            assert!(probe.load_ns(&Clock::new()).is_finite());
+            let first = memory.chain(&probe.targets, &probe.order, 7);
+            let mut seen: Vec<u64> =
+                (0..probe.copies()).map(|loads| memory.follow(first, loads)).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), probe.copies());
         }
     }
 

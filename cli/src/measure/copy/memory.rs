@@ -244,6 +244,11 @@ fn read(words: &[AtomicU64]) {
     black_box(sum);
 }
 
+/// Returns the number of copies in one sample.
+pub(super) fn copies_of(bytes: usize) -> usize {
+    (TOGETHER / bytes.max(1)).clamp(1, MOST)
+}
+
 /// The layout of the targets of one sample: each begins in a page of its own, and together they are
 /// spread evenly over the sets of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -255,10 +260,7 @@ struct Layout {
 impl Layout {
     fn of(bytes: usize) -> Self {
         let lines = bytes.next_multiple_of(LINE) + LINE;
-        Self {
-            copies: (TOGETHER / bytes.max(1)).clamp(1, MOST),
-            stride: lines.next_multiple_of(PAGE) + lines - LINE,
-        }
+        Self { copies: copies_of(bytes), stride: lines.next_multiple_of(PAGE) + lines - LINE }
     }
 
     /// Returns the bytes that the targets of any sample need, with copies of up to `largest` bytes:

@@ -1,5 +1,7 @@
 //! The placement of a target's lines before the copy, and the caches that can hold them.
 
+use super::LINE;
+use super::memory::copies_of;
 use crate::measure::pinning;
 use cachemaint::report::{CacheKind, CacheLevel, caches_of};
 use core::fmt;
@@ -90,19 +92,20 @@ impl CacheSizes {
         Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
     }
 
-    /// Returns true if a copy of `bytes` finds its target there, with its source in the cache too.
+    /// Returns true if copies of `bytes` find their targets there, with their source in the cache too.
     ///
-    /// A quarter of a cache is left to other data: the cache does not belong to the program alone,
-    /// and pages are not spread evenly over its sets.
+    /// The cache must also hold the bytes that drive the targets out of the level before. A quarter of it is left to
+    /// other data: the cache does not belong to the program alone, and pages are not spread evenly over its sets.
     #[must_use]
-    pub const fn hold(self, placement: Placement, bytes: usize) -> bool {
+    pub fn hold(self, placement: Placement, bytes: usize) -> bool {
         let (cache, before) = match placement.level {
             Level::Nowhere => return true,
             Level::L1 => (self.l1, 1),
             Level::L2 => (self.l2, self.l1),
             Level::L3 => (self.l3, self.l2),
         };
-        before > 0 && 2 * bytes <= cache / 4 * 3
+        let copied = (copies_of(bytes) + 1) * bytes.next_multiple_of(LINE);
+        before > 0 && self.walk(placement.level) + copied <= cache / 4 * 3
     }
 
     /// Returns the number of bytes to read to drive everything out of the level before.
@@ -137,6 +140,38 @@ mod tests {
         assert!(hold(Level::L2, 512 << 10));
         assert!(hold(Level::Nowhere, usize::MAX));
         assert!(!hold(Level::L3, 1), "the level is missing");
+    }
+
+    /// Four times 32 KiB, the target and the source are all of 256 KiB. Three times 2 MiB are all of 6 MiB.
+    #[test]
+    fn a_level_does_not_hold_a_target_that_the_walk_drives_out() {
+        let small = CacheSizes { l1: 32 << 10, l2: 256 << 10, l3: 8 << 20 };
+        let hold = |level, bytes| small.hold(Placement::clean(level), bytes);
+        assert!(!hold(Level::L2, 64 << 10));
+        assert!(hold(Level::L2, 4 << 10));
+        let flat = CacheSizes { l1: 32 << 10, l2: 2 << 20, l3: 6 << 20 };
+        assert!(!flat.hold(Placement::clean(Level::L3), 1));
+    }
+
+    /// Four copies of 4 KiB to targets of their own, and their source, are 20 KiB.
+    #[test]
+    fn a_level_holds_all_targets_of_a_sample() {
+        let hold =
+            |l1| CacheSizes { l1, l2: 1 << 20, l3: 0 }.hold(Placement::clean(Level::L1), 4 << 10);
+        assert!(!hold(24 << 10));
+        assert!(hold(28 << 10));
+    }
+
+    #[test]
+    fn common_caches_hold_the_usual_sizes() {
+        let sizes = CacheSizes { l1: 32 << 10, l2: 512 << 10, l3: 32 << 20 };
+        for (level, largest) in [(Level::L1, 12 << 10), (Level::L2, 64 << 10), (Level::L3, 8 << 20)]
+        {
+            let held = (0..).map(|power| 1 << power).take_while(|bytes| *bytes <= largest);
+            for bytes in held.chain([largest]) {
+                assert!(sizes.hold(Placement::clean(level), bytes), "{level:?}: {bytes}");
+            }
+        }
     }
 
     /// Nothing could be driven out of a first level whose size is not known.

@@ -2,9 +2,12 @@
 
 use crate::{Outcome, run_with, scaled};
 use cachemaint_cli::measure::blocks::{Blocks, Loop, interleave};
+use cachemaint_cli::measure::clock::Clock;
 use cachemaint_cli::measure::machine::Machine;
 use cachemaint_cli::measure::statistics::Estimate;
+use core::cell::Cell;
 use core::error::Error;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::io::Write;
@@ -88,6 +91,32 @@ impl Case<'_> {
     }
 }
 
+/// Times so many calls of `store`, each of which fills the words with another byte. Returns nanoseconds for one call.
+/// Blocks that share the words share the byte too, so no block stores the bytes that are there.
+///
+/// # Panics
+/// If the words do not hold the last byte afterwards.
+pub fn fill_ns(
+    clock: &Clock,
+    words: &[AtomicU64],
+    byte: &Cell<u8>,
+    calls: u32,
+    store: impl Fn(u8),
+) -> f64 {
+    let fill = || {
+        // Never 0: the memory path of some CPUs treats zeros in a way of its own.
+        byte.set(byte.get() % 255 + 1);
+        store(byte.get());
+    };
+    // The check of the block before has read the words; each timed call finds them as a call leaves them.
+    fill();
+    let ns = clock.time_completed(|| (0..calls).for_each(|_once| fill()));
+    let stored = u64::from_ne_bytes([byte.get(); 8]);
+    let wrong = words.iter().filter(|word| word.load(Ordering::Relaxed) != stored).count();
+    assert_eq!(wrong, 0, "words that differ from the stored ones");
+    ns / f64::from(calls)
+}
+
 /// Returns the text about a goal, with this many digits behind the point and a unit.
 fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     let Some((goal, digits, unit)) = goal else { return String::new() };
@@ -128,4 +157,43 @@ pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome
     let blocks = blocks.get();
     writeln!(out, "{what}: medians of {blocks} interleaved blocks, 95 % intervals")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill_ns;
+    use cachemaint_cli::measure::clock::Clock;
+    use core::cell::Cell;
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    fn fill(words: &[AtomicU64], byte: u8) {
+        for word in words {
+            word.store(u64::from_ne_bytes([byte; 8]), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "words that differ")]
+    fn a_fill_that_leaves_out_its_last_line_is_noticed() {
+        let words: [AtomicU64; 64] = core::array::from_fn(|_| AtomicU64::new(0));
+        let (clock, byte) = (Clock::new(), Cell::new(0));
+        let whole = fill_ns(&clock, &words, &byte, 3, |byte| fill(&words, byte));
+        assert!(whole.is_finite());
+        fill_ns(&clock, &words, &byte, 3, |byte| fill(&words[..56], byte));
+    }
+
+    /// Two blocks of one call each, as of a large fill.
+    #[test]
+    fn no_fill_stores_the_bytes_that_are_there() {
+        let words = [AtomicU64::new(0)];
+        let (clock, byte) = (Clock::new(), Cell::new(254));
+        let changes = |byte| {
+            assert_ne!(byte, 0);
+            assert_ne!(words[0].load(Ordering::Relaxed), u64::from_ne_bytes([byte; 8]));
+            fill(&words, byte);
+        };
+        for _block in 0..2 {
+            assert!(fill_ns(&clock, &words, &byte, 1, changes).is_finite());
+        }
+    }
 }

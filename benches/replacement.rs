@@ -5,7 +5,9 @@
 //! the original streams. On a CPU whose vendor does not promise that streaming stores leave nothing in the cache, its
 //! copies are not known to be durable: those are marked, and are not a goal.
 
-use cachemaint_benches::contenders::{Case as Comparison, Contender as Competitor, print_heading};
+use cachemaint_benches::contenders::{
+    Case as Comparison, Contender as Competitor, fill_ns, print_heading,
+};
 use cachemaint_benches::libpmem::Libpmem;
 use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::Blocks;
@@ -16,6 +18,7 @@ use cachemaint_cli::measure::copy::{
 };
 use cachemaint_cli::measure::statistics::Estimate;
 use cachemaint_cli::measure::to_persistence;
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
@@ -105,34 +108,34 @@ fn with_both(then: impl FnOnce(&Both) -> Outcome) -> Outcome {
 }
 
 /// An operation of a library on words.
-type OnWords = fn(&Libpmem, &[AtomicU64]);
+type OnWords = fn(&Libpmem, &[AtomicU64], u8);
 
 impl Both {
     /// Calls `take` with each comparison of operations on words.
     fn words(&self, take: &mut dyn FnMut(Comparison<'_>) -> Outcome) -> Outcome {
-        let words: Vec<AtomicU64> = (0..(2 << 10)).map(AtomicU64::new).collect();
-        let first = words.as_ptr().align_offset(64);
+        let words: Vec<AtomicU64> = (0..(2 << 10)).map(|_| AtomicU64::new(0)).collect();
+        let (first, byte) = (words.as_ptr().align_offset(64), Cell::new(0));
         let operations: [(&str, usize, OnWords); 5] = [
-            ("store and persist 8 B, the same line", 1, |libpmem, words| {
+            ("store and persist 8 B, the same line", 1, |libpmem, words, byte| {
                 for word in words {
                     // A line that is not dirty is written back in less time.
-                    word.store(1, Ordering::Relaxed);
+                    word.store(of_bytes(byte), Ordering::Relaxed);
                     libpmem.persist(word);
                 }
             }),
             ("store, flush and drain 64 B", 8, store_and_flush),
             ("store, flush and drain 1 KiB", 128, store_and_flush),
             ("store, flush and drain 4 KiB", 512, store_and_flush),
-            ("drain alone", 0, |libpmem, _| libpmem.drain()),
+            ("drain alone", 0, |libpmem, _, _| libpmem.drain()),
         ];
         for (name, count, operation) in operations {
             let words = words.get(first..first + count).unwrap_or_default();
             let contenders = self.libraries.iter().map(|(name, libpmem)| Competitor {
                 name: (*name).to_owned(),
                 goal: (*name == ORIGINAL).then_some(GOAL),
-                block_ns: Box::new(move || {
-                    let each = || (0..OPERATIONS).for_each(|_once| operation(libpmem, words));
-                    self.clock.time_completed(each) / f64::from(OPERATIONS)
+                block_ns: Box::new(|| {
+                    let store = |byte| operation(libpmem, words, byte);
+                    fill_ns(&self.clock, words, &byte, OPERATIONS, store)
                 }),
             });
             let contenders = contenders.collect();
@@ -149,7 +152,7 @@ impl Both {
     /// Calls `take` with each comparison of fills. Their targets are as the fill before has left them.
     fn fills(&self, take: &mut dyn FnMut(Comparison<'_>) -> Outcome) -> Outcome {
         let words: Vec<AtomicU64> = (0..LARGEST / 8 + 8).map(|_| AtomicU64::new(0)).collect();
-        let first = words.as_ptr().align_offset(64);
+        let (first, byte) = (words.as_ptr().align_offset(64), Cell::new(0));
         for bytes in SIZES {
             let words = words.get(first..first + bytes / 8).unwrap_or_default();
             let fewer = u32::try_from(bytes / 1024).unwrap_or(OPERATIONS);
@@ -157,15 +160,10 @@ impl Both {
             let contenders = self.libraries.iter().map(|(name, libpmem)| Competitor {
                 name: format!("{name}{}", mark(is_durable(name, bytes))),
                 goal: (*name == ORIGINAL && is_durable(name, bytes)).then_some(GOAL),
-                block_ns: Box::new(move || {
+                block_ns: Box::new(|| {
                     let target = Target::new(words, 0, bytes);
-                    // Never 0: the memory path of some CPUs treats zeros in a way of its own.
-                    let each = || {
-                        for byte in (1..=255).cycle().take(operations as usize) {
-                            libpmem.memset_persist(target, byte);
-                        }
-                    };
-                    self.clock.time_completed(each) / f64::from(operations)
+                    let store = |byte| libpmem.memset_persist(target, byte);
+                    fill_ns(&self.clock, words, &byte, operations, store)
                 }),
             });
             let name = format!("memset_persist, {bytes} B");
@@ -251,9 +249,14 @@ fn is_durable(library: &str, bytes: usize) -> bool {
     library != ORIGINAL || bytes < ORIGINAL_STREAMS || streaming_is_durable()
 }
 
-fn store_and_flush(libpmem: &Libpmem, words: &[AtomicU64]) {
+fn store_and_flush(libpmem: &Libpmem, words: &[AtomicU64], byte: u8) {
     for word in words {
-        word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        word.store(of_bytes(byte), Ordering::Relaxed);
     }
     libpmem.flush_and_drain(words);
+}
+
+/// Returns the word that consists of this byte.
+const fn of_bytes(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }

@@ -13,6 +13,16 @@ use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::io::Write;
 use std::process::ExitCode;
 
+/// The end of the name of a method that is not known to be durable for every location of its target, by which plots
+/// select methods: see `cargo xtask plot`.
+pub const NOT_DURABLE: &str = " (not durable)";
+
+/// Returns the end of a method's name.
+#[must_use]
+pub const fn mark(is_durable: bool) -> &'static str {
+    if is_durable { "" } else { NOT_DURABLE }
+}
+
 /// One of the compared methods.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 #[expect(clippy::exhaustive_structs, reason = "benches make them")]
@@ -117,6 +127,12 @@ pub fn fill_ns(
     ns / f64::from(calls)
 }
 
+/// Returns the end of a line about a copy: the goal for its ratio, or the mark of a method that is not a goal.
+#[must_use]
+pub fn goal_or_mark(ratio: &Estimate, goal: f64, is_durable: bool) -> String {
+    if is_durable { reached(ratio, Some((goal, 2, ""))) } else { NOT_DURABLE.to_owned() }
+}
+
 /// Returns the text about a goal, with this many digits behind the point and a unit.
 fn reached(estimate: &Estimate, goal: Option<(f64, usize, &str)>) -> String {
     let Some((goal, digits, unit)) = goal else { return String::new() };
@@ -161,8 +177,9 @@ pub fn print_heading(out: &mut dyn Write, what: &str, blocks: Blocks) -> Outcome
 
 #[cfg(test)]
 mod tests {
-    use super::fill_ns;
+    use super::{fill_ns, goal_or_mark};
     use cachemaint_cli::measure::clock::Clock;
+    use cachemaint_cli::measure::statistics::Estimate;
     use core::cell::Cell;
     use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -195,5 +212,13 @@ mod tests {
         for _block in 0..2 {
             assert!(fill_ns(&clock, &words, &byte, 1, changes).is_finite());
         }
+    }
+
+    #[test]
+    fn a_method_that_is_not_durable_is_not_a_goal() {
+        let ratio = Estimate { median: 1.5, low: 1.4, high: 1.6, samples: 101 };
+        assert_eq!(goal_or_mark(&ratio, 1.0, true), ", goal 1.00 missed");
+        assert_eq!(goal_or_mark(&ratio, 2.0, true), ", goal 2.00 reached");
+        assert_eq!(goal_or_mark(&ratio, 1.0, false), " (not durable)");
     }
 }

@@ -8,7 +8,8 @@
 //! libpmem's, from interleaved blocks, with 95 % intervals. A method that is not known to be durable for every location
 //! of its target is marked, and is not a goal.
 
-use cachemaint_benches::libpmem::Libpmem;
+use cachemaint_benches::contenders::{goal_or_mark, mark};
+use cachemaint_benches::libpmem::{self, Libpmem};
 use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
@@ -19,6 +20,7 @@ use cachemaint_cli::measure::copy::{
 use cachemaint_cli::measure::machine::Machine;
 use cachemaint_cli::measure::statistics::Estimate;
 use cachemaint_cli::measure::to_persistence;
+use core::error::Error;
 use core::time::Duration;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use std::io::Write;
@@ -26,44 +28,23 @@ use std::process::ExitCode;
 
 const SIZES: [usize; 9] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20, LARGEST];
 const LARGEST: usize = 64 << 20;
-
-/// The mark by which plots select methods: see `cargo xtask plot`.
-const NOT_DURABLE: &str = " (not durable)";
+const LIBPMEM: &str = "libpmem";
 
 fn main() -> ExitCode {
     run(
         |criterion| {
-            with_contenders(|bench| {
-                bench.measure(criterion);
-                Ok(())
-            })
+            Bench::new()?.measure(criterion);
+            Ok(())
         },
-        |out| with_contenders(|bench| bench.print_ratios(out)),
+        |out| Bench::new()?.print_ratios(out),
     )
 }
 
-struct Bench<'a> {
+struct Bench {
     clock: Clock,
     cache: cachemaint::Cache,
     memory: Memory,
-    contenders: Vec<Contender<'a>>,
-}
-
-/// Calls `then` with cachemaint first, and the peers that are here.
-fn with_contenders(then: impl FnOnce(&Bench<'_>) -> Outcome) -> Outcome {
-    let cache = to_persistence()?;
-    let libpmem = Libpmem::if_installed()?;
-    let mut contenders = contenders(cache);
-    if let Some(libpmem) = &libpmem {
-        contenders.push(Contender {
-            name: "libpmem".to_owned(),
-            durable: streaming_is_durable(),
-            own: false,
-            copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
-        });
-    }
-    let memory = Memory::new(LARGEST, CacheSizes::here());
-    then(&Bench { clock: Clock::new(), cache, memory, contenders })
+    libpmem: Option<Libpmem>,
 }
 
 /// Returns the measured cases: the cache and the alignment of a target, by name.
@@ -85,7 +66,25 @@ fn placement(hot: bool, bytes: usize) -> Placement {
     nearest.unwrap_or(Placement::NOWHERE)
 }
 
-impl Bench<'_> {
+impl Bench {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let memory = Memory::new(LARGEST, CacheSizes::here());
+        let (cache, libpmem) = (to_persistence()?, Libpmem::if_installed()?);
+        Ok(Self { clock: Clock::new(), cache, memory, libpmem })
+    }
+
+    /// Returns cachemaint first, and the peers that are here.
+    fn contenders(&self, bytes: usize) -> Vec<Contender<'_>> {
+        let mut contenders = contenders(self.cache);
+        contenders.extend(self.libpmem.iter().map(|libpmem| Contender {
+            name: LIBPMEM.to_owned(),
+            durable: libpmem::is_durable(bytes, streaming_is_durable()),
+            own: false,
+            copy: Box::new(|to, from| libpmem.memcpy_persist(to, from)),
+        }));
+        contenders
+    }
+
     fn measure(&self, criterion: &mut Criterion) {
         for (name, cases) in cases() {
             let mut group = criterion.benchmark_group(name);
@@ -96,9 +95,8 @@ impl Bench<'_> {
             for case in cases {
                 group.throughput(Throughput::Bytes(case.bytes as u64));
                 let probe = Probe::new(&self.memory, self.cache, case);
-                for contender in &self.contenders {
-                    let mark = if contender.durable { "" } else { NOT_DURABLE };
-                    let name = format!("{}{mark}", contender.name);
+                for contender in &self.contenders(case.bytes) {
+                    let name = format!("{}{}", contender.name, mark(contender.durable));
                     group.bench_function(BenchmarkId::new(name, case.bytes), |bencher| {
                         bencher.iter_custom(|iterations| {
                             let copy_ns = || probe.copy_ns(&self.clock, contender);
@@ -130,26 +128,29 @@ impl Bench<'_> {
     fn print_case(&self, out: &mut dyn Write, case: Case) -> Outcome {
         let blocks = if case.bytes < 1 << 20 { Blocks::at_least(101) } else { Blocks::FEWEST };
         let probe = Probe::new(&self.memory, self.cache, case);
-        let samples = samples(&self.clock, &probe, &self.contenders, blocks, &mut || {});
+        let contenders = self.contenders(case.bytes);
+        let samples = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
         let Some(ours) = samples.first() else { return Ok(()) };
         let placement = case.placement;
         writeln!(out, "{:>9} B, {placement:<4}  {:.1} ns", case.bytes, Estimate::of(ours)?)?;
 
         let mut peers = Vec::new();
-        let others = self.contenders.iter().zip(&samples).filter(|(contender, _)| !contender.own);
+        let others = contenders.iter().zip(&samples).filter(|(contender, _)| !contender.own);
         for (contender, theirs) in others {
             peers.push((contender, Estimate::of(theirs)?.median, theirs));
         }
         let best = peers
             .iter()
             .filter(|(contender, ..)| contender.durable)
-            .min_by(|(_, one, _), (_, other, _)| one.total_cmp(other));
-        let libpmem = peers.iter().find(|(contender, ..)| contender.name == "libpmem");
-        for (contender, _, theirs) in [best, libpmem].into_iter().flatten() {
+            .min_by(|(_, one, _), (_, other, _)| one.total_cmp(other))
+            .map(|(contender, ..)| contender.name.as_str());
+        for (Contender { name, durable, .. }, _, theirs) in &peers {
+            if Some(name.as_str()) != best && name != LIBPMEM {
+                continue;
+            }
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let mark = if contender.durable { "" } else { NOT_DURABLE };
-            let reached = if ratio.reaches(1.0) { "reached" } else { "missed" };
-            writeln!(out, "{:19}{ratio:.2} of {}{mark}, 1.00 {reached}", "", contender.name)?;
+            let goal = goal_or_mark(&ratio, 1.0, *durable);
+            writeln!(out, "{:19}{ratio:.2} of {name}{goal}", "")?;
         }
         Ok(())
     }

@@ -31,6 +31,16 @@ const ORIGINAL: &str = "libpmem.so.1";
 const REPLACEMENT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../target/c/lib/cachemaint/libpmem.so.1");
 
+/// From so many bytes on the original streams (`PMEM_MOVNT_THRESHOLD`, libpmem(7)).
+const ORIGINAL_STREAMS: usize = 256;
+
+/// Returns true if the original's copies and fills of `bytes` are durable for every location of the target. Smaller ones
+/// are ordinary stores, which it writes back.
+#[must_use]
+pub const fn is_durable(bytes: usize, streaming_is_durable: bool) -> bool {
+    bytes < ORIGINAL_STREAMS || streaming_is_durable
+}
+
 /// libpmem, loaded.
 #[derive(Debug)]
 pub struct Libpmem {
@@ -138,5 +148,17 @@ impl Libpmem {
         // SAFETY: the target consists of words that may be changed through a shared reference. The library is loaded as
         // long as this value exists.
         unsafe { (self.memset_persist)(to.as_mut_ptr().cast(), byte.into(), to.len()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_durable;
+
+    #[test]
+    fn small_copies_are_durable_without_a_promise_of_the_vendor() {
+        let durable = [8, 64, 255, 256, 4096].map(|bytes| is_durable(bytes, false));
+        assert_eq!(durable, [true, true, true, false, false]);
+        assert!(is_durable(256, true));
     }
 }

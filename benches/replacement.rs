@@ -6,9 +6,9 @@
 //! copies are not known to be durable: those are marked, and are not a goal.
 
 use cachemaint_benches::contenders::{
-    Case as Comparison, Contender as Competitor, fill_ns, print_heading,
+    Case as Comparison, Contender as Competitor, fill_ns, goal_or_mark, mark, print_heading,
 };
-use cachemaint_benches::libpmem::Libpmem;
+use cachemaint_benches::libpmem::{self, Libpmem};
 use cachemaint_benches::{Outcome, run, scaled};
 use cachemaint_cli::measure::blocks::Blocks;
 use cachemaint_cli::measure::clock::Clock;
@@ -44,8 +44,6 @@ const SIZES: [usize; 16] = [
     LARGEST,
 ];
 const LARGEST: usize = 64 << 20;
-/// From so many bytes on the original streams (`PMEM_MOVNT_THRESHOLD`, libpmem(7)).
-const ORIGINAL_STREAMS: usize = 256;
 const GOAL: f64 = 1.02;
 
 const REPLACEMENT: &str = "replacement";
@@ -221,11 +219,7 @@ impl Both {
             let samples = samples(&self.clock, &probe, &contenders, blocks, &mut || {});
             let [ours, theirs] = samples.as_slice() else { continue };
             let ratio = Estimate::of_ratio(ours, theirs)?;
-            let goal = match (is_durable(ORIGINAL, case.bytes), ratio.reaches(GOAL)) {
-                (false, _) => NOT_DURABLE,
-                (true, true) => ", goal 1.02 reached",
-                (true, false) => ", goal 1.02 missed",
-            };
+            let goal = goal_or_mark(&ratio, GOAL, is_durable(ORIGINAL, case.bytes));
             let (ours, theirs) = (Estimate::of(ours)?, Estimate::of(theirs)?);
             let (place, bytes) = (case.placement, case.bytes);
             writeln!(
@@ -237,16 +231,9 @@ impl Both {
     }
 }
 
-/// The mark of a method whose bytes need not be in memory when it returns.
-const NOT_DURABLE: &str = " (not durable)";
-
-const fn mark(is_durable: bool) -> &'static str {
-    if is_durable { "" } else { NOT_DURABLE }
-}
-
 /// Returns true if the copies and fills of a library are durable at this size on this CPU.
 fn is_durable(library: &str, bytes: usize) -> bool {
-    library != ORIGINAL || bytes < ORIGINAL_STREAMS || streaming_is_durable()
+    library != ORIGINAL || libpmem::is_durable(bytes, streaming_is_durable())
 }
 
 fn store_and_flush(libpmem: &Libpmem, words: &[AtomicU64], byte: u8) {

@@ -19,8 +19,8 @@ use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;
 
 const FOLDER: &str = "docs/figures";
-/// The end of the names that `benches/copy.rs` gives to methods that are not known to be durable for every location of
-/// their target.
+/// The end of the names that `benches/contenders.rs` gives to methods that are not known to be durable for every location
+/// of their target.
 const NOT_DURABLE: &str = " (not durable)";
 
 /// The figures of the printed results of benchmarks, and their titles.
@@ -162,20 +162,20 @@ struct Shown {
 }
 
 impl Shown {
-    /// Returns the matching method with the widest stores, and its name in words: more lines would hide each other.
+    /// Returns the matching method with the widest stores, without its mark, and its name in words: more lines would hide
+    /// each other.
     fn function<'a>(&self, group: &[&'a Measured]) -> Option<(&'a str, String)> {
         let names = || group.iter().map(|one| one.function.as_str());
         if self.ends.is_empty() {
             let whole = |name: &&str| bare(name) == self.start;
-            return names().find(whole).map(|name| (name, name.to_owned()));
+            return names().find(whole).map(|name| (bare(name), bare(name).to_owned()));
         }
         let width =
             |name: &str, end| bare(name).strip_prefix(self.start)?.strip_suffix(end)?.parse().ok();
         self.ends.iter().find_map(|(end, words)| {
             let widths = names().filter_map(|name| Some((width(name, end)?, name)));
             let (bytes, name): (u32, _) = widths.max()?;
-            let mark = name.strip_prefix(bare(name)).unwrap_or_default();
-            Some((name, format!("{}-byte {}{words}{mark}", bytes, self.what)))
+            Some((bare(name), format!("{}-byte {}{words}", bytes, self.what)))
         })
     }
 }
@@ -189,17 +189,20 @@ fn lines(group: &[&Measured], factor: impl Fn(&Measured) -> f64) -> Vec<Line> {
     let mut lines = Vec::new();
     for (colour, shown) in SHOWN.iter().enumerate() {
         let Some((function, name)) = shown.function(group) else { continue };
-        let of_it = group.iter().filter(|one| one.function == function);
-        let points = of_it.map(|one| {
-            let factor = factor(one);
-            let (low, high) = one.interval;
-            let (value, low, high) = (one.median * factor, low * factor, high * factor);
-            Point { bytes: one.bytes, value, low, high }
-        });
-        let dashed = function.ends_with(NOT_DURABLE);
-        let look = Look { colour, ours: function == "cachemaint", dashed };
-        lines.push(Line { name, look, points: points.collect() });
+        // A method may be durable at some sizes only.
+        for mark in ["", NOT_DURABLE] {
+            let of_it = group.iter().filter(|one| one.function == format!("{function}{mark}"));
+            let points = of_it.map(|one| {
+                let factor = factor(one);
+                let (low, high) = one.interval;
+                let (value, low, high) = (one.median * factor, low * factor, high * factor);
+                Point { bytes: one.bytes, value, low, high }
+            });
+            let look = Look { colour, ours: function == "cachemaint", dashed: mark == NOT_DURABLE };
+            lines.push(Line { name: format!("{name}{mark}"), look, points: points.collect() });
+        }
     }
+    lines.retain(|line| !line.points.is_empty());
     lines
 }
 
@@ -246,6 +249,20 @@ mod tests {
             ("64-byte streaming stores (not durable)", true),
         ];
         assert_eq!(shown, expected);
+    }
+
+    /// libpmem streams from 256 bytes on.
+    #[test]
+    fn a_method_that_is_durable_at_some_sizes_has_a_line_for_these() {
+        let measured = [("libpmem", 64.0), ("libpmem (not durable)", 256.0)]
+            .map(|(function, bytes)| measured("copy, hot, aligned", function, bytes, 90.0));
+        let panels = absolute(&measured);
+        let shown: Vec<_> = panels[0]
+            .lines
+            .iter()
+            .map(|line| (line.name.as_str(), line.look.dashed, line.points.len()))
+            .collect();
+        assert_eq!(shown, [("libpmem", false, 1), ("libpmem (not durable)", true, 1)]);
     }
 
     /// 64 lines in 128 ns are 2 ns a line.

@@ -108,6 +108,13 @@ impl CacheSizes {
         before > 0 && self.walk(placement.level) + copied <= cache / 4 * 3
     }
 
+    /// Returns the nearest cache that holds copies of `bytes`, with clean lines; `None` if no cache holds them.
+    #[must_use]
+    pub fn nearest(self, bytes: usize) -> Option<Placement> {
+        let [_nowhere, caches @ ..] = Placement::ALL;
+        caches.into_iter().find(|placement| self.hold(*placement, bytes))
+    }
+
     /// Returns the number of bytes to read to drive everything out of the level before.
     pub(super) const fn walk(self, level: Level) -> usize {
         match level {
@@ -172,6 +179,15 @@ mod tests {
                 assert!(sizes.hold(Placement::clean(level), bytes), "{level:?}: {bytes}");
             }
         }
+    }
+
+    /// A copy of 64 MiB has its target in memory, which is not a nearest cache.
+    #[test]
+    fn the_nearest_cache_is_never_nowhere() {
+        let sizes = CacheSizes { l1: 32 << 10, l2: 512 << 10, l3: 32 << 20 };
+        let nearest = [8, 64 << 10, 1 << 20, 64 << 20].map(|bytes| sizes.nearest(bytes));
+        let level = |level| Some(Placement::clean(level));
+        assert_eq!(nearest, [level(Level::L1), level(Level::L2), level(Level::L3), None]);
     }
 
     /// Nothing could be driven out of a first level whose size is not known.

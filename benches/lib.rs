@@ -4,6 +4,7 @@
 
 pub mod bare;
 pub mod contenders;
+pub mod cost;
 #[cfg(target_os = "linux")]
 mod environment;
 pub mod libpmem;

@@ -1,8 +1,9 @@
 //! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the memory
-//! taken. No row may rise with the size: no reader's work may grow faster than its file.
+//! that is allocated at a time. No row may rise with the size: no reader's work may grow faster than its file.
 //!
 //! Crafted bytes are those whose every word begins something long: headers of records in a journal and a recording, names
-//! of one large blob in a store. `--test` reads one MiB of each. The least time of three runs is shown.
+//! of one large blob in a store. `--test` reads one MiB of each. The least time and the most memory of three runs are
+//! shown.
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
 use cachemaint::medium::{Memory, Readable};
@@ -10,15 +11,18 @@ use cachemaint::preserve::{self, Snapshot, Store};
 use cachemaint::recorder::{self, Found};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
+use cachemaint_benches::cost::{Cost, Counting};
 use cachemaint_benches::payloads::Payloads;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::to_persistence;
 use core::error::Error;
 use core::sync::atomic::Ordering::Relaxed;
 use std::io::Write as _;
-use std::time::Instant;
-use std::{env, fs, io};
+use std::{env, io};
 use twox_hash::XxHash3_64;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const MIB: usize = 1 << 20;
 const SIZES: [usize; 4] = [1, 16, 128, 1024];
@@ -81,7 +85,7 @@ fn main() -> Outcome {
     let is_test = env::args().any(|argument| argument == "--test");
     let sizes = if is_test { &SIZES[..1] } else { &SIZES[..] };
     let mut out = io::stdout().lock();
-    write!(out, "{:32}", "ms for each MiB; MiB taken")?;
+    write!(out, "{:32}", "ms for each MiB; KiB taken")?;
     for size in sizes {
         write!(out, "{:>18}", format!("{size} MiB"))?;
     }
@@ -92,7 +96,7 @@ fn main() -> Outcome {
             for size in sizes {
                 let region = content.of(format, *size)?;
                 for (row, (_, read)) in rows.iter_mut().zip(format.readers) {
-                    row.push(Cost::of(*read, &region, content)?.cell(*size));
+                    row.push(cell(cost_of(*read, &region, content)?, *size));
                 }
             }
             for (row, (reader, _)) in rows.iter().zip(format.readers) {
@@ -127,52 +131,25 @@ impl Content {
     }
 }
 
-/// The cost of reading.
-struct Cost {
-    seconds: f64,
-    /// Bytes by which the process grew meanwhile; `None` where the kernel does not report them.
-    taken: Option<u64>,
-}
-
-impl Cost {
-    /// # Errors
-    /// If nothing was found in intact bytes.
-    fn of(read: Read, region: &Region, content: Content) -> Result<Self, Box<dyn Error>> {
-        let mut cost = Self { seconds: f64::INFINITY, taken: None };
-        for _ in 0..3 {
-            let before = begin_peak();
-            let began = Instant::now();
-            let found = read(&image(region)?)?;
-            cost.seconds = cost.seconds.min(began.elapsed().as_secs_f64());
-            cost.taken = before.and_then(|before| Some(status("VmHWM:")?.saturating_sub(before)));
-            if content == Content::Intact && found == 0 {
-                return Err("nothing was found in intact bytes".into());
-            }
+/// Returns the cost of reading.
+///
+/// # Errors
+/// If nothing was found in intact bytes.
+fn cost_of(read: Read, region: &Region, content: Content) -> Result<Cost, Box<dyn Error>> {
+    Cost::of(|| {
+        let found = read(&image(region)?)?;
+        if content == Content::Intact && found == 0 {
+            return Err("nothing was found in intact bytes".into());
         }
-        Ok(cost)
-    }
-
-    /// Returns a cell of the table for a file of so many MiB.
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn cell(&self, mib: usize) -> String {
-        let ms = self.seconds * 1e3 / mib as f64;
-        let taken =
-            self.taken.map_or("?".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB as f64));
-        format!("{:>18}", format!("{ms:.3}; {taken}"))
-    }
+        Ok(())
+    })
 }
 
-/// Begins a new peak of resident memory (`proc_pid_clear_refs(5)`), and returns the bytes that are resident now.
-fn begin_peak() -> Option<u64> {
-    fs::write("/proc/self/clear_refs", "5").ok()?;
-    status("VmRSS:")
-}
-
-/// Returns the bytes of a line of `/proc/self/status`.
-fn status(name: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+/// Returns a cell of the table for a file of so many MiB.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn cell(cost: Cost, mib: usize) -> String {
+    let ms = cost.seconds * 1e3 / mib as f64;
+    format!("{:>18}", format!("{ms:.3}; {:.1}", cost.taken as f64 / 1024.0))
 }
 
 fn image(region: &Region) -> Result<Image<'_>, Box<dyn Error>> {

@@ -1,70 +1,27 @@
 //! The memory of a repair: for one segment, whatever is in the journal.
 
 #![cfg(target_has_atomic = "64")]
-#![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, reason = "lengths of records are small")]
 
+#[path = "allocated/mod.rs"]
+#[expect(unreachable_pub, reason = "the benchmarks use it too")]
+mod allocated;
 #[path = "journal/forged.rs"]
 mod forged;
 #[path = "skip/mod.rs"]
 mod skip;
 
+use allocated::{Counting, counted};
 use cachemaint::Cache;
 use cachemaint::journal::{Position, Repaired};
 use cachemaint::medium::Memory;
 use cachemaint::survival::Backing;
-use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use forged::SEGMENT;
-use std::alloc::{GlobalAlloc, Layout, System};
-
-/// The system's allocator, which counts the bytes of each thread.
-struct Counting;
-
-/// Bytes of a thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Bytes {
-    /// All bytes that were ever allocated.
-    total: usize,
-    /// The bytes that are allocated now. Bytes of another thread may be released here.
-    now: isize,
-    /// The most bytes that were allocated at a time.
-    most: isize,
-}
-
-std::thread_local! {
-    static BYTES: Cell<Bytes> = const { Cell::new(Bytes { total: 0, now: 0, most: 0 }) };
-}
-
-// SAFETY: it returns the memory of the system's allocator, and takes no other back.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Bytes { total, now, most } = BYTES.get();
-        let now = now + layout.size().cast_signed();
-        BYTES.set(Bytes { total: total + layout.size(), now, most: most.max(now) });
-        // SAFETY: the duties are the caller's, as here.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        let bytes = BYTES.get();
-        BYTES.set(Bytes { now: bytes.now - layout.size().cast_signed(), ..bytes });
-        // SAFETY: the duties are the caller's, as here.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Returns the result of `work` with the bytes that it allocated in all and at most at a time.
-fn counted<R>(work: impl FnOnce() -> R) -> (R, [usize; 2]) {
-    BYTES.set(Bytes::default());
-    let result = work();
-    let Bytes { total, most, .. } = BYTES.get();
-    (result, [total, most.unsigned_abs()])
-}
 
 /// Repairs a journal of so many segments, in which a record is forged at each of these positions. Returns the result,
 /// and the allocated bytes.

@@ -321,8 +321,8 @@ impl Medium for DaxFile {
     }
 
     /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail
-    /// atomicity). That is about memory. A drive without a promise of its own (NVMe: AWUPF) can lose a whole sector that it
-    /// was writing when the power went.
+    /// atomicity). That is about memory. A drive without a promise of its own (NVM Express: AWUPF) can
+    /// lose a whole sector that it was writing when the power went.
     fn atomic_unit(&self) -> usize {
         WORD
     }

@@ -125,7 +125,8 @@ mod linux {
             }
             let own = pinning::available()?;
             let is_apart = |cpu: &usize| {
-                own.iter().all(|own| own != cpu && !pinning::are_of_one_core(*own, *cpu))
+                !own.contains(cpu)
+                    && own.iter().all(|own| pinning::one_of_each_core(&[*own, *cpu]).len() == 2)
             };
             let Some(other) = self.cores.iter().copied().find(is_apart) else {
                 return Ok(writeln!(io::stderr(), "skipped: events beside a guard (one core)")?);

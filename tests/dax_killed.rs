@@ -1,8 +1,8 @@
 //! Processes that are killed while they create a file, make it longer, or hold it: what the next process finds. And
 //! processes that read a store while another one writes it.
 //!
-//! A child is killed before each of its system calls in turn, or held up there. On a file system without DAX this proves nothing about
-//! a loss of power, since what is in memory outlives the process.
+//! A child is killed before each of its system calls in turn that can matter to the next process, or held up before each.
+//! On a file system without DAX this proves nothing about a loss of power, since what is in memory outlives the process.
 
 #![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
 

@@ -269,8 +269,6 @@ impl DaxFile {
     #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
     #[track_caller]
     pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        // A panic in a closure would name it, and not the caller.
-        self.view.mapping.checked_range(&range);
         if let Some(cache) = self.view.cache() {
             self.view.writeback_lines(&range, cache);
             cache.fence();

@@ -64,7 +64,7 @@ pub(crate) fn at_each_system_call<E: Display>(
     until_finished(test, run)
 }
 
-/// Returns true if the call that a stopped child is about to make changes nothing outside of it.
+/// Returns true if the call that a stopped child is about to make changes nothing that outlives the child.
 #[cfg(target_arch = "x86_64")]
 fn only_reads(child: libc::pid_t) -> bool {
     const READING: [c_long; 10] = [

@@ -44,12 +44,6 @@ pub fn one_of_each_core(cpus: &[usize]) -> Vec<usize> {
     one_of_each(cpus, siblings)
 }
 
-/// Returns true if two CPUs are known to be of one core.
-#[must_use]
-pub fn are_of_one_core(one: usize, other: usize) -> bool {
-    siblings(one).is_some_and(|siblings| siblings == self::siblings(other).unwrap_or_default())
-}
-
 fn one_of_each(cpus: &[usize], siblings: impl Fn(usize) -> Option<String>) -> Vec<usize> {
     let mut cores = BTreeSet::new();
     let is_first = |cpu: &usize| siblings(*cpu).is_none_or(|siblings| cores.insert(siblings));

@@ -118,7 +118,8 @@ pub enum ErrorKind {
         /// Bytes the file would have.
         len: u64,
     },
-    /// The file can be made persistent in whole pages only, and the caller did not allow that.
+    /// The file can be made persistent in whole pages only, and the caller did not allow that
+    /// ([`Options::allow_page_granularity`](crate::dax::Options::allow_page_granularity)).
     PageGranular(Box<Guarantee>),
     /// The file can be made persistent in cache lines or whole pages only, and the caller asked for single
     /// bytes.
@@ -246,7 +247,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Shorter { size, needed } => write!(
                 f,
                 "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
-                 was cut off, ask for fewer bytes, or open it by `open` and call `grow`"
+                 was cut off, ask for fewer bytes, or open it as it is and grow it"
             ),
             Self::DeviceAttribute { attribute, answer } => write!(
                 f,
@@ -272,8 +273,7 @@ impl core::fmt::Display for ErrorKind {
             ),
             Self::PageGranular(guarantee) => write!(
                 f,
-                "can be made persistent in whole pages only: {}; {}, or allow page granularity \
-                 (`Options::allow_page_granularity`)",
+                "can be made persistent in whole pages only: {}; {}, or allow page granularity",
                 guarantee.reason,
                 guarantee.advice.unwrap_or("use a file on DAX"),
             ),

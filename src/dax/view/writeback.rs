@@ -128,8 +128,6 @@ impl DaxView {
                 ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
             ));
         }
-        // A panic in the closure would name it, and not the caller.
-        self.mapping.checked_range(range);
         self.by_system(range, || {
             let written = self.mapping.writeback_pages(range);
             written.map_err(|error| self.failed_writeback(range, &error))
@@ -139,11 +137,17 @@ impl DaxView {
 
     /// Makes a call that writes a range back by the operating system. A failure of an earlier call, or of one beside it,
     /// is a failure of this one too: bytes of this range may be lost by it, and no call finds that out again.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[track_caller]
     pub(in super::super) fn by_system(
         &self,
         range: &Range<u64>,
         call: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
+        // A panic in the closure would name it, and not the caller.
+        self.mapping.checked_range(range);
         match self.taint.call(call)? {
             Some(Taint::Writeback { at, len, errno }) if !range.is_empty() => {
                 Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))

@@ -134,7 +134,8 @@ const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
 /// (some of these tests also read the library's sources) and trees of random shapes or of hundreds of pages. Others open
 /// a store or recording anew for each of its bits, bytes, blocks or pages, or after each system call of a killed process.
 /// Others count the looks at files of some MiB, or fail each write-back in turn, or have a simulated cache of thousands of
-/// dirty lines. Other tests read and write their formats. A ring's steps are enumerated on a model without an instruction of a CPU.
+/// dirty lines. Other tests read and write their formats. A ring's steps are enumerated on a model without an instruction
+/// of a CPU.
 const TOO_LONG: [&str; 23] = [
     "blocks::a_lost_block",
     "crashes::",

@@ -2,8 +2,8 @@
 //!
 //! A line is clean, dirty, or written back but not fenced. A store makes it dirty in any state. A
 //! write-back has effect on a dirty line, unless words of it were streamed since the last fence: it need not have them.
-//! A fence completes every write-back before it, except that some need MFENCE. Nothing else makes a line clean: the model never relies on a CPU that
-//! writes lines back by itself.
+//! A fence completes every write-back before it, except that some need MFENCE. Nothing else makes a line clean: the model
+//! never relies on a CPU that writes lines back by itself.
 
 use core::fmt;
 use core::ops::Range;

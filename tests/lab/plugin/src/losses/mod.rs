@@ -2,8 +2,8 @@
 //!
 //! There are two memories: LIVE, which the guest sees, and SHADOW, which has persisted. A line is dirty if they differ,
 //! so firmware, devices, string instructions and the emulator's own helpers need no care. Followed are only streaming
-//! stores and the instructions that make lines persist. A write-back takes a snapshot of its line, without the words that its thread has
-//! streamed since its last fence. A fence makes the snapshots of its thread persist. A crash decides the fate of each
+//! stores and the instructions that make lines persist. A write-back takes a snapshot of its line, without the words that
+//! its thread has streamed since its last fence. A fence makes the snapshots of its thread persist. A crash decides the fate of each
 //! dirty line by the seed: it stays, or has its persisted content again, or that of a snapshot that no fence has
 //! completed.
 //!

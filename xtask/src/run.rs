@@ -117,7 +117,6 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
             Cmd::cargo("test -p cachemaint --lib --no-default-features")
                 .words("--features std,journal,recorder loom_tests")
                 .env("RUSTFLAGS", "--cfg loom")
-                .env("CARGO_PROFILE_DEV_DEBUG", "none")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
                 .check_tests()
         },

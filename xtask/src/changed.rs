@@ -137,7 +137,7 @@ const PARTS: [Part; 17] = [
         ],
     },
     Part { paths: &["capi/"], steps: &["test"], lanes: &["c/", "machine/x86_64/lose-c"] },
-    Part { paths: &["benches/"], steps: &[], lanes: &[] },
+    Part { paths: &["benches/"], steps: &["test"], lanes: &[] },
     Part { paths: &["tests/asm/"], steps: &["asm"], lanes: &[] },
     Part { paths: &["tests/lab/", "xtask/src/lab/"], steps: &["test"], lanes: &[EVERY_LANE] },
     Part {
@@ -269,6 +269,7 @@ mod tests {
     fn a_change_runs_the_checks_of_others_that_use_the_file() {
         assert!(by(&["examples/driver/driver.rs"]).has("no-std"));
         assert!(by(&["benches/copy.rs"]).has("doc"));
+        assert!(by(&["benches/contenders.rs"]).has("test"));
         for (file, lane) in [
             ("examples/vm_restart/main.rs", "machine/x86_64/vm-restart"),
             ("src/journal/append.rs", "cpu/i686"),

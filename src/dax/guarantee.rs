@@ -81,7 +81,7 @@ pub struct Guarantee {
     pub backing: Backing,
     /// The reason for the granularity.
     pub reason: String,
-    /// The advice how to get a finer granularity; `None` if there is no finer one.
+    /// The advice how to get a finer granularity, or bytes that survive more events; `None` if it is the best.
     pub advice: Option<&'static str>,
     /// The type of the file system, as in `/proc/thread-self/mountinfo`; empty if it was not found, and on other systems
     /// than Linux.

@@ -151,8 +151,9 @@ pub trait Medium: Readable {
 
     /// Orders what this thread has observed of others' stores before the write-backs that it issues next: they have
     /// these stores. [`fence`](Self::fence) does not suffice (x86: SFENCE orders no loads), nor does a load that
-    /// acquires (arm64: it orders no `DC`). Only a thread that writes back the stores of another one needs this. It does
-    /// not for a store that it has loaded: a load and a write-back of one line stay in order (Arm ARM, D7.5.9).
+    /// acquires (arm64: it orders no `DC`). Only a thread that writes back the stores of another one needs this, also
+    /// if it has loaded them. On arm64 a load and a write-back of one line stay in order (Arm ARM, D7.5.9). No manual of
+    /// x86 says so, though the simulator's models have this order, as the papers that they follow.
     ///
     /// On processors [`Cache::order_observed`](crate::Cache::order_observed) does it.
     #[track_caller]

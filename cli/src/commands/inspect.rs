@@ -170,7 +170,7 @@ fn print(
         row(out, "shutdowns", shutdowns(guarantee))?;
     }
     if let Some(advice) = guarantee.advice {
-        row(out, "for lines", advice)?;
+        row(out, "advice", advice)?;
     }
     let caching = guarantee.caching();
     // The kernel writes its own pages back, whatever their memory type is.

@@ -227,8 +227,7 @@ impl core::fmt::Display for ErrorKind {
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(
-                "has no bytes to map; check the path, give it a length (File::set_len, truncate -s), or remove it and create it \
-                 with one",
+                "has no bytes to map; check the path, give it a length (truncate -s), or remove it and create it with one",
             ),
             Self::NoPermission => f.write_str(
                 "permission denied by the file or by a directory of its path; let the owner grant it (on Unix new files have \
@@ -247,7 +246,7 @@ impl core::fmt::Display for ErrorKind {
             Self::Shorter { size, needed } => write!(
                 f,
                 "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
-                 was cut off, ask for fewer bytes, or open it as it is and grow it"
+                 was cut off, or ask for fewer bytes; a regular file that was never longer can be grown"
             ),
             Self::DeviceAttribute { attribute, answer } => write!(
                 f,

@@ -189,10 +189,10 @@ size_t cachemaint_length(const cachemaint_file *file);
  * A crash leaves the old length or the new one. On an error the file is as it was. After CACHEMAINT_WRITEBACK_FAILED
  * stored bytes may be lost, and later write-backs by pages return it too. A network file system may find only at the sync
  * that it is full. The error is CACHEMAINT_NO_SPACE then, and cachemaint_taint returns CACHEMAINT_WRITEBACK_FAILED.
- * Errors: CACHEMAINT_INVALID_ARGUMENT under a shared lock, and for fewer bytes than are mapped; CACHEMAINT_TOO_SHORT if
- * another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED, _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM;
- * with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for a length that no file can have, or that
- * is larger than the address space (32 bits).
+ * Errors: CACHEMAINT_INVALID_ARGUMENT for fewer bytes than are mapped, and under a shared lock if the file would have to
+ * be made longer. CACHEMAINT_TOO_SHORT if another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED,
+ * _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM; with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for
+ * a length that no file can have, or that is larger than the address space (32 bits).
  * Cost: the missing bytes are written once, and the file is synced: its bytes that are not on the medium yet are written
  * too. */
 CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);

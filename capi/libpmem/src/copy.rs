@@ -41,6 +41,22 @@ impl Machine {
         }
     }
 
+    /// Writes back and drains what is there, as the flags say: a copy onto itself stores nothing.
+    ///
+    /// # Safety
+    /// As [`flush`](Self::flush).
+    #[cold]
+    unsafe fn keep(&self, start: *const u8, len: usize, flags: c_uint) {
+        if flags & NOFLUSH != 0 {
+            return;
+        }
+        // SAFETY: the caller's duty.
+        unsafe { self.flush(start, len) };
+        if flags & NODRAIN == 0 {
+            self.drain();
+        }
+    }
+
     #[inline(always)]
     fn stores(&self, len: usize, flags: c_uint) -> Option<Unfenced> {
         let cache = self.cache?;
@@ -78,6 +94,11 @@ pub(crate) unsafe extern "C" fn pmem_memmove(
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
+    if from == to.cast_const() {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { machine().keep(to.cast(), len, flags) };
+        return to;
+    }
     let (place, from) = (to.cast(), from.cast());
     machine().store(len, flags, |stores| match stores {
         // SAFETY: (1) is the caller's duty; (2) a program orders the accesses of its threads as for `memmove`.
@@ -160,6 +181,9 @@ with_flags! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::ptr::null_mut;
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn a_hint_names_the_stores_unless_streaming_ones_are_forbidden() {
@@ -182,5 +206,27 @@ mod tests {
         ] {
             assert_eq!(destination(streaming, len, flags), stores, "{streaming:?} {len} {flags}");
         }
+    }
+
+    /// A program that did so in memory without write access would end.
+    #[test]
+    fn a_copy_onto_itself_stores_nothing() {
+        let text = "x".repeat(5000);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let (start, read_only) = (null_mut(), libc::PROT_READ);
+        // SAFETY: a new mapping replaces none.
+        let place = unsafe {
+            libc::mmap(start, text.len(), read_only, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_ne!(place, libc::MAP_FAILED);
+        for flags in 0..64 {
+            for len in [1, 8, 64, 5000] {
+                // SAFETY: the range can be read, and nothing is stored.
+                assert_eq!(unsafe { pmem_memmove(place, place, len, flags) }, place);
+            }
+        }
+        // SAFETY: nothing uses it any more.
+        assert_eq!(unsafe { libc::munmap(place, text.len()) }, 0);
     }
 }

@@ -15,11 +15,13 @@ use core::ptr::with_exposed_provenance;
 /// Drains a range as deep as software can. Returns 0, or -1 with `errno`.
 ///
 /// # Safety
-/// None: the kernel refuses a range that is not mapped.
+/// 1. The part of the range that is of a device is mapped and can be read. The kernel refuses other memory that is not
+///    mapped.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_int {
+pub(crate) unsafe extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_int {
     let start = start.expose_provenance();
-    match cancellation::held_off(|| drain(start, len)) {
+    // SAFETY: (1) is the caller's duty.
+    match cancellation::held_off(|| unsafe { drain(start, len) }) {
         Ok(()) => 0,
         Err(failure) => failure.returning(-1),
     }
@@ -33,11 +35,15 @@ pub(crate) extern "C" fn pmem_deep_drain(start: *const c_void, len: usize) -> c_
 pub(crate) unsafe extern "C" fn pmem_deep_persist(start: *const c_void, len: usize) -> c_int {
     // SAFETY: (1) is the caller's duty.
     unsafe { pmem_deep_flush(start, len) };
-    pmem_deep_drain(start, len)
+    // SAFETY: as above.
+    unsafe { pmem_deep_drain(start, len) }
 }
 
 /// Drains the parts of a range, each by the method of its memory.
-fn drain(start: usize, len: usize) -> Result<(), Failure> {
+///
+/// # Safety
+/// As [`pmem_deep_drain`].
+unsafe fn drain(start: usize, len: usize) -> Result<(), Failure> {
     let end = start.saturating_add(len);
     let mut at = start;
     while at < end {
@@ -49,7 +55,8 @@ fn drain(start: usize, len: usize) -> Result<(), Failure> {
         }
         match memory {
             Memory::File { .. } => sync_pages(part.start, part.len())?,
-            Memory::Device(persister) => flush_region(&persister, part.start)?,
+            // SAFETY: (1) is the caller's duty.
+            Memory::Device(persister) => unsafe { flush_region(&persister, part.start) }?,
         }
         at = part.end;
     }
@@ -57,10 +64,13 @@ fn drain(start: usize, len: usize) -> Result<(), Failure> {
 }
 
 /// Flushes the region of a device that is mapped at an address.
-fn flush_region(persister: &Persister, at: usize) -> Result<(), Failure> {
+///
+/// # Safety
+/// 1. The byte there is mapped and can be read.
+unsafe fn flush_region(persister: &Persister, at: usize) -> Result<(), Failure> {
     machine().drain();
     // The region is flushed as a whole, by whichever byte of it.
-    // SAFETY: the byte is in a mapping of the device (1), unless the program has unmapped it behind the library's back.
+    // SAFETY: the byte is in a mapping of the device, and can be read (1).
     let flushed = unsafe { persister.deep_persist_range(with_exposed_provenance(at), 1) };
     flushed.map_err(|error| {
         Failure::new(

@@ -6,6 +6,7 @@ use crate::environment::{self, Variables};
 use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
+use cachemaint::medium::Granularity;
 use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -45,8 +46,8 @@ pub(crate) struct Machine {
     pub(crate) writeback: Writeback,
     /// The caches, aimed as far as they reach; `None` where nothing can be written back.
     pub(crate) cache: Option<Cache>,
-    /// The reason, if that is not the point of persistence.
-    pub(crate) short: Option<Short>,
+    /// True if nothing is written back because the caches survived a loss of power in every region, as it was then.
+    pub(crate) relies_on_regions: bool,
     pub(crate) streaming: Streaming,
     /// The address from which on files are mapped, if the environment has one and free addresses can be found.
     pub(crate) map_from: Option<usize>,
@@ -75,6 +76,7 @@ impl Machine {
     fn new(variables: &Variables, survive: impl FnOnce() -> bool) -> Self {
         let (cache, short) = reach(variables);
         let flushes = variables.flush.unwrap_or_else(|| !survive());
+        let relies_on_regions = !flushes && variables.flush.is_none();
         let writeback = match (cache, short) {
             (_, Some(short)) if flushes => Writeback::Short(short),
             (Some(cache), None) if flushes => Writeback::Lines(cache),
@@ -87,7 +89,13 @@ impl Machine {
             Some(_) | None => Streaming::Measured,
         };
         let map_from = variables.mmap_hint.filter(|_| place::can_be_chosen());
-        Self { writeback, cache, short, streaming, map_from }
+        Self { writeback, cache, relies_on_regions, streaming, map_from }
+    }
+
+    /// Returns true if the write-backs of this machine suffice for memory of this granularity. A region can have come since
+    /// the choice, of which the caches do not survive.
+    pub(crate) fn persists(&self, granularity: Granularity) -> bool {
+        !self.relies_on_regions || granularity == Granularity::Byte
     }
 }
 
@@ -151,7 +159,7 @@ impl fmt::Display for Short {
 /// Makes the choices when the library is loaded.
 extern "C" fn load() {
     map::register_for_forks();
-    if let Some(short) = &machine().short
+    if let Writeback::Short(short) = &machine().writeback
         && environment::is(c"CACHEMAINT_STRICT", c"1")
     {
         write_error(format_args!("libpmem: {short}\n"));
@@ -182,6 +190,21 @@ mod tests {
         assert!(is_empty(None, true));
         assert!(is_empty(Some(false), false));
         assert!(!is_empty(Some(true), true));
+    }
+
+    #[test]
+    fn a_region_that_came_later_is_not_persistent_by_its_caches() {
+        for (flush, survive, persists_lines) in [
+            (None, true, false),
+            (None, false, true),
+            // The environment speaks of every region.
+            (Some(false), false, true),
+            (Some(true), true, true),
+        ] {
+            let machine = machine(Variables { flush, ..Variables::default() }, survive);
+            assert_eq!(machine.persists(Granularity::Line(64)), persists_lines, "{flush:?}");
+            assert!(machine.persists(Granularity::Byte), "{flush:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::device::{self, Device};
 use crate::environment;
 use crate::failure::{Failure, Path, Reason, errno};
 use crate::lock::Lock;
+use crate::machine::machine;
 use crate::place::place_for;
 use crate::ranges::{OutOfMemory, Ranges, boxed};
 use crate::system::page_size;
@@ -427,7 +428,10 @@ fn map(
 /// as persistent: the program persists it by `pmem_msync`.
 fn file_memory(file: &File) -> Memory {
     let persister = probe_file(file).ok().and_then(|guarantee| Persister::new(&guarantee).ok());
-    Memory::File { is_persistent: persister.is_some_and(|persister| persister.cache().is_some()) }
+    let is_persistent = |persister: Persister| {
+        persister.cache().is_some() && machine().persists(persister.granularity())
+    };
+    Memory::File { is_persistent: persister.is_some_and(is_persistent) }
 }
 
 /// Returns the memory of a device. `pmem_msync` persists nothing of a device, so one whose lines cannot be persisted is an
@@ -445,6 +449,11 @@ fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
     if persister.cache().is_none() {
         return Err(refused(
             &"no instruction of this CPU does it; use a file on it, and pmem_msync",
+        ));
+    }
+    if !machine().persists(persister.granularity()) {
+        return Err(refused(
+            &"when libpmem was loaded, all persistent memory kept its caches, and this does not; start the program again",
         ));
     }
     Ok(Memory::Device(persister))

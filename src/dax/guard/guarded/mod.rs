@@ -196,9 +196,9 @@ impl GuardedFile {
         self.lost
     }
 
-    /// Takes the failure that the file had when it was open before: the kernel reports it once.
-    pub(super) const fn take_failure(&mut self, lost: Option<i32>) {
-        self.lost = lost;
+    /// Takes the failure that another descriptor of the file has reported: the kernel may not report it to this one.
+    pub(super) fn take_failure(&mut self, lost: Option<i32>) {
+        self.lost = self.lost.or(lost);
     }
 
     /// Has the next pass sync it, whatever its extents are then.

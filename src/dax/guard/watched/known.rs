@@ -60,6 +60,23 @@ pub(super) struct Entry {
     pub(super) is_met: bool,
 }
 
+impl Entry {
+    /// Takes the file out, if there is one.
+    pub(super) fn leave(&mut self) -> Option<Leaving> {
+        match replace(&mut self.state, State::Denied) {
+            State::Guarded(file) => Some(Leaving { file, identity: self.identity }),
+            State::Refused(_) | State::Denied => None,
+        }
+    }
+}
+
+/// A file that has left the tree, or is replaced: it is written back once more.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) file: GuardedFile,
+    pub(super) identity: Identity,
+}
+
 /// The state of a file.
 #[derive(Debug)]
 pub(super) enum State {
@@ -83,14 +100,6 @@ impl State {
 
     pub(super) const fn guarded(&self) -> Option<&GuardedFile> {
         match self {
-            Self::Guarded(guarded) => Some(guarded),
-            Self::Refused(_) | Self::Denied => None,
-        }
-    }
-
-    /// Takes the file out, if there is one.
-    pub(super) fn take(&mut self) -> Option<GuardedFile> {
-        match replace(self, Self::Denied) {
             Self::Guarded(guarded) => Some(guarded),
             Self::Refused(_) | Self::Denied => None,
         }

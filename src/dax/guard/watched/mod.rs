@@ -38,7 +38,7 @@ use core::time::Duration;
 use file_systems::{FileSystems, LOCAL};
 use former::{Former, Formers, Lost, Moment, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
-use known::{Directory, Entry, Root, State};
+use known::{Directory, Entry, Leaving, Root, State};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -59,8 +59,7 @@ const READS: u32 = 2;
 pub(super) struct Watched {
     roots: Vec<Root>,
     directories: BTreeMap<PathBuf, Directory>,
-    /// Files that have left the tree, or are replaced: they are written back once more.
-    leaving: Vec<GuardedFile>,
+    leaving: Vec<Leaving>,
     /// Files that had left at the last pass and have a name elsewhere. They stay open until the end of the next look, which
     /// may find them again: no other file can get their inodes.
     elsewhere: Vec<GuardedFile>,
@@ -439,7 +438,7 @@ impl Watched {
     fn let_leave(&mut self, entry: Option<Entry>) {
         let Some(mut entry) = entry else { return };
         self.formers.leave(&entry);
-        self.leaving.extend(entry.state.take());
+        self.leaving.extend(entry.leave());
     }
 
     /// Makes new names of a directory durable.
@@ -468,7 +467,7 @@ impl Watched {
                 let stays = is_met && entry.is_met;
                 if !stays {
                     formers.leave(entry);
-                    leaving.extend(entry.state.take());
+                    leaving.extend(entry.leave());
                 }
                 stays
             });

@@ -3,7 +3,7 @@
 use super::super::guarded::{GuardedFile, Written};
 use super::super::pace::BootTime;
 use super::found::Found;
-use super::{State, Watched, Work};
+use super::{Leaving, Lost, State, Watched, Work};
 use crate::cache::Cache;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
@@ -24,7 +24,8 @@ impl Watched {
     /// different points can need different ones, as on POWER10.
     pub(in super::super) fn caches(&self) -> Vec<Cache> {
         let mut caches = Vec::new();
-        for cache in self.files().chain(&self.leaving).filter_map(GuardedFile::cache) {
+        let leaving = self.leaving.iter().map(|leaving| &leaving.file);
+        for cache in self.files().chain(leaving).filter_map(GuardedFile::cache) {
             if !caches.contains(&cache) {
                 caches.push(cache);
             }
@@ -41,7 +42,8 @@ impl Watched {
         let mut synced = self.file_systems.sync(&self.directories);
         let mut unflushed = synced.clone();
         let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
-        let mut write = |guarded: &mut GuardedFile, work: &Work<'_>| {
+        let mut write = |guarded: &mut GuardedFile, identity, lost: &mut Lost, work: &Work<'_>| {
+            guarded.take_failure(lost.of(identity));
             let device = guarded.device();
             // The first one's own `fdatasync` has the device flushed. `syncfs` of xfs does not if its log has nothing to
             // write (Linux `fs/xfs/xfs_log.c`, `xfs_log_force`; `fs/xfs/xfs_file.c`, `xfs_file_fsync`).
@@ -55,17 +57,32 @@ impl Watched {
             if flushes && written.is_err() {
                 synced.remove(&device);
             }
+            lost.note(identity, guarded.lost());
             written
         };
+        // Before the entries: a descriptor that is older than a failure reports it, and a later one of the file need not.
+        for Leaving { mut file, identity } in take(&mut self.leaving) {
+            // It was removed before this pass looked.
+            if let Ok(Found { links: 0, .. }) = Found::of(file.file()) {
+                self.lost.note(identity, None);
+                self.formers.forget(identity);
+                self.closing.close(file);
+                continue;
+            }
+            // Not counted: the file has another name now, or is not one of the tree any more.
+            if let Err(error) = write(&mut file, identity, &mut self.lost, work) {
+                covered.outside += 1;
+                work.problems.push(error);
+            }
+            self.elsewhere.push(file);
+        }
         let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
         for entry in entries {
             let State::Guarded(guarded) = &mut entry.state else {
                 covered.outside += 1;
                 continue;
             };
-            let written = write(guarded, work);
-            self.lost.note(entry.identity, guarded.lost());
-            match written {
+            match write(guarded, entry.identity, &mut self.lost, work) {
                 Ok(written) => {
                     covered.add(written, entry.since);
                     entry.since = Some(work.began);
@@ -80,25 +97,6 @@ impl Watched {
                     }
                 }
             }
-        }
-        for mut guarded in take(&mut self.leaving) {
-            let found = Found::of(guarded.file());
-            // It was removed before this pass looked.
-            if let Ok(Found { identity, links: 0, .. }) = found {
-                self.lost.note(identity, None);
-                self.formers.forget(identity);
-                self.closing.close(guarded);
-                continue;
-            }
-            // Not counted: the file has another name now, or is not one of the tree any more.
-            if let Err(error) = write(&mut guarded, work) {
-                covered.outside += 1;
-                work.problems.push(error);
-            }
-            if let Ok(found) = found {
-                self.lost.note(found.identity, guarded.lost());
-            }
-            self.elsewhere.push(guarded);
         }
         covered
     }

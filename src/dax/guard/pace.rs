@@ -73,11 +73,24 @@ impl Pauses {
 }
 
 /// Sleeps, but returns soon after `stop` is set.
-pub(super) fn sleep(mut time: Duration, stop: &AtomicBool) {
-    while !time.is_zero() && !stop.load(Ordering::Relaxed) {
-        let nap = time.min(NAP);
-        std::thread::sleep(nap);
-        time -= nap;
+pub(super) fn sleep(time: Duration, stop: &AtomicBool) {
+    let began = Instant::now();
+    sleep_in_naps(time, stop, || began.elapsed(), std::thread::sleep);
+}
+
+/// Takes naps until `time` has elapsed. Each nap may end late, so the rest is computed anew.
+fn sleep_in_naps(
+    time: Duration,
+    stop: &AtomicBool,
+    elapsed: impl Fn() -> Duration,
+    nap: impl Fn(Duration),
+) {
+    while !stop.load(Ordering::Relaxed) {
+        let rest = time.saturating_sub(elapsed());
+        if rest.is_zero() {
+            return;
+        }
+        nap(rest.min(NAP));
     }
 }
 
@@ -144,7 +157,8 @@ fn of_this_thread() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, MIB, Pauses};
+    use super::{AtomicBool, Limits, MIB, NAP, Ordering, Pauses, sleep_in_naps};
+    use core::cell::Cell;
     use core::time::Duration;
 
     const MS: Duration = Duration::from_millis(1);
@@ -186,5 +200,28 @@ mod tests {
         // Unused leave is not kept, except for a burst.
         assert_eq!(pauses.take(16 * mib, Duration::from_secs(60)), Duration::ZERO);
         assert_eq!(pauses.take(mib, Duration::ZERO), MS);
+    }
+
+    /// The system ends each nap late.
+    #[test]
+    fn a_sleep_is_as_late_as_its_last_nap() {
+        let (clock, stop) = (Cell::new(Duration::ZERO), AtomicBool::new(false));
+        let nap = |time| {
+            assert!((MS..=NAP).contains(&time), "{time:?}");
+            clock.set(clock.get() + time + MS / 2);
+        };
+        sleep_in_naps(1000 * MS, &stop, || clock.get(), nap);
+        assert_eq!(clock.get(), 1000 * MS + MS / 2);
+    }
+
+    #[test]
+    fn a_sleep_ends_with_the_nap_in_which_it_is_stopped() {
+        let (naps, stop) = (Cell::new(0), AtomicBool::new(false));
+        let nap = |_| {
+            naps.set(naps.get() + 1);
+            stop.store(naps.get() == 3, Ordering::Relaxed);
+        };
+        sleep_in_naps(Duration::MAX, &stop, || NAP * naps.get(), nap);
+        assert_eq!(naps.get(), 3);
     }
 }

@@ -261,7 +261,7 @@ impl Guard {
         match options::probe_on::<M>(path, self.options.cache_or_host().ok()) {
             Ok(guarantee) => match self.options.refusal(&guarantee) {
                 Some(kind) => return Err(Error::new(path, kind)),
-                None => self.watched.add(path, &guarantee),
+                None => self.watched.add(path),
             },
             Err(error) if is_uncreated(error.kind()) && path.is_dir() => {
                 self.add_unprobed(path, error)?;
@@ -280,7 +280,7 @@ impl Guard {
             Some("tmpfs") if self.options.takes_pages() => {}
             _ => return Err(refusal),
         }
-        self.watched.add_root(path, true);
+        self.watched.add(path);
         Ok(())
     }
 

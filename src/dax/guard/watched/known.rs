@@ -15,6 +15,7 @@ pub(super) struct Root {
     pub(super) path: PathBuf,
     /// The file that had the name at the last look.
     pub(super) identity: Option<Identity>,
+    /// True if its file system was [local](super::file_systems::LOCAL) then.
     pub(super) is_local: bool,
     /// True if it was looked at: files that are found later are new.
     pub(super) is_known: bool,

@@ -25,7 +25,7 @@ mod tests;
 mod unseen;
 
 use super::super::system::Concluded;
-use super::super::{Error, ErrorKind, FaultHandler, Guarantee, Options};
+use super::super::{Error, ErrorKind, FaultHandler, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
@@ -35,7 +35,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
 use core::time::Duration;
-use file_systems::{FileSystems, LOCAL};
+use file_systems::FileSystems;
 use former::{Former, Formers, Lost, Moment, since_or_unknown};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Leaving, Root, State};
@@ -102,14 +102,9 @@ pub(super) struct Work<'a> {
 }
 
 impl Watched {
-    pub(super) fn add(&mut self, path: &Path, guarantee: &Guarantee) {
-        self.add_root(path, LOCAL.contains(&&*guarantee.file_system));
-    }
-
-    /// Adds a path of which nothing else is known but whether its file system is [local](LOCAL).
-    pub(super) fn add_root(&mut self, path: &Path, is_local: bool) {
+    pub(super) fn add(&mut self, path: &Path) {
         let path = path.to_path_buf();
-        self.roots.push(Root { path, identity: None, is_local, is_known: false });
+        self.roots.push(Root { path, identity: None, is_local: false, is_known: false });
         self.file_systems.ask();
         self.look_again();
     }

@@ -3,7 +3,7 @@
 use super::super::guarded::{GuardedFile, Written};
 use super::super::pace::BootTime;
 use super::found::Found;
-use super::{Leaving, Lost, State, Watched, Work};
+use super::{Leaving, Lost, State, Watched, Work, guarded_in};
 use crate::cache::Cache;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
@@ -40,6 +40,8 @@ impl Watched {
         after: &mut impl FnMut(u64),
     ) -> Covered {
         let mut synced = self.file_systems.sync(&self.directories);
+        let Self { concluded, directories, .. } = &mut *self;
+        concluded.retain(|device| guarded_in(directories).any(|file| file.device() == device));
         let mut unflushed = synced.clone();
         let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
         let mut write = |guarded: &mut GuardedFile, identity, lost: &mut Lost, work: &Work<'_>| {

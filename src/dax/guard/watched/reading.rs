@@ -1,10 +1,12 @@
 //! Reading of directories: each is opened below its root, watched, and read; its names are taken or looked at.
 
 use super::super::descent;
+use super::file_systems::LOCAL;
 use super::former::Moment;
 use super::found::{Found, Identity, Place, identity_at};
-use super::known::{Root, State};
+use super::known::State;
 use super::{Watched, Work};
+use crate::dax::system::file_system_at;
 use alloc::vec::Vec;
 use rustix::fs::{CWD, FileType, RawDir};
 use rustix::io::Errno;
@@ -18,9 +20,12 @@ const BUFFER: usize = 32 << 10;
 
 impl Watched {
     pub(super) fn read_root(&mut self, number: usize, work: &mut Work<'_>) {
-        let Some(Root { path, is_local, is_known, .. }) = self.roots.get(number) else { return };
-        let (path, is_local, is_known) = (path.clone(), *is_local, *is_known);
-        let identity = identity_at(&path);
+        let Some(root) = self.roots.get_mut(number) else { return };
+        let identity = identity_at(&root.path);
+        // Another file system can have been mounted there since the last read. One that is mounted from now on changes the
+        // identity, and the next look reads again.
+        root.is_local = file_system_at(&root.path).is_some_and(|name| LOCAL.contains(&name));
+        let (path, is_local, is_known) = (root.path.clone(), root.is_local, root.is_known);
         let since = self.knew_all.filter(|_| is_known);
         match Found::at(CWD, &path).map(|found| found.kind) {
             Ok(FileType::Directory) => {

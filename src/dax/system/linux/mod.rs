@@ -38,7 +38,7 @@ use device::AskedOfDevice;
 pub(in crate::dax) use device::DeepFlush;
 use mapping::{Kind, Unpopulated};
 use reach::Reach;
-use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
 use rustix::mm::Advice;
 use std::fs::{File, Metadata};
@@ -277,6 +277,12 @@ impl Concluded {
         self.0.push((inode, Arc::clone(&guarantee)));
         Ok(guarantee)
     }
+
+    /// Drops the conclusions about devices that are not `held`. When a file system is unmounted, another one can get the
+    /// number of its device.
+    pub(in crate::dax) fn retain(&mut self, mut held: impl FnMut(u64) -> bool) {
+        self.0.retain(|(Inode { device: (major, minor), .. }, _)| held(makedev(*major, *minor)));
+    }
 }
 
 /// Returns true if `syncfs` reports failed write-backs, as Linux does since 5.8 (syncfs(2), "Errors").
@@ -358,12 +364,13 @@ pub(in crate::dax) fn file_system_at(path: &Path) -> Option<&'static str> {
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
-const MAGIC: [(u32, &str); 6] = [
+const MAGIC: [(u32, &str); 7] = [
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
     (0x9584_58f6, "hugetlbfs"),
     (0xef53, "ext4"),
     (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
     (0x794c_7630, "overlay"),
 ];
 

@@ -218,8 +218,12 @@ fn the_creation_of_a_file_counts_on_local_file_systems_alone() {
         guard.watched.roots[0].is_local = is_local;
         let path = directory.path().join(name);
         fs::rename(&file, &path).unwrap();
-        guard.watched.look_again();
-        look(&mut guard);
+        work(&mut guard, |watched, work| {
+            let (open, _) = watched.open(0, directory.path()).unwrap();
+            let since = watched.knew_all;
+            let place = Place { open: open.as_fd(), path: directory.path(), device: None, since };
+            watched.look_at(&place, name.as_ref(), work);
+        });
         entry(&guard, &path).since
     };
     fs::write(elsewhere.path().join("new"), [1; 100]).unwrap();

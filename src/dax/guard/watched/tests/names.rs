@@ -4,8 +4,10 @@ use super::{entry, guard, look, work};
 use crate::dax::guard::Guard;
 use crate::dax::guard::notices::{IfGone, Notices};
 use crate::dax::guard::pace::BootTime;
+use crate::dax::guard::watched::file_systems::LOCAL;
 use crate::dax::guard::watched::found::Found;
 use crate::dax::guard::watched::{READS, Watched, Work};
+use crate::dax::system::file_system_at;
 use crate::dax::{Error, ErrorKind, FaultHandler, NotSupported, Options};
 use alloc::format;
 use alloc::vec::Vec;
@@ -166,9 +168,9 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
     }
     for is_added in [false, true] {
         let mut watched = Watched::default();
-        watched.add_root(above, true);
+        watched.add(above);
         if is_added {
-            watched.add_root(below, true);
+            watched.add(below);
         }
         let (options, mut problems) = (Options::new(), Vec::new());
         let installed = FaultHandler::install().unwrap();
@@ -181,6 +183,20 @@ fn a_file_system_that_is_mounted_below_is_reported_and_outside() {
         assert_eq!(problems.iter().any(is_named), !is_added, "{problems:?}");
         assert_eq!(watched.unseen.contains(below), !is_added);
     }
+}
+
+/// Notices of a remote file system do not report all names.
+#[test]
+fn the_file_system_of_a_root_is_asked_for_at_each_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut guard = guard(directory.path());
+    let expected = file_system_at(directory.path()).is_some_and(|name| LOCAL.contains(&name));
+    // Another one was mounted there before.
+    let root = &mut guard.watched.roots[0];
+    (root.is_local, root.identity) = (!expected, None);
+    look(&mut guard);
+    assert_eq!(guard.watched.roots[0].is_local, expected);
+    assert!(expected || !guard.watched.notices.are_complete());
 }
 
 /// A reset gives it its name back, if that change is in memory alone.

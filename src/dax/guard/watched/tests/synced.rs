@@ -127,6 +127,29 @@ fn a_directory_that_replaces_another_one_is_to_be_synced() {
     assert!(has_new_names(&guard, &tree));
 }
 
+/// A file system that is mounted later can get the number of its device.
+#[test]
+fn the_conclusion_about_a_file_system_ends_with_its_last_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    let device = guard.watched.files().next().unwrap().device();
+    let concluded = |guard: &mut Guard| {
+        let mut devices = Vec::new();
+        guard.watched.concluded.retain(|device| {
+            devices.push(device);
+            true
+        });
+        devices
+    };
+    guard.pass();
+    assert_eq!(concluded(&mut guard), [device]);
+    fs::remove_file(&file).unwrap();
+    guard.pass();
+    assert!(concluded(&mut guard).is_empty());
+}
+
 /// `syncfs` reports the failures since its descriptor was opened: a file that comes later has not seen those before.
 #[test]
 fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {

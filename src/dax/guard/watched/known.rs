@@ -65,7 +65,9 @@ impl Entry {
     /// Takes the file out, if there is one.
     pub(super) fn leave(&mut self) -> Option<Leaving> {
         match replace(&mut self.state, State::Denied) {
-            State::Guarded(file) => Some(Leaving { file, identity: self.identity }),
+            State::Guarded(file) => {
+                Some(Leaving { file, identity: self.identity, since: self.since })
+            }
             State::Refused(_) | State::Denied => None,
         }
     }
@@ -76,6 +78,8 @@ impl Entry {
 pub(super) struct Leaving {
     pub(super) file: GuardedFile,
     pub(super) identity: Identity,
+    /// As in [`Entry`].
+    pub(super) since: Option<BootTime>,
 }
 
 /// The state of a file.

@@ -63,7 +63,7 @@ impl Watched {
             written
         };
         // Before the entries: a descriptor that is older than a failure reports it, and a later one of the file need not.
-        for Leaving { mut file, identity } in take(&mut self.leaving) {
+        for Leaving { mut file, identity, since } in take(&mut self.leaving) {
             // It was removed before this pass looked.
             if let Ok(Found { links: 0, .. }) = Found::of(file.file()) {
                 self.lost.note(identity, None);
@@ -71,10 +71,14 @@ impl Watched {
                 self.closing.close(file);
                 continue;
             }
-            // Not counted: the file has another name now, or is not one of the tree any more.
-            if let Err(error) = write(&mut file, identity, &mut self.lost, work) {
-                covered.outside += 1;
-                work.problems.push(error);
+            // Not one of `files`: the file has another name now, or is not one of the tree any more.
+            match write(&mut file, identity, &mut self.lost, work) {
+                Ok(None) => {}
+                Ok(Some(_)) => covered.reach_back(since),
+                Err(error) => {
+                    covered.outside += 1;
+                    work.problems.push(error);
+                }
             }
             self.elsewhere.push(file);
         }
@@ -110,6 +114,10 @@ impl Covered {
         self.files += 1;
         self.written.bytes += written.bytes;
         self.written.lines += written.lines;
+        self.reach_back(since);
+    }
+
+    fn reach_back(&mut self, since: Option<BootTime>) {
         self.oldest = [self.oldest, since].into_iter().flatten().min();
     }
 }

@@ -191,6 +191,22 @@ fn a_new_file_counts_from_the_last_look_at_its_directory() {
     assert!(entry(&guard, &next).since.is_some_and(|since| since > known.began));
 }
 
+/// It could not be written back for a while.
+#[test]
+fn the_interval_of_a_file_that_leaves_the_tree_ends_with_its_last_write_back() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("file");
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    let long_ago = BootTime::before(Duration::from_secs(60));
+    entry_mut(&mut guard, &file).since = Some(long_ago);
+    fs::rename(&file, elsewhere.path().join("file")).unwrap();
+    let unknown = long_ago.elapsed();
+    let pass = guard.pass();
+    assert_eq!((pass.files, pass.outside), (0, 0));
+    assert!(guard.statistics().longest_interval >= unknown);
+}
+
 /// Its inode must not become that of a new file, which would be taken for it.
 #[test]
 fn a_file_that_was_moved_away_stays_open_until_directories_were_read_again() {

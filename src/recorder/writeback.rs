@@ -2,7 +2,7 @@
 
 use super::format::Geometry;
 use super::{Cursor, Recorder};
-use crate::medium::{Granularity, Medium};
+use crate::medium::Medium;
 use core::sync::atomic::Ordering;
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
@@ -17,7 +17,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// # Signal handlers
     /// This may be called in a signal handler, even in one that has interrupted this call: it does not lock or wait, and
     /// allocates only for an error. That holds for the media of this crate that persist by lines. They fail only while a
-    /// guarded access (`catch_faults`) has replaced pages of the file by zeros.
+    /// guarded access (`catch_faults`) has replaced pages of the file by zeros. The handler of `stop_on_signals` ignores
+    /// these zeros, and the events stay due for the next call.
     ///
     /// On a file that persists by pages this calls `msync`, and waits for the calls of other threads that are under way. On
     /// Linux a handler that has interrupted such a call does not wait. Success does not cover a failure of those calls then:
@@ -65,20 +66,16 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     }
 }
 
-/// Returns false in a signal handler where a write-back that succeeds may have missed the failure of another one.
+/// Returns false in a signal handler where a write-back that succeeds may have ignored an error.
+#[cfg(all(feature = "dax", not(loom)))]
 #[inline]
 pub(super) fn is_success_certain<M: Medium>(medium: &M) -> bool {
-    !matches!(medium.granularity(), Granularity::Page(_)) || is_paged_success_certain(medium)
-}
-
-#[cfg(all(feature = "dax", not(loom)))]
-fn is_paged_success_certain<M: Medium>(medium: &M) -> bool {
     let view = medium.as_any_view().and_then(<dyn core::any::Any>::downcast_ref);
     view.is_none_or(crate::dax::DaxView::is_success_certain)
 }
 
 #[cfg(not(all(feature = "dax", not(loom))))]
-const fn is_paged_success_certain<M: Medium>(_medium: &M) -> bool {
+pub(super) const fn is_success_certain<M: Medium>(_medium: &M) -> bool {
     true
 }
 

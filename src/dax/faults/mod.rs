@@ -178,6 +178,15 @@ impl DaxView {
         }
     }
 
+    /// Returns true if [`check_stores`](Self::check_stores) has ignored, or would ignore, zeros that are there now.
+    #[cfg(feature = "recorder")]
+    pub(super) fn ignores_zeros(&self) -> bool {
+        let base = self.mapping.base().as_ptr().addr();
+        // In the order of `check_stores`.
+        let has_zeros = || Slot::faulted_in(base).is_some() || self.mapping.zeros_left().is_some();
+        !Slot::are_unused() && has_zeros() && signals::is_crashing()
+    }
+
     /// Returns the reason why an access failed.
     #[cold]
     fn fault(&self, faulted: &Faulted) -> Error {

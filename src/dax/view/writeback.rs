@@ -156,11 +156,14 @@ impl DaxView {
         }
     }
 
-    /// Returns false if a write-back of this thread that succeeds may have missed the failure of another one. So it is by
-    /// pages in some signal handlers, which do not wait for the calls that are under way.
+    /// Returns false if a write-back of this thread that succeeds may have ignored an error. In some signal handlers one by
+    /// pages does not wait for the calls that are under way, and any one ignores the zeros of a guarded access.
     #[cfg(feature = "recorder")]
     pub(crate) fn is_success_certain(&self) -> bool {
-        !matches!(self.writeback, Writeback::Pages) || self.taint.calls_wait()
+        match self.writeback {
+            Writeback::Pages => self.taint.calls_wait(),
+            Writeback::Fence(_) | Writeback::Lines(_) => !self.ignores_zeros(),
+        }
     }
 
     /// Makes a call that writes back and fails, after this work.
@@ -178,6 +181,12 @@ impl DaxView {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "there is no guard here")]
     pub(in super::super) fn check_stores(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    #[cfg(all(feature = "recorder", not(target_os = "linux")))]
+    #[expect(clippy::unused_self, reason = "there is no guard here")]
+    const fn ignores_zeros(&self) -> bool {
+        false
     }
 
     /// Notes that stored bytes may be lost, whatever succeeds later.
@@ -239,30 +248,42 @@ impl DaxView {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(miri)))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests {
     use super::{Writeback, files};
     use crate::cache::Cache;
     use crate::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
+    #[cfg(feature = "recorder")]
+    use crate::{medium::Granularity, recorder, signals::crashing};
     use core::sync::atomic::Ordering::Relaxed;
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     use std::fs::File;
 
+    fn file_that_takes_seals(len: u64) -> DaxFile {
+        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
+        memfd.set_len(len).unwrap();
+        Options::new().allow_page_granularity().open_file(memfd).unwrap()
+    }
+
     /// The file system refuses to map the file again, as one that was shut down does.
+    fn leave_zeros_in_last_page(file: &DaxFile, installed: FaultHandler) {
+        let last = file.len() - files::page_size() as u64;
+        file.file().set_len(last).unwrap();
+        fcntl_add_seals(file.file(), SealFlags::FUTURE_WRITE).unwrap();
+        let guarded = file.catch_faults(installed, |file| file.load(last, Relaxed)).unwrap_err();
+        assert!(matches!(guarded.kind(), ErrorKind::Os { call: "mmap", .. }), "{guarded}");
+    }
+
     #[test]
     fn a_write_back_fails_while_the_zeros_of_a_guard_are_left() {
         type Call = fn(&DaxFile, u64) -> Result<(), Error>;
 
         let (Ok(cache), Ok(installed)) = (Cache::host(), FaultHandler::install()) else { return };
         let page = files::page_size() as u64;
-        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
-        memfd.set_len(2 * page).unwrap();
-        let mut file = Options::new().allow_page_granularity().open_file(memfd).unwrap();
+        let mut file = file_that_takes_seals(2 * page);
         file.persist(0..page).unwrap();
-        file.file().set_len(page).unwrap();
-        fcntl_add_seals(file.file(), SealFlags::FUTURE_WRITE).unwrap();
-        let guarded = file.catch_faults(installed, |file| file.load(page, Relaxed)).unwrap_err();
-        assert!(matches!(guarded.kind(), ErrorKind::Os { call: "mmap", .. }), "{guarded}");
+        leave_zeros_in_last_page(&file, installed);
 
         file.store(page, 7, Relaxed);
         for writeback in [Writeback::Pages, Writeback::Lines(cache), Writeback::Fence(cache)] {
@@ -278,6 +299,27 @@ mod tests {
                 let expected = "mmap after a guarded access";
                 assert!(matches!(error.kind(), ErrorKind::Os { call, .. } if *call == expected));
             }
+        }
+    }
+
+    /// The handler of a signal that may end the process ignores the zeros, and the process goes on.
+    #[cfg(feature = "recorder")]
+    #[test]
+    fn events_of_a_write_back_in_a_handler_stay_due_while_the_zeros_of_a_guard_are_left() {
+        let (Ok(cache), Ok(installed)) = (Cache::host(), FaultHandler::install()) else { return };
+        for (writeback, granularity) in [
+            (Writeback::Lines(cache), Granularity::Line(64)),
+            (Writeback::Fence(cache), Granularity::Byte),
+            (Writeback::Pages, Granularity::Page(files::page_size())),
+        ] {
+            let mut file = file_that_takes_seals(1 << 18);
+            file.view.writeback = writeback;
+            file.view.guarantee.granularity = granularity;
+            let recorder = recorder::Options::new().shards(1).create_new(file).unwrap();
+            leave_zeros_in_last_page(recorder.medium(), installed);
+            recorder.claim().unwrap().record(1, b"the valve is open").unwrap();
+            crashing(|| recorder.write_back_all().unwrap());
+            recorder.write_back_all().unwrap_err();
         }
     }
 

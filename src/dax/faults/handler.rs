@@ -124,19 +124,26 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     });
 }
 
-/// Returns the fault, if that is what the signal says (sigaction(2), "SIGBUS").
+/// Returns the fault, if that is what the signal says.
 fn fault(code: c_int, info: *const siginfo_t) -> Option<Fault> {
-    if !matches!(code, libc::BUS_ADRERR | libc::BUS_MCEERR_AR) {
-        return None;
-    }
-    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; with these codes the
-    // kernel has filled it as that of a fault.
+    // SAFETY: it is the kernel's, larger than this part of it and aligned as it; all bytes of it are set.
     let told = unsafe { info.cast::<Told>().read() };
-    let is_memory_error = code == libc::BUS_MCEERR_AR;
-    // Filled for memory errors alone.
-    let lsb = if is_memory_error { u32::try_from(told.address_lsb).unwrap_or(0) } else { 0 };
+    fault_of(code, told.address, told.address_lsb)
+}
+
+/// Returns the fault of a signal with this code (sigaction(2), "SIGBUS").
+fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
+    let (is_memory_error, lsb) = match code {
+        libc::BUS_ADRERR => (false, 0),
+        // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
+        // report the address, it is 0, which no guard has.
+        libc::BUS_OBJERR => (true, 0),
+        // Filled for this code alone.
+        libc::BUS_MCEERR_AR => (true, u32::try_from(lsb).unwrap_or(0)),
+        _ => return None,
+    };
     let extent = 1_usize.checked_shl(lsb).unwrap_or(1);
-    Some(Fault { address: told.address, is_memory_error, extent })
+    Some(Fault { address, is_memory_error, extent })
 }
 
 /// Maps zeros over the pages of a guarded access: over the whole mapping if there cannot be more mappings. Returns
@@ -169,5 +176,28 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
         Err(libc::SIG_IGN) if is_sent => {}
         Err(_) if !is_sent && !is_access => {}
         Err(action) => BUS.give_back(action, is_sent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault_of;
+
+    #[test]
+    fn a_signal_of_an_access_is_a_fault_of_the_bytes_that_the_kernel_gives() {
+        for (code, lsb, expected) in [
+            (libc::BUS_ADRERR, 12, Some((false, 1))),
+            (libc::BUS_MCEERR_AR, 21, Some((true, 1 << 21))),
+            (libc::BUS_MCEERR_AR, -1, Some((true, 1))),
+            (libc::BUS_OBJERR, 12, Some((true, 1))),
+            (libc::BUS_ADRALN, 0, None),
+            (libc::BUS_MCEERR_AO, 12, None),
+            (libc::SI_USER, 12, None),
+        ] {
+            let fault = fault_of(code, 0x5000, lsb);
+            let described = fault.map(|fault| (fault.is_memory_error, fault.extent));
+            assert_eq!(described, expected, "code {code}");
+            assert!(fault.is_none_or(|fault| fault.address == 0x5000));
+        }
     }
 }

@@ -139,7 +139,8 @@ impl DaxView {
     ///
     /// The process still ends by SIGBUS if there is no memory for the zeros. That needs a writable mapping and
     /// strict accounting of memory (`vm.overcommit_memory` is 2). After `mlockall(MCL_FUTURE)` it also happens at
-    /// `RLIMIT_MEMLOCK`, if the mapping itself is not locked: it is one of DAX, or older than that call.
+    /// `RLIMIT_MEMLOCK`, if the mapping itself is not locked: it is one of DAX, or older than that call. On arm64 the
+    /// process also ends at a memory error of which the CPU does not report the address.
     ///
     /// # Cost
     /// Without a fault one system call (`gettid`), three locks and two searches through as many slots of a table as were

@@ -1,8 +1,8 @@
 //! Short times in nanoseconds.
 //!
-//! On `x86_64` it is the time stamp counter, if CPUID reports that it is invariant. The counter is read between two
+//! On `x86_64` it is the time stamp counter, if [`recorder::Clock::host`] uses it. The counter is read between two
 //! LFENCEs, so that everything before has been executed and nothing after has begun (Intel SDM vol. 2B, RDTSC; AMD APM
-//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of [`recorder::Clock::host`]. Elsewhere it
+//! vol. 3, LFENCE, which Linux makes dispatch-serializing). Its rate is that of this clock. Otherwise it
 //! is the system's clock itself. Either can advance in steps of tens of nanoseconds, so a time is taken over many
 //! repetitions.
 //!

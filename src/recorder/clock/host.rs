@@ -3,6 +3,8 @@
 use super::{Clock, Pace, Read, TimeSource};
 use crate::system::boot;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+use {crate::system::tree::Tree, std::path::Path};
 
 impl Clock {
     /// Returns the clock of this machine: the CPU's counter if its rate does not depend on the state of the CPU, else the
@@ -12,6 +14,12 @@ impl Clock {
     /// |---|---|---|
     /// | x86-64 | CPUID reports it as invariant (Intel SDM vol. 3B, "Invariant TSC"; AMD APM vol. 3, `Fn8000_0007` EDX bit 8) | CPUID leaf 15H, else the frequency that a hypervisor reports (leaf 40000010H), else measured against the monotonic clock |
     /// | arm64, Linux | always | `CNTFRQ_EL0` |
+    ///
+    /// On Linux the time stamp counter must also be in the kernel's list of clocks
+    /// (`/sys/devices/system/clocksource/clocksource0/available_clocksource`). The kernel does not list a counter whose
+    /// values differ between CPUs. The system's clock is used too if the list cannot be read, as in a container without
+    /// `/sys`, and if a parameter of the kernel or the hypervisor has the counter removed from it. A clock keeps a counter
+    /// that leaves the list later.
     ///
     /// # Suspend and drift
     /// A suspend can restart the time stamp counter (Linux, `arch/x86/kernel/tsc.c`, above
@@ -114,6 +122,10 @@ fn counted() -> Option<(TimeSource, u64)> {
     if !cpuid.get_advanced_power_mgmt_info()?.has_invariant_tsc() {
         return None;
     }
+    #[cfg(target_os = "linux")]
+    if !lists_counter(&Tree::host()) {
+        return None;
+    }
     let stated = cpuid.get_tsc_info().and_then(|info| info.tsc_frequency());
     let told = || {
         let kilohertz = cpuid.get_hypervisor_info().and_then(|info| info.tsc_frequency());
@@ -136,10 +148,35 @@ fn measured() -> Option<u64> {
     u64::try_from(ticks.checked_div(passed)?).ok().filter(|frequency| *frequency > 0)
 }
 
+/// Returns true if Linux offers the time stamp counter as a clock. It hides a counter whose values differ between CPUs
+/// (`arch/x86/kernel/tsc.c`, `mark_tsc_unstable`; `kernel/time/clocksource.c`, `available_clocksource_show`).
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+fn lists_counter(tree: &Tree) -> bool {
+    let list = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+    let listed = tree.read(Path::new(list));
+    listed.value().is_some_and(|names| names.split(' ').any(|name| name == "tsc"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::together;
     use core::cell::Cell;
+
+    /// Without an answer it is not known that the counters of the CPUs agree.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+    #[test]
+    fn a_counter_that_the_kernel_does_not_list_is_not_used() {
+        use crate::system::fixture::Fixture;
+        let lists = |listed| {
+            let list = "sys/devices/system/clocksource/clocksource0/available_clocksource";
+            super::lists_counter(&Fixture::new().file(list, listed).tree())
+        };
+        assert!(lists("tsc kvm-clock \n"));
+        assert!(lists("kvm-clock tsc hpet acpi_pm \n"));
+        assert!(!lists("hpet acpi_pm \n"));
+        assert!(!lists("tsc-early hyperv_clocksource_tsc_page \n"));
+        assert!(!super::lists_counter(&Fixture::new().tree()));
+    }
 
     /// The first attempt is interrupted for 5000 ticks, and the third is the shortest one.
     #[test]

@@ -41,7 +41,8 @@ pub struct Event<'b> {
     /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So a step of the
     /// wall clock does not change it. It differs from the wall clock by such a step, by a suspend that the clock does not
     /// count, and by the error of the clock's frequency. Times of one opening go back only if a suspend restarts the
-    /// counter: see [`Clock::host`](crate::recorder::Clock::host). Open the recording again then.
+    /// counter, or if the kernel finds later that the CPUs have different counters: see
+    /// [`Clock::host`](crate::recorder::Clock::host). Open the recording again then.
     pub wall: Option<u64>,
     /// The recorded bytes.
     pub payload: &'b [u8],

@@ -25,6 +25,8 @@
 mod former_handlers;
 #[path = "dax_faults/limits.rs"]
 mod limits;
+#[path = "own_mount/mod.rs"]
+mod own_mount;
 #[path = "dax_faults/poison.rs"]
 mod poison;
 mod skip;

@@ -3,6 +3,7 @@
 use super::{
     PAGES, assert_shorter, assert_succeeded, cut, in_child, load, numbered, options, page,
 };
+use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler};
 use core::sync::atomic::Ordering::Relaxed;
@@ -10,6 +11,7 @@ use rustix::mm::MlockAllFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
 use tempfile::TempDir;
@@ -136,6 +138,62 @@ fn a_guard_needs_addresses_for_one_further_page() {
         assert_eq!(file.catch_faults(guard, |file| load(file, 7) + load(file, 9)).unwrap(), 8);
     });
     assert_succeeded(ended.as_ref());
+}
+
+/// Runs `work` while this process cannot open a file.
+fn without_descriptors<T>(work: impl FnOnce() -> T) -> T {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
+    let done = work();
+    setrlimit(Resource::Nofile, limit).unwrap();
+    done
+}
+
+/// A file system without FIEMAP finds the hole in a file that is opened anew.
+#[test]
+fn a_page_is_not_reported_as_lost_if_its_hole_cannot_be_found() {
+    let test = "limits::a_page_is_not_reported_as_lost_if_its_hole_cannot_be_found";
+    let ended = in_child(test, || {
+        let guard = FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        let caught = without_descriptors(|| {
+            file.catch_faults(guard, |file| {
+                cut(file, 4);
+                let loaded = load(file, 6);
+                cut(file, PAGES);
+                loaded
+            })
+        });
+        let error = caught.unwrap_err();
+        let is_fit = matches!(
+            error.kind(),
+            ErrorKind::Os { call: "open", errno: libc::EMFILE, .. } | ErrorKind::NoSpace { .. }
+        );
+        assert!(is_fit, "{error}");
+    });
+    assert_succeeded(ended.as_ref());
+}
+
+/// Only the number of free blocks can be asked for.
+#[test]
+fn a_store_to_a_full_file_system_has_no_space_also_without_descriptors() {
+    let test = "limits::a_store_to_a_full_file_system_has_no_space_also_without_descriptors";
+    with_small_tmpfs(test, |directory| {
+        let ended = in_child(test, || {
+            let guard = FaultHandler::install().unwrap();
+            let path = directory.join("sparse");
+            File::create(&path).unwrap().set_len(PAGES * page()).unwrap();
+            let file = options().open(&path).unwrap();
+            let mut rest = File::create(directory.join("rest")).unwrap();
+            while rest.write(&[7; 4096]).is_ok() {}
+            let stored = without_descriptors(|| {
+                file.catch_faults(guard, |file| file.store(page(), 1, Relaxed))
+            });
+            let error = stored.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+        });
+        assert_succeeded(ended.as_ref());
+    });
 }
 
 /// The length of the files whose mappings are locked: large enough for huge pages, and so for an aligned mapping.

@@ -126,7 +126,8 @@ impl DaxView {
     /// # Errors
     /// The error is that of the first access that failed; others may have followed. [`ErrorKind::Shorter`], if the file
     /// has shrunk. [`ErrorKind::NoSpace`], if the file system has no block for a hole of the file, or the file was cut
-    /// and made longer again. [`ErrorKind::Poisoned`] otherwise, with the whole page, or more if the kernel says so.
+    /// and made longer again. [`ErrorKind::Os`], if a call failed that is needed to find that out: without FIEMAP the file
+    /// is opened anew for it. [`ErrorKind::Poisoned`] otherwise, with the whole page, or more if the kernel says so.
     /// [`read_through_kernel`](Self::read_through_kernel) finds the bytes of it that are bad.
     ///
     /// [`ErrorKind::TooManyCatches`], if 256 calls are under way in this process; `work` was not run then.
@@ -195,34 +196,53 @@ impl DaxView {
         let (start, end) = (faulted.first.start.min(len), faulted.first.end.min(len));
         let (at, len) = (start as u64, (end - start) as u64);
         self.taint.by(Taint::Fault { at, len });
-        let kind = self.lost(faulted).unwrap_or(ErrorKind::Poisoned { at, len });
+        let kind = match self.lost(faulted) {
+            Ok(Some(kind)) => kind,
+            Err(unanswered) if !faulted.is_memory_error => unanswered,
+            _ => ErrorKind::Poisoned { at, len },
+        };
         Error::new(&self.path, kind)
     }
 
     /// Returns the reason other than its medium for which the page of a fault can be missing.
-    fn lost(&self, faulted: &Faulted) -> Option<ErrorKind> {
+    ///
+    /// # Errors
+    /// The call that failed, so that the reason is not known.
+    fn lost(&self, faulted: &Faulted) -> Result<Option<ErrorKind>, ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
-        let metadata = self.file.metadata().ok()?;
+        let metadata = self.file.metadata().map_err(|error| os(files::METADATA, &error))?;
+        // A device has neither a length nor holes.
+        if !metadata.is_file() {
+            return Ok(None);
+        }
         let size = metadata.len();
-        // A device has no length.
-        if metadata.is_file() && size <= place {
+        if size <= place {
             let needed = self.offset.saturating_add(self.mapping.len() as u64);
-            return Some(ErrorKind::Shorter { size, needed });
+            return Ok(Some(ErrorKind::Shorter { size, needed }));
         }
         if faulted.is_memory_error {
-            return None;
+            return Ok(None);
         }
         // A store to a hole needs a block. With blocks smaller than a page, a part of the page can be a hole.
         let page = files::page_size() as u64;
         let range = place..place.saturating_add(page).min(size);
-        let has_hole = extents::has_hole(self.file(), &range).ok();
-        has_hole.or_else(|| self.seeks_hole(&range))?.then_some(ErrorKind::NoSpace { len: page })
+        let has_hole = extents::has_hole(self.file(), &range).or_else(|_| self.seeks_hole(&range));
+        match has_hole {
+            Ok(false) => Ok(None),
+            Err(unanswered) if !self.is_file_system_full() => Err(unanswered),
+            _ => Ok(Some(ErrorKind::NoSpace { len: page })),
+        }
     }
 
     /// Returns true if a range has a hole, on a file system without FIEMAP (tmpfs).
-    fn seeks_hole(&self, range: &Range<u64>) -> Option<bool> {
+    fn seeks_hole(&self, range: &Range<u64>) -> Result<bool, ErrorKind> {
         // The end of the file is taken for a hole, and is not.
-        Some(self.met.hole_from(range.start, self.file())? < range.end)
+        Ok(self.met.hole_from(range.start, self.file())? < range.end)
+    }
+
+    /// Returns true if the file system has no free block. One without a limit reports no blocks at all.
+    fn is_file_system_full(&self) -> bool {
+        rustix::fs::fstatvfs(self.file()).is_ok_and(|fs| fs.f_blocks > 0 && fs.f_bfree == 0)
     }
 
     /// Makes pages the file's again.
@@ -236,6 +256,11 @@ impl DaxView {
 #[cold]
 fn lost_stores(error: impl FnOnce() -> Error) -> Result<(), Error> {
     if signals::is_crashing() { Ok(()) } else { Err(error()) }
+}
+
+/// Returns the failure of a call.
+fn os(call: &'static str, error: &io::Error) -> ErrorKind {
+    ErrorKind::Os { call, errno: files::number(error) }
 }
 
 /// The faults that guards of a file have met and that are over.
@@ -270,13 +295,17 @@ impl Met {
     }
 
     /// Returns the position of the first hole of a file from `at` on.
-    fn hole_from(&self, at: u64, file: &File) -> Option<u64> {
+    fn hole_from(&self, at: u64, file: &File) -> Result<u64, ErrorKind> {
         let mut faults = self.lock();
         let anew = match &mut faults.anew {
             Some(anew) => anew,
-            missing => missing.insert(File::open(files::path_of(file)).ok()?),
+            missing => {
+                let opened =
+                    File::open(files::path_of(file)).map_err(|error| os("open", &error))?;
+                missing.insert(opened)
+            }
         };
-        rustix::fs::seek(anew, SeekFrom::Hole(at)).ok()
+        rustix::fs::seek(anew, SeekFrom::Hole(at)).map_err(|errno| os("lseek", &errno.into()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {

@@ -232,6 +232,7 @@ impl DaxFile {
     /// # Panics
     /// If the offset is out of range.
     #[must_use]
+    #[track_caller]
     pub fn as_ptr(&self, at: u64) -> *mut u8 {
         self.view.as_ptr(at).cast_mut()
     }

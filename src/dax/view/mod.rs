@@ -213,6 +213,7 @@ impl DaxView {
     /// # Panics
     /// If the offset is out of range.
     #[must_use]
+    #[track_caller]
     pub fn as_ptr(&self, at: u64) -> *const u8 {
         self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
     }
@@ -230,6 +231,7 @@ impl DaxView {
     ///    fault replaces bytes by zeros, for all threads and not only where it was.
     #[expect(unsafe_code, reason = "only the caller knows that the range is not written meanwhile")]
     #[must_use]
+    #[track_caller]
     pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
         let range = self.mapping.checked_range(&range);
         let start = self.mapping.base().as_ptr().wrapping_add(range.start);

@@ -307,6 +307,7 @@ fn a_read_through_the_kernel_beyond_the_mapping_panics() {
 
 /// A range beyond the end is the caller's mistake, wherever it is found.
 #[test]
+#[expect(unsafe_code, reason = "a call that panics is unsafe")]
 fn a_panic_for_a_wrong_range_names_the_callers_line() {
     thread_local!(static PLACE: RefCell<String> = RefCell::default());
 
@@ -317,13 +318,21 @@ fn a_panic_for_a_wrong_range_names_the_callers_line() {
     }));
     let directory = directory();
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
+    let other = options().create_new(directory.path().join("other"), LEN).unwrap();
+    let other = RefCell::new(other);
     let beyond = || LEN - 4..LEN + 4;
-    let calls: [&dyn Fn(); 5] = [
+    let calls: [&dyn Fn(); 10] = [
         &|| drop(file.persist(beyond())),
         &|| drop(Medium::persist(&file, beyond())),
         &|| drop(file.issue_writeback(beyond())),
         &|| drop(file.deep_persist(beyond())),
         &|| drop(file.view().batch(|batch| batch.writeback(beyond()))),
+        &|| _ = file.as_ptr(LEN),
+        &|| _ = file.view().as_ptr(LEN),
+        // SAFETY: it panics.
+        &|| _ = unsafe { file.view().as_slice(beyond()) },
+        &|| drop(file.view().read_through_kernel(LEN - 4, &mut [0; 8])),
+        &|| drop(other.borrow_mut().clear_bad_blocks(beyond())),
     ];
     for (at, call) in calls.into_iter().enumerate() {
         panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();

@@ -78,6 +78,7 @@ impl DaxView {
     /// One `pread(2)`. After a media error as many more as the number of sectors has binary digits, and
     /// one for each bad sector up to 1024.
     #[doc(alias("pread", "checked", "poison"))]
+    #[track_caller]
     pub fn read_through_kernel(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.mapping.checked(at, into.len() as u64);
         self.require_calls()?;

@@ -286,6 +286,7 @@ impl DaxFile {
     /// All of the range is read. Each block that is cleared costs a `fallocate(2)` and a `pwrite(2)`, all
     /// together an `fsync(2)`.
     #[doc(alias("clear_poison", "badblocks", "clear-error"))]
+    #[track_caller]
     pub fn clear_bad_blocks(&mut self, range: Range<u64>) -> Result<Vec<Range<u64>>, Error> {
         self.view.clear_bad_blocks(&range)
     }
@@ -293,6 +294,7 @@ impl DaxFile {
 
 impl DaxView {
     /// Of a [`DaxFile`], which is borrowed exclusively.
+    #[track_caller]
     fn clear_bad_blocks(&self, range: &Range<u64>) -> Result<Vec<Range<u64>>, Error> {
         self.mapping.checked_range(range);
         if range.is_empty() {

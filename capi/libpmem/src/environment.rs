@@ -9,7 +9,7 @@
 //! | `PMEM_MOVNT_THRESHOLD=N` | copies without a hint have [that of cold memory](crate::copy) from `N` bytes on; without the variable, sizes that were measured on CPUs choose |
 //! | `PMEM_IS_PMEM_FORCE=0`, `=1` | `pmem_is_pmem` returns 0, or 1; read at its first call |
 //! | `PMEM_MMAP_HINT=HEX` | files are mapped at the first free place from this address on |
-//! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence |
+//! | `CACHEMAINT_STRICT=1` | the library ends the program when it is loaded, if write-backs do not reach the point of persistence and are needed |
 //!
 //! `PMEM_AVX`, `PMEM_AVX512F`, `PMEM_MOVDIR64B`, `PMEM_WC_WORKAROUND` and `PMEM_NO_GENERIC_MEMCPY` choose among PMDK's
 //! own copies, and have no effect. All variables but one are read when the library is loaded, and none in a program that

@@ -7,6 +7,7 @@ use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
 use cachemaint::medium::Granularity;
+use cachemaint::survival::Backing;
 use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -46,6 +47,8 @@ pub(crate) struct Machine {
     pub(crate) writeback: Writeback,
     /// The caches, aimed as far as they reach; `None` where nothing can be written back.
     pub(crate) cache: Option<Cache>,
+    /// The reason, if that is not the point of persistence; `None` where the caches survive a loss of power.
+    pub(crate) short: Option<Short>,
     /// True if nothing is written back because the caches survived a loss of power in every region, as it was then.
     pub(crate) relies_on_regions: bool,
     pub(crate) streaming: Streaming,
@@ -89,13 +92,15 @@ impl Machine {
             Some(_) | None => Streaming::Measured,
         };
         let map_from = variables.mmap_hint.filter(|_| place::can_be_chosen());
-        Self { writeback, cache, relies_on_regions, streaming, map_from }
+        let short = short.filter(|_| !relies_on_regions);
+        Self { writeback, cache, short, relies_on_regions, streaming, map_from }
     }
 
     /// Returns true if the write-backs of this machine suffice for memory of this granularity. A region can have come since
-    /// the choice, of which the caches do not survive.
-    pub(crate) fn persists(&self, granularity: Granularity) -> bool {
-        !self.relies_on_regions || granularity == Granularity::Byte
+    /// the choice, of which the caches do not survive. RAM is lost with them.
+    pub(crate) fn persists(&self, granularity: Granularity, backing: Backing) -> bool {
+        let is_ram = matches!(backing, Backing::Ram | Backing::EmulatedPmem | Backing::ReservedRam);
+        !self.relies_on_regions || granularity == Granularity::Byte || is_ram
     }
 }
 
@@ -159,7 +164,7 @@ impl fmt::Display for Short {
 /// Makes the choices when the library is loaded.
 extern "C" fn load() {
     map::register_for_forks();
-    if let Writeback::Short(short) = &machine().writeback
+    if let Some(short) = &machine().short
         && environment::is(c"CACHEMAINT_STRICT", c"1")
     {
         write_error(format_args!("libpmem: {short}\n"));
@@ -202,8 +207,10 @@ mod tests {
             (Some(true), true, true),
         ] {
             let machine = machine(Variables { flush, ..Variables::default() }, survive);
-            assert_eq!(machine.persists(Granularity::Line(64)), persists_lines, "{flush:?}");
-            assert!(machine.persists(Granularity::Byte), "{flush:?}");
+            let line = Granularity::Line(64);
+            assert_eq!(machine.persists(line, Backing::Cxl), persists_lines, "{flush:?}");
+            assert!(machine.persists(Granularity::Byte, Backing::PmemEadr), "{flush:?}");
+            assert!(machine.persists(line, Backing::EmulatedPmem), "{flush:?}");
         }
     }
 

@@ -31,7 +31,7 @@ impl Machine {
     /// As [`flush`](Self::flush).
     #[inline(never)]
     pub(crate) unsafe fn flush_always(&self, start: *const u8, len: usize) {
-        if let Writeback::Short(short) = &self.writeback {
+        if let Some(short) = &self.short {
             short.report();
         }
         if let Some(cache) = self.cache {

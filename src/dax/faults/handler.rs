@@ -136,8 +136,9 @@ fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
     let (is_memory_error, lsb) = match code {
         libc::BUS_ADRERR => (false, 0),
         // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
-        // report the address, it is 0, which no guard has.
-        libc::BUS_OBJERR => (true, 0),
+        // report the address, it is 0, which no guard has. On 32-bit Arm it is an abort without an address
+        // (`arch/arm/mm/fsr-2level.c`, "imprecise external abort").
+        libc::BUS_OBJERR if cfg!(target_arch = "aarch64") => (true, 0),
         // Filled for this code alone.
         libc::BUS_MCEERR_AR => (true, u32::try_from(lsb).unwrap_or(0)),
         _ => return None,
@@ -189,7 +190,7 @@ mod tests {
             (libc::BUS_ADRERR, 12, Some((false, 1))),
             (libc::BUS_MCEERR_AR, 21, Some((true, 1 << 21))),
             (libc::BUS_MCEERR_AR, -1, Some((true, 1))),
-            (libc::BUS_OBJERR, 12, Some((true, 1))),
+            (libc::BUS_OBJERR, 12, cfg!(target_arch = "aarch64").then_some((true, 1))),
             (libc::BUS_ADRALN, 0, None),
             (libc::BUS_MCEERR_AO, 12, None),
             (libc::SI_USER, 12, None),

@@ -21,7 +21,7 @@ use crate::machine::machine;
 use crate::place::place_for;
 use crate::ranges::{OutOfMemory, Ranges, boxed};
 use crate::system::page_size;
-use cachemaint::dax::{Persister, probe_file};
+use cachemaint::dax::{Guarantee, Persister, probe_file};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -427,11 +427,12 @@ fn map(
 /// Returns the memory of a file that is mapped synchronously. Memory whose guarantee cannot be determined does not count
 /// as persistent: the program persists it by `pmem_msync`.
 fn file_memory(file: &File) -> Memory {
-    let persister = probe_file(file).ok().and_then(|guarantee| Persister::new(&guarantee).ok());
-    let is_persistent = |persister: Persister| {
-        persister.cache().is_some() && machine().persists(persister.granularity())
+    let is_persistent = |guarantee: Guarantee| {
+        let persister = Persister::new(&guarantee);
+        persister.is_ok_and(|persister| persister.cache().is_some())
+            && machine().persists(guarantee.granularity, guarantee.backing)
     };
-    Memory::File { is_persistent: persister.is_some_and(is_persistent) }
+    Memory::File { is_persistent: probe_file(file).is_ok_and(is_persistent) }
 }
 
 /// Returns the memory of a device. `pmem_msync` persists nothing of a device, so one whose lines cannot be persisted is an
@@ -451,9 +452,10 @@ fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
             &"no instruction of this CPU does it; use a file on it, and pmem_msync",
         ));
     }
-    if !machine().persists(persister.granularity()) {
+    if !machine().persists(guarantee.granularity, guarantee.backing) {
         return Err(refused(
-            &"when libpmem was loaded, all persistent memory kept its caches, and this does not; start the program again",
+            &"the regions of this machine keep the caches, so that nothing is written back, and this memory does not; set \
+              PMEM_NO_FLUSH=0",
         ));
     }
     Ok(Memory::Device(persister))

@@ -1,13 +1,16 @@
 //! The reports as data (feature `serde`): the shape that the module's documentation fixes.
 //!
 //! `arch` depends on `core` alone, so its types are serialised here.
+//!
+//! An object whose number of fields varies is a map of unknown length: many formats write the announced length of a
+//! struct before its fields (CBOR).
 
 use super::cpu::{Availability, CpuReport, Status};
 use crate::aliasing::Aliasing;
 use crate::arch::{Effect, Missing, Point, Unsupported, WholeCacheOperation};
 use crate::cache::Choice;
 use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures, Text};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
 pub(super) const SCHEMA: u32 = 2;
@@ -48,32 +51,32 @@ impl Serialize for Missing {
 
 impl Serialize for Unsupported {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Unsupported", 3)?;
+        let mut object = serializer.serialize_map(None)?;
         refusal(&mut object, *self)?;
         object.end()
     }
 }
 
-fn refusal<S: SerializeStruct>(object: &mut S, refusal: Unsupported) -> Result<(), S::Error> {
-    object.serialize_field("missing", &refusal.missing)?;
-    object.serialize_field("reason", refusal.reason)?;
+fn refusal<S: SerializeMap>(object: &mut S, refusal: Unsupported) -> Result<(), S::Error> {
+    object.serialize_entry("missing", &refusal.missing)?;
+    object.serialize_entry("reason", refusal.reason)?;
     if let Missing::LineSize(bytes) = refusal.missing {
-        object.serialize_field("found_bytes", &bytes)?;
+        object.serialize_entry("found_bytes", &bytes)?;
     }
-    object.serialize_field("advice", refusal.advice)
+    object.serialize_entry("advice", refusal.advice)
 }
 
 /// An answer that begins with its availability.
 struct Answer<T>(Result<T, Unsupported>);
 
 trait Fields {
-    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error>;
+    fn fields<S: SerializeMap>(&self, object: &mut S) -> Result<(), S::Error>;
 }
 
 impl<T: Fields> Serialize for Answer<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Answer", 6)?;
-        object.serialize_field("available", &self.0.is_ok())?;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("available", &self.0.is_ok())?;
         match &self.0 {
             Ok(answer) => answer.fields(&mut object)?,
             Err(why) => refusal(&mut object, *why)?,
@@ -83,27 +86,27 @@ impl<T: Fields> Serialize for Answer<T> {
 }
 
 impl Fields for Choice {
-    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_field("instruction", self.instruction.name)?;
-        object.serialize_field("effect", &self.instruction.effect)?;
-        object.serialize_field("before", &self.before)?;
-        object.serialize_field("after", self.after)?;
-        object.serialize_field("source", self.instruction.source)
+    fn fields<S: SerializeMap>(&self, object: &mut S) -> Result<(), S::Error> {
+        object.serialize_entry("instruction", self.instruction.name)?;
+        object.serialize_entry("effect", &self.instruction.effect)?;
+        object.serialize_entry("before", &self.before)?;
+        object.serialize_entry("after", self.after)?;
+        object.serialize_entry("source", self.instruction.source)
     }
 }
 
 impl Fields for Line {
-    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_field("bytes", &self.size)?;
-        object.serialize_field("granule_bytes", &self.granule)?;
-        object.serialize_field("source", self.source)
+    fn fields<S: SerializeMap>(&self, object: &mut S) -> Result<(), S::Error> {
+        object.serialize_entry("bytes", &self.size)?;
+        object.serialize_entry("granule_bytes", &self.granule)?;
+        object.serialize_entry("source", self.source)
     }
 }
 
 impl Fields for WholeCacheOperation {
-    fn fields<S: SerializeStruct>(&self, object: &mut S) -> Result<(), S::Error> {
-        object.serialize_field("instruction", self.writeback_invalidate)?;
-        object.serialize_field("source", self.source)
+    fn fields<S: SerializeMap>(&self, object: &mut S) -> Result<(), S::Error> {
+        object.serialize_entry("instruction", self.writeback_invalidate)?;
+        object.serialize_entry("source", self.source)
     }
 }
 
@@ -121,18 +124,18 @@ impl Serialize for Line {
 
 impl Serialize for Availability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Availability", 9)?;
-        object.serialize_field("name", self.instruction.name)?;
-        object.serialize_field("effect", &self.instruction.effect)?;
-        object.serialize_field("point", &self.instruction.point)?;
-        object.serialize_field("requires", self.instruction.requires)?;
-        object.serialize_field("source", self.instruction.source)?;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("name", self.instruction.name)?;
+        object.serialize_entry("effect", &self.instruction.effect)?;
+        object.serialize_entry("point", &self.instruction.point)?;
+        object.serialize_entry("requires", self.instruction.requires)?;
+        object.serialize_entry("source", self.instruction.source)?;
         let (status, why) = match self.status {
             Status::Present => ("present", None),
             Status::Absent(why) => ("absent", Some(why)),
             Status::Refused(why) => ("refused", Some(why)),
         };
-        object.serialize_field("status", status)?;
+        object.serialize_entry("status", status)?;
         if let Some(why) = why {
             refusal(&mut object, why)?;
         }
@@ -148,39 +151,39 @@ impl<const N: usize> Serialize for Text<N> {
 
 impl Serialize for CpuIdentity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuIdentity", 8)?;
+        let mut object = serializer.serialize_map(None)?;
         match self {
             Self::X86 { vendor, family, model, stepping, brand } => {
-                object.serialize_field("kind", "x86")?;
-                object.serialize_field("vendor", vendor)?;
-                object.serialize_field("family", family)?;
-                object.serialize_field("model", model)?;
-                object.serialize_field("stepping", stepping)?;
-                object.serialize_field("brand", brand)?;
+                object.serialize_entry("kind", "x86")?;
+                object.serialize_entry("vendor", vendor)?;
+                object.serialize_entry("family", family)?;
+                object.serialize_entry("model", model)?;
+                object.serialize_entry("stepping", stepping)?;
+                object.serialize_entry("brand", brand)?;
             }
             Self::Aarch64 { midr } => {
-                object.serialize_field("kind", "aarch64")?;
-                object.serialize_field("midr", midr)?;
+                object.serialize_entry("kind", "aarch64")?;
+                object.serialize_entry("midr", midr)?;
                 if let Some(midr) = midr.map(Midr) {
-                    object.serialize_field("implementer", &midr.implementer())?;
-                    object.serialize_field("implementer_name", &midr.implementer_name())?;
-                    object.serialize_field("part", &midr.part())?;
-                    object.serialize_field("part_name", &midr.part_name())?;
-                    object.serialize_field("variant", &midr.variant())?;
-                    object.serialize_field("revision", &midr.revision())?;
+                    object.serialize_entry("implementer", &midr.implementer())?;
+                    object.serialize_entry("implementer_name", &midr.implementer_name())?;
+                    object.serialize_entry("part", &midr.part())?;
+                    object.serialize_entry("part_name", &midr.part_name())?;
+                    object.serialize_entry("variant", &midr.variant())?;
+                    object.serialize_entry("revision", &midr.revision())?;
                 }
             }
             Self::RiscV { vendor, architecture, implementation } => {
-                object.serialize_field("kind", "riscv")?;
-                object.serialize_field("vendor", vendor)?;
-                object.serialize_field("architecture", architecture)?;
-                object.serialize_field("implementation", implementation)?;
+                object.serialize_entry("kind", "riscv")?;
+                object.serialize_entry("vendor", vendor)?;
+                object.serialize_entry("architecture", architecture)?;
+                object.serialize_entry("implementation", implementation)?;
             }
             Self::Platform { name } => {
-                object.serialize_field("kind", "platform")?;
-                object.serialize_field("name", name)?;
+                object.serialize_entry("kind", "platform")?;
+                object.serialize_entry("name", name)?;
             }
-            Self::Unknown => object.serialize_field("kind", "unknown")?,
+            Self::Unknown => object.serialize_entry("kind", "unknown")?,
         }
         object.end()
     }
@@ -200,21 +203,21 @@ impl Serialize for Signatures {
 
 impl Serialize for Hypervisor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Hypervisor", 5)?;
+        let mut object = serializer.serialize_map(None)?;
         match self {
             Self::Present { signatures, is_root } => {
-                object.serialize_field("present", &Some(true))?;
-                object.serialize_field("name", &self.name())?;
-                object.serialize_field("signature", signatures.first().map_or("", Text::as_str))?;
-                object.serialize_field("signatures", signatures)?;
-                object.serialize_field("is_root", is_root)?;
+                object.serialize_entry("present", &Some(true))?;
+                object.serialize_entry("name", &self.name())?;
+                object.serialize_entry("signature", signatures.first().map_or("", Text::as_str))?;
+                object.serialize_entry("signatures", signatures)?;
+                object.serialize_entry("is_root", is_root)?;
             }
-            Self::Absent => object.serialize_field("present", &Some(false))?,
+            Self::Absent => object.serialize_entry("present", &Some(false))?,
             Self::Unknown => {
-                object.serialize_field("present", &None::<bool>)?;
+                object.serialize_entry("present", &None::<bool>)?;
                 object
-                    .serialize_field("reason", "the architecture does not show it to user mode")?;
-                object.serialize_field("advice", "see surroundings of a host's report")?;
+                    .serialize_entry("reason", "the architecture does not show it to user mode")?;
+                object.serialize_entry("advice", "see surroundings of a host's report")?;
             }
         }
         object.end()
@@ -223,20 +226,20 @@ impl Serialize for Hypervisor {
 
 impl Serialize for Aliasing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Aliasing", 3)?;
+        let mut object = serializer.serialize_map(None)?;
         match self {
             Self::No { source } => {
-                object.serialize_field("aliases", &Some(false))?;
-                object.serialize_field("source", source)?;
+                object.serialize_entry("aliases", &Some(false))?;
+                object.serialize_entry("source", source)?;
             }
             Self::Yes { source } => {
-                object.serialize_field("aliases", &Some(true))?;
-                object.serialize_field("source", source)?;
+                object.serialize_entry("aliases", &Some(true))?;
+                object.serialize_entry("source", source)?;
             }
             Self::Unknown { reason, advice } => {
-                object.serialize_field("aliases", &None::<bool>)?;
-                object.serialize_field("reason", reason)?;
-                object.serialize_field("advice", advice)?;
+                object.serialize_entry("aliases", &None::<bool>)?;
+                object.serialize_entry("reason", reason)?;
+                object.serialize_entry("advice", advice)?;
             }
         }
         object.end()

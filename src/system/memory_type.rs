@@ -84,21 +84,21 @@ pub struct Caching {
 #[cfg(feature = "serde")]
 impl serde::Serialize for Caching {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct as _;
+        use serde::ser::SerializeMap as _;
 
-        let mut object = serializer.serialize_struct("Caching", 8)?;
-        object.serialize_field("read", &self.read.as_ref().ok())?;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("read", &self.read.as_ref().ok())?;
         match &self.read {
-            Ok(found) => object.serialize_field("meaning", found.meaning())?,
+            Ok(found) => object.serialize_entry("meaning", found.meaning())?,
             Err(why) => {
-                object.serialize_field("reason", &why.reason)?;
-                object.serialize_field("advice", why.advice)?;
+                object.serialize_entry("reason", &why.reason)?;
+                object.serialize_entry("advice", why.advice)?;
             }
         }
-        object.serialize_field("by_rule", &self.by_rule)?;
-        object.serialize_field("rule", self.rule)?;
-        object.serialize_field("caveat", &self.caveat)?;
-        object.serialize_field("evidence", &self.evidence)?;
+        object.serialize_entry("by_rule", &self.by_rule)?;
+        object.serialize_entry("rule", self.rule)?;
+        object.serialize_entry("caveat", &self.caveat)?;
+        object.serialize_entry("evidence", &self.evidence)?;
         object.end()
     }
 }

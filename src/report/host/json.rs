@@ -6,14 +6,14 @@ use crate::report::json::SCHEMA;
 use crate::survival::{Backing, Certainty, Event, Stage, Statement, Survival};
 use crate::system::tree::Unknown;
 use serde::Serialize;
-use serde::ser::{SerializeStruct, Serializer};
+use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
 /// The CPU's part of a host's report: without a schema of its own.
 struct Cpu<'a>(&'a CpuReport);
 
 impl Serialize for Cpu<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("CpuReport", 12)?;
+        let mut object = serializer.serialize_struct("CpuReport", 13)?;
         self.0.fields(&mut object)?;
         object.end()
     }
@@ -43,11 +43,11 @@ impl Serialize for Regions<'_> {
         let Ok(regions) = &self.0.regions else {
             return Known("list", &self.0.regions).serialize(serializer);
         };
-        let mut object = serializer.serialize_struct("Regions", 3)?;
-        object.serialize_field("list", regions)?;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("list", regions)?;
         if let Some(why) = self.0.no_region() {
-            object.serialize_field("reason", &why.reason)?;
-            object.serialize_field("advice", why.advice)?;
+            object.serialize_entry("reason", &why.reason)?;
+            object.serialize_entry("advice", why.advice)?;
         }
         object.end()
     }

@@ -8,6 +8,8 @@ use crate::system::fixture::Fixture;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 fn report(name: &str) -> CpuReport {
@@ -15,8 +17,8 @@ fn report(name: &str) -> CpuReport {
     CpuReport::new(architecture, cpu, Policy::ANY)
 }
 
-fn host() -> Value {
-    let fixture = Fixture::new()
+fn with_a_region() -> Fixture {
+    Fixture::new()
         .kernel_and_caches()
         .file("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
         .region(
@@ -31,8 +33,11 @@ fn host() -> Value {
         )
         .file("sys/bus/nd/devices/nmem0/nfit/id", "8089-a2-1837-00000bb3\n")
         .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n")
-        .file("sys/bus/nd/devices/nmem0/nfit/flags", "flush_fail smart_notify \n");
-    let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
+        .file("sys/bus/nd/devices/nmem0/nfit/flags", "flush_fail smart_notify \n")
+}
+
+fn host() -> Value {
+    let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &with_a_region().tree());
     serde_json::to_value(report).unwrap()
 }
 
@@ -294,4 +299,45 @@ fn unknown_values_have_reason_and_advice() {
         assert!(report[name]["reason"].is_string(), "{name}");
         assert!(report[name]["advice"].is_string(), "{name}");
     }
+}
+
+/// CBOR writes the announced number of fields, which JSON does not need.
+fn assert_cbor_equals_json(report: &impl Serialize, name: &str) {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(report, &mut bytes).unwrap();
+    let mut rest = bytes.as_slice();
+    let read: Value = ciborium::from_reader(&mut rest).unwrap();
+    assert_eq!(read, serde_json::to_value(report).unwrap(), "{name}");
+    assert!(rest.is_empty(), "{name}: {} bytes too many", rest.len());
+}
+
+#[test]
+fn every_cpu_is_the_same_in_another_format() {
+    for (name, architecture, cpu) in all() {
+        assert_cbor_equals_json(&CpuReport::new(architecture, cpu, Policy::ANY), name);
+    }
+    let machine = arm64::Machine { ctr_el0: 0x800a_c004, ..arm64::MACHINES[0] };
+    let refused = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Policy::ANY);
+    assert_cbor_equals_json(&refused, "lines of 4096 bytes");
+    assert_cbor_equals_json(&refused.line.unwrap_err(), "a refusal");
+}
+
+#[test]
+fn every_host_is_the_same_in_another_format() {
+    let empty = Fixture::new();
+    std::fs::create_dir_all(empty.inside("sys/bus/nd/devices")).unwrap();
+    for fixture in [with_a_region(), Fixture::new(), empty] {
+        let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
+        assert_cbor_equals_json(&report, "a host");
+    }
+}
+
+#[cfg(all(feature = "dax", target_has_atomic = "64", not(loom)))]
+#[test]
+fn the_caching_of_a_file_is_the_same_in_another_format() {
+    use crate::system::memory_type::{Caching, MemoryType};
+
+    let hidden = Caching::of_page_cache("another system");
+    assert_cbor_equals_json(&hidden, "hidden");
+    assert_cbor_equals_json(&Caching { read: Ok(MemoryType::WriteBack), ..hidden }, "read");
 }

@@ -11,7 +11,8 @@
 //! from 6.15 on shows the count if it could arm the device's dirty state and found the GPF capability
 //! (`cxl_nvdimm_arm_dirty_shutdown_tracking`).
 
-use super::badblocks;
+use super::badblocks::{self, Listed};
+use super::kernel;
 use super::tree::{Attribute, Evidence, Tree, Unknown, printable};
 use crate::survival::Domain;
 use alloc::string::String;
@@ -44,6 +45,8 @@ pub struct PmemRegion {
     /// Known media errors: a load from one raises SIGBUS. Bytes, in sectors of 512, if the kernel
     /// shows them.
     pub bad_bytes: Option<u64>,
+    /// True if more bytes may be bad. The kernel's list is full or cut, cannot be read, or is invalid.
+    pub bad_bytes_may_be_more: bool,
     /// The devices that it lies on, in the order of the kernel's list; empty if it has none, as RAM, or if the kernel
     /// does not show them.
     pub devices: Vec<MemoryDevice>,
@@ -140,6 +143,7 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
         }
         claim => claim,
     };
+    let (bad_bytes, bad_bytes_may_be_more) = bad_bytes(tree, &path.join("badblocks"));
     let shown = |name| tree.read(&path.join(name));
     let number = |name| shown(name).value().and_then(|text| text.parse::<u64>().ok());
     let switch = |name| match shown(name).value() {
@@ -157,7 +161,8 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
         deep_flush: switch("deep_flush"),
         // -1 where it is not known.
         numa_node: number("numa_node").and_then(|node| u32::try_from(node).ok()),
-        bad_bytes: shown("badblocks").value().and_then(bad_bytes),
+        bad_bytes,
+        bad_bytes_may_be_more,
         devices,
         evidence,
     }
@@ -174,9 +179,20 @@ fn is_unarmed(device: &MemoryDevice) -> bool {
     device.failures.iter().any(|failure| failure == NOT_ARMED)
 }
 
-fn bad_bytes(list: &str) -> Option<u64> {
-    let listed = badblocks::parse(list)?;
-    listed.iter().try_fold(0_u64, |bytes, range| bytes.checked_add(range.end - range.start))
+/// The smallest page of Linux. It stands for an unknown one: with larger pages a complete list can then count as cut.
+const SMALLEST_PAGE: usize = 4096;
+
+/// Returns the sum of the listed errors, and true if there may be more.
+fn bad_bytes(tree: &Tree, path: &Path) -> (Option<u64>, bool) {
+    let bytes = match tree.read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(attribute) => return (None, attribute != Attribute::Absent),
+    };
+    let page = kernel::page_size(tree).ok().and_then(|page| usize::try_from(page).ok());
+    let text = str::from_utf8(&bytes).ok();
+    let listed = text.and_then(|text| badblocks::parse_shown(text, page.unwrap_or(SMALLEST_PAGE)));
+    let sum = listed.as_ref().and_then(Listed::bytes);
+    (sum, sum.is_none() || listed.is_some_and(|listed| listed.may_be_cut))
 }
 
 /// Returns the domain. The kernel and the provider come first: RAM has no claim, and the host defines the meaning of a

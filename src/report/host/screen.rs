@@ -176,7 +176,7 @@ impl Legend {
 
 /// Returns a region and the claim for it. The kernel passes on the word of firmware or of a hypervisor.
 fn claim(region: &PmemRegion) -> String {
-    let PmemRegion { name, provider, size, domain, read_only, bad_bytes, .. } = region;
+    let PmemRegion { name, provider, size, domain, read_only, .. } = region;
     let size = size.map_or_else(|| "size not shown".to_string(), bytes);
     let provider = if provider.is_empty() { "provider not shown" } else { provider };
     let unarmed = region.unarmed().map(|device| format!("no domain, as {device} is not armed"));
@@ -186,9 +186,11 @@ fn claim(region: &PmemRegion) -> String {
         domain => domain.name(),
     };
     let read_only = if *read_only == Some(true) { "; read-only" } else { "" };
-    let damaged = match bad_bytes {
-        None | Some(0) => String::new(),
-        Some(bytes) => format!("; {bytes} bytes damaged"),
+    let damaged = match (region.bad_bytes, region.bad_bytes_may_be_more) {
+        (None | Some(0), false) => String::new(),
+        (None, true) => "; damage not known".to_string(),
+        (Some(bytes), false) => format!("; {bytes} bytes damaged"),
+        (Some(bytes), true) => format!("; at least {bytes} bytes damaged"),
     };
     format!("{name}, {size}, {provider}: {domain}{read_only}{damaged}")
 }

@@ -9,7 +9,7 @@ use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::fixture::Fixture;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub(super) fn cpu(name: &str) -> CpuReport {
@@ -125,10 +125,36 @@ fn a_region_shows_what_the_kernel_says_of_its_state() {
     assert_eq!(state(2), (None, None, None, None));
     let bad: Vec<_> = regions.iter().map(|region| region.bad_bytes).collect();
     assert_eq!(bad, [Some(4608), Some(0), None]);
+    let may_be_more: Vec<_> = regions.iter().map(|region| region.bad_bytes_may_be_more).collect();
+    assert_eq!(may_be_more, [false, false, true]);
     let screen = report.to_string();
     assert!(screen.contains("read-only; 4608 bytes damaged\n"), "{screen}");
     assert_eq!(screen.matches("read-only").count(), 1, "{screen}");
     assert_eq!(screen.matches("damaged").count(), 1, "{screen}");
+}
+
+/// The kernel shows 4095 bytes of a longer list. They can end within a line, which then has lost digits.
+#[test]
+fn a_list_of_damage_that_is_cut_or_invalid_is_not_complete() {
+    // 11 bytes a line: 372 lines are 4092.
+    let line = |number: usize| format!("{:06} 123\n", number * 1000);
+    let lines: String = (0..372).map(line).collect();
+    let cut = ["1 2", "13 "].map(|end| format!("{lines}{end}"));
+    let mut fixture = Fixture::new().kernel_and_caches();
+    for (number, list) in (0..).zip([&cut[0], &cut[1], "seven\n"]) {
+        assert!(list.len() == 4095 || list.len() == 6);
+        fixture = fixture.region(number, Some("ACPI.NFIT\n"), &[("badblocks", list)]);
+    }
+    let report = kvm_guest(&fixture);
+    let known = 372 * 123 * 512;
+    let regions = report.regions.as_ref().unwrap();
+    let bad: Vec<_> = regions.iter().map(|region| region.bad_bytes).collect();
+    assert_eq!(bad, [Some(known), Some(known), None]);
+    assert!(regions.iter().all(|region| region.bad_bytes_may_be_more));
+    let screen = report.to_string().replace("\n              ", " ");
+    let at_least = format!("; at least {known} bytes damaged");
+    assert_eq!(screen.matches(&at_least).count(), 2, "{screen}");
+    assert!(screen.contains("; damage not known\n"), "{screen}");
 }
 
 /// An attribute that cannot be read is not a claim. (A directory in its place, since root may read

@@ -152,6 +152,7 @@ const NAMES: &[&str] = &[
     "regions.list[].deep_flush",
     "regions.list[].numa_node",
     "regions.list[].bad_bytes",
+    "regions.list[].bad_bytes_may_be_more",
     "regions.list[].devices[].name",
     "regions.list[].devices[].id",
     "regions.list[].devices[].failures[]",

@@ -40,6 +40,7 @@ pub(crate) fn volatile(name: &str, provider: &str, size: Option<u64>) -> PmemReg
         deep_flush: None,
         numa_node: None,
         bad_bytes: None,
+        bad_bytes_may_be_more: false,
         devices: Vec::new(),
         evidence: Vec::new(),
     }

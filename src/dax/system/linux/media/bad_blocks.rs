@@ -3,9 +3,9 @@
 use super::super::extents::{self, Extent};
 use crate::dax::system::files;
 use crate::dax::{BadBlocks, DaxView, Error, ErrorKind};
-use crate::system::backing::bad_blocks::Listed;
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{Mount, mount, mount_id};
+use crate::system::badblocks::Listed;
 use crate::system::tree::{Tree, Unknown};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -82,10 +82,9 @@ const fn privilege_level(code_segment: u16) -> u16 {
 /// Reads the CPU from `reader`'s CPUID.
 pub(crate) fn read<R: CpuIdReader>(reader: &R) -> Cpu {
     let cpuid = CpuId::with_cpuid_reader(reader.clone());
-    let identity = identity(&cpuid, reader);
-    let hypervisor = hypervisor(reader, identity);
+    let hypervisor = hypervisor(&cpuid, reader);
     Cpu {
-        identity,
+        identity: identity(&cpuid, reader),
         hypervisor,
         confidential: confidential(reader, hypervisor),
         keeps_whole_cache: cpuid
@@ -110,7 +109,7 @@ fn read_for_choice<R: CpuIdReader>(reader: &R) -> Cpu {
         (extended.as_ref().is_some_and(ExtendedFeatures::has_clwb), CLWB),
     ]);
     let line = match &features {
-        _ if is_translator(vendor(reader), &cpuid, reader) => Err(TRANSLATED),
+        _ if translator(&cpuid, reader).is_some() => Err(TRANSLATED),
         // Without CLFLUSH the line size is not valid (Intel SDM vol. 2A, CPUID leaf 1).
         Some(features) if features.has_clflush() => {
             if features.has_sse2() {
@@ -182,16 +181,12 @@ fn is_guest<R: CpuIdReader>(reader: &R) -> bool {
     leaf(reader, LEAF_BASIC, 1).is_some_and(|leaf| leaf.ecx & 1 << 31 != 0)
 }
 
-/// Returns the hypervisor. Only a guest is asked for the leaves: each CPUID leaves a virtual machine, which takes
-/// microseconds.
-fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
+/// Returns the hypervisor. Only a guest is asked for all places of signatures: each CPUID leaves a virtual machine, which
+/// takes microseconds.
+fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Hypervisor {
     let is_guest = is_guest(reader);
     let mut signatures = if is_guest { signatures(reader) } else { Signatures::NONE };
-    let translator = match identity {
-        CpuIdentity::X86 { vendor, brand, .. } => translator(vendor, brand),
-        _ => None,
-    };
-    if let Some(name) = translator {
+    if let Some(name) = translator(cpuid, reader) {
         signatures.add(name);
     } else if !is_guest {
         return Hypervisor::Absent;
@@ -203,15 +198,16 @@ fn hypervisor<R: CpuIdReader>(reader: &R, identity: CpuIdentity) -> Hypervisor {
 /// Returns true if the program is translated for a CPU of another architecture.
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) fn is_translated<R: CpuIdReader>(reader: &R) -> bool {
-    is_translator(vendor(reader), &CpuId::with_cpuid_reader(reader.clone()), reader)
+    translator(&CpuId::with_cpuid_reader(reader.clone()), reader).is_some()
 }
 
-/// Returns true if the CPU of this vendor is a translator. FEX can be configured not to be a hypervisor, and has its leaf
-/// all the same.
-fn is_translator<R: CpuIdReader>(vendor: Text<12>, cpuid: &CpuId<R>, reader: &R) -> bool {
+/// Returns the signature of the translator that runs the program, if one does. FEX can be configured not to be a
+/// hypervisor, and has its leaf all the same.
+fn translator<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Option<Text<12>> {
     // To ask for all places of signatures would take a guest a fraction of a millisecond.
-    let name = translator(vendor, brand(cpuid)).or_else(|| signature(reader, LEAF_HYPERVISOR));
-    name.and_then(|name| guest::kind_of(name.as_str())).is_some_and(HypervisorKind::translates)
+    let name = named_translator(vendor(reader), brand(cpuid))
+        .or_else(|| signature(reader, LEAF_HYPERVISOR))?;
+    guest::kind_of(name.as_str()).is_some_and(HypervisorKind::translates).then_some(name)
 }
 
 /// Translators that show themselves in the place of a CPU's vendor or at the beginning of its brand: this vendor, which is
@@ -227,7 +223,7 @@ const TRANSLATORS: [(&str, &str); 6] = [
 ];
 
 /// Returns the signature of the translator that this vendor or brand names.
-fn translator(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
+fn named_translator(vendor: Text<12>, brand: Text<48>) -> Option<Text<12>> {
     let is_named = |(signature, beginning): &&(&str, &str)| {
         vendor.as_str() == *signature || brand.as_str().starts_with(beginning)
     };

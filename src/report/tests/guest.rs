@@ -225,6 +225,20 @@ fn a_translator_is_known_by_the_name_of_the_cpu() {
     }
 }
 
+/// FEX has its leaf with `HideHypervisorBit` too. EAX, EBX, ECX, EDX: "FEXIFEXIEMU".
+#[test]
+fn fex_is_known_where_its_hypervisor_bit_is_hidden() {
+    let report = x86_report(&[
+        (0, 0, [0x16, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+        (1, 0, [0x000a_0661, 0x0800, 0x3ed8_330f, 1 << 19 | 1 << 26]),
+        (0x4000_0000, 0, [0x4000_0001, 0x4958_4546, 0x4958_4546, 0x0055_4d45]),
+    ]);
+    assert!(report.line.is_err());
+    assert_eq!(report.hypervisor.kind(), Some(HypervisorKind::Fex));
+    assert_eq!(report.effects.lines.is, Handling::Unknown);
+    assert!(!report.streaming_stores_evict().unwrap().is);
+}
+
 /// An operation is reliable only if nothing intercepts it.
 #[test]
 fn whole_cache_operations_are_executed_on_bare_metal_alone() {

@@ -85,8 +85,10 @@ impl Cache {
     ///
     /// Under FreeBSD on arm64, bind the thread to a CPU (cpuset(1)). A thread that moves to another CPU before its fence
     /// leaves write-backs behind that may not have completed: that kernel executes no DSB between threads of a process.
-    /// So too on x86 CPUs whose `clflush` is ordered by `mfence` alone (AMD's without `clflushopt`), under every kernel: a
-    /// switch of threads need not execute `mfence`.
+    /// So too under every kernel where `mfence` alone orders `clflush`: on AMD's CPUs without `clflushopt`, or whose
+    /// hypervisor hides it. A switch of threads need not execute `mfence`. In a virtual machine bind the virtual CPUs too,
+    /// as a hypervisor need not execute it either. The same holds for `phwsync` where it completes a write-back to
+    /// persistence (POWER10): kernels execute `sync`, which does not complete `dcbstps`.
     ///
     /// In a virtual machine on an arm64 host with Cortex-A53 cores beside others, bind the virtual CPUs to cores of one
     /// kind. The guest's kernel records the kind of a core once, and a Cortex-A53 must not execute `dc cvac` (erratum
@@ -132,7 +134,7 @@ impl Cache {
     /// }
     /// ```
     ///
-    /// Under FreeBSD on arm64, and where `mfence` alone orders `clflush`, bind the thread to a CPU, as for
+    /// Under FreeBSD on arm64, where `mfence` alone orders `clflush`, and on POWER10, bind the thread to a CPU, as for
     /// [`host`](Self::host).
     ///
     /// # Errors
@@ -172,8 +174,10 @@ impl Cache {
     ///    with the ordering that their documentation says;
     /// 2. has lines of at least the size that `facts` says, and writes back no unit larger than the
     ///    granule that `facts` says;
-    /// 3. runs the thread from the lines of an operation to its fence, or the kernel executes DSB (on PowerPC `sync`; on
-    ///    x86 MFENCE, if MFENCE alone orders `clflush`) before the thread goes on elsewhere.
+    /// 3. runs the thread from the lines of an operation to its fence, or the kernel executes a fence before the thread
+    ///    goes on elsewhere, as a hypervisor does before a virtual CPU goes on elsewhere. On arm64 it is DSB. On PowerPC
+    ///    it is `sync`, or `phwsync` if the handle writes back by `dcbstps` or `dcbfps`. On x86 it is MFENCE, if MFENCE
+    ///    alone orders `clflush`.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }

@@ -27,8 +27,9 @@ impl Cache {
     ///    on the Cortex-A53, or build it [without](crate::cache::Builder::without_named) `dc cvac`. So too for
     ///    Cortex-A35 r0p0 and Cortex-A57 r0p0.
     /// 3. A thread is not moved to another CPU between the lines and the fence of an operation, or the kernel executes DSB
-    ///    on the way (on PowerPC `sync`). On x86 it executes MFENCE, if MFENCE alone orders `clflush`. A fence completes
-    ///    the operations of its own CPU alone (Linux `arch/arm64/kernel/process.c`, `__switch_to`).
+    ///    on the way. On PowerPC it executes `sync`, or `phwsync` if the handle writes back by `dcbstps` or `dcbfps`. On
+    ///    x86 it executes MFENCE, if MFENCE alone orders `clflush`. The same holds for a hypervisor that moves a virtual
+    ///    CPU. A fence completes the operations of its own CPU alone (Linux `arch/arm64/kernel/process.c`, `__switch_to`).
     pub unsafe fn privileged() -> Result<Self, Unsupported> {
         // SAFETY: (1) to (3) are the caller's duties.
         unsafe { Self::builder().build_privileged() }

@@ -279,6 +279,7 @@ impl CpuReport {
             self.rewritten_lines(),
             self.unknown_persistence(),
             self.weak_clflush(),
+            self.weak_sync(),
             self.monitor_erratum(),
             self.streaming_stores_evict()
                 .map(|Statement { text, source, .. }| Note { text, source }),
@@ -328,9 +329,19 @@ impl CpuReport {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
-            text: "clflush is ordered by mfence alone here: sfence does not complete it; bind the thread to a CPU, as a \
-                   kernel may move it to another CPU without mfence",
+            text: "clflush is ordered by mfence alone here: sfence does not complete it. Bind the thread to a CPU, and a \
+                   guest's virtual CPUs, as a move need not execute mfence",
             source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
+        })
+    }
+
+    /// Returns a note about POWER10, whose write-back to persistence `sync` does not complete.
+    fn weak_sync(&self) -> Option<Note> {
+        let choice = self.writeback(Point::Persistence).ok()?;
+        (choice.after == "phwsync").then_some(Note {
+            text: "phwsync alone completes dcbstps. Bind the thread to a CPU, and a guest's virtual CPUs, as a move \
+                   executes sync alone",
+            source: "Power ISA 3.1 Book II, sync; Linux arch/powerpc/include/asm/spinlock.h, smp_mb__after_spinlock",
         })
     }
 

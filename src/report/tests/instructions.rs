@@ -1,9 +1,11 @@
 //! Instructions: which are present, refused or absent, their fences, and notes on them.
 
 use super::{VENDOR, arm64_machine, arm64_report, at_el1, notes, status, x86_machine, x86_report};
-use crate::arch::{Missing, Point, aarch64};
+use crate::arch::{Instruction, Missing, Point, aarch64};
 use crate::cache::plan::Policy;
+use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, arm64, arm64_cpu, reader, x86};
+use crate::instruction::Facts;
 use crate::report::{Availability, CpuReport, Status};
 use crate::survival::Certainty;
 use alloc::string::ToString;
@@ -208,7 +210,8 @@ fn errata_of_clflush_are_reported() {
     let amd: Leaf = (0, 0, [1, 0x6874_7541, 0x444d_4163, 0x6974_6e65]);
     for report in [with_clflush_alone(amd), x86_machine("FX-8350")] {
         assert!(notes(&report).contains("ordered by mfence alone"), "{report}");
-        assert!(notes(&report).contains("bind the thread to a CPU"), "{report}");
+        assert!(notes(&report).contains("Bind the thread to a CPU"), "{report}");
+        assert!(notes(&report).contains("virtual CPUs"), "{report}");
     }
     assert!(!notes(&with_clflush_alone(VENDOR)).contains("mfence alone"));
     assert!(!notes(&x86_machine("EPYC 7763")).contains("mfence alone"), "it has clflushopt");
@@ -216,6 +219,21 @@ fn errata_of_clflush_are_reported() {
     let words = |signature| [VENDOR, (1, 0, [signature, 0x0800, 0, 0x0408_0000])];
     assert!(notes(&x86_report(&words(0x206f2))).contains("AAI65"));
     assert!(!notes(&x86_report(&words(0x106a5))).contains("AAI65"));
+}
+
+/// Linux executes `sync` between threads, which does not complete `dcbstps`.
+#[test]
+fn the_fence_of_power10_for_persistence_needs_a_bound_thread() {
+    use crate::arch::powerpc::{ARCHITECTURE, DCBF, DCBF_PERSISTENT, DCBST, DCBSTPS};
+    let says_so = |instructions: &[Instruction]| {
+        let facts = Facts::new(128).unwrap();
+        let facts = instructions.iter().fold(facts, |facts, instruction| facts.with(*instruction));
+        let cpu = Cpu::refused(ARCHITECTURE.unreachable[0]).described(facts);
+        let report = CpuReport::new(&ARCHITECTURE, cpu, Policy::ANY);
+        notes(&report).contains("Bind the thread to a CPU")
+    };
+    assert!(says_so(&[DCBST, DCBF, DCBSTPS]));
+    assert!(!says_so(&[DCBF, DCBF_PERSISTENT]));
 }
 
 #[test]

@@ -45,7 +45,7 @@ struct Wrapped<'a, 'b> {
 
 impl Write for Wrapped<'_, '_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        for c in s.chars() {
+        for c in s.chars().map(|c| if c.is_ascii() { c } else { '?' }) {
             if c == ' ' {
                 self.word()?;
                 self.spaces += 1;

@@ -33,7 +33,7 @@ const DOM0_STAYS: Statement<Migration> = Statement::assumed(
 /// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
 /// of bytes.
 ///
-/// It prints on one screen (80 columns, 40 lines) with `{}`. On another system than Linux it shows the CPU, the calls
+/// It prints on [one screen](crate::report) with `{}`. On another system than Linux it shows the CPU, the calls
 /// that persist files, and that the rest is not known.
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! Aliases in the data cache, on machines of each kind: recorded lines of `/proc/cpuinfo`, in the
 //! words of the kernel's format strings.
 
-use super::assert_fits;
+use super::{SCREEN_LINES, assert_fits};
 use crate::arch::{Architecture, DataCache, arm, other};
 use crate::cache::plan::Policy;
 use crate::cpu::Cpu;
@@ -53,7 +53,7 @@ fn mips_is_settled_by_what_the_kernel_tells() {
     assert_eq!(report.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
     assert_eq!(report.shmlba, Ok(256 << 10));
     assert!(report.to_string().contains("data alias: map a"), "{report}");
-    assert_fits(&report.to_string(), 40, "mips");
+    assert_fits(&report.to_string(), SCREEN_LINES, "mips");
 
     let report = told("Options implemented\t: tlb 4kex 4k_cache\n");
     assert_eq!(report.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
@@ -61,7 +61,7 @@ fn mips_is_settled_by_what_the_kernel_tells() {
 
     let old_kernel = told("system type\t\t: MIPS Malta\n");
     assert!(matches!(old_kernel.aliasing, Aliasing::Unknown { .. }));
-    assert_fits(&old_kernel.to_string(), 40, "an old kernel on mips");
+    assert_fits(&old_kernel.to_string(), SCREEN_LINES, "an old kernel on mips");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
     let v6 = told("processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n");
     let Aliasing::Unknown { reason, advice } = v6.aliasing else { panic!("{:?}", v6.aliasing) };
     assert!(reason.contains("v6") && advice.contains("SHMLBA"), "{reason}; {advice}");
-    assert_fits(&v6.to_string(), 40, "arm");
+    assert_fits(&v6.to_string(), SCREEN_LINES, "arm");
 }
 
 /// No `/proc`, no answer, and no page size to compute a distance from.

@@ -1,6 +1,6 @@
 //! Whole machines: a recorded CPU and a tree written by hand.
 
-use super::assert_fits;
+use super::{SCREEN_LINES, assert_fits};
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::all;
 use crate::report::host::all_caches_survive;
@@ -264,7 +264,7 @@ fn an_empty_tree_is_unknown_with_reasons() {
         assert!(!why.advice.is_empty());
     }
     assert_eq!(report.backings(), [Backing::Storage, Backing::Ram]);
-    assert_fits(&report.to_string(), 40, "nothing is known");
+    assert_fits(&report.to_string(), SCREEN_LINES, "nothing is known");
 }
 
 /// No region on the bus is a "no"; no bus is an "unknown", since no driver may have been loaded.
@@ -315,15 +315,15 @@ fn a_claim_of_an_unreadable_provider_is_not_believed() {
 fn sysfs_and_a_device_tree_cannot_command_the_terminal() {
     let fixture = Fixture::new()
         .kernel_and_caches()
-        .file("proc/sys/kernel/osrelease", "6.1\x1b]0;pwned\x07\n")
+        .file("proc/sys/kernel/osrelease", "6.1\x1b]0;pwned\x07\u{fc}\n")
         .file("proc/device-tree/hypervisor/compatible", "linux,kvm\x1b[2J\0")
         .file("dev/sev-guest", "")
         .region(0, Some("e820\x1b[31m\u{202e}\n"), &[]);
     let report = HostReport::from_tree(cpu("Altra"), &fixture.tree());
     let screen = report.to_string();
-    assert_fits(&screen, 40, "escapes");
+    assert_fits(&screen, SCREEN_LINES, "escapes");
     assert!(screen.contains("linux,kvm?[2J"), "{screen}");
-    assert!(screen.contains("6.1?]0;pwned?"), "{screen}");
+    assert!(screen.contains("6.1?]0;pwned??"), "{screen}");
     assert!(screen.contains("e820?[31m?"), "{screen}");
     assert!(screen.contains("AMD SEV-SNP"), "{screen}");
 }
@@ -366,7 +366,7 @@ fn every_machine_with_its_regions_fits_on_one_screen() {
         for fixture in &fixtures {
             let report = CpuReport::new(architecture, cpu, Policy::ANY);
             let screen = HostReport::from_tree(report, &fixture.tree()).to_string();
-            assert_fits(&screen, 43, name);
+            assert_fits(&screen, SCREEN_LINES, name);
         }
     }
 }
@@ -375,7 +375,7 @@ fn every_machine_with_its_regions_fits_on_one_screen() {
 fn regions_that_do_not_fit_are_counted() {
     let screen = kvm_guest(&every_region()).to_string();
     assert!(screen.contains("\n  3 of 10     region1, "), "{screen}");
-    assert_fits(&screen, 40, "ten regions");
+    assert_fits(&screen, SCREEN_LINES, "ten regions");
 }
 
 #[test]
@@ -473,6 +473,6 @@ fn another_system_is_named_with_its_calls() {
         }
         assert!(!text.contains("Linux 6"), "{text}");
         assert!(report.regions.is_err() && report.page_size.is_err() && report.caches.is_err());
-        assert_fits(&text, 40, os);
+        assert_fits(&text, SCREEN_LINES, os);
     }
 }

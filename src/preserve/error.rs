@@ -199,7 +199,7 @@ pub enum ErrorKind<E> {
     InUse,
     /// The file's bytes lie elsewhere than when the store was last written.
     Moved,
-    /// The place of the medium's bytes is required and not known.
+    /// The place of the medium's bytes is required and not known, or was not known at the last commit.
     PlaceUnknown,
 }
 
@@ -416,8 +416,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "readers or regions of this process still use the store; drop them before it grows",
             ),
             Self::PlaceUnknown => f.write_str(
-                "the place of the store's bytes is not known, as for a memfd and on tmpfs; use a file on a DAX file \
-                 system or device DAX, or open it without that requirement",
+                "the place of the store's bytes is or was not known, as on tmpfs; use a file on a DAX file system or \
+                 device DAX, or open it without that requirement",
             ),
             Self::Moved => f.write_str(
                 "the file's bytes lie elsewhere than when the store was last written, so nothing may rely on \

@@ -10,7 +10,7 @@ use std::path::Path;
 #[cfg(all(target_os = "linux", not(miri)))]
 use {
     cachemaint::dax::{DaxView, Lock},
-    cachemaint::preserve::{Lease, Reader},
+    cachemaint::preserve::{Lease, Reader, Stamp},
 };
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
@@ -442,6 +442,21 @@ fn a_store_that_has_grown_is_still_in_place() {
         }
     }
     drop(in_place().unwrap());
+    // A process that dies while a store grows leaves only the file longer.
+    open(&path).grow(1 << 20).unwrap();
+    drop(in_place().unwrap());
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_place_that_the_last_commit_did_not_know_is_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 18).unwrap();
+    drop(Options::new().stamp(Stamp::UNKNOWN).create_new(file).unwrap());
+    let opened = Options::new().require_in_place().open(open(&path));
+    let kind = opened.map_err(|failed| ErrorKind::from(failed.error)).unwrap_err();
+    assert!(matches!(kind, ErrorKind::PlaceUnknown), "{kind}");
 }
 
 #[test]

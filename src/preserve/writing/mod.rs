@@ -41,13 +41,13 @@ cfg_if::cfg_if! {
         mod file {
             use super::open::Circumstances;
             use crate::medium::Readable;
-            use crate::preserve::stamp::Stamp;
+            use crate::preserve::snapshot::Snapshot;
 
-            pub(super) const fn circumstances<M: Readable>(_: &M) -> Option<Circumstances> {
+            pub(super) const fn circumstances<M: Readable>(_: &M, _: u64) -> Option<Circumstances> {
                 None
             }
 
-            pub(super) const fn is_in_place<M: Readable>(_: &M, _: &Stamp) -> Option<bool> {
+            pub(super) const fn is_in_place<M: Readable>(_: &Snapshot<'_, M>) -> Option<bool> {
                 None
             }
         }

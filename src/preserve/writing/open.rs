@@ -168,7 +168,7 @@ impl<'p, M: Medium> Options<'p, M> {
     /// Refuses to open a store whose physical location has changed since its last commit. This is for programs that
     /// have passed its physical addresses on, to an IOMMU or a hypervisor. The location is known only of a
     /// [`DaxFile`](../dax/struct.DaxFile.html), and not of a memfd or a file on tmpfs. Of a file in the page cache it is the
-    /// place on the drive, not in memory.
+    /// place on the drive, not in memory. Bytes by which the file has grown since do not count.
     ///
     /// Each opening for writing is a commit. So one without this option accepts another place, also for later openings
     /// with it.
@@ -263,7 +263,7 @@ impl<'p, M: Medium> Options<'p, M> {
         if headers::presence(&**medium).map_err(Error::medium)? == Presence::Store {
             return Err(Error(ErrorKind::Exists));
         }
-        let Circumstances { stamp, seconds, .. } = self.circumstances(medium);
+        let Circumstances { stamp, seconds, .. } = self.circumstances(medium, size);
         let identity = Identity::from_entropy(self.entropy);
         let (header, boots, bytes) = first_commit(identity, stamp, size, unit);
         let [first, second] = header.roots;
@@ -274,13 +274,13 @@ impl<'p, M: Medium> Options<'p, M> {
         Ok(Store::take_up(Arc::clone(medium), Ways { seconds, ..self.ways }, size)?.0)
     }
 
-    /// Returns the circumstances that were set, or those of the medium.
-    fn circumstances(&self, medium: &M) -> Circumstances {
+    /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
+    fn circumstances(&self, medium: &M, size: u64) -> Circumstances {
         let unknown =
             || Circumstances { stamp: Stamp::UNKNOWN, evidence: Evidence::NONE, seconds: None };
         match self.stamp {
             Some(stamp) => Circumstances { stamp, ..unknown() },
-            None => file::circumstances(medium).unwrap_or_else(unknown),
+            None => file::circumstances(medium, size).unwrap_or_else(unknown),
         }
     }
 
@@ -337,14 +337,14 @@ impl<'p, M: Medium> Options<'p, M> {
     fn open_in(mut self, medium: &Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let unit = headers::load(&**medium)?.unit;
         if self.is_in_place {
-            match file::is_in_place(&**medium, Snapshot::of(&**medium)?.stamp()) {
+            match file::is_in_place(&Snapshot::of(&**medium)?) {
                 Some(true) => {}
                 Some(false) => return Err(Error(ErrorKind::Moved)),
                 None => return Err(Error(ErrorKind::PlaceUnknown)),
             }
         }
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, evidence, seconds } = self.circumstances(medium);
+        let Circumstances { stamp, evidence, seconds } = self.circumstances(medium, size);
         let ways = Ways { seconds, ..self.ways };
         let (mut store, mut mended) = Store::take_up(Arc::clone(medium), ways, size)?;
         let last = store.preamble.stamp;

@@ -213,7 +213,7 @@ impl<R: Readable> Snapshot<'_, R> {
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], if there was another commit; if the medium cannot read both copies of a header. Other bytes
-    /// that it cannot read are damaged, and so is a blob that ends after the end of the medium.
+    /// that it cannot read are damaged, and so is a blob or a page that ends after the end of the medium.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),

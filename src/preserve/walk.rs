@@ -27,8 +27,8 @@ use core::ops::Range;
 impl<R: Readable> Snapshot<'_, R> {
     /// Returns the blobs and regions, in the order of their names.
     ///
-    /// A page of the table that is damaged or unreadable in both copies yields an error in place of the blobs that it named,
-    /// and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
+    /// A page of the table that is damaged, unreadable or [missing](ErrorKind::Truncated) in both copies yields an error in
+    /// place of the blobs that it named, and the blobs of other pages follow. Any other error is the last item: [`ErrorKind::Replaced`], if there was another
     /// commit.
     #[must_use]
     pub fn entries(&self) -> Entries<'_, R> {
@@ -39,7 +39,8 @@ impl<R: Readable> Snapshot<'_, R> {
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], if there was another commit; [`ErrorKind::Damaged`], if both copies of the page that would name
-    /// it are damaged, or the table was forged; if the medium fails.
+    /// it are damaged, or the table was forged; if the medium fails. [`ErrorKind::Truncated`], if no copy is whole and the
+    /// medium ends before one of them does.
     ///
     /// # Cost
     /// A page of each level of the table is read.
@@ -381,7 +382,13 @@ fn whole<E: Failure>(
     child: &Child,
 ) -> Result<u64, Error<E>> {
     let whole = first_whole(child.places, |at| within.is_page(level, child, at));
-    whole.map_err(Error::medium)?.ok_or(Error(ErrorKind::Damaged(lost(child))))
+    let [one, other] = child.places;
+    let (size, needed) = (within.medium.len(), one.max(other) + child.len);
+    whole.map_err(Error::medium)?.ok_or(Error(if size < needed {
+        ErrorKind::Truncated { size, needed }
+    } else {
+        ErrorKind::Damaged(lost(child))
+    }))
 }
 
 /// Returns the damage of a page of which no copy can be read.

@@ -426,6 +426,28 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
 }
 
+/// The reader's view has a copy of the root, and none of the last page below it.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[test]
+fn a_page_beyond_the_view_of_a_reader_is_not_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20).unwrap();
+    let mut store = Options::new().unit(64).create_new(file).unwrap();
+    let mut transaction = store.begin().unwrap();
+    (10..99).try_for_each(|name| transaction.put(&name.to_string(), b"before")).unwrap();
+    transaction.commit().unwrap();
+    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let reader = Reader::open(view).unwrap();
+    store.grow(1 << 21).unwrap();
+    let mut transaction = store.begin().unwrap();
+    ["10", "98"].into_iter().try_for_each(|name| transaction.put(name, b"after")).unwrap();
+    transaction.commit().unwrap();
+    assert!(reader.stat("10").unwrap().is_some());
+    let error = reader.stat("98").unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
+}
+
 /// No byte of it has moved.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]

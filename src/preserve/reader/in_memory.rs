@@ -12,8 +12,9 @@ impl<R: Readable> Reader<R> {
     /// Returns all blobs and regions, in the order of their names.
     ///
     /// # Errors
-    /// As [`Snapshot::of`](crate::preserve::Snapshot::of); [`ErrorKind::Damaged`], if a page of the table is damaged in both copies or was forged;
-    /// [`ErrorKind::Replaced`] after 100 attempts. [`Snapshot::entries`](crate::preserve::Snapshot::entries) continues after a damaged page.
+    /// As [`Snapshot::of`](crate::preserve::Snapshot::of); [`ErrorKind::Damaged`], if a page of the table is damaged in both
+    /// copies or was forged; [`ErrorKind::Truncated`], if the medium ends before a page; [`ErrorKind::Replaced`] after 100
+    /// attempts. [`Snapshot::entries`](crate::preserve::Snapshot::entries) continues after a damaged page.
     pub fn list(&self) -> Result<Vec<Info>, Error<R::Error>> {
         list(&self.medium)
     }

@@ -107,7 +107,7 @@ impl Store<DaxFile> {
     /// the store must hold the only reference to the file. The [circumstances](crate::preserve::Options::stamp) of its
     /// commits stay as they were, but for the [placement](Stamp::placement).
     ///
-    /// The view of a reader elsewhere keeps its length. For that reader blobs in the new space are
+    /// The view of a reader elsewhere keeps its length. For that reader blobs and pages of the table in the new space are
     /// [`ErrorKind::Truncated`], and it must open a new view.
     ///
     /// # Errors

@@ -103,6 +103,15 @@ impl Harmed<'_> {
         assert!((size + 1..=self.lived.image.len() as u64).contains(&needed), "{needed}");
     }
 
+    /// A page of the table is damaged, or a copy of it is missing.
+    fn is_lost<T: core::fmt::Debug, E: core::error::Error>(&self, found: &Result<T, Error<E>>) {
+        match found.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Damaged(Damage { part: Part::Page, .. })) => {}
+            Err(ErrorKind::Truncated { size, needed, .. }) => self.is_missing(*size, *needed),
+            _ => panic!("{found:?}"),
+        }
+    }
+
     /// A blob is returned as it was or not at all, and each chunk that is whole can be read.
     fn blob_is_read<R: Readable>(
         &self,
@@ -244,24 +253,14 @@ pub(crate) fn damage_costs_what_it_touches_in(
     let (infos, errors): (Vec<_>, Vec<_>) = snapshot.entries().partition(Result::is_ok);
     let infos: Vec<Info> = infos.into_iter().flatten().collect();
     for error in &errors {
-        assert!(
-            matches!(
-                error.as_ref().map_err(Error::kind),
-                Err(ErrorKind::Damaged(Damage { part: Part::Page, .. }))
-            ),
-            "{error:?}"
-        );
+        harmed.is_lost(error);
     }
     if is_last {
         let there = committed.keys().filter(|name| !costs.lost.contains(*name));
         assert!(infos.iter().map(|info| &*info.name).eq(there));
         assert_eq!(errors.len(), costs.pages.len());
         for name in &costs.lost {
-            let found = snapshot.find(name);
-            assert!(matches!(
-                found.as_ref().map_err(Error::kind),
-                Err(ErrorKind::Damaged(Damage { part: Part::Page, .. }))
-            ));
+            harmed.is_lost(&snapshot.find(name));
         }
     }
     let mut there = BTreeMap::new();

@@ -102,7 +102,8 @@ pub enum Origin {
     SameProcess,
     /// Another process wrote it, in this boot.
     SameBoot,
-    /// The running kernel was started by another one, without firmware.
+    /// The running kernel was started by another one, without firmware. A reset or a power loss before that does not show,
+    /// unless the store was opened for writing between the two.
     Kexec,
     /// A reboot through firmware that did not lose RAM.
     WarmReboot,

@@ -26,7 +26,8 @@ pub struct Verdict {
     /// The reasons for the conclusion, and the questions that they leave open.
     pub evidence: Vec<&'static str>,
     /// The promise to survive the event that the medium's [backing](crate::survival::Backing) gave at the last commit; `None`
-    /// if the event is not known. The guarantee of a file can add conditions.
+    /// if the event is not known. After a kexec it holds for an earlier reset too, or excludes one by its condition.
+    /// The guarantee of a file can add conditions.
     pub promise: Option<Statement<Survival>>,
 }
 
@@ -57,6 +58,9 @@ const NO_LOADER: &str = "the architecture does not report the loader of the kern
 const IN_RAM: &str = "the store is in RAM and still there, so that had power all the time";
 const ANY_REBOOT: &str = "whether the power was lost does not show";
 
+const NO_RESET: Survival =
+    Survival::If("no reset or power loss came between the last commit and the kexec");
+
 pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
     let (origin, evidence) = conclude(last, now, evidence);
     let event = match origin {
@@ -68,8 +72,26 @@ pub(super) fn judge(last: &Stamp, now: &Stamp, evidence: Evidence) -> Verdict {
         Origin::Reboot if is_ram(last.backing) => Some(Event::WarmReboot),
         Origin::Reboot | Origin::PowerLoss => Some(Event::PowerLoss),
     };
-    let promise = event.map(|event| last.backing.survives(Stage::Persisted, event));
+    let promise = event.map(|event| match event {
+        Event::Kexec => survives_kexec(last.backing),
+        event => last.backing.survives(Stage::Persisted, event),
+    });
     Verdict { origin, evidence, promise }
+}
+
+/// Returns the promise to survive a kexec, and a reset or a power loss before it, which does not show.
+fn survives_kexec(backing: Backing) -> Statement<Survival> {
+    let persisted = |event| backing.survives(Stage::Persisted, event);
+    let kexec = persisted(Event::Kexec);
+    let earlier = [Event::WarmReboot, Event::PowerLoss].map(persisted);
+    match kexec.is {
+        Survival::Yes if earlier.iter().any(|earlier| earlier.is != Survival::Yes) => {
+            Statement { is: NO_RESET, ..kexec }
+        }
+        // The condition of a reset includes that of a kexec.
+        Survival::If(_) => earlier[0],
+        _ => kexec,
+    }
 }
 
 fn conclude(last: &Stamp, now: &Stamp, evidence: Evidence) -> (Origin, Vec<&'static str>) {
@@ -111,7 +133,7 @@ const fn is_ram(backing: Backing) -> bool {
 mod tests {
     use super::{Evidence, judge};
     use crate::preserve::stamp::{Origin, Stamp};
-    use crate::survival::{Backing, Survival};
+    use crate::survival::{Backing, Event, Stage, Survival};
 
     const BEFORE: Stamp = Stamp {
         boot_id: [1; 16],
@@ -154,8 +176,26 @@ mod tests {
             judge(&last, &after, Evidence { is_by_kexec }).promise.map(|promise| promise.is)
         };
         assert_eq!(promise(Backing::PmemAdr, Some(false)), Some(Survival::Yes));
+        assert_eq!(promise(Backing::PmemAdr, Some(true)), Some(Survival::Yes), "in any event");
         assert_eq!(promise(Backing::Ram, Some(true)), Some(Survival::No));
         assert!(matches!(promise(Backing::EmulatedPmem, Some(true)), Some(Survival::If(_))));
         assert_eq!(judge(&BEFORE, &Stamp::UNKNOWN, Evidence::NONE).promise, None);
+    }
+
+    /// A boot loader that is a kernel starts the system by kexec after each reset.
+    #[test]
+    fn a_reset_can_come_before_a_kexec() {
+        let after = Stamp { boot_id: [2; 16], ..Stamp::UNKNOWN };
+        let promise = |backing| {
+            let last = Stamp { backing, ..BEFORE };
+            judge(&last, &after, Evidence { is_by_kexec: Some(true) }).promise.unwrap()
+        };
+        for backing in [Backing::PmemEadr, Backing::CxlGpf, Backing::Cxl, Backing::Storage] {
+            assert_eq!(promise(backing).is, super::NO_RESET, "{backing:?}");
+        }
+        for backing in [Backing::EmulatedPmem, Backing::ReservedRam, Backing::PmemUnknown] {
+            let reset = backing.survives(Stage::Persisted, Event::WarmReboot);
+            assert_eq!(promise(backing), reset, "{backing:?}");
+        }
     }
 }

@@ -79,7 +79,12 @@ impl<M: Medium> Region<M> {
     /// | [`SameProcess`](Origin::SameProcess): this store has handed it out | all are there, unless the machine hibernated |
     /// | [`SameBoot`](Origin::SameBoot): an earlier opening has, in this boot | all are there, unless the machine hibernated |
     /// | [`Unknown`](Origin::Unknown): a boot is not known, or the use was before the first boot of the [history](crate::preserve::Snapshot::history) | any that were not written back can be lost |
+    /// | [`Kexec`](Origin::Kexec) | all are there, unless a reset or a power loss came before the kexec |
     /// | another | those are there that [survive](crate::survival) it |
+    ///
+    /// A reset or a power loss does not show behind a kexec if the store was not opened for writing between the two. A boot
+    /// loader that is itself a Linux kernel starts each boot by kexec. So open the store in each boot, before that boot
+    /// starts another kernel. Without such an opening, recover a dirty region as after a power loss.
     ///
     /// The recovery of a region is a use, too. If it is cut off, the next one returns `SameBoot`, though bytes of earlier
     /// uses can be lost. So put a blob in each use once the region is whole: at once if it was not dirty, else when the

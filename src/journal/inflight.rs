@@ -254,11 +254,13 @@ mod tests {
         placements
     }
 
-    /// A slot of eight bytes for each 16 bytes of the window.
+    /// A slot of eight bytes for each 16 bytes of the window, and as many slots as a power of two.
     #[test]
-    fn a_window_takes_half_its_size_in_memory() {
-        let in_flight = InFlight::new(GEOMETRY, 0, 64);
-        assert_eq!(size_of_val(&*in_flight.done) as u64, GEOMETRY.window / 2);
+    fn a_window_takes_half_its_size_in_memory_rounded_up_to_a_power_of_two() {
+        for (window, bytes) in [(512, 256), (640, 512)] {
+            let in_flight = InFlight::new(Geometry { window, ..GEOMETRY }, 0, 64);
+            assert_eq!(size_of_val(&*in_flight.done), bytes);
+        }
     }
 
     /// Records of 16 bytes begin at any word: after one of 24 bytes each begins in the middle of a slot.

@@ -97,8 +97,8 @@ impl<'p> Options<'p> {
     }
 
     /// Sets the window of a new journal: the number of bytes by which records may be ahead of the acknowledged ones.
-    /// The default is 256 KiB, or a quarter of a small journal. The maximum is 256 MiB. A window takes half its size in
-    /// memory.
+    /// The default is 256 KiB, or four segments if they are more, but at most a quarter of the journal, and at least two
+    /// segments. The maximum is 256 MiB. A window takes half its size in memory, rounded up to a power of two.
     #[must_use]
     pub fn window(self, bytes: u64) -> Self {
         Self { window: Some(bytes), ..self }

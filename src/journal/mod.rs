@@ -134,7 +134,8 @@
 //! - If fewer than 16 bytes are left at the end of a segment, they are unused.
 //!
 //! # Limits
-//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63.
+//! - A record fits into a segment, and has less than 16 MiB. Positions, generations and epochs' numbers are below 2^63, and
+//!   so is the sum of the capacity and the beginning of the segment with the head.
 //! - A tag of 64 bits detects accidents, not attacks.
 //! - One process appends. Meanwhile its threads can read with [`Journal::records`], and other processes with a
 //!   [`Reader`].

@@ -356,3 +356,40 @@ fn after_the_last_generation_nothing_is_opened_or_trimmed() {
     assert!(image(&medium) == before);
     assert_eq!(Reader::open(&medium).unwrap().records().count(), 2);
 }
+
+/// Positions are below 2^63, too. The log has 3 segments of 128 bytes.
+#[test]
+fn no_record_is_appended_at_the_last_position() {
+    let medium = golden();
+    let mut bytes = [0; 128];
+    medium.read(4096, &mut bytes).unwrap();
+    // The head, the beginning of the epoch, and the end of the acknowledged records.
+    for at in [72, 112, 120] {
+        bytes[at..at + 8].copy_from_slice(&((1_u64 << 63) - 6 * 128).to_le_bytes());
+    }
+    seal(&mut bytes);
+    medium.write(4096, &bytes);
+
+    let (journal, _) = options().open(&medium).unwrap();
+    let mut kept = 0;
+    let refused = loop {
+        let trimmed = match journal.append(b"record") {
+            Ok(_) => {
+                kept += 1;
+                continue;
+            }
+            Err(full) => {
+                assert!(matches!(full.kind(), ErrorKind::Full { .. }), "{full}");
+                journal.trim(journal.end())
+            }
+        };
+        if trimmed.is_err() {
+            break trimmed;
+        }
+        kept = 0;
+    };
+    assert!(matches!(reason(&refused), Some(ErrorKind::WornOut)), "{refused:?}");
+    drop(journal);
+    let (_, recovered) = options().open(&medium).unwrap();
+    assert_eq!(recovered.records, kept);
+}

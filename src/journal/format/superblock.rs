@@ -143,10 +143,17 @@ impl Superblock {
         let Self { geometry, head, epoch_start, acknowledged, generation, .. } = *self;
         geometry.is_aligned(head)
             && geometry.is_aligned(epoch_start)
-            && [head, generation, self.epoch.number].iter().all(|it| i64::try_from(*it).is_ok())
+            && [head, generation, self.epoch.number].into_iter().all(is_count)
+            // Appending does not check this: it stays within the limit.
+            && is_count(geometry.limit(head))
             && epoch_start.max(acknowledged) <= geometry.limit(head)
             && self.head_epoch.number <= self.epoch.number
     }
+}
+
+/// Returns true if a number is below 2^63. A mark cannot have a higher position.
+fn is_count(number: u64) -> bool {
+    i64::try_from(number).is_ok()
 }
 
 #[cfg(test)]
@@ -178,6 +185,7 @@ mod tests {
             Superblock { generation: u64::MAX, ..FIRST },
             Superblock { epoch: last, ..FIRST },
             Superblock { head: 0_u64.wrapping_sub(256), ..FIRST },
+            Superblock { head: (1 << 63) - 1024, ..FIRST },
         ] {
             assert_eq!(Superblock::read(&worn.bytes()), Found::Damaged, "{worn:?}");
         }

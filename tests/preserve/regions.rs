@@ -2,7 +2,7 @@
 
 use crate::counting::Counting;
 use crate::erased::erased;
-use crate::life::{bytes, options, stamp, why};
+use crate::life::{bytes, later, options, stamp, why};
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, Medium};
 use cachemaint::preserve::{
@@ -402,5 +402,30 @@ fn a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error() {
     // A copy and a write-back of each part.
     for parts in [1, 8, 9, 17] {
         assert_eq!(least(parts), fenced + 2 * parts as u64, "{parts} parts");
+    }
+}
+
+/// The first commit of the two notes a use. If the second one fails, the region is not handed out, and has not changed.
+#[test]
+fn a_region_that_was_not_handed_out_is_as_before() {
+    for left in 0.. {
+        let (plain, mut store) = with_ram();
+        drop(store.region("ram").unwrap());
+        store.seal().unwrap();
+        drop(store);
+        let medium = Counting::new(plain);
+        let (mut store, _) = later().open(erased(&medium)).unwrap();
+        medium.left.store(left, Relaxed);
+        let first = store.region("ram");
+        // The count wraps around when a write-back fails.
+        let is_done = medium.left.swap(u64::MAX, Relaxed) <= left;
+        // No region is handed out after a commit whose outcome is unknown.
+        if let Ok(region) = first.or_else(|_| store.region("ram")) {
+            assert!(!region.info().is_dirty, "{left} write-backs");
+            assert_eq!(region.since_use(), Origin::Reboot, "{left} write-backs");
+        }
+        if is_done {
+            break;
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The regions that a store has handed out.
 
 use crate::preserve::format::table::Entry;
-use crate::preserve::info::Content;
+use crate::preserve::info::{Content, Info};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering::Acquire;
@@ -9,7 +9,11 @@ use core::sync::atomic::fence;
 
 /// The regions that a store has handed out since it was opened or sealed, by their offsets.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeMap<u64, Take>);
+pub(super) struct Taken {
+    taken: BTreeMap<u64, Take>,
+    /// The entries before their uses were noted, of regions that are still to be handed out.
+    noted: BTreeMap<u64, Info>,
+}
 
 /// A region that was handed out.
 #[derive(Debug, Default)]
@@ -38,31 +42,44 @@ impl Taken {
 
     /// Returns true if the region at an offset is in use.
     pub(super) fn is_in_use_at(&self, at: u64) -> bool {
-        self.0.get(&at).is_some_and(Take::is_in_use)
+        self.taken.get(&at).is_some_and(Take::is_in_use)
     }
 
     /// Returns true if the region at an offset was handed out.
     pub(super) fn contains(&self, at: u64) -> bool {
-        self.0.contains_key(&at)
+        self.taken.contains_key(&at)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.taken.is_empty()
     }
 
     /// Returns true if a region was handed out after the last commit, of this number.
     pub(super) fn is_noted(&self, at: u64, generation: u64) -> bool {
-        self.0.get(&at).is_some_and(|take| take.generation == generation)
+        self.taken.get(&at).is_some_and(|take| take.generation == generation)
+    }
+
+    /// Returns the entry of a region as it was before calls that noted its use, but failed to hand it out.
+    pub(super) fn before(&self, found: &Info) -> Info {
+        let noted = self.noted.get(&found.offset).filter(|noted| noted.is(found));
+        let Info { is_dirty, generation, .. } = *noted.unwrap_or(found);
+        Info { is_dirty, generation, ..*found }
+    }
+
+    /// Keeps the entry of a region whose use is about to be noted.
+    pub(super) fn keep(&mut self, before: &Info) {
+        self.noted.insert(before.offset, *before);
     }
 
     pub(super) fn take(&mut self, at: u64, generation: u64) -> Arc<()> {
-        let take = self.0.entry(at).or_default();
+        self.noted.remove(&at);
+        let take = self.taken.entry(at).or_default();
         let mark = take.mark.upgrade().unwrap_or_default();
         *take = Take { mark: Arc::downgrade(&mark), generation };
         mark
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.taken.clear();
     }
 }

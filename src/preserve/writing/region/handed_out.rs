@@ -38,7 +38,8 @@ impl<M: Medium> Store<M> {
     /// back as well, unless the store was sealed, or has handed the region out since it was opened or sealed. No commit is
     /// needed if nothing was committed since the region was handed out. Nothing of the region is read.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
-        let info = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
+        let found = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
+        let info = self.taken.before(&found);
         if info.content != Content::Region {
             return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
         }
@@ -110,6 +111,8 @@ impl<M: Medium> Store<M> {
     fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
         // Another store may have noted it in the caches alone.
         let is_deep = info.is_dirty && self.taken.contains(info.offset);
+        // The second commit can fail. Then the region is not handed out, and its entry is dirty.
+        self.taken.keep(info);
         let was_sealed = self.header.is_sealed;
         let mut transaction = self.begin()?;
         transaction.note_use(info.name.as_str(), true)?;

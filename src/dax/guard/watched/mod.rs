@@ -62,7 +62,7 @@ pub(super) struct Watched {
     leaving: Vec<Leaving>,
     /// Files that had left at the last pass and have a name elsewhere. They stay open until the end of the next look, which
     /// may find them again: no other file can get their inodes.
-    elsewhere: Vec<GuardedFile>,
+    elsewhere: BTreeMap<Identity, Leaving>,
     closing: Closing,
     /// Paths that cannot be looked at.
     unseen: BTreeSet<PathBuf>,
@@ -128,7 +128,9 @@ impl Watched {
         if !self.has_missed && (has_read || self.notices.are_complete()) {
             self.knew_all = Some(began);
         }
-        self.elsewhere.drain(..).for_each(|file| self.closing.close(file));
+        for left in take(&mut self.elsewhere).into_values() {
+            self.closing.close(left.file);
+        }
     }
 
     /// Looks again at names that change while they are looked at: a file that is renamed meanwhile can be missed under
@@ -370,6 +372,8 @@ impl Watched {
         let state = match opened {
             Ok((_, mut guarded)) => {
                 guarded.take_failure(self.lost.of(identity));
+                // It is back. A failure before this opening may be reported to the former descriptor alone.
+                self.leaving.extend(self.elsewhere.remove(&identity));
                 State::Guarded(guarded)
             }
             Err(error) => match error.kind() {

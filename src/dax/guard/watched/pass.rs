@@ -63,7 +63,7 @@ impl Watched {
             written
         };
         // Before the entries: a descriptor that is older than a failure reports it, and a later one of the file need not.
-        for Leaving { mut file, identity, since } in take(&mut self.leaving) {
+        for Leaving { mut file, identity, mut since } in take(&mut self.leaving) {
             // It was removed before this pass looked.
             if let Ok(Found { links: 0, .. }) = Found::of(file.file()) {
                 self.lost.note(identity, None);
@@ -73,14 +73,19 @@ impl Watched {
             }
             // Not one of `files`: the file has another name now, or is not one of the tree any more.
             match write(&mut file, identity, &mut self.lost, work) {
-                Ok(None) => {}
-                Ok(Some(_)) => covered.reach_back(since),
+                Ok(written) => {
+                    covered.reach_back(since.filter(|_| written.is_some()));
+                    since = Some(work.began);
+                }
                 Err(error) => {
                     covered.outside += 1;
                     work.problems.push(error);
                 }
             }
-            self.elsewhere.push(file);
+            let left = Leaving { file, identity, since };
+            if let Some(other) = self.elsewhere.insert(identity, left) {
+                self.closing.close(other.file);
+            }
         }
         let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
         for entry in entries {

@@ -160,6 +160,29 @@ fn a_renamed_file_whose_former_descriptor_reports_a_failure_stays_outside() {
     }
 }
 
+/// The failure was reported to the program while the file was moved away, so the new descriptor does not get it.
+#[test]
+fn a_file_that_is_back_stays_outside_if_its_former_descriptor_reports_a_failure() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [file, moved] = [&directory, &elsewhere].map(|place| place.path().join("file"));
+    fs::write(&file, [1; 100]).unwrap();
+    let mut guard = guard(directory.path());
+    if guard.watched.files().any(|file| file.cache().is_some()) {
+        let test = "a_file_that_is_back_stays_outside_if_its_former_descriptor_reports_a_failure";
+        return crate::skip::skip(test, "files here are written back by lines");
+    }
+    fs::rename(&file, &moved).unwrap();
+    assert_eq!(guard.pass().outside, 0);
+    let left = guard.watched.elsewhere.values_mut().next().unwrap();
+    left.file.take_failure(Some(5));
+    fs::rename(&moved, &file).unwrap();
+    for outside in [2, 1, 1] {
+        let pass = guard.pass();
+        assert_eq!((pass.files, pass.outside), (0, outside), "at first with its former descriptor");
+    }
+    assert!(guard.watched.elsewhere.is_empty(), "it is synced once more, and closed");
+}
+
 /// Passes go on without the directory. Its notices are read and cannot be followed.
 #[test]
 fn a_new_file_counts_from_the_last_look_at_its_directory() {

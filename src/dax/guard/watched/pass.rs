@@ -88,12 +88,24 @@ impl Watched {
             }
         }
         let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
+        let mut outcomes = Vec::new();
         for entry in entries {
             let State::Guarded(guarded) = &mut entry.state else {
                 covered.outside += 1;
                 continue;
             };
-            match write(guarded, entry.identity, &mut self.lost, work) {
+            let written = write(guarded, entry.identity, &mut self.lost, work);
+            outcomes.push((entry, written));
+        }
+        for (entry, mut written) in outcomes {
+            // Another name of the file, written back later, has reported the failure.
+            if let State::Guarded(guarded) = &mut entry.state
+                && written.is_ok()
+                && self.lost.of(entry.identity).is_some()
+            {
+                written = write(guarded, entry.identity, &mut self.lost, work);
+            }
+            match written {
                 Ok(written) => {
                     covered.add(written, entry.since);
                     entry.since = Some(work.began);

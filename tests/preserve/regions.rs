@@ -405,6 +405,35 @@ fn a_copy_of_a_process_that_is_killed_at_its_fence_is_an_error() {
     }
 }
 
+/// The call that fails finds the region dirty, by an earlier use.
+#[test]
+fn a_seal_makes_a_region_clean_after_a_call_that_failed() {
+    let mut has_failed = false;
+    for left in 0.. {
+        let (plain, mut store) = with_ram();
+        drop(store.region("ram").unwrap());
+        drop(store);
+        let medium = Counting::new(plain);
+        let (mut store, _) = later().open(erased(&medium)).unwrap();
+        drop(store.region("ram").unwrap());
+        let mut transaction = store.begin().unwrap();
+        transaction.put("registers", b"1").unwrap();
+        transaction.commit().unwrap();
+        medium.left.store(left, Relaxed);
+        let failed = store.region("ram").is_err();
+        // The count wraps around when a write-back fails.
+        let is_done = medium.left.swap(u64::MAX, Relaxed) <= left;
+        if store.seal().is_ok() {
+            has_failed |= failed;
+            assert!(!store.region("ram").unwrap().info().is_dirty, "{left} write-backs");
+        }
+        if is_done {
+            break;
+        }
+    }
+    assert!(has_failed);
+}
+
 /// The first commit of the two notes a use. If the second one fails, the region is not handed out, and has not changed.
 #[test]
 fn a_region_that_was_not_handed_out_is_as_before() {

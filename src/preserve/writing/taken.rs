@@ -79,7 +79,9 @@ impl Taken {
         mark
     }
 
+    /// Forgets the regions that were handed out, which a seal has made clean.
     pub(super) fn clear(&mut self) {
-        self.taken.clear();
+        let taken = core::mem::take(&mut self.taken);
+        self.noted.retain(|at, _| !taken.contains_key(at));
     }
 }

@@ -79,7 +79,7 @@ impl<M: Medium> Region<M> {
     /// | [`SameProcess`](Origin::SameProcess): this store has handed it out | all are there, unless the machine hibernated |
     /// | [`SameBoot`](Origin::SameBoot): an earlier opening has, in this boot | all are there, unless the machine hibernated |
     /// | [`Unknown`](Origin::Unknown): a boot is not known, or the use was before the first boot of the [history](crate::preserve::Snapshot::history) | any that were not written back can be lost |
-    /// | [`Kexec`](Origin::Kexec) | all are there, unless a reset or a power loss came before the kexec |
+    /// | [`Kexec`](Origin::Kexec) | those are there that [survive](crate::survival) it, unless a reset or a power loss came before the kexec |
     /// | another | those are there that [survive](crate::survival) it |
     ///
     /// A reset or a power loss does not show behind a kexec if the store was not opened for writing between the two. A boot

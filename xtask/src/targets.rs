@@ -24,6 +24,9 @@ const BARE: [&str; 12] = [
     "s390x-unknown-linux-gnu",
 ];
 
+/// The target with `std` and without files: a dependent may enable every feature for all of its targets.
+const WITHOUT_FILES: &str = "wasm32-unknown-unknown";
+
 /// Further bare targets, only in `full`: rustup has no standard library for them, and building it takes longer than all
 /// checks.
 const BARE_ELSEWHERE: [&str; 2] = ["sparc64-unknown-linux-gnu", "mips-unknown-linux-gnu"];
@@ -94,6 +97,9 @@ fn compiles_bare(host: &Host, report: &mut Report, targets: &[&str]) -> Result<(
             cargo(" privileged", &format!("{task} --features privileged"))?;
             cargo("", "check")?;
             return refuses_media(&compiler, report, triple);
+        }
+        if WITHOUT_FILES == triple {
+            cargo(" with every feature", "check --all-features")?;
         }
         cargo(" with logs", &format!("{task} --features privileged,journal,recorder,preserve"))?;
         cargo("", "check")?;

@@ -46,7 +46,7 @@ impl Space {
     }
 
     /// Adds the space up to `end`.
-    #[cfg(feature = "dax")]
+    #[cfg(all(feature = "dax", any(unix, windows)))]
     pub(super) fn extend_to(&mut self, end: u64) {
         let more = self.bounds.end..end;
         self.bounds.end = end;

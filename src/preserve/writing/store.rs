@@ -274,7 +274,7 @@ impl<M: Medium> Store<M> {
     }
 
     /// Adds the space by which the medium has grown.
-    #[cfg(feature = "dax")]
+    #[cfg(all(feature = "dax", any(unix, windows)))]
     pub(super) fn extend_to(&mut self, bytes: u64) {
         self.size = bytes / self.unit() * self.unit();
         self.space.extend_to(self.size);

@@ -1,12 +1,12 @@
 //! The identity of this boot and this process. Unreadable parts are zero.
 
-#[cfg(all(feature = "preserve", feature = "dax"))]
+#[cfg(all(feature = "preserve", feature = "dax", any(unix, windows)))]
 mod writer;
 
 use super::tree::Tree;
 use std::path::Path;
 
-#[cfg(all(feature = "preserve", feature = "dax"))]
+#[cfg(all(feature = "preserve", feature = "dax", any(unix, windows)))]
 pub(crate) use writer::{is_by_kexec, process, release};
 
 const ID: &str = "/proc/sys/kernel/random/boot_id";

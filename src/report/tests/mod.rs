@@ -61,6 +61,7 @@ const MINIMAL_FEATURES: Leaf = (1, 0, [0x0005_0654, 0x0800, 0, 1 << 19 | 1 << 26
 const UNDER_HYPERVISOR: Leaf = (1, 0, [0x0005_0654, 0x0800, 1 << 31, 1 << 19 | 1 << 26]);
 
 /// The lines that the documentation of the reports permits.
+#[cfg(all(feature = "std", unix, not(miri)))]
 const SCREEN_LINES: usize = 43;
 
 fn assert_fits(screen: &str, lines: usize, what: &str) {

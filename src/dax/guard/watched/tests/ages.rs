@@ -1,6 +1,6 @@
 //! The moment from which the stores of a file count, and its failure, under its present name and its former ones.
 
-use super::{entry, guard, look, work};
+use super::{entry, guard, guard_by_pages, look, work};
 use crate::dax::guard::Guard;
 use crate::dax::guard::pace::BootTime;
 use crate::dax::guard::watched::Watched;
@@ -110,11 +110,8 @@ fn a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again() {
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let [file, moved] = [&directory, &elsewhere].map(|place| place.path().join("file"));
     fs::write(&file, [1; 100]).unwrap();
-    let mut guard = guard(directory.path());
-    if guard.watched.files().any(|file| file.cache().is_some()) {
-        let test = "a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again";
-        return crate::skip::skip(test, "files here are written back by lines");
-    }
+    let test = "a_file_whose_pages_are_lost_stays_outside_when_it_is_opened_again";
+    let Some(mut guard) = guard_by_pages(directory.path(), test) else { return };
     let is_outside = |guard: &mut Guard| {
         let pass = guard.pass();
         (pass.files, pass.outside) == (0, 1)
@@ -140,11 +137,8 @@ fn a_renamed_file_whose_former_descriptor_reports_a_failure_stays_outside() {
     let directory = tempfile::tempdir().unwrap();
     let [log, old, link] = ["log", "old", "link"].map(|name| directory.path().join(name));
     fs::write(&log, [1; 100]).unwrap();
-    let mut guard = guard(directory.path());
-    if guard.watched.files().any(|file| file.cache().is_some()) {
-        let test = "a_renamed_file_whose_former_descriptor_reports_a_failure_stays_outside";
-        return crate::skip::skip(test, "files here are written back by lines");
-    }
+    let test = "a_renamed_file_whose_former_descriptor_reports_a_failure_stays_outside";
+    let Some(mut guard) = guard_by_pages(directory.path(), test) else { return };
     fs::rename(&log, &old).unwrap();
     fs::hard_link(&old, &link).unwrap();
     guard.watched.look_again();
@@ -166,11 +160,8 @@ fn a_file_that_is_back_stays_outside_if_its_former_descriptor_reports_a_failure(
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let [file, moved] = [&directory, &elsewhere].map(|place| place.path().join("file"));
     fs::write(&file, [1; 100]).unwrap();
-    let mut guard = guard(directory.path());
-    if guard.watched.files().any(|file| file.cache().is_some()) {
-        let test = "a_file_that_is_back_stays_outside_if_its_former_descriptor_reports_a_failure";
-        return crate::skip::skip(test, "files here are written back by lines");
-    }
+    let test = "a_file_that_is_back_stays_outside_if_its_former_descriptor_reports_a_failure";
+    let Some(mut guard) = guard_by_pages(directory.path(), test) else { return };
     fs::rename(&file, &moved).unwrap();
     assert_eq!(guard.pass().outside, 0);
     let left = guard.watched.elsewhere.values_mut().next().unwrap();
@@ -189,11 +180,8 @@ fn a_name_that_is_synced_before_the_failing_one_stays_outside() {
     let directory = tempfile::tempdir().unwrap();
     let [log, link] = ["log", "link"].map(|name| directory.path().join(name));
     fs::write(&log, [1; 100]).unwrap();
-    let mut guard = guard(directory.path());
-    if guard.watched.files().any(|file| file.cache().is_some()) {
-        let test = "a_name_that_is_synced_before_the_failing_one_stays_outside";
-        return crate::skip::skip(test, "files here are written back by lines");
-    }
+    let test = "a_name_that_is_synced_before_the_failing_one_stays_outside";
+    let Some(mut guard) = guard_by_pages(directory.path(), test) else { return };
     fs::hard_link(&log, &link).unwrap();
     guard.watched.look_again();
     look(&mut guard);

@@ -207,6 +207,13 @@ pub enum ErrorKind {
     },
 }
 
+impl ErrorKind {
+    /// Returns the failure of a call of the operating system.
+    pub(in crate::dax) fn os(call: &'static str, error: &io::Error) -> Self {
+        Self::Os { call, errno: files::number(error) }
+    }
+}
+
 impl core::fmt::Display for ErrorKind {
     #[expect(clippy::too_many_lines, reason = "a list of texts, one for each kind")]
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -38,7 +38,7 @@ impl Error {
 
     /// Returns an error of a call of the operating system.
     pub(super) fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
-        Self::new(path, ErrorKind::Os { call, errno: files::number(error) })
+        Self::new(path, ErrorKind::os(call, error))
     }
 
     /// Returns the meaning of an error of opening the file itself.

@@ -208,7 +208,8 @@ impl DaxView {
     /// The call that failed, so that the reason is not known.
     fn lost(&self, faulted: &Faulted) -> Result<Option<ErrorKind>, ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
-        let metadata = self.file.metadata().map_err(|error| os(files::METADATA, &error))?;
+        let metadata =
+            self.file.metadata().map_err(|error| ErrorKind::os(files::METADATA, &error))?;
         // A device has neither a length nor holes.
         if !metadata.is_file() {
             return Ok(None);
@@ -256,11 +257,6 @@ fn lost_stores(error: impl FnOnce() -> Error) -> Result<(), Error> {
     if signals::is_crashing() { Ok(()) } else { Err(error()) }
 }
 
-/// Returns the failure of a call.
-fn os(call: &'static str, error: &io::Error) -> ErrorKind {
-    ErrorKind::Os { call, errno: files::number(error) }
-}
-
 /// The faults that guards of a file have met and that are over.
 #[derive(Debug, Default)]
 pub(super) struct Met(Mutex<Faults>);
@@ -298,12 +294,13 @@ impl Met {
         let anew = match &mut faults.anew {
             Some(anew) => anew,
             missing => {
-                let opened =
-                    File::open(files::path_of(file)).map_err(|error| os("open", &error))?;
+                let opened = File::open(files::path_of(file))
+                    .map_err(|error| ErrorKind::os("open", &error))?;
                 missing.insert(opened)
             }
         };
-        rustix::fs::seek(anew, SeekFrom::Hole(at)).map_err(|errno| os("lseek", &errno.into()))
+        rustix::fs::seek(anew, SeekFrom::Hole(at))
+            .map_err(|errno| ErrorKind::os("lseek", &errno.into()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {

@@ -41,22 +41,6 @@ impl Machine {
         }
     }
 
-    /// Writes back and drains what is there, as the flags say: a copy onto itself stores nothing.
-    ///
-    /// # Safety
-    /// As [`flush`](Self::flush).
-    #[cold]
-    unsafe fn keep(&self, start: *const u8, len: usize, flags: c_uint) {
-        if flags & NOFLUSH != 0 {
-            return;
-        }
-        // SAFETY: the caller's duty.
-        unsafe { self.flush(start, len) };
-        if flags & NODRAIN == 0 {
-            self.drain();
-        }
-    }
-
     #[inline(always)]
     fn stores(&self, len: usize, flags: c_uint) -> Option<Unfenced> {
         let cache = self.cache?;
@@ -94,13 +78,12 @@ pub(crate) unsafe extern "C" fn pmem_memmove(
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
-    if from == to.cast_const() {
-        // SAFETY: (1) is the caller's duty.
-        unsafe { machine().keep(to.cast(), len, flags) };
-        return to;
-    }
+    let is_onto_itself = from == to.cast_const();
     let (place, from) = (to.cast(), from.cast());
     machine().store(len, flags, |stores| match stores {
+        _ if is_onto_itself && flags & NOFLUSH != 0 => {}
+        // SAFETY: (1) is the caller's duty.
+        _ if is_onto_itself => unsafe { machine().flush(place, len) },
         // SAFETY: (1) is the caller's duty; (2) a program orders the accesses of its threads as for `memmove`.
         Some(stores) => unsafe { stores.copy(place, from, len) },
         // SAFETY: (1) is the caller's duty.

@@ -7,7 +7,7 @@ use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
 use cachemaint::medium::Granularity;
-use cachemaint::survival::Backing;
+use cachemaint::survival::{Backing, Event, Stage, Survival};
 use cachemaint::{Cache, Point, Unsupported, report};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -97,10 +97,10 @@ impl Machine {
     }
 
     /// Returns true if the write-backs of this machine suffice for memory of this granularity. A region can have come since
-    /// the choice, of which the caches do not survive. RAM is lost with them.
+    /// the choice, of which the caches do not survive. Memory that a power loss erases needs none.
     pub(crate) fn persists(&self, granularity: Granularity, backing: Backing) -> bool {
-        let is_ram = matches!(backing, Backing::Ram | Backing::EmulatedPmem | Backing::ReservedRam);
-        !self.relies_on_regions || granularity == Granularity::Byte || is_ram
+        let is_lost = backing.survives(Stage::Persisted, Event::PowerLoss).is == Survival::No;
+        !self.relies_on_regions || granularity == Granularity::Byte || is_lost
     }
 }
 

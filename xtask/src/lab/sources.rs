@@ -104,7 +104,8 @@ impl<'a> Sources<'a> {
             "none",
         )?
         .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
-        // To optimise across units takes a fifth of the compilation, and saves no time in an emulator.
+        // To optimise across units takes a fifth of the compilation (148 CPU seconds, and 119 without, on an AMD EPYC,
+        // family 25, model 1).
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .read()?;
         Ok(self.static_folder().join(architecture.triple()).join("release").join(name))

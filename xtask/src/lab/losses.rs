@@ -85,9 +85,9 @@ pub(super) struct Losses {
     /// True if ordinary stores are followed too, which takes time. A cut at a store needs it.
     pub(super) follows_stores: bool,
     pub(super) cut: Option<Cut>,
-    /// True if a program may write back an address that is not mapped: the emulator does not map it, as a CPU would by
-    /// a page fault, so the write-back has no effect.
-    pub(super) allows_unmapped: bool,
+    /// The number of times that programs may write back an address that is not mapped: the emulator does not map it, as
+    /// a CPU would by a page fault, so the write-back has no effect.
+    pub(super) allowed_unmapped: u64,
     /// Further arguments of the plugin.
     pub(super) more: Vec<String>,
 }
@@ -113,7 +113,7 @@ impl Losses {
             policy: Policy::Half,
             follows_stores: false,
             cut: None,
-            allows_unmapped: false,
+            allowed_unmapped: 0,
             more: Vec::new(),
         }
     }
@@ -283,11 +283,14 @@ pub(super) const INVALID: &str = "the losses of this machine are not valid: ";
 
 /// Checks that none of the plugin's lines is a fault.
 ///
-/// A fault is a write-back by a program of an address that is not mapped, unless that is allowed, or an instruction that
-/// is not modelled. Then no verdict on the machine is valid.
-pub(super) fn check(report: &str, allows_unmapped: bool) -> Result<()> {
+/// A fault is a write-back by a program of an address that is not mapped, above the allowed number, or an instruction
+/// that is not modelled. Then no verdict on the machine is valid.
+pub(super) fn check(report: &str, allowed_unmapped: u64) -> Result<()> {
+    let counts = report.lines().rev().find(|line| line.starts_with("counts half=user "));
+    // A machine whose power was cut has no last counts.
+    let unmapped = counts.and_then(|line| number(line, "unmapped")).unwrap_or(u64::MAX);
     let is_fault = |line: &&str| {
-        line.starts_with("fault ") && !(allows_unmapped && line.starts_with(UNMAPPED))
+        line.starts_with("fault ") && !(unmapped <= allowed_unmapped && line.starts_with(UNMAPPED))
     };
     let faults: Vec<&str> = report.lines().filter(is_fault).collect();
     if !faults.is_empty() {
@@ -394,11 +397,19 @@ mod tests {
 
     #[test]
     fn faults_are_errors() {
-        check("start seed=1 policy=Half\nloss crash=1\n", false).unwrap();
-        let unmapped = "start seed=1\nfault untranslated half=Lower at=0x1\n";
-        let why = check(unmapped, false).unwrap_err();
+        check("start seed=1 policy=Half\nloss crash=1\n", 0).unwrap();
+        let cut = "start seed=1\nfault untranslated half=Lower at=0x1\n";
+        let why = check(cut, 0).unwrap_err();
         assert!(why.to_string().contains("fault untranslated"), "{why}");
-        check(unmapped, true).unwrap();
-        check("fault unmodelled half=Lower at=0x1\n", true).unwrap_err();
+        check(cut, u64::MAX).unwrap();
+        check(cut, 5).unwrap_err();
+        // The counts are of the whole time until then.
+        let counted = cut.to_owned()
+            + "counts half=user writebacks=9 unmapped=2\ncounts half=kernel unmapped=900\n\
+               counts half=user writebacks=9 unmapped=5\ncounts half=kernel unmapped=900\n";
+        check(&counted, 5).unwrap();
+        let why = check(&counted, 4).unwrap_err();
+        assert!(why.to_string().contains("fault untranslated"), "{why}");
+        check("fault unmodelled half=Lower at=0x1\n", u64::MAX).unwrap_err();
     }
 }

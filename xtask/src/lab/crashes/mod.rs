@@ -254,7 +254,7 @@ impl CrashTest<'_> {
         if let Some(losses) = &mut setup.losses {
             losses.seed = Some(choices.seed);
             losses.cut = choices.cut;
-            losses.allows_unmapped = true;
+            losses.allowed_unmapped = u64::MAX;
             losses.policy = choices.policy;
             losses.follows_stores = choices.follows_stores;
             if self.is_streaming_evicting {

@@ -110,9 +110,9 @@ impl Machine {
         }
         files.push(initrd);
         let report = match losing {
-            Some(Losing { report: file, allows_unmapped, temporary, .. }) => {
+            Some(Losing { report: file, allowed_unmapped, temporary, .. }) => {
                 files.extend(temporary);
-                Some(Report { file, log: log.writer()?, allows_unmapped })
+                Some(Report { file, log: log.writer()?, allowed_unmapped })
             }
             None => None,
         };

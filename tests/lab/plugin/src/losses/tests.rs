@@ -196,6 +196,11 @@ fn write_backs_of_nothing_are_faults_of_user_mode() {
     losses.untranslated(USER);
     losses.untranslated(USER);
     assert_eq!(losses.told(), "fault untranslated half=Lower at=0x401000\n");
+    losses.tell_counts();
+    let counts = losses.told();
+    let unmapped: Vec<&str> =
+        counts.lines().filter_map(|line| line.split(' ').next_back()).collect();
+    assert_eq!(unmapped, ["unmapped=2", "unmapped=1"]);
     losses.unmodelled(KERNEL, Some(BASE - 64));
     assert_eq!(losses.told(), "");
     losses.unmodelled(KERNEL, Some(BASE));

@@ -86,7 +86,7 @@ fn compare(kit: &Kit, libraries: &[Programs], log: &mut Log) -> Result<usize> {
     if let Some(losses) = &mut setup.losses {
         // The original relies on it.
         losses.more.push(String::from("user-streaming=evicting"));
-        losses.allows_unmapped = true;
+        losses.allowed_unmapped = u64::MAX;
     }
     libraries.iter().flat_map(Programs::all).for_each(|program| program.add_to(&mut setup.files));
     let mut machine = Machine::start(kit, &setup, log)?;

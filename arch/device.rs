@@ -33,7 +33,7 @@ pub fn fence() {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(any(loom, miri))] {
+    if #[cfg(any(cachemaint_loom, miri))] {
         /// Does nothing: no observer takes the memory.
         #[inline(always)]
         pub fn hand_over(_: *const u8) {}

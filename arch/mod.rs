@@ -23,7 +23,7 @@
 //! `README.md` beside this file has the table of architectures.
 
 #![cfg_attr(
-    any(loom, miri),
+    any(cachemaint_loom, miri),
     expect(dead_code, reason = "the target's instructions are not executed")
 )]
 

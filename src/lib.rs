@@ -93,7 +93,7 @@ mod format;
     feature = "dax",
     target_os = "linux",
     target_has_atomic = "64",
-    not(any(loom, miri))
+    not(any(cachemaint_loom, miri))
 ))]
 #[path = "../tests/killed/mod.rs"]
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
@@ -107,7 +107,7 @@ pub mod medium;
 ))]
 mod process;
 pub mod report;
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 #[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
 mod signals;
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod virtualization;
         windows
     ),
     target_has_atomic = "64",
-    not(loom)
+    not(cachemaint_loom)
 ))]
 pub mod dax;
 
@@ -139,7 +139,7 @@ pub mod dax;
 #[expect(unsafe_code, reason = "instructions that only privileged code may execute")]
 pub mod whole_cache;
 
-#[cfg(all(feature = "sim", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "sim", target_has_atomic = "64", not(cachemaint_loom)))]
 pub mod sim;
 
 #[cfg(all(feature = "journal", target_has_atomic = "64"))]
@@ -186,7 +186,7 @@ pub use cache::Cache;
         windows
     ),
     target_has_atomic = "64",
-    not(loom)
+    not(cachemaint_loom)
 ))]
 #[doc(inline)]
 pub use dax::DaxFile;

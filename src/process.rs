@@ -123,7 +123,7 @@ mod linux {
     }
 }
 
-#[cfg(all(test, feature = "dax", target_os = "linux", not(any(miri, loom))))]
+#[cfg(all(test, feature = "dax", target_os = "linux", not(any(miri, cachemaint_loom))))]
 #[expect(unsafe_code, reason = "forks")]
 mod tests {
     use super::Process;

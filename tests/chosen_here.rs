@@ -4,7 +4,7 @@
 //! `writeback=dc cvac,persistence=dc cvap,deep=refused,line=64`. Without it the choice is only checked for
 //! consistency. The report is written to the file that `CACHEMAINT_REPORT` names.
 
-#![cfg(not(any(miri, loom)))]
+#![cfg(not(any(miri, cachemaint_loom)))]
 
 mod skip;
 

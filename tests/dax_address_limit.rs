@@ -1,7 +1,13 @@
 //! The limit of a process on its address space (`ulimit -v`). It holds for the whole process, so this test has one of
 //! its own.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 
 #[path = "skip/mod.rs"]
 mod skip;

@@ -12,7 +12,13 @@
     target_arch = "riscv64",
     all(target_arch = "powerpc64", target_endian = "little"),
 ))]
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 #![expect(
     unsafe_code,
     clippy::unwrap_used,

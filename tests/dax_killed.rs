@@ -4,7 +4,13 @@
 //! A child is killed before each of its system calls in turn that can matter to the next process, or held up before each.
 //! On a file system without DAX this proves nothing about a loss of power, since what is in memory outlives the process.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 mod killed;

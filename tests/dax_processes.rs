@@ -3,7 +3,13 @@
 //! These tests have a process of their own and run one after the other. A forked child keeps every descriptor
 //! that is open when it is forked. So a test beside it could wait without end for a pipe to be closed.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 #![expect(unsafe_code, reason = "a child is forked, and a page is unmapped under a file")]
 
 mod failing_calls;

@@ -1,7 +1,13 @@
 //! The limit of a process on the size of files (`ulimit -f`). It holds for the whole process, so this test
 //! has one of its own.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 
 use cachemaint::dax::{ErrorKind, Options};
 use cachemaint::medium::Readable;

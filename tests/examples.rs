@@ -3,7 +3,7 @@
 //! A moment is a part of the time that the whole program took, so the kills hit creation, work and end on a machine of
 //! any speed. Stores in memory outlive a killed process: the test covers starts on half-done work, not write-backs.
 
-#![cfg(all(target_os = "linux", feature = "dax", not(miri), not(loom)))]
+#![cfg(all(target_os = "linux", feature = "dax", not(miri), not(cachemaint_loom)))]
 
 mod skip;
 

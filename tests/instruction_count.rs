@@ -10,7 +10,7 @@
     target_os = "linux",
     target_arch = "x86_64",
     not(debug_assertions),
-    not(any(miri, loom))
+    not(any(miri, cachemaint_loom))
 ))]
 #![expect(unsafe_code, reason = "a child is traced, step by step")]
 

@@ -2,7 +2,7 @@
 //!
 //! The list of the interface (`tests/interface.txt`) names the types, so that a new one is added here too.
 
-#![cfg(all(target_os = "linux", not(loom)))]
+#![cfg(all(target_os = "linux", not(cachemaint_loom)))]
 
 use cachemaint::medium::Memory;
 use core::convert::Infallible;

@@ -4,7 +4,7 @@
 //! back end on every target.
 
 cfg_if::cfg_if! {
-    if #[cfg(any(loom, miri))] {
+    if #[cfg(any(cachemaint_loom, miri))] {
         pub mod modelled;
         pub use super::modelled::{ARCHITECTURE, instruction};
         pub use modelled as ops;
@@ -23,9 +23,9 @@ cfg_if::cfg_if! {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))] {
+    if #[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))] {
         pub use super::x86::blocks;
-    } else if #[cfg(all(target_arch = "aarch64", not(any(target_os = "none", loom, miri))))] {
+    } else if #[cfg(all(target_arch = "aarch64", not(any(target_os = "none", cachemaint_loom, miri))))] {
         // Kernels may forbid accesses that are not aligned; the compiler knows, the loops do not.
         pub use super::aarch64::blocks;
     } else {
@@ -40,11 +40,11 @@ pub mod word_store;
 
 #[cfg(feature = "privileged")]
 cfg_if::cfg_if! {
-    if #[cfg(all(target_arch = "aarch64", not(any(loom, miri))))] {
+    if #[cfg(all(target_arch = "aarch64", not(any(cachemaint_loom, miri))))] {
         pub use super::aarch64::privileged;
-    } else if #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(loom, miri))))] {
+    } else if #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(cachemaint_loom, miri))))] {
         pub use super::riscv::privileged;
-    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
         pub use super::x86::privileged;
     } else {
         #[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]

@@ -2,9 +2,9 @@
 
 use super::super::modelled::{FENCE, WRITEBACK, WRITEBACK_INVALIDATE};
 use super::super::{Fence, Instruction};
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 use core::sync::atomic;
-#[cfg(loom)]
+#[cfg(cachemaint_loom)]
 use loom::sync::atomic;
 
 /// Calls `then` with the instruction of this code.

@@ -3,9 +3,9 @@
 use super::{Cache, Plan};
 use crate::arch::Unsupported;
 
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering};
-#[cfg(loom)]
+#[cfg(cachemaint_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
 /// A cell for the first choice that was made. A guarantee that was reported once must not change in
@@ -19,13 +19,13 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Returns a cell without a choice.
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     pub(super) const fn new() -> Self {
         Self { word: AtomicU64::new(0) }
     }
 
     /// Returns a cell without a choice.
-    #[cfg(loom)]
+    #[cfg(cachemaint_loom)]
     pub(super) fn new() -> Self {
         Self { word: AtomicU64::new(0) }
     }
@@ -59,7 +59,7 @@ impl Chosen {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::Chosen;
     use crate::arch::Facts;

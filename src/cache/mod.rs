@@ -15,7 +15,7 @@
 mod batch;
 mod builder;
 mod choice;
-#[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+#[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
 mod chosen;
 pub mod copy;
 #[cfg(feature = "std")]
@@ -111,7 +111,7 @@ impl Cache {
     /// program on another CPU (Rosetta, FEX, Box64, Windows on Arm).
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
-        #[cfg(all(target_has_atomic = "64", not(loom)))]
+        #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
         {
             static CHOSEN: chosen::Chosen = chosen::Chosen::new();
             match CHOSEN.get() {
@@ -119,7 +119,7 @@ impl Cache {
                 None => CHOSEN.choose(Self::detect),
             }
         }
-        #[cfg(not(all(target_has_atomic = "64", not(loom))))]
+        #[cfg(not(all(target_has_atomic = "64", not(cachemaint_loom))))]
         Self::detect()
     }
 

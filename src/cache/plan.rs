@@ -224,13 +224,13 @@ impl Plan {
     }
 
     /// Returns the word, never 0.
-    #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+    #[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
     pub(crate) const fn to_word(self) -> u64 {
         self.0
     }
 
     /// Returns the plan whose [`to_word`](Self::to_word) was stored; `None` for 0.
-    #[cfg(all(target_has_atomic = "64", any(test, not(loom))))]
+    #[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
     #[inline(always)]
     pub(crate) const fn from_word(word: u64) -> Option<Self> {
         if word == 0 { None } else { Some(Self(word)) }

@@ -73,7 +73,7 @@ unsafe impl Maintain for Coherent {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
     use super::Coherent;
     use crate::coherence::{acquire_range, release_range};
@@ -101,7 +101,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::Coherent;
     use crate::coherence::Maintain;

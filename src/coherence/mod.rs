@@ -220,7 +220,7 @@ pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, le
     cache.fence();
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
     use super::{Coherent, Invalidation, Maintain, Padded, acquire, release, release_to_writer};
     use crate::cache::Cache;

@@ -3,7 +3,10 @@
 //! Reading and deciding are apart: [`Cpu`] is a pure function of the words read (CPUID leaves,
 //! auxiliary vector, ID registers), so that any machine can be replayed in a test.
 
-#![cfg_attr(any(loom, miri), expect(dead_code, reason = "the target's CPU is not asked"))]
+#![cfg_attr(
+    any(cachemaint_loom, miri),
+    expect(dead_code, reason = "the target's CPU is not asked")
+)]
 
 #[cfg(any(target_arch = "aarch64", test))]
 mod aarch64;
@@ -45,7 +48,12 @@ mod x86;
 
 use crate::arch::{Facts, LineSize, Unsupported};
 
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(cachemaint_loom)
+))]
 pub(crate) use native::is_guest;
 pub(crate) use native::{block_stores, here, here_for_choice};
 #[cfg(feature = "privileged")]

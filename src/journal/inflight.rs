@@ -237,7 +237,7 @@ impl InFlight {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
     use super::{InFlight, Refused};
     use crate::journal::format::geometry::{Geometry, Placement};
@@ -283,7 +283,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::{InFlight, Refused};
     use crate::journal::format::geometry::Geometry;

@@ -392,7 +392,7 @@ fn with_room<M: Readable>(
 }
 
 #[cfg(test)]
-#[cfg(all(feature = "std", not(loom), not(miri)))]
+#[cfg(all(feature = "std", not(cachemaint_loom), not(miri)))]
 mod tests {
     use super::{Mark, Options, mark_in_place};
     use crate::cache::Cache;

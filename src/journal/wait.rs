@@ -156,7 +156,7 @@ impl InFlight {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use crate::journal::format::geometry::Geometry;
     use crate::journal::inflight::InFlight;

@@ -5,15 +5,15 @@
 //! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
 //! on arm64 the load is an LDAR.
 
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;
-#[cfg(loom)]
+#[cfg(cachemaint_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
-#[cfg(loom)]
+#[cfg(cachemaint_loom)]
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::PoisonError;
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Waiters {
     #[inline]
     pub(super) fn wake(&self) {
         // loom treats a sequentially consistent load as an acquiring one.
-        #[cfg(loom)]
+        #[cfg(cachemaint_loom)]
         fence(SeqCst);
         if self.count.load(SeqCst) > 0 {
             self.wake_all();

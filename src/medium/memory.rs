@@ -4,7 +4,7 @@ use super::words::{self, AtomicU64, WORD};
 use super::{Granularity, Medium, Readable};
 use crate::arch::Point;
 use crate::cache::Cache;
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 use crate::cache::{Destination, copy::Copier};
 use crate::survival::Backing;
 use core::convert::Infallible;
@@ -179,7 +179,7 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If a part is out of range.
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     #[track_caller]
     pub fn persist_copy(&self, parts: &[(u64, &[u8])]) {
         self.persist_copy_to(parts, Destination::Unknown);
@@ -193,14 +193,14 @@ impl<'a> Memory<'a> {
     ///
     /// # Panics
     /// If a part is out of range.
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     #[track_caller]
     pub fn persist_copy_to(&self, parts: &[(u64, &[u8])], destination: Destination) {
         self.copy_unfenced_to(parts, destination, false);
         self.cache.fence();
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     #[track_caller]
     fn copy_unfenced_to(&self, parts: &[(u64, &[u8])], destination: Destination, in_order: bool) {
         for (at, bytes) in parts {
@@ -215,7 +215,7 @@ impl<'a> Memory<'a> {
         unsafe { copier.copy_unfenced(parts, in_order) };
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, *const u8, usize)> {
         let start = self.words.as_ptr().addr();
         let edge = move |to: *mut u8, from: *const u8, len: usize| {
@@ -331,7 +331,7 @@ impl Medium for Memory<'_> {
     }
 
     /// Copies to a destination of which nothing is known.
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown, true);
         Ok(())
@@ -339,7 +339,7 @@ impl Medium for Memory<'_> {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 mod tests {
     use super::{AtomicU64, Memory, Point};
     use crate::cache::Cache;
@@ -445,7 +445,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::{AtomicU64, Memory};
     use crate::cache::Cache;

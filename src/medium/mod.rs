@@ -50,7 +50,7 @@ mod readable;
 pub(crate) mod words;
 
 pub use memory::Memory;
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(all(feature = "sim", not(cachemaint_loom)))]
 pub(crate) use memory::out_of_range;
 pub use open_error::OpenError;
 pub use readable::{Bytes, Readable};

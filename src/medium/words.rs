@@ -7,9 +7,9 @@
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 pub(crate) use core::sync::atomic::AtomicU64;
-#[cfg(loom)]
+#[cfg(cachemaint_loom)]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
 /// The size of a word in bytes.
@@ -129,7 +129,7 @@ fn merge(word: &AtomicU64, part: Range<usize>, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 mod tests {
     use super::{AtomicU64, copy_in, copy_out};
     use alloc::vec;
@@ -156,7 +156,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::{AtomicU64, copy_in};
     use core::slice;

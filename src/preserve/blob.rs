@@ -232,7 +232,7 @@ impl Chunks {
 }
 
 #[cfg(test)]
-#[cfg(all(feature = "preserve", feature = "std", not(loom), not(miri)))]
+#[cfg(all(feature = "preserve", feature = "std", not(cachemaint_loom), not(miri)))]
 mod tests {
     use super::super::{Error, ErrorKind, Options, Store};
     use super::CHUNK;

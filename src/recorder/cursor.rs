@@ -56,9 +56,9 @@ macro_rules! new {
 }
 
 impl Cursor {
-    #[cfg(not(loom))]
+    #[cfg(not(cachemaint_loom))]
     new!(const);
-    #[cfg(loom)]
+    #[cfg(cachemaint_loom)]
     new!();
 
     /// Begins at the next sub-buffer after the events of earlier openings, with all bytes before it written back. `lost`

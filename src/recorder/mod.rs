@@ -201,7 +201,7 @@ mod events;
 mod format;
 #[cfg(feature = "std")]
 mod hooks;
-#[cfg(all(test, loom))]
+#[cfg(all(test, cachemaint_loom))]
 mod loom_tests;
 mod mode;
 mod open;
@@ -218,7 +218,7 @@ pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
 pub use format::Description;
-#[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(cachemaint_loom)))]
 pub use hooks::SignalSafe;
 pub use mode::Mode;
 pub use options::{Durability, Options};

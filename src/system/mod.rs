@@ -4,7 +4,7 @@
 //! Reading and deciding are apart. Readers take a [`Tree`](tree::Tree) whose root is a parameter, so that any machine can
 //! be replayed in a test; [`report`](crate::report) and `dax` draw the conclusions.
 
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
 pub(crate) mod backing;
 pub(crate) mod badblocks;
 #[cfg(all(
@@ -19,7 +19,7 @@ pub(crate) mod calls;
 #[cfg(unix)]
 pub(crate) mod fixture;
 pub(crate) mod kernel;
-#[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(cachemaint_loom)))]
 pub(crate) mod memory_type;
 pub(crate) mod nvdimm;
 pub(crate) mod surroundings;

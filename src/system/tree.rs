@@ -153,7 +153,10 @@ impl Tree {
     /// (unshare(2)). Before Linux 3.17 there are those of the main thread alone.
     #[cfg(any(
         feature = "recorder",
-        all(feature = "dax", any(feature = "preserve", all(target_os = "linux", not(loom)))),
+        all(
+            feature = "dax",
+            any(feature = "preserve", all(target_os = "linux", not(cachemaint_loom)))
+        ),
     ))]
     pub(crate) fn of_this_thread(&self, name: &str) -> PathBuf {
         let thread = Path::new("/proc/thread-self");

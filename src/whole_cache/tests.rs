@@ -173,7 +173,8 @@ fn wbnoinvd_is_chosen_if_the_cpu_has_it() {
 #[test]
 fn asking_here_is_harmless_and_refused() {
     let refused = WholeCache::ask().unwrap_err();
-    let has_it = cfg!(any(target_arch = "x86", target_arch = "x86_64")) && !cfg!(any(miri, loom));
+    let has_it =
+        cfg!(any(target_arch = "x86", target_arch = "x86_64")) && !cfg!(any(miri, cachemaint_loom));
     let by = if has_it { RefusedBy::UserMode } else { RefusedBy::Architecture };
     assert_eq!(refused.by, by);
     assert_eq!(CpuReport::host().can_invalidate_memory(), Err(refused));

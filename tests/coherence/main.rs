@@ -1,7 +1,7 @@
 //! Software coherence: the ring of `examples/ring` on a model of caches that do not see each other and
 //! between threads, and an implementation of the trait for a memory-mapped cache controller.
 
-#![cfg(not(loom))]
+#![cfg(not(cachemaint_loom))]
 #![expect(unsafe_code, reason = "implements the trait for models, and calls it on raw ranges")]
 
 mod memory_mapped;

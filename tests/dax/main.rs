@@ -1,7 +1,13 @@
 //! DAX files, as their users rely on them. Tests that need a process of their own are the programs `dax_*` beside
 //! this folder.
 
-#![cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(miri), not(loom)))]
+#![cfg(all(
+    feature = "dax",
+    target_os = "linux",
+    target_has_atomic = "64",
+    not(miri),
+    not(cachemaint_loom)
+))]
 
 mod adopted;
 mod copies;

@@ -117,7 +117,7 @@ pub(crate) fn loom(host: &Host, report: &mut Report) -> Result<()> {
             // tests need takes far longer than the tests.
             Cmd::cargo("test -p cachemaint --lib --no-default-features")
                 .words("--features std,journal,recorder loom_tests")
-                .env("RUSTFLAGS", "--cfg loom")
+                .env("RUSTFLAGS", "--cfg cachemaint_loom")
                 .env("CARGO_TARGET_DIR", host.target_dir("loom").display().to_string())
                 .check_tests()
         },

@@ -364,7 +364,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
 /// Returns the stores to prefer on this CPU, determined once.
 fn choice() -> Choice {
     cfg_if::cfg_if! {
-        if #[cfg(all(target_has_atomic = "32", not(loom)))] {
+        if #[cfg(all(target_has_atomic = "32", not(cachemaint_loom)))] {
             use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
             // Threads that race find the same out, and the word is all there is to publish.

@@ -6,7 +6,7 @@
 use super::block_stores::BlockStores;
 
 cfg_if::cfg_if! {
-    if #[cfg(any(loom, miri))] {
+    if #[cfg(any(cachemaint_loom, miri))] {
         mod modelled;
         use modelled as host;
     } else if #[cfg(target_arch = "aarch64")] {
@@ -28,7 +28,7 @@ pub(crate) use host::here;
 pub(crate) use host::here_privileged;
 
 cfg_if::cfg_if! {
-    if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+    if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
         pub(crate) use host::here_for_choice;
         #[cfg(all(feature = "dax", target_os = "linux"))]
         pub(crate) use host::is_guest;
@@ -36,7 +36,7 @@ cfg_if::cfg_if! {
         pub(crate) use host::here as here_for_choice;
 
         /// Returns false: no register at this privilege level reveals a hypervisor.
-        #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(loom)))]
+        #[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
         pub(crate) const fn is_guest() -> bool {
             false
         }
@@ -45,7 +45,7 @@ cfg_if::cfg_if! {
 
 cfg_if::cfg_if! {
     if #[cfg(not(feature = "privileged"))] {
-    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(loom, miri))))] {
+    } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
         pub(crate) use host::number;
     } else {
         /// Returns 0: nothing asks where no operation reaches the caches of all CPUs.
@@ -56,7 +56,7 @@ cfg_if::cfg_if! {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(all(target_arch = "x86_64", not(any(loom, miri))))] {
+    if #[cfg(all(target_arch = "x86_64", not(any(cachemaint_loom, miri))))] {
         /// Returns the block stores of the CPU this program runs on.
         pub(crate) fn block_stores() -> BlockStores {
             super::block_stores::x86_64::here()

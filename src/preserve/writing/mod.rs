@@ -33,7 +33,7 @@ cfg_if::cfg_if! {
             target_vendor = "apple",
             windows
         ),
-        not(loom)
+        not(cachemaint_loom)
     ))] {
         mod file;
     } else {

@@ -434,7 +434,7 @@ fn with_medium<M: Medium, T>(
 }
 
 #[cfg(test)]
-#[cfg(all(feature = "std", not(loom), not(miri)))]
+#[cfg(all(feature = "std", not(cachemaint_loom), not(miri)))]
 mod tests {
     use super::{Options, Ways};
     use crate::cache::Cache;

@@ -53,7 +53,7 @@ pub(super) fn leased<'l, M: Medium>(
 }
 
 #[cfg(test)]
-#[cfg(all(feature = "std", not(loom), not(miri)))]
+#[cfg(all(feature = "std", not(cachemaint_loom), not(miri)))]
 mod tests {
     use super::{Leased, Ways};
     use crate::cache::Cache;

@@ -3,7 +3,7 @@
 use super::{Clock, Pace, Read, TimeSource};
 use crate::system::boot;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 use {crate::system::tree::Tree, std::path::Path};
 
 impl Clock {
@@ -93,7 +93,7 @@ fn wall() -> u64 {
 fn counter() -> Option<Clock> {
     #[cfg(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
-        not(any(miri, loom))
+        not(any(miri, cachemaint_loom))
     ))]
     {
         let (source, ticks_per_second) = counted()?;
@@ -103,20 +103,20 @@ fn counter() -> Option<Clock> {
     }
     #[cfg(not(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
-        not(any(miri, loom))
+        not(any(miri, cachemaint_loom))
     )))]
     None
 }
 
 /// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
-#[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, loom))))]
+#[cfg(all(target_arch = "aarch64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let frequency = super::counter::frequency();
     (frequency > 0).then_some((TimeSource::VirtualCounter, frequency))
 }
 
 /// Returns the kind of the counter and its ticks per second; `None` if it does not count time.
-#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 fn counted() -> Option<(TimeSource, u64)> {
     let cpuid = raw_cpuid::CpuId::new();
     if !cpuid.get_advanced_power_mgmt_info()?.has_invariant_tsc() {
@@ -136,7 +136,7 @@ fn counted() -> Option<(TimeSource, u64)> {
 }
 
 /// Measures the counter's ticks per second against the monotonic clock; `None` if the counter stands still.
-#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 fn measured() -> Option<u64> {
     let origin = Instant::now();
     let pair = || together(super::counter::now, || origin.elapsed());
@@ -150,7 +150,7 @@ fn measured() -> Option<u64> {
 
 /// Returns true if Linux offers the time stamp counter as a clock. It hides a counter whose values differ between CPUs
 /// (`arch/x86/kernel/tsc.c`, `mark_tsc_unstable`; `kernel/time/clocksource.c`, `available_clocksource_show`).
-#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 fn lists_counter(tree: &Tree) -> bool {
     let list = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
     let listed = tree.read(Path::new(list));
@@ -163,7 +163,7 @@ mod tests {
     use core::cell::Cell;
 
     /// Without an answer it is not known that the counters of the CPUs agree.
-    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, loom))))]
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
     #[test]
     fn a_counter_that_the_kernel_does_not_list_is_not_used() {
         use crate::system::fixture::Fixture;

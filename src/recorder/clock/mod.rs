@@ -3,7 +3,7 @@
 #[cfg(all(
     any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
     feature = "std",
-    not(any(miri, loom))
+    not(any(miri, cachemaint_loom))
 ))]
 #[path = "../../../arch/counter.rs"]
 #[expect(unsafe_code, unreachable_pub, reason = "a register is read, by a file of `arch`")]
@@ -58,7 +58,7 @@ enum Read {
     #[cfg(all(
         any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
         feature = "std",
-        not(any(miri, loom))
+        not(any(miri, cachemaint_loom))
     ))]
     Counter,
     Function(fn() -> u64),
@@ -106,7 +106,7 @@ impl Clock {
             #[cfg(all(
                 any(target_arch = "x86_64", all(target_arch = "aarch64", target_os = "linux")),
                 feature = "std",
-                not(any(miri, loom))
+                not(any(miri, cachemaint_loom))
             ))]
             Read::Counter => counter::now(),
             Read::Function(now) => now(),

@@ -1,6 +1,6 @@
 //! Hooks that stop recording and write back when the program ends unexpectedly.
 
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 #[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
 mod signals;
 
@@ -12,11 +12,11 @@ use crate::process::Process;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use message::Message;
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 pub use signals::SignalSafe;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 use {core::ptr, core::sync::atomic::AtomicI32, std::io, std::sync::OnceLock};
 
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
@@ -94,7 +94,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     }
 }
 
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 impl<M, C> Recorder<M, C>
 where
     M: Medium + SignalSafe,
@@ -148,12 +148,12 @@ fn hook_before_others(first: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static
 }
 
 /// A recorder of any kind.
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 trait Crash {
     fn crash(&self);
 }
 
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Crash for Recorder<M, C> {
     fn crash(&self) {
         self.stop_and_write_back();
@@ -161,7 +161,7 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Crash for Recorder<M, C> {
 }
 
 /// A recorder that signals stop.
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 struct Stopped {
     recorder: &'static (dyn Crash + Sync),
     /// The process that records: its forked children have no mapping of the recording.
@@ -170,7 +170,7 @@ struct Stopped {
     by: AtomicI32,
 }
 
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 impl Stopped {
     fn new(recorder: &'static (dyn Crash + Sync)) -> Self {
         Self { recorder, owner: Process::this(), by: AtomicI32::new(0) }
@@ -196,12 +196,12 @@ impl Stopped {
 }
 
 /// The recorders that signals stop. Reading the list does not lock.
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 static RECORDERS: [OnceLock<Stopped>; 16] = [const { OnceLock::new() }; 16];
 
 /// Stops all recorders of this process in the list, and writes back, for a signal that the interrupted code caused or that
 /// was sent.
-#[cfg(all(feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 fn crash(is_fault: bool) {
     let (process, thread) = (Process::this(), crate::signals::this_thread());
     for stopped in RECORDERS.iter().filter_map(OnceLock::get) {
@@ -211,7 +211,7 @@ fn crash(is_fault: bool) {
     }
 }
 
-#[cfg(all(test, feature = "dax", target_os = "linux", not(loom)))]
+#[cfg(all(test, feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 mod tests {
     use super::{Crash, Stopped, signals};
     use alloc::boxed::Box;

@@ -34,7 +34,7 @@ fn the_report_on_a_cache_has_the_instruction_that_was_asked_for() {
 
 /// A kernel on RISC-V has no other method than to describe the CPU: the described instructions are
 /// executed.
-#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 #[expect(unsafe_code, reason = "a description is the caller's word")]
 #[test]
 fn the_report_on_a_described_cpu_has_what_was_described() {
@@ -58,7 +58,7 @@ fn the_report_on_a_described_cpu_has_what_was_described() {
 }
 
 /// On x86 privileged code finds the same as user mode, and its report says the same of lines.
-#[cfg(all(feature = "privileged", target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(feature = "privileged", target_arch = "x86_64", not(any(miri, cachemaint_loom))))]
 #[expect(unsafe_code, reason = "the level is the caller's word")]
 #[test]
 fn a_handle_of_privileged_code_is_built_with_the_same_overrides() {

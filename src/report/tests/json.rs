@@ -333,7 +333,7 @@ fn every_host_is_the_same_in_another_format() {
     }
 }
 
-#[cfg(all(feature = "dax", target_has_atomic = "64", not(loom)))]
+#[cfg(all(feature = "dax", target_has_atomic = "64", not(cachemaint_loom)))]
 #[test]
 fn the_caching_of_a_file_is_the_same_in_another_format() {
     use crate::system::memory_type::{Caching, MemoryType};

@@ -1,6 +1,6 @@
 //! Tests of the copies: of the choice, of the executed steps, and on this CPU.
 
-#[cfg(not(loom))]
+#[cfg(not(cachemaint_loom))]
 mod here;
 mod policy;
 mod recording;

@@ -7,6 +7,7 @@ mod ignored;
 mod printed;
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
+mod unread;
 
 use assert_cmd::Command;
 use assert_cmd::assert::{Assert, OutputAssertExt as _};
@@ -72,12 +73,10 @@ fn it_guards_though_its_report_has_no_reader() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("buffer");
     fs::write(&file, vec![1; BYTES]).unwrap();
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
         .args(["guard", "--page-cache"])
         .arg(directory.path())
-        .stdout(writer)
+        .stdout(unread::pipe().unwrap())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

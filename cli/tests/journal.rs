@@ -21,6 +21,7 @@ mod skip;
 #[cfg(unix)]
 #[path = "journal/streams.rs"]
 mod streams;
+mod unread;
 mod wrapped;
 
 use assert_cmd::assert::Assert;
@@ -359,11 +360,10 @@ fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
             .args(["journal", command[0]])
             .arg(&place.path)
             .args(&command[1..])
-            .stdout(Stdio::piped())
+            .stdout(unread::pipe().unwrap())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        drop(child.stdout.take());
         let status = child.wait().unwrap();
         let mut error = String::new();
         child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
@@ -376,8 +376,6 @@ fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
 #[test]
 fn all_records_are_appended_though_their_positions_have_no_reader() {
     let place = Place::with("first\n");
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
     let status = Process::new(cargo::cargo_bin!("cachemaint"))
         .args([
             "journal",
@@ -391,7 +389,7 @@ fn all_records_are_appended_though_their_positions_have_no_reader() {
             "c",
         ])
         .arg(&place.path)
-        .stdout(writer)
+        .stdout(unread::pipe().unwrap())
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(141));

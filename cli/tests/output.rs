@@ -1,5 +1,7 @@
 //! The destination of the output of every command.
 
+mod unread;
+
 use std::process::{Command, Output, Stdio};
 
 const COMMANDS: [&[&str]; 4] =
@@ -16,9 +18,7 @@ fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> std::io::Result<Output> 
 #[test]
 fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
     for arguments in COMMANDS {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let output = run(arguments, writer).unwrap();
+        let output = run(arguments, unread::pipe().unwrap()).unwrap();
         assert_eq!(output.status.code(), Some(141), "{arguments:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }

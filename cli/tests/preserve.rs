@@ -27,4 +27,5 @@ mod skip;
 #[cfg(unix)]
 #[path = "preserve/streams.rs"]
 mod streams;
+mod unread;
 mod wrapped;

@@ -26,6 +26,7 @@ mod skip;
 #[path = "recorder/streams.rs"]
 mod streams;
 #[cfg(target_os = "linux")]
+mod unread;
 mod unwaited;
 
 use assert_cmd::assert::Assert;
@@ -405,16 +406,13 @@ fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
     let commands: [&[&str]; 4] =
         [&["dump"], &["dump", "--json"], &["stat"], &["record", "--", "yes"]];
     for command in commands {
-        let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
+        let output = Process::new(cargo::cargo_bin!("cachemaint"))
             .arg(command[0])
             .arg(&place.path)
             .args(&command[1..])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stdout(unread::pipe().unwrap())
+            .output()
             .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(141), "{command:?}: {output:?}");
     }
 }

@@ -231,6 +231,15 @@ impl fmt::Display for Effort {
 struct Sum {
     effort: Effort,
     counts: Counts,
+    checks: usize,
+    skipped: usize,
+}
+
+impl Sum {
+    /// Returns the CPU time, unless a third of the checks were skipped: that would make the other steps look slow.
+    fn judged(&self) -> Option<Duration> {
+        (3 * self.skipped < self.checks).then_some(self.effort.cost.cpu)
+    }
 }
 
 #[derive(Debug)]
@@ -325,8 +334,8 @@ impl Report {
     /// nothing failed.
     pub(crate) fn finish(&mut self) -> Result<bool> {
         let parts = self.parts();
-        let run: Vec<_> = parts.iter().map(|(part, sum)| (&**part, sum.effort.cost.cpu)).collect();
-        for (part, why) in budget::exceeded(&run) {
+        let run = parts.iter().filter_map(|(part, sum)| Some((&**part, sum.judged()?)));
+        for (part, why) in budget::exceeded(&run.collect::<Vec<_>>()) {
             self.begin("budget");
             let finding = Finding::failed(Tests::default(), why);
             self.record(part, "ci", finding, Effort::default())?;
@@ -358,6 +367,8 @@ impl Report {
             if let Some((_, sum)) = parts.get_mut(index) {
                 sum.effort += row.effort;
                 sum.counts.add(&row.finding);
+                sum.checks += 1;
+                sum.skipped += usize::from(matches!(row.finding.outcome, Outcome::Skipped(_)));
             }
         }
         parts
@@ -395,7 +406,7 @@ impl Report {
             "step", "seconds", "CPU s", "compiling", "budget", "passed", "skipped"
         )?;
         let mut cost = Cost::default();
-        for (part, Sum { effort, counts }) in parts {
+        for (part, Sum { effort, counts, .. }) in parts {
             let budget =
                 budget::of(part).map_or_else(|| String::from("-"), |seconds| seconds.to_string());
             let Counts { passed, skipped, .. } = counts;
@@ -416,7 +427,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Finding, Tests};
+    use super::{Counts, Finding, Sum, Tests};
 
     fn counted(lines: &[&str]) -> Tests {
         let mut tests = Tests::default();
@@ -434,6 +445,12 @@ mod tests {
             "test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.25s",
         ]);
         assert_eq!((tests.passed, tests.failed, tests.ignored), (6, 3, 1));
+    }
+
+    #[test]
+    fn a_step_of_which_a_third_is_skipped_is_not_judged() {
+        let of_24 = |skipped| Sum { checks: 24, skipped, ..Sum::default() };
+        assert!(of_24(4).judged().is_some() && of_24(8).judged().is_none());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::toolchain::Compiler;
 
 /// Seconds for one test program on one model.
-pub(super) const LIMIT: u32 = 900;
+pub(super) const LIMIT: u32 = 2700;
 
 /// A target with its prerequisites, found or installed.
 #[derive(Clone, Debug)]

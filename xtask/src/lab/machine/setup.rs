@@ -32,7 +32,7 @@ pub(in crate::lab) struct Setup {
     pub(in crate::lab) can_kexec: bool,
     /// The losses of its memory, where the emulator can load the plugin.
     pub(in crate::lab) losses: Option<Losses>,
-    /// The time that the machine may run.
+    /// The time that the machine may run, some three times that on a slow and busy host: only one that hangs takes it.
     pub(in crate::lab) limit: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Setup {
             files: Initramfs::default(),
             can_kexec: false,
             losses: None,
-            limit: Duration::from_secs(600),
+            limit: Duration::from_secs(1800),
         }
     }
 

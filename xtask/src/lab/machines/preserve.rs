@@ -22,7 +22,7 @@ pub(super) const PATH: &str = "/mnt/store";
 /// The MiB of emulated pmem: space for two large blobs.
 const PMEM: u64 = 320;
 /// The time limit of a machine that writes and reads the large blob some times.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// The file of a machine within the machine, and the MiB of its RAM.
 const MONITOR: &str = "/init vm-restart /mnt/machine 128";

@@ -10,7 +10,7 @@ use crate::lab::programs::{FEWER_CASES, Programs, Scope};
 use crate::report::Finding;
 
 /// The time limit of all programs: emulation is slow.
-pub(super) const LIMIT: Duration = Duration::from_secs(1200);
+pub(super) const LIMIT: Duration = Duration::from_secs(3000);
 
 pub(super) fn lanes() -> Vec<Lane> {
     let name = "machine/x86_64/tests-on-dax";

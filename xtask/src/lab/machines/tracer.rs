@@ -67,7 +67,7 @@ const NEWEST: u64 = (SUB_BUFFERS - 1) * SUB_BUFFER_EVENTS;
 /// the next sub-buffer at most, which has the oldest events.
 const KEPT: u64 = (SUB_BUFFERS - 2) * SUB_BUFFER_EVENTS;
 /// The time that many resets may take.
-const LIMIT: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(3000);
 /// The rounds of many resets, each with as many events as fit into the ring and more.
 const GUARDED: u64 = 30;
 const UNGUARDED: u64 = 10;

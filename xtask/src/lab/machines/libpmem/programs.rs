@@ -82,7 +82,7 @@ impl Programs {
 /// Runs all programs with each library in one machine. Returns the number of steps.
 fn compare(kit: &Kit, libraries: &[Programs], log: &mut Log) -> Result<usize> {
     let mut setup = emulated(NAME);
-    setup.limit = Duration::from_secs(1200);
+    setup.limit = Duration::from_secs(3000);
     if let Some(losses) = &mut setup.losses {
         // The original relies on it.
         losses.more.push(String::from("user-streaming=evicting"));

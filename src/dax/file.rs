@@ -81,7 +81,7 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
 }
 
 /// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
-/// the file is as it was.
+/// the file is as it was, if the system can [`restore`] it.
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
 /// bytes zeros, written or not. `sync` syncs the file: if that fails, bytes that were stored before may be lost too.
@@ -117,7 +117,8 @@ fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
 /// Gives a file that was made longer its old length back.
 pub(super) fn restore(file: &File, old: u64, new: u64) {
     if new > old {
-        // The error that led here is the one to report; what is left after the old end is zeros.
+        // The error that led here is the one to report; what is left after the old end is zeros. On Windows they stay: a mapped
+        // file cannot be made shorter (Microsoft Learn, `MmCanFileBeTruncated`).
         drop(file.set_len(old));
     }
 }

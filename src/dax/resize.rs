@@ -58,6 +58,9 @@ impl DaxFile {
     /// [`ErrorKind::NoSpace`] on a network file system), stored bytes may be lost. So [`taint`](super::DaxView::taint) and
     /// later write-backs by pages report it.
     ///
+    /// On Windows a file that is mapped cannot be made shorter. So the file can be longer after an error, by bytes that read
+    /// as zeros. The next call maps them.
+    ///
     /// # Cost
     /// Writes the new bytes and syncs the file. Under Linux the extents of all of it are looked at again
     /// where it is persisted by cache lines.
@@ -223,6 +226,8 @@ mod tests {
     use crate::cache::Cache;
     use alloc::vec;
     use core::ops::Range;
+    #[cfg(target_os = "linux")]
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     use std::fs::{self, File};
     use std::io;
     use std::path::Path;
@@ -274,6 +279,27 @@ mod tests {
             }
             Host::map(path, file, plan)
         }
+    }
+
+    /// As on Windows, where a mapped file cannot be made shorter.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_failed_grow_that_cannot_restore_the_length_leaves_zeros_for_the_next_one() {
+        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
+        memfd.set_len(OLD).unwrap();
+        fcntl_add_seals(&memfd, SealFlags::SHRINK).unwrap();
+        let mut file = Options::new().allow_page_granularity().open_file(memfd).unwrap();
+        file.write(OLD - 8, b"the end.");
+
+        let error = file.grow_on::<With<NO_MAPPING>>(NEW).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
+        assert_eq!((file.len(), len(file.file())), (OLD, NEW));
+        file.grow(NEW).unwrap();
+        let mut mapped = vec![1; 64 << 10];
+        file.read(0, &mut mapped).unwrap();
+        let (old, new) = mapped.split_at(8 << 10);
+        assert!(old.ends_with(b"\0the end.") && new.iter().all(|byte| *byte == 0));
+        file.persist(0..NEW).unwrap();
     }
 
     fn create(path: &Path) -> DaxFile {

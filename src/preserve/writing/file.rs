@@ -111,7 +111,8 @@ impl Store<DaxFile> {
     /// [`ErrorKind::Truncated`], and it must open a new view.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was. Those of
+    /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
+    /// file that may be longer. Those of
     /// [`commit`](crate::preserve::Transaction::commit), after which the store is longer.
     ///
     /// # Crashes

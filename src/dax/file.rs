@@ -84,7 +84,8 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
 /// the file is as it was, if the system can [`restore`] it.
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
-/// bytes zeros, written or not. `sync` syncs the file: if that fails, bytes that were stored before may be lost too.
+/// bytes zeros, written or not. A new file that others can open grows with its zeros instead. `sync` syncs the file: if that
+/// fails, bytes that were stored before may be lost too.
 pub(super) fn extend<M: Mapper>(
     path: &Path,
     file: &File,
@@ -110,7 +111,11 @@ pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Err
 fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
     files::check_limit(range.end)?;
     M::reserve(file, range.clone())?;
-    file.set_len(range.end)?;
+    // A process that opens a new file by its name must not find bytes over which zeros are written later.
+    let grows_with_its_zeros = M::NAMES_FIRST && range.start == 0;
+    if !grows_with_its_zeros {
+        file.set_len(range.end)?;
+    }
     write_zeros(file, range)
 }
 

@@ -223,6 +223,8 @@ mod tests {
     use super::super::mapping::Mapping;
     use super::super::system::{Host, Mapper, Plan};
     use super::super::{DaxFile, Error, ErrorKind, Guarantee, Options};
+    #[cfg(target_os = "linux")]
+    use super::file;
     use crate::cache::Cache;
     use alloc::vec;
     use core::ops::Range;
@@ -241,6 +243,7 @@ mod tests {
     const NO_ROOM: char = 'r';
     const NO_MAPPING: char = 'm';
     const ORDER: char = 'o';
+    const NAMED: char = 'n';
 
     fn len(file: &File) -> u64 {
         file.metadata().unwrap().len()
@@ -248,6 +251,7 @@ mod tests {
 
     impl<const WHAT: char> Mapper for With<WHAT> {
         const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
+        const NAMES_FIRST: bool = WHAT == NAMED;
 
         fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
             Host::guarantee(path, file, cache)
@@ -281,13 +285,31 @@ mod tests {
         }
     }
 
+    /// Returns a file of memory whose length cannot be restored after a failure.
+    #[cfg(target_os = "linux")]
+    fn unshrinkable(len: u64, seals: SealFlags) -> File {
+        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
+        memfd.set_len(len).unwrap();
+        fcntl_add_seals(&memfd, seals | SealFlags::SHRINK).unwrap();
+        memfd
+    }
+
+    /// As on Windows, where another process could have stored to bytes whose zeros are still to be written.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_new_file_that_others_can_open_is_not_longer_than_its_written_zeros() {
+        let new = unshrinkable(0, SealFlags::WRITE);
+        let error = file::extend::<With<NAMED>>(Path::new("new"), &new, 0..NEW, || Ok(()));
+        let error = error.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Os { call: "write", .. }), "{error}");
+        assert_eq!(len(&new), 0);
+    }
+
     /// As on Windows, where a mapped file cannot be made shorter.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_failed_grow_that_cannot_restore_the_length_leaves_zeros_for_the_next_one() {
-        let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
-        memfd.set_len(OLD).unwrap();
-        fcntl_add_seals(&memfd, SealFlags::SHRINK).unwrap();
+        let memfd = unshrinkable(OLD, SealFlags::empty());
         let mut file = Options::new().allow_page_granularity().open_file(memfd).unwrap();
         file.write(OLD - 8, b"the end.");
 

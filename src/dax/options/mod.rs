@@ -221,6 +221,7 @@ impl Options {
     /// As [`open`](Self::open) and [`create_new`](Self::create_new). In particular:
     /// - [`ErrorKind::Shorter`], if the file has fewer than `len` bytes. It is not made longer: open it by `open`, and
     ///   [grow](DaxFile::grow) it.
+    ///   On Windows another process may still be filling it: under [`Lock::None`] try again first.
     /// - [`ErrorKind::Empty`], if it has none.
     /// - [`ErrorKind::Locked`], if another process has it open under a lock that excludes the one asked for.
     /// - [`ErrorKind::Exists`], if other processes created and removed the file in each of the 16 turns.

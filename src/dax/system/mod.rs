@@ -91,6 +91,9 @@ pub(super) trait Mapper {
     /// True if the system writes pages back for a mapping for reading only.
     const PERSISTS_VIEWS: bool;
 
+    /// True if a new file has its name before it is filled, so that other processes can open it meanwhile.
+    const NAMES_FIRST: bool = false;
+
     /// Returns true if a file that is neither a regular file nor a directory can be mapped. It is not opened for that.
     fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
         Ok(false)

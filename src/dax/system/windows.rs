@@ -6,7 +6,7 @@
 //! - The lock (`LockFileEx`) is mandatory: what reads or writes the file by other means meanwhile fails.
 //! - No call is documented that makes a name durable; the file itself is (`FlushFileBuffers`).
 //! - A new file has its name from the beginning. An open file can get no other one, and no call gives a name to a file
-//!   that has none. So a crash meanwhile leaves a part of it.
+//!   that has none. So it grows with its zeros, and a crash meanwhile leaves a part of it.
 
 use super::Access;
 use crate::dax::error::{Error, ErrorKind};

@@ -36,6 +36,8 @@ impl Mapper for Paged {
     /// reading (Microsoft Learn, `FlushFileBuffers`; NetBSD, `fdatasync(2)`).
     const PERSISTS_VIEWS: bool = false;
 
+    const NAMES_FIRST: bool = cfg!(windows);
+
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
         Ok(conclude(&System::host(), files::page_size()))
     }

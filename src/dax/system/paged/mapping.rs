@@ -1,15 +1,19 @@
 //! Mappings by memmap2, persisted by the system's own calls.
 //!
 //! # Why this file is unsafe
-//! It vouches for what memmap2 has mapped.
+//! It vouches for what memmap2 has mapped, and has the system write it back.
 
 use crate::dax::mapping::{Mapping, Pages};
+#[cfg(not(windows))]
+use crate::dax::system::files;
 use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::NonNull;
 #[cfg(target_os = "linux")]
 use core::sync::atomic::AtomicI32;
 use memmap2::{MmapOptions, MmapRaw};
+#[cfg(not(windows))]
+use rustix::mm::{MsyncFlags, msync};
 use std::fs::File;
 use std::io;
 
@@ -38,7 +42,21 @@ pub(super) fn new(file: &File, plan: &Plan) -> io::Result<Mapping> {
 
 #[cfg(not(windows))]
 fn write_pages(pages: &MmapRaw, range: Range<usize>) -> io::Result<()> {
-    pages.flush_range(range.start, range.len())
+    let start = range.start - range.start % files::page_size();
+    let address = pages.as_mut_ptr().wrapping_add(start).cast();
+    // SAFETY: at most the bytes become those of the file, as by a store of another process.
+    unsafe { msync(address, range.end - start, flags(std::env::consts::OS))? };
+    Ok(())
+}
+
+/// Returns the flags with which `msync` reports a page that could not be written. OpenBSD does so only if it frees the
+/// page then (`sys/uvm/uvm_vnode.c`, `uvn_flush`: `PGO_FREE`).
+#[cfg(not(windows))]
+pub(super) fn flags(os: &str) -> MsyncFlags {
+    match os {
+        "openbsd" => MsyncFlags::SYNC | MsyncFlags::INVALIDATE,
+        _ => MsyncFlags::SYNC,
+    }
 }
 
 /// On Windows the asynchronous flush of memmap2 is `FlushViewOfFile` alone; the other one is followed by

@@ -264,7 +264,20 @@ fn a_sync_that_fails_is_an_error() {
     whole.writeback(0..8).unwrap();
 }
 
-/// A range beyond the mapping stands for pages that cannot be written. The file itself could be synced.
+/// Systems other than Linux do not run these tests.
+#[cfg(unix)]
+#[test]
+fn msync_gets_the_flags_with_which_each_system_reports_failures() {
+    use super::mapping::flags;
+    use rustix::mm::MsyncFlags;
+
+    for os in ["freebsd", "netbsd", "macos", "ios", "linux"] {
+        assert_eq!(flags(os), MsyncFlags::SYNC, "{os}");
+    }
+    assert_eq!(flags("openbsd"), MsyncFlags::SYNC | MsyncFlags::INVALIDATE);
+}
+
+/// The page at address 0, which is not mapped, stands for pages that cannot be written. The file itself could be synced.
 #[test]
 fn pages_that_cannot_be_written_are_an_error() {
     let file = tempfile::tempfile().unwrap();
@@ -272,7 +285,8 @@ fn pages_that_cannot_be_written_are_an_error() {
     let mapped = Mapped { pages: MmapRaw::map_raw(&file).unwrap(), file };
     let len = 64 << 10;
     mapped.writeback(len - 8..len).unwrap();
-    mapped.writeback(len..len + 8).unwrap_err();
+    let unmapped = 0_usize.wrapping_sub(mapped.pages.as_mut_ptr().addr());
+    mapped.writeback(unmapped..unmapped + 8).unwrap_err();
 }
 
 /// The names of files on Unix, and who may use them.

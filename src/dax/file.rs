@@ -80,8 +80,8 @@ fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
     }
 }
 
-/// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails,
-/// the file is as it was, if the system can [`restore`] it.
+/// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails, the caller
+/// [restores](restore) the length.
 ///
 /// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
 /// bytes zeros, written or not. A new file that others can open grows with its zeros instead. `sync` syncs the file: if that
@@ -93,7 +93,7 @@ pub(super) fn extend<M: Mapper>(
     sync: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let longer = lengthen::<M>(file, range.clone()).map_err(|error| writing(path, &range, &error));
-    longer.and_then(|()| sync()).inspect_err(|_error| restore(file, range.start, range.end))
+    longer.and_then(|()| sync())
 }
 
 /// Returns the meaning of an error of writing zeros to a range, or of reserving space for them. A sync that fails in a new

@@ -3,7 +3,7 @@
 //! | step | growing | shrinking |
 //! |---|---|---|
 //! | 1 | space is reserved; the file keeps its length | the part that stays is mapped anew |
-//! | 2 | the length changes, at once | the length changes, at once |
+//! | 2 | the length changes, at once | the length changes, at once (OpenBSD: the last page is written back first) |
 //! | 3 | zeros are written over the new bytes | |
 //! | 4 | the file is synced | the file is synced |
 //! | 5 | all of it is mapped anew, the old mapping ends | the old mapping ends |
@@ -107,17 +107,17 @@ impl DaxFile {
         let plan = self.plan(len)?;
         let (old, new) = (self.size_of_file()?, self.view.offset + len);
         let DaxView { path, file, .. } = &self.view;
-        if new > old {
+        let durable = if new > old {
             self.require_no_sharers()?;
-            file::extend::<M>(path, file, old..new, || self.sync_growth(&(old..new)))?;
+            file::extend::<M>(path, file, old..new, || self.sync_growth(&(old..new)))
         } else {
             // Nothing has made the blocks and the length durable that another program, or this one by calls, gave the file.
-            self.sync()?;
-        }
-        let mapping = M::map(path, file, &plan).inspect_err(|error| {
-            self.view.note_failed_sync(error);
-            file::restore(file, old, new);
-        })?;
+            self.sync()
+        };
+        let mapped = durable.and_then(|()| {
+            M::map(path, file, &plan).inspect_err(|error| self.view.note_failed_sync(error))
+        });
+        let mapping = mapped.inspect_err(|_error| self.restore::<M>(old, new))?;
         self.replace(mapping);
         Ok(())
     }
@@ -134,6 +134,7 @@ impl DaxFile {
             return Err(self.error(ErrorKind::InvalidInput(InvalidInput::Longer { size, end })));
         }
         self.require_no_sharers()?;
+        self.persist_cut_page::<M>(len)?;
         let DaxView { path, file, .. } = &self.view;
         let mapping =
             M::map(path, file, &plan).inspect_err(|error| self.view.note_failed_sync(error))?;
@@ -142,6 +143,25 @@ impl DaxFile {
         let synced = self.sync();
         self.replace(mapping);
         synced
+    }
+
+    /// Gives the file that was made longer its old length back.
+    fn restore<M: Mapper>(&self, old: u64, new: u64) {
+        if new > old {
+            // The error that led here is the one to report, and a failed write-back is noted.
+            drop(self.persist_cut_page::<M>(old - self.view.offset));
+        }
+        file::restore(&self.view.file, old, new);
+    }
+
+    /// Writes back the mapped page in which the file is about to end, where the system loses its stores otherwise.
+    fn persist_cut_page<M: Mapper>(&self, len: u64) -> Result<(), Error> {
+        if M::KEEPS_CUT_PAGES {
+            return Ok(());
+        }
+        let end = len.min(self.view.len());
+        let start = len - len % files::page_size() as u64;
+        self.view.persist(start.min(end)..end)
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -221,18 +241,20 @@ impl DaxFile {
 #[cfg(not(miri))]
 mod tests {
     use super::super::mapping::Mapping;
-    use super::super::system::{Host, Mapper, Plan};
+    use super::super::system::{Host, Mapper, Plan, files};
     use super::super::{DaxFile, Error, ErrorKind, Guarantee, Options};
-    #[cfg(target_os = "linux")]
-    use super::file;
     use crate::cache::Cache;
     use alloc::vec;
     use core::ops::Range;
-    #[cfg(target_os = "linux")]
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     use std::fs::{self, File};
     use std::io;
     use std::path::Path;
+    #[cfg(target_os = "linux")]
+    use {
+        super::file,
+        crate::killed::note_system_calls,
+        rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
+    };
 
     const OLD: u64 = 8 << 10;
     const NEW: u64 = 64 << 10;
@@ -244,6 +266,8 @@ mod tests {
     const NO_MAPPING: char = 'm';
     const ORDER: char = 'o';
     const NAMED: char = 'n';
+    const CUT: char = 'c';
+    const CUT_UNMAPPED: char = 'u';
 
     fn len(file: &File) -> u64 {
         file.metadata().unwrap().len()
@@ -252,6 +276,7 @@ mod tests {
     impl<const WHAT: char> Mapper for With<WHAT> {
         const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
         const NAMES_FIRST: bool = WHAT == NAMED;
+        const KEEPS_CUT_PAGES: bool = !matches!(WHAT, CUT | CUT_UNMAPPED);
 
         fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
             Host::guarantee(path, file, cache)
@@ -274,7 +299,7 @@ mod tests {
         }
 
         fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
-            if WHAT == NO_MAPPING {
+            if matches!(WHAT, NO_MAPPING | CUT_UNMAPPED) {
                 return Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()));
             }
             if WHAT == ORDER {
@@ -328,6 +353,51 @@ mod tests {
         let file = Options::new().allow_page_granularity().create_new(path, OLD).unwrap();
         file.write(OLD - 8, b"the end.");
         file
+    }
+
+    /// As on OpenBSD.
+    #[test]
+    fn a_file_is_not_cut_in_a_page_whose_stores_would_be_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let page = files::page_size() as u64;
+        let options = Options::new().allow_page_granularity();
+        let mut file = options.create_new(directory.path().join("file"), 3 * page).unwrap();
+        file.view.taint_all(5);
+        let error = file.shrink_on::<With<CUT>>(page + 100).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Writeback { errno: 5, .. }), "{error}");
+        assert_eq!((file.len(), len(file.file())), (3 * page, 3 * page));
+        file.shrink_on::<With<CUT>>(page).unwrap();
+    }
+
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    const SET_LEN: core::ffi::c_long = libc::SYS_ftruncate;
+    #[cfg(all(target_os = "linux", target_pointer_width = "32"))]
+    const SET_LEN: core::ffi::c_long = libc::SYS_ftruncate64;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_page_whose_stores_would_be_lost_is_written_back_before_the_length_is_restored() {
+        let test =
+            "a_page_whose_stores_would_be_lost_is_written_back_before_the_length_is_restored";
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let page = files::page_size();
+        let (in_a_page, at_its_end) = ([SET_LEN, libc::SYS_msync, SET_LEN], [SET_LEN, SET_LEN]);
+        for (cut, expected) in [(100, &in_a_page[..]), (page, &at_its_end)] {
+            fs::write(&path, vec![1; cut]).unwrap();
+            let act = || {
+                let mut file = Options::new().allow_page_granularity().open(&path)?;
+                drop(file.grow_on::<With<CUT_UNMAPPED>>(2 * NEW));
+                Ok::<_, Error>(())
+            };
+            let mut calls = vec![];
+            if !note_system_calls(test, act, |call| calls.push(call.number)) {
+                return;
+            }
+            assert_eq!(fs::metadata(&path).unwrap().len(), cut as u64);
+            calls.retain(|number| [libc::SYS_msync, SET_LEN].contains(number));
+            assert_eq!(calls, expected);
+        }
     }
 
     fn assert_as_it_was(path: &Path, file: &DaxFile) {

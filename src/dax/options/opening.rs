@@ -52,7 +52,8 @@ impl Options {
         file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
         let sync = || file.sync_all().map_err(|error| file::writing(path, &(0..len), &error));
-        file::extend::<M>(path, file, 0..len, sync)?;
+        file::extend::<M>(path, file, 0..len, sync)
+            .inspect_err(|_error| file::restore(file, 0, len))?;
         let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
         file.lower(path, lock)?;
         Ok(mapped)

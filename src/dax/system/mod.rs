@@ -94,6 +94,9 @@ pub(super) trait Mapper {
     /// True if a new file has its name before it is filled, so that other processes can open it meanwhile.
     const NAMES_FIRST: bool = false;
 
+    /// True if a mapped file that is cut off keeps the stores to the page of its new end.
+    const KEEPS_CUT_PAGES: bool = true;
+
     /// Returns true if a file that is neither a regular file nor a directory can be mapped. It is not opened for that.
     fn is_mappable(_: &Path, _: &Metadata) -> Result<bool, Error> {
         Ok(false)

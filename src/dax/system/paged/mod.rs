@@ -38,6 +38,9 @@ impl Mapper for Paged {
 
     const NAMES_FIRST: bool = cfg!(windows);
 
+    /// OpenBSD frees that page as it is (`sys/uvm/uvm_vnode.c`, `uvm_vnp_setsize`: `uvn_flush` without `PGO_CLEANIT`).
+    const KEEPS_CUT_PAGES: bool = !cfg!(target_os = "openbsd");
+
     fn guarantee(_: &Path, _: &File, _: Option<Cache>) -> Result<Guarantee, Error> {
         Ok(conclude(&System::host(), files::page_size()))
     }

@@ -66,17 +66,30 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     }
 }
 
-/// Returns false in a signal handler where a write-back that succeeds may have ignored an error.
-#[cfg(all(feature = "dax", any(unix, windows), not(cachemaint_loom)))]
-#[inline]
-pub(super) fn is_success_certain<M: Medium>(medium: &M) -> bool {
-    let view = medium.as_any_view().and_then(<dyn core::any::Any>::downcast_ref);
-    view.is_none_or(crate::dax::DaxView::is_success_certain)
-}
-
-#[cfg(not(all(feature = "dax", any(unix, windows), not(cachemaint_loom))))]
-pub(super) const fn is_success_certain<M: Medium>(_medium: &M) -> bool {
-    true
+cfg_if::cfg_if! {
+    if #[cfg(all(
+        feature = "dax",
+        any(
+            target_os = "linux",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_vendor = "apple",
+            windows
+        ),
+        not(cachemaint_loom)
+    ))] {
+        /// Returns false in a signal handler where a write-back that succeeds may have ignored an error.
+        #[inline]
+        pub(super) fn is_success_certain<M: Medium>(medium: &M) -> bool {
+            let view = medium.as_any_view().and_then(<dyn core::any::Any>::downcast_ref);
+            view.is_none_or(crate::dax::DaxView::is_success_certain)
+        }
+    } else {
+        pub(super) const fn is_success_certain<M: Medium>(_medium: &M) -> bool {
+            true
+        }
+    }
 }
 
 #[cfg(all(test, feature = "dax", target_os = "linux", not(any(cachemaint_loom, miri))))]

@@ -24,8 +24,8 @@ const BARE: [&str; 12] = [
     "s390x-unknown-linux-gnu",
 ];
 
-/// The target with `std` and without files: a dependent may enable every feature for all of its targets.
-const WITHOUT_FILES: &str = "wasm32-unknown-unknown";
+/// Targets with `std` and without files, one of them Unix: a dependent may enable every feature for all of its targets.
+const WITHOUT_FILES: [&str; 2] = ["wasm32-unknown-unknown", "aarch64-linux-android"];
 
 /// Further bare targets, only in `full`: rustup has no standard library for them, and building it takes longer than all
 /// checks.
@@ -62,7 +62,8 @@ const ELSEWHERE: [&str; 3] =
     ["aarch64-pc-windows-msvc", "x86_64-apple-darwin", "x86_64-unknown-netbsd"];
 
 pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
-    compiles_bare(host, report, &BARE)
+    compiles_bare(host, report, &BARE)?;
+    compiles_without_files(host, report)
 }
 
 /// Runs the step `no-std` for the other targets.
@@ -98,12 +99,25 @@ fn compiles_bare(host: &Host, report: &mut Report, targets: &[&str]) -> Result<(
             cargo("", "check")?;
             return refuses_media(&compiler, report, triple);
         }
-        if WITHOUT_FILES == triple {
-            cargo(" with every feature", "check --all-features")?;
-        }
         cargo(" with logs", &format!("{task} --features privileged,journal,recorder,preserve"))?;
         cargo("", "check")?;
         cargo(" reading", "check --features preserve-read")
+    })
+}
+
+fn compiles_without_files(host: &Host, report: &mut Report) -> Result<()> {
+    WITHOUT_FILES.iter().try_for_each(|triple| {
+        let name = format!("{triple} with every feature");
+        let compiler = match toolchain::in_use(host, triple) {
+            Ok(compiler) => compiler,
+            Err(reason) => {
+                return report.skip(&name, format!("no standard library for it: {reason:#}"));
+            }
+        };
+        report.check(&name, "the library compiles for a system without files", || {
+            let line = format!("check -p cachemaint --all-features --target {triple}");
+            compiler.cargo(&line).args(QUICKLY_BUILT).check()
+        })
     })
 }
 

@@ -42,10 +42,14 @@ impl Backing {
     pub const fn survives(self, stage: Stage, event: Event) -> Statement<Survival> {
         match (event, self) {
             (_, Self::ReservedRam) => reserved(stage, event),
+            (Event::ProcessCrash, Self::Unknown) => Statement::documented(
+                Survival::Yes,
+                FILE_HAS_PAGE,
+                "POSIX, mmap: MAP_SHARED; Microsoft Learn, UnmapViewOfFile",
+            ),
             (Event::ProcessCrash, _) => Statement::read(
                 Survival::Yes,
-                "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
-                 the process (unless it was mapped privately)",
+                FILE_HAS_PAGE,
                 "Linux mm/filemap.c and fs/dax.c; mmap(2), MAP_SHARED",
             ),
             (_, Self::Storage) => storage(stage, event),
@@ -75,6 +79,8 @@ impl Backing {
     }
 }
 
+const FILE_HAS_PAGE: &str = "a store is in the coherent caches or in memory, and the page belongs to the file, not to \
+                             the process (unless it was mapped privately)";
 const KEXEC: &str = "Linux arch/x86/kernel/relocate_kernel_64.S, arch/arm64/kernel/process.c, machine_shutdown; \
                      TF-A lib/psci/psci_common.c, psci_pwrdown_cpu_start";
 const RESET: &str =
@@ -453,6 +459,15 @@ mod tests {
         let certainty = |event| PmemAdr.survives(Persisted, event).certainty;
         assert_eq!(certainty(Event::PowerLoss), Certainty::Documented);
         assert_eq!(certainty(Event::WarmReboot), Certainty::Assumed);
+    }
+
+    /// It is the backing of each file on other systems than Linux.
+    #[test]
+    fn the_promise_of_an_unknown_backing_does_not_rest_on_linux() {
+        for &stage in Stage::ALL {
+            let kept = Unknown.survives(stage, Event::ProcessCrash);
+            assert!(!kept.source.contains("Linux"), "{}", kept.source);
+        }
     }
 
     /// Every cell is one in the table above, and none is without a reason and a source.

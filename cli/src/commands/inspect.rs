@@ -201,7 +201,10 @@ fn print(
 
 fn way_to_persist(granularity: Granularity) -> &'static str {
     match granularity {
-        Granularity::Page(_) => "by msync(2), which writes whole pages",
+        Granularity::Page(_) if cfg!(target_os = "linux") => {
+            "by msync(2), which writes whole pages"
+        }
+        Granularity::Page(_) => "by the system's own calls, which write whole pages",
         Granularity::Byte => "by a fence alone: the caches are in the persistence domain",
         Granularity::Line(_) => {
             "by instructions of the CPU, line by line: `cachemaint caps`, at Write-back"

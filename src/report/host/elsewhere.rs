@@ -21,6 +21,7 @@ impl HostReport {
                 &format!("files are persisted by whole pages ({persists_by}), on any medium"),
                 "use Linux for files that are persisted by cache lines",
             )),
+            is_linux: false,
             ..self
         }
     }

@@ -67,6 +67,8 @@ pub struct HostReport {
     pub guest_hints: Vec<Evidence>,
     /// Persistent memory, by the kernel's names, or the reason why it is not known. Each domain is an unverified claim.
     pub regions: Result<Vec<PmemRegion>, Unknown>,
+    /// False on another system, of whose media nothing is known.
+    is_linux: bool,
 }
 
 impl HostReport {
@@ -96,6 +98,7 @@ impl HostReport {
             surroundings,
             guest_hints,
             regions: regions_in(tree),
+            is_linux: true,
         }
     }
 
@@ -112,9 +115,13 @@ impl HostReport {
         })
     }
 
-    /// Returns the possible backings of a file here: storage and RAM always, and each kind of region.
+    /// Returns the possible backings of a file here: storage and RAM always, and each kind of region. On another system
+    /// than Linux the backing of each file is unknown.
     #[must_use]
     pub fn backings(&self) -> Vec<Backing> {
+        if !self.is_linux {
+            return alloc::vec![Backing::Unknown];
+        }
         let mut backings = alloc::vec![Backing::Storage, Backing::Ram];
         for region in self.regions.iter().flatten() {
             let backing = Backing::of(region.domain);

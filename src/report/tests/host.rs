@@ -457,6 +457,7 @@ fn a_hidden_hypervisor_is_betrayed_by_firmware() {
     assert!(screen.contains("by its files QEMU"), "{screen}");
     assert_ne!(report.effects.whole_cache.is, Handling::Executed);
 }
+
 /// No tree is taken for another system's.
 #[test]
 fn another_system_is_named_with_its_calls() {
@@ -473,6 +474,9 @@ fn another_system_is_named_with_its_calls() {
         }
         assert!(!text.contains("Linux 6"), "{text}");
         assert!(report.regions.is_err() && report.page_size.is_err() && report.caches.is_err());
+        assert_eq!(report.backings(), [Backing::Unknown]);
+        let promises = unwrapped.split_once("Survives").unwrap().1;
+        assert!(promises.ends_with("unknown yes ? ? ? ?: not promised"), "{os}: {text}");
         assert_fits(&text, SCREEN_LINES, os);
     }
 }

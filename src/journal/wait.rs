@@ -4,13 +4,14 @@ use super::error::{Error, ErrorKind};
 use super::inflight::InFlight;
 use super::{Journal, Position};
 use crate::medium::Medium;
+use crate::system::clock;
 use core::time::Duration;
-use std::time::Instant;
 
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
     /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
-    /// With [`Duration::MAX`] the time is not limited.
+    /// With [`Duration::MAX`] the time is not limited. Where the standard library has no clock
+    /// (`wasm32-unknown-unknown`), it is over at once.
     ///
     /// The end also moves over space without a record: at an opening, or if a reservation was dropped. So a reader may
     /// find no new record after this. Then it waits again from the position that it has
@@ -69,7 +70,7 @@ impl<M: Medium> Journal<M> {
 
     /// Waits until another thread has [trimmed](Self::trim) enough for a record of `len` bytes, at most for `timeout`.
     /// Returns false if the time is over or waits are [cancelled](Self::cancel_waits), and the space is still missing.
-    /// With [`Duration::MAX`] the time is not limited.
+    /// With [`Duration::MAX`] the time is not limited. Without a clock it is over at once.
     ///
     /// Another producer can take the space first. [`append_within`](Self::append_within) appends and waits until the
     /// record has its space.
@@ -89,7 +90,8 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
-    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited.
+    /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited. Without a clock it is
+    /// over at once.
     ///
     /// Waiting producers have no order: the first one to check takes the space.
     ///
@@ -112,8 +114,9 @@ impl<M: Medium> Journal<M> {
                 Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => error,
                 appended => return appended,
             };
-            let left = timeout.saturating_sub(started.get_or_insert_with(Instant::now).elapsed());
-            if left.is_zero() || !self.wait_for_room(payload.len() as u64, left)? {
+            let started = *started.get_or_insert_with(clock::now);
+            let Some(left) = clock::left(timeout, started) else { return Err(error) };
+            if !self.wait_for_room(payload.len() as u64, left)? {
                 return Err(error);
             }
         }

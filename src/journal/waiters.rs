@@ -5,6 +5,7 @@
 //! is lost. The change is a read-modify-write, and the count is loaded. On x86 neither differs from its relaxed form;
 //! on arm64 the load is an LDAR.
 
+use crate::system::clock;
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst, fence};
 use core::time::Duration;
@@ -65,12 +66,9 @@ impl Waiters {
         self.count.fetch_add(1, SeqCst);
         fence(SeqCst);
         let mut guard = self.lock();
-        let started = std::time::Instant::now();
+        let started = clock::now();
         while goes_on() && !*guard {
-            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero())
-            else {
-                break;
-            };
+            let Some(left) = clock::left(timeout, started) else { break };
             let waited = self.changed.wait_timeout(guard, left);
             guard = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -2,6 +2,7 @@
 
 use super::{Cursor, Recorder};
 use crate::medium::Medium;
+use crate::system::clock;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::ops::Deref;
@@ -60,7 +61,7 @@ impl<E: Send + 'static> Within<E> {
         C: AsRef<[Cursor]>,
         R: Deref<Target = Recorder<M, C>> + Send + 'static,
     {
-        let since = Instant::now();
+        let since = clock::now().ok_or(io::ErrorKind::Unsupported)?;
         let state = State { is_ended: false, since, longest: Duration::ZERO, error: None };
         let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
         let of_thread = Arc::clone(&shared);

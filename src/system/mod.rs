@@ -14,6 +14,8 @@ pub(crate) mod badblocks;
 pub(crate) mod boot;
 pub(crate) mod cache_levels;
 pub(crate) mod calls;
+#[cfg(all(any(feature = "journal", feature = "recorder"), target_has_atomic = "64"))]
+pub(crate) mod clock;
 // Clippy knows a test by an attribute of its own.
 #[cfg(test)]
 #[cfg(unix)]

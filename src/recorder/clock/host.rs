@@ -1,7 +1,7 @@
 //! The clock of this machine.
 
 use super::{Clock, Pace, Read, TimeSource};
-use crate::system::boot;
+use crate::system::{boot, clock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]
 use {crate::system::tree::Tree, std::path::Path};
@@ -35,10 +35,18 @@ impl Clock {
     }
 
     /// Returns the system's monotonic clock, which counts nanoseconds since this call.
+    ///
+    /// Where the standard library has no clock (`wasm32-unknown-unknown`), every time is 0, and its source is
+    /// [`TimeSource::Caller`]. Use [`from_function`](Self::from_function) there.
     #[must_use]
     pub fn monotonic() -> Self {
+        Self::since_creation(clock::now())
+    }
+
+    fn since_creation(creation: Option<Instant>) -> Self {
+        let Some(creation) = creation else { return Self::from_function(|| 0, 1, 0) };
         let clock = Self {
-            read: Read::Monotonic(Instant::now()),
+            read: Read::Monotonic(creation),
             source: TimeSource::Monotonic,
             pace: Pace { ticks_per_second: 1_000_000_000, timestamp: 0, wall: 0 },
             boot_id: boot::id(),
@@ -159,8 +167,15 @@ fn lists_counter(tree: &Tree) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::together;
+    use super::{Clock, TimeSource, together};
     use core::cell::Cell;
+
+    #[test]
+    fn a_system_without_a_clock_gets_one_that_stands_still() {
+        let clock = Clock::since_creation(None).at_opening();
+        assert_eq!((clock.source(), clock.now()), (TimeSource::Caller, 0));
+        assert_eq!(clock.pace().wall, 0);
+    }
 
     /// Without an answer it is not known that the counters of the CPUs agree.
     #[cfg(all(target_arch = "x86_64", target_os = "linux", not(any(miri, cachemaint_loom))))]

@@ -40,8 +40,9 @@ pub(super) fn publish(path: &Path, len: u64, new: &mut NewFile) -> Result<(), Er
     let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
     // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
     // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
-    let sync = || new.file.sync_all().map_err(|error| writing(path, &(0..len), &error));
-    named.and_then(|()| sync()).and_then(|()| files::persist_name(path))
+    let sync = || files::sync_all(&new.file).map_err(|error| writing(path, &(0..len), &error));
+    named.and_then(|()| sync())?;
+    files::persist_name(path, &new.file)
 }
 
 /// Makes a file that is there durable: its bytes, its length and its blocks, whichever program wrote them, and then its
@@ -55,12 +56,12 @@ pub(super) fn make_durable(path: &Path, file: &File, writeback: Writeback) -> Re
     if !metadata.is_file() {
         return Ok(());
     }
-    match file.sync_all() {
+    match files::sync_all(file) {
         // Write-backs by pages fail in the same manner.
         Err(error) if matches!(writeback, Writeback::Pages) && syncs_nothing(&error) => {}
         synced => synced.map_err(|error| Error::os(path, files::SYNC, &error))?,
     }
-    files::persist_name_of(path, &metadata)
+    files::persist_name_of(path, file, &metadata)
 }
 
 /// Returns true for the error of a sync on a file system that has no syncs (Linux `fs/sync.c`, `vfs_fsync_range`), as most

@@ -105,7 +105,8 @@
 //! |---|---|---|
 //! | Windows | `FlushViewOfFile` | `FlushFileBuffers` |
 //! | macOS and its like | `msync` | `fcntl(F_FULLFSYNC)`, which reaches the drive's medium; `fsync` does not |
-//! | FreeBSD, NetBSD, OpenBSD | `msync` | `fdatasync` |
+//! | NetBSD | `msync` | `fsync_range(FDISKSYNC)`, which flushes the drive's cache; `fsync` and `fdatasync` do not |
+//! | FreeBSD, OpenBSD | `msync` | `fdatasync`; neither system documents that it flushes the drive's cache |
 //!
 //! The second step works on the whole file, whatever the range, so few large ranges cost less than many
 //! small ones. Nothing is known of the device below: [`Guarantee::backing`] is
@@ -114,6 +115,8 @@
 //! - On macOS and the BSDs a forked child inherits the mapping and could write. The lock does not exclude it.
 //! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error: nothing weaker
 //!   is taken for it.
+//! - On FreeBSD and OpenBSD bytes, lengths and names may still be in the drive's cache when a call has made them persistent.
+//!   On NetBSD that holds after the opening of a view, as only a writer may flush that cache.
 //! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`) is mandatory:
 //!   reads and writes of an open file by other means fail. The lock may outlast a killed process for a moment. An open
 //!   file can be neither renamed nor removed. No call is documented that makes a *name* durable, so the name of a new

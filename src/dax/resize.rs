@@ -149,7 +149,7 @@ impl DaxFile {
     fn restore<M: Mapper>(&self, old: u64, new: u64) {
         if new > old {
             // The error that led here is the one to report, and a failed write-back is noted.
-            drop(self.persist_cut_page::<M>(old - self.view.offset));
+            drop(self.persist_cut_page::<M>(old.saturating_sub(self.view.offset)));
         }
         file::restore(&self.view.file, old, new);
     }

@@ -36,7 +36,7 @@ impl System {
             "macos" => Self::unix("macOS", MSYNC_AND_FULLFSYNC, FULLFSYNC),
             "ios" => Self::unix("iOS", MSYNC_AND_FULLFSYNC, FULLFSYNC),
             "freebsd" => Self::unix("FreeBSD", MSYNC_AND_FDATASYNC, FDATASYNC),
-            "netbsd" => Self::unix("NetBSD", MSYNC_AND_FDATASYNC, FDATASYNC),
+            "netbsd" => Self::unix("NetBSD", "msync and fsync_range(FDISKSYNC)", FDISKSYNC),
             "openbsd" => Self::unix("OpenBSD", MSYNC_AND_FDATASYNC, FDATASYNC),
             _ => Self::unix("this system", "the system's own sync calls", "its manual"),
         }
@@ -52,6 +52,8 @@ const MSYNC_AND_FULLFSYNC: &str = "msync and fcntl(F_FULLFSYNC)";
 /// Rust's standard library calls it for `File::sync_data` on Apple's systems.
 const FULLFSYNC: &str =
     "macOS fcntl(2): F_FULLFSYNC asks the drive to write its buffers; fsync(2) does not";
+const FDISKSYNC: &str =
+    "NetBSD fsync(2): FDISKSYNC flushes the drive's cache; fsync and fdatasync do not";
 const MSYNC_AND_FDATASYNC: &str = "msync and fdatasync";
 const FDATASYNC: &str = "POSIX, msync: MS_SYNC; fdatasync";
 
@@ -66,6 +68,7 @@ mod tests {
             ("windows", "Windows", "FlushFileBuffers"),
             ("macos", "macOS", "F_FULLFSYNC"),
             ("freebsd", "FreeBSD", "fdatasync"),
+            ("netbsd", "NetBSD", "FDISKSYNC"),
             ("linux", "Linux", "msync"),
         ] {
             let system = System::named(os);

@@ -51,7 +51,7 @@ impl Options {
     ) -> Result<Mapped, Error> {
         file.take_new(path)?;
         let chosen = self.choose::<M>(path, file)?;
-        let sync = || file.sync_all().map_err(|error| file::writing(path, &(0..len), &error));
+        let sync = || files::sync_all(file).map_err(|error| file::writing(path, &(0..len), &error));
         file::extend::<M>(path, file, 0..len, sync)
             .inspect_err(|_error| file::restore(file, 0, len))?;
         let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;

@@ -149,6 +149,11 @@ pub(in crate::dax) const fn is_nameless(_: &Metadata) -> bool {
     false
 }
 
+/// Syncs a file.
+pub(in crate::dax) fn sync_all(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
 /// No limit of the process is known.
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have one")]
 pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
@@ -157,12 +162,12 @@ pub(in crate::dax) const fn check_limit(_: u64) -> io::Result<()> {
 
 /// Does nothing: the system has no call that persists a name.
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have a call")]
-pub(in crate::dax) const fn persist_name(_: &Path) -> Result<(), Error> {
+pub(in crate::dax) const fn persist_name(_: &Path, _: &File) -> Result<(), Error> {
     Ok(())
 }
 
 /// Does nothing, as [`persist_name`].
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of systems that have a call")]
-pub(in crate::dax) const fn persist_name_of(_: &Path, _: &Metadata) -> Result<(), Error> {
+pub(in crate::dax) const fn persist_name_of(_: &Path, _: &File, _: &Metadata) -> Result<(), Error> {
     Ok(())
 }

@@ -67,13 +67,21 @@ fn write_pages(pages: &MmapRaw, range: Range<usize>) -> io::Result<()> {
     super::retry::while_locked(flush, std::thread::sleep)
 }
 
+#[cfg(target_os = "netbsd")]
+use crate::dax::system::files::netbsd::sync_data;
+
+#[cfg(not(target_os = "netbsd"))]
+fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
 impl Pages for Mapped {
     /// Two steps: the pages go to the file (`msync`, `FlushViewOfFile`), and the file to its medium
-    /// (`fdatasync`, on Apple's systems `F_FULLFSYNC`, on Windows `FlushFileBuffers`). With `msync`
-    /// alone, macOS leaves the data in the drive's buffers.
+    /// (`fdatasync`, on Apple's systems `F_FULLFSYNC`, on NetBSD `fsync_range`, on Windows `FlushFileBuffers`). With
+    /// `msync` alone, macOS leaves the data in the drive's buffers.
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         write_pages(&self.pages, range)?;
-        self.file.sync_data()
+        sync_data(&self.file)
     }
 
     /// Nothing is mapped over these pages: they are guarded nowhere.

@@ -1,8 +1,16 @@
 //! Files on Unix: opened without following a symbolic link, for this user alone, under a name that is
 //! made durable.
 
+#[cfg(target_os = "netbsd")]
+#[expect(
+    unsafe_code,
+    reason = "a sync that flushes the drive's cache is a call that no safe wrapper offers"
+)]
+pub(in crate::dax) mod netbsd;
 mod new_file;
 
+#[cfg(target_os = "netbsd")]
+pub(in crate::dax) use netbsd::sync_all;
 pub(in crate::dax) use new_file::NewFile;
 
 use super::Access;
@@ -90,6 +98,12 @@ pub(in crate::dax) fn require_access(
     Err(Error::new(path, ErrorKind::InvalidInput(InvalidInput::Descriptor { mode })))
 }
 
+/// Syncs a file.
+#[cfg(not(target_os = "netbsd"))]
+pub(in crate::dax) fn sync_all(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
 /// Writes all bytes at an offset, and leaves the position of the file.
 pub(in crate::dax) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
@@ -150,14 +164,18 @@ pub(in crate::dax) fn check_limit(len: u64) -> io::Result<()> {
 }
 
 /// Makes the name of a new file durable.
-pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+pub(in crate::dax) fn persist_name(path: &Path, file: &File) -> Result<(), Error> {
     let directory = open_directory_of(path).map_err(|error| opening_directory(path, &error))?;
-    directory.sync_all().map_err(|error| syncing_directory(path, &error))
+    sync_directory(&directory, file).map_err(|error| syncing_directory(path, &error))
 }
 
-/// Makes the name of a file with this metadata durable, if the path is its name, this user may read the directory, and
+/// Makes the name of an open file with this metadata durable, if the path is its name, this user may read the directory, and
 /// the file system syncs directories.
-pub(in crate::dax) fn persist_name_of(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+pub(in crate::dax) fn persist_name_of(
+    path: &Path,
+    file: &File,
+    metadata: &Metadata,
+) -> Result<(), Error> {
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
     // The system's name of an open file can be one that the file had before, or a description.
     if !path.symlink_metadata().is_ok_and(|there| identity(&there) == identity(metadata)) {
@@ -167,7 +185,7 @@ pub(in crate::dax) fn persist_name_of(path: &Path, metadata: &Metadata) -> Resul
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
         opened => opened.map_err(|error| opening_directory(path, &error))?,
     };
-    match directory.sync_all() {
+    match sync_directory(&directory, file) {
         Err(error) if file::syncs_nothing(&error) => Ok(()),
         synced => synced.map_err(|error| syncing_directory(path, &error)),
     }
@@ -178,6 +196,13 @@ pub(in crate::dax) fn persist_name_of(path: &Path, metadata: &Metadata) -> Resul
 fn open_directory_of(path: &Path) -> io::Result<File> {
     let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(directory_of(path), directory, Mode::empty())?.into())
+}
+
+/// Syncs a directory, and with it the drive that a file in it is on. NetBSD flushes the drive's cache only for a
+/// descriptor that is open for writing, as that of a directory cannot be.
+fn sync_directory(directory: &File, file: &File) -> io::Result<()> {
+    directory.sync_all()?;
+    if cfg!(target_os = "netbsd") { sync_all(file) } else { Ok(()) }
 }
 
 fn opening_directory(path: &Path, error: &io::Error) -> Error {

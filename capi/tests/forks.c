@@ -160,14 +160,16 @@ static void a_child_that_closes_a_growing_file_releases_nothing_twice(void) {
 static void hold_and_fork(int shown) {
     cachemaint_file *file;
     void *address;
+    size_t length;
     pid_t child;
     DONE(cachemaint_open(paths[0], 0, CACHEMAINT_ALLOW_PAGES, &file));
     address = cachemaint_address(file);
+    length = cachemaint_length(file);
     child = fork();
     if (child == 0) {
-        /* User-mode emulation leaves the mapping to the child (madvise(2), MADV_DONTFORK), and it keeps the lock too. */
-        CHECK(munmap(address, cachemaint_length(file)) == 0);
         DONE(cachemaint_close(file));
+        /* User-mode emulation leaves the mapping to the child (madvise(2), MADV_DONTFORK), and it keeps the lock too. */
+        CHECK(munmap(address, length) == 0);
         child = failures ? 0 : getpid();
         CHECK(write(shown, &child, sizeof child) == sizeof child);
     }

@@ -257,6 +257,7 @@ impl DaxFile {
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the system's call failed, or an earlier one since the file was opened.
+    /// [`NotSupported::ForkedChild`](super::NotSupported::ForkedChild) in a child of the process that opened the file.
     /// [`ErrorKind::DeepFlush`], if the attribute is missing (as for RAM), cannot be read, has another value than 0 and 1,
     /// or cannot be written by this user: it is root's. After an error the medium may not have been flushed, and the lines
     /// were written back all the same.

@@ -32,8 +32,11 @@
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the
-//!   [lock](Lock). On Linux a forked child does not inherit the mapping. It must not use
-//!   the value: another allocation of the child's may be at the addresses. It opens the file itself.
+//!   [lock](Lock).
+//! - On Linux a forked child does not inherit the mapping, and opens the file itself. `fork` maps pages without access
+//!   at the addresses: an access through the child's copy of the value ends the child by SIGSEGV. A write-back by pages
+//!   is refused ([`NotSupported::ForkedChild`]). Dropping the copy unmaps these pages, and leaves the lock to the parent.
+//!   The costs are [below](#forks-on-linux).
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
 //! - Memory that the program has mapped itself, as a guest's RAM, is adopted by `Options::adopt`, on Linux. Lines are
@@ -94,6 +97,18 @@
 //! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
 //!
 //! None of these is done unless it is called.
+//!
+//! # Forks, on Linux
+//! A handler of `pthread_atfork`, which the first opening registers, maps the pages without access in the child. It waits
+//! for no lock and allocates nothing. An opening searches a list that is as long as the largest number of mappings that
+//! the process has had at a time. A fork makes one `mmap` for each mapping of a file, whatever its length, in a few
+//! microseconds each.
+//!
+//! - `_Fork`, `vfork`, `posix_spawn` and a raw `clone(2)` do not run the handler. A child of `_Fork`, or of `clone` without
+//!   `CLONE_VM`, must not use the value: another allocation of the child's may be at the addresses.
+//! - Handlers run in the child in the order in which they were registered. Memory that an earlier one maps can get to the
+//!   addresses, and stays there. So such a handler must not map memory, or is registered after the first opening.
+//! - Pages that a guarded access has replaced by zeros are zeros in the child too.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: without

@@ -3,48 +3,191 @@
 use super::{ALONE, assert_locked, is_emulated};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile, ErrorKind, Lock, NotSupported, Options};
+use cachemaint::medium::Granularity;
 use std::io::PipeWriter;
 use std::os::fd::AsRawFd;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Returns true if the first page of the file is mapped in the calling process: `msync` of a page that is not mapped
-/// fails with ENOMEM (POSIX). It may be called after a fork.
-fn is_mapped(file: &DaxFile) -> bool {
-    let page = rustix::param::page_size();
-    // SAFETY: msync accesses no byte of the range.
-    unsafe { libc::msync(file.as_ptr(0).cast(), page, libc::MS_ASYNC) == 0 }
+/// Returns true if the calling process can read the first byte of the file. It may be called after a fork.
+fn is_accessible(file: &DaxFile, sink: &PipeWriter) -> bool {
+    // SAFETY: the kernel reads the byte, or reports EFAULT.
+    unsafe { libc::write(sink.as_raw_fd(), file.as_ptr(0).cast(), 1) == 1 }
+}
+
+/// Returns true if the kernel lets the calling process map a page at an address, which it does if nothing is there.
+fn can_map(address: *mut u8) -> bool {
+    let (page, flags) = (rustix::param::page_size(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: the address is a wish, so that the mapping replaces nothing.
+    let mapped = unsafe { libc::mmap(address.cast(), page, libc::PROT_READ, flags, -1, 0) };
+    mapped == address.cast()
+}
+
+/// Forks a child that does this work and ends with its result. Returns the status that it ends with.
+fn status_of(work: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the C library keeps its allocator usable in the child. The work uses nothing else of other threads.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let code = work();
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status
+}
+
+/// Returns true if a store to the end of the file ends a child by SIGSEGV, and nothing can be mapped there before.
+fn is_kept_from_a_child(file: &DaxFile) -> bool {
+    let last = file.len() - rustix::param::page_size() as u64;
+    let status = status_of(|| {
+        if can_map(file.as_ptr(0)) || can_map(file.as_ptr(last)) {
+            return 1;
+        }
+        file.write(last, b"stored");
+        2
+    });
+    libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSEGV
+}
+
+/// Returns true, and skips the test, where a child inherits the mapping.
+fn is_inherited(test: &str) -> bool {
+    if is_emulated() {
+        skip(test, "user-mode emulation does not pass MADV_DONTFORK on to the kernel");
+    }
+    is_emulated()
 }
 
 /// A forked child would be a second writer, which the lock cannot distinguish from the first.
 #[test]
 fn a_forked_child_does_not_inherit_the_mapping() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    if is_emulated() {
-        skip(
-            "a_forked_child_does_not_inherit_the_mapping",
-            "user-mode emulation does not pass MADV_DONTFORK on to the kernel",
-        );
+    if is_inherited("a_forked_child_does_not_inherit_the_mapping") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().allow_page_granularity();
     let mut file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
-    assert!(is_mapped(&file));
-    // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but msync and _exit.
+    let (_source, sink) = std::io::pipe().unwrap();
+    assert!(is_accessible(&file, &sink));
+    // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but write and _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let is_refused = |resized: Result<(), dax::Error>| {
-            resized.is_err_and(|error| {
-                matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
-            })
-        };
-        let is_mapped_there = is_mapped(&file);
+        let is_accessible_there = is_accessible(&file, &sink);
         let is_left = is_refused(file.grow(64 << 10)) && is_refused(file.shrink(4096));
         // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(i32::from(is_mapped_there) + 2 * i32::from(!is_left)) };
+        unsafe { libc::_exit(i32::from(is_accessible_there) + 2 * i32::from(!is_left)) };
     }
-    assert_eq!(exit_code(child), 0, "1: it is mapped there in the child; 2: the child can map it");
-    assert!(is_mapped(&file));
+    assert_eq!(exit_code(child), 0, "1: the child can read the file; 2: it can map the file");
+    assert!(is_accessible(&file, &sink));
+}
+
+fn is_refused(result: Result<(), dax::Error>) -> bool {
+    result.is_err_and(|error| {
+        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
+    })
+}
+
+/// Another allocation of the child at the addresses of the file would get the stores to it.
+#[test]
+fn a_forked_child_that_stores_to_a_file_ends() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_inherited("a_forked_child_that_stores_to_a_file_ends") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    let mut file = options.create_new(directory.path().join("file"), 256 << 10).unwrap();
+    drop(options.create_new(directory.path().join("dropped"), 256 << 10).unwrap());
+    let other = options.create_new(directory.path().join("other"), 256 << 10).unwrap();
+    assert!(is_kept_from_a_child(&file) && is_kept_from_a_child(&other));
+    file.grow(1 << 20).unwrap();
+    assert!(is_kept_from_a_child(&file), "after it has grown");
+    file.shrink(128 << 10).unwrap();
+    assert!(is_kept_from_a_child(&file), "after it was shrunk");
+    let status = status_of(|| i32::from(!is_kept_from_a_child(&file)));
+    assert_eq!(status, 0, "a child of a child");
+    file.write(0, b"the parent's");
+}
+
+/// By pages the write-back is a call of the system, which does not access the bytes.
+#[test]
+fn a_forked_child_cannot_persist_a_file_by_pages() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    let file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
+    let Granularity::Page(_) = file.granularity() else {
+        let test = "a_forked_child_cannot_persist_a_file_by_pages";
+        return skip(test, "this file is persisted by cache lines");
+    };
+    let status = status_of(|| {
+        let is_refused = is_refused(file.persist(0..8)) && is_refused(file.deep_persist(0..8));
+        i32::from(!is_refused)
+    });
+    assert_eq!(status, 0);
+    file.persist(0..8).unwrap();
+}
+
+/// The child can use the addresses after that, and so can its own children.
+#[test]
+fn a_forked_child_that_drops_a_file_gets_its_addresses() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_inherited("a_forked_child_that_drops_a_file_gets_its_addresses") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let file = options.create_new(&path, 4 << 20).unwrap();
+    let (_source, sink) = std::io::pipe().unwrap();
+    let status = status_of(|| {
+        let first = file.as_ptr(0);
+        // SAFETY: the value is used neither in the child after that nor dropped a second time: it ends by _exit.
+        drop(unsafe { std::ptr::read(&raw const file) });
+        if !can_map(first) {
+            return 1;
+        }
+        let is_readable = || {
+            // SAFETY: the kernel reads a byte of the page that was mapped just now.
+            unsafe { libc::write(sink.as_raw_fd(), first.cast(), 1) == 1 }
+        };
+        let is_inherited = status_of(|| i32::from(!is_readable())) == 0;
+        let own = options.open(&path).is_ok_and(|own| is_kept_from_a_child(&own));
+        2 * i32::from(!is_inherited) + 4 * i32::from(!own)
+    });
+    let meaning = "1: the addresses are in use; 2: a child of the child lacks its page; 4: its own file is not kept";
+    assert_eq!(status, 0, "{meaning}, times 256");
+    file.write(0, b"the parent's");
+}
+
+/// The list of mappings changes on another thread while this one forks.
+#[test]
+fn a_child_that_is_forked_beside_openings_has_no_memory_in_place_of_a_file() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let test = "a_child_that_is_forked_beside_openings_has_no_memory_in_place_of_a_file";
+    if is_inherited(test) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    let file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
+    let path = directory.path().join("other");
+    drop(options.create_new(&path, 64 << 10).unwrap());
+    let views = options.lock(Lock::None);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                let _files = [views.open(&path).unwrap(), views.open(&path).unwrap()];
+            }
+        });
+        let are_kept = (0..50).all(|_| is_kept_from_a_child(&file));
+        is_over.store(true, Relaxed);
+        assert!(are_kept);
+    });
 }
 
 /// Waits for a forked child, which must end by itself. Returns its exit code.

@@ -202,7 +202,8 @@ impl Options {
     /// `fsync of its directory`, if the name cannot be made durable.
     ///
     /// # Cost
-    /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.
+    /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet. On Linux
+    /// the open file makes each fork of the process [longer](super#forks-on-linux).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }

@@ -21,7 +21,8 @@ impl DaxView {
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that the range could not be written. If it has
     /// reported a failure since the file was opened, the first one is returned, since it can be about these bytes.
-    /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux. While a guarded access
+    /// [`NotSupported::ViewNotPersisted`], of a view by pages on other systems than Linux. By pages
+    /// [`NotSupported::ForkedChild`] in a child of the process that opened the file. While a guarded access
     /// (`catch_faults`) to this file has replaced pages by zeros, its error: a store may have gone to the zeros. After it,
     /// [`ErrorKind::Os`] with `mmap after a guarded access`, if the file could not be mapped again.
     ///
@@ -148,6 +149,10 @@ impl DaxView {
     ) -> Result<(), Error> {
         // A panic in the closure would name it, and not the caller.
         self.mapping.checked_range(range);
+        if !self.file.is_of_this_process() {
+            // On Linux the write-back of the pages without access that are there would succeed.
+            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::ForkedChild)));
+        }
         match self.taint.call(call)? {
             Some(Taint::Writeback { at, len, errno }) if !range.is_empty() => {
                 Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))

@@ -5,6 +5,9 @@
 //! It makes these calls. The bytes are accessed elsewhere
 //! ([`Mapping`](crate::dax::mapping::Mapping)).
 
+mod forks;
+
+use self::forks::Place;
 use super::device::DeepFlush;
 use crate::aliasing;
 use crate::arch::data_cache::{DataCache, MappedAt};
@@ -12,7 +15,6 @@ use crate::arch::native;
 use crate::dax::Writeback;
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
 use crate::dax::system::{Access, Plan};
-use crate::process::Process;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
@@ -65,9 +67,8 @@ struct Mapped {
     page: usize,
     /// The attribute that flushes the medium; `msync` does it where there is no attribute.
     deep_flush: Option<DeepFlush>,
-    /// The process that mapped it: forked children do not inherit it. `None` if the caller has mapped it, and will
-    /// unmap it.
-    owner: Option<Process>,
+    /// The place, which forked children do not inherit. `None` if the caller has mapped it, and will unmap it.
+    place: Option<Place>,
     /// The file that is synced instead of the mapping, if the mapping is for reading only, by pages.
     ///
     /// The kernel takes a mapping of a file that was opened for reading for a private one (`do_mmap` clears
@@ -100,6 +101,7 @@ pub(super) fn new(
         (Access::Read, Kind::Shared) => Some(rustix::io::fcntl_dupfd_cloexec(fd, 0)?),
         (Access::ReadAndWrite, _) | (_, Kind::Synchronous) => None,
     };
+    forks::register()?;
     let moduli = moduli(&native::ARCHITECTURE.data_cache, plan.len, page as u64, unit);
     let base = map_aligned(fd, &whole, moduli)?;
     let mapped = Mapped {
@@ -107,7 +109,7 @@ pub(super) fn new(
         plan: whole,
         page,
         deep_flush,
-        owner: Some(Process::this()),
+        place: Some(Place::keep(base.as_ptr().cast(), whole.len)),
         file,
         is_by_pages: unit == page as u64,
         zeros: Mutex::new(0..0),
@@ -134,7 +136,7 @@ pub(super) unsafe fn adopt(
         plan: *plan,
         page: rustix::param::page_size(),
         deep_flush,
-        owner: None,
+        place: None,
         file: None,
         is_by_pages: true,
         zeros: Mutex::new(0..0),
@@ -249,7 +251,7 @@ impl Pages for Mapped {
     }
 
     fn is_adopted(&self) -> bool {
-        self.owner.is_none()
+        self.place.is_none()
     }
 }
 
@@ -333,9 +335,9 @@ pub(super) fn drop_pages(mapping: &Mapping) -> io::Result<()> {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // A forked child has a copy of the value and not of the mapping: something else may be there.
-        if self.owner == Some(Process::this()) {
-            // SAFETY: the mapping belongs to the value, and no borrow of it is left.
+        // A forked child has a copy of the value and not of the mapping.
+        if self.place.take().is_some_and(Place::leave) {
+            // SAFETY: the pages belong to the value, and no borrow of them is left.
             let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.plan.len) };
             debug_assert_eq!(unmapped, Ok(()), "a mapping can be unmapped");
         }

@@ -157,7 +157,7 @@ impl<W: Words, C: Maintain> Consumer<W, C> {
             *value = self.memory.load(word);
         }
         // The slot has been read before the index gives it back.
-        self.cache.fence();
+        self.cache.complete();
         self.taken = self.taken.wrapping_add(1);
         self.memory.store(taken, self.taken);
         release(&self.memory, &self.cache, taken..taken + 1);

@@ -421,6 +421,8 @@ impl Cache {
     /// # Ordering
     /// They reach their point before a store that follows is observed; [`writeback`](Self::writeback) says what else can
     /// be earlier. On no architecture does a fence complete the operations of another thread.
+    ///
+    /// It need not complete invalidations: [`Maintain::complete`](crate::coherence::Maintain::complete) does.
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {

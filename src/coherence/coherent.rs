@@ -6,7 +6,7 @@ use crate::arch::device;
 /// For an observer that is coherent with this CPU. No line is written back or dropped. A coherent observer still needs
 /// *order*, and a compiler that knows of the observer; this type provides both.
 ///
-/// | architecture | [`fence`](Maintain::fence) |
+/// | architecture | [`complete`](Maintain::complete) |
 /// |---|---|
 /// | x86 | MFENCE (without SSE2 a locked instruction) |
 /// | arm64 | DMB OSH, as Linux's `dma_mb` |
@@ -68,7 +68,7 @@ unsafe impl Maintain for Coherent {
     }
 
     #[inline]
-    fn fence(&self) {
+    fn complete(&self) {
         device::fence();
     }
 }
@@ -117,12 +117,12 @@ mod loom_tests {
                 let shared = Arc::clone(&shared);
                 loom::thread::spawn(move || {
                     shared.0.store(7, Ordering::Relaxed);
-                    Coherent.fence();
+                    Coherent.complete();
                     shared.1.store(1, Ordering::Relaxed);
                 })
             };
             if shared.1.load(Ordering::Relaxed) == 1 {
-                Coherent.fence();
+                Coherent.complete();
                 assert_eq!(shared.0.load(Ordering::Relaxed), 7);
             }
             writer.join().unwrap();

@@ -17,7 +17,7 @@ pub enum Invalidation {
 
 /// Cache maintenance for observers that do not see the cache, as a platform does it.
 ///
-/// Operations are *issued* for ranges and *completed* by [`fence`](Self::fence). Call the pair
+/// Operations are *issued* for ranges and *completed* by [`complete`](Self::complete). Call the pair
 /// [`release`](super::release) and [`acquire`](super::acquire), which does both. Implement the trait, and call its
 /// methods for several ranges under one fence.
 ///
@@ -27,23 +27,23 @@ pub enum Invalidation {
 ///    implementation maintains, up to where the observer reads, writes back or drops anything
 ///    beyond the aligned units of this size that a range touches.
 /// 2. *Write-back.* After [`issue_writeback`](Self::issue_writeback) or
-///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `fence` on the same thread,
+///    [`issue_writeback_invalidate`](Self::issue_writeback_invalidate) of a range, and then `complete` on the same thread,
 ///    the observer reads each byte of the range that this thread had stored before the call. A store that follows (to
 ///    memory, or to a device's register) is observed after it.
 /// 3. *Invalidation.* After [`issue_invalidate`](Self::issue_invalidate) or `issue_writeback_invalidate`
-///    of a range, and then `fence` on the same thread, loads return data no older than the start of the
+///    of a range, and then `complete` on the same thread, loads return data no older than the start of the
 ///    call. The invalidation itself is not carried out before the loads that precede the call: that of
 ///    the flag is one of them.
 /// 4. *Nothing else is lost.* No byte outside the range of `issue_invalidate` changes its value for this program,
 ///    except by stores of observers. A unit that the range covers in part is written back before it is dropped. Within
 ///    the range a byte has, afterwards, a value that it had in the cache or in memory.
-/// 5. *Order.* `fence` orders every load and store of this thread before it with every one after it, as the
+/// 5. *Order.* `complete` orders every load and store of this thread before it with every one after it, as the
 ///    observer sees them.
 /// 6. *The compiler.* Every operation is, to the compiler, code that may read and write the memory of the
 ///    range: assembly that is given the pointer and may access memory (the default of `asm!`), or
-///    [`hand_over`](super::hand_over). So is `fence`, for all that was handed over. A volatile store to a
+///    [`hand_over`](super::hand_over). So is `complete`, for all that was handed over. A volatile store to a
 ///    controller's register is not enough: the compiler may move ordinary stores over it.
-/// 7. Every operation and `fence` returns; it neither unwinds nor does less for want of a resource. A failure (a region
+/// 7. Every operation and `complete` returns; it neither unwinds nor does less for want of a resource. A failure (a region
 ///    that the controller does not serve) is refused where the value is made.
 ///
 /// # Implementing it for a memory-mapped controller
@@ -103,7 +103,7 @@ pub enum Invalidation {
 ///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
 ///         self.issue(DCCIMVAC, start, len);
 ///     }
-///     fn fence(&self) {
+///     fn complete(&self) {
 ///         barrier::dsb();
 ///         barrier::isb();
 ///     }
@@ -130,7 +130,7 @@ pub enum Invalidation {
 /// cleans the outer ones: the inner lines must have arrived before. `issue_invalidate` and `issue_writeback_invalidate`
 /// do the same, with lines that are dropped, wait for the outer cache, and drop the inner lines again. Otherwise the CPU can
 /// fetch old bytes from the outer cache in between (Linux `arch/arm/mm/dma-mapping.c`, `__dma_page_cpu_to_dev` and
-/// `__dma_page_dev_to_cpu`). `fence` waits for both.
+/// `__dma_page_dev_to_cpu`). `complete` waits for both.
 pub unsafe trait Maintain {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
@@ -144,7 +144,7 @@ pub unsafe trait Maintain {
     /// 1. Each line that the range touches holds a byte of the range that this thread may read, and the
     ///    range does not wrap round the end of the address space.
     /// 2. The range stays mapped, and nothing is done that relies on the operation, until
-    ///    [`fence`](Self::fence) has been called on this thread.
+    ///    [`complete`](Self::complete) has been called on this thread.
     unsafe fn issue_writeback(&self, start: *const u8, len: usize);
 
     /// Issues the invalidation of `len` bytes from `start`. Nothing for an empty range.
@@ -166,7 +166,9 @@ pub unsafe trait Maintain {
 
     /// Completes the operations that this thread has issued, and orders its loads and stores before with those after,
     /// as the observer sees them.
-    fn fence(&self);
+    ///
+    /// A [`Cache`] has a [`fence`](Cache::fence) of its own, which completes write-backs alone.
+    fn complete(&self);
 }
 
 // SAFETY: all of it follows from the contract of the other implementation.
@@ -198,8 +200,8 @@ unsafe impl<M: Maintain + ?Sized> Maintain for &M {
     }
 
     #[inline]
-    fn fence(&self) {
-        (**self).fence();
+    fn complete(&self) {
+        (**self).complete();
     }
 }
 
@@ -243,7 +245,7 @@ unsafe impl Maintain for Cache {
     }
 
     #[inline]
-    fn fence(&self) {
+    fn complete(&self) {
         self.fence_all();
     }
 }

@@ -105,7 +105,7 @@ use crate::Cache;
 ///
 /// # Ordering
 /// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that
-/// follow. Stores of other threads that this thread only knows of need [`Maintain::fence`] first. A flag that is not a
+/// follow. Stores of other threads that this thread only knows of need [`Maintain::complete`] first. A flag that is not a
 /// store to memory or to a device's register (a system register, an event) may need a barrier of its own.
 ///
 /// # Cost
@@ -190,7 +190,7 @@ where
 pub unsafe fn release_range(cache: &(impl Maintain + ?Sized), start: *const u8, len: usize) {
     // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
     unsafe { cache.issue_writeback(start, len) };
-    cache.fence();
+    cache.complete();
 }
 
 /// Does [`release_to_writer`] for `len` bytes from `start`.
@@ -205,7 +205,7 @@ pub unsafe fn release_range_to_writer(
 ) {
     // SAFETY: (1) is the caller's duty; (2) the fence comes before anything else.
     unsafe { cache.issue_writeback_invalidate(start, len) };
-    cache.fence();
+    cache.complete();
 }
 
 /// Does [`acquire`] for `len` bytes from `start`.
@@ -217,7 +217,7 @@ pub unsafe fn release_range_to_writer(
 pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, len: usize) {
     // SAFETY: (1) and (3) are the caller's duties; (2) the fence comes before anything else.
     unsafe { cache.issue_invalidate(start, len) };
-    cache.fence();
+    cache.complete();
 }
 
 #[cfg(all(test, not(cachemaint_loom)))]
@@ -263,5 +263,25 @@ mod tests {
         assert_eq!(Maintain::granule(&cache), cache.facts().granule());
         assert!(Maintain::granule(&cache) >= cache.line_size());
         assert_eq!(cache.invalidation(), Invalidation::WritesBack);
+    }
+
+    /// A handle's own methods come before those of the trait, and its own `fence` completes write-backs alone. The
+    /// methods of the trait therefore need names of their own.
+    #[test]
+    fn a_handle_that_issued_an_invalidation_completes_it_by_the_strong_fence() {
+        // The type selects the method: the handle's own ones take it by value.
+        let complete: fn(&Cache) = Cache::complete;
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => {
+                let name = "a_handle_that_issued_an_invalidation_completes_it_by_the_strong_fence";
+                return skip(name, why);
+            }
+        };
+        let mut buffer: Padded<u8, 2048> = Padded::for_granule(7, cache.granule());
+        // SAFETY: (1) the byte can be read; (2) it lives beyond the fence; (3) it is borrowed for writing.
+        unsafe { cache.issue_invalidate(&raw mut *buffer, 1) };
+        complete(&cache);
+        assert_eq!(*buffer, 7);
     }
 }

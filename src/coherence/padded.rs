@@ -187,7 +187,7 @@ mod tests {
         unsafe fn issue_writeback(&self, _: *const u8, _: usize) {}
         unsafe fn issue_invalidate(&self, _: *mut u8, _: usize) {}
         unsafe fn issue_writeback_invalidate(&self, _: *const u8, _: usize) {}
-        fn fence(&self) {}
+        fn complete(&self) {}
     }
 
     /// A padded value begins and ends on a multiple of the granule, for each granule.

@@ -88,7 +88,7 @@ unsafe impl Maintain for CortexM7 {
         self.issue(start, len, DCCIMVAC, DCCIMVAC);
     }
 
-    fn fence(&self) {
+    fn complete(&self) {
         self.barrier(Executed::Dsb);
         self.barrier(Executed::Isb);
     }
@@ -125,7 +125,7 @@ fn several_ranges_are_completed_by_one_fence() {
         // SAFETY: nothing is accessed at the addresses.
         unsafe { cache.issue_writeback(core::ptr::without_provenance(start), LINE) };
     }
-    cache.fence();
+    cache.complete();
     let expected = [
         Executed::Dsb,
         store(DCCMVAC, 0x2000_0000),

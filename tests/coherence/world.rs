@@ -291,7 +291,7 @@ unsafe impl Maintain for Cpu<'_> {
         self.issue(Self::words(start, len), Issued::Invalidate { discard: false });
     }
 
-    fn fence(&self) {
+    fn complete(&self) {
         self.world.before_access_of(self.id);
         let after_message = self.world.last_issued[self.id].take() == Some(Step::WriteBackMessage);
         if !(after_message && self.world.scenario.without == Some(Step::FenceAfterMessage)) {

@@ -126,10 +126,14 @@ pub fn release<T: ?Sized>(cache: &(impl Maintain + ?Sized), value: &T) {
 /// # Ordering
 /// As [`release`].
 ///
+/// # Panics
+/// If the granule of the cache is larger than `N`: the buffer may share a unit with other data.
+///
 /// # Cost
 /// A write-back and invalidation of each line, and one fence.
 #[doc(alias("dma_sync_single_for_device", "sys_cache_data_flush_and_invd_range"))]
 #[inline]
+#[track_caller]
 pub fn release_to_writer<T, const N: usize>(
     cache: &(impl Maintain + ?Sized),
     buffer: &mut Padded<T, N>,
@@ -137,7 +141,7 @@ pub fn release_to_writer<T, const N: usize>(
     T: Plain,
     [u8; N]: Granule,
 {
-    let (start, len) = buffer.granules();
+    let (start, len) = buffer.granules(cache.granule());
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2).
     unsafe { release_range_to_writer(cache, start, len) };
 }
@@ -167,16 +171,20 @@ pub fn release_to_writer<T, const N: usize>(
 /// Call it after the observer has finished, and [`release_to_writer`] before it started: this call may write a dirty
 /// line back, over the observer's stores.
 ///
+/// # Panics
+/// As [`release_to_writer`].
+///
 /// # Cost
 /// An invalidation of each line, and one fence.
 #[doc(alias("invalidate", "dma_sync_single_for_cpu", "sys_cache_data_invd_range", "dma_rmb"))]
 #[inline]
+#[track_caller]
 pub fn acquire<T, const N: usize>(cache: &(impl Maintain + ?Sized), buffer: &mut Padded<T, N>)
 where
     T: Plain,
     [u8; N]: Granule,
 {
-    let (start, len) = buffer.granules();
+    let (start, len) = buffer.granules(cache.granule());
     // SAFETY: (1) all bytes of a reference can be read; it lives beyond the call, which fences (2); (3) the
     // buffer is borrowed for writing, and every bit pattern is a value of it.
     unsafe { acquire_range(cache, start, len) };

@@ -40,7 +40,8 @@ granules!(
 /// A value that begins and ends on multiples of `N` bytes, so that it shares no unit of that size with anything else. A
 /// buffer that an observer writes must be such a value.
 ///
-/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) compares them. 64 suffices
+/// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
+/// them. 64 suffices
 /// for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256 for A64FX; 2048
 /// for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N` must not be
 /// smaller than either.
@@ -88,10 +89,11 @@ where
     /// Pads `value` for a board whose granule is known to be `granule` bytes; for statics.
     ///
     /// # Panics
-    /// If `granule` is larger than `N`: in a static that is an error of compilation.
+    /// If `granule` is larger than `N` or not a power of two: in a static that is an error of compilation.
     #[must_use]
     pub const fn for_granule(value: T, granule: usize) -> Self {
-        assert!(granule <= N, "the granule is larger than the padding of the buffer");
+        assert!(granule.is_power_of_two(), "the granule is not a power of two");
+        Self::assert_fits(granule);
         Self { alignment: [], value }
     }
 
@@ -101,9 +103,17 @@ where
         self.value
     }
 
-    /// Returns the range of the value, padding included: whole granules.
-    pub(super) fn granules(&mut self) -> (*mut u8, usize) {
+    /// Returns the range of the value, padding included: whole granules of `granule` bytes.
+    #[inline]
+    #[track_caller]
+    pub(super) fn granules(&mut self, granule: usize) -> (*mut u8, usize) {
+        Self::assert_fits(granule);
         (core::ptr::from_mut(self).cast(), size_of::<Self>())
+    }
+
+    #[track_caller]
+    const fn assert_fits(granule: usize) {
+        assert!(granule <= N, "the granule is larger than the padding of the buffer");
     }
 }
 
@@ -167,7 +177,7 @@ impl core::error::Error for GranuleTooLarge {}
 #[cfg(test)]
 mod tests {
     use super::{GranuleTooLarge, Padded};
-    use crate::coherence::{Coherent, Invalidation, Maintain};
+    use crate::coherence::{Coherent, Invalidation, Maintain, acquire, release_to_writer};
     use alloc::string::ToString;
 
     /// A machine with a granule of the given number of bytes, and no cache.
@@ -212,7 +222,7 @@ mod tests {
     fn the_range_is_the_granules_of_the_value() {
         let mut buffer: Padded<[u32; 33], 64> = Padded::new([0; 33], &Coherent).unwrap();
         let at = core::ptr::from_ref(&buffer[0]).addr();
-        let (start, len) = buffer.granules();
+        let (start, len) = buffer.granules(64);
         // 33 words are 132 bytes, in three granules.
         assert_eq!((start.addr(), len), (at, 192));
         assert!(at.is_multiple_of(64));
@@ -236,5 +246,25 @@ mod tests {
     #[should_panic(expected = "the granule is larger than the padding of the buffer")]
     fn a_board_with_larger_granules_panics() {
         drop(Padded::<_, 32>::for_granule(0_u8, 64));
+    }
+
+    #[test]
+    #[should_panic(expected = "the granule is not a power of two")]
+    fn a_board_with_a_granule_of_0_panics() {
+        drop(Padded::<_, 32>::for_granule(0_u8, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "the granule is larger than the padding of the buffer")]
+    fn a_release_by_a_cache_with_larger_granules_panics() {
+        let mut buffer: Padded<u8, 32> = Padded::new(0, &Coherent).unwrap();
+        release_to_writer(&WithGranule(64), &mut buffer);
+    }
+
+    #[test]
+    #[should_panic(expected = "the granule is larger than the padding of the buffer")]
+    fn an_acquire_by_a_cache_with_larger_granules_panics() {
+        let mut buffer: Padded<u8, 32> = Padded::new(0, &Coherent).unwrap();
+        acquire(&WithGranule(64), &mut buffer);
     }
 }

@@ -1,3 +1,5 @@
+    stp x29, x30, [sp, #-16]!
+    mov x29, sp
     lsr w10, w0, #16
     add x9, x1, #63
     and x8, x0, #0xffff
@@ -17,13 +19,10 @@
     b.lo .L4
 .L3:
     dsb sy
-    lsr w11, w0, #24
-    orr x9, x2, #0x3f
-    tbz w11, #0, .L5
-.L10:
-    dmb osh
-    orr x10, x8, x2
-    dc cvac, x2
+    b .L5
+.L0:
+    dc cvac, x1
+    orr x10, x8, x1
     cmp x10, x9
     b.hs .L6
 .L7:
@@ -34,40 +33,43 @@
     b.lo .L7
 .L6:
     dsb sy
-    ret
-.L0:
-    dc cvac, x1
-    orr x10, x8, x1
-    cmp x10, x9
+.L5:
+    ubfx x9, x0, #52, #4
+    cmp x9, #7
     b.hs .L8
-.L9:
-    add x10, x10, #1
-    dc cvac, x10
-    orr x10, x10, x8
-    cmp x10, x9
-    b.lo .L9
-.L8:
-    dsb sy
     lsr w11, w0, #24
     orr x9, x2, #0x3f
-    tbnz w11, #0, .L10
-.L5:
-    tbnz w11, #1, .L11
+    tbnz w11, #0, .L9
+    tbnz w11, #1, .L10
     dmb osh
     orr x10, x8, x2
-    tbnz w11, #2, .L12
+    tbnz w11, #2, .L11
     dc civac, x2
     cmp x10, x9
-    b.hs .L13
-.L14:
+    b.hs .L12
+.L13:
     add x10, x10, #1
     dc civac, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L14
-.L13:
+    b.lo .L13
+.L12:
     dsb sy
+    ldp x29, x30, [sp], #16
     ret
+.L9:
+    dmb osh
+    orr x10, x8, x2
+    dc cvac, x2
+    cmp x10, x9
+    b.hs .L12
+.L14:
+    add x10, x10, #1
+    dc cvac, x10
+    orr x10, x10, x8
+    cmp x10, x9
+    b.lo .L14
+    b .L12
 .L1:
     sys #3, c7, c12, #1, x1
     orr x10, x8, x1
@@ -80,19 +82,19 @@
     cmp x10, x9
     b.lo .L15
     b .L3
-.L11:
+.L10:
     dmb osh
     orr x10, x8, x2
     sys #3, c7, c12, #1, x2
     cmp x10, x9
-    b.hs .L13
+    b.hs .L12
 .L16:
     add x10, x10, #1
     sys #3, c7, c12, #1, x10
     orr x10, x10, x8
     cmp x10, x9
     b.lo .L16
-    b .L13
+    b .L12
 .L2:
     sys #3, c7, c13, #1, x1
     cmp x10, x9
@@ -104,14 +106,21 @@
     cmp x10, x9
     b.lo .L17
     b .L3
-.L12:
+.L11:
     sys #3, c7, c13, #1, x2
     cmp x10, x9
-    b.hs .L13
+    b.hs .L12
 .L18:
     add x10, x10, #1
     sys #3, c7, c13, #1, x10
     orr x10, x10, x8
     cmp x10, x9
     b.lo .L18
-    b .L13
+    b .L12
+.L8:
+    adrp x0, .L19
+    add x0, x0, :lo12:.L19
+    adrp x2, .L20
+    add x2, x2, :lo12:.L20
+    mov w1, #105
+    bl _RNvNtC4core9panicking9panic_fmt

@@ -1,268 +1,327 @@
-    rldicl 6, 3, 48, 16
-    addi 9, 4, 63
-    clrldi 8, 3, 48
-    andi. 7, 6, 1
-    rldicl 7, 3, 40, 24
+.L0:
+    addis 2, 12, .TOC.-.L0@ha
+    addi 2, 2, .TOC.-.L0@l
+    mflr 0
+    stdu 1, -32(1)
+    std 0, 48(1)
+    mr 6, 3
+    rldicl 8, 3, 48, 16
+    addi 10, 4, 63
+    clrldi 9, 3, 48
+    andi. 3, 8, 1
+    rldicl 7, 6, 40, 24
     crmove 20, 2
-    bc 12, 1, .L0
-    andi. 3, 6, 8
-    bne 0, .L1
-    andi. 3, 6, 16
-    mcrf 1, 0
+    bc 12, 1, .L1
+    andi. 3, 8, 8
     bne 0, .L2
-    andi. 3, 6, 4
-    or 3, 8, 4
-    dcbf 0, 4
-    cmpld 6, 3, 9
+    andi. 3, 8, 16
+    mcrf 1, 0
     bne 0, .L3
-    bc 4, 24, .L4
-.L5:
+    andi. 3, 8, 4
+    or 3, 9, 4
+    dcbf 0, 4
+    cmpld 6, 3, 10
+    bne 0, .L4
+    bc 4, 24, .L5
+.L6:
     addi 3, 3, 1
     dcbf 0, 3
-    or 3, 3, 8
-    cmpld 3, 9
-    blt 0, .L5
-    b .L4
-.L0:
+    or 3, 3, 9
+    cmpld 3, 10
+    blt 0, .L6
+    b .L5
+.L1:
     dcbst 0, 4
-    or 3, 8, 4
-    cmpld 3, 9
-    bge 0, .L6
-.L7:
+    or 3, 9, 4
+    cmpld 3, 10
+    bge 0, .L7
+.L8:
     addi 3, 3, 1
     dcbst 0, 3
-    or 3, 3, 8
-    cmpld 3, 9
-    blt 0, .L7
-.L6:
+    or 3, 3, 9
+    cmpld 3, 10
+    blt 0, .L8
+.L7:
     andi. 3, 7, 1
-    bc 12, 1, .L8
+    bc 12, 1, .L9
     andi. 3, 7, 8
-    bne 0, .L9
-    andi. 3, 7, 16
     bne 0, .L10
+    andi. 3, 7, 16
+    bne 0, .L11
     sync
-    b .L11
-.L1:
-    mr 3, 4
-    .long 2092964012
-    or 3, 8, 4
-    cmpld 3, 9
-    bge 0, .L12
-.L13:
-    addi 3, 3, 1
-    .long 2092964012
-    or 3, 3, 8
-    cmpld 3, 9
-    blt 0, .L13
-.L12:
-    .long 2088764588
-    b .L11
-.L8:
-    sync
-    b .L11
+    b .L12
 .L2:
     mr 3, 4
-    .long 2088769708
-    or 3, 8, 4
-    cmpld 3, 9
-    bge 0, .L4
+    .long 2092964012
+    or 3, 9, 4
+    cmpld 3, 10
+    bge 0, .L13
 .L14:
     addi 3, 3, 1
-    .long 2088769708
-    or 3, 3, 8
-    cmpld 3, 9
+    .long 2092964012
+    or 3, 3, 9
+    cmpld 3, 10
     blt 0, .L14
-    b .L4
-.L9:
+.L13:
     .long 2088764588
-    b .L11
+    b .L12
+.L9:
+    sync
+    b .L12
 .L3:
-    bc 4, 24, .L4
+    mr 3, 4
+    .long 2088769708
+    or 3, 9, 4
+    cmpld 3, 10
+    bge 0, .L5
 .L15:
     addi 3, 3, 1
-    dcbf 0, 3
-    or 3, 3, 8
-    cmpld 3, 9
+    .long 2088769708
+    or 3, 3, 9
+    cmpld 3, 10
     blt 0, .L15
-.L4:
-    bc 4, 6, .L16
-    andi. 3, 6, 4
-    mcrf 1, 0
-    andi. 3, 7, 1
-    bne 1, .L17
-    bc 4, 2, .L18
-    andi. 3, 7, 8
-    bne 0, .L19
-    andi. 3, 7, 16
-    bne 0, .L20
-    sync
-    b .L11
-.L16:
-    .long 2088764588
-    b .L11
+    b .L5
 .L10:
     .long 2088764588
-    b .L11
-.L17:
-    bc 4, 2, .L21
-    andi. 3, 7, 8
-    bne 0, .L22
-    andi. 3, 7, 16
-    bne 0, .L23
-    sync
-    b .L11
-.L18:
-    sync
-    b .L11
-.L21:
-    sync
-    b .L11
-.L19:
-    .long 2088764588
-    b .L11
-.L22:
-    .long 2088764588
-    b .L11
-.L20:
-    .long 2088764588
-    b .L11
-.L23:
-    .long 2088764588
-.L11:
-    ori 4, 5, 63
-    andi. 3, 7, 1
-    bc 12, 1, .L24
-    andi. 3, 7, 8
-    mcrf 1, 0
-    bne 0, .L25
-    andi. 3, 7, 16
-    bne 0, .L26
-    andi. 3, 7, 4
-    or 3, 8, 5
-    sync
-    dcbf 0, 5
-    cmpld 6, 3, 4
-    bne 0, .L27
-    bc 4, 24, .L28
-.L29:
+    b .L12
+.L4:
+    bc 4, 24, .L5
+.L16:
     addi 3, 3, 1
     dcbf 0, 3
-    or 3, 3, 8
-    cmpld 3, 4
-    blt 0, .L29
-    b .L28
-.L24:
+    or 3, 3, 9
+    cmpld 3, 10
+    blt 0, .L16
+.L5:
+    bc 4, 6, .L17
+    andi. 3, 8, 4
+    mcrf 1, 0
+    andi. 3, 7, 1
+    bne 1, .L18
+    bc 4, 2, .L19
+    andi. 3, 7, 8
+    bne 0, .L20
+    andi. 3, 7, 16
+    bne 0, .L21
     sync
-    or 3, 8, 5
+    b .L12
+.L17:
+    .long 2088764588
+    b .L12
+.L11:
+    .long 2088764588
+    b .L12
+.L18:
+    bc 4, 2, .L22
+    andi. 3, 7, 8
+    bne 0, .L23
+    andi. 3, 7, 16
+    bne 0, .L24
+    sync
+    b .L12
+.L19:
+    sync
+    b .L12
+.L22:
+    sync
+    b .L12
+.L20:
+    .long 2088764588
+    b .L12
+.L23:
+    .long 2088764588
+    b .L12
+.L21:
+    .long 2088764588
+    b .L12
+.L24:
+    .long 2088764588
+.L12:
+    rldicl 3, 6, 12, 60
+    cmpldi 3, 7
+    bge 0, .L25
+    ori 4, 5, 63
+    andi. 3, 7, 1
+    crmove 21, 2
+    bc 12, 1, .L26
+    andi. 3, 7, 8
+    bne 0, .L27
+    andi. 3, 7, 16
+    bne 0, .L28
+    andi. 3, 7, 4
+    or 3, 9, 5
+    sync
+    dcbf 0, 5
+    cmpld 1, 3, 4
+    bne 0, .L29
+    bc 4, 4, .L30
+.L31:
+    addi 3, 3, 1
+    dcbf 0, 3
+    or 3, 3, 9
+    cmpld 3, 4
+    blt 0, .L31
+    b .L30
+.L26:
+    sync
+    or 3, 9, 5
     dcbst 0, 5
     cmpld 3, 4
     bge 0, .L30
-.L31:
+.L32:
     addi 3, 3, 1
     dcbst 0, 3
-    or 3, 3, 8
+    or 3, 3, 9
     cmpld 3, 4
-    blt 0, .L31
+    blt 0, .L32
 .L30:
-    bc 4, 20, .L32
-    andi. 3, 6, 8
-    bne 0, .L33
-    andi. 3, 6, 16
+    bc 4, 20, .L33
+    andi. 3, 8, 8
     bne 0, .L34
+    andi. 3, 8, 16
+    bne 0, .L35
+    andi. 3, 8, 4
+    bne 0, .L36
+    bc 4, 21, .L37
+    andi. 3, 7, 8
+    bne 0, .L38
+    andi. 3, 7, 16
+    bne 0, .L39
     sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
     blr
-.L25:
+.L33:
+    bc 4, 21, .L40
+    andi. 3, 7, 8
+    bne 0, .L41
+    andi. 3, 7, 16
+    bne 0, .L42
+    sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L27:
     sync
     mr 3, 5
     .long 2092964012
-    or 3, 8, 5
+    or 3, 9, 5
     cmpld 3, 4
-    bge 0, .L28
-.L35:
+    bge 0, .L30
+.L43:
     addi 3, 3, 1
     .long 2092964012
-    or 3, 3, 8
+    or 3, 3, 9
     cmpld 3, 4
-    blt 0, .L35
+    blt 0, .L43
+    b .L30
+.L34:
+    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L40:
+    sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
 .L28:
-    bc 4, 20, .L36
-    andi. 3, 6, 8
-    bne 0, .L37
-    andi. 3, 6, 16
-    bne 0, .L38
-    andi. 3, 6, 4
-    bne 0, .L39
-    bc 4, 6, .L40
-    andi. 3, 7, 16
-    bne 0, .L41
-    sync
-    blr
-.L32:
-    sync
-    blr
-.L36:
-    bc 4, 6, .L42
-    andi. 3, 7, 16
-    bne 0, .L43
-    sync
-    blr
-.L26:
     sync
     mr 3, 5
     .long 2088769708
-    or 3, 8, 5
+    or 3, 9, 5
     cmpld 3, 4
-    bge 0, .L28
+    bge 0, .L30
 .L44:
     addi 3, 3, 1
     .long 2088769708
-    or 3, 3, 8
+    or 3, 3, 9
     cmpld 3, 4
     blt 0, .L44
-    b .L28
-.L33:
+    b .L30
+.L35:
     .long 2088764588
-    blr
-.L37:
-    .long 2088764588
-    blr
-.L42:
-    .long 2088764588
-    blr
-.L27:
-    bc 4, 24, .L28
-.L45:
-    addi 3, 3, 1
-    dcbf 0, 3
-    or 3, 3, 8
-    cmpld 3, 4
-    blt 0, .L45
-    b .L28
-.L34:
-    .long 2088764588
-    blr
-.L38:
-    .long 2088764588
-    blr
-.L43:
-    .long 2088764588
-    blr
-.L39:
-    bc 4, 6, .L46
-    andi. 3, 7, 16
-    bne 0, .L47
-    sync
-    blr
-.L40:
-    .long 2088764588
-    blr
-.L46:
-    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
     blr
 .L41:
     .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L29:
+    bc 4, 4, .L30
+.L45:
+    addi 3, 3, 1
+    dcbf 0, 3
+    or 3, 3, 9
+    cmpld 3, 4
+    blt 0, .L45
+    b .L30
+.L36:
+    bc 4, 21, .L46
+    andi. 3, 7, 8
+    bne 0, .L47
+    andi. 3, 7, 16
+    bne 0, .L48
+    sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L42:
+    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L37:
+    sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L46:
+    sync
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L38:
+    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
     blr
 .L47:
     .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
     blr
+.L39:
+    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L48:
+    .long 2088764588
+    addi 1, 1, 32
+    ld 0, 16(1)
+    mtlr 0
+    blr
+.L25:
+    addis 3, 2, .L49@toc@ha
+    addi 4, 3, .L49@toc@l
+    addi 3, 4, 271
+    addi 5, 4, 144
+    li 4, 105
+    bl _RNvNtC4core9panicking9panic_fmt
+    nop

@@ -1,3 +1,4 @@
+    push rax
     lea rcx, [rsi + 63]
     movzx eax, di
     bt edi, 16
@@ -21,69 +22,70 @@
     jb .L4
 .L3:
     mfence
-    mov rcx, rdx
-    or rcx, 63
-    bt edi, 24
-    jae .L5
-.L10:
-    mfence
-    clwb byte ptr [rdx]
-    or rdx, rax
-    cmp rdx, rcx
-    jae .L6
-.L7:
-    inc rdx
-    clwb byte ptr [rdx]
-    or rdx, rax
-    cmp rdx, rcx
-    jb .L7
-.L6:
-    mfence
-    ret
+    jmp .L5
 .L0:
     clwb byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
-    jae .L8
-.L9:
+    jae .L6
+.L7:
     inc rsi
     clwb byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
-    jb .L9
-.L8:
+    jb .L7
+.L6:
     mfence
+.L5:
+    mov rcx, rdi
+    shr rcx, 52
+    and ecx, 15
+    cmp ecx, 7
+    jae .L8
     mov rcx, rdx
     or rcx, 63
     bt edi, 24
-    jb .L10
-.L5:
+    jb .L9
     shr edi, 24
     test dil, 2
-    jne .L11
+    jne .L10
     mov rsi, rax
     or rsi, rdx
     mfence
     clflush byte ptr [rdx]
     test dil, 4
-    jne .L12
+    jne .L11
     cmp rsi, rcx
-    jae .L13
-.L14:
-    inc rsi
-    clflush byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, rcx
-    jb .L14
+    jae .L12
 .L13:
-    mfence
-    ret
-.L12:
-    cmp rsi, rcx
-    jae .L13
     inc rsi
     clflush byte ptr [rsi]
     or rsi, rax
+    cmp rsi, rcx
+    jb .L13
+.L12:
+    mfence
+    pop rax
+    ret
+.L11:
+    cmp rsi, rcx
+    jae .L12
+    inc rsi
+    clflush byte ptr [rsi]
+    or rsi, rax
+    jmp .L11
+.L9:
+    mfence
+    clwb byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
+    jae .L12
+.L14:
+    inc rdx
+    clwb byte ptr [rdx]
+    or rdx, rax
+    cmp rdx, rcx
+    jb .L14
     jmp .L12
 .L1:
     clflushopt byte ptr [rsi]
@@ -97,19 +99,19 @@
     cmp rsi, rcx
     jb .L15
     jmp .L3
-.L11:
+.L10:
     mfence
     clflushopt byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
-    jae .L13
+    jae .L12
 .L16:
     inc rdx
     clflushopt byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
     jb .L16
-    jmp .L13
+    jmp .L12
 .L2:
     clflush byte ptr [rsi]
     or rsi, rax
@@ -122,3 +124,8 @@
     cmp rsi, rcx
     jb .L17
     jmp .L3
+.L8:
+    lea rdi, [rip + .L18]
+    lea rdx, [rip + .L19]
+    mov esi, 105
+    call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

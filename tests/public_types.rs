@@ -123,6 +123,16 @@ fn recordings_are_shared_by_threads() {
     is_not! { Sync: Writer<'_, Memory<'_>>, }
 }
 
+/// Any crate may implement the traits of a medium for a box of its own type, in safe code that locks.
+#[test]
+fn a_box_is_safe_in_signal_handlers_only_with_cursors() {
+    use cachemaint::recorder::{Cursor, SignalSafe};
+
+    fn is_signal_safe<T: SignalSafe>() {}
+    is_signal_safe::<Box<[Cursor]>>();
+    is_not! { SignalSafe: Box<Memory<'_>>, Box<[Cursor; 2]>, }
+}
+
 #[test]
 fn stores_are_shared_by_threads() {
     use cachemaint::preserve::{

@@ -27,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 /// # Safety
 /// 1. The methods of [`Medium`](crate::medium::Medium) and [`Readable`](crate::medium::Readable), or of `AsRef<[Cursor]>`,
 ///    do what a handler that has interrupted any code may do (signal-safety(7)). They do not lock. They allocate only for
-///    an error.
+///    an error. This includes the methods that a crate implements for references to its type.
 pub unsafe trait SignalSafe {}
 
 // SAFETY: (1) loads, stores, write-backs, fences and `msync`; see `Tainted::call` for the threads that it waits for.
@@ -38,12 +38,12 @@ unsafe impl SignalSafe for Memory<'_> {}
 unsafe impl SignalSafe for [Cursor] {}
 // SAFETY: (1) nothing is done.
 unsafe impl<const N: usize> SignalSafe for [Cursor; N] {}
-// SAFETY: (1) the methods are those of `T`.
+// SAFETY: (1) the contract of `T` includes its references.
 unsafe impl<T: SignalSafe + ?Sized> SignalSafe for &T {}
-// SAFETY: (1) as above.
-unsafe impl<T: SignalSafe + ?Sized> SignalSafe for Box<T> {}
-// SAFETY: (1) as above.
+// SAFETY: (1) the methods are those of `T`: no other crate can implement the traits for an `Arc`.
 unsafe impl<T: SignalSafe + ?Sized> SignalSafe for Arc<T> {}
+// SAFETY: (1) nothing is done. The crate of any other type can implement the traits for its box.
+unsafe impl SignalSafe for Box<[Cursor]> {}
 
 /// A signal that ends a process.
 struct Ending {

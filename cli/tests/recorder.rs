@@ -25,8 +25,8 @@ mod skip;
 #[cfg(unix)]
 #[path = "recorder/streams.rs"]
 mod streams;
-#[cfg(target_os = "linux")]
 mod unread;
+#[cfg(target_os = "linux")]
 mod unwaited;
 
 use assert_cmd::assert::Assert;

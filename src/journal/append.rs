@@ -37,8 +37,8 @@ impl<M: Medium> Journal<M> {
     ///
     /// # Cost
     /// One write-back of its lines and one fence, also where a new segment begins. A long record takes a further fence
-    /// for each 4 KiB that are stored past the caches. Besides, the call waits for earlier records that other threads are
-    /// still appending.
+    /// for each 4 KiB that are stored past the caches. By pages it is one call of the operating system, or up to three where
+    /// a new segment begins. Besides, the call waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
         self.stored(payload)?.1.wait()
     }
@@ -183,10 +183,13 @@ impl<'j, M: Medium> Claim<'j, M> {
     /// Makes a record durable.
     #[inline]
     fn store(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
-        if payload.len() <= SMALL { self.store_small(payload) } else { self.store_large(payload) }
+        // By pages each write-back is a call of the operating system, so that one of the whole record is faster.
+        let is_small = payload.len() <= SMALL
+            || matches!(self.journal.medium.granularity(), Granularity::Page(_));
+        if is_small { self.store_small(payload) } else { self.store_large(payload) }
     }
 
-    /// Makes a record durable by ordinary stores of words, the fastest method for few lines.
+    /// Makes a record durable by ordinary stores of words, the fastest method for few lines and for pages.
     #[inline]
     fn store_small(&self, payload: &[u8]) -> Result<(), Error<M::Error>> {
         let Journal { medium, geometry, .. } = self.journal;
@@ -238,12 +241,9 @@ impl<'j, M: Medium> Claim<'j, M> {
         let end = &end[..last.len().next_multiple_of(8)];
         let mut tag = tag::Running::new(seed);
         tag.append(first);
-        // Each write-back of pages is a call of the operating system.
-        let is_paged = matches!(medium.granularity(), Granularity::Page(_));
-        let chunk_len = if is_paged { middle.len().max(1) } else { CHUNK };
         let mut written = Ok(());
         let mut middle_at = at + HEADER + first.len() as u64;
-        for chunk in middle.chunks(chunk_len) {
+        for chunk in middle.chunks(CHUNK) {
             // The copy comes before the tag of the chunk is computed, so that both proceed at the same time.
             written = written.and(medium.copy_unfenced(&[(middle_at, chunk)]));
             tag.append(chunk);

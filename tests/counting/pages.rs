@@ -84,6 +84,9 @@ impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
     }
 
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Broken> {
+        if range.is_empty() {
+            return Ok(());
+        }
         let fails = self.left.fetch_sub(1, Relaxed) == 0;
         for page in Self::pages(&range).filter(|page| self.is_dirty[*page].swap(false, Relaxed)) {
             if !fails {

@@ -47,7 +47,7 @@
     bne 0, .L9
     addis 3, 2, .L10@toc@ha
     addi 3, 3, .L10@toc@l
-    addi 5, 3, 248
+    addi 5, 3, 328
     b .L11
 .L4:
     ld 4, 8(3)
@@ -128,7 +128,7 @@
 .L9:
     addis 3, 2, .L10@toc@ha
     addi 3, 3, .L10@toc@l
-    addi 5, 3, 304
+    addi 5, 3, 384
 .L11:
     addi 3, 1, 95
     addi 4, 1, 40
@@ -164,7 +164,7 @@
     addi 5, 4, 48
     std 3, 48(1)
     std 3, 64(1)
-    addi 3, 4, 177
+    addi 3, 4, 201
     addi 4, 1, 40
     bl _RNvNtC4core9panicking9panic_fmt
     nop

@@ -139,7 +139,7 @@
     addi 4, 1, 32
     ld 3, .L20@toc@l(3)
     std 3, 56(1)
-    addi 3, 5, 177
+    addi 3, 5, 201
     addi 5, 5, 96
     bl _RNvNtC4core9panicking9panic_fmt
     nop
@@ -160,7 +160,7 @@
     std 3, 40(1)
     addis 3, 2, .L18@toc@ha
     addi 4, 3, .L18@toc@l
-    addi 3, 4, 211
+    addi 3, 4, 235
     addi 5, 4, 120
     addi 4, 1, 32
     bl _RNvNtC4core9panicking9panic_fmt

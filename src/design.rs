@@ -11,7 +11,7 @@
 //! | `cpu` | `dax` | the features that the CPU reports, and those that its kernel permits in user mode |
 //! | [`survival`](crate::survival) | | the data that each event keeps: backings, domains, events, and the table |
 //! | `virtualization` | | the effect of hypervisors and confidential guests on cache maintenance: tables |
-//! | `system` | `dax`, `preserve`, `recorder` | the evidence of the operating system from `/proc` and `/sys` |
+//! | `system` | `dax`, `journal`, `preserve`, `recorder` | the evidence of the operating system from `/proc` and `/sys` |
 //! | [`aliasing`](crate::aliasing) | `dax` | two addresses of one page: the places where they agree, and their placement |
 //! | [`cache`](crate::cache) | | the choice, made once, and the operations on ranges; in [`cache::copy`](crate::cache::copy) copies that are written back |
 //! | [`coherence`](crate::coherence) | | memory shared with observers that do not see the cache: the pair of release and acquire |

@@ -19,7 +19,7 @@ unsafe extern "C" {
     fn fsync_range(file: c_int, how: c_int, start: i64, len: i64) -> c_int;
 }
 
-/// Syncs the bytes of a file that is open for writing, and what is needed to read them.
+/// Syncs the bytes of a file that is open for writing, and the metadata that their reading needs.
 pub(in crate::dax) fn sync_data(file: &File) -> io::Result<()> {
     sync(file, DATA)
 }

@@ -41,10 +41,9 @@ granules!(
 /// buffer that an observer writes must be such a value.
 ///
 /// `N` is known to the compiler and the granule only to the machine, so [`new`](Self::new) and each hand-over compare
-/// them. 64 suffices
-/// for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256 for A64FX; 2048
-/// for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N` must not be
-/// smaller than either.
+/// them. 64 suffices for x86, 32 for Cortex-M7, 128 for the assumption of arm64 kernels (Linux `ARCH_DMA_MINALIGN`), 256
+/// for A64FX; 2048 for arm64 CPUs that do not state it. If the other side has caches too, its granule counts as well: `N`
+/// must not be smaller than either.
 ///
 /// ```
 /// use cachemaint::coherence::Padded;

@@ -108,8 +108,8 @@
 //!   `CLONE_VM`, must not use the value: another allocation of the child's may be at the addresses.
 //! - Handlers run in the child in the order in which they were registered. Memory that an earlier one maps can get to the
 //!   addresses, and stays there. So such a handler must not map memory, or is registered after the first opening.
-//! - Pages that a guarded access has replaced by zeros are zeros in the child too. Where there are some, dropping the copy
-//!   unmaps nothing.
+//! - Pages that a guarded access has replaced by zeros are zeros in the child too. Dropping the copy of
+//!   such a file unmaps nothing.
 //! - A child that may not map as many addresses (`RLIMIT_AS`, setrlimit(2)) gets no pages there. It must not use the value.
 //!
 //! # Other systems than Linux

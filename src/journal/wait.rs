@@ -10,8 +10,8 @@ use core::time::Duration;
 impl<M: Medium> Journal<M> {
     /// Waits until the [end](Self::end) of the acknowledged records is greater than `position`, at most for `timeout`.
     /// Returns that end: it is not greater if the time is over or waits are [cancelled](Self::cancel_waits).
-    /// With [`Duration::MAX`] the time is not limited. Where the standard library has no clock
-    /// (`wasm32-unknown-unknown`), it is over at once.
+    /// With [`Duration::MAX`] the time is not limited. On `wasm32-unknown-unknown`, whose standard library has no clock, it
+    /// is over at once.
     ///
     /// The end also moves over space without a record: at an opening, or if a reservation was dropped. So a reader may
     /// find no new record after this. Then it waits again from the position that it has

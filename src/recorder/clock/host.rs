@@ -36,7 +36,7 @@ impl Clock {
 
     /// Returns the system's monotonic clock, which counts nanoseconds since this call.
     ///
-    /// Where the standard library has no clock (`wasm32-unknown-unknown`), every time is 0, and its source is
+    /// On `wasm32-unknown-unknown`, whose standard library has no clock, every time is 0, and its source is
     /// [`TimeSource::Caller`]. Use [`from_function`](Self::from_function) there.
     #[must_use]
     pub fn monotonic() -> Self {

@@ -61,6 +61,8 @@ mod repair_crashes;
 #[cfg(not(miri))]
 #[path = "journal/rewritten.rs"]
 mod rewritten;
+#[path = "journal/second_writer.rs"]
+mod second_writer;
 #[cfg(not(miri))]
 #[path = "skip/mod.rs"]
 mod skip;

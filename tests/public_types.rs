@@ -45,6 +45,7 @@ fn types_without_files_are_shared_by_threads() {
         cachemaint::instruction::Instruction,
         cachemaint::medium::Bytes<'_>, cachemaint::medium::Granularity, Memory<'_>,
         cachemaint::medium::OpenError<Memory<'_>, Infallible>,
+        cachemaint::medium::WriterLock, cachemaint::medium::WriterLockGuard,
         cachemaint::survival::Backing, cachemaint::survival::Certainty, cachemaint::survival::Domain,
         cachemaint::survival::Event, cachemaint::survival::Stage, cachemaint::survival::Statement<bool>,
         cachemaint::survival::Survival,

@@ -4,7 +4,7 @@ use super::mapping::Unflushed;
 use super::{DaxView, Error, ErrorKind, Guarantee, Options};
 use crate::cache::Destination;
 use crate::medium::words::WORD;
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -39,9 +39,14 @@ use std::path::Path;
 pub struct DaxFile {
     /// Mapped for writing too ([`Access::ReadAndWrite`](super::system::Access)): nothing else makes a `DaxFile`.
     pub(super) view: DaxView,
+    writer_lock: WriterLock,
 }
 
 impl DaxFile {
+    pub(super) fn of(view: DaxView) -> Self {
+        Self { view, writer_lock: WriterLock::new() }
+    }
+
     /// Opens a whole file that can be persisted by cache lines or finer, with the defaults of
     /// [`Options`].
     ///
@@ -368,5 +373,9 @@ impl Medium for DaxFile {
 
     fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
         self.leased_by_any(&range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        Some(&self.writer_lock)
     }
 }

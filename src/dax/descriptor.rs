@@ -66,7 +66,7 @@ impl Options {
     pub fn open_file(&self, file: impl Into<File>) -> Result<DaxFile, Error> {
         let lock = self.lock_or(Lock::Exclusive);
         let view = self.map_file::<Host>(file.into(), Access::ReadAndWrite, lock)?;
-        Ok(DaxFile { view })
+        Ok(DaxFile::of(view))
     }
 
     /// Maps a file that is open already, for reading only, as [`view`](Self::view) does. A descriptor that was opened

@@ -39,3 +39,7 @@ macro_rules! error_of_kind {
 }
 
 pub(crate) use error_of_kind;
+
+/// The text of `ErrorKind::SecondWriter`.
+pub(crate) const SECOND_WRITER: &str =
+    "another journal, recorder or store of this process writes the medium; drop it first";

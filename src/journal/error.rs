@@ -3,7 +3,7 @@
 use super::format::geometry::{ALIGNMENT, LOG, SEGMENT};
 use super::format::superblock::{MAGIC, VERSION};
 use super::{Damage, Identity, Position};
-use crate::format::error::error_of_kind;
+use crate::format::error::{SECOND_WRITER, error_of_kind};
 use crate::format::magic;
 use crate::medium::{self, Readable};
 use core::fmt;
@@ -48,6 +48,9 @@ impl<E> From<Error<E>> for ErrorKind<E> {
 pub enum ErrorKind<E> {
     /// A failure of the medium. This record and those after it are not acknowledged, and later appends fail.
     Medium(E),
+    /// Another journal, recorder or store of this process that writes the medium. It must be dropped first. A medium knows of
+    /// it by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    SecondWriter,
     /// A medium that does not begin with a journal.
     #[non_exhaustive]
     NotAJournal {
@@ -156,6 +159,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => write!(f, "the journal's medium failed: {error}"),
+            Self::SecondWriter => f.write_str(SECOND_WRITER),
             Self::NotAJournal { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str(
                     "the medium has no journal: it begins with zeros; restore it if there was one, \
@@ -259,6 +263,7 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
             ErrorKind::Version { .. } => Io::Unsupported,
             ErrorKind::Exists => Io::AlreadyExists,
             ErrorKind::Full { .. } => Io::StorageFull,
+            ErrorKind::SecondWriter => Io::ResourceBusy,
             ErrorKind::TooSmall { .. }
             | ErrorKind::Sizes { .. }
             | ErrorKind::TooLong { .. }

@@ -171,7 +171,7 @@ pub use records::Records;
 pub use reservation::Reservation;
 pub use salvage::{Salvage, Salvaged};
 
-use crate::medium::Medium;
+use crate::medium::{Medium, WriterLock, WriterLockGuard};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -342,23 +342,33 @@ pub struct Journal<M: Medium> {
     epoch: Epoch,
     in_flight: InFlight,
     trimming: trim::Turn,
+    /// Locked as long as this journal can write.
+    _writer: Option<WriterLockGuard>,
+}
+
+/// Takes the lock of a medium's one writer, if it has one.
+fn as_writer<M: Medium>(medium: &M) -> Result<Option<WriterLockGuard>, Error<M::Error>> {
+    let lock = |lock: &WriterLock| lock.try_lock().ok_or(Error::new(ErrorKind::SecondWriter));
+    medium.writer_lock().map(lock).transpose()
 }
 
 impl<M: Medium> Journal<M> {
-    fn new(medium: M, opened: Opened) -> Self {
+    fn new(medium: M, writer: Option<WriterLockGuard>, opened: Opened) -> Self {
         let Opened { superblock, in_flight } = opened;
         let Superblock { identity, geometry, epoch, .. } = superblock;
         let trimming = trim::Turn::default();
-        Self { medium, identity, geometry, epoch, in_flight, trimming }
+        Self { medium, identity, geometry, epoch, in_flight, trimming, _writer: writer }
     }
 
-    /// Returns the journal in a medium with the other result of its opening, or the error with the medium.
+    /// Opens the journal in a medium as its one writer. Returns it with the other result of its opening, or the error with
+    /// the medium.
     fn with<T>(
         medium: M,
-        opened: Result<(Opened, T), Error<M::Error>>,
+        open: impl FnOnce(&M) -> Result<(Opened, T), Error<M::Error>>,
     ) -> Result<(Self, T), OpenError<M>> {
+        let opened = as_writer(&medium).and_then(|writer| Ok((writer, open(&medium)?)));
         match opened {
-            Ok((opened, beside)) => Ok((Self::new(medium, opened), beside)),
+            Ok((writer, (opened, beside))) => Ok((Self::new(medium, writer, opened), beside)),
             Err(error) => Err(OpenError::new(medium, error)),
         }
     }

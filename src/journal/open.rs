@@ -139,15 +139,13 @@ impl<'p> Options<'p> {
     /// # Errors
     /// [`ErrorKind::Exists`], if the medium has a journal; [`ErrorKind::NotAJournal`], if it has a recording or a store;
     /// [`ErrorKind::Sizes`], if these sizes are impossible;
-    /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails.
+    /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails. [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
     /// Three fences.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Journal<M>, OpenError<M>> {
-        match self.create_where_none_is(&medium) {
-            Ok(opened) => Ok(Journal::new(medium, opened)),
-            Err(error) => Err(OpenError::new(medium, error)),
-        }
+        let create = |medium: &M| Ok((self.create_where_none_is(medium)?, ()));
+        Journal::with(medium, create).map(|(journal, ())| journal)
     }
 
     /// Opens the journal in a medium for appending as [`open`](Self::open) does, or creates it if it is missing. The
@@ -168,8 +166,7 @@ impl<'p> Options<'p> {
         mut self,
         medium: M,
     ) -> Result<(Journal<M>, Recovered), OpenError<M>> {
-        let opened = self.open_or_create_in(&medium);
-        Journal::with(medium, opened)
+        Journal::with(medium, |medium| self.open_or_create_in(medium))
     }
 
     fn open_or_create_in<M: Medium>(
@@ -226,22 +223,21 @@ impl<'p> Options<'p> {
     /// After a torn end whole records can be left, which do not count. They are discarded, and
     /// [`Recovered::behind`] is their number. With [`refuse_discard`](Self::refuse_discard) the opening fails instead.
     ///
-    /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that.
+    /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// medium's [`writer_lock`](Medium::writer_lock) does.
     ///
     /// # Errors
     /// If the medium has no journal, or only a part of it; if its version is unknown; if the medium fails. If the
     /// journal is [damaged](ErrorKind::Damaged): then it can be read, and [repaired](Self::repair).
     /// [`ErrorKind::Superblocks`]: it can be repaired too. [`ErrorKind::WouldDiscard`], with
-    /// [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`].
+    /// [`refuse_discard`](Self::refuse_discard); [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
     /// All records are read. Two fences. The last window of records is written back again, or all records after a repair
     /// that did not end. Where the granularity is a page, they are stored once more for that: after a failed write-back
     /// the operating system shows bytes that are not in the medium.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
-        let opened =
-            superblocks::load(&medium).and_then(|superblock| self.recover(&medium, superblock));
-        Journal::with(medium, opened)
+        Journal::with(medium, |medium| self.recover(medium, superblocks::load(medium)?))
     }
 
     /// Opens the journal of a superblock.

@@ -32,14 +32,13 @@ impl Options<'_> {
     ///
     /// # Errors
     /// If the medium has no journal, only a part of one, or a store or a recording; if its version is unknown;
-    /// [`ErrorKind::WornOut`]; if the medium fails.
+    /// [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`]; if the medium fails.
     ///
     /// # Cost
     /// All of the medium is searched twice for marks, and the records are read three times. Memory is needed for one
     /// segment, for the returned ranges and for the window of the opened journal.
     pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
-        let repaired = self.repair_in(&medium);
-        Journal::with(medium, repaired)
+        Journal::with(medium, |medium| self.repair_in(medium))
     }
 
     /// Returns the result that [`repair`](Self::repair) would have. The medium is not written to.
@@ -47,7 +46,7 @@ impl Options<'_> {
     /// If another process appends meanwhile, its records under way may count as lost.
     ///
     /// # Errors
-    /// As [`repair`](Self::repair); [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each
+    /// As [`repair`](Self::repair), but not `SecondWriter`; [`ErrorKind::NotABoundary`], if openings or trims overtake the reading at each
     /// attempt.
     ///
     /// # Cost

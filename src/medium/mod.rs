@@ -48,12 +48,14 @@ mod memory;
 mod open_error;
 mod readable;
 pub(crate) mod words;
+mod writer_lock;
 
 pub use memory::Memory;
 #[cfg(all(feature = "sim", not(cachemaint_loom)))]
 pub(crate) use memory::out_of_range;
 pub use open_error::OpenError;
 pub use readable::{Bytes, Readable};
+pub use writer_lock::{WriterLock, WriterLockGuard};
 
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -107,9 +109,9 @@ impl core::fmt::Display for Granularity {
 ///    [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy) stores in part: any of the new
 ///    bytes may be missing in it.
 /// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist), [`leased_range`](Self::leased_range),
-///    [`lease_range`](Readable::lease_range) and [`release_range`](Readable::release_range), though they have defaults. The
-///    default of `leased_range` answers that no reader has a lease, and a store would overwrite bytes that a reader of
-///    another process uses.
+///    [`writer_lock`](Self::writer_lock), [`lease_range`](Readable::lease_range) and
+///    [`release_range`](Readable::release_range), though they have defaults. The default of `leased_range` answers that no
+///    reader has a lease, and a store would overwrite bytes that a reader of another process uses.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
@@ -233,6 +235,12 @@ pub trait Medium: Readable {
     fn leased_range(&self, _range: Range<u64>) -> Result<Option<Range<u64>>, Self::Error> {
         Ok(None)
     }
+
+    /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. The default
+    /// has none.
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }
 
 /// Makes a pointer to something readable, or to a medium, one itself.
@@ -338,6 +346,10 @@ macro_rules! delegate {
                     range: Range<u64>,
                 ) -> Result<Option<Range<u64>>, Self::Error> {
                     (**self).leased_range(range)
+                }
+
+                fn writer_lock(&self) -> Option<&WriterLock> {
+                    (**self).writer_lock()
                 }
             }
         )*

@@ -3,7 +3,7 @@
 use super::format::header::{MAGIC, VERSION};
 use super::format::{METADATA, NAME, UNIT};
 use super::info::ShortName;
-use crate::format::error::error_of_kind;
+use crate::format::error::{SECOND_WRITER, error_of_kind};
 use crate::format::magic;
 use core::fmt;
 use core::ops::Range;
@@ -50,6 +50,9 @@ pub enum ErrorKind<E> {
     /// The medium failed. If it failed during a commit, the store must be opened again, which shows if the commit was
     /// made. Otherwise nothing was committed.
     Medium(E),
+    /// Another journal, recorder or store of this process writes the medium, or a region of such a store is left. It must be
+    /// dropped first. A medium knows of it by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    SecondWriter,
     /// The medium begins with something other than a store.
     #[non_exhaustive]
     NotAStore {
@@ -308,6 +311,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => write!(f, "the store's medium failed: {error}"),
+            Self::SecondWriter => f.write_str(SECOND_WRITER),
             Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 f.write_str(
                     "there is no store: the medium begins with zeros; restore it if there was one, \
@@ -456,7 +460,9 @@ impl<E> ErrorKind<E> {
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
             Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
             Self::TooLong { .. } => io::ErrorKind::OutOfMemory,
-            Self::InUse | Self::RegionInUse { .. } => io::ErrorKind::ResourceBusy,
+            Self::SecondWriter | Self::InUse | Self::RegionInUse { .. } => {
+                io::ErrorKind::ResourceBusy
+            }
             Self::Version { .. } | Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced

@@ -1,7 +1,7 @@
 //! Errors of the recorder.
 
 use super::format::{BadDescriptor, MAGIC, VERSION};
-use crate::format::error::error_of_kind;
+use crate::format::error::{SECOND_WRITER, error_of_kind};
 use crate::format::magic;
 use core::fmt;
 #[cfg(feature = "std")]
@@ -38,6 +38,9 @@ impl<E> From<Error<E>> for ErrorKind<E> {
 pub enum ErrorKind<E> {
     /// The medium has failed. An event for which this is returned is in the medium, but may not be persistent.
     Medium(E),
+    /// Another journal, recorder or store of this process writes the medium. It must be dropped first. A medium knows of it
+    /// by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    SecondWriter,
     /// A recording with these options is impossible.
     Geometry(&'static str),
     /// An entry of [`Options::events`](super::Options::events) is wrong.
@@ -172,6 +175,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium(error) => error.fmt(f),
+            Self::SecondWriter => f.write_str(SECOND_WRITER),
             Self::Geometry(what) => write!(f, "the options of the recording are wrong: {what}"),
             Self::BadEvent { id, what } => {
                 write!(f, "event {id} in the options of the recording is wrong: {what}")
@@ -266,7 +270,9 @@ impl<E> ErrorKind<E> {
             Self::NotFound => io::ErrorKind::NotFound,
             Self::Version { .. } => io::ErrorKind::Unsupported,
             Self::Full => io::ErrorKind::StorageFull,
-            Self::AllShardsTaken { .. } | Self::Nested => io::ErrorKind::ResourceBusy,
+            Self::SecondWriter | Self::AllShardsTaken { .. } | Self::Nested => {
+                io::ErrorKind::ResourceBusy
+            }
             Self::Medium(_) | Self::WornOut | Self::Stopped => io::ErrorKind::Other,
         }
     }

@@ -230,7 +230,7 @@ pub use reader::shard::Events;
 pub use within::Within;
 pub use writer::Writer;
 
-use crate::medium::Medium;
+use crate::medium::{Medium, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
@@ -271,6 +271,8 @@ pub struct Recorder<M, C = Cursors> {
     durability: Durability,
     clock: Clock,
     is_stopped: AtomicBool,
+    /// Locked as long as this recorder can write.
+    _writer: Option<WriterLockGuard>,
 }
 
 impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {

@@ -10,7 +10,7 @@ use super::options::{Options, Settings};
 use super::reader::Reader;
 use super::{Clock, Cursor, Durability, Error, ErrorKind, Recorder};
 use crate::format::{magic, rewritten};
-use crate::medium::{Medium, OpenError, Readable};
+use crate::medium::{Medium, OpenError, Readable, WriterLock, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
@@ -36,15 +36,12 @@ where
     /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
     /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`],
     /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
-    /// medium is unchanged. [`ErrorKind::Medium`].
+    /// medium is unchanged. [`ErrorKind::SecondWriter`]. [`ErrorKind::Medium`].
     ///
     /// # Cost
     /// The first word of each sub-buffer is read. Three fences, or four with long [tables of events](Self::events).
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
-        match self.create_in(&medium) {
-            Ok(parts) => Ok(parts.recorder(medium)),
-            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
-        }
+        as_writer(medium, |medium| self.create_in(medium))
     }
 
     /// Opens the recording in a medium and continues it in new sub-buffers. Of these options only clock, durability,
@@ -56,7 +53,7 @@ where
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
-    /// [`ErrorKind::WornOut`].
+    /// [`ErrorKind::WornOut`], [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
     /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
@@ -67,10 +64,7 @@ where
     /// A media error in a byte that is read raises SIGBUS on a `DaxFile`, and is an error within its `catch_faults`. Nothing
     /// is stored before the last such byte.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
-        match self.open_in(&medium) {
-            Ok(parts) => Ok(parts.recorder(medium)),
-            Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
-        }
+        as_writer(medium, |medium| self.open_in(medium))
     }
 
     /// Opens the recording in a medium, as [`open`](Self::open). If the words at 0 and at 4096 are zero, creates a
@@ -144,10 +138,23 @@ struct Parts<P> {
 }
 
 impl<P> Parts<P> {
-    fn recorder<M>(self, medium: M) -> Recorder<M, P> {
+    fn recorder<M>(self, medium: M, writer: Option<WriterLockGuard>) -> Recorder<M, P> {
         let Self { cursors, description, durability, clock } = self;
         let is_stopped = AtomicBool::new(false);
-        Recorder { medium, cursors, description, durability, clock, is_stopped }
+        Recorder { medium, cursors, description, durability, clock, is_stopped, _writer: writer }
+    }
+}
+
+/// Opens the recording in a medium as its one writer.
+fn as_writer<M: Medium, P>(
+    medium: M,
+    open: impl FnOnce(&M) -> Result<Parts<P>, ErrorKind<M::Error>>,
+) -> Result<Recorder<M, P>, Failed<M>> {
+    let lock = |lock: &WriterLock| lock.try_lock().ok_or(ErrorKind::SecondWriter);
+    let writer = medium.writer_lock().map(lock).transpose();
+    match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
+        Ok((writer, parts)) => Ok(parts.recorder(medium, writer)),
+        Err(kind) => Err(OpenError::new(medium, Error::new(kind))),
     }
 }
 

@@ -90,6 +90,6 @@ impl Options {
         };
         // SAFETY: (1) the caller's duties 1 and 2, until the value is dropped; (2) it was checked; (3) the caller's duty 3.
         let mapping = unsafe { Host::adopt(&path, &file, &plan, base) }?;
-        Ok(DaxFile { view: options.view_of(&path, file, Mapped { mapping, writeback, guarantee }) })
+        Ok(DaxFile::of(options.view_of(&path, file, Mapped { mapping, writeback, guarantee })))
     }
 }

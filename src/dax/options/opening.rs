@@ -32,7 +32,7 @@ impl Options {
         let mapped = self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock);
         // An error unmaps the file before it is discarded: Windows removes a file when its last handle is closed.
         match mapped.and_then(|mapped| file::publish(path, len, &mut new).map(|()| mapped)) {
-            Ok(mapped) => Ok(DaxFile { view: self.view_of(path, new.file, mapped) }),
+            Ok(mapped) => Ok(DaxFile::of(self.view_of(path, new.file, mapped))),
             Err(error) => {
                 new.discard();
                 Err(error)
@@ -66,7 +66,7 @@ impl Options {
     /// Opens a file that has at least `least` bytes.
     fn open_with_at_least<M: Mapper>(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
         let lock = self.lock_or(Lock::Exclusive);
-        Ok(DaxFile { view: self.open_for::<M>(path, Access::ReadAndWrite, lock, least)? })
+        Ok(DaxFile::of(self.open_for::<M>(path, Access::ReadAndWrite, lock, least)?))
     }
 
     pub(in crate::dax) fn open_or_create_on<M: Mapper>(

@@ -14,7 +14,7 @@ use super::boots::Uses;
 use super::reserve::Held;
 use super::room::Places;
 use super::space::Space;
-use super::store::Store;
+use super::store::{Store, Writer};
 use super::taken::Taken;
 use super::tree::{Key, Page, Tree};
 use super::ways::{Ways, leased};
@@ -37,6 +37,7 @@ impl<M: Medium> Store<M> {
     /// Loads the last commit from a medium that may have another size now. Returns the store, and its damaged copies.
     pub(super) fn take_up(
         medium: Arc<M>,
+        writer: Writer,
         ways: Ways<M>,
         size: u64,
     ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
@@ -50,6 +51,7 @@ impl<M: Medium> Store<M> {
         held.restore(&deletion, &mut space, &leased(&*medium, &ways, &leases))?;
         let store = Self {
             medium,
+            writer,
             ways,
             leases,
             header,

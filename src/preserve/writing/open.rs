@@ -12,12 +12,12 @@ use super::boots::{boots, with_opening};
 use super::file;
 use super::origin::{Evidence, Verdict, judge};
 use super::reserve::distance;
-use super::store::Store;
+use super::store::{Store, Writer};
 use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
 use crate::format::tag;
-use crate::medium::{Medium, OpenError, Readable};
+use crate::medium::{Medium, OpenError, Readable, WriterLock};
 use crate::preserve::Identity;
 use crate::preserve::error::{Damage, Error, ErrorKind};
 use crate::preserve::format::header::{FIRST, Header};
@@ -224,7 +224,7 @@ impl<'p, M: Medium> Options<'p, M> {
     ///     let mut transaction = store.begin()?;
     ///     transaction.put("ram", &[7; 4096])?;
     ///     transaction.commit()
-    /// })??; // a truncated file, or a hole without space, is an error: then open the store again
+    /// })??; // a truncated file, or a hole without space, is an error: then drop the store and open it again
     /// # let _ = committed;
     /// # Ok(())
     /// # }
@@ -234,7 +234,8 @@ impl<'p, M: Medium> Options<'p, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::NotAStore`], if there is a
-    /// journal or a recording; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; if the medium fails.
+    /// journal or a recording; [`ErrorKind::Unit`], [`ErrorKind::TooSmall`]; [`ErrorKind::SecondWriter`]; if the medium
+    /// fails.
     ///
     /// # Crashes
     /// A crash leaves the whole store or none.
@@ -242,10 +243,10 @@ impl<'p, M: Medium> Options<'p, M> {
     /// # Cost
     /// Two fences.
     pub fn create_new(self, medium: M) -> Result<Store<M>, OpenError<M, Error<M::Error>>> {
-        with_medium(medium, |medium| self.create_in(medium))
+        as_writer(medium, |medium, writer| self.create_in(medium, writer))
     }
 
-    fn create_in(self, medium: &Arc<M>) -> Result<Store<M>, Error<M::Error>> {
+    fn create_in(self, medium: &Arc<M>, writer: Writer) -> Result<Store<M>, Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = self.unit.unwrap_or(UNIT.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
@@ -271,7 +272,7 @@ impl<'p, M: Medium> Options<'p, M> {
             .copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])
             .map_err(Error::medium)?;
         headers::create(&**medium, &header).map_err(Error::medium)?;
-        Ok(Store::take_up(Arc::clone(medium), Ways { seconds, ..self.ways }, size)?.0)
+        Ok(Store::take_up(Arc::clone(medium), writer, Ways { seconds, ..self.ways }, size)?.0)
     }
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
@@ -287,14 +288,15 @@ impl<'p, M: Medium> Options<'p, M> {
     /// Opens a store for writing, and records that by a commit, which changes nothing else. Replaces damaged copies
     /// whose other copy is whole. If the medium has grown, the store grows with it.
     ///
-    /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. To read only, open
+    /// Only one process may write at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
+    /// medium's [`writer_lock`](Medium::writer_lock) does, until the store and its last region are dropped. To read only, open
     /// a [`Reader`](crate::preserve::Reader), which is possible beside any writer.
     ///
     /// # Errors
     /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
     /// both copies of a page of the table, are damaged. If the medium fails. [`ErrorKind::Full`], if the medium is
-    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::Moved`] and
-    /// [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an
+    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`];
+    /// [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an
     /// error: they are listed in the result.
     ///
     /// # Crashes
@@ -304,7 +306,7 @@ impl<'p, M: Medium> Options<'p, M> {
     /// Reads the table, writes its root twice, and fences three times. If something may have been lost, or was lost
     /// and is still damaged, reads everything.
     pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
-        with_medium(medium, |medium| self.open_in(medium))
+        as_writer(medium, |medium, writer| self.open_in(medium, writer))
     }
 
     /// Opens the store in a medium, or creates one in an empty medium. Returns `None` with a store that was created,
@@ -324,17 +326,21 @@ impl<'p, M: Medium> Options<'p, M> {
         self,
         medium: M,
     ) -> Result<(Store<M>, Option<Opened>), OpenError<M, Error<M::Error>>> {
-        with_medium(medium, |medium| {
+        as_writer(medium, |medium, writer| {
             if headers::is_possible_in(&**medium)
                 && headers::presence(&**medium).map_err(Error::medium)? != Presence::Nothing
             {
-                return self.open_in(medium).map(|(store, opened)| (store, Some(opened)));
+                return self.open_in(medium, writer).map(|(store, opened)| (store, Some(opened)));
             }
-            Ok((self.create_in(medium)?, None))
+            Ok((self.create_in(medium, writer)?, None))
         })
     }
 
-    fn open_in(mut self, medium: &Arc<M>) -> Result<(Store<M>, Opened), Error<M::Error>> {
+    fn open_in(
+        mut self,
+        medium: &Arc<M>,
+        writer: Writer,
+    ) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let unit = headers::load(&**medium)?.unit;
         if self.is_in_place {
             match file::is_in_place(&Snapshot::of(&**medium)?) {
@@ -346,7 +352,7 @@ impl<'p, M: Medium> Options<'p, M> {
         let size = Readable::len(&**medium) / unit * unit;
         let Circumstances { stamp, evidence, seconds } = self.circumstances(medium, size);
         let ways = Ways { seconds, ..self.ways };
-        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), ways, size)?;
+        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), writer, ways, size)?;
         let last = store.preamble.stamp;
         let (was_sealed, verdict) = (store.header.is_sealed, judge(&last, &stamp, evidence));
         let boots = boots(store.snapshot()?.erased(), &mut mended)?;
@@ -417,13 +423,16 @@ fn first_commit(
     (header, boots, bytes)
 }
 
-/// Opens or creates a store. Returns the medium with the error if that fails.
-fn with_medium<M: Medium, T>(
+/// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.
+fn as_writer<M: Medium, T>(
     medium: M,
-    open: impl FnOnce(&Arc<M>) -> Result<T, Error<M::Error>>,
+    open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,
 ) -> Result<T, OpenError<M, Error<M::Error>>> {
+    let lock =
+        |lock: &WriterLock| lock.try_lock().map(Arc::new).ok_or(Error(ErrorKind::SecondWriter));
+    let writer = medium.writer_lock().map(lock).transpose();
     let medium = Arc::new(medium);
-    let error = match open(&medium) {
+    let error = match writer.and_then(|writer| open(&medium, writer)) {
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };

@@ -11,7 +11,7 @@ use super::tree::Tree;
 use super::ways::{Ways, leased};
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
-use crate::medium::{Granularity, Medium};
+use crate::medium::{Granularity, Medium, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::Blob;
 use crate::preserve::error::{Error, ErrorKind};
@@ -52,6 +52,7 @@ use core::ops::Range;
 #[derive(Debug)]
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
+    pub(super) writer: Writer,
     pub(super) ways: Ways<M>,
     pub(super) leases: Leases,
     /// The header of the last commit, as it is in the medium.
@@ -70,6 +71,9 @@ pub struct Store<M: Medium> {
     /// True if a commit failed with an unknown outcome.
     pub(super) has_failed: bool,
 }
+
+/// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
+pub(super) type Writer = Option<Arc<WriterLockGuard>>;
 
 /// The space of a store, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

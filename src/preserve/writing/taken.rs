@@ -1,5 +1,6 @@
 //! The regions that a store has handed out.
 
+use crate::medium::WriterLock;
 use crate::preserve::format::table::Entry;
 use crate::preserve::info::{Content, Info};
 use alloc::collections::BTreeMap;
@@ -18,7 +19,7 @@ pub(super) struct Taken {
 /// A region that was handed out.
 #[derive(Debug, Default)]
 struct Take {
-    mark: Weak<()>,
+    mark: Weak<WriterLock>,
     /// The number of the last commit before.
     generation: u64,
 }
@@ -71,7 +72,7 @@ impl Taken {
         self.noted.insert(before.offset, *before);
     }
 
-    pub(super) fn take(&mut self, at: u64, generation: u64) -> Arc<()> {
+    pub(super) fn take(&mut self, at: u64, generation: u64) -> Arc<WriterLock> {
         self.noted.remove(&at);
         let take = self.taken.entry(at).or_default();
         let mark = take.mark.upgrade().unwrap_or_default();

@@ -103,7 +103,7 @@ mod tests {
 
         let ways = Ways { leased: theirs, ..Ways::ANY };
         let (mut store, _) =
-            Store::take_up(Arc::new(memory()), ways, Readable::len(&memory())).unwrap();
+            Store::take_up(Arc::new(memory()), None, ways, Readable::len(&memory())).unwrap();
         let reader = store.reader();
         let lease = reader.lease(ours).unwrap();
         for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(4..40) {

@@ -2,7 +2,7 @@
 
 use crate::faults;
 use cachemaint::dax::{DaxFile, Error};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,5 +107,9 @@ impl Medium for Guarded {
 
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         self.guarded(|file| file.copy_unfenced(parts))?
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        self.file.writer_lock()
     }
 }

@@ -49,8 +49,8 @@ impl<M: Medium> Store<M> {
             self.note_use(&info)?;
         }
         let mark = self.taken.take(info.offset, self.header.generation);
-        let medium = Arc::clone(&self.medium);
-        Ok(Region { medium, info, since_use: self.uses.since(info.generation), mark })
+        let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
+        Ok(Region { medium, info, since_use: self.uses.since(info.generation), mark, writer })
     }
 
     /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region

@@ -3,9 +3,10 @@
 mod handed_out;
 
 use crate::medium::words::WORD;
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::preserve::info::Info;
 use crate::preserve::stamp::Origin;
+use crate::preserve::writing::store::Writer;
 use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -19,8 +20,9 @@ const PARTS: usize = 8;
 /// can be written meanwhile. While it exists, its bytes belong to its users. Stored bytes survive as on the medium
 /// itself: when they were written back. See [Regions](crate::preserve#regions).
 ///
-/// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A file is
-/// locked as long as a [`Region`] holds it; share other media only when each has been dropped.
+/// Another store that is opened in the same medium does not know of it, and could delete the region or be sealed. A
+/// [`DaxFile`](../dax/struct.DaxFile.html) refuses other stores as long as a [`Region`] holds it; share other media only when
+/// each has been dropped.
 ///
 /// ```
 /// # #[cfg(all(feature = "preserve", feature = "std"))]
@@ -46,16 +48,18 @@ pub struct Region<M: Medium> {
     medium: Arc<M>,
     info: Info,
     since_use: Origin,
-    /// As long as it exists, the region is in use.
-    mark: Arc<()>,
+    /// As long as it exists, the region is in use. It is the lock of a log in the region.
+    mark: Arc<WriterLock>,
+    /// Locked as long as the store or a region of it exists.
+    writer: Writer,
 }
 
 /// Another handle of the same region.
 impl<M: Medium> Clone for Region<M> {
     fn clone(&self) -> Self {
-        let Self { medium, info, since_use, mark } = self;
+        let Self { medium, info, since_use, mark, writer } = self;
         let (medium, mark) = (Arc::clone(medium), Arc::clone(mark));
-        Self { medium, info: *info, since_use: *since_use, mark }
+        Self { medium, info: *info, since_use: *since_use, mark, writer: writer.clone() }
     }
 }
 
@@ -363,5 +367,9 @@ impl<M: Medium + Send> Medium for Region<M> {
         // A lease can begin before the range, and end after it.
         Ok(leased
             .map(|leased| leased.start.max(all.start) - begin..leased.end.min(all.end) - begin))
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        Some(&self.mark)
     }
 }

@@ -5,9 +5,10 @@ use super::claims::{
     damage_costs_what_it_touches, live,
 };
 use super::plain::{Plain, options, shown};
-use cachemaint::medium::{Bytes, Medium};
-use cachemaint::recorder::{Identity, Mode, Options, Reader, SkippedKind};
+use cachemaint::medium::{Bytes, Medium, Readable};
+use cachemaint::recorder::{Identity, Mode, Options, Reader, Recorder, SkippedKind};
 use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 /// Two shards of three sub-buffers.
@@ -357,6 +358,58 @@ fn an_opening_goes_on_after_each_sub_buffer_that_a_reader_finds() {
         // The newest header is of another opening now.
         assert_eq!(after, before.events, "{mode:?}, {lost}");
     }
+}
+
+/// A crash has lost a header but for its other words, and the next one the header that was stored over it but for its first
+/// words. So both together are the older one, whose event was lost and comes back after a newer one.
+#[test]
+fn a_header_that_two_crashes_have_put_together_does_not_follow_a_newer_opening() {
+    let medium = Plain::new(BASE + 8 * SIZE);
+    let record = |recorder: &Recorder<&Plain>, id: u16| {
+        recorder.claim().unwrap().record_at(id.into(), id, b"").unwrap();
+    };
+    record(&options().create_new(&medium).unwrap(), 1);
+    record(&options().open(&medium).unwrap(), 2);
+    let first_word = medium.load((BASE + SIZE) as u64, Relaxed);
+    medium.write(BASE as u64, &[0; SIZE]);
+    medium.store((BASE + SIZE) as u64, 0, Relaxed);
+    record(&options().open(&medium).unwrap(), 3);
+    medium.store((BASE + SIZE) as u64, first_word, Relaxed);
+
+    let ids = || -> Vec<_> {
+        let shown = shown(&Reader::open(&medium).unwrap(), 0);
+        assert!(shown.skipped.iter().all(|skipped| skipped.kind != SkippedKind::Damaged));
+        shown.events.iter().map(|event| (event.id, event.sequence)).collect()
+    };
+    assert_eq!(ids(), [(3, 0)]);
+    record(&options().open(&medium).unwrap(), 4);
+    assert_eq!(ids(), [(3, 0), (4, 1)]);
+}
+
+/// The same, with newer sub-buffers of the newer opening behind it.
+#[test]
+fn a_header_of_an_earlier_opening_is_not_read_between_newer_ones() {
+    let medium = Plain::new(BASE + 8 * SIZE);
+    let third = || (BASE + 2 * SIZE) as u64;
+    let record_each = |recorder: &Recorder<&Plain>, ids: Range<u16>| {
+        let writer = recorder.claim().unwrap();
+        // Each takes a sub-buffer.
+        ids.for_each(|id| writer.record_at(id.into(), id, &[7; SIZE / 2]).unwrap());
+    };
+    record_each(&options().create_new(&medium).unwrap(), 0..1);
+    record_each(&options().open(&medium).unwrap(), 1..3);
+    let mut older = [0; SIZE];
+    let Ok(()) = medium.read(third(), &mut older);
+    medium.write(BASE as u64, &[0; 3 * SIZE]);
+    record_each(&options().open(&medium).unwrap(), 3..4);
+    record_each(&options().open(&medium).unwrap(), 4..7);
+    medium.write(third(), &older);
+
+    let shown = shown(&Reader::open(&medium).unwrap(), 0);
+    let ids: Vec<_> = shown.events.iter().map(|event| (event.id, event.sequence)).collect();
+    assert_eq!(ids, [(3, 0), (4, 1), (6, 3)]);
+    let [skipped] = shown.skipped[..] else { panic!("{:?}", shown.skipped) };
+    assert_eq!((skipped.at, skipped.kind), (third(), SkippedKind::Damaged));
 }
 
 /// A shard of eight sub-buffers, with events of 96 bytes at these times.

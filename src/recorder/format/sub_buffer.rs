@@ -21,6 +21,13 @@ pub(in crate::recorder) struct Header {
 }
 
 impl Header {
+    /// Returns true if this is the remainder of an opening before that of `other`, although its number is higher. An opening
+    /// begins after every sub-buffer that it finds, so this one was not there. The words that a crash had left of its header
+    /// came together with those of a later header that a crash has torn.
+    pub(in crate::recorder) const fn is_remainder_before(&self, other: &Self) -> bool {
+        self.sequence > other.sequence && self.generation < other.generation
+    }
+
     pub(in crate::recorder) fn to_bytes(self, identity: &[u8; 16]) -> [u8; HEADER as usize] {
         let mut fields = Fields {
             magic: MAGIC,

@@ -97,6 +97,15 @@ pub(super) struct Record {
     timestamp: u64,
 }
 
+/// Returns true if a header is not a remainder before the newest one or before that of the last sub-buffer that was read.
+const fn counts(header: &Header, newest: &Header, previous: Option<&Header>) -> bool {
+    let is_after_previous = match previous {
+        Some(previous) => !header.is_remainder_before(previous),
+        None => true,
+    };
+    is_after_previous && !header.is_remainder_before(newest)
+}
+
 impl<S: Readable> Reader<S> {
     /// Opens the recording in a source for reading.
     ///
@@ -286,11 +295,12 @@ impl<S: Readable> Reader<S> {
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
     }
 
-    /// Returns the newest valid header of a shard.
+    /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number. An earlier
+    /// opening can have left a [remainder](Header::is_remainder_before) with a higher one.
     fn newest_header(&self, shard: u32) -> Option<Header> {
         let slots = 0..u64::from(self.description.sub_buffers);
         let headers = slots.filter_map(|slot| self.header(shard, slot));
-        headers.max_by_key(|header| header.sequence)
+        headers.max_by_key(|header| (header.generation, header.sequence))
     }
 
     /// Returns the generation of the newest opening that has a valid header, or 0.
@@ -311,8 +321,9 @@ impl<S: Readable> Reader<S> {
         previous: Option<Header>,
     ) -> Option<SubBuffer> {
         let slot = self.description.geometry().slot(sequence);
-        let proved =
-            self.header(shard, slot).map(|header| SubBuffer { header, is_inferred: false });
+        let header =
+            self.header(shard, slot).filter(|header| counts(header, newest, previous.as_ref()));
+        let proved = header.map(|header| SubBuffer { header, is_inferred: false });
         proved.or_else(|| self.infer(shard, slot, newest, previous))
     }
 
@@ -376,7 +387,8 @@ impl<S: Readable> Reader<S> {
         let neighbours = [Some(*newest), left, right];
         core::array::from_fn(|place| {
             let (sequence, neighbour) = (sequences[place / 3]?, neighbours[place % 3]?);
-            Some(Header { shard, sequence, lost: 0, end_before: 0, ..neighbour })
+            let header = Header { shard, sequence, lost: 0, end_before: 0, ..neighbour };
+            counts(&header, newest, previous.as_ref()).then_some(header)
         })
     }
 

@@ -1,7 +1,7 @@
 //! The gaps between the events of a shard: their places, and their reasons.
 
 use super::super::found::{Skipped, SkippedKind};
-use super::super::{HEADER, RECORD, Search};
+use super::super::{HEADER, Header, RECORD, Search};
 use super::{Current, Events, Next};
 use crate::medium::Readable;
 use core::ops::Range;
@@ -57,7 +57,10 @@ impl<S: Readable> Events<'_, S> {
             return Some(self.rest(current, offset));
         }
         let after = reader.header(self.shard, geometry.slot(header.sequence + 1));
-        let after = after.filter(|after| after.sequence == header.sequence + 1);
+        let is_next = |after: &Header| {
+            after.sequence == header.sequence + 1 && !after.is_remainder_before(&header)
+        };
+        let after = after.filter(is_next);
         if let Some(after) = after.filter(|after| after.end_before > 0) {
             let end = u64::from(after.end_before.min(geometry.size));
             let missing = end.saturating_sub(offset);
@@ -99,7 +102,9 @@ impl<S: Readable> Events<'_, S> {
         let is_newer = |ahead| {
             let slot = self.reader.description.geometry().slot(newest.sequence + ahead);
             let header = self.reader.header(self.shard, slot);
-            header.is_some_and(|header| header.sequence > newest.sequence)
+            header.is_some_and(|header| {
+                header.sequence > newest.sequence && !header.is_remainder_before(&newest)
+            })
         };
         is_newer(1) || is_newer(2)
     }
@@ -138,9 +143,15 @@ impl<S: Readable> Events<'_, S> {
         let (shard, len) = (self.shard, u64::from(geometry.size));
         // A header that is just being written does not verify. If a writer ends it meanwhile, it is found below.
         let is_begun = sequence.is_none() && self.is_being_begun(slot);
+        let is_before = |header: Option<Header>, here: &Header| {
+            header.is_some_and(|header| here.is_remainder_before(&header))
+        };
         let here = self.reader.header(self.shard, slot);
+        let here = here.filter(|here| !is_before(self.previous, here));
         let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
-        let kind = if is_written || self.has_gone_on() {
+        let kind = if here.is_some_and(|here| is_before(self.newest, &here)) {
+            SkippedKind::Torn
+        } else if is_written || self.has_gone_on() {
             SkippedKind::Overwritten
         } else if is_begun {
             SkippedKind::Torn

@@ -275,6 +275,8 @@ impl<'r, S: Readable> Events<'r, S> {
         } else {
             let header =
                 self.reader.header(self.shard, self.reader.description.geometry().slot(sequence));
+            let header =
+                header.filter(|header| super::counts(header, newest, self.previous.as_ref()));
             header.map(|header| SubBuffer { header, is_inferred: false })
         };
         if let Some(found) = found.filter(|found| found.sequence() == sequence) {

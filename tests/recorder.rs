@@ -31,6 +31,7 @@ mod recorder {
     mod files;
     mod format;
     mod merged;
+    mod overtaken;
     mod plain;
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;

@@ -295,6 +295,16 @@ impl<S: Readable> Reader<S> {
         (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
     }
 
+    /// Returns the bytes in the place of a header, or zeros if they cannot be read.
+    fn header_bytes(&self, shard: u32, slot: u64) -> [u8; HEADER as usize] {
+        fence(Ordering::Acquire);
+        let at = self.description.geometry().sub_buffer(shard, slot);
+        let mut bytes = [0; HEADER as usize];
+        let is_read = self.source.read(at, &mut bytes).is_ok();
+        fence(Ordering::Acquire);
+        if is_read { bytes } else { [0; HEADER as usize] }
+    }
+
     /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number. An earlier
     /// opening can have left a [remainder](Header::is_remainder_before) with a higher one.
     fn newest_header(&self, shard: u32) -> Option<Header> {

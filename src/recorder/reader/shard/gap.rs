@@ -93,20 +93,30 @@ impl<S: Readable> Events<'_, S> {
 
     /// Returns true if sub-buffers were begun since reading began.
     pub(super) fn has_gone_on(&mut self) -> bool {
-        let Some(newest) = self.newest else {
-            let left = self.looks.checked_sub(1);
-            self.looks = left.unwrap_or(0);
-            return left.is_some() && self.reader.newest_header(self.shard).is_some();
-        };
+        let (reader, shard) = (self.reader, self.shard);
         // A writer begins one slot after the other, so that at most one of the next two slots is just being begun.
-        let is_newer = |ahead| {
-            let slot = self.reader.description.geometry().slot(newest.sequence + ahead);
-            let header = self.reader.header(self.shard, slot);
-            header.is_some_and(|header| {
-                header.sequence > newest.sequence && !header.is_remainder_before(&newest)
-            })
+        let next = self.newest.map_or(0, |newest| newest.sequence + 1);
+        let slots = [next, next + 1].map(|next| reader.description.geometry().slot(next));
+        // A fast writer can be in each header that is looked at, one after the other. Then their bytes are other ones
+        // afterwards.
+        let bytes = || slots.map(|slot| reader.header_bytes(shard, slot));
+        let before = bytes();
+        let has_newer = if let Some(newest) = self.newest {
+            slots.into_iter().any(|slot| self.is_newer(slot, &newest))
+        } else {
+            let Some(left) = self.looks.checked_sub(1) else { return false };
+            self.looks = left;
+            reader.newest_header(shard).is_some()
         };
-        is_newer(1) || is_newer(2)
+        has_newer || bytes() != before
+    }
+
+    /// Returns true if the header in a slot is newer than the newest one when reading began.
+    fn is_newer(&self, slot: u64, newest: &Header) -> bool {
+        let header = self.reader.header(self.shard, slot);
+        header.is_some_and(|header| {
+            header.sequence > newest.sequence && !header.is_remainder_before(newest)
+        })
     }
 
     /// Returns true if the rest of a sub-buffer has records of the lap before.

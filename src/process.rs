@@ -19,6 +19,20 @@ pub(crate) enum Process {
 }
 
 impl Process {
+    /// Returns a number that differs from those of its forked children.
+    #[cfg(all(
+        feature = "dax",
+        target_os = "linux",
+        target_has_atomic = "64",
+        not(cachemaint_loom)
+    ))]
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Generation(number) => number,
+            Self::Number(number) => number.into(),
+        }
+    }
+
     /// Returns this process. It may be called in a signal handler, if it was called before.
     pub(crate) fn this() -> Self {
         generation().map_or_else(|| Self::Number(number()), Self::Generation)

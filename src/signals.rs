@@ -6,13 +6,14 @@
 //! # What may run in a handler
 //! It interrupts any code at any place. [`Signal::call_former`], [`Signal::give_back`], [`Signal::reinstall`]
 //! and [`keeping_errno`] load and store atomics, and call `sigaction`, `pthread_sigmask` and `raise`, which may be
-//! called in a handler (signal-safety(7)). [`this_thread`] is a system call alone.
+//! called in a handler (signal-safety(7)). `crashing` does so with `poll`, and [`this_thread`] is a system call alone.
 
+use crate::process::Process;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicI32, AtomicUsize};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize};
 use libc::{c_int, siginfo_t};
 use std::io;
 
@@ -186,27 +187,71 @@ pub(crate) const fn comes_again(number: c_int, code: c_int) -> bool {
 }
 
 /// The threads that write back in a handler, because the process may end.
-static CRASHING: [AtomicI32; MOST_CRASHING] = [const { AtomicI32::new(0) }; MOST_CRASHING];
+static CRASHING: Places = Places([const { AtomicU64::new(0) }; MOST_CRASHING]);
 
-/// The number of threads that can be [crashing] at a time. Another one writes back as at any other time.
+/// The number of threads that can be [crashing] at a time. Another one waits.
 pub(crate) const MOST_CRASHING: usize = 32;
 
-/// Does the work of a handler of a signal that may end the process.
+/// Does the work of a handler of a signal that may end the process. The work must not wait for another thread, which may be
+/// waiting for a place.
 #[cfg(any(feature = "recorder", test))]
 pub(crate) fn crashing(work: impl FnOnce()) {
-    let thread = this_thread();
-    let take = |place: &&AtomicI32| place.compare_exchange(0, thread, Relaxed, Relaxed).is_ok();
-    let place = CRASHING.iter().find(take);
-    work();
-    if let Some(place) = place {
-        place.store(0, Relaxed);
-    }
+    CRASHING.hold(crashing_thread(), wait, work);
 }
 
 /// Returns true on a thread that is [crashing].
 pub(crate) fn is_crashing() -> bool {
-    let thread = this_thread();
-    CRASHING.iter().any(|place| place.load(Relaxed) == thread)
+    CRASHING.has(crashing_thread())
+}
+
+/// Returns the number of this thread with that of its process: a forked child has a copy of the places, and its threads can
+/// have the numbers of the parent's.
+fn crashing_thread() -> u64 {
+    u64::from(this_thread().cast_unsigned()) << 32 | Process::this().number() & PROCESS
+}
+
+/// Waits for a millisecond. It may be called in a handler (signal-safety(7)).
+#[cfg(any(feature = "recorder", test))]
+fn wait() {
+    // SAFETY: there is no structure to read.
+    unsafe { libc::poll(null_mut(), 0, 1) };
+}
+
+/// The bits of a place that have the process.
+const PROCESS: u64 = u32::MAX as u64;
+
+/// A place for each thread that is crashing; 0 if it is free. A thread's number has its [process](PROCESS) in the lower half.
+struct Places([AtomicU64; MOST_CRASHING]);
+
+impl Places {
+    fn has(&self, thread: u64) -> bool {
+        self.0.iter().any(|place| place.load(Relaxed) == thread)
+    }
+
+    /// Does the work with a place for the thread. A handler that interrupts the work shares the place: otherwise threads that
+    /// have all places could wait for each other.
+    #[cfg(any(feature = "recorder", test))]
+    fn hold(&self, thread: u64, mut wait: impl FnMut(), work: impl FnOnce()) {
+        if self.has(thread) {
+            return work();
+        }
+        let place = loop {
+            if let Some(place) = self.0.iter().find(|place| take(place, thread)) {
+                break place;
+            }
+            wait();
+        };
+        work();
+        place.store(0, Relaxed);
+    }
+}
+
+/// Takes a place if it is free: empty, or a copy of the parent's.
+#[cfg(any(feature = "recorder", test))]
+fn take(place: &AtomicU64, thread: u64) -> bool {
+    let is_free = |other: u64| other == 0 || (other ^ thread) & PROCESS != 0;
+    let taken = place.fetch_update(Relaxed, Relaxed, |other| is_free(other).then_some(thread));
+    taken.is_ok()
 }
 
 /// Returns true for the default and for ignoring.
@@ -237,4 +282,57 @@ where
     i32: TryFrom<Long>,
 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtomicU64, MOST_CRASHING, Places, Relaxed};
+    use core::cell::Cell;
+
+    const THREAD: u64 = 7 << 32 | 5;
+    const OTHER: u64 = 8 << 32 | 5;
+
+    /// Returns places that are all taken.
+    fn taken() -> Places {
+        Places([const { AtomicU64::new(OTHER) }; MOST_CRASHING])
+    }
+
+    #[test]
+    fn a_crashing_thread_without_a_place_waits_until_it_has_one() {
+        let places = taken();
+        let (waits, works) = (Cell::new(0), Cell::new(0));
+        let wait = || {
+            assert!(!places.has(THREAD));
+            waits.set(waits.get() + 1);
+            if waits.get() == 3 {
+                places.0[MOST_CRASHING - 1].store(0, Relaxed);
+            }
+        };
+        places.hold(THREAD, wait, || {
+            assert!(places.has(THREAD));
+            works.set(works.get() + 1);
+        });
+        assert_eq!((waits.get(), works.get()), (3, 1));
+        assert!(!places.has(THREAD));
+    }
+
+    #[test]
+    fn a_handler_that_interrupts_a_crashing_thread_does_not_wait() {
+        let places = taken();
+        places.0[0].store(0, Relaxed);
+        let none = || unreachable!("its thread has a place");
+        places.hold(THREAD, none, || {
+            let works = Cell::new(false);
+            places.hold(THREAD, none, || works.set(true));
+            assert!(works.get() && places.has(THREAD));
+        });
+    }
+
+    #[test]
+    fn a_forked_child_takes_the_places_of_its_parent_and_is_not_crashing_by_them() {
+        let places = taken();
+        let child = OTHER + 1;
+        assert!(!places.has(child));
+        places.hold(child, || unreachable!("the places are free"), || assert!(places.has(child)));
+    }
 }

@@ -33,14 +33,31 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// A check of each shard; an instruction for each line of new events, and two fences for each shard that has new
     /// events or newly lost ones.
     pub fn write_back_all(&self) -> Result<(), M::Error> {
+        self.write_back_shards(is_success_certain)
+    }
+
+    /// Does the same in the handler of a signal that may end the process. A file returns no errors there, and a medium can hide
+    /// that it is one around a file. So all events stay due for the next call.
+    #[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
+    pub(super) fn write_back_at_crash(&self) {
+        // Neither the handler nor the interrupted code can do anything about an error.
+        drop(self.write_back_shards(|_| false));
+    }
+
+    fn write_back_shards(&self, is_certain: fn(&M) -> bool) -> Result<(), M::Error> {
         let mut outcome = Ok(());
         for (shard, cursor) in (0..).zip(self.cursors()) {
-            outcome = outcome.and(self.write_back_shard(shard, cursor));
+            outcome = outcome.and(self.write_back_shard(shard, cursor, is_certain));
         }
         outcome
     }
 
-    fn write_back_shard(&self, shard: u32, cursor: &Cursor) -> Result<(), M::Error> {
+    fn write_back_shard(
+        &self,
+        shard: u32,
+        cursor: &Cursor,
+        is_certain: fn(&M) -> bool,
+    ) -> Result<(), M::Error> {
         let (geometry, head) = (self.description.geometry(), cursor.head());
         let loss = Geometry::loss(shard);
         let lost_word = self.medium.load(loss, Ordering::Relaxed);
@@ -58,7 +75,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
             self.medium.issue_writeback(loss..loss + 8)?;
         }
         self.medium.fence();
-        if is_success_certain(&self.medium) {
+        if is_certain(&self.medium) {
             cursor.written_back(head);
             cursor.lost_word_written_back(lost_word);
         }

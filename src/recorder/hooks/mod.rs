@@ -84,10 +84,6 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
             // The loss of the message cannot be reported.
             drop(writer.record_last(Event::PANIC, message.bytes()));
         }
-        self.stop_and_write_back();
-    }
-
-    fn stop_and_write_back(&self) {
         self.stop();
         // The process is ending: an error cannot be reported.
         drop(self.write_back_all());
@@ -103,8 +99,9 @@ where
     /// Has SIGSEGV, SIGABRT, SIGBUS and SIGTERM stop this recorder, write its events back, and then act as they did
     /// before.
     ///
-    /// The handler does not lock. On the media of this crate that persist by lines it does not allocate either. By pages a
-    /// failed `msync` makes an error that allocates.
+    /// The handler does not lock or allocate, even if a write-back fails. It does not report the failure: the events stay due,
+    /// and the next [`write_back_all`](Recorder::write_back_all) returns it. The handler runs on at most 32 threads at a time,
+    /// and further threads wait.
     ///
     /// It calls the former handler, with the kernel's information if that handler takes it. Without a former handler, the
     /// signal ends the process as before. An ignored signal stays ignored. If the former handler returns and the program
@@ -156,7 +153,8 @@ trait Crash {
 #[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 impl<M: Medium, C: AsRef<[Cursor]> + Sync> Crash for Recorder<M, C> {
     fn crash(&self) {
-        self.stop_and_write_back();
+        self.stop();
+        self.write_back_at_crash();
     }
 }
 
@@ -214,8 +212,12 @@ fn crash(is_fault: bool) {
 #[cfg(all(test, feature = "dax", target_os = "linux", not(cachemaint_loom)))]
 mod tests {
     use super::{Crash, Stopped, signals};
+    use crate::cache::Cache;
+    use crate::medium::Memory;
+    use crate::recorder::Options;
+    use crate::survival::Backing;
     use alloc::boxed::Box;
-    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
     use libc::c_int;
     use std::sync::OnceLock;
 
@@ -249,6 +251,26 @@ mod tests {
             }
             self.finished.fetch_add(1, Relaxed);
         }
+    }
+
+    /// A file of this crate returns no error in the handler, also through a medium around it that hides the file.
+    #[test]
+    fn events_that_a_handler_has_written_back_stay_due() {
+        static WORDS: [AtomicU64; 8192] = [const { AtomicU64::new(0) }; 8192];
+
+        let name = "events_that_a_handler_has_written_back_stay_due";
+        let cache = match Cache::host() {
+            Ok(cache) => cache,
+            Err(why) => return crate::skip::skip(name, why),
+        };
+        let memory = Memory::new(&WORDS, cache, Backing::Ram);
+        let recorder = Options::new().shards(1).create_new(memory).unwrap();
+        recorder.claim().unwrap().record(1, b"the valve is open").unwrap();
+        let is_due = || recorder.cursors().iter().any(|cursor| cursor.done() < cursor.head());
+        recorder.crash();
+        assert!(recorder.is_stopped() && is_due());
+        recorder.write_back_all().unwrap();
+        assert!(!is_due());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Files mapped for reading and writing.
 
-use super::mapping::Unflushed;
-use super::{DaxView, Error, ErrorKind, Guarantee, Options};
+use super::{DaxView, Error, Guarantee, Options};
 use crate::cache::Destination;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
@@ -261,11 +260,12 @@ impl DaxFile {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`], if the system's call failed, or an earlier one since the file was opened.
+    /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the system's call failed, or an earlier one since the file
+    /// was opened.
     /// [`NotSupported::ForkedChild`](super::NotSupported::ForkedChild) in a child of the process that opened the file.
-    /// [`ErrorKind::DeepFlush`], if the attribute is missing (as for RAM), cannot be read, has another value than 0 and 1,
-    /// or cannot be written by this user: it is root's. After an error the medium may not have been flushed, and the lines
-    /// were written back all the same.
+    /// [`ErrorKind::DeepFlush`](super::ErrorKind::DeepFlush), if the attribute is missing (as for RAM), cannot be read, has
+    /// another value than 0 and 1, or cannot be written by this user: it is root's. After an error the medium may not have
+    /// been flushed, and the lines were written back all the same.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -280,15 +280,7 @@ impl DaxFile {
             self.view.writeback_lines(&range, cache);
             cache.fence();
         }
-        self.view.by_system(&range, || {
-            self.view.mapping.flush_medium(&range).map_err(|why| match why {
-                Unflushed::Call(error) => self.view.failed_writeback(&range, &error),
-                Unflushed::Attribute { path, answer, errno } => {
-                    let (attribute, answer) = (path.into(), answer.into());
-                    Error::new(&self.view.path, ErrorKind::DeepFlush { attribute, answer, errno })
-                }
-            })
-        })?;
+        self.view.by_system(&range, || self.view.mapping.flush_medium(&range))?;
         self.view.check_stores()
     }
 }

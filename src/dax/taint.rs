@@ -79,6 +79,13 @@ impl core::fmt::Display for Taint {
     }
 }
 
+/// Fails, unless this thread is in the handler of a signal that may end the process. An error allocates, and the handler
+/// may have interrupted the allocator. The handler discards errors anyway, and does not rely on success.
+#[cold]
+pub(super) fn unless_crashing<E>(error: impl FnOnce() -> E) -> Result<(), E> {
+    if is_crashing() { Ok(()) } else { Err(error()) }
+}
+
 /// The first event, if there was one.
 #[derive(Debug)]
 pub(super) struct Tainted {

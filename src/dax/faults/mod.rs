@@ -19,7 +19,7 @@ mod handler;
 mod slots;
 
 use super::system::{extents, files};
-use super::taint::Taint;
+use super::taint::{Taint, unless_crashing};
 use super::{DaxFile, DaxView, Error, ErrorKind};
 use crate::process::Process;
 use crate::signals;
@@ -169,10 +169,10 @@ impl DaxView {
         }
         // In this order: a guard that ends leaves its zeros to the mapping before it gives its slot back.
         if let Some(faulted) = Slot::faulted_in(self.mapping.base().as_ptr().addr()) {
-            return lost_stores(|| self.fault(&faulted));
+            return unless_crashing(|| self.fault(&faulted));
         }
         match self.mapping.zeros_left() {
-            Some(errno) => lost_stores(|| {
+            Some(errno) => unless_crashing(|| {
                 let kind = ErrorKind::Os { call: "mmap after a guarded access", errno };
                 Error::new(&self.path, kind)
             }),
@@ -249,12 +249,6 @@ impl DaxView {
         let mapped = self.mapping.map_again(range, &self.file);
         mapped.map_err(|error| Error::os(&self.path, "mmap", &error))
     }
-}
-
-/// Fails, unless this is the handler of a process that ends: it discards the error, which allocates.
-#[cold]
-fn lost_stores(error: impl FnOnce() -> Error) -> Result<(), Error> {
-    if signals::is_crashing() { Ok(()) } else { Err(error()) }
 }
 
 /// The faults that guards of a file have met and that are over.

@@ -2,8 +2,9 @@
 
 use super::DaxView;
 use crate::cache::Cache;
+use crate::dax::mapping::Unflushed;
 use crate::dax::system::files;
-use crate::dax::taint::Taint;
+use crate::dax::taint::{Taint, unless_crashing};
 use crate::dax::{Batch, Error, ErrorKind, NotSupported, Writeback};
 use core::ops::Range;
 use std::io;
@@ -25,6 +26,9 @@ impl DaxView {
     /// [`NotSupported::ForkedChild`] in a child of the process that opened the file. While a guarded access
     /// (`catch_faults`) to this file has replaced pages by zeros, its error: a store may have gone to the zeros. After it,
     /// [`ErrorKind::Os`] with `mmap after a guarded access`, if the file could not be mapped again.
+    ///
+    /// In the handler of a recorder's `stop_on_signals` a failed write-back returns `Ok(())`, since an error allocates. The
+    /// failure stays, and the next call outside the handler returns it.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -129,15 +133,14 @@ impl DaxView {
                 ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
             ));
         }
-        self.by_system(range, || {
-            let written = self.mapping.writeback_pages(range);
-            written.map_err(|error| self.failed_writeback(range, &error))
-        })?;
+        self.by_system(range, || self.mapping.writeback_pages(range).map_err(Unflushed::Call))?;
         self.check_stores()
     }
 
     /// Makes a call that writes a range back by the operating system. A failure of an earlier call, or of one beside it,
     /// is a failure of this one too: bytes of this range may be lost by it, and no call finds that out again.
+    ///
+    /// In the handler of a signal that may end the process, a failure is recorded and not returned.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -145,7 +148,7 @@ impl DaxView {
     pub(in super::super) fn by_system(
         &self,
         range: &Range<u64>,
-        call: impl FnOnce() -> Result<(), Error>,
+        call: impl FnOnce() -> Result<(), Unflushed>,
     ) -> Result<(), Error> {
         // A panic in the closure would name it, and not the caller.
         self.mapping.checked_range(range);
@@ -153,16 +156,19 @@ impl DaxView {
             // On Linux the write-back of the pages without access that are there would succeed.
             return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::ForkedChild)));
         }
-        match self.taint.call(call)? {
-            Some(Taint::Writeback { at, len, errno }) if !range.is_empty() => {
-                Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))
+        let call = || call().inspect_err(|why| self.note_unflushed(range, why));
+        match self.taint.call(call) {
+            Ok(Some(Taint::Writeback { at, len, errno })) if !range.is_empty() => {
+                unless_crashing(|| Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))
             }
-            _ => Ok(()),
+            Ok(_) => Ok(()),
+            Err(why) => unless_crashing(|| self.unflushed(range, why)),
         }
     }
 
     /// Returns false if a write-back of this thread that succeeds may have ignored an error. In some signal handlers one by
-    /// pages does not wait for the calls that are under way, and any one ignores the zeros of a guarded access.
+    /// pages does not wait for the calls that are under way, or does not return its failure. Any one ignores the zeros of a
+    /// guarded access there.
     #[cfg(feature = "recorder")]
     pub(crate) fn is_success_certain(&self) -> bool {
         match self.writeback {
@@ -193,17 +199,29 @@ impl DaxView {
         false
     }
 
-    /// Notes that stored bytes may be lost, whatever succeeds later.
+    /// Notes that stored bytes may be lost by a call that failed, whatever succeeds later.
     #[cold]
-    pub(in super::super) fn failed_writeback(
-        &self,
-        range: &Range<u64>,
-        error: &io::Error,
-    ) -> Error {
-        let (at, len, errno) = (range.start, range.end - range.start, files::number(error));
-        debug_assert!(self.taint.is_in_call(), "a call beside it would not wait for its failure");
-        self.taint.by(Taint::Writeback { at, len, errno });
-        Error::writeback(&self.path, range, error)
+    fn note_unflushed(&self, range: &Range<u64>, why: &Unflushed) {
+        if let Unflushed::Call(error) = why {
+            let (at, len, errno) = (range.start, range.end - range.start, files::number(error));
+            debug_assert!(
+                self.taint.is_in_call(),
+                "a call beside it would not wait for its failure"
+            );
+            self.taint.by(Taint::Writeback { at, len, errno });
+        }
+    }
+
+    /// Returns the error of a call that failed.
+    #[cold]
+    fn unflushed(&self, range: &Range<u64>, why: Unflushed) -> Error {
+        match why {
+            Unflushed::Call(error) => Error::writeback(&self.path, range, &error),
+            Unflushed::Attribute { path, answer, errno } => {
+                let (attribute, answer) = (path.into(), answer.into());
+                Error::new(&self.path, ErrorKind::DeepFlush { attribute, answer, errno })
+            }
+        }
     }
 
     /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.

@@ -26,8 +26,17 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// # Safety
 /// 1. The methods of [`Medium`](crate::medium::Medium) and [`Readable`](crate::medium::Readable), or of `AsRef<[Cursor]>`,
-///    do what a handler that has interrupted any code may do (signal-safety(7)). They do not lock. They allocate only for
-///    an error. This includes the methods that a crate implements for references to its type.
+///    do what a handler that has interrupted any code may do (signal-safety(7)). They do not lock, and do not allocate or
+///    release memory, even for an error. This includes the methods that a crate implements for references to its type, and
+///    the drop of the error. It excludes leases and `deep_persist`, which the handler does not use.
+///
+/// # Errors in the handler
+/// The handler drops each error. Return one that owns no memory, such as the number of the system's error.
+/// `io::Error::last_os_error` and `io::Error::from_raw_os_error` do not allocate; `io::Error::new` does.
+///
+/// If a write-back of a [`DaxFile`] fails in the handler, it returns `Ok(())`. The failure stays, and the next write-back
+/// outside the handler returns it. So a medium around a file must not rely on success there. The recorder does not: all
+/// events that the handler has written back stay due.
 pub unsafe trait SignalSafe {}
 
 // SAFETY: (1) loads, stores, write-backs, fences and `msync`; see `Tainted::call` for the threads that it waits for.

@@ -15,8 +15,8 @@
 //!   headers at most. Nine need a valid header to the right, and other slots have six. So the mean is six at most:
 //!   18 × 7.2 = 130 times the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
-//!   records are read three times. Gaps and records may take turns, with three headers for each: 32 times in all.
-//! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 28 times: 9 times the size. Of
+//!   records are read three times. Gaps and records may take turns, with four headers for each: 34 times in all.
+//! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of
 //!   these, eight are for sub-buffers of older laps. Each of the three rounds looks for zeros: 3 times.
 
 pub(super) mod found;
@@ -287,22 +287,24 @@ impl<S: Readable> Reader<S> {
         if geometry.slot(sequence) != slot {
             return None;
         }
-        let mut bytes = [0; HEADER as usize];
-        self.source.read(at, &mut bytes).ok()?;
-        fence(Ordering::Acquire);
-        let header = Header::from_bytes(bytes, &self.description.identity.0)?;
-        // The header may have been overwritten between the loads.
-        (header.shard == shard && geometry.slot(header.sequence) == slot).then_some(header)
+        self.header_of(shard, slot, self.header_bytes(shard, slot)?)
     }
 
-    /// Returns the bytes in the place of a header, or zeros if they cannot be read.
-    fn header_bytes(&self, shard: u32, slot: u64) -> [u8; HEADER as usize] {
+    /// Returns the bytes in the place of a header, unless they cannot be read. They are as new as those of [`Self::header`].
+    fn header_bytes(&self, shard: u32, slot: u64) -> Option<[u8; HEADER as usize]> {
         fence(Ordering::Acquire);
-        let at = self.description.geometry().sub_buffer(shard, slot);
         let mut bytes = [0; HEADER as usize];
-        let is_read = self.source.read(at, &mut bytes).is_ok();
+        self.source.read(self.description.geometry().sub_buffer(shard, slot), &mut bytes).ok()?;
         fence(Ordering::Acquire);
-        if is_read { bytes } else { [0; HEADER as usize] }
+        Some(bytes)
+    }
+
+    /// Returns the header in these bytes of a slot, if it is valid there.
+    fn header_of(&self, shard: u32, slot: u64, bytes: [u8; HEADER as usize]) -> Option<Header> {
+        let header = Header::from_bytes(bytes, &self.description.identity.0)?;
+        // The header may have been overwritten between the loads.
+        let is_here = self.description.geometry().slot(header.sequence) == slot;
+        (header.shard == shard && is_here).then_some(header)
     }
 
     /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number. An earlier

@@ -82,7 +82,7 @@ impl<S: Readable> Events<'_, S> {
     }
 
     /// Returns the kind of a gap in a sub-buffer: a writer may have reached and overwritten it meanwhile.
-    fn kind_of_gap(&mut self, current: &Current) -> SkippedKind {
+    fn kind_of_gap(&self, current: &Current) -> SkippedKind {
         let slot = self.reader.description.geometry().slot(current.header.sequence);
         let is_overwritten = match self.reader.header(self.shard, slot) {
             Some(here) => here.sequence > current.header.sequence,
@@ -91,32 +91,25 @@ impl<S: Readable> Events<'_, S> {
         if is_overwritten { SkippedKind::Overwritten } else { SkippedKind::Damaged }
     }
 
-    /// Returns true if sub-buffers were begun since reading began.
-    pub(super) fn has_gone_on(&mut self) -> bool {
+    /// Returns true if sub-buffers were begun since reading began. It is certain if the first of their headers was finished
+    /// before this call.
+    ///
+    /// A writer begins one slot after the other, so that at most one of the next two slots is being begun at a time. A fast
+    /// writer can be in the first one when that is looked at, and then in the second one. The bytes of the first one have
+    /// changed afterwards. They do not change back, since numbers and times grow with each header of a slot.
+    pub(super) fn has_gone_on(&self) -> bool {
         let (reader, shard) = (self.reader, self.shard);
-        // A writer begins one slot after the other, so that at most one of the next two slots is just being begun.
         let next = self.newest.map_or(0, |newest| newest.sequence + 1);
-        let slots = [next, next + 1].map(|next| reader.description.geometry().slot(next));
-        // A fast writer can be in each header that is looked at, one after the other. Then their bytes are other ones
-        // afterwards.
-        let bytes = || slots.map(|slot| reader.header_bytes(shard, slot));
-        let before = bytes();
-        let has_newer = if let Some(newest) = self.newest {
-            slots.into_iter().any(|slot| self.is_newer(slot, &newest))
-        } else {
-            let Some(left) = self.looks.checked_sub(1) else { return false };
-            self.looks = left;
-            reader.newest_header(shard).is_some()
+        let [first, second] = [next, next + 1].map(|next| reader.description.geometry().slot(next));
+        let is_newer = |header: Header| {
+            let is_remainder =
+                self.newest.is_some_and(|newest| header.is_remainder_before(&newest));
+            header.sequence >= next && !is_remainder
         };
-        has_newer || bytes() != before
-    }
-
-    /// Returns true if the header in a slot is newer than the newest one when reading began.
-    fn is_newer(&self, slot: u64, newest: &Header) -> bool {
-        let header = self.reader.header(self.shard, slot);
-        header.is_some_and(|header| {
-            header.sequence > newest.sequence && !header.is_remainder_before(newest)
-        })
+        let before = reader.header_bytes(shard, first);
+        before.and_then(|bytes| reader.header_of(shard, first, bytes)).is_some_and(is_newer)
+            || reader.header(shard, second).is_some_and(is_newer)
+            || reader.header_bytes(shard, first) != before
     }
 
     /// Returns true if the rest of a sub-buffer has records of the lap before.
@@ -144,7 +137,7 @@ impl<S: Readable> Events<'_, S> {
 
     /// Returns a slot as a gap, since the sub-buffer with this sequence number is not in it. Without a number, a slot that
     /// begins with zeros was never used and is not a gap.
-    pub(super) fn unknown(&mut self, slot: u64, sequence: Option<u64>) -> Option<Next> {
+    pub(super) fn unknown(&self, slot: u64, sequence: Option<u64>) -> Option<Next> {
         let geometry = self.reader.description.geometry();
         let at = geometry.sub_buffer(self.shard, slot);
         if sequence.is_none() && self.reader.source.load(at, Ordering::Acquire) == 0 {

@@ -54,8 +54,7 @@ pub struct Events<'r, S> {
     pub(super) is_by_opening: bool,
 }
 
-/// The number of rescans: of a shard without headers, which distinguish damage from a writer that has begun since, and of
-/// sub-buffers that a writer has begun since.
+/// The number of rescans of sub-buffers that a writer has begun since reading began.
 const LOOKS: u32 = 4;
 
 /// The most laps before the last one that are kept apart. A crash can leave sub-buffers of any number of laps: those of

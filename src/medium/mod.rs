@@ -111,7 +111,8 @@ impl core::fmt::Display for Granularity {
 /// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist), [`leased_range`](Self::leased_range),
 ///    [`writer_lock`](Self::writer_lock), [`lease_range`](Readable::lease_range) and
 ///    [`release_range`](Readable::release_range), though they have defaults. The default of `leased_range` answers that no
-///    reader has a lease, and a store would overwrite bytes that a reader of another process uses.
+///    reader has a lease, and a store would overwrite bytes that a reader of another process uses. A medium that is a part
+///    of another one has a lock of its own, which the owner of the parts keeps for each of them.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;

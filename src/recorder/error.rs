@@ -40,6 +40,7 @@ pub enum ErrorKind<E> {
     Medium(E),
     /// Another journal, recorder or store of this process writes the medium. It must be dropped first. A medium knows of it
     /// by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    /// A recorder with a hook for panics or signals stays for the life of the process.
     SecondWriter,
     /// A recording with these options is impossible.
     Geometry(&'static str),

@@ -159,9 +159,8 @@
 //! When a slot is used again, the new header is written first, and no byte is zeroed: under the new sequence
 //! number no old record verifies.
 //!
-//! An opening continues after all sub-buffers that it finds. So a sub-buffer of an earlier opening does not count if its
-//! sequence number is higher than the highest one of the last opening in the shard. A crash had torn its header, and a torn
-//! header over it completed it again.
+//! An opening continues after all sub-buffers that it finds. So a sub-buffer does not count if one with a lower sequence
+//! number in the shard is of a later opening. A crash had torn its header, and a torn header over it completed it again.
 //!
 //! ## Record
 //! Records are at multiples of 8, without gaps, from 64 on. A record does not cross the end of its sub-buffer.

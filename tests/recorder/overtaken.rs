@@ -190,7 +190,7 @@ type Turn = (usize, usize);
 
 /// Counts the loads from places of one kind, and returns the turns before them.
 struct Turns<'t> {
-    turns: &'t [Turn],
+    to_come: &'t [Turn],
     counts: fn(u64) -> bool,
     /// The number of loads since the last turn.
     loads: usize,
@@ -198,7 +198,7 @@ struct Turns<'t> {
 
 impl<'t> Turns<'t> {
     fn new(counts: fn(u64) -> bool, turns: &'t [Turn]) -> Self {
-        Self { turns, counts, loads: 0 }
+        Self { to_come: turns, counts, loads: 0 }
     }
 
     fn next(&mut self, at: u64) -> usize {
@@ -206,9 +206,9 @@ impl<'t> Turns<'t> {
             return 0;
         }
         self.loads += 1;
-        match self.turns.split_first() {
+        match self.to_come.split_first() {
             Some((&(loads, stores), later)) if self.loads > loads => {
-                (self.turns, self.loads) = (later, 1);
+                (self.to_come, self.loads) = (later, 1);
                 stores
             }
             _ => 0,
@@ -288,7 +288,8 @@ fn a_writer_that_stands_in_each_header_that_is_looked_at_damages_nothing() {
 fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
     let recording = Recording::of_long(4, 6, 1);
     // The sub-buffer with the number 4, whose events are lost with their header.
-    let damaged = BASE + 4 % 4 * SIZE as u64;
+    // Sub-buffer 4 is in slot 0.
+    let damaged = BASE;
     for words in 1..HEADER {
         let medium = recording.after(words);
         medium.write(damaged, &[7; SIZE]);

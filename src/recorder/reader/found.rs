@@ -80,6 +80,8 @@ pub struct Skipped {
 pub enum SkippedKind {
     /// An event at the end of a shard that was not finished, or of which a crash has kept a part.
     ///
+    /// It can also be a header that was not finished, over the oldest events.
+    ///
     /// This is normal beside a writer and after a crash, which loses the last events unless they were written back. It can
     /// be ignored. Damage to the last events looks the same if it came before the next opening.
     Torn,

@@ -145,7 +145,7 @@ impl<S: Readable> Events<'_, S> {
         }
         let (shard, len) = (self.shard, u64::from(geometry.size));
         // A header that is just being written does not verify. If a writer ends it meanwhile, it is found below.
-        let is_begun = sequence.is_none() && self.is_being_begun(slot);
+        let is_begun = self.is_being_begun(slot, sequence.is_some());
         let is_before = |header: Option<Header>, here: &Header| {
             header.is_some_and(|header| here.is_remainder_before(&header))
         };
@@ -164,16 +164,22 @@ impl<S: Readable> Events<'_, S> {
         Some(Next::Skipped(Skipped { shard, sequence: None, at, len, kind }))
     }
 
-    /// Returns true if a writer may be writing the header of a slot: it is the slot after the newest sub-buffer, and has
-    /// only zeros after the header.
-    fn is_being_begun(&self, slot: u64) -> bool {
-        let geometry = self.reader.description.geometry();
+    /// Returns true if a writer may be writing the header of a slot: it is the slot after the newest sub-buffer. An unused slot
+    /// has only zeros after the header. In a used one the header has the next number already: so the events there were given
+    /// up, and a crash that has kept a part of the header has lost only the last events.
+    fn is_being_begun(&self, slot: u64, is_used: bool) -> bool {
+        let (source, geometry) = (&self.reader.source, self.reader.description.geometry());
         let start = geometry.sub_buffer(self.shard, slot);
         let next = self.newest.map_or(0, |newest| newest.sequence + 1);
-        geometry.slot(next) == slot
-            && self
-                .reader
-                .is_zero::<{ HEADER as usize }>(start + HEADER..start + u64::from(geometry.size))
+        if geometry.slot(next) != slot {
+            return false;
+        }
+        if is_used {
+            let [first, second] = [start, start + 8].map(|at| source.load(at, Ordering::Acquire));
+            return first == Header::first_word(self.shard) && Header::sequence_of(second) == next;
+        }
+        let records = start + HEADER..start + u64::from(geometry.size);
+        self.reader.is_zero::<{ HEADER as usize }>(records)
     }
 
     /// Returns a gap for the first of the sub-buffers that were not found, up to the end of the shard. The rest is in

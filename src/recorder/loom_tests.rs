@@ -103,6 +103,7 @@ fn with_events(lengths: &[usize]) -> Arc<One> {
         durability: Durability::OnCrash,
         clock,
         is_stopped: super::AtomicBool::new(false),
+        _writer: None,
     };
     for len in lengths {
         writer(&recorder).record_at(1, 1, &[1; 256][..*len]).unwrap();

@@ -88,6 +88,8 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     all();
     events(&writer)?;
     names.on_file("recorder: each event");
+    drop(writer);
+    drop(recorder);
 
     // A full sub-buffer is persistent when the next one has its first event.
     let recorder = create(&file, Durability::SubBuffer)?;
@@ -95,6 +97,8 @@ pub(super) fn on_recorder(path: &str, names: &mut Names) -> Result<()> {
     mark::watch(range(&file, SUB_BUFFERS..SUB_BUFFERS + SUB_BUFFER));
     events(&writer)?;
     names.on_file("recorder: full sub-buffer");
+    drop(writer);
+    drop(recorder);
 
     let recorder = create(&file, Durability::OnCrash)?;
     let writer = recorder.claim()?;

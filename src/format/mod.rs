@@ -1,5 +1,5 @@
-//! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, and the traits of
-//! their errors.
+//! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, the traits of
+//! their errors, and the lock of the one writer.
 
 pub(crate) mod error;
 pub(crate) mod identity;
@@ -13,3 +13,5 @@ pub(crate) mod reread;
 pub(crate) mod rewritten;
 pub(crate) mod superblock;
 pub(crate) mod tag;
+#[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]
+pub(crate) mod writer;

@@ -171,7 +171,8 @@ pub use records::Records;
 pub use reservation::Reservation;
 pub use salvage::{Salvage, Salvaged};
 
-use crate::medium::{Medium, WriterLock, WriterLockGuard};
+use crate::format::writer;
+use crate::medium::{Medium, WriterLockGuard};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -346,12 +347,6 @@ pub struct Journal<M: Medium> {
     _writer: Option<WriterLockGuard>,
 }
 
-/// Takes the lock of a medium's one writer, if it has one.
-fn as_writer<M: Medium>(medium: &M) -> Result<Option<WriterLockGuard>, Error<M::Error>> {
-    let lock = |lock: &WriterLock| lock.try_lock().ok_or(Error::new(ErrorKind::SecondWriter));
-    medium.writer_lock().map(lock).transpose()
-}
-
 impl<M: Medium> Journal<M> {
     fn new(medium: M, writer: Option<WriterLockGuard>, opened: Opened) -> Self {
         let Opened { superblock, in_flight } = opened;
@@ -366,8 +361,8 @@ impl<M: Medium> Journal<M> {
         medium: M,
         open: impl FnOnce(&M) -> Result<(Opened, T), Error<M::Error>>,
     ) -> Result<(Self, T), OpenError<M>> {
-        let opened = as_writer(&medium).and_then(|writer| Ok((writer, open(&medium)?)));
-        match opened {
+        let writer = writer::lock(&medium, Error::new(ErrorKind::SecondWriter));
+        match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
             Ok((writer, (opened, beside))) => Ok((Self::new(medium, writer, opened), beside)),
             Err(error) => Err(OpenError::new(medium, error)),
         }

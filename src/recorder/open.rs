@@ -9,8 +9,8 @@ use super::mode::Mode;
 use super::options::{Options, Settings};
 use super::reader::Reader;
 use super::{Clock, Cursor, Durability, Error, ErrorKind, Recorder};
-use crate::format::{magic, rewritten};
-use crate::medium::{Medium, OpenError, Readable, WriterLock, WriterLockGuard};
+use crate::format::{magic, rewritten, writer};
+use crate::medium::{Medium, OpenError, Readable, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
 
@@ -150,8 +150,7 @@ fn as_writer<M: Medium, P>(
     medium: M,
     open: impl FnOnce(&M) -> Result<Parts<P>, ErrorKind<M::Error>>,
 ) -> Result<Recorder<M, P>, Failed<M>> {
-    let lock = |lock: &WriterLock| lock.try_lock().ok_or(ErrorKind::SecondWriter);
-    let writer = medium.writer_lock().map(lock).transpose();
+    let writer = writer::lock(&medium, ErrorKind::SecondWriter);
     match writer.and_then(|writer| Ok((writer, open(&medium)?))) {
         Ok((writer, parts)) => Ok(parts.recorder(medium, writer)),
         Err(kind) => Err(OpenError::new(medium, Error::new(kind))),

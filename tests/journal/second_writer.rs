@@ -12,7 +12,7 @@ fn file(directory: &Path) -> DaxFile {
     options.create_new(directory.join("journal"), 1 << 20).unwrap()
 }
 
-/// Neither opening of a journal is possible in the medium.
+/// No way to open a journal in the medium is permitted.
 fn assert_is_refused<M: Medium + Clone>(medium: &M) {
     let mut errors = vec![
         Options::new().open(medium.clone()).map(drop).unwrap_err().error,

@@ -17,7 +17,8 @@ use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
 use crate::format::tag;
-use crate::medium::{Medium, OpenError, Readable, WriterLock};
+use crate::format::writer;
+use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
 use crate::preserve::error::{Damage, Error, ErrorKind};
 use crate::preserve::format::header::{FIRST, Header};
@@ -428,11 +429,9 @@ fn as_writer<M: Medium, T>(
     medium: M,
     open: impl FnOnce(&Arc<M>, Writer) -> Result<T, Error<M::Error>>,
 ) -> Result<T, OpenError<M, Error<M::Error>>> {
-    let lock =
-        |lock: &WriterLock| lock.try_lock().map(Arc::new).ok_or(Error(ErrorKind::SecondWriter));
-    let writer = medium.writer_lock().map(lock).transpose();
+    let writer = writer::lock(&medium, Error(ErrorKind::SecondWriter));
     let medium = Arc::new(medium);
-    let error = match writer.and_then(|writer| open(&medium, writer)) {
+    let error = match writer.and_then(|writer| open(&medium, writer.map(Arc::new))) {
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };

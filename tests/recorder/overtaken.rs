@@ -287,8 +287,7 @@ fn a_writer_that_stands_in_each_header_that_is_looked_at_damages_nothing() {
 #[test]
 fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
     let recording = Recording::of_long(4, 6, 1);
-    // The sub-buffer with the number 4, whose events are lost with their header.
-    // Sub-buffer 4 is in slot 0.
+    // Sub-buffer 4 is in slot 0. Its events are lost with their header.
     let damaged = BASE;
     for words in 1..HEADER {
         let medium = recording.after(words);

@@ -332,11 +332,22 @@ impl<S: Readable> Reader<S> {
         newest: &Header,
         previous: Option<Header>,
     ) -> Option<SubBuffer> {
+        let with_header = self.with_header(shard, sequence, newest, previous);
         let slot = self.description.geometry().slot(sequence);
-        let header =
-            self.header(shard, slot).filter(|header| counts(header, newest, previous.as_ref()));
-        let proved = header.map(|header| SubBuffer { header, is_inferred: false });
-        proved.or_else(|| self.infer(shard, slot, newest, previous))
+        with_header.or_else(|| self.infer(shard, slot, newest, previous))
+    }
+
+    /// Returns the sub-buffer in the slot of a sequence number by its header, if that counts.
+    fn with_header(
+        &self,
+        shard: u32,
+        sequence: u64,
+        newest: &Header,
+        previous: Option<Header>,
+    ) -> Option<SubBuffer> {
+        let header = self.header(shard, self.description.geometry().slot(sequence));
+        let header = header.filter(|header| counts(header, newest, previous.as_ref()));
+        header.map(|header| SubBuffer { header, is_inferred: false })
     }
 
     /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.

@@ -2,7 +2,7 @@
 
 use super::super::found::{Skipped, SkippedKind};
 use super::super::{HEADER, Header, RECORD, Search};
-use super::{Current, Events, Next};
+use super::{Current, Events, Next, after};
 use crate::medium::Readable;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -99,7 +99,7 @@ impl<S: Readable> Events<'_, S> {
     /// changed afterwards. They do not change back, since numbers and times grow with each header of a slot.
     pub(super) fn has_gone_on(&self) -> bool {
         let (reader, shard) = (self.reader, self.shard);
-        let next = self.newest.map_or(0, |newest| newest.sequence + 1);
+        let next = after(self.newest);
         let [first, second] = [next, next + 1].map(|next| reader.description.geometry().slot(next));
         let is_newer = |header: Header| {
             let is_remainder =
@@ -170,7 +170,7 @@ impl<S: Readable> Events<'_, S> {
     fn is_being_begun(&self, slot: u64, is_used: bool) -> bool {
         let (source, geometry) = (&self.reader.source, self.reader.description.geometry());
         let start = geometry.sub_buffer(self.shard, slot);
-        let next = self.newest.map_or(0, |newest| newest.sequence + 1);
+        let next = after(self.newest);
         if geometry.slot(next) != slot {
             return false;
         }

@@ -134,10 +134,15 @@ enum Next {
     Lost(u64),
 }
 
+/// Returns the number of the sub-buffer after the newest one.
+fn after(newest: Option<Header>) -> u64 {
+    newest.map_or(0, |newest| newest.sequence + 1)
+}
+
 impl<'r, S: Readable> Events<'r, S> {
     pub(super) fn new(reader: &'r Reader<S>, shard: u32) -> Self {
         let newest = reader.newest_header(shard);
-        let next = newest.map_or(0, |newest| newest.sequence + 1);
+        let next = after(newest);
         Self {
             reader,
             shard,
@@ -272,11 +277,7 @@ impl<'r, S: Readable> Events<'r, S> {
         let found = if is_inferable {
             self.reader.sub_buffer(self.shard, sequence, newest, self.previous)
         } else {
-            let header =
-                self.reader.header(self.shard, self.reader.description.geometry().slot(sequence));
-            let header =
-                header.filter(|header| super::counts(header, newest, self.previous.as_ref()));
-            header.map(|header| SubBuffer { header, is_inferred: false })
+            self.reader.with_header(self.shard, sequence, newest, self.previous)
         };
         if let Some(found) = found.filter(|found| found.sequence() == sequence) {
             self.begin(found);

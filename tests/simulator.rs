@@ -4,6 +4,8 @@
 #![cfg(target_has_atomic = "64")]
 #![expect(non_ascii_idents, reason = "those that zerocopy derives")]
 
+mod skip;
+
 /// All under one name: a filter by it leaves out tests that are the same on every CPU where they
 /// would be emulated.
 mod simulator {

@@ -94,7 +94,8 @@ impl Mutation {
 
     /// Lets this mutant survive under these models (all, if none is named), since it changes nothing that matters
     /// there: `reason` is for the reader of the test. It is known by the end of its file's path and a part of its line
-    /// of source, so that it is found again when the code around it changes.
+    /// of source, so that it is found again when the code around it changes. The source is looked for in the working
+    /// directory, which `cargo test` sets, and above it.
     #[must_use]
     pub fn equivalent(
         mut self,
@@ -273,6 +274,12 @@ impl fmt::Display for Survivors {
             f.write_str(
                 "keep a release and an acquire between threads: where these read or write back the stores of others, the \
                  simulator does not show the need\n",
+            )?;
+        }
+        let survivors = || survived.iter().map(|(_, mutant)| mutant);
+        if survivors().any(|mutant| mutant.source().is_none()) {
+            f.write_str(
+                "sources of these were not found: run the test in its package, or no entry of the list matches\n",
             )?;
         }
         // A mutant that survived under several models is one thing to mend.

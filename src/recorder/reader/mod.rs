@@ -9,7 +9,7 @@
 //!
 //! The figure is the sum of these:
 //! - A search reads two words at each place: twice the size of the sub-buffer. It ends when twice that size was verified
-//!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`] as many bytes are read
+//!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes are read
 //!   twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
 //! - Each of three rounds (the last lap, the one before it, and the next one) searches a slot without a header under nine
 //!   headers at most. Nine need a valid header to the right, and other slots have six. So the mean is six at most:
@@ -22,19 +22,18 @@
 pub(super) mod found;
 pub(super) mod merged;
 mod newest;
+mod search;
 pub(super) mod shard;
+mod sub_buffer;
 
-use super::format;
 use super::format::{
-    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, MAGIC, RECORD,
-    Tables, record_len,
+    BadDescriptor, DESCRIPTOR, DESCRIPTORS, Description, Geometry, HEADER, Header, MAGIC, Tables,
 };
 use super::{Error, ErrorKind, EventTable, Events};
-use crate::format::{magic, tag};
+use crate::format::magic;
 use crate::medium::{OpenError, Readable};
 use crate::sync::fence;
 use core::cmp::Reverse;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// A reader of a recording.
@@ -72,38 +71,6 @@ use core::sync::atomic::Ordering;
 pub struct Reader<S> {
     source: S,
     description: Description,
-}
-
-/// A sub-buffer, and the source of its header.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SubBuffer {
-    /// The header of the sub-buffer, or the header that its records prove.
-    header: Header,
-    /// True if the header is inferred from records.
-    is_inferred: bool,
-}
-
-impl SubBuffer {
-    pub(super) const fn sequence(&self) -> u64 {
-        self.header.sequence
-    }
-}
-
-/// A record with a valid tag.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    id: u16,
-    len: u16,
-    timestamp: u64,
-}
-
-/// Returns true if a header is not a remainder before the newest one or before that of the last sub-buffer that was read.
-const fn counts(header: &Header, newest: &Header, previous: Option<&Header>) -> bool {
-    let is_after_previous = match previous {
-        Some(previous) => !header.is_remainder_before(previous),
-        None => true,
-    };
-    is_after_previous && !header.is_remainder_before(newest)
 }
 
 impl<S: Readable> Reader<S> {
@@ -322,187 +289,4 @@ impl<S: Readable> Reader<S> {
             .flat_map(|shard| slots.clone().filter_map(move |slot| self.header(shard, slot)));
         headers.map(|header| header.generation).max().unwrap_or(0)
     }
-
-    /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.
-    /// `previous` is the header of the sub-buffer that was read before it, if there is one.
-    fn sub_buffer(
-        &self,
-        shard: u32,
-        sequence: u64,
-        newest: &Header,
-        previous: Option<Header>,
-    ) -> Option<SubBuffer> {
-        let with_header = self.with_header(shard, sequence, newest, previous);
-        let slot = self.description.geometry().slot(sequence);
-        with_header.or_else(|| self.infer(shard, slot, newest, previous))
-    }
-
-    /// Returns the sub-buffer in the slot of a sequence number by its header, if that counts.
-    fn with_header(
-        &self,
-        shard: u32,
-        sequence: u64,
-        newest: &Header,
-        previous: Option<Header>,
-    ) -> Option<SubBuffer> {
-        let header = self.header(shard, self.description.geometry().slot(sequence));
-        let header = header.filter(|header| counts(header, newest, previous.as_ref()));
-        header.map(|header| SubBuffer { header, is_inferred: false })
-    }
-
-    /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.
-    #[cold]
-    fn infer(
-        &self,
-        shard: u32,
-        slot: u64,
-        newest: &Header,
-        previous: Option<Header>,
-    ) -> Option<SubBuffer> {
-        let geometry = self.description.geometry();
-        let start = geometry.sub_buffer(shard, slot);
-        // A record has its offset, which is not zero. In the first lap most slots are unused.
-        if self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
-            return None;
-        }
-        // Newer candidates come before the candidates that they have overwritten.
-        let candidates = self.candidates(shard, slot, newest, previous);
-        let header = candidates.into_iter().flatten().find(|header| {
-            let key = self.description.key(shard, header.generation, header.sequence);
-            self.find(&mut Search::new(geometry, start), HEADER, key).is_some()
-        });
-        header.map(|header| SubBuffer { header, is_inferred: true })
-    }
-
-    /// Returns true if these bytes, a multiple of `LEN`, can be read and are zero.
-    fn is_zero<const LEN: usize>(&self, bytes: Range<u64>) -> bool {
-        let mut chunk = [0; LEN];
-        let mut places = bytes.step_by(LEN);
-        places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; LEN])
-    }
-
-    /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its
-    /// own lap and of the lap before, each by the opening of the newest header or of a neighbour. If the header of the left
-    /// neighbour is not valid, `previous` is in its place: it may be inferred itself, or be further to the left.
-    fn candidates(
-        &self,
-        shard: u32,
-        slot: u64,
-        newest: &Header,
-        previous: Option<Header>,
-    ) -> [Option<Header>; 9] {
-        let laps = u64::from(self.description.sub_buffers);
-        let back = (newest.sequence + laps - slot) % laps;
-        let (current, ahead) = match newest.sequence.checked_sub(back) {
-            Some(current) => (Some(current), current + laps),
-            None => (None, slot),
-        };
-        let before = current.and_then(|current| current.checked_sub(laps));
-        let sequences = [Some(ahead), current, before];
-        let beside =
-            [self.header(shard, (slot + laps - 1) % laps), self.header(shard, (slot + 1) % laps)];
-        let [left, right] = beside;
-        let is_new = |header: &Header| header.generation != newest.generation;
-        let left = left.or(previous).filter(is_new);
-        let right = right
-            .filter(is_new)
-            .filter(|right| left.is_none_or(|left: Header| left.generation != right.generation));
-        let neighbours = [Some(*newest), left, right];
-        core::array::from_fn(|place| {
-            let (sequence, neighbour) = (sequences[place / 3]?, neighbours[place % 3]?);
-            let header = Header { shard, sequence, lost: 0, end_before: 0, ..neighbour };
-            counts(&header, newest, previous.as_ref()).then_some(header)
-        })
-    }
-
-    /// Returns the first record of a sub-buffer at or after an offset that verifies with this key, and its offset.
-    pub(super) fn find(&self, search: &mut Search, from: u64, key: u64) -> Option<(u64, Record)> {
-        let mut places = (from..=search.size - RECORD).step_by(8);
-        places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
-    }
-
-    /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
-    pub(super) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
-        let at = search.start + offset;
-        let tag = self.source.load(at, Ordering::Acquire);
-        let word = self.source.load(at + 8, Ordering::Relaxed);
-        let (id, len, named) = format::parts(word);
-        let end = offset + record_len(usize::from(len));
-        if named != offset || end > search.size || search.patience == 0 {
-            return None;
-        }
-        match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
-            // The word was read again with the bytes, and the tag is that of the second reading.
-            Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {
-                Some(Record { id, len, timestamp })
-            }
-            _ => {
-                search.spend(end - offset);
-                None
-            }
-        }
-    }
-
-    /// Returns the timestamp of a record, if the tag is that of these bytes, which are all bytes of the record after it.
-    /// The chunk has the first of them then.
-    fn proved(
-        &self,
-        bytes: Range<u64>,
-        tag: u64,
-        key: u64,
-        chunk: &mut [u8; CHUNK],
-    ) -> Option<u64> {
-        let (from, len_in_all) = (bytes.start, (bytes.end - bytes.start) as usize);
-        let first = &mut chunk[..len_in_all.min(CHUNK)];
-        self.source.read(from, first).ok()?;
-        let timestamp = u64::from_le_bytes(*first[8..].first_chunk()?);
-        let found = if len_in_all <= CHUNK {
-            tag::of(key, first)
-        } else {
-            self.long_tag(from, len_in_all, key)?
-        };
-        (found == tag).then_some(timestamp)
-    }
-
-    /// Returns the tag of more bytes than are read at a time.
-    fn long_tag(&self, from: u64, len: usize, key: u64) -> Option<u64> {
-        let (mut tag, mut bytes) = (tag::Running::new(key), [0; CHUNK]);
-        for done in (0..len).step_by(CHUNK) {
-            let piece = &mut bytes[..CHUNK.min(len - done)];
-            self.source.read(from + done as u64, piece).ok()?;
-            tag.append(piece);
-        }
-        Some(tag.finish())
-    }
 }
-
-/// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the
-/// sub-buffer need this once. Only crafted bytes need more: places that each begin a record, one inside another.
-const PATIENCE: u64 = 2;
-
-/// A search for records in a sub-buffer, whose work is bounded for any bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Search {
-    /// The offset of the sub-buffer.
-    start: u64,
-    size: u64,
-    /// The number of bytes that may still be verified in vain.
-    patience: u64,
-    /// The first bytes after the tag of the record that was verified last: all of them, if it is short.
-    chunk: [u8; CHUNK],
-}
-
-impl Search {
-    pub(super) const fn new(geometry: Geometry, start: u64) -> Self {
-        let size = geometry.size as u64;
-        Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
-    }
-
-    /// Notes that `len` bytes were verified in vain.
-    pub(super) const fn spend(&mut self, len: u64) {
-        self.patience = self.patience.saturating_sub(len);
-    }
-}
-
-/// The number of bytes that are read at a time to verify them.
-const CHUNK: usize = 256;

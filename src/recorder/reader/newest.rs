@@ -1,7 +1,10 @@
 //! The end of a shard, after which an opening goes on.
 
-use super::{HEADER, Header, Reader, Search, SubBuffer, record_len};
+use super::search::Search;
+use super::sub_buffer::SubBuffer;
+use super::{HEADER, Header, Reader};
 use crate::medium::Readable;
+use crate::recorder::format::record_len;
 
 impl<S: Readable> Reader<S> {
     /// Returns the position after the last record of a shard; 0 if the shard has no sub-buffer.

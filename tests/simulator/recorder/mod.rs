@@ -411,6 +411,7 @@ fn no_write_back_no_fence_and_no_order_can_be_left_out() {
             proved,
         )
         .equivalent("recorder/reader/mod.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
+        .equivalent("recorder/reader/search.rs", "Acquire", Weakening::RelaxedLoad, &arm64, proved)
         .equivalent(
             "recorder/reader/shard/gap.rs",
             "Acquire",

@@ -1,9 +1,11 @@
 //! The gaps between the events of a shard: their places, and their reasons.
 
 use super::super::found::{Skipped, SkippedKind};
-use super::super::{HEADER, Header, RECORD, Search};
+use super::super::search::Search;
+use super::super::{HEADER, Header};
 use super::{Current, Events, Next, after};
 use crate::medium::Readable;
+use crate::recorder::format::RECORD;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

@@ -3,12 +3,14 @@
 mod gap;
 
 use super::found::{Event, Found, Skipped};
-use super::{HEADER, Header, RECORD, Reader, Record, Search, SubBuffer, record_len};
+use super::search::{Record, Search};
+use super::sub_buffer::SubBuffer;
+use super::{HEADER, Header, Reader};
 use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::Identity;
 use crate::recorder::clock::Pace;
-use crate::recorder::format::{self, TAGGED};
+use crate::recorder::format::{self, RECORD, TAGGED, record_len};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 

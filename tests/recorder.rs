@@ -30,6 +30,7 @@ mod recorder {
     #[cfg(feature = "dax")]
     mod files;
     mod format;
+    mod inferred;
     mod merged;
     mod overtaken;
     mod plain;

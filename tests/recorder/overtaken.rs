@@ -83,6 +83,18 @@ impl Recording {
     /// Records events before the reader begins, in the last of so many openings and one in each of those before, and others
     /// beside the reader.
     fn new(sub_buffers: u32, payload: usize, openings: u64, before: u64, beside: u64) -> Self {
+        Self::with_idle(0, sub_buffers, payload, openings, before, beside)
+    }
+
+    /// The same, with so many openings before the last one that record nothing.
+    fn with_idle(
+        idle: u64,
+        sub_buffers: u32,
+        payload: usize,
+        openings: u64,
+        before: u64,
+        beside: u64,
+    ) -> Self {
         let len = BASE as usize + sub_buffers as usize * SIZE;
         let medium = Traced { medium: Plain::new(len), stores: Mutex::default() };
         let options = || options().sub_buffers(sub_buffers);
@@ -93,6 +105,7 @@ impl Recording {
         for time in 1..openings {
             record(&options().open(&medium).unwrap().claim().unwrap(), time);
         }
+        (0..idle).for_each(|_| drop(options().open(&medium).unwrap()));
         let recorder = options().open(&medium).unwrap();
         let writer = recorder.claim().unwrap();
         let now = openings + before;
@@ -298,14 +311,19 @@ fn damage_beside_a_torn_header_of_the_next_sub_buffer_is_reported() {
     }
 }
 
-/// The older opening has no other header, so that no record of it verifies. The end of the process leaves the same bytes.
+/// The older opening has no other header. Its records verify if it is one of the four before the newest one. The end of the
+/// process leaves the same bytes.
 #[test]
 fn a_header_that_is_being_written_over_an_earlier_opening_is_torn() {
-    let recording = Recording::new(2, LONG, 2, 1, 1);
-    for words in 2..HEADER {
-        let shown = shown(&Reader::open(&recording.after(words)).unwrap(), 0);
-        let gaps: Vec<_> = shown.skipped.iter().map(|gap| (gap.at, gap.kind)).collect();
-        assert_eq!((gaps, shown.events.len()), (vec![(BASE, SkippedKind::Torn)], 1), "{words}");
+    for (idle, gaps, events) in
+        [(0, vec![], 2), (3, vec![], 2), (4, vec![(BASE, SkippedKind::Torn)], 1)]
+    {
+        let recording = Recording::with_idle(idle, 2, LONG, 2, 1, 1);
+        for words in 2..HEADER {
+            let shown = shown(&Reader::open(&recording.after(words)).unwrap(), 0);
+            let found: Vec<_> = shown.skipped.iter().map(|gap| (gap.at, gap.kind)).collect();
+            assert_eq!((&found, shown.events.len()), (&gaps, events), "{idle}, {words}");
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Event<'b> {
     pub id: u16,
     /// The time of the event, in ticks of the clock of its opening.
     pub timestamp: u64,
-    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time.
+    /// The time of the event, in nanoseconds since 1970-01-01 UTC; `None` if the clock had no wall time. Also `None` if
+    /// the header before the event is lost, and neither a header beside it nor a descriptor is of its opening.
     ///
     /// It is the wall clock of the opening, plus the time that the recording's clock has counted since. So a step of the
     /// wall clock does not change it. It differs from the wall clock by such a step, by a suspend that the clock does not
@@ -94,7 +95,9 @@ pub enum SkippedKind {
     ///
     /// Only this kind reports a fault: events are missing in the middle. It is normal only after a crash that loses
     /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
-    /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read.
+    /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
+    /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
+    /// sub-buffer or one beside them, or of one of the few openings before.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

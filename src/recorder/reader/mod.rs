@@ -3,21 +3,24 @@
 //! # Work
 //! Each byte of a recording is read once or twice: an event of more than 240 bytes is verified again when it is copied.
 //! Headers are read a few times more. Bytes without a header, or after damage, are searched for records once for each header that
-//! may have been there. If all bytes of the slot are zero, they are read once. For any content of a file, the reads of all
-//! bytes together are at most 180 times the size of the file. So the work grows only with this size. Beside a writer that
-//! overtakes the reader, a shard may be read up to four times more. The memory is one [`Events`] for each shard.
+//! may have been there. Each costs a search, so that only few openings are tried. If all bytes of the slot are zero, they
+//! are read once. For any content of a file, the reads of all bytes together are at most 180 times the size of the file. So
+//! the work grows only with this size. Beside a writer that overtakes the reader, a shard may be read up to four times
+//! more. The memory is one [`Events`] for each shard.
 //!
 //! The figure is the sum of these:
 //! - A search reads two words at each place: twice the size of the sub-buffer. It ends when twice that size was verified
-//!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes are read
-//!   twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
-//! - Each of three rounds (the last lap, the one before it, and the next one) searches a slot without a header under nine
-//!   headers at most. Nine need a valid header to the right, and other slots have six. So the mean is six at most:
-//!   18 × 7.2 = 130 times the size of the file.
+//!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes
+//!   are read twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
+//! - A slot without a header that counts is searched in each of three rounds, for sub-buffers of the round's lap and of
+//!   later ones. Five openings are tried, but for the next lap only the newest one. So the round for the lap before the
+//!   last one has eleven searches at most, that for the last lap six, and that for the next lap one: 18 × 7.2 = 130 times
+//!   the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with four headers for each: 34 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of
-//!   these, eight are for sub-buffers of older laps. Each of the three rounds looks for zeros: 3 times.
+//!   these, eight are for sub-buffers of older laps. Each of the three rounds looks for zeros: 3 times. Two of
+//!   them may read both descriptors for an opening without a header: 2.2 times.
 
 pub(super) mod found;
 pub(super) mod merged;

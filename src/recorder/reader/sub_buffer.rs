@@ -3,6 +3,9 @@
 use super::search::{CHUNK, Search};
 use super::{HEADER, Header, Reader};
 use crate::medium::Readable;
+use crate::recorder::clock::Pace;
+use crate::recorder::format::DESCRIPTORS;
+use core::cmp::Reverse;
 use core::ops::Range;
 
 /// A sub-buffer, and the source of its header.
@@ -20,6 +23,17 @@ impl SubBuffer {
     }
 }
 
+/// The number of openings before that of the newest header under which a slot without a header is searched.
+const EARLIER: usize = 4;
+
+/// An opening that may have begun a sub-buffer.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    generation: u64,
+    /// The pace of its timestamps, if a header has it.
+    pace: Option<Pace>,
+}
+
 /// Returns true if a header is not a remainder before the newest one or before that of the last sub-buffer that was read.
 const fn counts(header: &Header, newest: &Header, previous: Option<&Header>) -> bool {
     let is_after_previous = match previous {
@@ -30,8 +44,8 @@ const fn counts(header: &Header, newest: &Header, previous: Option<&Header>) -> 
 }
 
 impl<S: Readable> Reader<S> {
-    /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove.
-    /// `previous` is the header of the sub-buffer that was read before it, if there is one.
+    /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove:
+    /// it has at least this number then. `previous` is the header of the sub-buffer that was read before it, if there is one.
     pub(super) fn sub_buffer(
         &self,
         shard: u32,
@@ -40,8 +54,7 @@ impl<S: Readable> Reader<S> {
         previous: Option<Header>,
     ) -> Option<SubBuffer> {
         let with_header = self.with_header(shard, sequence, newest, previous);
-        let slot = self.description.geometry().slot(sequence);
-        with_header.or_else(|| self.infer(shard, slot, newest, previous))
+        with_header.or_else(|| self.infer(shard, sequence, newest, previous))
     }
 
     /// Returns the sub-buffer in the slot of a sequence number by its header, if that counts.
@@ -57,28 +70,46 @@ impl<S: Readable> Reader<S> {
         header.map(|header| SubBuffer { header, is_inferred: false })
     }
 
-    /// Infers the header of a slot: the newest candidate under which a record in the slot verifies.
+    /// Infers the header of a slot: the newest candidate under which a record in the slot verifies. Candidates with lower
+    /// numbers than `sequence` are left out.
     #[cold]
     fn infer(
         &self,
         shard: u32,
-        slot: u64,
+        sequence: u64,
         newest: &Header,
         previous: Option<Header>,
     ) -> Option<SubBuffer> {
         let geometry = self.description.geometry();
-        let start = geometry.sub_buffer(shard, slot);
+        let start = geometry.sub_buffer(shard, sequence);
         // A record has its offset, which is not zero. In the first lap most slots are unused.
         if self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
             return None;
         }
+        let openings = self.openings(shard, geometry.slot(sequence), newest, previous);
         // Newer candidates come before the candidates that they have overwritten.
-        let candidates = self.candidates(shard, slot, newest, previous);
-        let header = candidates.into_iter().flatten().find(|header| {
-            let key = self.description.key(shard, header.generation, header.sequence);
-            self.find(&mut Search::new(geometry, start), HEADER, key).is_some()
-        });
-        header.map(|header| SubBuffer { header, is_inferred: true })
+        let sequences = self.sequences(geometry.slot(sequence), newest).into_iter().flatten();
+        let sequences = sequences.filter(|candidate| *candidate >= sequence);
+        let openings = || openings.into_iter().flatten();
+        let mut candidates =
+            sequences.flat_map(|sequence| openings().map(move |opening| (sequence, opening)));
+        candidates.find_map(|(sequence, Opening { generation, pace })| {
+            let header = Header {
+                shard,
+                sequence,
+                generation,
+                pace: pace.unwrap_or(newest.pace),
+                lost: 0,
+                end_before: 0,
+            };
+            if !counts(&header, newest, previous.as_ref()) {
+                return None;
+            }
+            let key = self.description.key(shard, generation, sequence);
+            self.find(&mut Search::new(geometry, start), HEADER, key)?;
+            let pace = pace.unwrap_or_else(|| self.pace_of(generation, newest));
+            Some(SubBuffer { header: Header { pace, ..header }, is_inferred: true })
+        })
     }
 
     /// Returns true if these bytes, a multiple of `LEN`, can be read and are zero.
@@ -88,37 +119,63 @@ impl<S: Readable> Reader<S> {
         places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; LEN])
     }
 
-    /// Returns the headers that may have been in a slot. They are of the lap after that of the newest header, of its
-    /// own lap and of the lap before, each by the opening of the newest header or of a neighbour. If the header of the left
-    /// neighbour is not valid, `previous` is in its place: it may be inferred itself, or be further to the left.
-    fn candidates(
+    /// Returns the sequence numbers that a sub-buffer in a slot may have, the newest first: in the lap after that of the
+    /// newest header, in its own lap and in the lap before.
+    fn sequences(&self, slot: u64, newest: &Header) -> [Option<u64>; 3] {
+        let laps = u64::from(self.description.sub_buffers);
+        let back = (newest.sequence + laps - slot) % laps;
+        match newest.sequence.checked_sub(back) {
+            Some(current) => [Some(current + laps), Some(current), current.checked_sub(laps)],
+            None => [Some(slot), None, None],
+        }
+    }
+
+    /// Returns the openings that may have begun the sub-buffer in a slot, the newest first: that of the newest header,
+    /// those of the neighbours, and the ones just before the next header. If the header of the left neighbour is not
+    /// valid, `previous` is in its place: it may be inferred itself, or be further to the left.
+    ///
+    /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
+    /// generation, which is only a little lower than the next one.
+    fn openings(
         &self,
         shard: u32,
         slot: u64,
         newest: &Header,
         previous: Option<Header>,
-    ) -> [Option<Header>; 9] {
+    ) -> [Option<Opening>; 1 + EARLIER] {
         let laps = u64::from(self.description.sub_buffers);
-        let back = (newest.sequence + laps - slot) % laps;
-        let (current, ahead) = match newest.sequence.checked_sub(back) {
-            Some(current) => (Some(current), current + laps),
-            None => (None, slot),
-        };
-        let before = current.and_then(|current| current.checked_sub(laps));
-        let sequences = [Some(ahead), current, before];
-        let beside =
-            [self.header(shard, (slot + laps - 1) % laps), self.header(shard, (slot + 1) % laps)];
-        let [left, right] = beside;
-        let is_new = |header: &Header| header.generation != newest.generation;
-        let left = left.or(previous).filter(is_new);
-        let right = right
-            .filter(is_new)
-            .filter(|right| left.is_none_or(|left: Header| left.generation != right.generation));
-        let neighbours = [Some(*newest), left, right];
-        core::array::from_fn(|place| {
-            let (sequence, neighbour) = (sequences[place / 3]?, neighbours[place % 3]?);
-            let header = Header { shard, sequence, lost: 0, end_before: 0, ..neighbour };
-            counts(&header, newest, previous.as_ref()).then_some(header)
-        })
+        let is_earlier = |header: &Header| header.generation < newest.generation;
+        let left = self.header(shard, (slot + laps - 1) % laps).or(previous).filter(is_earlier);
+        let right = self.header(shard, (slot + 1) % laps).filter(is_earlier);
+        let known =
+            |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
+        // Sub-buffers after that of the slot are not of an earlier opening. The right neighbour of an older lap is before it.
+        let is_after = |header: &Header| header.sequence + laps > newest.sequence;
+        let first = right.filter(is_after).map_or(newest.generation, |right| right.generation);
+        let before = (1..first).rev().map(|generation| Opening { generation, pace: None });
+        let mut openings = [None; 1 + EARLIER];
+        openings[0] = Some(known(*newest));
+        let mut number = 1;
+        for opening in [left, right].into_iter().flatten().map(known).chain(before) {
+            let is_new = openings.iter().flatten().all(|one| one.generation != opening.generation);
+            let Some(place) = openings.get_mut(number) else { break };
+            if is_new {
+                *place = Some(opening);
+                number += 1;
+            }
+        }
+        openings.sort_unstable_by_key(|opening| Reverse(opening.map(|one| one.generation)));
+        openings
+    }
+
+    /// Returns the pace of an opening without a header. It is known if one of the descriptors is of that opening.
+    fn pace_of(&self, generation: u64, newest: &Header) -> Pace {
+        let identity = self.description.identity;
+        let descriptors = DESCRIPTORS.into_iter().filter_map(|page| {
+            let found = Self::descriptor(&self.source, page).ok()?.ok()?;
+            (found.identity == identity && found.generation == generation).then_some(found)
+        });
+        let found = descriptors.map(|found| found.pace()).next();
+        found.unwrap_or(Pace { timestamp: 0, wall: 0, ..newest.pace })
     }
 }

@@ -266,7 +266,8 @@ impl<'r, S: Readable> Events<'r, S> {
         self.visited += 1;
         let (after, sequence) = (end + place, (end + place).checked_sub(slots));
         if round == OLDER {
-            let found = self.reader.sub_buffer(self.shard, after, &newest, self.previous);
+            let least = sequence.unwrap_or(after);
+            let found = self.reader.sub_buffer(self.shard, least, &newest, self.previous);
             self.enter_lap(found, after, sequence);
         } else if let Some(sequence) = sequence {
             self.enter_older(sequence, &newest, round + 1 == OLDER);

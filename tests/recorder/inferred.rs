@@ -1,0 +1,117 @@
+//! Events whose sub-buffer has lost its header, and whose opening may have no other header.
+
+use super::plain::{Plain, SIZE, options};
+use cachemaint::medium::{Medium as _, Readable as _};
+use cachemaint::recorder::{Clock, Found, Identity, Options, Reader, SkippedKind};
+use core::ops::Range;
+
+const BASE: u64 = 3 * 4096;
+const HEADER: usize = 64;
+
+/// Returns the place of a slot of the only shard.
+const fn slot(slot: u64) -> u64 {
+    BASE + slot * SIZE as u64
+}
+
+/// Opens a recording and records events with these ids, each of which takes a sub-buffer.
+fn record_each(options: Options<'_>, medium: &Plain, ids: Range<u16>) {
+    let recorder = options.open(medium).unwrap();
+    let writer = recorder.claim().unwrap();
+    ids.for_each(|id| writer.record_at(id.into(), id, &[7; SIZE / 2]).unwrap());
+}
+
+/// The id of an event, its opening, the sequence number and the wall clock.
+type Event = (u16, u64, u64, Option<u64>);
+
+/// Returns the events, and the places of damage.
+fn found(medium: &Plain) -> (Vec<Event>, Vec<u64>) {
+    let reader = Reader::open(medium).unwrap();
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (mut events, mut found, mut damaged) = (reader.shard(0), Vec::new(), Vec::new());
+    while let Some(next) = events.read_next(&mut buffer) {
+        match next {
+            Found::Event(event) => {
+                found.push((event.id, event.generation, event.sequence, event.wall));
+            }
+            Found::Skipped(skipped) if skipped.kind == SkippedKind::Damaged => {
+                damaged.push(skipped.at);
+            }
+            _ => {}
+        }
+    }
+    (found, damaged)
+}
+
+/// A shard of four sub-buffers. The first opening loses the header of sub-buffer 1. After `idle` openings without events
+/// another one takes all other slots.
+fn overwritten_around(idle: u64, options: impl Fn(u64) -> Options<'static>) -> Plain {
+    let medium = Plain::new((slot(4)) as usize);
+    drop(options(1).sub_buffers(4).create_new(&medium).unwrap());
+    record_each(options(2), &medium, 0..2);
+    medium.write(slot(1), &[0; HEADER]);
+    let (events, damaged) = found(&medium);
+    assert_eq!((events.len(), damaged.len()), (2, 0), "before the later opening");
+    (0..idle).for_each(|idle| record_each(options(3 + idle), &medium, 0..0));
+    record_each(options(3 + idle), &medium, 2..5);
+    medium
+}
+
+/// No header has the opening of the event any more: it is one of the four before the newest one.
+#[test]
+fn a_lost_header_is_inferred_after_a_later_opening_has_overwritten_all_others() {
+    for idle in 0..=3 {
+        let medium = overwritten_around(idle, |_| options());
+        let last = 3 + idle;
+        let events =
+            vec![(1, 2, 1, None), (2, last, 2, None), (3, last, 3, None), (4, last, 4, None)];
+        assert_eq!(found(&medium), (events, vec![]), "{idle}");
+    }
+    let (events, damaged) = found(&overwritten_around(4, |_| options()));
+    assert_eq!((events.len(), damaged), (3, vec![slot(1)]));
+}
+
+/// The descriptor of the opening has the pace of its clock. Without it the time of the events is not known.
+#[test]
+fn an_inferred_header_has_the_wall_clock_of_its_own_opening() {
+    // A tick is a nanosecond, and timestamps are the ids.
+    let options = |opening: u64| {
+        let clock = Clock::from_function(|| 0, 1_000_000_000, opening * 1000);
+        Options::with_clock(Identity([7; 16]), clock).sub_buffer_size(SIZE as u32)
+    };
+    for (idle, wall) in [(0, Some(2001)), (1, None)] {
+        let (events, _) = found(&overwritten_around(idle, options));
+        let walls: Vec<_> = events.iter().map(|(.., wall)| *wall).collect();
+        let last = 1000 * (3 + idle);
+        assert_eq!(walls, [wall, Some(last + 2), Some(last + 3), Some(last + 4)], "{idle}");
+    }
+}
+
+/// An opening has recorded over the events of an earlier one that it did not find. A part of these is left behind its own,
+/// and their opening is that of the left neighbour.
+#[test]
+fn records_of_the_newest_opening_in_a_slot_prove_its_header() {
+    let medium = Plain::new(slot(4) as usize);
+    drop(options().sub_buffers(4).create_new(&medium).unwrap());
+    let record = |opening: &[(u16, usize)]| {
+        let recorder = options().open(&medium).unwrap();
+        let writer = recorder.claim().unwrap();
+        for (id, len) in opening {
+            writer.record_at(0, *id, &vec![7; *len]).unwrap();
+        }
+    };
+    // The first of them takes sub-buffer 0, and the others take 96 bytes each of sub-buffer 1.
+    record(&[(1, SIZE / 2), (2, 72), (3, 72)]);
+    let third = slot(1) + 64 + 96;
+    let mut left = [0; 96];
+    let Ok(()) = medium.read(third, &mut left);
+    medium.write(slot(1), &[0; SIZE]);
+    record(&[(4, 72), (5, SIZE / 2)]);
+    record(&[(6, 72)]);
+    medium.write(third, &left);
+    medium.write(slot(1), &[0; HEADER]);
+
+    let (events, _) = found(&medium);
+    let ids: Vec<_> =
+        events.iter().map(|(id, opening, sequence, _)| (*id, *opening, *sequence)).collect();
+    assert_eq!(ids, [(1, 2, 0), (4, 3, 1), (5, 3, 2), (6, 4, 3)]);
+}

@@ -99,8 +99,8 @@ cfg_if::cfg_if! {
         /// Returns false in a signal handler where a write-back that succeeds may have ignored an error.
         #[inline]
         pub(super) fn is_success_certain<M: Medium>(medium: &M) -> bool {
-            let view = medium.as_any_view().and_then(<dyn core::any::Any>::downcast_ref);
-            view.is_none_or(crate::dax::DaxView::is_success_certain)
+            use crate::dax::DaxView;
+            DaxView::of(medium).is_none_or(DaxView::is_success_certain)
         }
     } else {
         pub(super) const fn is_success_certain<M: Medium>(_medium: &M) -> bool {

@@ -111,6 +111,13 @@ impl Readable for DaxView {
 }
 
 impl DaxView {
+    /// Returns the view behind a medium, if there is one and the medium begins where the view does.
+    #[cfg(any(feature = "recorder", feature = "preserve"))]
+    #[inline]
+    pub(crate) fn of<M: Readable>(medium: &M) -> Option<&Self> {
+        medium.as_any_view()?.downcast_ref()
+    }
+
     /// Returns the number of mapped bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {

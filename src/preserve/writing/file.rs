@@ -85,21 +85,17 @@ fn digest(placement: &Placement, size: u64) -> u64 {
 
 /// Returns the circumstances of this process with a store of `size` bytes in a file, or `None` with another medium.
 pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circumstances> {
-    let stamp = Stamp::of_store(view(medium)?, size);
+    let stamp = Stamp::of_store(DaxView::of(medium)?, size);
     Some(Circumstances { stamp, evidence: Evidence::host(), seconds: Some(seconds) })
 }
 
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
 pub(super) fn is_in_place<M: Readable>(last: &Snapshot<'_, M>) -> Option<bool> {
-    let (before, now) = (last.stamp().placement, view(last.medium)?.placement().ok()?);
+    let (before, now) = (last.stamp().placement, DaxView::of(last.medium)?.placement().ok()?);
     // A stamp that was set can be that of a whole file, which need not end with a unit.
     let mut sizes = [last.size(), u64::MAX].into_iter();
     (before != 0).then(|| sizes.any(|size| digest(&now, size) == before))
-}
-
-fn view<M: Readable>(medium: &M) -> Option<&DaxView> {
-    medium.as_any_view()?.downcast_ref()
 }
 
 impl Store<DaxFile> {

@@ -2,6 +2,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::inflight::InFlight;
+use super::waiters::left;
 use super::{Journal, Position};
 use crate::medium::Medium;
 use crate::system::clock;
@@ -115,7 +116,7 @@ impl<M: Medium> Journal<M> {
                 appended => return appended,
             };
             let started = *started.get_or_insert_with(clock::now);
-            let Some(left) = clock::left(timeout, started) else { return Err(error) };
+            let Some(left) = left(timeout, started) else { return Err(error) };
             if !self.wait_for_room(payload.len() as u64, left)? {
                 return Err(error);
             }

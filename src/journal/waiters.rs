@@ -16,6 +16,7 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::PoisonError;
 #[cfg(not(cachemaint_loom))]
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Waiters {
@@ -68,7 +69,7 @@ impl Waiters {
         let mut guard = self.lock();
         let started = clock::now();
         while goes_on() && !*guard {
-            let Some(left) = clock::left(timeout, started) else { break };
+            let Some(left) = left(timeout, started) else { break };
             let waited = self.changed.wait_timeout(guard, left);
             guard = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -83,5 +84,25 @@ impl Waiters {
 
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.is_cancelled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the rest of a wait since `begin`, or `None` if it is over. Without a clock it is over at once, since the
+/// standard library cannot wait there either.
+pub(super) fn left(timeout: Duration, begin: Option<Instant>) -> Option<Duration> {
+    timeout.checked_sub(begin?.elapsed()).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::left;
+    use crate::system::clock::now;
+    use core::time::Duration;
+
+    #[test]
+    fn a_wait_without_a_clock_is_over() {
+        assert_eq!(left(Duration::MAX, None), None);
+        assert_eq!(left(Duration::ZERO, now()), None);
+        assert!(left(Duration::MAX, now()).is_some());
     }
 }

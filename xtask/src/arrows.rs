@@ -2,7 +2,8 @@
 //!
 //! The table "Layers" of `src/design.rs` lists the rooms from the bottom to the top. A room may use itself and the
 //! rooms above it in the table. A feature belongs to the last room that lists it: that room, those further down, and
-//! each other room that lists it may name it. A feature of no room is free.
+//! each other room that lists it may name it. A feature of no room is free. No room may import all names of the crate's
+//! root, since those imports do not show which rooms it uses.
 //!
 //! Tests and comments are left out. Paths inside macros count.
 
@@ -87,6 +88,8 @@ struct Mention {
 enum Named {
     /// A name in the crate's root.
     Item(String),
+    /// All names in the crate's root, by a glob import.
+    All,
     Feature(String),
 }
 
@@ -108,6 +111,10 @@ impl Order {
         let fault = match self.place(room) {
             Some(place) => match named {
                 Named::Item(name) => self.use_of(place, name),
+                Named::All => Some(format!(
+                    "{room} imports all names of the crate's root, those of rooms further down too: import what it uses \
+                     by name"
+                )),
                 Named::Feature(name) => self.feature(place, name),
             }?,
             None => format!("{room} has no row in the table of {DESIGN}: add one"),
@@ -288,18 +295,24 @@ fn after_supers(mut tokens: &[TokenTree]) -> (usize, &[TokenTree]) {
 
 /// Returns the names that a path goes on with: one, or several in braces.
 fn items(path: &[TokenTree]) -> Vec<Named> {
-    let names = match path.first() {
+    match path.first() {
         Some(TokenTree::Group(group)) => {
             let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
             tokens
                 .split(|token| is_punct(token, ','))
-                .filter_map(|path| idents(path.first()?).into_iter().next())
+                .filter_map(|path| first_named(path.first()?))
                 .collect()
         }
-        Some(token) => idents(token),
+        Some(token) => first_named(token).into_iter().collect(),
         None => Vec::new(),
-    };
-    names.into_iter().map(Named::Item).collect()
+    }
+}
+
+fn first_named(token: &TokenTree) -> Option<Named> {
+    if is_punct(token, '*') {
+        return Some(Named::All);
+    }
+    idents(token).into_iter().next().map(Named::Item)
 }
 
 /// Returns the identifiers of a token.
@@ -379,6 +392,17 @@ pub use dax::{Error, file::File as Opened};
         one("use crate::{arch::Point, log};", "src/medium.rs:1: medium uses log,");
         one("fn f() { super::dax::open() }", "src/medium.rs:1: medium uses dax,");
         one("mod inner { use super::super::dax; }", "src/medium.rs:1: medium uses dax,");
+    }
+
+    #[test]
+    fn a_glob_import_of_the_root_is_refused_since_it_names_no_room() {
+        let fault = "src/medium.rs:1: medium imports all names of the crate's root";
+        one("use crate::*;", fault);
+        one("use crate::{arch::Point, *};", fault);
+        one("fn f() { use super::*; }", fault);
+        one("mod inner { use super::super::*; }", fault);
+        let medium = "mod inner { use super::*; } use crate::arch::*; #[cfg(test)] use crate::*;";
+        assert_eq!(found_in_medium(medium), [""; 0]);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Lines {
     }
 
     /// Returns true if the range holds every byte of the unit (a line or larger) of this size that holds the address.
-    #[cfg(feature = "privileged")]
+    #[cfg(any(feature = "privileged", test))]
     #[inline(always)]
     pub fn holds_all_of(self, unit: LineSize, address: usize) -> bool {
         let within = usize::from(unit.within);
@@ -166,7 +166,6 @@ mod tests {
         assert_eq!(walk(0, 1, 64), [0]);
     }
 
-    #[cfg(feature = "privileged")]
     #[test]
     fn a_line_is_whole_if_no_byte_of_it_is_outside() {
         let whole_units = |start, len, unit| {

@@ -57,8 +57,6 @@ pub use data_cache::DataCache;
 pub use facts::Facts;
 pub use fence::{Fence, Fences};
 pub use lines::{LineSize, Lines};
-#[cfg(feature = "privileged")]
-pub use native::privileged;
 pub use native::{blocks as block_ops, instruction, ops};
 pub use operation::{Discard, Effect, Instruction, WholeCacheOperation};
 pub use point::Point;

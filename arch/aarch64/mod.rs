@@ -58,9 +58,6 @@ pub mod instruction;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(feature = "privileged", target_arch = "aarch64"))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod privileged;
 #[cfg(all(
     target_arch = "aarch64",
     any(

@@ -4,7 +4,7 @@
 
 pub use writeback_invalidate_all as writeback_all;
 
-use super::set_way::{self, Level};
+use super::super::aarch64::set_way::{self, Level};
 use core::arch::asm;
 
 /// `ID_AA64MMFR2_EL1.CCIDX`.

@@ -41,14 +41,20 @@ pub mod word_store;
 #[cfg(feature = "privileged")]
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "aarch64", not(any(cachemaint_loom, miri))))] {
-        pub use super::aarch64::privileged;
+        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+        #[path = "../aarch64/privileged.rs"]
+        pub mod privileged;
     } else if #[cfg(all(any(target_arch = "riscv64", target_arch = "riscv32"), not(any(cachemaint_loom, miri))))] {
-        pub use super::riscv::privileged;
+        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+        #[path = "../riscv/privileged.rs"]
+        pub mod privileged;
     } else if #[cfg(all(any(target_arch = "x86_64", target_arch = "x86"), not(any(cachemaint_loom, miri))))] {
-        pub use super::x86::privileged;
+        #[expect(unsafe_code, reason = "the instructions are written in assembly")]
+        #[path = "../x86/privileged.rs"]
+        pub mod privileged;
     } else {
         #[expect(unsafe_code, reason = "the signatures are those of the back ends that have instructions")]
-        pub mod no_privileged;
-        pub use no_privileged as privileged;
+        #[path = "no_privileged.rs"]
+        pub mod privileged;
     }
 }

@@ -31,9 +31,6 @@ pub mod instruction;
 #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(feature = "privileged", any(target_arch = "riscv64", target_arch = "riscv32")))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod privileged;
 
 use super::{Architecture, DataCache, Discard, Fence, Fences, Missing, Unsupported};
 

@@ -42,9 +42,6 @@ pub mod instruction;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(feature = "privileged", any(target_arch = "x86", target_arch = "x86_64")))]
-#[expect(unsafe_code, reason = "the instructions are written in assembly")]
-pub mod privileged;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;

@@ -5,7 +5,7 @@
 
 use super::plan::Plan;
 #[cfg(feature = "privileged")]
-use crate::arch::{Discard, privileged};
+use crate::arch::{Discard, native::privileged};
 use crate::arch::{Fence, Fences, Instruction, Lines, ops};
 
 /// The executor of instructions and fences.

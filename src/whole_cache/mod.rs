@@ -99,7 +99,8 @@ mod all_cpus;
 mod physical_range;
 mod provider;
 
-use crate::arch::{Architecture, Effect, WholeCacheOperation, native, privileged};
+use crate::arch::native::{self, privileged};
+use crate::arch::{Architecture, Effect, WholeCacheOperation};
 use crate::cpu::{self, Cpu};
 use crate::virtualization::Refused;
 use crate::virtualization::whole_cache::can_invalidate_memory;

@@ -192,10 +192,10 @@ pub(super) fn add(damage: Damage, damaged: &mut Vec<Damage>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{Damage, HEADER, Header, Instead, NotOurs, compare, cut, pattern};
 
-    fn header() -> Header {
+    pub(in crate::canary) fn header() -> Header {
         Header {
             number: 0x0403_0201,
             how: 1,

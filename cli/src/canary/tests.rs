@@ -17,16 +17,7 @@ use std::sync::Mutex;
 const OTHER_BOOT: Option<&str> = Some("11111111-0000-4000-8000-000000000002");
 
 fn header() -> Header {
-    Header {
-        number: 0x5eed,
-        how: 1,
-        seconds: 1_700_000_000,
-        boot: String::from("0b7e9a2c-0000-4000-8000-000000000001"),
-        kernel: String::from("6.1.0"),
-        backing: String::from("emulated_pmem"),
-        device: String::from("pmem0"),
-        file_system: String::from("ext4"),
-    }
+    Header { number: 0x5eed, ..super::format::tests::header() }
 }
 
 /// Without a guard the test would end by SIGBUS.

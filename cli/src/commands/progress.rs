@@ -16,11 +16,6 @@ pub(super) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-pub(super) fn show_verified(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.most);
-    bar.set_position(progress.done);
-}
-
 /// Returns a bar for at most this many bytes. It is hidden too if the results are printed on the terminal.
 pub(super) fn bar_beside_output(what: &'static str, most: u64) -> anyhow::Result<ProgressBar> {
     if io::stdout().is_terminal() {

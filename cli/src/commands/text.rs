@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::survival::{Event, Stage, Survival};
+use indicatif::HumanCount;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::{self, Display};
@@ -184,15 +185,7 @@ fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, Strin
 
 /// Returns a number with its thousands apart.
 pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// Returns a time in a suitable unit.

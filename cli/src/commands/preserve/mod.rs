@@ -118,7 +118,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
 fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let file = Arc::new(file);
     let bar = progress::bar("verifying")?;
-    let mut tell = |progress| progress::show_verified(&bar, progress);
+    let mut tell = |progress| progress::show(&bar, progress);
     let options = Options::new().progress(&mut tell);
     let opened = faults::guarded(file.view(), || options.open(Arc::clone(&file)));
     bar.finish_and_clear();

@@ -26,7 +26,7 @@ impl Verified {
         let bar = progress::bar("verifying")?;
         let verified = file.guarded(|| {
             let snapshot = Snapshot::of(file.view())?;
-            let found = snapshot.verify(&mut |progress| progress::show_verified(&bar, progress))?;
+            let found = snapshot.verify(&mut |progress| progress::show(&bar, progress))?;
             Ok(Self {
                 identity: snapshot.identity().to_string(),
                 size: snapshot.size(),

@@ -1,8 +1,24 @@
-//! The traits that the errors of the journal, the recorder and the store implement alike.
+//! The parts that the errors of the journal, the recorder and the store have in common.
 
-/// Implements the traits of an `Error<E>` by its `kind()`, an `ErrorKind<E>` with a variant for an error of the medium.
+/// Implements `kind()` and the traits of an `Error<E>`, by the name of its field: an `ErrorKind<E>` with a variant for an
+/// error of the medium.
 macro_rules! error_of_kind {
-    () => {
+    ($kind:tt) => {
+        impl<E> Error<E> {
+            /// Returns the kind of the error.
+            #[must_use]
+            pub const fn kind(&self) -> &ErrorKind<E> {
+                &self.$kind
+            }
+        }
+
+        /// A conversion to the kind by value, with the medium's own error.
+        impl<E> From<Error<E>> for ErrorKind<E> {
+            fn from(error: Error<E>) -> Self {
+                error.$kind
+            }
+        }
+
         /// `{:?}` prints the same text as `{}`, so that a `main` that returns the error prints the action to take.
         /// `{:#?}` prints the fields.
         impl<E: fmt::Debug + fmt::Display> fmt::Debug for Error<E> {

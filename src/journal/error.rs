@@ -25,19 +25,6 @@ impl<E> Error<E> {
     pub(super) const fn medium(error: E) -> Self {
         Self { kind: ErrorKind::Medium(error) }
     }
-
-    /// Returns the reason.
-    #[must_use]
-    pub const fn kind(&self) -> &ErrorKind<E> {
-        &self.kind
-    }
-}
-
-/// A conversion to the kind by value, with the medium's own error.
-impl<E> From<Error<E>> for ErrorKind<E> {
-    fn from(error: Error<E>) -> Self {
-        error.kind
-    }
 }
 
 /// The reason why a journal could not be opened, or an operation on it failed. `E` is the error of its medium.
@@ -152,7 +139,7 @@ pub enum ErrorKind<E> {
     },
 }
 
-error_of_kind!();
+error_of_kind!(kind);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

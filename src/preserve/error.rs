@@ -26,19 +26,6 @@ impl<E> Error<E> {
     pub(super) fn not_found(name: &str) -> Self {
         Self(ErrorKind::NotFound { name: ShortName::of(name) })
     }
-
-    /// Returns the fact.
-    #[must_use]
-    pub const fn kind(&self) -> &ErrorKind<E> {
-        &self.0
-    }
-}
-
-/// A conversion to the kind by value, with the medium's own error.
-impl<E> From<Error<E>> for ErrorKind<E> {
-    fn from(error: Error<E>) -> Self {
-        error.0
-    }
 }
 
 /// The fact of an [`Error`].
@@ -303,7 +290,7 @@ impl fmt::Display for Damage {
     }
 }
 
-error_of_kind!();
+error_of_kind!(0);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

@@ -17,19 +17,6 @@ impl<E> Error<E> {
     pub(super) const fn new(kind: ErrorKind<E>) -> Self {
         Self { kind }
     }
-
-    /// Returns the kind of the error.
-    #[must_use]
-    pub const fn kind(&self) -> &ErrorKind<E> {
-        &self.kind
-    }
-}
-
-/// A conversion to the kind by value, with the medium's own error.
-impl<E> From<Error<E>> for ErrorKind<E> {
-    fn from(error: Error<E>) -> Self {
-        error.kind
-    }
 }
 
 /// The kind of an [`Error`].
@@ -170,7 +157,7 @@ impl<E> From<ErrorKind<E>> for Error<E> {
     }
 }
 
-error_of_kind!();
+error_of_kind!(kind);
 
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,10 +14,8 @@
 //! This was compiled; it has not been run there.
 
 use super::super::words::{HWCAP_ATOMICS, Words};
+use super::midr_el1;
 use crate::arch::aarch64::registers;
-
-/// `sys/arm64/include/elf.h`: MRS of ID registers works at EL0.
-const HWCAP_CPUID: u64 = 1 << 11;
 
 /// Returns the words read on the CPU this program runs on.
 #[expect(unsafe_code, reason = "a register is read")]
@@ -32,13 +30,6 @@ pub(super) fn words() -> Words {
         may_break_cleans: hwcap & HWCAP_ATOMICS == 0,
         refusal: None,
     }
-}
-
-/// Returns `MIDR_EL1`, if the kernel answers reads of it.
-#[expect(unsafe_code, reason = "a register is read")]
-fn midr_el1(hwcap: u64) -> Option<u64> {
-    // SAFETY: the kernel says that it answers (1).
-    (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
 #[expect(unsafe_code, reason = "the auxiliary vector is read through libc")]

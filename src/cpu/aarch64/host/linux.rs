@@ -5,10 +5,8 @@
 //! CPUs have DC CVAP (`arch/arm64/kernel/cpufeature.c`). `MIDR_EL1` is that of the CPU that is executing.
 
 use super::super::words::{HWCAP_ATOMICS, Words};
+use super::midr_el1;
 use crate::arch::aarch64::registers;
-
-/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: MRS of ID registers works at EL0.
-const HWCAP_CPUID: u64 = 1 << 11;
 
 /// Returns the words read on the CPU this program runs on.
 #[expect(unsafe_code, reason = "a register is read")]
@@ -23,13 +21,6 @@ pub(super) fn words() -> Words {
         may_break_cleans: hwcap & HWCAP_ATOMICS == 0 && may_break_cleans(),
         refusal: None,
     }
-}
-
-/// Returns `MIDR_EL1`, if the kernel answers reads of it.
-#[expect(unsafe_code, reason = "a register is read")]
-fn midr_el1(hwcap: u64) -> Option<u64> {
-    // SAFETY: the kernel says that it answers (1).
-    (hwcap & HWCAP_CPUID != 0).then(|| unsafe { registers::midr_el1() })
 }
 
 /// Returns true if another CPU must not clean, or may be such a CPU. Without `std` they are not asked.

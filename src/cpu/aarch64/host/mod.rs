@@ -21,6 +21,17 @@ pub(crate) fn here() -> Cpu {
     words::read(system::words())
 }
 
+/// Returns `MIDR_EL1`, if the kernel answers reads of it.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+#[expect(unsafe_code, reason = "a register is read")]
+fn midr_el1(hwcap: u64) -> Option<u64> {
+    /// Linux `arch/arm64/include/uapi/asm/hwcap.h`, FreeBSD `sys/arm64/include/elf.h`: MRS of ID registers works at EL0.
+    const HWCAP_CPUID: u64 = 1 << 11;
+
+    // SAFETY: the kernel says that it answers (1).
+    (hwcap & HWCAP_CPUID != 0).then(|| unsafe { crate::arch::aarch64::registers::midr_el1() })
+}
+
 /// Returns this CPU, from its ID registers.
 ///
 /// # Safety

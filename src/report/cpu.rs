@@ -2,7 +2,7 @@
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    Architecture, Discard, Effect, Facts, Fence, Fences, Instruction, Missing, Point, Unsupported,
+    Architecture, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
     WholeCacheOperation, native,
 };
 use crate::cache::plan::{Plan, Policy};
@@ -211,7 +211,7 @@ impl CpuReport {
     /// # Errors
     /// Returns the reason why nothing here reaches `point`.
     pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.machine, self.facts()?, point, self.policy)?;
+        let plan = Plan::choose(self.machine, self.cpu.facts()?, point, self.policy)?;
         let instruction = self.instruction(plan.writeback());
         Ok(self.choice(instruction, instruction.writeback))
     }
@@ -223,13 +223,9 @@ impl CpuReport {
     /// # Errors
     /// Returns the reason why nothing here invalidates.
     pub fn invalidate(&self) -> Result<Choice, Unsupported> {
-        let plan = Plan::choose(self.machine, self.facts()?, Point::Coherency, Policy::ANY)?;
+        let plan = Plan::choose(self.machine, self.cpu.facts()?, Point::Coherency, Policy::ANY)?;
         let instruction = self.instruction(plan.invalidate());
         Ok(self.choice(instruction, instruction.invalidate))
-    }
-
-    fn facts(&self) -> Result<Facts, Unsupported> {
-        self.cpu.facts()
     }
 
     /// Returns the instruction of a code that a plan holds: its one bit is its place.

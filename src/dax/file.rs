@@ -7,7 +7,7 @@ use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::{Lock, OpenFile};
 use super::system::files::NewFile;
-use super::system::{Access, Extent, Mapper, files};
+use super::system::{Access, Mappable, Mapper, files};
 use core::ops::Range;
 use std::fs::{File, Metadata};
 use std::io;
@@ -129,20 +129,20 @@ pub(super) fn restore(file: &File, old: u64, new: u64) {
     }
 }
 
-/// Opens a file, checks it, and locks it. Returns the extent that can be mapped too.
+/// Opens a file, checks it, and locks it. Returns its mappable part too.
 pub(super) fn open<M: Mapper>(
     path: &Path,
     access: Access,
     lock: Lock,
-) -> Result<(OpenFile, Extent), Error> {
+) -> Result<(OpenFile, Mappable), Error> {
     require_mappable_name::<M>(path)?;
     let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
     let (file, metadata) = lock_file::<M>(path, file, lock)?;
     if let Some(fault) = files::fault(&metadata) {
         return Err(Error::new(path, fault));
     }
-    let extent = M::extent(path, &file, &metadata)?;
-    Ok((file, extent))
+    let mappable = M::mappable(path, &file, &metadata)?;
+    Ok((file, mappable))
 }
 
 /// Takes a file that the caller has opened, checks it, and locks it. It may have no name.
@@ -151,11 +151,11 @@ pub(super) fn take<M: Mapper>(
     file: File,
     access: Access,
     lock: Lock,
-) -> Result<(OpenFile, Extent), Error> {
+) -> Result<(OpenFile, Mappable), Error> {
     files::require_access(path, &file, access)?;
     let (file, metadata) = lock_file::<M>(path, file, lock)?;
-    let extent = M::extent(path, &file, &metadata)?;
-    Ok((file, extent))
+    let mappable = M::mappable(path, &file, &metadata)?;
+    Ok((file, mappable))
 }
 
 fn lock_file<M: Mapper>(
@@ -171,13 +171,13 @@ fn lock_file<M: Mapper>(
     Ok((file, metadata))
 }
 
-/// Returns the mapping length for a file of this extent.
+/// Returns the mapping length for a file with this mappable part.
 pub(super) fn mapped_len(
-    extent: Extent,
+    mappable: Mappable,
     offset: u64,
     len: Option<u64>,
 ) -> Result<usize, ErrorKind> {
-    let Extent { size, alignment, in_whole_units } = extent;
+    let Mappable { size, alignment, in_whole_units } = mappable;
     let mapped = checked_len(size, offset, len, alignment)?;
     if in_whole_units && !(mapped as u64).is_multiple_of(alignment) {
         let len = mapped as u64;

@@ -162,7 +162,7 @@ impl Drop for OpenFile {
 #[cfg(not(miri))]
 mod tests {
     use super::super::mapping::Mapping;
-    use super::super::system::{Extent, Host, Mapper, Plan};
+    use super::super::system::{Host, Mappable, Mapper, Plan};
     use super::super::{Error, ErrorKind, Guarantee, Lock, Options};
     use crate::cache::Cache;
     use core::cell::Cell;
@@ -184,9 +184,9 @@ mod tests {
     impl<const MAPS: bool> Mapper for Duplicated<MAPS> {
         const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
 
-        fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
+        fn mappable(path: &Path, file: &File, metadata: &Metadata) -> Result<Mappable, Error> {
             DUPLICATE.set(Some(file.try_clone().unwrap()));
-            Host::extent(path, file, metadata)
+            Host::mappable(path, file, metadata)
         }
 
         fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {

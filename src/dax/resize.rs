@@ -23,7 +23,7 @@ use super::error::{Error, ErrorKind};
 use super::invalid_input::InvalidInput;
 use super::lock::Lock;
 use super::mapping::Mapping;
-use super::system::{Access, Extent, Host, Mapper, Plan, files};
+use super::system::{Access, Host, Mappable, Mapper, Plan, files};
 use super::{DaxFile, DaxView, NotSupported, file};
 use core::mem;
 use core::ops::Range;
@@ -200,8 +200,9 @@ impl DaxFile {
             || self.error(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }));
         let end = offset.checked_add(len).ok_or_else(overflow)?;
         file::check_new_len(&self.view.path, end)?;
-        let extent = Extent { alignment: self.view.guarantee.alignment, ..Extent::of_bytes(end) };
-        let len = file::mapped_len(extent, offset, Some(len)).map_err(|kind| self.error(kind))?;
+        let mappable =
+            Mappable { alignment: self.view.guarantee.alignment, ..Mappable::of_bytes(end) };
+        let len = file::mapped_len(mappable, offset, Some(len)).map_err(|kind| self.error(kind))?;
         Ok(Plan {
             offset,
             len,

@@ -127,12 +127,12 @@ impl<M: Medium> Journal<M> {
     }
 
     fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         loop {
             if let Some(placement) = self.try_place(len)? {
                 return Ok(placement);
             }
-            patience.wait();
+            backoff.wait();
         }
     }
 
@@ -418,9 +418,9 @@ impl<M: Medium> Pending<'_, M> {
     /// # Errors
     /// [`ErrorKind::Failed`], if an earlier record failed.
     pub fn wait(self) -> Result<Position, Error<M::Error>> {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         while !self.is_acknowledged()? {
-            patience.wait();
+            backoff.wait();
         }
         Ok(self.position)
     }
@@ -428,11 +428,11 @@ impl<M: Medium> Pending<'_, M> {
 
 /// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
-struct Patience {
+struct Backoff {
     spins: u32,
 }
 
-impl Patience {
+impl Backoff {
     fn wait(&mut self) {
         self.spins = self.spins.saturating_add(1);
         if self.spins < SPINS {

@@ -9,7 +9,7 @@ use crate::dax::mapping::Mapping;
 use crate::dax::not_supported::NotSupported;
 #[cfg(target_os = "linux")]
 use crate::dax::system::Host;
-use crate::dax::system::{Access, Extent, Mapper, Plan, files};
+use crate::dax::system::{Access, Mappable, Mapper, Plan, files};
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
 use alloc::boxed::Box;
@@ -26,7 +26,7 @@ impl Options {
         len: u64,
     ) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
-        let mapped_len = self.mapped_len(path, Extent::of_bytes(len))?;
+        let mapped_len = self.mapped_len(path, Mappable::of_bytes(len))?;
         let lock = self.lock_or(Lock::Exclusive);
         let mut new = file::create(path)?;
         let mapped = self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock);
@@ -101,13 +101,13 @@ impl Options {
     pub(in crate::dax) fn map_opened<M: Mapper>(
         &self,
         path: &Path,
-        (file, extent): (OpenFile, Extent),
+        (file, mappable): (OpenFile, Mappable),
         access: Access,
         least: u64,
     ) -> Result<DaxView, Error> {
-        let len = self.mapped_len(path, extent)?;
-        if extent.size < least {
-            let kind = ErrorKind::Shorter { size: extent.size, needed: least };
+        let len = self.mapped_len(path, mappable)?;
+        if mappable.size < least {
+            let kind = ErrorKind::Shorter { size: mappable.size, needed: least };
             return Err(Error::new(path, kind));
         }
         let (guarantee, writeback) = self.choose::<M>(path, &file)?;
@@ -123,9 +123,9 @@ impl Options {
         Ok(view)
     }
 
-    /// Returns the mapping length for a file of this extent.
-    pub(super) fn mapped_len(&self, path: &Path, extent: Extent) -> Result<usize, Error> {
-        file::mapped_len(extent, self.offset, self.len).map_err(|kind| Error::new(path, kind))
+    /// Returns the mapping length for a file with this mappable part.
+    pub(super) fn mapped_len(&self, path: &Path, mappable: Mappable) -> Result<usize, Error> {
+        file::mapped_len(mappable, self.offset, self.len).map_err(|kind| Error::new(path, kind))
     }
 
     fn map<M: Mapper>(
@@ -253,7 +253,7 @@ impl Options {
         chosen: (Guarantee, Writeback),
     ) -> Result<DaxView, Error> {
         require_read_only_words(path)?;
-        let len = self.mapped_len(path, Extent::of_bytes(size))?;
+        let len = self.mapped_len(path, Mappable::of_bytes(size))?;
         let file = OpenFile::new(file);
         let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
         Ok(self.view_of(path, file, mapped))
@@ -261,7 +261,7 @@ impl Options {
 
     /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
     pub(in crate::dax) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
-        let len = self.mapped_len(&view.path, Extent::of_bytes(size))?;
+        let len = self.mapped_len(&view.path, Mappable::of_bytes(size))?;
         let plan = self.plan(Access::Read, len, view.writeback);
         view.mapping = Host::map(&view.path, &view.file, &plan)?;
         Ok(())

@@ -49,7 +49,7 @@ pub(super) enum Access {
 
 /// The part of a file that can be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct Mappable {
     /// The size in bytes.
     pub(super) size: u64,
     /// The alignment of offsets, in bytes: a page, or more.
@@ -58,8 +58,8 @@ pub(super) struct Extent {
     pub(super) in_whole_units: bool,
 }
 
-impl Extent {
-    /// Returns the extent of `size` bytes that are mapped by pages.
+impl Mappable {
+    /// Returns a part of `size` bytes that are mapped by pages.
     pub(super) fn of_bytes(size: u64) -> Self {
         Self { size, alignment: files::page_size() as u64, in_whole_units: false }
     }
@@ -103,8 +103,8 @@ pub(super) trait Mapper {
     }
 
     /// Returns the part of an open file that can be mapped.
-    fn extent(_: &Path, _: &File, metadata: &Metadata) -> Result<Extent, Error> {
-        Ok(Extent::of_bytes(metadata.len()))
+    fn mappable(_: &Path, _: &File, metadata: &Metadata) -> Result<Mappable, Error> {
+        Ok(Mappable::of_bytes(metadata.len()))
     }
 
     /// Returns the guarantee of the medium of an open file. `cache` is not aimed yet; it is `None` if

@@ -17,7 +17,7 @@ mod tests;
 mod through_kernel;
 mod written;
 
-use super::{Access, Extent, Mapper, Plan, files};
+use super::{Access, Mappable, Mapper, Plan, files};
 use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
@@ -57,13 +57,13 @@ impl Mapper for Linux {
         Ok(device_of(path, metadata)?.is_some())
     }
 
-    fn extent(path: &Path, file: &File, metadata: &Metadata) -> Result<Extent, Error> {
+    fn mappable(path: &Path, file: &File, metadata: &Metadata) -> Result<Mappable, Error> {
         if let Some(device) = device_of(path, metadata)? {
             let (size, alignment) = (device.size, device.alignment);
-            return Ok(Extent { size, alignment, in_whole_units: true });
+            return Ok(Mappable { size, alignment, in_whole_units: true });
         }
         let alignment = alignment(&file_system(path, file)?);
-        Ok(Extent { size: metadata.len(), alignment, in_whole_units: false })
+        Ok(Mappable { size: metadata.len(), alignment, in_whole_units: false })
     }
 
     /// Asks the kernel about the file, and concludes.

@@ -447,8 +447,8 @@ fn survivors_are_named_and_equivalent_ones_need_a_line_each() {
     let says_so = survivors.to_string().contains("\nsources of these were not found: ");
     assert_eq!(says_so, is_without_sources, "{survivors}");
     if is_without_sources {
-        let test = "survivors_are_named_and_equivalent_ones_need_a_line_each";
-        return skip(test, "the sources of the tests are not here, and the rest reads them");
+        let name = "survivors_are_named_and_equivalent_ones_need_a_line_each";
+        return skip(name, "the sources of the tests are not here, and the rest reads them");
     }
     assert!(survivors.to_string().contains("medium.fence();"), "{survivors}");
 

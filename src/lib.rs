@@ -36,7 +36,7 @@
 //! |---|---|
 //! | `std` | the report on the host, waiting |
 //! | `dax` | files, and a guard for programs that never flush |
-//! | `alloc` | an `Arc` of a medium is a medium |
+//! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new` |
 //! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
 //! | `sim` | the crash simulator, for tests |
 //! | `serde` | reports as JSON and other formats |

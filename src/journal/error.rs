@@ -36,7 +36,7 @@ pub enum ErrorKind<E> {
     /// A failure of the medium. This record and those after it are not acknowledged, and later appends fail.
     Medium(E),
     /// Another journal, recorder or store of this process that writes the medium. It must be dropped first. A medium knows of
-    /// it by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    /// it by its [`writer_lock`](crate::medium::Medium::writer_lock). [`Memory`](crate::medium::Memory) has no lock.
     SecondWriter,
     /// A medium that does not begin with a journal.
     #[non_exhaustive]

@@ -18,6 +18,10 @@ use core::sync::atomic::Ordering;
 /// [`Cache`] is aimed at, and *persist* means that here. None of its methods fail, so they return no `Result`, unlike
 /// those of the traits.
 ///
+/// `Memory` has no [`writer_lock`](Medium::writer_lock), because other code may have the same words. Two journals, recorders
+/// or stores in them overwrite each other without an error. So one thread or CPU opens a structure, and the others use that
+/// one. A medium of one's own around `Memory` can have a lock: see [`WriterLock`](super::WriterLock).
+///
 /// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
 /// `.map_err(|failed| failed.error)` before it: [`OpenError`](super::OpenError) has an example.
 ///

@@ -238,7 +238,7 @@ pub trait Medium: Readable {
     }
 
     /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. The default
-    /// has none.
+    /// has none, and then a second one is not refused.
     fn writer_lock(&self) -> Option<&WriterLock> {
         None
     }

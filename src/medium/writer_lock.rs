@@ -1,12 +1,10 @@
 //! The lock of a medium's one writer in this process.
 
-cfg_if::cfg_if! {
-    if #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))] {
-        use alloc::sync::Arc;
-        use core::sync::atomic::AtomicBool;
-        use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-    }
-}
+#[cfg(feature = "alloc")]
+use alloc::sync::Arc;
+use core::ops::Deref;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// The lock of a medium's one writer in this process: of a journal, a recorder, or a store with its regions.
 ///
@@ -20,59 +18,125 @@ cfg_if::cfg_if! {
 /// [`Region`](../preserve/struct.Region.html) do. [`Memory`](super::Memory) borrows its words, which other code may also have,
 /// and has none.
 ///
+/// The lock outlives the medium as long as a guard exists. So with the feature `alloc` it is allocated by `new`. Without an
+/// allocator it is in a static:
+///
 /// ```
 /// use cachemaint::medium::WriterLock;
+/// use std::sync::atomic::AtomicBool;
 ///
-/// let lock = WriterLock::new();
+/// static RING: AtomicBool = AtomicBool::new(false);
+///
+/// let lock = WriterLock::from_static(&RING);
 /// let first = lock.try_lock();
 /// assert!(first.is_some());
-/// # #[cfg(feature = "alloc")]
 /// assert!(lock.try_lock().is_none());
 /// drop(first);
 /// assert!(lock.try_lock().is_some());
 /// ```
-///
-/// Without the feature `alloc`, or an atomic pointer, it excludes nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[cfg_attr(feature = "alloc", derive(Default))]
 pub struct WriterLock {
-    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-    is_locked: Arc<AtomicBool>,
+    is_locked: Flag,
 }
 
 /// A [`WriterLock`] that is locked until this is dropped.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct WriterLockGuard {
-    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-    is_locked: Arc<AtomicBool>,
+    is_locked: Flag,
+}
+
+/// The owner of the flag, which is true while the lock is taken.
+#[derive(Clone, Debug)]
+enum Flag {
+    #[cfg(feature = "alloc")]
+    Allocated(Arc<AtomicBool>),
+    Static(&'static AtomicBool),
+}
+
+#[cfg(feature = "alloc")]
+impl Default for Flag {
+    fn default() -> Self {
+        Self::Allocated(Arc::default())
+    }
+}
+
+impl Deref for Flag {
+    type Target = AtomicBool;
+
+    fn deref(&self) -> &AtomicBool {
+        match self {
+            #[cfg(feature = "alloc")]
+            Self::Allocated(flag) => flag,
+            Self::Static(flag) => flag,
+        }
+    }
 }
 
 impl WriterLock {
-    /// Returns a lock that is free.
+    /// Returns a lock that is free. It is allocated.
+    ///
+    /// ```
+    /// let lock = cachemaint::medium::WriterLock::new();
+    /// let first = lock.try_lock();
+    /// assert!(first.is_some() && lock.try_lock().is_none());
+    /// ```
+    #[cfg(feature = "alloc")]
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Returns a lock in a flag of the caller's, which is true while the lock is taken. All locks in one flag are one lock, so
+    /// several media over the same memory can share it.
+    #[must_use]
+    pub const fn from_static(flag: &'static AtomicBool) -> Self {
+        Self { is_locked: Flag::Static(flag) }
+    }
+
     /// Takes the lock. Returns `None` at once if it is taken. It does not allocate.
-    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
     #[must_use]
     pub fn try_lock(&self) -> Option<WriterLockGuard> {
         let taken = self.is_locked.compare_exchange(false, true, Acquire, Relaxed);
-        taken.is_ok().then(|| WriterLockGuard { is_locked: Arc::clone(&self.is_locked) })
-    }
-
-    /// Takes the lock.
-    #[cfg(not(all(feature = "alloc", target_has_atomic = "ptr")))]
-    #[must_use]
-    pub const fn try_lock(&self) -> Option<WriterLockGuard> {
-        Some(WriterLockGuard {})
+        taken.is_ok().then(|| WriterLockGuard { is_locked: self.is_locked.clone() })
     }
 }
 
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 impl Drop for WriterLockGuard {
     fn drop(&mut self) {
         self.is_locked.store(false, Release);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(cachemaint_loom))]
+mod tests {
+    use super::WriterLock;
+    use core::sync::atomic::AtomicBool;
+
+    #[test]
+    fn media_with_one_flag_have_one_writer_with_each_feature() {
+        static FLAG: AtomicBool = AtomicBool::new(false);
+        let [one, other] = [WriterLock::from_static(&FLAG), WriterLock::from_static(&FLAG)];
+        let guard = one.try_lock();
+        assert!(guard.is_some());
+        assert!(one.try_lock().is_none() && other.try_lock().is_none());
+        drop(guard);
+        assert!(other.try_lock().is_some());
+    }
+
+    /// A lock that is always free must not exist where nothing can be allocated.
+    #[cfg(not(feature = "alloc"))]
+    #[test]
+    fn a_lock_of_its_own_needs_an_allocator() {
+        trait Here<Case> {
+            fn is_here() {}
+        }
+        struct Implemented;
+        impl<T> Here<()> for T {}
+        impl<T: Default> Here<Implemented> for T {}
+        // It does not compile if two implementations fit.
+        <WriterLock as Here<_>>::is_here();
     }
 }

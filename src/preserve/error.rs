@@ -39,6 +39,7 @@ pub enum ErrorKind<E> {
     Medium(E),
     /// Another journal, recorder or store of this process writes the medium, or a region of such a store is left. It must be
     /// dropped first. A medium knows of it by its [`writer_lock`](crate::medium::Medium::writer_lock).
+    /// [`Memory`](crate::medium::Memory) has no lock.
     SecondWriter,
     /// The medium begins with something other than a store.
     #[non_exhaustive]

@@ -51,6 +51,12 @@ where
     /// [durability](Self::durability) is that of later ones: a killed program leaves events in caches. Opening a
     /// `DaxFile` makes those of its file durable. Persist the range of another medium before.
     ///
+    /// # One recorder
+    /// A medium has one recorder at a time, which all threads or CPUs share: one of them opens the recording, and each claims
+    /// a shard. A medium with a [`writer_lock`](Medium::writer_lock), such as a file, refuses a second recorder of this
+    /// process. [`Memory`](crate::medium::Memory) has none: two recorders in the same words both open, and overwrite each
+    /// other's events without an error.
+    ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
     /// [`ErrorKind::WornOut`], [`ErrorKind::SecondWriter`].

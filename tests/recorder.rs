@@ -24,6 +24,7 @@ mod recorder {
     mod claims;
     mod concurrent;
     mod creation;
+    mod cursors;
     mod damage;
     mod events;
     mod failing;

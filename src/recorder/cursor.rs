@@ -3,10 +3,10 @@
 #[cfg(doc)]
 use super::Options;
 use crate::sync::{AtomicBool, AtomicU64};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64 as OwnerNumber, Ordering};
 
 /// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
-/// cannot allocate them.
+/// cannot allocate them. It belongs to one recorder at a time, from the opening until the recorder is dropped.
 ///
 /// A *position* counts the bytes of a shard over all laps: sequence number times size, plus the offset in the
 /// sub-buffer. Each cursor has lines of its own, so that threads do not share lines.
@@ -27,6 +27,10 @@ pub struct Cursor {
     lost_done: AtomicU64,
     /// The number of lost events of signal handlers that interrupted an unfinished event. Stored by these handlers.
     nested: AtomicU64,
+    /// The number of the recorder's shard that it belongs to; 0 if it belongs to none. An opening takes it before another
+    /// thread has the recorder. So loom and the simulator need not know it.
+    owner: OwnerNumber,
+    /// True until the cursor begins, so that a cursor cannot be claimed before.
     is_claimed: AtomicBool,
 }
 
@@ -38,7 +42,7 @@ impl Default for Cursor {
 
 macro_rules! new {
     ($($const:tt)?) => {
-        /// Creates a cursor that no recorder has used.
+        /// Creates a cursor that belongs to no recorder.
         #[must_use]
         pub $($const)? fn new() -> Self {
             Self {
@@ -49,6 +53,7 @@ macro_rules! new {
                 lost: AtomicU64::new(0),
                 lost_done: AtomicU64::new(0),
                 nested: AtomicU64::new(0),
+                owner: OwnerNumber::new(0),
                 is_claimed: AtomicBool::new(false),
             }
         }
@@ -60,6 +65,25 @@ impl Cursor {
     new!(const);
     #[cfg(cachemaint_loom)]
     new!();
+
+    /// Takes the cursor for this owner, unless it has one. Returns true if it was taken; the stores of its last owner are
+    /// visible then.
+    pub(super) fn take(&self, owner: u64) -> bool {
+        let taken = self.owner.compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            self.is_claimed.store(true, Ordering::Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    pub(super) fn is_of(&self, owner: u64) -> bool {
+        self.owner.load(Ordering::Relaxed) == owner
+    }
+
+    /// Gives the cursor back for the next recorder.
+    pub(super) fn free(&self) {
+        self.owner.store(0, Ordering::Release);
+    }
 
     /// Begins at the next sub-buffer after the events of earlier openings, with all bytes before it written back. `lost`
     /// events are lost, as `lost_word` of the file states.

@@ -72,6 +72,13 @@ pub enum ErrorKind<E> {
         /// Shards of the file.
         shards: u32,
     },
+    /// A cursor that [`Options::cursors`](super::Options::cursors) has given belongs to another recorder, which has not been
+    /// dropped.
+    #[non_exhaustive]
+    CursorTaken {
+        /// The shard that the cursor was given for.
+        shard: u32,
+    },
     /// The medium already has a recording, whole or damaged or of another version.
     Exists,
     /// The medium has no recording: both descriptors begin with zeros.
@@ -187,6 +194,11 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::FewCursors { cursors, shards } => {
                 write!(f, "{cursors} cursors were given for {shards} shards; give one for each")
             }
+            Self::CursorTaken { shard } => write!(
+                f,
+                "the cursor for shard {shard} belongs to another recorder: give cursors of its own to each, or drop the \
+                 other recorder first"
+            ),
             Self::Exists => f.write_str(
                 "a recording exists already, whole or damaged: open it, or create one elsewhere",
             ),
@@ -259,9 +271,10 @@ impl<E> ErrorKind<E> {
             Self::NotFound => io::ErrorKind::NotFound,
             Self::Version { .. } => io::ErrorKind::Unsupported,
             Self::Full => io::ErrorKind::StorageFull,
-            Self::SecondWriter | Self::AllShardsTaken { .. } | Self::Nested => {
-                io::ErrorKind::ResourceBusy
-            }
+            Self::SecondWriter
+            | Self::CursorTaken { .. }
+            | Self::AllShardsTaken { .. }
+            | Self::Nested => io::ErrorKind::ResourceBusy,
             Self::Medium(_) | Self::WornOut | Self::Stopped => io::ErrorKind::Other,
         }
     }

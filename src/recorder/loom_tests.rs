@@ -2,6 +2,7 @@
 
 use super::format::{Geometry, HEADER, RECORD};
 use super::reader::Search;
+use super::taken::Taken;
 use super::{
     Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
     Writer,
@@ -96,9 +97,11 @@ fn recorder() -> Arc<One> {
 fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, 0);
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
+    let cursors = Taken::take::<Infallible>([Cursor::new()], 1).unwrap();
+    cursors.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
     let recorder = Recorder {
         medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
-        cursors: [Cursor::new()],
+        cursors,
         description: Description::new(1, Identity([1; 16]), GEOMETRY, Mode::Overwrite, &clock, 0),
         durability: Durability::OnCrash,
         clock,
@@ -113,6 +116,10 @@ fn with_events(lengths: &[usize]) -> Arc<One> {
 
 fn writer(recorder: &One) -> Writer<'_, SubBuffers> {
     recorder.claim().unwrap()
+}
+
+fn cursor(recorder: &One) -> &Cursor {
+    recorder.cursors.get(0).unwrap()
 }
 
 /// The offset of the second event.
@@ -158,7 +165,7 @@ fn events_before_the_cursor_are_written_back() {
         });
         recorder.stop();
         recorder.write_back_all().unwrap();
-        let done = recorder.cursors[0].done();
+        let done = cursor(&recorder).done();
         let is_recorded = thread.join().unwrap();
         let persistent = recorder.medium.persistent.lock().unwrap().clone();
         let words = persistent.into_iter().map(AtomicU64::new).collect();
@@ -166,7 +173,7 @@ fn events_before_the_cursor_are_written_back() {
         assert_eq!(is_second_in(&persistent, &recorder), done > SECOND);
         assert!(done <= SECOND || is_recorded);
         recorder.write_back_all().unwrap();
-        assert_eq!(recorder.cursors[0].done() > SECOND, is_recorded);
+        assert_eq!(cursor(&recorder).done() > SECOND, is_recorded);
     });
 }
 
@@ -182,7 +189,7 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
         };
         let thread = loom::thread::spawn(move || record(&other));
         let recorded = usize::from(record(&recorder)) + usize::from(thread.join().unwrap());
-        let head = recorder.cursors[0].head();
+        let head = cursor(&recorder).head();
         assert!(recorded > 0 && head == SECOND + RECORD * recorded as u64, "{recorded}, {head}");
     });
 }

@@ -210,6 +210,7 @@ mod mode;
 mod open;
 mod options;
 mod reader;
+mod taken;
 #[cfg(feature = "std")]
 mod within;
 mod writeback;
@@ -236,6 +237,7 @@ pub use writer::Writer;
 use crate::medium::{Medium, WriterLockGuard};
 use crate::sync::AtomicBool;
 use core::sync::atomic::Ordering;
+use taken::Taken;
 
 /// The cursors of a recorder that allocates them.
 #[cfg(feature = "std")]
@@ -246,7 +248,7 @@ type Cursors = ();
 
 /// An open recording that events are written into, returned by [`Options::open_or_create`] and the other constructors.
 ///
-/// Dropping it does not write back.
+/// Dropping it does not write back. It gives the cursors back, if they are borrowed.
 ///
 /// ```
 /// # #[cfg(feature = "std")]
@@ -269,7 +271,7 @@ type Cursors = ();
 #[derive(Debug)]
 pub struct Recorder<M, C = Cursors> {
     medium: M,
-    cursors: C,
+    cursors: Taken<C>,
     description: Description,
     durability: Durability,
     clock: Clock,
@@ -304,7 +306,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
     fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards;
-        let free = (0..shards).zip(self.cursors()).find(|(_, cursor)| cursor.claim());
+        let free = self.cursors.iter().find(|(_, cursor)| cursor.claim());
         free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
     }
 
@@ -324,7 +326,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// The release is not kept in the file: when the file is opened again, all its events count as unread.
     pub fn release(&self, shard: u32, before: u64) {
-        if let Some(cursor) = self.cursors().get(shard as usize) {
+        if let Some(cursor) = self.cursors.get(shard) {
             cursor.release(before, self.description.sub_buffer_size);
         }
     }
@@ -332,12 +334,6 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Returns the number of events that a shard is known to have lost: refused, too long or nested. Overwritten events
     /// are not counted.
     pub fn lost(&self, shard: u32) -> u64 {
-        self.cursors().get(shard as usize).map_or(0, Cursor::lost)
-    }
-
-    /// Returns a cursor for each shard.
-    fn cursors(&self) -> &[Cursor] {
-        let cursors = self.cursors.as_ref();
-        cursors.get(..self.description.shards as usize).unwrap_or(cursors)
+        self.cursors.get(shard).map_or(0, Cursor::lost)
     }
 }

@@ -8,6 +8,7 @@ use super::format::{
 use super::mode::Mode;
 use super::options::{Options, Settings};
 use super::reader::Reader;
+use super::taken::Taken;
 use super::{Clock, Cursor, Durability, Error, ErrorKind, Recorder};
 use crate::format::{magic, rewritten, writer};
 use crate::medium::{Medium, OpenError, Readable, WriterLockGuard};
@@ -35,8 +36,8 @@ where
     /// # Errors
     /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.
     /// [`ErrorKind::Foreign`] if it has a journal or a store. [`ErrorKind::Geometry`], [`ErrorKind::TooSmall`],
-    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`]. With each of these errors the
-    /// medium is unchanged. [`ErrorKind::SecondWriter`]. [`ErrorKind::Medium`].
+    /// [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`], [`ErrorKind::CursorTaken`]. With
+    /// each of these errors the medium is unchanged. [`ErrorKind::SecondWriter`]. [`ErrorKind::Medium`].
     ///
     /// # Cost
     /// The first word of each sub-buffer is read. Three fences, or four with long [tables of events](Self::events).
@@ -59,7 +60,7 @@ where
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ErrorKind::BadEvent`], [`ErrorKind::EventsTooLong`], [`ErrorKind::FewCursors`],
-    /// [`ErrorKind::WornOut`], [`ErrorKind::SecondWriter`].
+    /// [`ErrorKind::CursorTaken`], [`ErrorKind::WornOut`], [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
     /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
@@ -95,7 +96,7 @@ where
         let Self { settings, cursors } = self;
         let geometry = settings.geometry(medium.len())?;
         settings.check_events()?;
-        let cursors = enough(cursors(geometry.shards), geometry.shards)?;
+        let cursors = Taken::take(cursors(geometry.shards), geometry.shards)?;
         let words @ [first, second] = magic::words(medium).map_err(ErrorKind::Medium)?;
         if words.contains(&MAGIC) {
             return Err(ErrorKind::Exists);
@@ -108,7 +109,7 @@ where
         let tables = settings.tables(Tables::NONE, 1, &identity.0);
         let description = Description::new(1, identity, geometry, mode, &clock, tables.len());
         create(medium, &description, &tables).map_err(ErrorKind::Medium)?;
-        for cursor in cursors.as_ref() {
+        for (_, cursor) in cursors.iter() {
             cursor.begin(0, geometry.size, 0, (0, 0));
         }
         Ok(Parts { cursors, description, durability, clock })
@@ -118,7 +119,7 @@ where
         self.settings.check_events()?;
         let Self { settings, cursors } = self;
         let (found, at) = Reader::locate(medium)?;
-        let cursors = enough(cursors(found.shards), found.shards)?;
+        let cursors = Taken::take(cursors(found.shards), found.shards)?;
         // The descriptor of a newer opening may be damaged. Its events must not get the names of this opening.
         let newest = found.generation.max(Reader::of(medium, found).newest_generation());
         let generation = newest.checked_add(1).ok_or(ErrorKind::WornOut)?;
@@ -128,7 +129,7 @@ where
             (settings.durability, settings.clock.at_opening(), tables.len());
         let description = Description::new(generation, identity, geometry, mode, &clock, len);
         // The first store comes after the last load that can end the process, by a media error.
-        go_on(&Reader::of(medium, description), medium, cursors.as_ref())?;
+        go_on(&Reader::of(medium, description), medium, &cursors)?;
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
         Ok(Parts { cursors, description, durability, clock })
@@ -137,7 +138,7 @@ where
 
 /// A recorder without its medium.
 struct Parts<P> {
-    cursors: P,
+    cursors: Taken<P>,
     description: Description,
     durability: Durability,
     clock: Clock,
@@ -245,15 +246,6 @@ fn earlier_tables<M: Medium>(medium: &M, found: &Description, at: u64) -> Tables
     if is_damaged { other() } else { earlier }.unwrap_or(Tables::NONE)
 }
 
-/// Returns these cursors, if they are as many as the shards.
-fn enough<P: AsRef<[Cursor]>, E>(cursors: P, shards: u32) -> Result<P, ErrorKind<E>> {
-    let given = cursors.as_ref().len();
-    if given < shards as usize {
-        return Err(ErrorKind::FewCursors { cursors: given, shards });
-    }
-    Ok(cursors)
-}
-
 /// Creates a recording, so that a crash leaves a whole recording or no recording. Both magics are made zero first, and
 /// the first magic is stored at the end.
 fn create<M: Medium>(
@@ -328,14 +320,14 @@ fn write_tables<M: Medium>(medium: &M, page: u64, tables: &Tables) -> Result<(),
 }
 
 /// Begins each shard after the events that it has.
-fn go_on<M: Medium>(
+fn go_on<M: Medium, P: AsRef<[Cursor]>>(
     reader: &Reader<&M>,
     medium: &M,
-    cursors: &[Cursor],
+    cursors: &Taken<P>,
 ) -> Result<(), ErrorKind<M::Error>> {
     let description = reader.description();
     let (geometry, mode) = (description.geometry(), description.mode);
-    for (shard, cursor) in (0..geometry.shards).zip(cursors) {
+    for (shard, cursor) in cursors.iter() {
         let end = reader.end(shard);
         let next = end.div_ceil(geometry.size.into());
         if next >= SEQUENCES {

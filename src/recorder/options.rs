@@ -136,7 +136,12 @@ const fn allocate(_: u32) -> Cursors {}
 
 impl<'e, C> Options<'e, C> {
     /// Takes the memory for cursors from a function, instead of allocating it. The function gets the number of shards,
-    /// and returns at least as many new cursors.
+    /// and returns at least as many cursors.
+    ///
+    /// A cursor belongs to one recorder at a time. The opening refuses cursors of a recorder that has not been dropped, by
+    /// [`ErrorKind::CursorTaken`](super::ErrorKind::CursorTaken). `as_ref` must return the same cursors at each call. With
+    /// others, no event of another recorder is overwritten, but a shard cannot be claimed, or its events are not written
+    /// back.
     ///
     /// ```
     /// # use cachemaint::recorder::{Clock, Cursor, Identity, Options};

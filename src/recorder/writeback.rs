@@ -46,7 +46,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
 
     fn write_back_shards(&self, is_certain: fn(&M) -> bool) -> Result<(), M::Error> {
         let mut outcome = Ok(());
-        for (shard, cursor) in (0..).zip(self.cursors()) {
+        for (shard, cursor) in self.cursors.iter() {
             outcome = outcome.and(self.write_back_shard(shard, cursor, is_certain));
         }
         outcome

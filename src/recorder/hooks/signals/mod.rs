@@ -170,7 +170,7 @@ mod tests {
         let memory = Memory::new(&WORDS, cache, Backing::Ram);
         let recorder = Options::new().shards(1).create_new(memory).unwrap();
         recorder.claim().unwrap().record(1, b"the valve is open").unwrap();
-        let is_due = || recorder.cursors().iter().any(|cursor| cursor.done() < cursor.head());
+        let is_due = || recorder.cursors.iter().any(|(_, cursor)| cursor.done() < cursor.head());
         recorder.crash();
         assert!(recorder.is_stopped() && is_due());
         recorder.write_back_all().unwrap();

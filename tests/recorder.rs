@@ -21,6 +21,7 @@ mod pages;
 
 /// All tests have one name in front, by which they are left out on emulators: they do the same on every CPU.
 mod recorder {
+    mod boots;
     mod claims;
     mod concurrent;
     mod creation;

@@ -200,7 +200,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                  other recorder first"
             ),
             Self::Exists => f.write_str(
-                "a recording exists already, whole or damaged: open it, or create one elsewhere",
+                "a recording exists already, whole or damaged: open it, create one elsewhere, or erase this one by \
+                 zeros in the 8 bytes at 0 and at 4096",
             ),
             Self::NotFound => f.write_str(
                 "there is no recording: the medium begins with zeros; restore it if there was one, \

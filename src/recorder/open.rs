@@ -30,8 +30,13 @@ where
     /// program's content are replaced: after a crash they are untouched, or gone. A journal and a store of this crate
     /// are not replaced as long as the word at 0 or at 4096 shows them.
     ///
+    /// # A recording to be replaced
+    /// A recording is erased by zeros in the words at 0 and at 4096: after that this creates a new one. A program does so
+    /// where it has no other medium, such as firmware whose ring is at a fixed address, and the recording is damaged or of
+    /// another version. "A kernel's ring buffer" in `docs/logs-and-recorders.md` has the whole sequence of a boot.
+    ///
     /// The remains of an erased recording in the medium are not zeroed as a whole. They do not verify any more, unless
-    /// the identity is the same, so use a new identity.
+    /// the identity is the same: then a reader returns erased events as events of the new recording. So use a new identity.
     ///
     /// # Errors
     /// [`ErrorKind::Exists`] if the medium has a recording, whole or damaged or of another version.

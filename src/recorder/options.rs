@@ -85,8 +85,17 @@ impl Options<'_> {
     /// Returns the defaults, with an identity and a clock of the caller's. It is for machines without an operating
     /// system that could provide them.
     ///
+    /// Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
+    ///
+    /// # Identity
     /// The identity must be random: it distinguishes the records of a new file from those of all others. So create one
-    /// recording with it. An existing file keeps its own. Without the feature `std`, [`cursors`](Self::cursors) is needed as well.
+    /// recording with it. An existing file keeps its own.
+    ///
+    /// A constant identity brings erased events back: after a recording has been erased and created anew, a reader returns
+    /// the events that its predecessor left in the medium as events of the new recording. Firmware takes the 16 bytes from a
+    /// random number generator (RDRAND, RNDR, Zkr). Without one it joins a serial number of the board with a number that
+    /// differs at each creation, such as a count of boots in storage that is kept. A counter of cycles since the
+    /// reset may be the same after each reset, and is not enough by itself.
     pub const fn with_clock(identity: Identity, clock: Clock) -> Self {
         let settings = Settings {
             identity,

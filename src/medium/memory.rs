@@ -50,7 +50,11 @@ pub struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     /// Returns a medium over `words`, which are on `backing`, written back by `cache`: [`Cache::host`] for RAM,
-    /// [`Cache::persistent`] for persistent memory.
+    /// [`Cache::persistent`] for persistent memory. RAM that outlives a reset, such as a ring of firmware, is
+    /// [`ReservedRam`](Backing::ReservedRam).
+    ///
+    /// Apart from the panics below, no operation depends on `backing`: [`backing`](Self::backing) returns it, and the
+    /// instructions are those of `cache`.
     ///
     /// Lines are those of the addresses: words that are not aligned to a line begin within one. So bytes from one multiple
     /// of the line size to the next may lie in two lines.

@@ -16,8 +16,12 @@ pub enum Backing {
     /// RAM that was set aside as persistent memory (`memmap=SIZE!START`) or that the kernel calls volatile,
     /// mapped directly.
     EmulatedPmem,
-    /// RAM that Linux reserves by a name (`reserve_mem=`) and that only its own code maps. No file is on it: the code
-    /// that maps it states this backing, as for [`Memory`](crate::medium::Memory).
+    /// RAM that firmware or a kernel sets aside, and that only its own code maps: a range that the memory map of a board
+    /// leaves out, or one that Linux reserves by a name (`reserve_mem=`). No file is on it: the code that maps it states
+    /// this backing, as for [`Memory`](crate::medium::Memory).
+    ///
+    /// [`survives`](Self::survives) gives Linux's answers, whose kernels look for the place anew at each boot. A range at a
+    /// fixed address is always at the same place.
     ReservedRam,
     /// Persistent memory whose domain ends at the memory controller (ADR), mapped directly.
     PmemAdr,

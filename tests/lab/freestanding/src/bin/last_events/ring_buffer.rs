@@ -46,7 +46,7 @@ static RECORD: &(dyn Fn() + Sync) = &|| {
 #[expect(unsafe_code, reason = "it is found by a name, which nothing else has")]
 #[unsafe(no_mangle)]
 extern "Rust" fn program(cache: Cache) {
-    let memory = || Memory::new(words(), cache, Backing::EmulatedPmem);
+    let memory = || Memory::new(words(), cache, Backing::ReservedRam);
     match Reader::open(memory()) {
         Ok(reader) => read(&reader),
         Err(refused) => {

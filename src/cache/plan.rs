@@ -115,6 +115,15 @@ const CHOICE_IN_THE_WAY: Unsupported = Unsupported::new(
     "ask for another one, or for none",
 );
 
+/// Only a [description](crate::Cache::from_facts) can lack all of them: a CPU that is asked and has none is refused by
+/// its architecture's reason, which speaks of kernels.
+const NO_INSTRUCTION: Unsupported = Unsupported::new(
+    Missing::Instruction,
+    "the facts name no instruction that writes back",
+    "add those that the CPU has; if it has none, map the memory as not cacheable, or maintain it by the platform's \
+     cache controller",
+);
+
 /// Only a [description](crate::Cache::from_facts) can lack it: every CPU that is asked has it beside a write-back.
 const NO_INVALIDATION: Unsupported = Unsupported::new(
     Missing::Instruction,
@@ -135,6 +144,8 @@ impl Plan {
             let any = Policy { writeback: Policy::ANY.writeback, ..policy };
             return Err(if writeback_for(architecture, facts, point, any).is_some() {
                 CHOICE_IN_THE_WAY
+            } else if !architecture.instructions.is_empty() && facts.present() == 0 {
+                NO_INSTRUCTION
             } else {
                 architecture.unreachable[point as usize]
             });
@@ -298,6 +309,20 @@ mod tests {
             let plan = Plan::choose(&ARM, facts, Point::Persistence, ACCEPTING).unwrap();
             let available = plan.available_writebacks(&ARM).map(|instruction| instruction.name);
             assert_eq!(available.collect::<Vec<_>>(), names);
+        }
+    }
+
+    /// The reasons of an architecture speak of kernels and user mode, and a kernel can be the one that describes.
+    #[test]
+    fn facts_without_an_instruction_are_refused_for_that() {
+        let with_instructions = ALL.iter().filter(|machine| !machine.instructions.is_empty());
+        for architecture in with_instructions {
+            for point in Point::ALL {
+                let plan = Plan::choose(architecture, Facts::new(64).unwrap(), *point, Policy::ANY);
+                let error = plan.err().unwrap();
+                assert_eq!(error.missing, Missing::Instruction, "{}", architecture.name);
+                assert!(error.reason.contains("facts"), "{}: {error}", architecture.name);
+            }
         }
     }
 

@@ -1,11 +1,17 @@
-//! A receive buffer that a device fills, on four boards, without a system.
+//! A receive buffer that a device fills, on five boards, without a system.
 //!
-//! [`Receiver`] is the driver, which does not depend on a board. [`board`] describes the caches of each board.
+//! [`Receiver`] is the driver, which does not depend on a board. [`board`] describes the caches of a board. The target of a
+//! Cortex-M4 is that of a Cortex-M7 too, so that these have functions with their names.
 
 #![no_std]
 #![allow(unsafe_code, reason = "what a board's caches are is for its author to say")]
 
+#[cfg(target_arch = "arm")]
+mod cortex_m7;
+
 use cachemaint::coherence::{self, GranuleTooLarge, Maintain, Padded};
+#[cfg(target_arch = "arm")]
+pub use cortex_m7::CortexM7;
 
 /// A buffer of the size of a frame. 2048 bytes suffice for every machine's write-back granule.
 #[derive(Debug)]
@@ -32,11 +38,30 @@ impl<M: Maintain> Receiver<M> {
     }
 }
 
-/// Returns the caches of a PC, whose devices are coherent, or of a Cortex-M4, which has no data cache.
-#[cfg(any(target_arch = "x86_64", target_arch = "arm"))]
+/// Returns the caches of a PC, whose devices are coherent.
+#[cfg(target_arch = "x86_64")]
 #[must_use]
 pub const fn board() -> coherence::Coherent {
     coherence::Coherent
+}
+
+/// Returns the caches of a Cortex-M4, which has none for data. On a Cortex-M7 or a Cortex-A it would give a driver old
+/// data, as these have one.
+#[cfg(target_arch = "arm")]
+#[must_use]
+pub const fn cortex_m4() -> coherence::Coherent {
+    coherence::Coherent
+}
+
+/// Returns the data cache of a Cortex-M7.
+///
+/// # Safety
+/// 1. This CPU is a Cortex-M7, in privileged mode.
+#[cfg(target_arch = "arm")]
+#[must_use]
+pub const unsafe fn cortex_m7() -> CortexM7 {
+    // SAFETY: (1) is the caller's duty.
+    unsafe { CortexM7::new() }
 }
 
 /// Returns the caches of an arm64 board, as the registers of its CPUs describe them.

@@ -56,13 +56,13 @@ pub enum Invalidation {
 /// (CMSIS `core_cm7.h`, `armv7m_cachel1.h`). A DSB belongs before the operations, so that preceding stores
 /// are observed by them. They complete in order, so that one DSB after a set of them suffices, and an ISB follows it
 /// (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not
-/// do that.
+/// do that. `examples/driver` compiles this code for it, with the barriers.
 ///
 /// ```
 /// use cachemaint::coherence::{Invalidation, Maintain, hand_over};
 ///
 /// /// The data cache of a Cortex-M7, by address.
-/// struct CortexM7 {
+/// pub struct CortexM7 {
 ///     /// `SCB`.
 ///     registers: *mut u32,
 /// }
@@ -77,16 +77,17 @@ pub enum Invalidation {
 ///         barrier::dsb(); // preceding stores are observed by the operations
 ///         let Some(last) = len.checked_sub(1) else { return };
 ///         let (first, last) = (start.addr() / LINE, (start.addr() + last) / LINE);
+///         let register = self.registers.wrapping_byte_add(register);
 ///         for line in first..=last {
 ///             // SAFETY: the register is this one's to write, and takes an address.
-///             unsafe { self.registers.byte_add(register).write_volatile((line * LINE) as u32) };
+///             unsafe { register.write_volatile((line * LINE) as u32) };
 ///         }
 ///     }
 /// }
 ///
-/// // SAFETY: (1) lines are of 32 bytes and there is no other cache; (2) to (5) by DCCMVAC and DCCIMVAC
-/// // between DSBs, which write back before they drop; (6) the range is handed over, and the barriers are
-/// // assembly; (7) nothing can fail.
+/// // SAFETY: (1) lines are of 32 bytes and there is no other cache. (2) to (5) DCCMVAC and DCCIMVAC are between
+/// // DSBs, and write back before they drop. (6) The range is handed over, and the barriers are assembly. (7)
+/// // Nothing can fail.
 /// unsafe impl Maintain for CortexM7 {
 ///     fn granule(&self) -> usize {
 ///         LINE

@@ -42,6 +42,17 @@ fn the_excerpt_in_the_chapter_on_c_is_of_the_compiled_counter() {
     assert_eq!(missing_line(document, "c", program), None);
 }
 
+/// The page has barriers that do nothing, to be compiled anywhere. The lab compiles the example for the CPU.
+#[test]
+fn the_sketch_of_a_controllers_cache_is_of_the_compiled_driver() {
+    let source = include_str!("../../../src/coherence/maintain.rs");
+    let driver = include_str!("../../../examples/driver/cortex_m7.rs");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("///"));
+    let page: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    assert!(page.contains(&"pub struct CortexM7 {"));
+    assert_eq!(missing_line(&page.join("\n"), "", driver), None);
+}
+
 /// The tests of the documentation compile it with `std` alone, and the lab compiles the image without.
 #[test]
 fn the_excerpt_on_a_kernels_ring_buffer_is_of_the_compiled_image() {

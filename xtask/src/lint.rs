@@ -28,8 +28,12 @@ const FREESTANDING: [(&str, &str); 3] = [
     ("riscv64gc-unknown-none-elf", "--bin freestanding"),
 ];
 /// The targets of docs.rs (`Cargo.toml`) besides a usual host's.
-const DOCUMENTED: [&str; 3] =
-    ["aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
+const DOCUMENTED: [&str; 4] = [
+    "aarch64-unknown-linux-gnu",
+    "riscv64gc-unknown-linux-gnu",
+    "x86_64-pc-windows-msvc",
+    "aarch64-apple-darwin",
+];
 
 pub(crate) fn fmt(host: &Host, report: &mut Report) -> Result<()> {
     if let Err(reason) = toolchain::component(host, "rustfmt", "rustfmt") {

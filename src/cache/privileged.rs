@@ -14,6 +14,21 @@ impl Cache {
     /// The handle executes clean-and-invalidate for [`invalidate`](Self::invalidate), like any
     /// other; only [`discard_range`](Self::discard_range) drops dirty lines.
     ///
+    /// # MMU and caches off
+    /// On arm64 loads and stores go past the caches while the MMU is off or `SCTLR_ELx.C` is 0 (Arm ARM, "The effects of
+    /// disabling a stage of address translation"; `SCTLR_EL1`, C). A hypervisor can make them cacheable all the same. A stage
+    /// of the boot in this state is an observer that does not see the caches. [`coherence`](crate::coherence) has the
+    /// hand-over:
+    /// - A stage with caches on gives memory away by `release`, or by `release_to_writer` if the other stage writes.
+    /// - Lines that were in a cache before, or that another CPU has fetched meanwhile, hide the stores of a stage with caches
+    ///   off. The stage that turns the caches on calls `acquire` before it reads.
+    /// - With the MMU off an instruction is not ordered behind a store to its line. Call
+    ///   [`order_observed`](Self::order_observed) before a write-back. An invalidation has this barrier itself. Linux has it
+    ///   too (`preserve_boot_args` in `arch/arm64/kernel/head.S`).
+    ///
+    /// On RISC-V the attributes of a physical address make memory cacheable or not, in M-mode too. This crate has no source
+    /// for x86 with `CR0.CD` set, nor for PowerPC with translation off, and promises nothing there.
+    ///
     /// # Errors
     /// If the architecture has no back end, the CPU has no instruction, or no register describes it (RISC-V and
     /// PowerPC: describe them by [`from_facts`](Self::from_facts)).

@@ -25,6 +25,13 @@ use core::sync::atomic::Ordering;
 /// `Memory` borrows its words. So a `?` that makes a `Box<dyn Error>` of a failed opening of a store or journal in it needs
 /// `.map_err(|failed| failed.error)` before it: [`OpenError`](super::OpenError) has an example.
 ///
+/// All CPUs that use the words map them with the same attributes, as ordinary memory that is cacheable and coherent among
+/// them. On arm64 that is Normal, write-back and shareable memory, with MMU and caches on. Writers of logs execute atomic
+/// exchanges, which need not work in other memory there (Arm ARM, "Synchronization and semaphores"; `ESR_EL1`, "Unsupported
+/// Exclusive or Atomic access"). Readers only load words. So a stage of the boot with MMU or caches off can read, but not
+/// write, once the writer's stage has written the lines back. `Cache::privileged` (feature `privileged`) has the hand-over.
+/// On RISC-V the attributes of the physical addresses must permit atomic operations. Other architectures were not examined.
+///
 /// A mapping of an ordinary file is not such memory: its pages reach the file by a system call alone. Open such a file
 /// as a [`DaxFile`](../dax/struct.DaxFile.html).
 ///

@@ -58,7 +58,9 @@
 //! # What a crash can leave
 //! A line can be written back at any time, asked for or not. So "not written back" never means "not
 //! persistent": code is right only if each order in which lines could reach memory leaves something
-//! it can recover from. Within a line, aligned words of 8 bytes do not tear.
+//! it can recover from. Within a line, aligned words of 8 bytes do not tear if one instruction stores them. A 32-bit
+//! CPU may store such a word by two, and a crash can keep one of them: there aligned words of 4 bytes do not tear. Media
+//! have whole words of 8 bytes, and exist only for targets with atomics of 64 bits.
 //!
 //! # What no test on one machine can show
 //! A process that is killed keeps all its stores: the caches are coherent and belong to the machine.

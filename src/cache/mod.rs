@@ -68,6 +68,14 @@ pub use plain::Plain;
 /// [`writeback`](Self::writeback) says what can be earlier. The platform claims the value of such a completion at a power
 /// cut: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
+/// # Limits
+/// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU. It does not
+/// reach
+/// 1. on arm64, a cache of the system behind the point of coherency;
+/// 2. on AMD CPUs with memory encryption that is not coherent (CPUID.8000001FH:EAX\[10\] is 0), lines of mappings with the
+///    other C-bit;
+/// 3. on Intel CPUs with several encryption keys (TME-MK, TDX), lines of another key, which is a part of the physical address.
+///
 /// # Cost
 /// One instruction a line, and the fences of [`writeback_choice`](Self::writeback_choice) a call. One predictable branch
 /// a call chooses the instruction.
@@ -287,8 +295,8 @@ impl Cache {
     /// [`Coherent`](crate::coherence::Coherent) names. On arm64 the bytes have reached the point when this returns (DSB).
     ///
     /// Not guaranteed: that bytes which were *not* written back stay out of memory. A line can be
-    /// written back at any time, and a line can be torn in units of 8 bytes by a crash before this
-    /// returns.
+    /// written back at any time, and a line can be torn by a crash before this returns, in units of 8
+    /// bytes, or of 4 bytes on a 32-bit CPU.
     ///
     /// # Cost
     /// One instruction a line, and the fences of a write-back: on arm64 and on x86 with `clwb` or

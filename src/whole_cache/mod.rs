@@ -60,7 +60,9 @@
 //! - dirty lines have been written back **over the bytes in memory**: to throw them away, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
-//! For the lines of a [range](PhysicalRange), by a provider or by instructions, the same holds. The mapping for the
+//! For the lines of a [range](PhysicalRange), by a provider or by instructions, the same holds. Stores that the caller has
+//! seen others make need [`Cache::order_observed`](crate::Cache::order_observed) first, as for a guest whose virtual CPUs
+//! were stopped. The mapping for the
 //! instructions may be a cacheable one. Then a CPU can fetch a line again by speculation, with the bytes that memory has
 //! at that time: invalidate after the content has changed, and before it too, for the dirty lines.
 //!
@@ -70,11 +72,11 @@
 //!
 //! # Lines or everything
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, on every machine, in guests too, and reaches the caches of all CPUs from one: on arm64 those in the
-//! shareability domain of the mapping. It costs one instruction a
+//! mapped, in guests too, within [the limits of a handle](crate::Cache#limits). It reaches the caches of all CPUs from one:
+//! on arm64 those in the shareability domain of the mapping. It costs one instruction a
 //! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
-//! takes, divided among the CPUs that share the work. The whole cache costs its own time, and the lines that must be
-//! fetched again after it. EDK2 goes line by line on arm64, for any length (`ArmCacheMaintenanceLib`).
+//! takes, divided among the CPUs that share the work; `docs/drivers.md` has measured times. The whole cache costs its own
+//! time, and the lines that must be fetched again after it. EDK2 goes line by line on arm64, for any length (`ArmCacheMaintenanceLib`).
 //!
 //! # Dropping everything unwritten
 //! This module has no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of all programs: of other

@@ -131,10 +131,8 @@ impl<'a> PhysicalRange<'a> {
     /// # Safety
     /// 1. The byte at `start` + n is the byte at the range's start + n, for each byte of the range.
     /// 2. As for [`Cache::writeback_range`] (1), until `writeback_invalidate` has returned.
-    /// 3. These instructions reach every cache that may have a line of the range. On arm64 they end at the point of
-    ///    coherency, and a cache of the system can be behind it. On an AMD CPU with memory encryption that is not coherent
-    ///    (CPUID.8000001FH:EAX\[10\] is 0) they reach the lines of mappings with the same C-bit alone. On an Intel CPU with
-    ///    several encryption keys (TME-MK, TDX) the key is a part of the physical address: lines of another key stay.
+    /// 3. These instructions reach every cache that may have a line of the range. The
+    ///    [limits of the handle](Cache#limits) name those that they do not reach.
     pub const unsafe fn mapped(mut self, cache: Cache, start: *const u8) -> Self {
         self.mapping = Some((cache, start));
         self

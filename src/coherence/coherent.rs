@@ -3,8 +3,8 @@
 use super::{Invalidation, Maintain};
 use crate::arch::device;
 
-/// For an observer that is coherent with this CPU. No line is written back or dropped. A coherent observer still needs
-/// *order*, and a compiler that knows of the observer; this type provides both.
+/// For an observer that is coherent with this CPU, or memory whose mappings are all not cacheable. No line is written back
+/// or dropped. Such an observer still needs *order*, and a compiler that knows of the observer; this type provides both.
 ///
 /// | architecture | [`complete`](Maintain::complete) |
 /// |---|---|
@@ -30,14 +30,15 @@ use crate::arch::device;
 /// that barrier.
 ///
 /// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
-/// observer *is* coherent. Used for one that is not, this type gives it old data.
+/// observer *is* coherent. Used for one that is not, in cacheable memory, this type gives it old data.
 ///
 /// # Cost
 /// The barrier, however long the range is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coherent;
 
-// SAFETY: (1), (2), (3) and (4) hold because the observer is coherent, with the order of the fence. (5) The barrier is
+// SAFETY: (1), (2), (3) and (4) hold because the observer is coherent, or no cache holds the memory, with the order of the
+// fence. (5) The barrier is
 // that of the architecture for devices. (6) The range is handed over, and the barrier is assembly, or a fence on an
 // architecture without one; (7) no step of it can fail.
 unsafe impl Maintain for Coherent {

@@ -41,7 +41,25 @@
 //! |---|---|
 //! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`] |
 //! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
-//! | takes no part, and a memory-mapped controller maintains the cache | an implementation of the platform: [`Maintain`] has a sketch |
+//! | takes no part, and a memory-mapped controller or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: [`Maintain`] has a sketch |
+//! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`] |
+//!
+//! # Descriptor rings
+//! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. So several
+//! descriptors share a unit, and both sides write to it. A `release` of one can write the unit back over the status of
+//! another, without an error. Padding would change the layout. Two methods remain:
+//! 1. *Memory that is not cacheable.* No line exists that could hide or undo a store, and [`Coherent`] orders a descriptor
+//!    before its flag (on 32-bit arm for observers in the inner shareable domain only). Every mapping of the ring must be so.
+//!    Before the first use drop the lines of former mappings, by [`release_range_to_writer`]. Linux allocates rings so
+//!    (`dma_alloc_coherent`). The buffers that descriptors point to stay cacheable.
+//! 2. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
+//!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.
+//!    [`acquire_range`] of the unit shows their status, as often as needed: the unit stays clean. It suits devices that
+//!    touch no descriptor before the doorbell. One that looks for flags in descriptors can begin while the unit is dirty.
+//!
+//! A device changes descriptors at any time. So access them by volatile loads and stores of pointers, not by references,
+//! and use the calls on ranges. In memory that is not cacheable a flag within a descriptor is stored after a `release` of
+//! the other words, and is released itself.
 //!
 //! # Other names
 //! | | `release` | `release_to_writer` | `acquire` |
@@ -88,18 +106,25 @@ use crate::Cache;
 /// this sees the stores before.
 ///
 /// ```
-/// use cachemaint::coherence::{self, Coherent, Maintain};
+/// use cachemaint::coherence::{self, Coherent, Maintain, Padded};
 ///
-/// /// Submits a descriptor, on any platform.
-/// fn submit(cache: &dyn Maintain, descriptor: &[u32; 8], ring_the_doorbell: impl FnOnce()) {
-///     coherence::release(cache, descriptor);
+/// /// A command that shares its units with nothing, on any platform.
+/// type Command = Padded<[u32; 8], 2048>;
+///
+/// fn submit(cache: &dyn Maintain, command: &Command, ring_the_doorbell: impl FnOnce()) {
+///     coherence::release(cache, &**command); // the words alone: no one reads the padding
 ///     ring_the_doorbell(); // a volatile store to the device's register
 /// }
-/// submit(&Coherent, &[0; 8], || ());
+/// # fn main() -> Result<(), coherence::GranuleTooLarge> {
+/// submit(&Coherent, &Padded::new([0; 8], &Coherent)?, || ());
+/// # Ok(())
+/// # }
 /// ```
 ///
-/// These are the bytes of the value itself, not the bytes that it points to: a descriptor that lies in a `Vec` or a
-/// ring buffer must be reached by reference.
+/// These are the bytes of the value itself, not the bytes that it points to: pass the contents of a `Vec`.
+///
+/// The granule is not checked, since a value that only this side writes may lie anywhere. If the other side writes to
+/// bytes of the same unit, this call can undo its stores: [descriptor rings](self#descriptor-rings) are such memory.
 ///
 /// It makes nothing durable: [`durability`](crate::durability) has the calls that do.
 ///
@@ -192,6 +217,9 @@ where
 
 /// Does [`release`] for `len` bytes from `start`.
 ///
+/// The range is not compared with the granule. A dirty unit is written back as a whole, so stores of the observer to
+/// other bytes of the units at the ends can be undone.
+///
 /// # Safety
 /// 1. As for [`Maintain::issue_writeback`] (1).
 #[inline]
@@ -202,6 +230,10 @@ pub unsafe fn release_range(cache: &(impl Maintain + ?Sized), start: *const u8, 
 }
 
 /// Does [`release_to_writer`] for `len` bytes from `start`.
+///
+/// It does not panic for a range that shares units with other bytes, as the granule is not checked. A store of this
+/// machine to those bytes makes the unit dirty again, and then its write-back can undo the observer's stores to the
+/// range. This call itself can undo stores of the observer to those bytes.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_writeback`] (1).
@@ -217,6 +249,9 @@ pub unsafe fn release_range_to_writer(
 }
 
 /// Does [`acquire`] for `len` bytes from `start`.
+///
+/// It does not panic for a range that shares units with other bytes, as the granule is not checked. If such a unit is
+/// dirty, it is written back, over the observer's stores to the unit, in the range too.
 ///
 /// # Safety
 /// 1. As for [`Maintain::issue_invalidate`] (1).

@@ -50,7 +50,7 @@ fn boot(medium: &Plain, identity: u8) -> (u64, usize) {
 fn a_cold_start_creates_a_ring_and_a_warm_start_continues_it() {
     for byte in [0, 0xee] {
         let medium = Plain::new(LEN);
-        medium.write(0, &[byte; LEN]);
+        medium.write(0, &vec![byte; LEN]);
         assert_eq!(boot(&medium, 1), (1, 1));
         assert_eq!(boot(&medium, 2), (2, 2));
     }

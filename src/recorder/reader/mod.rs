@@ -13,9 +13,9 @@
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes
 //!   are read twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
 //! - A slot without a header that counts is searched in each of three rounds, for sub-buffers of the round's lap and of
-//!   later ones. Five openings are tried, but for the next lap only the newest one. So the round for the lap before the
-//!   last one has eleven searches at most, that for the last lap six, and that for the next lap one: 18 × 7.2 = 130 times
-//!   the size of the file.
+//!   later ones. Five openings are tried, but for the next lap only the newest one. So there are
+//!   eleven searches at most for the lap before the last one, six for the last lap, and one for the next lap. Together
+//!   18 × 7.2 = 130 times the size of the file.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with four headers for each: 34 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of

@@ -1,7 +1,7 @@
 //! Models of concurrent threads of a recorder.
 
 use super::format::{Geometry, HEADER, RECORD};
-use super::reader::Search;
+use super::reader::search::Search;
 use super::taken::Taken;
 use super::{
     Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,

@@ -25,7 +25,7 @@
 pub(super) mod found;
 pub(super) mod merged;
 mod newest;
-mod search;
+pub(super) mod search;
 pub(super) mod shard;
 mod sub_buffer;
 

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 /// A record with a valid tag.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
+pub(in crate::recorder) struct Record {
     pub(super) id: u16,
     pub(super) len: u16,
     pub(super) timestamp: u64,
@@ -23,7 +23,12 @@ impl<S: Readable> Reader<S> {
     }
 
     /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
-    pub(super) fn record(&self, search: &mut Search, offset: u64, key: u64) -> Option<Record> {
+    pub(in crate::recorder) fn record(
+        &self,
+        search: &mut Search,
+        offset: u64,
+        key: u64,
+    ) -> Option<Record> {
         let at = search.start + offset;
         let tag = self.source.load(at, Ordering::Acquire);
         let word = self.source.load(at + 8, Ordering::Relaxed);
@@ -83,7 +88,7 @@ const PATIENCE: u64 = 2;
 
 /// A search for records in a sub-buffer, whose work is bounded for any bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Search {
+pub(in crate::recorder) struct Search {
     /// The offset of the sub-buffer.
     pub(super) start: u64,
     pub(super) size: u64,
@@ -94,7 +99,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) const fn new(geometry: Geometry, start: u64) -> Self {
+    pub(in crate::recorder) const fn new(geometry: Geometry, start: u64) -> Self {
         let size = geometry.size as u64;
         Self { start, size, patience: PATIENCE * size, chunk: [0; CHUNK] }
     }

@@ -58,11 +58,26 @@ impl Layer {
 
     /// Returns the lines that the crash left open, with their states.
     fn open(&self) -> &[(usize, States)] {
-        let states = |(line, stores): (usize, &Line)| {
-            let states = Bounds::at(stores, self.cut).states(stores);
-            (states.0 > 1).then_some((line, states))
-        };
-        self.open.get_or_init(|| self.history.stored().filter_map(states).collect())
+        self.open.get_or_init(|| {
+            self.history.stored().filter_map(|(line, stores)| self.if_open(line, stores)).collect()
+        })
+    }
+
+    /// Returns a line with its states, if the crash left it open.
+    fn if_open(&self, line: usize, stores: &Line) -> Option<(usize, States)> {
+        let states = Bounds::at(stores, self.cut).states(stores);
+        (states.0 > 1).then_some((line, states))
+    }
+
+    /// Moves the crash to a later event, between which only these lines have changed, in order. Nothing was decided yet.
+    fn advance(&mut self, cut: u32, changed: &[usize]) {
+        self.cut = cut;
+        let Some(open) = core::mem::take(&mut self.open).get().cloned() else { return };
+        let is_changed = |line: &usize| changed.binary_search(line).is_ok();
+        let same = open.into_iter().filter(|(line, _)| !is_changed(line));
+        let anew = |line: &usize| self.if_open(*line, self.history.line(*line)?);
+        let open: OpenLines = same.chain(changed.iter().filter_map(anew)).collect();
+        self.open = Arc::new(OnceLock::from(open));
     }
 
     /// Returns the number of remaining states.
@@ -121,7 +136,7 @@ pub(crate) struct Image {
 }
 
 /// The words that the last crash left no choice about: most words, and these are read fast.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settled {
     words: Box<[u64]>,
     /// True for each word that has no value yet.
@@ -137,23 +152,42 @@ impl Image {
 
     /// Returns the same image after another crash.
     pub(crate) fn under(mut self, layer: Layer) -> Self {
-        let mut words = self.settled.words.clone();
-        let mut open = self.settled.open.clone();
         let history = Arc::clone(&layer.history);
         self.layers.push(layer);
-        for (line, stores) in history.stored() {
-            for word in 0..stores.len() {
+        self.settle(&history, history.stored().map(|(line, _)| line));
+        self
+    }
+
+    /// Finds the words of lines that have one value only.
+    fn settle(&mut self, history: &History, lines: impl Iterator<Item = usize>) {
+        // Most often this image alone has it, and the size of the medium does not matter.
+        let Self { beginning, layers, settled } = self;
+        let Settled { words, open } = Arc::make_mut(settled);
+        for line in lines {
+            for word in 0..history.model.words() {
                 let at = history.model.offset(line, word);
                 let place = (at / WORD) as usize;
                 if place < words.len() {
-                    let known = self.known(self.layers.len(), at, u64::MAX);
+                    let known = known(beginning, layers, at, u64::MAX);
                     open[place] = known.is_none();
                     words[place] = known.unwrap_or(0);
                 }
             }
         }
-        self.settled = Arc::new(Settled { words, open });
-        self
+    }
+
+    /// Moves the last crash to a later event, and uses up the [changes](History::changes) until then. No word of the image
+    /// was decided. In a row of crashes each line is looked at when it changes, and not again for each crash.
+    pub(crate) fn advance(&mut self, cut: u32, changes: &mut &[(u32, usize)]) {
+        let Some(last) = self.layers.last_mut() else { return };
+        let (now, later) = changes.split_at(changes.partition_point(|(change, _)| *change <= cut));
+        *changes = later;
+        let mut lines: Vec<_> = now.iter().map(|(_, line)| *line).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        last.advance(cut, &lines);
+        let history = Arc::clone(&last.history);
+        self.settle(&history, lines.into_iter());
     }
 
     /// Returns the same image with the last crash at another event.
@@ -197,7 +231,11 @@ impl Image {
                 Value::Below => self.read_below(top, at, mask, choices),
             };
         }
-        let below = if numbers.start == 0 { self.known(top, at, mask) } else { None };
+        let below = if numbers.start == 0 {
+            known(&self.beginning, &self.layers[..top], at, mask)
+        } else {
+            None
+        };
         let mut runs = runs(writes, numbers, mask, below);
         let taken = match runs.len() {
             1 => 0,
@@ -208,30 +246,6 @@ impl Image {
         match value {
             Value::Stored(value) => value,
             Value::Below => self.read_below(top, at, mask, choices),
-        }
-    }
-
-    /// Returns the bytes of a word in the lowest layers, if they have one value only.
-    fn known(&self, layers: usize, at: u64, mask: u64) -> Option<u64> {
-        let Some(top) = layers.checked_sub(1) else {
-            return Some(self.beginning[(at / WORD) as usize] & mask);
-        };
-        let layer = &self.layers[top];
-        let (line, word) = layer.history.model.place(at);
-        let Some(stores) = layer.history.line(line) else { return self.known(top, at, mask) };
-        let numbers = layer.numbers(line, word, stores);
-        // The usual case, of which no list is made.
-        if numbers.len() == 1 {
-            return match value(stores.writes(word), numbers.start, mask) {
-                Value::Stored(value) => Some(value),
-                Value::Below => self.known(top, at, mask),
-            };
-        }
-        let below = if numbers.start == 0 { Some(self.known(top, at, mask)?) } else { None };
-        match runs(stores.writes(word), numbers, mask, below).as_slice() {
-            [Run { value: Value::Stored(value), .. }] => Some(*value),
-            [Run { value: Value::Below, .. }] => below,
-            _ => None,
         }
     }
 
@@ -262,6 +276,30 @@ const fn times(one: States, other: States) -> States {
     (one.0.saturating_mul(other.0), one.1 && other.1)
 }
 
+/// Returns the bytes of a word in these layers over the bytes at the beginning, if they have one value only.
+fn known(beginning: &[u64], layers: &[Layer], at: u64, mask: u64) -> Option<u64> {
+    let Some((layer, layers)) = layers.split_last() else {
+        return Some(beginning[(at / WORD) as usize] & mask);
+    };
+    let below = || known(beginning, layers, at, mask);
+    let (line, word) = layer.history.model.place(at);
+    let Some(stores) = layer.history.line(line) else { return below() };
+    let numbers = layer.numbers(line, word, stores);
+    // The usual case, of which no list is made.
+    if numbers.len() == 1 {
+        return match value(stores.writes(word), numbers.start, mask) {
+            Value::Stored(value) => Some(value),
+            Value::Below => below(),
+        };
+    }
+    let below = if numbers.start == 0 { Some(below()?) } else { None };
+    match runs(stores.writes(word), numbers, mask, below).as_slice() {
+        [Run { value: Value::Stored(value), .. }] => Some(*value),
+        [Run { value: Value::Below, .. }] => below,
+        _ => None,
+    }
+}
+
 /// Returns the value of a word after the first `number` of its stores.
 fn value(writes: &[Write], number: u32, mask: u64) -> Value {
     match number.checked_sub(1) {
@@ -285,4 +323,43 @@ fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) ->
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Image, Layer};
+    use crate::sim::machine::Machine;
+    use crate::sim::machine::model::Model;
+    use alloc::sync::Arc;
+    use core::sync::atomic::Ordering::{Relaxed, Release};
+
+    #[test]
+    fn an_image_moved_to_a_later_crash_is_that_of_the_later_crash() {
+        for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES, Model::X86_EADR] {
+            let mut machine = Machine::new(model, 256);
+            for round in 1..4 {
+                machine.copy(0, 0, &[round, 7, round]);
+                machine.writeback(0, 0..16);
+                machine.store(0, 64, round, Release);
+                machine.fence(0);
+                machine.store(0, 128, 5 - round, Relaxed);
+                machine.writeback(0, 64..192);
+            }
+            let history = Arc::new(machine.into_history());
+            let root = Image::new([9; 32].into());
+            let changes = history.changes();
+            for step in 1..4 {
+                let mut moved = root.clone().under(Layer::new(Arc::clone(&history), 0));
+                let mut left = &*changes;
+                for cut in (0..=history.now()).step_by(step) {
+                    moved.advance(cut, &mut left);
+                    let made = root.clone().under(Layer::new(Arc::clone(&history), cut));
+                    assert_eq!(moved.settled.words, made.settled.words, "{model}, {cut}");
+                    assert_eq!(moved.settled.open, made.settled.open, "{model}, {cut}");
+                    assert_eq!(moved.states(), made.states(), "{model}, {cut}");
+                    assert_eq!(moved.latest(128), made.latest(128), "{model}, {cut}");
+                }
+            }
+        }
+    }
 }

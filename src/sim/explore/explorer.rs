@@ -77,18 +77,23 @@ impl Explorer<'_> {
         // Later notes matter for an earlier crash if stores are buffered.
         let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
-        let crash = |found: &mut Exploration, point: Point, in_recovery| {
-            let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
-            let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
-            self.crash(found, moment)
+        let changes = history.changes();
+        let first = |points: Vec<Point>, found: &mut Exploration, in_recovery| {
+            let mut image = image.clone().under(Layer::new(Arc::clone(history), 0));
+            let mut changes = &*changes;
+            points.into_iter().find_map(|point| {
+                image.advance(point.cut, &mut changes);
+                let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
+                self.crash(found, moment)
+            })
         };
-        let mut new = points(history).into_iter().filter(is_new);
-        let failure = new.find_map(|point| crash(found, point, self.settings.in_recovery))?;
+        let new = points(history).into_iter().filter(is_new).collect();
+        let failure = first(new, found, self.settings.in_recovery)?;
         if failure.crashes() <= 1 {
             return Some(failure);
         }
         // A failure that takes a single crash is easier to understand, wherever it is.
-        let simpler = points(history).into_iter().find_map(|point| crash(found, point, 0));
+        let simpler = first(points(history), found, 0);
         Some(simpler.unwrap_or(failure))
     }
 

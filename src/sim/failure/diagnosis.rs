@@ -61,6 +61,11 @@ pub(crate) fn advice(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
     if relied_on.is_empty() { sentences(&evidence, |_| true) } else { relied_on }
 }
 
+/// Returns the same for the stores that something relied on alone.
+pub(crate) fn relied_on(crash: &Crash, is_acknowledged: bool) -> Vec<String> {
+    sentences(&Evidence::new(crash, is_acknowledged), Damage::is_relied_on)
+}
+
 /// Returns the first sentences. One write-back mends the other lost words of a line too, and one place is mended once.
 fn sentences<'a>(evidence: &Evidence<'a>, is_one: fn(&Damage<'a>) -> bool) -> Vec<String> {
     let (mut places, mut lines) = (BTreeSet::new(), BTreeSet::new());

@@ -5,6 +5,7 @@ mod damage;
 mod diagnosis;
 mod fate;
 pub(crate) mod replay;
+mod revived;
 mod svg;
 pub(crate) mod violation;
 
@@ -107,6 +108,13 @@ impl Failure {
             _ => {}
         }
         let is_lost = self.violation.kind == ViolationKind::Lost;
+        if let Some(revived) = revived::sentence(&self.crashes) {
+            let relied_on = |crash: &Crash| diagnosis::relied_on(crash, is_lost);
+            return [revived]
+                .into_iter()
+                .chain(self.crashes.iter().rev().flat_map(relied_on))
+                .collect();
+        }
         let of_crash = |crash: &Crash| diagnosis::advice(crash, is_lost);
         let of_crashes: Vec<_> = self.crashes.iter().rev().map(of_crash).collect();
         let mut advice = of_crashes.concat();

@@ -19,10 +19,18 @@ use core::fmt;
 pub struct Searched<O> {
     model: Model,
     seed: u64,
-    /// The length up to which all histories were tried: the number of operations and of crashes, but for the last crash.
-    /// Of each crash but the last, three states were tried, not all. A kill within an operation was tried in the last
-    /// life, and in the one before if the last has no operations.
+    /// The length up to which all operations were tried: the number of operations and of crashes, but for the last crash.
+    /// Of each crash but the last, at most three states were tried; of the last one all, if these are at most
+    /// [`Histories::states`](super::Histories::states), else that number in order, the one with as few stores as can be, and
+    /// that number by chance. A kill within an operation was tried in the last life, and in the one before if the last has
+    /// no operations.
     pub length: Option<usize>,
+    /// The number of histories with an earlier crash that were tried in every state of each crash that an opening can
+    /// distinguish, and with every kill. They are up to one longer than `length`, and the shortest come first. One that takes
+    /// hundreds of lives is left out.
+    pub in_all_states: u64,
+    /// The number of states of the last crash that were opened, at most.
+    of_last: u64,
     by_chance: u64,
     /// The number of histories: operations and moments of all crashes, up to the last one.
     pub histories: u64,
@@ -31,7 +39,7 @@ pub struct Searched<O> {
     /// The operations of each life of the history that failed, for [`Histories::replay`](super::Histories::replay). They
     /// are as few as the search could make them. The last life has none, and is left out, if it failed at its opening.
     /// The list is empty also if no history failed. With the settings of the search a replay fails again, unless the
-    /// failure says that it may not.
+    /// failure says that it may not, or names the setting that it needs.
     pub lives: Vec<Vec<O>>,
     /// The failure, if a history failed. It displays the operations and the end of each life, the stores that each loss of
     /// power left, and the missing steps with their places in the source.
@@ -55,9 +63,14 @@ impl<O> Searched<O> {
 impl<O> fmt::Display for Searched<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, seed, length, by_chance, histories, states, failure, .. } = self;
+        let Self { in_all_states, of_last, .. } = self;
         write!(f, "{model}: {histories} histories, {states} states")?;
         if let Some(length) = length {
-            write!(f, "; all operations up to length {length}")?;
+            write!(f, "; all operations up to length {length}, at most 3 states of a crash and ")?;
+            write!(f, "{of_last} of the last one")?;
+        }
+        if *in_all_states > 0 {
+            write!(f, "; {in_all_states} histories in all states")?;
         }
         if *by_chance > 0 {
             write!(f, "; {by_chance} by chance, seed {seed}")?;
@@ -75,8 +88,12 @@ impl<S: Structure> Search<'_, S> {
         let (histories, states, by_chance) = (self.histories, self.states, self.by_chance);
         let failure = failed.map(|(trail, origin)| {
             let (lives, operations) = trail.size();
-            let (trail, is_found_again) = self.shrunk(trail);
-            let note = if is_found_again { "" } else { "; a replay may not find it" };
+            let (trail, again) = self.shrunk(trail);
+            let note = match again {
+                Some(lives) if lives <= self.settings.all => String::new(),
+                Some(lives) => format!("; a replay finds it with `all({lives})`"),
+                None => "; a replay may not find it".into(),
+            };
             let origin = format!("found {origin}; lives: {lives}, operations: {operations}{note}");
             (trail.lives(), Box::new(self.runner.described(&trail, origin)))
         });
@@ -85,6 +102,8 @@ impl<S: Structure> Search<'_, S> {
             model: self.runner.simulation.model(),
             seed: self.settings.seed,
             length: self.length,
+            in_all_states: self.in_all_states,
+            of_last: u64::from(self.settings.states.max(1)) + 1 + u64::from(self.settings.states),
             by_chance,
             histories,
             states,

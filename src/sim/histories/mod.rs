@@ -1,8 +1,9 @@
 //! Generated histories: several lives of a structure, with crashes between them.
 //!
-//! Each uses only those before it in this order: life, runner, chance, search, shrink, found.
+//! Each uses only those before it in this order: life, runner, chance, search, few, shrink, found.
 
 mod chance;
+mod few;
 mod found;
 mod life;
 mod runner;
@@ -126,8 +127,9 @@ impl Histories {
         }
     }
 
-    /// Sets the number of lives that are spent on all short histories, at first 20000: some seconds. The same number
-    /// tries the same histories on each machine.
+    /// Sets the number of lives that are spent on all short histories, at first 20000: some seconds. A quarter as many
+    /// more are spent on short histories in [all states](Searched::in_all_states). The same number tries the same histories
+    /// on each machine.
     #[must_use]
     pub fn all(self, lives: u64) -> Self {
         Self { all: lives, ..self }
@@ -142,8 +144,9 @@ impl Histories {
 
     /// Sets the number of states that are opened after the last crash, at first 8. If the opening can distinguish no
     /// more than this number, all are opened. Otherwise this number is opened in order, and the same number by chance.
-    /// Of each crash before the last, three are opened: with all stores, with as few as can be, and one by chance; in a
-    /// [replay](Self::replay) as many as of the last.
+    /// Of each crash before the last, three are opened: with all stores, with as few as can be, and one by chance. Short
+    /// histories that leave few states are tried in all of them, whatever this number is. A [replay](Self::replay) begins with
+    /// this number for each crash.
     #[must_use]
     pub fn states(self, states: u32) -> Self {
         Self { states, ..self }
@@ -158,14 +161,15 @@ impl Histories {
     /// Searches for a history that fails, and makes it as short as possible.
     pub fn search<S: Structure>(&self, structure: &S) -> Searched<S::Operation> {
         let mut search = Search::new(self, structure);
-        let failed = search.all_short().or_else(|| search.by_chance());
+        let failed = search.all_short();
+        let failed = failed.or_else(|| search.few_states()).or_else(|| search.by_chance());
         search.into_searched(failed)
     }
 
     /// Tries one history again, with each end that its lives can have: the [lives](Searched::lives) of one that
-    /// failed, say. Operations that are not possible are left out. It ends after as many lives as [`all`](Self::all)
-    /// says. If that leaves something out, ends and states are tried by chance, too: as many times as
-    /// [`by_chance`](Self::by_chance) says. The reason can be the number of lives or of states, or an operation that reads
+    /// failed, say. Operations that are not possible are left out. If a crash leaves more than [`states`](Self::states), it
+    /// tries more and more of them. It ends after as many lives as [`all`](Self::all) says. If that leaves something out,
+    /// ends and states are tried by chance, too: as many times as [`by_chance`](Self::by_chance) says. The reason can be the number of lives or of states, or an operation that reads
     /// words of a crash which the opening has not read.
     pub fn replay<S: Structure>(
         &self,
@@ -173,7 +177,7 @@ impl Histories {
         lives: &[Vec<S::Operation>],
     ) -> Searched<S::Operation> {
         let mut search = Search::new(self, structure);
-        let failed = search.replay(lives, u64::MAX);
+        let failed = search.replay(lives, self.all, u64::MAX);
         search.into_searched(failed)
     }
 }

@@ -43,11 +43,11 @@ pub(super) enum Stop<O> {
 }
 
 /// A history that failed, and the method that found it.
-type Failed<S> = (Trail<<S as Structure>::Operation>, String);
+pub(super) type Failed<S> = (Trail<<S as Structure>::Operation>, String);
 
 impl<O> Stop<O> {
     /// Returns the history that failed, if there is one, and the method that found it.
-    fn failed(self, origin: impl FnOnce() -> String) -> Option<(Trail<O>, String)> {
+    pub(super) fn failed(self, origin: impl FnOnce() -> String) -> Option<(Trail<O>, String)> {
         match self {
             Self::Failed(trail) => Some((trail, origin())),
             Self::Spent => None,
@@ -67,6 +67,9 @@ type PickOf<'p, O> = dyn FnMut(usize, &[O]) -> Option<usize> + 'p;
 
 /// States in order of a crash behind which a history goes on: all combinations would leave no time for operations.
 const STATES: u32 = 1;
+
+/// The factor by which a replay opens more states of each crash, if it has not opened all.
+const MORE: u32 = 8;
 
 /// Operations and crashes behind a life for which kills within it are tried, at most, its own crash included. With one,
 /// the next life is an opening that is cut off. More would leave no time for operations.
@@ -97,10 +100,18 @@ pub(super) struct Search<'s, S: Structure> {
     pub(super) length: Option<usize>,
     /// The number of last lives that had as many operations as they were to have, those without a trace included.
     complete: u64,
+    /// The operations that were possible somewhere, in the order in which they were met.
+    pub(super) known: Vec<S::Operation>,
+    /// The number of histories with an earlier crash that were tried in every state of each crash.
+    pub(super) in_all_states: u64,
     pub(super) by_chance: u64,
     /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
     /// words behind its opening that a crash could have left in several states.
     pub(super) is_partial: bool,
+    /// True if a crash of a given history has left more states than were opened.
+    pub(super) is_cut: bool,
+    /// True if an operation of a given history was not possible.
+    pub(super) is_skipped: bool,
     chance: fastrand::Rng,
 }
 
@@ -118,8 +129,12 @@ impl<'s, S: Structure> Search<'s, S> {
             states: 0,
             length: None,
             complete: 0,
+            known: Vec::new(),
+            in_all_states: 0,
             by_chance: 0,
             is_partial: false,
+            is_cut: false,
+            is_skipped: false,
             chance,
         }
     }
@@ -153,21 +168,28 @@ impl<'s, S: Structure> Search<'s, S> {
         })
     }
 
-    /// Tries a given history, and by chance the parts that were not tried in order. Lives at most `most` lives for each.
-    /// Returns the history if it failed. With the same settings it does the same, whatever was tried before, and with more
-    /// lives it fails too.
-    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>], most: u64) -> Option<Failed<S>> {
-        let Histories { seed, states, all, by_chance, .. } = *self.settings;
+    /// Tries a given history, with more and more states of each crash, and by chance the parts that were not tried in
+    /// order. Lives at most `all` lives in order, and `most` by chance. Returns the history if it failed. With the same
+    /// settings it does the same, whatever was tried before, and with more lives it fails too.
+    pub(super) fn replay(
+        &mut self,
+        lives: &[Vec<S::Operation>],
+        all: u64,
+        most: u64,
+    ) -> Option<Failed<S>> {
+        let Histories { seed, states, by_chance, .. } = *self.settings;
         self.chance = fastrand::Rng::with_seed(seed);
-        (self.bound, self.left) = (states, all.min(most));
-        self.path.clear();
-        self.is_partial = false;
-        match self.given(&self.runner.root(), lives) {
-            Ok(()) if !self.is_partial => return None,
-            Ok(()) | Err(Stop::Spent) => self.left = most,
-            Err(stop) => return stop.failed(|| "as it was given".into()),
+        (self.bound, self.left) = (states, all);
+        loop {
+            match self.given_anew(lives) {
+                Ok(()) if !self.is_partial => return None,
+                Ok(()) if self.is_cut => self.bound = self.bound.max(1).saturating_mul(MORE),
+                Ok(()) | Err(Stop::Spent) => break,
+                Err(stop) => return stop.failed(|| "as it was given".into()),
+            }
         }
-        // The number of lives before has drawn other numbers.
+        // The lives before depend on their limit, and have drawn numbers.
+        (self.bound, self.left) = (states, most);
         self.chance = fastrand::Rng::with_seed(seed);
         let ended = (0..by_chance).find_map(|number| {
             self.by_chance += 1;
@@ -175,6 +197,13 @@ impl<'s, S: Structure> Search<'s, S> {
         });
         let (number, stop) = ended?;
         stop.failed(|| format!("as it was given, by chance, number {number} of seed {seed}"))
+    }
+
+    /// Tries all histories with these operations in their lives, and notes if something was left out.
+    pub(super) fn given_anew(&mut self, lives: &[Vec<S::Operation>]) -> Attempt<(), S::Operation> {
+        self.path.clear();
+        (self.is_partial, self.is_cut, self.is_skipped) = (false, false, false);
+        self.given(&self.runner.root(), lives)
     }
 
     /// Counts a life.
@@ -216,7 +245,7 @@ impl<'s, S: Structure> Search<'s, S> {
                 return Ok(states);
             }
         }
-        self.is_partial = true;
+        (self.is_partial, self.is_cut) = (true, true);
         self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
         for _ in 0..bound {
             let by_chance = Choices::new(Way::Random(self.chance.fork()));
@@ -269,7 +298,13 @@ impl<'s, S: Structure> Search<'s, S> {
         let mut order = Choices::new(Way::All);
         loop {
             let mut left = operations;
+            let mut known = core::mem::take(&mut self.known);
             let mut pick = |possible: &[S::Operation]| {
+                for operation in possible {
+                    if !known.contains(operation) {
+                        known.push(operation.clone());
+                    }
+                }
                 left = left.checked_sub(1)?;
                 match possible.len() {
                     0 => None,
@@ -277,7 +312,9 @@ impl<'s, S: Structure> Search<'s, S> {
                     several => Some(order.choose(several as u32) as usize),
                 }
             };
-            let lived = self.live(node, Choices::beginning(taken), &mut pick)?;
+            let lived = self.live(node, Choices::beginning(taken), &mut pick);
+            self.known = known;
+            let lived = lived?;
             if lived.record.steps.len() == operations {
                 self.complete += u64::from(rest == 0);
                 self.crashes(node, lived, kills, &mut |search, child| match rest.checked_sub(1) {
@@ -301,6 +338,7 @@ impl<'s, S: Structure> Search<'s, S> {
         for taken in self.states(node, self.bound)? {
             let lived = self.live(node, Choices::beginning(&taken), &mut script(operations))?;
             self.is_partial |= lived.choices.depth() > taken.len();
+            self.is_skipped |= lived.record.steps.len() < operations.len();
             if lived.is_idle() {
                 self.idle(lived, rest)?;
                 continue;

@@ -10,7 +10,8 @@ const TRIES: u64 = 2_000;
 const SAMPLES: u64 = 100;
 /// States of a crash for the same: a state found by chance may be one of many.
 const STATES: u32 = 32;
-/// Lives, in order and by chance each, to spend on a replay of the shortest history.
+/// Lives, in order and by chance each, to spend on a replay of the shortest history. A replay with fewer lives may need
+/// so many.
 const REPLAY: u64 = 10 * TRIES;
 /// Times that a history is made shorter, so that operations which are never simple enough come to an end.
 const ROUNDS: usize = 1_000;
@@ -20,8 +21,11 @@ type Lives<O> = Vec<Vec<O>>;
 
 impl<S: Structure> Search<'_, S> {
     /// Makes a history shorter as long as it fails in the same way: with fewer lives, fewer operations and simpler
-    /// ones. Returns true with it if a replay finds it again.
-    pub(super) fn shrunk(&mut self, trail: Trail<S::Operation>) -> (Trail<S::Operation>, bool) {
+    /// ones. Returns with it the number of lives with which a replay finds it again.
+    pub(super) fn shrunk(
+        &mut self,
+        trail: Trail<S::Operation>,
+    ) -> (Trail<S::Operation>, Option<u64>) {
         let mut best = trail;
         self.bound = self.bound.max(STATES);
         for _ in 0..ROUNDS {
@@ -32,17 +36,29 @@ impl<S: Structure> Search<'_, S> {
                 None => break,
             }
         }
-        // As a replay tries it, with the simplest crashes, too.
+        let usual = self.settings.all.min(REPLAY);
+        let more = (usual < REPLAY).then_some(REPLAY);
+        for lives in [usual].into_iter().chain(more) {
+            if self.is_replayed(&mut best, lives) {
+                return (best, Some(lives));
+            }
+        }
+        (best, None)
+    }
+
+    /// Takes the history that a replay with so many lives finds, which has the simplest crashes. Returns true if there is
+    /// one.
+    fn is_replayed(&mut self, best: &mut Trail<S::Operation>, all: u64) -> bool {
         loop {
-            let again = self.replay(&best.lives(), REPLAY).map(|(trail, _)| trail);
+            let again = self.replay(&best.lives(), all, REPLAY).map(|(trail, _)| trail);
             let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
             else {
-                return (best, false);
+                return false;
             };
             let is_same = again.lives() == best.lives();
-            best = again;
+            *best = again;
             if is_same {
-                return (best, true);
+                return true;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Generated histories: they find mistakes that take several lives, and report the shortest.
 
+mod ghost;
 mod moments;
 
 use cachemaint::medium::{Medium, Readable};

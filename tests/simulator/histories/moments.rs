@@ -256,8 +256,7 @@ fn a_kill_between_a_store_and_the_next_note_is_tried() {
 const WORDS: core::ops::Range<u64> = 0..7;
 
 /// Fails in one state of 128: with the first of the words lost, and all others kept.
-#[test]
-fn a_history_that_fails_in_a_rare_state_fails_again() {
+fn rare() -> Code {
     let open = |life: &Life<'_, _>| {
         let words: Vec<_> = WORDS.map(|word| life.medium.load(8 * word, Relaxed)).collect();
         let is_torn = words[0] == 0 && words[1..].iter().all(|word| *word == 1);
@@ -272,7 +271,12 @@ fn a_history_that_fails_in_a_rare_state_fails_again() {
         life.medium.persist(0..8 * WORDS.end)?;
         Ok(())
     };
-    let code = Code { operations: &["set", "note"], open, carry_out };
+    Code { operations: &["set", "note"], open, carry_out }
+}
+
+#[test]
+fn a_history_that_fails_in_a_rare_state_fails_again() {
+    let code = rare();
     for (seed, all) in [(0, 0), (0, 20_000), (2, 20_000), (4, 20_000), (5, 0)] {
         let histories = Code::histories(Model::NEUTRAL).all(all).by_chance(2_000, seed);
         let found = histories.search(&code);
@@ -282,6 +286,23 @@ fn a_history_that_fails_in_a_rare_state_fails_again() {
         let report = found.failure.map(|failure| failure.to_string());
         assert!(report.is_some_and(|report| !report.contains("may not find it")));
     }
+}
+
+/// A replay may not live any life in order, and tries few histories by chance.
+#[test]
+fn a_report_names_the_setting_that_a_replay_needs() {
+    let code = rare();
+    let found = (0..1_000).find_map(|seed| {
+        let histories = Code::histories(Model::NEUTRAL).all(0).by_chance(2, seed);
+        let found = histories.search(&code);
+        let report = found.failure?.to_string();
+        report
+            .ends_with("; a replay finds it with `all(20000)`")
+            .then_some((histories, found.lives))
+    });
+    let (histories, lives) = found.expect("two histories by chance miss it for some seed");
+    assert!(histories.replay(&code, &lives).failure.is_none());
+    assert_lives(&histories.all(20_000).replay(&code, &lives), &[&["set"]]);
 }
 
 /// Counts its lives, and fails in one of them alone. A crash leaves more states than are opened in order.

@@ -34,6 +34,7 @@ pub fn spin_loop() {
 }
 
 /// Comes before an access to memory that threads share by other means: another one may go on first.
+#[track_caller]
 pub fn preemptible() {
     schedule::turn(schedule::Access::Changes);
 }
@@ -56,6 +57,7 @@ macro_rules! atomic {
             }
 
             /// Loads, as the standard library's.
+            #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 schedule::turn(schedule::Access::Looks);
                 self.0.load(order)
@@ -65,6 +67,7 @@ macro_rules! atomic {
             ///
             /// # Errors
             /// The value that is there, if it is another one than `current`.
+            #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
                 current: $value,
@@ -79,6 +82,7 @@ macro_rules! atomic {
         impl Deref for $name {
             type Target = core::sync::atomic::$name;
 
+            #[track_caller]
             fn deref(&self) -> &Self::Target {
                 schedule::turn(schedule::Access::Changes);
                 &self.0

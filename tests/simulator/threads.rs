@@ -344,6 +344,94 @@ fn threads_that_all_wait_are_a_failure() {
     assert!(text.contains("every thread that has not ended is waiting"), "{text}");
 }
 
+/// The first thread has ended when the others wait.
+#[test]
+fn a_standstill_names_the_place_where_each_thread_waits() {
+    let line = line!();
+    let text = workload_failure(|medium| {
+        let waits = || {
+            while medium.load(0, Acquire) != 1 {
+                medium.pause();
+            }
+        };
+        let free = sync::AtomicBool::new(false);
+        let spins = || {
+            while !free.load(Acquire) {
+                sync::spin_loop();
+            }
+        };
+        medium.run_threads(&[&|| medium.store(8, 1, Relaxed), &waits, &spins]);
+    });
+    let place = |line| format!("{}:{line}:", file!());
+    let (first, second) = (place(line + 4), place(line + 10));
+    let all = text.lines().next().unwrap_or_default();
+    assert!(all.starts_with("the workload failed: every thread"), "{all}");
+    assert!(all.contains(&format!("waiting: thread 2 at {first}")), "{all}");
+    assert!(all.contains(&format!(", thread 3 at {second}")), "{all}");
+    assert!(!all.contains("src/sim"), "{all}");
+}
+
+/// The standard library's hint lets no other thread go on.
+#[test]
+fn a_thread_that_loads_again_and_again_is_advised_to_pause() {
+    let text = workload_failure(|medium| {
+        let waits = || {
+            while medium.load(0, Acquire) != 1 {
+                core::hint::spin_loop();
+            }
+        };
+        medium.run_threads(&[&waits, &|| medium.store(0, 1, Release)]);
+    });
+    let all = text.lines().next().unwrap_or_default();
+    assert!(all.contains("thread 1: more operations") && all.contains("call `pause`"), "{all}");
+    assert!(all.contains(file!()) && !all.contains("src/sim"), "{all}");
+}
+
+/// Explores a workload whose fence is in another thread than its write-back.
+fn fenced_elsewhere(run: impl Fn(&SimMedium, &(dyn Fn() + Sync))) -> Option<Violation> {
+    let outcome = Simulation::new(Model::X86, 64).zeros().explore(
+        |medium, notes| {
+            run(medium, &|| {
+                medium.store(0, 1, Relaxed);
+                medium.issue_writeback(0..8).unwrap();
+            });
+            medium.fence();
+            notes.add(());
+        },
+        is_there,
+    );
+    outcome.failure.map(|failure| failure.violation)
+}
+
+#[test]
+fn an_operation_of_a_thread_that_the_simulation_did_not_start_is_a_failure() {
+    let spawn = |body: &(dyn Fn() + Sync)| {
+        std::thread::scope(|scope| {
+            scope.spawn(body);
+        });
+    };
+    let beside = fenced_elsewhere(|_medium, body| spawn(body));
+    let within = fenced_elsewhere(|medium, body| medium.run_threads(&[&|| spawn(body)]));
+    for violation in [beside, within].map(Option::unwrap) {
+        assert_eq!(violation.kind, ViolationKind::Workload, "{violation}");
+        assert!(violation.text.contains("`run_threads` did not start"), "{violation}");
+        assert!(violation.text.contains(file!()), "{violation}");
+    }
+}
+
+#[test]
+fn a_recovery_with_a_thread_of_its_own_is_a_failure() {
+    let outcome = Simulation::new(Model::X86, 64).zeros().explore(
+        |medium, _notes: &Notes<'_, ()>| medium.store(0, 1, Relaxed),
+        |medium, _notes| {
+            std::thread::scope(|scope| scope.spawn(|| medium.load(0, Relaxed)).join().map(drop))
+                .map_err(|_panic| Violation::broken("a panic"))
+        },
+    );
+    let violation = outcome.failure.map(|failure| failure.violation.text);
+    assert!(violation.is_some_and(|text| text.contains("`run_threads` did not start")));
+}
+
 #[test]
 fn threads_that_all_spin_are_a_failure() {
     let waiting = workload_failure(|medium| {
@@ -375,7 +463,8 @@ fn a_thread_that_panics_is_a_failure_with_its_message() {
         let waits = || medium.store(0, 1, Relaxed);
         medium.run_threads(&[&fails, &waits]);
     });
-    assert!(text.contains("thread 1: this one"), "{text}");
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.contains("thread 1: this one") && !first.contains("src/sim"), "{first}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod revived;
 mod svg;
 pub(crate) mod violation;
 
-pub(crate) use crash::Crash;
+pub(crate) use crash::{Crash, shown};
 
 use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::{Model, WORD};
@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use crash::{is_shown, kind, shown};
+use crash::{is_shown, kind};
 use fate::Fate;
 use replay::Replay;
 use violation::{Violation, ViolationKind};
@@ -185,7 +185,7 @@ impl Failure {
             return format!("{} up to the loss of power", self.crashes[run].name);
         }
         let title = match (run, self.crashes()) {
-            (0, 0) => "the workload up to the panic",
+            (0, 0) => "the workload up to the failure",
             (0, 1) => "the workload up to the crash",
             (0, _) => "the workload up to the first crash",
             (1, _) => "recovery up to the second crash",

@@ -1,5 +1,7 @@
 //! Violations: the defects in the result of a recovery.
 
+use super::shown;
+use crate::sim::machine::Place;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
@@ -17,7 +19,7 @@ use std::sync::Once;
 pub enum ViolationKind {
     /// Recovery returned an error.
     Error,
-    /// Recovery panicked, or made more operations than it may.
+    /// Recovery panicked, made more operations than it may, or used the medium in a thread of its own.
     Panicked,
     /// An invariant does not hold.
     Broken,
@@ -25,7 +27,8 @@ pub enum ViolationKind {
     Lost,
     /// Recovery did other things although the medium gave the same answers.
     Differs,
-    /// The workload panicked, or did other things in another run, without a crash.
+    /// The workload panicked, did other things in another run, or used the medium in a thread that
+    /// [`run_threads`](crate::sim::SimMedium::run_threads) did not start; without a crash.
     Workload,
 }
 
@@ -73,6 +76,16 @@ impl Violation {
     pub(crate) fn no_replay() -> Self {
         let text = "the replay does not fit it: it was made for another workload or recovery";
         Self { kind: ViolationKind::Workload, text: text.into() }
+    }
+
+    /// Returns the violation that a thread which the simulation does not know used the medium.
+    pub(crate) fn foreign(place: Place) -> Self {
+        let text = format!(
+            "the operation at {} was made by a thread that `run_threads` did not start: let it start all threads that \
+             use the medium",
+            shown(place)
+        );
+        Self { kind: ViolationKind::Panicked, text }
     }
 
     /// Returns the violation that the workload differs with the same order of its threads.
@@ -144,6 +157,17 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
         };
         Violation { kind: ViolationKind::Panicked, text }
     })
+}
+
+/// Panics with a message that names the places itself: in a run that of this panic is not added.
+#[track_caller]
+#[expect(clippy::panic, reason = "the panic of a thread goes on")]
+pub(crate) fn raise(text: String) -> ! {
+    if IS_QUIET.get() {
+        SAID.set(None);
+        panic::resume_unwind(Box::new(text));
+    }
+    panic!("{text}");
 }
 
 fn said(info: &panic::PanicHookInfo<'_>) -> Option<(String, String)> {

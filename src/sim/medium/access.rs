@@ -48,6 +48,7 @@ impl Readable for SimMedium {
 
 impl SimMedium {
     /// Copies bytes in, as one event. If another thread goes on in the middle, they are two.
+    #[track_caller]
     fn copy(&self, at: u64, from: &[u8], store: Store, place: Place) {
         let mut state = self.begin(Access::Changes);
         let (first, rest) = from.split_at(middle(at, from.len()));

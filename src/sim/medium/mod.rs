@@ -17,6 +17,8 @@ use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
 use crate::sim::machine::{Machine, Place};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use allowance::{exhausted, limiting_spins};
@@ -133,12 +135,18 @@ impl SimMedium {
 
     /// Runs the code of a process on this medium. Its panics are findings.
     pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Violation> {
-        self.limiting_spins(|| quietly(code))
+        let result = self.limiting_spins(|| quietly(code));
+        let foreign = self.state().foreign;
+        foreign.map_or(result, |place| Err(Violation::foreign(place)))
     }
 
     /// Runs code on this medium. The limit of operations ends its spinning loops, too.
     pub(crate) fn limiting_spins<T>(&self, code: impl FnOnce() -> T) -> T {
-        let turns = self.state().left;
+        let turns = {
+            let mut state = self.state();
+            state.owner = Some(schedule::here());
+            state.left
+        };
         limiting_spins(turns, code)
     }
 
@@ -180,12 +188,13 @@ impl SimMedium {
     ///
     /// The threads begin after all operations before the call, which they may write back. They have numbers of their own
     /// in each call, from 1 on. The code outside is thread 0. Under arm64 and the neutral model it too calls
-    /// `order_observed` before it writes back the stores of threads that have ended. Use no other threads on the medium:
-    /// their operations would be taken for those of thread 0.
+    /// `order_observed` before it writes back the stores of threads that have ended. An operation on the medium of any other
+    /// thread fails the workload, as it would count as one of thread 0.
     ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
     /// by one of these threads.
+    #[track_caller]
     pub fn run_threads(&self, bodies: &[&(dyn Fn() + Sync)]) {
         self.state().machine.starts_threads(schedule::thread());
         let ended = schedule::run(self.turns.as_ref(), bodies);
@@ -199,7 +208,7 @@ impl SimMedium {
     /// still for several looks. Let a waiter that gives up do so at its first look.
     #[track_caller]
     pub fn pause(&self) {
-        drop(self.spend());
+        self.spend().looks = 0;
         if let Some(turns) = &self.turns {
             turns.pause();
         }
@@ -238,7 +247,9 @@ impl SimMedium {
     #[track_caller]
     pub(crate) fn note(&self, record: impl FnOnce()) {
         let place = Location::caller();
-        let mut state = self.begin(Access::Changes);
+        self.offer(Access::Changes);
+        let mut state = self.spend();
+        state.looks = 0;
         let is_learned = state.is_learned();
         if state.death.is_some() {
             return;
@@ -253,7 +264,9 @@ impl SimMedium {
     #[track_caller]
     fn begin(&self, access: Access) -> MutexGuard<'_, State> {
         self.offer(access);
-        self.spend()
+        let mut state = self.spend();
+        state.begins(access);
+        state
     }
 
     fn offer(&self, access: Access) {
@@ -298,9 +311,11 @@ impl SimMedium {
     #[track_caller]
     fn spend(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
+        state.used_at(Location::caller());
         if !state.left.spend() {
+            let looks = if schedule::is_one() { state.looks } else { 0 };
             drop(state);
-            exhausted("more operations than the simulation allows: does this end?");
+            exhausted(&too_many(looks));
         }
         state
     }
@@ -334,6 +349,20 @@ impl SimMedium {
         self.check(at, WORD);
     }
 }
+
+/// Returns the message for too many operations of a thread, of which the last `looks` were loads.
+fn too_many(looks: u64) -> String {
+    let text = "more operations than the simulation allows: does this end?";
+    if looks < MANY {
+        return text.into();
+    }
+    format!(
+        "{text} The last {looks} are loads: let a loop that waits for another thread call `pause`"
+    )
+}
+
+/// Loads in a row that are taken for a loop.
+const MANY: u64 = 16;
 
 impl fmt::Debug for SimMedium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,9 @@
 
 use super::allowance::{Allowance, exhausted, spin};
 use crate::sim::crash::choices::Choices;
-use crate::sim::failure::violation::quietly;
+use crate::sim::failure::shown;
+use crate::sim::failure::violation::{quietly, raise};
+use crate::sim::machine::Place;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,6 +17,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
+use core::panic::Location;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 std::thread_local! {
@@ -39,6 +42,21 @@ pub(crate) fn thread() -> usize {
     THREAD.get().map_or(0, |thread| thread.number)
 }
 
+/// A living thread, by the address of a variable of it: cheaper than its id, which each operation would ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Here(usize);
+
+/// Returns this thread.
+#[inline]
+pub(super) fn here() -> Here {
+    Here(THREAD.with(|thread| core::ptr::from_ref(thread).addr()))
+}
+
+/// Returns true if this thread is one of a workload.
+pub(super) fn is_one() -> bool {
+    THREAD.get().is_some()
+}
+
 /// Returns the place of this thread among those that run, if it is one of a workload.
 fn place() -> Option<usize> {
     THREAD.get().map(|thread| thread.place)
@@ -59,6 +77,7 @@ pub(crate) enum Access {
 }
 
 /// Lets another thread of the workload go on first, before an access to ordinary memory.
+#[track_caller]
 pub(crate) fn turn(access: Access) {
     if let Some(turns) = turns() {
         turns.before(access);
@@ -102,6 +121,8 @@ struct State {
     /// The number of accesses to ordinary memory that may still be made.
     left: Allowance,
     threads: Vec<Doing>,
+    /// The place where each thread has last waited.
+    waits: Vec<Option<Place>>,
     /// The number of threads that have begun, in all calls.
     begun: usize,
     has_baton: usize,
@@ -133,6 +154,7 @@ impl Turns {
             preemptions,
             left: Allowance::new(accesses),
             threads: Vec::new(),
+            waits: Vec::new(),
             begun: 0,
             has_baton: 0,
             is_fresh: false,
@@ -179,6 +201,7 @@ impl Turns {
 
     /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
     /// not interrupted.
+    #[track_caller]
     fn before(&self, access: Access) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
@@ -186,7 +209,8 @@ impl Turns {
             state.is_over = true;
             drop(state);
             exhausted(
-                "more accesses to shared memory than the simulation allows operations: does this end?",
+                "more accesses to shared memory than the simulation allows operations: does this end? Let a loop that \
+                 waits for another thread call `spin_loop`",
             );
         }
         if std::thread::panicking() {
@@ -230,18 +254,24 @@ impl Turns {
     }
 
     /// Makes this thread wait, and another one go on.
+    #[track_caller]
     pub(crate) fn pause(&self) {
         let Some(thread) = place() else { return };
         let mut state = self.state();
         state.threads[thread] = Doing::Waiting;
+        state.waits[thread] = Some(Location::caller());
         state.idle += 1;
         if state.idle > PATIENCE * state.threads.len() {
             // The others end first, and their destructors free what one of this thread waits for.
             state.idle = 0;
             let was_over = core::mem::replace(&mut state.is_over, true);
             if was_over || !std::thread::panicking() {
+                let text = state.standstill();
                 drop(state);
-                exhausted(STANDSTILL);
+                if std::thread::panicking() {
+                    exhausted(&text);
+                }
+                raise(text);
             }
         }
         if let Some(next) = state.next(thread) {
@@ -303,6 +333,18 @@ impl State {
         Some(others[other])
     }
 
+    /// Returns the message if all threads wait: the place of each.
+    fn standstill(&self) -> String {
+        let first = self.begun + 1 - self.threads.len();
+        let threads = (first..).zip(self.threads.iter().zip(&self.waits));
+        let waiting = threads.filter(|(_, (doing, _))| **doing == Doing::Waiting);
+        let place = |(number, (_, place)): (usize, (_, &Option<Place>))| {
+            Some(format!("thread {number} at {}", shown((*place)?)))
+        };
+        let places: Vec<_> = waiting.filter_map(place).collect();
+        format!("{STANDSTILL}: {}", places.join(", "))
+    }
+
     /// Notes that something has changed: waiting threads look again.
     fn wake(&mut self) {
         self.idle = 0;
@@ -354,12 +396,14 @@ impl Drop for Turn<'_> {
 
 /// Runs the threads until all have ended. Returns their numbers.
 #[expect(clippy::panic, reason = "a mistake in the workload")]
+#[track_caller]
 pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> Range<usize> {
     let (Some(turns), None) = (turns, THREAD.get()) else {
         panic!("only the workload of a simulation may run threads, and not on one of them");
     };
     let mut state = turns.state();
     state.threads = vec![Doing::Running; bodies.len()];
+    state.waits = vec![None; bodies.len()];
     let numbers = state.begun + 1..state.begun + 1 + bodies.len();
     state.begun += bodies.len();
     let first = if bodies.len() < 2 { 0 } else { state.choose(bodies.len()) };
@@ -379,7 +423,7 @@ pub(crate) fn run(turns: Option<&Arc<Turns>>, bodies: &[&(dyn Fn() + Sync)]) -> 
         (Some(*place) != first, text.contains(FOLLOWED), text.contains(STANDSTILL))
     };
     if let Some((_, text)) = failed.iter().min_by_key(follows) {
-        panic!("{text}");
+        raise(text.clone());
     }
     numbers
 }
@@ -396,5 +440,9 @@ fn run_one(turns: &Arc<Turns>, id: Id, body: &(dyn Fn() + Sync)) -> Option<Strin
     };
     let outcome = quietly(run);
     TURNS.set(None);
-    outcome.err().map(|violation| format!("thread {number}: {}", violation.text))
+    // A standstill is one of all threads.
+    let named = |text: String| {
+        if text.starts_with(STANDSTILL) { text } else { format!("thread {number}: {text}") }
+    };
+    outcome.err().map(|violation| named(violation.text))
 }

@@ -2,7 +2,7 @@
 
 use super::allowance::Allowance;
 use super::latest::Latest;
-use super::schedule;
+use super::schedule::{self, Access};
 use super::words::{mask, parts};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
@@ -21,10 +21,16 @@ pub(super) struct State {
     pub(super) choices: Choices,
     /// Operations that may still be made.
     pub(super) left: Allowance,
+    /// The thread that runs the code on this medium, if it is known.
+    pub(super) owner: Option<schedule::Here>,
+    /// The place of the first operation of a thread that is neither the owner nor one of a workload.
+    pub(super) foreign: Option<Place>,
     pub(super) snapshots: Option<Vec<Snapshot>>,
     /// The words stored in a run that no crash cuts, or after the death of the process: their order and
     /// write-backs cannot matter, so the machine learns of none.
     pub(super) apart: Option<Latest>,
+    /// The number of the last operations that were loads.
+    pub(super) looks: u64,
     /// The end of the process, if it is dead.
     pub(super) death: Option<Death>,
     /// Stores, write-backs, fences and notes that the machine has learned of.
@@ -59,12 +65,28 @@ impl State {
             image,
             choices,
             left: Allowance::new(operations),
+            owner: None,
+            foreign: None,
             snapshots: None,
             apart: None,
+            looks: 0,
             death: None,
             changes: 0,
             dies_after: u64::MAX,
         }
+    }
+
+    /// Notes an operation of a thread that the simulation does not know: it would count as one of the owner.
+    pub(super) fn used_at(&mut self, place: Place) {
+        let is_owner = self.owner.is_none_or(|owner| owner == schedule::here());
+        if !is_owner && !schedule::is_one() {
+            self.foreign.get_or_insert(place);
+        }
+    }
+
+    /// Notes the kind of an operation.
+    pub(super) fn begins(&mut self, access: Access) {
+        self.looks = if access == Access::Looks { self.looks + 1 } else { 0 };
     }
 
     /// Hides all further operations from the machine.

@@ -179,7 +179,7 @@ fn a_workload_that_panics() {
 the workload failed: offset 1 is not a multiple of 8 (tests/simulator/planted/messages.rs:LL:CC)
 without a crash, under the model x86
 
-the workload up to the panic:
+the workload up to the failure:
   ... 10 events
 {stores}
 

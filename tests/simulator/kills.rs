@@ -2,8 +2,10 @@
 
 use super::threads::{EACH, is_there};
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::{Model, SimMedium, Simulation, Violation, ViolationKind, sync};
+use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation, ViolationKind, sync};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 #[test]
 fn a_thread_of_a_killed_process_stores_nothing_after_the_kill() {
@@ -67,6 +69,81 @@ fn a_killed_process_gets_an_error_from_each_call_that_persists() {
             let is_persistent = persist(&mortal, call).is_ok();
             assert_eq!(is_persistent, operations > fence, "call {call} of {operations} operations");
         }
+    }
+}
+
+/// A fence reports no kill, so the process believes that its store is persistent.
+#[test]
+fn a_killed_process_adds_no_notes() {
+    for model in EACH {
+        for operations in 0..=3 {
+            let outcome = Simulation::new(model, 64).zeros().explore(
+                |medium, notes| {
+                    let mortal = medium.mortal(operations);
+                    mortal.store(0, 1, Relaxed);
+                    let _killed = mortal.issue_writeback(0..8);
+                    mortal.fence();
+                    mortal.load(0, Relaxed);
+                    notes.add(());
+                },
+                is_there,
+            );
+            outcome.assert_safe();
+        }
+    }
+}
+
+/// The code goes on as the next process by an operation of its own, or by a kill.
+#[test]
+fn the_process_after_a_killed_one_adds_notes() {
+    let kinds = [false, true].map(|goes_on| {
+        let outcome = Simulation::new(Model::X86, 128).zeros().explore(
+            |medium, notes| {
+                let mortal = medium.mortal(1);
+                mortal.store(0, 1, Relaxed);
+                mortal.fence();
+                if goes_on {
+                    medium.load(0, Relaxed);
+                } else {
+                    medium.killed();
+                }
+                notes.add(());
+            },
+            is_there,
+        );
+        outcome.failure.map(|failure| failure.violation.kind)
+    });
+    assert_eq!(kinds, [Some(ViolationKind::Lost); 2]);
+}
+
+/// A kill by a mortal process comes before or after a write. What else a kill may leave shows the model of kept caches.
+#[test]
+fn the_words_of_a_write_are_kept_in_no_order() {
+    let models = [
+        Model::X86,
+        Model::ARM64,
+        Model::NEUTRAL,
+        Model::X86_EADR,
+        Model::PAGES,
+        Model::CACHES_KEPT,
+    ];
+    for model in models {
+        let found = RefCell::new(BTreeSet::new());
+        let outcome = Simulation::new(model, 64).zeros().explore(
+            |medium, _notes: &Notes<'_, ()>| medium.write(0, &[1; 16]),
+            |medium, _notes| {
+                let is_there = [0, 8].map(|at| medium.load(at, Relaxed) != 0);
+                found.borrow_mut().insert(is_there);
+                Ok(())
+            },
+        );
+        outcome.assert_safe();
+        assert_eq!(found.into_inner().len(), 4, "{model}");
+    }
+    for operations in 0..3 {
+        let medium = Simulation::new(Model::X86, 64).zeros().medium();
+        medium.mortal(operations).write(0, &[1; 16]);
+        assert_eq!(medium.load(0, Relaxed), medium.load(8, Relaxed), "{operations} operations");
     }
 }
 

@@ -219,6 +219,17 @@ impl SimMedium {
     #[track_caller]
     pub fn killed(&self) {
         self.kill(&[schedule::thread()], Location::caller());
+        self.state().goes_on();
+    }
+
+    /// Leaves out the notes of threads of a killed process until they go on as others.
+    fn bury(&self, threads: impl IntoIterator<Item = usize>) {
+        let buried = &mut self.state().buried;
+        for thread in threads {
+            if !buried.contains(&thread) {
+                buried.push(thread);
+            }
+        }
     }
 
     /// Kills the process of these threads. Outside of [`run_threads`](Self::run_threads) all threads are of it.
@@ -237,6 +248,9 @@ impl SimMedium {
     /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
     /// those that use this medium. Threads of [`run_threads`](Self::run_threads) that do not are of other processes, which
     /// live on.
+    ///
+    /// From its death on the process adds no notes: those of its threads are left out. A thread that makes an operation
+    /// on the simulated medium itself, or calls [`killed`](Self::killed), goes on as the next process.
     #[must_use]
     pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
         Mortal::new(self, operations)
@@ -250,6 +264,9 @@ impl SimMedium {
         self.offer(Access::Changes);
         let mut state = self.spend();
         state.looks = 0;
+        if state.buried.contains(&schedule::thread()) {
+            return;
+        }
         let is_learned = state.is_learned();
         if state.death.is_some() {
             return;

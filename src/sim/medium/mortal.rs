@@ -44,7 +44,7 @@ impl<'m> Mortal<'m> {
         Self { medium, left, is_dead, threads: Mutex::new(BTreeSet::new()) }
     }
 
-    /// Returns true if the process is alive. A dead one has no notes: a workload asks before it adds a note.
+    /// Returns true if the process is alive. A dead one adds no notes: the simulation leaves out those of its threads.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.is_dead.load(Ordering::Relaxed) && self.left.load(Ordering::Relaxed) > 0
@@ -62,11 +62,21 @@ impl<'m> Mortal<'m> {
         if !lives && !self.is_dead.swap(true, Ordering::Relaxed) {
             let threads: Vec<_> = threads.iter().copied().collect();
             self.medium.kill(&threads, Location::caller());
+            self.medium.bury(threads);
         }
         if lives {
             self.medium.keep_turn();
+        } else {
+            self.medium.bury([schedule::thread()]);
         }
         lives
+    }
+
+    /// Keeps a thread of the dead process from going on as another one: it has used the medium as this one.
+    fn stays(&self) {
+        if self.is_dead.load(Ordering::Relaxed) {
+            self.medium.bury([schedule::thread()]);
+        }
     }
 
     /// Completes the write-backs, if the process lives to do it: a fence alone reports no kill.
@@ -89,12 +99,15 @@ impl Readable for Mortal<'_> {
 
     #[track_caller]
     fn load(&self, at: u64, order: Ordering) -> u64 {
-        self.medium.load(at, order)
+        let word = self.medium.load(at, order);
+        self.stays();
+        word
     }
 
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Killed> {
         let Ok(()) = self.medium.read(at, into);
+        self.stays();
         Ok(())
     }
 }

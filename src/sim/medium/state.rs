@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) apart: Option<Latest>,
     /// The number of the last operations that were loads.
     pub(super) looks: u64,
+    /// Threads of killed processes, each until it goes on as another process.
+    pub(super) buried: Vec<usize>,
     /// The end of the process, if it is dead.
     pub(super) death: Option<Death>,
     /// Stores, write-backs, fences and notes that the machine has learned of.
@@ -70,6 +72,7 @@ impl State {
             snapshots: None,
             apart: None,
             looks: 0,
+            buried: Vec::new(),
             death: None,
             changes: 0,
             dies_after: u64::MAX,
@@ -84,9 +87,18 @@ impl State {
         }
     }
 
-    /// Notes the kind of an operation.
+    /// Notes the kind of an operation. A thread of a killed process that makes one itself is of the next process.
     pub(super) fn begins(&mut self, access: Access) {
         self.looks = if access == Access::Looks { self.looks + 1 } else { 0 };
+        self.goes_on();
+    }
+
+    /// Lets this thread be one of another process than before, if that was killed.
+    pub(super) fn goes_on(&mut self) {
+        if !self.buried.is_empty() {
+            let thread = schedule::thread();
+            self.buried.retain(|buried| *buried != thread);
+        }
     }
 
     /// Hides all further operations from the machine.

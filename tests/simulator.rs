@@ -16,6 +16,7 @@ mod simulator {
     mod exploration;
     mod hash_table;
     mod histories;
+    mod kept;
     mod kills;
     mod litmus;
     mod lives;

@@ -207,7 +207,7 @@ impl Explorer<'_> {
     }
 
     /// Returns a failure with its history and its replay.
-    fn described(
+    pub(super) fn described(
         &self,
         violation: Violation,
         layers: Vec<Layer>,

@@ -2,5 +2,6 @@
 
 pub(crate) mod exploration;
 mod explorer;
+mod kept;
 pub(crate) mod settings;
 pub(crate) mod simulation;

@@ -1,6 +1,7 @@
 //! A simulation: a workload, every crash of it that matters, and recovery after each.
 
 use super::explorer::{Explorer, Subject, at_event};
+use super::kept::First;
 use super::settings::{Effort, Settings};
 use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
@@ -176,7 +177,9 @@ impl Simulation {
     /// the outside world had learned. Stops at the first failure, in the order of history.
     ///
     /// Both must do the same each time they get the same answers from the medium: no clock, no random numbers, no state
-    /// that is kept from run to run.
+    /// that is kept from run to run, such as an index in ordinary memory that a crash would lose. The exploration runs
+    /// recovery on the medium as it is before the workload again, and the workload once more, and compares operations and
+    /// results. State that changes neither is not noticed, and not every state of the memory is covered then.
     pub fn explore<N: fmt::Debug>(
         &self,
         workload: impl Fn(&SimMedium, &Notes<'_, N>),
@@ -187,6 +190,7 @@ impl Simulation {
 
     fn explored(&self, subject: &dyn Subject) -> Exploration {
         let mut found = Exploration::new(self.settings.model, self.settings.effort);
+        let first = First::of(self, subject);
         let mut schedule = Choices::new(Way::All);
         // The number of events that the next schedule shares with the one before.
         let mut known = 0;
@@ -212,7 +216,10 @@ impl Simulation {
             schedule = made;
             match schedule.advance() {
                 Some(kept) => known = events.get(kept).copied().unwrap_or(0),
-                None => return found,
+                None => {
+                    found.failure = explorer.kept(self, &first, &history);
+                    return found;
+                }
             }
         }
     }

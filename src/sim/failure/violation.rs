@@ -67,6 +67,13 @@ impl Violation {
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
+    /// Returns the violation that recovery did other things on the medium as it is before the workload.
+    pub(crate) fn kept() -> Self {
+        let text = "on the medium as it is before the workload, without notes, it made other operations or had \
+                    another result before the exploration than at its end";
+        Self { kind: ViolationKind::Differs, text: text.into() }
+    }
+
     /// Returns the same violation as one of the workload.
     pub(crate) fn in_workload(self) -> Self {
         Self { kind: ViolationKind::Workload, ..self }
@@ -90,7 +97,8 @@ impl Violation {
 
     /// Returns the violation that the workload differs with the same order of its threads.
     pub(crate) fn workload_differs() -> Self {
-        let text = "another run of it, with the same order of threads, made other operations";
+        let text = "another run of it, with the same order of threads, made other operations or stored other \
+                    values: let it depend on the medium alone";
         Self { kind: ViolationKind::Workload, text: text.into() }
     }
 }

@@ -84,6 +84,17 @@ impl SimMedium {
         self
     }
 
+    /// Notes the words that are loaded.
+    pub(crate) fn noting_loads(mut self) -> Self {
+        self.state_mut().loads = Some(0);
+        self
+    }
+
+    /// Returns the places of all words that were loaded, in order, as one number; if they are noted.
+    pub(crate) fn loads(&self) -> Option<u64> {
+        self.state().loads
+    }
+
     /// Goes on with the machine of a process that was killed.
     pub(crate) fn continuing(mut self, machine: Machine) -> Self {
         self.state_mut().machine = machine;

@@ -29,6 +29,8 @@ pub(super) struct State {
     /// The words stored in a run that no crash cuts, or after the death of the process: their order and
     /// write-backs cannot matter, so the machine learns of none.
     pub(super) apart: Option<Latest>,
+    /// The places of all words that were loaded, in order, as one number; if they are noted.
+    pub(super) loads: Option<u64>,
     /// The number of the last operations that were loads.
     pub(super) looks: u64,
     /// Threads of killed processes, each until it goes on as another process.
@@ -60,6 +62,9 @@ pub(crate) struct Snapshot {
     pub(crate) image: Image,
 }
 
+/// An odd number whose bits are in no order.
+const MIXING: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl State {
     pub(super) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         Self {
@@ -71,6 +76,7 @@ impl State {
             foreign: None,
             snapshots: None,
             apart: None,
+            loads: None,
             looks: 0,
             buried: Vec::new(),
             death: None,
@@ -129,6 +135,9 @@ impl State {
     /// Returns the bytes of a word under the mask.
     #[inline]
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
+        if let Some(loads) = &mut self.loads {
+            *loads = (loads.rotate_left(5) ^ at).wrapping_mul(MIXING);
+        }
         let apart = self.apart.as_ref().and_then(|words| words.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order);
         match apart.or_else(stored) {

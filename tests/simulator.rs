@@ -20,6 +20,7 @@ mod simulator {
     mod kills;
     mod litmus;
     mod lives;
+    mod locks;
     mod naive;
     mod neutral;
     mod planted;

@@ -22,6 +22,7 @@
 use crate::sim::medium::schedule;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
+use std::sync::{Mutex, TryLockError};
 
 /// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
 ///
@@ -95,3 +96,62 @@ atomic!(AtomicBool, bool);
 atomic!(AtomicU32, u32);
 atomic!(AtomicU64, u64);
 atomic!(AtomicUsize, usize);
+
+/// A lock around a value that threads of a workload change. A thread that waits for it lets another one go on, as one that
+/// waits for a lock of the standard library does not.
+///
+/// ```
+/// use cachemaint::medium::{Medium, Readable};
+/// use cachemaint::sim::sync::Lock;
+/// use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
+/// use core::sync::atomic::Ordering::Relaxed;
+///
+/// let outcome = Simulation::new(Model::X86, 128).zeros().explore(
+///     |medium, done| {
+///         let free = Lock::new(0);
+///         let append = || {
+///             free.with(|at| {
+///                 medium.store(*at, 1, Relaxed);
+///                 medium.persist(*at..*at + 8).unwrap();
+///                 *at += 64;
+///             });
+///             done.add("one more");
+///         };
+///         medium.run_threads(&[&append, &append]);
+///     },
+///     |medium: &SimMedium, done: &[&str]| {
+///         let found = [0, 64].iter().filter(|at| medium.load(**at, Relaxed) == 1).count();
+///         if found < done.len() { Err(Violation::lost("one of them")) } else { Ok(()) }
+///     },
+/// );
+/// outcome.assert_safe();
+/// ```
+#[derive(Debug, Default)]
+pub struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    /// Makes a lock that is free.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// Takes the lock, has `code` use the value, and frees the lock, also if `code` panics. Another thread may go on
+    /// before.
+    #[track_caller]
+    pub fn with<R>(&self, code: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = loop {
+            // A look: an attempt lets no other thread go on that waits.
+            schedule::turn(schedule::Access::Looks);
+            match self.0.try_lock() {
+                Ok(value) => break value,
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => spin_loop(),
+            }
+        };
+        let result = code(&mut value);
+        drop(value);
+        schedule::wake();
+        result
+    }
+}

@@ -95,6 +95,13 @@ pub(crate) fn pause() {
     }
 }
 
+/// Lets waiting threads look again, after a change of ordinary memory.
+pub(crate) fn wake() {
+    if let Some(turns) = turns() {
+        turns.state().wake();
+    }
+}
+
 /// The activity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {

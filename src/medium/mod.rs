@@ -127,7 +127,8 @@ pub trait Medium: Readable {
     #[track_caller]
     fn store(&self, at: u64, word: u64, order: Ordering);
 
-    /// Copies bytes in, by ordinary stores.
+    /// Copies bytes in, by ordinary stores in any order: a crash in the middle, or before they are persistent, may keep any
+    /// of its words without the others. A store with [`Ordering::Release`] that follows publishes them.
     ///
     /// # Panics
     /// If the range is out of range.

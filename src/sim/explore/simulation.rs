@@ -228,8 +228,9 @@ impl Simulation {
     ///
     /// # Errors
     /// The violation, if recovery or its judgement fails again. One of the kind
-    /// [`Workload`](crate::sim::ViolationKind::Workload), if the replay does not fit: then a regression test is to be
-    /// made again.
+    /// [`Workload`](crate::sim::ViolationKind::Workload), if the replay does not fit, as after a mend that changes the
+    /// operations of the workload or the words that recovery reads. So a replay is for a debugger, and
+    /// [`explore`](Self::explore) itself is the regression test.
     pub fn replay<N: fmt::Debug>(
         &self,
         replay: &Replay,

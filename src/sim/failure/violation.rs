@@ -81,7 +81,7 @@ impl Violation {
 
     /// Returns the violation that a replay is of another failure.
     pub(crate) fn no_replay() -> Self {
-        let text = "the replay does not fit it: it was made for another workload or recovery";
+        let text = "the replay does not fit it: it was made for another workload or recovery; explore again";
         Self { kind: ViolationKind::Workload, text: text.into() }
     }
 

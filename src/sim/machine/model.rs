@@ -122,8 +122,8 @@ impl Model {
     /// store buffer are lost, so a fence is needed before anything is acknowledged. A crash that loses such a store loses
     /// all that came after it, also the stores of other threads, up to the next note of one of these.
     ///
-    /// Of a copy that has not returned, any words may be missing, but for those that another thread has loaded. From its
-    /// return on it counts as one store at that moment.
+    /// Of a `write` or copy that has not returned, any words may be missing, but for those that another thread has loaded.
+    /// From its return on it counts as one store at that moment.
     ///
     /// On other architectures with such caches, stores survive in order only behind a fence or a release, and no model
     /// shows that one is missing. Code that writes nothing back on a medium by bytes fences between such stores.
@@ -149,6 +149,9 @@ impl Model {
 
     /// The model of a file that the operating system writes back by pages of 4096 bytes (`msync`). Any word of a
     /// dirty page may reach the medium at any time.
+    ///
+    /// The drive keeps or replaces each word. Another drive may lose the whole sector that it was writing, with bytes in it
+    /// that were persistent: no model shows that.
     pub const PAGES: Self = Self {
         granularity: Granularity::Page(4096),
         unit: 4096,
@@ -156,8 +159,8 @@ impl Model {
     };
 
     /// The model of an event that keeps the caches' content: a killed process, kexec, kdump. All executed
-    /// stores are there, nothing else is. Of a copy that has not returned, any words may be missing, but for those that
-    /// another thread has loaded. The machine is that of [`X86`](Self::X86).
+    /// stores are there, nothing else is. Of a `write` or copy that has not returned, any words may be missing, but for those
+    /// that another thread has loaded. So this model tests a kill within one. The machine is that of [`X86`](Self::X86).
     #[doc(alias = "kexec")]
     pub const CACHES_KEPT: Self = Self::X86.during("caches kept", Durable::Executed);
 

@@ -122,9 +122,11 @@ pub(crate) fn sealed(simulation: &Simulation) -> Exploration {
             let (mut store, opened) = later().open(medium).unwrap();
             assert!(opened.was_sealed);
             for value in 2..4 {
-                let region = store.region("ram").unwrap();
-                std::thread::scope(|scope| scope.spawn(move || store_words(&region, value)).join())
-                    .unwrap();
+                let region = Mutex::new(store.region("ram").ok());
+                medium.run_threads(&[&|| {
+                    let region = region.lock().unwrap().take().unwrap();
+                    store_words(&region, value);
+                }]);
                 store.seal().unwrap();
                 notes.add(value);
             }

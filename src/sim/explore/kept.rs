@@ -11,29 +11,22 @@ use crate::sim::failure::Failure;
 use crate::sim::failure::violation::{Violation, ViolationKind};
 use crate::sim::machine::history::{Happened, History};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A recovery of the medium as it is before the workload, without notes.
+#[derive(PartialEq, Eq)]
 pub(super) struct First {
-    history: Arc<History>,
-    loads: Option<u64>,
+    /// The loads and stores.
+    trace: Option<u64>,
     verdict: Result<(), ViolationKind>,
 }
 
 impl First {
     /// Runs the recovery.
     pub(super) fn of(simulation: &Simulation, subject: &dyn Subject) -> Self {
-        let medium = simulation.holding(simulation.image(), Choices::new(Way::All)).noting_loads();
+        let medium = simulation.holding(simulation.image(), Choices::new(Way::All)).traced();
         let verdict = subject.recover(&medium, 0).map_err(|violation| violation.kind);
-        let loads = medium.loads();
-        Self { history: medium.into_ran().history, loads, verdict }
-    }
-
-    /// Returns true if both did the same.
-    fn is_like(&self, other: &Self) -> bool {
-        (self.loads, self.verdict) == (other.loads, other.verdict)
-            && is_same(&self.history, &other.history)
+        Self { trace: medium.trace(), verdict }
     }
 }
 
@@ -46,7 +39,7 @@ impl Explorer<'_> {
         last: &History,
     ) -> Option<Box<Failure>> {
         // State that changes in each run is the same in every second one.
-        if (0..2).any(|_| !First::of(simulation, self.subject).is_like(first)) {
+        if (0..2).any(|_| First::of(simulation, self.subject) != *first) {
             let failure = self.described(Violation::kept(), Vec::new(), 0, Vec::new());
             return Some(Box::new(failure));
         }

@@ -84,15 +84,16 @@ impl SimMedium {
         self
     }
 
-    /// Notes the words that are loaded.
-    pub(crate) fn noting_loads(mut self) -> Self {
-        self.state_mut().loads = Some(0);
-        self
+    /// Notes the loads and stores of a run that no crash cuts.
+    pub(crate) fn traced(self) -> Self {
+        let mut medium = self.uncut();
+        medium.state_mut().trace = Some(0);
+        medium
     }
 
-    /// Returns the places of all words that were loaded, in order, as one number; if they are noted.
-    pub(crate) fn loads(&self) -> Option<u64> {
-        self.state().loads
+    /// Returns all loads and stores with the values stored, in order, as one number; if they are noted.
+    pub(crate) fn trace(&self) -> Option<u64> {
+        self.state().trace
     }
 
     /// Goes on with the machine of a process that was killed.

@@ -29,8 +29,8 @@ pub(super) struct State {
     /// The words stored in a run that no crash cuts, or after the death of the process: their order and
     /// write-backs cannot matter, so the machine learns of none.
     pub(super) apart: Option<Latest>,
-    /// The places of all words that were loaded, in order, as one number; if they are noted.
-    pub(super) loads: Option<u64>,
+    /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
+    pub(super) trace: Option<u64>,
     /// The number of the last operations that were loads.
     pub(super) looks: u64,
     /// Threads of killed processes, each until it goes on as another process.
@@ -76,7 +76,7 @@ impl State {
             foreign: None,
             snapshots: None,
             apart: None,
-            loads: None,
+            trace: None,
             looks: 0,
             buried: Vec::new(),
             death: None,
@@ -132,12 +132,18 @@ impl State {
         }
     }
 
+    /// Adds a number to the trace.
+    #[inline]
+    fn trace(&mut self, number: u64) {
+        if let Some(trace) = &mut self.trace {
+            *trace = (trace.rotate_left(5) ^ number).wrapping_mul(MIXING);
+        }
+    }
+
     /// Returns the bytes of a word under the mask.
     #[inline]
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
-        if let Some(loads) = &mut self.loads {
-            *loads = (loads.rotate_left(5) ^ at).wrapping_mul(MIXING);
-        }
+        self.trace(at);
         let apart = self.apart.as_ref().and_then(|words| words.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order);
         match apart.or_else(stored) {
@@ -194,6 +200,8 @@ impl State {
             return self.machine.store_words(schedule::thread(), (words, bytes), store, place);
         }
         for (at, word) in words {
+            self.trace(!at);
+            self.trace(*word);
             self.apart.get_or_insert_default().store(*at, *word);
         }
     }

@@ -26,8 +26,8 @@ fn a_thread_goes_on_while_the_owner_of_a_lock_is_preempted() {
             assert_eq!(medium.load(0, Relaxed), 2);
         },
         |medium, notes| {
-            let found = medium.load(0, Relaxed) as usize;
-            Violation::unless(found >= notes.len(), || format!("{found} for {notes:?}"))
+            let found = medium.load(0, Relaxed);
+            Violation::unless(found >= notes.len() as u64, || format!("{found} for {notes:?}"))
         },
     );
     outcome.assert_safe();

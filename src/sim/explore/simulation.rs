@@ -190,7 +190,9 @@ impl Simulation {
 
     fn explored(&self, subject: &dyn Subject) -> Exploration {
         let mut found = Exploration::new(self.settings.model, self.settings.effort);
-        let first = First::of(self, subject);
+        // The exploration without a mutant has noticed state that is kept.
+        let is_of_mutant = self.settings.watch.is_of_mutant();
+        let first = (!is_of_mutant).then(|| First::of(self, subject));
         let mut schedule = Choices::new(Way::All);
         // The number of events that the next schedule shares with the one before.
         let mut known = 0;
@@ -214,13 +216,11 @@ impl Simulation {
                 return found;
             }
             schedule = made;
-            match schedule.advance() {
-                Some(kept) => known = events.get(kept).copied().unwrap_or(0),
-                None => {
-                    found.failure = explorer.kept(self, &first, &history);
-                    return found;
-                }
-            }
+            let Some(kept) = schedule.advance() else {
+                found.failure = first.and_then(|first| explorer.kept(self, &first, &history));
+                return found;
+            };
+            known = events.get(kept).copied().unwrap_or(0);
         }
     }
 

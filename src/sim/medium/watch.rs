@@ -109,6 +109,11 @@ impl Watch {
         Self { mutant: None, seen: Some(Arc::default()) }
     }
 
+    /// Returns true if it weakens an operation.
+    pub(crate) const fn is_of_mutant(&self) -> bool {
+        self.mutant.is_some()
+    }
+
     /// Returns the operations that it has seen and that could be weakened.
     pub(crate) fn seen(&self) -> BTreeSet<Mutant> {
         let seen =

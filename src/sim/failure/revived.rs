@@ -33,8 +33,8 @@ pub(super) fn sentence(crashes: &[Crash]) -> Option<String> {
                 same.then_some((run, stored))
             })?;
             Some(format!(
-                "the {} is torn, and {} stored a missing word of it again by the {}: words that an opening \
-                between had rejected or had not read became valid; persist their erasure before that, or bind all of \
+                "the {} is torn, and {} stored a missing word of it again by the {}. Words that an opening \
+                between had rejected or had not read became valid. Persist their erasure before that, or bind all of \
                 them to a number of the life by the checksum",
                 crash.named(event),
                 run.name,

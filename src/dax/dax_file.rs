@@ -7,6 +7,7 @@ use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
+use std::boxed::Box;
 use std::fs::File;
 use std::path::Path;
 
@@ -38,12 +39,13 @@ use std::path::Path;
 pub struct DaxFile {
     /// Mapped for writing too ([`Access::ReadAndWrite`](super::system::Access)): nothing else makes a `DaxFile`.
     pub(super) view: DaxView,
-    writer_lock: WriterLock,
+    /// In a box, as it would lie before the view otherwise: a persist would need another address for that.
+    writer_lock: Box<WriterLock>,
 }
 
 impl DaxFile {
     pub(super) fn of(view: DaxView) -> Self {
-        Self { view, writer_lock: WriterLock::new() }
+        Self { view, writer_lock: Box::default() }
     }
 
     /// Opens a whole file that can be persisted by cache lines or finer, with the defaults of

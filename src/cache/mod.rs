@@ -71,7 +71,8 @@ pub use plain::Plain;
 /// # Limits
 /// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU. It does not
 /// reach
-/// 1. on arm64, a cache of the system behind the point of coherency;
+/// 1. on arm64, a cache outside the shareability domain of the mapping, or a cache of the system behind the point of
+///    coherency;
 /// 2. on AMD CPUs with memory encryption that is not coherent (CPUID.8000001FH:EAX\[10\] is 0), lines of mappings with the
 ///    other C-bit;
 /// 3. on Intel CPUs with several encryption keys (TME-MK, TDX), lines of another key, which is a part of the physical address.

@@ -50,7 +50,9 @@
 //! another, without an error. Padding would change the layout. Two methods remain:
 //! 1. *Memory that is not cacheable.* No line exists that could hide or undo a store, and [`Coherent`] orders a descriptor
 //!    before its flag (on 32-bit arm for observers in the inner shareable domain only). Every mapping of the ring must be so.
-//!    Before the first use drop the lines of former mappings, by [`release_range_to_writer`]. Linux allocates rings so
+//!    Once the last cacheable mapping has ended, drop its lines by [`release_range_to_writer`], with the [`Cache`] or the
+//!    platform's [`Maintain`]: [`Coherent`] drops none. Before that a CPU could fetch them again. Where nothing maintains
+//!    the cache, take memory that was never mapped as cacheable since the reset. Linux allocates rings so
 //!    (`dma_alloc_coherent`). The buffers that descriptors point to stay cacheable.
 //! 2. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
 //!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.

@@ -149,8 +149,8 @@ impl<'e, C> Options<'e, C> {
     ///
     /// A cursor belongs to one recorder at a time. The opening refuses cursors of a recorder that has not been dropped, by
     /// [`ErrorKind::CursorTaken`](super::ErrorKind::CursorTaken). `as_ref` must return the same cursors at each call. With
-    /// others, no event of another recorder is overwritten, but a shard cannot be claimed, or its events are not written
-    /// back.
+    /// others, no event of another recorder is overwritten. But a shard cannot be claimed, its events are not written back,
+    /// or a cursor is never given back.
     ///
     /// ```
     /// # use cachemaint::recorder::{Clock, Cursor, Identity, Options};

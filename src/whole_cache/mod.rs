@@ -72,9 +72,7 @@
 //!
 //! # Lines or everything
 //! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, in guests too, within [the limits of a handle](crate::Cache#limits). It reaches the caches of all CPUs from one:
-//! on arm64 those in the shareability domain of the mapping. It costs one instruction a
-//! line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
+//! mapped, in guests too, within [the limits of a handle](crate::Cache#limits). It costs one instruction a line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
 //! takes, divided among the CPUs that share the work; `docs/drivers.md` has measured times. The whole cache costs its own
 //! time, and the lines that must be fetched again after it. EDK2 goes line by line on arm64, for any length (`ArmCacheMaintenanceLib`).
 //!

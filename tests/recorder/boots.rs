@@ -22,19 +22,18 @@ fn start<M: Medium>(
         Ok(ring) => return Ok(ring), // warm: the events of the last boot are in it; zeros: a new one
         Err(refused) => refused,
     };
-    let is_recording = match refused.error.kind() {
-        ErrorKind::Foreign { .. } => false, // cold: RAM has any content
-        ErrorKind::Damaged { .. } // RAM has decayed, or other firmware has made the ring
+    match refused.error.kind() {
+        ErrorKind::Foreign { .. } // cold: RAM has any content
+        | ErrorKind::Damaged { .. } // RAM has decayed, or other firmware has made the ring
         | ErrorKind::Version { .. }
         | ErrorKind::Truncated { .. }
         | ErrorKind::FewCursors { .. }
-        | ErrorKind::WornOut => true,
+        | ErrorKind::WornOut => {}
         _ => return Err(refused.error),
-    };
+    }
     let memory = refused.into_medium();
-    if is_recording {
-        memory.store(0, 0, Ordering::Relaxed); // erases it: see `Options::create_new`
-        memory.store(4096, 0, Ordering::Relaxed);
+    for at in [0, 4096].into_iter().filter(|at| *at < memory.len()) {
+        memory.store(at, 0, Ordering::Relaxed); // erases what began there: see `Options::create_new`
     }
     Ok(options.create_new(memory)?)
 }
@@ -54,6 +53,23 @@ fn a_cold_start_creates_a_ring_and_a_warm_start_continues_it() {
         assert_eq!(boot(&medium, 1), (1, 1));
         assert_eq!(boot(&medium, 2), (2, 2));
     }
+}
+
+#[test]
+fn a_ring_takes_the_place_of_a_journal_or_store() {
+    for (at, magic) in [(0, b"cmjournl"), (4096, b"cmpresrv")] {
+        let medium = Plain::new(LEN);
+        medium.write(at, magic);
+        assert_eq!(boot(&medium, 1), (1, 1));
+    }
+}
+
+#[test]
+fn memory_without_room_is_refused() {
+    let medium = Plain::new(4096);
+    medium.write(0, b"CMtRace\x1a");
+    let refused = start(&medium, Identity([1; 16]), clock()).map(drop).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::TooSmall { .. }), "{refused}");
 }
 
 #[test]

@@ -4,10 +4,10 @@ use super::{DaxView, Error, Guarantee, Options};
 use crate::cache::Destination;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
+use alloc::boxed::Box;
 use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
-use std::boxed::Box;
 use std::fs::File;
 use std::path::Path;
 

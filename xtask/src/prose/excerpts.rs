@@ -56,10 +56,26 @@ fn the_sketch_of_a_controllers_cache_is_of_the_compiled_driver() {
 /// The tests of the documentation compile it with `std` alone, and the lab compiles the image without.
 #[test]
 fn the_excerpt_on_a_kernels_ring_buffer_is_of_the_compiled_image() {
-    let document = include_str!("../../../docs/logs-and-recorders.md");
     let image = include_str!("../../../tests/lab/freestanding/src/bin/last_events/ring_buffer.rs");
+    let (_, behind) = ring_buffer().split_once("A panic handler calls this function").unwrap();
+    assert!(behind.contains("```rust,no_run\n"));
+    assert_eq!(missing_line(behind, "rust,no_run", image), None);
+}
+
+/// The tests of the recorder run it over each content of RAM, in another medium.
+#[test]
+fn the_start_of_a_kernels_ring_buffer_is_of_the_tests() {
+    let tests = include_str!("../../../tests/recorder/boots.rs");
+    let (_, behind) = ring_buffer().split_once("    let memory = Memory::new(").unwrap();
+    let (_, behind) = behind.split_once('\n').unwrap();
+    let (body, _) = behind.split_once("\n}\n").unwrap();
+    assert!(body.contains("memory.store("));
+    assert_eq!(missing_line(&format!("```rust\n{body}\n```\n"), "rust", tests), None);
+}
+
+/// Returns the chapter on the ring.
+fn ring_buffer() -> &'static str {
+    let document = include_str!("../../../docs/logs-and-recorders.md");
     let (_, behind) = document.split_once("# A kernel's ring buffer\n").unwrap();
-    let (section, _) = behind.split_once("# From the shell\n").unwrap();
-    assert!(section.contains("```rust,no_run\n"));
-    assert_eq!(missing_line(section, "rust,no_run", image), None);
+    behind.split_once("# From the shell\n").unwrap().0
 }

@@ -69,8 +69,8 @@ where
     ///
     /// # Cost
     /// All headers of sub-buffers are read a few times. The newest sub-buffer of each shard is read, and those without a
-    /// valid header are searched for records. So the bytes of unused ones, in the first lap of a shard, are read once. Two
-    /// fences, or three with long tables of events.
+    /// valid header are searched for records. So the bytes of unused ones, in the first lap of a shard, are read once. Of
+    /// those with older headers the first record is read. Two fences, or three with long tables of events.
     ///
     /// # Media errors
     /// A media error in a byte that is read raises SIGBUS on a `DaxFile`, and is an error within its `catch_faults`. Nothing

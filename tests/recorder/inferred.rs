@@ -115,3 +115,56 @@ fn records_of_the_newest_opening_in_a_slot_prove_its_header() {
         events.iter().map(|(id, opening, sequence, _)| (*id, *opening, *sequence)).collect();
     assert_eq!(ids, [(1, 2, 0), (4, 3, 1), (5, 3, 2), (6, 4, 3)]);
 }
+
+/// Returns the header in a slot.
+fn header_of(medium: &Plain, place: u64) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let Ok(()) = medium.read(slot(place), &mut header);
+    header
+}
+
+/// A shard of four sub-buffers, after these events, and the header of sub-buffer 1 as the first lap left it.
+fn two_laps(ids: Range<u16>) -> (Plain, [u8; HEADER]) {
+    let medium = Plain::new(slot(4) as usize);
+    drop(options().sub_buffers(4).create_new(&medium).unwrap());
+    record_each(options(), &medium, 0..4);
+    let old = header_of(&medium, 1);
+    record_each(options(), &medium, ids);
+    (medium, old)
+}
+
+#[test]
+fn a_lost_header_is_inferred_beside_the_header_of_the_lap_before() {
+    let (medium, old) = two_laps(4..8);
+    for left in [old, [0; HEADER]] {
+        medium.write(slot(1), &left);
+        let (events, damaged) = found(&medium);
+        assert_eq!(events, [4, 5, 6, 7].map(|id| (id, 3, id.into(), None)));
+        assert_eq!(damaged, []);
+    }
+}
+
+/// The older header promises events that have been overwritten.
+#[test]
+fn an_opening_goes_on_after_the_newest_sub_buffer_whose_header_is_an_older_one() {
+    for (is_zero, damaged) in [(false, vec![slot(1) + HEADER as u64]), (true, vec![])] {
+        let (medium, old) = two_laps(4..6);
+        medium.write(slot(1), if is_zero { &[0; HEADER] } else { &old });
+        let whole = [(2, 2, 2, None), (3, 2, 3, None), (4, 3, 4, None), (5, 3, 5, None)];
+        assert_eq!(found(&medium), (whole.to_vec(), damaged), "{is_zero}");
+        record_each(options(), &medium, 6..7);
+        let [_, rest @ ..] = whole;
+        let events = [&rest[..], &[(6, 4, 6, None)]].concat();
+        assert_eq!(found(&medium), (events, vec![]), "{is_zero}");
+    }
+}
+
+/// The crash has lost the headers of a whole lap. The newest sub-buffer is in the slot of the newest header.
+#[test]
+fn an_opening_goes_on_after_a_sub_buffer_in_the_slot_of_the_newest_header() {
+    let ((before, _), (medium, _)) = (two_laps(4..5), two_laps(4..9));
+    (0..4).for_each(|place| medium.write(slot(place), &header_of(&before, place)));
+    record_each(options(), &medium, 9..10);
+    let (events, _) = found(&medium);
+    assert_eq!(events.last(), Some(&(9, 4, 9, None)));
+}

@@ -97,7 +97,8 @@ pub enum SkippedKind {
     /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
     /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
     /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
-    /// sub-buffer or one beside them, or of one of the few openings before.
+    /// sub-buffer or one beside them, or of one of the few openings before. Beside the header of an older lap, which the
+    /// crash has left, only those of the last lap are read, and newer ones only if the first of them is whole.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

@@ -15,7 +15,8 @@
 //! - A slot without a header that counts is searched in each of three rounds, for sub-buffers of the round's lap and of
 //!   later ones. Five openings are tried, but for the next lap only the newest one. So there are
 //!   eleven searches at most for the lap before the last one, six for the last lap, and one for the next lap. Together
-//!   18 × 7.2 = 130 times the size of the file.
+//!   18 × 7.2 = 130 times the size of the file. Beside an older header, whose events are read too, there is no search in the
+//!   first of the rounds: seven searches and these events are less.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with four headers for each: 34 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of

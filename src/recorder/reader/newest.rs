@@ -10,8 +10,8 @@ impl<S: Readable> Reader<S> {
     /// Returns the position after the last record of a shard; 0 if the shard has no sub-buffer.
     ///
     /// # Cost
-    /// Each slot after the newest sub-buffer is searched, unless its header is valid. The bytes of an unused one are read
-    /// once. So are those of the newest sub-buffer.
+    /// Each slot after the newest sub-buffer is searched, unless its header is valid. Beside an older header the first record
+    /// is read. The bytes of an unused one are read once. So are those of the newest sub-buffer.
     pub(in crate::recorder) fn end(&self, shard: u32) -> u64 {
         let Some(SubBuffer { header, .. }) = self.newest(shard) else { return 0 };
         let (Header { generation, sequence, .. }, description) = (header, &self.description);
@@ -29,7 +29,8 @@ impl<S: Readable> Reader<S> {
     /// records.
     fn newest(&self, shard: u32) -> Option<SubBuffer> {
         let header = self.newest_header(shard)?;
-        let lap = header.sequence + 1..header.sequence + u64::from(self.description.sub_buffers);
+        // The last one is in the slot of the newest header.
+        let lap = header.sequence + 1..=header.sequence + u64::from(self.description.sub_buffers);
         let found = |sequence: u64| {
             let found = self.sub_buffer(shard, sequence, &header, None);
             found.filter(|found| found.sequence() == sequence)

@@ -46,6 +46,8 @@ const fn counts(header: &Header, newest: &Header, previous: Option<&Header>) -> 
 impl<S: Readable> Reader<S> {
     /// Returns the sub-buffer in the slot of a sequence number, by its header or else by the header that its records prove:
     /// it has at least this number then. `previous` is the header of the sub-buffer that was read before it, if there is one.
+    ///
+    /// A crash that loses the line of a header leaves zeros in the first lap, and the header of an older lap later.
     pub(super) fn sub_buffer(
         &self,
         shard: u32,
@@ -53,8 +55,15 @@ impl<S: Readable> Reader<S> {
         newest: &Header,
         previous: Option<Header>,
     ) -> Option<SubBuffer> {
-        let with_header = self.with_header(shard, sequence, newest, previous);
-        with_header.or_else(|| self.infer(shard, sequence, newest, previous))
+        let counted = || self.with_header(shard, sequence, newest, previous);
+        let is_older = |found: &SubBuffer| found.sequence() < sequence;
+        let found = counted();
+        if found.is_some_and(|found| !is_older(&found)) {
+            return found;
+        }
+        let inferred = self.infer(shard, sequence, newest, previous, found.is_some())?;
+        // A writer may have begun the sub-buffer meanwhile. Its header was visible before its records.
+        counted().filter(|found| !is_older(found)).or(Some(inferred))
     }
 
     /// Returns the sub-buffer in the slot of a sequence number by its header, if that counts.
@@ -72,6 +81,9 @@ impl<S: Readable> Reader<S> {
 
     /// Infers the header of a slot: the newest candidate under which a record in the slot verifies. Candidates with lower
     /// numbers than `sequence` are left out.
+    ///
+    /// Beside an older header, records after those of the newest header are found only if the first of them is whole. Most
+    /// slots after the newest one have such a header, and an opening does not search them all.
     #[cold]
     fn infer(
         &self,
@@ -79,11 +91,12 @@ impl<S: Readable> Reader<S> {
         sequence: u64,
         newest: &Header,
         previous: Option<Header>,
+        is_beside_older: bool,
     ) -> Option<SubBuffer> {
         let geometry = self.description.geometry();
         let start = geometry.sub_buffer(shard, sequence);
         // A record has its offset, which is not zero. In the first lap most slots are unused.
-        if self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
+        if !is_beside_older && self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
             return None;
         }
         let openings = self.openings(shard, geometry.slot(sequence), newest, previous);
@@ -106,7 +119,12 @@ impl<S: Readable> Reader<S> {
                 return None;
             }
             let key = self.description.key(shard, generation, sequence);
-            self.find(&mut Search::new(geometry, start), HEADER, key)?;
+            let mut search = Search::new(geometry, start);
+            if is_beside_older && sequence > newest.sequence {
+                self.record(&mut search, HEADER, key)?;
+            } else {
+                self.find(&mut search, HEADER, key)?;
+            }
             let pace = pace.unwrap_or_else(|| self.pace_of(generation, newest));
             Some(SubBuffer { header: Header { pace, ..header }, is_inferred: true })
         })

@@ -275,12 +275,13 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     /// Moves to a sub-buffer of a lap before the last one, if its slot still has it. It is inferred from its records only
-    /// in the lap before the last one.
+    /// in the lap before the last one, and only if its slot has no header: events of an older one are read already.
     fn enter_older(&mut self, sequence: u64, newest: &Header, is_inferable: bool) {
-        let found = if is_inferable {
+        let by_header = self.reader.with_header(self.shard, sequence, newest, self.previous);
+        let found = if is_inferable && by_header.is_none() {
             self.reader.sub_buffer(self.shard, sequence, newest, self.previous)
         } else {
-            self.reader.with_header(self.shard, sequence, newest, self.previous)
+            by_header
         };
         if let Some(found) = found.filter(|found| found.sequence() == sequence) {
             self.begin(found);

@@ -9,16 +9,16 @@
 //! more. The memory is one [`Events`] for each shard.
 //!
 //! The figure is the sum of these:
-//! - A search reads two words at each place: twice the size of the sub-buffer. It ends when twice that size was verified
+//! - A search reads a word at each place: the size of the sub-buffer. It ends when twice that size was verified
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes
-//!   are read twice: 5.2 times the size. Together a search costs at most 7.2 times the size.
+//!   are read twice: 5.2 times the size. Together a search costs at most 6.2 times the size.
 //! - A slot without a header that counts is searched in each of three rounds, for sub-buffers of the round's lap and of
 //!   later ones. Five openings are tried, but for the next lap only the newest one. So there are
 //!   eleven searches at most for the lap before the last one, six for the last lap, and one for the next lap. Together
-//!   18 × 7.2 = 130 times the size of the file. Beside an older header, whose events are read too, there is no search in the
+//!   18 × 6.2 = 112 times the size of the file. Beside an older header, whose events are read too, there is no search in the
 //!   first of the rounds: seven searches and these events are less.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
-//!   records are read three times. Gaps and records may take turns, with four headers for each: 34 times in all.
+//!   records are read three times. Gaps and records may take turns, with four headers for each: 32 times in all.
 //! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of
 //!   these, eight are for sub-buffers of older laps. Each of the three rounds looks for zeros: 3 times. Two of
 //!   them may read both descriptors for an opening without a header: 2.2 times.

@@ -30,13 +30,14 @@ impl<S: Readable> Reader<S> {
         key: u64,
     ) -> Option<Record> {
         let at = search.start + offset;
-        let tag = self.source.load(at, Ordering::Acquire);
+        // Most places have another word than a record has, and are left without a look at the tag.
         let word = self.source.load(at + 8, Ordering::Relaxed);
         let (id, len, named) = format::parts(word);
         let end = offset + record_len(usize::from(len));
         if named != offset || end > search.size || search.patience == 0 {
             return None;
         }
+        let tag = self.source.load(at, Ordering::Acquire);
         match self.proved(at + 8..search.start + end, tag, key, &mut search.chunk) {
             // The word was read again with the bytes, and the tag is that of the second reading.
             Some(timestamp) if search.chunk[..8] == word.to_le_bytes() => {

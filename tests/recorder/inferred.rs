@@ -70,6 +70,24 @@ fn a_lost_header_is_inferred_after_a_later_opening_has_overwritten_all_others() 
     assert_eq!((events.len(), damaged), (3, vec![slot(1)]));
 }
 
+/// The next header to the right has the opening of the events. Too many openings came after it to try each.
+#[test]
+fn lost_headers_beside_one_another_are_inferred_by_the_next_one() {
+    for idle in [0, 4, 9] {
+        let medium = Plain::new(slot(8) as usize);
+        drop(options().sub_buffers(8).create_new(&medium).unwrap());
+        record_each(options(), &medium, 0..1);
+        record_each(options(), &medium, 1..5);
+        (0..idle).for_each(|_| record_each(options(), &medium, 0..0));
+        record_each(options(), &medium, 5..6);
+        [1, 2, 3].into_iter().for_each(|place| medium.write(slot(place), &[0; HEADER]));
+        let (events, damaged) = found(&medium);
+        let openings: Vec<_> = events.iter().map(|(id, opening, ..)| (*id, *opening)).collect();
+        assert_eq!(openings, [(0, 2), (1, 3), (2, 3), (3, 3), (4, 3), (5, 4 + idle)], "{idle}");
+        assert_eq!(damaged, []);
+    }
+}
+
 /// The descriptor of the opening has the pace of its clock. Without it the time of the events is not known.
 #[test]
 fn an_inferred_header_has_the_wall_clock_of_its_own_opening() {

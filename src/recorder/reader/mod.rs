@@ -19,9 +19,9 @@
 //!   first of the rounds: seven searches and these events are less.
 //! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
 //!   records are read three times. Gaps and records may take turns, with four headers for each: 32 times in all.
-//! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 31 times: 10 times the size. Of
-//!   these, eight are for sub-buffers of older laps. Each of the three rounds looks for zeros: 3 times. Two of
-//!   them may read both descriptors for an opening without a header: 2.2 times.
+//! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 42 times: 14 times the size. Of
+//!   these, eight are for sub-buffers of older laps, and nine are to the right of a slot. Each of the three rounds looks for
+//!   zeros: 3 times. Two of them may read both descriptors for an opening without a header: 2.2 times.
 
 pub(super) mod found;
 pub(super) mod merged;

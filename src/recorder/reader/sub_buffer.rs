@@ -26,6 +26,10 @@ impl SubBuffer {
 /// The number of openings before that of the newest header under which a slot without a header is searched.
 const EARLIER: usize = 4;
 
+/// The number of slots to the right in which a valid header is looked for. It is small, since slots without headers may follow
+/// one another, and each looks for one.
+const RIGHT: u64 = 3;
+
 /// An opening that may have begun a sub-buffer.
 #[derive(Clone, Copy, Debug)]
 struct Opening {
@@ -150,7 +154,8 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the openings that may have begun the sub-buffer in a slot, the newest first: that of the newest header,
     /// those of the neighbours, and the ones just before the next header. If the header of the left neighbour is not
-    /// valid, `previous` is in its place: it may be inferred itself, or be further to the left.
+    /// valid, `previous` is in its place: it may be inferred itself, or be further to the left. If that of the right neighbour
+    /// is not valid or of an older lap, it is the next one to the right.
     ///
     /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
     /// generation, which is only a little lower than the next one.
@@ -163,12 +168,17 @@ impl<S: Readable> Reader<S> {
     ) -> [Option<Opening>; 1 + EARLIER] {
         let laps = u64::from(self.description.sub_buffers);
         let is_earlier = |header: &Header| header.generation < newest.generation;
-        let left = self.header(shard, (slot + laps - 1) % laps).or(previous).filter(is_earlier);
-        let right = self.header(shard, (slot + 1) % laps).filter(is_earlier);
-        let known =
-            |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
         // Sub-buffers after that of the slot are not of an earlier opening. The right neighbour of an older lap is before it.
         let is_after = |header: &Header| header.sequence + laps > newest.sequence;
+        let left = self.header(shard, (slot + laps - 1) % laps).or(previous).filter(is_earlier);
+        let mut rights = (1..=RIGHT.min(laps - 1)).filter_map(|distance| {
+            let header = self.header(shard, (slot + distance) % laps);
+            header.filter(|header| counts(header, newest, previous.as_ref()))
+        });
+        let nearest = rights.next();
+        let right = nearest.into_iter().chain(rights).find(is_after).or(nearest).filter(is_earlier);
+        let known =
+            |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
         let first = right.filter(is_after).map_or(newest.generation, |right| right.generation);
         let before = (1..first).rev().map(|generation| Opening { generation, pace: None });
         let mut openings = [None; 1 + EARLIER];

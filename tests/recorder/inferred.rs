@@ -186,3 +186,19 @@ fn an_opening_goes_on_after_a_sub_buffer_in_the_slot_of_the_newest_header() {
     let (events, _) = found(&medium);
     assert_eq!(events.last(), Some(&(9, 4, 9, None)));
 }
+
+/// The left neighbour has the header of the lap before as well, whose opening is an older one.
+#[test]
+fn lost_headers_beside_one_another_are_inferred_beside_older_headers() {
+    let medium = Plain::new(slot(8) as usize);
+    drop(options().sub_buffers(8).create_new(&medium).unwrap());
+    record_each(options(), &medium, 0..8);
+    let old = [1, 2].map(|place| (place, header_of(&medium, place)));
+    record_each(options(), &medium, 8..11);
+    (0..9).for_each(|_| record_each(options(), &medium, 0..0));
+    record_each(options(), &medium, 11..13);
+    old.iter().for_each(|(place, header)| medium.write(slot(*place), header));
+    let openings: Vec<_> =
+        found(&medium).0.iter().map(|(id, opening, ..)| (*id, *opening)).skip(3).collect();
+    assert_eq!(openings, [(8, 3), (9, 3), (10, 3), (11, 13), (12, 13)]);
+}

@@ -154,8 +154,8 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the openings that may have begun the sub-buffer in a slot, the newest first: that of the newest header,
     /// those of the neighbours, and the ones just before the next header. If the header of the left neighbour is not
-    /// valid, `previous` is in its place: it may be inferred itself, or be further to the left. If that of the right neighbour
-    /// is not valid or of an older lap, it is the next one to the right.
+    /// valid or of an older lap, `previous` is in its place: it may be inferred itself, or be further to the left. If that of
+    /// the right neighbour is, the next one to the right is in its place.
     ///
     /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
     /// generation, which is only a little lower than the next one.
@@ -170,7 +170,9 @@ impl<S: Readable> Reader<S> {
         let is_earlier = |header: &Header| header.generation < newest.generation;
         // Sub-buffers after that of the slot are not of an earlier opening. The right neighbour of an older lap is before it.
         let is_after = |header: &Header| header.sequence + laps > newest.sequence;
-        let left = self.header(shard, (slot + laps - 1) % laps).or(previous).filter(is_earlier);
+        let beside = self.header(shard, (slot + laps - 1) % laps);
+        let left = [beside, previous].into_iter().flatten().max_by_key(|header| header.sequence);
+        let left = left.filter(is_earlier);
         let mut rights = (1..=RIGHT.min(laps - 1)).filter_map(|distance| {
             let header = self.header(shard, (slot + distance) % laps);
             header.filter(|header| counts(header, newest, previous.as_ref()))

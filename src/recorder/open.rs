@@ -134,7 +134,7 @@ where
             (settings.durability, settings.clock.at_opening(), tables.len());
         let description = Description::new(generation, identity, geometry, mode, &clock, len);
         // The first store comes after the last load that can end the process, by a media error.
-        go_on(&Reader::of(medium, description), medium, &cursors)?;
+        go_on(&Reader::of(medium, found), medium, &cursors)?;
         persist_found(medium, DESCRIPTORS[1] - at, &found).map_err(ErrorKind::Medium)?;
         publish(medium, at, &description, &tables).map_err(ErrorKind::Medium)?;
         Ok(Parts { cursors, description, durability, clock })

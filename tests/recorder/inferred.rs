@@ -202,3 +202,26 @@ fn lost_headers_beside_one_another_are_inferred_beside_older_headers() {
         found(&medium).0.iter().map(|(id, opening, ..)| (*id, *opening)).skip(3).collect();
     assert_eq!(openings, [(8, 3), (9, 3), (10, 3), (11, 13), (12, 13)]);
 }
+
+/// The opening has a single sub-buffer, as in a loop of crashes. It is the next one after that of the newest header, or one of
+/// the last two. Openings without events come before and after it.
+#[test]
+fn an_opening_that_has_lost_its_only_header_is_read_and_gone_on_after() {
+    for ((before, after), is_zero) in
+        [((0, 0), false), ((0, 0), true), ((0, 2), true), ((3, 0), true), ((3, 1), false)]
+    {
+        let (medium, old) = two_laps(4..5);
+        (0..before).for_each(|_| record_each(options(), &medium, 0..0));
+        record_each(options(), &medium, 5..6);
+        medium.write(slot(1), if is_zero { &[0; HEADER] } else { &old });
+        let last = |medium: &Plain| found(medium).0.last().copied();
+        let event = (5, 4 + before, 5, None);
+        assert_eq!(last(&medium), Some(event));
+        (0..after).for_each(|_| record_each(options(), &medium, 0..0));
+        assert_eq!(last(&medium), Some(event));
+        record_each(options(), &medium, 6..7);
+        assert_eq!(last(&medium), Some((6, 5 + before + after, 6, None)));
+        let is_kept = found(&medium).0.contains(&event);
+        assert!(is_kept, "{before} before, {after} after");
+    }
+}

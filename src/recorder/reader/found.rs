@@ -99,6 +99,10 @@ pub enum SkippedKind {
     /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
     /// sub-buffer or one beside them, or of one of the few openings before. Beside the header of an older lap, which the
     /// crash has left, only those of the last lap are read, and newer ones only if the first of them is whole.
+    ///
+    /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
+    /// header, its events are read. Otherwise the next event of the shard can overwrite them. A shard without any valid header
+    /// is not read.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

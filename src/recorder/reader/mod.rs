@@ -12,16 +12,19 @@
 //! - A search reads a word at each place: the size of the sub-buffer. It ends when twice that size was verified
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes
 //!   are read twice: 5.2 times the size. Together a search costs at most 6.2 times the size.
-//! - A slot without a header that counts is searched in each of three rounds, for sub-buffers of the round's lap and of
-//!   later ones. Five openings are tried, but for the next lap only the newest one. So there are
-//!   eleven searches at most for the lap before the last one, six for the last lap, and one for the next lap. Together
-//!   18 × 6.2 = 112 times the size of the file. Beside an older header, whose events are read too, there is no search in the
-//!   first of the rounds: seven searches and these events are less.
-//! - The events of a sub-buffer are read once. This is a search, and two more for records of the lap before. Valid
-//!   records are read three times. Gaps and records may take turns, with four headers for each: 32 times in all.
-//! - The headers of a sub-buffer of 256 bytes, and of those beside it, are read fewer than 42 times: 14 times the size. Of
-//!   these, eight are for sub-buffers of older laps, and nine are to the right of a slot. Each of the three rounds looks for
-//!   zeros: 3 times. Two of them may read both descriptors for an opening without a header: 2.2 times.
+//! - A slot without a header that counts is searched in each of three rounds. For the lap before the last one and for the
+//!   last one five openings are tried, and for the next lap four. The round of the last lap searches for sub-buffers of the
+//!   next one as well. So there are 5 + 9 + 4 searches at most. Together 18 × 6.2 = 112 times the size of the file. Beside an
+//!   older header there is no search in the first of the rounds.
+//! - The events of a slot are read twice: those of the lap before the last one or of an older header, and newer ones. Each
+//!   time is a search, and two more for records of the lap before. Valid records are read three times. Gaps and records may
+//!   take turns, with four headers for each: 32 times in all, and so 64 times.
+//! - Each of the three rounds looks for zeros: 3 times the size.
+//! - The headers of a sub-buffer, and of those beside it, are read fewer than 42 times. Of these, eight are for sub-buffers
+//!   of older laps, and nine are to the right of a slot. Each of the three rounds may read both descriptors for an opening
+//!   without a header. For a sub-buffer of 256 bytes this is 17 times the size, and for larger ones it is less. But the
+//!   64 bytes of a header are neither searched nor read for events. This is a quarter of such a sub-buffer, and so 44 times
+//!   the size less. The sum is highest for large sub-buffers: 179 times.
 
 pub(super) mod found;
 pub(super) mod merged;

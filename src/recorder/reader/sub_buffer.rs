@@ -6,7 +6,7 @@ use crate::medium::Readable;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::DESCRIPTORS;
 use core::cmp::Reverse;
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 /// A sub-buffer, and the source of its header.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,8 @@ impl<S: Readable> Reader<S> {
         if found.is_some_and(|found| !is_older(&found)) {
             return found;
         }
-        let inferred = self.infer(shard, sequence, newest, previous, found.is_some())?;
+        let sequences = sequence..=u64::MAX;
+        let inferred = self.infer(shard, sequences, newest, previous, found.is_some())?;
         // A writer may have begun the sub-buffer meanwhile. Its header was visible before its records.
         counted().filter(|found| !is_older(found)).or(Some(inferred))
     }
@@ -83,33 +84,36 @@ impl<S: Readable> Reader<S> {
         header.map(|header| SubBuffer { header, is_inferred: false })
     }
 
-    /// Infers the header of a slot: the newest candidate under which a record in the slot verifies. Candidates with lower
-    /// numbers than `sequence` are left out.
+    /// Infers the header of the slot of the first of these sequence numbers: the newest candidate with one of them under which
+    /// a record in the slot verifies.
     ///
     /// Beside an older header, records after those of the newest header are found only if the first of them is whole. Most
     /// slots after the newest one have such a header, and an opening does not search them all.
     #[cold]
-    fn infer(
+    pub(super) fn infer(
         &self,
         shard: u32,
-        sequence: u64,
+        sequences: RangeInclusive<u64>,
         newest: &Header,
         previous: Option<Header>,
         is_beside_older: bool,
     ) -> Option<SubBuffer> {
         let geometry = self.description.geometry();
-        let start = geometry.sub_buffer(shard, sequence);
+        let slot = geometry.slot(*sequences.start());
+        let start = geometry.sub_buffer(shard, slot);
         // A record has its offset, which is not zero. In the first lap most slots are unused.
         if !is_beside_older && self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
             return None;
         }
-        let openings = self.openings(shard, geometry.slot(sequence), newest, previous);
+        let (later, openings) =
+            (self.later_openings(newest), self.openings(shard, slot, newest, previous));
         // Newer candidates come before the candidates that they have overwritten.
-        let sequences = self.sequences(geometry.slot(sequence), newest).into_iter().flatten();
-        let sequences = sequences.filter(|candidate| *candidate >= sequence);
-        let openings = || openings.into_iter().flatten();
+        let candidates = self.sequences(slot, newest).into_iter().flatten();
         let mut candidates =
-            sequences.flat_map(|sequence| openings().map(move |opening| (sequence, opening)));
+            candidates.filter(|candidate| sequences.contains(candidate)).flat_map(|sequence| {
+                let openings: &[_] = if sequence > newest.sequence { &later } else { &openings };
+                openings.iter().flatten().map(move |opening| (sequence, *opening))
+            });
         candidates.find_map(|(sequence, Opening { generation, pace })| {
             let header = Header {
                 shard,
@@ -150,6 +154,25 @@ impl<S: Readable> Reader<S> {
             Some(current) => [Some(current + laps), Some(current), current.checked_sub(laps)],
             None => [Some(slot), None, None],
         }
+    }
+
+    /// Returns the openings that may have begun a sub-buffer after that of the newest header, the newest first: that of the
+    /// descriptor, the one before it, the one after that of the newest header, and that of the newest header. A later opening
+    /// makes its descriptor persistent before its first event, and may have lost all its headers. Openings without events may
+    /// have followed it.
+    fn later_openings(&self, newest: &Header) -> [Option<Opening>; 4] {
+        let last = self.description.generation;
+        let [before, after] = [last.saturating_sub(1), newest.generation.saturating_add(1)];
+        let later = |generation, pace, is_new| {
+            (is_new && generation > newest.generation).then_some(Opening { generation, pace })
+        };
+        let newest = Opening { generation: newest.generation, pace: Some(newest.pace) };
+        [
+            later(last, Some(self.description.pace()), true),
+            later(before, None, true),
+            later(after, None, after < before),
+            Some(newest),
+        ]
     }
 
     /// Returns the openings that may have begun the sub-buffer in a slot, the newest first: that of the newest header,

@@ -275,13 +275,16 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     /// Moves to a sub-buffer of a lap before the last one, if its slot still has it. It is inferred from its records only
-    /// in the lap before the last one, and only if its slot has no header: events of an older one are read already.
+    /// in the lap before the last one, and only if its slot has no header: events of an older one are read already. Records
+    /// of newer laps in the slot are left to the next rounds.
     fn enter_older(&mut self, sequence: u64, newest: &Header, is_inferable: bool) {
-        let by_header = self.reader.with_header(self.shard, sequence, newest, self.previous);
-        let found = if is_inferable && by_header.is_none() {
-            self.reader.sub_buffer(self.shard, sequence, newest, self.previous)
-        } else {
-            by_header
+        let (reader, shard, previous) = (self.reader, self.shard, self.previous);
+        let by_header = reader.with_header(shard, sequence, newest, previous);
+        let found = match by_header {
+            None if is_inferable => {
+                reader.infer(shard, sequence..=sequence, newest, previous, false)
+            }
+            by_header => by_header,
         };
         if let Some(found) = found.filter(|found| found.sequence() == sequence) {
             self.begin(found);

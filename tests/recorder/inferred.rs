@@ -80,7 +80,9 @@ fn lost_headers_beside_one_another_are_inferred_by_the_next_one() {
         record_each(options(), &medium, 1..5);
         (0..idle).for_each(|_| record_each(options(), &medium, 0..0));
         record_each(options(), &medium, 5..6);
-        [1, 2, 3].into_iter().for_each(|place| medium.write(slot(place), &[0; HEADER]));
+        for place in [1, 2, 3] {
+            medium.write(slot(place), &[0; HEADER]);
+        }
         let (events, damaged) = found(&medium);
         let openings: Vec<_> = events.iter().map(|(id, opening, ..)| (*id, *opening)).collect();
         assert_eq!(openings, [(0, 2), (1, 3), (2, 3), (3, 3), (4, 3), (5, 4 + idle)], "{idle}");
@@ -197,7 +199,9 @@ fn lost_headers_beside_one_another_are_inferred_beside_older_headers() {
     record_each(options(), &medium, 8..11);
     (0..9).for_each(|_| record_each(options(), &medium, 0..0));
     record_each(options(), &medium, 11..13);
-    old.iter().for_each(|(place, header)| medium.write(slot(*place), header));
+    for (place, header) in &old {
+        medium.write(slot(*place), header);
+    }
     let openings: Vec<_> =
         found(&medium).0.iter().map(|(id, opening, ..)| (*id, *opening)).skip(3).collect();
     assert_eq!(openings, [(8, 3), (9, 3), (10, 3), (11, 13), (12, 13)]);

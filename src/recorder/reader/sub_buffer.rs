@@ -156,8 +156,8 @@ impl<S: Readable> Reader<S> {
         }
     }
 
-    /// Returns the openings that may have begun a sub-buffer after that of the newest header, the newest first: that of the
-    /// descriptor, the one before it, the one after that of the newest header, and that of the newest header. A later opening
+    /// Returns the openings that may have begun a sub-buffer after that of the newest header, the newest first. They are that
+    /// of the descriptor, the one before it, the one after the newest header's, and the newest header's. A later opening
     /// makes its descriptor persistent before its first event, and may have lost all its headers. Openings without events may
     /// have followed it.
     fn later_openings(&self, newest: &Header) -> [Option<Opening>; 4] {

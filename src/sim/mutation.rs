@@ -276,8 +276,7 @@ impl fmt::Display for Survivors {
                  simulator does not show the need\n",
             )?;
         }
-        let survivors = || survived.iter().map(|(_, mutant)| mutant);
-        if survivors().any(|mutant| mutant.source().is_none()) {
+        if survived.iter().any(|(_, mutant)| mutant.source().is_none()) {
             f.write_str(
                 "sources of these were not found: run the test in its package, or no entry of the list matches\n",
             )?;

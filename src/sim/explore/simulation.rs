@@ -177,9 +177,9 @@ impl Simulation {
     /// the outside world had learned. Stops at the first failure, in the order of history.
     ///
     /// Both must do the same each time they get the same answers from the medium. So they use no clock and no random
-    /// numbers. They keep no state from run to run, such as an index in ordinary memory that a crash would lose. The exploration runs
-    /// recovery on the medium as it is before the workload again, and the workload once more, and compares operations and
-    /// results. State that changes neither is not noticed, and not every state of the memory is covered then.
+    /// numbers. They keep no state from run to run, such as an index in ordinary memory that a crash would lose. The
+    /// exploration runs recovery on the medium as it is before the workload again, and the workload once more, and compares
+    /// operations and results. State that changes neither is not noticed, and not every state of the memory is covered then.
     pub fn explore<N: fmt::Debug>(
         &self,
         workload: impl Fn(&SimMedium, &Notes<'_, N>),

@@ -22,8 +22,8 @@ pub struct Searched<O> {
     /// The length up to which all operations were tried: the number of operations and of crashes, but for the last crash.
     /// Of each crash but the last, at most three states were tried. Of the last one all were tried, if these are at most
     /// [`Histories::states`](super::Histories::states). Else it was that number in order, the one with as few stores as can
-    /// be, and that number by chance. A kill within an operation was tried in the last life, and in the one before if the last has
-    /// no operations.
+    /// be, and that number by chance. A kill within an operation was tried in the last life, and in the one before if the
+    /// last has no operations.
     pub length: Option<usize>,
     /// The number of histories with an earlier crash that were tried in every state of each crash that an opening can
     /// distinguish, and with every kill. They are up to one longer than `length`, and the shortest come first. One that takes

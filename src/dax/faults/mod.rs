@@ -163,10 +163,13 @@ impl DaxView {
     ///
     /// # Errors
     /// That of the guarded access.
+    #[inline]
     pub(super) fn check_stores(&self) -> Result<(), Error> {
-        if Slot::are_unused() {
-            return Ok(());
-        }
+        if Slot::are_unused() { Ok(()) } else { self.check_guarded_stores() }
+    }
+
+    #[cold]
+    fn check_guarded_stores(&self) -> Result<(), Error> {
         // In this order: a guard that ends leaves its zeros to the mapping before it gives its slot back.
         if let Some(faulted) = Slot::faulted_in(self.mapping.base().as_ptr().addr()) {
             return unless_crashing(|| self.fault(&faulted));

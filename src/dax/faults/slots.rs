@@ -245,8 +245,9 @@ impl Slot {
     }
 
     /// Returns true if this process has not used a guard yet, so that no fault and no zeros of one can be left.
+    #[inline]
     pub(super) fn are_unused() -> bool {
-        used().is_empty()
+        USED.load(Acquire) == 0
     }
 
     /// Returns the fault that a guard of the mapping at `base`, which is under way, has met.

@@ -39,17 +39,21 @@
     b.lo .L8
 .L7:
     dsb sy
-    ldp x29, x30, [sp, #48]
-    add sp, sp, #64
-    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
+    adrp x8, :got:_ZN10cachemaint3dax6faults5slots4USEDE
+    ldr x8, [x8, :got_lo12:_ZN10cachemaint3dax6faults5slots4USEDE]
+    ldar x8, [x8]
+    cbz x8, .L9
+    b .L10
 .L2:
     dsb sy
-    ldp x29, x30, [sp, #48]
-    add sp, sp, #64
-    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
+    adrp x8, :got:_ZN10cachemaint3dax6faults5slots4USEDE
+    ldr x8, [x8, :got_lo12:_ZN10cachemaint3dax6faults5slots4USEDE]
+    ldar x8, [x8]
+    cbz x8, .L9
+    b .L10
 .L3:
-    adrp x2, .L9
-    add x2, x2, :lo12:.L9
+    adrp x2, .L11
+    add x2, x2, :lo12:.L11
     add x1, sp, #16
     bl _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE
     ldp x29, x30, [sp, #48]
@@ -59,66 +63,79 @@
     dc cvac, x10
     orr x10, x9, x10
     cmp x10, x8
-    b.hs .L10
-.L11:
-    add x10, x10, #1
-    dc cvac, x10
-    orr x10, x10, x9
-    cmp x10, x8
-    b.lo .L11
-.L10:
-    dsb sy
-    ldp x29, x30, [sp, #48]
-    add sp, sp, #64
-    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
-.L5:
-    sys #3, c7, c12, #1, x10
-    orr x10, x9, x10
-    cmp x10, x8
     b.hs .L12
 .L13:
     add x10, x10, #1
-    sys #3, c7, c12, #1, x10
+    dc cvac, x10
     orr x10, x10, x9
     cmp x10, x8
     b.lo .L13
 .L12:
     dsb sy
+    adrp x8, :got:_ZN10cachemaint3dax6faults5slots4USEDE
+    ldr x8, [x8, :got_lo12:_ZN10cachemaint3dax6faults5slots4USEDE]
+    ldar x8, [x8]
+    cbz x8, .L9
+    b .L10
+.L5:
+    sys #3, c7, c12, #1, x10
+    orr x10, x9, x10
+    cmp x10, x8
+    b.hs .L14
+.L15:
+    add x10, x10, #1
+    sys #3, c7, c12, #1, x10
+    orr x10, x10, x9
+    cmp x10, x8
+    b.lo .L15
+.L14:
+    dsb sy
+    adrp x8, :got:_ZN10cachemaint3dax6faults5slots4USEDE
+    ldr x8, [x8, :got_lo12:_ZN10cachemaint3dax6faults5slots4USEDE]
+    ldar x8, [x8]
+    cbnz x8, .L10
+.L9:
+    mov x0, xzr
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
+    ret
 .L6:
     sys #3, c7, c13, #1, x10
     cmp x11, x8
-    b.hs .L14
-.L15:
+    b.hs .L16
+.L17:
     add x10, x11, #1
     sys #3, c7, c13, #1, x10
     orr x11, x10, x9
     cmp x11, x8
-    b.lo .L15
-.L14:
+    b.lo .L17
+.L16:
     dsb sy
+    adrp x8, :got:_ZN10cachemaint3dax6faults5slots4USEDE
+    ldr x8, [x8, :got_lo12:_ZN10cachemaint3dax6faults5slots4USEDE]
+    ldar x8, [x8]
+    cbz x8, .L9
+.L10:
     ldp x29, x30, [sp, #48]
     add sp, sp, #64
-    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
+    b _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$20check_guarded_storesE
 .L0:
-    adrp x3, .L16
-    add x3, x3, :lo12:.L16
+    adrp x3, .L18
+    add x3, x3, :lo12:.L18
     mov x0, x1
     mov w1, #8
     bl _ZN10cachemaint3dax7mapping12out_of_rangeE
 .L1:
     adrp x9, :got:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt
     add x8, sp, #8
-    adrp x0, .L17
-    add x0, x0, :lo12:.L17
+    adrp x0, .L19
+    add x0, x0, :lo12:.L19
     ldr x9, [x9, :got_lo12:_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt]
-    adrp x2, .L16
-    add x2, x2, :lo12:.L16
+    adrp x2, .L18
+    add x2, x2, :lo12:.L18
     add x1, sp, #16
     stp x8, x9, [sp, #16]
-    adrp x8, .L18
-    add x8, x8, :lo12:.L18
+    adrp x8, .L20
+    add x8, x8, :lo12:.L20
     stp x8, x9, [sp, #32]
     bl _RNvNtC4core9panicking9panic_fmt

@@ -67,6 +67,8 @@
     addi 4, 1, 72
     bl _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE
     nop
+.L26:
+    mr 4, 3
     b .L16
 .L6:
     dcbst 0, 4
@@ -135,9 +137,17 @@
     bl _ZN83_$LT$cachemaint..cache..run..Machine$u20$as$u20$cachemaint..cache..run..Execute$GT$6select28_$u7b$$u7b$closure$u7d$$u7d$E
     mr 3, 30
 .L15:
-    bl _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE
-    nop
+    addis 4, 2, .L23@toc@ha
+    ld 4, .L23@toc@l(4)
+    ld 5, 0(4)
+    li 4, 0
+    cmpd 7, 5, 5
+    cmpldi 5, 0
+    bne- 7, .+4
+    isync
+    bne 0, .L24
 .L16:
+    mr 3, 4
     addi 1, 1, 112
     ld 0, 16(1)
     ld 30, -16(1)
@@ -156,9 +166,9 @@
     addi 3, 1, 72
     addis 4, 2, .L10@toc@ha
     std 3, 40(1)
-    addis 3, 2, .L23@toc@ha
+    addis 3, 2, .L25@toc@ha
     addi 4, 4, .L10@toc@l
-    ld 3, .L23@toc@l(3)
+    ld 3, .L25@toc@l(3)
     addi 5, 4, 16
     std 5, 56(1)
     addi 5, 4, 48
@@ -168,3 +178,7 @@
     addi 4, 1, 40
     bl _RNvNtC4core9panicking9panic_fmt
     nop
+.L24:
+    bl _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$20check_guarded_storesE
+    nop
+    b .L26

@@ -7,7 +7,7 @@
     ja .L0
     test al, al
     jne .L1
-.L20:
+.L22:
     mov rax, qword ptr [rdi + 480]
     mov qword ptr [rsp], rsi
     test sil, 7
@@ -44,21 +44,19 @@
     jb .L9
 .L8:
     mfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
+    jmp .L10
 .L3:
     movzx eax, byte ptr [rdi + 10]
     test al, 1
-    jne .L10
-    test al, 2
     jne .L11
-    test al, 4
+    test al, 2
     jne .L12
+    test al, 4
+    jne .L13
     mfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
+    jmp .L10
 .L4:
-    lea rdx, [rip + .L13]
+    lea rdx, [rip + .L14]
     lea rsi, [rsp + 8]
     call qword ptr [rip + _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE@GOTPCREL]
     add rsp, 40
@@ -67,65 +65,66 @@
     clwb byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L14
-.L15:
+    jae .L15
+.L16:
     inc rax
     clwb byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L15
-.L14:
+    jb .L16
+.L15:
     sfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
-.L10:
+    jmp .L10
+.L11:
     sfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
+    jmp .L10
 .L6:
     clflushopt byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L16
-.L17:
+    jae .L17
+.L18:
     inc rax
     clflushopt byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L17
-.L16:
+    jb .L18
+.L17:
     sfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
-.L11:
+    jmp .L10
+.L12:
     sfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
+    jmp .L10
 .L7:
     clflush byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L18
-.L19:
+    jae .L19
+.L20:
     inc rax
     clflush byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L19
-.L18:
+    jb .L20
+.L19:
     sfence
-    add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
-.L12:
+    jmp .L10
+.L13:
     sfence
+.L10:
+    mov rax, qword ptr [rip + _ZN10cachemaint3dax6faults5slots4USEDE@GOTPCREL]
+    mov rax, qword ptr [rax]
+    test rax, rax
+    jne .L21
+    xor eax, eax
     add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$12check_storesE@GOTPCREL]
+    ret
 .L0:
     mov al, 1
     test al, al
-    je .L20
+    je .L22
 .L1:
-    lea rcx, [rip + .L21]
+    lea rcx, [rip + .L23]
     mov rdi, rsi
     mov esi, 8
     call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
@@ -134,10 +133,13 @@
     mov qword ptr [rsp + 8], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
     mov qword ptr [rsp + 16], rax
-    lea rcx, [rip + .L22]
+    lea rcx, [rip + .L24]
     mov qword ptr [rsp + 24], rcx
     mov qword ptr [rsp + 32], rax
-    lea rdi, [rip + .L23]
-    lea rdx, [rip + .L21]
+    lea rdi, [rip + .L25]
+    lea rdx, [rip + .L23]
     lea rsi, [rsp + 8]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]
+.L21:
+    add rsp, 40
+    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$20check_guarded_storesE@GOTPCREL]

@@ -156,14 +156,14 @@ fn stores_are_shared_by_threads() {
 #[test]
 fn types_of_the_simulator_are_shared_by_threads() {
     use cachemaint::sim::mutation::{Mutant, Mutation, Setting, Survivors, Weakening};
-    use cachemaint::sim::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Lock};
+    use cachemaint::sim::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex};
     use cachemaint::sim::waste::{Kind, Waste};
     use cachemaint::sim::{
         Effort, Exploration, Failure, Histories, Killed, Life, Machine, Model, Mortal, NoReplay,
         Notes, Replay, Searched, SimMedium, Simulation, Violation, ViolationKind,
     };
     shared! {
-        Mutant, Mutation, Setting, Survivors, Weakening, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Lock<u8>, Kind, Waste,
+        Mutant, Mutation, Setting, Survivors, Weakening, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex<u8>, Kind, Waste,
         Effort, Exploration, Failure, Histories, Killed, Machine, Model, Mortal<'_>, NoReplay,
         Notes<'_, u8>, Replay, Searched<u8>, SimMedium, Simulation, Violation, ViolationKind,
     }

@@ -22,7 +22,7 @@
 use crate::sim::medium::schedule;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
-use std::sync::{Mutex, TryLockError};
+use std::sync::TryLockError;
 
 /// Takes the place of [`core::hint::spin_loop`]: this thread waits until another one has done something.
 ///
@@ -97,20 +97,20 @@ atomic!(AtomicU32, u32);
 atomic!(AtomicU64, u64);
 atomic!(AtomicUsize, usize);
 
-/// A lock around a value that threads of a workload change. A thread that waits for it lets another one go on, as one that
-/// waits for a lock of the standard library does not.
+/// A lock around a value that threads of a workload change. A thread that waits for it lets another one go on. One that
+/// waits for a [`std::sync::Mutex`] does not, and the simulation stands still.
 ///
 /// ```
 /// use cachemaint::medium::{Medium, Readable};
-/// use cachemaint::sim::sync::Lock;
+/// use cachemaint::sim::sync::Mutex;
 /// use cachemaint::sim::{Model, SimMedium, Simulation, Violation};
 /// use core::sync::atomic::Ordering::Relaxed;
 ///
 /// let outcome = Simulation::new(Model::X86, 128).zeros().explore(
 ///     |medium, done| {
-///         let free = Lock::new(0);
+///         let free = Mutex::new(0);
 ///         let append = || {
-///             free.with(|at| {
+///             free.with_mut(|at| {
 ///                 medium.store(*at, 1, Relaxed);
 ///                 medium.persist(*at..*at + 8).unwrap();
 ///                 *at += 64;
@@ -127,19 +127,19 @@ atomic!(AtomicUsize, usize);
 /// outcome.assert_safe();
 /// ```
 #[derive(Debug, Default)]
-pub struct Lock<T>(Mutex<T>);
+pub struct Mutex<T>(std::sync::Mutex<T>);
 
-impl<T> Lock<T> {
+impl<T> Mutex<T> {
     /// Makes a lock that is free.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+        Self(std::sync::Mutex::new(value))
     }
 
-    /// Takes the lock, has `code` use the value, and frees the lock, also if `code` panics. Another thread may go on
-    /// before.
+    /// Takes the lock, has `code` use the value, and frees the lock. Another thread may go on before. A panic of `code` frees
+    /// the lock too and does not poison it.
     #[track_caller]
-    pub fn with<R>(&self, code: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with_mut<R>(&self, code: impl FnOnce(&mut T) -> R) -> R {
         let mut value = loop {
             // A look: an attempt lets no other thread go on that waits.
             schedule::turn(schedule::Access::Looks);

@@ -1,7 +1,7 @@
 //! Locks around values in ordinary memory.
 
 use cachemaint::medium::{Medium, Readable};
-use cachemaint::sim::sync::Lock;
+use cachemaint::sim::sync::Mutex;
 use cachemaint::sim::{Model, Notes, SimMedium, Simulation, Violation};
 use core::sync::atomic::Ordering::Relaxed;
 use std::cell::RefCell;
@@ -13,16 +13,16 @@ fn a_thread_goes_on_while_the_owner_of_a_lock_is_preempted() {
     let orders = RefCell::new(BTreeSet::new());
     let outcome = Simulation::new(Model::CACHES_KEPT, 64).zeros().explore(
         |medium, notes: &Notes<'_, usize>| {
-            let lock = Lock::new(Vec::new());
+            let lock = Mutex::new(Vec::new());
             let add = |thread| {
-                lock.with(|done| {
+                lock.with_mut(|done| {
                     medium.store(0, medium.load(0, Relaxed) + 1, Relaxed);
                     done.push(thread);
                 });
                 notes.add(thread);
             };
             medium.run_threads(&[&|| add(1), &|| add(2)]);
-            lock.with(|done| orders.borrow_mut().insert(done.clone()));
+            lock.with_mut(|done| orders.borrow_mut().insert(done.clone()));
             assert_eq!(medium.load(0, Relaxed), 2);
         },
         |medium, notes| {
@@ -35,19 +35,19 @@ fn a_thread_goes_on_while_the_owner_of_a_lock_is_preempted() {
 }
 
 /// Explores two threads and returns the message of their failure.
-fn failure(body: impl Fn(&SimMedium, &[Lock<u64>; 2])) -> String {
+fn failure(body: impl Fn(&SimMedium, &[Mutex<u64>; 2])) -> String {
     let outcome = Simulation::new(Model::X86, 64).zeros().explore(
-        |medium, _notes: &Notes<'_, ()>| body(medium, &[Lock::new(0), Lock::new(0)]),
+        |medium, _notes: &Notes<'_, ()>| body(medium, &[Mutex::new(0), Mutex::new(0)]),
         |_medium, _notes| Ok(()),
     );
     outcome.failure.map(|failure| failure.violation.text).unwrap_or_default()
 }
 
 /// Takes the second lock while it holds the first one.
-fn both(medium: &SimMedium, first: &Lock<u64>, second: &Lock<u64>) {
-    first.with(|_| {
+fn both(medium: &SimMedium, first: &Mutex<u64>, second: &Mutex<u64>) {
+    first.with_mut(|_| {
         medium.store(0, 1, Relaxed);
-        second.with(|value| *value += 1);
+        second.with_mut(|value| *value += 1);
     });
 }
 
@@ -63,8 +63,8 @@ fn two_locks_in_two_orders_are_a_standstill_with_its_places() {
 #[test]
 fn a_panic_frees_the_lock() {
     let text = failure(|medium, [lock, _]| {
-        let fails = || lock.with(|_| assert_eq!(medium.load(0, Relaxed), 1, "the defect"));
-        medium.run_threads(&[&fails, &|| lock.with(|value| *value += 1)]);
+        let fails = || lock.with_mut(|_| assert_eq!(medium.load(0, Relaxed), 1, "the defect"));
+        medium.run_threads(&[&fails, &|| lock.with_mut(|value| *value += 1)]);
     });
     assert!(text.starts_with("thread 1: ") && text.contains("the defect"), "{text}");
 }

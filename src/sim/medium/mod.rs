@@ -191,7 +191,7 @@ impl SimMedium {
     ///
     /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
     /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
-    /// others take it: the simulation would stand still. A [`Lock`](crate::sim::sync::Lock) is for that.
+    /// others take it: the simulation would stand still. A [`Mutex`](crate::sim::sync::Mutex) is for that.
     ///
     /// The simulation does not see values that threads hand over to each other outside of the medium, by atomics or a
     /// lock. A thread that writes back the stores of another one calls

@@ -29,6 +29,10 @@
 //! | [`report`](crate::report) | | the features of the machine, the choices and their reasons, and the data that survive each event |
 //! | [`prelude`](crate::prelude) | | the traits, for generic code |
 //!
+//! `cpu` reads one part of the operating system itself, `/sys/devices/system/cpu`: a thread can move to any CPU of the
+//! machine, so the choice needs the errata and the line sizes of all. `system` serves `dax` and `report`, and the three
+//! formats take two facts from it: the clock for waits with a timeout, and the identity of the boot.
+//!
 //! # Three ways from a call to the instruction
 //! A hop is a call of one function by another; closures and the standard library do not count. The lists are in the
 //! order of the calls.
@@ -36,8 +40,8 @@
 //! | call | hops | on the way |
 //! |---|---|---|
 //! | [`Cache::host`](crate::Cache::host) | 2 | `Chosen::get` loads the choice, and `Plan::from_word` decodes it. The first call instead goes to `Chosen::choose`: `Cache::detect` asks the CPU (`cpu::here_for_choice`), takes what an erratum forbids from the answer (`Cpu::facts`), and chooses (`Cache::planned`, `Plan::choose`). |
-//! | `file.persist(64..96)` | 10 | `DaxFile::persist` calls `DaxView::persist`, which branches to lines, the fence alone or pages: that is known since the opening. `DaxView::persist_lines` checks the range. `Cache::writeback_range` names the operation. `run::issue_and_complete` finds the lines. `Machine::select` calls `ops::select`, which branches on the instruction once. In that branch `issue_lines` has the instruction executed on each line (`Lines::for_each`, `Machine::line`, `ops::execute`), and the fence of the instruction completes them (`Machine::fence`, `ops::fence`). The compiler inlines all of them (`golden_dax_persist` in `tests/asm`). |
-//! | `journal.append(payload)` | 4 to the medium's fence, 3 more to the acknowledgement | `stored` does all but the wait. `place` reserves (`try_place`, `InFlight::reserve`). `Claim::store` branches on the length: `store_small` or `store_large` stores header, payload and tag, and issues the write-back of all but the part with the tag. It ends with `Claim::complete`, which issues the rest, at the beginning of a segment its header too, and fences. `Claim::done` enters that the record is durable and moves the watermark (`InFlight::done`). `Pending::wait` waits until the watermark is behind the record (`is_acknowledged`, `InFlight::advance`). |
+//! | `file.persist(64..96)` | 10 | `DaxFile::persist` calls `DaxView::persist`, which branches to lines, the fence alone or pages: that is known since the opening. `DaxView::persist_lines` checks the range. `Cache::writeback_range` names the operation. `run::issue_and_complete` finds the lines. `Machine::select` calls `ops::select`, which branches on the instruction once. In that branch `issue_lines` has the instruction executed on each line (`Lines::for_each`, `Machine::line`, `ops::execute`), and the fence of the instruction completes them (`Machine::fence`, `ops::fence`). Two hops more, `DaxView::check_stores` and `Slot::are_unused`, load one word: it says if a guarded access of the process can have lost stores. The compiler inlines all of them (`golden_dax_persist` in `tests/asm`). |
+//! | `journal.append(payload)` | 4 to the medium's fence, 4 more to the acknowledgement | `stored` does all but the wait. `place` reserves (`try_place`, `InFlight::reserve`). `Claim::store` branches on the length: `store_small` or `store_large` stores header, payload and tag, and issues the write-back of all but the part with the tag. It ends with `Claim::complete`, which issues the rest, at the beginning of a segment its header too, and fences. `Claim::done` enters that the record is durable and moves the watermark (`InFlight::done`). `Pending::wait` waits until the watermark is behind the record (`is_acknowledged`, `InFlight::advance`, `InFlight::moved`). Each move of the watermark loads the number of threads that wait (`announce_watermark`, `Waiters::wake`). The fence of a [`DaxFile`](crate::dax::DaxFile) is 9 hops: `Medium::fence`, `DaxFile::fence`, `DaxView::fence`, which branches as above, `Cache::fence`, `run::complete`, and then as for `persist`: `Machine::select`, `ops::select`, `Machine::fence`, `ops::fence`. |
 //!
 //! # Names that their module qualifies
 //! A module's main type has a name that is clear by itself, such as [`Journal`](../journal/struct.Journal.html), and the
@@ -46,7 +50,9 @@
 //! `journal::Options` and `recorder::Reader`, so that a prefix would say the same twice; a program that uses two modules
 //! imports the modules. The standard library does so too: `io::Error`, `fmt::Error`. A short name must have the same
 //! meaning in each module. So a region is part of a store, and one of persistent memory is a
-//! [`PmemRegion`](../report/struct.PmemRegion.html).
+//! [`PmemRegion`](../report/struct.PmemRegion.html). One word of the field has two meanings: a
+//! [`survival::Event`](crate::survival::Event) happens to the machine, and a
+//! [`recorder::Event`](../recorder/struct.Event.html) is what a program records.
 //!
 //! # Why write-back and fence are two steps
 //! A write-back instruction starts the transfer of a line and returns. On x86 SFENCE or MFENCE orders those of the same

@@ -229,3 +229,71 @@ fn an_opening_that_has_lost_its_only_header_is_read_and_gone_on_after() {
         assert!(is_kept, "{before} before, {after} after");
     }
 }
+
+/// Returns the bytes of a slot.
+fn bytes_of(medium: &Plain, place: u64) -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    let Ok(()) = medium.read(slot(place), &mut bytes);
+    bytes
+}
+
+/// The crash has lost the last lap of two slots, and the header of the lap before in the first one. The second one has the
+/// opening of both. Headers of the last lap follow it.
+#[test]
+fn a_header_of_the_lap_before_is_inferred_by_the_next_one_of_that_lap() {
+    let medium = Plain::new(slot(8) as usize);
+    drop(options().sub_buffers(8).create_new(&medium).unwrap());
+    for ids in [0..1, 1..3, 3..8] {
+        record_each(options(), &medium, ids);
+    }
+    (0..9).for_each(|_| record_each(options(), &medium, 0..0));
+    let old = [1, 2].map(|place| (place, bytes_of(&medium, place)));
+    record_each(options(), &medium, 8..16);
+    for (place, bytes) in &old {
+        medium.write(slot(*place), bytes);
+    }
+    medium.write(slot(1), &[0; HEADER]);
+    let (events, _) = found(&medium);
+    let openings: Vec<_> = events.iter().map(|(id, opening, ..)| (*id, *opening)).collect();
+    let last = [8, 11, 12, 13, 14, 15].map(|id| (id, 14));
+    assert_eq!(openings, [&[(1, 3), (2, 3)], &last[..]].concat());
+}
+
+/// The three slots to the right of the lost header have the headers of the lap before, whose opening is no candidate.
+#[test]
+fn the_opening_of_an_older_header_to_the_right_takes_no_candidate_s_place() {
+    let medium = Plain::new(slot(8) as usize);
+    drop(options().sub_buffers(8).create_new(&medium).unwrap());
+    record_each(options(), &medium, 0..8);
+    let old = [2, 3, 4].map(|place| (place, header_of(&medium, place)));
+    for ids in [8..9, 9..10, 0..0, 0..0, 10..14] {
+        record_each(options(), &medium, ids);
+    }
+    medium.write(slot(1), &[0; HEADER]);
+    for (place, header) in &old {
+        medium.write(slot(*place), header);
+    }
+    let (events, _) = found(&medium);
+    let openings: Vec<_> = events.iter().map(|(id, opening, ..)| (*id, *opening)).collect();
+    let last = [10, 11, 12, 13].map(|id| (id, 7));
+    assert_eq!(openings, [&[(6, 2), (7, 2), (8, 3), (9, 4)], &last[..]].concat());
+}
+
+/// Four headers in a row are lost. The first one has none beside it within three slots, so the pace of its opening is not
+/// known. The others have the one behind them.
+#[test]
+fn lost_headers_take_the_wall_clock_of_the_header_behind_them() {
+    let options = |opening: u64| {
+        let clock = Clock::from_function(|| 0, 1_000_000_000, opening * 1000);
+        Options::with_clock(Identity([7; 16]), clock).sub_buffer_size(SIZE as u32)
+    };
+    let medium = Plain::new(slot(8) as usize);
+    drop(options(1).sub_buffers(8).create_new(&medium).unwrap());
+    for (opening, ids) in [(2, 0..1), (3, 1..6), (4, 0..0), (5, 6..7)] {
+        record_each(options(opening), &medium, ids);
+    }
+    (1..=4).for_each(|place| medium.write(slot(place), &[0; HEADER]));
+    let walls: Vec<_> = found(&medium).0.iter().map(|(.., wall)| *wall).collect();
+    let known = [3002, 3003, 3004, 3005, 5006].map(Some);
+    assert_eq!(walls, [&[Some(2000), None], &known[..]].concat());
+}

@@ -28,7 +28,7 @@ const EARLIER: usize = 4;
 
 /// The number of slots to the right in which a valid header is looked for. It is small, since slots without headers may follow
 /// one another, and each looks for one.
-const RIGHT: u64 = 3;
+const RIGHT: usize = 3;
 
 /// An opening that may have begun a sub-buffer.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,49 @@ struct Opening {
     generation: u64,
     /// The pace of its timestamps, if a header has it.
     pace: Option<Pace>,
+}
+
+type Openings = [Option<Opening>; 1 + EARLIER];
+
+/// The valid headers beside a slot without one.
+#[derive(Clone, Copy, Debug)]
+struct Beside {
+    left: Option<Header>,
+    /// Those to the right, the nearest first.
+    rights: [Option<Header>; RIGHT],
+}
+
+impl Beside {
+    /// Returns the openings that may have begun the sub-buffer with a sequence number up to the newest one, the newest
+    /// first: that of the newest header, those of the neighbours, and the ones just before the next header. The right
+    /// neighbour is the nearest header with a higher number: one with a lower number is of no later opening than the left one.
+    ///
+    /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
+    /// generation, which is only a little lower than the next one.
+    fn openings(&self, sequence: u64, newest: &Header) -> Openings {
+        let is_earlier = |header: &Header| header.generation < newest.generation;
+        let left = self.left.filter(is_earlier);
+        let right = self.rights.iter().flatten().find(|right| right.sequence > sequence);
+        let right = right.copied().filter(is_earlier);
+        let known =
+            |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
+        let first = right.map_or(newest.generation, |right| right.generation);
+        let before = (1..first).rev().map(|generation| Opening { generation, pace: None });
+        let mut openings = [None; 1 + EARLIER];
+        openings[0] = Some(known(*newest));
+        let mut number = 1;
+        // The right header has a pace of its own. The left one may be inferred, and without a pace.
+        for opening in [right, left].into_iter().flatten().map(known).chain(before) {
+            let is_new = openings.iter().flatten().all(|one| one.generation != opening.generation);
+            let Some(place) = openings.get_mut(number) else { break };
+            if is_new {
+                *place = Some(opening);
+                number += 1;
+            }
+        }
+        openings.sort_unstable_by_key(|opening| Reverse(opening.map(|one| one.generation)));
+        openings
+    }
 }
 
 /// Returns true if a header is not a remainder before the newest one or before that of the last sub-buffer that was read.
@@ -105,14 +148,17 @@ impl<S: Readable> Reader<S> {
         if !is_beside_older && self.is_zero::<CHUNK>(start..start + u64::from(geometry.size)) {
             return None;
         }
-        let (later, openings) =
-            (self.later_openings(newest), self.openings(shard, slot, newest, previous));
+        let beside = self.beside(shard, slot, newest, previous);
         // Newer candidates come before the candidates that they have overwritten.
         let candidates = self.sequences(slot, newest).into_iter().flatten();
         let mut candidates =
             candidates.filter(|candidate| sequences.contains(candidate)).flat_map(|sequence| {
-                let openings: &[_] = if sequence > newest.sequence { &later } else { &openings };
-                openings.iter().flatten().map(move |opening| (sequence, *opening))
+                let openings = if sequence > newest.sequence {
+                    self.later_openings(newest)
+                } else {
+                    beside.openings(sequence, newest)
+                };
+                openings.into_iter().flatten().map(move |opening| (sequence, opening))
             });
         candidates.find_map(|(sequence, Opening { generation, pace })| {
             let header = Header {
@@ -160,7 +206,7 @@ impl<S: Readable> Reader<S> {
     /// of the descriptor, the one before it, the one after the newest header's, and the newest header's. A later opening
     /// makes its descriptor persistent before its first event, and may have lost all its headers. Openings without events may
     /// have followed it.
-    fn later_openings(&self, newest: &Header) -> [Option<Opening>; 4] {
+    fn later_openings(&self, newest: &Header) -> Openings {
         let last = self.description.generation;
         let [before, after] = [last.saturating_sub(1), newest.generation.saturating_add(1)];
         let later = |generation, pace, is_new| {
@@ -172,53 +218,23 @@ impl<S: Readable> Reader<S> {
             later(before, None, true),
             later(after, None, after < before),
             Some(newest),
+            None,
         ]
     }
 
-    /// Returns the openings that may have begun the sub-buffer in a slot, the newest first: that of the newest header,
-    /// those of the neighbours, and the ones just before the next header. If the header of the left neighbour is not
-    /// valid or of an older lap, `previous` is in its place: it may be inferred itself, or be further to the left. If that of
-    /// the right neighbour is, the next one to the right is in its place.
-    ///
-    /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
-    /// generation, which is only a little lower than the next one.
-    fn openings(
-        &self,
-        shard: u32,
-        slot: u64,
-        newest: &Header,
-        previous: Option<Header>,
-    ) -> [Option<Opening>; 1 + EARLIER] {
+    /// Reads the headers beside a slot without one. If the header of the left neighbour is not valid or of an older lap,
+    /// `previous` is in its place: it may be inferred itself, or be further to the left.
+    fn beside(&self, shard: u32, slot: u64, newest: &Header, previous: Option<Header>) -> Beside {
         let laps = u64::from(self.description.sub_buffers);
-        let is_earlier = |header: &Header| header.generation < newest.generation;
-        // Sub-buffers after that of the slot are not of an earlier opening. The right neighbour of an older lap is before it.
-        let is_after = |header: &Header| header.sequence + laps > newest.sequence;
         let beside = self.header(shard, (slot + laps - 1) % laps);
         let left = [beside, previous].into_iter().flatten().max_by_key(|header| header.sequence);
-        let left = left.filter(is_earlier);
-        let mut rights = (1..=RIGHT.min(laps - 1)).filter_map(|distance| {
-            let header = self.header(shard, (slot + distance) % laps);
+        let rights = core::array::from_fn(|index| {
+            let distance = 1 + index as u64;
+            let header = (distance < laps).then(|| (slot + distance) % laps);
+            let header = header.and_then(|slot| self.header(shard, slot));
             header.filter(|header| counts(header, newest, previous.as_ref()))
         });
-        let nearest = rights.next();
-        let right = nearest.into_iter().chain(rights).find(is_after).or(nearest).filter(is_earlier);
-        let known =
-            |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
-        let first = right.filter(is_after).map_or(newest.generation, |right| right.generation);
-        let before = (1..first).rev().map(|generation| Opening { generation, pace: None });
-        let mut openings = [None; 1 + EARLIER];
-        openings[0] = Some(known(*newest));
-        let mut number = 1;
-        for opening in [left, right].into_iter().flatten().map(known).chain(before) {
-            let is_new = openings.iter().flatten().all(|one| one.generation != opening.generation);
-            let Some(place) = openings.get_mut(number) else { break };
-            if is_new {
-                *place = Some(opening);
-                number += 1;
-            }
-        }
-        openings.sort_unstable_by_key(|opening| Reverse(opening.map(|one| one.generation)));
-        openings
+        Beside { left, rights }
     }
 
     /// Returns the pace of an opening without a header. It is known if one of the descriptors is of that opening.

@@ -19,7 +19,8 @@ const REGION: &str = "region";
 const REGION_LEN: u64 = 8192;
 /// The offsets of its words that have the number of the last transaction, and are persisted with it.
 const PERSISTED: [u64; 3] = [0, 4088, 8128];
-/// The offset of its word that has the number of the last transaction before a seal, and is left to the seal.
+/// The offset of its word that has the number of the last transaction before a seal, and is left to the seal. Once a
+/// transaction of the next life is acknowledged, it is 0 or that of this life's seal.
 const SEALED: u64 = 4160;
 /// The greatest length of a blob.
 const LONGEST: u64 = 5000;
@@ -60,7 +61,8 @@ impl Work for Blobs {
             // From here on it is not as it was sealed.
             let region = store.region(REGION)?;
             region.store(SEALED, 0, Relaxed);
-            region.persist(SEALED..SEALED + 8)?;
+            // The fences of the first transaction complete it.
+            region.issue_writeback(SEALED..SEALED + 8)?;
         }
         for number in self.began + 1..=self.began + TRANSACTIONS {
             let mut transaction = store.begin()?;
@@ -128,7 +130,7 @@ impl Blobs {
         if number > 0 {
             let acknowledged = *numbers.start();
             self.least = if acknowledged > self.began { acknowledged } else { self.least };
-            self.judge_region(file, &snapshot, number)?;
+            self.judge_region(file, &snapshot, number, acknowledged)?;
         }
         let names = snapshot.entries().map(|info| Ok(info?.name.to_string()));
         let names = names.collect::<Result<Vec<String>>>()?;
@@ -147,12 +149,14 @@ impl Blobs {
         Ok(())
     }
 
-    /// Judges the region. Its words follow the transaction, so some may not have its number yet.
+    /// Judges the region after so many acknowledged transactions. Its words follow the transaction, so some may not have
+    /// its number yet.
     fn judge_region(
         &mut self,
         file: &DaxFile,
         snapshot: &Snapshot<'_, &DaxFile>,
         number: u64,
+        acknowledged: u64,
     ) -> Result<()> {
         let info = snapshot.find(REGION)?.context("the region is not there")?;
         let at = info.offset;
@@ -163,8 +167,12 @@ impl Blobs {
             "the region has {words:?}, not all of {possible:?}"
         );
         let is_created = number == 1 && words == [0; PERSISTED.len()];
+        let sealed = file.load(at + SEALED, Relaxed);
+        if acknowledged > self.began {
+            let possible = [0, self.began + TRANSACTIONS];
+            ensure!(possible.contains(&sealed), "{sealed} is left, not one of {possible:?}");
+        }
         if !info.is_dirty && !is_created {
-            let sealed = file.load(at + SEALED, Relaxed);
             let is_whole = sealed == number && words == [number; PERSISTED.len()];
             ensure!(is_whole, "the sealed region has {words:?} and {sealed}, not {number}");
         }
@@ -184,10 +192,12 @@ impl Blobs {
 
 /// Stores the number of a transaction in the region, and persists it.
 fn write_in_place(region: &Region<&DaxFile>, number: u64) -> Result<()> {
-    for at in PERSISTED {
+    let [first, second, last] = PERSISTED;
+    for at in [first, second] {
         region.store(at, number, Relaxed);
         region.issue_writeback(at..at + 8)?;
     }
-    region.fence();
+    region.store(last, number, Relaxed);
+    region.persist(last..last + 8)?;
     Ok(())
 }

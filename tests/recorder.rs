@@ -39,5 +39,6 @@ mod recorder {
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
     mod rewritten;
+    mod turns;
     mod work;
 }

@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Options;
-use crate::sync::{AtomicBool, AtomicU64};
+use crate::sync::AtomicU64;
 use core::sync::atomic::{AtomicU64 as OwnerNumber, Ordering};
 
 /// The state of one shard in ordinary memory. A recorder has a cursor for each shard, from [`Options::cursors`] if it
@@ -30,8 +30,9 @@ pub struct Cursor {
     /// The number of the recorder's shard that it belongs to; 0 if it belongs to none. An opening takes it before another
     /// thread has the recorder. So loom and the simulator need not know it.
     owner: OwnerNumber,
-    /// True until the cursor begins, so that a cursor cannot be claimed before.
-    is_claimed: AtomicBool,
+    /// The number of times that the shard was claimed or given back. It is odd while the shard has an owner, and until the
+    /// cursor begins, so that a cursor cannot be claimed before.
+    changes: AtomicU64,
 }
 
 impl Default for Cursor {
@@ -54,7 +55,7 @@ macro_rules! new {
                 lost_done: AtomicU64::new(0),
                 nested: AtomicU64::new(0),
                 owner: OwnerNumber::new(0),
-                is_claimed: AtomicBool::new(false),
+                changes: AtomicU64::new(0),
             }
         }
     };
@@ -71,7 +72,7 @@ impl Cursor {
     pub(super) fn take(&self, owner: u64) -> bool {
         let taken = self.owner.compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed);
         if taken.is_ok() {
-            self.is_claimed.store(true, Ordering::Relaxed);
+            self.changes.store(1, Ordering::Relaxed);
         }
         taken.is_ok()
     }
@@ -102,19 +103,27 @@ impl Cursor {
         self.lost.store(lost, Ordering::Relaxed);
         self.lost_done.store(lost_word, Ordering::Relaxed);
         self.nested.store(0, Ordering::Relaxed);
-        self.is_claimed.store(false, Ordering::Relaxed);
+        self.changes.store(0, Ordering::Relaxed);
     }
 
-    /// Claims the shard, unless it has an owner. Returns true if the shard was claimed; the stores of its last owner are
-    /// visible then.
-    pub(super) fn claim(&self) -> bool {
-        let claimed =
-            self.is_claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        claimed.is_ok()
+    /// Claims the shard, unless it has an owner. If it was claimed, the stores of its last owner are visible.
+    ///
+    /// # Errors
+    /// The number of claims and returns of the shard, if another thread owns it or has claimed it meanwhile. Every store that
+    /// the owner made before this claim is visible then, such as the return of another shard.
+    pub(super) fn claim(&self) -> Result<(), u64> {
+        let changes = self.changes.load(Ordering::Acquire);
+        if changes % 2 == 1 {
+            return Err(changes);
+        }
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.changes.compare_exchange(changes, changes + 1, success, failure).map(|_| ())
     }
 
+    /// Gives the shard back, which this thread owns.
     pub(super) fn give_back(&self) {
-        self.is_claimed.store(false, Ordering::Release);
+        let changes = self.changes.load(Ordering::Relaxed);
+        self.changes.store(changes + 1, Ordering::Release);
     }
 
     pub(super) fn head(&self) -> u64 {

@@ -194,6 +194,24 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
     });
 }
 
+/// A thread that moves from one shard to the other leaves one of them free at any time. Another thread finds it, although
+/// the thread may move behind its search.
+#[test]
+fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
+    loom::model(|| {
+        let taken = Taken::take::<Infallible>([Cursor::new(), Cursor::new()], 2).unwrap();
+        taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
+        let taken = Arc::new(taken);
+        let other = Arc::clone(&taken);
+        let thread = loom::thread::spawn(move || {
+            other.claim().unwrap().1.give_back();
+            other.claim().unwrap().0
+        });
+        let (shard, _) = taken.claim().unwrap();
+        assert_ne!(shard, thread.join().unwrap());
+    });
+}
+
 /// A reader that sees the header of the next sub-buffer sees the last event of the one before.
 #[test]
 fn an_event_before_the_next_header_is_not_missed() {

@@ -48,6 +48,14 @@
 //! All of this holds only as far as the guarantee of the medium. In mode [`Overwrite`](Mode::Overwrite) the oldest
 //! sub-buffer of a shard is released as a whole when the next one is begun.
 //!
+//! # Threads and shards
+//! The file is divided evenly among the shards when it is created, and stays so. A thread keeps no more than its share, even
+//! if no other thread records. The hook of [`stop_on_panic`](Recorder#method.stop_on_panic) takes a whole shard for one
+//! message. Threads that end give their shards back, and [`Recorder::claim`] takes free shards in turn.
+//!
+//! An event has neither its thread nor its CPU. Threads follow one another in a shard, and the system uses the number of a
+//! thread again. So a program that distinguishes them puts a number of its own into the payload.
+//!
 //! # What a reader trusts
 //! A reader trusts no counter. Each record has a tag: a hash of 64 bits over its bytes and its place. Its key is made of
 //! the file's identity, the opening, the shard and the sequence number of its sub-buffer. So the remains of an earlier
@@ -293,11 +301,17 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
 
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
+    /// Shards without an owner are claimed in turn: the search begins behind the shard that was claimed last. So the last
+    /// events of a thread that has ended stay until the other free shards have been claimed as well, or almost all of them
+    /// if threads claim at the same time. The first claim after an opening takes shard 0.
+    ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.
     ///
     /// # Cost
-    /// A search through the shards, with at most one atomic exchange for each. A thread usually does this once.
+    /// A search through the shards, with at most one atomic exchange for each that is free. If each has an owner, a second
+    /// search, and another one for as long as other threads claim or give back shards meanwhile. A thread usually does this
+    /// once.
     pub fn claim(&self) -> Result<Writer<'_, M>, Error<M::Error>> {
         let (shard, cursor) = self.claim_shard()?;
         Ok(Writer::new(self, shard, cursor))
@@ -306,8 +320,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Claims a shard that has no owner. The shard is the caller's until a writer of it is dropped.
     fn claim_shard(&self) -> Result<(u32, &Cursor), Error<M::Error>> {
         let shards = self.description.shards;
-        let free = self.cursors.iter().find(|(_, cursor)| cursor.claim());
-        free.ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
+        self.cursors.claim().ok_or(Error::new(ErrorKind::AllShardsTaken { shards }))
     }
 
     /// Ends recording for good: from now on events are refused with [`ErrorKind::Stopped`]. An event that

@@ -1,6 +1,7 @@
 //! The cursors that a recorder has taken.
 
 use super::{Cursor, ErrorKind};
+use crate::sync::AtomicU32;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The first number that no recorder has had.
@@ -16,15 +17,23 @@ pub(super) struct Taken<C> {
     shards: u32,
     /// The number of the owner of shard 0. Those of the other shards follow.
     first: u64,
+    turn: Turn,
     /// A pointer, because a destructor cannot require that the memory implements `AsRef`.
     give_back: fn(&Self),
 }
+
+/// The shard after the one that was claimed last, at which the next search begins. If threads claim at the same time, any of
+/// them can be the last to store it. It has lines of its own, so that a claim does not slow down the threads that record.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Turn(AtomicU32);
 
 impl<C: AsRef<[Cursor]>> Taken<C> {
     /// Takes a cursor for each shard. If it cannot take them all, it takes none.
     pub(super) fn take<E>(memory: C, shards: u32) -> Result<Self, ErrorKind<E>> {
         let first = NEXT.fetch_add(shards.into(), Ordering::Relaxed);
-        let taken = Self { memory, shards, first, give_back: Self::give_back };
+        let turn = Turn(AtomicU32::new(0));
+        let taken = Self { memory, shards, first, turn, give_back: Self::give_back };
         let cursors = taken.memory.as_ref();
         if cursors.len() < shards as usize {
             return Err(ErrorKind::FewCursors { cursors: cursors.len(), shards });
@@ -44,11 +53,38 @@ impl<C: AsRef<[Cursor]>> Taken<C> {
 
     /// Returns the cursor of a shard.
     pub(super) fn get(&self, shard: u32) -> Option<&Cursor> {
-        if shard >= self.shards {
-            return None;
+        if shard < self.shards { self.own(self.memory.as_ref(), shard) } else { None }
+    }
+
+    /// Returns the cursor of a shard among these cursors of the memory.
+    fn own<'c>(&self, cursors: &'c [Cursor], shard: u32) -> Option<&'c Cursor> {
+        cursors.get(shard as usize).filter(|cursor| cursor.is_of(self.owner(shard)))
+    }
+
+    /// Claims a shard that has no owner. The search begins behind the shard that was claimed last, so that the events of
+    /// threads that have ended are kept while other shards are free.
+    pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
+        // The memory may return other cursors at each call, so the passes of one search have the same ones.
+        let (cursors, first) = (self.memory.as_ref(), self.turn.0.load(Ordering::Relaxed));
+        let mut seen = None;
+        loop {
+            let mut changes = 0_u64;
+            for shard in (first..self.shards).chain(0..first) {
+                let Some(cursor) = self.own(cursors, shard) else { continue };
+                match cursor.claim() {
+                    Ok(()) => {
+                        self.turn.0.store(shard + 1, Ordering::Relaxed);
+                        return Some((shard, cursor));
+                    }
+                    Err(of_shard) => changes = changes.wrapping_add(of_shard),
+                }
+            }
+            // An owner may have moved from a shard ahead of the search to one behind it, or the other way round. Numbers of
+            // changes only grow. If their sum is the same in two passes, all shards had owners at one time between them.
+            if seen.replace(changes) == Some(changes) {
+                return None;
+            }
         }
-        let cursor = self.memory.as_ref().get(shard as usize);
-        cursor.filter(|cursor| cursor.is_of(self.owner(shard)))
     }
 
     fn give_back(&self) {

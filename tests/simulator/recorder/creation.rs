@@ -1,7 +1,7 @@
 //! Crashes during creation and opening: the recording, its tables of events, and the earlier content afterwards.
 
 use super::Note::{self, Begun, Opened};
-use super::{BYTES, judge, last, open, options, work};
+use super::{BYTES, claim_second, judge, last, open, options, work};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::recorder::{
     Clock, Durability, ErrorKind, Found, Identity, Options, Reader, SkippedKind,
@@ -17,6 +17,7 @@ fn with_remains(simulation: &Simulation, magic: u64) -> Simulation {
         let options = Options::with_clock(Identity([1; 16]), Clock::from_function(|| 0, 2, 0));
         let options = options.shards(2).sub_buffers(2).sub_buffer_size(256);
         let other = options.create_new(medium).unwrap();
+        let _second = claim_second(&other);
         work(&other, 0..3, |_note| {}).unwrap();
         other.claim().unwrap().record(1, &[0; 169]).unwrap_err();
         drop(options.open(medium).unwrap());

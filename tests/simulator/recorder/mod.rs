@@ -146,6 +146,12 @@ fn judge(medium: &SimMedium, notes: &[Note], durability: Durability) -> Result<(
     }
 }
 
+/// Claims the second shard, so that each claim after that takes the first one.
+fn claim_second<M: Medium>(recorder: &Recorder<M>) -> Writer<'_, M> {
+    let [_first, second] = [recorder.claim().unwrap(), recorder.claim().unwrap()];
+    second
+}
+
 /// Records events until the medium refuses.
 fn work<M: Medium>(
     recorder: &Recorder<M>,
@@ -188,6 +194,7 @@ fn written_back(simulation: &Simulation) -> Exploration {
     with_recording(simulation, Mode::Overwrite).explore(
         |medium, notes| {
             let recorder = open(medium, Durability::OnCrash).unwrap();
+            let _second = claim_second(&recorder);
             let mut next = 0;
             for events in [1, 1, 2, 1] {
                 work(&recorder, next..next + events, |note| notes.add(note)).unwrap();

@@ -1,7 +1,7 @@
 //! Shards that two threads write or write back.
 
 use super::Note::{Begun, Recorded, WrittenBack};
-use super::{BYTES, Note, judge, open, record, with_recording, work};
+use super::{BYTES, Note, claim_second, judge, open, record, with_recording, work};
 use cachemaint::recorder::{Durability, Mode, Recorder};
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation};
 use core::sync::atomic::Ordering;
@@ -56,6 +56,7 @@ pub(super) fn another_thread_takes_the_shard_up(simulation: &Simulation) -> Expl
     with_recording(simulation, Mode::Overwrite).preemptions(1).explore(
         |medium, notes: &Notes<'_, Note>| {
             let recorder = open(medium, Durability::SubBuffer).unwrap();
+            let _second = claim_second(&recorder);
             let is_free = AtomicBool::new(false);
             let first = || {
                 work(&recorder, 0..1, |note| notes.add(note)).unwrap();

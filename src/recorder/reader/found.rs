@@ -106,7 +106,9 @@ pub enum SkippedKind {
     Damaged,
     /// Events that were overwritten while they were read.
     ///
-    /// This is normal beside a writer that is faster than this reader: the oldest events are missing. It can be ignored.
+    /// This is normal beside a writer that is faster than this reader, and is not a fault. The missing events are not the
+    /// oldest ones alone: a writer can overtake a reader again and again. In a [merged](crate::recorder::Merged) reading any
+    /// events can be missing, of any shard. To read a fast recording, copy its file first (`cp`), and read the copy.
     Overwritten,
 }
 

@@ -15,6 +15,10 @@ use crate::medium::Readable;
 /// The events of an opening come after those of the openings before it, whatever their times are: the clock may have begun
 /// anew, or have been set back. Shards of several recordings are merged by time alone.
 ///
+/// Beside a fast writer any events can be missing, not only the oldest ones. A shard waits until the times of all others
+/// have come as far, and can be overtaken again and again meanwhile. Each gap is reported as
+/// [`Overwritten`](crate::recorder::SkippedKind::Overwritten). Copy the file first (`cp`), and read the copy.
+///
 /// A crash can lose the header before events, and with it the wall time of their opening. These events have no
 /// [`wall`](crate::recorder::Event::wall) time, although others of the recording have one. They are in order in their shard
 /// and by opening, but not by time among those of other shards.

@@ -75,7 +75,7 @@ pub struct Skipped {
 
 /// The reason why bytes do not verify.
 ///
-/// Only [`Damaged`](Self::Damaged) is a fault.
+/// Only [`Damaged`](Self::Damaged) is a fault, of the recording or of its copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkippedKind {
@@ -103,6 +103,10 @@ pub enum SkippedKind {
     /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
     /// header, its events are read. Otherwise the next event of the shard can overwrite them. A shard without any valid header
     /// is not read.
+    ///
+    /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
+    /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), which takes milliseconds, and
+    /// send that one. If it has such gaps as well, copy again, or end the recording first.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

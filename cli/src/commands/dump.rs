@@ -12,7 +12,7 @@
 //! | `unread` | the first field that does not fit the payload, as it was declared, if there is one |
 //! | `rest` | the bytes of the payload after the fields, in hexadecimal digits, if there are some |
 //! | `text` or `hex` | the payload as a whole, if it is UTF-8, or in hexadecimal digits |
-//! | `lost` | in place of the others: `shard`, and the number of `events` that it lost there |
+//! | `lost` | in place of the others: `shard`, and the number of `events` that it has lost since the begin of the sub-buffer before |
 //! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
 use super::payload::{Payload, hex, visible};
@@ -29,9 +29,10 @@ use std::process::ExitCode;
 ///
 /// Each line is one event: time, shard, event id (or `panic`, for its message), payload. Control characters are shown as
 /// escapes. If the file has names for events, the name is before the payload. If the file has their fields, these are in
-/// place of the payload, and the bytes after them follow in hexadecimal digits. A field that does not fit the payload,
-/// lost events and unreadable bytes are shown in brackets, at their places. Bytes left by an earlier lap, and an end that
-/// is unfinished or torn, are normal.
+/// place of the payload, and the bytes after them follow in hexadecimal digits. A field that does not fit the payload
+/// and unreadable bytes are shown in brackets, at their places. Bytes left by an earlier lap, and an end that is unfinished
+/// or torn, are normal. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
+/// the shard: they can be older than the events just before.
 ///
 /// The file is opened for reading only, so a program can record into it meanwhile. The exit code is 1 if events or
 /// their names are damaged.

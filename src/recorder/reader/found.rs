@@ -10,7 +10,13 @@ pub enum Found<'b> {
     Event(Event<'b>),
     /// Bytes that do not verify.
     Skipped(Skipped),
-    /// Events that were lost between the previous item and the next one.
+    /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item.
+    ///
+    /// A recording counts losses by sub-buffer. So this comes after the events of the sub-buffer in which the losses were, also
+    /// after events that were recorded after them. The losses of the last sub-buffer come at the end of the shard.
+    ///
+    /// Losses can be older if sub-buffers before this item are missing, or have lost their headers. If none before it was
+    /// read, they are of any time since the recording was created.
     Lost {
         /// The shard that lost them.
         shard: u32,

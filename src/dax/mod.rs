@@ -31,8 +31,8 @@
 //!   have left bytes, blocks or a name that are not durable.
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
-//!   descriptor has the file open. When the process ends without dropping it, the system releases the
-//!   [lock](Lock).
+//!   descriptor has the file open. When the process ends without dropping it, the system releases the [lock](Lock)
+//!   with the last descriptor, which a forked child can have.
 //! - On Linux a forked child does not inherit the mapping, and opens the file itself. `fork` maps pages without access
 //!   at the addresses: an access through the child's copy of the value ends the child by SIGSEGV. A write-back by pages
 //!   is refused ([`NotSupported::ForkedChild`]). Dropping the copy unmaps these pages, and leaves the lock to the parent.

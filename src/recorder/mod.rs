@@ -56,6 +56,16 @@
 //! An event has neither its thread nor its CPU. Threads follow one another in a shard, and the system uses the number of a
 //! thread again. So a program that distinguishes them puts a number of its own into the payload.
 //!
+//! # Forks
+//! A forked child cannot use a recorder that it has inherited. On Linux the mapping of a [`DaxFile`] is not there: an
+//! event, or a write-back of the events, ends the child by SIGSEGV, without an error ([`dax`](crate::dax#forks-on-linux)). On
+//! other systems it would write over the events of its parent. So open the recording after the last fork, a daemon in the
+//! process that stays. Processes that record at the same time have a file each.
+//!
+//! The child also holds the lock of the file until it drops its copy of the recorder, executes a program or ends
+//! ([`Lock`](crate::dax::Lock)). If its parent ends before that, a restarted program cannot open the file:
+//! [`ErrorKind::Locked`](crate::dax::ErrorKind::Locked) for as long as the child lives.
+//!
 //! # What a reader trusts
 //! A reader trusts no counter. Each record has a tag: a hash of 64 bits over its bytes and its place. Its key is made of
 //! the file's identity, the opening, the shard and the sequence number of its sub-buffer. So the remains of an earlier

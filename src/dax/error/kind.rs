@@ -248,7 +248,7 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Locked => f.write_str(
                 "is locked by another open file; wait until that one is closed (one process at a \
-                 time writes a file)",
+                 time writes a file; a forked child of a process that ended can hold it too)",
             ),
             Self::Shorter { size, needed } => write!(
                 f,

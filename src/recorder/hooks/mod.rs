@@ -19,7 +19,8 @@ impl<M: Medium, C: AsRef<[Cursor]> + Sync> Recorder<M, C> {
     /// Has every panic of the process stop this recorder, record its message, write everything back, and then call the
     /// panic hook that was set before.
     ///
-    /// A panic that is caught ends recording as well. Failures in the hook are not reported.
+    /// A panic that is caught ends recording as well. So does a panic that ends only its thread: the process goes on, and no
+    /// thread records any more until the process ends. Failures in the hook are not reported.
     ///
     /// The hook stays for the life of the process, so the recorder must be `'static`. [`Box::leak`] or a
     /// [`std::sync::OnceLock`] in a `static` achieves that:

@@ -103,12 +103,14 @@ pub enum SkippedKind {
     /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
     /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
     /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
-    /// sub-buffer or one beside them, or of one of the few openings before. Beside the header of an older lap, which the
-    /// crash has left, only those of the last lap are read, and newer ones only if the first of them is whole.
+    /// sub-buffer or one beside them, or of one of the two to four openings before the next header. Beside the header of an
+    /// older lap, which the crash has left, only those of the last lap are read, and newer ones only if the first of them is
+    /// whole.
     ///
     /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
-    /// header, its events are read. Otherwise the next event of the shard can overwrite them. A shard without any valid header
-    /// is not read.
+    /// header, its events in the lap after that header are read. Openings without an event in the shard count as well: the
+    /// events are not read any more after two of them, although they are still there. Later events, and those of other
+    /// openings, can be overwritten by the next event of the shard. A shard without any valid header is not read.
     ///
     /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
     /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), which takes milliseconds, and

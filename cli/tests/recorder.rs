@@ -11,6 +11,8 @@ mod limited;
 
 #[path = "recorder/names.rs"]
 mod names;
+#[path = "recorder/overtaken.rs"]
+mod overtaken;
 
 mod printed;
 #[cfg(unix)]

@@ -21,6 +21,7 @@ use crate::read_only::ReadOnly;
 use crate::standard;
 use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,8 +35,9 @@ use std::process::ExitCode;
 /// or torn, are normal. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
 /// the shard: they can be older than the events just before.
 ///
-/// The file is opened for reading only, so a program can record into it meanwhile. The exit code is 1 if events or
-/// their names are damaged.
+/// The file is opened for reading only, so a program can record into it meanwhile. If it records faster than this command
+/// reads, events are missing throughout: copy the file first, and dump the copy. The exit code is 1 if events or their
+/// names are damaged.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The file of the recorder
@@ -75,6 +77,30 @@ struct Meaning<'b> {
     rest: String,
 }
 
+/// The gaps of a dump that a recording program has overtaken.
+#[derive(Default)]
+struct Overtaken {
+    /// The shards with an event before.
+    begun: BTreeSet<u32>,
+    gaps: u64,
+}
+
+impl Overtaken {
+    /// Counts a gap between events. Events that are overwritten before the first one of their shard are the oldest, and would
+    /// be missing a moment later in any case.
+    fn count(&mut self, found: &Found<'_>) {
+        match *found {
+            Found::Event(Event { shard, .. }) => {
+                self.begun.insert(shard);
+            }
+            Found::Skipped(Skipped { shard, kind: SkippedKind::Overwritten, .. }) => {
+                self.gaps += u64::from(self.begun.contains(&shard));
+            }
+            _ => {}
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, json } = arguments;
     let file = ReadOnly::open(path)?;
@@ -86,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(standard::output_or_closed()?);
     let mut code = ExitCode::SUCCESS;
     let mut is_missed = false;
+    let mut overtaken = Overtaken::default();
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     loop {
         let into = &mut buffer;
@@ -103,11 +130,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 );
             });
         }
+        overtaken.count(&found);
         progress::show_found(&bar, &found);
         write(&mut out, &table, &found)?;
     }
     standard::finish(out)?;
     bar.finish_and_clear();
+    if overtaken.gaps > 0 {
+        let path = text::printable(path.display());
+        let (gaps, places) = (overtaken.gaps, if overtaken.gaps == 1 { "place" } else { "places" });
+        text::tell!(
+            "cachemaint: {path}: events are missing in {gaps} {places}, as a program overwrote them while they were \
+             read; copy the file, and dump the copy"
+        );
+    }
     Ok(code)
 }
 

@@ -9,6 +9,8 @@ mod ignored;
 #[cfg(unix)]
 mod limited;
 
+#[path = "recorder/clocks.rs"]
+mod clocks;
 #[path = "recorder/names.rs"]
 mod names;
 #[path = "recorder/overtaken.rs"]

@@ -12,7 +12,9 @@
 //! | `capacity`, `used`, `laps` | of a journal: bytes, with headers; the number of times that the end has wrapped around |
 //! | `recovered` | of a journal, as in `journal verify --json` |
 //! | `openings`, `sub_buffers`, `sub_buffer_bytes`, `refuses` | of a recording: the number of openings to record, the number and size of a shard's sub-buffers, and `true` if it refuses events when it is full |
-//! | `ticks_per_second`, `boot` | of a recording: the clock and the system's boot id at the last opening |
+//! | `clock` | of a recording: the source of the timestamps of the last opening: `caller` (the recording program), `monotonic` (the system's monotonic clock, from the creation of the recorder's clock on), `time_stamp_counter` (x86), `virtual_counter` (arm64), `unknown` |
+//! | `ticks_per_second`, `anchor` | of a recording: the rate of these timestamps; one of them, as `ticks`, and the `time` at that tick (or `null` if the clock had no wall time) |
+//! | `boot` | of a recording: the system's boot id at the last opening |
 //! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
 //! | `names_damaged` | of a recording: `true` if names of events are damaged, or may be lost with a descriptor |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
@@ -27,7 +29,7 @@ use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
-use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind};
+use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind, TimeSource};
 use core::fmt::Display;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -84,11 +86,22 @@ struct Recording {
     sub_buffers: u32,
     sub_buffer_bytes: u32,
     refuses: bool,
+    clock: &'static str,
+    #[serde(skip)]
+    clock_words: &'static str,
     ticks_per_second: u64,
+    anchor: Anchor,
     boot: String,
     descriptor_lost: bool,
     names_damaged: bool,
     shards: Vec<Shard>,
+}
+
+/// A timestamp of the last opening, and the wall clock then.
+#[derive(Serialize)]
+struct Anchor {
+    ticks: u64,
+    time: Option<String>,
 }
 
 #[derive(Default, Serialize)]
@@ -209,6 +222,7 @@ fn look_at_recording(
     reader: &recorder::Reader<&DaxView>,
 ) -> anyhow::Result<Recording> {
     let description: &Description = reader.description();
+    let (clock, clock_words) = clock_of(description.time_source);
     let bar = progress::bar("reading")?;
     bar.set_length(progress::size(description));
     let shards = 0..description.shards;
@@ -221,12 +235,33 @@ fn look_at_recording(
         sub_buffers: description.sub_buffers,
         sub_buffer_bytes: description.sub_buffer_size,
         refuses: description.mode == Mode::Refuse,
+        clock,
+        clock_words,
         ticks_per_second: description.ticks_per_second,
+        anchor: anchor(description),
         boot: hex(&description.boot_id),
         descriptor_lost: file.guarded(|| reader.is_descriptor_lost())?,
         names_damaged: file.guarded(|| reader.event_table().is_damaged())?,
         shards: shards?,
     })
+}
+
+/// Returns the name of a clock in JSON, and the words for it.
+const fn clock_of(source: TimeSource) -> (&'static str, &'static str) {
+    match source {
+        TimeSource::Caller => ("caller", "the recording program's own"),
+        TimeSource::Monotonic => ("monotonic", "the system's monotonic clock"),
+        TimeSource::TimeStampCounter => ("time_stamp_counter", "the time stamp counter (x86)"),
+        TimeSource::VirtualCounter => ("virtual_counter", "the virtual counter (arm64)"),
+        _ => ("unknown", "one that this version does not know"),
+    }
+}
+
+fn anchor(description: &Description) -> Anchor {
+    let (ticks, wall) = description.anchor;
+    // Zero is an unknown wall clock.
+    let time = Some(wall).filter(|wall| *wall > 0).and_then(recording::time);
+    Anchor { ticks, time }
 }
 
 fn look_at_shard(
@@ -295,6 +330,7 @@ fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> 
 
 fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Result<()> {
     let Recording { identity, openings, sub_buffers, sub_buffer_bytes, refuses, .. } = recording;
+    let Recording { clock_words, ticks_per_second, anchor, .. } = recording;
     let Recording { descriptor_lost, names_damaged, shards, .. } = recording;
     row(out, "recording", identity)?;
     row(out, "openings", format!("{openings} to record"))?;
@@ -302,6 +338,10 @@ fn print_recording(out: &mut impl Write, recording: &Recording) -> anyhow::Resul
     row(out, "shards", format!("{}, each of {sub_buffers} sub-buffers of {size}", shards.len()))?;
     let when_full = if *refuses { "refuses new events" } else { "overwrites the oldest events" };
     row(out, "when full", when_full)?;
+    row(out, "clock", format!("{clock_words}, {} ticks a second", thousands(*ticks_per_second)))?;
+    let Anchor { ticks, time } = anchor;
+    let anchor = time.as_ref().map(|time| format!("tick {} at {time}", thousands(*ticks)));
+    row(out, "anchor", anchor.as_deref().unwrap_or("none: the clock had no wall time"))?;
     if *descriptor_lost {
         row(out, "damage", "one of the two descriptors is torn or damaged")?;
     }

@@ -1,19 +1,4 @@
 //! `cachemaint dump`: the events of a flight recorder.
-//!
-//! # JSON
-//! With `--json` each line is an object: an event, or a gap between events.
-//!
-//! | name | meaning |
-//! |---|---|
-//! | `time` | the time of the event (RFC 3339, UTC), or `null` if the recorder's clock had no wall time |
-//! | `timestamp` | the same in ticks of the recorder's clock |
-//! | `shard`, `id` | the shard that it was recorded in, and the event's id; 65535 is the message of a panic |
-//! | `name`, `fields` | the event's name and an object of its fields, if the file has them for this id; `null` for an infinity and for NaN |
-//! | `unread` | the first field that does not fit the payload, as it was declared, if there is one |
-//! | `rest` | the bytes of the payload after the fields, in hexadecimal digits, if there are some |
-//! | `text` or `hex` | the payload as a whole, if it is UTF-8, or in hexadecimal digits |
-//! | `lost` | in place of the others: `shard`, and the number of `events` that it has lost since the begin of the sub-buffer before |
-//! | `skipped` | in place of the others: `shard`, `sequence` of the sub-buffer (or `null`), offset `at` and length `len` in the file, and `kind`: `torn`, `stale`, `damaged`, `overwritten`, `unknown` |
 
 use super::payload::{Payload, hex, visible};
 use super::{progress, recording, text};
@@ -35,10 +20,13 @@ use std::process::ExitCode;
 /// or torn, are normal. Lost events are shown in brackets after the sub-buffer in which they were lost, or at the end of
 /// the shard: they can be older than the events just before.
 ///
+/// If the file was opened again between two events, a line between them names the opening.
+///
 /// The file is opened for reading only, so a program can record into it meanwhile. If it records faster than this command
 /// reads, events are missing throughout: copy the file first, and dump the copy. The exit code is 1 if events or their
 /// names are damaged.
 #[derive(clap::Args)]
+#[command(after_long_help = JSON)]
 pub(crate) struct Arguments {
     /// The file of the recorder
     file: PathBuf,
@@ -46,6 +34,45 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// The names of the JSON, in lines of a narrow terminal.
+const JSON: &str = concat!(
+    "JSON:\n",
+    "With --json each line is an object: an event, or a gap between events. Names\n\
+     may be added. The meaning of an existing name does not change.\n",
+    "\n",
+    "  time        The time of the event (RFC 3339, UTC), or null if the recorder's\n\
+     \x20             clock had no wall time.\n",
+    "  timestamp   The same in ticks of the clock of its opening. The JSON of `stat`\n\
+     \x20             describes the clock of the last opening.\n",
+    "  opening     The number of the opening that recorded the event. The first is 1.\n",
+    "  shard       The shard that it was recorded in.\n",
+    "  id          The event's id; 65535 is the message of a panic.\n",
+    "  text        The payload as a whole, if it is UTF-8.\n",
+    "  hex         The payload in hexadecimal digits, if it is not UTF-8.\n",
+    "\n",
+    "Of an event whose id has a name in the file:\n",
+    "\n",
+    "  name        The event's name.\n",
+    "  fields      An object of its fields, in the order of their names. The strings\n\
+     \x20             \"NaN\", \"inf\" and \"-inf\" are floating-point values that JSON does\n\
+     \x20             not have. A text has U+FFFD in place of bytes that are not UTF-8.\n",
+    "  unread      The first field that does not fit the payload, as it was declared,\n\
+     \x20             if there is one.\n",
+    "  rest        The bytes of the payload after the fields, in hexadecimal digits,\n\
+     \x20             if there are some.\n",
+    "\n",
+    "Of a gap, in place of the others:\n",
+    "\n",
+    "  lost        An object: shard, and the number of events that it has lost since\n\
+     \x20             the begin of the sub-buffer before.\n",
+    "  events      That number.\n",
+    "  skipped     An object of bytes that are not events: shard, sequence, at, len\n\
+     \x20             and kind.\n",
+    "  sequence    The number of the sub-buffer, or null if it is not known.\n",
+    "  at, len     The offset of the bytes in the file, and their number at most.\n",
+    "  kind        torn, stale, damaged, overwritten or unknown.",
+);
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +85,7 @@ enum Gap {
 struct Shown<'b> {
     time: Option<String>,
     timestamp: u64,
+    opening: u64,
     shard: u32,
     id: u16,
     #[serde(flatten)]
@@ -113,6 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     let mut is_missed = false;
     let mut overtaken = Overtaken::default();
+    let mut opening = None;
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     loop {
         let into = &mut buffer;
@@ -132,6 +161,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         overtaken.count(&found);
         progress::show_found(&bar, &found);
+        if let Found::Event(Event { generation, .. }) = found {
+            let before = opening.replace(generation).unwrap_or(generation);
+            if before != generation && !json {
+                writeln!(out, "[opening {generation}]")?;
+            }
+        }
         write(&mut out, &table, &found)?;
     }
     standard::finish(out)?;
@@ -208,8 +243,10 @@ impl<'b> Meaning<'b> {
         let value = |value| match value {
             Value::Unsigned(number) => number.into(),
             Value::Signed(number) => number.into(),
-            Value::Single(number) => number.into(),
-            Value::Double(number) => number.into(),
+            Value::Single(number) if number.is_finite() => number.into(),
+            Value::Double(number) if number.is_finite() => number.into(),
+            Value::Single(number) => format!("{number:?}").into(),
+            Value::Double(number) => format!("{number:?}").into(),
             // The payload has the bytes that are replaced here.
             Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
             _ => serde_json::Value::Null,
@@ -224,10 +261,10 @@ impl<'b> Meaning<'b> {
 fn write_json(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> anyhow::Result<()> {
     let text = match *found {
         Found::Event(ref event) => {
-            let Event { shard, id, timestamp, wall, payload, .. } = *event;
+            let Event { shard, generation: opening, id, timestamp, wall, payload, .. } = *event;
             let (time, payload) = (wall.and_then(recording::time), Payload::of(payload));
             let named = table.describe(event).map(Meaning::of);
-            text::json_line(&Shown { time, timestamp, shard, id, named, payload })?
+            text::json_line(&Shown { time, timestamp, opening, shard, id, named, payload })?
         }
         Found::Lost { shard, events } => text::json_line(&Gap::Lost { shard, events })?,
         Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {

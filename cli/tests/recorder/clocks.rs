@@ -1,4 +1,4 @@
-//! The times of events.
+//! The times of events, and their openings.
 
 use super::Place;
 use crate::printed::stdout;
@@ -48,4 +48,25 @@ fn a_clock_without_wall_time_has_an_anchor_without_a_time() {
     let text = stdout(&place.run(&["stat"]).success());
     assert!(text.contains("anchor      none: the clock had no wall time\n"), "{text}");
     assert_eq!(place.events()[0]["time"], json!(null));
+}
+
+/// The clock of the second opening is a second behind.
+#[test]
+fn the_opening_of_each_event_is_shown() {
+    let place = recording(1_000_000_000_000_000_000);
+    let file = dax::Options::new().allow_page_granularity().open(&place.path).unwrap();
+    let options = Options::with_clock(Identity([8; 16]), clock(999_999_999_000_000_000));
+    let recorder = options.open(file).unwrap();
+    recorder.claim().unwrap().record_at(7_500, 1, b"again").unwrap();
+    drop(recorder);
+    let events = place.events();
+    let openings: Vec<_> = events.iter().map(|event| (&event["opening"], &event["time"])).collect();
+    let expected = [
+        (&json!(1), &json!("2001-09-09T01:46:42.500000000Z")),
+        (&json!(2), &json!("2001-09-09T01:46:41.500000000Z")),
+    ];
+    assert_eq!(openings, expected);
+    let text = stdout(&place.run(&["dump"]).success());
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines.len(), lines[1]), (3, "[opening 2]"), "{text}");
 }

@@ -2,7 +2,8 @@
 
 use super::Place;
 use crate::printed::{stderr, stdout};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 
 /// A recording with names of events, after its program has ended.
@@ -50,7 +51,7 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!(events[0]["fields"], fields);
     assert_eq!((&events[1]["name"], &events[1]["fields"]), (&json!("closed"), &json!({})));
     assert_eq!((&events[1]["text"], events[1].get("rest")), (&json!("by hand"), None));
-    assert_eq!(events[2]["fields"], json!({"meters": null, "offset": -2}));
+    assert_eq!(events[2]["fields"], json!({"meters": "NaN", "offset": -2}));
     assert_eq!((&events[2]["rest"], &events[2]["hex"]), (&json!("ab"), &json!("0000c07ffeffab")));
     assert_eq!(events[2].get("unread"), None);
     assert_eq!((&events[3]["unread"], &events[3]["text"]), (&json!("meters=f32"), &json!("abc")));
@@ -58,6 +59,65 @@ fn names_and_fields_of_events_are_shown() {
     assert_eq!((events[5].get("name"), events[5].get("fields")), (None, None));
     place.run(&["stat"]).success();
     assert_eq!(place.stat()["names_damaged"], false);
+}
+
+/// JSON has no such numbers.
+#[test]
+fn infinities_are_the_strings_that_the_text_has() {
+    let place = Place::empty();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.create_new(&place.path, 1 << 16).unwrap();
+    let options = cachemaint::recorder::Options::new().events(&[(1, "level: a=f32 b=f64 c=f64")]);
+    let recorder = options.create_new(file).unwrap();
+    let level = [
+        &f32::INFINITY.to_le_bytes()[..],
+        &f64::NEG_INFINITY.to_le_bytes(),
+        &f64::NAN.to_le_bytes(),
+    ];
+    recorder.claim().unwrap().record(1, &level.concat()).unwrap();
+    let fields = json!({"a": "inf", "b": "-inf", "c": "NaN"});
+    assert_eq!(place.events()[0]["fields"], fields);
+    let text = stdout(&place.run(&["dump"]).success());
+    assert!(text.ends_with(" level a=inf b=-inf c=NaN\n"), "{text}");
+}
+
+/// Returns the names of all objects in lines of JSON, without those of fields.
+fn names_of(lines: &[Value]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in lines {
+        let object = line.as_object().unwrap();
+        names.extend(object.keys().cloned());
+        let gaps = ["lost", "skipped"].into_iter().filter_map(|name| object.get(name));
+        names.extend(gaps.flat_map(|gap| gap.as_object().unwrap().keys().cloned()));
+    }
+    names
+}
+
+/// Returns the names in the table of the help: those at the beginnings of its lines, between commas.
+fn names_of_help(help: &str) -> BTreeSet<String> {
+    let table = help.split_once("\nJSON:\n").unwrap().1;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("  "));
+    let rows = rows.filter(|row| row.starts_with(|first: char| first.is_ascii_lowercase()));
+    let names = rows.map(|row| row.split_once("  ").unwrap().0);
+    names.flat_map(|names| names.split(", ").map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_help_of_dump_has_each_name_of_its_json() {
+    let place = named();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.open(&place.path).unwrap();
+    let recorder = cachemaint::recorder::Recorder::open(file).unwrap();
+    recorder.claim().unwrap().record(4, &[0; 1 << 13]).unwrap_err();
+    drop(recorder);
+    let mut bytes = fs::read(&place.path).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"by hand").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&place.path, &bytes).unwrap();
+    let text = stdout(&place.run(&["dump", "--json"]).code(1));
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let help = stdout(&place.run(&["dump", "--help"]).success());
+    assert_eq!(names_of_help(&help), names_of(&lines), "{help}{text}");
 }
 
 /// The table is after the descriptor, at 128 (module `recorder`, the format).

@@ -21,6 +21,7 @@ use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::yield_now;
+use std::time::UNIX_EPOCH;
 
 const BYTES: usize = 100_000;
 
@@ -30,6 +31,11 @@ fn cachemaint() -> Command {
 
 fn json(assert: &Assert) -> serde_json::Value {
     serde_json::from_str(&stdout(assert)).unwrap()
+}
+
+fn now() -> jiff::Timestamp {
+    let since_1970 = UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    jiff::Timestamp::from_nanosecond(since_1970.try_into().unwrap()).unwrap()
 }
 
 /// Guards a directory with a file in it, and has that file open.
@@ -107,6 +113,41 @@ fn it_ends_by_sigterm_with_what_it_has_done() {
     for part in ["What survives", "warm reboot", "1 in the last pass", "held, 1ms asked for"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+/// An orderly end may never come. No interval is as short as the one that is asked for here.
+#[test]
+fn an_interval_that_is_longer_than_asked_for_is_reported_at_once_and_has_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("buffer");
+    fs::write(&file, vec![1; BYTES]).unwrap();
+    let run = |format: &[&str]| {
+        let began = now();
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"))
+            .args(["guard", "--page-cache", "--within", "1ns"])
+            .args(format)
+            .arg(directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until_open(&mut child, &file);
+        // The last pass comes at the end, and ends an interval.
+        let ended = end(child).success();
+        let first = stderr(&ended).lines().next().unwrap_or_default().to_owned();
+        assert!(first.starts_with("cachemaint: the longest interval is now "), "{first}");
+        assert!(first.ends_with(", 1ns asked for"), "{first}");
+        (ended, began..=now())
+    };
+    let (ended, life) = run(&["--json"]);
+    let document = json(&ended);
+    let at: jiff::Timestamp = document["longest_interval_at"].as_str().unwrap().parse().unwrap();
+    // It is printed in milliseconds.
+    let millisecond = jiff::SignedDuration::from_millis(1);
+    assert!((*life.start() - millisecond..=*life.end()).contains(&at), "{document}");
+    let (ended, _) = run(&[]);
+    let text = stdout(&ended);
+    assert!(text.contains("\nlongest     the interval that ended at 2"), "{text}");
 }
 
 /// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.

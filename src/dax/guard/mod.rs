@@ -367,7 +367,8 @@ impl Guard {
         let began = clock.began();
         let before = self.last.map(|last| last.began);
         let since = [before, oldest].into_iter().flatten().min();
-        self.statistics.add(pass, cpu, since.map(BootTime::elapsed));
+        pass.interval = since.map(BootTime::elapsed);
+        self.statistics.add(pass, cpu);
         self.last = Some(Last { began, took, cpu });
     }
 }

@@ -22,6 +22,9 @@ pub struct Pass {
     pub is_unsettled: bool,
     /// The duration of the pass, with pauses.
     pub took: Duration,
+    /// The longest time for which a stored byte of a file was not written back when this pass ended:
+    /// [`Statistics::longest_interval`] is the longest one of all passes. `None` if no pass came before.
+    pub interval: Option<Duration>,
     /// The files that were not written back, with the reason, each in the first pass that meets it, and again if it has
     /// been written back meanwhile. A file may be unreadable by this user, beyond the limit of open files, or not
     /// writable back by lines; its write-back may fail, or the medium may have lost bytes of it.
@@ -69,7 +72,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn add(&mut self, pass: &Pass, cpu: Duration, interval: Option<Duration>) {
+    pub(super) fn add(&mut self, pass: &Pass, cpu: Duration) {
         self.passes += 1;
         self.lines += pass.lines;
         self.bytes += pass.bytes;
@@ -79,7 +82,7 @@ impl Statistics {
         self.longest_pass = self.longest_pass.max(pass.took);
         self.in_passes += pass.took;
         self.cpu += cpu;
-        self.longest_interval = self.longest_interval.max(interval.unwrap_or_default());
+        self.longest_interval = self.longest_interval.max(pass.interval.unwrap_or_default());
     }
 }
 

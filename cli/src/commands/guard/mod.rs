@@ -12,10 +12,12 @@
 //! | `problems` | the number of problems: each is reported on standard error |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
+//! | `longest_interval_at` | of `guard`: the time at which this interval ended (RFC 3339, UTC), or `null` before the second pass |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 
 mod asked;
+mod longest;
 mod once;
 #[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
 mod scheduling;
@@ -30,6 +32,7 @@ use cachemaint::dax::guard::{Guard, Pass, Statistics};
 use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use longest::{Longest, since_1970};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -50,7 +53,9 @@ use std::time::Instant;
 /// back no other, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to
 /// ignore, as by nohup, stays ignored.
 ///
-/// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer.
+/// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
+/// that is longer than TIME is reported on standard error when it ends, and then each one that is at least twice as long
+/// as the last reported one.
 ///
 /// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
 /// reports the files beyond it.
@@ -94,6 +99,7 @@ struct Document {
     schema: u32,
     within_ns: u64,
     cpu_share: f64,
+    longest_interval_at: Option<String>,
     #[serde(flatten)]
     statistics: Statistics,
 }
@@ -120,12 +126,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         guard = guard.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
     }
     let since = Instant::now();
-    guard.run(within, &stop, tell_problems);
+    let mut longest = Longest::new(within);
+    guard.run(within, &stop, |pass| {
+        tell_problems(pass);
+        if let Some(interval) = longest.add(pass.interval.unwrap_or_default(), since_1970()) {
+            text::tell!(
+                "cachemaint: the longest interval is now {interval:?}, {within:?} asked for"
+            );
+        }
+    });
     let statistics = guard.statistics();
     let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-    let document = Document { schema: 1, within_ns, cpu_share, statistics };
-    text::print(arguments.json, &document, |out| print(out, &statistics, within, cpu_share))?;
+    let longest_interval_at = longest.time();
+    let document = Document { schema: 1, within_ns, cpu_share, longest_interval_at, statistics };
+    text::print(arguments.json, &document, |out| {
+        print(out, &statistics, within, cpu_share, document.longest_interval_at.as_deref())
+    })?;
     if (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0 {
         text::tell!("cachemaint: nothing was guarded: no file there could be written back");
         return Ok(ExitCode::FAILURE);
@@ -207,6 +224,7 @@ fn print(
     statistics: &Statistics,
     within: Duration,
     cpu_share: f64,
+    longest_at: Option<&str>,
 ) -> io::Result<()> {
     let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, outside, .. } =
         *statistics;
@@ -221,6 +239,9 @@ fn print(
         _ => format!("{longest_interval:?}"),
     };
     row(out, "bound", format!("{held} held, {within:?} asked for"))?;
+    if let Some(time) = longest_at.filter(|_| (files, bytes) != (0, 0)) {
+        row(out, "longest", format!("the interval that ended at {time}"))?;
+    }
     if outside > 0 {
         let outside = thousands(outside);
         row(out, "outside", format!("the bound is not that of {outside} files or directories"))?;
@@ -247,7 +268,8 @@ mod tests {
         (statistics.passes, statistics.longest_interval) = (440, Duration::from_millis(16));
         of_each(&mut statistics);
         let mut out = Vec::new();
-        print(&mut out, &statistics, Duration::from_millis(10), 0.01).unwrap();
+        let at = Some("2001-09-09T01:46:40.123Z");
+        print(&mut out, &statistics, Duration::from_millis(10), 0.01, at).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -260,12 +282,14 @@ mod tests {
             written.contains("880 lines, 56,320 bytes in all passes, dirty or not"),
             "{written}"
         );
-        assert!(written.contains("bound       16ms held, 10ms asked for"), "{written}");
+        let bound = "bound       16ms held, 10ms asked for\n\
+                     longest     the interval that ended at 2001-09-09T01:46:40.123Z\n";
+        assert!(written.contains(bound), "{written}");
     }
 
     #[test]
     fn without_a_file_no_bound_is_held() {
         let nothing = printed(|_| ());
-        assert!(nothing.contains("bound       none held, 10ms asked for"), "{nothing}");
+        assert!(nothing.ends_with("bound       none held, 10ms asked for\n"), "{nothing}");
     }
 }

@@ -8,22 +8,46 @@ use cachemaint::dax::{DaxView, Error, ErrorKind, Taint};
 /// of `work` are void then.
 ///
 /// There is no guard on some architectures and outside of Linux. Such an access ends the command there.
-#[cfg(target_os = "linux")]
 pub(crate) fn guarded<R>(file: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+    guarded_with(file, FREE_SPACE, work)
+}
+
+/// Does the same for a command that only reads the file, and so can read a copy of it.
+pub(crate) fn guarded_reading<R>(file: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+    guarded_with(file, FREE_SPACE_OR_COPY, work)
+}
+
+const FREE_SPACE: &str = "free some space, and run the command again";
+/// A mapped hole of a tmpfs takes space even if it is only read. The calls of a copy read zeros there.
+const FREE_SPACE_OR_COPY: &str = "free some space, and run the command again, or copy the file to another file system and \
+                                  read the copy";
+
+#[cfg(target_os = "linux")]
+fn guarded_with<R>(
+    file: &DaxView,
+    if_full: &'static str,
+    work: impl FnOnce() -> R,
+) -> anyhow::Result<R> {
     match cachemaint::dax::FaultHandler::install() {
-        Ok(guard) => file.catch_faults(guard, |_| work()).map_err(|error| explained(file, error)),
+        Ok(guard) => file
+            .catch_faults(guard, |_| work())
+            .map_err(|error| explained_with(file, error, if_full)),
         Err(_) => Ok(work()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "there is no guard here")]
-pub(crate) fn guarded<R>(_: &DaxView, work: impl FnOnce() -> R) -> anyhow::Result<R> {
+fn guarded_with<R>(_: &DaxView, _: &'static str, work: impl FnOnce() -> R) -> anyhow::Result<R> {
     Ok(work())
 }
 
 /// Returns the error of a guarded access with the offset of the access, and with the remedy.
 pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
+    explained_with(file, error, FREE_SPACE)
+}
+
+fn explained_with(file: &DaxView, error: Error, if_full: &'static str) -> anyhow::Error {
     let Some(Taint::Fault { at, .. }) = file.taint() else { return error.into() };
     let (path, at) = (error.path().display(), file.offset() + at);
     match error.kind() {
@@ -33,7 +57,7 @@ pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
         ),
         ErrorKind::NoSpace { len, .. } => anyhow!(
             "{path}: an access at offset {at} failed, as the file system has no space for {len} more bytes there, or the \
-             file was cut and made longer again; free some space, and run the command again"
+             file was cut and made longer again; {if_full}"
         ),
         _ => error.into(),
     }

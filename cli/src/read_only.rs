@@ -39,7 +39,7 @@ impl ReadOnly {
     /// Runs `work`, and makes an error of an access that would have ended the process: the file was cut
     /// meanwhile, or its medium has lost bytes.
     pub(crate) fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
-        faults::guarded(self.view(), work)
+        faults::guarded_reading(self.view(), work)
     }
 }
 

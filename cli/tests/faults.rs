@@ -228,8 +228,19 @@ fn a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing() {
             let begins = format!("cachemaint: {}: an access at offset ", file(name).display());
             assert!(error.lines().last().unwrap().starts_with(&begins), "{command:?}: {error}");
             assert!(error.contains("has no space for 4096 more bytes there, "), "{error}");
+            assert!(error.ends_with("; free some space, and run the command again\n"), "{error}");
         }
-        // To read a hole of a tmpfs takes space too.
+        // To read a hole of a tmpfs takes space too, unless it is read by calls.
+        for command in [["dump", "FILE"], ["stat", "FILE"]] {
+            let output = run(&command, &file("trace"), b"");
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+            let advice = "; free some space, and run the command again, or copy the file to another file system and \
+                          read the copy\n";
+            assert!(said(&output).ends_with(advice), "{command:?}: {}", said(&output));
+        }
+        let copy = directory.path().join("copy");
+        fs::write(&copy, fs::read(file("trace")).unwrap()).unwrap();
+        assert!(succeeds(&["dump", "FILE"], &copy, b"").contains(" first\n"));
         // Not removed: a process that another test starts may have a copy of the descriptor still.
         full.set_len(0).unwrap();
         assert_eq!(succeeds(&["journal", "read", "FILE"], &file("log"), b""), "first\n");

@@ -10,8 +10,9 @@
 //!
 //! Each side releases its words before it announces them by its index. It acquires the other's
 //! index, then the words that this index announces, before it reads. Words that different sides
-//! write never share a granule: the index of each begins one of its own. Nothing else is needed: no
-//! lock, no atomic operation beyond loads and stores of words.
+//! write never share a granule: the index of each begins one of its own. The protocol needs neither a
+//! lock nor an atomic operation beyond loads and stores of words. On CXL memory it also needs the
+//! promises of the platform that the documentation of `coherence` lists.
 
 use cachemaint::coherence::{self, Maintain};
 use std::ops::Range;

@@ -39,7 +39,7 @@
 //!
 //! | the observer | give it |
 //! |---|---|
-//! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`] |
+//! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`]; for another host on the [conditions of CXL](#cxl-memory-of-two-hosts) |
 //! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
 //! | takes no part, and a memory-mapped controller or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: [`Maintain`] has a sketch |
 //! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`] |
@@ -62,6 +62,21 @@
 //! A device changes descriptors at any time. So access them by volatile loads and stores of pointers, not by references,
 //! and use the calls on ranges. In memory that is not cacheable a flag within a descriptor is stored after a `release` of
 //! the other words, and is released itself.
+//!
+//! # CXL memory of two hosts
+//! Where the hardware does not keep two hosts coherent, the pair is right only if the platform makes two promises. This
+//! crate cannot check either of them:
+//! 1. *No clean write-backs.* Some caches write a line back that they only fetched, without a store to it. It can overwrite
+//!    the stores of the other host, without an error, and no maintenance avoids that (CXL 3.1, 2.4, implementation
+//!    note on software-managed coherency). The bit "No Clean Writebacks" promises that this never happens. Each host has it
+//!    in the CXL System Description Structure (CSDS) of its ACPI table CEDT (9.18.1.6), and each device in the register
+//!    DVSEC CXL Capability2 (8.1.3.7). A bit that is clear does not mean that clean write-backs happen. This crate reads
+//!    neither, so look there on each host and device that can access the memory. Without these bits map the memory as
+//!    not cacheable on all hosts.
+//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. It is a claim of the platform that the other
+//!    host then reads the bytes. A maintainer of Linux's CXL code knew of nothing that guarantees it (Dan Williams,
+//!    linux-cxl, 21 May 2024, "Introduce CBD (CXL Block Device)"), since writes can be pending in buffers on the way. Where
+//!    the platform does not state it, verify messages by a checksum.
 //!
 //! # Other names
 //! | | `release` | `release_to_writer` | `acquire` |
@@ -87,6 +102,8 @@
 //! A Cortex-A510 with erratum 2454944 can write back a line that it only fetched, over the stores of an observer.
 //! Maintenance does not avoid that: map memory that an observer writes as not cacheable there. [`CpuReport::notes`] names
 //! such a core if the thread runs on one.
+//!
+//! On CXL memory that hosts share, the platform must make [two promises](#cxl-memory-of-two-hosts).
 //!
 //! [`CpuReport::notes`]: crate::report::CpuReport::notes
 

@@ -30,7 +30,8 @@ use crate::arch::device;
 /// that barrier.
 ///
 /// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
-/// observer *is* coherent. Used for one that is not, in cacheable memory, this type gives it old data.
+/// observer *is* coherent. Used for one that is not, in cacheable memory, this type gives it old data. A hypervisor can make
+/// memory cacheable that a guest has mapped as [not cacheable](super#memory-types-in-a-guest).
 ///
 /// # Cost
 /// The barrier, however long the range is.

@@ -42,14 +42,15 @@
 //! | takes no part in coherence, and this CPU's instructions maintain its caches | [`Cache`]; for another host on the [conditions of CXL](#cxl-memory-of-two-hosts) |
 //! | takes part: DMA on x86 without "no snoop", `dma-coherent` in a device tree, `_CCA` 1 in ACPI, every CPU of s390x | [`Coherent`], which costs one barrier |
 //! | takes no part, and a memory-mapped controller or instructions of the CPU's vendor (T-Head) maintain the cache | an implementation of the platform: [`Maintain`] has a sketch |
-//! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`] |
+//! | takes no part, and nothing maintains the cache, or the memory [cannot be padded](#descriptor-rings) | memory that is mapped as not cacheable (by Svpbmt on RISC-V), and [`Coherent`]; in a guest [if the hypervisor honours it](#memory-types-in-a-guest) |
 //!
 //! # Descriptor rings
 //! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. So several
 //! descriptors share a unit, and both sides write to it. A `release` of one can write the unit back over the status of
 //! another, without an error. Padding would change the layout. Two methods remain:
-//! 1. *Memory that is not cacheable.* No line exists that could hide or undo a store, and [`Coherent`] orders a descriptor
-//!    before its flag (on 32-bit arm for observers in the inner shareable domain only). Every mapping of the ring must be so.
+//! 1. *Memory that is not cacheable*, also [to the hypervisor](#memory-types-in-a-guest). No line exists that could hide or
+//!    undo a store, and [`Coherent`] orders a descriptor before its flag (on 32-bit arm for observers in the inner
+//!    shareable domain only). Every mapping of the ring must be so.
 //!    Once the last cacheable mapping has ended, drop its lines by [`release_range_to_writer`], with the [`Cache`] or the
 //!    platform's [`Maintain`]: [`Coherent`] drops none. Before that a CPU could fetch them again. Where nothing maintains
 //!    the cache, take memory that was never mapped as cacheable since the reset. Linux allocates rings so
@@ -63,6 +64,21 @@
 //! and use the calls on ranges. In memory that is not cacheable a flag within a descriptor is stored after a `release` of
 //! the other words, and is released itself.
 //!
+//! # Memory types in a guest
+//! In a virtual machine the type that a mapping has by the guest's tables need not be the type of its accesses. No
+//! register of the guest shows the difference, and this crate does not report it.
+//!
+//! | hypervisor | a mapping of RAM that the guest makes not cacheable | source |
+//! |---|---|---|
+//! | KVM on Intel | is cacheable by default. It is not while a device whose DMA is not coherent is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
+//! | KVM on AMD | is not cacheable | the same page |
+//! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB"; Arm ARM (DDI 0487), "Stage 2 memory region type and cacheability attributes when `FEAT_S2FWB` is implemented" |
+//! | others | not known here | |
+//!
+//! Lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. So use this method
+//! in a guest only where the hypervisor states that it honours the guest's types. Elsewhere use [`Cache`], and maintain
+//! rings by whole units.
+//!
 //! # CXL memory of two hosts
 //! Where the hardware does not keep two hosts coherent, the pair is right only if the platform makes two promises. This
 //! crate cannot check either of them:
@@ -72,7 +88,7 @@
 //!    in the CXL System Description Structure (CSDS) of its ACPI table CEDT (9.18.1.6), and each device in the register
 //!    DVSEC CXL Capability2 (8.1.3.7). A bit that is clear does not mean that clean write-backs happen. This crate reads
 //!    neither, so look there on each host and device that can access the memory. Without these bits map the memory as
-//!    not cacheable on all hosts.
+//!    not cacheable on all hosts, [in guests too](#memory-types-in-a-guest).
 //! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. It is a claim of the platform that the other
 //!    host then reads the bytes. A maintainer of Linux's CXL code knew of nothing that guarantees it (Dan Williams,
 //!    linux-cxl, 21 May 2024, "Introduce CBD (CXL Block Device)"), since writes can be pending in buffers on the way. Where
@@ -100,8 +116,8 @@
 //! observer. `examples/ring` is a protocol between two sides that needs neither.
 //!
 //! A Cortex-A510 with erratum 2454944 can write back a line that it only fetched, over the stores of an observer.
-//! Maintenance does not avoid that: map memory that an observer writes as not cacheable there. [`CpuReport::notes`] names
-//! such a core if the thread runs on one.
+//! Maintenance does not avoid that: map memory that an observer writes as not cacheable there. In a guest the
+//! [hypervisor](#memory-types-in-a-guest) must honour that. [`CpuReport::notes`] names such a core if the thread runs on one.
 //!
 //! On CXL memory that hosts share, the platform must make [two promises](#cxl-memory-of-two-hosts).
 //!

@@ -47,6 +47,9 @@ pub enum Migration {
 }
 
 /// The effects of the hypervisor and a confidential guest on cache maintenance.
+///
+/// The types of memory are not covered: a hypervisor can make memory cacheable that the guest has mapped as
+/// [not cacheable](crate::coherence#memory-types-in-a-guest).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -9,8 +9,8 @@
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
 //! A virtual machine that is migrated to another host can lose an instruction that it was started
-//! with; no program can defend itself against that, and hypervisors are configured so that it does
-//! not happen.
+//! with. No program can defend itself against that: "For hypervisors" in `docs/platforms.md` lists
+//! the promises of the hypervisor.
 
 mod batch;
 mod builder;

@@ -106,7 +106,7 @@ pub struct Info {
     pub name: Name,
     /// Blob or region.
     pub content: Content,
-    /// The caller's version number.
+    /// The caller's version number, which only the caller [compares](crate::preserve#upgrade-and-rollback).
     pub version: u64,
     /// The length of the blob or region in bytes.
     pub len: u64,

@@ -119,6 +119,41 @@
 //! An opening for writing is a commit, too. So the verdict of a later opening in the same boot is the same boot, though
 //! a region can have been used before the reboot: [`Region::since_use`] returns the event since then.
 //!
+//! # Upgrade and rollback
+//! This crate reads and writes version 3 of the format alone, and nothing converts a store. To change the version, load
+//! the blobs by a program of the old one, and put them into a new store.
+//!
+//! | a program opens a store | result |
+//! |---|---|
+//! | of another version, older or newer | [`ErrorKind::Version`]; nothing is written |
+//! | of its version, that a newer program has opened for writing or committed to | it reads the last commit, which is that opening or that commit |
+//! | with a kind of content in its table that it does not know, from a newer program | the entry is reported as damaged ([`Part::Entry`]). A list ends there, names behind it on its page are not found, and the store cannot be opened for writing |
+//!
+//! An opening for writing is a commit. So a program that may have to give way to its predecessor reads by a [`Reader`]
+//! until it is certain to stay. Then the predecessor finds its own last commit, and the [`Verdict`] about it.
+//!
+//! The format is not promised to stay: it has changed twice before the first release. A later release can change it
+//! again, with another number.
+//!
+//! The version of a blob is the caller's, and this crate does not compare it. A program reads it from the same commit as
+//! the bytes:
+//!
+//! ```
+//! # #[cfg(all(feature = "preserve", feature = "std"))] {
+//! # use cachemaint::{medium::Memory, preserve::{Error, Reader}};
+//! # use core::convert::Infallible;
+//! fn load(reader: &Reader<Memory<'_>>) -> Result<Option<Vec<u8>>, Error<Infallible>> {
+//!     let blob = reader.blob("cpu")?;
+//!     if blob.info().version != 2 {
+//!         return Ok(None); // another layout, of another program
+//!     }
+//!     let mut bytes = vec![0; blob.info().len as usize];
+//!     blob.read_at(0, &mut bytes)?; // an error if later commits have replaced its bytes
+//!     Ok(Some(bytes))
+//! }
+//! # }
+//! ```
+//!
 //! # The format, version 3
 //! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
 //! generation *g* is at 4096 (*g* modulo 2). Of all whole headers the one of the highest generation is current, even if

@@ -29,6 +29,10 @@ impl<R: Readable> Reader<R> {
 
     /// Returns a verified copy of a blob.
     ///
+    /// The [version](Info::version) of the blob is not compared with anything. A program that can find blobs of another one
+    /// [compares it](crate::preserve#upgrade-and-rollback) in the result of [`blob`](Self::blob), which is of one commit. A
+    /// [`stat`](Self::stat) before this call can be of an earlier commit.
+    ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::Truncated`];
     /// [`ErrorKind::TooLong`], on a 32-bit CPU; [`ErrorKind::Replaced`] after 100 attempts; if the medium fails.

@@ -20,7 +20,8 @@ impl<'a> Attributes<'a> {
         Self { name, version: 0, metadata: &[], alignment: 1 }
     }
 
-    /// Sets a number of the caller's, such as that of the blob's layout, so that an older program does not misread it.
+    /// Sets a number of the caller's, such as that of the blob's layout, so that an older program does not misread it. That
+    /// program must [compare it](crate::preserve#upgrade-and-rollback).
     #[must_use]
     pub const fn version(self, version: u64) -> Self {
         Self { version, ..self }

@@ -91,7 +91,8 @@ fn text(release: &[u8; RELEASE]) -> &str {
     }
 }
 
-/// The event between the last commit and now, as far as it can be known.
+/// The event between the last commit and now, as far as it can be known. A [copy](../preserve/struct.Verdict.html#copies) of
+/// the medium is not an event: it has the origin of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -17,6 +17,13 @@ impl Evidence {
 }
 
 /// The event since the last commit, its evidence, and the medium's promise to survive it.
+///
+/// # Copies
+/// A verdict compares the last commit with the present circumstances, and the copy of a medium contains the same commit.
+/// So a copy, a snapshot of a virtual disk or a restored backup has the verdict of the original: in the boot of the last
+/// commit nothing seems to be lost. The bytes can be of an earlier moment all the same, of different moments if the store
+/// was written meanwhile, or damaged by the copying. Open such a store with
+/// [`Verify::Always`](crate::preserve::Verify::Always), and take its regions as dirty: they cannot be verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -38,6 +45,8 @@ impl Verdict {
     ///
     /// A hibernation is not seen: the machine loses its power, and the boot id stays the same. Linux does not save memory
     /// that is mapped by DAX (`kernel/power/snapshot.c`, `saveable_page`), so bytes there are lost as by a power loss.
+    ///
+    /// Nor is a [copied or restored](Verdict#copies) medium seen.
     #[must_use]
     pub const fn is_same_boot(&self) -> bool {
         matches!(self.origin, Origin::SameProcess | Origin::SameBoot)

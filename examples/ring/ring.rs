@@ -13,6 +13,23 @@
 //! write never share a granule: the index of each begins one of its own. The protocol needs neither a
 //! lock nor an atomic operation beyond loads and stores of words. On CXL memory it also needs the
 //! promises of the platform that the documentation of `coherence` lists.
+//!
+//! # Start and restart
+//! Before the first start one side fills the memory with zeros, and gives all of it away by
+//! `release_range_to_writer`. Then no dirty line could be written back over the words of the other
+//! side. A side that has used the memory before drops its lines in the same way, before the
+//! other one fills it. The signal to start comes after that, by another way than this ring.
+//!
+//! A side that restarts does not fill the memory. It calls `acquire_range` for its own index, and reads
+//! it: this is the number that `Producer::new` or `Consumer::new` is given. The other side goes on
+//! meanwhile, since it stores to words of its own alone. A message that an index announces is whole,
+//! as it was released before. One that was not announced is stored again from its beginning. One that
+//! was taken and not given back is taken again, so a consumer can see it twice.
+//!
+//! | restart of | dirty lines of the side that ended |
+//! |---|---|
+//! | the process, or the kernel by kexec | are still in the caches of its host, and are written back later, or by `acquire_range` |
+//! | the host by a reset, while the memory keeps its bytes | are lost. The index in memory can be an earlier one, and the other side knows no later one |
 
 use cachemaint::coherence::{self, Maintain};
 use std::ops::Range;
@@ -97,7 +114,8 @@ pub(crate) struct Producer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Producer<W, C> {
-    /// Returns the producer that has put in `sent` messages so far: 0 in memory that is all zeros.
+    /// Returns the producer that has put in `sent` messages so far: 0 in memory that is all zeros, and its
+    /// index in memory after a restart.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, sent: u32) -> Self {
         Self { memory, cache, layout, sent }
     }
@@ -136,7 +154,8 @@ pub(crate) struct Consumer<W, C> {
 }
 
 impl<W: Words, C: Maintain> Consumer<W, C> {
-    /// Returns the consumer that has taken `taken` messages so far: 0 in memory that is all zeros.
+    /// Returns the consumer that has taken `taken` messages so far: 0 in memory that is all zeros, and its
+    /// index in memory after a restart.
     pub(crate) fn new(memory: W, cache: C, layout: Layout, taken: u32) -> Self {
         Self { memory, cache, layout, taken }
     }

@@ -65,7 +65,9 @@
 //! before it is durable.
 //!
 //! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
-//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`].
+//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`]. The deepest call,
+//! [`Reader::blob`], then takes up to 6 KiB of stack in `Bytes`. That is the sum of the frames on its deepest path
+//! (`x86_64-unknown-none`, release, rustc 1.95). Without optimisation, and elsewhere, it was not measured.
 //!
 //! # Regions
 //! A blob is copied in and out, and verified. For state that must not be copied, such as the memory of a virtual machine,

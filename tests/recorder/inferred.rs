@@ -259,7 +259,7 @@ fn a_header_of_the_lap_before_is_inferred_by_the_next_one_of_that_lap() {
     assert_eq!(openings, [&[(1, 3), (2, 3)], &last[..]].concat());
 }
 
-/// The three slots to the right of the lost header have the headers of the lap before, whose opening is no candidate.
+/// The three slots to the right of the lost header have the headers of the lap before, and its opening cannot be theirs.
 #[test]
 fn the_opening_of_an_older_header_to_the_right_takes_no_candidate_s_place() {
     let medium = Plain::new(slot(8) as usize);

@@ -50,8 +50,9 @@ struct Beside {
 
 impl Beside {
     /// Returns the openings that may have begun the sub-buffer with a sequence number up to the newest one, the newest
-    /// first: that of the newest header, those of the neighbours, and the ones just before the next header. The right
-    /// neighbour is the nearest header with a higher number: one with a lower number is of no later opening than the left one.
+    /// first. They are that of the newest header, those of the neighbours, and the ones just before the next header. The
+    /// right neighbour is the nearest header with a higher number. A lower number is not that of a later opening than the
+    /// left one.
     ///
     /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
     /// generation, which is only a little lower than the next one.

@@ -8,16 +8,6 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64};
 #[cfg(cachemaint_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
 
-#[cfg(all(feature = "recorder", feature = "sim", debug_assertions, not(cachemaint_loom)))]
-pub(crate) use crate::sim::sync::AtomicU32;
-#[cfg(all(
-    feature = "recorder",
-    not(any(cachemaint_loom, all(feature = "sim", debug_assertions)))
-))]
-pub(crate) use core::sync::atomic::AtomicU32;
-#[cfg(all(feature = "recorder", cachemaint_loom))]
-pub(crate) use loom::sync::atomic::AtomicU32;
-
 #[cfg(all(feature = "recorder", not(cachemaint_loom)))]
 pub(crate) use core::sync::atomic::fence;
 #[cfg(all(feature = "recorder", cachemaint_loom))]

@@ -212,6 +212,27 @@ fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     });
 }
 
+/// A claim that another thread overtakes does not turn the next search back to the shard that this one has just given back.
+#[test]
+fn a_shard_that_was_just_given_back_is_not_the_next_one() {
+    loom::model(|| {
+        let cursors = [(); 3].map(|()| Cursor::new());
+        let taken = Taken::take::<Infallible>(cursors, 3).unwrap();
+        taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
+        let taken = Arc::new(taken);
+        let other = Arc::clone(&taken);
+        let thread = loom::thread::spawn(move || {
+            let (shard, cursor) = other.claim().unwrap();
+            cursor.give_back();
+            shard
+        });
+        let (owned, _) = taken.claim().unwrap();
+        let given_back = thread.join().unwrap();
+        let (next, _) = taken.claim().unwrap();
+        assert!(![owned, given_back].contains(&next));
+    });
+}
+
 /// A reader that sees the header of the next sub-buffer sees the last event of the one before.
 #[test]
 fn an_event_before_the_next_header_is_not_missed() {

@@ -62,9 +62,10 @@
 //! other systems it would write over the events of its parent. So open the recording after the last fork, a daemon in the
 //! process that stays. Processes that record at the same time have a file each.
 //!
-//! The child also holds the lock of the file until it drops its copy of the recorder, executes a program or ends
-//! ([`Lock`](crate::dax::Lock)). If its parent ends before that, a restarted program cannot open the file:
-//! [`ErrorKind::Locked`](crate::dax::ErrorKind::Locked) for as long as the child lives.
+//! A parent can end without dropping the recorder, as by a kill or with a `'static` one. Then the child holds the lock of
+//! the file until it drops its copy, executes a program or ends ([`Lock`](crate::dax::Lock)). A restarted program cannot open
+//! the file for as long: [`ErrorKind::Locked`](crate::dax::ErrorKind::Locked). A `'static` recorder is not dropped, so a
+//! child that is to live on executes a program, or is forked before the opening.
 //!
 //! # What a reader trusts
 //! A reader trusts no counter. Each record has a tag: a hash of 64 bits over its bytes and its place. Its key is made of
@@ -312,8 +313,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
     /// Shards without an owner are claimed in turn: the search begins behind the shard that was claimed last. So the last
-    /// events of a thread that has ended stay until the other free shards have been claimed as well, or almost all of them
-    /// if threads claim at the same time. The first claim after an opening takes shard 0.
+    /// events of a thread that has ended stay until the other free shards have been claimed as well. A claim that others overtake
+    /// can take a shard out of turn. The first claim after an opening takes shard 0.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.

@@ -1,11 +1,11 @@
 //! The cursors that a recorder has taken.
 
 use super::{Cursor, ErrorKind};
-use crate::sync::AtomicU32;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+use core::sync::atomic::{AtomicU64 as OwnerNumber, Ordering};
 
 /// The first number that no recorder has had.
-static NEXT: AtomicU64 = AtomicU64::new(1);
+static NEXT: OwnerNumber = OwnerNumber::new(1);
 
 /// The memory for cursors, whose cursors belong to one recorder until this is dropped.
 ///
@@ -22,17 +22,18 @@ pub(super) struct Taken<C> {
     give_back: fn(&Self),
 }
 
-/// The shard after the one that was claimed last, at which the next search begins. If threads claim at the same time, any of
-/// them can be the last to store it. It has lines of its own, so that a claim does not slow down the threads that record.
+/// The number of shards that searches have passed or claimed: the next search begins at its remainder by the shards. It never
+/// becomes less, so that a thread which claims slowly does not turn later searches back to shards that were claimed
+/// since. It has lines of its own, so that a claim does not slow down the threads that record.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Turn(AtomicU32);
+struct Turn(AtomicU64);
 
 impl<C: AsRef<[Cursor]>> Taken<C> {
     /// Takes a cursor for each shard. If it cannot take them all, it takes none.
     pub(super) fn take<E>(memory: C, shards: u32) -> Result<Self, ErrorKind<E>> {
         let first = NEXT.fetch_add(shards.into(), Ordering::Relaxed);
-        let turn = Turn(AtomicU32::new(0));
+        let turn = Turn(AtomicU64::new(0));
         let taken = Self { memory, shards, first, turn, give_back: Self::give_back };
         let cursors = taken.memory.as_ref();
         if cursors.len() < shards as usize {
@@ -65,15 +66,16 @@ impl<C: AsRef<[Cursor]>> Taken<C> {
     /// threads that have ended are kept while other shards are free.
     pub(super) fn claim(&self) -> Option<(u32, &Cursor)> {
         // The memory may return other cursors at each call, so the passes of one search have the same ones.
-        let (cursors, first) = (self.memory.as_ref(), self.turn.0.load(Ordering::Relaxed));
+        let (cursors, turn) = (self.memory.as_ref(), self.turn.0.load(Ordering::Relaxed));
         let mut seen = None;
         loop {
             let mut changes = 0_u64;
-            for shard in (first..self.shards).chain(0..first) {
+            for passed in turn..turn + u64::from(self.shards) {
+                let shard = (passed % u64::from(self.shards)) as u32;
                 let Some(cursor) = self.own(cursors, shard) else { continue };
                 match cursor.claim() {
                     Ok(()) => {
-                        self.turn.0.store(shard + 1, Ordering::Relaxed);
+                        self.turn.0.fetch_max(passed + 1, Ordering::Relaxed);
                         return Some((shard, cursor));
                     }
                     Err(of_shard) => changes = changes.wrapping_add(of_shard),

@@ -237,26 +237,31 @@ fn bytes_of(medium: &Plain, place: u64) -> [u8; SIZE] {
     bytes
 }
 
-/// The crash has lost the last lap of two slots, and the header of the lap before in the first one. The second one has the
-/// opening of both. Headers of the last lap follow it.
+/// The crash has lost the last lap of some slots, and the header of the lap before in the first one. A slot behind it has a
+/// header of that lap. Headers of the last lap follow it, and one can be between them.
 #[test]
 fn a_header_of_the_lap_before_is_inferred_by_the_next_one_of_that_lap() {
-    let medium = Plain::new(slot(8) as usize);
-    drop(options().sub_buffers(8).create_new(&medium).unwrap());
-    for ids in [0..1, 1..3, 3..8] {
-        record_each(options(), &medium, ids);
-    }
-    (0..9).for_each(|_| record_each(options(), &medium, 0..0));
-    let old = [1, 2].map(|place| (place, bytes_of(&medium, place)));
-    record_each(options(), &medium, 8..16);
-    for (place, bytes) in &old {
-        medium.write(slot(*place), bytes);
-    }
-    medium.write(slot(1), &[0; HEADER]);
-    let (events, _) = found(&medium);
-    let openings: Vec<_> = events.iter().map(|(id, opening, ..)| (*id, *opening)).collect();
-    let last = [8, 11, 12, 13, 14, 15].map(|id| (id, 14));
-    assert_eq!(openings, [&[(1, 3), (2, 3)], &last[..]].concat());
+    let openings_of = |lost: [u64; 2]| {
+        let medium = Plain::new(slot(8) as usize);
+        drop(options().sub_buffers(8).create_new(&medium).unwrap());
+        for ids in [0..1, 1..4, 4..8] {
+            record_each(options(), &medium, ids);
+        }
+        (0..9).for_each(|_| record_each(options(), &medium, 0..0));
+        let old = lost.map(|place| (place, bytes_of(&medium, place)));
+        record_each(options(), &medium, 8..16);
+        for (place, bytes) in &old {
+            medium.write(slot(*place), bytes);
+        }
+        medium.write(slot(1), &[0; HEADER]);
+        let (events, _) = found(&medium);
+        events.iter().map(|(id, opening, ..)| (*id, *opening)).collect::<Vec<_>>()
+    };
+    let last = |ids: [u16; 6]| ids.map(|id| (id, 14));
+    let expected = [&[(1, 3), (2, 3)], &last([8, 11, 12, 13, 14, 15])[..]].concat();
+    assert_eq!(openings_of([1, 2]), expected);
+    let expected = [&[(1, 3), (3, 3)], &last([8, 10, 12, 13, 14, 15])[..]].concat();
+    assert_eq!(openings_of([1, 3]), expected);
 }
 
 /// The three slots to the right of the lost header have the headers of the lap before, and its opening cannot be theirs.

@@ -99,8 +99,8 @@ pub enum SkippedKind {
     Stale,
     /// Events that are damaged, or that a crash has lost.
     ///
-    /// Only this kind reports a fault: events are missing in the middle. It is normal only after a crash that loses
-    /// stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
+    /// Only this kind reports a fault: events in the middle are missing from the medium itself. It is normal only after a
+    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
     /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
     /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
     /// sub-buffer or one beside them, or of one of the two to four openings before the next header. Beside the header of an
@@ -108,9 +108,9 @@ pub enum SkippedKind {
     /// whole.
     ///
     /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
-    /// header, its events in the lap after that header are read. Openings without an event in the shard count as well: the
-    /// events are not read any more after two of them, although they are still there. Later events, and those of other
-    /// openings, can be overwritten by the next event of the shard. A shard without any valid header is not read.
+    /// header, its events in the lap after that header are read. Openings without an event in the shard count as well: after
+    /// two of them the events of one that is not this next one are not read any more, although they are still there. Later
+    /// events, and those of other openings, can be overwritten by the next event of the shard. A shard without any valid header is not read.
     ///
     /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
     /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), which takes milliseconds, and

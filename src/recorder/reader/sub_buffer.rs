@@ -40,27 +40,25 @@ struct Opening {
 
 type Openings = [Option<Opening>; 1 + EARLIER];
 
-/// The valid headers beside a slot without one.
+/// The valid headers beside a slot without one, of any lap: that of the last sub-buffer that was read, that of the left
+/// neighbour, and those to the right. The first may be inferred itself, or be further to the left.
 #[derive(Clone, Copy, Debug)]
-struct Beside {
-    left: Option<Header>,
-    /// Those to the right, the nearest first.
-    rights: [Option<Header>; RIGHT],
-}
+struct Beside([Option<Header>; 2 + RIGHT]);
 
 impl Beside {
     /// Returns the openings that may have begun the sub-buffer with a sequence number up to the newest one, the newest
-    /// first. They are that of the newest header, those of the neighbours, and the ones just before the next header. The
-    /// right neighbour is the nearest header with a higher number. A lower number is not that of a later opening than the
-    /// left one.
+    /// first. They are that of the newest header, those of the headers with the numbers next to this one, and the ones just
+    /// before the higher one of these. Headers of other laps lie between them, and say less about it.
     ///
     /// A later opening may have overwritten all other sub-buffers of the one that lost the header. Then no header has its
     /// generation, which is only a little lower than the next one.
     fn openings(&self, sequence: u64, newest: &Header) -> Openings {
         let is_earlier = |header: &Header| header.generation < newest.generation;
-        let left = self.left.filter(is_earlier);
-        let right = self.rights.iter().flatten().find(|right| right.sequence > sequence);
-        let right = right.copied().filter(is_earlier);
+        let all = || self.0.into_iter().flatten();
+        let number_of = |header: &Header| header.sequence;
+        let left = all().filter(|header| header.sequence < sequence).max_by_key(number_of);
+        let right = all().filter(|header| header.sequence > sequence).min_by_key(number_of);
+        let [left, right] = [left, right].map(|header| header.filter(is_earlier));
         let known =
             |header: Header| Opening { generation: header.generation, pace: Some(header.pace) };
         let first = right.map_or(newest.generation, |right| right.generation);
@@ -223,19 +221,18 @@ impl<S: Readable> Reader<S> {
         ]
     }
 
-    /// Reads the headers beside a slot without one. If the header of the left neighbour is not valid or of an older lap,
-    /// `previous` is in its place: it may be inferred itself, or be further to the left.
+    /// Reads the headers beside a slot without one.
     fn beside(&self, shard: u32, slot: u64, newest: &Header, previous: Option<Header>) -> Beside {
         let laps = u64::from(self.description.sub_buffers);
-        let beside = self.header(shard, (slot + laps - 1) % laps);
-        let left = [beside, previous].into_iter().flatten().max_by_key(|header| header.sequence);
-        let rights = core::array::from_fn(|index| {
-            let distance = 1 + index as u64;
-            let header = (distance < laps).then(|| (slot + distance) % laps);
-            let header = header.and_then(|slot| self.header(shard, slot));
-            header.filter(|header| counts(header, newest, previous.as_ref()))
-        });
-        Beside { left, rights }
+        let mut headers = [None; 2 + RIGHT];
+        let [first, others @ ..] = &mut headers;
+        *first = previous;
+        let distances = core::iter::once(laps - 1).chain((1..laps).take(RIGHT));
+        for (place, distance) in others.iter_mut().zip(distances) {
+            let header = self.header(shard, (slot + distance) % laps);
+            *place = header.filter(|header| counts(header, newest, previous.as_ref()));
+        }
+        Beside(headers)
     }
 
     /// Returns the pace of an opening without a header. It is known if one of the descriptors is of that opening.

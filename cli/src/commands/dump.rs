@@ -6,7 +6,6 @@ use crate::read_only::ReadOnly;
 use crate::standard;
 use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,8 +40,8 @@ const JSON: &str = concat!(
     "With --json each line is an object: an event, or a gap between events. Names\n\
      may be added. The meaning of an existing name does not change.\n",
     "\n",
-    "  time        The time of the event (RFC 3339, UTC), or null if the recorder's\n\
-     \x20             clock had no wall time.\n",
+    "  time        The time of the event (RFC 3339, UTC), or null if it is not known:\n\
+     \x20             the recorder's clock had no wall time, or a crash has lost it.\n",
     "  timestamp   The same in ticks of the clock of its opening. The JSON of `stat`\n\
      \x20             describes the clock of the last opening.\n",
     "  opening     The number of the opening that recorded the event. The first is 1.\n",
@@ -108,21 +107,17 @@ struct Meaning<'b> {
 /// The gaps of a dump that a recording program has overtaken.
 #[derive(Default)]
 struct Overtaken {
-    /// The shards with an event before.
-    begun: BTreeSet<u32>,
+    has_begun: bool,
     gaps: u64,
 }
 
 impl Overtaken {
-    /// Counts a gap between events. Events that are overwritten before the first one of their shard are the oldest, and would
-    /// be missing a moment later in any case.
+    /// Counts a gap, unless it comes before the first event: the oldest events of a recording are overwritten in any case.
     fn count(&mut self, found: &Found<'_>) {
-        match *found {
-            Found::Event(Event { shard, .. }) => {
-                self.begun.insert(shard);
-            }
-            Found::Skipped(Skipped { shard, kind: SkippedKind::Overwritten, .. }) => {
-                self.gaps += u64::from(self.begun.contains(&shard));
+        match found {
+            Found::Event(_) => self.has_begun = true,
+            Found::Skipped(Skipped { kind: SkippedKind::Overwritten, .. }) => {
+                self.gaps += u64::from(self.has_begun);
             }
             _ => {}
         }
@@ -175,8 +170,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let path = text::printable(path.display());
         let (gaps, places) = (overtaken.gaps, if overtaken.gaps == 1 { "place" } else { "places" });
         text::tell!(
-            "cachemaint: {path}: events are missing in {gaps} {places}, as a program overwrote them while they were \
-             read; copy the file, and dump the copy"
+            "cachemaint: {path}: a program overwrote events while they were read, which is marked in {gaps} {places}; \
+             copy the file, and dump the copy"
         );
     }
     Ok(code)

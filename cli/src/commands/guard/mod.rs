@@ -12,7 +12,7 @@
 //! | `problems` | the number of problems: each is reported on standard error |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
-//! | `longest_interval_at` | of `guard`: the time at which this interval ended (RFC 3339, UTC), or `null` before the second pass |
+//! | `longest_interval_at` | of `guard`: the time at which this interval ended (RFC 3339, UTC), or `null` if no interval with a file has ended |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 
@@ -55,7 +55,7 @@ use std::time::Instant;
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
 /// that is longer than TIME is reported on standard error when it ends, and then each one that is at least twice as long
-/// as the last reported one.
+/// as the last one reported in the hour before.
 ///
 /// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
 /// reports the files beyond it.
@@ -129,10 +129,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut longest = Longest::new(within);
     guard.run(within, &stop, |pass| {
         tell_problems(pass);
-        if let Some(interval) = longest.add(pass.interval.unwrap_or_default(), since_1970()) {
-            text::tell!(
-                "cachemaint: the longest interval is now {interval:?}, {within:?} asked for"
-            );
+        let interval = pass.interval.filter(|_| pass.files > 0);
+        if let Some(long) = interval.and_then(|interval| longest.add(interval, since_1970())) {
+            text::tell!("cachemaint: an interval of {long:?} has ended, {within:?} asked for");
         }
     });
     let statistics = guard.statistics();

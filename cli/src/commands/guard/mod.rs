@@ -54,8 +54,8 @@ use std::time::Instant;
 /// ignore, as by nohup, stays ignored.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
-/// that is longer than TIME is reported on standard error when it ends, and then each one that is at least twice as long
-/// as the last one reported in the hour before.
+/// that is longer than TIME is reported on standard error when it ends. A later one is reported if it is at least twice
+/// as long as the last one reported in the hour before.
 ///
 /// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
 /// reports the files beyond it.

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 /// The lives of a trial.
 const LIVES: usize = 3;
 /// The latest event of a life that crashes early, and very early.
-const EARLY: u64 = 60;
+const EARLY: u64 = 120;
 const EARLIEST: u64 = 20;
 
 /// Work on a file that crashes.

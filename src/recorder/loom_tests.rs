@@ -97,11 +97,9 @@ fn recorder() -> Arc<One> {
 fn with_events(lengths: &[usize]) -> Arc<One> {
     let clock = Clock::from_function(|| 0, 1, 0);
     let words = (0..=WORDS).map(|_| AtomicU64::new(0)).collect();
-    let cursors = Taken::take::<Infallible>([Cursor::new()], 1).unwrap();
-    cursors.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
     let recorder = Recorder {
         medium: SubBuffers { words, persistent: Mutex::new(alloc::vec![0; WORDS]) },
-        cursors,
+        cursors: free_shards::<1>(),
         description: Description::new(1, Identity([1; 16]), GEOMETRY, Mode::Overwrite, &clock, 0),
         durability: Durability::OnCrash,
         clock,
@@ -194,14 +192,20 @@ fn a_shard_that_is_given_back_is_taken_up_with_its_events() {
     });
 }
 
+/// Returns the cursors of so many empty shards without owners.
+fn free_shards<const SHARDS: usize>() -> Taken<[Cursor; SHARDS]> {
+    let cursors = [(); SHARDS].map(|()| Cursor::new());
+    let taken = Taken::take::<Infallible>(cursors, SHARDS as u32).unwrap();
+    taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
+    taken
+}
+
 /// A thread that moves from one shard to the other leaves one of them free at any time. Another thread finds it, although
 /// the thread may move behind its search.
 #[test]
 fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
     loom::model(|| {
-        let taken = Taken::take::<Infallible>([Cursor::new(), Cursor::new()], 2).unwrap();
-        taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
-        let taken = Arc::new(taken);
+        let taken = Arc::new(free_shards::<2>());
         let other = Arc::clone(&taken);
         let thread = loom::thread::spawn(move || {
             other.claim().unwrap().1.give_back();
@@ -216,10 +220,7 @@ fn as_many_threads_as_shards_own_one_each_and_are_never_refused() {
 #[test]
 fn a_shard_that_was_just_given_back_is_not_the_next_one() {
     loom::model(|| {
-        let cursors = [(); 3].map(|()| Cursor::new());
-        let taken = Taken::take::<Infallible>(cursors, 3).unwrap();
-        taken.iter().for_each(|(_, cursor)| cursor.begin(0, GEOMETRY.size, 0, (0, 0)));
-        let taken = Arc::new(taken);
+        let taken = Arc::new(free_shards::<3>());
         let other = Arc::clone(&taken);
         let thread = loom::thread::spawn(move || {
             let (shard, cursor) = other.claim().unwrap();

@@ -48,8 +48,8 @@ impl<C: AsRef<[Cursor]>> Taken<C> {
 
     /// Returns the cursor of each shard, with its shard.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Cursor)> {
-        let each = (0..self.shards).zip(self.memory.as_ref());
-        each.filter(|(shard, cursor)| cursor.is_of(self.owner(*shard)))
+        let cursors = self.memory.as_ref();
+        (0..self.shards).filter_map(|shard| Some((shard, self.own(cursors, shard)?)))
     }
 
     /// Returns the cursor of a shard.

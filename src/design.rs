@@ -31,7 +31,7 @@
 //!
 //! `cpu` reads one part of the operating system itself, `/sys/devices/system/cpu`: a thread can move to any CPU of the
 //! machine, so the choice needs the errata and the line sizes of all. `system` serves `dax` and `report`, and the three
-//! formats take two facts from it: the clock for waits with a timeout, and the identity of the boot.
+//! formats take two facts from it: the clock, for timeouts and timestamps, and the identity of the boot.
 //!
 //! # Three ways from a call to the instruction
 //! A hop is a call of one function by another; closures and the standard library do not count. The lists are in the

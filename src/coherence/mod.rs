@@ -80,8 +80,8 @@
 //! rings by whole units.
 //!
 //! # CXL memory of two hosts
-//! Where the hardware does not keep two hosts coherent, the pair is right only if the platform makes two promises. This
-//! crate cannot check either of them:
+//! On memory of two hosts that the hardware does not keep coherent, the pair is right only if the platform makes two
+//! promises. This crate cannot check either of them:
 //! 1. *No clean write-backs.* Some caches write a line back that they only fetched, without a store to it. It can overwrite
 //!    the stores of the other host, without an error, and no maintenance avoids that (CXL 3.1, 2.4, implementation
 //!    note on software-managed coherency). The bit "No Clean Writebacks" promises that this never happens. Each host has it

@@ -313,8 +313,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// Claims a shard that has no owner, for one thread. Its events follow those of its last owner.
     ///
     /// Shards without an owner are claimed in turn: the search begins behind the shard that was claimed last. So the last
-    /// events of a thread that has ended stay until the other free shards have been claimed as well. A claim that others overtake
-    /// can take a shard out of turn. The first claim after an opening takes shard 0.
+    /// events of a thread that has ended stay until the other free shards have been claimed as well. A claim that others
+    /// overtake can take a shard out of turn. The first claim after an opening takes shard 0.
     ///
     /// # Errors
     /// [`ErrorKind::AllShardsTaken`] if each shard has an owner.

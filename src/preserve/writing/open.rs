@@ -43,7 +43,8 @@ pub enum Verify {
     /// If something may have been lost: the store was not sealed, and it was not written in this boot. Later openings
     /// verify too, until all blobs are found whole.
     ///
-    /// A medium that was [copied or restored](Verdict#copies) in the boot of the last commit is not noticed, and not verified.
+    /// A medium that was [copied or restored](Verdict#copies) in the boot of the last commit is not noticed, and not
+    /// verified.
     #[default]
     IfUnclean,
     /// Each time.

@@ -12,8 +12,8 @@ pub enum Found<'b> {
     Skipped(Skipped),
     /// Events that the shard has lost, at any time since the begin of the sub-buffer before this item.
     ///
-    /// A recording counts losses by sub-buffer. So this comes after the events of the sub-buffer in which the losses were, also
-    /// after events that were recorded after them. The losses of the last sub-buffer come at the end of the shard.
+    /// A recording counts losses by sub-buffer. So this comes after the events of the sub-buffer in which the losses were,
+    /// also after events that were recorded after them. The losses of the last sub-buffer come at the end of the shard.
     ///
     /// Losses can be older if sub-buffers before this item are missing, or have lost their headers. If none before it was
     /// read, they are of any time since the recording was created.
@@ -100,8 +100,8 @@ pub enum SkippedKind {
     /// Events that are damaged, or that a crash has lost.
     ///
     /// Only this kind reports a fault: events in the middle are missing from the medium itself. It is normal only after a
-    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a crash can
-    /// leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
+    /// crash that loses stores which were not written back yet: see [`Durability`](crate::recorder::Durability). Such a
+    /// crash can leave sub-buffers of many laps in a shard. Events of the last nine of these laps are read. It can also lose the
     /// header before events. They are read if they are of the last two laps, and of the opening that has the newest
     /// sub-buffer or one beside them, or of one of the two to four openings before the next header. Beside the header of an
     /// older lap, which the crash has left, only those of the last lap are read, and newer ones only if the first of them is
@@ -110,11 +110,12 @@ pub enum SkippedKind {
     /// An opening can lose all its headers in a shard. If it is one of the last two, or the next one after that of the newest
     /// header, its events in the lap after that header are read. Openings without an event in the shard count as well: after
     /// two of them the events of one that is not this next one are not read any more, although they are still there. Later
-    /// events, and those of other openings, can be overwritten by the next event of the shard. A shard without any valid header is not read.
+    /// events, and those of other openings, can be overwritten by the next event of the shard. A shard without any valid
+    /// header is not read.
     ///
     /// A copy that was made beside a writer, more slowly than that filled a shard, has this kind too: its parts are of
-    /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), which takes milliseconds, and
-    /// send that one. If it has such gaps as well, copy again, or end the recording first.
+    /// different laps. The recording itself is intact. Make a copy within the machine (`cp`), and send
+    /// that one. If it has such gaps as well, copy again, or end the recording first.
     Damaged,
     /// Events that were overwritten while they were read.
     ///

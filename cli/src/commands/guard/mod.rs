@@ -12,7 +12,7 @@
 //! | `problems` | the number of problems: each is reported on standard error |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
-//! | `longest_interval_at` | of `guard`: the time at which this interval ended (RFC 3339, UTC), or `null` if no interval with a file has ended |
+//! | `longest_interval_at` | of `guard`: the time at which the longest interval with a file ended (RFC 3339, UTC), or `null` if none has |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 

@@ -19,6 +19,13 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Acquire;
 use core::sync::atomic::fence;
 
+/// Bytes of a large blob that are copied, and then go into the tag. The CPU reads the next ones ahead meanwhile.
+///
+/// Measured on an AMD EPYC (family 26, model 2; KVM guest, DRAM) for 256 MiB in no cache, in µs a MiB: 63 by 1 KiB, 64 by
+/// 2 KiB, and 77 where the tag of 64 KiB came after all of its bytes; a copy without tags took 55. Into new memory, which
+/// the kernel clears on the way, it took 444, 432 and 423.
+const STEP: usize = 2048;
+
 impl<'r, R: Readable> Snapshot<'r, R> {
     /// Opens the blob of a name for reading.
     ///
@@ -162,15 +169,19 @@ impl Chunks {
         let end = (begin + CHUNK).min(self.info.len);
         let place = |at: u64| self.info.offset + at;
         let key = self.key.chunk(begin / CHUNK);
-        medium.read(place(at), into).map_err(Error::medium)?;
-        let tag = if into.len() as u64 == end - begin {
+        let tag = if into.len() as u64 == self.info.len {
+            medium.read(place(at), into).map_err(Error::medium)?;
             tag::of(key, into)
         } else {
             let mut running = Running::new(key);
             append(medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
-            running.append(into);
-            append(medium, place(at + into.len() as u64)..place(end), &mut running)
-                .map_err(Error::medium)?;
+            let mut from = place(at);
+            for step in into.chunks_mut(STEP) {
+                medium.read(from, step).map_err(Error::medium)?;
+                running.append(step);
+                from += step.len() as u64;
+            }
+            append(medium, from..place(end), &mut running).map_err(Error::medium)?;
             running.finish()
         };
         // A blob that has taken this place meanwhile has another key, so its tags do not match here.

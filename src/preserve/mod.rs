@@ -267,8 +267,8 @@
 //! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
 //!   space at the same time.
 //! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
-//!   was filled by a program without this reserve can lack it. It can be opened, but a deletion can be refused with
-//!   [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
+//!   was filled by a program without this reserve, or whose medium has become shorter, can lack it. It can be opened, but a
+//!   deletion can be refused with [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
 //! - In a store of less than 64 KiB both copies of a page of the table can lie in one block of 4096 bytes. In a larger
 //!   store they can if a program without this distance wrote them. So they can after an opening or a deletion, if the
 //!   store is full and lacks other room. The next commit that changes the page moves them apart if there is room. Each

@@ -297,7 +297,9 @@ pub(crate) fn damage_costs_what_it_touches_in(
             if is_last {
                 opened.mended.iter().for_each(|damage| harmed.is_told(damage));
             }
-            goes_on(medium, store, &there, Writers::ThisLibrary);
+            // A cut takes free space away, and the places for the pages of a deletion with it.
+            let writers = if harmed.is_cut { Writers::Anyone } else { Writers::ThisLibrary };
+            goes_on(medium, store, &there, writers);
         }
         // Blobs that a lost page named may be anywhere.
         Err(error) => match ErrorKind::from(error.error) {
@@ -316,7 +318,7 @@ enum Writers {
 }
 
 /// An opened store has its blobs, can be written, and has the committed blobs when it is opened again. By the limits in
-/// the documentation a blob can always be deleted if only this library has written to the store.
+/// the documentation a blob can always be deleted if only this library has written to the store, and it was not cut.
 fn goes_on(
     medium: &Plain,
     mut store: Store<Plain>,

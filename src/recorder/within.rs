@@ -2,9 +2,11 @@
 
 use super::{Cursor, Recorder};
 use crate::medium::Medium;
+use crate::process::Process;
 use crate::system::clock;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::time::Duration;
 use std::io;
@@ -21,11 +23,16 @@ use std::time::Instant;
 ///
 /// Dropping it writes back once more and ends the thread. [`finish`](Self::finish) does the same and returns the first
 /// failure of a write-back.
+///
+/// A forked child does not have the thread. There both do nothing, and the longest time is [`Duration::MAX`]: the process
+/// that started the thread writes the events back.
 #[derive(Debug)]
 #[must_use = "dropping it ends the thread: a crash then loses all events since"]
 pub struct Within<E> {
     shared: Arc<Shared<E>>,
     thread: Option<JoinHandle<()>>,
+    /// The process that has the thread.
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -67,13 +74,16 @@ impl<E: Send + 'static> Within<E> {
         let of_thread = Arc::clone(&shared);
         let work = move || while of_thread.write_back(&*recorder, interval) {};
         let thread = thread::Builder::new().name(String::from("recorder")).spawn(work)?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), process: Process::this() })
     }
 
     /// Returns the longest time so far after which an event was persistent. It includes the events that are not written
     /// back yet, as if their write-back ended now.
     #[must_use]
     pub fn longest(&self) -> Duration {
+        if !self.has_thread() {
+            return Duration::MAX;
+        }
         let state = self.shared.state();
         state.longest.max(state.since.elapsed())
     }
@@ -83,6 +93,9 @@ impl<E: Send + 'static> Within<E> {
     /// # Errors
     /// The first failure of a write-back, even if a later one has succeeded.
     pub fn finish(mut self) -> Result<Duration, E> {
+        if !self.has_thread() {
+            return Ok(Duration::MAX);
+        }
         self.end();
         let mut state = self.shared.state();
         state.error.take().map_or(Ok(state.longest), Err)
@@ -90,6 +103,12 @@ impl<E: Send + 'static> Within<E> {
 }
 
 impl<E> Within<E> {
+    /// Returns false in a forked child. The thread may have held the lock when the child was forked, so nothing there may
+    /// take it.
+    fn has_thread(&self) -> bool {
+        Process::this() == self.process
+    }
+
     fn end(&mut self) {
         self.shared.state().is_ended = true;
         self.shared.ended.notify_all();
@@ -103,7 +122,10 @@ impl<E> Within<E> {
 
 impl<E> Drop for Within<E> {
     fn drop(&mut self) {
-        if self.thread.is_some() {
+        if !self.has_thread() {
+            // Its drop would detach a thread that is not there.
+            let _gone = ManuallyDrop::new(self.thread.take());
+        } else if self.thread.is_some() {
             self.end();
         }
     }

@@ -5,6 +5,7 @@ use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::recorder::{
     Clock, Cursor, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, SignalSafe,
+    Within,
 };
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +14,8 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The environment variable that makes a process the child, and has the way it must end.
 const END: &str = "CACHEMAINT_RECORDER_END";
@@ -457,4 +460,29 @@ fn the_last_event_has_the_message_and_the_place_of_a_panic() {
     let (status, shards) = ended("refused-hook");
     assert!(status.success());
     assert_eq!((shards[0].len(), shards[1].len()), (EVENTS as usize, 1));
+}
+
+/// The exit code is one that a panicking test does not have, of which the child has the only thread.
+#[test]
+#[expect(unsafe_code, reason = "a child is forked")]
+fn a_forked_child_does_not_wait_for_a_thread_of_its_parent() {
+    const RIGHT: i32 = 5;
+    let recorder = Arc::new(Recorder::create_new(Plain::new(1 << 16)).unwrap());
+    let within = Within::start(recorder, Duration::from_secs(3600)).unwrap();
+    // SAFETY: the child allocates nothing, and runs no code of the parent's but that below.
+    let child = unsafe { libc::fork() };
+    assert_ne!(child, -1, "{}", std::io::Error::last_os_error());
+    if child == 0 {
+        // SAFETY: the call has no conditions. A child that waits is killed.
+        unsafe { libc::alarm(30) };
+        let longest = within.longest();
+        drop(within);
+        // SAFETY: ends the child without the destructors of the parent.
+        unsafe { libc::_exit(if longest == Duration::MAX { RIGHT } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and so is the status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(ExitStatus::from_raw(status).code(), Some(RIGHT));
+    assert!(within.finish().unwrap() < Duration::MAX);
 }

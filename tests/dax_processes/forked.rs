@@ -24,11 +24,22 @@ fn can_map(address: *mut u8) -> bool {
     mapped == address.cast()
 }
 
+/// Ends a child that panics. It has no other thread, so that the end of this one would end it with code 0.
+struct EndsOnPanic;
+
+impl Drop for EndsOnPanic {
+    fn drop(&mut self) {
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(101) };
+    }
+}
+
 /// Forks a child that does this work and ends with its result. Returns the status that it ends with.
 fn status_of(work: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the C library keeps its allocator usable in the child. The work uses nothing else of other threads.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _ends = EndsOnPanic;
         let code = work();
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(code) };
@@ -75,6 +86,7 @@ fn a_forked_child_does_not_inherit_the_mapping() {
     // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but write and _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _ends = EndsOnPanic;
         let is_accessible_there = is_accessible(&file, &sink);
         let is_left = is_refused(file.grow(64 << 10)) && is_refused(file.shrink(4096));
         // SAFETY: ends the child without running anything of the parent's.
@@ -358,6 +370,7 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     // after a fork.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _ends = EndsOnPanic;
         drop(file);
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
@@ -392,6 +405,7 @@ fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
     // SAFETY: the child drops its copy of the lease and ends. It uses no memory but its own, and no lock.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _ends = EndsOnPanic;
         drop(lease);
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(0) };
@@ -415,6 +429,7 @@ fn a_forked_child_cannot_change_the_leases_of_its_parent() {
     // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _ends = EndsOnPanic;
         let is_refused = file.view().lease(0..100).is_err_and(|error| {
             matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
         });

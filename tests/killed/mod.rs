@@ -30,9 +30,10 @@ enum Next {
     LetGo,
 }
 
-/// The exit codes of a child.
+/// The exit codes of a child. One that panics ends with 0, as it has no other thread.
 const FAILED: c_int = 1;
 const NOT_TRACED: c_int = 2;
+const FINISHED: c_int = 3;
 
 /// Cuts `act` off before its first system call, before its second, and so on, until it is finished. Of calls that only
 /// read and follow each other it is cut off before the first: no other process can see the difference. `prepare` is
@@ -210,7 +211,7 @@ fn be_traced<E: Display>(act: &impl Fn() -> Result<(), E>) -> c_int {
     // SAFETY: this process stops until its parent lets it go on.
     unsafe { libc::raise(libc::SIGSTOP) };
     match act() {
-        Ok(()) => 0,
+        Ok(()) => FINISHED,
         Err(error) => {
             // Another thread may have held the lock of the standard streams when this process was forked.
             let text = std::format!("the child failed: {error}\n");
@@ -238,7 +239,7 @@ fn trace(child: libc::pid_t, at_call: &mut dyn FnMut(libc::pid_t, usize) -> Next
     for stop in 0.. {
         status = go_on(child);
         if libc::WIFEXITED(status) {
-            assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed by itself");
+            assert_eq!(libc::WEXITSTATUS(status), FINISHED, "the child failed by itself");
             assert_ne!(stop, 0, "the child was never stopped");
             break;
         }
@@ -272,7 +273,7 @@ fn let_go(child: libc::pid_t) -> End {
     assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
     let status = wait(child);
     assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status:#x}");
-    assert_eq!(libc::WEXITSTATUS(status), 0, "the child failed after it was held up");
+    assert_eq!(libc::WEXITSTATUS(status), FINISHED, "the child failed after it was held up");
     End::HeldUp
 }
 

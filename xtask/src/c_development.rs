@@ -9,32 +9,51 @@ use anyhow::{Context as _, Result};
 use crate::capi::CACHEMAINT;
 use crate::command::Cmd;
 
-/// A file of the workspace, and its folder below the prefix. A name that ends with `.in` holds the version.
-const FILES: [[&str; 2]; 4] = [
-    ["capi/include/cachemaint.h", "include"],
-    ["capi/cachemaint.pc.in", "lib/pkgconfig"],
-    ["capi/cmake/cachemaintConfig.cmake", "lib/cmake/cachemaint"],
-    ["capi/cmake/cachemaintConfigVersion.cmake.in", "lib/cmake/cachemaint"],
+const HEADER: &str = "capi/include/cachemaint.h";
+/// A description of the workspace, and its folder below that of the libraries. It holds the version, the folder of the
+/// libraries below the prefix, and the way from its own folder to the prefix.
+const DESCRIPTIONS: [[&str; 2]; 3] = [
+    ["capi/cachemaint.pc.in", "pkgconfig"],
+    ["capi/cmake/cachemaintConfig.cmake.in", "cmake/cachemaint"],
+    ["capi/cmake/cachemaintConfigVersion.cmake.in", "cmake/cachemaint"],
 ];
 
 /// The name by which linkers find the static library.
 pub(crate) const ARCHIVE: &str = "libcachemaint.a";
 
-/// Links the shared library, and installs all files below a prefix. Returns their paths.
+/// The folders of an installation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folders<'a> {
+    pub(crate) prefix: &'a Path,
+    /// That of the libraries, relative to the prefix.
+    pub(crate) libraries: &'a Path,
+}
+
+/// Links the shared library, and installs all files. Returns their paths.
 pub(crate) fn install(
     cc: &str,
     archive: &Path,
     sources: &Path,
-    prefix: &Path,
+    folders: Folders<'_>,
 ) -> Result<Vec<PathBuf>> {
-    let shared = CACHEMAINT.shared(cc, archive, sources, &prefix.join("lib"))?;
+    let libraries = folders.prefix.join(folders.libraries);
+    let shared = CACHEMAINT.shared(cc, archive, sources, &libraries)?;
     let link = CACHEMAINT.link(&shared)?;
-    let installed = prefix.join("lib").join(ARCHIVE);
+    let installed = libraries.join(ARCHIVE);
     make_archive(cc, archive, &installed)?;
-    let files =
-        FILES.into_iter().map(|[file, folder]| copy(&sources.join(file), &prefix.join(folder)));
+    let header = copy(&sources.join(HEADER), &folders.prefix.join("include"), &[])?;
+    let files = DESCRIPTIONS.into_iter().map(|[file, folder]| {
+        let folder = folders.libraries.join(folder);
+        let up = vec![".."; folder.components().count()].join("/");
+        let values = [
+            ("@VERSION@", env!("CARGO_PKG_VERSION")),
+            ("@LIBDIR@", &folders.libraries.display().to_string()),
+            ("@PREFIX@", &up),
+        ];
+        copy(&sources.join(file), &folders.prefix.join(folder), &values)
+    });
     let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
-    Ok([shared, installed, link].into_iter().chain(files).collect())
+    Ok([shared, installed, link, header].into_iter().chain(files).collect())
 }
 
 /// Makes the static library of one object, in which the functions of the header alone have names for the linker. Those of
@@ -70,11 +89,11 @@ pub(crate) fn tool(cc: &str, name: &str) -> Result<Cmd> {
     Ok(Cmd::new(path.trim()))
 }
 
-/// Copies a text with the version in its place, and returns the new path.
-fn copy(file: &Path, folder: &Path) -> Result<PathBuf> {
+/// Copies a text with the values in the places of their names, and returns the new path, without `.in`.
+fn copy(file: &Path, folder: &Path, values: &[(&str, &str)]) -> Result<PathBuf> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let text = text.replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+    let text = values.iter().fold(text, |text, (name, value)| text.replace(name, value));
     let name = file.file_name().and_then(|name| name.to_str()).context("a file has no name")?;
     let path = folder.join(name.trim_end_matches(".in"));
     fs::create_dir_all(folder)

@@ -1,15 +1,16 @@
 //! The libraries for C programs: built as static libraries by cargo, and linked to shared ones by the C compiler. The
 //! reason is that rustc gives a shared library an anonymous version script of its own, and no linker takes two.
 
+use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, absolute};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::c_development;
+use crate::c_development::{self, Folders};
 use crate::command::Cmd;
 use crate::host::Host;
 use crate::libpmem;
@@ -57,8 +58,12 @@ impl Library {
         build: &Path,
     ) -> Result<PathBuf> {
         let line = format!("build --locked --profile capi -p {} --target {triple}", self.package);
+        // Messages of panics name sources of dependencies: not by their folder on the builder's machine.
+        let remap = format!("--remap-path-prefix={}=cargo", cargo_home()?.display());
         compiler
             .cargo(&line)
+            .arg("--config")
+            .arg(format!("target.{triple}.rustflags=[{remap:?}]"))
             .folder(sources)
             .env("CARGO_TARGET_DIR", build.display().to_string())
             .read()?;
@@ -87,6 +92,7 @@ impl Library {
             .arg(archive.display().to_string())
             .arg("-Wl,--no-whole-archive")
             .words(SYSTEM_LIBRARIES)
+            .words(&env::var("LDFLAGS").unwrap_or_default())
             .read()?;
         Ok(path)
     }
@@ -102,18 +108,36 @@ impl Library {
     }
 }
 
+/// Returns the folder in which cargo keeps the sources of dependencies.
+fn cargo_home() -> Result<PathBuf> {
+    let named = env::var_os("CARGO_HOME").map(PathBuf::from);
+    named.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("HOME is not set: set it")
+}
+
 /// The request of `cargo xtask capi`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Request {
-    /// The folder below which `lib` and `include` are filled.
-    #[arg(long, default_value = "target/c")]
-    prefix: PathBuf,
+    /// The folder below which all is installed [default: target/c of the workspace].
+    // The workspace becomes the current directory after that.
+    #[arg(long, value_parser = |text: &str| absolute(text))]
+    prefix: Option<PathBuf>,
+    /// The folder of the libraries below the prefix, as `lib64` or `lib/x86_64-linux-gnu`.
+    #[arg(long, default_value = "lib", value_parser = below)]
+    libdir: PathBuf,
     /// The target, in Rust's words [default: this machine].
     #[arg(long)]
     target: Option<String>,
     /// The C compiler that links for the target.
     #[arg(long, default_value = "cc")]
     cc: String,
+}
+
+/// Returns a path that leads down from the folder that it is joined to.
+fn below(text: &str) -> Result<PathBuf, &'static str> {
+    let is_name = |part| matches!(part, Component::Normal(_));
+    let path = PathBuf::from(text);
+    let is_below = path.components().count() > 0 && path.components().all(is_name);
+    is_below.then_some(path).ok_or("it must be relative to the prefix, without `..`")
 }
 
 /// Builds both libraries and installs them below a prefix: `libpmem.so.1` in a directory of its own, which no program
@@ -124,11 +148,29 @@ pub(crate) fn install(host: &Host, request: &Request) -> Result<()> {
     let compiler = toolchain::in_use(host, triple)?;
     let build = host.target_dir("");
     let archive = CACHEMAINT.archive(&compiler, triple, host.root(), &build)?;
-    let mut paths = c_development::install(&request.cc, &archive, host.root(), &request.prefix)?;
+    let prefix = request.prefix.clone().unwrap_or_else(|| host.root().join("target/c"));
+    let folders = Folders { prefix: &prefix, libraries: &request.libdir };
+    let mut paths = c_development::install(&request.cc, &archive, host.root(), folders)?;
     let archive = LIBPMEM.archive(&compiler, triple, host.root(), &build)?;
-    paths.extend(libpmem::install(&request.cc, &archive, host.root(), &request.prefix)?);
+    paths.extend(libpmem::install(&request.cc, &archive, host.root(), folders)?);
     for path in paths {
         writeln!(io::stdout(), "{}", path.display())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+    use std::path::Path;
+
+    #[test]
+    fn the_folder_of_the_libraries_is_below_the_prefix() {
+        for folder in ["lib", "lib64", "lib/x86_64-linux-gnu"] {
+            assert_eq!(below(folder).as_deref(), Ok(Path::new(folder)));
+        }
+        for folder in ["", ".", "/usr/lib", "../lib", "lib/../.."] {
+            below(folder).unwrap_err();
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::c_development::Folders;
 use crate::capi::LIBPMEM;
 use crate::command::Cmd;
 use crate::debian::{self, Suite};
@@ -25,16 +26,17 @@ const ORIGINAL: [&str; 10] = [
     "libkmod2",
 ];
 
-/// Links the library, and installs it with its header in directories of its own below a prefix. Returns the paths.
+/// Links the library, and installs it with its header in directories of its own. Returns the paths.
 pub(crate) fn install(
     cc: &str,
     archive: &Path,
     sources: &Path,
-    prefix: &Path,
+    folders: Folders<'_>,
 ) -> Result<Vec<PathBuf>> {
-    let library = LIBPMEM.shared(cc, archive, sources, &prefix.join("lib/cachemaint"))?;
+    let libraries = folders.prefix.join(folders.libraries).join("cachemaint");
+    let library = LIBPMEM.shared(cc, archive, sources, &libraries)?;
     let link = LIBPMEM.link(&library)?;
-    let headers = prefix.join("include/cachemaint");
+    let headers = folders.prefix.join("include/cachemaint");
     fs::create_dir_all(&headers).with_context(|| format!("cannot make {}", headers.display()))?;
     let header = headers.join("libpmem.h");
     fs::copy(sources.join("capi/libpmem/include/libpmem.h"), &header)

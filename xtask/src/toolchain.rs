@@ -181,14 +181,14 @@ pub(crate) fn with_core_and_linker(host: &Host, triple: &str, gnu: &str) -> Resu
     Ok(compiler.linker(triple, &format!("{gnu}-ld")))
 }
 
-/// Returns the compiler in use. rustup adds the target if it is missing.
+/// Returns the compiler in use. rustup adds the target if it is missing, unless it is not to be used.
 pub(crate) fn in_use(host: &Host, triple: &str) -> Result<Compiler> {
     let installed = || -> Result<bool> {
         let folder =
             Cmd::new("rustc").words("--print target-libdir --target").arg(triple).read()?;
         Ok(Path::new(folder.trim()).is_dir())
     };
-    if host.without_rustup {
+    if host.without_rustup && triple != native()? {
         bail!("rustup is not to be used");
     }
     if !installed()? {

@@ -14,7 +14,7 @@ use super::lane::{Lane, Run};
 use super::targets::{Model, TARGETS, Target};
 use super::user_emulation::Ready;
 use super::{Lab, compilers};
-use crate::c_development::{self, ARCHIVE};
+use crate::c_development::{self, ARCHIVE, Folders};
 use crate::capi::CACHEMAINT;
 use crate::command::{Cmd, find_program};
 use crate::host::make_empty;
@@ -95,6 +95,8 @@ struct Kit {
     emulator: Option<(Ready, &'static Model)>,
     tree: PathBuf,
     prefix: PathBuf,
+    /// The folder of the libraries below the prefix.
+    libraries: PathBuf,
     work: PathBuf,
 }
 
@@ -119,8 +121,12 @@ impl Kit {
             &tree,
             &lab.sources.work().join("target"),
         )?;
-        c_development::install(&cc, &archive, &tree, &prefix)?;
-        let kit = Self { cc, emulator, tree, prefix, work };
+        // For another CPU, as distributions for several do.
+        let folder = if emulator.is_some() { "lib/other" } else { "lib" };
+        let folders = Folders { prefix: &prefix, libraries: Path::new(folder) };
+        c_development::install(&cc, &archive, &tree, folders)?;
+        let libraries = prefix.join(folder);
+        let kit = Self { cc, emulator, tree, prefix, libraries, work };
         kit.check_symbols()?;
         Ok(kit)
     }
@@ -132,7 +138,7 @@ impl Kit {
         let mut declared = prototypes(&header);
         declared.sort_unstable();
         for (library, kind) in [(CACHEMAINT.soname, "--dynamic"), (ARCHIVE, "--extern-only")] {
-            let library = self.prefix.join("lib").join(library);
+            let library = self.libraries.join(library);
             let listed = c_development::tool(&self.cc, "nm")?
                 .words(kind)
                 .words("--defined-only --format=posix")
@@ -177,12 +183,12 @@ impl Kit {
 
     /// Returns the option that links the static library.
     fn archive(&self) -> Vec<String> {
-        vec![self.prefix.join("lib").join(ARCHIVE).display().to_string()]
+        vec![self.libraries.join(ARCHIVE).display().to_string()]
     }
 
     /// Returns the options that link the shared library.
     fn shared(&self) -> Result<Vec<String>> {
-        let lib = self.prefix.join("lib");
+        let lib = &self.libraries;
         let options = match find_program("pkg-config") {
             Some(_) => Cmd::new("pkg-config")
                 .words("--cflags --libs cachemaint")

@@ -18,7 +18,7 @@ use {
     rustix::io::retry_on_intr,
     std::fs::{self, File},
     std::io::{self, IntoInnerError},
-    std::os::fd::{AsFd, IntoRawFd as _},
+    std::os::fd::{AsFd, BorrowedFd, IntoRawFd as _},
 };
 
 /// Standard output, or a duplicate of it.
@@ -101,7 +101,7 @@ pub(crate) fn finish(mut out: BufWriter<Output>) -> std::io::Result<()> {
 
 /// Returns standard error. It is not checked, since a fault of it cannot be reported.
 #[cfg(unix)]
-pub(crate) fn errors() -> impl Write + 'static {
+pub(crate) fn errors() -> Waiting<io::Stderr> {
     Waiting(io::stderr())
 }
 
@@ -131,6 +131,13 @@ impl<S: AsFd> Waiting<S> {
             let mut stream = [PollFd::new(&self.0, until)];
             retry_on_intr(|| poll(&mut stream, None))?;
         }
+    }
+}
+
+#[cfg(unix)]
+impl<S: AsFd> AsFd for Waiting<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

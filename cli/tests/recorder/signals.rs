@@ -45,6 +45,38 @@ fn a_signal_to_record_reaches_the_program_which_decides_when_both_end() {
     }
 }
 
+/// A supervisor that sends SIGTERM again, as the output has a reader that has stopped reading.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_a_recording_whose_output_is_not_read() {
+    if is_ignored(Signal::TERM) {
+        return;
+    }
+    let place = Place::empty();
+    let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
+    command.arg("record").arg(&place.path).args(["--", "sh", "-c", "echo ready; exec yes"]);
+    let mut recording = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let out = recording.stdout.take().unwrap();
+    // The pipe has 16 pages, of which the last one may not be full.
+    while rustix::io::ioctl_fionread(&out).unwrap() < 15 * 4096 {
+        std::thread::yield_now();
+    }
+    let begin = std::time::Instant::now();
+    let status = loop {
+        kill_process(Pid::from_child(&recording), Signal::TERM).unwrap();
+        if let Some(status) = recording.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begin.elapsed().as_secs() < 60, "it goes on");
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(128 + 15));
+    drop(out);
+    let texts = place.texts();
+    // The recording has the last lines, as many as it has space for.
+    assert!(texts.len() > 100 && texts.iter().skip(1).all(|(_, text)| text == "y"));
+}
+
 /// Returns true if this process ignores a signal, as `nohup` has it: its children do so too.
 fn is_ignored(signal: Signal) -> bool {
     ignored::ignores(std::process::id(), signal)

@@ -249,8 +249,8 @@ impl<'r> Lines<'r> {
     }
 
     /// Records all lines of `from`, and passes the bytes on to `to` as they come. If these have no reader any more, `from`
-    /// is closed: its program has the end that it would have without this command. If they cannot be written, the lines
-    /// are recorded alone, and the result is false.
+    /// is closed: its program has the end that it would have without this command. If they cannot be written, or the
+    /// recording is stopped and they are not read, the lines are recorded alone, and the result is false.
     fn record(self, from: impl Read, to: &mut impl Write) -> anyhow::Result<bool> {
         let mut from = BufReader::new(from);
         let (mut line, mut is_split, mut is_passed_on) = (Vec::new(), false, true);
@@ -276,7 +276,10 @@ impl<'r> Lines<'r> {
                     break;
                 }
                 is_passed_on = false;
-                text::tell!("cachemaint: lines are recorded, but no longer passed on: {error}");
+                // Standard error may have the same reader.
+                if error.kind() != io::ErrorKind::TimedOut {
+                    text::tell!("cachemaint: lines are recorded, but no longer passed on: {error}");
+                }
             }
             let passed = piece.len();
             from.consume(passed);

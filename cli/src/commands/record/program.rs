@@ -2,7 +2,7 @@
 
 use super::file::Guarded;
 #[cfg(unix)]
-use super::stoppable::Stoppable;
+use super::stoppable::{Stoppable, StoppableWriter};
 use super::{Lines, Stream};
 use crate::commands::text;
 use crate::standard;
@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use cachemaint::recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufWriter, PipeWriter, Read};
+use std::io::{self, BufWriter, PipeWriter, Read, Write};
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -33,14 +35,15 @@ pub(super) fn record(
     let stop = super::signals::pass_on().context("signals cannot be handled")?;
     // An interrupt of the terminal reaches the program itself, and its last lines are recorded.
     #[cfg(not(unix))]
-    crate::interrupts::handle(|| {})?;
+    let stop = crate::interrupts::handle(|| {}).map(|()| NeverStopped)?;
     let (from_errors, to_errors) = io::pipe().context("a pipe cannot be created")?;
     #[cfg(unix)]
     let from_errors = Stoppable::new(from_errors, &stop);
     thread::scope(|scope| {
         // A program that runs must not end because there is no thread to read its output.
+        let mut to = until_stopped(standard::errors(), &stop);
         let beside = thread::Builder::new()
-            .spawn_scoped(scope, move || errors.record(from_errors, &mut standard::errors()))
+            .spawn_scoped(scope, move || errors.record(from_errors, &mut to))
             .context("the program was not run, as a thread cannot be started")?;
         let mut child = match start(program, arguments, to_errors) {
             Ok(child) => child,
@@ -51,7 +54,7 @@ pub(super) fn record(
         let from = child.stdout.take().context("the program has no output")?;
         #[cfg(unix)]
         let from = Stoppable::new(from, &stop);
-        let output = record_output(output, from);
+        let output = record_output(output, from, &stop);
         let errors = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
         #[cfg(unix)]
         super::signals::pass_on_until_end().context("the program cannot be waited for")?;
@@ -64,10 +67,10 @@ pub(super) fn record(
 
 /// Records the lines of the program's standard output, and passes them on if standard output can be written. A closed one
 /// discards them.
-fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
+fn record_output(lines: Lines<'_>, from: impl Read, stop: &Stop) -> anyhow::Result<bool> {
     match standard::output_or_closed() {
         Ok(mut to) => {
-            let is_passed_on = lines.record(from, &mut to)?;
+            let is_passed_on = lines.record(from, &mut until_stopped(&mut to, stop))?;
             Ok(has_finished(standard::finish(BufWriter::new(to))) && is_passed_on)
         }
         Err(error) => {
@@ -75,6 +78,25 @@ fn record_output(lines: Lines<'_>, from: impl Read) -> anyhow::Result<bool> {
             lines.record(from, &mut io::sink()).map(|_| false)
         }
     }
+}
+
+/// The means to stop a recording.
+#[cfg(unix)]
+type Stop = io::PipeReader;
+#[cfg(not(unix))]
+type Stop = NeverStopped;
+#[cfg(not(unix))]
+struct NeverStopped;
+
+/// Returns a writer that is given up when the recording is stopped and nobody reads.
+#[cfg(unix)]
+const fn until_stopped<W: Write + AsFd>(to: W, stop: &Stop) -> StoppableWriter<'_, W> {
+    StoppableWriter::new(to, stop)
+}
+
+#[cfg(not(unix))]
+const fn until_stopped<W: Write>(to: W, _: &Stop) -> W {
+    to
 }
 
 /// Returns true if the output was written out, and reports a failure. A reader that has gone is not a failure: the program

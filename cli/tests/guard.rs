@@ -333,3 +333,33 @@ fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
     let advice = "this process has reached its limit of 64 open files; raise it (ulimit -n";
     assert_eq!(stderr(&limited).matches(advice).count() as u64, number("outside"));
 }
+
+/// Each file beyond the limit is a message, and all of them are more than the pipe takes.
+#[test]
+fn a_guard_ends_by_a_signal_though_its_messages_are_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..600 {
+        fs::write(directory.path().join(format!("{number:0>200}")), [1; 100]).unwrap();
+    }
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"]);
+    shell.arg(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    shell.args(["guard", "--page-cache", "--json"]).arg(directory.path());
+    let mut guard = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = guard.stderr.take().unwrap();
+    // The pipe has 16 pages, of which the last one may not be full.
+    while rustix::io::ioctl_fionread(&errors).unwrap() < 15 * 4096 {
+        yield_now();
+    }
+    kill_process(Pid::from_child(&guard), Signal::TERM).unwrap();
+    let begin = std::time::Instant::now();
+    while guard.try_wait().unwrap().is_none() {
+        assert!(begin.elapsed().as_secs() < 60, "it waits for its messages");
+        yield_now();
+    }
+    drop(errors);
+    let output = guard.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["passes"].as_u64().unwrap() > 0, "{document}");
+}

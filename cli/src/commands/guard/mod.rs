@@ -18,6 +18,7 @@
 
 mod asked;
 mod longest;
+mod messages;
 mod once;
 #[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
 mod scheduling;
@@ -33,6 +34,7 @@ use cachemaint::dax::{self, ErrorKind, FaultHandler};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use longest::{Longest, since_1970};
+use messages::Messages;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -107,6 +109,8 @@ struct Document {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
     let stop = stop_when_told()?;
+    // Before this thread has another priority, which a new one would inherit.
+    let mut messages = Messages::start().context("a thread cannot be started")?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
@@ -128,13 +132,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let since = Instant::now();
     let mut longest = Longest::new(within);
     guard.run(within, &stop, |pass| {
-        tell_problems(pass);
+        tell_problems(pass, |message| messages.tell(message));
         let interval = pass.interval.filter(|_| pass.files > 0);
         if let Some(long) = interval.and_then(|interval| longest.add(interval, since_1970())) {
-            text::tell!("cachemaint: an interval of {long:?} has ended, {within:?} asked for");
+            messages.tell(format!("an interval of {long:?} has ended, {within:?} asked for"));
         }
     });
     let statistics = guard.statistics();
+    let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
+    if is_in_vain {
+        messages.tell("nothing was guarded: no file there could be written back".to_owned());
+    }
+    messages.finish();
     let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
     let longest_interval_at = longest.time();
@@ -142,11 +151,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     text::print(arguments.json, &document, |out| {
         print(out, &statistics, within, cpu_share, document.longest_interval_at.as_deref())
     })?;
-    if (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0 {
-        text::tell!("cachemaint: nothing was guarded: no file there could be written back");
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_in_vain { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
@@ -186,10 +191,10 @@ fn page_granular(error: &dax::Error) -> Option<String> {
     ))
 }
 
-fn tell_problems(pass: &Pass) {
+fn tell_problems(pass: &Pass, mut tell: impl FnMut(String)) {
     for problem in &pass.problems {
         let why = page_granular(problem).unwrap_or_else(|| problem.to_string());
-        text::tell!("cachemaint: not guarded: {}", text::printable(why));
+        tell(format!("not guarded: {}", text::printable(why)));
     }
 }
 

@@ -39,7 +39,7 @@ struct Document {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     let pass = guard.pass();
-    tell_problems(&pass);
+    tell_problems(&pass, |message| text::tell!("cachemaint: {message}"));
     if pass.files == 0 {
         text::tell!("cachemaint: nothing was written back: no file with bytes was found there");
     }

@@ -2,7 +2,8 @@
 
 use cachemaint::dax::{DaxFile, DaxView};
 use core::borrow::Borrow;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io;
 use std::path::Path;
 
 /// Removes a new file that is of no use, unless another file has its name by now. The error that led here is the one to
@@ -54,6 +55,29 @@ pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub(crate) const fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
+}
+
+/// Returns true if an output that was seen to be other than a regular file is still the same after it was opened.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_as_seen(seen: &Metadata, opened: &File) -> io::Result<bool> {
+    let opened = opened.metadata()?;
+    Ok(!opened.is_file() && is_same(seen, &opened))
+}
+
+/// Returns true if an output that was seen to be other than a regular file is not one after it was opened. Here a character
+/// device such as `/dev/fd/1` can be the name of any open file, and its numbers are not those of the file.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) fn is_as_seen(seen: &Metadata, opened: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    Ok(!opened.metadata()?.is_file() || seen.file_type().is_char_device())
+}
+
+/// The standard library cannot compare files here.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems look at the file")]
+pub(crate) const fn is_as_seen(_: &Metadata, _: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Returns true for a link of procfs, as `/dev/fd/3` leads to. Its open file can have another position than a new one, and

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxView};
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
@@ -107,7 +107,7 @@ impl Loading<'_> {
         let bar = progress::bar("loading")?;
         let unwritable = || format!("{}: cannot be written", output.display());
         if let Some(found) = fs::metadata(output).ok().filter(|found| !found.is_file()) {
-            let mut out = File::options().write(true).open(output).with_context(unwritable)?;
+            let mut out = open_as_seen(output, &found).with_context(unwritable)?;
             self.write(&mut out, &bar)?;
             // Pipes and terminals cannot be synced.
             if files::is_block_device(&found) {
@@ -132,6 +132,16 @@ impl Loading<'_> {
         beside.file.as_file().sync_all().with_context(unwritable)?;
         beside.replace(output).with_context(unwritable)
     }
+}
+
+/// Opens an output that was seen to be a pipe, a terminal or a device. In a directory of another user, a link to a file can
+/// take its name before it is opened. The blob would overwrite the beginning of that file.
+fn open_as_seen(output: &Path, seen: &Metadata) -> io::Result<File> {
+    let opened = File::options().write(true).open(output)?;
+    if !files::is_as_seen(seen, &opened)? {
+        return Err(io::Error::other("it was replaced while it was opened: try again"));
+    }
+    Ok(opened)
 }
 
 /// The readers of a blob, which can be a secret.
@@ -249,4 +259,40 @@ impl Beside {
 
 fn held(name: &Mutex<Option<PathBuf>>) -> MutexGuard<'_, Option<PathBuf>> {
     name.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::open_as_seen;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    /// Not each system has a safe call that makes a pipe with a name, so the first output is a socket.
+    #[test]
+    fn a_link_that_replaces_another_output_before_it_is_opened_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let [output, file] = ["output", "file"].map(|name| directory.path().join(name));
+        fs::write(&file, "before").unwrap();
+        drop(UnixListener::bind(&output).unwrap());
+        let seen = fs::metadata(&output).unwrap();
+        fs::remove_file(&output).unwrap();
+        symlink(&file, &output).unwrap();
+        let error = open_as_seen(&output, &seen).unwrap_err();
+        assert_eq!(error.to_string(), "it was replaced while it was opened: try again");
+        assert_eq!(fs::read(&file).unwrap(), b"before");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_that_replaces_another_one_before_it_is_opened_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("output");
+        symlink("/dev/zero", &output).unwrap();
+        let seen = fs::metadata(&output).unwrap();
+        assert!(open_as_seen(&output, &seen).is_ok());
+        fs::remove_file(&output).unwrap();
+        symlink("/dev/null", &output).unwrap();
+        assert!(open_as_seen(&output, &seen).is_err());
+    }
 }

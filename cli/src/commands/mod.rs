@@ -1,5 +1,5 @@
 //! The subcommands, one file or folder each: its arguments and `run`; and the modules that they
-//! share: `missing`, `payload`, `progress`, `recording`, `text` and `time`.
+//! share: `missing`, `payload`, `placed`, `progress`, `recording`, `text` and `time`.
 
 pub(crate) mod bench;
 pub(crate) mod caps;
@@ -13,6 +13,7 @@ pub(crate) mod journal;
 pub(crate) mod linux_alone;
 mod missing;
 mod payload;
+mod placed;
 pub(crate) mod preserve;
 mod progress;
 pub(crate) mod record;

@@ -2,6 +2,7 @@
 
 use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, write_json};
 use crate::commands::missing::or_create;
+use crate::commands::placed::refuse_of_another_user;
 use crate::commands::unused::has_other_data;
 use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
@@ -157,6 +158,7 @@ fn open_or_create_in(
 ) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
     let path = &arguments.file;
     if !faults::guarded(file.view(), || has_other_data(file.view(), &[]))?? {
+        refuse_of_another_user(path, file.view())?;
         return Ok((create(arguments, file)?, true));
     }
     let is_there = is_there(path, file)?;
@@ -167,14 +169,17 @@ fn open_or_create_in(
     Ok((journal, !is_there))
 }
 
-/// Returns true if a file has a journal, and refuses a file that has other data.
+/// Returns true if a file has a journal, and refuses a file that has other data, or that another user has placed.
 fn is_there(path: &Path, file: &DaxFile) -> anyhow::Result<bool> {
     let view = file.view();
     let Err(failed) = faults::guarded(view, || Reader::open(file).map(drop))? else {
         return Ok(true);
     };
-    if is_missing(&failed.error) && faults::guarded(view, || has_other_data(view, &CREATED))?? {
-        bail!("{}: the file has other data than a journal; use another file", path.display());
+    if is_missing(&failed.error) {
+        if faults::guarded(view, || has_other_data(view, &CREATED))?? {
+            bail!("{}: the file has other data than a journal; use another file", path.display());
+        }
+        refuse_of_another_user(path, view)?;
     }
     Ok(false)
 }

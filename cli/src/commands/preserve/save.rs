@@ -4,6 +4,7 @@ use super::{
     PIECE, Writable, named, of_blob, open, opened, progress, row, text, visible, write_granularity,
 };
 use crate::commands::missing::or_create;
+use crate::commands::placed::refuse_of_another_user;
 use crate::commands::unused::has_other_data;
 use crate::{faults, files, standard};
 use anyhow::{Context as _, anyhow, bail};
@@ -103,6 +104,9 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let created = created(file.len(), view.guarantee().granularity.bytes() as u64);
     if is_missing && faults::guarded(view, || has_other_data(view, &created))?? {
         bail!("{}: the file has other data than a store; use another file", path.display());
+    }
+    if is_missing {
+        refuse_of_another_user(path, view)?;
     }
     match (is_missing, file.len()) {
         (false, _) => opened(path, file),

@@ -9,6 +9,7 @@ mod signals;
 #[cfg(unix)]
 mod stoppable;
 
+use super::placed::refuse_of_another_user;
 use super::text;
 use super::unused::has_other_data;
 use super::{inspect, recording};
@@ -165,19 +166,19 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
     checked(path, options.open_or_create(file))
 }
 
-/// Checks that a file without a recording has no other data.
+/// Checks that a file without a recording has no other data, and that no other user has placed it.
 fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Result<()> {
-    let (path, len) = (path.display(), file.len());
+    let (shown, len) = (path.display(), file.len());
     if let Some(size) = size.filter(|size| *size != len) {
         bail!(
-            "{path}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
+            "{shown}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
         );
     }
     let view = file.file().view();
     if faults::guarded(view, || has_other_data(view, &[[0, DESCRIPTOR]]))?? {
-        bail!("{path}: the file has other data than a recording; record into another file");
+        bail!("{shown}: the file has other data than a recording; record into another file");
     }
-    Ok(())
+    refuse_of_another_user(path, view)
 }
 
 /// Returns an error if an access to the file failed while it was opened.

@@ -88,3 +88,41 @@ fn a_creation_that_was_cut_off_is_not_completed_in_a_file_of_another_user() {
     chown(&path, Some(0), None).unwrap();
     cachemaint(command, &path, rest).success();
 }
+
+#[test]
+fn a_blob_that_replaces_a_file_of_another_user_is_as_private_as_its_store() {
+    const OTHERS: u32 = 1000;
+    const OWN: u32 = 1234;
+    let directory = tempfile::tempdir().unwrap();
+    let [store, output] = ["store", "output"].map(|name| directory.path().join(name));
+    cachemaint(&["preserve", "save"], &store, &["name", "--create", "1M"]).success();
+    let set = |path: &Path, group, mode| {
+        chown(path, None, Some(group)).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    // The modes of the store and of the output, the output's group, and the mode of the blob.
+    for (stored, placed, group, expected) in [
+        (0o600, 0o666, OTHERS, 0o600),
+        (0o640, 0o666, OTHERS, 0o640),
+        (0o660, 0o660, OTHERS, 0o600),
+        (0o664, 0o640, OWN, 0o640),
+    ] {
+        fs::write(&output, "").unwrap();
+        if !is_given(&output) {
+            return skip(
+                "a_blob_that_replaces_a_file_of_another_user_is_as_private_as_its_store",
+                "files cannot be given to another user",
+            );
+        }
+        set(&store, OWN, stored);
+        set(&output, group, placed);
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", "umask 0; \"$1\" preserve load \"$2\" name --output \"$3\"", "sh"]);
+        shell.arg(cargo::cargo_bin!("cachemaint")).args([&store, &output]).assert().success();
+        let found = fs::metadata(&output).unwrap();
+        assert_eq!(found.mode() & 0o777, expected, "{stored:o}, {placed:o}");
+        assert_eq!((found.uid(), found.gid()), (0, OWN), "{stored:o}, {placed:o}");
+        assert_eq!(fs::read(&output).unwrap(), b"x");
+        fs::remove_file(&output).unwrap();
+    }
+}

@@ -124,7 +124,7 @@ impl Loading<'_> {
         let mut beside = Beside::create(|| {
             let file = NamedTempFile::new_in(parent).with_context(unwritable)?;
             #[cfg(unix)]
-            privacy::copy(&[output, self.path], file.as_file()).with_context(unwritable)?;
+            privacy::copy(output, self.path, file.as_file()).with_context(unwritable)?;
             Ok(file)
         })?;
         self.write(&mut beside.file, &bar)?;
@@ -147,39 +147,59 @@ fn open_as_seen(output: &Path, seen: &Metadata) -> io::Result<File> {
 /// The readers of a blob, which can be a secret.
 #[cfg(unix)]
 mod privacy {
-    use rustix::fs::{Mode, fchmod, fstat, stat};
+    use rustix::fs::{FileType, Mode, RawMode, Stat, fchmod, fstat, lstat, stat};
     #[cfg(target_os = "linux")]
     use rustix::fs::{fgetxattr_query, getxattr_query};
-    use rustix::process::umask;
+    use rustix::process::{Uid, geteuid, umask};
     use std::fs::File;
     use std::io;
     use std::os::unix::fs::fchown;
     use std::path::Path;
 
-    /// Makes a new file, which its owner alone can use, as private as the first of these files that exists. The umask of the
-    /// process applies.
-    pub(super) fn copy(models: &[&Path], file: &File) -> io::Result<()> {
-        let found = models.iter().find_map(|path| Some((path, stat(*path).ok()?)));
-        let Some((path, model)) = found else { return Ok(()) };
+    /// Makes a new file, which its owner alone can use, as private as the output, or as the store if the output is missing.
+    /// Another user can have placed the output to read the blob: the rights to it are then those to both files. The umask
+    /// of the process applies.
+    pub(super) fn copy(output: &Path, store: &Path, file: &File) -> io::Result<()> {
+        let (replaced, source) = (lstat(output).ok(), stat(store).ok());
+        // A link has come meanwhile.
+        let is_link = |found: &Stat| FileType::from_raw_mode(found.st_mode).is_symlink();
+        let is_trusted = |found: &Stat| {
+            !is_link(found) && [geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&found.st_uid)
+        };
+        let (path, model, limit) = match (replaced, source) {
+            (Some(replaced), _) if is_trusted(&replaced) => (output, replaced, 0o777),
+            (Some(replaced), Some(source)) => {
+                let is_same_group = replaced.st_gid == source.st_gid;
+                let limit =
+                    if is_same_group { replaced.st_mode } else { of_both(replaced.st_mode) };
+                (if has_list(output, file) { output } else { store }, source, limit)
+            }
+            (None, Some(source)) => (store, source, 0o777),
+            (_, None) => return Ok(()),
+        };
         let has_group =
             fstat(file)?.st_gid == model.st_gid || fchown(file, None, Some(model.st_gid)).is_ok();
         // Without the bits of set-user-ID and its like: the blob is not the program that they were set for.
-        let mode = model.st_mode & 0o777;
-        // An access control list is not copied. In another group, its members and those of the model's group get the rights
-        // that both had.
-        let of_both = mode >> 3 & mode & 0o7;
+        let mode = model.st_mode & limit & 0o777;
+        // An access control list is not copied.
         let mode = if has_list(path, file) {
             mode & 0o700
         } else if has_group {
             mode
         } else {
-            mode & 0o700 | of_both << 3 | of_both
+            of_both(mode)
         };
         let masked = umask(Mode::all());
         umask(masked);
         // If a file system does not change modes, the blob stays as private as its new files are.
         let (Ok(()) | Err(_)) = fchmod(file, Mode::from_raw_mode(mode) - masked);
         Ok(())
+    }
+
+    /// Returns the mode for another group. Its members and all others get the rights that the group and all others had.
+    const fn of_both(mode: RawMode) -> RawMode {
+        let both = mode >> 3 & mode & 0o7;
+        mode & 0o700 | both << 3 | both
     }
 
     /// Returns true if the model has an access control list, or the new file has inherited one from its directory. The bits

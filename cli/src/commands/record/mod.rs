@@ -37,10 +37,11 @@ use std::sync::Arc;
 /// a full disk, that is reported too, and the lines are only recorded. After either failure the exit code is the
 /// program's, or 1 instead of 0. A closed standard output discards the output, as `/dev/null` does. If the reader of
 /// the output goes away, the program finds its own output closed. On Unix SIGTERM and SIGHUP are passed on to the
-/// program, and on Linux SIGINT. If it has ended, and others still have its output open, these signals end the
-/// recording. SIGINT, SIGTERM and SIGHUP end the recording of standard input: the recorded lines are written back, and
-/// the exit code is 130. Lines of standard input have the event id 0, those of the program's standard output 1, and
-/// those of its standard error 2. A line that is too long for an event is split.
+/// program, and on Linux SIGINT. If it has ended, and others still have its output open, or no process reads the
+/// output that is passed on, these signals end the recording. SIGINT, SIGTERM and SIGHUP end the recording of standard
+/// input: the recorded lines are written back, and the exit code is 130. Lines of standard input have the event id 0,
+/// those of the program's standard output 1, and those of its standard error 2. A line that is too long for an event
+/// is split.
 ///
 /// If the command is killed, all recorded events are in the file. After a crash of the machine, the remaining events
 /// depend on `--durability`.

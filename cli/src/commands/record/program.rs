@@ -88,7 +88,7 @@ type Stop = NeverStopped;
 #[cfg(not(unix))]
 struct NeverStopped;
 
-/// Returns a writer that is given up when the recording is stopped and nobody reads.
+/// Returns a writer that is given up when the recording is stopped and no process reads it.
 #[cfg(unix)]
 const fn until_stopped<W: Write + AsFd>(to: W, stop: &Stop) -> StoppableWriter<'_, W> {
     StoppableWriter::new(to, stop)

@@ -100,7 +100,7 @@ mod tests {
     use std::io::{ErrorKind, Read as _, Write as _, pipe};
 
     #[test]
-    fn a_stopped_writer_is_given_up_when_nobody_reads() {
+    fn a_stopped_writer_without_a_reader_that_reads_is_given_up() {
         let (mut from, to) = pipe().unwrap();
         let (stop, mut stopper) = pipe().unwrap();
         stopper.write_all(&[0]).unwrap();

@@ -279,6 +279,37 @@ fn assert_guards_nothing(directory: &Path, then: impl FnOnce()) {
     assert!(last.contains("nothing was guarded"), "{last}");
 }
 
+/// The guard writes back nothing from then on, and it can run for weeks.
+#[test]
+fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
+    for comes_back in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let [tree, moved] = ["tree", "moved"].map(|name| directory.path().join(name));
+        fs::create_dir(&tree).unwrap();
+        let mut child = start(&tree, &["--json"]);
+        let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
+        fs::rename(&tree, &moved).unwrap();
+        // Intervals are reported, too.
+        let mut line = String::new();
+        while !line.contains("not guarded: ") {
+            line.clear();
+            assert_ne!(told.read_line(&mut line).unwrap(), 0, "it has not reported the path");
+        }
+        assert!(line.contains("is not there any more"), "{line}");
+        assert!(line.contains(tree.to_str().unwrap()), "{line}");
+        if comes_back {
+            fs::rename(&moved, &tree).unwrap();
+        }
+        let document = json(&end(child).code(i32::from(!comes_back)));
+        let gone = u64::from(!comes_back);
+        assert_eq!((&document["problems"], &document["outside"]), (&1.into(), &1.into()));
+        assert_eq!((&document["gone"], &document["files"]), (&gone.into(), &(1 - gone).into()));
+        let mut last = String::new();
+        told.read_to_string(&mut last).unwrap();
+        assert_eq!(last.contains("not there in the last pass"), !comes_back, "{last}");
+    }
+}
+
 #[test]
 fn guarding_page_granular_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();

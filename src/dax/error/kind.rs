@@ -29,6 +29,9 @@ pub enum ErrorKind {
     Directory,
     /// The file is neither a regular file nor a directory.
     NotRegular,
+    /// A path of a [`Guard`](crate::dax::guard::Guard) is not there any more: it was moved, removed or unmounted, or is
+    /// neither a file nor a directory now.
+    Gone,
     /// The file has no bytes.
     Empty,
     /// An offset, a length or a change of the length is impossible.
@@ -231,6 +234,10 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Directory => f.write_str("is a directory; name a file in it"),
             Self::NotRegular => f.write_str("is not a regular file; name one"),
+            Self::Gone => f.write_str(
+                "is not there any more, since it was moved, removed, unmounted or replaced; bring it back: until \
+                 then stores to its files are not written back",
+            ),
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(

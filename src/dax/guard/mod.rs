@@ -52,7 +52,8 @@
 //! The time for which the machine is suspended counts.
 //!
 //! Files and directories that a pass has found and cannot write back or look at are not in the bound.
-//! [`Pass::outside`] is their number, and [`Pass::problems`] the reason of each.
+//! [`Pass::outside`] is their number, and [`Pass::problems`] the reason of each. A path that was added and is gone is one of
+//! them until it is back.
 //!
 //! - A pass takes lines in ascending order and takes them one by one: a reset in the middle of one leaves some files,
 //!   or some lines, newer than others. The same is true of lines that the CPU has written back by itself. A reader of
@@ -104,6 +105,10 @@
 //!   program that exchanges parts of the tree for links, also while they are looked at, leads the guard nowhere else.
 //!   This holds below the path that was [added](Guard::add), whose own parents are followed. A hard link in the tree is
 //!   a file of the tree.
+//! - A path that was [added](Guard::add) and is then moved, removed, unmounted (seen from Linux 5.8 on) or replaced by a
+//!   link is [`ErrorKind::Gone`] and one of [`Pass::outside`]. It is reported once each time, and [`Pass::gone`] counts it. The
+//!   path is looked at in each pass, and is guarded again when it is back. The path of an ended mount is gone until
+//!   something is mounted there again, and the files that are there meanwhile are guarded.
 //! - A directory whose path has 4,096 bytes or more (`PATH_MAX`) is not read: it is one of [`Pass::outside`], with all
 //!   files below it, and is reported once. No program can name a file there by a whole path. Without the limit a program
 //!   could nest directories so deep that their reading delays all other files.
@@ -241,9 +246,10 @@ impl Guard {
     /// [`ErrorKind::Missing`] and [`ErrorKind::NoPermission`]; [`ErrorKind::SymbolicLink`], as links are not followed;
     /// [`ErrorKind::NotRegular`], if it is neither a regular file nor a directory; [`ErrorKind::PageGranular`], if files
     /// there cannot be written back by lines; as [`Options::view`]. A file below a directory that cannot be guarded is
-    /// not an error: it is one of [`Pass::problems`]. If no file can be created in a directory to ask about, without the
-    /// right or on a full file system, the directory is taken on ext4 and xfs, and on tmpfs if pages are allowed. Each of
-    /// its files that cannot be written back by lines is such a problem then. Elsewhere the refusal is the error.
+    /// not an error: it is one of [`Pass::problems`], and so is the path itself if it is gone later. If no file can be
+    /// created in a directory to ask about, without the right or on a full file system, the directory is taken on ext4 and
+    /// xfs, and on tmpfs if pages are allowed. Each of its files that cannot be written back by lines is such a problem
+    /// then. Elsewhere the refusal is the error.
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.add_on::<Host>(path.as_ref())
     }
@@ -355,6 +361,7 @@ impl Guard {
         pass.bytes = covered.written.bytes;
         pass.lines = covered.written.lines;
         pass.outside = covered.outside;
+        pass.gone = watched.gone();
         pass.is_unsettled = watched.is_unsettled;
         self.note(&clock, covered.oldest, &mut pass);
         pass

@@ -17,6 +17,9 @@ pub struct Pass {
     /// Files and directories that it found and could not write back or look at. A reset can take any byte of them.
     /// [`problems`](Self::problems) has the reason of each in the first pass that met it.
     pub outside: u64,
+    /// Paths that were [added](super::Guard::add) and are not there any more
+    /// ([`ErrorKind::Gone`](crate::dax::ErrorKind::Gone)). They are among [`outside`](Self::outside).
+    pub gone: u64,
     /// True if names changed faster than they could be looked at. A file that was renamed meanwhile can be missing in the
     /// pass, and the next pass looks for it.
     pub is_unsettled: bool,

@@ -8,6 +8,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a file that cannot be made is a finding")]
 
+mod gone;
 mod unreachable;
 
 use crate::own_mount::{with_mount, with_small_tmpfs};

@@ -14,6 +14,7 @@
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
 //! | `longest_interval_at` | of `guard`: the time at which the longest interval with a file ended (RFC 3339, UTC), or `null` if none has |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
+//! | `gone` | of `guard`: the PATHs that were not there any more in the last pass |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 
 mod asked;
@@ -54,6 +55,9 @@ use std::time::Instant;
 /// that cannot be written back are reported, and the bound does not include them. If it found such files, and wrote
 /// back no other, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to
 /// ignore, as by nohup, stays ignored.
+///
+/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back. The
+/// bound does not include it meanwhile. If one is missing in the last pass, the exit code is 1.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
 /// that is longer than TIME is reported on standard error when it ends. A later one is reported if it is at least twice
@@ -101,6 +105,7 @@ struct Document {
     schema: u32,
     within_ns: u64,
     cpu_share: f64,
+    gone: u64,
     longest_interval_at: Option<String>,
     #[serde(flatten)]
     statistics: Statistics,
@@ -131,8 +136,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let since = Instant::now();
     let mut longest = Longest::new(within);
+    let mut gone = 0;
     guard.run(within, &stop, |pass| {
         tell_problems(pass, |message| messages.tell(message));
+        gone = pass.gone;
         let interval = pass.interval.filter(|_| pass.files > 0);
         if let Some(long) = interval.and_then(|interval| longest.add(interval, since_1970())) {
             messages.tell(format!("an interval of {long:?} has ended, {within:?} asked for"));
@@ -140,18 +147,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     let statistics = guard.statistics();
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
-    if is_in_vain {
+    if gone > 0 {
+        messages.tell(format!("not there in the last pass, and not guarded: {gone} of the paths"));
+    } else if is_in_vain {
         messages.tell("nothing was guarded: no file there could be written back".to_owned());
     }
     messages.finish();
     let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
     let longest_interval_at = longest.time();
-    let document = Document { schema: 1, within_ns, cpu_share, longest_interval_at, statistics };
+    let document =
+        Document { schema: 1, within_ns, cpu_share, gone, longest_interval_at, statistics };
     text::print(arguments.json, &document, |out| {
         print(out, &statistics, within, cpu_share, document.longest_interval_at.as_deref())
     })?;
-    Ok(if is_in_vain { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_in_vain || gone > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {

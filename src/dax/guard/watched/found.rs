@@ -3,7 +3,7 @@
 use super::super::descent;
 use super::former::Moment;
 use core::time::Duration;
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,6 +27,8 @@ pub(super) struct Found {
     pub(super) size: u64,
     /// The number of its names.
     pub(super) links: u32,
+    /// True if it is mounted there; false before Linux 5.8.
+    pub(super) is_mounted: bool,
 }
 
 impl Found {
@@ -47,6 +49,7 @@ impl Found {
             kind: FileType::from_raw_mode(found.stx_mode.into()),
             size: found.stx_size,
             links: found.stx_nlink,
+            is_mounted: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         })
     }
 

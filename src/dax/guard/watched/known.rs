@@ -2,10 +2,11 @@
 
 use super::super::guarded::GuardedFile;
 use super::super::pace::BootTime;
-use super::found::Identity;
+use super::found::{Found, Identity};
 use crate::dax::ErrorKind;
 use alloc::collections::BTreeMap;
 use core::mem::{Discriminant, replace};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -19,6 +20,27 @@ pub(super) struct Root {
     pub(super) is_local: bool,
     /// True if it was looked at: files that are found later are new.
     pub(super) is_known: bool,
+    /// The directory or file that was mounted there last.
+    pub(super) mounted: Option<Identity>,
+    /// True if it was not there any more at the last look.
+    pub(super) is_gone: bool,
+}
+
+impl Root {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        let (identity, mounted) = (None, None);
+        Self { path, identity, is_local: false, is_known: false, mounted, is_gone: false }
+    }
+
+    /// Returns true if the file system that was mounted at the path is not any more, and the directory below it shows.
+    pub(super) fn is_unmounted(&mut self, found: Result<Found, Errno>) -> bool {
+        let Ok(found) = found else { return false };
+        if found.is_mounted {
+            self.mounted = Some(found.identity);
+        }
+        // The end of a directory's mount on itself leaves the same files there.
+        self.mounted.is_some_and(|mounted| mounted != found.identity)
+    }
 }
 
 /// A directory that was read.

@@ -103,10 +103,14 @@ pub(super) struct Work<'a> {
 
 impl Watched {
     pub(super) fn add(&mut self, path: &Path) {
-        let path = path.to_path_buf();
-        self.roots.push(Root { path, identity: None, is_local: false, is_known: false });
+        self.roots.push(Root::new(path.to_path_buf()));
         self.file_systems.ask();
         self.look_again();
+    }
+
+    /// Returns the number of added paths that were not there any more at the last look.
+    pub(super) fn gone(&self) -> u64 {
+        self.roots.iter().filter(|root| root.is_gone).count() as u64
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = &GuardedFile> {

@@ -3,7 +3,7 @@
 use super::super::descent;
 use super::file_systems::LOCAL;
 use super::former::Moment;
-use super::found::{Found, Identity, Place, identity_at};
+use super::found::{Found, Identity, Place};
 use super::known::State;
 use super::{Watched, Work};
 use crate::dax::system::file_system_at;
@@ -21,13 +21,15 @@ const BUFFER: usize = 32 << 10;
 impl Watched {
     pub(super) fn read_root(&mut self, number: usize, work: &mut Work<'_>) {
         let Some(root) = self.roots.get_mut(number) else { return };
-        let identity = identity_at(&root.path);
         // Another file system can have been mounted there since the last read. One that is mounted from now on changes the
         // identity, and the next look reads again.
+        let found = Found::at(CWD, &root.path);
+        let is_unmounted = root.is_unmounted(found);
+        root.is_gone = false;
         root.is_local = file_system_at(&root.path).is_some_and(|name| LOCAL.contains(&name));
         let (path, is_local, is_known) = (root.path.clone(), root.is_local, root.is_known);
         let since = self.knew_all.filter(|_| is_known);
-        match Found::at(CWD, &path).map(|found| found.kind) {
+        match found.map(|found| found.kind) {
             Ok(FileType::Directory) => {
                 if !is_local {
                     self.notices.cannot_watch();
@@ -39,11 +41,17 @@ impl Watched {
                 }
             }
             Ok(FileType::RegularFile) => self.look_at_single(number, &path, since, work),
-            Ok(_) | Err(Errno::NOENT) => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                self.is_gone(number, &path, work.problems);
+            }
             Err(errno) => self.cannot_look_at(&path, errno, work.problems),
         }
+        // The files below it were of another file system, and those that are there now are guarded all the same.
+        if is_unmounted {
+            self.is_gone(number, &path, work.problems);
+        }
         if let Some(root) = self.roots.get_mut(number) {
-            root.identity = identity;
+            root.identity = found.ok().map(|found| found.identity);
             root.is_known = true;
         }
     }

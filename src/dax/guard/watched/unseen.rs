@@ -17,6 +17,14 @@ impl Watched {
         self.cannot_see(path, error, problems);
     }
 
+    /// Reports a path that was added and is not there any more. It is guarded again when it is back.
+    pub(super) fn is_gone(&mut self, number: usize, path: &Path, problems: &mut Vec<Error>) {
+        if let Some(root) = self.roots.get_mut(number) {
+            root.is_gone = true;
+        }
+        self.cannot_see(path, Error::new(path, ErrorKind::Gone), problems);
+    }
+
     /// Handles a path that cannot be looked at. A path that does not exist any more counts as gone. Any other is reported,
     /// and everything known below it is kept.
     pub(super) fn cannot_look_at(&mut self, path: &Path, errno: Errno, problems: &mut Vec<Error>) {

@@ -209,7 +209,8 @@ fn one_pass_reports_its_files_and_bytes() {
     let run = |arguments: &[&str]| {
         let mut command = cachemaint();
         command.args(["writeback", "--page-cache"]).args(arguments).arg(directory.path());
-        command.assert().success()
+        // Nothing else fails.
+        command.assert().code(i32::from(is_in_ram(directory.path())))
     };
     let document = json(&run(&["--json"]));
     let numbers =
@@ -217,6 +218,48 @@ fn one_pass_reports_its_files_and_bytes() {
     assert_eq!(numbers, [1, 1, 2, 2 * BYTES as u64]);
     let text = stdout(&run(&[]));
     assert!(text.contains("200,000 bytes"), "{text}");
+}
+
+/// Returns true if a directory is in RAM of the kernel, which no reboot and no kexec keeps.
+fn is_in_ram(directory: &Path) -> bool {
+    // `TMPFS_MAGIC` and `RAMFS_MAGIC` (Linux, `include/uapi/linux/magic.h`).
+    [0x0102_1994, 0x8584_58f6].contains(&rustix::fs::statfs(directory).unwrap().f_type)
+}
+
+/// It is run before a reboot.
+#[test]
+fn a_write_back_in_ram_of_the_kernel_fails_and_one_on_a_disk_does_not() {
+    let test = "a_write_back_in_ram_of_the_kernel_fails_and_one_on_a_disk_does_not";
+    let shared = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let ordinary = tempfile::tempdir().unwrap();
+    for directory in [&shared, &ordinary] {
+        fs::write(directory.path().join("buffer"), vec![1; BYTES]).unwrap();
+    }
+    let [shared, ordinary] = [shared.path(), ordinary.path()];
+    if !is_in_ram(shared) {
+        return skip(test, "/dev/shm is not a tmpfs");
+    }
+    let run = |paths: &[&Path]| {
+        cachemaint().args(["writeback", "--page-cache", "--json"]).args(paths).assert()
+    };
+    let lost = run(&[shared]).code(1);
+    let document = json(&lost);
+    assert_eq!((&document["files"], &document["problems"]), (&1.into(), &0.into()));
+    let survives = &document["survives"][0];
+    assert_eq!(survives["path"], shared.to_str().unwrap());
+    assert_eq!((&survives["kexec"], &survives["warm_reboot"]), (&"no".into(), &"no".into()));
+    let error = stderr(&lost);
+    let said = format!("{}: no reboot and no kexec keeps its files", shared.display());
+    assert_eq!(error.matches(&said).count(), 1, "{error}");
+
+    if is_in_ram(ordinary) {
+        return skip(test, "the directory for temporary files is in RAM of the kernel");
+    }
+    let both = run(&[ordinary, shared]).code(1);
+    assert_eq!(stderr(&both).matches("no reboot and no kexec").count(), 1, "{}", stderr(&both));
+    let kept = run(&[ordinary]).success();
+    assert!(stderr(&kept).is_empty(), "{}", stderr(&kept));
+    assert_ne!(json(&kept)["survives"][0]["warm_reboot"], "no");
 }
 
 /// A script goes by the exit code.
@@ -333,8 +376,9 @@ fn guarding_page_granular_files_is_refused() {
     }
 }
 
-/// Runs `writeback` of 200 files with these soft and hard limits of open files.
-fn write_back_limited(soft: u32, hard: u32) -> Assert {
+/// Runs `writeback` of 200 files with these soft and hard limits of open files. It fails if they are in RAM of the kernel, or
+/// if `is_too_low`.
+fn write_back_limited(soft: u32, hard: u32, is_too_low: bool) -> Assert {
     let directory = tempfile::tempdir().unwrap();
     for number in 0..200 {
         fs::write(directory.path().join(number.to_string()), [1; 100]).unwrap();
@@ -342,19 +386,21 @@ fn write_back_limited(soft: u32, hard: u32) -> Assert {
     let limited = format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$@\"");
     let mut shell = Command::new("sh");
     shell.args(["-c", &limited, "sh"]).arg(assert_cmd::cargo::cargo_bin!("cachemaint"));
-    shell.args(["writeback", "--page-cache", "--json"]).arg(directory.path()).assert()
+    let ended = shell.args(["writeback", "--page-cache", "--json"]).arg(directory.path()).assert();
+    ended.code(i32::from(is_too_low || is_in_ram(directory.path())))
 }
 
 #[test]
 fn more_files_than_the_soft_limit_of_descriptors_are_guarded() {
-    let document = json(&write_back_limited(64, 512).success());
-    assert_eq!((&document["files"], &document["outside"]), (&200.into(), &0.into()));
+    let document = json(&write_back_limited(64, 512, false));
+    let [files, outside, problems] = ["files", "outside", "problems"].map(|name| &document[name]);
+    assert_eq!((files, outside, problems), (&200.into(), &0.into(), &0.into()));
 }
 
 /// Without descriptors for directories the guard would not see new files.
 #[test]
 fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
-    let limited = write_back_limited(64, 64).code(1);
+    let limited = write_back_limited(64, 64, true);
     let document = json(&limited);
     let number = |name: &str| document[name].as_u64().unwrap();
     assert_eq!(number("files") + number("outside"), 200, "{document}");

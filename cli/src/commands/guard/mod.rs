@@ -15,6 +15,7 @@
 //! | `longest_interval_at` | of `guard`: the time at which the longest interval with a file ended (RFC 3339, UTC), or `null` if none has |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
 //! | `gone` | of `guard`: the PATHs that were not there any more in the last pass |
+//! | `survives` | of `writeback`: list of `path`, `kexec` and `warm_reboot`: if bytes of its files that were written back survive these, as `survival` of `inspect`, or `null` if that is not known |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
 
 mod asked;

@@ -2,9 +2,12 @@
 
 use super::{guard_of, tell_problems, written};
 use crate::commands::text::{self, row, thousands};
-use cachemaint::dax::guard::Statistics;
+use cachemaint::dax;
+use cachemaint::dax::guard::{Guard, Statistics};
+use cachemaint::survival::{Event, Stage, Survival};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Write back once the files that other programs store to and never flush: before a reboot, say
@@ -13,6 +16,9 @@ use std::process::ExitCode;
 /// The file system's changes for new files and for those that have grown are synced. The exit code is 1 if this failed
 /// for a file, or if there is no file. It is 1, too, if programs rename files faster than these can be looked for: one can
 /// be missing.
+///
+/// The exit code is also 1 if a reboot and a kexec both lose the files of a PATH, as those of a tmpfs, which is RAM of the
+/// kernel. Standard error names the PATH.
 ///
 /// Files of the page cache are refused. With --page-cache they are synced instead.
 #[derive(clap::Args)]
@@ -30,10 +36,42 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     schema: u32,
+    survives: Vec<Survives<'a>>,
     #[serde(flatten)]
     statistics: Statistics,
+}
+
+/// The events that bytes of files below a path survive when they are written back. `None` if that is not known.
+#[derive(Serialize)]
+struct Survives<'a> {
+    path: Cow<'a, str>,
+    kexec: Option<Survival>,
+    warm_reboot: Option<Survival>,
+    #[serde(skip)]
+    reason: String,
+}
+
+impl<'a> Survives<'a> {
+    fn of(path: &'a Path, guard: &Guard) -> Self {
+        // No new file can be probed where this user cannot create one.
+        let guarantee = dax::probe(path).ok().or_else(|| {
+            let mut files = guard.files().filter(|file| file.starts_with(path));
+            files.find_map(|file| dax::probe(file).ok())
+        });
+        let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).is);
+        Self {
+            path: path.to_string_lossy(),
+            kexec: of(Event::Kexec),
+            warm_reboot: of(Event::WarmReboot),
+            reason: guarantee.map(|guarantee| guarantee.reason).unwrap_or_default(),
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        [self.kexec, self.warm_reboot].iter().all(|kept| *kept == Some(Survival::No))
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -49,13 +87,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
              renames files there"
         );
     }
-    let document = Document { schema: 1, statistics: guard.statistics() };
+    let survives = arguments.paths.iter().map(|path| Survives::of(path, &guard));
+    let survives: Vec<_> = survives.collect();
+    for lost in survives.iter().filter(|survives| survives.is_lost()) {
+        text::tell!(
+            "cachemaint: {}: no reboot and no kexec keeps its files: {}; copy them to a disk or to persistent memory before",
+            text::printable(&lost.path),
+            text::printable(&lost.reason)
+        );
+    }
+    let is_lost = survives.iter().any(Survives::is_lost);
+    let document = Document { schema: 1, survives, statistics: guard.statistics() };
     text::print(arguments.json, &document, |out| {
         row(out, "files", thousands(pass.files))?;
         written(out, pass.lines, pass.bytes, "")?;
         row(out, "took", format!("{:?}", pass.took))
     })?;
-    Ok(if pass.problems.is_empty() && pass.files > 0 && !pass.is_unsettled {
+    Ok(if pass.problems.is_empty() && pass.files > 0 && !pass.is_unsettled && !is_lost {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -58,12 +58,8 @@ impl Library {
         build: &Path,
     ) -> Result<PathBuf> {
         let line = format!("build --locked --profile capi -p {} --target {triple}", self.package);
-        // Messages of panics name sources of dependencies: not by their folder on the builder's machine.
-        let remap = format!("--remap-path-prefix={}=cargo", cargo_home()?.display());
         compiler
             .cargo(&line)
-            .arg("--config")
-            .arg(format!("target.{triple}.rustflags=[{remap:?}]"))
             .folder(sources)
             .env("CARGO_TARGET_DIR", build.display().to_string())
             .read()?;
@@ -106,12 +102,6 @@ impl Library {
         symlink(self.soname, &link).with_context(|| format!("cannot make {}", link.display()))?;
         Ok(link)
     }
-}
-
-/// Returns the folder in which cargo keeps the sources of dependencies.
-fn cargo_home() -> Result<PathBuf> {
-    let named = env::var_os("CARGO_HOME").map(PathBuf::from);
-    named.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("HOME is not set: set it")
 }
 
 /// The request of `cargo xtask capi`.

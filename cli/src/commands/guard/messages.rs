@@ -4,12 +4,12 @@
 use crate::commands::text::{self, thousands};
 use core::time::Duration;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// The number of messages that wait to be written. More are counted.
 const WAITING: usize = 4096;
-/// The time for which the last messages are waited for.
+/// The time for which each of the last messages is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The messages that wait to be written.
@@ -17,7 +17,7 @@ pub(super) struct Messages {
     waiting: SyncSender<String>,
     /// The number of messages that have found no place since the last one that has.
     lost: u64,
-    /// Ends when all messages are written.
+    /// Has something when messages were written, and ends when all are.
     written: Receiver<()>,
 }
 
@@ -25,11 +25,12 @@ impl Messages {
     /// Starts the thread that writes them. It has the priority of this one.
     pub(super) fn start() -> io::Result<Self> {
         let (waiting, messages) = sync_channel::<String>(WAITING);
-        let (end, written) = channel();
+        let (progress, written) = sync_channel(1);
         let write = move || {
-            let _end = end;
             for message in messages {
                 text::tell!("cachemaint: {message}");
+                // It has something already.
+                progress.try_send(()).unwrap_or(());
             }
         };
         thread::Builder::new().name("messages".to_owned()).spawn(write)?;
@@ -52,23 +53,22 @@ impl Messages {
         }
     }
 
-    /// Waits until all are written, or for a second.
+    /// Waits until all are written, or one takes more than a second.
     pub(super) fn finish(mut self) {
         self.tell_lost();
         drop(self.waiting);
-        // Nothing is sent: both the end and the time-out are errors.
-        self.written.recv_timeout(GRACE).unwrap_or(());
+        while self.written.recv_timeout(GRACE).is_ok() {}
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Messages;
-    use std::sync::mpsc::{channel, sync_channel};
+    use std::sync::mpsc::sync_channel;
 
     #[test]
     fn messages_without_a_place_are_counted() {
-        let ((waiting, messages), (_end, written)) = (sync_channel(2), channel());
+        let ((waiting, messages), (_progress, written)) = (sync_channel(2), sync_channel(1));
         let mut told = Messages { waiting, lost: 0, written };
         for number in 0..5 {
             told.tell(number.to_string());

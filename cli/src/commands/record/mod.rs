@@ -49,7 +49,8 @@ use std::sync::Arc;
 pub(crate) struct Arguments {
     /// The file, which is created if it is missing. If it has a recording, the recording is continued: its events
     /// stay until the oldest sub-buffers of 4 KiB are overwritten; each run begins a new one. A file that has other
-    /// bytes than zeros after the place of a header is refused and stays unchanged
+    /// bytes than zeros after the place of a header is refused and stays unchanged, and so is, on Unix, one of another
+    /// user without a recording, unless root owns it
     file: PathBuf,
     /// Create the file, with this number of bytes, if it is missing: 64K, 16M, 1G [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
@@ -278,8 +279,10 @@ impl<'r> Lines<'r> {
                     break;
                 }
                 is_passed_on = false;
-                // Standard error may have the same reader.
-                if error.kind() != io::ErrorKind::TimedOut {
+                // Standard error may have the same reader. The system's own error has a number.
+                let is_given_up =
+                    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none();
+                if !is_given_up {
                     text::tell!("cachemaint: lines are recorded, but no longer passed on: {error}");
                 }
             }

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Directory,
     /// The file is neither a regular file nor a directory.
     NotRegular,
-    /// A path of a [`Guard`](crate::dax::guard::Guard) is not there any more: it was moved, removed or unmounted, or is
+    /// A path of a `dax::guard::Guard` is not there any more: it was moved, removed or unmounted, or is
     /// neither a file nor a directory now.
     Gone,
     /// The file has no bytes.

@@ -57,6 +57,14 @@ pub(crate) const fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
+/// Returns true if a file's owner is this user, or root, who can read and change all files anyway.
+#[cfg(unix)]
+pub(crate) fn is_own_or_of_root(owner: u32) -> bool {
+    use rustix::process::{Uid, geteuid};
+
+    [geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&owner)
+}
+
 /// Returns true if an output that was seen to be other than a regular file is still the same after it was opened.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_as_seen(seen: &Metadata, opened: &File) -> io::Result<bool> {

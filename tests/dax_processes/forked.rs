@@ -83,16 +83,12 @@ fn a_forked_child_does_not_inherit_the_mapping() {
     let mut file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
     let (_source, sink) = std::io::pipe().unwrap();
     assert!(is_accessible(&file, &sink));
-    // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but write and _exit.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let _ends = EndsOnPanic;
+    let status = status_of(|| {
         let is_accessible_there = is_accessible(&file, &sink);
         let is_left = is_refused(file.grow(64 << 10)) && is_refused(file.shrink(4096));
-        // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(i32::from(is_accessible_there) + 2 * i32::from(!is_left)) };
-    }
-    assert_eq!(exit_code(child), 0, "1: the child can read the file; 2: it can map the file");
+        i32::from(is_accessible_there) + 2 * i32::from(!is_left)
+    });
+    assert_eq!(status, 0, "256: the child can read the file; 512: it can map the file");
     assert!(is_accessible(&file, &sink));
 }
 
@@ -200,15 +196,6 @@ fn a_child_that_is_forked_beside_openings_has_no_memory_in_place_of_a_file() {
         is_over.store(true, Relaxed);
         assert!(are_kept);
     });
-}
-
-/// Waits for a forked child, which must end by itself. Returns its exit code.
-fn exit_code(child: libc::pid_t) -> i32 {
-    let mut status = 0;
-    // SAFETY: the child is ours, and so is the status.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status), "the child ended by itself");
-    libc::WEXITSTATUS(status)
 }
 
 /// A forked child that executes no program, as one between fork and exec. It has a duplicate of every open
@@ -366,16 +353,12 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     let options = Options::new().allow_page_granularity();
     let file = options.create_new(&path, 64 << 10).unwrap();
     file.view().lease(4096..5000).unwrap();
-    // SAFETY: the child drops its copy of the file and ends. It frees memory, which the C library permits
-    // after a fork.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let _ends = EndsOnPanic;
-        drop(file);
-        // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(0) };
-    }
-    assert_eq!(exit_code(child), 0);
+    let status = status_of(|| {
+        // SAFETY: the child drops its copy of the file, does not use it after that, and ends by _exit.
+        drop(unsafe { std::ptr::read(&raw const file) });
+        0
+    });
+    assert_eq!(status, 0);
     assert_locked(&options, &path);
     let other = options.lock(Lock::None).open(&path).unwrap();
     assert_eq!(other.leased(0..64 << 10).unwrap(), Some(4096..5000));
@@ -402,15 +385,12 @@ fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
     let reader = Reader::open(file.view()).unwrap();
     let lease = reader.lease("a").unwrap();
     let range = lease.info().range();
-    // SAFETY: the child drops its copy of the lease and ends. It uses no memory but its own, and no lock.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let _ends = EndsOnPanic;
-        drop(lease);
-        // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(0) };
-    }
-    assert_eq!(exit_code(child), 0);
+    let status = status_of(|| {
+        // SAFETY: the child drops its copy of the lease, does not use it after that, and ends by _exit.
+        drop(unsafe { std::ptr::read(&raw const lease) });
+        0
+    });
+    assert_eq!(status, 0);
     assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range.clone()));
     drop(lease);
     assert_eq!(store.medium().leased(range).unwrap(), None);
@@ -426,18 +406,14 @@ fn a_forked_child_cannot_change_the_leases_of_its_parent() {
     let writer = options.create_new(&path, 64 << 10).unwrap();
     let file = options.open(&path).unwrap();
     file.view().lease(4096..5000).unwrap();
-    // SAFETY: the C library keeps its allocator usable in the child, which calls nothing else of it but _exit.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let _ends = EndsOnPanic;
+    let status = status_of(|| {
         let is_refused = file.view().lease(0..100).is_err_and(|error| {
             matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
         });
         let is_released = file.view().release(0..64 << 10).is_ok();
-        // SAFETY: ends the child without running anything of the parent's.
-        unsafe { libc::_exit(i32::from(!is_refused) + 2 * i32::from(!is_released)) };
-    }
-    assert_eq!(exit_code(child), 0, "1: a lease was granted; 2: a release failed");
+        i32::from(!is_refused) + 2 * i32::from(!is_released)
+    });
+    assert_eq!(status, 0, "256: a lease was granted; 512: a release failed");
     assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
     drop(file);
     assert_eq!(writer.leased(0..64 << 10).unwrap(), None);

@@ -12,14 +12,14 @@ use std::path::Path;
 /// if all others or its group can. On a volume that is mounted into a container, new files belong to the container's user.
 #[cfg(unix)]
 pub(super) fn refuse_of_another_user(path: &Path, file: &DaxView) -> anyhow::Result<()> {
+    use crate::files::is_own_or_of_root;
     use anyhow::Context as _;
-    use rustix::process::{Uid, geteuid};
     use std::os::unix::fs::MetadataExt as _;
 
     let unknown = || format!("{}: the owner of the file cannot be read", path.display());
     let found = file.file().metadata().with_context(unknown)?;
     let owner = found.uid();
-    if !found.is_file() || [geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&owner) {
+    if !found.is_file() || is_own_or_of_root(owner) {
         return Ok(());
     }
     anyhow::bail!(

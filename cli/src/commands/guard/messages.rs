@@ -46,9 +46,12 @@ impl Messages {
     }
 
     fn tell_lost(&mut self) {
+        if self.lost == 0 {
+            return;
+        }
         let lost = thousands(self.lost);
         let message = format!("{lost} more messages are missing: standard error was not read");
-        if self.lost > 0 && self.waiting.try_send(message).is_ok() {
+        if self.waiting.try_send(message).is_ok() {
             self.lost = 0;
         }
     }

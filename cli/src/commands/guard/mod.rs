@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `passes`, `files` | the number of passes; files in the last one |
 //! | `lines`, `bytes` | written back by all passes, dirty or not |
-//! | `problems` | the number of problems: each is reported on standard error |
+//! | `problems` | the number of problems: each is reported on standard error, as long as that is read |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
 //! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
 //! | `longest_interval_at` | of `guard`: the time at which the longest interval with a file ended (RFC 3339, UTC), or `null` if none has |

@@ -147,10 +147,11 @@ fn open_as_seen(output: &Path, seen: &Metadata) -> io::Result<File> {
 /// The readers of a blob, which can be a secret.
 #[cfg(unix)]
 mod privacy {
+    use crate::files::is_own_or_of_root;
     use rustix::fs::{FileType, Mode, RawMode, Stat, fchmod, fstat, lstat, stat};
     #[cfg(target_os = "linux")]
     use rustix::fs::{fgetxattr_query, getxattr_query};
-    use rustix::process::{Uid, geteuid, umask};
+    use rustix::process::umask;
     use std::fs::File;
     use std::io;
     use std::os::unix::fs::fchown;
@@ -163,9 +164,7 @@ mod privacy {
         let (replaced, source) = (lstat(output).ok(), stat(store).ok());
         // A link has come meanwhile.
         let is_link = |found: &Stat| FileType::from_raw_mode(found.st_mode).is_symlink();
-        let is_trusted = |found: &Stat| {
-            !is_link(found) && [geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&found.st_uid)
-        };
+        let is_trusted = |found: &Stat| !is_link(found) && is_own_or_of_root(found.st_uid);
         let (path, model, limit) = match (replaced, source) {
             (Some(replaced), _) if is_trusted(&replaced) => (output, replaced, 0o777),
             (Some(replaced), Some(source)) => {

@@ -12,12 +12,13 @@
     not(cachemaint_loom)
 ))]
 
+#[path = "dax_killed/guard.rs"]
+mod guard;
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 mod killed;
 mod skip;
 
-use cachemaint::dax::guard::Guard;
-use cachemaint::dax::{DaxFile, Error, FaultHandler, Options};
+use cachemaint::dax::{DaxFile, Error, Options};
 use cachemaint::medium::Readable;
 use core::fmt::Display;
 use core::ptr::NonNull;
@@ -212,32 +213,6 @@ fn bytes_that_a_file_has_already_are_synced_when_a_growth_maps_them() {
     let Some(calls) = system_calls(test, grow) else { return };
     let (file, name) = (identity(&path), identity(directory.path()));
     assert_eq!(synced(&calls), [file, name, file]);
-}
-
-/// The names that a guard has found outlive a loss of power as the bytes do.
-#[test]
-fn a_guard_syncs_the_directories_with_new_names() {
-    let _alone = alone();
-    let directory = directory();
-    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
-    fs::create_dir(&old).unwrap();
-    fs::write(old.join("file"), pattern()).unwrap();
-    let guard_passes = || -> Result<(), Box<dyn core::error::Error>> {
-        let mut guard = Guard::new(FaultHandler::install()?).allow_page_granularity();
-        guard.add(directory.path())?;
-        guard.pass();
-        fs::create_dir(&new).and_then(|()| fs::write(new.join("file"), pattern())).unwrap();
-        guard.pass();
-        guard.pass();
-        Ok(())
-    };
-    let test = "a_guard_syncs_the_directories_with_new_names";
-    let Some(calls) = system_calls(test, guard_passes) else { return };
-    let times = |path: &Path| {
-        let of = identity(path);
-        calls.iter().filter(|call| call.number == libc::SYS_fsync && call.file == of).count()
-    };
-    assert_eq!([&*old, &*new, directory.path()].map(times), [1, 1, 2]);
 }
 
 #[test]

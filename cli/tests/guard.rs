@@ -383,6 +383,14 @@ fn write_back_limited(soft: u32, hard: u32, is_too_low: bool) -> Assert {
     for number in 0..200 {
         fs::write(directory.path().join(number.to_string()), [1; 100]).unwrap();
     }
+    write_back_tree_limited(&directory, (soft, hard), is_too_low)
+}
+
+fn write_back_tree_limited(
+    directory: &tempfile::TempDir,
+    (soft, hard): (u32, u32),
+    is_too_low: bool,
+) -> Assert {
     let limited = format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$@\"");
     let mut shell = Command::new("sh");
     shell.args(["-c", &limited, "sh"]).arg(assert_cmd::cargo::cargo_bin!("cachemaint"));
@@ -409,6 +417,34 @@ fn files_beyond_the_hard_limit_of_descriptors_are_reported_with_advice() {
     assert_eq!(number("problems"), number("outside"));
     let advice = "this process has reached its limit of 64 open files; raise it (ulimit -n";
     assert_eq!(stderr(&limited).matches(advice).count() as u64, number("outside"));
+}
+
+/// Names take no block, so another user can make millions of them.
+#[test]
+fn names_beyond_the_limit_of_descriptors_are_kept_up_to_a_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = ["first", "second"].map(|name| directory.path().join(name));
+    for place in &places {
+        fs::create_dir(place).unwrap();
+        fs::write(place.join("0"), [1; 100]).unwrap();
+        for number in 1..3_000 {
+            fs::hard_link(place.join("0"), place.join(number.to_string())).unwrap();
+        }
+    }
+    let limited = write_back_tree_limited(&directory, (64, 64), true);
+    let document = json(&limited);
+    let number = |name: &str| document[name].as_u64().unwrap();
+    assert_eq!(number("files") + number("outside"), 6_000, "{document}");
+    // Those that are kept, and at least one of the two directories for all others.
+    let problems = number("problems");
+    assert!((4_097..=4_098).contains(&problems), "{document}");
+    let messages = stderr(&limited);
+    assert_eq!(messages.matches("its limit of 64 open files").count() as u64, problems);
+    let of_directory = |place: &&std::path::PathBuf| {
+        let reported = format!("{}: this process has reached", place.display());
+        messages.matches(&reported).count() == 1
+    };
+    assert_eq!(places.iter().filter(of_directory).count() as u64, problems - 4_096);
 }
 
 /// Each file beyond the limit is a message, and all of them are more than the pipe takes.

@@ -23,6 +23,8 @@ pub enum NotSupported {
     ForkedChild,
     /// Another mount or subvolume, or a file of one, is there. A guard stays in the mount of the path that it was given.
     MountedBelow,
+    /// A guard keeps no more directories: their paths, with 512 bytes for each, take 64 MiB.
+    TooManyDirectories,
     /// A device of device DAX can be made neither longer nor shorter.
     FixedSize,
     /// The kernel has no calls that read or write a device of device DAX.
@@ -63,6 +65,10 @@ impl core::fmt::Display for NotSupported {
             ),
             Self::MountedBelow => f.write_str(
                 "another mount or subvolume is there, which is not covered; give it as a path of its own",
+            ),
+            Self::TooManyDirectories => f.write_str(
+                "directories in it are not covered, as a guard keeps no more of them; use fewer directories, \
+                 or a guard for each part of the tree",
             ),
             Self::FixedSize => f.write_str(
                 "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \

@@ -42,6 +42,7 @@
 //! | new, in a directory that could not be looked at | the last pass before that |
 //! | refused, unreadable or failing at first | the same, however long ago that is |
 //! | older than the guard | its first pass: what was stored earlier has no bound |
+//! | found in a directory of which [files were left out](#memory) | the same |
 //! | removed, and missing when a pass looks for it | nothing of it is left to be lost |
 //! | removed, and not looked for since | as a known one, and it is written back once more |
 //! | renamed in the tree | as before, under its former name |
@@ -92,6 +93,8 @@
 //! openat2(2) (before Linux 5.6, or if a container refuses it) it can be: a server of NFS or 9p that is gone then stops
 //! the pass. Before Linux 6.18 an automount below that is not answered can stop it, too. Links are not followed.
 //!
+//! - The directory of a new name is synced. On ext4, xfs, btrfs and tmpfs that is one `syncfs` for all directories after the
+//!   64th of a read (from Linux 5.8 on). 108,000 new directories on ext4 take 4.6 s, and took 107 s by `fsync`.
 //! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
 //!   change, when notices were lost, and every 10 seconds. If reading them takes more than 50 ms, that is less often: it
 //!   takes no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
@@ -124,6 +127,21 @@
 //! - Each file needs one descriptor. The last 32 of the process (`RLIMIT_NOFILE`), or a quarter of fewer than 128, are
 //!   left for directories. Files beyond them are [`ErrorKind::TooManyFiles`] and are tried again. The library does not
 //!   raise the limit of its process. `cachemaint guard` does. On DAX each file needs a mapping too (`vm.max_map_count`).
+//!
+//! # Memory
+//! A guarded file of the page cache takes 0.45 KiB of memory, and 0.8 KiB with a name of 206 bytes (19,000 files, measured on
+//! x86-64). The limit of descriptors bounds that. Other names have limits of their own,
+//! as another user can make millions of them (hard links need no blocks):
+//!
+//! - Files and directories that cannot be guarded or looked at are kept up to 4,096, each with its reason. Those beyond are
+//!   left out: [`Pass::outside`] has their number in each directory when directories were read last, and a directory is
+//!   reported once with the reason of the first of them.
+//! - Directories are kept up to 64 MiB, with 512 bytes and the path of each. Those beyond are
+//!   [`NotSupported::TooManyDirectories`](super::NotSupported::TooManyDirectories) of the directory that has them, and
+//!   count as one each, with all files below them. Known directories stay when others come.
+//!
+//! 240,000 hard links beyond a limit of 1,024 descriptors take 11 MB for all, and 0.3 s to read (measured on an AMD EPYC
+//! family 26 model 2, ext4).
 //!
 //! # Files with holes
 //! A pass over a file on DAX with holes or unwritten extents covers only the parts that were ever stored to. The first

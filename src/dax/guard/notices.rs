@@ -6,6 +6,7 @@
 
 use crate::dax::system::files;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of notices that are read at once.
 const BUFFER: usize = 64 << 10;
@@ -31,7 +32,8 @@ pub(super) struct Notices {
 
 #[derive(Debug)]
 struct Watch {
-    directory: PathBuf,
+    /// Shared with the notices: a program can cause many in a directory whose path is long.
+    directory: Arc<Path>,
     /// The name of the file in it, if that alone is watched.
     file: Option<OsString>,
     is_met: bool,
@@ -49,21 +51,21 @@ pub(super) enum IfGone {
 }
 
 /// A name in a directory.
-type Name = (PathBuf, OsString);
+type Name = (Arc<Path>, OsString);
 
 /// Changes since the last call.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// Names that came or went, or that are of other files now, by their directory.
-    pub(super) names: BTreeMap<PathBuf, BTreeMap<OsString, IfGone>>,
+    pub(super) names: BTreeMap<Arc<Path>, BTreeMap<OsString, IfGone>>,
     /// Former names of files whose new name was not heard of yet, by the cookie of both notices.
     moving: BTreeMap<u32, Name>,
     /// Names to which files were moved, each with the former name of the last file.
     moved: BTreeMap<Name, Name>,
     /// Files that were written to or cut by a call, by their directory.
-    pub(super) modified: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    pub(super) modified: BTreeMap<Arc<Path>, BTreeSet<OsString>>,
     /// Directories in which a name came, perhaps one that was there before.
-    pub(super) came: BTreeSet<PathBuf>,
+    pub(super) came: BTreeSet<Arc<Path>>,
     /// True if directories changed, or notices were lost: all of them must be read.
     pub(super) everything: bool,
     /// True if notices were lost.
@@ -90,19 +92,19 @@ impl Notices {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        let watch = Watch { directory: path.to_path_buf(), file: None, is_met: true };
+        let watch = Watch { directory: path.into(), file: None, is_met: true };
         self.add(directory, names, watch);
     }
 
     /// Watches an open directory for calls that modify its files, too.
     pub(super) fn watch_calls(&mut self, directory: BorrowedFd<'_>, path: &Path) {
-        let watch = Watch { directory: path.to_path_buf(), file: None, is_met: true };
+        let watch = Watch { directory: path.into(), file: None, is_met: true };
         self.add(directory, WatchFlags::MODIFY | WatchFlags::ONLYDIR, watch);
     }
 
     /// Watches an open file for calls that modify it.
     pub(super) fn watch_file(&mut self, file: BorrowedFd<'_>, directory: &Path, name: &OsStr) {
-        let (directory, name) = (directory.to_path_buf(), Some(name.to_os_string()));
+        let (directory, name) = (directory.into(), Some(name.to_os_string()));
         self.add(file, WatchFlags::MODIFY, Watch { directory, file: name, is_met: true });
     }
 

@@ -15,7 +15,8 @@ pub struct Pass {
     /// Lines whose write-back was issued, dirty or not; none of a file that is written back by pages.
     pub lines: u64,
     /// Files and directories that it found and could not write back or look at. A reset can take any byte of them.
-    /// [`problems`](Self::problems) has the reason of each in the first pass that met it.
+    /// [`problems`](Self::problems) has the reason of each in the first pass that met it, [up to a
+    /// number](super#memory).
     pub outside: u64,
     /// Paths that were [added](super::Guard::add) and are not there any more
     /// ([`ErrorKind::Gone`](crate::dax::ErrorKind::Gone)). They are among [`outside`](Self::outside).

@@ -17,12 +17,12 @@ impl Watched {
             return;
         }
         for path in &heard.came {
-            if let Some(directory) = self.directories.get_mut(path) {
+            if let Some(directory) = self.directories.get_mut(&**path) {
                 directory.has_new_names = true;
             }
         }
         for (path, names) in &heard.modified {
-            let Some(directory) = self.directories.get_mut(path) else { continue };
+            let Some(directory) = self.directories.get_mut(&**path) else { continue };
             for name in names {
                 if let Some(State::Guarded(guarded)) =
                     directory.files.get_mut(name).map(|entry| &mut entry.state)

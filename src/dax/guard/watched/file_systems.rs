@@ -33,6 +33,10 @@ impl FileSystems {
         self.reports_errors = syncfs_reports_errors();
     }
 
+    pub(super) const fn reports_errors(&self) -> bool {
+        self.reports_errors
+    }
+
     /// Takes a directory of which a file is to be opened, if its device has none yet.
     pub(super) fn meet(&mut self, directory: BorrowedFd<'_>) {
         if !self.reports_errors {

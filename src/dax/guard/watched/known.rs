@@ -56,6 +56,10 @@ pub(super) struct Directory {
     pub(super) is_met: bool,
     /// True if it has names that may not be durable.
     pub(super) has_new_names: bool,
+    /// The number of its names that are outside of the bound and not kept, as it was read last.
+    pub(super) left_out: u64,
+    /// True if there were any when it was read last, or since. That is reported once.
+    pub(super) is_left_out: bool,
 }
 
 impl Directory {
@@ -130,5 +134,9 @@ impl State {
             Self::Guarded(guarded) => Some(guarded),
             Self::Refused(_) | Self::Denied => None,
         }
+    }
+
+    pub(super) const fn is_guarded(&self) -> bool {
+        matches!(self, Self::Guarded(_))
     }
 }

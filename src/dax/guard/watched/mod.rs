@@ -10,6 +10,9 @@ mod found;
 mod known;
 mod pass;
 mod reading;
+mod room;
+mod syncing;
+mod taking;
 #[cfg(all(
     test,
     any(
@@ -25,7 +28,7 @@ mod tests;
 mod unseen;
 
 use super::super::system::Concluded;
-use super::super::{Error, ErrorKind, FaultHandler, Options};
+use super::super::{Error, FaultHandler, Options};
 use super::closing::Closing;
 use super::descent;
 use super::guarded::GuardedFile;
@@ -33,17 +36,19 @@ use super::notices::{Heard, IfGone, Notices};
 use super::pace::BootTime;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::mem::{discriminant, take};
+use core::mem::take;
 use core::time::Duration;
 use file_systems::FileSystems;
-use former::{Former, Formers, Lost, Moment, since_or_unknown};
+use former::{Formers, Lost, Moment};
 use found::{Found, Identity, Place, identity_at};
 use known::{Directory, Entry, Leaving, Root, State};
+use room::Room;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use syncing::Unsynced;
 
 /// The inverse of the largest share of time that is spent on reading directories without notices.
 const SELDOM: u32 = 200;
@@ -73,6 +78,8 @@ pub(super) struct Watched {
     unlooked_before: BTreeMap<PathBuf, Option<Moment>>,
     /// The paths of `unseen` that have been reported.
     told: BTreeSet<PathBuf>,
+    room: Room,
+    unsynced: Unsynced,
     notices: Notices,
     concluded: Concluded,
     file_systems: FileSystems,
@@ -126,6 +133,7 @@ impl Watched {
     pub(super) fn look(&mut self, work: &mut Work<'_>) {
         let began = Moment::of(work.began);
         self.formers.begin();
+        self.room.no_descriptor = None;
         let is_due = self.is_time(work.began) || self.roots_changed();
         let has_read = self.look_until_settled(is_due, Notices::heard, work);
         // A file that was missed has been there.
@@ -194,6 +202,7 @@ impl Watched {
             directory.is_met = false;
             directory.files.values_mut().for_each(|entry| entry.is_met = false);
         }
+        self.room.begin(&self.directories);
         self.notices.begin();
         self.unseen.clear();
         self.is_to_retry = false;
@@ -202,7 +211,9 @@ impl Watched {
             self.read_root(number, work);
         }
         self.unlooked_before.clear();
+        self.sync_file_systems(work.problems);
         self.notices.end();
+        self.room.end();
         self.let_go();
         self.told.clone_from(&self.unseen);
         // To open files is not to look: a guard that has just found many finds the next one as soon as ever.
@@ -223,10 +234,13 @@ impl Watched {
             files: BTreeMap::new(),
             is_met: true,
             has_new_names: true,
+            left_out: 0,
+            is_left_out: false,
         });
         directory.has_new_names |= directory.identity != identity;
         directory.identity = identity;
         directory.is_met = true;
+        directory.left_out = 0;
         (directory.root, directory.device) = (root, device);
     }
 
@@ -350,81 +364,6 @@ impl Watched {
         }
     }
 
-    /// Opens a file that is new, or that could not be taken before.
-    fn take(&mut self, place: &Place<'_>, name: &OsStr, found: &Found, work: &mut Work<'_>) {
-        let began = Instant::now();
-        let path = place.path.join(name);
-        let opened = self.open_file(place, name, &path, work.options);
-        self.opening += began.elapsed();
-        let Some(directory) = self.directories.get_mut(place.path) else { return };
-        let (root, before) = (directory.root, directory.files.remove(name));
-        // Another file can have come between the look and the opening.
-        let found = opened.as_ref().map_or(*found, |(found, _)| *found);
-        let identity = found.identity;
-        let same = before.as_ref().filter(|entry| entry.identity == identity).map(Former::of);
-        let mut told = before.as_ref().and_then(|entry| entry.told);
-        directory.has_new_names |= same.is_none();
-        self.let_leave(before);
-        let former = same.or_else(|| self.formers.of(identity, &self.directories));
-        // The server of another file system may have another clock.
-        let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
-        let born = identity.born.filter(|_| is_local);
-        let since = former.map_or_else(
-            || since_or_unknown(self.looked_since(&path, place.since), born),
-            |former| former.since,
-        );
-        let state = match opened {
-            Ok((_, mut guarded)) => {
-                guarded.take_failure(self.lost.of(identity));
-                // It is back. A failure before this opening may be reported to the former descriptor alone.
-                self.leaving.extend(self.elsewhere.remove(&identity));
-                State::Guarded(guarded)
-            }
-            Err(error) => match error.kind() {
-                // The file is gone meanwhile, or something else has its name.
-                ErrorKind::Missing | ErrorKind::SymbolicLink | ErrorKind::NotRegular => {
-                    self.has_missed = true;
-                    return;
-                }
-                kind => {
-                    let state = State::without(kind, found.size);
-                    self.is_to_retry |= matches!(kind, ErrorKind::TooManyFiles { .. });
-                    let kind = Some(discriminant(kind));
-                    if told != kind {
-                        told = kind;
-                        work.problems.push(error);
-                    }
-                    state
-                }
-            },
-        };
-        let entry = Entry { identity, state, since, told, is_met: true };
-        if let Some(directory) = self.directories.get_mut(place.path) {
-            directory.files.insert(name.to_os_string(), entry);
-        }
-    }
-
-    fn open_file(
-        &mut self,
-        place: &Place<'_>,
-        name: &OsStr,
-        path: &Path,
-        options: &Options,
-    ) -> Result<(Found, GuardedFile), Error> {
-        self.file_systems.meet(place.open);
-        let file = descent::file(place.open, name, path, place.device.is_none())?;
-        // Another file can have the name by now.
-        let found = Found::of(&file).map_err(|errno| Error::os(path, "statx", &errno.into()))?;
-        if !place.takes(&found) {
-            return Err(Error::new(path, ErrorKind::NotRegular));
-        }
-        let cache = options.cache_or_host().ok();
-        let guarantee = self.concluded.guarantee(path, &file, cache)?;
-        let guarded =
-            GuardedFile::new(path, file, (found.device(), found.size), guarantee, options)?;
-        Ok((found, guarded))
-    }
-
     /// A name is gone. The file of a known one is open, and is written back under whichever name.
     fn miss(&mut self, directory: &Path, name: &OsStr) {
         self.has_missed |= self.entry(directory, name).is_none();
@@ -444,23 +383,6 @@ impl Watched {
         self.leaving.extend(entry.leave());
     }
 
-    /// Makes new names of a directory durable.
-    fn sync_names(&mut self, open: BorrowedFd<'_>, path: &Path, problems: &mut Vec<Error>) {
-        let Some(directory) = self.directories.get_mut(path).filter(|found| found.has_new_names)
-        else {
-            return;
-        };
-        let began = Instant::now();
-        match rustix::fs::fsync(open) {
-            Ok(()) => directory.has_new_names = false,
-            Err(errno) => {
-                let error = Error::os(path, "fsync of the directory", &errno.into());
-                self.cannot_see(path, error, problems);
-            }
-        }
-        self.opening += began.elapsed();
-    }
-
     /// Removes the directories and files that were not met. The files go to `leaving`.
     fn let_go(&mut self) {
         let Self { directories, leaving, formers, .. } = self;
@@ -474,6 +396,7 @@ impl Watched {
                 }
                 stays
             });
+            directory.is_left_out &= directory.left_out > 0;
             is_met
         });
     }

@@ -43,7 +43,9 @@ impl Watched {
         let Self { concluded, directories, .. } = &mut *self;
         concluded.retain(|device| guarded_in(directories).any(|file| file.device() == device));
         let mut unflushed = synced.clone();
-        let mut covered = Covered { outside: self.unseen.len() as u64, ..Covered::default() };
+        let left_out: u64 = directories.values().map(|directory| directory.left_out).sum();
+        let outside = self.unseen.len() as u64 + left_out;
+        let mut covered = Covered { outside, ..Covered::default() };
         let mut write = |guarded: &mut GuardedFile, identity, lost: &mut Lost, work: &Work<'_>| {
             guarded.take_failure(lost.of(identity));
             let device = guarded.device();

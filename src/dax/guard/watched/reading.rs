@@ -4,9 +4,9 @@ use super::super::descent;
 use super::file_systems::LOCAL;
 use super::former::Moment;
 use super::found::{Found, Identity, Place};
-use super::known::State;
 use super::{Watched, Work};
 use crate::dax::system::file_system_at;
+use crate::dax::{ErrorKind, NotSupported};
 use alloc::vec::Vec;
 use rustix::fs::{CWD, FileType, RawDir};
 use rustix::io::Errno;
@@ -121,8 +121,12 @@ impl Watched {
                 let known =
                     self.entry(place.path, name).filter(|entry| entry.identity.inode == inode);
                 match known {
-                    Some(entry) if matches!(entry.state, State::Guarded(_)) => entry.is_met = true,
-                    _ => self.look_at(place, name, work),
+                    Some(entry) if entry.state.is_guarded() => entry.is_met = true,
+                    Some(_) => self.look_at(place, name, work),
+                    None => match self.room.refusal() {
+                        Some(reason) => self.leave_out(place.path, &reason, work.problems),
+                        None => self.look_at(place, name, work),
+                    },
                 }
             }
             // Not every file system gives the kind of an entry.
@@ -142,6 +146,12 @@ impl Watched {
             return self.cannot_look_at(&path, Errno::NAMETOOLONG, work.problems);
         }
         let is_new = !self.directories.contains_key(&path);
+        if is_new && !self.room.take_directory(&path) {
+            let reason = ErrorKind::NotSupported(NotSupported::TooManyDirectories);
+            let parent = path.parent().unwrap_or(&path);
+            self.keep_unlooked(parent);
+            return self.leave_out(parent, &reason, work.problems);
+        }
         if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
             parent.has_new_names |= is_new;
         }

@@ -36,8 +36,8 @@ impl Watched {
             return self.is_mounted_at(path, problems);
         }
         self.is_to_retry |= !matches!(errno, Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG);
-        self.keep_unlooked(path);
-        self.cannot_see(path, Error::opening(path, &errno.into()), problems);
+        let is_kept = self.cannot_see(path, Error::opening(path, &errno.into()), problems);
+        self.keep_unlooked(if is_kept { path } else { parent(path) });
         let below = self.directories.range_mut(path.to_path_buf()..);
         for (_, directory) in below.take_while(|(below, _)| below.starts_with(path)) {
             directory.is_met = true;
@@ -51,14 +51,17 @@ impl Watched {
     }
 
     /// Keeps the moment from which new files count at a path that cannot be looked at, and below.
-    fn keep_unlooked(&mut self, path: &Path) {
+    pub(super) fn keep_unlooked(&mut self, path: &Path) {
+        if self.unlooked.contains_key(path) {
+            return;
+        }
         let is_known = |root: &Root| root.is_known && path.starts_with(&root.path);
         let since = self.knew_all.filter(|_| self.roots.iter().any(is_known));
         let since = self.looked_since(path, since);
         let before = self.unlooked_before.range(path.to_path_buf()..);
         let before = before.take_while(|(below, _)| below.starts_with(path));
         let since = before.fold(since, |since, (_, before)| Moment::earlier(since, *before));
-        self.unlooked.entry(path.to_path_buf()).or_insert(since);
+        self.unlooked.insert(path.to_path_buf(), since);
     }
 
     /// Returns the moment at which a new file was not at its path, if that is `since` for a path that could be looked at.
@@ -70,11 +73,26 @@ impl Watched {
         unlooked.fold(since, Moment::earlier)
     }
 
-    /// Reports the problem of a path once, for as long as it lasts.
-    pub(super) fn cannot_see(&mut self, path: &Path, error: Error, problems: &mut Vec<Error>) {
+    /// Reports the problem of a path once, for as long as it lasts. Returns false if the path is left out.
+    pub(super) fn cannot_see(
+        &mut self,
+        path: &Path,
+        error: Error,
+        problems: &mut Vec<Error>,
+    ) -> bool {
+        if !(self.unseen.contains(path) || self.is_root(path) || self.room.take_outside()) {
+            self.leave_out(parent(path), error.kind(), problems);
+            return false;
+        }
         self.unseen.insert(path.to_path_buf());
         if self.told.insert(path.to_path_buf()) {
             problems.push(error);
         }
+        true
     }
+}
+
+/// Returns the directory of a path below a root.
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }

@@ -4,6 +4,7 @@
 
 mod ages;
 mod names;
+mod room;
 mod synced;
 
 use super::super::Guard;

@@ -1,0 +1,95 @@
+//! New names of directories, which are made durable: of each directory by itself, or of all of a file system by one call.
+
+use super::Watched;
+use crate::dax::Error;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem::take;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The most directories of a file system that are synced singly in a read. An `fsync` on a disk takes about a millisecond,
+/// and a program can create directories a hundred times as fast. `syncfs` has the pages of all files written back, and on
+/// DAX programs have a page fault for each page to which they store next.
+const MOST_SYNCED_SINGLY: usize = 64;
+
+/// Directories with new names, by the device of their file system.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced(BTreeMap<u64, Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    /// The number of directories that were synced singly.
+    synced: usize,
+    /// The first other one. `syncfs` reports the failures since a descriptor was opened, each once. So this is not the
+    /// descriptor by which files are synced.
+    left: Option<(OwnedFd, PathBuf)>,
+}
+
+impl Watched {
+    /// Makes new names of a directory durable, or leaves them to the end of the read.
+    pub(super) fn sync_names(
+        &mut self,
+        open: BorrowedFd<'_>,
+        path: &Path,
+        problems: &mut Vec<Error>,
+    ) {
+        let Some(found) = self.directories.get(path).filter(|found| found.has_new_names) else {
+            return;
+        };
+        let (device, root) = (found.identity.device, found.root);
+        if self.room.is_reading() && self.leave_names(open, path, device, root) {
+            return;
+        }
+        let began = Instant::now();
+        match rustix::fs::fsync(open) {
+            Ok(()) => self.names_are_durable(path),
+            Err(errno) => {
+                let error = Error::os(path, "fsync of the directory", &errno.into());
+                self.cannot_see(path, error, problems);
+            }
+        }
+        self.opening += began.elapsed();
+    }
+
+    fn names_are_durable(&mut self, path: &Path) {
+        if let Some(directory) = self.directories.get_mut(path) {
+            directory.has_new_names = false;
+        }
+    }
+
+    /// Leaves the names of a directory to a sync of its file system. Returns false if it is to be synced singly.
+    fn leave_names(&mut self, open: BorrowedFd<'_>, path: &Path, device: u64, root: usize) -> bool {
+        let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
+        if !is_local || !self.file_systems.reports_errors() {
+            return false;
+        }
+        let names = self.unsynced.0.entry(device).or_default();
+        names.synced += 1;
+        if names.synced > MOST_SYNCED_SINGLY && names.left.is_none() {
+            names.left = open.try_clone_to_owned().ok().map(|open| (open, path.to_path_buf()));
+        }
+        names.left.is_some()
+    }
+
+    /// Makes the names durable that the read has left.
+    pub(super) fn sync_file_systems(&mut self, problems: &mut Vec<Error>) {
+        let began = Instant::now();
+        for (device, names) in take(&mut self.unsynced.0) {
+            let Some((open, path)) = names.left else { continue };
+            match rustix::fs::syncfs(open.as_fd()) {
+                Ok(()) => {
+                    let found = self.directories.values_mut();
+                    let on_device = found.filter(|found| found.identity.device == device);
+                    on_device.for_each(|found| found.has_new_names = false);
+                }
+                Err(errno) => {
+                    let error = Error::os(&path, "syncfs of the directory", &errno.into());
+                    self.cannot_see(&path, error, problems);
+                }
+            }
+        }
+        self.opening += began.elapsed();
+    }
+}

@@ -5,7 +5,7 @@ use crate::dax::Error;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::take;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ struct Names {
     synced: usize,
     /// The first other one. `syncfs` reports the failures since a descriptor was opened, each once. So this is not the
     /// descriptor by which files are synced.
-    left: Option<(OwnedFd, PathBuf)>,
+    left: Option<OwnedFd>,
 }
 
 impl Watched {
@@ -39,7 +39,7 @@ impl Watched {
             return;
         };
         let (device, root) = (found.identity.device, found.root);
-        if self.room.is_reading() && self.leave_names(open, path, device, root) {
+        if self.room.is_reading() && self.leave_names(open, device, root) {
             return;
         }
         let began = Instant::now();
@@ -60,7 +60,7 @@ impl Watched {
     }
 
     /// Leaves the names of a directory to a sync of its file system. Returns false if it is to be synced singly.
-    fn leave_names(&mut self, open: BorrowedFd<'_>, path: &Path, device: u64, root: usize) -> bool {
+    fn leave_names(&mut self, open: BorrowedFd<'_>, device: u64, root: usize) -> bool {
         let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
         if !is_local || !self.file_systems.reports_errors() {
             return false;
@@ -68,7 +68,7 @@ impl Watched {
         let names = self.unsynced.0.entry(device).or_default();
         names.synced += 1;
         if names.synced > MOST_SYNCED_SINGLY && names.left.is_none() {
-            names.left = open.try_clone_to_owned().ok().map(|open| (open, path.to_path_buf()));
+            names.left = open.try_clone_to_owned().ok();
         }
         names.left.is_some()
     }
@@ -77,16 +77,20 @@ impl Watched {
     pub(super) fn sync_file_systems(&mut self, problems: &mut Vec<Error>) {
         let began = Instant::now();
         for (device, names) in take(&mut self.unsynced.0) {
-            let Some((open, path)) = names.left else { continue };
-            match rustix::fs::syncfs(open.as_fd()) {
-                Ok(()) => {
-                    let found = self.directories.values_mut();
-                    let on_device = found.filter(|found| found.identity.device == device);
-                    on_device.for_each(|found| found.has_new_names = false);
-                }
+            let Some(open) = names.left else { continue };
+            let synced = rustix::fs::syncfs(open);
+            let found = self.directories.iter_mut();
+            let left = found.filter(|(_, directory)| {
+                directory.identity.device == device && directory.has_new_names
+            });
+            match synced {
+                Ok(()) => left.for_each(|(_, directory)| directory.has_new_names = false),
                 Err(errno) => {
-                    let error = Error::os(&path, "syncfs of the directory", &errno.into());
-                    self.cannot_see(&path, error, problems);
+                    let paths: Vec<PathBuf> = left.map(|(path, _)| path.clone()).collect();
+                    for path in paths {
+                        let error = Error::os(&path, "syncfs of the directory", &errno.into());
+                        self.cannot_see(&path, error, problems);
+                    }
                 }
             }
         }

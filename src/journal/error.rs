@@ -114,7 +114,8 @@ pub enum ErrorKind<E> {
         /// Bytes that are free.
         free: u64,
     },
-    /// Generations, epochs or positions that have reached 2^63. Nothing was written.
+    /// Generations, epochs or positions that have reached 2^63, or records of more laps than a journal has at a time. Nothing
+    /// was written.
     WornOut,
     /// A failed write-back of an earlier record. This record will not be acknowledged. After the failure no further record
     /// is appended.
@@ -211,7 +212,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "the journal is full: {needed} bytes are needed and {free} are free; trim it"
             ),
             Self::WornOut => f.write_str(
-                "the journal has no numbers left; its records can still be read: create a new journal",
+                "the journal has no numbers left, or records that no journal writes; they can still be read: create a new \
+                 journal",
             ),
             Self::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",

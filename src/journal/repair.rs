@@ -35,7 +35,7 @@ impl Options<'_> {
     /// [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`]; if the medium fails.
     ///
     /// # Cost
-    /// All of the medium is searched twice for marks, and the records are read three times. Memory is needed for one
+    /// All of the medium is searched twice for marks, and the records are read four times at most. Memory is needed for one
     /// segment, for the returned ranges and for the window of the opened journal.
     pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
         Journal::with(medium, |medium| self.repair_in(medium))
@@ -368,14 +368,16 @@ fn each_mark<M: Readable>(
 }
 
 /// Returns the superblock with space for the beginning of an epoch, and the end of the last valid record. Appending
-/// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments.
+/// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments: of one lap at most, as a trim ends
+/// before the records do, and these in a lap behind the superblock that is left. Records of further laps are crafted, and
+/// each lap of them can be in the bytes of the one before.
 fn with_room<M: Readable>(
     medium: &M,
     mut superblock: Superblock,
 ) -> Result<(Superblock, u64), Error<M::Error>> {
     let geometry = superblock.geometry;
     let mut salvage = Salvage::new(Walk::new(medium, superblock));
-    loop {
+    for _ in 0..=geometry.capacity / geometry.segment {
         let limit = geometry.limit(superblock.head);
         let end = salvage.end_of_records().map_err(Error::medium)?;
         if geometry.beginning(end).end <= limit {
@@ -388,6 +390,7 @@ fn with_room<M: Readable>(
         }
         salvage.go_on_with(superblock);
     }
+    Err(Error::new(ErrorKind::WornOut))
 }
 
 #[cfg(test)]

@@ -27,12 +27,17 @@ pub(crate) fn create<M: Medium>(medium: &M) {
 
 /// Writes a valid record at a position below 2^19, with a header of 16 bytes and a payload up to the end of its segment.
 pub(crate) fn record<M: Medium>(medium: &M, position: u64) {
+    let payload = vec![7; (SEGMENT - position % SEGMENT - 16) as usize];
+    record_of(medium, position, position, &payload);
+}
+
+/// Writes a valid record of a position to a place of the log.
+pub(crate) fn record_of<M: Medium>(medium: &M, place: u64, position: u64, payload: &[u8]) {
     let hash = xxhash_rust::xxh3::xxh3_64_with_seed;
     // The superblock of generation 1.
     let key = medium.load(4096 + 104, Relaxed);
-    let payload = vec![7; (SEGMENT - position % SEGMENT - 16) as usize];
     let second = (payload.len() as u64 | 1 << 24 | (position / 8) << 48).to_le_bytes();
     let seed = hash(&[second, position.to_le_bytes()].concat(), key);
-    let tag = hash(&payload, seed).to_le_bytes();
-    medium.write(LOG + position, &[&tag[..], &second, &payload].concat());
+    let tag = hash(payload, seed).to_le_bytes();
+    medium.write(LOG + place, &[&tag[..], &second, payload].concat());
 }

@@ -4,7 +4,7 @@ use crate::counting::Counting;
 use crate::erased::erased;
 use crate::forged;
 use crate::looks::Looks;
-use cachemaint::journal::{Options, Reader, Salvaged};
+use cachemaint::journal::{ErrorKind, Options, Reader, Salvaged};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, Simulation};
 use core::sync::atomic::Ordering::Relaxed;
@@ -103,6 +103,33 @@ fn a_repair_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_journal() {
     let looks = counting.looked_at.load(Relaxed);
     assert!(looks < (4 + 3 * MOST) * medium.len(), "{looks}");
     assert_eq!(repaired.records, 10);
+}
+
+/// Each segment has a record of each lap, one in the payload of another, and each lap shows that the one before was trimmed.
+#[test]
+fn a_repair_of_nested_laps_costs_no_more_than_a_multiple_of_the_journal() {
+    const LAPS: u64 = 400;
+    const SEGMENT: u64 = 1 << 13;
+    let medium = Simulation::new(Model::X86, LOG as u64 + 3 * SEGMENT).medium();
+    let counting = Counting::new(&medium);
+    let options = |opening| Options::with_entropy([7, opening]).segment(SEGMENT);
+    drop(options(0).create_new(erased(&counting)).unwrap());
+    for (segment, lap) in (0..3).flat_map(|segment| (0..LAPS).rev().map(move |lap| (segment, lap)))
+    {
+        let from = 64 + 16 * lap;
+        let mut payload = vec![0; (SEGMENT - from - 16) as usize];
+        let place = segment * SEGMENT + from;
+        medium.read(LOG as u64 + place + 16, &mut payload).unwrap();
+        forged::record_of(&medium, place, 3 * SEGMENT * lap + place, &payload);
+    }
+    let reader = Reader::open(&medium).unwrap();
+    let is_record = |found: &Result<_, _>| matches!(found, Ok(Salvaged::Record(_)));
+    assert_eq!(reader.salvage().filter(is_record).count(), 3);
+    counting.looked_at.store(0, Relaxed);
+    let refused = options(1).preview_repair(&counting).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::WornOut), "{refused}");
+    let looks = counting.looked_at.load(Relaxed);
+    assert!(looks < (4 + 3 * MOST) * medium.len(), "{looks}");
 }
 
 /// Records are at 64 bytes from the starts of the second segment and of one far behind. By hand: these two get a mark of

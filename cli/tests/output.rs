@@ -38,6 +38,23 @@ fn a_result_that_cannot_be_written_fails() {
     }
 }
 
+/// Several commands can have one standard error, as in a unit of systemd. Each call is a datagram here.
+#[cfg(unix)]
+#[test]
+fn a_message_is_written_by_one_call() {
+    let (messages, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    command.args(["stat", "no such file"]).stderr(std::os::fd::OwnedFd::from(theirs));
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    messages.set_nonblocking(true).unwrap();
+    let mut message = [0; 1024];
+    let len = messages.recv(&mut message).unwrap();
+    let message = str::from_utf8(&message[..len]).unwrap();
+    assert!(message.starts_with("cachemaint: no such file: "), "{message}");
+    assert!(message.ends_with('\n'), "{message}");
+    assert_eq!(messages.recv(&mut [0; 1024]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
 /// As on a machine whose disk of logs is full.
 #[cfg(target_os = "linux")]
 #[test]

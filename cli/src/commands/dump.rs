@@ -155,7 +155,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             });
         }
         overtaken.count(&found);
-        progress::show_found(&bar, &found);
+        bar.inc(progress::bytes_of(&found));
         if let Found::Event(Event { generation, .. }) = found {
             let before = opening.replace(generation).unwrap_or(generation);
             if before != generation && !json {

@@ -37,14 +37,12 @@ pub(super) fn size(recording: &Description) -> u64 {
     sub_buffers * u64::from(recording.sub_buffer_size)
 }
 
-/// Shows that this item has been read as well.
-pub(super) fn show_found(bar: &ProgressBar, found: &Found<'_>) {
+/// Returns the bytes of a recording that an item takes.
+pub(super) const fn bytes_of(found: &Found<'_>) -> u64 {
     match found {
         // Two words and the payload, in whole words.
-        Found::Event(Event { payload, .. }) => {
-            bar.inc(16 + payload.len().next_multiple_of(8) as u64);
-        }
-        Found::Skipped(Skipped { len, .. }) => bar.inc(*len),
-        _ => {}
+        Found::Event(Event { payload, .. }) => 16 + payload.len().next_multiple_of(8) as u64,
+        Found::Skipped(Skipped { len, .. }) => *len,
+        _ => 0,
     }
 }

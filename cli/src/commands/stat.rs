@@ -29,7 +29,9 @@ use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
-use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind, TimeSource};
+use cachemaint::recorder::{
+    self, Description, Events, Found, Mode, Skipped, SkippedKind, TimeSource,
+};
 use core::fmt::Display;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -264,40 +266,74 @@ fn anchor(description: &Description) -> Anchor {
     Anchor { ticks, time }
 }
 
+/// Events that are read together, as each guarded call costs about as much as an event.
+const TOGETHER: usize = 256;
+
 fn look_at_shard(
     file: &ReadOnly,
     reader: &recorder::Reader<&DaxView>,
     shard: u32,
     bar: &ProgressBar,
 ) -> anyhow::Result<Shard> {
-    let mut found = Shard { lost: file.guarded(|| reader.lost(shard))?, ..Shard::default() };
+    let lost = file.guarded(|| reader.lost(shard))?;
+    let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
     let mut events = file.guarded(|| reader.shard(shard))?;
     let mut buffer = vec![0; reader.largest_payload()];
-    let mut newest = None;
-    loop {
-        let into = &mut buffer;
-        let Some(next) = file.guarded(|| events.read_next(into))? else { break };
-        progress::show_found(bar, &next);
-        match next {
-            Found::Event(event) => {
-                found.events += 1;
-                found.bytes += event.payload.len() as u64;
-                found.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
-                let time = event.wall.and_then(recording::time);
-                found.first = found.first.or_else(|| time.clone());
-                found.last = time.or(found.last);
-            }
-            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => {
-                found.damaged += len;
-            }
-            _ => {}
-        }
+    while !seen.is_over {
+        bar.inc(file.guarded(|| seen.add(&mut events, &mut buffer))?);
     }
+    let Seen { shard: mut found, newest, first, last, .. } = seen;
+    [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
     let sub_buffers = u64::from(reader.description().sub_buffers);
     // While a program records into the file, more sub-buffers are read one after the other than the file has.
     found.used = found.used.min(sub_buffers);
     found.laps = newest.unwrap_or(0) / sub_buffers;
     Ok(found)
+}
+
+/// The events of a shard so far.
+#[derive(Default)]
+struct Seen {
+    shard: Shard,
+    /// The number of the newest sub-buffer.
+    newest: Option<u64>,
+    /// Times by the wall clock.
+    first: Option<u64>,
+    last: Option<u64>,
+    is_over: bool,
+}
+
+impl Seen {
+    /// Adds some events, and returns their bytes.
+    fn add(&mut self, events: &mut Events<'_, &DaxView>, buffer: &mut [u8]) -> u64 {
+        let mut bytes = 0;
+        for _ in 0..TOGETHER {
+            let Some(found) = events.read_next(buffer) else {
+                self.is_over = true;
+                break;
+            };
+            bytes += progress::bytes_of(&found);
+            self.add_one(&found);
+        }
+        bytes
+    }
+
+    fn add_one(&mut self, found: &Found<'_>) {
+        let Self { shard, newest, first, last, .. } = self;
+        match found {
+            Found::Event(event) => {
+                shard.events += 1;
+                shard.bytes += event.payload.len() as u64;
+                shard.used += u64::from(newest.replace(event.sequence) != Some(event.sequence));
+                *first = first.or(event.wall);
+                *last = event.wall.or(*last);
+            }
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, len, .. }) => {
+                shard.damaged += len;
+            }
+            _ => {}
+        }
+    }
 }
 
 fn print_journal(out: &mut impl Write, journal: &Journal) -> anyhow::Result<()> {

@@ -35,8 +35,9 @@ macro_rules! tell {
 }
 pub(crate) use tell;
 
+/// By one call, so that lines of several commands stay whole.
 pub(crate) fn write_error(line: fmt::Arguments<'_>) {
-    writeln!(anstream::stderr(), "{line}").unwrap_or(());
+    io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap_or(());
 }
 
 /// Returns true for a character that a terminal executes, or that turns text around: control characters, those of C1

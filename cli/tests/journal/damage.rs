@@ -148,3 +148,28 @@ fn salvage_fails_if_the_last_records_are_gone() {
     let salvaged = place.run(&["salvage"]).failure().code(1);
     assert!(!salvaged.get_output().stderr.is_empty());
 }
+
+/// A byte of 3,000 payloads is changed, none of a record beside another one of them.
+#[test]
+fn salvage_reports_skipped_ranges_up_to_a_number() {
+    let place = Place::with(&many_lines());
+    let read = stdout(&place.run(&["read", "--json"]).success());
+    let position =
+        |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap();
+    let mut bytes = fs::read(&place.path).unwrap();
+    for at in read.lines().skip(1).step_by(2).take(3000).map(position) {
+        bytes[(LOG + at + HEADER) as usize] ^= 1;
+    }
+    fs::write(&place.path, bytes).unwrap();
+    let salvaged = place.run(&["salvage"]).code(1);
+    assert_eq!(stdout(&salvaged).lines().count(), 17_000);
+    let errors = stderr(&salvaged);
+    assert_eq!(errors.matches(": skipped positions ").count(), 1000);
+    let last = errors.lines().last().unwrap();
+    assert!(
+        last.ends_with("log: 2000 further ranges were skipped; --json has all of them"),
+        "{last}"
+    );
+    let lines = stdout(&place.run(&["salvage", "--json"]).code(1));
+    assert_eq!(lines.matches("\"skipped\"").count(), 3000);
+}

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 /// Print every whole record, also after damage, and report the skipped ranges
 ///
 /// The file is opened for reading only, and searched as a whole. One of its superblocks must be whole: repair a copy of a
-/// file without any. Records are printed as by `read`. Skipped ranges are reported on standard error, and the exit code is
-/// 1 then. Records after a skipped range may never have been acknowledged.
+/// file without any. Records are printed as by `read`. Skipped ranges are reported on standard error, the first 1,000 by
+/// their positions, and the exit code is 1 then. Records after a skipped range may never have been acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal
@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     form: Form,
 }
 
+/// Skipped ranges that are reported one by one without `--json`. A crafted file can have one after each record.
+const MOST_REPORTED: u64 = 1000;
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, form } = arguments;
     let file = ReadOnly::open(path)?;
@@ -31,17 +34,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Guarded, as `salvage` reads the superblocks.
     let mut salvage = file.guarded(|| reader.salvage())?;
     let mut out = output()?;
-    let mut is_whole = true;
+    let mut skipped_ranges = 0;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
     while let Some(found) = file.guarded(|| salvage.next())? {
         progress::show_reached(&bar, reader.head(), salvage.reached());
         match found.map_err(|error| named(path, error))? {
             Salvaged::Record(record) => form.write(&mut out, &record)?,
             Salvaged::Skipped(skipped) => {
-                is_whole = false;
+                skipped_ranges += 1;
                 if form.is_json() {
                     write_skipped(&mut out, &skipped)?;
-                } else {
+                } else if skipped_ranges <= MOST_REPORTED {
                     out.flush()?;
                     bar.suspend(|| tell_skipped(path, &skipped));
                 }
@@ -50,6 +53,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     standard::finish(out)?;
+    if !form.is_json() && skipped_ranges > MOST_REPORTED {
+        text::tell!(
+            "cachemaint: {}: {} further ranges were skipped; --json has all of them",
+            text::printable(path.display()),
+            skipped_ranges - MOST_REPORTED
+        );
+    }
+    let mut is_whole = skipped_ranges == 0;
     if is_whole {
         // Records at the end can be missing without a gap before others.
         let found = verified(path, &file, &reader, &progress::bar("verifying")?)?;

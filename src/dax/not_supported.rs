@@ -23,7 +23,7 @@ pub enum NotSupported {
     ForkedChild,
     /// Another mount or subvolume, or a file of one, is there. A guard stays in the mount of the path that it was given.
     MountedBelow,
-    /// A guard keeps no more directories: their paths, with 512 bytes for each, take 64 MiB.
+    /// A guard keeps no more directories: each takes 512 bytes and four times its path, and all of them 32 MiB.
     TooManyDirectories,
     /// A device of device DAX can be made neither longer nor shorter.
     FixedSize,

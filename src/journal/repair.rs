@@ -368,9 +368,8 @@ fn each_mark<M: Readable>(
 }
 
 /// Returns the superblock with space for the beginning of an epoch, and the end of the last valid record. Appending
-/// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments: of one lap at most, as a trim ends
-/// before the records do, and these in a lap behind the superblock that is left. Records of further laps are crafted, and
-/// each lap of them can be in the bytes of the one before.
+/// leaves that space. If it is missing, a lost superblock had trimmed the oldest segments, of one lap at most: a trim ends
+/// before the records do. Records of further laps are crafted. Each lap of them can be in the bytes of the one before.
 fn with_room<M: Readable>(
     medium: &M,
     mut superblock: Superblock,

@@ -158,7 +158,7 @@ fn salvage_reports_skipped_ranges_up_to_a_number() {
         |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_u64().unwrap();
     let mut bytes = fs::read(&place.path).unwrap();
     for at in read.lines().skip(1).step_by(2).take(3000).map(position) {
-        bytes[(LOG + at + HEADER) as usize] ^= 1;
+        bytes[usize::try_from(LOG + at + HEADER).unwrap()] ^= 1;
     }
     fs::write(&place.path, bytes).unwrap();
     let salvaged = place.run(&["salvage"]).code(1);

@@ -42,7 +42,7 @@
 //! | new, in a directory that could not be looked at | the last pass before that |
 //! | refused, unreadable or failing at first | the same, however long ago that is |
 //! | older than the guard | its first pass: what was stored earlier has no bound |
-//! | found in a directory of which [files were left out](#memory) | the same |
+//! | found in a directory of which [names were left out](#memory), or that was left out | the same |
 //! | removed, and missing when a pass looks for it | nothing of it is left to be lost |
 //! | removed, and not looked for since | as a known one, and it is written back once more |
 //! | renamed in the tree | as before, under its former name |
@@ -94,10 +94,11 @@
 //! the pass. Before Linux 6.18 an automount below that is not answered can stop it, too. Links are not followed.
 //!
 //! - The directory of a new name is synced. On ext4, xfs, btrfs and tmpfs that is one `syncfs` for all directories after the
-//!   64th of a read (from Linux 5.8 on). 108,000 new directories on ext4 take 4.6 s, and took 107 s by `fsync`.
-//! - New names are reported by inotify and are in the next pass. Directories are read again when directories among them
-//!   change, when notices were lost, and every 10 seconds. If reading them takes more than 50 ms, that is less often: it
-//!   takes no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
+//!   64th of a pass (from Linux 5.8 on). 108,000 new directories on ext4 take 4.6 s, and took 107 s by `fsync`.
+//! - New names are reported by inotify and are in the next pass. All directories are read again in that pass when a directory
+//!   among them came, went or was moved, and when notices were lost. That delays all files: to read 53,000 directories took 2
+//!   s, so let only trusted programs create directories in a large tree. Directories are also read every 10 seconds. If
+//!   that takes more than 50 ms, it is less often: no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
 //!   tmpfs, `/proc` not mounted, `fs.inotify.max_user_watches`), directories are read as often as that share permits.
 //!   The size of each file is looked at in each pass.
 //! - A file that is renamed while a pass looks for it is looked for again. [`Pass::is_unsettled`] is set if names change
@@ -136,7 +137,7 @@
 //! - Files and directories that cannot be guarded or looked at are kept up to 4,096, each with its reason. Those beyond are
 //!   left out: [`Pass::outside`] has their number in each directory when directories were read last, and a directory is
 //!   reported once with the reason of the first of them.
-//! - Directories are kept up to 64 MiB, with 512 bytes and the path of each. Those beyond are
+//! - Directories are kept up to 32 MiB, with 512 bytes and four times the path of each. Those beyond are
 //!   [`NotSupported::TooManyDirectories`](super::NotSupported::TooManyDirectories) of the directory that has them, and
 //!   count as one each, with all files below them. Known directories stay when others come.
 //!

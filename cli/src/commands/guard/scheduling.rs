@@ -4,15 +4,16 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// The most files to which the limit is raised: the hard limit that systemd gives (systemd.exec(5), `LimitNOFILE=`). Each
+/// The most files that may be open: the hard limit that systemd gives (systemd.exec(5), `LimitNOFILE=`). Each
 /// guarded file takes memory, and containers can have no limit.
 const MOST_OPEN_FILES: u64 = 524_288;
 
-/// Raises the number of files that this process may have open towards its hard limit: each file needs a descriptor.
+/// Sets the number of files that this process may have open to its hard limit, or to [`MOST_OPEN_FILES`] if that is lower.
+/// Each file needs a descriptor.
 pub(super) fn raise_open_files() -> io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(MOST_OPEN_FILES, |maximum| maximum.min(MOST_OPEN_FILES));
-    if current.is_none_or(|current| current >= wanted) {
+    if current == Some(wanted) {
         return Ok(());
     }
     Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?)

@@ -3,7 +3,7 @@
 use super::super::pace::BootTime;
 use super::found::Identity;
 use super::known::{Directory, Entry};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem::take;
 use core::time::Duration;
@@ -78,9 +78,9 @@ impl Formers {
         self.left.push((entry.identity, Former::of(entry)));
     }
 
-    /// Drops the state of a file that was removed: its inode is free for another one.
-    pub(super) fn forget(&mut self, identity: Identity) {
-        self.left.retain(|(left, _)| *left != identity);
+    /// Drops the states of files that were removed: their inodes are free for other ones.
+    pub(super) fn forget(&mut self, removed: &BTreeSet<Identity>) {
+        self.left.retain(|(left, _)| !removed.contains(left));
     }
 
     /// Returns the state of a file under its other name in these directories, if it has or had one.

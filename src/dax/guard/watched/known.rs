@@ -4,6 +4,7 @@ use super::super::guarded::GuardedFile;
 use super::super::pace::BootTime;
 use super::found::{Found, Identity};
 use crate::dax::ErrorKind;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::mem::{Discriminant, replace};
 use rustix::io::Errno;
@@ -56,10 +57,8 @@ pub(super) struct Directory {
     pub(super) is_met: bool,
     /// True if it has names that may not be durable.
     pub(super) has_new_names: bool,
-    /// The number of its names that are outside of the bound and not kept, as it was read last.
-    pub(super) left_out: u64,
-    /// True if there were any when it was read last, or since. That is reported once.
-    pub(super) is_left_out: bool,
+    /// The names of it that are left out.
+    pub(super) left_out: LeftOut,
 }
 
 impl Directory {
@@ -72,6 +71,19 @@ impl Directory {
         let mut guarded = self.files.values().filter_map(|entry| entry.state.guarded());
         guarded.any(|file| file.cache().is_some())
     }
+}
+
+/// Names of a directory that are outside of the bound and not kept.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    /// Their number, as the directory was read last.
+    pub(super) names: u64,
+    /// The reason of the first of them, until it is reported.
+    pub(super) reason: Option<Box<ErrorKind>>,
+    /// True if there were any when it was read last, which was reported.
+    pub(super) is_reported: bool,
+    /// True if a file that is new in it may be one of them, or of a directory that was one.
+    pub(super) may_be_old: bool,
 }
 
 /// A file in a directory.

@@ -41,7 +41,7 @@ use core::time::Duration;
 use file_systems::FileSystems;
 use former::{Formers, Lost, Moment};
 use found::{Found, Identity, Place, identity_at};
-use known::{Directory, Entry, Leaving, Root, State};
+use known::{Directory, Entry, Leaving, LeftOut, Root, State};
 use room::Room;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -140,6 +140,8 @@ impl Watched {
         if !self.has_missed && (has_read || self.notices.are_complete()) {
             self.knew_all = Some(began);
         }
+        self.sync_left_names(work.problems);
+        self.report_left_out(work.problems);
         for left in take(&mut self.elsewhere).into_values() {
             self.closing.close(left.file);
         }
@@ -168,9 +170,10 @@ impl Watched {
                     self.look_again();
                     break;
                 }
-                self.read_all(work);
+                let has_room_again = self.read_all(work);
                 was_unheard = self.has_missed && !self.notices.are_complete();
-                (is_due, reads) = (false, reads + 1);
+                reads += 1;
+                is_due = has_room_again && reads < READS;
                 continue;
             }
             for (directory, names) in heard.names {
@@ -195,7 +198,8 @@ impl Watched {
         self.roots.iter().any(|root| root.identity != identity_at(&root.path))
     }
 
-    fn read_all(&mut self, work: &mut Work<'_>) {
+    /// Reads all directories. Returns true if some were left out for others that are gone.
+    fn read_all(&mut self, work: &mut Work<'_>) -> bool {
         let began = Instant::now();
         self.opening = Duration::ZERO;
         for directory in self.directories.values_mut() {
@@ -211,13 +215,13 @@ impl Watched {
             self.read_root(number, work);
         }
         self.unlooked_before.clear();
-        self.sync_file_systems(work.problems);
         self.notices.end();
-        self.room.end();
-        self.let_go();
+        let has_left_out = self.room.end();
+        let has_room_again = self.let_go() && has_left_out;
         self.told.clone_from(&self.unseen);
         // To open files is not to look: a guard that has just found many finds the next one as soon as ever.
         self.looked = Some((work.began, began.elapsed().saturating_sub(self.opening)));
+        has_room_again
     }
 
     fn is_root(&self, path: &Path) -> bool {
@@ -227,6 +231,8 @@ impl Watched {
     /// A directory that has got the path by a move has the same names as before. It is synced with its own. A root that
     /// is a directory takes it over from one that is a file in it.
     fn met(&mut self, root: usize, path: &Path, device: Option<u64>, identity: Identity) {
+        let above = path.parent().and_then(|above| self.directories.get(above));
+        let may_be_old = above.is_some_and(|above| above.left_out.may_be_old);
         let directory = self.directories.entry(path.to_path_buf()).or_insert_with(|| Directory {
             identity,
             root,
@@ -234,13 +240,12 @@ impl Watched {
             files: BTreeMap::new(),
             is_met: true,
             has_new_names: true,
-            left_out: 0,
-            is_left_out: false,
+            left_out: LeftOut { may_be_old, ..LeftOut::default() },
         });
         directory.has_new_names |= directory.identity != identity;
         directory.identity = identity;
         directory.is_met = true;
-        directory.left_out = 0;
+        (directory.left_out.names, directory.left_out.reason) = (0, None);
         (directory.root, directory.device) = (root, device);
     }
 
@@ -383,9 +388,11 @@ impl Watched {
         self.leaving.extend(entry.leave());
     }
 
-    /// Removes the directories and files that were not met. The files go to `leaving`.
-    fn let_go(&mut self) {
+    /// Removes the directories and files that were not met. The files go to `leaving`. Returns true if a directory was
+    /// removed.
+    fn let_go(&mut self) -> bool {
         let Self { directories, leaving, formers, .. } = self;
+        let before = directories.len();
         directories.retain(|_, directory| {
             let is_met = directory.is_met;
             directory.files.retain(|_, entry| {
@@ -396,9 +403,12 @@ impl Watched {
                 }
                 stays
             });
-            directory.is_left_out &= directory.left_out > 0;
+            let LeftOut { names, is_reported, may_be_old, .. } = &mut directory.left_out;
+            *is_reported &= *names > 0;
+            *may_be_old = *names > 0;
             is_met
         });
+        directories.len() < before
     }
 }
 

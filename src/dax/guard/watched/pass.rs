@@ -5,6 +5,7 @@ use super::super::pace::BootTime;
 use super::found::Found;
 use super::{Leaving, Lost, State, Watched, Work, guarded_in};
 use crate::cache::Cache;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem::{discriminant, take};
 
@@ -43,7 +44,7 @@ impl Watched {
         let Self { concluded, directories, .. } = &mut *self;
         concluded.retain(|device| guarded_in(directories).any(|file| file.device() == device));
         let mut unflushed = synced.clone();
-        let left_out: u64 = directories.values().map(|directory| directory.left_out).sum();
+        let left_out: u64 = directories.values().map(|directory| directory.left_out.names).sum();
         let outside = self.unseen.len() as u64 + left_out;
         let mut covered = Covered { outside, ..Covered::default() };
         let mut write = |guarded: &mut GuardedFile, identity, lost: &mut Lost, work: &Work<'_>| {
@@ -65,11 +66,12 @@ impl Watched {
             written
         };
         // Before the entries: a descriptor that is older than a failure reports it, and a later one of the file need not.
+        let mut removed = BTreeSet::new();
         for Leaving { mut file, identity, mut since } in take(&mut self.leaving) {
             // It was removed before this pass looked.
             if let Ok(Found { links: 0, .. }) = Found::of(file.file()) {
                 self.lost.note(identity, None);
-                self.formers.forget(identity);
+                removed.insert(identity);
                 self.closing.close(file);
                 continue;
             }
@@ -89,6 +91,7 @@ impl Watched {
                 self.closing.close(other.file);
             }
         }
+        self.formers.forget(&removed);
         let entries = self.directories.values_mut().flat_map(|found| found.files.values_mut());
         let mut outcomes = Vec::new();
         for entry in entries {

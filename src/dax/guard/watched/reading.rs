@@ -124,7 +124,7 @@ impl Watched {
                     Some(entry) if entry.state.is_guarded() => entry.is_met = true,
                     Some(_) => self.look_at(place, name, work),
                     None => match self.room.refusal() {
-                        Some(reason) => self.leave_out(place.path, &reason, work.problems),
+                        Some(reason) => self.leave_out(place.path, &reason),
                         None => self.look_at(place, name, work),
                     },
                 }
@@ -148,9 +148,7 @@ impl Watched {
         let is_new = !self.directories.contains_key(&path);
         if is_new && !self.room.take_directory(&path) {
             let reason = ErrorKind::NotSupported(NotSupported::TooManyDirectories);
-            let parent = path.parent().unwrap_or(&path);
-            self.keep_unlooked(parent);
-            return self.leave_out(parent, &reason, work.problems);
+            return self.leave_out(path.parent().unwrap_or(&path), &reason);
         }
         if let Some(parent) = path.parent().and_then(|parent| self.directories.get_mut(parent)) {
             parent.has_new_names |= is_new;

@@ -2,22 +2,25 @@
 //!
 //! The descriptors of the process limit the guarded files. Directories have a limit here, and so have names that are outside
 //! of the bound, which are kept with their reasons. The names beyond it are left out: each directory has their number, and
-//! reports one of them.
+//! one of them is reported.
 
 use super::Watched;
 use super::known::Directory;
 use crate::dax::{Error, ErrorKind};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::mem::replace;
+use core::mem::take;
 use std::path::{Path, PathBuf};
 
 /// Names outside of the bound that are kept.
 const MOST_OUTSIDE: usize = 4096;
 /// Bytes that directories may take.
-const MOST_DIRECTORIES: usize = 64 << 20;
+const MOST_DIRECTORIES: usize = 32 << 20;
 /// Bytes of a directory beside its path.
 pub(super) const DIRECTORY: usize = 512;
+/// The copies of a path: the directory's, its watch's, and two while directories are read.
+pub(super) const COPIES: usize = 4;
 
 /// The room that is left for names.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub(super) struct Room {
     left: Size,
     /// True while directories are read: each name is met once.
     is_reading: bool,
+    /// True if a directory was left out in this read.
+    lacks_directories: bool,
+    /// True if a directory has left out names that are not reported.
+    has_unreported: bool,
     /// The error of a file for which no descriptor was left, in this look: it has none for another file, either.
     pub(super) no_descriptor: Option<ErrorKind>,
 }
@@ -45,7 +52,14 @@ impl Default for Room {
 
 impl Room {
     pub(super) const fn of(most: Size) -> Self {
-        Self { most, left: most, is_reading: false, no_descriptor: None }
+        Self {
+            most,
+            left: most,
+            is_reading: false,
+            lacks_directories: false,
+            has_unreported: false,
+            no_descriptor: None,
+        }
     }
 
     /// Begins to read directories. Those that are known, and their files, stay.
@@ -58,20 +72,20 @@ impl Room {
             directories: self.most.directories.saturating_sub(taken),
         };
         self.is_reading = true;
+        self.lacks_directories = false;
     }
 
-    pub(super) const fn is_reading(&self) -> bool {
-        self.is_reading
-    }
-
-    pub(super) const fn end(&mut self) {
+    /// Ends the read. Returns true if a directory was left out.
+    pub(super) const fn end(&mut self) -> bool {
         self.is_reading = false;
+        self.lacks_directories
     }
 
     /// Returns true if a new directory may be kept.
     pub(super) fn take_directory(&mut self, path: &Path) -> bool {
         let left = self.left.directories.checked_sub(size(path));
         self.left.directories = left.unwrap_or(self.left.directories);
+        self.lacks_directories |= left.is_none();
         left.is_some()
     }
 
@@ -90,24 +104,35 @@ impl Room {
 
 /// Returns the bytes of a directory.
 fn size(path: &Path) -> usize {
-    DIRECTORY + path.as_os_str().len()
+    DIRECTORY + COPIES * path.as_os_str().len()
 }
 
 impl Watched {
     /// Counts a name of a directory that is outside of the bound and is not kept.
-    pub(super) fn leave_out(
-        &mut self,
-        directory: &Path,
-        reason: &ErrorKind,
-        problems: &mut Vec<Error>,
-    ) {
+    pub(super) fn leave_out(&mut self, directory: &Path, reason: &ErrorKind) {
         let Some(found) = self.directories.get_mut(directory) else { return };
+        let left_out = &mut found.left_out;
         // Between two reads a notice can be of a name that is counted.
-        if self.room.is_reading || found.left_out == 0 {
-            found.left_out += 1;
+        if self.room.is_reading || left_out.names == 0 {
+            left_out.names += 1;
         }
-        if !replace(&mut found.is_left_out, true) {
-            problems.push(Error::new(directory, reason.clone()));
+        left_out.may_be_old = true;
+        if !left_out.is_reported && left_out.reason.is_none() {
+            left_out.reason = Some(Box::new(reason.clone()));
+            self.room.has_unreported = true;
+        }
+    }
+
+    /// Reports each directory once of which names are left out, for as long as that lasts.
+    pub(super) fn report_left_out(&mut self, problems: &mut Vec<Error>) {
+        if !take(&mut self.room.has_unreported) {
+            return;
+        }
+        for (path, directory) in &mut self.directories {
+            if let Some(reason) = directory.left_out.reason.take() {
+                directory.left_out.is_reported = true;
+                problems.push(Error::new(path, *reason));
+            }
         }
     }
 }

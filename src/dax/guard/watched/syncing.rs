@@ -5,11 +5,13 @@ use crate::dax::Error;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::take;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The most directories of a file system that are synced singly in a read. An `fsync` on a disk takes about a millisecond,
+/// The most directories of a file system that are synced singly in a look. An `fsync` on a disk takes about a millisecond,
 /// and a program can create directories a hundred times as fast. `syncfs` has the pages of all files written back, and on
 /// DAX programs have a page fault for each page to which they store next.
 const MOST_SYNCED_SINGLY: usize = 64;
@@ -22,13 +24,13 @@ pub(super) struct Unsynced(BTreeMap<u64, Names>);
 struct Names {
     /// The number of directories that were synced singly.
     synced: usize,
-    /// The first other one. `syncfs` reports the failures since a descriptor was opened, each once. So this is not the
-    /// descriptor by which files are synced.
+    /// The first other one, opened anew. `syncfs` reports the failures since a file was opened, each once, and duplicates of
+    /// a descriptor are one file. Files are synced by another one.
     left: Option<OwnedFd>,
 }
 
 impl Watched {
-    /// Makes new names of a directory durable, or leaves them to the end of the read.
+    /// Makes new names of a directory durable, or leaves them to the end of the look.
     pub(super) fn sync_names(
         &mut self,
         open: BorrowedFd<'_>,
@@ -39,7 +41,7 @@ impl Watched {
             return;
         };
         let (device, root) = (found.identity.device, found.root);
-        if self.room.is_reading() && self.leave_names(open, device, root) {
+        if self.leave_names(open, device, root) {
             return;
         }
         let began = Instant::now();
@@ -60,7 +62,7 @@ impl Watched {
     }
 
     /// Leaves the names of a directory to a sync of its file system. Returns false if it is to be synced singly.
-    fn leave_names(&mut self, open: BorrowedFd<'_>, device: u64, root: usize) -> bool {
+    pub(super) fn leave_names(&mut self, open: BorrowedFd<'_>, device: u64, root: usize) -> bool {
         let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
         if !is_local || !self.file_systems.reports_errors() {
             return false;
@@ -68,32 +70,44 @@ impl Watched {
         let names = self.unsynced.0.entry(device).or_default();
         names.synced += 1;
         if names.synced > MOST_SYNCED_SINGLY && names.left.is_none() {
-            names.left = open.try_clone_to_owned().ok();
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            names.left = openat(open, c".", flags, Mode::empty()).ok();
         }
         names.left.is_some()
     }
 
-    /// Makes the names durable that the read has left.
-    pub(super) fn sync_file_systems(&mut self, problems: &mut Vec<Error>) {
-        let began = Instant::now();
+    /// Makes the names durable that the look has left.
+    pub(super) fn sync_left_names(&mut self, problems: &mut Vec<Error>) {
         for (device, names) in take(&mut self.unsynced.0) {
             let Some(open) = names.left else { continue };
-            let synced = rustix::fs::syncfs(open);
-            let found = self.directories.iter_mut();
-            let left = found.filter(|(_, directory)| {
+            let synced = sync_names_of(&open);
+            let left = self.directories.iter_mut().filter(|(_, directory)| {
                 directory.identity.device == device && directory.has_new_names
             });
-            match synced {
-                Ok(()) => left.for_each(|(_, directory)| directory.has_new_names = false),
-                Err(errno) => {
-                    let paths: Vec<PathBuf> = left.map(|(path, _)| path.clone()).collect();
-                    for path in paths {
-                        let error = Error::os(&path, "syncfs of the directory", &errno.into());
-                        self.cannot_see(&path, error, problems);
-                    }
-                }
+            let Err(errno) = synced else {
+                left.for_each(|(_, directory)| directory.has_new_names = false);
+                continue;
+            };
+            let paths: Vec<PathBuf> = left.map(|(path, _)| path.clone()).collect();
+            self.is_to_retry = true;
+            for path in paths {
+                let error = Error::os(&path, "syncfs of the directory", &errno.into());
+                self.cannot_see(&path, error, problems);
             }
         }
-        self.opening += began.elapsed();
+    }
+}
+
+/// Has the names of a file system made durable. `syncfs` also reports the failed write-back of a file, once, after which
+/// the names are durable. It reports a failure of the names each time (Linux, `fs/sync.c`, `sync_filesystem`).
+fn sync_names_of(open: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::syncfs(open).or_else(|_| rustix::fs::syncfs(open))
+}
+
+#[cfg(test)]
+impl Unsynced {
+    /// Returns the descriptor by which the names of a device are synced.
+    pub(super) fn of(&self, device: u64) -> Option<&OwnedFd> {
+        self.0.get(&device)?.left.as_ref()
     }
 }

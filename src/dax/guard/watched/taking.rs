@@ -29,7 +29,7 @@ impl Watched {
         self.opening += if opened.is_ok() { began.elapsed() } else { Duration::ZERO };
         let Some(directory) = self.directories.get_mut(place.path) else { return };
         let (root, before) = (directory.root, directory.files.remove(name));
-        let was_left_out = directory.is_left_out;
+        let may_be_old = directory.left_out.may_be_old;
         let was_kept = before.as_ref().is_some_and(|entry| !entry.state.is_guarded());
         // Another file can have come between the look and the opening.
         let found = opened.as_ref().map_or(*found, |(found, _)| *found);
@@ -42,7 +42,7 @@ impl Watched {
         let is_local = self.roots.get(root).is_some_and(|root| root.is_local);
         let born = identity.born.filter(|_| is_local);
         // It may be one of those that were left out.
-        let since_look = place.since.filter(|_| !was_left_out);
+        let since_look = place.since.filter(|_| !may_be_old);
         let since = former.map_or_else(
             || since_or_unknown(self.looked_since(&path, since_look), born),
             |former| former.since,
@@ -66,7 +66,7 @@ impl Watched {
                         self.room.no_descriptor = Some(kind.clone());
                     }
                     if !was_kept && !self.is_root(&path) && !self.room.take_outside() {
-                        return self.leave_out(place.path, kind, work.problems);
+                        return self.leave_out(place.path, kind);
                     }
                     let state = State::without(kind, found.size);
                     let kind = Some(discriminant(kind));

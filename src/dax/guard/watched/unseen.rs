@@ -36,8 +36,9 @@ impl Watched {
             return self.is_mounted_at(path, problems);
         }
         self.is_to_retry |= !matches!(errno, Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG);
-        let is_kept = self.cannot_see(path, Error::opening(path, &errno.into()), problems);
-        self.keep_unlooked(if is_kept { path } else { parent(path) });
+        if self.cannot_see(path, Error::opening(path, &errno.into()), problems) {
+            self.keep_unlooked(path);
+        }
         let below = self.directories.range_mut(path.to_path_buf()..);
         for (_, directory) in below.take_while(|(below, _)| below.starts_with(path)) {
             directory.is_met = true;
@@ -51,7 +52,7 @@ impl Watched {
     }
 
     /// Keeps the moment from which new files count at a path that cannot be looked at, and below.
-    pub(super) fn keep_unlooked(&mut self, path: &Path) {
+    fn keep_unlooked(&mut self, path: &Path) {
         if self.unlooked.contains_key(path) {
             return;
         }
@@ -80,8 +81,9 @@ impl Watched {
         error: Error,
         problems: &mut Vec<Error>,
     ) -> bool {
-        if !(self.unseen.contains(path) || self.is_root(path) || self.room.take_outside()) {
-            self.leave_out(parent(path), error.kind(), problems);
+        let is_known = self.directories.contains_key(path) || self.is_root(path);
+        if !is_known && !self.unseen.contains(path) && !self.room.take_outside() {
+            self.leave_out(path.parent().unwrap_or(path), error.kind());
             return false;
         }
         self.unseen.insert(path.to_path_buf());
@@ -90,9 +92,4 @@ impl Watched {
         }
         true
     }
-}
-
-/// Returns the directory of a path below a root.
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
 }

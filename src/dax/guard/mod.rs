@@ -95,12 +95,13 @@
 //!
 //! - The directory of a new name is synced. On ext4, xfs, btrfs and tmpfs that is one `syncfs` for all directories after the
 //!   64th of a pass (from Linux 5.8 on). 108,000 new directories on ext4 take 4.6 s, and took 107 s by `fsync`.
-//! - New names are reported by inotify and are in the next pass. All directories are read again in that pass when a directory
-//!   among them came, went or was moved, and when notices were lost. That delays all files: to read 53,000 directories took 2
-//!   s, so let only trusted programs create directories in a large tree. Directories are also read every 10 seconds. If
-//!   that takes more than 50 ms, it is less often: no more than 1/200 of the time. Where a directory has no notices (other file systems than ext4, xfs, btrfs and
-//!   tmpfs, `/proc` not mounted, `fs.inotify.max_user_watches`), directories are read as often as that share permits.
-//!   The size of each file is looked at in each pass.
+//! - New names are reported by inotify and are in the next pass. All directories are read again in that pass when a
+//!   directory among them came, went or was moved, and when notices were lost. That delays all files: to read 53,000
+//!   directories took 2 s, so let only trusted programs create directories in a large tree. Directories are also read
+//!   every 10 seconds. If that takes more than 50 ms, it is less often: no more than 1/200 of the time. Where a
+//!   directory has no notices (other file systems than ext4, xfs, btrfs and tmpfs, `/proc` not mounted,
+//!   `fs.inotify.max_user_watches`), directories are read as often as that share permits. The size of each file is
+//!   looked at in each pass.
 //! - A file that is renamed while a pass looks for it is looked for again. [`Pass::is_unsettled`] is set if names change
 //!   faster than that. Where a directory has no notices, such a file can be missed by one pass without a sign of it.
 //!   So can a new file whose name another file takes before the look. The next pass finds it and counts it from the pass

@@ -266,9 +266,20 @@ impl Calls {
     /// Waits until all calls have ended that have begun by now.
     fn wait(&self) {
         fence(SeqCst);
-        for place in &self.under_way {
-            let (begun, mut turns) = (place.load(Acquire), Turns::default());
-            while begun != 0 && place.load(Acquire) == begun {
+        self.wait_for(&self.begun());
+    }
+
+    /// Returns the calls that are under way, each in its place.
+    fn begun(&self) -> [u64; MOST + RESERVED] {
+        self.under_way.each_ref().map(|place| place.load(Acquire))
+    }
+
+    /// Waits until calls have ended that had [begun](Self::begun), and for none that takes the place of one: many threads
+    /// would wait for one call after the other.
+    fn wait_for(&self, begun: &[u64; MOST + RESERVED]) {
+        for (place, call) in self.under_way.iter().zip(begun).filter(|(_, call)| **call != 0) {
+            let mut turns = Turns::default();
+            while place.load(Acquire) == *call {
                 turns.wait();
             }
         }
@@ -324,7 +335,7 @@ const fn is_crashing() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Taint, Tainted};
+    use super::{Calls, Duration, Taint, Tainted};
     use core::sync::atomic::Ordering::Relaxed;
     use std::sync::mpsc::channel;
     use std::thread;
@@ -335,6 +346,23 @@ mod tests {
     #[test]
     fn a_call_that_succeeds_beside_one_that_fails_has_its_failure() {
         succeed_beside_one_that_fails(|fails| fails());
+    }
+
+    /// The second call of another thread has the place of its first one, and never ends.
+    #[test]
+    fn a_call_is_not_waited_for_that_begins_in_the_place_of_one() {
+        let calls = Calls::default();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let first = calls.begin(false).unwrap();
+                let begun = calls.begun();
+                drop(first);
+                let second = calls.begin(false).unwrap();
+                assert_eq!(begun.iter().filter(|call| **call != 0).count(), 1);
+                calls.wait_for(&begun);
+                drop(second);
+            });
+        });
     }
 
     #[cfg(target_os = "linux")]

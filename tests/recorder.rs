@@ -41,6 +41,7 @@ mod recorder {
     #[cfg(all(feature = "dax", target_os = "linux"))]
     mod processes;
     mod rewritten;
+    mod tables;
     mod turns;
     mod work;
 }

@@ -142,10 +142,12 @@
 //! |---|---|---|
 //! | 0 | 2 | event id |
 //! | 2 | 2 | length of the text |
-//! | 4 | length | text, in UTF-8: `NAME` or `NAME: FIELD=TYPE FIELD=TYPE …`, as [`Options::events`] has it |
+//! | 4 | length | text: `NAME` or `NAME: FIELD=TYPE FIELD=TYPE …` in at most 512 bytes, by the rules of [`Options::events`] |
 //!
-//! Of several tables for an opening, and of several entries with one id, the first one counts. The fields are in the
-//! payload in their order, without gaps, and little-endian as everything else.
+//! The openings of a table are older than those of the table before, and the descriptor's own opening is the newest that a
+//! table may have. A table has one entry or more, each with another id. The fields are in the payload in their order,
+//! without gaps, and little-endian as everything else. The tables of a page are damaged as a whole if their tag is wrong or
+//! one of these rules is violated. Only the type of a field may be unknown: that field and those after it are not read.
 //!
 //! An opening takes over the tables of the descriptor that counted before, or, if these are damaged, those of the other
 //! descriptor. If its own table has the same entries as the newest table, and the newest table is of the opening just

@@ -1,6 +1,6 @@
 //! Creation and opening of recordings.
 
-use super::events;
+use super::events::{self, Texts};
 use super::format::{
     DESCRIPTOR, DESCRIPTORS, Description, Geometry, MAGIC, MOST_ENTRIES, PAGE, SEQUENCES, TAG,
     Tables, entries_len,
@@ -241,7 +241,7 @@ impl Settings<'_> {
 /// Returns the tables in the page of the description that counts. If they are damaged, returns those in the page at `at`,
 /// which is overwritten next: they lack only the last opening.
 fn earlier_tables<M: Medium>(medium: &M, found: &Description, at: u64) -> Tables {
-    let read = |page, of: &Description| Tables::read(medium, page, of.tables, &found.identity.0);
+    let read = |page, of: &Description| Some(Texts::read(medium, page, of)?.tables());
     let other = || {
         let other = Reader::descriptor(medium, at).ok()?.ok()?;
         if other.identity == found.identity { read(at, &other) } else { None }

@@ -197,6 +197,7 @@ impl<'e, C> Options<'e, C> {
     ///
     /// Each entry is an event id below 65280 and a text: the name, or `NAME: FIELD=TYPE FIELD=TYPE …`. The fields are
     /// read from the payload in this order, without gaps. Names are printable characters of ASCII without space and `=`.
+    /// A text has at most 512 bytes.
     ///
     /// | type | bytes of the payload |
     /// |---|---|

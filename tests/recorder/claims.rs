@@ -191,10 +191,17 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
     let table = reader.event_table();
     let merged = merged(&reader, |found| {
         if let Found::Event(event) = found
-            && let Some((_, mut fields)) = table.describe(event)
+            && let Some((name, mut fields)) = table.describe(event)
         {
-            // Each has four bytes at least, as in ` =u8`, and a page has 4096.
-            assert!(fields.by_ref().count() < 4096 / 4);
+            let names: Vec<_> =
+                [name].into_iter().chain(fields.by_ref().map(|(name, _)| name)).collect();
+            // Each field but a text takes a byte of the payload, and a text is the last one.
+            assert!(names.len() <= 1 + event.payload.len() + 1, "{names:?}");
+            let unread = fields.unread().unwrap_or_default();
+            assert!(names.concat().len() + unread.len() <= 512, "{names:?} {unread}");
+            let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+            assert!(names.iter().all(|name| !name.is_empty() && is_plain(name)), "{names:?}");
+            assert!(is_plain(unread), "{unread}");
             assert!(event.payload.ends_with(fields.rest()));
         }
     });

@@ -1,5 +1,9 @@
 //! The fields of an event: a text declares them, and the payload has them.
 
+/// The longest text. An event takes at least 24 bytes of a file, so all names that a reader shows have at most 22 times the
+/// size of the file.
+const LONGEST: usize = 512;
+
 /// The fields of an event, in the order of the payload.
 ///
 /// The iterator ends before a field that the payload is too short for, and before a field of a type that this version
@@ -100,8 +104,20 @@ pub(super) fn parts(text: &str) -> (&str, &str) {
     text.split_once(": ").unwrap_or((text, ""))
 }
 
-/// Returns the fault of a text.
+/// Returns the fault of a text that a program gives.
 pub(super) fn fault(text: &str) -> Option<&'static str> {
+    fault_by(text, |kind| value(kind, &[0; 8]).is_some())
+}
+
+/// Returns the fault of a text in a file. The types may be unknown.
+pub(super) fn fault_but_for_types(text: &str) -> Option<&'static str> {
+    fault_by(text, is_name)
+}
+
+fn fault_by(text: &str, is_type: impl Fn(&str) -> bool) -> Option<&'static str> {
+    if text.len() > LONGEST {
+        return Some("its text is longer than 512 bytes; shorten its names");
+    }
     let (name, declared) = parts(text);
     if !is_name(name) || name.ends_with(':') {
         return Some(
@@ -116,7 +132,7 @@ pub(super) fn fault(text: &str) -> Option<&'static str> {
         let Some((name, kind)) = field.split_once('=').filter(|(name, _)| is_name(name)) else {
             return Some("a field is not NAME=TYPE, with one space before the next one");
         };
-        if value(kind, &[0; 8]).is_none() {
+        if !is_type(kind) {
             return Some(
                 "a type is not one of u8, u16, u32, u64, i8, i16, i32, i64, f32, f64, str",
             );

@@ -1,18 +1,19 @@
 //! The names of events and the types of their fields.
 
 mod fields;
+mod texts;
 
 pub use fields::{Fields, Value};
+pub(super) use texts::Texts;
 
 use super::Event;
-use super::format::Tables;
 
 /// The names of a recording's events and the types of their fields, as [`Options::events`](super::Options::events) had
 /// them: see [`Reader::event_table`](super::Reader::event_table).
 #[derive(Clone, Debug)]
 pub struct EventTable {
-    /// The tables in the pages of both descriptors, if they are valid.
-    pub(super) tables: [Option<Tables>; 2],
+    /// The texts in the pages of both descriptors, if their tables are valid.
+    pub(super) texts: [Option<Texts>; 2],
     pub(super) is_damaged: bool,
 }
 
@@ -21,19 +22,23 @@ impl EventTable {
     /// table, if the table does not have its id, and if the table is damaged or was dropped.
     ///
     /// # Cost
-    /// A search through two pages at most.
+    /// Two binary searches in the tables of each of two pages. Name and fields are parts of a text of at most 512 bytes.
     #[must_use]
     pub fn describe<'e>(&'e self, event: &Event<'e>) -> Option<(&'e str, Fields<'e>)> {
         if event.id >= Event::RESERVED {
             return None;
         }
-        let mut pages = self.tables.iter().flatten();
-        let text = pages.find_map(|tables| tables.text(event.generation, event.id))?;
+        let mut pages = self.texts.iter().flatten();
+        let text = pages.find_map(|texts| texts.get(event.generation, event.id))?;
         let (name, fields) = fields::parts(text);
         Some((name, Fields::new(fields, event.payload)))
     }
 
     /// Returns true if a table is damaged or cannot be read, or may be lost with the descriptor in its page.
+    ///
+    /// A table with a valid tag is damaged as well if [`Options::events`](super::Options::events) would refuse one of its
+    /// entries. Only an unknown type is accepted, since a later version may know it. All names in the page of a damaged
+    /// table are left out.
     ///
     /// A lost descriptor is normal after a crash in the middle of an opening: see
     /// [`Reader::is_descriptor_lost`](super::Reader::is_descriptor_lost). It is not damage here if the recording had no
@@ -50,4 +55,9 @@ pub(super) fn fault(id: u16, text: &str) -> Option<&'static str> {
         return Some("ids from 65280 on are reserved");
     }
     fields::fault(text)
+}
+
+/// Returns true if this version or a later one can have written an entry: a later version may know more types.
+fn is_possible(id: u16, text: &str) -> bool {
+    id < Event::RESERVED && fields::fault_but_for_types(text).is_none()
 }

@@ -11,7 +11,7 @@ pub(super) use description::{BadDescriptor, DESCRIPTOR, MAGIC, VERSION};
 pub(super) use geometry::Geometry;
 pub(super) use record::{TAGGED, parts, record_len, tagged};
 pub(super) use sub_buffer::Header;
-pub(super) use table::{MOST_ENTRIES, Tables, entries_len};
+pub(super) use table::{ENTRIES, MOST_ENTRIES, TABLES, Tables, entries_len};
 
 use crate::format::superblock;
 

@@ -17,9 +17,13 @@ const HEAD: usize = 20;
 const ENTRY: usize = 4;
 /// The greatest length of the entries of a table.
 pub(in crate::recorder) const MOST_ENTRIES: usize = ROOM - TAG - HEAD;
+/// The most entries of a page: each has a text.
+pub(in crate::recorder) const ENTRIES: usize = MOST_ENTRIES / (ENTRY + 1);
+/// The most tables of a page: each has an entry.
+pub(in crate::recorder) const TABLES: usize = (ROOM - TAG) / (HEAD + ENTRY + 1);
 
 layout! {
-    struct Head: 20 {
+    pub(in crate::recorder) struct Head: 20 {
         /// The first opening whose events the table describes.
         0 since: u64,
         /// The last one.
@@ -38,10 +42,18 @@ pub(in crate::recorder) struct Tables {
 }
 
 /// A table in the bytes of all.
-struct Table {
-    head: Head,
-    at: usize,
+pub(in crate::recorder) struct Table {
+    pub(in crate::recorder) head: Head,
+    pub(in crate::recorder) at: usize,
     entries: Range<usize>,
+}
+
+/// An entry in the bytes of all.
+#[derive(Clone, Copy)]
+pub(in crate::recorder) struct Entry<'t> {
+    pub(in crate::recorder) at: usize,
+    pub(in crate::recorder) id: u16,
+    pub(in crate::recorder) text: &'t str,
 }
 
 impl Tables {
@@ -67,7 +79,7 @@ impl Tables {
     pub(in crate::recorder) fn add(&mut self, events: &[(u16, &str)], generation: u64) {
         let newest = self.tables().next();
         let same = newest.filter(|table| {
-            let entries = entries(&self.bytes[table.entries.clone()]);
+            let entries = self.entries(table).flatten().map(|Entry { id, text, .. }| (id, text));
             table.head.until.checked_add(1) == Some(generation)
                 && entries.eq(events.iter().copied())
         });
@@ -108,28 +120,59 @@ impl Tables {
         }
     }
 
-    /// Returns the text of an event that an opening has recorded.
-    pub(in crate::recorder) fn text(&self, generation: u64, id: u16) -> Option<&str> {
-        let describes = |table: &Table| {
-            let Head { since, until, .. } = table.head;
-            (since..=until).contains(&generation)
-        };
-        let table = self.tables().find(describes)?;
-        entries(&self.bytes[table.entries]).find(|(other, _)| *other == id).map(|(_, text)| text)
-    }
-
-    /// Returns the tables. It ends before a table that is longer than the bytes.
-    fn tables(&self) -> impl Iterator<Item = Table> {
+    /// Returns the tables. It ends before bytes that are not a table.
+    pub(in crate::recorder) fn tables(&self) -> impl Iterator<Item = Table> {
         let mut at = TAG;
         core::iter::from_fn(move || {
-            let bytes = self.bytes[..self.len].get(at..)?;
-            let head = Head::from_bytes(bytes.first_chunk()?);
-            let start = at + HEAD;
-            let end = start.checked_add(head.len as usize).filter(|end| *end <= self.len)?;
-            let table = Table { head, at, entries: start..end };
-            at = end;
+            let table = self.table(at)?;
+            at = table.entries.end;
             Some(table)
         })
+    }
+
+    /// Returns the table at an offset, unless it is longer than the bytes.
+    pub(in crate::recorder) fn table(&self, at: usize) -> Option<Table> {
+        let head = Head::from_bytes(self.bytes[..self.len].get(at..)?.first_chunk()?);
+        let start = at + HEAD;
+        let end = start.checked_add(head.len as usize).filter(|end| *end <= self.len)?;
+        Some(Table { head, at, entries: start..end })
+    }
+
+    /// Returns the entries of a table. The last one is `None` if the bytes there are not an entry.
+    pub(in crate::recorder) fn entries(
+        &self,
+        table: &Table,
+    ) -> impl Iterator<Item = Option<Entry<'_>>> {
+        let Range { start: mut at, end } = table.entries;
+        core::iter::from_fn(move || {
+            (at < end).then(|| {
+                let entry = self.entry(at, end);
+                at = entry.map_or(end, |entry| at + ENTRY + entry.text.len());
+                entry
+            })
+        })
+    }
+
+    fn entry(&self, at: usize, end: usize) -> Option<Entry<'_>> {
+        let ([first, second, third, fourth], rest) = self.bytes[at..end].split_first_chunk()?;
+        let text = rest.get(..u16::from_le_bytes([*third, *fourth]).into())?;
+        let text = core::str::from_utf8(text).ok()?;
+        Some(Entry { at, id: u16::from_le_bytes([*first, *second]), text })
+    }
+
+    /// Returns the id of the entry at an offset.
+    pub(in crate::recorder) fn id(&self, at: usize) -> u16 {
+        u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+
+    /// Returns the text of the entry at an offset.
+    pub(in crate::recorder) fn text(&self, at: usize) -> Option<&str> {
+        self.entry(at, self.len).map(|entry| entry.text)
+    }
+
+    /// Returns true if the bytes end with a table.
+    pub(in crate::recorder) fn end_with_a_table(&self) -> bool {
+        self.tables().last().is_some_and(|table| table.entries.end == self.len)
     }
 
     pub(in crate::recorder) const fn is_empty(&self) -> bool {
@@ -153,19 +196,6 @@ impl Tables {
 /// Returns the length of the entries of a table.
 pub(in crate::recorder) fn entries_len(events: &[(u16, &str)]) -> usize {
     events.iter().map(|(_, text)| ENTRY + text.len()).sum()
-}
-
-/// Returns the ids and texts of entries. It ends before an entry that is longer than the bytes, and leaves out entries
-/// whose texts are not UTF-8.
-fn entries(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &str)> {
-    let entries = core::iter::from_fn(move || {
-        let ([first, second, third, fourth], rest) = bytes.split_first_chunk()?;
-        let len = u16::from_le_bytes([*third, *fourth]);
-        let (text, rest) = rest.split_at_checked(len.into())?;
-        bytes = rest;
-        Some((u16::from_le_bytes([*first, *second]), text))
-    });
-    entries.filter_map(|(id, text)| Some((id, core::str::from_utf8(text).ok()?)))
 }
 
 impl fmt::Debug for Tables {

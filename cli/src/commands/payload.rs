@@ -6,11 +6,10 @@ use serde::Serialize;
 /// escapes.
 pub(crate) fn visible(bytes: &[u8]) -> String {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
-    let mut text = String::with_capacity(bytes.len());
     if bytes.iter().all(is_plain) {
-        text.extend(bytes.iter().copied().map(char::from));
-        return text;
+        return String::from_utf8_lossy(bytes).into_owned();
     }
+    let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         // Quotes are harmless here.
         for part in chunk.valid().split_inclusive(['"', '\'']) {

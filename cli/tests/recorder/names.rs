@@ -81,6 +81,37 @@ fn infinities_are_the_strings_that_the_text_has() {
     assert!(text.ends_with(" level a=inf b=-inf c=NaN\n"), "{text}");
 }
 
+/// Records a hundred of the shortest events. `None` if a name with this text is refused.
+fn with_text(text: &str) -> Option<Place> {
+    let place = Place::empty();
+    let options = cachemaint::dax::Options::new().allow_page_granularity();
+    let file = options.create_new(&place.path, 1 << 16).unwrap();
+    let names = [(1, text)];
+    let recorder = cachemaint::recorder::Options::new().events(&names).create_new(file).ok()?;
+    let writer = recorder.claim().unwrap();
+    (0..100).for_each(|_| writer.record(1, b"").unwrap());
+    drop(writer);
+    drop(recorder);
+    Some(place)
+}
+
+/// Such an event has 24 bytes in the file. A line has its text of at most 512 bytes, and at most 184 other characters in
+/// JSON. The page of a descriptor has space for a text of 3936 bytes.
+#[test]
+fn a_dump_has_at_most_30_times_the_bytes_of_its_events() {
+    let named = |len| with_text(&"a".repeat(len));
+    let declared = |len: usize| with_text(&format!("a: {}=u64", "b".repeat(len - 7)));
+    let longest = [named(3936).or_else(|| named(512)), declared(3936).or_else(|| declared(512))];
+    for place in longest.map(Option::unwrap) {
+        for arguments in [&["dump"][..], &["dump", "--json"]] {
+            let dumped = stdout(&place.run(arguments).success());
+            assert_eq!(dumped.lines().count(), 100);
+            assert!(dumped.len() > 100 * 500, "{} bytes without the names", dumped.len());
+            assert!(dumped.len() <= 100 * 24 * 30, "{} bytes", dumped.len());
+        }
+    }
+}
+
 /// Returns the names of all objects in lines of JSON, without those of fields.
 fn names_of(lines: &[Value]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();

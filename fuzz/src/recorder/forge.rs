@@ -15,7 +15,7 @@ pub(super) enum Edit {
         at: u16,
         word: u64,
     },
-    /// A field of one descriptor or of both.
+    /// A field of one descriptor or of both, or a word of their tables.
     Descriptor {
         which: Which,
         field: u8,
@@ -104,9 +104,9 @@ fn sub_buffer(medium: &Image, slot: u8) -> u64 {
     (BASE + usize::from(slot) % slots * SIZE) as u64
 }
 
-/// Changes one half or all of a word of the descriptor in a page.
+/// Changes one half or all of a word of the descriptor in a page. The last 64 fields are the words of its tables instead.
 fn descriptor(medium: &Image, page: u64, field: u8, value: Value) {
-    let at = page + 8 * (u64::from(field) % 16);
+    let at = page + 8 * if field < 192 { u64::from(field) % 16 } else { u64::from(field) - 176 };
     let word = medium.load(at, Relaxed);
     let (low, high) = (word & 0xffff_ffff, word >> 32);
     let changed = match field / 16 % 3 {

@@ -137,9 +137,11 @@ fn put(medium: &Image, bytes: &[u8]) {
     }
 }
 
-/// The offset of a word with a meaning.
+/// The offset of a word with a meaning. The last eighth of the places are the tables of events in both pages.
 fn spread(place: u16) -> u64 {
+    const TABLES: u64 = 7 << 16;
     match u64::from(place) * 8 {
+        at @ TABLES.. => at / 8 % 2 * 4096 + 128 + (at - TABLES) / 16 * 8 % 3968,
         at @ 0..128 => at,
         at @ 128..256 => at - 128 + 4096,
         256 => 8192,

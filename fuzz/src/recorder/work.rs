@@ -1,18 +1,23 @@
-//! The work of reading, by the documentation of `recorder::Reader`: at most 180 times the bytes of the sub-buffers.
+//! The work of reading, by the documentation of `recorder::Reader`: at most 180 times the bytes of the sub-buffers. The
+//! names and fields of the events have at most 22 times these bytes.
 
 use super::claims::BASE;
 use crate::image::Image;
 use cachemaint::medium::Readable as _;
-use cachemaint::recorder::Reader;
+use cachemaint::recorder::{Event, EventTable, Found, Reader};
 
 const LOOKS: u64 = 180;
 /// Bytes of the counts of losses and of descriptors, which are looked at some times.
 const HEADERS: u64 = 4096;
+/// Bytes of both pages with tables of events, and of their descriptors, which are looked at some times.
+const TABLES: u64 = 3 * 4096;
+const SHOWN: u64 = 22;
 
 /// Reading costs no more than the documented multiple of the file.
 pub(super) fn is_bounded(medium: &Image) {
     let Ok(reader) = Reader::open(medium) else { return };
-    let most = LOOKS * medium.len().saturating_sub(BASE as u64) + HEADERS;
+    let len = medium.len().saturating_sub(BASE as u64);
+    let most = LOOKS * len + HEADERS;
     let mut buffer = vec![0; reader.largest_payload()];
     let (_, looks) = medium.cost(|_| {
         for shard in 0..reader.description().shards {
@@ -21,9 +26,25 @@ pub(super) fn is_bounded(medium: &Image) {
         }
     });
     assert!(looks <= most, "shards: {looks} bytes were looked at, and {most} may be");
-    let (_, looks) = medium.cost(|_| {
-        let mut events = reader.events();
-        while events.read_next(&mut buffer).is_some() {}
+    // All headers are looked at three times, each in its first 16 bytes and as a whole: fewer bytes than the sub-buffers have.
+    let (table, looks) = medium.cost(|_| reader.event_table());
+    assert!(looks <= len + TABLES, "tables: {looks} bytes were looked at");
+    let (shown, looks) = medium.cost(|_| {
+        let (mut events, mut shown) = (reader.events(), 0);
+        while let Some(found) = events.read_next(&mut buffer) {
+            if let Found::Event(event) = found {
+                shown += described(&table, &event);
+            }
+        }
+        shown
     });
     assert!(looks <= most, "merged: {looks} bytes were looked at, and {most} may be");
+    assert!(shown <= SHOWN * len, "{shown} bytes of names are shown, and {} may be", SHOWN * len);
+}
+
+/// Returns the bytes of an event's name and of the declarations of all its fields.
+fn described(table: &EventTable, event: &Event<'_>) -> u64 {
+    let Some((name, mut fields)) = table.describe(event) else { return 0 };
+    let read: usize = fields.by_ref().map(|(name, _)| name.len()).sum();
+    (name.len() + read + fields.unread().map_or(0, str::len)) as u64
 }

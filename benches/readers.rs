@@ -2,7 +2,8 @@
 //! that is allocated at a time. No row may rise with the size: no reader's work may grow faster than its file.
 //!
 //! Crafted bytes are those whose every word begins something long: headers of records in a journal and a recording, names
-//! of one large blob in a store. `--test` reads one MiB of each. The least time and the most memory of three runs are
+//! of one large blob in a store. Crafted names of events are as many as a file has space for, and each event has no more
+//! than one of them. `--test` reads one MiB of each. The least time and the most memory of three runs are
 //! shown.
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
@@ -16,6 +17,7 @@ use cachemaint_benches::payloads::Payloads;
 use cachemaint_cli::measure::lines::{PAGE, Region};
 use cachemaint_cli::measure::to_persistence;
 use core::error::Error;
+use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use std::io::Write as _;
 use std::{env, io};
@@ -37,6 +39,8 @@ const LOG: u64 = 8192;
 const EVENTS: u64 = 12_288;
 /// Bytes of the header of a sub-buffer, or more.
 const HEADER: u64 = 64;
+/// The most names of events that a file has space for, of one byte each: 3940 bytes, and 4 for each.
+const MOST_NAMES: u16 = 788;
 /// Names in one root of a store with units of 64 bytes, and the bytes before its entries.
 const NAMES: usize = 78;
 const ROOT: u64 = 176;
@@ -57,7 +61,7 @@ struct Format {
     readers: &'static [(&'static str, Read)],
 }
 
-const FORMATS: [Format; 3] = [
+const FORMATS: [Format; 4] = [
     Format {
         name: "journal",
         data: LOG + 4096,
@@ -71,6 +75,13 @@ const FORMATS: [Format; 3] = [
         intact: recording,
         crafted: crafted_recording,
         readers: &[("all events", read_events)],
+    },
+    Format {
+        name: "names",
+        data: EVENTS + 4096,
+        intact: named,
+        crafted: crafted_names,
+        readers: &[("describe", describe_events)],
     },
     Format {
         name: "store",
@@ -216,16 +227,30 @@ fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 fn recording(image: &Image<'_>) -> Outcome {
-    recorded(recorder::Options::new().shards(SHARDS), image)
+    recorded(recorder::Options::new(), image, 1, &[7; 32])
 }
 
-fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
+/// A recording with the name and the fields of its events.
+fn named(image: &Image<'_>) -> Outcome {
+    let options = recorder::Options::new().events(&[(1, "sums: a=u64 b=u64 c=u64 d=u64")]);
+    recorded(options, image, 1, &[7; 32])
+}
+
+/// Empty events, whose name is the last one of as many as fit.
+fn crafted_names(image: &Image<'_>) -> Outcome {
+    let names: Vec<(u16, &str)> = (1..=MOST_NAMES).map(|id| (id, "a")).collect();
+    recorded(recorder::Options::new().events(&names), image, MOST_NAMES, &[])
+}
+
+/// Records events with this id and payload.
+fn recorded(options: recorder::Options<'_>, image: &Image<'_>, id: u16, payload: &[u8]) -> Outcome {
+    let options = options.shards(SHARDS);
     let recorder = options.create_new(image).map_err(|failed| failed.error)?;
     let writers = (0..SHARDS).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
-    // Events take 56 bytes: each shard is written once around.
-    for number in 0..Readable::len(image) / u64::from(SHARDS) / 56 {
+    // An event takes 24 bytes and its payload: each shard is written once around.
+    for number in 0..Readable::len(image) / u64::from(SHARDS) / (24 + payload.len() as u64) {
         for writer in &writers {
-            writer.record_at(number, 1, &[7; 32])?;
+            writer.record_at(number, id, payload)?;
         }
     }
     Ok(())
@@ -234,8 +259,7 @@ fn recorded(options: recorder::Options, image: &Image<'_>) -> Outcome {
 /// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
 /// length and the offset.
 fn crafted_recording(image: &Image<'_>) -> Outcome {
-    let options = recorder::Options::new().shards(SHARDS).sub_buffer_size(SUB_BUFFER);
-    recorded(options, image)?;
+    recorded(recorder::Options::new().sub_buffer_size(SUB_BUFFER), image, 1, &[7; 32])?;
     for at in (EVENTS..Readable::len(image)).step_by(8) {
         let offset = (at - EVENTS) % u64::from(SUB_BUFFER);
         if offset >= HEADER {
@@ -252,6 +276,21 @@ fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let (mut events, mut count) = (reader.events(), 0);
     while let Some(found) = events.read_next(&mut buffer) {
         count += u64::from(matches!(found, Found::Event(_)));
+    }
+    Ok(count)
+}
+
+/// Reads all events with their names and fields, and returns the number of names and fields.
+fn describe_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
+    let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
+    let mut buffer = vec![0; reader.largest_payload()];
+    let (table, mut events, mut count) = (reader.event_table(), reader.events(), 0);
+    while let Some(found) = events.read_next(&mut buffer) {
+        if let Found::Event(event) = found
+            && let Some((name, fields)) = table.describe(&event)
+        {
+            count += u64::from(!name.is_empty()) + fields.map(black_box).count() as u64;
+        }
     }
     Ok(count)
 }

@@ -84,6 +84,30 @@ fn a_preview_of_a_repair_reports_a_damaged_last_record() {
     assert_eq!(repaired, preview);
 }
 
+/// The last record is damaged, and nothing is behind it. A trim to the head discards nothing, and has noted the end.
+#[test]
+fn damage_to_the_last_record_is_reported_after_a_trim_to_the_head() {
+    let damaged = |is_trimmed: bool| {
+        let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();
+        let journal = options(0).create_new(&medium).unwrap();
+        journal.append(b"first").unwrap();
+        let second = journal.append(b"second").unwrap();
+        if is_trimmed {
+            journal.trim(journal.head()).unwrap();
+        }
+        drop(journal);
+        medium.write(8192 + second.0 + 16, &[0xff; 8]);
+        (medium, second)
+    };
+    let (medium, second) = damaged(true);
+    let opened = options(1).open(medium);
+    let Some(ErrorKind::Damaged(damage)) = reason(&opened) else { panic!("{opened:?}") };
+    assert_eq!(damage.at, second);
+    // Without the trim the end looks torn.
+    let (_, recovered) = options(1).open(damaged(false).0).unwrap();
+    assert_eq!((recovered.records, recovered.torn), (1, true));
+}
+
 /// A trimmed journal that was never opened again, and the superblock of the trim, at offset 0.
 fn trimmed() -> SimMedium {
     let medium = Simulation::new(Model::CACHES_KEPT, 8192 + 8 * SEGMENT).medium();

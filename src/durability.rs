@@ -17,9 +17,9 @@
 //!
 //! # The calls
 //! A *line* is a cache line. A *fence* has the write-backs of this thread complete before any store that follows. Costs
-//! are those of a mapping that is persisted by lines. By pages each is a system call (`msync` or its like), which then
-//! waits for those of other threads on the same open file: the kernel reports a failure to one of them alone. `file` is a
-//! `DaxFile`, or a `Region` of a store, which has the first of these calls.
+//! are those of a mapping that is persisted by lines. [By pages](#the-cost-by-pages) each range is a system call (`msync` or
+//! its like), which then waits for those of other threads on the same open file: the kernel reports a failure to one of
+//! them alone. `file` is a `DaxFile`, or a `Region` of a store, which has the first of these calls.
 //!
 //! | call | durable when it returns | who calls it | cost |
 //! |---|---|---|---|
@@ -42,6 +42,27 @@
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two or three fences; more for the first after a seal |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | before a reboot that is planned | write-back of these bytes |
 //! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
+//!
+//! # The cost by pages
+//! By pages a fence is free, and each range that is written back is one `msync`. On a drive each `msync` waits for the drive
+//! and ends with a flush of its cache, if the file system issues flushes. Their number was counted with strace (Linux 6.18,
+//! x86-64, ext4; a journal of 1 MiB, a store of 16 MiB with up to 12 blobs):
+//!
+//! | call | calls of `msync` |
+//! |---|---|
+//! | `file.persist` | 1 |
+//! | `file.persist_copy` of three parts, a `batch` of two ranges | 3, 2 |
+//! | `Journal::append`, `append_group` | 1; 3 where the record enters a segment |
+//! | `Journal::trim`, `close` | 1 |
+//! | `Journal::open` | 4 |
+//! | `Journal::open_or_create` that creates | 6 |
+//! | `Transaction::put` of 100 bytes, of 1 MiB | 1, 2 |
+//! | `Transaction::create_region` of 1 MiB | 1 |
+//! | `Transaction::commit` of one or ten blobs | 4; 8 after a seal. With 3000 blobs 6 for one, 24 for ten |
+//! | `Store::region` | 8 |
+//! | `Store::create_new`, `open` | 9 |
+//!
+//! The opening of the file itself was 2 calls of `fsync`, and its creation 3.
 //!
 //! # Mistakes that testing on a laptop does not show
 //! - [`Cache::host`] aims at the point of coherency: RAM. For persistence take [`Cache::persistent`], or a `DaxFile`,

@@ -89,6 +89,8 @@
 //!   whatever is written back, so nothing can be promised about their persistence. If the stores shall not reach the
 //!   file, read it into memory.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
+//! - A drive that does not promise whole sectors can lose any sector of a page that it was writing at a power loss, with
+//!   bytes that were persisted before. [`Guarantee`] does not know that.
 //!
 //! # Media errors and files that shrink, on Linux
 //! | to | by | what it costs |

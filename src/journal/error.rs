@@ -61,7 +61,8 @@ pub enum ErrorKind<E> {
         /// Bytes of the journal.
         needed: u64,
     },
-    /// Damage: a record that had been durable is no longer valid.
+    /// Damage: a record that had been durable is no longer valid. A copy that was made while a process appended can look
+    /// the same: copy again.
     Damaged(Damage),
     /// Whole records after a torn end, which an opening would discard
     /// ([`Options::refuse_discard`](super::Options::refuse_discard)). Nothing was written.

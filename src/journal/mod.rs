@@ -2,7 +2,8 @@
 //!
 //! A [`Journal`] is stored in any [`Medium`]: a DAX file, memory that a kernel preserves, the simulator. Every recovery
 //! finds each record whose append has returned, after any event that the medium survives. Records come back in the
-//! order in which they were appended, as a prefix: no record without all records before it.
+//! order in which they were appended, as a prefix: no record without all records before it. Drives that lose a whole sector
+//! at a power loss are an [exception](#drives-that-lose-a-sector).
 //!
 //! ```
 //! # #[cfg(feature = "dax")]
@@ -80,6 +81,25 @@
 //!
 //! A damaged journal cannot be opened for appending. Its prefix can be read, the whole records after the damage can be
 //! [salvaged](Reader::salvage), and [`Options::repair`] makes it a journal that can be appended to.
+//!
+//! # Drives that lose a sector
+//! A file that is persisted by pages is written in whole pages. Not every drive promises the old or the new sector after a
+//! power loss. The NVM Command Set Specification does so for one block (AWUPF). Another drive can lose any sector of the
+//! pages that it was writing. Then these acknowledged records can be lost there, and those after them:
+//! - The records in a page that an append was writing. None is there if the [alignment](Options::alignment) is 4096 and the
+//!   pages of the system and the sectors of the drive have at most 4096 bytes.
+//! - The last window of records, during an [opening](Options::open), whatever the alignment: it writes them once more.
+//!
+//! The loss is damage or a torn end, by the [same evidence](#damage-and-torn-ends). If no whole record is after it, it can go
+//! unnoticed.
+//!
+//! # Upgrade and rollback
+//! This crate reads and writes version 3 of the format alone, and nothing converts a journal. An opening of another version,
+//! older or newer, is the error [`ErrorKind::Version`], and nothing is written. To change the version, handle and trim all
+//! records by a program of the old one, and create a new journal.
+//!
+//! The format is not promised to stay: it has changed twice before the first release. A later release can change it
+//! again, with another number.
 //!
 //! # The format, version 3
 //! All numbers are little-endian. The medium begins with two superblocks, each in a page of 4096 bytes of its own, at
@@ -183,9 +203,12 @@ use format::superblock::Superblock;
 use inflight::InFlight;
 use open::Opened;
 
-/// A position in a journal: bytes since its creation. No position is used twice.
+/// A position in a journal: bytes since its creation. No two acknowledged records have the same one, unless the first was
+/// lost to damage.
 ///
-/// The number can be kept elsewhere and made a position again.
+/// The number can be kept elsewhere and made a position again. Keep the [identity](Journal::identity) of the journal with
+/// it, as the positions of another journal begin at 0 too. For a later opening keep the place where an acknowledged record
+/// begins or ends: the example of [`Journal::trim`] does so. The [end of the journal](Journal::end) may be another place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Position(pub u64);
@@ -415,7 +438,8 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Returns the end of the acknowledged records. It moves with each record, and over marks and dropped reservations.
-    /// So it can be greater than the end of the last record.
+    /// So it can be greater than the end of the last record. The next opening uses the space between them again. So do not
+    /// keep this position for a later opening. [`trim`](Self::trim) lists the positions that can be kept.
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())

@@ -90,7 +90,11 @@ impl<'p> Options<'p> {
     }
 
     /// Sets the bytes of a segment of a new journal, a power of two. The default is 64 KiB, or less if there would be
-    /// too few segments. No record is larger. At the end of each segment some space is lost.
+    /// too few segments. At the end of each segment some space is lost.
+    ///
+    /// A record is the largest batch that a crash leaves whole or not at all: a [group](super::Group) is not atomic. A record
+    /// takes 16 bytes and its payload, rounded up to the [alignment](Self::alignment). It fits into a segment beside its
+    /// mark of 64 bytes, also rounded up: [`Journal::largest`] is the longest payload. A group must fit as a whole.
     #[must_use]
     pub fn segment(self, bytes: u64) -> Self {
         Self { segment: Some(bytes), ..self }
@@ -106,6 +110,9 @@ impl<'p> Options<'p> {
 
     /// Sets the alignment of records in a new journal, in bytes. The default is 8, which packs them. With the size of a
     /// line, no two producers share a line.
+    ///
+    /// With 4096, the largest one, an append writes no page of 4096 bytes with an earlier record. That is for
+    /// [drives that lose a sector](super#drives-that-lose-a-sector). An opening still writes the last records once more.
     #[must_use]
     pub fn alignment(self, bytes: u64) -> Self {
         Self { alignment: bytes, ..self }
@@ -142,7 +149,7 @@ impl<'p> Options<'p> {
     /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails. [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
-    /// Three fences.
+    /// Three fences. [By pages](crate::durability#the-cost-by-pages) six flushes were counted.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Journal<M>, OpenError<M>> {
         let create = |medium: &M| Ok((self.create_where_none_is(medium)?, ()));
         Journal::with(medium, create).map(|(journal, ())| journal)
@@ -223,6 +230,9 @@ impl<'p> Options<'p> {
     /// After a torn end whole records can be left, which do not count. They are discarded, and
     /// [`Recovered::behind`] is their number. With [`refuse_discard`](Self::refuse_discard) the opening fails instead.
     ///
+    /// A journal keeps the size of its creation: if the medium has grown, the rest of it is not used. A larger log is a new
+    /// journal, to which the program changes at a checkpoint, as in [`Journal::trim`].
+    ///
     /// Only one process may append at a time; a [`DaxFile`](../dax/struct.DaxFile.html) ensures that. Within this process the
     /// medium's [`writer_lock`](Medium::writer_lock) does.
     ///
@@ -235,7 +245,8 @@ impl<'p> Options<'p> {
     /// # Cost
     /// All records are read. Two fences. The last window of records is written back again, or all records after a repair
     /// that did not end. Where the granularity is a page, they are stored once more for that: after a failed write-back
-    /// the operating system shows bytes that are not in the medium.
+    /// the operating system shows bytes that are not in the medium. [By pages](crate::durability#the-cost-by-pages) four
+    /// flushes were counted.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
         Journal::with(medium, |medium| self.recover(medium, superblocks::load(medium)?))
     }

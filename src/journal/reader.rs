@@ -38,6 +38,9 @@ const STEP: u64 = 16 << 20;
 /// A journal that is open for reading only, also while another process appends to it. The process that appends reads
 /// with [`Journal::records`](super::Journal::records).
 ///
+/// A backup appends the records of a reader to a new journal. A copy of the bytes (`cp`) while a process appends can look
+/// damaged although the journal is whole: copy again.
+///
 /// ```
 /// # #[cfg(feature = "std")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

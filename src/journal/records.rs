@@ -162,7 +162,7 @@ impl<'r, M: Readable> Records<'r, M> {
     /// record, to [`Journal::trim`] to trim all returned records, or to [`Journal::records_from`] to go on there.
     ///
     /// An opening may use the space after the last record again. So if a program stores a position for a later opening,
-    /// it must call this right after a record, not after `None`.
+    /// it must call this right after a record, not after `None`. The example of [`Journal::trim`] shows the danger.
     #[must_use]
     pub const fn reached(&self) -> Position {
         Position(self.walk.at)

@@ -64,6 +64,47 @@ impl<M: Medium> Journal<M> {
     /// record begins or ends, the [head](Self::head), the [end](Self::end), or the position that a
     /// [`Records`](super::Records) has [reached](super::Records::reached).
     ///
+    /// A trim also notes that everything up to the [end](Self::end) is acknowledged, as [`close`](Self::close) does. A trim to
+    /// the head discards nothing and does only that.
+    ///
+    /// # Checkpoints
+    /// A program that keeps its state in a snapshot keeps a position with it: every record before this position is in the
+    /// snapshot. The snapshot, the position and the [identity](Self::identity) of the journal become durable together, and
+    /// then the journal is trimmed. After a crash at any moment the program goes on at the position of its snapshot.
+    ///
+    /// These positions of acknowledged records can be kept: the beginning from [`append`](Self::append), and the end from
+    /// [`append_group`](Self::append_group), in [`Record::end`](super::Record::end) of [`records`](Self::records), or in
+    /// [`Recovered::end`](super::Recovered::end).
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cachemaint::{Cache, medium::Memory, survival::Backing};
+    /// # use std::sync::atomic::AtomicU64;
+    /// # static WORDS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+    /// # let medium = || Ok::<_, Box<dyn std::error::Error>>(Memory::new(&WORDS, Cache::host()?, Backing::Ram));
+    /// use cachemaint::journal::{Group, Journal};
+    ///
+    /// let (journal, _) = Journal::open_or_create(medium()?)?;
+    /// let mut group = Group::new();
+    /// group.push(b"in the snapshot");
+    /// let kept = journal.append_group(&mut group)?.end; // kept with the snapshot
+    /// drop(journal.reserve(200)?); // a producer that failed: space without a record
+    /// let end = journal.end();
+    /// drop(journal); // or a crash before the trim
+    ///
+    /// let (journal, _) = Journal::open(medium()?)?;
+    /// let after = journal.append(b"after the snapshot")?;
+    /// assert!(kept < after && after < end); // `records_from(end)` would lack this record, or fail
+    /// let records = journal.records_from(kept)?.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(records[0].payload, b"after the snapshot");
+    /// journal.trim(kept)?; // gives the space of the snapshot's records back
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "std"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::NotABoundary`], if no acknowledged record begins or ends at `to`;
     /// [`ErrorKind::Superblocks`], if the superblock was damaged since the opening; [`ErrorKind::WornOut`]. No record is
@@ -77,7 +118,8 @@ impl<M: Medium> Journal<M> {
     /// # Cost
     /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
     /// read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
-    /// records costs less than one after each record.
+    /// records costs less than one after each record. [By pages](crate::durability#the-cost-by-pages) the write-back is one
+    /// flush.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = turn.newest(self)?;
@@ -96,7 +138,8 @@ impl<M: Medium> Journal<M> {
     }
 
     /// Closes the journal: notes that everything up to its [end](Self::end) is acknowledged, and returns the medium. If a
-    /// part of the journal is missing later, it is reported as damage, even if it is the last record.
+    /// part of the journal is missing later, it is reported as damage, even if it is the last record. Through a shared
+    /// reference, [`trim`](Self::trim) to the [head](Self::head) notes the same.
     ///
     /// A journal that is only dropped loses no record. But damage that reaches to its end is taken for a torn end then,
     /// and so is damage to its last records if they were under way together.
@@ -106,7 +149,7 @@ impl<M: Medium> Journal<M> {
     /// fails.
     ///
     /// # Cost
-    /// A superblock is written back, with one fence.
+    /// A superblock is written back, with one fence. [By pages](crate::durability#the-cost-by-pages) this is one flush.
     pub fn close(self) -> Result<M, Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = turn.newest(&self)?;

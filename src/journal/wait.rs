@@ -16,7 +16,7 @@ impl<M: Medium> Journal<M> {
     ///
     /// The end also moves over space without a record: at an opening, or if a reservation was dropped. So a reader may
     /// find no new record after this. Then it waits again from the position that it has
-    /// [reached](super::Records::reached).
+    /// [reached](super::Records::reached). As the [end](Self::end), the result must not be kept for a later opening.
     ///
     /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
     ///

@@ -59,7 +59,8 @@
 //!
 //! # Readers
 //! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying
-//! them, so they do not need a lock. To read in place they take a [lease](Reader::lease): a blob that was replaced
+//! them, so they do not need a lock. A backup is a [`Snapshot`], copied blob by blob into a new store: a copy of the file
+//! in use has bytes of different commits. To read in place they take a [lease](Reader::lease): a blob that was replaced
 //! keeps its space until its leases have ended. Leases hold across processes, where the system has locks on parts of
 //! files, and end with the process that took them. While a commit is under way, a reader in another process may see it
 //! before it is durable.

@@ -118,6 +118,8 @@
 //! without events. It stays until the next opening.
 //!
 //! Magic, version and tag stay at their places in every later version, so that a reader recognises an unknown version.
+//! Another version, older or newer, is [`ErrorKind::Version`], and nothing is written. The format is not promised to stay: a
+//! later release can change it, with another number.
 //!
 //! ## Tables of events
 //! The tables are at byte 128 of a page, directly after the descriptor that has their length.

@@ -72,7 +72,8 @@ impl<M: Medium> Journal<M> {
     /// group is empty afterwards. The call is not atomic: a crash before the
     /// acknowledgement can leave only the first of them.
     ///
-    /// Returns the position of the first record and the end of the last one.
+    /// Returns the position of the first record and the end of the last one, which can be kept for a later opening. Of an
+    /// empty group both are the [`end`](Self::end) of the journal, which cannot be kept.
     ///
     /// [`durability`](crate::durability) compares this call with the others.
     ///
@@ -80,7 +81,8 @@ impl<M: Medium> Journal<M> {
     /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
     ///
     /// # Cost
-    /// One write-back of all lines, and one or two fences.
+    /// One write-back of all lines, and one or two fences. [By pages](crate::durability#the-cost-by-pages) that is one flush of
+    /// the drive for all records, and up to three where a segment begins.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {

@@ -45,7 +45,8 @@ impl Group {
         Self { payloads: Vec::new(), lengths: Vec::new(), records: Vec::new() }
     }
 
-    /// Adds a record.
+    /// Adds a record. It takes 16 bytes and its payload, rounded up to the journal's alignment, and the whole group must fit
+    /// into a segment.
     pub fn push(&mut self, payload: &[u8]) {
         self.payloads.extend_from_slice(payload);
         self.lengths.push(payload.len());

@@ -20,7 +20,7 @@
 //! | `process` | `dax`, `recorder` | this process, distinguished from its forked children |
 //! | `signals` | `dax`, `recorder` | handlers that call the former ones |
 //! | [`sim`](../sim/index.html) | `sim` | a medium that shows every state a crash may leave, for tests |
-//! | [`dax`](crate::dax) | `dax`, `journal`, `preserve`, `recorder` | a file on DAX, or its nearest substitute; a medium |
+//! | [`dax`](crate::dax) | `dax`, `preserve`, `recorder` | a file on DAX, or its nearest substitute; a medium |
 //! | `sync` | `journal`, `recorder` | atomics and fences in ordinary memory, which the simulator and loom replace |
 //! | `format` | `journal`, `recorder`, `preserve`, `preserve-read` | the common parts of the formats: fields, tags, the beginning of a superblock |
 //! | [`journal`](../journal/index.html) | `journal` | a log in a medium that loses nothing acknowledged |

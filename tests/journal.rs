@@ -40,9 +40,6 @@ mod forged;
 #[cfg(not(miri))]
 #[path = "journal/format.rs"]
 mod format;
-#[cfg(all(target_os = "linux", not(miri)))]
-#[path = "journal/holes.rs"]
-mod holes;
 #[cfg(not(miri))]
 #[path = "journal/life.rs"]
 mod life;

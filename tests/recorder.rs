@@ -32,8 +32,6 @@ mod recorder {
     #[cfg(feature = "dax")]
     mod files;
     mod format;
-    #[cfg(all(feature = "dax", target_os = "linux"))]
-    mod holes;
     mod inferred;
     mod merged;
     mod overtaken;

@@ -11,9 +11,6 @@ mod limited;
 
 #[path = "recorder/clocks.rs"]
 mod clocks;
-#[cfg(target_os = "linux")]
-#[path = "recorder/holes.rs"]
-mod holes;
 #[path = "recorder/names.rs"]
 mod names;
 #[path = "recorder/overtaken.rs"]

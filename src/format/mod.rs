@@ -1,8 +1,6 @@
 //! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, the traits of
 //! their errors, and the lock of the one writer.
 
-#[cfg(any(feature = "journal", feature = "recorder"))]
-pub(crate) mod data;
 pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod layout;

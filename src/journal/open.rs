@@ -167,8 +167,8 @@ impl<'p> Options<'p> {
     /// [`create_new`](Self::create_new).
     ///
     /// # Cost
-    /// That of [`open`](Self::open). If the journal is missing, all of the medium is searched for marks, except for holes
-    /// of a file on ext4 or tmpfs, and the cost is that of [`create_new`](Self::create_new) besides.
+    /// That of [`open`](Self::open). If the journal is missing, all of the medium is searched for marks, and the cost
+    /// is that of [`create_new`](Self::create_new) besides.
     pub fn open_or_create<M: Medium>(
         mut self,
         medium: M,

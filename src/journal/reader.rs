@@ -8,28 +8,20 @@
 //! places. With segments of more than 1 MiB it looks at no more than 70 times the bytes. A search for new records at the
 //! end looks at the segment after a window as often.
 //!
-//! A search, also that for the marks of a journal without superblocks, skips the holes of a file where the file system
-//! reports them reliably: ext4 and tmpfs. So there its work grows with the data of the file and not with its length, which
-//! costs the owner nothing. The rest of a record that begins in data is read in full, also from a hole.
-//!
 //! # Memory
 //! A reader has one buffer for the payload of a record, which is read before its tag is verified. A record ends in its
 //! segment, so no header makes the buffer larger than a segment. A returned [`Record`] has a copy of its payload.
-//!
-//! A load from a hole of a tmpfs takes a page of it. A search takes no more than the blocks of 256 KiB that have data.
 
 use super::error::{Error, ErrorKind, OpenError};
 use super::format::record::{Epoch, Header, Kind};
 use super::format::superblock::Superblock;
 use super::records::{Records, walk_from};
 use super::salvage::Salvage;
-use super::walk::{Patience, Step, Walk, words};
+use super::walk::{Patience, Step, Walk};
 use super::{Damage, Fault, Identity, Position, Progress, Recovered, superblocks};
 use crate::format::reread::Rereadings;
 use crate::medium::Readable;
 use alloc::vec::Vec;
-use core::iter;
-use core::ops::Range;
 use core::sync::atomic::{self, Ordering};
 
 /// The number of bytes between two reports of the progress.
@@ -330,28 +322,16 @@ impl<M: Readable> Walk<'_, M> {
         // A mark behind the limit was written with a later head than that of the superblock.
         let ahead = from.min(self.limit);
         let segment_end = geometry.segment_of(from) + geometry.segment;
-        for part in self.parts(from..segment_end.min(self.limit)) {
-            for at in words(part) {
-                if self.whole(at)?.is_some() {
-                    return Ok(Some(at));
-                }
+        for at in (from..segment_end.min(self.limit)).step_by(8) {
+            if self.whole(at)?.is_some() {
+                return Ok(Some(at));
             }
         }
         let segments = match search {
             Search::All => geometry.segment_of(head)..self.limit,
             Search::Near => segment_end..self.limit.min(segment_end + geometry.segment),
         };
-        let starts = |part: Range<u64>| {
-            let first = part.start.next_multiple_of(geometry.segment);
-            (first..part.end).step_by(geometry.segment as usize)
-        };
-        // The marks that the walk has passed are in data.
-        let passed = segments.start.max(self.from).min(segments.end);
-        let ahead_of_it = end.clamp(passed, segments.end);
-        let [others, next] = [segments.start..passed, ahead_of_it..segments.end];
-        let passed = iter::once(passed..ahead_of_it);
-        let parts = self.parts(others).chain(passed).chain(self.parts(next));
-        for segment in parts.flat_map(starts) {
+        for segment in segments.step_by(geometry.segment as usize) {
             let Some((position, mark)) = self.mark_in_place_of(segment)? else { continue };
             let number = mark.epoch.number;
             let is_ahead = position >= ahead && number >= epoch.number;
@@ -369,21 +349,18 @@ impl<M: Readable> Walk<'_, M> {
         let geometry = self.superblock.geometry;
         let mut behind = Behind::default();
         let mut at = geometry.settled(end) + 8;
-        for part in self.parts(at..self.limit.min(end + geometry.window)) {
-            at = at.max(part.start);
-            while at < part.end {
-                let Some(header) = self.whole(at)? else {
-                    at += 8;
-                    continue;
-                };
-                if header.kind == Kind::Data {
-                    behind.records += 1;
-                    if behind.vouching.is_none() && header.vouch.durable(at) > end {
-                        behind.vouching = Some(at);
-                    }
+        while at < self.limit.min(end + geometry.window) {
+            let Some(header) = self.whole(at)? else {
+                at += 8;
+                continue;
+            };
+            if header.kind == Kind::Data {
+                behind.records += 1;
+                if behind.vouching.is_none() && header.vouch.durable(at) > end {
+                    behind.vouching = Some(at);
                 }
-                at += geometry.size(header.len);
             }
+            at += geometry.size(header.len);
         }
         Ok(behind)
     }

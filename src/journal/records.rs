@@ -244,7 +244,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let segment = geometry.segment_of(position.saturating_sub(1));
         if segment > walk.at && segment < walk.limit {
             // The mark at this place states the epoch. Until then any epoch before the last one will do.
-            (walk.from, walk.at) = (segment, segment);
+            walk.at = segment;
             walk.last.0 = segment;
         }
         // A journal can end at the beginning of a segment, after space in which no header fits.
@@ -343,8 +343,7 @@ impl<'m, M: Readable> Walk<'m, M> {
             let head = Position(head);
             return Err(Error::new(ErrorKind::NotABoundary { position, head, end }));
         }
-        (self.from, self.at) = (head, head);
-        (self.epoch, self.last) = (head_epoch, (head, head_epoch));
+        (self.at, self.epoch, self.last) = (head, head_epoch, (head, head_epoch));
         Ok(true)
     }
 }

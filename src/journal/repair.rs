@@ -7,7 +7,7 @@ use super::format::superblock::Superblock;
 use super::open::Opened;
 use super::reader::{ATTEMPTS, overtaken};
 use super::salvage::{Found, Salvage};
-use super::walk::{Walk, first_mark, mark_in_place, mark_parts, words};
+use super::walk::{Walk, first_mark, mark_in_place};
 use super::writeback::persist;
 use super::{Identity, Journal, Options, Position, Recovered, Repaired, superblocks};
 use crate::medium::{Medium, Readable};
@@ -35,8 +35,8 @@ impl Options<'_> {
     /// [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`]; if the medium fails.
     ///
     /// # Cost
-    /// All of the medium except for holes is searched twice for marks, and the records are read four times at most. Memory is
-    /// needed for one segment, for the returned ranges and for the window of the opened journal.
+    /// All of the medium is searched twice for marks, and the records are read four times at most. Memory is needed for one
+    /// segment, for the returned ranges and for the window of the opened journal.
     pub fn repair<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Repaired), OpenError<M>> {
         Journal::with(medium, |medium| self.repair_in(medium))
     }
@@ -357,7 +357,7 @@ fn each_mark<M: Readable>(
     geometry: Geometry,
     mut see: impl FnMut(u64, Mark),
 ) -> Result<(), M::Error> {
-    for place in mark_parts(medium, LOG, geometry.bytes()).flat_map(words) {
+    for place in (LOG..=geometry.bytes() - Mark::SIZE as u64).step_by(8) {
         if let Some((at, mark)) = mark_in_place(medium, place)?
             && mark.is_of(identity, geometry)
         {

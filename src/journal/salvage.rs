@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::format::record::{Epoch, Kind};
 use super::format::superblock::Superblock;
-use super::walk::{Step, Walk, words};
+use super::walk::{Step, Walk};
 use super::{Position, Record};
 use crate::medium::Readable;
 use core::ops::Range;
@@ -153,15 +153,13 @@ impl<M: Readable> Walk<'_, M> {
     fn resume(&mut self) -> Result<bool, M::Error> {
         let geometry = self.superblock.geometry;
         let from = geometry.settled(self.at) + 8;
-        for part in self.parts(from..self.limit) {
-            for at in words(part) {
-                if !self.names_itself(at) {
-                    continue;
-                }
-                if let Some(epoch) = self.proven(at)? {
-                    (self.at, self.epoch) = (at, epoch);
-                    return Ok(true);
-                }
+        for at in (from..self.limit).step_by(8) {
+            if !self.names_itself(at) {
+                continue;
+            }
+            if let Some(epoch) = self.proven(at)? {
+                (self.at, self.epoch) = (at, epoch);
+                return Ok(true);
             }
         }
         Ok(false)

@@ -5,10 +5,8 @@ use super::format::WORD;
 use super::format::geometry::{Geometry, HEADER, MARK};
 use super::format::record::{Epoch, Header, Kind, Mark, names};
 use super::format::superblock::Superblock;
-use crate::format::data;
 use crate::medium::Readable;
 use alloc::vec::Vec;
-use core::ops::Range;
 use core::sync::atomic;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -32,8 +30,6 @@ pub(super) struct Walk<'m, M> {
     pub(super) limit: u64,
     /// The position at which the next record begins.
     pub(super) at: u64,
-    /// The position at which it began: from there on up to `at` each segment has a mark.
-    pub(super) from: u64,
     /// The epoch of the last mark.
     pub(super) epoch: Epoch,
     /// The end of the last record, and its epoch.
@@ -78,24 +74,7 @@ impl<'m, M: Readable> Walk<'m, M> {
         let (at, epoch) = (superblock.head, superblock.head_epoch);
         let (last, bound) = ((at, epoch), u64::MAX);
         let (patience, buffer) = (Patience::default(), Vec::new());
-        Self { medium, superblock, limit, at, from: at, epoch, last, bound, patience, buffer }
-    }
-
-    /// Returns the parts of a range of positions that can have records, in ascending order. A hole has none: of a record or
-    /// a mark each page was stored to. The positions are at most a lap.
-    pub(super) fn parts(
-        &self,
-        positions: Range<u64>,
-    ) -> impl Iterator<Item = Range<u64>> + use<'m, M> {
-        let (medium, geometry) = (self.medium, self.superblock.geometry);
-        let Range { start, end } = positions;
-        let turn = end.min(start - start % geometry.capacity + geometry.capacity);
-        [start..turn, turn..end].into_iter().flat_map(move |positions| {
-            let (first, place) = (positions.start, geometry.place(positions.start));
-            let len = positions.end.saturating_sub(first);
-            let parts = data::headers(medium, place..place + len);
-            parts.map(move |part| first + (part.start - place)..first + (part.end - place))
-        })
+        Self { medium, superblock, limit, at, epoch, last, bound, patience, buffer }
     }
 
     /// Returns the payload of the last record, of `len` bytes.
@@ -234,12 +213,10 @@ impl<'m, M: Readable> Walk<'m, M> {
 
 /// Returns the mark at an offset of the medium, and its position.
 fn mark_at<M: Readable>(medium: &M, place: u64) -> Result<Option<(u64, Mark)>, M::Error> {
-    let is_mark = |words| Header::read(words).is_some_and(|header| header.kind == Kind::Mark);
-    let second = medium.load(place + 8, Relaxed);
-    if !is_mark([0, second]) {
+    let words = [place, place + 8].map(|place| medium.load(place, Relaxed));
+    if Header::read(words).is_none_or(|header| header.kind != Kind::Mark) {
         return Ok(None);
     }
-    let words = [medium.load(place, Relaxed), second];
     let mut payload = [0; MARK as usize];
     medium.read(place + HEADER, &mut payload)?;
     Ok(Mark::read(words, &payload))
@@ -259,27 +236,11 @@ pub(super) fn mark_in_place<M: Readable>(
 
 /// Returns the first mark of the medium from offset `start` on, which states the sizes.
 pub(super) fn first_mark<M: Readable>(medium: &M, start: u64) -> Result<Option<Mark>, M::Error> {
-    for part in mark_parts(medium, start, medium.len()) {
-        for place in words(part) {
-            if let Some((_, mark)) = mark_in_place(medium, place)? {
-                return Ok(Some(mark));
-            }
+    let end = medium.len().saturating_sub(Mark::SIZE as u64);
+    for place in (start..=end).step_by(WORD as usize) {
+        if let Some((_, mark)) = mark_in_place(medium, place)? {
+            return Ok(Some(mark));
         }
     }
     Ok(None)
-}
-
-/// Returns the parts of the offsets from `start` on at which a mark can begin that ends at `end` or before it. A hole has
-/// none.
-pub(super) fn mark_parts<M: Readable>(
-    medium: &M,
-    start: u64,
-    end: u64,
-) -> impl Iterator<Item = Range<u64>> {
-    data::headers(medium, start..(end + 1).saturating_sub(Mark::SIZE as u64))
-}
-
-/// Returns the places of the words of a range.
-pub(super) fn words(range: Range<u64>) -> impl Iterator<Item = u64> {
-    range.step_by(WORD as usize)
 }

@@ -51,9 +51,8 @@ pub trait Readable: Sync {
     /// Releases one lease that [`lease_range`](Self::lease_range) has taken of this range.
     fn release_range(&self, _range: Range<u64>) {}
 
-    /// Returns the `DaxView` behind the medium, if there is one and the medium has the bytes of the view, from its beginning
-    /// on. A store asks it for the file's place and guarantee. Readers do not load from holes of its file, which have only
-    /// zeros.
+    /// Returns the `DaxView` behind the medium, if there is one and the medium begins where the view does. A store asks it
+    /// for the file's place and guarantee.
     fn as_any_view(&self) -> Option<&dyn Any> {
         None
     }

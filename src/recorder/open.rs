@@ -45,7 +45,7 @@ where
     /// each of these errors the medium is unchanged. [`ErrorKind::SecondWriter`]. [`ErrorKind::Medium`].
     ///
     /// # Cost
-    /// The first word of each sub-buffer is read, except in holes of a file. Three fences, or four with long [tables of events](Self::events).
+    /// The first word of each sub-buffer is read. Three fences, or four with long [tables of events](Self::events).
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         as_writer(medium, |medium| self.create_in(medium))
     }
@@ -281,8 +281,8 @@ fn create<M: Medium>(
 fn forget<M: Medium>(medium: &M, geometry: Geometry) -> Result<(), M::Error> {
     let (mut start, mut end) = (u64::MAX, 0);
     for shard in 0..geometry.shards {
-        let begun = geometry.begun_slots(medium, shard);
-        let slots = begun.map(|slot| geometry.sub_buffer(shard, slot));
+        let slots =
+            (0..u64::from(geometry.sub_buffers)).map(|slot| geometry.sub_buffer(shard, slot));
         for at in slots.chain([Geometry::loss(shard)]) {
             if medium.load(at, Ordering::Relaxed) != 0 {
                 medium.store(at, 0, Ordering::Relaxed);

@@ -25,8 +25,6 @@ use crate::process::Process;
 use crate::signals;
 use core::ops::Range;
 use rustix::fs::SeekFrom;
-#[cfg(any(feature = "journal", feature = "recorder"))]
-use rustix::io::Errno;
 use slots::{Faulted, Slot, Watched};
 use std::fs::File;
 use std::io;
@@ -270,15 +268,6 @@ struct Faults {
     anew: Option<File>,
 }
 
-impl Faults {
-    fn opened_anew(&mut self, file: &File) -> io::Result<&mut File> {
-        match &mut self.anew {
-            Some(anew) => Ok(anew),
-            missing => Ok(missing.insert(File::open(files::path_of(file))?)),
-        }
-    }
-}
-
 impl Met {
     fn counted(&self) -> usize {
         self.lock().count
@@ -299,21 +288,16 @@ impl Met {
     /// Returns the position of the first hole of a file from `at` on.
     fn hole_from(&self, at: u64, file: &File) -> Result<u64, ErrorKind> {
         let mut faults = self.lock();
-        let anew = faults.opened_anew(file).map_err(|error| ErrorKind::os("open", &error))?;
+        let anew = match &mut faults.anew {
+            Some(anew) => anew,
+            missing => {
+                let opened = File::open(files::path_of(file))
+                    .map_err(|error| ErrorKind::os("open", &error))?;
+                missing.insert(opened)
+            }
+        };
         rustix::fs::seek(anew, SeekFrom::Hole(at))
             .map_err(|errno| ErrorKind::os("lseek", &errno.into()))
-    }
-
-    /// Returns the position of the first data of a file from `at` on, or `end` if the file has none after it. Returns `None`
-    /// without an answer, and if the file does not reach to `end` any more: an access shows that then.
-    #[cfg(any(feature = "journal", feature = "recorder"))]
-    pub(super) fn data_from(&self, at: u64, end: u64, file: &File) -> Option<u64> {
-        let mut faults = self.lock();
-        let anew = faults.opened_anew(file).ok()?;
-        match rustix::fs::seek(&mut *anew, SeekFrom::Data(at)) {
-            Err(Errno::NXIO) => (anew.metadata().ok()?.len() >= end).then_some(end),
-            answer => answer.ok(),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {

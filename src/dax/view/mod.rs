@@ -1,6 +1,5 @@
 //! Files mapped for reading only.
 
-mod holes;
 mod writeback;
 
 use super::lock::{Lock, OpenFile};
@@ -113,7 +112,7 @@ impl Readable for DaxView {
 
 impl DaxView {
     /// Returns the view behind a medium, if there is one and the medium begins where the view does.
-    #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]
+    #[cfg(any(feature = "recorder", feature = "preserve"))]
     #[inline]
     pub(crate) fn of<M: Readable>(medium: &M) -> Option<&Self> {
         medium.as_any_view()?.downcast_ref()

@@ -1,8 +1,6 @@
 //! The places of the parts of a file.
 
 use super::{HEADER, LARGEST, LONGEST, MOST_SHARDS, PAGE, RECORD, SMALLEST};
-use crate::format::data::{self, Data};
-use crate::medium::Readable;
 use core::ops::Range;
 
 const LOSSES: u64 = 2 * PAGE;
@@ -65,31 +63,6 @@ impl Geometry {
 
     pub(in crate::recorder) const fn sub_buffer(self, shard: u32, sequence: u64) -> u64 {
         self.shard(shard) + self.slot(sequence) * self.size as u64
-    }
-
-    /// Returns the slots of a shard whose first word can be another one than zero, in ascending order.
-    pub(in crate::recorder) fn begun_slots<M: Readable>(
-        self,
-        medium: &M,
-        shard: u32,
-    ) -> impl Iterator<Item = u64> {
-        let (start, size) = (self.shard(shard), u64::from(self.size));
-        let slot_from = move |at: u64| (at - start).div_ceil(size);
-        let parts = data::parts(medium, start..start + self.shard_len());
-        parts.flat_map(move |part| slot_from(part.start)..slot_from(part.end))
-    }
-
-    /// Returns the number of slots of a shard from `slot` on that have only zeros. `data` is what is known of the medium.
-    pub(in crate::recorder) fn empty_slots<M: Readable>(
-        self,
-        medium: &M,
-        data: &mut Data,
-        shard: u32,
-        slot: u64,
-    ) -> u64 {
-        let at = self.sub_buffer(shard, slot);
-        let empty = (data.from(medium, at) - at) / u64::from(self.size);
-        empty.min(u64::from(self.sub_buffers) - slot)
     }
 
     /// Returns the places of the bytes between two positions of a shard: before the end of the shard, and from

@@ -8,9 +8,6 @@
 //! the work grows only with this size. Beside a writer that overtakes the reader, a shard may be read up to four times
 //! more. The memory is one [`Events`] for each shard.
 //!
-//! Holes of a file on ext4 and tmpfs are not read, and slots in them cost nothing if they were not used. Sub-buffers that are
-//! missing there are gaps, one for each, as they are where zeros were written.
-//!
 //! The figure is the sum of these:
 //! - A search reads a word at each place: the size of the sub-buffer. It ends when twice that size was verified
 //!   in vain. The last record may have the whole size, and of a longer record than [`CHUNK`](search::CHUNK) as many bytes
@@ -290,21 +287,19 @@ impl<S: Readable> Reader<S> {
         (header.shard == shard && is_here).then_some(header)
     }
 
-    /// Returns the valid headers of a shard, in the order of their slots.
-    fn headers(&self, shard: u32) -> impl Iterator<Item = Header> {
-        let slots = self.description.geometry().begun_slots(&self.source, shard);
-        slots.filter_map(move |slot| self.header(shard, slot))
-    }
-
     /// Returns the newest valid header of a shard: of the last opening, the one with the highest sequence number. An earlier
     /// opening can have left a [remainder](Header::is_remainder_before) with a higher one.
     fn newest_header(&self, shard: u32) -> Option<Header> {
-        self.headers(shard).max_by_key(|header| (header.generation, header.sequence))
+        let slots = 0..u64::from(self.description.sub_buffers);
+        let headers = slots.filter_map(|slot| self.header(shard, slot));
+        headers.max_by_key(|header| (header.generation, header.sequence))
     }
 
     /// Returns the generation of the newest opening that has a valid header, or 0.
     pub(super) fn newest_generation(&self) -> u64 {
-        let headers = (0..self.description.shards).flat_map(|shard| self.headers(shard));
+        let slots = 0..u64::from(self.description.sub_buffers);
+        let headers = (0..self.description.shards)
+            .flat_map(|shard| slots.clone().filter_map(move |slot| self.header(shard, slot)));
         headers.map(|header| header.generation).max().unwrap_or(0)
     }
 }

@@ -1,10 +1,9 @@
 //! The search for records with a valid tag.
 
 use super::Reader;
-use crate::format::{data, tag};
+use crate::format::tag;
 use crate::medium::Readable;
-use crate::recorder::format::{self, Geometry, PAGE, RECORD, record_len};
-use core::iter;
+use crate::recorder::format::{self, Geometry, RECORD, record_len};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -19,13 +18,8 @@ pub(in crate::recorder) struct Record {
 impl<S: Readable> Reader<S> {
     /// Returns the first record of a sub-buffer at or after an offset that verifies with this key, and its offset.
     pub(super) fn find(&self, search: &mut Search, from: u64, key: u64) -> Option<(u64, Record)> {
-        let (start, behind) = (search.start, search.size - RECORD + 1);
-        let (first, rest) = first_page(start + from..start + behind);
-        let mut parts = iter::once(first).chain(data::headers(&self.source, rest));
-        parts.find_map(|part| {
-            let mut places = (part.start - start..part.end - start).step_by(8);
-            places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
-        })
+        let mut places = (from..=search.size - RECORD).step_by(8);
+        places.find_map(|offset| Some((offset, self.record(search, offset, key)?)))
     }
 
     /// Returns the record at an offset of a sub-buffer, if it verifies with this key.
@@ -87,12 +81,6 @@ impl<S: Readable> Reader<S> {
         }
         Some(tag.finish())
     }
-}
-
-/// Splits a range after its first page. The kernel is not asked for that: it is read as fast.
-pub(super) fn first_page(bytes: Range<u64>) -> (Range<u64>, Range<u64>) {
-    let end = bytes.end.min(bytes.start.saturating_add(PAGE));
-    (bytes.start..end, end..bytes.end)
 }
 
 /// The number of times that the bytes of a sub-buffer may be verified in vain. Records with another key that fill the

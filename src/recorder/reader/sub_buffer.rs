@@ -1,13 +1,11 @@
 //! The sub-buffer in a slot: by its header, or inferred from records if the header is lost.
 
-use super::search::{CHUNK, Search, first_page};
+use super::search::{CHUNK, Search};
 use super::{HEADER, Header, Reader};
-use crate::format::data;
 use crate::medium::Readable;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::DESCRIPTORS;
 use core::cmp::Reverse;
-use core::iter;
 use core::ops::{Range, RangeInclusive};
 
 /// A sub-buffer, and the source of its header.
@@ -188,11 +186,7 @@ impl<S: Readable> Reader<S> {
     /// Returns true if these bytes, a multiple of `LEN`, can be read and are zero.
     pub(super) fn is_zero<const LEN: usize>(&self, bytes: Range<u64>) -> bool {
         let mut chunk = [0; LEN];
-        let start = bytes.start;
-        let whole = |at| at - (at - start) % LEN as u64;
-        let (first, rest) = first_page(bytes);
-        let parts = iter::once(first).chain(data::parts(&self.source, rest));
-        let mut places = parts.flat_map(|part| (whole(part.start)..part.end).step_by(LEN));
+        let mut places = bytes.step_by(LEN);
         places.all(|at| self.source.read(at, &mut chunk).is_ok() && chunk == [0; LEN])
     }
 
@@ -233,7 +227,7 @@ impl<S: Readable> Reader<S> {
         let mut headers = [None; 2 + RIGHT];
         let [first, others @ ..] = &mut headers;
         *first = previous;
-        let distances = iter::once(laps - 1).chain((1..laps).take(RIGHT));
+        let distances = core::iter::once(laps - 1).chain((1..laps).take(RIGHT));
         for (place, distance) in others.iter_mut().zip(distances) {
             let header = self.header(shard, (slot + distance) % laps);
             *place = header.filter(|header| counts(header, newest, previous.as_ref()));

@@ -3,7 +3,6 @@
 use crate::faults;
 use cachemaint::dax::{DaxFile, Error};
 use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
-use core::any::Any;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,10 +73,6 @@ impl Readable for Guarded {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.guarded(|file| file.read(at, into))?
-    }
-
-    fn as_any_view(&self) -> Option<&dyn Any> {
-        self.file.as_any_view()
     }
 }
 

@@ -139,7 +139,7 @@ impl<S: Readable> Events<'_, S> {
 
     /// Returns a slot as a gap, since the sub-buffer with this sequence number is not in it. Without a number, a slot that
     /// begins with zeros was never used and is not a gap.
-    pub(super) fn unknown(&mut self, slot: u64, sequence: Option<u64>) -> Option<Next> {
+    pub(super) fn unknown(&self, slot: u64, sequence: Option<u64>) -> Option<Next> {
         let geometry = self.reader.description.geometry();
         let at = geometry.sub_buffer(self.shard, slot);
         if sequence.is_none() && self.reader.source.load(at, Ordering::Acquire) == 0 {
@@ -151,8 +151,7 @@ impl<S: Readable> Events<'_, S> {
         let is_before = |header: Option<Header>, here: &Header| {
             header.is_some_and(|header| here.is_remainder_before(&header))
         };
-        let is_empty = self.empty_from(slot) > 0;
-        let here = if is_empty { None } else { self.reader.header(self.shard, slot) };
+        let here = self.reader.header(self.shard, slot);
         let here = here.filter(|here| !is_before(self.previous, here));
         let is_written = here.is_some_and(|here| Some(here.sequence) >= sequence);
         let kind = if here.is_some_and(|here| is_before(self.newest, &here)) {

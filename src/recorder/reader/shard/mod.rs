@@ -6,7 +6,6 @@ use super::found::{Event, Found, Skipped};
 use super::search::{Record, Search};
 use super::sub_buffer::SubBuffer;
 use super::{HEADER, Header, Reader};
-use crate::format::data::Data;
 use crate::format::tag;
 use crate::medium::Readable;
 use crate::recorder::Identity;
@@ -49,8 +48,6 @@ pub struct Events<'r, S> {
     /// True if losses after the begin of the last sub-buffer have been looked up.
     has_last_losses: bool,
     is_at_end: bool,
-    /// The bytes that can have data.
-    data: Data,
     /// The number of rescans that are left.
     looks: u32,
     /// An entry of the heap of the shards that are merged: the index of a shard, which need not be this one.
@@ -76,7 +73,7 @@ fn laps_of<S: Readable>(reader: &Reader<S>, shard: u32, newest: &Header) -> Laps
     let (lap, end) = (u64::from(reader.description.sub_buffers), newest.sequence + 1);
     let mut laps = [0; OLDER + 1];
     laps[OLDER - 1..].copy_from_slice(&[end.saturating_sub(lap), end]);
-    for header in reader.headers(shard) {
+    for header in (0..lap).filter_map(|slot| reader.header(shard, slot)) {
         // A writer may have begun newer ones since.
         let back = newest.sequence.saturating_sub(header.sequence) / lap;
         let end = end - back * lap;
@@ -166,7 +163,6 @@ impl<'r, S: Readable> Events<'r, S> {
             time: 0,
             has_last_losses: false,
             is_at_end: false,
-            data: Data::new(),
             looks: LOOKS,
             in_heap: 0,
             is_by_opening: false,
@@ -267,21 +263,11 @@ impl<'r, S: Readable> Events<'r, S> {
             self.visited += slots;
             return;
         }
-        let (after, sequence) = (end + place, (end + place).checked_sub(slots));
-        let empty = self.empty_from(after).min(slots - place);
-        if empty > 0 && (round < OLDER || sequence.is_none()) {
-            // Unused slots are not a gap. The last lap has had sub-buffers in each slot from the beginning of a lap on.
-            self.visited += if round < OLDER { empty } else { empty.min(slots - after) };
-            return;
-        }
         self.visited += 1;
+        let (after, sequence) = (end + place, (end + place).checked_sub(slots));
         if round == OLDER {
             let least = sequence.unwrap_or(after);
-            let found = if empty > 0 {
-                None
-            } else {
-                self.reader.sub_buffer(self.shard, least, &newest, self.previous)
-            };
+            let found = self.reader.sub_buffer(self.shard, least, &newest, self.previous);
             self.enter_lap(found, after, sequence);
         } else if let Some(sequence) = sequence {
             self.enter_older(sequence, &newest, round + 1 == OLDER);
@@ -329,11 +315,6 @@ impl<'r, S: Readable> Events<'r, S> {
         if self.newer.is_empty() {
             return self.last_losses();
         }
-        let empty = self.empty_from(sequence);
-        if empty > 0 {
-            self.newer.start = self.newer.end.min(sequence + empty);
-            return;
-        }
         self.newer.start += 1;
         let found = self.reader.sub_buffer(self.shard, sequence, newest, self.previous);
         let Some(found) = found.filter(|found| found.sequence() >= sequence) else { return };
@@ -355,21 +336,8 @@ impl<'r, S: Readable> Events<'r, S> {
         if slot >= u64::from(self.reader.description.sub_buffers) {
             return self.last_losses();
         }
-        let empty = self.empty_from(slot);
-        if empty > 0 {
-            self.visited += empty;
-            return;
-        }
         self.visited += 1;
         self.next = self.unknown(slot, None);
-    }
-
-    /// Returns the number of slots from that of a sequence number to the end of the shard that are in a hole. They have
-    /// neither a sub-buffer nor a record.
-    pub(super) fn empty_from(&mut self, sequence: u64) -> u64 {
-        let (reader, geometry) = (self.reader, self.reader.description.geometry());
-        let slot = geometry.slot(sequence);
-        geometry.empty_slots(&reader.source, &mut self.data, self.shard, slot)
     }
 
     /// Begins a sub-buffer. If it does not follow the last one, the gap between them comes first. If events were recorded in

@@ -199,10 +199,10 @@ CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
  * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
- * Errors: CACHEMAINT_WRITEBACK_FAILED, by pages alone.
- * Cost: one instruction for each line, and a fence. No lock and no allocation. By pages one msync, which then waits for
- * the calls for this open file that other threads have under way, since the kernel reports a failure to one of them
- * alone. At most 64 of these calls are under way at a time, and further ones wait. */
+ * Errors, by pages alone: CACHEMAINT_WRITEBACK_FAILED; CACHEMAINT_TOO_SHORT if the file was cut in the range.
+ * Cost: one instruction for each line, and a fence. No lock and no allocation. By pages one msync and one fstat, and then
+ * the wait for the calls for this open file that other threads have under way, since the kernel reports a failure to one
+ * of them alone. At most 64 of these calls are under way at a time, and further ones wait. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);
 
 /* Makes several ranges persistent under one fence. They become persistent in any order.
@@ -226,8 +226,8 @@ CACHEMAINT_CHECKED int cachemaint_fence(const cachemaint_file *file);
 CACHEMAINT_CHECKED int cachemaint_order_observed(const cachemaint_file *file);
 
 /* Makes a range persistent down to the medium's own buffers, so that it does not rest on stored energy (ADR) any more.
- * Errors: CACHEMAINT_WRITEBACK_FAILED, by lines too. CACHEMAINT_NOT_FLUSHED if the range is persistent and the buffers
- * could not be flushed; on device DAX this needs root.
+ * Errors: CACHEMAINT_WRITEBACK_FAILED and _TOO_SHORT, by lines too. CACHEMAINT_NOT_FLUSHED if the range is persistent and
+ * the buffers could not be flushed; on device DAX this needs root.
  * Cost: as cachemaint_persist, and at least one system call. */
 CACHEMAINT_CHECKED int cachemaint_deep_persist(const cachemaint_file *file, const void *address, size_t length);
 

@@ -267,7 +267,7 @@ impl DaxFile {
     /// [`NotSupported::ForkedChild`](super::NotSupported::ForkedChild) in a child of the process that opened the file.
     /// [`ErrorKind::DeepFlush`](super::ErrorKind::DeepFlush), if the attribute is missing (as for RAM), cannot be read, has
     /// another value than 0 and 1, or cannot be written by this user: it is root's. After an error the medium may not have
-    /// been flushed, and the lines were written back all the same.
+    /// been flushed, and the lines were written back all the same. [`ErrorKind::Shorter`](super::ErrorKind::Shorter) as there.
     ///
     /// # Panics
     /// If the range is out of range.
@@ -283,7 +283,8 @@ impl DaxFile {
             cache.fence();
         }
         self.view.by_system(&range, || self.view.mapping.flush_medium(&range))?;
-        self.view.check_stores()
+        self.view.check_stores()?;
+        self.view.check_length(&range)
     }
 }
 

@@ -79,7 +79,8 @@ impl Persister {
     /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
-    /// By pages that of `msync`; `ENOMEM` if a page is not mapped. By lines it always succeeds.
+    /// By pages that of `msync`; `ENOMEM` if a page is not mapped. By lines it always succeeds. A file that was cut within the
+    /// last page of the range is not noticed, and the bytes behind its end are lost.
     ///
     /// # Cost
     /// By lines one instruction a line and a fence; by pages an `msync` of the pages that the range touches.

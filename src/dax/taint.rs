@@ -351,18 +351,19 @@ mod tests {
     /// The second call of another thread has the place of its first one, and never ends.
     #[test]
     fn a_call_is_not_waited_for_that_begins_in_the_place_of_one() {
-        let calls = Calls::default();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let first = calls.begin(false).unwrap();
-                let begun = calls.begun();
-                drop(first);
-                let second = calls.begin(false).unwrap();
-                assert_eq!(begun.iter().filter(|call| **call != 0).count(), 1);
-                calls.wait_for(&begun);
-                drop(second);
-            });
+        let (ended, end) = channel();
+        thread::spawn(move || {
+            let calls = Calls::default();
+            let first = calls.begin(false).unwrap();
+            let begun = calls.begun();
+            drop(first);
+            let second = calls.begin(false).unwrap();
+            assert_eq!(begun.iter().filter(|call| **call != 0).count(), 1);
+            calls.wait_for(&begun);
+            drop(second);
+            ended.send(()).unwrap();
         });
+        end.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     #[cfg(target_os = "linux")]

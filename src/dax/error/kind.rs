@@ -50,7 +50,7 @@ pub enum ErrorKind {
     },
     /// Another open file holds the lock, in this process or in another.
     Locked,
-    /// The file is shorter than the range to map.
+    /// The file is shorter than the range to map, or was cut in a range that was persisted.
     #[non_exhaustive]
     Shorter {
         /// Bytes the file has.

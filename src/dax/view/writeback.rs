@@ -143,7 +143,7 @@ impl DaxView {
 
     /// Fails if the file ends before a range that was written back. A store behind the end, in the page that has it, raises
     /// no signal, and no call reports it: the system clears these bytes instead of writing them.
-    fn check_length(&self, range: &Range<u64>) -> Result<(), Error> {
+    pub(in super::super) fn check_length(&self, range: &Range<u64>) -> Result<(), Error> {
         let needed = self.offset.saturating_add(range.end);
         match self.file.metadata() {
             Ok(found) if found.is_file() && found.len() < needed && !range.is_empty() => {
@@ -321,10 +321,13 @@ mod tests {
         file.store(page + 16, 7, Relaxed);
         let error = file.persist(page + 16..page + 24).unwrap_err();
         let expected = (page + 12, page + 24);
-        assert!(
-            matches!(error.kind(), ErrorKind::Shorter { size, needed } if (*size, *needed) == expected),
-            "{error}"
-        );
+        let deep = file.deep_persist(page + 16..page + 24).unwrap_err();
+        for error in [error, deep] {
+            assert!(
+                matches!(error.kind(), ErrorKind::Shorter { size, needed } if (*size, *needed) == expected),
+                "{error}"
+            );
+        }
     }
 
     /// The file system refuses to map the file again, as one that was shut down does.

@@ -64,8 +64,8 @@ use std::time::Instant;
 /// that is longer than TIME is reported on standard error when it ends. A later one is reported if it is at least twice
 /// as long as the last one reported in the hour before.
 ///
-/// Each file needs a descriptor. The command raises its own limit of open files as far as it may (ulimit -H -n), and
-/// reports the files beyond it.
+/// Each file needs a descriptor. The command sets its own limit of open files to the hard one (ulimit -H -n), and to no
+/// more than 524288. It reports the first 4096 files beyond it, and one directory for the others there.
 ///
 /// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are
 /// synced instead, which costs much more. If one file system has more than 16 of them, they are synced with all

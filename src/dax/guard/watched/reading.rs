@@ -146,7 +146,7 @@ impl Watched {
             return self.cannot_look_at(&path, Errno::NAMETOOLONG, work.problems);
         }
         let is_new = !self.directories.contains_key(&path);
-        if is_new && !self.room.take_directory(&path) {
+        if is_new && !self.is_root(&path) && !self.room.take_directory(&path) {
             let reason = ErrorKind::NotSupported(NotSupported::TooManyDirectories);
             return self.leave_out(path.parent().unwrap_or(&path), &reason);
         }

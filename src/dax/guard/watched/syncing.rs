@@ -1,14 +1,15 @@
 //! New names of directories, which are made durable: of each directory by itself, or of all of a file system by one call.
 
+use super::super::descent;
 use super::Watched;
 use crate::dax::Error;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::take;
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, fsync, openat, syncfs};
 use rustix::io::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// The most directories of a file system that are synced singly in a look. An `fsync` on a disk takes about a millisecond,
@@ -45,7 +46,7 @@ impl Watched {
             return;
         }
         let began = Instant::now();
-        match rustix::fs::fsync(open) {
+        match fsync(open) {
             Ok(()) => self.names_are_durable(path),
             Err(errno) => {
                 let error = Error::os(path, "fsync of the directory", &errno.into());
@@ -80,28 +81,53 @@ impl Watched {
     pub(super) fn sync_left_names(&mut self, problems: &mut Vec<Error>) {
         for (device, names) in take(&mut self.unsynced.0) {
             let Some(open) = names.left else { continue };
-            let synced = sync_names_of(&open);
-            let left = self.directories.iter_mut().filter(|(_, directory)| {
-                directory.identity.device == device && directory.has_new_names
-            });
-            let Err(errno) = synced else {
-                left.for_each(|(_, directory)| directory.has_new_names = false);
-                continue;
+            if is_synced(|| syncfs(&open), || is_read_only(&open)) {
+                let found = self.directories.values_mut();
+                let left = found.filter(|directory| directory.identity.device == device);
+                left.for_each(|directory| directory.has_new_names = false);
+            } else {
+                self.sync_singly(device, problems);
+            }
+        }
+    }
+
+    /// Syncs each directory of a device that has new names, and reports those that fail.
+    pub(super) fn sync_singly(&mut self, device: u64, problems: &mut Vec<Error>) {
+        let left = self.directories.iter().filter(|(_, directory)| {
+            directory.identity.device == device && directory.has_new_names
+        });
+        let left: Vec<_> =
+            left.map(|(path, found)| (path.clone(), found.root, found.device.is_none())).collect();
+        for (path, root, is_of_single) in left {
+            let opened = if is_of_single {
+                descent::parent(&path)
+            } else {
+                self.open(root, &path).map(|(open, _)| open)
             };
-            let paths: Vec<PathBuf> = left.map(|(path, _)| path.clone()).collect();
-            self.is_to_retry = true;
-            for path in paths {
-                let error = Error::os(&path, "syncfs of the directory", &errno.into());
-                self.cannot_see(&path, error, problems);
+            match opened.and_then(|open| fsync(&open)) {
+                Ok(()) => self.names_are_durable(&path),
+                Err(errno) => {
+                    let error = Error::os(&path, "fsync of the directory", &errno.into());
+                    self.cannot_see(&path, error, problems);
+                    self.is_to_retry = true;
+                }
             }
         }
     }
 }
 
-/// Has the names of a file system made durable. `syncfs` also reports the failed write-back of a file, once, after which
-/// the names are durable. It reports a failure of the names each time (Linux, `fs/sync.c`, `sync_filesystem`).
-fn sync_names_of(open: &OwnedFd) -> Result<(), Errno> {
-    rustix::fs::syncfs(open).or_else(|_| rustix::fs::syncfs(open))
+/// Returns true if a sync of a file system has made its names durable. It also reports the failed write-back of a file, once,
+/// after which the names are durable. A failed commit can make the file system read-only, and a sync of such a one does
+/// nothing and succeeds (Linux, `fs/sync.c`, `sync_filesystem`; `btrfs` with each failed commit).
+fn is_synced(
+    mut sync: impl FnMut() -> Result<(), Errno>,
+    is_read_only: impl FnOnce() -> bool,
+) -> bool {
+    sync().or_else(|_| sync()).is_ok() && !is_read_only()
+}
+
+fn is_read_only(open: &OwnedFd) -> bool {
+    fstatvfs(open).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]
@@ -109,5 +135,25 @@ impl Unsynced {
     /// Returns the descriptor by which the names of a device are synced.
     pub(super) fn of(&self, device: u64) -> Option<&OwnedFd> {
         self.0.get(&device)?.left.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Errno, is_synced};
+
+    /// A failed commit of btrfs makes the file system read-only: the first call reports it, and a second one succeeds.
+    #[test]
+    fn a_sync_that_succeeds_on_a_file_system_that_is_read_only_proves_nothing() {
+        let synced = |answers: &[Result<(), Errno>], is_read_only| {
+            let mut answers = answers.iter().copied();
+            is_synced(|| answers.next().unwrap(), || is_read_only)
+        };
+        let failure = Err(Errno::IO);
+        assert!(synced(&[Ok(())], false));
+        assert!(synced(&[failure, Ok(())], false), "the failure was of a file");
+        assert!(!synced(&[failure, failure], false));
+        assert!(!synced(&[Ok(())], true));
+        assert!(!synced(&[failure, Ok(())], true));
     }
 }

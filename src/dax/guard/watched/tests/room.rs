@@ -212,3 +212,24 @@ fn directories_that_cannot_be_read_are_kept_up_to_a_number() {
     );
     assert_eq!((watched.unseen.len(), watched.unlooked.len()), (2, 2));
 }
+
+/// As after a failed sync of the file system.
+#[test]
+fn directories_whose_file_system_cannot_be_synced_are_synced_singly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for name in ["1", "2"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    let mut guard = super::guard(directory.path());
+    let watched = &mut guard.watched;
+    watched.directories.values_mut().for_each(|directory| directory.has_new_names = true);
+    let device = fs::metadata(directory.path()).unwrap().dev();
+    fs::remove_dir(path("2")).unwrap();
+    let mut problems = Vec::new();
+    watched.sync_singly(device, &mut problems);
+    let paths: Vec<_> = problems.iter().map(crate::dax::Error::path).collect();
+    assert_eq!(paths, [path("2")]);
+    let left = watched.directories.iter().filter(|(_, directory)| directory.has_new_names);
+    assert_eq!(left.map(|(path, _)| path).collect::<Vec<_>>(), [&path("2")]);
+}

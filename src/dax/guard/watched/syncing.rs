@@ -19,15 +19,15 @@ const MOST_SYNCED_SINGLY: usize = 64;
 
 /// Directories with new names, by the device of their file system.
 #[derive(Debug, Default)]
-pub(super) struct Unsynced(BTreeMap<u64, Names>);
+pub(super) struct Unsynced(pub(super) BTreeMap<u64, Names>);
 
 #[derive(Debug, Default)]
-struct Names {
+pub(super) struct Names {
     /// The number of directories that were synced singly.
     synced: usize,
     /// The first other one, opened anew. `syncfs` reports the failures since a file was opened, each once, and duplicates of
     /// a descriptor are one file. Files are synced by another one.
-    left: Option<OwnedFd>,
+    pub(super) left: Option<OwnedFd>,
 }
 
 impl Watched {
@@ -128,14 +128,6 @@ fn is_synced(
 
 fn is_read_only(open: &OwnedFd) -> bool {
     fstatvfs(open).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-#[cfg(test)]
-impl Unsynced {
-    /// Returns the descriptor by which the names of a device are synced.
-    pub(super) fn of(&self, device: u64) -> Option<&OwnedFd> {
-        self.0.get(&device)?.left.as_ref()
-    }
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ fn names_are_synced_by_a_file_of_their_own() {
     if left.filter(|is_left| *is_left).count() == 0 {
         return crate::skip::skip(test, "this file system is not synced as a whole");
     }
-    let left = watched.unsynced.of(device).unwrap();
+    let left = watched.unsynced.0[&device].left.as_ref().unwrap();
     rustix::fs::fcntl_setfl(left, rustix::fs::OFlags::NONBLOCK).unwrap();
     let flags = rustix::fs::fcntl_getfl(&open).unwrap();
     assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "both are one open file");

@@ -82,7 +82,7 @@
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
 //!   granularity allows holes, if the file system is full. On a full tmpfs a load from a hole does so, too. On Linux
 //!   there are ways round it, below. A store behind the new end in the page that has it raises no signal and is lost.
-//!   By pages its write-back is an error, which [`Persister`] cannot know. By lines only `deep_persist` reports it.
+//!   By pages its write-back is an error, which `Persister` cannot know. By lines only `deep_persist` reports it.
 //! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
 //!   back. [`DaxView::taint`] reports the failure for as long as the file is open. [`Taint`] explains it.
 //! - Private mappings (`MAP_PRIVATE`) are not offered. Stores to one go to a copy in ordinary memory and reach no file,

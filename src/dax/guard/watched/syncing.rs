@@ -46,18 +46,21 @@ impl Watched {
             return;
         }
         let began = Instant::now();
-        match fsync(open) {
-            Ok(()) => self.names_are_durable(path),
-            Err(errno) => {
-                let error = Error::os(path, "fsync of the directory", &errno.into());
-                self.cannot_see(path, error, problems);
-            }
-        }
+        self.names_were_synced(path, fsync(open), problems);
         self.opening += began.elapsed();
     }
 
-    fn names_are_durable(&mut self, path: &Path) {
-        if let Some(directory) = self.directories.get_mut(path) {
+    /// Takes the result of the sync of a directory.
+    fn names_were_synced(
+        &mut self,
+        path: &Path,
+        synced: Result<(), Errno>,
+        problems: &mut Vec<Error>,
+    ) {
+        if let Err(errno) = synced {
+            let error = Error::os(path, "fsync of the directory", &errno.into());
+            self.cannot_see(path, error, problems);
+        } else if let Some(directory) = self.directories.get_mut(path) {
             directory.has_new_names = false;
         }
     }
@@ -104,14 +107,9 @@ impl Watched {
             } else {
                 self.open(root, &path).map(|(open, _)| open)
             };
-            match opened.and_then(|open| fsync(&open)) {
-                Ok(()) => self.names_are_durable(&path),
-                Err(errno) => {
-                    let error = Error::os(&path, "fsync of the directory", &errno.into());
-                    self.cannot_see(&path, error, problems);
-                    self.is_to_retry = true;
-                }
-            }
+            let synced = opened.and_then(fsync);
+            self.is_to_retry |= synced.is_err();
+            self.names_were_synced(&path, synced, problems);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::room::{COPIES, DIRECTORY, Room, Size};
 use super::{guard_by_pages, work};
 use crate::dax::guard::Guard;
-use crate::dax::{ErrorKind, NotSupported, Options};
+use crate::dax::{Error, ErrorKind, NotSupported, Options};
 use alloc::string::ToString as _;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// A guard of an empty directory that refuses files of the page cache, with room for two names outside.
+/// A guard that refuses new files of the page cache, with room for two names outside.
 fn refusing_guard(directory: &Path, test: &str) -> Option<Guard> {
     let mut guard = guard_by_pages(directory, test)?;
     guard.options = Options::new().take_unwritten();
@@ -24,6 +24,14 @@ fn refusing_guard(directory: &Path, test: &str) -> Option<Guard> {
 fn pass(guard: &mut Guard) -> (u64, Vec<ErrorKind>) {
     let pass = guard.pass();
     (pass.outside, pass.problems.iter().map(|error| error.kind().clone()).collect())
+}
+
+/// Reads all directories, and writes nothing back. Returns the problems.
+fn read(guard: &mut Guard) -> Vec<Error> {
+    work(guard, |watched, work| {
+        watched.look_again();
+        watched.look(work);
+    })
 }
 
 #[test]
@@ -72,13 +80,7 @@ fn a_file_of_a_directory_with_left_out_names_has_no_bound_before_its_first_pass(
     }
     assert_eq!(pass(&mut guard).0, 3);
     guard.options = Options::new().take_unwritten().allow_page_granularity();
-    assert!(
-        work(&mut guard, |watched, work| {
-            watched.look_again();
-            watched.look(work);
-        })
-        .is_empty()
-    );
+    assert!(read(&mut guard).is_empty());
     let files = &guard.watched.directories[directory.path()].files;
     assert_eq!(files.values().filter(|entry| entry.state.is_guarded()).count(), 2);
     // Those that were kept are refused until their sizes change.
@@ -165,10 +167,7 @@ fn a_new_file_beside_left_out_names_keeps_its_bound() {
     // A directory that was left out may be as old as the guard, and so its files.
     fs::write(directory.path().join("4").join("old"), [1; 100]).unwrap();
     guard.watched.room = Room::default();
-    work(&mut guard, |watched, work| {
-        watched.look_again();
-        watched.look(work);
-    });
+    read(&mut guard);
     assert!(super::entry(&guard, &directory.path().join("4").join("old")).since.is_none());
 }
 
@@ -205,7 +204,7 @@ fn directories_that_cannot_be_read_are_kept_up_to_a_number() {
         watched.report_left_out(work.problems);
     });
     let watched = &guard.watched;
-    let paths: Vec<_> = problems.iter().map(crate::dax::Error::path).collect();
+    let paths: Vec<_> = problems.iter().map(Error::path).collect();
     assert_eq!(
         paths,
         [&*directory.path().join("0"), &directory.path().join("1"), directory.path()]
@@ -228,7 +227,7 @@ fn directories_whose_file_system_cannot_be_synced_are_synced_singly() {
     fs::remove_dir(path("2")).unwrap();
     let mut problems = Vec::new();
     watched.sync_singly(device, &mut problems);
-    let paths: Vec<_> = problems.iter().map(crate::dax::Error::path).collect();
+    let paths: Vec<_> = problems.iter().map(Error::path).collect();
     assert_eq!(paths, [path("2")]);
     let left = watched.directories.iter().filter(|(_, directory)| directory.has_new_names);
     assert_eq!(left.map(|(path, _)| path).collect::<Vec<_>>(), [&path("2")]);

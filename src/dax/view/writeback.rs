@@ -37,9 +37,10 @@ impl DaxView {
     /// # Cost
     /// By lines an instruction each, without a lock. By pages the system's call, and `fstat`. If the call succeeds, this then
     /// waits for the write-backs of this view by pages that other threads have under way, since the kernel reports a failure
-    /// to one of them alone. So 16 threads make about 500 of them a second on a disk on which 16 bare `msync` at a time make
-    /// 2,000 (ext4 on a virtio disk, KVM guest with two CPUs). One thread that writes back for all of them waits for none. At
-    /// most 64 write-backs are under way at a time, and further ones wait.
+    /// to one of them alone. So 16 threads made 400 to 620 of them a second, and 16 bare `msync` at a time
+    /// 1,100 to 4,800. (Measured on ext4 on a virtio disk, a KVM guest with two CPUs, AMD EPYC family 26, beside builds.)
+    /// One thread that writes back for all of them waits for none. At most 64 write-backs are under way at a time, and
+    /// further ones wait.
     #[inline]
     #[track_caller]
     pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {

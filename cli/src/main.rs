@@ -16,6 +16,11 @@ mod faults;
 mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+#[path = "../../tests/killed/mod.rs"]
+#[expect(unsafe_code, reason = "children are forked and traced")]
+#[expect(dead_code, reason = "no unit test here stops a process")]
+mod killed;
 mod read_only;
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../../tests/skip/mod.rs"]

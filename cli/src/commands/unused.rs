@@ -68,17 +68,9 @@ fn first_data(_: &File, range: Range<u64>) -> Option<Range<u64>> {
 
 // Systems of 32 bits seek by another call.
 #[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
-#[path = "../../../tests/killed/mod.rs"]
-#[expect(unsafe_code, reason = "children are forked and traced")]
-#[expect(dead_code, reason = "no unit test here stops a process")]
-mod killed;
-#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
-use crate::skip;
-
-#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
 mod tests {
     use super::has_other_data;
-    use super::killed::{Call, note_system_calls};
+    use crate::killed::{Call, note_system_calls};
     use cachemaint::dax::Options;
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;

@@ -150,22 +150,23 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
         match file.create_new(path, arguments.create.unwrap_or(SIZE)) {
             Ok(file) => {
                 let file = Arc::new(file);
-                let recorder = options.create_new(Guarded::new(Arc::clone(&file)));
+                let create = |medium| named(path, options.create_new(medium));
                 // A file of zeros is not a recording.
-                return checked(path, recorder).inspect_err(|_| files::discard(path, file));
+                return Guarded::opened(&file, create).inspect_err(|_| files::discard(path, file));
             }
             // Another process has created it meanwhile.
             Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let file = Guarded::new(Arc::new(file.open(path)?));
-    let is_missing =
-        Reader::open(&file).is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
-    if is_missing {
-        check_unused(path, &file, arguments.create)?;
-    }
-    checked(path, options.open_or_create(file))
+    Guarded::opened(&Arc::new(file.open(path)?), |medium| {
+        let is_missing = Reader::open(&medium)
+            .is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
+        if is_missing {
+            check_unused(path, &medium, arguments.create)?;
+        }
+        named(path, options.open_or_create(medium))
+    })
 }
 
 /// Checks that a file without a recording has no other data, and that no other user has placed it.
@@ -177,20 +178,18 @@ fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Resul
         );
     }
     let view = file.file().view();
-    if faults::guarded(view, || has_other_data(view, &[[0, DESCRIPTOR]]))?? {
+    if has_other_data(view, &[[0, DESCRIPTOR]])? {
         bail!("{shown}: the file has other data than a recording; record into another file");
     }
     refuse_of_another_user(path, view)
 }
 
-/// Returns an error if an access to the file failed while it was opened.
-fn checked(
+/// Returns the recorder, or the error with the path of its file.
+fn named(
     path: &Path,
     opened: Result<Recorder<Guarded>, OpenError<Guarded, Error<dax::Error>>>,
 ) -> anyhow::Result<Recorder<Guarded>> {
-    let recorder = opened.map_err(|failed| recording::named(path, failed.error))?;
-    recorder.medium().check()?;
-    Ok(recorder)
+    opened.map_err(|failed| recording::named(path, failed.error))
 }
 
 /// Prints the guarantee of the file on standard error.

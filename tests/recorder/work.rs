@@ -1,8 +1,12 @@
-//! The work of reading, which is bounded by the size of the file for any content and any division into shards.
+//! The work of reading and of opening, which is bounded by the size of the file for any content and any division into
+//! shards.
 
 use super::plain::{Plain, clock};
+use crate::counting::Counting;
 use crate::looks::Looks;
+use cachemaint::medium::Medium as _;
 use cachemaint::recorder::{Identity, Options, Reader};
+use core::sync::atomic::Ordering::Relaxed;
 
 const BASE: usize = 3 * 4096;
 
@@ -123,5 +127,40 @@ fn crafted_bytes_cost_no_more_than_a_multiple_of_the_file() {
                 "{size} bytes, with a header: {keeps_first}: {looks}"
             );
         }
+    }
+}
+
+/// By hand: an opening searches a slot without a header with four keys, and each search costs at most 6.2 times the size
+/// (module `recorder::reader`). Before that the slot is read once. Its first word is loaded eight times: once for the newest
+/// opening, twice for the newest header of the shard, once for its own header, and for four slots beside it. This is less
+/// than a sub-buffer of 256 bytes has.
+const MOST_OF_OPENING: u64 = 25 + 1 + 1;
+
+/// Only the first slot of each shard has a header, so that all others are searched.
+#[test]
+fn an_opening_of_crafted_bytes_costs_no_more_than_a_multiple_of_the_file() {
+    for (shards, size) in [(1, 256), (16, 256), (1, 4096), (1, 1 << 17)] {
+        let mut image = recording(shards, (1 << 20) / size / shards, size, shards);
+        let of_shard = (1 << 20) / shards as usize;
+        for shard in image[BASE..].chunks_exact_mut(of_shard) {
+            let kept = shard[..size as usize].to_vec();
+            let mut crafted_shard = vec![0; BASE + of_shard];
+            crafted(&mut crafted_shard, size as usize, true);
+            shard.copy_from_slice(&crafted_shard[BASE..]);
+            shard[..size as usize].copy_from_slice(&kept);
+        }
+        let medium = Counting::new(Plain::new(image.len()));
+        medium.write(0, &image);
+        let options = || Options::with_clock(Identity([7; 16]), clock());
+        // After these, four openings can have begun the other sub-buffers.
+        for _ in 0..4 {
+            drop(options().open(&medium).map_err(|failed| failed.error).unwrap());
+        }
+        medium.looked_at.store(0, Relaxed);
+        drop(options().open(&medium).map_err(|failed| failed.error).unwrap());
+        let looked_at = medium.looked_at.load(Relaxed);
+        let most = MOST_OF_OPENING * image.len() as u64;
+        assert!(looked_at < most, "{shards} shards, {size} bytes: {looked_at}");
+        assert!(looked_at > 4 * (1 << 20), "{shards} shards, {size} bytes: {looked_at}");
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct FileSystems {
     reports_errors: bool,
     /// An open directory of each device. `syncfs` reports the failures since its descriptor was opened or reported one
     /// (Linux, `fs/sync.c`), so this one must be older than those of the files, and stay.
-    directories: BTreeMap<u64, OwnedFd>,
+    pub(super) directories: BTreeMap<u64, OwnedFd>,
 }
 
 impl FileSystems {
@@ -67,10 +67,5 @@ impl FileSystems {
             self.directories.get(device).is_some_and(|open| rustix::fs::syncfs(open).is_ok())
         };
         by_pages.into_keys().filter(is_synced).collect()
-    }
-
-    #[cfg(test)]
-    pub(super) const fn directories(&self) -> &BTreeMap<u64, OwnedFd> {
-        &self.directories
     }
 }

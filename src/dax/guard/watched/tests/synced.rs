@@ -159,7 +159,7 @@ fn a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files() {
     let test = "a_file_system_is_synced_by_a_descriptor_that_is_older_than_its_files";
     let Some(mut guard) = guard_by_pages(directory.path(), test) else { return };
     let numbers = |guard: &Guard| -> Vec<RawFd> {
-        guard.watched.file_systems.directories().values().map(AsRawFd::as_raw_fd).collect()
+        guard.watched.file_systems.directories.values().map(AsRawFd::as_raw_fd).collect()
     };
     let first = numbers(&guard);
     assert_eq!(first.len(), usize::from(syncfs_reports_errors()));

@@ -35,6 +35,8 @@ mod limits;
 mod own_mount;
 #[path = "dax_faults/poison.rs"]
 mod poison;
+#[path = "dax_faults/runs.rs"]
+mod runs;
 mod skip;
 
 use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options, Taint};

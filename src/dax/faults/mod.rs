@@ -24,6 +24,8 @@ use super::{DaxFile, DaxView, Error, ErrorKind};
 use crate::process::Process;
 use crate::signals;
 use core::ops::Range;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::{Acquire, Release};
 use rustix::fs::SeekFrom;
 use slots::{Faulted, Slot, Watched};
 use std::fs::File;
@@ -158,6 +160,50 @@ impl DaxView {
         Ok(result)
     }
 
+    /// Runs `work` again and again in one guarded call, until it returns false or an access fails. So many small readings
+    /// share the cost of one call.
+    ///
+    /// `work` is run again only if all accesses before have succeeded. So when a run begins, the results of the runs
+    /// before it are good, even if this returns an error later. An error makes those of the last run void.
+    ///
+    /// ```
+    /// use cachemaint::dax::{ErrorKind, FaultHandler, Options};
+    /// use std::sync::atomic::Ordering::Relaxed;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("words");
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+    /// # file.file().set_len(512 << 10)?;
+    /// let (mut good, mut read) = (0, Vec::new());
+    /// let ended = file.view().catch_faults_while(FaultHandler::install()?, |view| {
+    ///     good = read.len();
+    ///     read.push(view.load(good as u64 * 8, Relaxed));
+    ///     read.len() < 1 << 17
+    /// });
+    /// // Somebody has cut the file to half its length.
+    /// assert!(matches!(ended.unwrap_err().kind(), ErrorKind::Shorter { .. }));
+    /// read.truncate(good);
+    /// assert_eq!(read.len(), 1 << 16);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`catch_faults`](Self::catch_faults).
+    ///
+    /// # Cost
+    /// That of one guarded call, and for each run a few loads and a fence.
+    pub fn catch_faults_while(
+        &self,
+        _installed: FaultHandler,
+        mut work: impl FnMut(&Self) -> bool,
+    ) -> Result<(), Error> {
+        let watch = Watch::new(self)?;
+        while work(self) && watch.seen().is_none() {}
+        watch.end()
+    }
+
     /// Fails if a guarded access has lost stores, one under way or one whose zeros are left: a caller that relies on what it
     /// has written would then build on nothing. Costs one load in a process that has not used a guard yet.
     ///
@@ -256,11 +302,13 @@ impl DaxView {
 
 /// The faults that guards of a file have met and that are over.
 #[derive(Debug, Default)]
-pub(super) struct Met(Mutex<Faults>);
+pub(super) struct Met {
+    count: AtomicUsize,
+    faults: Mutex<Faults>,
+}
 
 #[derive(Debug, Default)]
 struct Faults {
-    count: usize,
     last: Option<Faulted>,
     /// The file, opened anew to look for holes. The position of an open file is that of all its duplicates, whose next
     /// write would go to the hole. It stays open until the view is closed: the process loses its fcntl locks of a file
@@ -270,19 +318,18 @@ struct Faults {
 
 impl Met {
     fn counted(&self) -> usize {
-        self.lock().count
+        self.count.load(Acquire)
     }
 
     fn count(&self, faulted: Faulted) {
         let mut faults = self.lock();
-        faults.count = faults.count.wrapping_add(1);
         faults.last = Some(faulted);
+        self.count.fetch_add(1, Release);
     }
 
     /// Returns the last fault, if there are more than `known`.
     fn since(&self, known: usize) -> Option<Faulted> {
-        let faults = self.lock();
-        if faults.count == known { None } else { faults.last.clone() }
+        if self.counted() == known { None } else { self.lock().last.clone() }
     }
 
     /// Returns the position of the first hole of a file from `at` on.
@@ -301,7 +348,7 @@ impl Met {
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -335,17 +382,23 @@ impl<'a> Watch<'a> {
     /// Ends the guard: the error of its first fault, or of one of another guard whose zeros this one may
     /// have seen.
     fn end(self) -> Result<(), Error> {
-        if self.is_inherited() {
-            let faulted = self.slot.faulted().filter(|_| self.slot.claims() == self.claim);
-            return faulted.map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)));
-        }
-        if let Some(error) = self.restore() {
+        if !self.is_inherited()
+            && let Some(error) = self.restore()
+        {
             return Err(error);
         }
+        self.seen().map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)))
+    }
+
+    /// Returns the first fault of this guard, or one of another guard whose zeros this one may have seen.
+    fn seen(&self) -> Option<Faulted> {
+        let own = self.slot.faulted();
+        if self.is_inherited() {
+            return own.filter(|_| self.slot.claims() == self.claim);
+        }
         // First those that are under way: who ends one meanwhile has counted it before.
-        let beside = self.slot.faulted_beside();
-        let beside = beside.or_else(|| self.file.met.since(self.slot.known()));
-        beside.map_or(Ok(()), |faulted| Err(self.file.fault(&faulted)))
+        own.or_else(|| self.slot.faulted_beside())
+            .or_else(|| self.file.met.since(self.slot.known()))
     }
 
     /// Returns true in a process that was forked in the middle of the guarded call.

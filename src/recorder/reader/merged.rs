@@ -1,7 +1,8 @@
 //! The events of all shards, merged by opening, then by time.
 //!
 //! The shards are merged by a binary heap by the opening and the time of their next events: the first entry is the shard that
-//! is due. The entries are indices, one in each shard, so that no shard is moved.
+//! is due. Each shard has one entry of the heap, so that no shard is moved. An entry has the time as well: a comparison of two
+//! entries would otherwise fetch two shards more into the cache.
 
 use super::Reader;
 use super::found::Found;
@@ -84,16 +85,24 @@ impl<L> Merged<L> {
             None => heap(shards),
         };
         self.left = Some(left);
-        let due = shards.first().filter(|_| left > 0)?.in_heap;
+        let due = shards.first().filter(|_| left > 0)?.in_heap.index;
         shards[due].read_next(buffer)
     }
+}
+
+/// An entry of the heap.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    /// The opening and the time of the next item of a shard, and the shard.
+    due: (u64, u64, u32),
+    index: usize,
 }
 
 /// Makes a heap of the shards that are not at their end. Returns their number.
 fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
     let is_one_recording = shards.windows(2).all(|pair| pair[0].identity() == pair[1].identity());
     for (index, shard) in shards.iter_mut().enumerate() {
-        (shard.in_heap, shard.is_by_opening) = (index, is_one_recording);
+        (shard.in_heap.index, shard.is_by_opening) = (index, is_one_recording);
     }
     let mut left = shards.len();
     for place in (0..shards.len()).rev() {
@@ -106,27 +115,33 @@ fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
 /// shards below it must be in heap order. If it is at its end, the last shard takes its place. Returns the number of
 /// shards left.
 fn settled<S: Readable>(shards: &mut [Events<'_, S>], mut left: usize, place: usize) -> usize {
-    if place < left && shards[shards[place].in_heap].time().is_none() {
-        left -= 1;
-        shards[place].in_heap = shards[left].in_heap;
-    }
     if place < left {
-        sink(shards, left, place);
+        let index = shards[place].in_heap.index;
+        if let Some(due) = shards[index].due() {
+            shards[place].in_heap.due = due;
+        } else {
+            left -= 1;
+            shards[place].in_heap = shards[left].in_heap;
+        }
+        sink(&mut shards[..left], place);
     }
     left
 }
 
 /// Moves a shard down below the shards that are due before it.
-fn sink<S: Readable>(shards: &mut [Events<'_, S>], left: usize, mut place: usize) {
-    let due = |shards: &[Events<'_, S>], place: usize| shards[shards[place].in_heap].due();
-    let moved = shards[place].in_heap;
-    let own = shards[moved].due();
-    while let Some(first) =
-        (2 * place + 1..left.min(2 * place + 3)).min_by_key(|child| due(shards, *child))
-        && due(shards, first) < own
-    {
-        shards[place].in_heap = shards[first].in_heap;
-        place = first;
+fn sink<S>(shards: &mut [Events<'_, S>], mut place: usize) {
+    while let Some(mut first) = shards.get(2 * place + 1) {
+        let mut child = 2 * place + 1;
+        if let Some(second) = shards.get(child + 1)
+            && second.in_heap.due < first.in_heap.due
+        {
+            (first, child) = (second, child + 1);
+        }
+        let (moved, first) = (shards[place].in_heap, first.in_heap);
+        if moved.due <= first.due {
+            break;
+        }
+        (shards[place].in_heap, shards[child].in_heap) = (first, moved);
+        place = child;
     }
-    shards[place].in_heap = moved;
 }

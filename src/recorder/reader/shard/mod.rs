@@ -3,6 +3,7 @@
 mod gap;
 
 use super::found::{Event, Found, Skipped};
+use super::merged::Entry;
 use super::search::{Record, Search};
 use super::sub_buffer::SubBuffer;
 use super::{HEADER, Header, Reader};
@@ -50,8 +51,8 @@ pub struct Events<'r, S> {
     is_at_end: bool,
     /// The number of rescans that are left.
     looks: u32,
-    /// An entry of the heap of the shards that are merged: the index of a shard, which need not be this one.
-    pub(super) in_heap: usize,
+    /// An entry of the heap of the shards that are merged, which need not be that of this shard.
+    pub(super) in_heap: Entry,
     /// True if all shards that are merged are of one recording, and so are merged by opening first.
     pub(super) is_by_opening: bool,
 }
@@ -164,15 +165,16 @@ impl<'r, S: Readable> Events<'r, S> {
             has_last_losses: false,
             is_at_end: false,
             looks: LOOKS,
-            in_heap: 0,
+            in_heap: Entry::default(),
             is_by_opening: false,
         }
     }
 
-    /// Returns the opening and the time of the next item, as last looked up, and the shard.
-    pub(super) const fn due(&self) -> (u64, u64, u32) {
+    /// Returns the opening and the time in nanoseconds of the next item, and the shard.
+    pub(super) fn due(&mut self) -> Option<(u64, u64, u32)> {
+        self.seek()?;
         let opening = if self.is_by_opening { self.generation() } else { 0 };
-        (opening, self.time, self.shard)
+        Some((opening, self.time, self.shard))
     }
 
     /// Returns the opening of the last sub-buffer, or 0.
@@ -215,12 +217,6 @@ impl<'r, S: Readable> Events<'r, S> {
                 }
             }
         }
-    }
-
-    /// Returns the time of the next item in nanoseconds.
-    pub(super) fn time(&mut self) -> Option<u64> {
-        self.seek()?;
-        Some(self.time)
     }
 
     /// Finds the next item, unless it is known.

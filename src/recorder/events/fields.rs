@@ -75,18 +75,18 @@ impl<'e> Iterator for Fields<'e> {
 /// Reads a value of a type from the beginning of a payload. Returns the bytes after it as well.
 fn value<'e>(kind: &str, payload: &'e [u8]) -> Option<(Value<'e>, &'e [u8])> {
     use Value::{Double, Signed, Single, Text, Unsigned};
-    match kind {
-        "u8" => number(payload, |bytes| Unsigned(u8::from_le_bytes(bytes).into())),
-        "u16" => number(payload, |bytes| Unsigned(u16::from_le_bytes(bytes).into())),
-        "u32" => number(payload, |bytes| Unsigned(u32::from_le_bytes(bytes).into())),
-        "u64" => number(payload, |bytes| Unsigned(u64::from_le_bytes(bytes))),
-        "i8" => number(payload, |bytes| Signed(i8::from_le_bytes(bytes).into())),
-        "i16" => number(payload, |bytes| Signed(i16::from_le_bytes(bytes).into())),
-        "i32" => number(payload, |bytes| Signed(i32::from_le_bytes(bytes).into())),
-        "i64" => number(payload, |bytes| Signed(i64::from_le_bytes(bytes))),
-        "f32" => number(payload, |bytes| Single(f32::from_le_bytes(bytes))),
-        "f64" => number(payload, |bytes| Double(f64::from_le_bytes(bytes))),
-        "str" => Some((Text(payload), &[])),
+    match kind.as_bytes() {
+        b"u8" => number(payload, |bytes| Unsigned(u8::from_le_bytes(bytes).into())),
+        b"u16" => number(payload, |bytes| Unsigned(u16::from_le_bytes(bytes).into())),
+        b"u32" => number(payload, |bytes| Unsigned(u32::from_le_bytes(bytes).into())),
+        b"u64" => number(payload, |bytes| Unsigned(u64::from_le_bytes(bytes))),
+        b"i8" => number(payload, |bytes| Signed(i8::from_le_bytes(bytes).into())),
+        b"i16" => number(payload, |bytes| Signed(i16::from_le_bytes(bytes).into())),
+        b"i32" => number(payload, |bytes| Signed(i32::from_le_bytes(bytes).into())),
+        b"i64" => number(payload, |bytes| Signed(i64::from_le_bytes(bytes))),
+        b"f32" => number(payload, |bytes| Single(f32::from_le_bytes(bytes))),
+        b"f64" => number(payload, |bytes| Double(f64::from_le_bytes(bytes))),
+        b"str" => Some((Text(payload), &[])),
         _ => None,
     }
 }
@@ -101,7 +101,10 @@ fn number<const N: usize>(
 
 /// Returns the name and the declarations of a text.
 pub(super) fn parts(text: &str) -> (&str, &str) {
-    text.split_once(": ").unwrap_or((text, ""))
+    // A name has no space.
+    let split =
+        text.split_once(' ').and_then(|(name, fields)| Some((name.strip_suffix(':')?, fields)));
+    split.unwrap_or((text, ""))
 }
 
 /// Returns the fault of a text that a program gives.

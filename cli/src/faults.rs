@@ -17,6 +17,17 @@ pub(crate) fn guarded_reading<R>(file: &DaxView, work: impl FnOnce() -> R) -> an
     guarded_with(file, FREE_SPACE_OR_COPY, work)
 }
 
+/// Runs `work`, which only reads the file, until it returns false or an access fails. It is run again only if all accesses
+/// before have succeeded. So an error makes the last run void, and no other.
+pub(crate) fn guarded_while(file: &DaxView, mut work: impl FnMut() -> bool) -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Ok(guard) = cachemaint::dax::FaultHandler::install() {
+        let ended = file.catch_faults_while(guard, |_| work());
+        return ended.map_err(|error| explained_with(file, error, FREE_SPACE_OR_COPY));
+    }
+    guarded_reading(file, || while work() {})
+}
+
 const FREE_SPACE: &str = "free some space, and run the command again";
 /// A mapped hole of a tmpfs takes space even if it is only read. The calls of a copy read zeros there.
 const FREE_SPACE_OR_COPY: &str = "free some space, and run the command again, or copy the file to another file system and \

@@ -43,6 +43,35 @@ impl ReadOnly {
     }
 }
 
+/// The most items of one guarded call, and the bytes of output after which it ends. Each call costs as much as some items.
+const TOGETHER: (usize, usize) = (256, 64 << 10);
+
+impl ReadOnly {
+    /// Replaces the content of `lines` with the output of the next items. `read` appends one item, and returns false if no
+    /// other one follows; this returns false then.
+    ///
+    /// # Errors
+    /// Those of `read` and of [`guarded`](Self::guarded). `lines` has the items before the one with the error.
+    pub(crate) fn read_together(
+        &self,
+        lines: &mut Vec<u8>,
+        mut read: impl FnMut(&mut Vec<u8>) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        let (mut items, mut whole, mut goes_on) = (0, 0, Ok(true));
+        lines.clear();
+        let guarded = faults::guarded_while(self.view(), || {
+            whole = lines.len();
+            items += 1;
+            goes_on = read(lines);
+            matches!(goes_on, Ok(true)) && items < TOGETHER.0 && lines.len() < TOGETHER.1
+        });
+        if guarded.is_err() {
+            lines.truncate(whole);
+        }
+        guarded.and(goes_on)
+    }
+}
+
 fn needs_right_to_write(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotSupported(NotSupported::NoReadOnlyWords))
 }
@@ -52,6 +81,34 @@ mod tests {
     use super::ReadOnly;
     use cachemaint::dax::Options;
     use core::sync::atomic::Ordering;
+
+    #[test]
+    fn items_are_read_together_up_to_a_bound() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 20).unwrap();
+        let read_only = ReadOnly::open(file.path()).unwrap();
+        let mut lines = b"of the call before".to_vec();
+        let mut reads = 0;
+        let mut read = |lines: &mut Vec<u8>, line: &[u8], last: usize| {
+            read_only.read_together(lines, |lines| {
+                reads += 1;
+                lines.extend_from_slice(line);
+                Ok(reads < last)
+            })
+        };
+        assert!(!read(&mut lines, b"line", 3).unwrap());
+        assert_eq!(lines, b"linelineline");
+        assert!(read(&mut lines, b"", usize::MAX).unwrap());
+        assert!(read(&mut lines, &vec![0; 40 << 10], usize::MAX).unwrap());
+        assert_eq!(lines.len(), 80 << 10);
+        assert_eq!(reads, 3 + 256 + 2);
+        let failed = read_only.read_together(&mut lines, |lines| {
+            lines.push(b'.');
+            if lines.len() < 3 { Ok(true) } else { Err(anyhow::anyhow!("damaged")) }
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "damaged");
+        assert_eq!(lines, b"...", "the items before the error");
+    }
 
     /// A 32-bit CPU needs the right to write for it.
     #[test]

@@ -6,6 +6,8 @@
 
 #[path = "../../tests/own_mount/mod.rs"]
 mod own_mount;
+#[path = "faults/printed.rs"]
+mod printed;
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
 

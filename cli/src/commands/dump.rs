@@ -1,12 +1,13 @@
 //! `cachemaint dump`: the events of a flight recorder.
 
-use super::payload::{Payload, hex, visible};
+use super::payload::{hex, text_or_hex, write_visible};
+use super::recording::Times;
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
 use crate::standard;
 use cachemaint::recorder::{Event, EventTable, Fields, Found, Skipped, SkippedKind, Value};
-use serde::Serialize;
-use std::io::{BufWriter, Write};
+use serde::{Serialize, Serializer};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,29 +81,30 @@ enum Gap {
     Skipped { shard: u32, sequence: Option<u64>, at: u64, len: u64, kind: &'static str },
 }
 
+/// An event. It has no flattened structures, whose names the serializer would write as those of a map.
 #[derive(Serialize)]
 struct Shown<'b> {
-    time: Option<String>,
+    time: Option<&'b str>,
     timestamp: u64,
     opening: u64,
     shard: u32,
     id: u16,
-    #[serde(flatten)]
-    named: Option<Meaning<'b>>,
-    #[serde(flatten)]
-    payload: Payload<'b>,
-}
-
-/// An event's name and its fields, from the file.
-#[derive(Serialize)]
-struct Meaning<'b> {
-    name: &'b str,
-    fields: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Meant<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<&'b str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     rest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
 }
+
+/// The fields of an event, in the order of their names.
+struct Meant<'b>(Vec<(&'b str, Value<'b>)>);
 
 /// The gaps of a dump that a recording program has overtaken.
 #[derive(Default)]
@@ -124,28 +126,44 @@ impl Overtaken {
     }
 }
 
+/// The progress of a dump.
+struct Dump<'t> {
+    table: &'t EventTable,
+    json: bool,
+    times: Times,
+    opening: Option<u64>,
+    /// The bytes of the recording that were read since the last report.
+    bytes: u64,
+    is_damaged: bool,
+    /// True if an event has lost its name.
+    misses_names: bool,
+    overtaken: Overtaken,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, json } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
-    let write = if *json { write_json } else { write_text };
     let table = file.guarded(|| reader.event_table())?;
     let mut events = file.guarded(|| reader.events())?;
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = BufWriter::new(standard::output_or_closed()?);
-    let mut code = ExitCode::SUCCESS;
-    let mut is_missed = false;
-    let mut overtaken = Overtaken::default();
-    let mut opening = None;
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
-    loop {
-        let into = &mut buffer;
-        let Some(found) = file.guarded(|| events.read_next(into))? else { break };
-        if matches!(found, Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. })) {
-            code = ExitCode::FAILURE;
-        }
-        if !is_missed && misses_name(&table, &found) {
-            (is_missed, code) = (true, ExitCode::FAILURE);
+    let mut dump = Dump::new(&table, *json);
+    let (mut lines, mut is_over) = (Vec::new(), false);
+    while !is_over {
+        let told = dump.misses_names;
+        let read = file.read_together(&mut lines, |lines| {
+            match events.read_next(&mut buffer) {
+                Some(found) => dump.add(lines, &found)?,
+                None => is_over = true,
+            }
+            Ok(!is_over && dump.misses_names == told)
+        });
+        out.write_all(&lines)?;
+        read?;
+        bar.inc(core::mem::take(&mut dump.bytes));
+        if dump.misses_names != told {
             let path = text::printable(path.display());
             let damage = recording::damage_of_names(file.guarded(|| reader.is_descriptor_lost())?);
             bar.suspend(|| {
@@ -154,122 +172,200 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 );
             });
         }
-        overtaken.count(&found);
-        bar.inc(progress::bytes_of(&found));
-        if let Found::Event(Event { generation, .. }) = found {
-            let before = opening.replace(generation).unwrap_or(generation);
-            if before != generation && !json {
-                writeln!(out, "[opening {generation}]")?;
-            }
-        }
-        write(&mut out, &table, &found)?;
     }
     standard::finish(out)?;
     bar.finish_and_clear();
-    if overtaken.gaps > 0 {
+    let Overtaken { gaps, .. } = dump.overtaken;
+    if gaps > 0 {
         let path = text::printable(path.display());
-        let (gaps, places) = (overtaken.gaps, if overtaken.gaps == 1 { "place" } else { "places" });
+        let places = if gaps == 1 { "place" } else { "places" };
         text::tell!(
             "cachemaint: {path}: a program overwrote events while they were read, which is marked in {gaps} {places}; \
              copy the file, and dump the copy"
         );
     }
-    Ok(code)
+    let is_whole = !dump.is_damaged && !dump.misses_names;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl<'t> Dump<'t> {
+    fn new(table: &'t EventTable, json: bool) -> Self {
+        Self {
+            table,
+            json,
+            times: Times::default(),
+            opening: None,
+            bytes: 0,
+            is_damaged: false,
+            misses_names: false,
+            overtaken: Overtaken::default(),
+        }
+    }
+
+    /// Appends the lines of an item.
+    fn add(&mut self, lines: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
+        self.bytes += progress::bytes_of(found);
+        self.overtaken.count(found);
+        match found {
+            Found::Event(event) => {
+                self.misses_names = self.misses_names || misses_name(self.table, event);
+                let before = self.opening.replace(event.generation);
+                if !self.json && before.is_some_and(|before| before != event.generation) {
+                    writeln!(lines, "[opening {}]", event.generation)?;
+                }
+            }
+            Found::Skipped(Skipped { kind: SkippedKind::Damaged, .. }) => self.is_damaged = true,
+            _ => {}
+        }
+        let write = if self.json { Self::write_json } else { Self::write_text };
+        write(self, lines, found)
+    }
+
+    fn write_text(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
+        match found {
+            Found::Event(event) => {
+                let Event { shard, id, timestamp, wall, payload, .. } = event;
+                match wall.and_then(|wall| self.times.of(wall)) {
+                    Some(time) => out.extend_from_slice(time.as_bytes()),
+                    None => write!(out, "{timestamp:30}")?,
+                }
+                out.push(b' ');
+                text::write_number(out, (*shard).into(), b' ', 2);
+                out.push(b' ');
+                match *id {
+                    Event::PANIC => out.extend_from_slice(b"panic"),
+                    id => text::write_number(out, id.into(), b' ', 5),
+                }
+                out.push(b' ');
+                match self.table.describe(event) {
+                    Some(named) => write_meaning(out, named, payload)?,
+                    None => write_visible(out, payload),
+                }
+                out.push(b'\n');
+            }
+            Found::Lost { shard, events } => {
+                writeln!(out, "[shard {shard}: {events} events were lost]")?;
+            }
+            Found::Skipped(skipped) => writeln!(out, "[{skipped}]")?,
+            _ => writeln!(out, "[an item that this version cannot show]")?,
+        }
+        Ok(())
+    }
+
+    fn write_json(&mut self, out: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
+        match *found {
+            Found::Event(ref event) => {
+                let Event { shard, generation: opening, id, timestamp, wall, payload, .. } = *event;
+                let time = wall.and_then(|wall| self.times.of(wall));
+                let named = self.table.describe(event).map(|(name, fields)| (name, meant(fields)));
+                let (name, (fields, unread, rest)) = match named {
+                    Some((name, (fields, unread, rest))) => {
+                        (Some(name), (Some(fields), unread, rest))
+                    }
+                    None => (None, (None, None, String::new())),
+                };
+                let (text, hex) = text_or_hex(payload);
+                let shown = Shown {
+                    time,
+                    timestamp,
+                    opening,
+                    shard,
+                    id,
+                    name,
+                    fields,
+                    unread,
+                    rest,
+                    text,
+                    hex,
+                };
+                text::write_json_line(out, &shown)?;
+            }
+            Found::Lost { shard, events } => {
+                text::write_json_line(out, &Gap::Lost { shard, events })?;
+            }
+            Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
+                let kind = name(kind);
+                text::write_json_line(out, &Gap::Skipped { shard, sequence, at, len, kind })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Returns true for an event that a damaged table may have named.
-fn misses_name(table: &EventTable, found: &Found<'_>) -> bool {
-    let Found::Event(event) = found else { return false };
+fn misses_name(table: &EventTable, event: &Event<'_>) -> bool {
     table.is_damaged() && event.id != Event::PANIC && table.describe(event).is_none()
 }
 
-fn write_text(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> anyhow::Result<()> {
-    match found {
-        Found::Event(event) => {
-            let Event { shard, id, timestamp, wall, payload, .. } = event;
-            let time = wall.and_then(recording::time);
-            let time = time.unwrap_or_else(|| format!("{timestamp:30}"));
-            let id = if *id == Event::PANIC { "panic".to_owned() } else { id.to_string() };
-            let text = match table.describe(event) {
-                Some(named) => meaning(named, payload),
-                None => visible(payload),
-            };
-            writeln!(out, "{time} {shard:2} {id:>5} {text}")?;
-        }
-        Found::Lost { shard, events } => {
-            writeln!(out, "[shard {shard}: {events} events were lost]")?;
-        }
-        Found::Skipped(skipped) => writeln!(out, "[{skipped}]")?,
-        _ => writeln!(out, "[an item that this version cannot show]")?,
-    }
-    Ok(())
-}
-
-/// Returns the text of an event with a name: the name and the fields, or the payload if it has no fields.
-fn meaning((name, mut fields): (&str, Fields<'_>), payload: &[u8]) -> String {
-    let mut text = visible(name.as_bytes());
+/// Appends the text of an event with a name: the name and the fields, or the payload if it has no fields.
+fn write_meaning(
+    out: &mut Vec<u8>,
+    (name, mut fields): (&str, Fields<'_>),
+    payload: &[u8],
+) -> io::Result<()> {
+    write_visible(out, name.as_bytes());
     let mut has_fields = false;
     for (field, value) in fields.by_ref() {
         has_fields = true;
-        let value = match value {
-            Value::Unsigned(number) => number.to_string(),
-            Value::Signed(number) => number.to_string(),
+        out.push(b' ');
+        write_visible(out, field.as_bytes());
+        out.push(b'=');
+        match value {
+            Value::Unsigned(number) => text::write_number(out, number, b' ', 1),
+            Value::Signed(number) => write!(out, "{number}")?,
             // `Debug` writes large and small numbers with an exponent.
-            Value::Single(number) => format!("{number:?}"),
-            Value::Double(number) => format!("{number:?}"),
-            Value::Text(bytes) => visible(bytes),
-            _ => "?".to_owned(),
-        };
-        text.extend([" ", &visible(field.as_bytes()), "=", &value]);
+            Value::Single(number) => write!(out, "{number:?}")?,
+            Value::Double(number) => write!(out, "{number:?}")?,
+            Value::Text(bytes) => write_visible(out, bytes),
+            _ => out.push(b'?'),
+        }
     }
     if let Some(field) = fields.unread() {
-        text.extend([" [", &visible(field.as_bytes()), " does not fit the payload]"]);
+        out.extend_from_slice(b" [");
+        write_visible(out, field.as_bytes());
+        out.extend_from_slice(b" does not fit the payload]");
     }
     if !has_fields && !payload.is_empty() {
-        text.extend([" ", &visible(payload)]);
+        out.push(b' ');
+        write_visible(out, payload);
     } else if !fields.rest().is_empty() {
-        text.extend([" +", &hex(fields.rest())]);
+        write!(out, " +{}", hex(fields.rest()))?;
     }
-    text
-}
-
-impl<'b> Meaning<'b> {
-    fn of((name, mut fields): (&'b str, Fields<'b>)) -> Self {
-        let value = |value| match value {
-            Value::Unsigned(number) => number.into(),
-            Value::Signed(number) => number.into(),
-            Value::Single(number) if number.is_finite() => number.into(),
-            Value::Double(number) if number.is_finite() => number.into(),
-            Value::Single(number) => format!("{number:?}").into(),
-            Value::Double(number) => format!("{number:?}").into(),
-            // The payload has the bytes that are replaced here.
-            Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
-            _ => serde_json::Value::Null,
-        };
-        let values: serde_json::Map<_, _> =
-            fields.by_ref().map(|(name, of_it)| (name.to_owned(), value(of_it))).collect();
-        let rest = if values.is_empty() { String::new() } else { hex(fields.rest()) };
-        Self { name, fields: values, unread: fields.unread(), rest }
-    }
-}
-
-fn write_json(out: &mut dyn Write, table: &EventTable, found: &Found<'_>) -> anyhow::Result<()> {
-    let text = match *found {
-        Found::Event(ref event) => {
-            let Event { shard, generation: opening, id, timestamp, wall, payload, .. } = *event;
-            let (time, payload) = (wall.and_then(recording::time), Payload::of(payload));
-            let named = table.describe(event).map(Meaning::of);
-            text::json_line(&Shown { time, timestamp, opening, shard, id, named, payload })?
-        }
-        Found::Lost { shard, events } => text::json_line(&Gap::Lost { shard, events })?,
-        Found::Skipped(Skipped { shard, sequence, at, len, kind, .. }) => {
-            let kind = name(kind);
-            text::json_line(&Gap::Skipped { shard, sequence, at, len, kind })?
-        }
-        _ => return Ok(()),
-    };
-    writeln!(out, "{text}")?;
     Ok(())
+}
+
+/// Returns the fields of an event, the one that does not fit the payload, and the bytes after the fields.
+fn meant(mut fields: Fields<'_>) -> (Meant<'_>, Option<&str>, String) {
+    let mut values: Vec<_> = fields.by_ref().collect();
+    values.sort_unstable_by_key(|(name, _)| *name);
+    let rest = if values.is_empty() { String::new() } else { hex(fields.rest()) };
+    (Meant(values), fields.unread(), rest)
+}
+
+/// The value of a field in JSON.
+struct Meaning<'b>(Value<'b>);
+
+impl Serialize for Meaning<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Unsigned(number) => serializer.serialize_u64(number),
+            Value::Signed(number) => serializer.serialize_i64(number),
+            Value::Single(number) if number.is_finite() => serializer.serialize_f64(number.into()),
+            Value::Double(number) if number.is_finite() => serializer.serialize_f64(number),
+            Value::Single(number) => serializer.collect_str(&format_args!("{number:?}")),
+            Value::Double(number) => serializer.collect_str(&format_args!("{number:?}")),
+            // The payload has the bytes that are replaced here.
+            Value::Text(bytes) => serializer.serialize_str(&String::from_utf8_lossy(bytes)),
+            _ => serializer.serialize_unit(),
+        }
+    }
+}
+
+impl Serialize for Meant<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Meaning(*value))))
+    }
 }
 
 const fn name(kind: SkippedKind) -> &'static str {

@@ -1,25 +1,85 @@
 //! The display of appended or recorded bytes, which can come from anywhere.
 
 use serde::Serialize;
+use std::mem;
 
 /// Returns bytes from anywhere as text in one line: characters that a terminal would execute, and invalid UTF-8, as
 /// escapes.
 pub(crate) fn visible(bytes: &[u8]) -> String {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
-    if bytes.iter().all(is_plain) {
-        return String::from_utf8_lossy(bytes).into_owned();
+    let mut text = Vec::with_capacity(bytes.len());
+    write_visible(&mut text, bytes);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Appends bytes from anywhere as [`visible`] returns them.
+pub(crate) fn write_visible(out: &mut Vec<u8>, bytes: &[u8]) {
+    if all_are(bytes, |byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+        return out.extend_from_slice(bytes);
     }
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        // Quotes are harmless here.
-        for part in chunk.valid().split_inclusive(['"', '\'']) {
-            let escaped = part.trim_end_matches(['"', '\'']);
-            text.extend(escaped.escape_debug());
-            text.push_str(&part[escaped.len()..]);
+    // `escape_debug` escapes a combining character at the beginning of a text.
+    let (mut is_begin, mut left) = (true, bytes);
+    while let [byte, ..] = left {
+        let len = if byte.is_ascii() {
+            // Quotes are harmless here.
+            write_ascii(out, *byte);
+            is_begin = matches!(byte, b'"' | b'\'');
+            1
+        } else if let Some(character) = first_character(left) {
+            write_character(out, character, mem::take(&mut is_begin));
+            character.len_utf8()
+        } else {
+            out.extend([b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)]);
+            is_begin = true;
+            1
+        };
+        left = &left[len..];
+    }
+}
+
+/// Returns the first character of bytes that do not begin with ASCII, if they begin with a character.
+fn first_character(bytes: &[u8]) -> Option<char> {
+    let len = match bytes.first()? {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    str::from_utf8(bytes.get(..len)?).ok()?.chars().next()
+}
+
+/// Appends a character as `escape_debug` has it, at the beginning of a text or after a letter.
+fn write_character(out: &mut Vec<u8>, character: char, is_begin: bool) {
+    let mut buffer = [b'a'; 5];
+    let len = character.encode_utf8(&mut buffer[1..]).len();
+    let text = str::from_utf8(&buffer[usize::from(is_begin)..=len]).unwrap_or_default();
+    for escaped in text.escape_debug().skip(usize::from(!is_begin)) {
+        out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Appends a character of ASCII as `escape_debug` has it, but for quotes.
+fn write_ascii(out: &mut Vec<u8>, byte: u8) {
+    let letter = match byte {
+        b' '..=b'[' | b']'..=b'~' => return out.push(byte),
+        b'\\' => b'\\',
+        b'\0' => b'0',
+        b'\t' => b't',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        _ => {
+            out.extend_from_slice(b"\\u{");
+            if byte > 0xf {
+                out.push(digit(byte >> 4));
+            }
+            return out.extend([digit(byte & 0xf), b'}']);
         }
-        text.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    text
+    };
+    out.extend([b'\\', letter]);
+}
+
+/// Returns true if all bytes are of a kind. It ends between chunks only, so that many bytes are compared at once.
+pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is(*byte)))
 }
 
 /// The payload in JSON: `text` if it is UTF-8, else `hex`.
@@ -36,13 +96,24 @@ impl<'b> Payload<'b> {
     }
 }
 
+/// Returns a payload as text, or in hexadecimal digits if it is not UTF-8.
+pub(crate) fn text_or_hex(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    let text = str::from_utf8(bytes).ok();
+    (text, text.is_none().then(|| hex(bytes)))
+}
+
 /// Returns bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
     // A payload can be large: a string for each byte would take many times its memory.
-    let mut digits = String::with_capacity(2 * bytes.len());
-    digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]));
-    digits
+    let mut digits = Vec::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        digits.extend([digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+const fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[value as usize]
 }
 
 #[cfg(test)]
@@ -61,6 +132,23 @@ mod tests {
         assert_eq!(visible("\u{9b}\u{202e}".as_bytes()), "\\u{9b}\\u{202e}");
         assert_eq!(visible(b"\xff\\x"), "\\xff\\\\x");
         assert_eq!(visible(b"\\\""), "\\\\\"");
+    }
+
+    /// `U+0301` combines with the character before it, where there is one.
+    #[test]
+    fn combining_characters_are_escaped_without_a_letter_before_them() {
+        assert_eq!(visible("\u{301}e\u{301}".as_bytes()), "\\u{301}e\u{301}");
+        assert_eq!(visible("\u{e4}\u{301}\u{301}".as_bytes()), "\u{e4}\u{301}\u{301}");
+        assert_eq!(visible("\"\u{301}'\u{301}".as_bytes()), "\"\\u{301}'\\u{301}");
+        assert_eq!(visible(b"e\xff\xcc\x81"), "e\\xff\\u{301}");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_escaped_one_by_one() {
+        // Two of three bytes, a surrogate, an overlong form, a byte of no form, and one of four bytes.
+        let bytes = b"a\xe2\x82b\xed\xa0\x80\xc0\x80\xf5\xf0";
+        assert_eq!(visible(bytes), "a\\xe2\\x82b\\xed\\xa0\\x80\\xc0\\x80\\xf5\\xf0");
+        assert_eq!(visible(b"\x01\x10\x1f\x7f\0"), "\\u{1}\\u{10}\\u{1f}\\u{7f}\\0");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The functions for recordings that `record`, `dump` and `stat` share.
 
+use super::text;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView};
 use cachemaint::recorder::{Error, ErrorKind, Reader};
@@ -36,9 +37,32 @@ pub(super) fn time(nanoseconds: u64) -> Option<String> {
     Some(format!("{time:.9}"))
 }
 
+/// The times of many events, most of which are in one second with the event before.
+#[derive(Default)]
+pub(super) struct Times {
+    second: u64,
+    /// The last time; empty before the first one.
+    text: Vec<u8>,
+}
+
+impl Times {
+    /// Returns a time as [`time`] does.
+    pub(super) fn of(&mut self, nanoseconds: u64) -> Option<&str> {
+        const SECOND: u64 = 1_000_000_000;
+        let second = nanoseconds / SECOND;
+        if self.text.is_empty() || self.second != second {
+            (self.second, self.text) = (second, time(nanoseconds)?.into_bytes());
+        }
+        self.text.truncate(self.text.len() - "000000000Z".len());
+        text::write_number(&mut self.text, nanoseconds % SECOND, b'0', 9);
+        self.text.push(b'Z');
+        str::from_utf8(&self.text).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{Times, time};
 
     /// The known moments are 10^9 seconds and the last one that 64 bits of nanoseconds can count (`date -u -d
     /// @18446744073`).
@@ -46,5 +70,20 @@ mod tests {
     fn times_are_those_of_the_calendar() {
         assert_eq!(time(1_000_000_000_000_000_050).unwrap(), "2001-09-09T01:46:40.000000050Z");
         assert_eq!(time(u64::MAX).unwrap(), "2554-07-21T23:34:33.709551615Z");
+    }
+
+    #[test]
+    fn times_of_one_second_and_of_others_are_those_of_the_calendar() {
+        let mut times = Times::default();
+        for (nanoseconds, expected) in [
+            (1_000_000_000_000_000_050, "2001-09-09T01:46:40.000000050Z"),
+            (1_000_000_000_999_999_999, "2001-09-09T01:46:40.999999999Z"),
+            (1_000_000_000_000_000_000, "2001-09-09T01:46:40.000000000Z"),
+            (1_000_000_001_000_000_000, "2001-09-09T01:46:41.000000000Z"),
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
+        ] {
+            assert_eq!(times.of(nanoseconds), Some(expected));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The output of results: headings and tables, without characters that a terminal would execute.
 
+use super::payload::all_are;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
@@ -56,9 +57,20 @@ pub(crate) fn printable(text: impl Display) -> String {
     text.to_string().chars().map(clean).collect()
 }
 
-/// Returns a document as JSON in one line. Characters that a terminal executes are escaped.
-pub(crate) fn json_line(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string(document).map(escaped)
+/// Appends a document as a line of JSON. Characters that a terminal executes are escaped.
+pub(crate) fn write_json_line(
+    out: &mut Vec<u8>,
+    document: &impl Serialize,
+) -> serde_json::Result<()> {
+    let start = out.len();
+    serde_json::to_writer(&mut *out, document)?;
+    if !is_plain(&out[start..]) {
+        let json = escaped(String::from_utf8_lossy(&out[start..]).into_owned());
+        out.truncate(start);
+        out.extend_from_slice(json.as_bytes());
+    }
+    out.push(b'\n');
+    Ok(())
 }
 
 /// Returns a document as JSON in several lines. Characters that a terminal executes are escaped.
@@ -69,9 +81,7 @@ pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
 /// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16.
 fn escaped(json: String) -> String {
     let is_left = |character: char| is_executed(character) && character != '\n';
-    // Nearly all output is of such bytes, and characters are slow to find.
-    let is_plain = |byte| matches!(byte, b' '..=b'~' | b'\n');
-    if json.bytes().all(is_plain) || !json.contains(is_left) {
+    if is_plain(json.as_bytes()) || !json.contains(is_left) {
         return json;
     }
     let escape = |character| match character {
@@ -79,6 +89,11 @@ fn escaped(json: String) -> String {
         other => other.into(),
     };
     json.chars().map(escape).collect()
+}
+
+/// Returns true if no byte of a text is escaped. Nearly all output is of such bytes, and characters are slow to find.
+fn is_plain(text: &[u8]) -> bool {
+    all_are(text, |byte| matches!(byte, b' '..=b'~' | b'\n'))
 }
 
 pub(crate) fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
@@ -186,6 +201,18 @@ fn cell(survival: Survival, conditions: &mut Vec<&'static str>) -> (Style, Strin
     }
 }
 
+/// Appends a number, after as many bytes `fill` as it is shorter than `width`.
+pub(crate) fn write_number(out: &mut Vec<u8>, number: u64, fill: u8, width: usize) {
+    let mut digits = [fill; 20];
+    let (mut left, mut start) = (number, digits.len());
+    while left > 0 || start == digits.len() {
+        start -= 1;
+        digits[start] = b"0123456789"[(left % 10) as usize];
+        left /= 10;
+    }
+    out.extend_from_slice(&digits[start.min(digits.len() - width)..]);
+}
+
 /// Returns a number with its thousands apart.
 pub(crate) fn thousands(number: u64) -> String {
     HumanCount(number).to_string()
@@ -231,13 +258,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration, json, json_line, printable, row, size, thousands, time};
+    use super::{
+        bytes, duration, json, printable, row, size, thousands, time, write_json_line, write_number,
+    };
 
     /// CSI of C1, an override of the direction and DEL, which JSON itself lets through; a newline, which it does not.
     #[test]
     fn json_has_nothing_that_a_terminal_executes() {
-        let line = json_line(&"\u{9b}2J\u{202e}\u{7f}\nf\u{fc}r").unwrap();
-        assert_eq!(line, "\"\\u009b2J\\u202e\\u007f\\nf\u{fc}r\"");
+        let mut lines = b"\"before\"\n".to_vec();
+        write_json_line(&mut lines, &"\u{9b}2J\u{202e}\u{7f}\nf\u{fc}r").unwrap();
+        let expected = "\"before\"\n\"\\u009b2J\\u202e\\u007f\\nf\u{fc}r\"\n";
+        assert_eq!(lines, expected.as_bytes());
         assert_eq!(json(&["\u{2067}"]).unwrap(), "[\n  \"\\u2067\"\n]");
         assert_eq!(printable("a\u{9b}\u{202e}b\n"), "a??b?");
     }
@@ -254,6 +285,20 @@ mod tests {
         assert_eq!(duration(2_049_000_000), "2.0 s");
         assert_eq!(bytes(4 << 20), "4 MiB");
         assert_eq!(bytes(4097), "4097 bytes");
+    }
+
+    #[test]
+    fn numbers_are_filled_up_to_a_width() {
+        let written = |number, fill, width| {
+            let mut out = b"=".to_vec();
+            write_number(&mut out, number, fill, width);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(0, b' ', 1), "=0");
+        assert_eq!(written(7, b' ', 2), "= 7");
+        assert_eq!(written(50, b'0', 9), "=000000050");
+        assert_eq!(written(65_279, b' ', 2), "=65279");
+        assert_eq!(written(u64::MAX, b' ', 5), "=18446744073709551615");
     }
 
     /// `date -u -d @1000000000`, and the first second of the year 10000, which `jiff` does not have.

@@ -50,23 +50,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     // On an error its drop writes out the records before the error.
     let mut out = output()?;
+    let (mut lines, mut payload) = (Vec::new(), Vec::new());
     loop {
-        match file.guarded(|| records.next())?.transpose() {
-            Ok(Some(record)) => form.write(&mut out, &record)?,
-            Ok(None) if *follow => {
-                out.flush()?;
-                thread::sleep(PAUSE);
-            }
-            Ok(None) => {
-                standard::finish(out)?;
-                if from.is_none() {
-                    tell_behind(path, &file, &reader)?;
-                }
-                return Ok(ExitCode::SUCCESS);
-            }
-            Err(error) => return Err(named(path, error)),
+        let has_more = file.read_together(&mut lines, |lines| {
+            let read = records.read_next(&mut payload).map_err(|error| named(path, error))?;
+            let Some(position) = read else { return Ok(false) };
+            form.write(lines, [position, records.reached()], &payload)?;
+            Ok(true)
+        });
+        out.write_all(&lines)?;
+        if has_more? {
+            continue;
         }
+        if !*follow {
+            break;
+        }
+        out.flush()?;
+        thread::sleep(PAUSE);
     }
+    standard::finish(out)?;
+    if from.is_none() {
+        tell_behind(path, &file, &reader)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Names whole records after the end on standard error: this command does not print them.

@@ -1,12 +1,12 @@
 //! The output of records.
 
-use crate::commands::payload::{Payload, visible};
+use crate::commands::payload::{text_or_hex, write_visible};
 use crate::commands::text;
 use crate::standard;
-use cachemaint::journal::{Position, Record};
+use cachemaint::journal::Position;
 use core::ops::Range;
 use serde::Serialize;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 
 /// The form of records on standard output.
 #[derive(clap::Args)]
@@ -25,16 +25,24 @@ impl Form {
         self.json
     }
 
-    /// Writes a record.
-    pub(super) fn write(&self, out: &mut impl Write, record: &Record) -> anyhow::Result<()> {
-        if self.raw {
-            out.write_all(&record.payload)?;
-            out.write_all(b"\n")?;
-        } else if self.json {
-            write_line(out, &Shown::of(record))?;
-        } else {
-            writeln!(out, "{}", visible(&record.payload))?;
+    /// Appends a record, whose positions are those of its beginning and its end.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        [position, end]: [Position; 2],
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        if self.json {
+            let (text, hex) = text_or_hex(payload);
+            text::write_json_line(out, &Shown::Record { position, end, text, hex })?;
+            return Ok(());
         }
+        if self.raw {
+            out.extend_from_slice(payload);
+        } else {
+            write_visible(out, payload);
+        }
+        out.push(b'\n');
         Ok(())
     }
 }
@@ -46,29 +54,19 @@ enum Shown<'r> {
     Record {
         position: Position,
         end: Position,
-        #[serde(flatten)]
-        payload: Payload<'r>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'r str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hex: Option<String>,
     },
     Skipped {
         skipped: &'r Range<Position>,
     },
 }
 
-impl<'r> Shown<'r> {
-    fn of(record: &'r Record) -> Self {
-        let Record { position, end, payload, .. } = record;
-        Self::Record { position: *position, end: *end, payload: Payload::of(payload) }
-    }
-}
-
-/// Writes a skipped range as a line of JSON.
-pub(super) fn write_skipped(out: &mut impl Write, skipped: &Range<Position>) -> anyhow::Result<()> {
-    write_line(out, &Shown::Skipped { skipped })
-}
-
-fn write_line(out: &mut impl Write, line: &Shown<'_>) -> anyhow::Result<()> {
-    writeln!(out, "{}", text::json_line(line)?)?;
-    Ok(())
+/// Appends a skipped range as a line of JSON.
+pub(super) fn write_skipped(out: &mut Vec<u8>, skipped: &Range<Position>) -> anyhow::Result<()> {
+    Ok(text::write_json_line(out, &Shown::Skipped { skipped })?)
 }
 
 /// Returns standard output for many short lines. It must be finished, so that a full disk is noticed.

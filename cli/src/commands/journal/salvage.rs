@@ -36,19 +36,33 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = output()?;
     let mut skipped_ranges = 0;
     let bar = progress::bar_beside_output("salvaging", file.view().len())?;
-    while let Some(found) = file.guarded(|| salvage.next())? {
-        progress::show_reached(&bar, reader.head(), salvage.reached());
-        match found.map_err(|error| named(path, error))? {
-            Salvaged::Record(record) => form.write(&mut out, &record)?,
-            Salvaged::Skipped(skipped) => {
-                skipped_ranges += 1;
-                if form.is_json() {
-                    write_skipped(&mut out, &skipped)?;
-                } else if skipped_ranges <= MOST_REPORTED {
-                    out.flush()?;
-                    bar.suspend(|| tell_skipped(path, &skipped));
+    let (mut lines, mut is_over) = (Vec::new(), false);
+    while !is_over {
+        // A range that is reported one by one comes after the records before it.
+        let mut reported = None;
+        let read = file.read_together(&mut lines, |lines| {
+            match salvage.next().transpose().map_err(|error| named(path, error))? {
+                None => is_over = true,
+                Some(Salvaged::Record(record)) => {
+                    form.write(lines, [record.position, record.end], &record.payload)?;
+                }
+                Some(Salvaged::Skipped(skipped)) => {
+                    skipped_ranges += 1;
+                    if form.is_json() {
+                        write_skipped(lines, &skipped)?;
+                    } else if skipped_ranges <= MOST_REPORTED {
+                        reported = Some(skipped);
+                    }
                 }
             }
+            Ok(!is_over && reported.is_none())
+        });
+        progress::show_reached(&bar, reader.head(), salvage.reached());
+        out.write_all(&lines)?;
+        read?;
+        if let Some(skipped) = reported {
+            out.flush()?;
+            bar.suspend(|| tell_skipped(path, &skipped));
         }
     }
     bar.finish_and_clear();

@@ -1,10 +1,12 @@
 //! The readers of the three formats on intact, damaged and crafted bytes, by size: the time for each MiB, and the memory
 //! that is allocated at a time. No row may rise with the size: no reader's work may grow faster than its file.
 //!
-//! Crafted bytes are those whose every word begins something long: headers of records in a journal and a recording, names
-//! of one large blob in a store. Crafted names of events are as many as a file has space for, and each event has no more
-//! than one of them. `--test` reads one MiB of each. The least time and the most memory of three runs are
-//! shown.
+//! Most crafted bytes begin something long at each word: headers of records in a journal and a recording. A table has
+//! as many names as it may, of one large blob or of blobs that overlap. Crafted names of events are as many as a file has
+//! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
+//! memory of three runs are shown.
+//!
+//! `--make FORMAT CONTENT MIB PATH` writes one of the files, for `cargo xtask readers`.
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
 use cachemaint::medium::{Memory, Readable};
@@ -19,6 +21,7 @@ use cachemaint_cli::measure::to_persistence;
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
+use std::fs::File;
 use std::io::Write as _;
 use std::{env, io};
 use twox_hash::XxHash3_64;
@@ -28,12 +31,17 @@ static ALLOCATOR: Counting = Counting;
 
 const MIB: usize = 1 << 20;
 const SIZES: [usize; 4] = [1, 16, 128, 1024];
+const INTACT: &str = "intact";
+const DAMAGED: &str = "damaged";
 /// One word is damaged in so many bytes.
 const DAMAGE: usize = 64 << 10;
 const SEGMENT: u64 = 1 << 20;
 const SHARDS: u32 = 4;
-/// Bytes of a sub-buffer of crafted bytes, the smallest size.
+/// Shards of which one has events.
+const IDLE: u32 = 32;
+/// Bytes of a sub-buffer of crafted bytes: the smallest size, and a large one.
 const SUB_BUFFER: u32 = 256;
+const LARGE_SUB_BUFFER: u32 = 1 << 18;
 /// The places of a journal's log and of a recording's events, by their documentation.
 const LOG: u64 = 8192;
 const EVENTS: u64 = 12_288;
@@ -41,9 +49,13 @@ const EVENTS: u64 = 12_288;
 const HEADER: u64 = 64;
 /// The most names of events that a file has space for, of one byte each: 3940 bytes, and 4 for each.
 const MOST_NAMES: u16 = 788;
-/// Names in one root of a store with units of 64 bytes, and the bytes before its entries.
-const NAMES: usize = 78;
-const ROOT: u64 = 176;
+/// The most names of four bytes in one root of a store, the bytes before its entries, and those of an entry.
+const NAMES: u32 = 585;
+const ROOT: usize = 176;
+const ENTRY: usize = 56;
+/// Bytes of a segment of nested records, and the number of its records.
+const NESTING: u32 = 8192;
+const LAPS: u32 = 32;
 
 type Image<'a> = Memory<'a>;
 /// Fills the memory with a file.
@@ -57,7 +69,7 @@ struct Format {
     /// The first byte that may be damaged.
     data: u64,
     intact: Fill,
-    crafted: Fill,
+    crafted: &'static [(&'static str, Fill)],
     readers: &'static [(&'static str, Read)],
 }
 
@@ -66,77 +78,121 @@ const FORMATS: [Format; 4] = [
         name: "journal",
         data: LOG + 4096,
         intact: journal,
-        crafted: crafted_journal,
+        crafted: &[
+            ("candidates", crafted_journal),
+            ("nested", nested),
+            ("random", |image| {
+                journal(image)?;
+                randomize(image, LOG + 4096);
+                Ok(())
+            }),
+        ],
         readers: &[("verify", verify_journal), ("salvage", salvage_journal)],
     },
     Format {
         name: "recording",
         data: EVENTS + 4096,
         intact: recording,
-        crafted: crafted_recording,
+        crafted: &[
+            ("small candidates", |image| crafted_recording(image, SUB_BUFFER)),
+            ("large candidates", |image| {
+                let size = u32::try_from(Readable::len(image) / 16)?.next_power_of_two();
+                crafted_recording(image, size.min(LARGE_SUB_BUFFER))
+            }),
+            ("idle shards", |image| {
+                recorded(recorder::Options::new(), image, [IDLE, 1], 1, &[7; 8])
+            }),
+            ("random", |image| {
+                recording(image)?;
+                randomize(image, EVENTS);
+                Ok(())
+            }),
+        ],
         readers: &[("all events", read_events)],
     },
     Format {
         name: "names",
         data: EVENTS + 4096,
         intact: named,
-        crafted: crafted_names,
+        crafted: &[("many names", crafted_names)],
         readers: &[("describe", describe_events)],
     },
     Format {
         name: "store",
         data: 32 << 10,
         intact: store,
-        crafted: crafted_store,
+        crafted: &[
+            ("one blob", |image| crafted_store(image, 0)),
+            ("overlaps", |image| crafted_store(image, 64)),
+        ],
         readers: &[("verify", verify_store), ("list", list_store)],
     },
 ];
 
 fn main() -> Outcome {
-    let is_test = env::args().any(|argument| argument == "--test");
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [make, format, content, mib, path, ..] = &arguments[..]
+        && make == "--make"
+    {
+        return write_file(format, content, mib.parse()?, path);
+    }
+    let is_test = arguments.iter().any(|argument| argument == "--test");
     let sizes = if is_test { &SIZES[..1] } else { &SIZES[..] };
     let mut out = io::stdout().lock();
-    write!(out, "{:32}", "ms for each MiB; KiB taken")?;
+    write!(out, "{:40}", "ms for each MiB; KiB taken")?;
     for size in sizes {
         write!(out, "{:>18}", format!("{size} MiB"))?;
     }
     writeln!(out)?;
     for format in &FORMATS {
-        for content in [Content::Intact, Content::Damaged, Content::Crafted] {
+        for content in format.contents() {
             let mut rows = vec![Vec::new(); format.readers.len()];
             for size in sizes {
-                let region = content.of(format, *size)?;
+                let region = format.filled(content, *size)?;
                 for (row, (_, read)) in rows.iter_mut().zip(format.readers) {
                     row.push(cell(cost_of(*read, &region, content)?, *size));
                 }
             }
             for (row, (reader, _)) in rows.iter().zip(format.readers) {
-                let name = format!("{} {content:?}: {reader}", format.name);
-                writeln!(out, "{name:32}{}", row.concat())?;
+                let name = format!("{} {content}: {reader}", format.name);
+                writeln!(out, "{name:40}{}", row.concat())?;
             }
         }
     }
     Ok(())
 }
 
-/// The bytes of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Intact,
-    Damaged,
-    Crafted,
+/// Writes a file of so many MiB.
+fn write_file(format: &str, content: &str, mib: usize, path: &str) -> Outcome {
+    let format = FORMATS.iter().find(|one| one.name == format).ok_or("an unknown format")?;
+    let region = format.filled(content, mib)?;
+    let (image, mut file, mut part) = (image(&region)?, File::create(path)?, vec![0; MIB]);
+    for at in (0..Readable::len(&image)).step_by(MIB) {
+        image.read(at, &mut part);
+        file.write_all(&part)?;
+    }
+    Ok(())
 }
 
-impl Content {
-    /// Returns so many MiB of it.
-    fn of(self, format: &Format, mib: usize) -> Result<Region, Box<dyn Error>> {
+impl Format {
+    /// Returns the names of the contents.
+    fn contents(&self) -> impl Iterator<Item = &'static str> {
+        [INTACT, DAMAGED].into_iter().chain(self.crafted.iter().map(|(name, _)| *name))
+    }
+
+    /// Returns so many MiB of a content.
+    fn filled(&self, content: &str, mib: usize) -> Result<Region, Box<dyn Error>> {
         let region = Region::new(mib * MIB / PAGE);
-        match self {
-            Self::Intact | Self::Damaged => (format.intact)(&image(&region)?)?,
-            Self::Crafted => (format.crafted)(&image(&region)?)?,
+        let image = image(&region)?;
+        if [INTACT, DAMAGED].contains(&content) {
+            (self.intact)(&image)?;
+        } else {
+            let mut crafted = self.crafted.iter();
+            let (_, fill) = crafted.find(|one| one.0 == content).ok_or("an unknown content")?;
+            fill(&image)?;
         }
-        if self == Self::Damaged {
-            damage(&image(&region)?, format.data);
+        if content == DAMAGED {
+            damage(&image, self.data);
         }
         Ok(region)
     }
@@ -146,10 +202,10 @@ impl Content {
 ///
 /// # Errors
 /// If nothing was found in intact bytes.
-fn cost_of(read: Read, region: &Region, content: Content) -> Result<Cost, Box<dyn Error>> {
+fn cost_of(read: Read, region: &Region, content: &str) -> Result<Cost, Box<dyn Error>> {
     Cost::of(|| {
         let found = read(&image(region)?)?;
-        if content == Content::Intact && found == 0 {
+        if content == INTACT && found == 0 {
             return Err("nothing was found in intact bytes".into());
         }
         Ok(())
@@ -170,6 +226,17 @@ fn image(region: &Region) -> Result<Image<'_>, Box<dyn Error>> {
 fn damage(image: &Image<'_>, first: u64) {
     for at in (first..Readable::len(image) - 8).step_by(DAMAGE) {
         image.store(at, !image.load(at, Relaxed), Relaxed);
+    }
+}
+
+/// Fills the bytes from a place on with the words of a xorshift generator (Marsaglia 2003).
+fn randomize(image: &Image<'_>, first: u64) {
+    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+    for at in (first..Readable::len(image)).step_by(8) {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        image.store(at, word, Relaxed);
     }
 }
 
@@ -194,8 +261,15 @@ fn journal(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its segment:
-/// its length in 24 bits, kind 1, and its position by 8 in bits 48 to 63.
+/// Returns the second word of the header of a record, by the documentation of the format.
+const fn second_word(position: u64, len: u64) -> u64 {
+    let word = position / 8;
+    let mixed = (word >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    len | 1 << 24 | (word ^ mixed) << 48
+}
+
+/// Behind ten records each word is the second one of a header of its place, of a record that takes the rest of its
+/// segment.
 fn crafted_journal(image: &Image<'_>) -> Outcome {
     let (options, segment) = journal_options(image);
     let journal: Journal<_> = options.create_new(image).map_err(|failed| failed.error)?;
@@ -205,9 +279,35 @@ fn crafted_journal(image: &Image<'_>) -> Outcome {
     let (end, capacity) = (journal.end().0, journal.capacity());
     drop(journal);
     for position in (end..capacity - 16).step_by(8) {
-        let left = segment - position % segment;
-        let word = left.saturating_sub(16) | 1 << 24 | (position / 8) << 48;
-        image.store(LOG + position + 8, word, Relaxed);
+        let longest = (segment - position % segment).saturating_sub(16);
+        image.store(LOG + position + 8, second_word(position, longest), Relaxed);
+    }
+    Ok(())
+}
+
+/// Each segment has a valid record of each of many laps, one in the payload of another.
+fn nested(image: &Image<'_>) -> Outcome {
+    let options = journal::Options::new().segment(NESTING.into());
+    let journal = options.create_new(image).map_err(|failed| failed.error)?;
+    let capacity = journal.capacity();
+    drop(journal);
+    // The superblock of generation 1.
+    let key = image.load(4096 + 104, Relaxed);
+    let mut bytes = vec![0; NESTING as usize];
+    for start in (0..capacity).step_by(NESTING as usize) {
+        for lap in (0..LAPS).rev() {
+            let from = 64 + 16 * lap;
+            let position = u64::from(lap) * capacity + start + u64::from(from);
+            let second = second_word(position, (NESTING - from - 16).into()).to_le_bytes();
+            let (header, payload) = bytes[from as usize..].split_at_mut(16);
+            let seed = hash(key, [second, position.to_le_bytes()].as_flattened());
+            header[..8].copy_from_slice(&hash(seed, payload).to_le_bytes());
+            header[8..].copy_from_slice(&second);
+        }
+        image.write(LOG + start, &bytes);
+    }
+    if salvage_journal(image)? != capacity / u64::from(NESTING) {
+        return Err("not each segment has a record".into());
     }
     Ok(())
 }
@@ -227,28 +327,34 @@ fn salvage_journal(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 fn recording(image: &Image<'_>) -> Outcome {
-    recorded(recorder::Options::new(), image, 1, &[7; 32])
+    recorded(recorder::Options::new(), image, [SHARDS; 2], 1, &[7; 32])
 }
 
 /// A recording with the name and the fields of its events.
 fn named(image: &Image<'_>) -> Outcome {
     let options = recorder::Options::new().events(&[(1, "sums: a=u64 b=u64 c=u64 d=u64")]);
-    recorded(options, image, 1, &[7; 32])
+    recorded(options, image, [SHARDS; 2], 1, &[7; 32])
 }
 
 /// Empty events, whose name is the last one of as many as fit.
 fn crafted_names(image: &Image<'_>) -> Outcome {
     let names: Vec<(u16, &str)> = (1..=MOST_NAMES).map(|id| (id, "a")).collect();
-    recorded(recorder::Options::new().events(&names), image, MOST_NAMES, &[])
+    recorded(recorder::Options::new().events(&names), image, [SHARDS; 2], MOST_NAMES, &[])
 }
 
-/// Records events with this id and payload.
-fn recorded(options: recorder::Options<'_>, image: &Image<'_>, id: u16, payload: &[u8]) -> Outcome {
-    let options = options.shards(SHARDS);
+/// Fills the first ones of so many shards, once around, with events of this id and payload.
+fn recorded(
+    options: recorder::Options<'_>,
+    image: &Image<'_>,
+    [shards, busy]: [u32; 2],
+    id: u16,
+    payload: &[u8],
+) -> Outcome {
+    let options = options.shards(shards);
     let recorder = options.create_new(image).map_err(|failed| failed.error)?;
-    let writers = (0..SHARDS).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
-    // An event takes 24 bytes and its payload: each shard is written once around.
-    for number in 0..Readable::len(image) / u64::from(SHARDS) / (24 + payload.len() as u64) {
+    let writers = (0..busy).map(|_| recorder.claim()).collect::<Result<Vec<_>, _>>()?;
+    // An event takes 24 bytes and its payload.
+    for number in 0..Readable::len(image) / u64::from(shards) / (24 + payload.len() as u64) {
         for writer in &writers {
             writer.record_at(number, id, payload)?;
         }
@@ -258,12 +364,13 @@ fn recorded(options: recorder::Options<'_>, image: &Image<'_>, id: u16, payload:
 
 /// In each sub-buffer that has been begun each word behind the header begins an event as long as can be: the id, the
 /// length and the offset.
-fn crafted_recording(image: &Image<'_>) -> Outcome {
-    recorded(recorder::Options::new().sub_buffer_size(SUB_BUFFER), image, 1, &[7; 32])?;
+fn crafted_recording(image: &Image<'_>, size: u32) -> Outcome {
+    let options = recorder::Options::new().sub_buffer_size(size);
+    recorded(options, image, [SHARDS; 2], 1, &[7; 32])?;
     for at in (EVENTS..Readable::len(image)).step_by(8) {
-        let offset = (at - EVENTS) % u64::from(SUB_BUFFER);
+        let offset = (at - EVENTS) % u64::from(size);
         if offset >= HEADER {
-            let longest = (u64::from(SUB_BUFFER) - offset).saturating_sub(24);
+            let longest = (u64::from(size) - offset).saturating_sub(24).min(0xffff);
             image.store(at, longest << 16 | (offset - 8) << 32, Relaxed);
         }
     }
@@ -308,41 +415,46 @@ fn store(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// Many names of one blob, which takes half of the store.
-fn crafted_store(image: &Image<'_>) -> Outcome {
+/// As many names as a root may have. The blob of the first one takes half of the store, and each further one begins so many
+/// bytes behind the one before.
+fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     let options = preserve::Options::new().unit(64);
     let mut store = options.create_new(image).map_err(|failed| failed.error)?;
-    let large = vec![7; usize::try_from(Readable::len(image))? / 2];
+    let len = Readable::len(image);
     let mut transaction = store.begin()?;
-    for number in 0..NAMES {
-        let bytes = if number == 0 { &large[..] } else { &large[..48] };
-        transaction.put(&*format!("n{number:03}"), bytes)?;
-    }
+    transaction.put("n000", &vec![7; usize::try_from(len / 2)?])?;
     transaction.commit()?;
     drop(store);
-    // The second generation's header: its places of both copies of the root, whose entries have 56 bytes each.
-    let generation = image.load(24, Relaxed);
-    let root_len = image.load(8, Relaxed) >> 32 & !7;
-    let mut first = [0; 48];
-    for root in [40, 48].map(|at| image.load(at, Relaxed)) {
-        image.read(root + ROOT, &mut first);
-        for number in 1..NAMES as u64 {
-            image.write(root + ROOT + 56 * number, &first);
-        }
-        let mut bytes = vec![0; root_len as usize];
-        image.read(root, &mut bytes);
-        let key = hash(0, [generation, 0].map(u64::to_le_bytes).as_flattened());
-        image.store(root, hash(key, &bytes[8..]), Relaxed);
+    // The second generation's header and root, whose only entry begins with offset and length.
+    let (generation, from) = (image.load(24, Relaxed), image.load(40, Relaxed));
+    let mut root = vec![0; ROOT + NAMES as usize * ENTRY];
+    image.read(from, &mut root[..ROOT + ENTRY]);
+    let first: [u8; ENTRY] = root[ROOT..ROOT + ENTRY].try_into()?;
+    let [offset, bytes] = [0, 8].map(|at| image.load(from + ROOT as u64 + at, Relaxed));
+    for (entry, number) in root[ROOT..].chunks_exact_mut(ENTRY).zip(0..) {
+        entry.copy_from_slice(&first);
+        entry[..8].copy_from_slice(&(offset + number * stride).to_le_bytes());
+        entry[8..16].copy_from_slice(&(bytes - number * stride).to_le_bytes());
+        entry[ENTRY - 4..].copy_from_slice(format!("n{number:03}").as_bytes());
+    }
+    root[44..48].copy_from_slice(&NAMES.to_le_bytes());
+    let tag = hash(hash(0, [generation, 0].map(u64::to_le_bytes).as_flattened()), &root[8..]);
+    root[..8].copy_from_slice(&tag.to_le_bytes());
+    let copies = [len / 4 * 3, len / 8 * 7];
+    for copy in copies {
+        image.write(copy, &root);
     }
     let mut header = [0; 64];
     image.read(0, &mut header);
-    let mut tag = [0; 8];
-    image.read(image.load(40, Relaxed), &mut tag);
-    header[60..].copy_from_slice(&tag[..4]);
+    header[12..16].copy_from_slice(&u32::try_from(root.len())?.to_le_bytes());
+    header[40..56].copy_from_slice(copies.map(u64::to_le_bytes).as_flattened());
+    header[60..].copy_from_slice(&root[..4]);
     let sealed = hash(hash(0, &header[..16]), &header[24..]);
     header[16..24].copy_from_slice(&sealed.to_le_bytes());
-    image.write(0, &header);
-    if list_store(image)? != NAMES as u64 {
+    for copy in [0, 8192] {
+        image.write(copy, &header);
+    }
+    if list_store(image)? != u64::from(NAMES) {
         return Err("the crafted store is not read".into());
     }
     Ok(())

@@ -6,10 +6,15 @@ use anyhow::{Context as _, Result};
 
 /// Returns CPU, kernel and medium, in one line.
 pub(super) fn describe() -> Result<String> {
+    Ok(format!("{}; memory: DRAM", processor_and_kernel()?))
+}
+
+/// Returns CPU and kernel.
+pub(crate) fn processor_and_kernel() -> Result<String> {
     let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
     let release = read("/proc/sys/kernel/osrelease")?;
     let cpu = cpu(&read("/proc/cpuinfo")?);
-    Ok(format!("{cpu}; Linux {}; memory: DRAM", release.trim()))
+    Ok(format!("{cpu}; Linux {}", release.trim()))
 }
 
 /// Returns the first CPU of `/proc/cpuinfo`: its name on x86, with the numbers that distinguish

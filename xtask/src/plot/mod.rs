@@ -4,7 +4,7 @@
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
 mod figure;
-mod machine;
+pub(crate) mod machine;
 mod peers;
 mod results;
 mod survival;

@@ -33,6 +33,8 @@ const FREE_SPACE: &str = "free some space, and run the command again";
 const FREE_SPACE_OR_COPY: &str = "free some space, and run the command again, or copy the file to another file system and \
                                   read the copy";
 
+const FIND_CUTTER: &str = "find the program that cuts it, and bring the file back from a copy";
+
 #[cfg(target_os = "linux")]
 fn guarded_with<R>(
     file: &DaxView,
@@ -58,13 +60,26 @@ pub(crate) fn explained(file: &DaxView, error: Error) -> anyhow::Error {
     explained_with(file, error, FREE_SPACE)
 }
 
+/// Returns the error of the medium of a journal, a recording or a store. One that is too short was long enough when it was
+/// opened: a write-back finds a cut of which no access has met a missing page.
+pub(crate) fn of_medium(error: &Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::Shorter { size, needed, .. } => anyhow!(
+            "{}: the bytes up to offset {needed} were not written back, as the file was cut to {size} bytes while it was \
+             open; {FIND_CUTTER}",
+            error.path().display()
+        ),
+        _ => anyhow!("{error}"),
+    }
+}
+
 fn explained_with(file: &DaxView, error: Error, if_full: &'static str) -> anyhow::Error {
-    let Some(Taint::Fault { at, .. }) = file.taint() else { return error.into() };
+    let Some(Taint::Fault { at, .. }) = file.taint() else { return of_medium(&error) };
     let (path, at) = (error.path().display(), file.offset() + at);
     match error.kind() {
         ErrorKind::Shorter { size, .. } => anyhow!(
-            "{path}: an access at offset {at} failed, as the file was cut to {size} bytes while it was open; find \
-             the program that cuts it, and bring the file back from a copy"
+            "{path}: an access at offset {at} failed, as the file was cut to {size} bytes while it was open; \
+             {FIND_CUTTER}"
         ),
         ErrorKind::NoSpace { len, .. } => anyhow!(
             "{path}: an access at offset {at} failed, as the file system has no space for {len} more bytes there, or the \

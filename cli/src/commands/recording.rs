@@ -1,6 +1,7 @@
 //! The functions for recordings that `record`, `dump` and `stat` share.
 
 use super::text;
+use crate::faults;
 use crate::read_only::ReadOnly;
 use cachemaint::dax::{self, DaxView};
 use cachemaint::recorder::{Error, ErrorKind, Reader};
@@ -15,8 +16,7 @@ pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Read
 /// Returns the error with the path of its file.
 pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
-        // This error already has the path.
-        ErrorKind::Medium(_) => error.into(),
+        ErrorKind::Medium(error) => faults::of_medium(error),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }

@@ -11,7 +11,7 @@ mod summary;
 use super::text::{self, duration};
 use crate::faults;
 use acknowledgements::encode;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::journal::{Error, ErrorKind, Journal, Reader, Recovered};
 use cachemaint::medium::{Medium, Memory};
@@ -153,7 +153,7 @@ pub(crate) fn write_until_killed(arguments: &WriterArguments) -> anyhow::Result<
         match faults::guarded(file.view(), || journal.append(&bytes))? {
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => break,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(super::journal::named(&arguments.path, error)),
         }
         let taken = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         acknowledge.write_all(&encode(number, taken))?;
@@ -176,7 +176,7 @@ where
 {
     let recovered = match Journal::open(medium).map_err(|failed| failed.error) {
         Ok((_, recovered)) => Ok(recovered),
-        Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => return Err(error.into()),
+        Err(error) if matches!(error.kind(), ErrorKind::Medium(_)) => bail!("{error}"),
         Err(error) => Err(error.to_string()),
     };
     Ok(Found { recovered, findings: check(medium, acknowledged) })

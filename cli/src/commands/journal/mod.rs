@@ -149,8 +149,7 @@ pub(super) fn verified(
 pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     match error.kind() {
-        // The error names the file itself.
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Medium(error) => faults::of_medium(error),
         // Only the commands with `--discard` open a journal in this way.
         ErrorKind::WouldDiscard { end, behind, .. } => anyhow!(
             "{}: {}; nothing was written. `journal salvage` prints them, `journal repair` keeps them, and \

@@ -172,8 +172,7 @@ fn with_last_commit<T>(
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
     match ErrorKind::from(error) {
-        // This error names the file itself.
-        ErrorKind::Medium(error) => error.into(),
+        ErrorKind::Medium(error) => faults::of_medium(&error),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
         kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
@@ -183,7 +182,7 @@ fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => error.into(),
+        ErrorKind::Medium(error) => faults::of_medium(&error),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
         ),

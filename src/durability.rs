@@ -18,8 +18,8 @@
 //! # The calls
 //! A *line* is a cache line. A *fence* has the write-backs of this thread complete before any store that follows. Costs
 //! are those of a mapping that is persisted by lines. [By pages](#the-cost-by-pages) each range is a system call (`msync` or
-//! its like), which then waits for those of other threads on the same open file: the kernel reports a failure to one of
-//! them alone. `file` is a `DaxFile`, or a `Region` of a store, which has the first of these calls.
+//! its like). It returns with those that other threads make beside it on the same open file: the kernel reports a failure
+//! to one of them alone. `file` is a `DaxFile`, or a `Region` of a store, which has the first of these calls.
 //!
 //! | call | durable when it returns | who calls it | cost |
 //! |---|---|---|---|

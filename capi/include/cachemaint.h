@@ -200,9 +200,10 @@ CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
  * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
  * Errors, by pages alone: CACHEMAINT_WRITEBACK_FAILED; CACHEMAINT_TOO_SHORT if the file was cut in the range.
- * Cost: one instruction for each line, and a fence. No lock and no allocation. By pages one msync and one fstat, and then
- * the wait for the calls for this open file that other threads have under way, since the kernel reports a failure to one
- * of them alone. At most 64 of these calls are under way at a time, and further ones wait. */
+ * Cost: one instruction for each line, and a fence, without a lock or allocation. By pages one msync and one fstat, in rounds:
+ * the kernel reports a failure to one of the calls for this open file that threads have under way. A call joins those that
+ * are under way until one has ended, or else waits for the next round, and returns when all calls of its round have ended.
+ * At most 64 of these calls are under way at a time, and further ones wait. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);
 
 /* Makes several ranges persistent under one fence. They become persistent in any order.

@@ -224,9 +224,8 @@ impl DaxFile {
     /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
-    /// One instruction for each line, and a fence. By pages a call of the operating system. If it succeeds, it then waits
-    /// for the write-backs by pages of this file that other threads have under way, since the kernel reports a failure to
-    /// one of them alone. At most 64 of them are under way at a time, and further ones wait.
+    /// One instruction for each line, and a fence. By pages a call of the operating system, in a round with those of other
+    /// threads ([`issue_writeback`](DaxView::issue_writeback)).
     #[inline]
     #[track_caller]
     pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {

@@ -20,10 +20,12 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// guarded access (`catch_faults`) has replaced pages of the file by zeros. The handler of `stop_on_signals` ignores
     /// these zeros, and the events stay due for the next call.
     ///
-    /// On a file that persists by pages this calls `msync`, and waits for the calls of other threads that are under way. On
-    /// Linux a handler that has interrupted such a call does not wait. Success does not cover a failure of those calls then:
-    /// they return it, and so does each later call of this function. On other systems, and on a medium around such a file (a
-    /// region of a store), do not call this in a handler that can have interrupted a write-back of the file.
+    /// On a file that persists by pages this calls `msync`, and waits for the calls that other threads make beside it. On
+    /// Linux a handler that has interrupted such a call for the same file does not wait. Success does not cover a failure of
+    /// those calls then: they return it, and so does each later call of this function. On other systems, and on a medium
+    /// around such a file (a region of a store), do not call this in a handler that can have interrupted a write-back of the
+    /// file. Nor write back two such files in a handler that can have interrupted write-backs of both: two threads can then
+    /// wait for each other.
     ///
     /// # Errors
     /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed

@@ -10,6 +10,7 @@ use crate::dax::not_supported::NotSupported;
 #[cfg(target_os = "linux")]
 use crate::dax::system::Host;
 use crate::dax::system::{Access, Mappable, Mapper, Plan, files};
+use crate::dax::taint::Tainted;
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
 use alloc::boxed::Box;
@@ -150,6 +151,7 @@ impl Options {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
+        let taint = Box::new(Tainted::on(&guarantee.file_system));
         DaxView {
             mapping,
             writeback,
@@ -159,7 +161,7 @@ impl Options {
             populate,
             path,
             file,
-            taint: Box::default(),
+            taint,
             #[cfg(target_os = "linux")]
             met: Box::default(),
         }

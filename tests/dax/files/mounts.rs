@@ -4,7 +4,7 @@ use super::{LEN, refusal};
 use crate::options;
 use crate::own_mount::{with_mount, with_small_tmpfs};
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, FaultHandler, Options, probe};
+use cachemaint::dax::{DaxFile, ErrorKind, FaultHandler, Options, Taint, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
 use core::ffi::CStr;
@@ -16,6 +16,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
@@ -189,19 +190,9 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
             Ok(guard) => guard,
             Err(error) => return skip(name, error),
         };
-        let (image, mounted) = (directory.join("image"), directory.join("mounted"));
-        fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
-        fs::create_dir(&mounted).unwrap();
-        let mut make = Command::new("mkfs.ext4");
-        make.args(["-q", "-F", "-b", "1024"]).arg(&image);
-        let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).arg(&image).arg(&mounted);
-        for command in [&mut make, &mut mount] {
-            if !command.output().is_ok_and(|output| output.status.success()) {
-                return skip(name, format_args!("{command:?} fails"));
-            }
-        }
-        let _unmounts = Mounted(&mounted);
+        let mounted = directory.join("mounted");
+        let image = (4 << 20, ["-b", "1024"]);
+        let Some(_unmounts) = mount_image(name, directory, &mounted, image) else { return };
         let path = mounted.join("sparse");
         fs::write(&path, [1; 1024]).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(LEN).unwrap();
@@ -211,6 +202,76 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
         let stored = file.catch_faults(guard, |file| file.store(8, 1, Ordering::Relaxed));
         assert!(refusal(&path, stored).starts_with("no space for "));
     });
+}
+
+/// The kernel has written the pages for another open file. It reports the failure to the first call for this one.
+#[test]
+fn a_failed_write_back_is_reported_to_each_thread_whose_page_is_lost() {
+    const ROUNDS: usize = 50;
+    const THREADS: u8 = 8;
+
+    let name = "a_failed_write_back_is_reported_to_each_thread_whose_page_is_lost";
+    with_mount(name, "tmpfs", c"size=8m", |directory| {
+        let mounted = directory.join("mounted");
+        let Some(_unmounts) =
+            mount_image(name, directory, &mounted, (64 << 20, ["-O", "^has_journal"]))
+        else {
+            return;
+        };
+        let page = rustix::param::page_size() as u64;
+        let paths: Vec<_> = (0..ROUNDS).map(|round| mounted.join(round.to_string())).collect();
+        for path in &paths {
+            let file = fs::File::create(path).unwrap();
+            file.set_len((1 + u64::from(THREADS)) * page).unwrap();
+            file.sync_all().unwrap();
+        }
+        // The device below has no space for a block that it was not given yet.
+        let mut fills = fs::File::create(directory.join("fills")).unwrap();
+        while fills.write_all(&[1; 4096]).is_ok() {}
+        for path in &paths {
+            let file = options().open(path).unwrap();
+            let stored: Vec<_> = (1..=THREADS).map(|thread| u64::from(thread) * page).collect();
+            for at in &stored {
+                file.store(*at, 1, Ordering::Relaxed);
+            }
+            fs::File::open(path).unwrap().sync_data().unwrap_err();
+            let begin = Barrier::new(stored.len());
+            thread::scope(|scope| {
+                for at in stored {
+                    let (file, begin) = (&file, &begin);
+                    scope.spawn(move || {
+                        begin.wait();
+                        let error = file.persist(at..at + 8).unwrap_err();
+                        assert!(matches!(error.kind(), ErrorKind::Writeback { .. }), "{error}");
+                    });
+                }
+            });
+            assert!(matches!(file.view().taint(), Some(Taint::Writeback { .. })));
+        }
+    });
+}
+
+/// Mounts a new ext4, whose sparse image is in a directory; `None` if that is not possible here.
+fn mount_image<'p>(
+    name: &str,
+    directory: &Path,
+    mounted: &'p Path,
+    (size, features): (u64, [&str; 2]),
+) -> Option<Mounted<'p>> {
+    let image = directory.join("image");
+    fs::File::create(&image).unwrap().set_len(size).unwrap();
+    fs::create_dir(mounted).unwrap();
+    let mut make = Command::new("mkfs.ext4");
+    make.args(["-q", "-F"]).args(features).arg(&image);
+    let mut mount = Command::new("mount");
+    mount.args(["-o", "loop"]).arg(&image).arg(mounted);
+    for command in [&mut make, &mut mount] {
+        if !command.output().is_ok_and(|output| output.status.success()) {
+            skip(name, format_args!("{command:?} fails"));
+            return None;
+        }
+    }
+    Some(Mounted(mounted))
 }
 
 /// A file system that is unmounted at the end. The end of the mount namespace does not do it: the image and the directory

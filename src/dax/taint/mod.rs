@@ -18,14 +18,22 @@
 //! 2018). [`DaxView::taint`](super::DaxView::taint) keeps reporting the event, and every later write-back by the operating
 //! system returns it.
 //!
-//! The first call that asks takes the error away from calls of other threads. So a call that has succeeded waits until the
-//! calls that were under way with it have recorded their failures, and then looks for one.
+//! The first call that asks takes the error away from calls of other threads. Of some failures the inode has no note: of a
+//! flush of the drive, of metadata, of a block that could not be allocated. They are returned to one call alone, and another
+//! one that runs beside it can succeed. On ext4 without a journal one can even succeed before the block that leads to its
+//! page is on the medium: the other call writes that block (`fs/buffer.c`, `fsync_buffers_list`). So calls are made in
+//! [rounds], and one that has succeeded returns when all calls of its round have recorded their failures. On tmpfs and ramfs
+//! a write-back does nothing and cannot fail (Linux, `mm/shmem.c` and `fs/ramfs/file-mmu.c`: `noop_fsync`), so there are no
+//! rounds.
+
+mod calls;
+mod rounds;
 
 use crate::process::Process;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicU32, AtomicU64, fence};
-use core::time::Duration;
-use std::thread;
+use calls::{Calls, is_crashing, this_thread};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use rounds::Rounds;
 
 /// The event after which bytes of an open file may not be the stored ones.
 ///
@@ -93,18 +101,28 @@ pub(super) struct Tainted {
     /// The first write-back by the operating system that failed.
     failed: First,
     calls: Calls,
+    /// `None` if no call can fail.
+    rounds: Option<Rounds>,
     /// The process whose calls are entered: a forked child has copies of calls that never end.
     owner: Process,
 }
 
 impl Default for Tainted {
     fn default() -> Self {
-        let (first, failed, calls) = (First::default(), First::default(), Calls::default());
-        Self { first, failed, calls, owner: Process::this() }
+        let (first, failed) = (First::default(), First::default());
+        let (calls, rounds) = (Calls::default(), Some(Rounds::default()));
+        Self { first, failed, calls, rounds, owner: Process::this() }
     }
 }
 
 impl Tainted {
+    /// Returns one for a file on a file system. On some no write-back can fail.
+    pub(super) fn on(file_system: &str) -> Self {
+        let is_memory = cfg!(target_os = "linux") && ["tmpfs", "ramfs"].contains(&file_system);
+        let tainted = Self::default();
+        if is_memory { Self { rounds: None, ..tainted } } else { tainted }
+    }
+
     /// Records an event. The first one stays.
     pub(super) fn by(&self, taint: Taint) {
         self.first.keep(taint);
@@ -120,25 +138,29 @@ impl Tainted {
     /// Makes a call that writes pages back, and [records](Self::by) its failure. If it succeeds, returns the first failure
     /// of another one, until now: the stored bytes may be lost by that.
     ///
-    /// It takes no lock and allocates nothing. On Linux it does not wait in a signal handler that has interrupted such a call
-    /// on this thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that
+    /// On Linux it allocates nothing, takes no lock and does not wait in a signal handler that has interrupted such a call on
+    /// this thread. Nor does it in a handler that stops recorders: the other call may be suspended below a handler that
     /// waits for this one. Calls of other threads wait for that of the handler all the same, and it can take the error away
     /// from them.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
-        let (is_own, is_crashing) = (self.owner == Process::this(), is_crashing());
-        let under_way = if is_own { self.calls.begin(is_crashing) } else { None };
-        call()?;
-        if let Some(under_way) = under_way {
-            drop(under_way);
-            if !is_crashing {
-                self.calls.wait();
+        if self.owner != Process::this() {
+            call()?;
+        } else if let Some(_apart) = self.calls.begin_in_handler() {
+            call()?;
+        } else {
+            let _begun = self.calls.begin();
+            let member = self.rounds.as_ref().map(Rounds::join);
+            call()?;
+            if let Some(member) = member {
+                member.end_with_all();
             }
+            self.calls.wait_for_handlers();
         }
         Ok(self.failed.get_begun())
     }
 
-    /// Returns true if this thread has a [call](Self::call) under way, so that calls beside it wait for its failure. No other
-    /// call waits for one of a forked child, or is known on other systems.
+    /// Returns true if this thread has a [call](Self::call), so that calls beside it wait for its failure. No other call waits
+    /// for one of a forked child, or is known on other systems.
     pub(super) fn is_in_call(&self) -> bool {
         let is_own = self.owner == Process::this();
         !is_own || cfg!(not(target_os = "linux")) || self.calls.has_one_of(this_thread())
@@ -208,134 +230,9 @@ impl First {
     }
 }
 
-/// The number of calls that can be under way at a time; another one waits.
-const MOST: usize = 64;
-
-/// The number of places for threads that must not wait for one: as many as there can be.
-const RESERVED: usize = MOST_CRASHING;
-
-/// A bit of a taken place, whatever the numbers.
-const IS_TAKEN: u32 = 1 << 31;
-
-/// Calls of several threads, any of which may be the one that gets the error of the file.
-#[derive(Debug)]
-struct Calls {
-    /// The thread of each call, and the number of the call among all; 0 for a free place.
-    under_way: [AtomicU64; MOST + RESERVED],
-    next: AtomicU32,
-}
-
-impl Default for Calls {
-    fn default() -> Self {
-        let under_way = [const { AtomicU64::new(0) }; MOST + RESERVED];
-        Self { under_way, next: AtomicU32::new(0) }
-    }
-}
-
-/// A call under way, until it is dropped.
-struct Call<'c>(&'c AtomicU64);
-
-impl Calls {
-    /// Returns true if a thread has a call under way. If it is this one, a signal has interrupted the call.
-    fn has_one_of(&self, thread: u32) -> bool {
-        let is_own = |place: &AtomicU64| place.load(Relaxed) >> 32 == u64::from(thread);
-        thread != 0 && self.under_way.iter().any(is_own)
-    }
-
-    /// Begins a call; `None` if this thread [has one](Self::has_one_of) already.
-    fn begin(&self, is_crashing: bool) -> Option<Call<'_>> {
-        let thread = this_thread();
-        if self.has_one_of(thread) {
-            return None;
-        }
-        let (places, reserved) = self.under_way.split_at(MOST);
-        let places = if is_crashing { reserved } else { places };
-        let call = u64::from(thread) << 32 | u64::from(self.next.fetch_add(1, Relaxed) | IS_TAKEN);
-        let take = |place: &&AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
-        let mut turns = Turns::default();
-        loop {
-            if let Some(place) = places.iter().find(take) {
-                // The system call comes after it, for a thread that has seen what the call did.
-                fence(SeqCst);
-                return Some(Call(place));
-            }
-            turns.wait();
-        }
-    }
-
-    /// Waits until all calls have ended that have begun by now.
-    fn wait(&self) {
-        fence(SeqCst);
-        self.wait_for(&self.begun());
-    }
-
-    /// Returns the calls that are under way, each in its place.
-    fn begun(&self) -> [u64; MOST + RESERVED] {
-        self.under_way.each_ref().map(|place| place.load(Acquire))
-    }
-
-    /// Waits until calls have ended that had [begun](Self::begun), and for none that takes the place of one: many threads
-    /// would wait for one call after the other.
-    fn wait_for(&self, begun: &[u64; MOST + RESERVED]) {
-        for (place, call) in self.under_way.iter().zip(begun).filter(|(_, call)| **call != 0) {
-            let mut turns = Turns::default();
-            while place.load(Acquire) == *call {
-                turns.wait();
-            }
-        }
-    }
-}
-
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        self.0.store(0, Release);
-    }
-}
-
-/// Waiting for another thread's system call without a lock, so that it can be done in a signal handler.
-#[derive(Default)]
-struct Turns(u32);
-
-impl Turns {
-    fn wait(&mut self) {
-        const AT_ONCE: u32 = 20;
-        const LATER: Duration = Duration::from_micros(50);
-
-        if self.0 < AT_ONCE {
-            self.0 += 1;
-            thread::yield_now();
-        } else {
-            thread::sleep(LATER);
-        }
-    }
-}
-
-/// Returns the number of this thread, which is not 0.
-#[cfg(target_os = "linux")]
-fn this_thread() -> u32 {
-    crate::signals::this_thread().unsigned_abs()
-}
-
-/// Returns 0: on other systems no signal handler of this crate makes the call.
-#[cfg(not(target_os = "linux"))]
-const fn this_thread() -> u32 {
-    0
-}
-
-#[cfg(target_os = "linux")]
-use crate::signals::{MOST_CRASHING, is_crashing};
-
-#[cfg(not(target_os = "linux"))]
-const MOST_CRASHING: usize = 0;
-
-#[cfg(not(target_os = "linux"))]
-const fn is_crashing() -> bool {
-    false
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Calls, Duration, Taint, Tainted};
+    use super::{Taint, Tainted};
     use core::sync::atomic::Ordering::Relaxed;
     use std::sync::mpsc::channel;
     use std::thread;
@@ -346,24 +243,6 @@ mod tests {
     #[test]
     fn a_call_that_succeeds_beside_one_that_fails_has_its_failure() {
         succeed_beside_one_that_fails(|fails| fails());
-    }
-
-    /// The second call of another thread has the place of its first one, and never ends.
-    #[test]
-    fn a_call_is_not_waited_for_that_begins_in_the_place_of_one() {
-        let (ended, end) = channel();
-        thread::spawn(move || {
-            let calls = Calls::default();
-            let first = calls.begin(false).unwrap();
-            let begun = calls.begun();
-            drop(first);
-            let second = calls.begin(false).unwrap();
-            assert_eq!(begun.iter().filter(|call| **call != 0).count(), 1);
-            calls.wait_for(&begun);
-            drop(second);
-            ended.send(()).unwrap();
-        });
-        end.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     #[cfg(target_os = "linux")]
@@ -384,7 +263,7 @@ mod tests {
                         begun.send(()).unwrap();
                         is_done.recv().unwrap();
                         // The other call ends meanwhile, unless it waits.
-                        thread::sleep(Duration::from_millis(20));
+                        thread::sleep(core::time::Duration::from_millis(20));
                         tainted.by(FAILURE);
                         Err(())
                     });
@@ -399,6 +278,27 @@ mod tests {
             assert_eq!(ended, Ok(Some(FAILURE)));
         });
         assert_eq!(beside.call(|| Ok::<(), ()>(())), Ok(Some(FAILURE)));
+    }
+
+    /// The other call ends when this one has returned.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_call_does_not_wait_for_one_beside_it_where_none_can_fail() {
+        let tainted = &Tainted::on("tmpfs");
+        let (begun, has_begun) = channel();
+        let (returned, has_returned) = channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let ended = tainted.call(|| {
+                    begun.send(()).unwrap();
+                    has_returned.recv_timeout(core::time::Duration::from_secs(60)).map_err(drop)
+                });
+                assert_eq!(ended, Ok(None));
+            });
+            has_begun.recv().unwrap();
+            assert_eq!(tainted.call(|| Ok::<(), ()>(())), Ok(None));
+            returned.send(()).unwrap();
+        });
     }
 
     /// The handler of a signal runs on the thread that it has interrupted, in the middle of the call.
@@ -439,7 +339,7 @@ mod tests {
     #[test]
     fn a_call_in_a_crash_handler_has_a_place_and_waits_for_no_other_call() {
         let tainted = Tainted::default();
-        tainted.calls.under_way[..super::MOST].iter().for_each(|place| place.store(1, Relaxed));
+        tainted.calls.begun[..super::calls::MOST].iter().for_each(|place| place.store(1, Relaxed));
         crate::signals::crashing(|| {
             assert!(!tainted.calls_wait());
             let ended = tainted.call(|| {
@@ -447,24 +347,6 @@ mod tests {
                 Ok::<(), ()>(())
             });
             assert_eq!(ended, Ok(None));
-        });
-    }
-
-    /// One more thread than places. It begins when another one's call has ended.
-    #[test]
-    fn a_call_without_a_place_waits_for_one() {
-        let tainted = Tainted::default();
-        tainted.calls.under_way.iter().for_each(|place| place.store(1, Relaxed));
-        thread::scope(|scope| {
-            let (begun, has_begun) = channel();
-            let tainted = &tainted;
-            scope.spawn(move || {
-                let call = tainted.calls.begin(false);
-                begun.send(call.is_some()).unwrap();
-            });
-            assert!(has_begun.try_recv().is_err());
-            tainted.calls.under_way[super::MOST / 2].store(0, Relaxed);
-            assert_eq!(has_begun.recv(), Ok(true));
         });
     }
 

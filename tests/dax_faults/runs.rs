@@ -1,7 +1,9 @@
 //! Many runs in one guarded call.
 
-use super::{PAGES, assert_shorter, cut, load, numbered};
-use cachemaint::dax::FaultHandler;
+use super::{PAGES, assert_shorter, cut, load, numbered, options, page};
+use cachemaint::dax::{ErrorKind, FaultHandler};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use std::fs::File;
 use std::thread;
 
 #[test]
@@ -73,4 +75,26 @@ fn a_fault_of_a_guard_within_a_run_ends_no_runs() {
     });
     ended.unwrap();
     assert_eq!(runs, 3);
+}
+
+/// The file system refuses to map the file again, so that the inner guard leaves zeros in place of the last page.
+#[test]
+fn zeros_that_a_guard_within_a_run_has_left_end_the_runs() {
+    let guard = FaultHandler::install().unwrap();
+    let memfd = File::from(memfd_create(c"file", MemfdFlags::ALLOW_SEALING).unwrap());
+    memfd.set_len(4 * page()).unwrap();
+    let file = options().open_file(memfd).unwrap();
+    let mut runs = 0;
+    let ended = file.view().catch_faults_while(guard, |_| {
+        runs += 1;
+        if runs == 2 {
+            cut(&file, 3);
+            fcntl_add_seals(file.file(), SealFlags::FUTURE_WRITE).unwrap();
+            let inner = file.catch_faults(guard, |file| load(file, 3)).unwrap_err();
+            assert!(matches!(inner.kind(), ErrorKind::Os { call: "mmap", .. }), "{inner}");
+        }
+        runs < 5
+    });
+    ended.unwrap_err();
+    assert_eq!(runs, 2);
 }

@@ -21,7 +21,7 @@ pub(super) struct Rounds {
 struct State {
     /// The number of the round.
     number: u64,
-    /// The calls of the round that have not ended. If there are none, no round runs.
+    /// The calls of the round that have not ended. Without any, no round runs.
     running: usize,
     /// True if a call of the round has ended, so that no further one joins it.
     is_closed: bool,

@@ -59,6 +59,8 @@ impl ReadOnly {
     ) -> anyhow::Result<bool> {
         let (mut items, mut whole, mut goes_on) = (0, 0, Ok(true));
         lines.clear();
+        // One large item leaves no large buffer.
+        lines.shrink_to(2 * TOGETHER.1);
         let guarded = faults::guarded_while(self.view(), || {
             whole = lines.len();
             items += 1;
@@ -101,7 +103,10 @@ mod tests {
         assert!(read(&mut lines, b"", usize::MAX).unwrap());
         assert!(read(&mut lines, &vec![0; 40 << 10], usize::MAX).unwrap());
         assert_eq!(lines.len(), 80 << 10);
-        assert_eq!(reads, 3 + 256 + 2);
+        assert!(read(&mut lines, &vec![0; 1 << 20], usize::MAX).unwrap());
+        assert!(!read(&mut lines, b"", 0).unwrap());
+        assert!(lines.capacity() < 1 << 20);
+        assert_eq!(reads, 3 + 256 + 2 + 2);
         let failed = read_only.read_together(&mut lines, |lines| {
             lines.push(b'.');
             if lines.len() < 3 { Ok(true) } else { Err(anyhow::anyhow!("damaged")) }

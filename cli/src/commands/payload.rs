@@ -17,40 +17,32 @@ pub(crate) fn write_visible(out: &mut Vec<u8>, bytes: &[u8]) {
         return out.extend_from_slice(bytes);
     }
     // `escape_debug` escapes a combining character at the beginning of a text.
-    let (mut is_begin, mut left) = (true, bytes);
-    while let [byte, ..] = left {
-        let len = if byte.is_ascii() {
-            // Quotes are harmless here.
-            write_ascii(out, *byte);
-            is_begin = matches!(byte, b'"' | b'\'');
-            1
-        } else if let Some(character) = first_character(left) {
-            write_character(out, character, mem::take(&mut is_begin));
-            character.len_utf8()
-        } else {
+    let mut is_begin = true;
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_ascii() {
+                // Quotes are harmless here.
+                write_ascii(out, character as u8);
+                is_begin = matches!(character, '"' | '\'');
+            } else {
+                write_character(out, character, mem::take(&mut is_begin));
+            }
+        }
+        for byte in chunk.invalid() {
             out.extend([b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)]);
             is_begin = true;
-            1
-        };
-        left = &left[len..];
+        }
     }
-}
-
-/// Returns the first character of bytes that do not begin with ASCII, if they begin with a character.
-fn first_character(bytes: &[u8]) -> Option<char> {
-    let len = match bytes.first()? {
-        0xc2..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf4 => 4,
-        _ => return None,
-    };
-    str::from_utf8(bytes.get(..len)?).ok()?.chars().next()
 }
 
 /// Appends a character as `escape_debug` has it, at the beginning of a text or after a letter.
 fn write_character(out: &mut Vec<u8>, character: char, is_begin: bool) {
     let mut buffer = [b'a'; 5];
     let len = character.encode_utf8(&mut buffer[1..]).len();
+    // Most are letters, which are left as they are.
+    if !is_begin && character.is_alphanumeric() {
+        return out.extend_from_slice(&buffer[1..=len]);
+    }
     let text = str::from_utf8(&buffer[usize::from(is_begin)..=len]).unwrap_or_default();
     for escaped in text.escape_debug().skip(usize::from(!is_begin)) {
         out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
@@ -141,6 +133,15 @@ mod tests {
         assert_eq!(visible("\u{e4}\u{301}\u{301}".as_bytes()), "\u{e4}\u{301}\u{301}");
         assert_eq!(visible("\"\u{301}'\u{301}".as_bytes()), "\"\\u{301}'\\u{301}");
         assert_eq!(visible(b"e\xff\xcc\x81"), "e\\xff\\u{301}");
+    }
+
+    /// The standard library's escapes, but for quotes.
+    #[test]
+    fn each_character_after_a_letter_is_escaped_as_by_the_standard_library() {
+        for character in ('\0'..=char::MAX).filter(|character| !matches!(character, '"' | '\'')) {
+            let text = ['a', character].iter().collect::<String>();
+            assert_eq!(visible(text.as_bytes()), text.escape_debug().to_string());
+        }
     }
 
     #[test]

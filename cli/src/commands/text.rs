@@ -64,8 +64,9 @@ pub(crate) fn write_json_line(
 ) -> serde_json::Result<()> {
     let start = out.len();
     serde_json::to_writer(&mut *out, document)?;
-    if !is_plain(&out[start..]) {
-        let json = escaped(String::from_utf8_lossy(&out[start..]).into_owned());
+    if !is_plain(&out[start..])
+        && let Some(json) = str::from_utf8(&out[start..]).ok().and_then(escaped)
+    {
         out.truncate(start);
         out.extend_from_slice(json.as_bytes());
     }
@@ -75,20 +76,21 @@ pub(crate) fn write_json_line(
 
 /// Returns a document as JSON in several lines. Characters that a terminal executes are escaped.
 pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(document).map(escaped)
+    serde_json::to_string_pretty(document).map(|json| escaped(&json).unwrap_or(json))
 }
 
-/// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16.
-fn escaped(json: String) -> String {
+/// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16. Returns
+/// `None` if there are none of them.
+fn escaped(json: &str) -> Option<String> {
     let is_left = |character: char| is_executed(character) && character != '\n';
-    if is_plain(json.as_bytes()) || !json.contains(is_left) {
-        return json;
+    if !json.contains(is_left) {
+        return None;
     }
     let escape = |character| match character {
         left if is_left(left) => format!("\\u{:04x}", u32::from(left)),
         other => other.into(),
     };
-    json.chars().map(escape).collect()
+    Some(json.chars().map(escape).collect())
 }
 
 /// Returns true if no byte of a text is escaped. Nearly all output is of such bytes, and characters are slow to find.

@@ -62,6 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if has_more? {
             continue;
         }
+        payload = Vec::new();
         if !*follow {
             break;
         }

@@ -80,7 +80,7 @@ pub(crate) fn json(document: &impl Serialize) -> serde_json::Result<String> {
 }
 
 /// Escapes the characters that JSON lets through, which can only be in its strings. Each has one unit in UTF-16. Returns
-/// `None` if there are none of them.
+/// `None` without any of them.
 fn escaped(json: &str) -> Option<String> {
     let is_left = |character: char| is_executed(character) && character != '\n';
     if !json.contains(is_left) {

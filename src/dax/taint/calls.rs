@@ -162,7 +162,7 @@ pub(super) const fn is_crashing() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calls, Duration, MOST, Relaxed};
+    use super::{Calls, MOST, Relaxed};
     use std::sync::mpsc::channel;
     use std::thread;
 
@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(words.iter().filter(|call| **call != 0).count(), 1);
             ended.send(()).unwrap();
         });
-        end.recv_timeout(Duration::from_secs(60)).unwrap();
+        end.recv_timeout(core::time::Duration::from_secs(60)).unwrap();
     }
 
     /// The thread of the call may wait for its round meanwhile, in which no call of the handler is.

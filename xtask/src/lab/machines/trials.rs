@@ -47,7 +47,7 @@ const EXCUSED: u64 = 600;
 const NOT_NEEDED: [(&str, &str, &str); 2] = [
     (
         "fence",
-        "dax/dax_file.rs:283 deep_persist",
+        "dax/dax_file.rs:282 deep_persist",
         "on a medium without a deep flush the kernel's msync follows, which writes back the pages by itself",
     ),
     (

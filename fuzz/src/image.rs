@@ -20,13 +20,20 @@ struct Inner {
 impl Image {
     /// Returns a medium of zeros.
     pub fn zeros(bytes: usize) -> Self {
-        Self::of((0..bytes / 8).map(|_| AtomicU64::new(0)).collect())
+        let blocks = (0..bytes / 8 / BLOCK).map(|_| [const { AtomicU64::new(0) }; BLOCK]);
+        let mut words = blocks.collect::<Vec<_>>().into_flattened();
+        words.resize_with(bytes / 8, AtomicU64::default);
+        Self::of(words)
     }
 
     /// Returns a medium with these bytes, without the last part of a word.
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
-        let words = bytes.as_ref().as_chunks().0;
-        Self::of(words.iter().map(|word| AtomicU64::new(u64::from_le_bytes(*word))).collect())
+        let (blocks, rest) = bytes.as_ref().as_chunks().0.as_chunks::<BLOCK>();
+        let word = |bytes| AtomicU64::new(u64::from_le_bytes(bytes));
+        let mut words =
+            blocks.iter().map(|block| block.map(word)).collect::<Vec<_>>().into_flattened();
+        words.extend(rest.iter().copied().map(word));
+        Self::of(words)
     }
 
     fn of(words: Vec<AtomicU64>) -> Self {
@@ -35,8 +42,9 @@ impl Image {
 
     /// Returns all bytes.
     pub fn bytes(&self) -> Vec<u8> {
-        let words = self.0.words.iter().map(|word| word.load(Relaxed).to_le_bytes());
-        words.collect::<Vec<_>>().into_flattened()
+        let mut bytes = vec![[0; 8]; self.0.words.len()];
+        load(&self.0.words, &mut bytes);
+        bytes.into_flattened()
     }
 
     /// Returns another medium with the first bytes of this one.
@@ -74,10 +82,12 @@ impl Image {
     }
 }
 
-/// Loads words in blocks, since each turn of a loop is counted.
+/// The number of words that are made, loaded and stored at a time, since each turn of a loop is counted.
+const BLOCK: usize = 16;
+
 fn load(words: &[AtomicU64], bytes: &mut [[u8; 8]]) {
-    let (blocks, rest) = words.as_chunks::<16>();
-    let (to, rest_of_to) = bytes.as_chunks_mut::<16>();
+    let (blocks, rest) = words.as_chunks::<BLOCK>();
+    let (to, rest_of_to) = bytes.as_chunks_mut::<BLOCK>();
     for (words, to) in blocks.iter().zip(to) {
         *to = words.each_ref().map(|word| word.load(Relaxed).to_le_bytes());
     }
@@ -86,13 +96,12 @@ fn load(words: &[AtomicU64], bytes: &mut [[u8; 8]]) {
     }
 }
 
-/// Stores words in blocks.
 fn store(words: &[AtomicU64], bytes: &[[u8; 8]]) {
-    let (blocks, rest) = words.as_chunks::<16>();
-    let (from, rest_of_from) = bytes.as_chunks::<16>();
+    let (blocks, rest) = words.as_chunks::<BLOCK>();
+    let (from, rest_of_from) = bytes.as_chunks::<BLOCK>();
     for (words, from) in blocks.iter().zip(from) {
         let from = from.map(u64::from_le_bytes);
-        (0..16).for_each(|at| words[at].store(from[at], Relaxed));
+        (0..BLOCK).for_each(|at| words[at].store(from[at], Relaxed));
     }
     for (word, from) in rest.iter().zip(rest_of_from) {
         word.store(u64::from_le_bytes(*from), Relaxed);

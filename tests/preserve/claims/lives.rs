@@ -114,8 +114,16 @@ pub(crate) fn name(number: u8) -> String {
 
 /// Not two numbers have the same.
 pub(crate) fn kept(number: u64, len: u32, metadata: u8) -> Kept {
-    let noise = (0..u64::from(len).div_ceil(8)).map(|at| noise(number, at).to_le_bytes());
-    let mut bytes = noise.collect::<Vec<_>>().into_flattened();
+    const WORDS: u64 = 16;
+
+    // In blocks: a fuzzer counts each turn of a loop.
+    let block = |block| {
+        core::array::from_fn::<_, { WORDS as usize }, _>(|at| {
+            noise(number, block * WORDS + at as u64).to_le_bytes()
+        })
+    };
+    let blocks = (0..u64::from(len).div_ceil(8 * WORDS)).map(block);
+    let mut bytes = blocks.collect::<Vec<_>>().into_flattened().into_flattened();
     bytes.truncate(len as usize);
     let metadata = vec![number as u8; METADATA.min(usize::from(metadata) * 16)];
     Kept { version: number, metadata, bytes, is_region: false }

@@ -164,7 +164,8 @@ impl DaxView {
     /// share the cost of one call.
     ///
     /// `work` is run again only if all accesses before have succeeded. So when a run begins, the results of the runs
-    /// before it are good, even if this returns an error later. An error makes those of the last run void.
+    /// before it are good, even if this returns an error later. An error makes those of the last run void. In a child that
+    /// was forked in the middle of a run, end the runs: a guarded call of its own would hide a fault of that run.
     ///
     /// ```
     /// use cachemaint::dax::{ErrorKind, FaultHandler, Options};

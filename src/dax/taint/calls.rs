@@ -39,6 +39,13 @@ pub(super) struct Call<'c> {
     after: u64,
 }
 
+impl Call<'_> {
+    /// Returns true if the call is to be made in a round.
+    pub(super) fn is_in_round(&self) -> bool {
+        !is_in_handler(self.place.load(Relaxed))
+    }
+}
+
 impl Calls {
     /// Returns true if a thread has a call. If it is this one, a signal has interrupted the call.
     pub(super) fn has_one_of(&self, thread: u32) -> bool {
@@ -50,27 +57,28 @@ impl Calls {
         self.begun.iter().find(is_own).filter(|_| thread != 0)
     }
 
-    /// Begins a call that is made in a round, of a thread that has none.
+    /// Begins a call. If a signal handler has interrupted one of this thread, or in a handler that stops recorders, it is not
+    /// [in a round](Call::is_in_round), and others [wait](Self::wait_for_handlers) for it.
     pub(super) fn begin(&self) -> Call<'_> {
-        self.take(&self.begun[..MOST], IS_IN_ROUND)
-    }
-
-    /// Begins a call that cannot be made in a round: on this thread a signal handler has interrupted a call, or a handler that
-    /// stops recorders runs. Others [wait](Self::wait_for_handlers) for it. Returns `None` if neither is so.
-    pub(super) fn begin_in_handler(&self) -> Option<Call<'_>> {
-        if let Some(place) = self.place_of(this_thread()) {
+        let thread = this_thread();
+        if let Some(place) = self.place_of(thread) {
             let after = place.load(Relaxed);
             place.store(after & !u64::from(IS_IN_ROUND), Relaxed);
             fence(SeqCst);
-            return Some(Call { place, after });
+            return Call { place, after };
         }
-        is_crashing().then(|| self.take(&self.begun[MOST..], 0))
+        let (places, reserved) = self.begun.split_at(MOST);
+        if is_crashing() {
+            self.take(reserved, thread, 0)
+        } else {
+            self.take(places, thread, IS_IN_ROUND)
+        }
     }
 
     /// Takes a free place.
-    fn take<'c>(&self, places: &'c [AtomicU64], bits: u32) -> Call<'c> {
+    fn take<'c>(&self, places: &'c [AtomicU64], thread: u32, bits: u32) -> Call<'c> {
         let number = self.next.fetch_add(1, Relaxed) & (IS_IN_ROUND - 1);
-        let call = u64::from(this_thread()) << 32 | u64::from(number | IS_TAKEN | bits);
+        let call = u64::from(thread) << 32 | u64::from(number | IS_TAKEN | bits);
         let take = |place: &&AtomicU64| place.compare_exchange(0, call, Relaxed, Relaxed).is_ok();
         let mut turns = Turns::default();
         loop {
@@ -173,13 +181,12 @@ mod tests {
         let (ended, end) = channel();
         thread::spawn(move || {
             let calls = Calls::default();
-            let handled = || calls.begin_in_handler().unwrap();
             let mut words = calls.words();
             crate::signals::crashing(|| {
-                let first = handled();
+                let first = calls.begin();
                 words = calls.words();
                 drop(first);
-                let second = handled();
+                let second = calls.begin();
                 calls.wait_for(&words);
                 drop(second);
             });
@@ -201,17 +208,17 @@ mod tests {
         };
         let call = calls.begin();
         assert!(!is_waited_for(&calls));
-        let handled = calls.begin_in_handler().unwrap();
-        assert!(is_waited_for(&calls));
-        let nested = calls.begin_in_handler().unwrap();
-        assert!(is_waited_for(&calls));
+        let handled = calls.begin();
+        assert!(is_waited_for(&calls) && !handled.is_in_round());
+        let nested = calls.begin();
+        assert!(is_waited_for(&calls) && !nested.is_in_round());
         drop(nested);
         assert!(is_waited_for(&calls));
         drop(handled);
         assert!(!is_waited_for(&calls));
-        assert!(calls.begin_in_handler().is_some());
+        assert!(!calls.begin().is_in_round());
         drop(call);
-        assert!(calls.begin_in_handler().is_none());
+        assert!(calls.begin().is_in_round());
     }
 
     /// One more thread than places. It begins when another one's call has ended.

@@ -30,7 +30,7 @@ mod calls;
 mod rounds;
 
 use crate::process::Process;
-use calls::{Calls, is_crashing, this_thread};
+use calls::{Call, Calls, is_crashing, this_thread};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use rounds::Rounds;
@@ -143,18 +143,16 @@ impl Tainted {
     /// waits for this one. Calls of other threads wait for that of the handler all the same, and it can take the error away
     /// from them.
     pub(super) fn call<E>(&self, call: impl FnOnce() -> Result<(), E>) -> Result<Option<Taint>, E> {
-        if self.owner != Process::this() {
-            call()?;
-        } else if let Some(_apart) = self.calls.begin_in_handler() {
-            call()?;
-        } else {
-            let _begun = self.calls.begin();
+        let begun = (self.owner == Process::this()).then(|| self.calls.begin());
+        if begun.as_ref().is_some_and(Call::is_in_round) {
             let member = self.rounds.as_ref().map(Rounds::join);
             call()?;
             if let Some(member) = member {
                 member.end_with_all();
             }
             self.calls.wait_for_handlers();
+        } else {
+            call()?;
         }
         Ok(self.failed.get_begun())
     }

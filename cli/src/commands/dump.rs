@@ -1,6 +1,6 @@
 //! `cachemaint dump`: the events of a flight recorder.
 
-use super::payload::{hex, text_or_hex, write_visible};
+use super::payload::{Payload, hex, write_visible};
 use super::recording::Times;
 use super::{progress, recording, text};
 use crate::read_only::ReadOnly;
@@ -264,7 +264,7 @@ impl<'t> Dump<'t> {
                     }
                     None => (None, (None, None, String::new())),
                 };
-                let (text, hex) = text_or_hex(payload);
+                let Payload { text, hex } = Payload::of(payload);
                 let shown = Shown {
                     time,
                     timestamp,

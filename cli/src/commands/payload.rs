@@ -1,7 +1,6 @@
 //! The display of appended or recorded bytes, which can come from anywhere.
 
 use serde::Serialize;
-use std::mem;
 
 /// Returns bytes from anywhere as text in one line: characters that a terminal would execute, and invalid UTF-8, as
 /// escapes.
@@ -13,20 +12,20 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
 
 /// Appends bytes from anywhere as [`visible`] returns them.
 pub(crate) fn write_visible(out: &mut Vec<u8>, bytes: &[u8]) {
-    if all_are(bytes, |byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+    // Quotes are harmless here.
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
+    if all_are(bytes, is_plain) {
         return out.extend_from_slice(bytes);
     }
     // `escape_debug` escapes a combining character at the beginning of a text.
     let mut is_begin = true;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_ascii() {
-                // Quotes are harmless here.
-                write_ascii(out, character as u8);
-                is_begin = matches!(character, '"' | '\'');
-            } else {
-                write_character(out, character, mem::take(&mut is_begin));
+            match u8::try_from(character) {
+                Ok(byte) if is_plain(byte) => out.push(byte),
+                _ => write_character(out, character, is_begin),
             }
+            is_begin = matches!(character, '"' | '\'');
         }
         for byte in chunk.invalid() {
             out.extend([b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)]);
@@ -49,26 +48,6 @@ fn write_character(out: &mut Vec<u8>, character: char, is_begin: bool) {
     }
 }
 
-/// Appends a character of ASCII as `escape_debug` has it, but for quotes.
-fn write_ascii(out: &mut Vec<u8>, byte: u8) {
-    let letter = match byte {
-        b' '..=b'[' | b']'..=b'~' => return out.push(byte),
-        b'\\' => b'\\',
-        b'\0' => b'0',
-        b'\t' => b't',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        _ => {
-            out.extend_from_slice(b"\\u{");
-            if byte > 0xf {
-                out.push(digit(byte >> 4));
-            }
-            return out.extend([digit(byte & 0xf), b'}']);
-        }
-    };
-    out.extend([b'\\', letter]);
-}
-
 /// Returns true if all bytes are of a kind. It ends between chunks only, so that many bytes are compared at once.
 pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
     bytes.chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is(*byte)))
@@ -76,22 +55,18 @@ pub(crate) fn all_are(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
 
 /// The payload in JSON: `text` if it is UTF-8, else `hex`.
 #[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Payload<'b> {
-    Text(&'b str),
-    Hex(String),
+pub(crate) struct Payload<'b> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hex: Option<String>,
 }
 
 impl<'b> Payload<'b> {
     pub(crate) fn of(bytes: &'b [u8]) -> Self {
-        core::str::from_utf8(bytes).map_or_else(|_| Self::Hex(hex(bytes)), Self::Text)
+        let text = str::from_utf8(bytes).ok();
+        Self { text, hex: text.is_none().then(|| hex(bytes)) }
     }
-}
-
-/// Returns a payload as text, or in hexadecimal digits if it is not UTF-8.
-pub(crate) fn text_or_hex(bytes: &[u8]) -> (Option<&str>, Option<String>) {
-    let text = str::from_utf8(bytes).ok();
-    (text, text.is_none().then(|| hex(bytes)))
 }
 
 /// Returns bytes in hexadecimal digits.

@@ -1,6 +1,6 @@
 //! The output of records.
 
-use crate::commands::payload::{text_or_hex, write_visible};
+use crate::commands::payload::{Payload, write_visible};
 use crate::commands::text;
 use crate::standard;
 use cachemaint::journal::Position;
@@ -33,7 +33,7 @@ impl Form {
         payload: &[u8],
     ) -> anyhow::Result<()> {
         if self.json {
-            let (text, hex) = text_or_hex(payload);
+            let Payload { text, hex } = Payload::of(payload);
             text::write_json_line(out, &Shown::Record { position, end, text, hex })?;
             return Ok(());
         }

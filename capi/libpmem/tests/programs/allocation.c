@@ -14,11 +14,11 @@
 static unsigned refused;
 
 /* In place of the C library's, also for the calls of libpmem. */
-int posix_fallocate64(int fd, off64_t offset, off64_t len)
+int posix_fallocate(int fd, off_t offset, off_t len)
 {
 	if (len > (off_t)1 << 20 && ++refused)
 		return len > (off_t)4 << 20 ? ENOMEM : EINTR;
-	return fallocate64(fd, 0, offset, len) == 0 ? 0 : errno;
+	return fallocate(fd, 0, offset, len) == 0 ? 0 : errno;
 }
 
 int main(int argc, char **argv)

@@ -107,8 +107,8 @@
 //! | ESP-IDF `esp_cache_msync` | `DIR_C2M` | `DIR_C2M` with `INVALIDATE` | `DIR_M2C` |
 //!
 //! "Names elsewhere" in `docs/glossary.md` has those of the operations themselves. They differ in detail. Linux on arm64
-//! only cleans before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty lines
-//! where it invalidates, also those that the range shares with other data at its ends.
+//! only cleans before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty
+//! lines where it invalidates, also those that the range shares with other data at its ends.
 //!
 //! # Limits
 //! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude

@@ -108,11 +108,15 @@ pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
                 .check()
         },
     )?;
-    report.check("links", "every link of a document leads to a file, a heading or an item", || {
-        let faults = links::faults(host)?;
-        ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
-        Ok(Finding::passed(Tests::default()))
-    })?;
+    report.check(
+        "links",
+        "every link of a document leads to a file, a heading or an item",
+        || {
+            let faults = links::faults(host)?;
+            ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
+            Ok(Finding::passed(Tests::default()))
+        },
+    )?;
     DOCUMENTED.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {
         Err(reason) => report.skip(triple, format!("{reason:#}")),
         Ok(_) => report.check(triple, "the same for the library on this target", || {

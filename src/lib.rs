@@ -1,7 +1,6 @@
 //! Cache maintenance, the persistence guarantees of this machine, and files and logs that survive crashes.
 //!
-//! A store reaches a CPU cache, not memory. [`durability`] lists on one page which call makes data durable, and its
-//! cost.
+//! A store reaches a CPU cache, not memory. [A table](#calls-that-make-data-durable) lists the calls that take it farther.
 //!
 //! | task | start with |
 //! |---|---|
@@ -29,13 +28,46 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Calls that make data durable
+//! ```text
+//! store ──▶ CPU caches ──▶ memory controller ──▶ medium (NVDIMM, CXL memory, a file's drive)
+//!                    persist              deep_persist
+//! ```
+//!
+//! An event takes the bytes that had not got far enough: [`survival`] has the table. `file` is a `DaxFile`, or a `Region` of
+//! a store, which has the first of these calls. Costs are those of a mapping that is persisted by lines. By pages each range
+//! is a system call that waits for the drive, and a fence is free.
+//!
+//! | call | durable when it returns | cost |
+//! |---|---|---|
+//! | a store, `file.write`, `file.store` | nothing | none |
+//! | `file.persist` | the range, for the events that the file's `Guarantee` names. **If in doubt, this one** | one instruction a line, one fence |
+//! | `file.persist_copy`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
+//! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | as `persist` |
+//! | `file.view().batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
+//! | `file.deep_persist` | the range, without the platform's stored energy | as `persist`, and a system call that waits for the medium |
+//! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |
+//! | [`Cache::unfenced`], then [`Cache::fence`] | the same, and nothing before the fence | the same, with the last fence apart |
+//! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`](medium::Memory) to the point of its cache | that of the medium |
+//! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | one instruction a line, one fence |
+//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
+//! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | the same |
+//! | `recorder::Writer::record` | as its `Durability` says: nothing, all but the newest sub-buffer, or the event | stores alone: some ten nanoseconds |
+//! | `Recorder::write_back_all` | all events that this opening recorded before it | one instruction for each new line |
+//! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes, two or three fences |
+//! | `Store::seal` | all bytes in use, as by `deep_persist` | a write-back of these bytes |
+//! | the command `cachemaint guard` | the stores of other programs before a pass, when the pass ends | a pass over the files, again and again |
+//!
+//! [`Cache::host`] aims at the point of coherency: RAM. For persistence take [`Cache::persistent`], or a `DaxFile`, which
+//! knows its medium. A range is durable, not the order of two: persist a record, then store and persist what publishes it.
+//!
 //! # Features
 //! `std` and `dax` are on by default. Without them the crate is `no_std`, without allocation.
 //!
 //! | feature | brings |
 //! |---|---|
 //! | `std` | the report on the host, waiting |
-//! | `dax` | files, and a guard for programs that never flush |
+//! | `dax` | files |
 //! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new` |
 //! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
 //! | `sim` | the crash simulator, for tests |
@@ -159,8 +191,6 @@ pub mod journal;
 )]
 pub mod preserve;
 
-pub mod design;
-pub mod durability;
 #[cfg(all(
     doctest,
     feature = "dax",
@@ -170,7 +200,6 @@ pub mod durability;
 ))]
 mod guide;
 pub mod instruction;
-pub mod names;
 pub mod prelude;
 #[cfg(all(feature = "recorder", target_has_atomic = "64"))]
 pub mod recorder;

@@ -1,6 +1,8 @@
 //! Statistics in a mapping of one's own: memmap2 maps the file, the program counts in atomic words, and this crate makes
 //! them persistent.
 //!
+//! **Give it a new file: it writes over one with other data.**
+//!
 //! ```sh
 //! cargo run --example adopted_mapping -- /tmp/statistics   # and again
 //! ```

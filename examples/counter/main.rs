@@ -1,5 +1,7 @@
 //! A counter that survives crashes, as a crate that depends on this one would write it.
 //!
+//! **Give it a new file: it writes over one with other data.**
+//!
 //! Two copies of the counter lie in lines of their own, each with its complement as a check. An
 //! increment writes the older copy and persists it, so that at any moment one of the two is whole:
 //! old or new, never a mix. It is written against a medium (`counter.rs`), and `tests/simulator/counter.rs`

@@ -1,6 +1,8 @@
 //! The RAM of a virtual machine that outlives its monitor: vm-memory maps it, and this crate makes it persistent when the
 //! guest asks for it, as its flush requests to virtio-pmem do.
 //!
+//! **Give it a new file: it writes over one with other data.**
+//!
 //! ```sh
 //! cargo run --example guest_memory -- /mnt/pmem/ram   # and again
 //! ```

@@ -1,5 +1,7 @@
 //! An array of slots in a file, with plain structs: the last eight payments, which survive crashes.
 //!
+//! **Give it a new file: it writes over one with other data.**
+//!
 //! The slots are written against a medium (`slots.rs`), so that the simulator can crash them (`tests/simulator/slots.rs`).
 //!
 //! ```sh

@@ -49,7 +49,7 @@ pub use plain::Plain;
 ///
 /// Made by [`host`](Self::host) or [`persistent`](Self::persistent), by [`builder`](Self::builder) or
 /// [`from_facts`](Self::from_facts); aimed at [`Point::Coherency`] unless [`to`](Self::to) or `persistent` aimed it
-/// farther. It is one word. [`durability`](crate::durability) lists the calls that make data durable.
+/// farther. It is one word. The [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -284,8 +284,6 @@ impl Cache {
     /// These are the bytes of the value itself, not the bytes that it points to. For a `Vec` or a `Box` pass the
     /// contents, `&vec[..]` or `&*boxed`, else only the pointer is written back.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Ordering
     /// Every byte of `value` that this thread stored before the call, and every byte that was in memory order on those
     /// lines, reaches the point before a store that follows this call is observed. Stores of *other* threads that this
@@ -400,8 +398,6 @@ impl Cache {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Ordering
     /// When this returns, each operation of the batch has the guarantee of its plain form. Between

@@ -106,9 +106,9 @@
 //! | CMSIS, Cortex-M7 | `SCB_CleanDCache_by_Addr` | `SCB_CleanInvalidateDCache_by_Addr` | `SCB_InvalidateDCache_by_Addr` |
 //! | ESP-IDF `esp_cache_msync` | `DIR_C2M` | `DIR_C2M` with `INVALIDATE` | `DIR_M2C` |
 //!
-//! [`names`](crate::names) has those of the operations themselves. They differ in detail. Linux on arm64 only cleans
-//! before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty lines
-//! where it invalidates, also those that the range shares with other data at its ends.
+//! "Names elsewhere" in `docs/glossary.md` has those of the operations themselves. They differ in detail. Linux on arm64
+//! only cleans before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty
+//! lines where it invalidates, also those that the range shares with other data at its ends.
 //!
 //! # Limits
 //! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
@@ -161,7 +161,7 @@ use crate::Cache;
 /// The granule is not checked, since a value that only this side writes may lie anywhere. If the other side writes to
 /// bytes of the same unit, this call can undo its stores: [descriptor rings](self#descriptor-rings) are such memory.
 ///
-/// It makes nothing durable: [`durability`](crate::durability) has the calls that do.
+/// It makes nothing durable: the [front page](crate#calls-that-make-data-durable) has the calls that do.
 ///
 /// # Ordering
 /// Loads and stores of this thread that precede the call are complete, as the observer sees them, before any that

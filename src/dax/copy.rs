@@ -24,8 +24,6 @@ impl DaxFile {
     /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be
     /// torn: publish by [`store`](Self::store), and not by fewer bytes.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`persist_copy_to`](Self::persist_copy_to).
     ///
@@ -53,8 +51,6 @@ impl DaxFile {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the operating system could not write a part;
@@ -102,8 +98,6 @@ impl DaxFile {
 
     /// Sets all bytes of a range and makes them persistent.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`persist_copy_to`](Self::persist_copy_to).
     ///
@@ -136,8 +130,6 @@ impl DaxFile {
     /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
     /// may overlap. A crash meanwhile can then leave any mix of old and new words, and so have lost bytes of
     /// both.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`persist_copy_to`](Self::persist_copy_to).

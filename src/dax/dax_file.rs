@@ -183,8 +183,6 @@ impl DaxFile {
     /// By lines this costs an instruction each; by pages it is an `msync` of those that the range touches, or the
     /// system's calls for it, complete when it returns.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`DaxView::issue_writeback`].
     ///
@@ -214,8 +212,6 @@ impl DaxFile {
 
     /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when
     /// this returns, as far as the [guarantee](Self::guarantee) goes.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -257,8 +253,6 @@ impl DaxFile {
     ///
     /// The lines are written back here in any case, since the kernel's own write-back can be switched off
     /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the system's call failed, or an earlier one since the file

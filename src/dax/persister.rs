@@ -76,8 +76,6 @@ impl Persister {
 
     /// Makes `len` bytes from `start` on persistent, as [`DaxView::persist`](super::DaxView::persist) does.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// By pages that of `msync`; `ENOMEM` if a page is not mapped. By lines it always succeeds. A file that was cut within the
     /// last page of the range is not noticed, and the bytes behind its end are lost.
@@ -110,8 +108,6 @@ impl Persister {
     /// Makes `len` bytes from `start` on persistent past the buffers of the medium, as
     /// [`DaxFile::deep_persist`](super::DaxFile::deep_persist) does, and lines also where the caches are in the
     /// persistence domain. They survive a failure of the power supply's reserve, if the medium has a flush for it.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// That of `msync`. On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is missing, has

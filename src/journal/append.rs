@@ -29,8 +29,6 @@ impl<M: Medium> Journal<M> {
     /// Appends a record and waits until it is acknowledged. The record and everything before it are durable then, so
     /// every recovery finds it.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// If the record is [too long](ErrorKind::TooLong), if the journal is [full](ErrorKind::Full), or if the medium
     /// failed. If the medium failed, now or [before](ErrorKind::Failed), a later recovery may still find the record.
@@ -45,8 +43,6 @@ impl<M: Medium> Journal<M> {
 
     /// Appends a record without waiting for earlier ones. The record is durable when this returns. It is acknowledged
     /// when everything before it is durable too.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -75,14 +71,12 @@ impl<M: Medium> Journal<M> {
     /// Returns the position of the first record and the end of the last one, which can be kept for a later opening. Of an
     /// empty group both are the [`end`](Self::end) of the journal, which cannot be kept.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`append`](Self::append); the group is unchanged then. The whole group must fit into a segment.
     ///
     /// # Cost
-    /// One write-back of all lines, and one or two fences. [By pages](crate::durability#the-cost-by-pages) that is one flush of
-    /// the drive for all records, and up to three where a segment begins.
+    /// One write-back of all lines, and one or two fences. By pages that is one flush of the drive for all
+    /// records, and up to three where a segment begins.
     pub fn append_group(&self, group: &mut Group) -> Result<Range<Position>, Error<M::Error>> {
         let size = group.size(self.geometry.alignment);
         if size == 0 {
@@ -414,8 +408,6 @@ impl<M: Medium> Pending<'_, M> {
     }
 
     /// Waits until every recovery finds the record.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Failed`], if an earlier record failed.

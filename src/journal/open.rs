@@ -149,7 +149,7 @@ impl<'p> Options<'p> {
     /// [`ErrorKind::TooSmall`], if the medium is too small for them; if the medium fails. [`ErrorKind::SecondWriter`].
     ///
     /// # Cost
-    /// Three fences. [By pages](crate::durability#the-cost-by-pages) six flushes were counted.
+    /// Three fences. By pages six flushes were counted.
     pub fn create_new<M: Medium>(self, medium: M) -> Result<Journal<M>, OpenError<M>> {
         let create = |medium: &M| Ok((self.create_where_none_is(medium)?, ()));
         Journal::with(medium, create).map(|(journal, ())| journal)
@@ -245,8 +245,7 @@ impl<'p> Options<'p> {
     /// # Cost
     /// All records are read. Two fences. The last window of records is written back again, or all records after a repair
     /// that did not end. Where the granularity is a page, they are stored once more for that: after a failed write-back
-    /// the operating system shows bytes that are not in the medium. [By pages](crate::durability#the-cost-by-pages) four
-    /// flushes were counted.
+    /// the operating system shows bytes that are not in the medium. By pages four flushes were counted.
     pub fn open<M: Medium>(mut self, medium: M) -> Result<(Journal<M>, Recovered), OpenError<M>> {
         Journal::with(medium, |medium| self.recover(medium, superblocks::load(medium)?))
     }

@@ -90,8 +90,6 @@ impl<'j, M: Medium> Reservation<'j, M> {
 
     /// Makes the record durable, and waits until it is acknowledged.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// [`ErrorKind::Short`], if bytes are missing; no record is appended then. Otherwise as
     /// [`Journal::append`](super::Journal::append).
@@ -100,8 +98,6 @@ impl<'j, M: Medium> Reservation<'j, M> {
     }
 
     /// Makes the record durable without waiting for those before it.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).

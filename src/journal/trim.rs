@@ -118,8 +118,7 @@ impl<M: Medium> Journal<M> {
     /// # Cost
     /// A superblock is written back, with one fence. If head and `to` are in one segment, the records between them are
     /// read; else those before `to` in its segment; none if `to` is the [end](Self::end). So one trim after many
-    /// records costs less than one after each record. [By pages](crate::durability#the-cost-by-pages) the write-back is one
-    /// flush.
+    /// records costs less than one after each record. By pages the write-back is one flush.
     pub fn trim(&self, to: Position) -> Result<(), Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = turn.newest(self)?;
@@ -149,7 +148,7 @@ impl<M: Medium> Journal<M> {
     /// fails.
     ///
     /// # Cost
-    /// A superblock is written back, with one fence. [By pages](crate::durability#the-cost-by-pages) this is one flush.
+    /// A superblock is written back, with one fence. By pages this is one flush.
     pub fn close(self) -> Result<M, Error<M::Error>> {
         let turn = self.trimming.take();
         let superblock = turn.newest(&self)?;

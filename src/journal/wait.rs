@@ -96,8 +96,6 @@ impl<M: Medium> Journal<M> {
     ///
     /// Waiting producers have no order: the first one to check takes the space.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`append`](Self::append). The journal is [full](ErrorKind::Full) if the time is over or waits are
     /// [cancelled](Self::cancel_waits).

@@ -155,8 +155,6 @@ impl<'a> Memory<'a> {
 
     /// Issues the write-back of a range; [`fence`](Self::fence) completes it.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
     #[inline]
@@ -176,7 +174,7 @@ impl<'a> Memory<'a> {
         self.cache.fence();
     }
 
-    /// Makes a range persistent: write-back and fence. [`durability`](crate::durability) has the other ways.
+    /// Makes a range persistent: write-back and fence.
     ///
     /// # Panics
     /// If the range is out of range, or ends before it starts.
@@ -190,8 +188,6 @@ impl<'a> Memory<'a> {
     /// Writes several parts and makes them persistent, by the method for a destination of which nothing is known.
     /// If parts overlap, either may stand.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Panics
     /// If a part is out of range.
     #[cfg(not(cachemaint_loom))]
@@ -203,8 +199,6 @@ impl<'a> Memory<'a> {
     /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
     /// what the caller knows of their destination ([`cache::copy`](crate::cache::copy)). Where parts overlap,
     /// either may stand.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Panics
     /// If a part is out of range.

@@ -40,8 +40,7 @@
 //! # }
 //! ```
 //!
-//! `examples/slots` keeps such structs in a file. [`durability`](crate::durability) compares the calls that make data
-//! durable.
+//! `examples/slots` keeps such structs in a file.
 
 #[expect(unsafe_code, reason = "hands ranges of its words to the cache's operations")]
 mod memory;
@@ -139,8 +138,6 @@ pub trait Medium: Readable {
     /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has returned;
     /// [`persist`](Self::persist) does both. Where the granularity is a page this is the `msync` itself.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// If the operating system reports that it could not be written.
     ///
@@ -164,8 +161,6 @@ pub trait Medium: Readable {
     fn order_observed(&self);
 
     /// Writes several parts and makes them persistent. They are persistent when this returns.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -201,8 +196,6 @@ pub trait Medium: Readable {
     }
 
     /// Makes a range persistent: write-back and fence.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).

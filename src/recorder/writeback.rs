@@ -12,8 +12,6 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// Call [`stop`](Self::stop) first to keep the present events from being overwritten.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Signal handlers
     /// This may be called in a signal handler, even in one that has interrupted this call: it does not lock or wait, and
     /// allocates only for an error. That holds for the media of this crate that persist by lines. They fail only while a

@@ -114,8 +114,6 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`EachAppend`](Durability::EachAppend). Ids from 65280 on are reserved: a reader takes an event with such an id
     /// for one of this crate's.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// [`ErrorKind::Stopped`], [`ErrorKind::Full`], [`ErrorKind::TooLong`], [`ErrorKind::Nested`],
     /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
@@ -133,8 +131,6 @@ impl<'r, M: Medium> Writer<'r, M> {
     }
 
     /// Records an event with a timestamp of the caller's. The caller must ensure that timestamps do not decrease.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`record`](Self::record).

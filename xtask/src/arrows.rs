@@ -1,6 +1,6 @@
 //! The order of the library's rooms, in imports and in features.
 //!
-//! The table "Layers" of `src/design.rs` lists the rooms from the bottom to the top. A room may use itself and the
+//! The table "Layers" of `CONTRIBUTING.md` lists the rooms from the bottom to the top. A room may use itself and the
 //! rooms above it in the table. A feature belongs to the last room that lists it: that room, those further down, and
 //! each other room that lists it may name it. A feature of no room is free. No room may import all names of the crate's
 //! root, since those imports do not show which rooms it uses.
@@ -17,7 +17,7 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use crate::host::Host;
 use crate::report::{Finding, Report, Tests};
 
-const DESIGN: &str = "src/design.rs";
+const LAYERS: &str = "CONTRIBUTING.md";
 const ROOT: &str = "src/lib.rs";
 
 pub(crate) fn arrows(host: &Host, report: &mut Report) -> Result<()> {
@@ -41,7 +41,7 @@ fn faults(root: &Path, files: &[String]) -> Result<Vec<String>> {
         library.scan(tokens, file, &module(file));
     }
     let Library { mentions, tests, reexports } = library;
-    let order = Order { rooms: rooms(&read(DESIGN)?)?, reexports };
+    let order = Order { rooms: rooms(&read(LAYERS)?)?, reexports };
     let is_tested = |mention: &&Mention| !tests.iter().any(|test| mention.module.starts_with(test));
     Ok(mentions.iter().filter(is_tested).filter_map(|mention| order.fault(mention)).collect())
 }
@@ -60,18 +60,18 @@ struct Room {
 }
 
 /// Returns the rooms of the table, from the bottom to the top.
-fn rooms(design: &str) -> Result<Vec<Room>> {
+fn rooms(layers: &str) -> Result<Vec<Room>> {
     let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-    let rows = design.lines().skip_while(|line| *line != "//! # Layers").skip(1);
-    let rows = rows.take_while(|line| !line.starts_with("//! # "));
+    let rows = layers.lines().skip_while(|line| *line != "## Layers").skip(1);
+    let rows = rows.take_while(|line| !line.starts_with("## "));
     let rooms: Vec<Room> = rows
-        .filter_map(|row| row.strip_prefix("//! | ")?.split_once('|'))
+        .filter_map(|row| row.strip_prefix("| ")?.split_once('|'))
         .filter_map(|(room, others)| {
             let name = Vec::into_iter(names(room)).next()?;
             Some(Room { name, features: names(others.split('|').next()?) })
         })
         .collect();
-    ensure!(!rooms.is_empty(), "{DESIGN} has no table of rooms under \"# Layers\"");
+    ensure!(!rooms.is_empty(), "{LAYERS} has no table of rooms under \"## Layers\"");
     Ok(rooms)
 }
 
@@ -117,7 +117,7 @@ impl Order {
                 )),
                 Named::Feature(name) => self.feature(place, name),
             }?,
-            None => format!("{room} has no row in the table of {DESIGN}: add one"),
+            None => format!("{room} has no row in the table of {LAYERS}: add one"),
         };
         Some(format!("{file}:{line}: {fault}"))
     }
@@ -127,11 +127,11 @@ impl Order {
             (&self.rooms[place].name, self.reexports.get(name).map_or(name, |room| room));
         match self.place(used) {
             None => Some(format!(
-                "{room} uses {used}, which has no row in the table of {DESIGN}: add one"
+                "{room} uses {used}, which has no row in the table of {LAYERS}: add one"
             )),
             Some(other) if other <= place => None,
             Some(_) => Some(format!(
-                "{room} uses {used}, which is further down in the table of {DESIGN}: move the code to {used}, or what it \
+                "{room} uses {used}, which is further down in the table of {LAYERS}: move the code to {used}, or what it \
                  needs up to {room}"
             )),
         }
@@ -146,7 +146,7 @@ impl Order {
             let owner = &self.rooms[owner].name;
             format!(
                 "{room} names the feature {name}, which belongs to {owner}: move the code there, or list {name} in the \
-                 row of {room} in {DESIGN}"
+                 row of {room} in {LAYERS}"
             )
         })
     }
@@ -342,23 +342,23 @@ mod tests {
 
     use super::faults;
 
-    const DESIGN: &str = "\
-//! # Layers
-//! | room | features | contents |
-//! |---|---|---|
-//! | `arch` | `raw` | instructions |
-//! | [`medium`](crate::medium) | | a trait |
-//! | [`dax`](crate::dax) | `dax` | files, not `log` |
-//! | [`log`](crate::log) | `log`, `raw` | records |
-//!
-//! # Other
-//! | `not a room` | |
+    const LAYERS: &str = "\
+## Layers
+| room | features | contents |
+|---|---|---|
+| `arch` | `raw` | instructions |
+| `medium` | | a trait |
+| `dax` | `dax` | files, not `log` |
+| `log` | `log`, `raw` | records |
+
+## Other
+| `not a room` | |
 ";
 
     /// Returns the faults of a tree of these files besides the table.
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let tree = tempfile::tempdir().unwrap();
-        for (file, text) in files.iter().chain(&[("src/design.rs", DESIGN)]) {
+        for (file, text) in files.iter().chain(&[("CONTRIBUTING.md", LAYERS)]) {
             let file = tree.path().join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();

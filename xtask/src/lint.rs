@@ -1,10 +1,11 @@
 //! Checks of the text: format, lints, documentation.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::Cmd;
 use crate::host::Host;
-use crate::report::Report;
+use crate::links;
+use crate::report::{Finding, Report, Tests};
 use crate::toolchain;
 
 /// The library's features one by one, besides all and none: each must stand alone.
@@ -105,6 +106,15 @@ pub(crate) fn doc(host: &Host, report: &mut Report) -> Result<()> {
             Cmd::cargo("doc --workspace --no-deps --all-features")
                 .env("RUSTDOCFLAGS", "-D warnings")
                 .check()
+        },
+    )?;
+    report.check(
+        "links",
+        "every link of a document leads to a file, a heading or an item",
+        || {
+            let faults = links::faults(host)?;
+            ensure!(faults.is_empty(), "{} broken links:\n{}", faults.len(), faults.join("\n"));
+            Ok(Finding::passed(Tests::default()))
         },
     )?;
     DOCUMENTED.into_iter().try_for_each(|triple| match toolchain::in_use(host, triple) {

@@ -20,13 +20,13 @@ mod host;
 mod interface;
 mod lab;
 mod libpmem;
+mod links;
 mod lint;
 mod log;
 mod output;
 mod package;
 mod planted;
 mod plot;
-mod prose;
 mod readers;
 mod regressions;
 mod report;
@@ -68,7 +68,7 @@ enum Task {
     Fmt,
     /// Lint the workspace with each set of features.
     Clippy,
-    /// Build the documentation without a warning.
+    /// Build the documentation without a warning, and follow the links of documents.
     Doc,
     /// Run the tests on this machine.
     Test,
@@ -106,8 +106,6 @@ enum Task {
     Tree,
     /// Check that no module of the library uses one further down.
     Arrows,
-    /// Check the English of comments, documents and messages, and the links of documents.
-    Prose,
     /// Compare the public interface with the reviewed one.
     Interface(Golden),
 }
@@ -151,11 +149,10 @@ const ASM: Step = ("asm", asm::check_usual);
 const PACKAGE: Step = ("package", package::package);
 const TREE: Step = ("tree", package::tree);
 const ARROWS: Step = ("arrows", arrows::arrows);
-const PROSE: Step = ("prose", prose::prose);
 const INTERFACE: Step = ("interface", interface::check);
 
 /// The steps that need seconds. Beside them Miri runs, which keeps one core busy.
-const FIRST: [Step; 8] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, PROSE, INTERFACE];
+const FIRST: [Step; 7] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
 const BESIDE_THE_LAB: [Step; 6] = [TEST, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
@@ -230,7 +227,6 @@ impl Task {
             Self::Package => Some(PACKAGE),
             Self::Tree => Some(TREE),
             Self::Arrows => Some(ARROWS),
-            Self::Prose => Some(PROSE),
             Self::Interface(Golden { bless: true }) => Some(("interface", interface::bless)),
             Self::Interface(_) => Some(INTERFACE),
         }

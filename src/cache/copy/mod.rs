@@ -82,8 +82,6 @@ impl Cache {
     /// Copies `from` to `to` and writes it back: all of `to` has reached the handle's point when this
     /// returns.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Ordering
     /// As [`writeback`](Self::writeback) of the copied bytes, with its one fence at the end.
     ///
@@ -108,8 +106,6 @@ impl Cache {
 
     /// Sets all bytes of `to` and writes it back, as [`copy_writeback`](Self::copy_writeback) does.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Cost
     /// As there.
     #[doc(alias("memset", "pmem_memset_persist", "zero"))]
@@ -121,8 +117,6 @@ impl Cache {
     /// Copies a range of `bytes` to another place in them, which may overlap it, and writes it back, as
     /// [`copy_writeback`](Self::copy_writeback) does. A crash on the way can have lost bytes of both where they
     /// overlap.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Panics
     /// If `from` ends before it starts, or either range is out of range.

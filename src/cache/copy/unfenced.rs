@@ -44,8 +44,6 @@ impl Cache {
     /// Returns copies by addresses, each by the fastest method that has reached the handle's point when the caller's
     /// [`fence`](Self::fence) returns. [The methods](crate::cache::copy) are those of
     /// [`copy_writeback`](Self::copy_writeback).
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     #[doc(alias("pmem_memcpy_nodrain", "pmem_memmove_nodrain", "pmem_memset_nodrain"))]
     #[must_use]
     pub const fn unfenced(self, destination: Destination) -> Unfenced {

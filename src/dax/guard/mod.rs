@@ -314,8 +314,6 @@ impl Guard {
     /// Reads all directories, writes all lines of the files back, and waits until these have reached the point of
     /// persistence.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Cost
     /// Some system calls for each directory and each new file. A write-back for each line, two system calls for each
     /// file, and one fence. `fdatasync` of each file whose blocks have changed since the last pass, or that a call has
@@ -336,8 +334,6 @@ impl Guard {
     ///
     /// It sleeps on this thread in between. To hold a bound the thread must be run: real-time priority and locked
     /// memory are for the caller to ask for.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     pub fn run(&mut self, within: Duration, stop: &AtomicBool, mut each: impl FnMut(&Pass)) {
         let mut pauses = Pauses::new(self.limits);
         while !stop.load(Ordering::Relaxed) {

@@ -17,8 +17,6 @@ impl DaxView {
     /// returns. Of a [`DaxFile`](crate::dax::DaxFile) the call is an `msync` of the pages that the range touches, or the
     /// system's calls for it; of a view it is an `fdatasync` of the whole file.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// [`ErrorKind::Writeback`], if the operating system reports that the range could not be written. If it has
     /// reported a failure since the file was opened, the first one is returned, since it can be about these bytes.
@@ -76,8 +74,6 @@ impl DaxView {
 
     /// Makes a range persistent: write-back and fence.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
     ///
@@ -117,8 +113,6 @@ impl DaxView {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// [`ErrorKind::Writeback`], the first one, if the operating system could not write a range; the others

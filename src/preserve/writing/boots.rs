@@ -27,8 +27,6 @@ impl<M: Medium> Store<M> {
     /// Regions that this store has handed out are not [dirty](crate::preserve::Info::is_dirty) afterwards. Those that
     /// an earlier process left dirty are written back, too, and stay dirty.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If
     /// the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,

@@ -308,7 +308,7 @@ impl<'p, M: Medium> Options<'p, M> {
     ///
     /// # Cost
     /// Reads the table, writes its root twice, and fences three times. If something may have been lost, or was lost
-    /// and is still damaged, reads everything. [By pages](crate::durability#the-cost-by-pages) nine flushes were counted.
+    /// and is still damaged, reads everything. By pages nine flushes were counted.
     pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| self.open_in(medium, writer))
     }

@@ -156,7 +156,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Cost
     /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs.
-    /// [By pages](crate::durability#the-cost-by-pages) each blob takes one or two flushes.
+    /// By pages each blob takes one or two flushes.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn put<'a>(
         &mut self,
@@ -266,8 +266,6 @@ impl<'s, M: Medium> Transaction<'s, M> {
 
     /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the
     /// medium fails. After a failure before any change could be seen, nothing has changed, but a seal may be gone;
@@ -277,7 +275,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Two or three fences, for any number of blobs. The pages of the table in which names have changed, and those above
     /// them, are written twice, and a header. The first commit after a seal makes another one before, without changes, which
     /// removes the seal. That one is as durable as the seal was, where this process is permitted to.
-    /// [By pages](crate::durability#the-cost-by-pages) each copy of a page and of the header is a flush: four in a small store.
+    /// By pages each copy of a page and of the header is a flush: four in a small store.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
         if !self.changes.is_empty() {
             self.unseal()?;

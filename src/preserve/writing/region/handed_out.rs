@@ -37,7 +37,7 @@ impl<M: Medium> Store<M> {
     /// A page of each level of the table is read, and two commits are made. All lines of the table are written
     /// back as well, unless the store was sealed, or has handed the region out since it was opened or sealed. No commit is
     /// needed if nothing was committed since the region was handed out. Nothing of the region is read.
-    /// [By pages](crate::durability#the-cost-by-pages) eight flushes were counted.
+    /// By pages eight flushes were counted.
     pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
         let found = self.snapshot()?.find(name)?.ok_or_else(|| Error::not_found(name))?;
         let info = self.taken.before(&found);

@@ -47,12 +47,12 @@ const EXCUSED: u64 = 600;
 const NOT_NEEDED: [(&str, &str, &str); 2] = [
     (
         "fence",
-        "dax/dax_file.rs:282 deep_persist",
+        "dax/dax_file.rs:276 deep_persist",
         "on a medium without a deep flush the kernel's msync follows, which writes back the pages by itself",
     ),
     (
         "fence",
-        "preserve/writing/boots.rs:70 ",
+        "preserve/writing/boots.rs:68 ",
         "it is for a header that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),
 ];

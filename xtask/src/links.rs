@@ -15,13 +15,34 @@ use anyhow::{Context as _, Result};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use regex::Regex;
 
-use super::Source;
+use crate::host::Host;
 
 /// The beginning of the library's pages on docs.rs.
 const DOCS_RS: &str = "https://docs.rs/cachemaint/latest/";
 
-/// Returns a line for each broken link. `pages` is the folder of rustdoc's pages.
-pub(super) fn faults(root: &Path, pages: &Path, documents: &[Source]) -> Vec<String> {
+/// A file of the tree and its text.
+#[derive(Debug)]
+struct Source {
+    path: String,
+    text: String,
+}
+
+/// Returns a line for each broken link of documents and of rustdoc's pages, which are there already.
+pub(crate) fn faults(host: &Host) -> Result<Vec<String>> {
+    let read = |path: String| {
+        let text = fs::read_to_string(host.root().join(&path))
+            .with_context(|| format!("cannot read {path}"))?;
+        Ok(Source { path, text })
+    };
+    let documents = host.sources("*.md")?.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+    let pages = host.target_dir("doc");
+    let mut faults = faults_of_documents(host.root(), &pages, &documents);
+    faults.extend(faults_of_pages(&pages.join("cachemaint"))?);
+    Ok(faults)
+}
+
+/// Returns a line for each broken link of documents. `pages` is the folder of rustdoc's pages.
+fn faults_of_documents(root: &Path, pages: &Path, documents: &[Source]) -> Vec<String> {
     let links = documents
         .iter()
         .flat_map(|document| links(&document.text).into_iter().map(move |link| (document, link)));
@@ -43,7 +64,7 @@ fn is_page(pages: &Path, page: &str) -> bool {
 }
 
 /// Returns a line for each link of rustdoc's pages in a folder that leads to no page of theirs.
-pub(super) fn faults_of_pages(folder: &Path) -> Result<Vec<String>> {
+fn faults_of_pages(folder: &Path) -> Result<Vec<String>> {
     let to_a_file = Regex::new(r##"href="([^"#?:$]+)["#?]"##)?;
     let mut faults = Vec::new();
     let entries =
@@ -135,7 +156,7 @@ fn anchor(heading: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, faults, faults_of_pages};
+    use super::{Source, faults_of_documents, faults_of_pages};
     use std::fs;
 
     #[test]
@@ -171,7 +192,7 @@ mod tests {
         let other = "## Two\n[up](../README.md) ![gone](gone.svg) [heading](../README.md#no) [none](#none)\n";
         let documents = [document("README.md", readme), document("docs/b.md", other)];
         assert_eq!(
-            faults(root.path(), &pages, &documents),
+            faults_of_documents(root.path(), &pages, &documents),
             [
                 "README.md: https://docs.rs/cachemaint/latest/cachemaint/no/",
                 "README.md: https://docs.rs/cachemaint/latest/cachemaint/sim/#b",

@@ -1,11 +1,9 @@
 //! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
-use super::caching::Unread;
 use super::error::Error;
 use super::system::files;
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
-use crate::system::memory_type::Caching;
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
@@ -107,7 +105,6 @@ pub struct Guarantee {
     pub(super) drops_flushes: bool,
     /// True if the file system has its log on a drive that is not persistent memory.
     pub(super) has_log_on_drive: bool,
-    pub(super) caching: Unread,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
     /// The questions and their answers, in order.
@@ -140,17 +137,6 @@ impl Guarantee {
             let too_many = || Unknown::new(&device.name, "the sum exceeds 64 bits", NO_COUNT);
             sum.checked_add(count).ok_or_else(too_many)
         })
-    }
-
-    /// Returns the memory type of its mappings, as it is read and by the kernel's rule.
-    ///
-    /// # Cost
-    /// It is read when it is asked for, not when the file is opened: for a file that Linux maps directly
-    /// on x86 a handful of small files of `/proc`, `/sys` and debugfs, elsewhere nothing.
-    #[doc(alias = "memory_type")]
-    #[must_use]
-    pub fn caching(&self) -> Caching {
-        self.caching.read()
     }
 
     /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of

@@ -13,7 +13,6 @@
 use super::adopted::{Addresses, require_map_sync};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::Guarantee;
-use crate::dax::caching::Unread;
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::survival::Domain;
@@ -97,7 +96,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         }
     };
     let through_page_cache = !could_be_direct && asked.dax_attribute != Some(true);
-    let mapped_device = (!through_page_cache).then(|| disk.name.clone());
     let is_by_pages = matches!(granularity, Granularity::Page(_));
     let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
     // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
@@ -117,7 +115,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     if let Some(why) = withheld {
         reason.extend(["; ", &why, ", so that nothing is promised"]);
     }
-    let in_guest = asked.in_guest;
     Guarantee {
         granularity,
         backing,
@@ -134,7 +131,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         drops_flushes: disk.drops_flushes,
         has_log_on_drive: disk.has_log_on_drive,
         has_name: true,
-        caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }
 }

@@ -335,7 +335,7 @@ fn guarantee_of_device(
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
     };
-    device::conclude(&Tree::host(), device, &asked).map_err(|kind| Error::new(path, kind))
+    device::conclude(device, &asked).map_err(|kind| Error::new(path, kind))
 }
 
 /// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel

@@ -79,7 +79,6 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         devices: Vec::new(),
         through_page_cache: true,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
         evidence: alloc::vec![
             Evidence::new("the operating system", name),

@@ -85,7 +85,6 @@ pub(super) fn conclude(device: Device, asked: &AskedOfDevice) -> Result<Guarante
         devices,
         through_page_cache: false,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
         device: device.name,
         evidence,

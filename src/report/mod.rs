@@ -3,7 +3,7 @@
 //!
 //! [`CpuReport`] shows the instructions that the CPU and the operating system permit; it needs neither an
 //! operating system nor an allocator. [`HostReport`] adds facts from Linux's `/proc` and `/sys`, and for
-//! other systems the calls that persist files. Both print on one screen of 80 columns and 43 lines, in
+//! other systems the calls that persist files. Both print on one screen of 80 columns and 38 lines, in
 //! plain ASCII text. Long names and damaged regions can take more lines. Both are [serialised](#json)
 //! with feature `serde`. Every "no" and every "unknown" comes with its reason and advice.
 //!

@@ -1,7 +1,6 @@
 //! The table itself: one function for each backing.
 
-use super::statement::{Certainty, Statement};
-use super::{Backing, Event, Stage, Survival};
+use super::{Backing, Certainty, Event, Stage, Statement, Survival};
 
 const ORDERLY: Survival = Survival::If("the file systems are synced first");
 const SAME_MEMMAP: Survival = Survival::If("the next kernel is given the same memory map");

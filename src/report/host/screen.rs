@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 
 /// Regions that are printed; the others are counted.
-const REGIONS_SHOWN: usize = 3;
+const REGIONS_SHOWN: usize = 2;
 /// Media in the survival table, each with one or two rows; the others are named.
-const BACKINGS_SHOWN: usize = 5;
+const BACKINGS_SHOWN: usize = 4;
 
 impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -59,7 +59,7 @@ impl HostReport {
         }
         let of_how_many = format!("  {REGIONS_SHOWN} of {}", regions.len());
         let more = if regions.len() > REGIONS_SHOWN { of_how_many.as_str() } else { "" };
-        for (label, region) in ["Pmem, claimed", more, ""].into_iter().zip(regions) {
+        for (label, region) in ["Pmem, claimed", more].into_iter().zip(regions) {
             row(f, label, format_args!("{}", claim(region)))?;
         }
         Ok(())

@@ -341,8 +341,8 @@ fn the_survival_table_has_a_row_for_each_kind_of_region() {
         ]
     );
     let screen = report.to_string();
-    assert!(screen.contains("\n  3 of 10     region1, "), "{screen}");
-    assert!(screen.contains("shown: RAM set aside; virtio-pmem; CXL, GPF unknown"), "{screen}");
+    assert!(screen.contains("\n  2 of 10     region1, "), "{screen}");
+    assert!(screen.contains("shown: pmem, no domain; RAM set aside; virtio-pmem"), "{screen}");
     assert!(
         screen.contains(
             "  pmem, ADR: stored        yes            yes           ?            no\n\

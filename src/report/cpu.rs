@@ -293,8 +293,7 @@ impl CpuReport {
     fn trapped_clean(&self) -> Option<Note> {
         let CpuIdentity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
         (Midr(midr).is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
-            text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
-                   executes it, which takes microseconds a line",
+            text: "Cortex-A53 before r0p3: Linux traps every line operation (slow)",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
         })
     }
@@ -324,8 +323,8 @@ impl CpuReport {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
-            text: "clflush is ordered by mfence alone here: sfence does not complete it. Bind the thread to a CPU, and a \
-                   guest's virtual CPUs, as a move need not execute mfence",
+            text: "clflush is ordered by mfence alone here. Bind the thread to a CPU, and a guest's virtual CPUs: a move need \
+                   not execute mfence",
             source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
         })
     }

@@ -76,10 +76,10 @@ fn reports_are_shared_by_threads() {
 fn files_are_shared_by_threads() {
     shared! {
         cachemaint::DaxFile, cachemaint::dax::DaxView, cachemaint::dax::BadBlocks,
-        cachemaint::dax::Caching, cachemaint::dax::ClearStep,
+        cachemaint::dax::ClearStep,
         cachemaint::dax::Error, cachemaint::dax::ErrorKind, cachemaint::dax::Extent,
         cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee, cachemaint::dax::InvalidInput,
-        cachemaint::dax::Lock, cachemaint::dax::MemoryType,
+        cachemaint::dax::Lock,
         cachemaint::dax::NotSupported, cachemaint::dax::Options, cachemaint::dax::Persister,
         cachemaint::dax::Placement, cachemaint::dax::Taint,
         cachemaint::dax::guard::Guard,

@@ -1,11 +1,9 @@
 //! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
-use super::caching::Unread;
 use super::error::Error;
 use super::system::files;
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
-use crate::system::memory_type::Caching;
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
@@ -22,21 +20,6 @@ const UNFLUSHED: Statement<Survival> = Statement::documented(
     "the kernel drops the flushes of a device whose queue/write_cache is write through, whatever cache the drive has",
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
-
-/// The survival of power loss by a file on persistent memory whose file system has its log on a drive.
-const LOG_ON_DRIVE: Statement<Survival> = Statement::documented(
-    Survival::If("the drive of the log has no volatile cache, or gets and honours flushes"),
-    "the list of the file's blocks can be in the file system's log alone, which is on a drive",
-    "Linux Documentation/block/writeback_cache_control.rst; Documentation/filesystems/ext4/journal.rst",
-);
-
-/// The same for CXL memory, which has a condition of its own.
-const LOG_ON_DRIVE_BESIDE_GPF: Statement<Survival> = Statement {
-    is: Survival::If(
-        "the dirty shutdown count has not grown, and the drive of the log honours flushes",
-    ),
-    ..LOG_ON_DRIVE
-};
 
 /// The survival of a kexec by stored bytes that are mapped directly and without `MAP_SYNC`.
 const UNSETTLED: Statement<Survival> = Statement::read(
@@ -98,16 +81,12 @@ pub struct Guarantee {
     pub alignment: u64,
     /// The region of persistent memory that the file lies in. If there are several, it is the one with the weakest promise.
     pub region: Option<PmemRegion>,
-    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file or an external log of its file system lies in,
-    /// as far as the kernel shows them.
+    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the kernel shows them.
     pub devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     /// True if the kernel is seen to send a drive under the file no flush.
     pub(super) drops_flushes: bool,
-    /// True if the file system has its log on a drive that is not persistent memory.
-    pub(super) has_log_on_drive: bool,
-    pub(super) caching: Unread,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
     /// The questions and their answers, in order.
@@ -140,17 +119,6 @@ impl Guarantee {
             let too_many = || Unknown::new(&device.name, "the sum exceeds 64 bits", NO_COUNT);
             sum.checked_add(count).ok_or_else(too_many)
         })
-    }
-
-    /// Returns the memory type of its mappings, as it is read and by the kernel's rule.
-    ///
-    /// # Cost
-    /// It is read when it is asked for, not when the file is opened: for a file that Linux maps directly
-    /// on x86 a handful of small files of `/proc`, `/sys` and debugfs, elsewhere nothing.
-    #[doc(alias = "memory_type")]
-    #[must_use]
-    pub fn caching(&self) -> Caching {
-        self.caching.read()
     }
 
     /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
@@ -204,17 +172,6 @@ impl Guarantee {
                 if self.drops_flushes =>
             {
                 UNFLUSHED
-            }
-            (Event::PowerLoss, Backing::PmemAdr, Stage::Persisted | Stage::DeepPersisted)
-            | (Event::PowerLoss, Backing::PmemEadr, _)
-                if self.has_log_on_drive =>
-            {
-                LOG_ON_DRIVE
-            }
-            (Event::PowerLoss, Backing::CxlGpf, Stage::Persisted | Stage::DeepPersisted)
-                if self.has_log_on_drive =>
-            {
-                LOG_ON_DRIVE_BESIDE_GPF
             }
             _ => self.backing.survives(stage, event),
         }

@@ -146,7 +146,6 @@
 //!   code runs in the tests on Linux.
 
 mod batch;
-mod caching;
 #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
 mod copy;
 mod dax_file;
@@ -176,7 +175,6 @@ mod system;
 mod taint;
 mod view;
 
-pub use crate::system::memory_type::{Caching, MemoryType};
 pub use batch::Batch;
 pub use dax_file::DaxFile;
 pub use error::{Error, ErrorKind};
@@ -219,7 +217,7 @@ mod tests {
     fn threads_can_share_all_types_but_a_batch() {
         is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock, Taint)>();
         is_send_sync::<(Placement, Extent, InvalidInput, NotSupported)>();
-        is_send_sync::<(Caching, MemoryType, ClearStep)>();
+        is_send_sync::<ClearStep>();
         #[cfg(target_os = "linux")]
         is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
         #[cfg(target_os = "linux")]

@@ -276,7 +276,6 @@ impl CpuReport {
             self.unknown_persistence(),
             self.weak_clflush(),
             self.weak_sync(),
-            self.monitor_erratum(),
             self.streaming_stores_evict()
                 .map(|Statement { text, source, .. }| Note { text, source }),
         ];
@@ -294,8 +293,7 @@ impl CpuReport {
     fn trapped_clean(&self) -> Option<Note> {
         let CpuIdentity::Aarch64 { midr: Some(midr) } = self.cpu.identity else { return None };
         (Midr(midr).is_early_cortex_a53() && !self.cpu.privileged).then_some(Note {
-            text: "Cortex-A53 before r0p3: Linux traps every line operation of user mode and \
-                   executes it, which takes microseconds a line",
+            text: "Cortex-A53 before r0p3: Linux traps every line operation (slow)",
             source: "errata 826319, 827319, 824069, 819472; Linux ARM64_WORKAROUND_CLEAN_CACHE",
         })
     }
@@ -325,8 +323,8 @@ impl CpuReport {
         let CpuIdentity::X86 { .. } = self.cpu.identity else { return None };
         let choice = self.writeback(Point::Coherency).ok()?;
         choice.before.is_some().then_some(Note {
-            text: "clflush is ordered by mfence alone here: sfence does not complete it. Bind the thread to a CPU, and a \
-                   guest's virtual CPUs, as a move need not execute mfence",
+            text: "clflush is ordered by mfence alone here. Bind the thread to a CPU, and a guest's virtual CPUs: a move need \
+                   not execute mfence",
             source: "AMD APM vol. 3, CLFLUSH; Xen XSA-402",
         })
     }
@@ -338,20 +336,6 @@ impl CpuReport {
             text: "phwsync alone completes dcbstps. Bind the thread to a CPU, and a guest's virtual CPUs, as a move \
                    executes sync alone",
             source: "Power ISA 3.1 Book II, sync; Linux arch/powerpc/include/asm/spinlock.h, smp_mb__after_spinlock",
-        })
-    }
-
-    /// Returns a note for Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
-    fn monitor_erratum(&self) -> Option<Note> {
-        let CpuIdentity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } =
-            self.cpu.identity
-        else {
-            return None;
-        };
-        (vendor.as_str() == "GenuineIntel").then_some(Note {
-            text: "erratum AAI65: MONITOR misses a store unless clflush of its line came before; \
-                   maintenance is not affected",
-            source: "Linux X86_BUG_CLFLUSH_MONITOR, arch/x86/kernel/cpu/intel.c",
         })
     }
 

@@ -13,7 +13,6 @@
 use super::adopted::{Addresses, require_map_sync};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::Guarantee;
-use crate::dax::caching::Unread;
 use crate::medium::Granularity;
 use crate::survival::Backing;
 use crate::survival::Domain;
@@ -38,8 +37,6 @@ pub(super) struct Asked {
     /// The file system's name by its magic number, if that is one of those that this crate knows:
     /// a memfd's is mounted nowhere, and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
-    /// The size of the file system in bytes, if it is known.
-    pub(super) bytes: Option<u64>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -72,7 +69,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         evidence.push(Evidence::new("fstatfs: f_type", name));
         mount.file_system = name.to_string();
     }
-    mount.bytes = asked.bytes;
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
     let on_region = disk.region.is_some();
@@ -97,7 +93,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         }
     };
     let through_page_cache = !could_be_direct && asked.dax_attribute != Some(true);
-    let mapped_device = (!through_page_cache).then(|| disk.name.clone());
     let is_by_pages = matches!(granularity, Granularity::Page(_));
     let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
     // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
@@ -117,7 +112,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
     if let Some(why) = withheld {
         reason.extend(["; ", &why, ", so that nothing is promised"]);
     }
-    let in_guest = asked.in_guest;
     Guarantee {
         granularity,
         backing,
@@ -132,9 +126,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         devices: disk.devices,
         through_page_cache,
         drops_flushes: disk.drops_flushes,
-        has_log_on_drive: disk.has_log_on_drive,
         has_name: true,
-        caching: Unread::InTree { tree: tree.clone(), device: mapped_device, in_guest },
         evidence,
     }
 }
@@ -168,8 +160,8 @@ fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
     !matches!(domain, Some(Domain::CpuCaches | Domain::None | Domain::HostFlush))
 }
 
-/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, and the
-/// device and an external log keep data, as far as it shows.
+/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, the
+/// device keeps data, and the log of the file system is on it, as far as it shows.
 fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
     let unflushed = || mount.unflushed().or_else(|| disk.unflushed.clone());
@@ -183,7 +175,7 @@ fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Optio
         Backing::EmulatedPmem if !direct => mount.unsynced(),
         _ => None,
     };
-    of_data.or_else(|| disk.log_unkept.clone())
+    of_data.or_else(|| disk.foreign_log.map(String::from))
 }
 
 /// Returns true for file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,

@@ -241,7 +241,6 @@ fn guarantee_of_file(
         device,
         mount_id: mount_id(&tree, file),
         magic: name_of(&file_system),
-        bytes: bytes(&file_system),
         dax_attribute,
         map_sync,
         reach: Reach::of(cache),
@@ -335,7 +334,7 @@ fn guarantee_of_device(
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
     };
-    device::conclude(&Tree::host(), device, &asked).map_err(|kind| Error::new(path, kind))
+    device::conclude(device, &asked).map_err(|kind| Error::new(path, kind))
 }
 
 /// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel
@@ -346,12 +345,6 @@ fn alignment(status: &StatFs) -> u64 {
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
     let is_huge = name_of(status) == Some("hugetlbfs") && block.is_power_of_two();
     if is_huge { block.max(page) } else { page }
-}
-
-/// Returns the size of a file system in bytes. f2fs reports no other size of blocks (Linux `fs/f2fs/super.c`,
-/// `f2fs_statfs`; `fs/statfs.c`, `vfs_statfs`).
-fn bytes(status: &StatFs) -> Option<u64> {
-    u64::try_from(status.f_bsize).ok().and_then(|block| status.f_blocks.checked_mul(block))
 }
 
 fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {

@@ -12,7 +12,6 @@ mod tests;
 
 use super::{Mapper, Plan, files};
 use crate::cache::Cache;
-use crate::dax::caching::Unread;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, NotSupported};
@@ -63,7 +62,7 @@ impl Mapper for Paged {
 
 /// Returns the guarantee of every file on such a system.
 fn conclude(system: &System, page: usize) -> Guarantee {
-    let &System { name, persists_by, source, .. } = system;
+    let &System { name, persists_by } = system;
     Guarantee {
         granularity: Granularity::Page(page),
         backing: Backing::Unknown,
@@ -80,12 +79,10 @@ fn conclude(system: &System, page: usize) -> Guarantee {
         devices: Vec::new(),
         through_page_cache: true,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
-        caching: Unread::Nowhere { system: name },
         evidence: alloc::vec![
             Evidence::new("the operating system", name),
-            Evidence::new("what makes stores durable", format!("{persists_by} ({source})")),
+            Evidence::new("what makes stores durable", persists_by),
             Evidence::new("the device under the file", "not asked on this system"),
         ],
     }

@@ -77,7 +77,6 @@ fn the_guarantee_names_the_system_and_its_calls() {
     for (os, words) in [
         ("windows", ["Windows", "FlushViewOfFile", "FlushFileBuffers"]),
         ("macos", ["macOS", "msync", "F_FULLFSYNC"]),
-        ("freebsd", ["FreeBSD", "msync", "fdatasync"]),
     ] {
         let guarantee = conclude(&System::named(os), 4096);
         assert_eq!(guarantee.granularity, Granularity::Page(4096));

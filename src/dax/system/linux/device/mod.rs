@@ -11,7 +11,6 @@ mod tests;
 
 use super::conclude::{advice_for, asked_map_sync, claim};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
-use crate::dax::caching::Unread;
 use crate::dax::mapping::Unflushed;
 use crate::dax::{ErrorKind, Guarantee};
 use crate::medium::Granularity;
@@ -57,11 +56,7 @@ pub(super) fn read(tree: &Tree, path: &Path) -> Result<Device, ErrorKind> {
 }
 
 /// Concludes what a device gets.
-pub(super) fn conclude(
-    tree: &Tree,
-    device: Device,
-    asked: &AskedOfDevice,
-) -> Result<Guarantee, ErrorKind> {
+pub(super) fn conclude(device: Device, asked: &AskedOfDevice) -> Result<Guarantee, ErrorKind> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.extend(asked.reach.evidence());
@@ -90,13 +85,7 @@ pub(super) fn conclude(
         devices,
         through_page_cache: false,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
-        caching: Unread::InTree {
-            tree: tree.clone(),
-            device: Some(device.name.clone()),
-            in_guest: asked.in_guest,
-        },
         device: device.name,
         evidence,
     })

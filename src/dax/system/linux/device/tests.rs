@@ -52,7 +52,7 @@ fn found(host: &Fixture) -> Result<Device, crate::dax::ErrorKind> {
 }
 
 fn concluded(host: &Fixture, asked: &AskedOfDevice) -> Result<Guarantee, crate::dax::ErrorKind> {
-    conclude(&host.tree(), found(host)?, asked)
+    conclude(found(host)?, asked)
 }
 
 fn refusal(host: &Fixture, asked: &AskedOfDevice) -> alloc::string::String {

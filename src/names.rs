@@ -14,7 +14,7 @@
 //! | `dma_sync_*_for_device` | `writeback` before a device reads, `invalidate` before it writes | it does nothing for devices that snoop; this crate knows no device: [`coherence`](crate::coherence) has the pair, and [`Coherent`](crate::coherence::Coherent) for those that snoop |
 //! | `dma_sync_*_for_cpu` | `invalidate` after a device has written | the same |
 //! | `clflush_cache_range` | [`writeback_invalidate`](crate::Cache::writeback_invalidate) | the same instructions with the same fences (MFENCE around CLFLUSHOPT) |
-//! | `cpu_cache_invalidate_memregion` | `whole_cache::PhysicalRange` (feature `privileged`) | there x86 drops whole caches, and arm64 asks drivers of the platform. Here providers, lines of a mapping and whole caches are tried in turn, and an uncovered byte is an error |
+//! | `cpu_cache_invalidate_memregion` | `whole_cache::WholeCache` (feature `privileged`), or [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) of a mapping | there x86 drops whole caches, and arm64 asks drivers of the platform, which have no counterpart here |
 //! | `cpu_cache_has_invalidate_memregion` | [`can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory) | the whole cache of all CPUs alone; refused under any hypervisor |
 //! | `flush_cache_range`, `flush_cache_mm`, `flush_cache_vmap` | none | they keep caches that are indexed by virtual addresses right when page tables change, and do nothing on x86 and arm64: nothing is made persistent by them |
 //! | `flush_dcache_page`, `flush_dcache_folio` | none | they make a user's and the kernel's mapping of one page agree on aliasing caches |

@@ -58,16 +58,7 @@ pub mod instruction;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(
-    target_arch = "aarch64",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        feature = "privileged"
-    )
-))]
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", feature = "privileged")))]
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;
 #[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
@@ -93,7 +84,6 @@ const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 /// Invalidates the line to the point of coherency, at EL1 and above.
 pub const DC_IVAC: Discard = Discard {
     name: "dc ivac",
-    fences: DMB_BEFORE_DSB_AFTER,
     requires: "EL1",
     source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
 };
@@ -104,6 +94,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     instructions: ALL,
     fences: &["none", "dmb osh", "dsb sy"],
     observed: DMB_OSH,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     unreachable: [
         Unsupported::new(
             Missing::Permission,

@@ -1,22 +1,16 @@
 //! No maintenance, for observers that need none.
 
-use super::{Invalidation, Maintain};
+use super::Maintain;
 use crate::arch::device;
 
 /// For an observer that is coherent with this CPU, or memory whose mappings are all not cacheable. No line is written back
 /// or dropped. Such an observer still needs *order*, and a compiler that knows of the observer; this type provides both.
 ///
-/// | architecture | [`complete`](Maintain::complete) |
-/// |---|---|
-/// | x86 | MFENCE (without SSE2 a locked instruction) |
-/// | arm64 | DMB OSH, as Linux's `dma_mb` |
-/// | riscv | FENCE IORW, IORW |
-/// | loongarch64 | DBAR 0 |
-/// | s390x | BCR 15,0 |
-/// | powerpc | `sync` |
-/// | others | a sequentially consistent fence: DMB ISH on 32-bit arm, which orders for observers in the inner shareable domain only |
+/// [`complete`](Maintain::complete) is a full barrier for devices: MFENCE on x86, DMB OSH on arm64, FENCE IORW, IORW on
+/// riscv, `sync` on powerpc, DBAR 0 on loongarch64, BCR 15,0 on s390x. Elsewhere it is a sequentially consistent fence: DMB
+/// ISH on 32-bit arm, which orders for observers in the inner shareable domain only.
 ///
-/// It is a full barrier on purpose. Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
+/// Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
 /// is empty there. But stores past the cache are not in order, and a driver that publishes an index and then reads if
 /// the device sleeps needs its store before its load. An owner that gives memory back after reading it needs loads
 /// before a store, which `dma_wmb` (DMB OSHST on arm64) does not order either.
@@ -29,9 +23,8 @@ use crate::arch::device;
 /// by an MSR of the x2APIC needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends such a flag must add
 /// that barrier.
 ///
-/// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
-/// observer *is* coherent. Used for one that is not, in cacheable memory, this type gives it old data. A hypervisor can make
-/// memory cacheable that a guest has mapped as [not cacheable](super#memory-types-in-a-guest).
+/// It works on every architecture. The platform defines if an observer *is* coherent: one that is not gets old data, also
+/// through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
 ///
 /// # Cost
 /// The barrier, however long the range is.
@@ -47,11 +40,6 @@ unsafe impl Maintain for Coherent {
     #[inline]
     fn granule(&self) -> usize {
         1
-    }
-
-    #[inline]
-    fn invalidation(&self) -> Invalidation {
-        Invalidation::Nothing
     }
 
     #[inline]

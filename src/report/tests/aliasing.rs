@@ -12,28 +12,9 @@ use alloc::string::ToString;
 
 /// Returns a machine of an architecture that has no operation.
 fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> HostReport {
-    let Architecture {
-        instructions,
-        fences,
-        observed,
-        unreachable,
-        discard,
-        whole_cache,
-        no_whole_cache,
-        ..
-    } = other::ARCHITECTURE;
-    let architecture = Box::leak(Box::new(Architecture {
-        name,
-        instructions,
-        fences,
-        observed,
-        unreachable,
-        data_cache,
-        discard,
-        whole_cache,
-        no_whole_cache,
-    }));
-    let cpu = CpuReport::new(architecture, Cpu::refused(unreachable[0]), Policy::ANY);
+    let architecture =
+        Box::leak(Box::new(Architecture { name, data_cache, ..other::ARCHITECTURE }));
+    let cpu = CpuReport::new(architecture, Cpu::refused(architecture.unreachable[0]), Policy::ANY);
     HostReport::from_tree(cpu, &fixture.tree())
 }
 

@@ -59,7 +59,7 @@ fn types_without_files_are_shared_by_threads() {
 fn reports_are_shared_by_threads() {
     shared! {
         cachemaint::report::Availability, cachemaint::report::CacheKind, cachemaint::report::CacheLevel,
-        cachemaint::report::Choice, cachemaint::report::Confidential,
+        cachemaint::report::Confidential,
         cachemaint::report::CpuIdentity, cachemaint::report::CpuReport, cachemaint::report::Effects,
         cachemaint::report::Evidence, cachemaint::report::Handling, cachemaint::report::HostReport,
         cachemaint::report::Hypervisor, cachemaint::report::HypervisorKind, cachemaint::report::Isolation,

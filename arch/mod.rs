@@ -37,6 +37,16 @@ mod facts;
 mod fence;
 mod lines;
 pub mod loongarch64;
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "powerpc64",
+    target_arch = "powerpc",
+    target_arch = "riscv64",
+    target_arch = "riscv32",
+    target_arch = "x86_64",
+    target_arch = "x86"
+))]
+mod maintain;
 pub mod modelled;
 pub mod native;
 mod operation;

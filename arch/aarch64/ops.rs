@@ -6,12 +6,9 @@
 //! not move a store over a write-back or a barrier. `preserves_flags` holds: neither SYS nor a
 //! barrier writes NZCV.
 
-use super::super::{Fence, lines::maintain};
+use super::super::{Fence, maintain::maintain};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
-
-/// The operand is the whole register, even where a pointer is half of one.
-type Register = u64;
 
 maintain! {
     if DC_CVAC => "dc cvac, {}", reg;

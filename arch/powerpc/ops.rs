@@ -8,11 +8,9 @@
 //!
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 
-use super::super::{Fence, lines::maintain};
+use super::super::{Fence, maintain::maintain};
 use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
 use core::arch::asm;
-
-type Register = usize;
 
 maintain! {
     if DCBST => "dcbst 0, {}", reg;

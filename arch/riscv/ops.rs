@@ -5,11 +5,9 @@
 //! marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a fence.
 //! `preserves_flags` holds: they write no register at all.
 
-use super::super::{Fence, lines::maintain};
+use super::super::{Fence, maintain::maintain};
 use super::{CBO_CLEAN, CBO_FLUSH, FENCE_IORW};
 use core::arch::asm;
-
-type Register = usize;
 
 maintain! {
     if CBO_CLEAN => ".insn i 0x0f, 2, x0, {}, 1", reg;

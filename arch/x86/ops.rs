@@ -4,15 +4,9 @@
 //! them is marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a
 //! fence. `preserves_flags` holds, as none of them changes a flag (Intel SDM vol. 2A).
 
-use super::super::{Fence, lines::maintain};
+use super::super::{Fence, maintain::maintain};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
-
-/// The operand is the whole register, even where a pointer is half of one.
-#[cfg(target_arch = "x86_64")]
-type Register = u64;
-#[cfg(target_arch = "x86")]
-type Register = u32;
 
 maintain! {
     if CLWB => "clwb [{}]", reg;

@@ -63,34 +63,6 @@ unsafe impl Maintain for Coherent {
     }
 }
 
-#[cfg(all(test, not(cachemaint_loom)))]
-mod tests {
-    use super::Coherent;
-    use crate::coherence::{acquire_range, release_range};
-    use core::sync::atomic::{AtomicU32, Ordering};
-
-    /// A flag that is given by a plain store needs the barriers of both sides, also where loads and stores
-    /// of memory are weakly ordered (and in the Rust memory model, which Miri checks).
-    #[test]
-    fn data_released_before_a_flag_is_seen_after_it() {
-        let (data, flag) = (AtomicU32::new(0), AtomicU32::new(0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                data.store(7, Ordering::Relaxed);
-                // SAFETY: (1) the bytes are of an atomic.
-                unsafe { release_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
-                flag.store(1, Ordering::Relaxed);
-            });
-            while flag.load(Ordering::Relaxed) == 0 {
-                std::thread::yield_now();
-            }
-            // SAFETY: (1) and (2) as above.
-            unsafe { acquire_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
-            assert_eq!(data.load(Ordering::Relaxed), 7);
-        });
-    }
-}
-
 #[cfg(all(test, cachemaint_loom))]
 mod loom_tests {
     use super::Coherent;

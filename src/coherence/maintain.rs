@@ -37,66 +37,9 @@ use crate::Cache;
 /// Where the cache is maintained by stores to registers no instruction of this crate does it, but the
 /// contract above is met all the same, in a crate that knows the chip, for code that may access the registers.
 ///
-/// **Cortex-M7.** Registers at `SCB` + 25CH `DCIMVAC` (invalidate), + 268H `DCCMVAC` (clean), + 270H
-/// `DCCIMVAC` (both), written with an address of the line; `SCB` is E000ED00H and lines are of 32 bytes
-/// (CMSIS `core_cm7.h`, `armv7m_cachel1.h`). A DSB belongs before the operations, so that preceding stores
-/// are observed by them. They complete in order, so that one DSB after a set of them suffices, and an ISB follows it
-/// (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not
-/// do that. `examples/driver` compiles this code for it, with the barriers.
-///
-/// ```
-/// use cachemaint::coherence::{Maintain, hand_over};
-///
-/// /// The data cache of a Cortex-M7, by address.
-/// pub struct CortexM7 {
-///     /// `SCB`.
-///     registers: *mut u32,
-/// }
-///
-/// const LINE: usize = 32;
-/// const DCCMVAC: usize = 0x268;
-/// const DCCIMVAC: usize = 0x270;
-///
-/// impl CortexM7 {
-///     fn issue(&self, register: usize, start: *const u8, len: usize) {
-///         hand_over(start); // the compiler stores what it kept in registers
-///         barrier::dsb(); // preceding stores are observed by the operations
-///         let Some(last) = len.checked_sub(1) else { return };
-///         let (first, last) = (start.addr() / LINE, (start.addr() + last) / LINE);
-///         let register = self.registers.wrapping_byte_add(register);
-///         for line in first..=last {
-///             // SAFETY: the register is this one's to write, and takes an address.
-///             unsafe { register.write_volatile((line * LINE) as u32) };
-///         }
-///     }
-/// }
-///
-/// // SAFETY: (1) lines are of 32 bytes and there is no other cache. (2) to (5) DCCMVAC and DCCIMVAC are between
-/// // DSBs, and write back before they drop. (6) The range is handed over, and the barriers are assembly. (7)
-/// // Nothing can fail.
-/// unsafe impl Maintain for CortexM7 {
-///     fn granule(&self) -> usize {
-///         LINE
-///     }
-///     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
-///         self.issue(DCCMVAC, start, len);
-///     }
-///     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
-///         self.issue(DCCIMVAC, start, len);
-///     }
-///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
-///         self.issue(DCCIMVAC, start, len);
-///     }
-///     fn complete(&self) {
-///         barrier::dsb();
-///         barrier::isb();
-///     }
-/// }
-/// # mod barrier {
-/// #     pub fn dsb() {}
-/// #     pub fn isb() {}
-/// # }
-/// ```
+/// **Cortex-M7.** `examples/driver` has it, with the registers (CMSIS `core_cm7.h`) and barriers. A DSB belongs before the
+/// operations, so that preceding stores are observed by them, and one DSB and an ISB after a set of them (Arm DUI 0646C,
+/// 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not do that.
 ///
 /// **An outer cache behind the CPU's own**, such as a PL310. `issue_writeback` cleans the inner lines, waits (DSB), and then
 /// cleans the outer ones: the inner lines must have arrived before. `issue_invalidate` and `issue_writeback_invalidate`

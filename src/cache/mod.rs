@@ -428,7 +428,7 @@ impl Cache {
     pub(crate) fn fence_all(self) {
         // SAFETY: there are no lines.
         unsafe {
-            ops::maintain(self.plan.writeback(), None, |by| ARCHITECTURE.completion_of_all(by))
+            ops::maintain(self.plan.writeback(), None, |by| ARCHITECTURE.completion_of_all(by));
         };
     }
 

@@ -19,11 +19,8 @@ pub struct DataCache {
     pub occurs: Occurs,
     /// The source of the answer for one machine, where the architecture does not decide it.
     pub told: Told,
-    /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`, but for parisc,
-    /// whose `SHMLBA` is a page.
+    /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`.
     pub distance: Distance,
-    /// The permitted addresses of shared mappings of a file.
-    pub mapped_at: MappedAt,
     /// The source of the claim.
     pub source: &'static str,
 }
@@ -95,16 +92,6 @@ impl Distance {
     }
 }
 
-/// The addresses at which a shared mapping of a file agrees with all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MappedAt {
-    /// Addresses congruent to the offset in the file.
-    CongruentToOffset,
-    /// Addresses that the kernel chooses. It refuses a request for another one.
-    ByKernel,
-}
-
 impl DataCache {
     /// Returns an architecture whose data caches never alias.
     #[must_use]
@@ -113,7 +100,6 @@ impl DataCache {
             occurs: Occurs::Never,
             told: Told::ByArchitecture,
             distance: Distance::Pages(1),
-            mapped_at: MappedAt::CongruentToOffset,
             source,
         }
     }
@@ -126,7 +112,6 @@ impl DataCache {
             occurs: Occurs::Unknown,
             told: Told::NotAtAll,
             distance: Distance::AtMost(LARGEST, "which architecture it is"),
-            mapped_at: MappedAt::CongruentToOffset,
             source,
         }
     }
@@ -142,16 +127,11 @@ impl DataCache {
     }
 
     /// Returns the modulus in bytes: mappings agree if it divides the distance between a mapping's address and its
-    /// offset in the file. `None` where any page will do, and where the kernel sees to it.
+    /// offset in the file. `None` where any page will do.
     #[must_use]
     pub const fn modulus(&self, page: u64) -> Option<u64> {
-        match (self.occurs, self.mapped_at) {
-            (Occurs::Never, _) | (_, MappedAt::ByKernel) => None,
-            (_, MappedAt::CongruentToOffset) => match self.distance.safe_bytes(page) {
-                one_page if one_page == page => None,
-                bytes => Some(bytes),
-            },
-        }
+        let bytes = self.distance.safe_bytes(page);
+        if matches!(self.occurs, Occurs::Never) || bytes == page { None } else { Some(bytes) }
     }
 }
 

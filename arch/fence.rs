@@ -22,3 +22,19 @@ pub struct Fences {
     /// Executed after the last line; the operation is complete when it is.
     pub after: Fence,
 }
+
+impl Fences {
+    /// No fence.
+    #[cfg(feature = "privileged")]
+    pub(crate) const NONE: Self = Self { before: Fence::NONE, after: Fence::NONE };
+
+    /// Returns these without the fence that completes the operation.
+    pub(crate) const fn unfenced(self) -> Self {
+        Self { after: Fence::NONE, ..self }
+    }
+
+    /// Returns the fence that completes the operation, alone.
+    pub(crate) const fn completion(self) -> Self {
+        Self { before: Fence::NONE, ..self }
+    }
+}

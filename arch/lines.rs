@@ -91,6 +91,12 @@ impl Lines {
         Some(Self { first_byte, last_byte, within: usize::from(line.within) })
     }
 
+    /// Returns the line that holds this address.
+    #[cfg(feature = "privileged")]
+    pub(crate) const fn of(address: usize) -> Self {
+        Self { first_byte: address, last_byte: address, within: 0 }
+    }
+
     /// Returns true if the range holds every byte of the unit (a line or larger) of this size that holds the address.
     #[cfg(any(feature = "privileged", test))]
     #[inline(always)]

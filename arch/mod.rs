@@ -8,8 +8,8 @@
 //! - `mod.rs`: its documentation and `ARCHITECTURE`, pure data that compiles on every target, so that its
 //!   rules are checked on every target;
 //! - `instruction.rs`: its instructions, as pure data too, by the names that users may give;
-//! - `ops.rs`, on that architecture only: `select` finds the instruction of a code, so that the code behind it is
-//!   compiled for each and branches once a call. `execute` executes it on one line, `fence` a fence;
+//! - `ops.rs`, on that architecture only: `maintain` executes the instruction of a code on each line, between its
+//!   fences; `fence` executes a fence;
 //! - `privileged.rs`, on that architecture only: instructions that only privileged code may execute;
 //! - `blocks.rs`, on that architecture only: stores that fill blocks of memory;
 //! - `registers.rs`, on that architecture only: the registers that `src/cpu` reads.
@@ -37,6 +37,16 @@ mod facts;
 mod fence;
 mod lines;
 pub mod loongarch64;
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "powerpc64",
+    target_arch = "powerpc",
+    target_arch = "riscv64",
+    target_arch = "riscv32",
+    target_arch = "x86_64",
+    target_arch = "x86"
+))]
+mod maintain;
 pub mod modelled;
 pub mod native;
 mod operation;

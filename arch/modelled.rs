@@ -23,7 +23,7 @@ const NO_DEEPER: Unsupported = Unsupported::new(
 /// The instructions, by the names that users may give.
 pub mod instruction {
     use super::super::{Effect, Instruction, Point};
-    use super::{AFTER, AROUND};
+    use super::AFTER;
 
     /// Every instruction known for this architecture, the preferred write-back first.
     pub const ALL: &[Instruction] = &[WRITEBACK, WRITEBACK_INVALIDATE];
@@ -35,7 +35,6 @@ pub mod instruction {
         effect: Effect::Writeback,
         point: Point::Persistence,
         writeback: AFTER,
-        invalidate: AROUND,
         requires: "nothing",
         source: "this crate",
     };
@@ -47,7 +46,6 @@ pub mod instruction {
         effect: Effect::WritebackInvalidate,
         point: Point::Persistence,
         writeback: AFTER,
-        invalidate: AROUND,
         requires: "nothing",
         source: "this crate",
     };
@@ -59,6 +57,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     instructions: ALL,
     fences: &["none", "fence"],
     observed: FENCE,
+    invalidate: AROUND,
     unreachable: [NO_DEEPER, NO_DEEPER, NO_DEEPER],
     data_cache: DataCache::unknown("the modelled back end has no caches"),
     discard: Err(Unsupported::new(

@@ -26,9 +26,6 @@ pub struct Instruction {
     pub point: Point,
     /// The fences when it serves to write back.
     pub(crate) writeback: Fences,
-    /// The fences when it serves to invalidate: the one before orders the loads that precede, the one
-    /// after orders loads and stores.
-    pub(crate) invalidate: Fences,
     /// The feature bit that says that the CPU has it.
     pub requires: &'static str,
     /// The specification of its effect and its ordering.
@@ -41,8 +38,6 @@ pub struct Instruction {
 pub struct Discard {
     /// The mnemonic in lower case, as an assembler takes it.
     pub name: &'static str,
-    /// The fences around all lines of one call.
-    pub(crate) fences: Fences,
     /// The condition that permits it.
     pub requires: &'static str,
     /// The specification of its effect and its ordering.

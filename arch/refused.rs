@@ -1,6 +1,6 @@
 //! The data of a back end that refuses every operation, with the reason.
 
-use super::{Architecture, DataCache, Fence, Unsupported};
+use super::{Architecture, DataCache, Fence, Fences, Unsupported};
 
 /// Orders every load and store of this thread, as devices see them.
 pub const BARRIER: Fence = Fence(1);
@@ -19,6 +19,7 @@ pub const fn architecture(
         instructions: &[],
         fences: &["none", "barrier"],
         observed: BARRIER,
+        invalidate: Fences { before: BARRIER, after: BARRIER },
         unreachable: [why, why, why],
         data_cache,
         discard: Err(why),

@@ -92,12 +92,6 @@ compile_error!(
      since a word of a medium must not be torn, and this target has none; disable them for it"
 );
 
-#[cfg(target_env = "sgx")]
-compile_error!(
-    "cachemaint: an SGX enclave cannot execute CPUID, so the instructions of the CPU cannot be determined; maintain caches \
-     outside of the enclave"
-);
-
 pub mod aliasing;
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]

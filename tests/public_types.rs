@@ -36,10 +36,10 @@ fn types_without_files_are_shared_by_threads() {
     shared! {
         cachemaint::Cache, cachemaint::Point, cachemaint::Unsupported,
         cachemaint::aliasing::Aliasing,
-        cachemaint::cache::Builder, cachemaint::cache::Destination, cachemaint::cache::EnvError,
-        cachemaint::cache::Choice, cachemaint::cache::Missing, cachemaint::cache::copy::Unfenced,
+        cachemaint::cache::Builder, cachemaint::cache::Destination,
+        cachemaint::cache::Choice, cachemaint::cache::Missing,
         cachemaint::coherence::Coherent,
-        cachemaint::coherence::GranuleTooLarge, cachemaint::coherence::Invalidation,
+        cachemaint::coherence::GranuleTooLarge,
         cachemaint::coherence::Padded<u64, 64>,
         cachemaint::instruction::Discard, cachemaint::instruction::Effect, cachemaint::instruction::Facts,
         cachemaint::instruction::Instruction,
@@ -59,7 +59,7 @@ fn types_without_files_are_shared_by_threads() {
 fn reports_are_shared_by_threads() {
     shared! {
         cachemaint::report::Availability, cachemaint::report::CacheKind, cachemaint::report::CacheLevel,
-        cachemaint::report::Choice, cachemaint::report::Confidential,
+        cachemaint::report::Confidential,
         cachemaint::report::CpuIdentity, cachemaint::report::CpuReport, cachemaint::report::Effects,
         cachemaint::report::Evidence, cachemaint::report::Handling, cachemaint::report::HostReport,
         cachemaint::report::Hypervisor, cachemaint::report::HypervisorKind, cachemaint::report::Isolation,
@@ -192,18 +192,8 @@ impl cachemaint::sim::Structure for Empty {
 
 #[test]
 fn types_of_privileged_code_are_shared_by_cpus() {
-    use cachemaint::whole_cache::{
-        NotByProviders, NotByWholeCache, NotInvalidated, NotOnAllCpus, OwnCaches, Participant,
-        PhysicalRange, ProviderFailed, Way, WholeCache,
-    };
-    shared! {
-        NotByProviders, NotByWholeCache, NotInvalidated, NotOnAllCpus, OwnCaches, Participant,
-        ProviderFailed, Way, WholeCache,
-    }
-    // A range has addresses, and closures and providers of the platform's author, who may not have made them for
-    // two threads.
-    is_not! { Send: PhysicalRange<'_>, }
-    is_not! { Sync: PhysicalRange<'_>, }
+    use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
+    shared! { NotOnAllCpus, OwnCaches, Participant, WholeCache, }
 }
 
 /// The shape of an error: its kind has the same text, and it passes through [`io::Error`].

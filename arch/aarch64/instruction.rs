@@ -1,7 +1,7 @@
 //! The instructions, by the names that users may give.
 
 use super::super::{Effect, Instruction, Point};
-use super::{DMB_BEFORE_DSB_AFTER, DSB_AFTER};
+use super::DSB_AFTER;
 
 /// Every instruction known for this architecture, the preferred write-back first.
 // The nearest point first: the first instruction that reaches the point is the right one.
@@ -14,7 +14,6 @@ pub const DC_CVAC: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Coherency,
     writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "ARMv8.0",
     source: "Arm ARM (DDI 0487), DC CVAC",
 };
@@ -26,7 +25,6 @@ pub const DC_CVAP: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Persistence,
     writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "FEAT_DPB",
     source: "Arm ARM (DDI 0487), DC CVAP",
 };
@@ -38,7 +36,6 @@ pub const DC_CVADP: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::DeepPersistence,
     writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "FEAT_DPB2",
     source: "Arm ARM (DDI 0487), DC CVADP",
 };
@@ -50,7 +47,6 @@ pub const DC_CIVAC: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Coherency,
     writeback: DSB_AFTER,
-    invalidate: DMB_BEFORE_DSB_AFTER,
     requires: "ARMv8.0",
     source: "Arm ARM (DDI 0487), DC CIVAC",
 };

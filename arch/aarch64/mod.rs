@@ -35,17 +35,8 @@
 //!
 //! Cortex-A53 must not clean a line without invalidating it (erratum 855873), and neither must Cortex-A35 r0p0 (855472) and
 //! Cortex-A57 r0p0 (813420). So `dc civac` takes the place of `dc cvac` if a CPU of the machine is, or may be, such a core.
-//! Firmware can avoid these errata, by a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). Linux records the identity
-//! of a CPU when it starts. A virtual CPU that a hypervisor moves to another core later keeps the recorded identity. On a
-//! host with such cores beside others bind virtual CPUs to cores of one kind.
-//!
-//! Cortex-A510 can write a line back that is not modified (erratum 2454944: Android common kernel `arch/arm64/Kconfig`). If
-//! the core fetches a line by speculation while a device that does not see the caches writes the memory, the device's
-//! bytes can be lost afterwards. No instruction avoids it: such memory must not be cacheable for any CPU.
-//!
-//! The interconnect SI L1 can report that a line has been cleaned before the bytes are in memory (erratum 4311569). No
-//! register shows it. Linux repeats the operation for all lines if its command line has `arm_si_l1_workaround_4311569`
-//! (`CONFIG_ARM64_ERRATUM_4311569`). A program for such a machine calls each operation twice.
+//! Firmware can avoid these errata, by a bit that user mode cannot read (TF-A `lib/cpus/aarch64`). The errata that no
+//! instruction avoids are in `docs/exotic-machines.md`.
 //!
 //! Sources: Arm ARM (DDI 0487), "Ordering and completion of data and instruction cache
 //! instructions" and the pages of the instructions; Linux `arch/arm64/mm/cache.S` (DSB SY behind
@@ -58,16 +49,7 @@ pub mod instruction;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "the instructions are written in assembly")]
 pub mod ops;
-#[cfg(all(
-    target_arch = "aarch64",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        feature = "privileged"
-    )
-))]
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", feature = "privileged")))]
 #[expect(unsafe_code, reason = "registers are read in assembly")]
 pub mod registers;
 #[cfg(any(all(feature = "privileged", target_arch = "aarch64"), test))]
@@ -93,7 +75,6 @@ const DMB_BEFORE_DSB_AFTER: Fences = Fences { before: DMB_OSH, after: DSB_SY };
 /// Invalidates the line to the point of coherency, at EL1 and above.
 pub const DC_IVAC: Discard = Discard {
     name: "dc ivac",
-    fences: DMB_BEFORE_DSB_AFTER,
     requires: "EL1",
     source: "Arm ARM (DDI 0487), DC IVAC; Linux arch/arm64/mm/cache.S, dcache_inval_poc",
 };
@@ -104,6 +85,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     instructions: ALL,
     fences: &["none", "dmb osh", "dsb sy"],
     observed: DMB_OSH,
+    invalidate: DMB_BEFORE_DSB_AFTER,
     unreachable: [
         Unsupported::new(
             Missing::Permission,

@@ -6,46 +6,17 @@
 //! not move a store over a write-back or a barrier. `preserves_flags` holds: neither SYS nor a
 //! barrier writes NZCV.
 
-use super::super::{Fence, Instruction};
+use super::super::{Fence, maintain::maintain};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 
-/// Calls `then` with the instruction of this code, a constant in each branch.
-#[inline(always)]
-pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
-    if code & DC_CVAC.code != 0 {
-        then(DC_CVAC)
-    } else if code & DC_CVAP.code != 0 {
-        then(DC_CVAP)
-    } else if code & DC_CVADP.code != 0 {
-        then(DC_CVADP)
-    } else {
-        then(DC_CIVAC)
-    }
-}
-
-/// Executes the instruction on the line that holds this address.
-///
-/// # Safety
-/// 1. The CPU has the instruction and this exception level may execute it.
-/// 2. This thread may read the byte at the address.
-#[inline(always)]
-pub unsafe fn execute(instruction: Instruction, line: usize) {
-    // The operand is the whole register, even where a pointer is half of one.
-    let line = line as u64;
-    if instruction.code == DC_CVAC.code {
-        // SAFETY: it is not undefined by (1), and does not fault by (2); it changes no value that the program can see.
-        unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
-    } else if instruction.code == DC_CVAP.code {
-        // SAFETY: as for `dc cvac`; the encoding is op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
-        unsafe { asm!("sys #3, c7, c12, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
-    } else if instruction.code == DC_CVADP.code {
-        // SAFETY: as for `dc cvac`; the encoding is op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
-        unsafe { asm!("sys #3, c7, c13, #1, {}", in(reg) line, options(nostack, preserves_flags)) };
-    } else {
-        // SAFETY: as for `dc cvac`.
-        unsafe { asm!("dc civac, {}", in(reg) line, options(nostack, preserves_flags)) };
-    }
+maintain! {
+    if DC_CVAC => "dc cvac, {}", reg;
+    // op1=3, CRn=7, CRm=12, op2=1 (Arm ARM, DC CVAP).
+    if DC_CVAP => "sys #3, c7, c12, #1, {}", reg;
+    // op1=3, CRn=7, CRm=13, op2=1 (Arm ARM, DC CVADP).
+    if DC_CVADP => "sys #3, c7, c13, #1, {}", reg;
+    else DC_CIVAC => "dc civac, {}", reg;
 }
 
 /// Executes a fence of this architecture.

@@ -17,7 +17,7 @@
 //! Sources: Arm ARM, Armv7-A (DDI 0406), B4.2.1; Linux `arch/arm/kernel/traps.c` (`arm_syscall`,
 //! `do_cache_op`), `arch/arm/mm/cache-v7.S`, `arch/arm/include/asm/cachetype.h`.
 
-use super::data_cache::{Cpuinfo, Distance, MappedAt, Occurs, Told};
+use super::data_cache::{Cpuinfo, Distance, Occurs, Told};
 use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
@@ -41,7 +41,6 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
         ),
         told: Told::InCpuinfo(aliases),
         distance: Distance::Pages(4),
-        mapped_at: MappedAt::CongruentToOffset,
         source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
     },
 );

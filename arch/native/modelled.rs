@@ -1,25 +1,24 @@
 //! The instructions of the modelled back end.
 
 use super::super::modelled::{FENCE, WRITEBACK, WRITEBACK_INVALIDATE};
-use super::super::{Fence, Instruction};
+use super::super::{Fence, Fences, Instruction, Lines};
 #[cfg(not(cachemaint_loom))]
 use core::sync::atomic;
 #[cfg(cachemaint_loom)]
 use loom::sync::atomic;
 
-/// Calls `then` with the instruction of this code.
-#[inline(always)]
-pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
-    then(if code & WRITEBACK.code != 0 { WRITEBACK } else { WRITEBACK_INVALIDATE })
-}
-
-/// Executes nothing.
+/// Executes the fences of the instruction.
 ///
 /// # Safety
 /// None needed; the real back ends need some.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the signature is that of the back ends that have instructions")]
-pub unsafe fn execute(_: Instruction, _: usize) {}
+pub unsafe fn maintain(code: u8, _: Option<Lines>, fences: impl FnOnce(Instruction) -> Fences) {
+    let instruction = if code & WRITEBACK.code != 0 { WRITEBACK } else { WRITEBACK_INVALIDATE };
+    let Fences { before, after } = fences(instruction);
+    fence(before);
+    fence(after);
+}
 
 /// Executes a sequentially consistent fence of the Rust memory model.
 #[inline(always)]

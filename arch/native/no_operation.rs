@@ -26,32 +26,14 @@ pub mod instruction {
 #[expect(unsafe_code, reason = "the signature is that of the back ends that have instructions")]
 pub mod ops {
     use super::super::super::refused::BARRIER;
-    use super::super::super::{Effect, Fence, Fences, Instruction, Point};
-
-    /// Stands where a signature asks for an instruction; it is in no list, so it is never chosen.
-    const NOTHING: Instruction = Instruction {
-        name: "nothing",
-        code: 0,
-        effect: Effect::Writeback,
-        point: Point::Coherency,
-        writeback: Fences { before: Fence::NONE, after: Fence::NONE },
-        invalidate: Fences { before: Fence::NONE, after: Fence::NONE },
-        requires: "nothing",
-        source: "this crate",
-    };
+    use super::super::super::{Fence, Fences, Instruction, Lines};
 
     /// Is never reached: no code was ever chosen.
-    #[inline(always)]
-    pub fn select<R>(_: u8, then: impl FnOnce(Instruction) -> R) -> R {
-        then(NOTHING)
-    }
-
-    /// Is never reached: no instruction was ever chosen.
     ///
     /// # Safety
     /// There is no instruction, so this cannot be called rightly.
     #[inline(always)]
-    pub unsafe fn execute(_: Instruction, _: usize) {}
+    pub unsafe fn maintain(_: u8, _: Option<Lines>, _: impl FnOnce(Instruction) -> Fences) {}
 
     /// Executes the barrier, the one fence.
     #[inline(always)]

@@ -5,15 +5,14 @@
 //! CPUs need here:
 //! - sparc64: on machines with a hypervisor (sun4v) `flush_dcache_folio` does nothing
 //!   (`arch/sparc/mm/init_64.c`); DAX is refused and addresses are aligned all the same.
-//! - sh: caches of SH-4 and SH7705 alias (`arch/sh/include/asm/shmparam.h`).
 //! - csky: those of ABI v1 alias; for v2 the maintenance is empty (`arch/csky/abiv2/inc/abi/cacheflush.h`).
 //! - m68k: a change of user mappings maintains caches on 68020 and 68030 alone
 //!   (`arch/m68k/include/asm/cacheflush_mm.h`).
 //!
 //! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
-//! all. That of nios2 is the range of its configuration (`arch/nios2/platform/Kconfig.platform`).
+//! all (parisc's).
 
-use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, MappedAt, Occurs, Told};
+use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Told};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -26,16 +25,10 @@ pub struct Row {
 
 /// Architectures that always alias, for Linux.
 const fn always(distance: Distance, source: &'static str) -> DataCache {
-    DataCache {
-        occurs: Occurs::Always,
-        told: Told::ByArchitecture,
-        distance,
-        mapped_at: MappedAt::CongruentToOffset,
-        source,
-    }
+    DataCache { occurs: Occurs::Always, told: Told::ByArchitecture, distance, source }
 }
 
-/// Every architecture that Linux runs on and that has no folder here.
+/// Every architecture that Rust has, Linux runs on, and that has no folder here.
 pub const ALIASING: &[Row] = &[
     Row {
         names: &["mips", "mips32r6", "mips64", "mips64r6"],
@@ -45,7 +38,6 @@ pub const ALIASING: &[Row] = &[
             ),
             told: Told::InCpuinfo(mips),
             distance: Distance::Bytes(0x4_0000),
-            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/mips/mm/c-r4k.c (probe_pcache), arch/mips/include/asm/shmparam.h",
         },
     },
@@ -65,26 +57,8 @@ pub const ALIASING: &[Row] = &[
                 LARGEST,
                 "the size of the virtual cache, which firmware reports to the kernel",
             ),
-            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/sparc/include/asm/{cachetype,shmparam_32}.h: vac_cache_size",
         },
-    },
-    Row {
-        names: &["parisc", "hppa"],
-        data_cache: DataCache {
-            mapped_at: MappedAt::ByKernel,
-            ..always(
-                Distance::Bytes(LARGEST),
-                "PA-RISC 2.0 Architecture, appendix F; Linux arch/parisc/include/asm/shmparam.h: SHM_COLOUR",
-            )
-        },
-    },
-    Row {
-        names: &["sh"],
-        data_cache: always(
-            Distance::Bytes(0x4000),
-            "Linux arch/sh/include/asm/{cachetype,shmparam}.h",
-        ),
     },
     Row {
         names: &["csky"],
@@ -99,7 +73,6 @@ pub const ALIASING: &[Row] = &[
             occurs: Occurs::ByGeometry("whether a way of the data cache is larger than a page"),
             told: Told::InCpuinfo(xtensa),
             distance: Distance::AtMost(LARGEST, "the size of a way of the data cache"),
-            mapped_at: MappedAt::CongruentToOffset,
             source: "Linux arch/xtensa/include/asm/{cachetype,shmparam}.h: DCACHE_WAY_SIZE",
         },
     },
@@ -111,24 +84,7 @@ pub const ALIASING: &[Row] = &[
         ),
     },
     Row {
-        names: &["nios2"],
-        data_cache: DataCache {
-            occurs: Occurs::ByGeometry("whether the data cache is larger than a page"),
-            told: Told::InCpuinfo(nios2),
-            distance: Distance::AtMost(0x1_0000, "the size of the data cache"),
-            mapped_at: MappedAt::CongruentToOffset,
-            source: "Linux arch/nios2/include/asm/{cachetype,shmparam}.h: NIOS2_DCACHE_SIZE",
-        },
-    },
-    Row {
-        names: &["arc"],
-        data_cache: DataCache {
-            distance: Distance::Pages(2),
-            ..DataCache::never("Linux arch/arc/mm/cache.c: a cache that aliases is refused at boot")
-        },
-    },
-    Row {
-        names: &["alpha", "hexagon", "loongarch32", "openrisc", "microblaze"],
+        names: &["hexagon", "loongarch32"],
         data_cache: DataCache::never(
             "Linux does not select ARCH_HAS_CPU_CACHE_ALIASING in the architecture's Kconfig",
         ),
@@ -181,19 +137,10 @@ fn xtensa(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
     Some(size.checked_div(ways)? > page)
 }
 
-/// Returns true if the cache is larger than a page (Linux `arch/nios2/kernel/cpuinfo.c`, `show_cpuinfo`): `Dcache:
-/// 32kB, line length: 32`. It is the size in the device tree. The kernel goes by its configuration, and warns at boot
-/// if they differ.
-fn nios2(cpuinfo: Cpuinfo<'_>, page: u64) -> Option<bool> {
-    let (size, _) = cpuinfo.value("Dcache")?.split_once("kB")?;
-    let size: u64 = size.parse().ok()?;
-    Some(size.checked_mul(1024)? > page)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::super::data_cache::{Cpuinfo, MappedAt, Occurs};
-    use super::{ALIASING, mips, nios2, of, xtensa};
+    use super::super::super::data_cache::{Cpuinfo, Occurs};
+    use super::{ALIASING, mips, of, xtensa};
 
     /// The lines are as the kernel's format strings print them, with a CPU of each kind.
     #[test]
@@ -224,17 +171,6 @@ mod tests {
         assert_eq!(xtensa(Cpuinfo(""), 4096), None);
     }
 
-    #[test]
-    fn nios2_aliases_if_the_cache_exceeds_a_page() {
-        let of = |dcache: &str| {
-            let text = std::format!("Icache:\t\t4kB, line length: 32\nDcache:\t\t{dcache}\n");
-            nios2(Cpuinfo(&text), 4096)
-        };
-        assert_eq!(of("32kB, line length: 32"), Some(true));
-        assert_eq!(of("2kB, line length: 32"), Some(false));
-        assert_eq!(of("many"), None);
-    }
-
     /// The answers of Linux 6.12, read off its headers one by one.
     #[test]
     fn the_table_is_what_linux_says() {
@@ -243,17 +179,10 @@ mod tests {
             ("mips64r6", None, Some(0x4_0000)),
             ("sparc64", Some(true), Some(0x4000)),
             ("sparc", None, None),
-            ("parisc", Some(true), Some(0x40_0000)),
-            ("sh", Some(true), Some(0x4000)),
             ("csky", Some(true), Some(4 * 4096)),
             ("xtensa", None, None),
             ("m68k", Some(true), Some(4096)),
-            ("nios2", None, None),
-            ("arc", Some(false), Some(2 * 4096)),
-            ("alpha", Some(false), Some(4096)),
             ("hexagon", Some(false), Some(4096)),
-            ("openrisc", Some(false), Some(4096)),
-            ("microblaze", Some(false), Some(4096)),
             ("loongarch32", Some(false), Some(4096)),
             ("wasm32", None, None),
         ];
@@ -263,19 +192,6 @@ mod tests {
             assert_eq!(found.distance.bytes(4096).ok(), distance, "{name}");
         }
         assert_eq!(of("wasm32").occurs, Occurs::Unknown);
-        assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 19);
-    }
-
-    /// `arch/parisc/kernel/sys_parisc.c` adds a number of its own for each file to the offset, and refuses
-    /// any other fixed address.
-    #[test]
-    fn on_parisc_only_the_kernel_can_place_a_mapping() {
-        for row in ALIASING {
-            let by_kernel = row.data_cache.mapped_at == MappedAt::ByKernel;
-            assert_eq!(by_kernel, row.names.contains(&"parisc"), "{:?}", row.names);
-        }
-        assert_eq!(of("parisc").modulus(4096), None);
-        assert_eq!(of("mips").modulus(4096), Some(0x4_0000));
-        assert_eq!(of("arc").modulus(4096), None, "nothing aliases");
+        assert_eq!(ALIASING.iter().map(|row| row.names.len()).sum::<usize>(), 11);
     }
 }

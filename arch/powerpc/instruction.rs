@@ -1,7 +1,7 @@
 //! The instructions, by the names that users may give.
 
 use super::super::{Effect, Instruction, Point};
-use super::{PHWSYNC_AFTER, PHWSYNC_AROUND, SYNC_AFTER, SYNC_AROUND};
+use super::{PHWSYNC_AFTER, SYNC_AFTER};
 
 /// Every instruction known for this architecture, the preferred write-back first.
 // The nearest point first: the first instruction that reaches the point is the right one.
@@ -14,7 +14,6 @@ pub const DCBST: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Coherency,
     writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
     requires: "PowerPC",
     source: "Power ISA 3.1 Book II, dcbst",
 };
@@ -26,7 +25,6 @@ pub const DCBF: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Coherency,
     writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
     requires: "PowerPC",
     source: "Power ISA 3.1 Book II, dcbf (L=0)",
 };
@@ -38,7 +36,6 @@ pub const DCBF_PERSISTENT: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: SYNC_AFTER,
-    invalidate: SYNC_AROUND,
     requires: "PowerPC",
     source: "Power ISA 3.0 Book II, dcbf; Linux arch/powerpc/lib/pmem.c before dcbstps",
 };
@@ -50,7 +47,6 @@ pub const DCBSTPS: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Persistence,
     writeback: PHWSYNC_AFTER,
-    invalidate: PHWSYNC_AROUND,
     requires: "ISA 3.1",
     source: "Power ISA 3.1 Book II, dcbf (L=6); Linux arch/powerpc/lib/pmem.c",
 };
@@ -62,7 +58,6 @@ pub const DCBFPS: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: PHWSYNC_AFTER,
-    invalidate: PHWSYNC_AROUND,
     requires: "ISA 3.1",
     source: "Power ISA 3.1 Book II, dcbf (L=4); Linux arch/powerpc/lib/pmem.c",
 };

@@ -43,7 +43,6 @@ const SYNC_AFTER: Fences = Fences { before: Fence::NONE, after: SYNC };
 /// Linux `flush_dcache_range`: `sync` before as well, so that the observed stores come first.
 const SYNC_AROUND: Fences = Fences { before: SYNC, after: SYNC };
 const PHWSYNC_AFTER: Fences = Fences { before: Fence::NONE, after: PHWSYNC };
-const PHWSYNC_AROUND: Fences = Fences { before: SYNC, after: PHWSYNC };
 
 /// The architecture as data.
 pub const ARCHITECTURE: Architecture = Architecture {
@@ -51,6 +50,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     instructions: ALL,
     fences: &["none", "sync", "phwsync"],
     observed: SYNC,
+    invalidate: SYNC_AROUND,
     unreachable: [
         Unsupported::new(
             Missing::Permission,

@@ -8,46 +8,18 @@
 //!
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 
-use super::super::{Fence, Instruction};
+use super::super::{Fence, maintain::maintain};
 use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
 use core::arch::asm;
 
-/// Calls `then` with the instruction of this code, a constant in each branch.
-#[inline(always)]
-pub fn select<R>(code: u8, then: impl FnOnce(Instruction) -> R) -> R {
-    if code & DCBST.code != 0 {
-        then(DCBST)
-    } else if code & DCBSTPS.code != 0 {
-        then(DCBSTPS)
-    } else if code & DCBFPS.code != 0 {
-        then(DCBFPS)
-    } else if code & DCBF_PERSISTENT.code != 0 {
-        then(DCBF_PERSISTENT)
-    } else {
-        then(DCBF)
-    }
-}
-
-/// Executes the instruction on the block that holds this address.
-///
-/// # Safety
-/// 1. The CPU has the instruction.
-/// 2. This thread may read the byte at the address.
-#[inline(always)]
-pub unsafe fn execute(instruction: Instruction, line: usize) {
-    if instruction.code == DCBST.code {
-        // SAFETY: it is not illegal by (1), and does not fault by (2); it changes no value that the program can see.
-        unsafe { asm!("dcbst 0, {}", in(reg) line, options(nostack, preserves_flags)) };
-    } else if instruction.code == DCBSTPS.code {
-        // SAFETY: as for `dcbst`; dcbf 0, r3 with L=6.
-        unsafe { asm!(".long 0x7cc018ac", in("r3") line, options(nostack, preserves_flags)) };
-    } else if instruction.code == DCBFPS.code {
-        // SAFETY: as for `dcbst`; dcbf 0, r3 with L=4.
-        unsafe { asm!(".long 0x7c8018ac", in("r3") line, options(nostack, preserves_flags)) };
-    } else {
-        // SAFETY: as for `dcbst`; the two that are left are one instruction.
-        unsafe { asm!("dcbf 0, {}", in(reg) line, options(nostack, preserves_flags)) };
-    }
+maintain! {
+    if DCBST => "dcbst 0, {}", reg;
+    // dcbf 0, r3 with L=6.
+    if DCBSTPS => ".long 0x7cc018ac", "r3";
+    // dcbf 0, r3 with L=4.
+    if DCBFPS => ".long 0x7c8018ac", "r3";
+    if DCBF_PERSISTENT => "dcbf 0, {}", reg;
+    else DCBF => "dcbf 0, {}", reg;
 }
 
 /// Executes a fence of this architecture.

@@ -1,7 +1,7 @@
 //! The instructions, by the names that users may give.
 
 use super::super::{Effect, Instruction, Point};
-use super::{FENCE_AFTER, FENCE_AROUND};
+use super::FENCE_AFTER;
 
 /// Every instruction known for this architecture, the preferred write-back first.
 pub const ALL: &[Instruction] = &[CBO_CLEAN, CBO_FLUSH];
@@ -13,7 +13,6 @@ pub const CBO_CLEAN: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Coherency,
     writeback: FENCE_AFTER,
-    invalidate: FENCE_AROUND,
     requires: "Zicbom",
     source: "RISC-V ISA manual, cmo.adoc, cbo.clean",
 };
@@ -25,7 +24,6 @@ pub const CBO_FLUSH: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Coherency,
     writeback: FENCE_AFTER,
-    invalidate: FENCE_AROUND,
     requires: "Zicbom",
     source: "RISC-V ISA manual, cmo.adoc, cbo.flush",
 };

@@ -47,7 +47,6 @@ const FENCE_AROUND: Fences = Fences { before: FENCE_IORW, after: FENCE_IORW };
 /// Drops the block, in M-mode and where `envcfg.CBIE` lets S-mode.
 pub const CBO_INVAL: Discard = Discard {
     name: "cbo.inval",
-    fences: FENCE_AROUND,
     requires: "Zicbom, and envcfg.CBIE below M-mode",
     source: "RISC-V ISA manual, cmo.adoc, cbo.inval",
 };
@@ -58,6 +57,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     instructions: ALL,
     fences: &["none", "fence iorw, iorw"],
     observed: FENCE_IORW,
+    invalidate: FENCE_AROUND,
     unreachable: [
         Unsupported::new(
             Missing::Instruction,

@@ -13,8 +13,6 @@ pub const CLWB: Instruction = Instruction {
     effect: Effect::Writeback,
     point: Point::Persistence,
     writeback: SFENCE_AFTER,
-    // Never chosen: the line may stay, so a later load could be served by it.
-    invalidate: MFENCE_AROUND,
     requires: "CPUID.7.0:EBX[24]",
     source: "Intel SDM vol. 2A, CLWB; AMD APM vol. 3, CLWB",
 };
@@ -26,7 +24,6 @@ pub const CLFLUSHOPT: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: SFENCE_AFTER,
-    invalidate: MFENCE_AROUND,
     requires: "CPUID.7.0:EBX[23]",
     source: "Intel SDM vol. 2A, CLFLUSHOPT; AMD APM vol. 3, CLFLUSHOPT",
 };
@@ -41,7 +38,6 @@ pub const CLFLUSH_ORDERED: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: SFENCE_AFTER,
-    invalidate: MFENCE_AROUND,
     requires: "CPUID.1:EDX[19]",
     source: "Intel SDM vol. 2A, CLFLUSH",
 };
@@ -53,7 +49,6 @@ pub const CLFLUSH: Instruction = Instruction {
     effect: Effect::WritebackInvalidate,
     point: Point::Persistence,
     writeback: MFENCE_AROUND,
-    invalidate: MFENCE_AROUND,
     requires: "CPUID.1:EDX[19]",
     source: "AMD APM vol. 3, CLFLUSH",
 };

@@ -75,6 +75,7 @@ pub const ARCHITECTURE: Architecture = Architecture {
     // No manual orders CLWB or CLFLUSHOPT with older loads (Intel SDM vol. 2A lists older writes to the
     // line, fences and locked instructions), so the load that observed a store could come after.
     observed: MFENCE,
+    invalidate: MFENCE_AROUND,
     unreachable: [
         NONE_PRESENT,
         NONE_PRESENT,

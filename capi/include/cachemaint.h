@@ -238,10 +238,8 @@ enum cachemaint_destination {
     CACHEMAINT_ANYWHERE = 0,
     /* In this CPU's caches, and not stored to since the last write-back. */
     CACHEMAINT_CACHED = 1,
-    /* In this CPU's caches, and stored to. */
-    CACHEMAINT_DIRTY = 2,
     /* In no cache, and not needed soon. */
-    CACHEMAINT_COLD = 3
+    CACHEMAINT_COLD = 2
 };
 
 /* Copies bytes into the file and makes them persistent, with the fastest stores that guarantee it. The ranges may

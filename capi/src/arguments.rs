@@ -33,8 +33,7 @@ impl CDestination {
         match self.0 {
             0 => Ok(Destination::Unknown),
             1 => Ok(Destination::Cached),
-            2 => Ok(Destination::Dirty),
-            3 => Ok(Destination::Cold),
+            2 => Ok(Destination::Cold),
             other => Err(unknown_number("destination", other)),
         }
     }

@@ -193,7 +193,7 @@ fn numbers() -> BTreeMap<&'static str, u32> {
         ("POPULATE", files::POPULATE),
     ];
     let lists: [&[&str]; 6] = [
-        &["ANYWHERE", "CACHED", "DIRTY", "COLD"],
+        &["ANYWHERE", "CACHED", "COLD"],
         &["BYTE", "LINE", "PAGE"],
         &[
             "BACKING_UNKNOWN",

@@ -1,6 +1,6 @@
 //! The data cache of a Cortex-M7, which registers maintain. The page of [`Maintain`] shows this code.
 
-use cachemaint::coherence::{Invalidation, Maintain, hand_over};
+use cachemaint::coherence::{Maintain, hand_over};
 
 /// The data cache of a Cortex-M7, by address.
 #[derive(Debug)]
@@ -43,9 +43,6 @@ impl CortexM7 {
 unsafe impl Maintain for CortexM7 {
     fn granule(&self) -> usize {
         LINE
-    }
-    fn invalidation(&self) -> Invalidation {
-        Invalidation::WritesBack
     }
     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
         self.issue(DCCMVAC, start, len);

@@ -2,7 +2,7 @@
 //!
 //! On most machines they always agree: x86, arm64, RISC-V, PowerPC, `LoongArch` since Linux 6.8, s390x, and 32-bit Arm
 //! since v7. There is nothing to do there, and nothing in this crate costs anything for the others' sake. On older Arm,
-//! MIPS, SPARC, SH, PA-RISC, Xtensa, C-SKY, m68k and Nios II it depends on the addresses. A store under one can stay
+//! MIPS, SPARC, Xtensa, C-SKY and m68k it depends on the addresses. A store under one can stay
 //! invisible under the other for as long as the cache likes, and be lost if both were stored to. The reports of this crate
 //! answer for one machine ([`Aliasing`]). The table of architectures with its sources is in `arch/README.md`.
 //!
@@ -19,8 +19,8 @@
 //! # Rules for programs
 //! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
 //!    and offset in the file the same for both, up to a multiple of `SHMLBA`. [`mappings_agree`] checks it.
-//!    Linux places mappings so on Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says
-//!    otherwise, which it then refuses; on Nios II and m68k it does not see to it. The files that this crate
+//!    Linux places mappings so on Arm v6, MIPS, SPARC, C-SKY and Xtensa, unless `MAP_FIXED` says otherwise, which
+//!    it then refuses; on m68k it does not see to it. The files that this crate
 //!    maps are placed so on all of them.
 //! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is congruent with others
 //!    only by chance, so these calls and a mapping can disagree.
@@ -63,7 +63,7 @@ pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bo
 ///
 /// Mappings that are placed so agree, in every process and at every address: each is congruent to the file itself.
 /// Reserve that many bytes more than the mapping needs, map the file over the reservation there, and give the rest
-/// back. This does not hold where the kernel alone can do it: see `MappedAt`.
+/// back.
 #[cfg(any(test, all(feature = "dax", target_os = "linux")))]
 pub(crate) const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
     let (Some(want), Some(have)) = (offset.checked_rem(shmlba), (from as u64).checked_rem(shmlba))

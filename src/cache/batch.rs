@@ -1,14 +1,12 @@
 //! Several ranges under one fence.
 
-use super::plan::Plan;
-use super::run::{self, Machine, Operation};
-use super::{Plain, address};
+use super::{Cache, Plain, address};
 use core::cell::Cell;
+use core::fmt;
 use core::marker::PhantomData;
 
-/// Operations that are issued now and completed together when the closure of
-/// [`Cache::batch`](super::Cache::batch) returns or unwinds. Completing costs one fence for all
-/// write-backs and one for all invalidations, for any number of ranges.
+/// Operations that are issued now and completed together, by one fence, when the closure of
+/// [`Cache::batch`] returns or unwinds.
 ///
 /// It stays on its thread, as a fence completes only the operations of its own thread:
 ///
@@ -31,49 +29,37 @@ use core::marker::PhantomData;
 ///     batch.writeback(&short_lived);
 /// });
 /// ```
-#[derive(Debug)]
 pub struct Batch<'a> {
-    pending: Pending,
-    /// Invariant, so that nothing can be lent for less than `'a`.
-    borrows: PhantomData<fn(&'a ()) -> &'a ()>,
-    stays_on_its_thread: PhantomData<*mut ()>,
-}
-
-/// The operations that were issued and not completed. Completes them when dropped.
-struct Pending {
-    plan: Plan,
-    writeback: Cell<bool>,
-    invalidate: Cell<bool>,
+    cache: Cache,
+    has_writebacks: Cell<bool>,
+    has_invalidations: Cell<bool>,
+    /// Invariant, so that nothing can be lent for less than `'a`; a pointer, so that it stays on its thread.
+    borrows: PhantomData<*mut &'a ()>,
 }
 
 impl<'a> Batch<'a> {
     #[inline]
-    pub(super) const fn new(plan: Plan) -> Self {
-        let pending = Pending { plan, writeback: Cell::new(false), invalidate: Cell::new(false) };
-        Self { pending, borrows: PhantomData, stays_on_its_thread: PhantomData }
+    pub(super) const fn new(cache: Cache) -> Self {
+        let [has_writebacks, has_invalidations] = [const { Cell::new(false) }; 2];
+        Self { cache, has_writebacks, has_invalidations, borrows: PhantomData }
     }
 
-    /// Issues the write-back of `value`; see [`Cache::writeback`](super::Cache::writeback).
+    /// Issues the write-back of `value`; see [`Cache::writeback`].
     #[inline]
     pub fn writeback<T: ?Sized>(&self, value: &'a T) {
         // SAFETY: (1) all bytes of a reference can be read; (2) it is borrowed until the fence.
         unsafe { self.writeback_range(address(value), size_of_val(value)) };
     }
 
-    /// Issues the invalidation of `integers`; see [`Cache::invalidate`](super::Cache::invalidate).
+    /// Issues the invalidation of `integers`; see [`Cache::invalidate`].
     #[inline]
     pub fn invalidate<T: Plain>(&self, integers: &'a mut [T]) {
+        let start = integers.as_mut_ptr().cast_const().cast();
         // SAFETY: (1) all bytes of a slice can be read; (2) it is borrowed until the fence.
-        unsafe {
-            self.writeback_invalidate_range(
-                integers.as_mut_ptr().cast_const().cast(),
-                size_of_val(integers),
-            );
-        };
+        unsafe { self.writeback_invalidate_range(start, size_of_val(integers)) };
     }
 
-    /// Issues the write-back and invalidation of `value`; see
-    /// [`Cache::writeback_invalidate`](super::Cache::writeback_invalidate).
+    /// Issues the write-back and invalidation of `value`; see [`Cache::writeback_invalidate`].
     #[inline]
     pub fn writeback_invalidate<T: ?Sized>(&self, value: &'a T) {
         // SAFETY: (1) all bytes of a reference can be read; (2) it is borrowed until the fence.
@@ -83,53 +69,41 @@ impl<'a> Batch<'a> {
     /// Does [`writeback`](Self::writeback) for `len` bytes from `start`.
     ///
     /// # Safety
-    /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
+    /// 1. As for [`Cache::writeback_range`].
     /// 2. The range stays mapped until the batch has ended.
     #[inline]
     pub unsafe fn writeback_range(&self, start: *const u8, len: usize) {
-        self.pending.writeback.set(true);
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.issue(Operation::Writeback, start, len) };
+        self.has_writebacks.set(true);
+        // SAFETY: (1) is the caller's duty; (2) the fence comes when the batch is dropped.
+        unsafe { self.cache.writeback_range_unfenced(start, len) };
     }
 
     /// Does [`writeback_invalidate`](Self::writeback_invalidate) for `len` bytes from `start`.
     ///
     /// # Safety
-    /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
+    /// 1. As for [`Cache::writeback_range`].
     /// 2. The range stays mapped until the batch has ended.
     #[inline]
     pub unsafe fn writeback_invalidate_range(&self, start: *const u8, len: usize) {
-        self.pending.invalidate.set(true);
-        // SAFETY: (1) is the caller's duty.
-        unsafe { self.issue(Operation::Invalidate, start, len) };
-    }
-
-    /// Issues an operation. The fence before is executed for each range: stores between two of them
-    /// must be ordered before the second where the architecture does not do it.
-    ///
-    /// # Safety
-    /// 1. As for [`Cache::writeback_range`](super::Cache::writeback_range).
-    #[inline(always)]
-    unsafe fn issue(&self, operation: Operation, start: *const u8, len: usize) {
-        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
-        unsafe { run::issue(Machine, self.pending.plan, operation, start, len) };
+        self.has_invalidations.set(true);
+        // SAFETY: (1) is the caller's duty; (2) the fence comes when the batch is dropped.
+        unsafe { self.cache.invalidate_range_unfenced(start, len) };
     }
 }
 
-impl Drop for Pending {
+impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.writeback.get() {
-            run::complete(Machine, self.plan, Operation::Writeback);
-        }
-        if self.invalidate.get() {
-            run::complete(Machine, self.plan, Operation::Invalidate);
+        if self.has_invalidations.get() {
+            self.cache.fence_all();
+        } else if self.has_writebacks.get() {
+            self.cache.fence();
         }
     }
 }
 
-impl core::fmt::Debug for Pending {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Pending").finish_non_exhaustive()
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The choice of a [`Cache`](super::Cache): its instruction and its fences.
 
-use crate::arch::Instruction;
+use crate::arch::{Architecture, Fence, Fences, Instruction};
 
 /// The instruction that serves an operation, and the fences around all lines of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,21 @@ pub struct Choice {
     pub before: Option<&'static str>,
     /// The fence after the last line, which completes the operation.
     pub after: &'static str,
+}
+
+impl Choice {
+    pub(crate) const fn of(
+        architecture: &Architecture,
+        instruction: Instruction,
+        fences: Fences,
+    ) -> Self {
+        let names = architecture.fences;
+        let before = match fences.before {
+            Fence::NONE => None,
+            Fence(place) => Some(names[place as usize]),
+        };
+        Self { instruction, before, after: names[fences.after.0 as usize] }
+    }
 }
 
 /// `clwb each line, then sfence`.

@@ -8,48 +8,43 @@
 //! Work on a range is *issued* line by line and *completed* by a fence. The plain operations do
 //! both; [`Cache::batch`] issues for several ranges and completes them together.
 //!
-//! A virtual machine that is migrated to another host can lose an instruction that it was started
-//! with. No program can defend itself against that: "For hypervisors" in `docs/platforms.md` lists
-//! the promises of the hypervisor.
+//! A virtual machine that is migrated to another host can lose an instruction that it was started with: "For
+//! hypervisors" in `docs/platforms.md` lists the promises of the hypervisor.
 
 mod batch;
 mod builder;
 mod choice;
 #[cfg(all(target_has_atomic = "64", any(test, not(cachemaint_loom))))]
 mod chosen;
-pub mod copy;
-#[cfg(feature = "std")]
-mod in_io;
+pub(crate) mod copy;
 mod plain;
 pub(crate) mod plan;
 #[cfg(feature = "privileged")]
 mod privileged;
-mod run;
 
 #[cfg(test)]
 mod tests;
 
 use crate::arch::{
-    Facts, Fence, Fences, Instruction, Point, Unsupported, native::ARCHITECTURE, ops,
+    Facts, Fences, Instruction, Lines, Point, Unsupported, native::ARCHITECTURE, ops,
 };
 use crate::cpu;
 use plan::{Plan, Policy};
-use run::{Machine, Operation};
 
 pub use crate::arch::Missing;
 pub use batch::Batch;
 pub use builder::Builder;
-#[cfg(feature = "std")]
-pub use builder::{ENV_WRITEBACK, EnvError};
 pub use choice::Choice;
+#[doc(hidden)]
+pub use copy::Copies;
 pub use copy::Destination;
 pub use plain::Plain;
 
 /// Cache maintenance on ranges of bytes, as this machine does it.
 ///
-/// Made by [`host`](Self::host) or [`persistent`](Self::persistent), by [`builder`](Self::builder) or
-/// [`from_facts`](Self::from_facts); aimed at [`Point::Coherency`] unless [`to`](Self::to) or `persistent` aimed it
-/// farther. It is one word. The [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
+/// [`host`](Self::host) asks the machine, [`persistent`](Self::persistent) aims at the point of persistence too, and
+/// [`from_facts`](Self::from_facts) takes the caller's word. It is one word. The
+/// [front page](crate#calls-that-make-data-durable) lists the calls that make data durable.
 ///
 /// ```
 /// # fn main() -> Result<(), cachemaint::Unsupported> {
@@ -69,13 +64,9 @@ pub use plain::Plain;
 /// cut: see [`HostReport`](crate::report::HostReport) and [`dax`](crate::dax).
 ///
 /// # Limits
-/// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU. It does not
-/// reach
-/// 1. on arm64, a cache outside the shareability domain of the mapping, or a cache of the system behind the point of
-///    coherency;
-/// 2. on AMD CPUs with memory encryption that is not coherent (CPUID.8000001FH:EAX\[10\] is 0), lines of mappings with the
-///    other C-bit;
-/// 3. on Intel CPUs with several encryption keys (TME-MK, TDX), lines of another key, which is a part of the physical address.
+/// An operation reaches the lines of the mapped physical address in all caches before the point, from one CPU, that are
+/// coherent with it. `docs/exotic-machines.md` has the rules for CPUs, kernels and hypervisors where a thread must stay on
+/// its CPU, and for memory under several encryption keys.
 ///
 /// # Cost
 /// One instruction a line, and the fences of [`writeback_choice`](Self::writeback_choice) a call. One predictable branch
@@ -92,19 +83,6 @@ impl Cache {
     /// give the same answer. A refusal is not kept: a later call asks the machine again. So does each call on targets
     /// without atomics of 64 bits.
     ///
-    /// Under FreeBSD on arm64, bind the thread to a CPU (cpuset(1)). A thread that moves to another CPU before its fence
-    /// leaves write-backs behind that may not have completed: that kernel executes no DSB between threads of a process.
-    /// So too under every kernel where `mfence` alone orders `clflush`: on AMD's CPUs without `clflushopt`, or whose
-    /// hypervisor hides it. A switch of threads need not execute `mfence`. In a virtual machine bind the virtual CPUs too,
-    /// as a hypervisor need not execute it either. The same holds for `phwsync` where it completes a write-back to
-    /// persistence (POWER10): kernels execute `sync`, which does not complete `dcbstps`.
-    ///
-    /// In a virtual machine on an arm64 host with Cortex-A53 cores beside others, bind the virtual CPUs to cores of one
-    /// kind. The guest's kernel records the kind of a core once, and a Cortex-A53 must not execute `dc cvac` (erratum
-    /// 855873). The same holds for Cortex-A35 r0p0 (855472) and Cortex-A57 r0p0 (813420).
-    ///
-    /// In QEMU's user emulation the operations do nothing, but files are those of the host. Persist such files by msync.
-    ///
     /// ```
     /// # fn main() -> Result<(), cachemaint::Unsupported> {
     /// let cache = cachemaint::Cache::host()?;
@@ -116,8 +94,7 @@ impl Cache {
     ///
     /// # Errors
     /// If user mode has no operation on this architecture, the CPU shows no instruction for it, or no operating system
-    /// can be asked for permission. If a hypervisor hides an arm64 CPU, or a translator runs the
-    /// program on another CPU (Rosetta, FEX, Box64, Windows on Arm).
+    /// can be asked for permission. The reason says which.
     #[inline]
     pub fn host() -> Result<Self, Unsupported> {
         #[cfg(all(target_has_atomic = "64", not(cachemaint_loom)))]
@@ -142,9 +119,6 @@ impl Cache {
     ///     Err(why) => println!("{why}"),              // an arm64 CPU before v8.2, RISC-V, and others
     /// }
     /// ```
-    ///
-    /// Under FreeBSD on arm64, where `mfence` alone orders `clflush`, and on POWER10, bind the thread to a CPU, as for
-    /// [`host`](Self::host).
     ///
     /// # Errors
     /// As [`host`](Self::host), and if no instruction of this CPU reaches the point of persistence, as
@@ -183,10 +157,8 @@ impl Cache {
     ///    with the ordering that their documentation says;
     /// 2. has lines of at least the size that `facts` says, and writes back no unit larger than the
     ///    granule that `facts` says;
-    /// 3. runs the thread from the lines of an operation to its fence, or the kernel executes a fence before the thread
-    ///    goes on elsewhere, as a hypervisor does before a virtual CPU goes on elsewhere. On arm64 it is DSB. On PowerPC
-    ///    it is `sync`, or `phwsync` if the handle writes back by `dcbstps` or `dcbfps`. On x86 it is MFENCE, if MFENCE
-    ///    alone orders `clflush`.
+    /// 3. runs the thread from the lines of an operation to its fence, or the kernel and the hypervisor execute the fence
+    ///    of [`writeback_choice`](Self::writeback_choice) before the thread or its virtual CPU goes on elsewhere.
     pub const unsafe fn from_facts(facts: Facts) -> Result<Self, Unsupported> {
         Self::planned(facts, Point::Coherency, Policy::ANY)
     }
@@ -208,8 +180,8 @@ impl Cache {
     ///
     /// | point | x86 | arm64 | RISC-V | PowerPC |
     /// |---|---|---|---|---|
-    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac`; `dc civac` where a Cortex-A53, A35 r0p0 or A57 r0p0 is, or may be | `cbo.clean` | `dcbst`; `dcbf` on POWER8 and POWER9 |
-    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps` (ISA 3.1), `dcbf` (POWER8, POWER9), else refused |
+    /// | coherency | `clwb`, else `clflushopt`, else `clflush` | `dc cvac`; `dc civac` where an erratum says so | `cbo.clean` | `dcbst`, `dcbf` |
+    /// | persistence | the same | `dc cvap`; refused without `FEAT_DPB` | refused | `dcbstps`, `dcbf`, else refused |
     /// | deep persistence | refused: the kernel does it | `dc cvadp`; refused without `FEAT_DPB2` | refused | refused |
     ///
     /// Where persistence is refused, the [`Builder`] can accept coherency in its place.
@@ -263,14 +235,14 @@ impl Cache {
     #[must_use]
     pub const fn writeback_choice(self) -> Choice {
         let instruction = instruction(self.plan.writeback());
-        choice(instruction, instruction.writeback)
+        Choice::of(&ARCHITECTURE, instruction, instruction.writeback)
     }
 
     /// Returns the instruction that invalidates, with its fences.
     #[must_use]
     pub const fn invalidate_choice(self) -> Choice {
         let instruction = instruction(self.plan.invalidate());
-        choice(instruction, instruction.invalidate)
+        Choice::of(&ARCHITECTURE, instruction, ARCHITECTURE.invalidate)
     }
 
     /// Returns the instructions of this machine that can write back to the point, the preferred one first. Each is
@@ -356,8 +328,8 @@ impl Cache {
     ///    the range does not wrap round the end of the address space.
     #[inline]
     pub unsafe fn writeback_range(self, start: *const u8, len: usize) {
-        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
-        unsafe { run::issue_and_complete(Machine, self.plan, Operation::Writeback, start, len) };
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.maintain(self.plan.writeback(), start, len, |by| by.writeback) };
     }
 
     /// Does [`invalidate`](Self::invalidate) for `len` bytes from `start`.
@@ -378,8 +350,8 @@ impl Cache {
     /// 1. As for [`writeback_range`](Self::writeback_range).
     #[inline]
     pub unsafe fn writeback_invalidate_range(self, start: *const u8, len: usize) {
-        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
-        unsafe { run::issue_and_complete(Machine, self.plan, Operation::Invalidate, start, len) };
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.maintain(self.plan.invalidate(), start, len, |_| ARCHITECTURE.invalidate) };
     }
 
     /// Issues write-backs for several ranges and completes them with one fence.
@@ -404,7 +376,7 @@ impl Cache {
     /// the operations of a batch there is no order.
     #[inline]
     pub fn batch<'a, R>(self, work: impl FnOnce(&Batch<'a>) -> R) -> R {
-        work(&Batch::new(self.plan))
+        work(&Batch::new(self))
     }
 
     /// Issues write-backs for `len` bytes from `start` and does not wait for them.
@@ -417,8 +389,8 @@ impl Cache {
     /// 2. Nothing is done that relies on the write-back before the fence.
     #[inline]
     pub unsafe fn writeback_range_unfenced(self, start: *const u8, len: usize) {
-        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
-        unsafe { run::issue(Machine, self.plan, Operation::Writeback, start, len) };
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.maintain(self.plan.writeback(), start, len, |by| by.writeback.unfenced()) };
     }
 
     /// Completes the write-backs that *this thread* has issued.
@@ -431,7 +403,8 @@ impl Cache {
     #[doc(alias("drain", "sfence", "dsb"))]
     #[inline]
     pub fn fence(self) {
-        run::complete(Machine, self.plan, Operation::Writeback);
+        // SAFETY: there are no lines.
+        unsafe { ops::maintain(self.plan.writeback(), None, |by| by.writeback.completion()) };
     }
 
     /// Does [`invalidate_range`](Self::invalidate_range) without the fence that completes it.
@@ -441,14 +414,37 @@ impl Cache {
     /// 2. Nothing is done that relies on it before [`fence_all`](Self::fence_all).
     #[inline]
     pub(crate) unsafe fn invalidate_range_unfenced(self, start: *const u8, len: usize) {
-        // SAFETY: a handle's plan is for its machine (1); (2) is the caller's duty (1).
-        unsafe { run::issue(Machine, self.plan, Operation::Invalidate, start, len) };
+        let fences = ARCHITECTURE.invalidate.unfenced();
+        // SAFETY: (1) is the caller's duty.
+        unsafe { self.maintain(self.plan.invalidate(), start, len, |_| fences) };
     }
 
     /// Completes the write-backs and the invalidations that this thread has issued.
     #[inline]
     pub(crate) fn fence_all(self) {
-        run::complete_all(Machine, self.plan);
+        // SAFETY: there are no lines.
+        unsafe {
+            ops::maintain(self.plan.writeback(), None, |by| ARCHITECTURE.completion_of_all(by));
+        };
+    }
+
+    /// Executes the instruction of this code on each line of the range, between the fences that `fences` names for it.
+    /// Does nothing for an empty range.
+    ///
+    /// # Safety
+    /// 1. As for [`writeback_range`](Self::writeback_range).
+    #[inline(always)]
+    unsafe fn maintain(
+        self,
+        code: u8,
+        start: *const u8,
+        len: usize,
+        fences: impl FnOnce(Instruction) -> Fences,
+    ) {
+        let Some(lines) = Lines::covering(start, len, self.plan.line()) else { return };
+        // SAFETY: (1) a plan holds only instructions that its maker found present or vouched for. (2) The first line is
+        // named by the range's first byte, the others by bytes of lines that the range reaches into.
+        unsafe { ops::maintain(code, Some(lines), fences) };
     }
 
     /// Orders the stores of others that this thread has observed before the operations that follow, so that a
@@ -483,11 +479,10 @@ const fn instruction(code: u8) -> Instruction {
     ARCHITECTURE.instructions[code.trailing_zeros() as usize]
 }
 
-const fn choice(instruction: Instruction, fences: Fences) -> Choice {
-    let names = ARCHITECTURE.fences;
-    let before = match fences.before {
-        Fence::NONE => None,
-        Fence(place) => Some(names[place as usize]),
-    };
-    Choice { instruction, before, after: names[fences.after.0 as usize] }
+/// Keeps the error inside, with its message. The kind is [`Unsupported`](std::io::ErrorKind::Unsupported).
+#[cfg(feature = "std")]
+impl From<Unsupported> for std::io::Error {
+    fn from(error: Unsupported) -> Self {
+        Self::new(std::io::ErrorKind::Unsupported, error)
+    }
 }

@@ -23,28 +23,12 @@ impl Policy {
     pub(crate) const ANY: Self =
         Self { writeback: u8::MAX, accept_coherency: false, privileged: false };
 
-    /// Permits only the instruction with this mnemonic to write back, with any ordering that this
-    /// CPU gives it; `None` if the architecture has no such instruction.
-    pub(crate) fn only_named(self, architecture: &Architecture, name: &str) -> Option<Self> {
-        let named = architecture.instructions.iter().filter(|instruction| instruction.name == name);
-        let writeback = named.fold(0, |codes, instruction| codes | instruction.code);
-        (writeback != 0).then_some(Self { writeback, ..self })
-    }
-
     /// Permits only this instruction of the architecture to write back, with any ordering that this
     /// CPU gives it.
     pub(crate) fn only(self, architecture: &Architecture, instruction: Instruction) -> Self {
-        let mut known = architecture.instructions.iter();
-        known
-            .find(|known| known.code == instruction.code)
-            .and_then(|known| self.only_named(architecture, known.name))
-            .unwrap_or(Self { writeback: 0, ..self })
-    }
-
-    /// Forbids the instruction with this mnemonic to write back; `None` if the architecture has no such instruction.
-    pub(crate) fn without_named(self, architecture: &Architecture, name: &str) -> Option<Self> {
-        let Self { writeback: named, .. } = Self::ANY.only_named(architecture, name)?;
-        Some(Self { writeback: self.writeback & !named, ..self })
+        let named = architecture.instructions.iter().filter(|known| known.name == instruction.name);
+        let writeback = named.fold(0, |codes, instruction| codes | instruction.code);
+        Self { writeback, ..self }
     }
 
     /// Returns the same policy, which takes the point of coherency for the point of persistence.
@@ -301,7 +285,7 @@ mod tests {
     /// A caller's word about memory must not weaken an instruction that the machine has.
     #[test]
     fn accepted_coherency_changes_nothing_where_persistence_can_be_reached() {
-        let only = ACCEPTING.only_named(&ARM, "dc cvac").unwrap();
+        let only = ACCEPTING.only(&ARM, DC_CVAC);
         let error = Plan::choose(&ARM, N1, Point::Persistence, only).err().unwrap();
         assert_eq!(error.missing, Missing::Choice);
         assert!(Plan::choose(&ARM, A53, Point::Persistence, only).is_ok());

@@ -1,9 +1,8 @@
 //! The operations of kernels and hypervisors.
 
 use super::Cache;
-use super::run::{self, Machine};
-use crate::arch::native::ARCHITECTURE;
-use crate::arch::{Discard, Unsupported};
+use crate::arch::native::{ARCHITECTURE, privileged};
+use crate::arch::{Discard, Fences, Lines, Unsupported, ops};
 
 impl Cache {
     /// Returns the caches of the machine this kernel or hypervisor runs on, asked from ring 0 or EL1. It reads ID
@@ -38,13 +37,10 @@ impl Cache {
     ///    [for the handle](crate::report::CpuReport::for_cache), is at EL1 or higher, where
     ///    `ID_AA64ISAR1_EL1`, `MIDR_EL1` and `CTR_EL0` can be read.
     /// 2. All CPUs that the handle is used on have the instructions, the line size and the write-back
-    ///    granule of this one, and no erratum that it lacks. On a machine with a Cortex-A53 beside other cores make the handle
-    ///    on the Cortex-A53, or build it [without](crate::cache::Builder::without_named) `dc cvac`. So too for
-    ///    Cortex-A35 r0p0 and Cortex-A57 r0p0.
-    /// 3. A thread is not moved to another CPU between the lines and the fence of an operation, or the kernel executes DSB
-    ///    on the way. On PowerPC it executes `sync`, or `phwsync` if the handle writes back by `dcbstps` or `dcbfps`. On
-    ///    x86 it executes MFENCE, if MFENCE alone orders `clflush`. The same holds for a hypervisor that moves a virtual
-    ///    CPU. A fence completes the operations of its own CPU alone (Linux `arch/arm64/kernel/process.c`, `__switch_to`).
+    ///    granule of this one, and no erratum that it lacks. On a machine with a Cortex-A53, a Cortex-A35 r0p0 or a
+    ///    Cortex-A57 r0p0 beside other cores, make the handle on that core.
+    /// 3. As for [`from_facts`](Self::from_facts) (3). A fence completes the operations of its own CPU alone (Linux
+    ///    `arch/arm64/kernel/process.c`, `__switch_to`).
     pub unsafe fn privileged() -> Result<Self, Unsupported> {
         // SAFETY: (1) to (3) are the caller's duties.
         unsafe { Self::builder().build_privileged() }
@@ -90,10 +86,22 @@ impl Cache {
     ///    needs the bytes stored there: after the call any byte of it can have a value that it had at any earlier time.
     #[doc(alias("dc ivac", "cbo.inval", "dcache_inval_poc", "inv", "purge"))]
     pub unsafe fn discard_range(self, start: *mut u8, len: usize) -> Result<(), Unsupported> {
-        let discard = self.discard_instruction()?;
-        // SAFETY: a handle's plan is for its machine, and (1) permits the instruction; (2) and (3)
-        // make the loss harmless.
-        unsafe { run::discard(Machine, self.plan, discard, start, len) };
+        self.discard_instruction()?;
+        let Some(lines) = Lines::covering(start, len, self.plan.line()) else { return Ok(()) };
+        ops::fence(ARCHITECTURE.invalidate.before);
+        lines.for_each(|line| {
+            if lines.holds_all_of(self.plan.granule(), line) {
+                // SAFETY: (1) permits the instruction; the line is the range's alone, and (2) and (3) make its loss
+                // harmless.
+                unsafe { privileged::discard(line) };
+            } else {
+                let invalidate = self.plan.invalidate();
+                // SAFETY: (1) a plan holds only instructions that its maker found present or vouched for; (2) the line
+                // holds a byte of the range.
+                unsafe { ops::maintain(invalidate, Some(Lines::of(line)), |_| Fences::NONE) };
+            }
+        });
+        ops::fence(ARCHITECTURE.invalidate.after);
         Ok(())
     }
 }

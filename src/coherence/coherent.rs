@@ -1,22 +1,16 @@
 //! No maintenance, for observers that need none.
 
-use super::{Invalidation, Maintain};
+use super::Maintain;
 use crate::arch::device;
 
 /// For an observer that is coherent with this CPU, or memory whose mappings are all not cacheable. No line is written back
 /// or dropped. Such an observer still needs *order*, and a compiler that knows of the observer; this type provides both.
 ///
-/// | architecture | [`complete`](Maintain::complete) |
-/// |---|---|
-/// | x86 | MFENCE (without SSE2 a locked instruction) |
-/// | arm64 | DMB OSH, as Linux's `dma_mb` |
-/// | riscv | FENCE IORW, IORW |
-/// | loongarch64 | DBAR 0 |
-/// | s390x | BCR 15,0 |
-/// | powerpc | `sync` |
-/// | others | a sequentially consistent fence: DMB ISH on 32-bit arm, which orders for observers in the inner shareable domain only |
+/// [`complete`](Maintain::complete) is a full barrier for devices: MFENCE on x86, DMB OSH on arm64, FENCE IORW, IORW on
+/// riscv, `sync` on powerpc, DBAR 0 on loongarch64, BCR 15,0 on s390x. Elsewhere it is a sequentially consistent fence: DMB
+/// ISH on 32-bit arm, which orders for observers in the inner shareable domain only.
 ///
-/// It is a full barrier on purpose. Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
+/// Plain stores to plain memory are in order on x86 without one, and Linux's `dma_wmb`
 /// is empty there. But stores past the cache are not in order, and a driver that publishes an index and then reads if
 /// the device sleeps needs its store before its load. An owner that gives memory back after reading it needs loads
 /// before a store, which `dma_wmb` (DMB OSHST on arm64) does not order either.
@@ -29,9 +23,8 @@ use crate::arch::device;
 /// by an MSR of the x2APIC needs MFENCE and LFENCE (Linux `weak_wrmsr_fence`). The code that sends such a flag must add
 /// that barrier.
 ///
-/// It needs no [`Cache::host`](crate::Cache::host), so it works on every architecture. The platform defines if an
-/// observer *is* coherent. Used for one that is not, in cacheable memory, this type gives it old data. A hypervisor can make
-/// memory cacheable that a guest has mapped as [not cacheable](super#memory-types-in-a-guest).
+/// It works on every architecture. The platform defines if an observer *is* coherent: one that is not gets old data, also
+/// through memory that a hypervisor makes cacheable [against the guest's mapping](super#memory-types-in-a-guest).
 ///
 /// # Cost
 /// The barrier, however long the range is.
@@ -47,11 +40,6 @@ unsafe impl Maintain for Coherent {
     #[inline]
     fn granule(&self) -> usize {
         1
-    }
-
-    #[inline]
-    fn invalidation(&self) -> Invalidation {
-        Invalidation::Nothing
     }
 
     #[inline]
@@ -72,34 +60,6 @@ unsafe impl Maintain for Coherent {
     #[inline]
     fn complete(&self) {
         device::fence();
-    }
-}
-
-#[cfg(all(test, not(cachemaint_loom)))]
-mod tests {
-    use super::Coherent;
-    use crate::coherence::{acquire_range, release_range};
-    use core::sync::atomic::{AtomicU32, Ordering};
-
-    /// A flag that is given by a plain store needs the barriers of both sides, also where loads and stores
-    /// of memory are weakly ordered (and in the Rust memory model, which Miri checks).
-    #[test]
-    fn data_released_before_a_flag_is_seen_after_it() {
-        let (data, flag) = (AtomicU32::new(0), AtomicU32::new(0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                data.store(7, Ordering::Relaxed);
-                // SAFETY: (1) the bytes are of an atomic.
-                unsafe { release_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
-                flag.store(1, Ordering::Relaxed);
-            });
-            while flag.load(Ordering::Relaxed) == 0 {
-                std::thread::yield_now();
-            }
-            // SAFETY: (1) and (2) as above.
-            unsafe { acquire_range(&Coherent, data.as_ptr().cast(), size_of_val(&data)) };
-            assert_eq!(data.load(Ordering::Relaxed), 7);
-        });
     }
 }
 

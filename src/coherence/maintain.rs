@@ -2,19 +2,6 @@
 
 use crate::Cache;
 
-/// The fate of a line that an implementation invalidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Invalidation {
-    /// The line is dropped; if it was dirty, it is written back first.
-    WritesBack,
-    /// The line is dropped. If it was dirty and wholly in the range, its bytes may be lost, and loads then see the
-    /// bytes of memory.
-    Discards,
-    /// Nothing: the observer is coherent with this CPU.
-    Nothing,
-}
-
 /// Cache maintenance for observers that do not see the cache, as a platform does it.
 ///
 /// Operations are *issued* for ranges and *completed* by [`complete`](Self::complete). Call the pair
@@ -48,84 +35,11 @@ pub enum Invalidation {
 ///
 /// # Implementing it for a memory-mapped controller
 /// Where the cache is maintained by stores to registers no instruction of this crate does it, but the
-/// contract above is met all the same, in a crate that knows the chip. All three below are for code
-/// that may access the registers (privileged).
+/// contract above is met all the same, in a crate that knows the chip, for code that may access the registers.
 ///
-/// **Cortex-M7.** Registers at `SCB` + 25CH `DCIMVAC` (invalidate), + 268H `DCCMVAC` (clean), + 270H
-/// `DCCIMVAC` (both), written with an address of the line; `SCB` is E000ED00H and lines are of 32 bytes
-/// (CMSIS `core_cm7.h`, `armv7m_cachel1.h`). A DSB belongs before the operations, so that preceding stores
-/// are observed by them. They complete in order, so that one DSB after a set of them suffices, and an ISB follows it
-/// (Arm DUI 0646C, 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not
-/// do that. `examples/driver` compiles this code for it, with the barriers.
-///
-/// ```
-/// use cachemaint::coherence::{Invalidation, Maintain, hand_over};
-///
-/// /// The data cache of a Cortex-M7, by address.
-/// pub struct CortexM7 {
-///     /// `SCB`.
-///     registers: *mut u32,
-/// }
-///
-/// const LINE: usize = 32;
-/// const DCCMVAC: usize = 0x268;
-/// const DCCIMVAC: usize = 0x270;
-///
-/// impl CortexM7 {
-///     fn issue(&self, register: usize, start: *const u8, len: usize) {
-///         hand_over(start); // the compiler stores what it kept in registers
-///         barrier::dsb(); // preceding stores are observed by the operations
-///         let Some(last) = len.checked_sub(1) else { return };
-///         let (first, last) = (start.addr() / LINE, (start.addr() + last) / LINE);
-///         let register = self.registers.wrapping_byte_add(register);
-///         for line in first..=last {
-///             // SAFETY: the register is this one's to write, and takes an address.
-///             unsafe { register.write_volatile((line * LINE) as u32) };
-///         }
-///     }
-/// }
-///
-/// // SAFETY: (1) lines are of 32 bytes and there is no other cache. (2) to (5) DCCMVAC and DCCIMVAC are between
-/// // DSBs, and write back before they drop. (6) The range is handed over, and the barriers are assembly. (7)
-/// // Nothing can fail.
-/// unsafe impl Maintain for CortexM7 {
-///     fn granule(&self) -> usize {
-///         LINE
-///     }
-///     fn invalidation(&self) -> Invalidation {
-///         Invalidation::WritesBack
-///     }
-///     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
-///         self.issue(DCCMVAC, start, len);
-///     }
-///     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
-///         self.issue(DCCIMVAC, start, len);
-///     }
-///     unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
-///         self.issue(DCCIMVAC, start, len);
-///     }
-///     fn complete(&self) {
-///         barrier::dsb();
-///         barrier::isb();
-///     }
-/// }
-/// # mod barrier {
-/// #     pub fn dsb() {}
-/// #     pub fn isb() {}
-/// # }
-/// ```
-///
-/// **RP2350, XIP cache** (flash and PSRAM behind it; SRAM is not cached). A store to 18000000H + offset
-/// from the start of the XIP window + operation, for each 8 bytes: 2 invalidates by address, 3 cleans by
-/// address; then DSB and ISB (pico-sdk `xip_cache.c`). Invalidation discards pending writes, and
-/// there is no operation that does both: clean, then invalidate, with the ends cleaned in any case. Its
-/// granule is 8.
-///
-/// **ESP32-S3, P4 and others with write-back.** `esp_cache_msync` with `DIR_C2M` writes back, with
-/// `INVALIDATE` also drops; `DIR_M2C` invalidates and refuses ranges that are not whole lines (ESP-IDF
-/// `esp_cache.h`, `esp_cache_msync.c`), so ends get `DIR_C2M`, `INVALIDATE` and `UNALIGNED`. The granule is
-/// `esp_cache_get_line_size_by_addr` of the region. It returns errors for memory that is not cached:
-/// by guarantee 7, ask for that when the value is made.
+/// **Cortex-M7.** `examples/driver` has it, with the registers (CMSIS `core_cm7.h`) and barriers. A DSB belongs before the
+/// operations, so that preceding stores are observed by them, and one DSB and an ISB after a set of them (Arm DUI 0646C,
+/// 4.8.7). `DCIMVAC` discards, so lines covered in part get `DCCIMVAC`: the functions of CMSIS do not do that.
 ///
 /// **An outer cache behind the CPU's own**, such as a PL310. `issue_writeback` cleans the inner lines, waits (DSB), and then
 /// cleans the outer ones: the inner lines must have arrived before. `issue_invalidate` and `issue_writeback_invalidate`
@@ -135,9 +49,6 @@ pub enum Invalidation {
 pub unsafe trait Maintain {
     /// Returns the alignment and padding, in bytes, of data that changes hands: a power of two.
     fn granule(&self) -> usize;
-
-    /// Returns the fate of invalidated lines.
-    fn invalidation(&self) -> Invalidation;
 
     /// Issues the write-back of `len` bytes from `start`. Nothing for an empty range.
     ///
@@ -154,8 +65,8 @@ pub unsafe trait Maintain {
     /// 1. As for [`issue_writeback`](Self::issue_writeback) (1).
     /// 2. As for [`issue_writeback`](Self::issue_writeback) (2).
     /// 3. No reference exists to any byte of the range, unless to integers, borrowed for writing by the
-    ///    caller, or to cells that others may change. After the call they can have other values, also older ones
-    ///    ([`Invalidation::Discards`]).
+    ///    caller, or to cells that others may change. After the call they can have other values, also older ones:
+    ///    an implementation may lose dirty bytes of the range.
     unsafe fn issue_invalidate(&self, start: *mut u8, len: usize);
 
     /// Issues the write-back and invalidation of `len` bytes from `start`. Nothing for an empty range.
@@ -172,40 +83,6 @@ pub unsafe trait Maintain {
     fn complete(&self);
 }
 
-// SAFETY: all of it follows from the contract of the other implementation.
-unsafe impl<M: Maintain + ?Sized> Maintain for &M {
-    fn granule(&self) -> usize {
-        (**self).granule()
-    }
-
-    fn invalidation(&self) -> Invalidation {
-        (**self).invalidation()
-    }
-
-    #[inline]
-    unsafe fn issue_writeback(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { (**self).issue_writeback(start, len) };
-    }
-
-    #[inline]
-    unsafe fn issue_invalidate(&self, start: *mut u8, len: usize) {
-        // SAFETY: (1), (2) and (3) are the caller's duties.
-        unsafe { (**self).issue_invalidate(start, len) };
-    }
-
-    #[inline]
-    unsafe fn issue_writeback_invalidate(&self, start: *const u8, len: usize) {
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { (**self).issue_writeback_invalidate(start, len) };
-    }
-
-    #[inline]
-    fn complete(&self) {
-        (**self).complete();
-    }
-}
-
 /// By the instructions of this CPU. Write-backs reach the point of coherency at least, where such observers read, even
 /// if the handle is aimed at a nearer point.
 ///
@@ -220,11 +97,6 @@ unsafe impl Maintain for Cache {
     #[inline]
     fn granule(&self) -> usize {
         Self::granule(*self)
-    }
-
-    #[inline]
-    fn invalidation(&self) -> Invalidation {
-        Invalidation::WritesBack
     }
 
     #[inline]

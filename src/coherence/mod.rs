@@ -46,90 +46,61 @@
 //!
 //! # Descriptor rings
 //! Hardware fixes the layout of a ring, often 16 bytes a descriptor, and writes its status into them. So several
-//! descriptors share a unit, and both sides write to it. A `release` of one can write the unit back over the status of
-//! another, without an error. Padding would change the layout. Two methods remain:
-//! 1. *Memory that is not cacheable*, also [to the hypervisor](#memory-types-in-a-guest). No line exists that could hide or
-//!    undo a store, and [`Coherent`] orders a descriptor before its flag (on 32-bit arm for observers in the inner
-//!    shareable domain only). Every mapping of the ring must be so.
-//!    Once the last cacheable mapping has ended, drop its lines by [`release_range_to_writer`], with the [`Cache`] or the
-//!    platform's [`Maintain`]: [`Coherent`] drops none. Before that a CPU could fetch them again. Where nothing maintains
-//!    the cache, take memory that was never mapped as cacheable since the reset. Linux allocates rings so
-//!    (`dma_alloc_coherent`). The buffers that descriptors point to stay cacheable.
+//! descriptors share a unit, and a `release` of one can write the unit back over the status of another, without an error.
+//! Two methods remain:
+//! 1. *Memory that is not cacheable*, in every mapping, also [to the hypervisor](#memory-types-in-a-guest): Linux allocates
+//!    rings so (`dma_alloc_coherent`). [`Coherent`] orders a descriptor before its flag there (on 32-bit arm for observers in
+//!    the inner shareable domain only). Once the last cacheable mapping has ended, drop its lines by
+//!    [`release_range_to_writer`] with the [`Cache`] or the platform's [`Maintain`].
 //! 2. *Whole units.* The ring is cacheable and aligned to the granule. All descriptors of a unit are given away by one
 //!    [`release_range_to_writer`], before the doorbell. Until the device has finished with all of them, store to none.
-//!    [`acquire_range`] of the unit shows their status, as often as needed: the unit stays clean. It suits devices that
-//!    touch no descriptor before the doorbell. One that looks for flags in descriptors can begin while the unit is dirty.
+//!    [`acquire_range`] of the unit shows their status, as often as needed. It suits devices that touch no descriptor before
+//!    the doorbell.
 //!
 //! A device changes descriptors at any time. So access them by volatile loads and stores of pointers, not by references,
 //! and use the calls on ranges. In memory that is not cacheable a flag within a descriptor is stored after a `release` of
 //! the other words, and is released itself.
 //!
 //! # Memory types in a guest
-//! In a virtual machine the type that a mapping has by the guest's tables need not be the type of its accesses. No
-//! register of the guest shows the difference, and this crate does not report it.
+//! In a virtual machine the type that a mapping has by the guest's tables need not be the type of its accesses, and no
+//! register of the guest shows the difference.
 //!
 //! | hypervisor | a mapping of RAM that the guest makes not cacheable | source |
 //! |---|---|---|
 //! | KVM on Intel | is cacheable by default. It is not while a device whose DMA is not coherent is assigned, or if the VMM disables the quirk on a CPU with self-snoop | Linux `Documentation/virt/kvm/api.rst`, `KVM_X86_QUIRK_IGNORE_GUEST_PAT`; `arch/x86/kvm/vmx/vmx.c`, `vmx_get_mt_mask` |
 //! | KVM on AMD | is not cacheable | the same page |
-//! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB"; Arm ARM (DDI 0487), "Stage 2 memory region type and cacheability attributes when `FEAT_S2FWB` is implemented" |
+//! | KVM on arm64 with `FEAT_S2FWB` | is cacheable | Linux `arch/arm64/include/asm/memory.h`, `MT_S2_FWB_NORMAL`: "Stage-2 enforces Normal-WB" |
 //! | others | not known here | |
 //!
-//! Lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. So use this method
-//! in a guest only where the hypervisor states that it honours the guest's types. Elsewhere use [`Cache`], and maintain
-//! rings by whole units.
+//! Lines of such memory hide and undo stores as any others do, and [`Coherent`] does not maintain them. Use [`Cache`] there,
+//! and maintain rings by whole units, unless the hypervisor states that it honours the guest's types.
 //!
 //! # CXL memory of two hosts
 //! On memory of two hosts that the hardware does not keep coherent, the pair is right only if the platform makes two
-//! promises. This crate cannot check either of them:
-//! 1. *No clean write-backs.* Some caches write a line back that they only fetched, without a store to it. It can overwrite
-//!    the stores of the other host, without an error, and no maintenance avoids that (CXL 3.1, 2.4, implementation
-//!    note on software-managed coherency). The bit "No Clean Writebacks" promises that this never happens. Each host has it
-//!    in the CXL System Description Structure (CSDS) of its ACPI table CEDT (9.18.1.6), and each device in the register
-//!    DVSEC CXL Capability2 (8.1.3.7). A bit that is clear does not mean that clean write-backs happen. This crate reads
-//!    neither, so look there on each host and device that can access the memory. Without these bits map the memory as
-//!    not cacheable on all hosts, [in guests too](#memory-types-in-a-guest).
-//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. It is a claim of the platform that the other
-//!    host then reads the bytes. A maintainer of Linux's CXL code knew of nothing that guarantees it (Dan Williams,
-//!    linux-cxl, 21 May 2024, "Introduce CBD (CXL Block Device)"), since writes can be pending in buffers on the way. Where
-//!    the platform does not state it, verify messages by a checksum.
-//!
-//! # Other names
-//! | | `release` | `release_to_writer` | `acquire` |
-//! |---|---|---|---|
-//! | Linux, streaming DMA | `dma_sync_single_for_device(DMA_TO_DEVICE)` | `dma_sync_single_for_device(DMA_FROM_DEVICE)` | `dma_sync_single_for_cpu(DMA_FROM_DEVICE)` |
-//! | Linux, coherent memory: [`Coherent`] | `dma_wmb` (stores only) | | `dma_rmb` |
-//! | Linux, DRM | `drm_clflush_virt_range` | the same | the same |
-//! | FreeBSD `bus_dmamap_sync` | `BUS_DMASYNC_PREWRITE` | `BUS_DMASYNC_PREREAD` | `BUS_DMASYNC_POSTREAD` |
-//! | Zephyr | `sys_cache_data_flush_range` (it writes back) | `sys_cache_data_flush_and_invd_range` | `sys_cache_data_invd_range` |
-//! | EDK2 | `WriteBackDataCacheRange` | `WriteBackInvalidateDataCacheRange` | `InvalidateDataCacheRange` |
-//! | CMSIS, Cortex-M7 | `SCB_CleanDCache_by_Addr` | `SCB_CleanInvalidateDCache_by_Addr` | `SCB_InvalidateDCache_by_Addr` |
-//! | ESP-IDF `esp_cache_msync` | `DIR_C2M` | `DIR_C2M` with `INVALIDATE` | `DIR_M2C` |
-//!
-//! "Names elsewhere" in `docs/glossary.md` has those of the operations themselves. They differ in detail. Linux on arm64
-//! only cleans before `DMA_FROM_DEVICE` (`arch/arm64/mm/dma-mapping.c`), which keeps error 1 away too. CMSIS discards dirty
-//! lines where it invalidates, also those that the range shares with other data at its ends.
+//! promises, which this crate cannot check:
+//! 1. *No clean write-backs.* Some caches write a line back that they only fetched, over the stores of the other host, and no
+//!    maintenance avoids that (CXL 3.1, 2.4). The bit "No Clean Writebacks" promises that it never happens: each host has it
+//!    in the CXL System Description Structure of its ACPI table CEDT (9.18.1.6), each device in the register DVSEC CXL
+//!    Capability2 (8.1.3.7). Without it map the memory as not cacheable on all hosts, [in guests
+//!    too](#memory-types-in-a-guest).
+//! 2. *Visibility.* A `release` completes as this CPU's architecture defines it. That the other host then reads the bytes is
+//!    a claim of the platform, since writes can be pending in buffers on the way (Dan Williams, linux-cxl, 21 May 2024,
+//!    "Introduce CBD (CXL Block Device)"). Where it does not state that, verify messages by a checksum.
 //!
 //! # Limits
 //! It maintains the caches of the CPU that calls, and of those coherent with it. It does not make two sides exclude
-//! each other: the protocol defines the turns to write. Atomic read-modify-write operations are not atomic to such an
-//! observer. `examples/ring` is a protocol between two sides that needs neither.
-//!
-//! A Cortex-A510 with erratum 2454944 can write back a line that it only fetched, over the stores of an observer.
-//! Maintenance does not avoid that: map memory that an observer writes as not cacheable there. In a guest the
-//! [hypervisor](#memory-types-in-a-guest) must honour that. [`CpuReport::notes`] names such a core if the thread runs on one.
-//!
-//! On CXL memory that hosts share, the platform must make [two promises](#cxl-memory-of-two-hosts).
-//!
-//! [`CpuReport::notes`]: crate::report::CpuReport::notes
+//! each other: the protocol defines the turns to write, and `examples/ring` is one. Atomic read-modify-write operations are
+//! not atomic to such an observer. `docs/exotic-machines.md` names cores whose caches undo stores of an observer all the
+//! same.
 
 mod coherent;
 mod maintain;
 mod padded;
 
-pub use crate::cache::Plain;
+use crate::cache::Plain;
+
 pub use coherent::Coherent;
-pub use maintain::{Invalidation, Maintain};
+pub use maintain::Maintain;
 pub use padded::{Granule, GranuleTooLarge, Padded};
 
 pub use crate::arch::device::hand_over;
@@ -300,7 +271,7 @@ pub unsafe fn acquire_range(cache: &(impl Maintain + ?Sized), start: *mut u8, le
 
 #[cfg(all(test, not(cachemaint_loom)))]
 mod tests {
-    use super::{Coherent, Invalidation, Maintain, Padded, acquire, release, release_to_writer};
+    use super::{Coherent, Maintain, Padded, acquire, release, release_to_writer};
     use crate::cache::Cache;
     use crate::skip::skip;
 
@@ -316,7 +287,7 @@ mod tests {
             assert_eq!(*buffer, [round; 700]);
             buffer[699] = 0x5a5a;
             release_to_writer(cache, &mut buffer);
-            acquire(&cache, &mut buffer);
+            acquire(cache, &mut buffer);
             assert_eq!((buffer[0], buffer[699]), (round, 0x5a5a));
         }
     }
@@ -328,38 +299,5 @@ mod tests {
             Ok(cache) => change_no_value(&cache),
             Err(why) => skip("the_pair_changes_no_value_on_the_host", why),
         }
-    }
-
-    #[test]
-    fn a_handle_has_the_granule_of_its_facts_and_never_discards() {
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => {
-                return skip("a_handle_has_the_granule_of_its_facts_and_never_discards", why);
-            }
-        };
-        assert_eq!(Maintain::granule(&cache), cache.facts().granule());
-        assert!(Maintain::granule(&cache) >= cache.line_size());
-        assert_eq!(cache.invalidation(), Invalidation::WritesBack);
-    }
-
-    /// A handle's own methods come before those of the trait, and its own `fence` completes write-backs alone. The
-    /// methods of the trait therefore need names of their own.
-    #[test]
-    fn a_handle_that_issued_an_invalidation_completes_it_by_the_strong_fence() {
-        // The type selects the method: the handle's own ones take it by value.
-        let complete: fn(&Cache) = Cache::complete;
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => {
-                let name = "a_handle_that_issued_an_invalidation_completes_it_by_the_strong_fence";
-                return skip(name, why);
-            }
-        };
-        let mut buffer: Padded<u8, 2048> = Padded::for_granule(7, cache.granule());
-        // SAFETY: (1) the byte can be read; (2) it lives beyond the fence; (3) it is borrowed for writing.
-        unsafe { cache.issue_invalidate(&raw mut *buffer, 1) };
-        complete(&cache);
-        assert_eq!(*buffer, 7);
     }
 }

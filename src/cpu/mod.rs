@@ -60,7 +60,6 @@ pub(crate) use native::{block_stores, here, here_for_choice};
 pub(crate) use native::{here_privileged, number};
 
 pub use guest::{Confidential, Hypervisor, HypervisorKind, Isolation, Signatures};
-pub(crate) use guest::{kind_of, source_of};
 pub use identity::CpuIdentity;
 pub(crate) use identity::Midr;
 pub use text::Text;

@@ -92,7 +92,7 @@ impl DaxFile {
         let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
         // (2) every access to it is by whole atomic words.
-        unsafe { copier.copy_unfenced(parts, in_order) };
+        unsafe { copier.copy(parts, in_order) };
         self.view.check_stores()
     }
 
@@ -118,6 +118,7 @@ impl DaxFile {
         if let Some(copier) = self.copier(destination) {
             // SAFETY: as in `persist_copy_to`.
             unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
+            self.fence();
             return self.view.check_stores();
         }
         let bytes = [byte; CHUNK];
@@ -157,6 +158,7 @@ impl DaxFile {
             };
             // SAFETY: as in `persist_copy_to`; what is read is in a buffer when it is stored.
             unsafe { copier.copy_read(self.place(to), len, backwards, read) };
+            self.fence();
             return self.view.check_stores();
         }
         let mut chunk = [0; CHUNK];
@@ -170,22 +172,17 @@ impl DaxFile {
     }
 
     /// Returns the copier of the bytes; `None` where the operating system writes back.
-    fn copier(
-        &self,
-        destination: Destination,
-    ) -> Option<Copier<impl Fn(*mut u8, *const u8, usize)>> {
+    fn copier(&self, destination: Destination) -> Option<Copier<impl Fn(*mut u8, &[u8])>> {
         let (cache, writes_back): (Cache, bool) = match self.view.writeback {
             Writeback::Lines(cache) => (cache, true),
             Writeback::Fence(cache) => (cache, false),
             Writeback::Pages => return None,
         };
-        let edge = |to: *mut u8, from: *const u8, len: usize| {
+        let edge = |to: *mut u8, bytes: &[u8]| {
             let at = to.addr() - self.view.mapping.base().addr().get();
-            // SAFETY: a part of the bytes that the copy was given.
-            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
             self.write(at as u64, bytes);
         };
-        Some(Copier { cache, writes_back, destination, edge })
+        Some(Copier { cache, writes_back, destination: Some(destination), edge })
     }
 
     fn place(&self, at: u64) -> *mut u8 {

@@ -197,7 +197,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Writes several parts and makes them persistent, as [`Medium::persist_copy`] does, by the way that suits
-    /// what the caller knows of their destination ([`cache::copy`](crate::cache::copy)). Where parts overlap,
+    /// what the caller knows of their destination ([`Destination`]). Where parts overlap,
     /// either may stand.
     ///
     /// # Panics
@@ -221,18 +221,14 @@ impl<'a> Memory<'a> {
         let parts = parts.iter().map(|(at, bytes)| (place(*at), bytes.as_ptr(), bytes.len()));
         // SAFETY: (1) all parts are in the words, which are cells, so no slice of bytes that may not change can be
         // borrowed from them; (2) every access to them is by whole atomic words.
-        unsafe { copier.copy_unfenced(parts, in_order) };
+        unsafe { copier.copy(parts, in_order) };
     }
 
     #[cfg(not(cachemaint_loom))]
-    fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, *const u8, usize)> {
+    fn copier(&self, destination: Destination) -> Copier<impl Fn(*mut u8, &[u8])> {
         let start = self.words.as_ptr().addr();
-        let edge = move |to: *mut u8, from: *const u8, len: usize| {
-            // SAFETY: a part of the bytes that the copy was given.
-            let bytes = unsafe { core::slice::from_raw_parts(from, len) };
-            self.write((to.addr() - start) as u64, bytes);
-        };
-        Copier { cache: self.cache, writes_back: true, destination, edge }
+        let edge = move |to: *mut u8, bytes: &[u8]| self.write((to.addr() - start) as u64, bytes);
+        Copier { cache: self.cache, writes_back: true, destination: Some(destination), edge }
     }
 
     /// Returns the word at a byte offset.

@@ -2,8 +2,8 @@
 
 use crate::aliasing::{self, Aliasing};
 use crate::arch::{
-    Architecture, Discard, Effect, Fence, Fences, Instruction, Missing, Point, Unsupported,
-    WholeCacheOperation, native,
+    Architecture, Discard, Effect, Instruction, Missing, Point, Unsupported, WholeCacheOperation,
+    native,
 };
 use crate::cache::plan::{Plan, Policy};
 use crate::cache::{Cache, Choice};
@@ -176,9 +176,10 @@ impl CpuReport {
     }
 
     fn with_fences(&self, instruction: Instruction, status: Status) -> Availability {
-        let writeback = self.choice(instruction, instruction.writeback);
+        let writeback = Choice::of(self.machine, instruction, instruction.writeback);
         let drops = instruction.effect == Effect::WritebackInvalidate;
-        let invalidate = drops.then(|| self.choice(instruction, instruction.invalidate));
+        let invalidate =
+            drops.then(|| Choice::of(self.machine, instruction, self.machine.invalidate));
         Availability { instruction, status, writeback, invalidate }
     }
 
@@ -213,7 +214,7 @@ impl CpuReport {
     pub fn writeback(&self, point: Point) -> Result<Choice, Unsupported> {
         let plan = Plan::choose(self.machine, self.cpu.facts()?, point, self.policy)?;
         let instruction = self.instruction(plan.writeback());
-        Ok(self.choice(instruction, instruction.writeback))
+        Ok(Choice::of(self.machine, instruction, instruction.writeback))
     }
 
     /// Returns the instruction and fences that invalidate. It writes dirty lines back too, over bytes
@@ -225,18 +226,12 @@ impl CpuReport {
     pub fn invalidate(&self) -> Result<Choice, Unsupported> {
         let plan = Plan::choose(self.machine, self.cpu.facts()?, Point::Coherency, Policy::ANY)?;
         let instruction = self.instruction(plan.invalidate());
-        Ok(self.choice(instruction, instruction.invalidate))
+        Ok(Choice::of(self.machine, instruction, self.machine.invalidate))
     }
 
     /// Returns the instruction of a code that a plan holds: its one bit is its place.
     fn instruction(&self, code: u8) -> Instruction {
         self.machine.instructions[code.trailing_zeros() as usize]
-    }
-
-    fn choice(&self, instruction: Instruction, fences: Fences) -> Choice {
-        let name = |fence: Fence| self.machine.fences[usize::from(fence.0)];
-        let before = (fences.before != Fence::NONE).then(|| name(fences.before));
-        Choice { instruction, before, after: name(fences.after) }
     }
 
     /// Returns the facts of the architecture on aliasing.

@@ -53,9 +53,7 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
-pub use crate::aliasing::Aliasing;
 pub use crate::arch::WholeCacheOperation;
-pub use crate::cache::Choice;
 pub use crate::cpu::{
     Confidential, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
 };

@@ -11,7 +11,7 @@ pub(crate) mod whole_cache;
 pub use whole_cache::{Refused, RefusedBy};
 
 use crate::arch::Architecture;
-use crate::cpu::{self, Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
+use crate::cpu::{Confidential, Cpu, Hypervisor, HypervisorKind, Isolation};
 use crate::survival::Statement;
 
 /// The fate of an operation that a guest executes.
@@ -70,14 +70,6 @@ pub(crate) struct Virtualization {
     hypervisor: Hypervisor,
     confidential: Confidential,
     architecture: &'static str,
-}
-
-impl HypervisorKind {
-    /// Returns the kind that shows this signature in CPUID, and the source of this claim.
-    #[must_use]
-    pub fn of_signature(signature: &str) -> Option<(Self, &'static str)> {
-        cpu::kind_of(signature).zip(cpu::source_of(signature))
-    }
 }
 
 impl Virtualization {

@@ -1,33 +1,23 @@
-//! Operations on whole caches, and on ranges of physical memory in all of them, for kernels, hypervisors and firmware
-//! (feature `privileged`).
+//! Operations on whole caches, for kernels, hypervisors and firmware (feature `privileged`).
 //!
 //! They serve two needs. **Memory whose content changed behind the caches** (a secure erase, a device that was unlocked
-//! or handed on) can be terabytes, and line by line that [takes long](#lines-or-everything). [`PhysicalRange`] drops such
-//! a range by the best way that the platform has. [`WholeCache`] drops everything at once, on every CPU. **A CPU that
-//! goes** (powered off, or handed over by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own
-//! caches.
+//! or handed on): [`WholeCache`] drops everything at once, on every CPU. **A CPU that goes** (powered off, or handed over
+//! by firmware) must not take dirty lines with it: [`OwnCaches`] empties its own caches.
 //!
-//! # Ranges
-//! [`PhysicalRange`] gets the addresses and the ways that the caller offers: the platform's engines ([`Provider`]), a
-//! mapping, and its CPUs. It takes the first way that reaches every byte, and returns [it](Way), or the
-//! [reason](NotInvalidated) why each has failed. It never does a part and reports success.
-//!
-//! Elsewhere than on bare x86 the first two are all. On arm64 lines are enough where the caches end at the point of
-//! coherency. A system's cache behind it needs a provider: so Linux has drivers for engines of the platform since 6.19
-//! (`drivers/cache`, for `cpu_cache_invalidate_memregion(start, len)`). Its framework (`lib/cache_maint.c`) has the same
-//! shape, and these differences:
-//!
-//! | Linux | here |
-//! |---|---|
-//! | drivers register in a global list, and may leave it before the call, after `cpu_cache_has_invalidate_memregion` has found them ("a race exists") | a slice is borrowed for the call |
-//! | with an empty list it returns 0; callers ask `cpu_cache_has_invalidate_memregion` before | a refusal |
-//! | each driver gets the whole range, and all together must be enough | each provider states the addresses that it covers alone; a missing byte is a refusal, and nothing is started |
-//! | at the first error it returns while other engines run | engines that were started are waited for |
-//! | x86 drops whole caches, whatever the range | the last way |
+//! ```
+//! use cachemaint::report::RefusedBy;
+//! use cachemaint::whole_cache::WholeCache;
+//! match WholeCache::ask() {
+//!     Ok(caches) => println!("{} on every CPU", caches.writeback_invalidate_instruction()),
+//!     Err(refused) if refused.by == RefusedBy::UserMode => println!("ask in the kernel: {refused}"),
+//!     Err(refused) => println!("line by line: {refused}"),
+//! }
+//! ```
 //!
 //! # Availability
-//! Few machines permit the whole cache at all. [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that
-//! the operations need, or [the obstacle](crate::report::RefusedBy):
+//! Few machines permit it at all: x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`).
+//! [`WholeCache::ask`] is safe and may be called anywhere. It returns the value that the operations need, or
+//! [the obstacle](crate::report::RefusedBy):
 //!
 //! | obstacle | reason |
 //! |---|---|
@@ -36,19 +26,12 @@
 //! | confidential guest | TDX: WBINVD raises #VE, which ends a Linux kernel; SEV: a request that the host may ignore |
 //! | hypervisor | KVM does nothing unless it assigned a device that does not snoop; the behaviour of each is in [`CpuReport::effects`](crate::report::CpuReport#structfield.effects), with its source |
 //!
-//! So it is available on x86 without a hypervisor, as for Linux (`cpu_cache_has_invalidate_memregion`). Under a hypervisor
-//! it is refused, even under one that would execute it. Lines of a range, and providers, are not: a guest may execute
-//! the instructions. A refusal is an error with the reason; no function here does nothing and reports success.
-//!
-//! ```
-//! use cachemaint::whole_cache::WholeCache;
-//! use cachemaint::report::RefusedBy;
-//! match WholeCache::ask() {
-//!     Ok(caches) => println!("{} on every CPU", caches.writeback_invalidate_instruction()),
-//!     Err(refused) if refused.by == RefusedBy::UserMode => println!("ask in the kernel: {refused}"),
-//!     Err(refused) => println!("line by line: {refused}"),
-//! }
-//! ```
+//! # Lines instead
+//! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
+//! mapped, in guests and on every architecture too, within [the limits of a handle](crate::Cache#limits). It costs one
+//! instruction a line: 1 TiB is 17 179 869 184 lines of 64 bytes, 17.2 seconds for each nanosecond that a line takes, divided
+//! among the CPUs that share the work; `docs/drivers.md` has measured times. A cache of the system behind arm64's point of
+//! coherency needs the platform's own engine (Linux `drivers/cache`).
 //!
 //! # Guarantees
 //! Each CPU executes the instruction on its own, at its own time. No manual says that a line which one CPU has dropped
@@ -60,44 +43,15 @@
 //! - dirty lines have been written back **over the bytes in memory**: to throw them away, have no dirty line before the
 //!   content changes. Linux promises no more ("may or may not write back dirty contents").
 //!
-//! For the lines of a [range](PhysicalRange), by a provider or by instructions, the same holds. Stores that the caller has
-//! seen others make need [`Cache::order_observed`](crate::Cache::order_observed) first, as for a guest whose virtual CPUs
-//! were stopped. The mapping for the
-//! instructions may be a cacheable one. Then a CPU can fetch a line again by speculation, with the bytes that memory has
-//! at that time: invalidate after the content has changed, and before it too, for the dirty lines.
-//!
 //! An external cache (behind the CPU's own, as in the days of the 486) gets a signal, and is not waited for (Intel SDM
 //! vol. 2D, WBINVD). The time grows with the caches, and interrupts are delayed (the same page). All other work on the
 //! machine loses its caches too.
 //!
-//! # Lines or everything
-//! [`Cache::writeback_invalidate_range`](crate::Cache::writeback_invalidate_range) does the same for a range that is
-//! mapped, in guests too, within [the limits of a handle](crate::Cache#limits). It costs one instruction a line: 1 TiB is 2^40 / 64 = 17 179 869 184 lines of 64 bytes. That is 17.2 seconds for each nanosecond that a line
-//! takes, divided among the CPUs that share the work; `docs/drivers.md` has measured times. The whole cache costs its own
-//! time, and the lines that must be fetched again after it. EDK2 goes line by line on arm64, for any length (`ArmCacheMaintenanceLib`).
-//!
-//! # Dropping everything unwritten
-//! This module has no function for INVD, nor for arm64's DC ISW. They drop the dirty lines of all programs: of other
-//! CPUs and of devices that write to the cache, this function's own stack and return address, the stores of an
-//! interrupt handler. Compiled code cannot be written so that it survives this. Newer CPUs refuse INVD with #GP once
-//! firmware has ended (CPUID.7.1:EAX\[30\]) or while they protect memory of SGX or TDX (Intel SDM vol. 2A, INVD). Its
-//! one sound use is firmware that ran with the cache as its RAM and leaves it, in assembly, with nothing to lose. To
-//! drop the dirty lines of *a range*, see [`Cache::discard_range`](crate::Cache::discard_range).
-//!
-//! # Other names
-//! | elsewhere | here |
-//! |---|---|
-//! | Linux `cpu_cache_invalidate_memregion` | [`PhysicalRange::writeback_invalidate`] |
-//! | Linux `cache_coherency_ops`, `cache_coherency_ops_instance_register` | [`Provider`], [`PhysicalRange::providers`] |
-//! | Linux `wbinvd_on_all_cpus`, `cpu_cache_invalidate_all` | [`WholeCache::writeback_invalidate`] |
-//! | Linux `cpu_cache_has_invalidate_memregion` | [`CpuReport::can_invalidate_memory`](crate::report::CpuReport::can_invalidate_memory), [`WholeCache::ask`] |
-//! | Linux `wbnoinvd_on_all_cpus` | [`WholeCache::writeback`] |
-//! | Linux `wbinvd` before a CPU is offline; Trusted Firmware `dcsw_op_all`; EDK2 `WriteBackInvalidateDataCache`; Zephyr `sys_cache_data_flush_and_invd_all` | [`OwnCaches::writeback_invalidate`] |
-//! | EDK2 `InvalidateDataCache` (INVD), Zephyr `sys_cache_data_invd_all` | nothing: see above |
+//! No function here executes INVD or arm64's DC ISW, which drop the dirty lines of all programs, this function's own stack
+//! among them: compiled code cannot survive that. To drop the dirty lines of *a range*, see
+//! [`Cache::discard_range`](crate::Cache::discard_range).
 
 mod all_cpus;
-mod physical_range;
-mod provider;
 
 use crate::arch::native::{self, privileged};
 use crate::arch::{Architecture, Effect, WholeCacheOperation};
@@ -106,8 +60,6 @@ use crate::virtualization::Refused;
 use crate::virtualization::whole_cache::can_invalidate_memory;
 
 pub use all_cpus::{NotOnAllCpus, Participant};
-pub use physical_range::{NotByWholeCache, NotInvalidated, PhysicalRange, Way};
-pub use provider::{NotByProviders, Provider, ProviderFailed};
 
 /// That memory can be invalidated by an operation on all caches of this machine. Owning one proves that it
 /// was [asked](Self::ask) in ring 0 of a machine without a hypervisor.

@@ -5,7 +5,7 @@
 //! the operations, so that they observe preceding stores. The operations complete in order. A DSB completes them all,
 //! and an ISB follows. Register offsets are those of CMSIS `core_cm7.h`.
 
-use cachemaint::coherence::{self, Invalidation, Maintain, Padded, hand_over};
+use cachemaint::coherence::{self, Maintain, Padded, hand_over};
 use std::cell::{Cell, RefCell};
 
 const LINE: usize = 32;
@@ -70,10 +70,6 @@ fn register_value(address: usize) -> u32 {
 unsafe impl Maintain for CortexM7 {
     fn granule(&self) -> usize {
         LINE
-    }
-
-    fn invalidation(&self) -> Invalidation {
-        Invalidation::Discards
     }
 
     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {

@@ -2,7 +2,7 @@
 
 use crate::model::{Interference, Issued, Machine};
 use crate::ring::{Consumer, Layout, Producer, Words};
-use cachemaint::coherence::{Invalidation, Maintain};
+use cachemaint::coherence::Maintain;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
@@ -272,10 +272,6 @@ unsafe impl Words for Cpu<'_> {
 unsafe impl Maintain for Cpu<'_> {
     fn granule(&self) -> usize {
         self.world.scenario.words_per_line[self.id] * size_of::<u32>()
-    }
-
-    fn invalidation(&self) -> Invalidation {
-        if self.world.scenario.discards { Invalidation::Discards } else { Invalidation::WritesBack }
     }
 
     unsafe fn issue_writeback(&self, start: *const u8, len: usize) {

@@ -12,8 +12,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 const LEN: usize = 32 << 10;
-const HINTS: [Destination; 4] =
-    [Destination::Unknown, Destination::Cached, Destination::Dirty, Destination::Cold];
+const HINTS: [Destination; 4] = [Destination::Unknown, Destination::Cached, Destination::Cold];
 
 /// A file and the array that it must be equal to.
 struct Pair {

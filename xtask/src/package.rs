@@ -15,10 +15,9 @@ const FOLDERS: [&str; 2] = ["arch/*.rs", "src/*.rs"];
 /// The greatest number of other crates that the bare library may bring.
 const MOST_CRATES: usize = 3;
 /// The targets; none stands for the host's.
-const TREES: [Option<&str>; 6] = [
+const TREES: [Option<&str>; 5] = [
     None,
     Some("aarch64-unknown-linux-gnu"),
-    Some("aarch64-unknown-freebsd"),
     Some("aarch64-apple-darwin"),
     Some("x86_64-pc-windows-msvc"),
     Some("thumbv7em-none-eabi"),

@@ -1,7 +1,7 @@
 //! Copies and fills.
 //!
 //! Each call copies as `memmove` does, so its ranges may overlap, and aligned words of 8 bytes in them are not torn. The
-//! hints choose among the methods of [`cachemaint::cache::copy`], all of which are durable:
+//! hints choose among the methods of [`Cache::copy_writeback`](cachemaint::Cache::copy_writeback), all of which are durable:
 //!
 //! | hint | method |
 //! |---|---|
@@ -12,8 +12,7 @@
 
 use crate::machine::{Machine, Streaming, Writeback, machine};
 use crate::words;
-use cachemaint::cache::Destination;
-use cachemaint::cache::copy::Unfenced;
+use cachemaint::cache::{Copies, Destination};
 use core::ffi::{c_int, c_uint, c_void};
 
 /// The flags of `libpmem.h`.
@@ -28,7 +27,7 @@ impl Machine {
     /// Calls `store` with the stores for `len` bytes, and drains, as the flags say. `store` gets `None` where nothing can
     /// be written back.
     #[inline(always)]
-    fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Unfenced>)) {
+    fn store(&self, len: usize, flags: c_uint, store: impl FnOnce(Option<Copies>)) {
         store(self.stores(len, flags));
         if flags & NOFLUSH != 0 {
             return;
@@ -42,7 +41,7 @@ impl Machine {
     }
 
     #[inline(always)]
-    fn stores(&self, len: usize, flags: c_uint) -> Option<Unfenced> {
+    fn stores(&self, len: usize, flags: c_uint) -> Option<Copies> {
         let cache = self.cache?;
         let writes_back = match self.writeback {
             _ if flags & NOFLUSH != 0 => false,
@@ -50,19 +49,18 @@ impl Machine {
             // Streaming stores keep a copy out of the caches, which is the wish of this hint.
             Writeback::Empty => flags & NONTEMPORAL != 0 && self.streaming != Streaming::Never,
         };
-        let destination = self.destination(len, flags);
-        Some(if writes_back { cache.unfenced(destination) } else { cache.stores() })
+        Some(cache.copies(self.destination(len, flags), writes_back))
     }
 
     #[inline(always)]
-    fn destination(&self, len: usize, flags: c_uint) -> Destination {
+    fn destination(&self, len: usize, flags: c_uint) -> Option<Destination> {
         match self.streaming {
-            Streaming::Never => Destination::Dirty,
-            _ if flags & (NONTEMPORAL | WC) != 0 => Destination::Cold,
-            _ if flags & (TEMPORAL | WB) != 0 => Destination::Dirty,
-            Streaming::From(size) if len >= size => Destination::Cold,
-            Streaming::From(_) => Destination::Dirty,
-            Streaming::Measured => Destination::Unknown,
+            Streaming::Never => None,
+            _ if flags & (NONTEMPORAL | WC) != 0 => Some(Destination::Cold),
+            _ if flags & (TEMPORAL | WB) != 0 => None,
+            Streaming::From(size) if len >= size => Some(Destination::Cold),
+            Streaming::From(_) => None,
+            Streaming::Measured => Some(Destination::Unknown),
         }
     }
 }
@@ -175,17 +173,17 @@ mod tests {
             machine.destination(len, flags)
         };
         for (streaming, len, flags, stores) in [
-            (Streaming::Measured, 8, 0, Destination::Unknown),
-            (Streaming::Measured, 8, NONTEMPORAL, Destination::Cold),
-            (Streaming::Measured, 8, WC | NODRAIN, Destination::Cold),
-            (Streaming::Measured, 9000, TEMPORAL, Destination::Dirty),
-            (Streaming::Measured, 9000, WB, Destination::Dirty),
-            (Streaming::Measured, 9000, NONTEMPORAL | TEMPORAL, Destination::Cold),
-            (Streaming::From(64), 63, 0, Destination::Dirty),
-            (Streaming::From(64), 64, 0, Destination::Cold),
-            (Streaming::From(64), 64, WB, Destination::Dirty),
-            (Streaming::From(64), 1, WC, Destination::Cold),
-            (Streaming::Never, 9000, WC | NONTEMPORAL, Destination::Dirty),
+            (Streaming::Measured, 8, 0, Some(Destination::Unknown)),
+            (Streaming::Measured, 8, NONTEMPORAL, Some(Destination::Cold)),
+            (Streaming::Measured, 8, WC | NODRAIN, Some(Destination::Cold)),
+            (Streaming::Measured, 9000, TEMPORAL, None),
+            (Streaming::Measured, 9000, WB, None),
+            (Streaming::Measured, 9000, NONTEMPORAL | TEMPORAL, Some(Destination::Cold)),
+            (Streaming::From(64), 63, 0, None),
+            (Streaming::From(64), 64, 0, Some(Destination::Cold)),
+            (Streaming::From(64), 64, WB, None),
+            (Streaming::From(64), 1, WC, Some(Destination::Cold)),
+            (Streaming::Never, 9000, WC | NONTEMPORAL, None),
         ] {
             assert_eq!(destination(streaming, len, flags), stores, "{streaming:?} {len} {flags}");
         }

@@ -107,16 +107,18 @@ impl Machine {
 
 /// Returns the caches, aimed as far as they reach, and the reason if that is not the point of persistence.
 fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
-    let mut builder = Cache::builder();
-    for (is_forbidden, name) in
-        [(variables.no_clwb, "clwb"), (variables.no_clflushopt, "clflushopt")]
-    {
-        if is_forbidden {
-            // Another architecture has no such instruction.
-            builder = builder.without_named(name).unwrap_or(builder);
+    let is_forbidden = |name| match name {
+        "clwb" => variables.no_clwb,
+        "clflushopt" => variables.no_clflushopt,
+        _ => false,
+    };
+    let aimed = |point| {
+        let cache = Cache::host()?.to(point)?;
+        match cache.available_writebacks().find(|instruction| !is_forbidden(instruction.name)) {
+            Some(allowed) => Cache::builder().writeback_with(allowed).point(point).build(),
+            None => Ok(cache),
         }
-    }
-    let aimed = |point| builder.point(point).build();
+    };
     let why = match aimed(Point::Persistence) {
         Ok(cache) => return (Some(cache), None),
         Err(why) => why,

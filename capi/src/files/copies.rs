@@ -5,8 +5,7 @@ use crate::arguments::{CDestination, memory};
 use crate::cancellation;
 use crate::error::{Failure, number};
 use crate::handle::Handle;
-use cachemaint::cache::Destination;
-use cachemaint::cache::copy::Unfenced;
+use cachemaint::cache::{Copies, Destination};
 use cachemaint::dax::DaxFile;
 use cachemaint::medium::Granularity;
 use core::ffi::{c_int, c_uchar, c_void};
@@ -142,12 +141,9 @@ unsafe fn checked_fill<'a>(
 
 /// Returns the copies into a file by addresses; `None` where the operating system writes back.
 #[inline]
-fn copies(file: &DaxFile, destination: Destination) -> Option<Unfenced> {
+fn copies(file: &DaxFile, destination: Destination) -> Option<Copies> {
     let cache = file.view().cache()?;
-    Some(match file.granularity() {
-        Granularity::Byte => cache.stores(),
-        _ => cache.unfenced(destination),
-    })
+    Some(cache.copies(Some(destination), file.granularity() != Granularity::Byte))
 }
 
 /// Copies bytes through a buffer, from the end that an overlap permits. The parts end at multiples of their size in the

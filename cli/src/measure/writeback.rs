@@ -47,10 +47,11 @@ pub fn available() -> Result<Vec<Instruction>, Unsupported> {
 /// # Errors
 /// If the architecture has no such instruction, or the machine does not have it.
 pub fn with_instruction(name: &str) -> Result<Cache, NotHere> {
-    let builder = Cache::builder().writeback_named(name);
-    builder.and_then(|builder| builder.build().ok()).ok_or_else(|| NotHere {
+    let known = instruction::ALL.iter().find(|known| known.name == name).copied();
+    let built = known.and_then(|known| Cache::builder().writeback_with(known).build().ok());
+    built.ok_or_else(|| NotHere {
         name: name.to_owned(),
-        known: instruction::ALL.iter().find(|known| known.name == name).copied(),
+        known,
         available: available()
             .map(|all| all.iter().map(|instruction| instruction.name).collect())
             .unwrap_or_default(),

@@ -1,8 +1,5 @@
 //! Stores of fewer bytes than a block, or of a few blocks, to bytes that no other thread accesses. Whole aligned words are
 //! stored by one store each where the CPU stores 8 bytes at once, so that a crash tears none.
-//!
-//! # Why this file is unsafe
-//! It stores to addresses whose range the caller of a copy vouches for.
 
 use crate::arch::native::word_store;
 use core::ops::Range;
@@ -19,55 +16,64 @@ fn whole_words(to: *const u8, len: usize) -> Range<usize> {
     }
 }
 
-/// Copies bytes that do not overlap.
+/// Copies `len` bytes.
+///
+/// # Safety
+/// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
 #[inline(always)]
-pub(super) fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
+pub(super) unsafe fn copy_edge(to: *mut u8, from: *const u8, len: usize) {
     let words = whole_words(to, len);
-    copy_piece(to, from, words.start);
+    // SAFETY: the bytes before the words (1).
+    unsafe { copy_piece(to, from, words.start) };
     for at in words.clone().step_by(WORD) {
-        // SAFETY: the source is that of a copy whose caller vouches for it.
+        // SAFETY: a word of the range (1).
         let word = unsafe { from.wrapping_add(at).cast::<u64>().read_unaligned() };
-        store_word(to.wrapping_add(at), word);
+        // SAFETY: a word of the range (1), aligned.
+        unsafe { word_store::store(to.wrapping_add(at).cast(), word) };
     }
-    copy_piece(to.wrapping_add(words.end), from.wrapping_add(words.end), len - words.end);
+    let (to, from) = (to.wrapping_add(words.end), from.wrapping_add(words.end));
+    // SAFETY: the bytes behind the words (1).
+    unsafe { copy_piece(to, from, len - words.end) };
 }
 
-/// Sets bytes.
+/// Sets `len` bytes.
+///
+/// # Safety
+/// 1. `to` can be written for `len` bytes.
 #[inline(always)]
-pub(super) fn fill_edge(to: *mut u8, len: usize, byte: u8) {
+pub(super) unsafe fn fill_edge(to: *mut u8, len: usize, byte: u8) {
     let words = whole_words(to, len);
     let word = u64::from_ne_bytes([byte; WORD]);
-    copy_piece(to, (&raw const word).cast(), words.start);
+    // SAFETY: the bytes before the words, fewer than one (1).
+    unsafe { copy_piece(to, (&raw const word).cast(), words.start) };
     for at in words.clone().step_by(WORD) {
-        store_word(to.wrapping_add(at), word);
+        // SAFETY: a word of the range (1), aligned.
+        unsafe { word_store::store(to.wrapping_add(at).cast(), word) };
     }
-    copy_piece(to.wrapping_add(words.end), (&raw const word).cast(), len - words.end);
-}
-
-/// Stores a word by one store.
-#[inline(always)]
-fn store_word(to: *mut u8, word: u64) {
-    // SAFETY: the word is in the destination of a copy whose caller vouches for it, and aligned.
-    unsafe { word_store::store(to.cast(), word) };
+    // SAFETY: the bytes behind the words, fewer than one (1).
+    unsafe { copy_piece(to.wrapping_add(words.end), (&raw const word).cast(), len - words.end) };
 }
 
 /// Copies fewer bytes than a word, without a call of `memcpy`.
+///
+/// # Safety
+/// 1. As [`copy_edge`].
 #[inline(always)]
-fn copy_piece(to: *mut u8, from: *const u8, len: usize) {
+unsafe fn copy_piece(to: *mut u8, from: *const u8, len: usize) {
     let mut at = 0;
     if len & 4 != 0 {
-        // SAFETY: both ranges are those of a copy whose caller vouches for them.
+        // SAFETY: (1) is the caller's duty.
         unsafe { from.cast::<[u8; 4]>().copy_to_nonoverlapping(to.cast(), 1) };
         at = 4;
     }
     if len & 2 != 0 {
         let (to, from) = (to.wrapping_add(at), from.wrapping_add(at));
-        // SAFETY: as above.
+        // SAFETY: (1) is the caller's duty.
         unsafe { from.cast::<[u8; 2]>().copy_to_nonoverlapping(to.cast(), 1) };
         at += 2;
     }
     if len & 1 != 0 {
-        // SAFETY: as above.
+        // SAFETY: (1) is the caller's duty.
         unsafe { from.wrapping_add(at).copy_to_nonoverlapping(to.wrapping_add(at), 1) };
     }
 }

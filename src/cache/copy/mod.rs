@@ -21,38 +21,39 @@
 //! ([`Destination`]), each with the measurement that it comes from.
 //!
 //! # Crashes
-//! Until the copy returns any of its bytes may have reached memory, in any order, whole lines or parts. Only an aligned
-//! word of 8 bytes that lies whole in the copy is never torn. All methods store whole words at once, by single stores of
-//! 8 bytes or more. On targets without atomics of 64 bits the words have the CPU's size. A part of a word, at an end of
-//! the copy, may be stored byte by byte.
-//!
-//! The manuals promise more of some stores (Intel SDM vol. 3A, 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64
-//! bytes of `movdir64b`), on which nothing here relies. They say nothing of the words in a wider or a streaming vector
-//! store. The test that reads words while each store is executed has seen none torn on an Intel Xeon.
+//! All methods store whole aligned words at once, by single stores of 8 bytes or more, so that none is torn. A part of a
+//! word, at an end of the copy, may be stored byte by byte. The manuals promise more of some stores (Intel SDM vol. 3A,
+//! 9.1.1: 16 bytes of `movdqa` on CPUs with AVX; vol. 2B: 64 bytes of `movdir64b`), on which nothing here relies. They say
+//! nothing of the words in a wider or a streaming vector store: the test that reads words while each store is executed has
+//! seen none torn on an Intel Xeon.
 //!
 //! # Registers
 //! Vector registers are used if the CPU has them and the operating system keeps them for programs (XCR0), and never
 //! in ring 0, where they belong to the program that was interrupted. A kernel in another ring, as Xen's
 //! paravirtualised ones are, must save them around a copy.
 
+mod copies;
 mod edge;
 mod policy;
 mod run;
 #[cfg(test)]
 mod tests;
-mod unfenced;
 
 use super::Cache;
 use crate::arch::{BlockStore, block_ops};
 use crate::cpu;
+use core::iter;
 use core::ops::Range;
 use edge::copy_edge;
 use policy::Choice;
 use run::{CHUNK, Execute, Part, whole_blocks};
 
-pub use unfenced::Unfenced;
+pub use copies::Copies;
 
 /// The caller's knowledge of the destination, for speed alone: a copy is as durable with each.
+///
+/// It chooses among methods that are all durable: ordinary stores that are written back, and stores past the caches where
+/// the vendor promises that they leave no line behind, or where the lines are written back after them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Destination {
@@ -62,8 +63,6 @@ pub enum Destination {
     /// The lines are likely in the first or second level of this CPU's caches, and clean: the destination was read, or
     /// written and written back, a moment ago.
     Cached,
-    /// The lines are likely as near, with stores that were not written back since.
-    Dirty,
     /// The lines are likely in no cache, and no reader needs them soon.
     Cold,
 }
@@ -77,10 +76,12 @@ const SMALL: usize = 256;
 /// on DRAM).
 const PATTERN: usize = 1024;
 
-/// Copies that have reached the point.
 impl Cache {
     /// Copies `from` to `to` and writes it back: all of `to` has reached the handle's point when this
     /// returns.
+    ///
+    /// Until then any of its bytes may have reached memory, in any order. An aligned word of 8 bytes that lies whole in
+    /// the copy is never torn (on targets without atomics of 64 bits: a word of the CPU's size).
     ///
     /// # Ordering
     /// As [`writeback`](Self::writeback) of the copied bytes, with its one fence at the end.
@@ -89,98 +90,53 @@ impl Cache {
     /// If the lengths differ.
     ///
     /// # Cost
-    /// The stores, one write-back a line, and one fence; two where streaming stores need one before the write-back ([the
-    /// methods](self)). Where lines are larger than 64 bytes, a line between two pieces of 4 KiB can be written back twice.
-    #[doc(alias(
-        "memcpy",
-        "memcpy_flushcache",
-        "pmem_memcpy_persist",
-        "streaming",
-        "non-temporal"
-    ))]
+    /// The stores, one write-back a line, and one fence; two where streaming stores need one before the write-back.
+    #[doc(alias("memcpy", "memcpy_flushcache", "pmem_memcpy_persist", "non-temporal"))]
     pub fn copy_writeback(self, to: &mut [u8], from: &[u8], destination: Destination) {
         assert_eq!(to.len(), from.len(), "the lengths of the two slices differ");
+        let part = iter::once((to.as_mut_ptr(), from.as_ptr(), to.len()));
         // SAFETY: (1) and (2) follow from the references.
-        unsafe { self.copy_writeback_range(to.as_mut_ptr(), from.as_ptr(), to.len(), destination) };
+        unsafe { self.copier(destination).copy(part, false) };
+        self.fence();
     }
 
-    /// Sets all bytes of `to` and writes it back, as [`copy_writeback`](Self::copy_writeback) does.
-    ///
-    /// # Cost
-    /// As there.
+    /// Sets all bytes of `to` and writes it back, as [`copy_writeback`](Self::copy_writeback) does, at its cost.
     #[doc(alias("memset", "pmem_memset_persist", "zero"))]
     pub fn fill_writeback(self, to: &mut [u8], byte: u8, destination: Destination) {
         // SAFETY: (1) and (2) follow from the reference.
-        unsafe { self.fill_writeback_range(to.as_mut_ptr(), to.len(), byte, destination) };
+        unsafe { self.copier(destination).fill(to.as_mut_ptr(), to.len(), byte) };
+        self.fence();
     }
 
-    /// Copies a range of `bytes` to another place in them, which may overlap it, and writes it back, as
-    /// [`copy_writeback`](Self::copy_writeback) does. A crash on the way can have lost bytes of both where they
-    /// overlap.
-    ///
-    /// # Panics
-    /// If `from` ends before it starts, or either range is out of range.
-    ///
-    /// # Cost
-    /// As there, and each byte is read into a buffer of 4 KiB before it is stored.
-    #[doc(alias("memmove", "pmem_memmove_persist"))]
-    pub fn copy_within_writeback(
-        self,
-        bytes: &mut [u8],
-        from: Range<usize>,
-        to: usize,
-        destination: Destination,
-    ) {
-        let len = bytes[from.clone()].len();
-        assert!(to <= bytes.len() - len, "the destination is out of range");
-        let all = bytes.as_mut_ptr();
-        let (source, target) = (all.wrapping_add(from.start), all.wrapping_add(to));
-        let read = |range: Range<usize>, into: &mut [u8]| {
-            // SAFETY: a part of `from`, which is in the slice; the buffer does not overlap the slice.
-            unsafe {
-                let source = source.wrapping_add(range.start);
-                source.copy_to_nonoverlapping(into.as_mut_ptr(), range.len());
-            };
-        };
-        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
-        // SAFETY: (1) `to` is in the slice, and the bytes read are in a buffer when they are stored; (2) the slice is
-        // borrowed for writing.
-        unsafe { copier.copy_read(target, len, from.start < to, read) };
+    const fn copier(self, destination: Destination) -> Copier<Own> {
+        Copier { cache: self, writes_back: true, destination: Some(destination), edge: Own }
     }
+}
 
-    /// Does [`copy_writeback`](Self::copy_writeback) for `len` bytes from `from` to `to`.
-    ///
+/// The stores of less than a block, where other bytes of its words may belong to others.
+pub(crate) trait Edge {
     /// # Safety
-    /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap. The bytes of `from` are initialised:
-    ///    padding of a value is not. A pointer among them arrives as an address.
-    /// 2. No other thread accesses `to`, and none writes `from`, meanwhile.
-    pub unsafe fn copy_writeback_range(
-        self,
-        to: *mut u8,
-        from: *const u8,
-        len: usize,
-        destination: Destination,
-    ) {
-        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { copier.copy(core::iter::once((to, from, len))) };
-    }
+    /// 1. `from` can be read and `to` written for `len` bytes, and they do not overlap.
+    /// 2. No other thread writes `from` meanwhile, and others access `to` only as the implementation says.
+    unsafe fn store(&self, to: *mut u8, from: *const u8, len: usize);
+}
 
-    /// Does [`fill_writeback`](Self::fill_writeback) for `len` bytes from `to` on.
-    ///
-    /// # Safety
-    /// 1. `to` can be written for `len` bytes.
-    /// 2. No other thread accesses the range meanwhile.
-    pub unsafe fn fill_writeback_range(
-        self,
-        to: *mut u8,
-        len: usize,
-        byte: u8,
-        destination: Destination,
-    ) {
-        let copier = Copier { cache: self, writes_back: true, destination, edge: copy_edge };
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { copier.fill(to, len, byte) };
+/// No other thread accesses the destination.
+#[derive(Clone, Copy)]
+pub(crate) struct Own;
+
+impl Edge for Own {
+    unsafe fn store(&self, to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: (1) is the caller's duty.
+        unsafe { copy_edge(to, from, len) };
+    }
+}
+
+/// A function merges the bytes into their words, which others access by atomic accesses of whole words.
+impl<F: Fn(*mut u8, &[u8])> Edge for F {
+    unsafe fn store(&self, to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: the bytes can be read (1), and no one writes them (2).
+        self(to, unsafe { core::slice::from_raw_parts(from, len) });
     }
 }
 
@@ -189,13 +145,15 @@ pub(crate) struct Copier<E> {
     pub(crate) cache: Cache,
     /// Not where the caches are in the persistence domain: the fence is all then.
     pub(crate) writes_back: bool,
-    pub(crate) destination: Destination,
-    /// Stores less than a block where that takes care of its words' other bytes: to, from, bytes.
+    /// `None`: ordinary stores at any size.
+    pub(crate) destination: Option<Destination>,
     pub(crate) edge: E,
 }
 
-impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
-    /// Copies several parts (to, from, bytes) under one fence. Where they overlap, either may stand.
+/// Each leaves the last fence to the caller.
+impl<E: Edge> Copier<E> {
+    /// Copies several parts (to, from, bytes). Where they overlap, either may stand. If `in_order`, a store that follows is
+    /// not seen before the bytes.
     ///
     /// # Safety
     /// For each part
@@ -205,27 +163,12 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     pub(crate) unsafe fn copy(
         mut self,
         parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
-    ) {
-        let way = self.way();
-        let parts = parts.map(|(to, from, len)| way.part(to, from, len));
-        // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { run::copy(&mut self, parts) };
-    }
-
-    /// Does the same without the last fence, which the caller owes. If `in_order`, a store that follows is not seen before
-    /// the bytes.
-    ///
-    /// # Safety
-    /// As [`copy`](Self::copy).
-    pub(crate) unsafe fn copy_unfenced(
-        mut self,
-        parts: impl Iterator<Item = (*mut u8, *const u8, usize)> + Clone,
         in_order: bool,
     ) {
         let way = self.way();
         let mut parts = parts.map(|(to, from, len)| way.part(to, from, len));
         // SAFETY: (1) and (2) are the caller's duties.
-        unsafe { run::copy_unfenced(&mut self, parts.clone()) };
+        unsafe { run::copy(&mut self, parts.clone()) };
         if in_order && parts.any(|part| part.path.is_unordered()) {
             self.cache.fence();
         }
@@ -235,29 +178,17 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     ///
     /// # Safety
     /// As [`copy`](Self::copy), of one part.
-    pub(crate) unsafe fn fill(self, to: *mut u8, len: usize, byte: u8) {
-        let cache = self.cache;
-        // SAFETY: the caller's duties.
-        unsafe { self.fill_unfenced(to, len, byte) };
-        cache.fence();
-    }
-
-    /// Does the same without the last fence, which the caller owes.
-    ///
-    /// # Safety
-    /// As [`copy`](Self::copy), of one part.
-    pub(crate) unsafe fn fill_unfenced(mut self, to: *mut u8, len: usize, byte: u8) {
+    pub(crate) unsafe fn fill(mut self, to: *mut u8, len: usize, byte: u8) {
         if len <= SMALL {
             let bytes = [byte; SMALL];
-            let part = core::iter::once((to, bytes.as_ptr(), len));
             // SAFETY: the caller's duties; there are as many bytes.
-            return unsafe { self.copy_unfenced(part, false) };
+            return unsafe { self.copy(iter::once((to, bytes.as_ptr(), len)), false) };
         }
         let chunk = [byte; PATTERN];
         let part = self.way().part(to, chunk.as_ptr(), len);
         let fill = |_| chunk.as_ptr();
         // SAFETY: the caller's duties; a chunk is not longer than that.
-        unsafe { run::copy_by_chunks_unfenced(&mut self, part, PATTERN, false, fill) };
+        unsafe { run::copy_by_chunks(&mut self, part, PATTERN, false, fill) };
     }
 
     /// Copies the bytes that `read` reads: it gets a range of the part and the place for its bytes. From the last bytes
@@ -266,23 +197,6 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
     /// # Safety
     /// As [`copy`](Self::copy), of one part.
     pub(crate) unsafe fn copy_read(
-        self,
-        to: *mut u8,
-        len: usize,
-        backwards: bool,
-        read: impl FnMut(Range<usize>, &mut [u8]),
-    ) {
-        let cache = self.cache;
-        // SAFETY: the caller's duties.
-        unsafe { self.copy_read_unfenced(to, len, backwards, read) };
-        cache.fence();
-    }
-
-    /// Does the same without the last fence, which the caller owes.
-    ///
-    /// # Safety
-    /// As [`copy`](Self::copy), of one part.
-    pub(crate) unsafe fn copy_read_unfenced(
         mut self,
         to: *mut u8,
         len: usize,
@@ -292,9 +206,8 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
         if len <= SMALL {
             let mut bytes = [0; SMALL];
             read(0..len, &mut bytes[..len]);
-            let part = core::iter::once((to, bytes.as_ptr(), len));
             // SAFETY: the caller's duties; there are as many bytes.
-            return unsafe { self.copy_unfenced(part, false) };
+            return unsafe { self.copy(iter::once((to, bytes.as_ptr(), len)), false) };
         }
         let mut chunk = [0; CHUNK];
         let part = self.way().part(to, chunk.as_ptr(), len);
@@ -304,11 +217,11 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
             bytes.as_ptr()
         };
         // SAFETY: the caller's duties; the chunk is not changed before the next is asked for.
-        unsafe { run::copy_by_chunks_unfenced(&mut self, part, CHUNK, backwards, fill) };
+        unsafe { run::copy_by_chunks(&mut self, part, CHUNK, backwards, fill) };
     }
 
     fn way(&self) -> Way {
-        Way { choice: choice(), destination: self.writes_back.then_some(self.destination) }
+        Way { choice: choice(), destination: self.destination.filter(|_| self.writes_back) }
     }
 }
 
@@ -316,7 +229,7 @@ impl<E: Fn(*mut u8, *const u8, usize)> Copier<E> {
 #[derive(Clone, Copy)]
 struct Way {
     choice: Choice,
-    /// `None` where nothing needs to be written back.
+    /// `None`: ordinary stores.
     destination: Option<Destination>,
 }
 
@@ -331,7 +244,7 @@ impl Way {
     }
 }
 
-impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
+impl<E: Edge> Execute for Copier<E> {
     unsafe fn blocks(&mut self, store: &BlockStore, to: *mut u8, from: *const u8, count: usize) {
         // SAFETY: both ranges are those of the copy and `to` is aligned (1); the store was found on this
         // CPU.
@@ -339,8 +252,10 @@ impl<E: Fn(*mut u8, *const u8, usize)> Execute for Copier<E> {
     }
 
     unsafe fn edge(&mut self, to: *mut u8, from: *const u8, len: usize) {
-        // SAFETY: both ranges are those of the copy (1), and others access its destination atomically (2).
-        unsafe { block_ops::copy_part(to, from, len, &self.edge) };
+        // SAFETY: both ranges are those of the copy (1), and others access its destination as `edge` says (2).
+        let merge = |to, from, len| unsafe { self.edge.store(to, from, len) };
+        // SAFETY: the same.
+        unsafe { block_ops::copy_part(to, from, len, merge) };
     }
 
     unsafe fn writeback(&mut self, start: *const u8, len: usize) {

@@ -43,7 +43,6 @@ type Tiers = &'static [(usize, Path)];
 pub(super) struct Policy {
     unknown: Tiers,
     cached: Tiers,
-    dirty: Tiers,
     cold: Tiers,
 }
 
@@ -52,7 +51,6 @@ impl Policy {
         let tiers = match destination {
             Destination::Unknown => self.unknown,
             Destination::Cached => self.cached,
-            Destination::Dirty => self.dirty,
             Destination::Cold => self.cold,
         };
         let reached = tiers.iter().rev().find(|(least, _)| blocks >= *least);
@@ -61,8 +59,7 @@ impl Policy {
 }
 
 /// Ordinary stores, as this CPU has no stores past the caches. The CPU decides whether it follows a hint.
-static ORDINARY: Policy =
-    Policy { unknown: &[], cached: &[], dirty: &[], cold: &[(0, Path::Hinted)] };
+static ORDINARY: Policy = Policy { unknown: &[], cached: &[], cold: &[(0, Path::Hinted)] };
 
 /// Streaming stores leave no line behind.
 ///
@@ -90,7 +87,6 @@ static ORDINARY: Policy =
 static EVICTING: Policy = Policy {
     unknown: &[(512, Path::Streaming)],
     cached: &[(1024, Path::Streaming)],
-    dirty: &[],
     cold: &[(192, Path::Streaming)],
 };
 
@@ -100,7 +96,6 @@ static EVICTING: Policy = Policy {
 static DIRECT: Policy = Policy {
     unknown: &[(512, Path::Direct), (TOO_LARGE_FOR_DIRECT, Path::Streaming)],
     cached: &[(1024, Path::Direct), (TOO_LARGE_FOR_DIRECT, Path::Streaming)],
-    dirty: &[],
     cold: &[(192, Path::Direct), (TOO_LARGE_FOR_DIRECT, Path::Streaming)],
 };
 
@@ -126,7 +121,6 @@ const TOO_LARGE_FOR_DIRECT: usize = (1 << 20) + 1;
 static LEAVING: Policy = Policy {
     unknown: &[(8192, Path::StreamingThenWriteback)],
     cached: &[(1 << 20, Path::StreamingThenWriteback)],
-    dirty: &[],
     cold: &[(64, Path::StreamingThenWriteback)],
 };
 

@@ -69,28 +69,13 @@ pub(super) fn whole_blocks(to: *const u8, len: usize) -> Range<usize> {
     }
 }
 
-/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when this
-/// returns.
+/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when a fence of
+/// this thread has returned.
 ///
 /// # Safety
 /// 1. The duties of [`Execute`] hold for each range in the parts.
 #[inline(always)]
 pub(super) unsafe fn copy(execute: &mut impl Execute, parts: impl Iterator<Item = Part> + Clone) {
-    // SAFETY: (1) is the caller's duty.
-    unsafe { copy_unfenced(execute, parts) };
-    execute.fence();
-}
-
-/// Carries out all parts, which do not overlap: their bytes have reached the handle's point when a fence of
-/// this thread has returned.
-///
-/// # Safety
-/// As [`copy`].
-#[inline(always)]
-pub(super) unsafe fn copy_unfenced(
-    execute: &mut impl Execute,
-    parts: impl Iterator<Item = Part> + Clone,
-) {
     for part in parts.clone() {
         // SAFETY: (1) is the caller's duty.
         unsafe { issue(execute, &part) };
@@ -105,7 +90,7 @@ pub(super) unsafe fn copy_unfenced(
 ///
 /// # Safety
 /// 1. The duties of [`Execute`] hold for each range in the part, and for the bytes that `fill` gives.
-pub(super) unsafe fn copy_by_chunks_unfenced(
+pub(super) unsafe fn copy_by_chunks(
     execute: &mut impl Execute,
     part: Part,
     size: usize,

@@ -4,7 +4,7 @@
 //! | room | what it reads |
 //! |---|---|
 //! | `el1` | ID registers, in privileged code |
-//! | `host` | the words that Linux and FreeBSD let EL0 read; under other systems nothing, and the reason |
+//! | `host` | the words that Linux lets EL0 read; under other systems nothing, and the reason |
 //! | `sysfs` | the identities of the machine's other CPUs, under Linux with `std` |
 //! | `words` | no machine: draws conclusions from the words that were read |
 

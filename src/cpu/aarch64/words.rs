@@ -15,7 +15,7 @@ const HWCAP2_DCPODP: u64 = 1;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Words {
     pub(crate) ctr_el0: u64,
-    /// The hardware capabilities of the auxiliary vector; FreeBSD has their bits from Linux.
+    /// The hardware capabilities of the auxiliary vector.
     pub(crate) hwcap: u64,
     pub(crate) hwcap2: u64,
     /// `MIDR_EL1`, if the kernel says that it can be read.
@@ -128,11 +128,6 @@ pub(super) fn clean_erratum(midr: Midr) -> Option<Erratum> {
     }
 }
 
-/// Linux `arch/arm64/include/uapi/asm/hwcap.h`: all CPUs have the atomic instructions of Armv8.1, which the cores of
-/// [`breaks_cleans`] lack. FreeBSD has the bit from Linux.
-#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "freebsd")))]
-pub(super) const HWCAP_ATOMICS: u64 = 1 << 8;
-
 /// Returns true if errata forbid cleans: on a Cortex-A53, on cores that Linux lists with its errata (Brahma-B53 of Broadcom,
 /// Kryo 2xx Silver of Qualcomm: `arch/arm64/kernel/cpu_errata.c`), on Cortex-A35 r0p0 and Cortex-A57 r0p0 (TF-A
 /// `lib/cpus/aarch64/cortex_a35.S`, `cortex_a57.S`).
@@ -176,9 +171,9 @@ mod tests {
     const CORTEX_A72: u64 = 0x410f_d082;
     const APPLE_M1: u64 = 0x611f_0231;
 
-    /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (FreeBSD `sys/arm64/include/elf.h`).
+    /// `HWCAP_DCPOP` is bit 16 and `HWCAP2_DCPODP` bit 0 (Linux `arch/arm64/include/uapi/asm/hwcap.h`).
     #[test]
-    fn freebsd_reports_the_points_of_persistence() {
+    fn the_kernel_reports_the_points_of_persistence() {
         let words = Words {
             ctr_el0: 0x8444_c004,
             hwcap: 1 << 16,

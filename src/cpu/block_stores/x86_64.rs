@@ -20,6 +20,9 @@ pub(crate) fn here() -> BlockStores {
     use crate::arch::x86::registers::xcr0;
     use crate::cpu::x86::host;
 
+    if host::IS_ENCLAVE {
+        return BlockStores { present: MOV.code, evicts: false };
+    }
     let registers = permitted(host::in_ring_0(), cfg!(target_feature = "sse2"));
     // SAFETY: it is asked only where CPUID says that it can be.
     read(&host::cpuid, registers, || unsafe { xcr0() })

@@ -7,7 +7,6 @@ mod signatures;
 
 use super::Text;
 pub use signatures::HypervisorKind;
-pub(crate) use signatures::{kind_of, source_of};
 
 /// The knowledge about a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,11 @@ impl Hypervisor {
     #[must_use]
     pub fn kind(&self) -> Option<HypervisorKind> {
         let Self::Present { signatures, .. } = self else { return None };
-        signatures.iter().filter_map(|signature| kind_of(signature.as_str())).last()
+        signatures
+            .iter()
+            .filter_map(|signature| HypervisorKind::of_signature(signature))
+            .map(|(kind, _)| kind)
+            .last()
     }
 
     /// Returns the name, if one of the signatures is known here.

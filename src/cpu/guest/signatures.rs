@@ -57,6 +57,13 @@ pub enum HypervisorKind {
 }
 
 impl HypervisorKind {
+    /// Returns the kind that shows this signature in CPUID, and the source of this claim.
+    #[must_use]
+    pub fn of_signature(signature: &str) -> Option<(Self, &'static str)> {
+        let known = SIGNATURES.iter().find(|(known, ..)| *known == signature);
+        known.map(|(_, kind, source)| (*kind, *source))
+    }
+
     /// Returns true if programs are translated for a CPU of another architecture.
     pub(crate) const fn translates(self) -> bool {
         matches!(self, Self::Rosetta | Self::Fex | Self::Box64 | Self::WindowsOnArm)
@@ -143,29 +150,18 @@ pub(crate) const SIGNATURES: [Signature; 28] = {
     ]
 };
 
-/// Returns the owner of a signature, if it is known.
-pub(crate) fn kind_of(signature: &str) -> Option<HypervisorKind> {
-    SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(_, kind, _)| *kind)
-}
-
-/// Returns the source that attributes the signature.
-pub(crate) fn source_of(signature: &str) -> Option<&'static str> {
-    SIGNATURES.iter().find(|(known, ..)| *known == signature).map(|(.., source)| *source)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{SIGNATURES, kind_of};
+    use super::{HypervisorKind, SIGNATURES};
     use crate::cpu::Text;
 
     /// A signature is compared without its padding, so it must be written without; one that stands
     /// twice would hide the second.
     #[test]
     fn each_signature_is_written_as_it_is_read_and_once() {
-        for (place, (signature, kind, source)) in SIGNATURES.iter().enumerate() {
+        for (signature, kind, source) in &SIGNATURES {
             assert_eq!(Text::<12>::new(signature.as_bytes()).as_str(), *signature);
-            assert_eq!(kind_of(signature), Some(*kind), "{signature} stands twice");
-            assert!(SIGNATURES[..place].iter().all(|(other, ..)| other != signature));
+            assert_eq!(HypervisorKind::of_signature(signature), Some((*kind, *source)), "twice");
             assert!(!source.is_empty());
         }
     }
@@ -176,9 +172,9 @@ mod tests {
         for raw in
             [b" lrpepyh  vr", b" QNXQVMBSQG ", b"bhyve bhyve ", b"Jailhouse\0\0\0", b" prl hyperv "]
         {
-            assert!(kind_of(Text::<12>::new(raw).as_str()).is_some(), "{raw:?}");
+            assert!(HypervisorKind::of_signature(&Text::<12>::new(raw)).is_some(), "{raw:?}");
         }
-        assert_eq!(kind_of(""), None);
-        assert_eq!(kind_of("GenuineIntel"), None);
+        assert_eq!(HypervisorKind::of_signature(""), None);
+        assert_eq!(HypervisorKind::of_signature("GenuineIntel"), None);
     }
 }

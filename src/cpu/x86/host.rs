@@ -2,6 +2,7 @@
 
 use super::{privilege_level, read, read_for_choice};
 use crate::arch::x86::registers;
+use crate::arch::{Missing, Unsupported};
 use crate::cpu::Cpu;
 use raw_cpuid::CpuIdResult;
 
@@ -11,8 +12,20 @@ pub(in crate::cpu) fn cpuid(leaf: u32, subleaf: u32) -> CpuIdResult {
     CpuIdResult { eax: words.eax, ebx: words.ebx, ecx: words.ecx, edx: words.edx }
 }
 
+/// An enclave cannot execute CPUID (Intel SDM vol. 3D, "Illegal Instructions").
+pub(in crate::cpu) const IS_ENCLAVE: bool = cfg!(target_env = "sgx");
+
+const IN_ENCLAVE: Unsupported = Unsupported::new(
+    Missing::Permission,
+    "an SGX enclave cannot execute CPUID, so the instructions of the CPU are not known",
+    "maintain caches outside of the enclave, or describe the CPU with Cache::from_facts",
+);
+
 /// Returns the CPU this program runs on.
 pub(crate) fn here() -> Cpu {
+    if IS_ENCLAVE {
+        return Cpu::refused(IN_ENCLAVE);
+    }
     Cpu { privileged: in_ring_0(), ..read(&cpuid) }
 }
 
@@ -23,6 +36,9 @@ pub(in crate::cpu) fn in_ring_0() -> bool {
 
 /// Returns the same CPU as far as a choice needs it.
 pub(crate) fn here_for_choice() -> Cpu {
+    if IS_ENCLAVE {
+        return Cpu::refused(IN_ENCLAVE);
+    }
     read_for_choice(&cpuid)
 }
 

@@ -10,7 +10,6 @@ pub(super) mod host;
 use super::reading::{line_size, shown};
 use super::{
     Confidential, Cpu, CpuIdentity, Hypervisor, HypervisorKind, Isolation, Line, Signatures, Text,
-    guest,
 };
 use crate::arch::x86::{ARCHITECTURE, CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB};
 use crate::arch::{Missing, Point, Unsupported};
@@ -207,7 +206,7 @@ fn translator<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Option<Text<12>> 
     // To ask for all places of signatures would take a guest a fraction of a millisecond.
     let name = named_translator(vendor(reader), brand(cpuid))
         .or_else(|| signature(reader, LEAF_HYPERVISOR))?;
-    guest::kind_of(name.as_str()).is_some_and(HypervisorKind::translates).then_some(name)
+    HypervisorKind::of_signature(&name).is_some_and(|(kind, _)| kind.translates()).then_some(name)
 }
 
 /// Translators that show themselves in the place of a CPU's vendor or at the beginning of its brand: this vendor, which is
@@ -236,7 +235,7 @@ fn signatures<R: CpuIdReader>(reader: &R) -> Signatures {
     let mut found = Signatures::NONE;
     for base in (LEAF_HYPERVISOR..=LAST_HYPERVISOR).step_by(NEXT_HYPERVISOR) {
         let signature = signature(reader, base).filter(|signature| {
-            base == LEAF_HYPERVISOR || guest::kind_of(signature.as_str()).is_some()
+            base == LEAF_HYPERVISOR || HypervisorKind::of_signature(signature).is_some()
         });
         if let Some(signature) = signature {
             found.add(signature);

@@ -2,38 +2,20 @@
 //! words of the kernel's format strings.
 
 use super::{SCREEN_LINES, assert_fits};
+use crate::aliasing::Aliasing;
 use crate::arch::{Architecture, DataCache, arm, other};
 use crate::cache::plan::Policy;
 use crate::cpu::Cpu;
-use crate::report::{Aliasing, CpuReport, HostReport};
+use crate::report::{CpuReport, HostReport};
 use crate::system::fixture::Fixture;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
 /// Returns a machine of an architecture that has no operation.
 fn machine(name: &'static str, data_cache: DataCache, fixture: &Fixture) -> HostReport {
-    let Architecture {
-        instructions,
-        fences,
-        observed,
-        unreachable,
-        discard,
-        whole_cache,
-        no_whole_cache,
-        ..
-    } = other::ARCHITECTURE;
-    let architecture = Box::leak(Box::new(Architecture {
-        name,
-        instructions,
-        fences,
-        observed,
-        unreachable,
-        data_cache,
-        discard,
-        whole_cache,
-        no_whole_cache,
-    }));
-    let cpu = CpuReport::new(architecture, Cpu::refused(unreachable[0]), Policy::ANY);
+    let architecture =
+        Box::leak(Box::new(Architecture { name, data_cache, ..other::ARCHITECTURE }));
+    let cpu = CpuReport::new(architecture, Cpu::refused(architecture.unreachable[0]), Policy::ANY);
     HostReport::from_tree(cpu, &fixture.tree())
 }
 
@@ -79,14 +61,32 @@ fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
     assert_fits(&v6.to_string(), SCREEN_LINES, "arm");
 }
 
+/// No `/proc`, no answer, and no page size to compute a distance from.
+#[test]
+fn without_proc_it_is_not_known() {
+    for name in ["mips", "xtensa"] {
+        let report = machine(name, of_other(name), &Fixture::new());
+        let Aliasing::Unknown { advice, .. } = report.aliasing else { panic!("{name}") };
+        assert!(advice.contains("/proc"), "{name}: {advice}");
+        assert!(report.shmlba.is_err());
+    }
+}
+
 /// The architecture decides, even if a file says something else.
 #[test]
 fn a_decision_of_the_architecture_overrides_files() {
-    let parisc = machine("parisc", of_other("parisc"), &with_cpuinfo("dc_aliases\n"));
-    assert!(matches!(parisc.aliasing, Aliasing::Yes { .. }));
-    assert_eq!(parisc.aliasing, parisc.cpu.aliasing);
-    assert_eq!(parisc.shmlba, Ok(4 << 20));
-    let arc = machine("arc", of_other("arc"), &with_cpuinfo(""));
-    assert!(matches!(arc.aliasing, Aliasing::No { .. }));
-    assert_eq!(arc.shmlba, Ok(8 << 10));
+    let csky = machine("csky", of_other("csky"), &with_cpuinfo("dc_aliases\n"));
+    assert!(matches!(csky.aliasing, Aliasing::Yes { .. }));
+    assert_eq!(csky.aliasing, csky.cpu.aliasing);
+    assert_eq!(csky.shmlba, Ok(16 << 10));
+    let hexagon = machine("hexagon", of_other("hexagon"), &with_cpuinfo(""));
+    assert!(matches!(hexagon.aliasing, Aliasing::No { .. }));
+    assert_eq!(hexagon.shmlba, Ok(4096));
+}
+
+#[test]
+fn a_distance_that_depends_on_the_machine_says_on_what() {
+    let sparc = machine("sparc", of_other("sparc"), &with_cpuinfo(""));
+    let why = sparc.shmlba.unwrap_err();
+    assert!(why.reason.contains("virtual cache") && why.advice.contains("4 MiB"), "{why}");
 }

@@ -1,11 +1,12 @@
 //! Every recorded machine, and words that no machine has.
 
 use super::{arm64_report, assert_fits, at_el1, x86_machine, x86_report};
+use crate::aliasing::Aliasing;
 use crate::arch::{Missing, Point, other};
 use crate::cache::plan::Policy;
 use crate::cpu::recorded::{Leaf, all, arm64, x86 as x86_machines};
 use crate::cpu::{Cpu, Midr};
-use crate::report::{Aliasing, Confidential, CpuIdentity, CpuReport, Hypervisor, RefusedBy, Text};
+use crate::report::{Confidential, CpuIdentity, CpuReport, Hypervisor, RefusedBy, Text};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;

@@ -22,110 +22,107 @@
     jb .L4
 .L3:
     mfence
-    jmp .L5
-.L0:
-    clwb byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, rcx
-    jae .L6
-.L7:
-    inc rsi
-    clwb byte ptr [rsi]
-    or rsi, rax
-    cmp rsi, rcx
-    jb .L7
-.L6:
-    mfence
-.L5:
     mov rcx, rdi
     shr rcx, 52
     and ecx, 15
     cmp ecx, 7
-    jae .L8
+    jae .L5
     mov rcx, rdx
     or rcx, 63
     bt edi, 24
-    jb .L9
+    jb .L6
     shr edi, 24
     test dil, 2
-    jne .L10
+    jne .L7
     mov rsi, rax
     or rsi, rdx
     mfence
     clflush byte ptr [rdx]
     test dil, 4
-    jne .L11
+    jne .L8
     cmp rsi, rcx
-    jae .L12
-.L13:
+    jae .L9
+.L10:
     inc rsi
     clflush byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
-    jb .L13
-.L12:
+    jb .L10
+.L9:
     mfence
     pop rax
     ret
-.L11:
+.L8:
     cmp rsi, rcx
-    jae .L12
+    jae .L9
     inc rsi
     clflush byte ptr [rsi]
     or rsi, rax
-    jmp .L11
-.L9:
+    jmp .L8
+.L0:
+    clwb byte ptr [rsi]
+    or rsi, rax
+    cmp rsi, rcx
+    jae .L3
+.L11:
+    inc rsi
+    clwb byte ptr [rsi]
+    or rsi, rax
+    cmp rsi, rcx
+    jb .L11
+    jmp .L3
+.L6:
     mfence
     clwb byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
-    jae .L12
-.L14:
+    jae .L9
+.L12:
     inc rdx
     clwb byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
-    jb .L14
-    jmp .L12
+    jb .L12
+    jmp .L9
 .L1:
     clflushopt byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
     jae .L3
-.L15:
+.L13:
     inc rsi
     clflushopt byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
-    jb .L15
+    jb .L13
     jmp .L3
-.L10:
+.L7:
     mfence
     clflushopt byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
-    jae .L12
-.L16:
+    jae .L9
+.L14:
     inc rdx
     clflushopt byte ptr [rdx]
     or rdx, rax
     cmp rdx, rcx
-    jb .L16
-    jmp .L12
+    jb .L14
+    jmp .L9
 .L2:
     clflush byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
     jae .L3
-.L17:
+.L15:
     inc rsi
     clflush byte ptr [rsi]
     or rsi, rax
     cmp rsi, rcx
-    jb .L17
+    jb .L15
     jmp .L3
-.L8:
-    lea rdi, [rip + .L18]
-    lea rdx, [rip + .L19]
+.L5:
+    lea rdi, [rip + .L16]
+    lea rdx, [rip + .L17]
     mov esi, 105
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]

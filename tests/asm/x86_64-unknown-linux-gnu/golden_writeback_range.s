@@ -37,6 +37,7 @@
     jb .L7
 .L6:
     sfence
+.L0:
     ret
 .L2:
     clflushopt byte ptr [rsi]
@@ -65,5 +66,4 @@
     jb .L11
 .L10:
     sfence
-.L0:
     ret

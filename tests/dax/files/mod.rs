@@ -12,9 +12,10 @@ mod opening;
 
 use crate::options;
 use crate::skip::skip;
+use cachemaint::aliasing::Aliasing;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, probe};
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint::report::{Aliasing, HostReport};
+use cachemaint::report::HostReport;
 use cachemaint::survival::Backing;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;

@@ -39,7 +39,7 @@ struct Proof {
 }
 
 /// The steps of every board, before its own.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 9] = [
     "privileged",
     "report",
     "whole cache asked",
@@ -48,9 +48,6 @@ const STEPS: [&str; 12] = [
     "writeback_invalidate",
     "batch",
     "every instruction",
-    "range by providers",
-    "range by line",
-    "range refused",
     "discard",
 ];
 const LAST_STEP: &str = "panic write-back";
@@ -58,13 +55,8 @@ const LAST_STEP: &str = "panic write-back";
 const CLWB: &str = "writeback=clwb,persistence=clwb,deep=refused,line=64";
 
 /// The steps of ring 0, all of which a guest must refuse.
-const RING_0: &[&str] = &[
-    "every cache invalidated",
-    "every cache written back",
-    "a CPU left out",
-    "range by whole cache",
-    "own caches",
-];
+const RING_0: &[&str] =
+    &["every cache invalidated", "every cache written back", "a CPU left out", "own caches"];
 
 const fn guest(cpu: &'static str, chosen: &'static str, hypervisor: &'static str) -> Model {
     Model { lacks: RING_0, ..Model::new(cpu, chosen, hypervisor) }

@@ -39,7 +39,7 @@ const MODES: [Mode; 3] = [
 type Planted = (u64, &'static str, [Left; MODES.len()]);
 
 /// The sequences of every architecture. The watched range has 8 lines.
-const PLANTED: [Planted; 18] = [
+const PLANTED: [Planted; 16] = [
     (1, "all is written back and fenced", [(0, 0); 3]),
     (2, "one line is not written back", [(1, 0); 3]),
     (3, "one write-back is not fenced", [(0, 1); 3]),
@@ -56,8 +56,6 @@ const PLANTED: [Planted; 18] = [
     (33, "the library's fence after it", [(0, 0); 3]),
     (34, "the library's writeback_invalidate", [(0, 0); 3]),
     (35, "the library's writeback of all but one line", [(1, 0); 3]),
-    (36, "the library's physical range by line", [(0, 0); 3]),
-    (37, "the library's physical range by two engines", [(0, 0); 3]),
 ];
 
 /// A CPU, and the sequences whose results depend on it.

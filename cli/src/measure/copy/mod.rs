@@ -77,7 +77,6 @@ pub fn contenders(cache: Cache) -> Vec<Contender<'static>> {
     let hints = [
         ("cachemaint", Destination::Unknown),
         ("  hint: cached", Destination::Cached),
-        ("  hint: dirty", Destination::Dirty),
         ("  hint: cold", Destination::Cold),
     ];
     let mut all: Vec<_> = hints.map(|(name, hint)| library(name, hint, cache)).into();

@@ -7,5 +7,4 @@ mod recording;
 
 use super::Destination;
 
-const HINTS: [Destination; 4] =
-    [Destination::Unknown, Destination::Cached, Destination::Dirty, Destination::Cold];
+const HINTS: [Destination; 3] = [Destination::Unknown, Destination::Cached, Destination::Cold];

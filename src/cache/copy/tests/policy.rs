@@ -7,9 +7,8 @@ use crate::arch::x86::blocks::{
 };
 use crate::arch::{BlockStore, StoreKind};
 use crate::cache::Cache;
-use crate::cache::copy::edge::copy_edge;
 use crate::cache::copy::policy::{Choice, Path};
-use crate::cache::copy::{Copier, Destination};
+use crate::cache::copy::{Copier, Destination, Own};
 use crate::cpu::block_stores::{self, BlockStores};
 use crate::cpu::recorded::Leaf;
 use crate::skip::skip;
@@ -34,8 +33,8 @@ fn persistent_caches_need_no_write_back() {
         skip("persistent_caches_need_no_write_back", "no cache maintenance here");
         return;
     };
-    for destination in HINTS {
-        let copier = Copier { cache, writes_back: false, destination, edge: copy_edge };
+    for destination in HINTS.map(Some) {
+        let copier = Copier { cache, writes_back: false, destination, edge: Own };
         for len in ALL_SIZES {
             let way = copier.way().part(core::ptr::null_mut(), core::ptr::null(), len);
             assert_eq!((way.path, way.store.kind), (Path::Ordinary, StoreKind::Ordinary));

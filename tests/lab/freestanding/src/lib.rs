@@ -13,8 +13,6 @@ extern crate std;
 
 #[cfg(target_os = "none")]
 pub mod image;
-#[expect(unsafe_code, reason = "the library cannot know the board's memory")]
-pub mod ranges;
 mod steps;
 
 use core::fmt;

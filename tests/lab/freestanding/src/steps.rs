@@ -10,10 +10,10 @@ use cachemaint::instruction::{Effect, Facts, Instruction};
 use cachemaint::report::{CpuReport, Hypervisor, RefusedBy, Status};
 use cachemaint::{Cache, Point};
 
-use crate::{Outcome, Step, ranges};
+use crate::{Outcome, Step};
 
 /// The steps of every board, in this order.
-pub const STEPS: [Step; 10] = [
+pub const STEPS: [Step; 7] = [
     Step { name: "report", run: report },
     Step { name: "whole cache asked", run: whole_cache_asked },
     Step { name: "writeback", run: writeback },
@@ -21,9 +21,6 @@ pub const STEPS: [Step; 10] = [
     Step { name: "writeback_invalidate", run: writeback_invalidate },
     Step { name: "batch", run: batch },
     Step { name: "every instruction", run: every_instruction },
-    Step { name: "range by providers", run: ranges::by_providers },
-    Step { name: "range by line", run: ranges::by_line },
-    Step { name: "range refused", run: ranges::refused },
 ];
 
 /// The steps of every board that run in privileged code alone.

@@ -1,8 +1,10 @@
 //! The effects of the CPU and its instructions.
 
 use super::{Entry, name_of};
+use cachemaint::aliasing::Aliasing;
+use cachemaint::cache::Choice;
 use cachemaint::instruction::Instruction;
-use cachemaint::report::{Aliasing, Choice, HostReport, Hypervisor, Status};
+use cachemaint::report::{HostReport, Hypervisor, Status};
 use cachemaint::survival::Certainty;
 use cachemaint::{Point, Unsupported};
 

@@ -143,7 +143,7 @@ pub(super) fn live_migration(report: &HostReport) -> Vec<Entry> {
         Entry::here(
             "What to do",
             "run guests on one CPU model that all hosts have, or choose an instruction that all hosts \
-             have (Builder::writeback_with, CACHEMAINT_WRITEBACK), or restart programs after a move",
+             have (Builder::writeback_with), or restart programs after a move",
         ),
         Entry::here(
             "What stays",

@@ -10,7 +10,7 @@ mod forks;
 use self::forks::Place;
 use super::device::DeepFlush;
 use crate::aliasing;
-use crate::arch::data_cache::{DataCache, MappedAt};
+use crate::arch::DataCache;
 use crate::arch::native;
 use crate::dax::Writeback;
 use crate::dax::mapping::{Mapping, Pages, Unflushed};
@@ -36,12 +36,8 @@ const PLACES: u32 = 16;
 /// With the first one the mapping can use huge pages. With the second it agrees with all other mappings of the file.
 /// A page means that any place will do.
 ///
-/// `unit` is the unit in which the kernel maps, a page or more. If only the kernel can place the mapping, no huge pages
-/// are asked for either: it would refuse the place.
+/// `unit` is the unit in which the kernel maps, a page or more.
 fn moduli(cache: &DataCache, len: usize, page: u64, unit: u64) -> [u64; 2] {
-    if cache.mapped_at == MappedAt::ByKernel {
-        return [page; 2];
-    }
     // All are powers of two, so the largest is a multiple of the others.
     let required = cache.modulus(page).unwrap_or(page).max(unit);
     let huge = if len as u64 >= HUGE { HUGE } else { page };

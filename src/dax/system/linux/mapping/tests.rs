@@ -42,10 +42,6 @@ fn a_mapping_is_aligned_where_caches_or_huge_pages_need_it() {
         (of("sparc"), small, [4 << 20, 4 << 20]),
         (of("sparc"), large, [4 << 20, 4 << 20]),
         (of("m68k"), small, [4096, 4096]),
-        (of("arc"), small, [4096, 4096]),
-        // The kernel refuses any other place than its own.
-        (of("parisc"), small, [4096, 4096]),
-        (of("parisc"), large, [4096, 4096]),
     ];
     for (cache, len, expected) in rows {
         assert_eq!(moduli(&cache, len, 4096, 4096), expected, "{cache:?} {len}");

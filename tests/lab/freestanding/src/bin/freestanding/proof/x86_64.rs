@@ -4,21 +4,16 @@ use core::cell::OnceCell;
 use core::hint::black_box;
 
 use cachemaint::Cache;
-use cachemaint::whole_cache::{
-    NotByProviders, NotByWholeCache, NotInvalidated, NotOnAllCpus, OwnCaches, Participant,
-    PhysicalRange, Way, WholeCache,
-};
+use cachemaint::whole_cache::{NotOnAllCpus, OwnCaches, Participant, WholeCache};
 use cachemaint_lab_freestanding::image::cpus::{Cpus, MOST};
 use cachemaint_lab_freestanding::image::{Machine, OneCpu};
-use cachemaint_lab_freestanding::ranges::{Engine, physical};
 use cachemaint_lab_freestanding::{Board as _, Buffer, Outcome, Step};
 use raw_cpuid::{CpuId, CpuIdReaderNative, ProcessorCapacityAndFeatureInfo as Capacity};
 
-pub(super) const STEPS: [Step; 5] = [
+pub(super) const STEPS: [Step; 4] = [
     Step { name: "every cache invalidated", run: every_cache_invalidated },
     Step { name: "every cache written back", run: every_cache_written_back },
     Step { name: "a CPU left out", run: a_cpu_left_out },
-    Step { name: "range by whole cache", run: range_by_whole_cache },
     Step { name: "own caches", run: own_caches },
 ];
 
@@ -77,43 +72,6 @@ fn a_cpu_left_out(_cache: Cache) -> Outcome {
         caches.writeback_invalidate(known, |function| cpus.run(function))
     };
     assert_eq!(unknown, Err(NotOnAllCpus::Unknown { number: last }));
-    Outcome::Passed
-}
-
-/// The whole cache takes the place of an engine that has only a part of the range, on every CPU.
-fn range_by_whole_cache(cache: Cache) -> Outcome {
-    if let Err(refused) = WholeCache::ask() {
-        return Outcome::Skipped(refused.why.reason);
-    }
-    let cpus = CPUS.0.get_or_init(Cpus::start);
-    let count = cpus.numbers().count();
-    let mut participants = participants(cpus);
-    let last = participants[count - 1].number;
-    let mut buffer = Buffer::filled(1);
-    let range = physical(black_box(&mut buffer).bytes());
-    let engine = Engine::of(&(range.start + 1..range.end), cache);
-    let not_covered = NotByProviders::NotCovered { address: range.start };
-    let mut on = |call: &mut dyn FnMut(&(dyn Fn() + Sync))| {
-        let range = PhysicalRange::new(range.clone());
-        // SAFETY: (1) nothing is concluded of memory; (2), (3) it runs on each CPU, but for one that is left out on
-        // purpose, in ring 0, and waits.
-        let range = unsafe { range.on_all_cpus(&mut participants[..count], call) };
-        range.providers(&[&engine]).writeback_invalidate()
-    };
-    let way = on(&mut |function| cpus.run(function));
-    assert_eq!(way, Ok(Way::WholeCache { not_by_providers: not_covered }));
-    buffer.assert_intact("the whole cache");
-
-    let left_out = on(&mut |function| {
-        cpus.run(&|| {
-            if Participant::here().number != last {
-                function();
-            }
-        });
-    });
-    let whole_cache = NotByWholeCache::NotOnAllCpus(NotOnAllCpus::Missing { number: last });
-    let expected = NotInvalidated::NoWay { providers: not_covered, whole_cache };
-    assert_eq!(left_out, Err(expected));
     Outcome::Passed
 }
 

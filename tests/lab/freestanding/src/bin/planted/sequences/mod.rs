@@ -10,14 +10,11 @@ mod x86_64;
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 compile_error!("the mistakes are instructions of arm64 and x86-64");
 
-use core::ops::Range;
 use core::panic::PanicInfo;
 
 use cachemaint::Cache;
-use cachemaint::whole_cache::{NotInvalidated, PhysicalRange, Way};
 use cachemaint_lab_freestanding::Board as _;
 use cachemaint_lab_freestanding::image::{self, Machine};
-use cachemaint_lab_freestanding::ranges::{Engine, physical};
 use cachemaint_lab_mark as mark;
 
 #[cfg(target_arch = "aarch64")]
@@ -35,10 +32,6 @@ struct Memory([Line; 8]);
 impl Memory {
     fn watch(&self) {
         mark::watch(self.0.as_ptr_range());
-    }
-
-    fn physical(&self) -> Range<u64> {
-        physical(&self.0)
     }
 
     fn store_all(&mut self) {
@@ -196,34 +189,6 @@ fn library(memory: &mut Memory, cache: Cache) {
     memory.store_all();
     cache.writeback(&memory.0[..7]);
     mark::verdict(35);
-
-    memory.watch();
-    memory.store_all();
-    let by_line = range_by_line(cache, memory);
-    mark::verdict(36);
-    assert!(matches!(by_line, Ok(Way::Lines { .. })), "{by_line:?}");
-
-    memory.watch();
-    memory.store_all();
-    let by_engines = range_by_engines(cache, memory);
-    mark::verdict(37);
-    assert_eq!(by_engines, Ok(Way::Providers));
-}
-
-#[expect(unsafe_code, reason = "the library cannot know the board's memory")]
-fn range_by_line(cache: Cache, memory: &Memory) -> Result<Way, NotInvalidated> {
-    let range = PhysicalRange::new(memory.physical());
-    // SAFETY: (1) memory is mapped one to one; (2) the range is the array; (3) there is no cache behind it.
-    let range = unsafe { range.mapped(cache, memory.0.as_ptr().cast()) };
-    range.writeback_invalidate()
-}
-
-/// The line in the middle belongs to both engines.
-fn range_by_engines(cache: Cache, memory: &Memory) -> Result<Way, NotInvalidated> {
-    let range = memory.physical();
-    let middle = range.start + 200;
-    let [low, high] = [0..middle, middle..u64::MAX].map(|covers| Engine::of(&covers, cache));
-    PhysicalRange::new(range).providers(&[&low, &high]).writeback_invalidate()
 }
 
 #[expect(unsafe_code, reason = "what relies on data before a fence must be vouched for")]

@@ -35,8 +35,7 @@
 //! | `Persister::persist_range`, `deep_persist_range` | as `file.persist` and `file.deep_persist`, of an address in a mapping of the caller's | the same, with the guarantee of the file at hand | as those |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`] to the point of its cache | authors of structures that run on files, on memory and in the simulator | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | drivers, rings between hosts | one instruction a line, one fence |
-//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence, more for a long record; waits for records before it |
-//! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | programs with several records under way | the same |
+//! | `Journal::append`, `append_within`, `append_group` | the record and all before it | programs that log; the second waits while the journal is full | one write-back of the record, one fence, more for a long record; waits for records before it |
 //! | `recorder::Writer::record` | as `Durability` says: nothing, all but the newest sub-buffer, or the event | programs that trace | stores alone: 11 ns for an event of 40 bytes (AMD EPYC, family 25 model 17, virtual machine, Linux 6.18, DRAM) |
 //! | `Recorder::write_back_all` | all events that this opening recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two or three fences; more for the first after a seal |

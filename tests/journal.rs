@@ -29,6 +29,9 @@ mod damage;
 #[cfg(not(miri))]
 #[path = "counting/erased.rs"]
 mod erased;
+#[cfg(not(miri))]
+#[path = "journal/faulty.rs"]
+mod faulty;
 #[path = "journal/files.rs"]
 mod files;
 #[cfg(not(miri))]

@@ -48,9 +48,6 @@ mod full;
 #[path = "preserve/json.rs"]
 mod json;
 #[cfg(not(miri))]
-#[path = "preserve/leases.rs"]
-mod leases;
-#[cfg(not(miri))]
 #[path = "preserve/life.rs"]
 mod life;
 #[cfg(not(miri))]

@@ -7,6 +7,7 @@ use super::inflight::Refused;
 use super::{Group, Journal, Position};
 use crate::format::tag;
 use crate::medium::{Granularity, Medium};
+use crate::sync;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -23,6 +24,7 @@ const LINE: usize = 64;
 const CHUNK: usize = 4096;
 
 /// The number of times that a waiting thread checks before it lets other threads run.
+#[cfg(feature = "std")]
 const SPINS: u32 = 200;
 
 impl<M: Medium> Journal<M> {
@@ -333,19 +335,19 @@ impl Before {
 /// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
 struct Backoff {
+    #[cfg(feature = "std")]
     spins: u32,
 }
 
 impl Backoff {
     fn wait(&mut self) {
-        self.spins = self.spins.saturating_add(1);
-        if self.spins < SPINS {
-            core::hint::spin_loop();
-        } else {
-            #[cfg(feature = "std")]
-            std::thread::yield_now();
-            #[cfg(not(feature = "std"))]
-            core::hint::spin_loop();
+        sync::spin_loop();
+        #[cfg(feature = "std")]
+        {
+            self.spins = self.spins.saturating_add(1);
+            if self.spins >= SPINS {
+                std::thread::yield_now();
+            }
         }
     }
 }

@@ -35,6 +35,12 @@ mod erased;
 #[cfg(not(miri))]
 #[path = "preserve/errors.rs"]
 mod errors;
+#[cfg(not(miri))]
+#[path = "counting/failed.rs"]
+mod failed;
+#[cfg(not(miri))]
+#[path = "preserve/failed_medium.rs"]
+mod failed_medium;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;

@@ -326,7 +326,9 @@ mod crashes {
             let exploration = simulation.explore(
                 |medium, notes| {
                     let (journal, _) = options().open(medium).unwrap();
-                    let append = |number| drop(journal.append(&payload(number)).unwrap());
+                    let append = |number| {
+                        journal.append(&payload(number)).unwrap();
+                    };
                     let append_and_read = || {
                         append(5);
                         let mut records = journal.records().unwrap();

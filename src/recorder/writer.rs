@@ -54,9 +54,8 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 /// # Signal handlers
 /// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
 /// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
-/// a writer of its own, claimed beforehand. With [`EachAppend`](Durability::EachAppend) on a file that persists by pages,
-/// success in a handler that has interrupted a write-back of the file is not certain: the next
-/// [`write_back_all`](Recorder::write_back_all) returns its failure.
+/// a writer of its own, claimed beforehand. With a durability that writes back, on a file that persists by pages,
+/// an event is a system call, which a handler must not make.
 pub struct Writer<'r, M: Medium> {
     medium: &'r M,
     cursor: &'r Cursor,

@@ -198,31 +198,6 @@ impl<'p> Options<'p> {
     /// journal or a recording of this crate, as long as one of its first words, at offsets 0 and 4096, shows it.
     ///
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
-    /// A caller with a reference of its own to the file can guard the store against SIGBUS:
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "dax", target_os = "linux"))]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::dax::{self, FaultHandler};
-    /// use cachemaint::preserve::Store;
-    /// use std::sync::Arc;
-    ///
-    /// # let Ok(handler) = FaultHandler::install() else { return Ok(()) };
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let file = Arc::new(dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?);
-    /// let mut store = file.catch_faults(handler, |_| Store::create_new(Arc::clone(&file)))??;
-    /// let committed = file.catch_faults(handler, |_| {
-    ///     let mut transaction = store.begin()?;
-    ///     transaction.put("ram", &[7; 4096])?;
-    ///     transaction.commit()
-    /// })??; // a truncated file, or a hole without space, is an error: then drop the store and open it again
-    /// # let _ = committed;
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(all(feature = "dax", target_os = "linux")))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::NotAStore`], if there is a

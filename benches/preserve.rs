@@ -135,7 +135,7 @@ impl Bench {
     fn saves_in_pieces(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let write = |store: &mut Store<Memory<'_>>, bytes: &[u8]| {
             let mut transaction = store.begin()?;
-            transaction.put_with(NAME, Some(bytes.len() as u64), |writer| {
+            transaction.put_with(NAME, bytes.len() as u64, |writer| {
                 bytes.chunks(PIECE).try_for_each(|piece| writer.append(piece))
             })?;
             transaction.commit()

@@ -35,6 +35,12 @@ mod erased;
 #[cfg(not(miri))]
 #[path = "preserve/errors.rs"]
 mod errors;
+#[cfg(not(miri))]
+#[path = "counting/failed.rs"]
+mod failed;
+#[cfg(not(miri))]
+#[path = "preserve/failed_medium.rs"]
+mod failed_medium;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;
@@ -47,9 +53,6 @@ mod full;
 #[cfg(all(feature = "serde", not(miri)))]
 #[path = "preserve/json.rs"]
 mod json;
-#[cfg(not(miri))]
-#[path = "preserve/leases.rs"]
-mod leases;
 #[cfg(not(miri))]
 #[path = "preserve/life.rs"]
 mod life;

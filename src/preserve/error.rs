@@ -184,8 +184,6 @@ pub enum ErrorKind<E> {
     Failed,
     /// The numbers of commits are exhausted: the last one is 2^63 - 1. Nothing was written.
     WornOut,
-    /// The writer cannot see leases taken here.
-    NoLease,
     /// Readers or regions of this process still hold the medium.
     InUse,
     /// The file's bytes lie elsewhere than when the store was last written.
@@ -340,7 +338,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 write!(
                     f,
                     "the store is full: {needed} bytes are needed in one piece, and the largest free one has \
-                     {largest}{unaligned}; delete something, end readers that hold leases, or let the store grow"
+                     {largest}{unaligned}; delete something, or let the store grow"
                 )
             }
             Self::TooMany => f.write_str(
@@ -403,7 +401,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                 "the store is worn out, as its commits have no numbers left; copy its blobs, which can still be \
                  read, into a new one",
             ),
-            Self::NoLease => f.write_str("the writer cannot see leases here; copy the blob instead"),
             Self::InUse => f.write_str(
                 "readers or regions of this process still use the store; drop them before it grows",
             ),
@@ -451,7 +448,7 @@ impl<E> ErrorKind<E> {
             Self::SecondWriter | Self::InUse | Self::RegionInUse { .. } => {
                 io::ErrorKind::ResourceBusy
             }
-            Self::Version { .. } | Self::NoLease | Self::PlaceUnknown => io::ErrorKind::Unsupported,
+            Self::Version { .. } | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced
             | Self::Overtaken { .. }

@@ -60,10 +60,8 @@
 //! # Readers
 //! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying
 //! them, so they do not need a lock. A backup is a [`Snapshot`], copied blob by blob into a new store: a copy of the file
-//! in use has bytes of different commits. To read in place they take a [lease](Reader::lease): a blob that was replaced
-//! keeps its space until its leases have ended. Leases hold across processes, where the system has locks on parts of
-//! files, and end with the process that took them. While a commit is under way, a reader in another process may see it
-//! before it is durable.
+//! in use has bytes of different commits. What must be read in place is a [region](#regions). While a commit is under way,
+//! a reader in another process may see it before it is durable.
 //!
 //! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
 //! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`]. The deepest call,
@@ -289,10 +287,6 @@ mod error;
 mod format;
 mod headers;
 mod info;
-#[cfg(all(feature = "preserve", feature = "std"))]
-mod lease;
-#[cfg(feature = "preserve")]
-mod leases;
 mod reader;
 mod snapshot;
 mod stamp;
@@ -310,8 +304,6 @@ pub use crate::format::progress::Progress;
 pub use blob::Blob;
 pub use error::{Damage, Error, ErrorKind, Part};
 pub use info::{Content, Info, Name};
-#[cfg(all(feature = "preserve", feature = "std"))]
-pub use lease::Lease;
 pub use reader::Reader;
 pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};

@@ -167,7 +167,7 @@ pub(super) fn boot<E: Failure>(
     at: u64,
 ) -> Result<Boot, Error<E>> {
     let mut bytes = [0; history::BOOT];
-    medium.read(at, &mut bytes).map_err(Error::medium)?;
+    medium.read(at, &mut bytes).and_then(|()| medium.check()).map_err(Error::medium)?;
     Ok(Boot::read(&bytes))
 }
 
@@ -295,6 +295,7 @@ impl<E: Failure> CommitIn<'_, E> {
         if !is_possible
             || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
         {
+            self.medium.check().map_err(Error::medium)?;
             return Err(Error(ErrorKind::Damaged(self.commit.lost_history())));
         }
         Ok(offset..offset + len)

@@ -119,6 +119,7 @@ pub(super) fn verify<E: Failure>(
             Err(error) => return Err(error),
         }
     }
+    within.medium.check().map_err(Error::medium)?;
     Ok(verification)
 }
 

@@ -133,7 +133,7 @@ fn given_up(simulation: &Simulation) -> Exploration {
             let (mut store, _) = options().open(medium).unwrap();
             let mut given_up = store.begin().unwrap();
             given_up.put("a", &[9; 200]).unwrap();
-            let abandoned = given_up.put_with("z", None, |writer| {
+            let abandoned = given_up.put_with("z", 200, |writer| {
                 writer.append(&[8; 90])?;
                 Err::<(), _>(None)
             });

@@ -21,7 +21,7 @@ fn put_words(medium: &impl Medium, word: impl Fn(u64) -> u64) {
 }
 
 /// Options of another creation.
-fn others<M: Medium>() -> Options<'static, M> {
+fn others() -> Options<'static> {
     Options::with_entropy([3, 4]).unit(64).verify(Verify::Always)
 }
 

@@ -1,5 +1,5 @@
 //! A store against a map: transactions by chance in stores of many shapes, with names and metadata that split and merge
-//! pages, with regions that are written in place, with leases, growth, seals and crashes. At last each name is deleted.
+//! pages, with regions that are written in place, with growth, seals and crashes. At last each name is deleted.
 
 use crate::cases::cases;
 use crate::claims::lives::DATA;
@@ -7,7 +7,7 @@ use crate::plain::Plain;
 use crate::random::Random;
 use cachemaint::medium::Readable as _;
 use cachemaint::preserve::{
-    Attributes, Content, Error, ErrorKind, Lease, Options, Store, Transaction, Verify,
+    Attributes, Content, Error, ErrorKind, Options, Store, Transaction, Verify,
 };
 use core::convert::Infallible;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Setting {
     }
 }
 
-fn options() -> Options<'static, Plain> {
+fn options() -> Options<'static> {
     Options::with_entropy([1, 2])
 }
 
@@ -123,9 +123,8 @@ fn put(
     let attributes = Attributes::new(&name).metadata(&metadata);
     let is_region = |model: &Model| model.get(&name).is_some_and(|kept| kept.0 == Content::Region);
     if random.once_in(8) {
-        let len = random.once_in(2).then_some(bytes.len() as u64);
         let is_abandoned = random.once_in(5);
-        let put = transaction.put_with(attributes, len, |writer| {
+        let put = transaction.put_with(attributes, bytes.len() as u64, |writer| {
             writer.append(&bytes)?;
             if is_abandoned { Err(None) } else { Ok(()) }
         });
@@ -258,14 +257,14 @@ fn crashed(store: &Store<Plain>, medium: &Plain, model: &Model) -> Store<Plain> 
     let after = Plain::new(medium.bytes());
     let (after, opened) = options().verify(Verify::Always).open(after).unwrap();
     assert!(opened.mended.is_empty() && opened.verification.unwrap().is_whole());
-    assert_eq!(after.capacity().unwrap().free, store.capacity().unwrap().free);
+    assert_eq!(after.capacity().free, store.capacity().free);
     has(&after, model);
     after
 }
 
 /// A transaction, which is committed or dropped.
 fn transact(setting: &Setting, random: &mut Random, store: &mut Store<Plain>, model: &mut Model) {
-    let free = store.capacity().unwrap().free;
+    let free = store.capacity().free;
     let mut changed = model.clone();
     let mut transaction = store.begin().unwrap();
     let most = random.one_of(&[1, 4, 40, setting.names]);
@@ -275,7 +274,7 @@ fn transact(setting: &Setting, random: &mut Random, store: &mut Store<Plain>, mo
     }
     if random.once_in(8) {
         drop(transaction);
-        assert_eq!(store.capacity().unwrap().free, free);
+        assert_eq!(store.capacity().free, free);
     } else {
         transaction.commit().unwrap();
         *model = changed;
@@ -291,34 +290,6 @@ fn reopened(random: &mut Random, medium: &mut Plain) -> Store<Plain> {
         *medium = Plain::new(longer);
     }
     options().open(medium.clone()).unwrap().0
-}
-
-/// Transactions while blobs are leased. The store must be the one that the leases are taken of.
-fn with_leases(
-    setting: &Setting,
-    random: &mut Random,
-    store: &mut Store<Plain>,
-    model: &mut Model,
-) {
-    let reader = store.reader();
-    let mut leases: Vec<(Lease<'_, _>, Vec<u8>)> = Vec::new();
-    for _ in 0..random.below(6) {
-        for (name, (content, bytes, _)) in model.iter().take(random.below(4)) {
-            if *content == Content::Blob {
-                leases.push((reader.lease(name).unwrap(), bytes.clone()));
-            }
-        }
-        transact(setting, random, store, model);
-        if let Some(name) = model.keys().next().cloned() {
-            delete_alone(store, &name);
-            model.remove(&name);
-        }
-        for (lease, bytes) in &leases {
-            let at = lease.info().range().start as usize;
-            assert!(store.medium().bytes()[at..at + bytes.len()] == **bytes);
-        }
-        leases.truncate(random.below(leases.len() + 1));
-    }
 }
 
 fn history(seed: u64) {
@@ -341,8 +312,7 @@ fn history(seed: u64) {
                 assert!(store.seal().unwrap() > 0);
                 write_regions(&mut random, &mut store, &mut model);
             }
-            2 => with_leases(&setting, &mut random, &mut store, &mut model),
-            3 => write_regions(&mut random, &mut store, &mut model),
+            2 => write_regions(&mut random, &mut store, &mut model),
             _ => {}
         }
     }

@@ -101,7 +101,7 @@ fn by_question_mark(medium: Plain) -> Result<Store<Plain>, Error<Infallible>> {
 }
 
 fn in_io(medium: Plain) -> io::Result<Vec<u8>> {
-    let (store, _) = options::<Plain>().open(medium)?;
+    let (store, _) = options().open(medium)?;
     Ok(store.reader().load("missing")?)
 }
 
@@ -120,7 +120,6 @@ fn an_error_has_the_fitting_kind_in_io() {
     let kind = |error: Error<Infallible>| io::Error::from(error).kind();
     assert_eq!(kind(ErrorKind::Exists.into()), io::ErrorKind::AlreadyExists);
     assert_eq!(kind(ErrorKind::Headers.into()), io::ErrorKind::InvalidData);
-    assert_eq!(kind(ErrorKind::NoLease.into()), io::ErrorKind::Unsupported);
     // A caller of `io::Read` does an interrupted call again.
     assert_eq!(kind(ErrorKind::Replaced.into()), io::ErrorKind::Other);
     let mut foreign = vec![0; BYTES as usize];

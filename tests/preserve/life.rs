@@ -12,12 +12,12 @@ pub(crate) const DATA: u64 = 25_600;
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
 /// Returns the same options each time, as the simulator wants it: a boot whose stamp has no word of zeros.
-pub(crate) fn options<M: Medium>() -> Options<'static, M> {
+pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64).stamp(stamp(1))
 }
 
 /// Returns the options of a later boot.
-pub(crate) fn later<M: Medium>() -> Options<'static, M> {
+pub(crate) fn later() -> Options<'static> {
     options().stamp(stamp(2))
 }
 
@@ -117,8 +117,9 @@ pub(crate) fn commit<M: Medium>(
         match *what {
             Do::Put(name, number) => begun.put(attributes(name, number), &bytes(number))?,
             Do::Stream(name, number) => {
-                begun.put_with(attributes(name, number), None, |writer| {
-                    bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))
+                let bytes = bytes(number);
+                begun.put_with(attributes(name, number), bytes.len() as u64, |writer| {
+                    bytes.chunks(7).try_for_each(|piece| writer.append(piece))
                 })?;
             }
             Do::Wide(name, number) => {

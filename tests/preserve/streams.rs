@@ -4,8 +4,8 @@ use crate::life::options;
 use crate::plain::Plain;
 use cachemaint::medium::{Bytes, OpenError};
 use cachemaint::preserve::{
-    Attributes, Blob, Capacity, Damage, Error, ErrorKind, Info, Lease, Opened, Reader, Snapshot,
-    Stamp, Store, Verdict, Verification,
+    Attributes, Blob, Capacity, Damage, Error, ErrorKind, Info, Opened, Reader, Snapshot, Stamp,
+    Store, Verdict, Verification,
 };
 use core::convert::Infallible;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ fn store() -> (Plain, Store<Plain>) {
     let medium = Plain::new(vec![0; 1 << 20]);
     let mut store = options().create_new(medium.clone()).unwrap();
     let mut transaction = store.begin().unwrap();
-    let copied = transaction.put_with("blob", None, |writer| {
+    let copied = transaction.put_with("blob", LEN as u64, |writer| {
         assert_eq!(writer.write(&bytes()[..5])?, 5);
         writer.append(&bytes()[5..7])?;
         let copied = io::copy(&mut &bytes()[7..], writer)?;
@@ -105,7 +105,7 @@ fn a_name_can_be_a_string() {
     let name = format!("page/{number}");
     let mut transaction = store.begin().unwrap();
     transaction.put(&format!("page/{number}"), b"bytes").unwrap();
-    transaction.put_with(&name, None, |writer| writer.append(b"")).unwrap();
+    transaction.put_with(&name, 0, |writer| writer.append(b"")).unwrap();
     transaction.put(&name, b"bytes").unwrap();
     transaction.rename(&name, &format!("{name}+")).unwrap();
     transaction.commit().unwrap();
@@ -119,7 +119,6 @@ fn shared_types_are_send_and_sync() {
     is_send_sync::<Reader<Plain>>();
     is_send_sync::<Snapshot<'_, Plain>>();
     is_send_sync::<Blob<Plain>>();
-    is_send_sync::<Lease<'_, Plain>>();
     is_send_sync::<Attributes<'_>>();
     is_send_sync::<(Info, Stamp, Opened, Verdict, Verification, Capacity, Damage)>();
     is_send_sync::<(Error<Infallible>, OpenError<Plain, Error<Infallible>>)>();

@@ -43,7 +43,7 @@ fn everything_is_verified_if_something_may_have_been_lost() {
     let mut store = options().create_new(&medium).unwrap();
     put(&mut store, "a", b"one").unwrap();
     drop(store);
-    let is_verified = |options: Options<'_, _>| {
+    let is_verified = |options: Options<'_>| {
         let (_, opened) = options.open(&medium).unwrap();
         (opened.verdict.origin, opened.verification.is_some())
     };
@@ -77,7 +77,7 @@ fn everything_is_verified_until_all_blobs_are_whole() {
     let at = store.snapshot().unwrap().find("a").unwrap().unwrap().offset;
     drop(store);
     medium.store(at, 0, Relaxed);
-    let damaged = |options: Options<'_, _>| {
+    let damaged = |options: Options<'_>| {
         let (_, opened) = options.open(&medium).unwrap();
         opened.verification.map(|found| found.damaged.len())
     };

@@ -84,6 +84,12 @@ fn read<E: core::error::Error>(medium: &dyn Readable<Error = E>, at: u64) -> Res
 pub(super) fn load<E: core::error::Error>(
     medium: &dyn Readable<Error = E>,
 ) -> Result<Header, Error<E>> {
+    let found = find(medium);
+    medium.check().map_err(Error::medium)?;
+    found
+}
+
+fn find<E: core::error::Error>(medium: &dyn Readable<Error = E>) -> Result<Header, Error<E>> {
     let size = medium.len();
     if size < END {
         return Err(Error(match magic::other_than(MAGIC, medium).map_err(Error::medium)? {
@@ -101,15 +107,19 @@ pub(super) fn load<E: core::error::Error>(
     })
 }
 
-/// Returns true if a header that was current is still current.
+/// Returns true if a header that was current is still current, and the medium has not failed: then the bytes that were read
+/// before are those of its commit.
 ///
 /// The four headers are read only if less leaves a doubt.
 pub(super) fn is_current<E: core::error::Error>(
     medium: &dyn Readable<Error = E>,
     header: &Header,
 ) -> Result<bool, Error<E>> {
-    let is_certain = is_last(medium, header).unwrap_or(false);
-    Ok(is_certain || load(medium)? == *header)
+    if is_last(medium, header).unwrap_or(false) {
+        medium.check().map_err(Error::medium)?;
+        return Ok(true);
+    }
+    Ok(load(medium)? == *header)
 }
 
 /// The number of words of a header up to its generation.

@@ -40,6 +40,7 @@ pub(in super::super) fn presence<E: core::error::Error>(
             Err(error) => presence = presence.and(Err(error)),
         }
     }
+    medium.check()?;
     presence
 }
 
@@ -106,6 +107,7 @@ pub(in super::super) fn is_sealed_before<M: Medium>(
     header: &Header,
 ) -> Result<bool, M::Error> {
     let before = slot(medium, header.generation + 1)?;
+    medium.check()?;
     Ok(before.is_ok_and(|before| before.is_sealed && before.generation < header.generation))
 }
 

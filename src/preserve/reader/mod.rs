@@ -8,8 +8,6 @@ mod in_memory;
 
 use super::blob::{Blob, Chunks};
 use super::error::{Error, ErrorKind};
-#[cfg(feature = "preserve")]
-use super::leases::Leases;
 use super::snapshot::{Commit, CommitIn, Snapshot};
 use crate::medium::{OpenError, Readable};
 use core::error::Error as Failure;
@@ -50,21 +48,11 @@ pub(super) const ATTEMPTS: u32 = 100;
 /// ```
 #[derive(Debug)]
 pub struct Reader<R: Readable> {
-    pub(super) medium: R,
-    /// The list of the store, of a store's own reader. The leases of other readers are the medium's.
-    #[cfg(feature = "preserve")]
-    #[cfg_attr(
-        not(feature = "std"),
-        expect(dead_code, reason = "without an operating system there are no leases")
-    )]
-    pub(super) leases: Option<Leases>,
+    medium: R,
 }
 
 impl<R: Readable> Reader<R> {
     /// Opens a store for reading, beside a writer or without one.
-    ///
-    /// In a [`DaxView`](../dax/struct.DaxView.html) it can take leases, which the file's writer honours, where the system
-    /// has locks on parts of files.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "dax", feature = "preserve"))]
@@ -76,7 +64,7 @@ impl<R: Readable> Reader<R> {
     /// // finer, as on tmpfs or a drive.
     /// let view = Options::new().allow_page_granularity().lock(Lock::None).view("/mnt/pmem/state")?;
     /// let reader = Reader::open(view)?;
-    /// let ram = reader.lease("ram")?; // verified, and stays where it is
+    /// let ram = reader.load("ram")?; // verified
     /// # Ok(())
     /// # }
     /// # #[cfg(not(all(feature = "dax", feature = "preserve")))]
@@ -89,17 +77,13 @@ impl<R: Readable> Reader<R> {
         if let Err(error) = Commit::last(&medium) {
             return Err(OpenError::new(medium, error));
         }
-        Ok(Self {
-            medium,
-            #[cfg(feature = "preserve")]
-            leases: None,
-        })
+        Ok(Self { medium })
     }
 
-    /// Returns a reader whose leases are among those of a store.
+    /// Returns a reader of a store that is open for writing.
     #[cfg(feature = "preserve")]
-    pub(super) fn of_store(medium: R, leases: &Leases) -> Self {
-        Self { medium, leases: Some(leases.clone()) }
+    pub(super) const fn of_store(medium: R) -> Self {
+        Self { medium }
     }
 
     /// Returns the medium.

@@ -43,7 +43,7 @@ impl<M: Medium> Store<M> {
         let number = self.preamble.history;
         let history = history(number)..history(number) + self.preamble.history_len;
         for range in self.used().into_iter().chain([history]) {
-            (self.ways.deep_persist)(&self.medium, range).map_err(Error::medium)?;
+            self.medium.deep_persist(range).map_err(Error::medium)?;
         }
         for name in taken {
             let mut transaction = self.begin()?;

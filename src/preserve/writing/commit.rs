@@ -2,10 +2,9 @@
 
 use super::reserve::{self, Held, Pair};
 use super::room::Kind;
-use super::space::{Leased, Space};
+use super::space::{Full, Space};
 use super::store::Store;
 use super::tree::{Changes, Key, Overlay, Page, Tree};
-use super::ways::leased;
 use crate::format::tag;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
@@ -64,11 +63,11 @@ impl<M: Medium> Store<M> {
 
     /// Takes places for another root as long as the current one.
     pub(super) fn hold_root(&mut self) -> Result<Pair, Error<M::Error>> {
-        let Self { medium, ways, leases, tree, space, held, header, .. } = self;
+        let Self { tree, space, held, header, .. } = self;
         let bytes = root_slot(tree.top(), header.len - PREAMBLE as u64, header.unit);
         match held.release(Kind::Root, bytes, space) {
             Some(pair) => Ok(pair),
-            None => reserve::claim(bytes, false, space, &leased(&**medium, ways, leases)),
+            None => Ok(reserve::claim(bytes, false, space)?),
         }
     }
 
@@ -81,10 +80,9 @@ impl<M: Medium> Store<M> {
         pages: &mut Vec<Written>,
         is_sealed: bool,
     ) -> Result<([u64; 2], u64, u32), Error<M::Error>> {
-        let Self { medium, ways, leases, tree, space, held, header, .. } = self;
+        let Self { tree, space, held, header, .. } = self;
         let generation = header.generation + 1;
-        let root = Placing { tree, space, held, leased: &leased(&**medium, ways, leases), pages }
-            .place_all(plan, preamble, generation)?;
+        let root = Placing { tree, space, held, pages }.place_all(plan, preamble, generation)?;
         let parts = parts(pages);
         self.medium.copy_unfenced(&parts).map_err(Error::medium)?;
         self.medium.fence();
@@ -119,15 +117,14 @@ fn keep_replaced(held: &mut Held, tree: &mut Tree, before: &Header, plan: Vec<Ov
 }
 
 /// Finds places for the pages of a commit.
-struct Placing<'s, E> {
+struct Placing<'s> {
     tree: &'s Tree,
     space: &'s mut Space,
     held: &'s mut Held,
-    leased: &'s Leased<'s, E>,
     pages: &'s mut Vec<Written>,
 }
 
-impl<E> Placing<'_, E> {
+impl Placing<'_> {
     /// Assigns places to the pages of a plan. Returns the places of the root, its length, and the half of its tag that
     /// the header stores.
     fn place_all(
@@ -135,7 +132,7 @@ impl<E> Placing<'_, E> {
         plan: &mut [Overlay],
         preamble: &Preamble,
         generation: u64,
-    ) -> Result<([u64; 2], u64, u32), Error<E>> {
+    ) -> Result<([u64; 2], u64, u32), Full> {
         let (unit, top) = (self.space.unit(), plan.len() - 1);
         for level in 0..top {
             let names: Vec<Key> = plan[level].keys().cloned().collect();
@@ -166,10 +163,10 @@ impl<E> Placing<'_, E> {
     }
 
     /// Finds places for both copies of a page, in the reserve if it has any.
-    fn place(&mut self, bytes: &Arc<[u8]>, slot: u64, kind: Kind) -> Result<[u64; 2], Error<E>> {
+    fn place(&mut self, bytes: &Arc<[u8]>, slot: u64, kind: Kind) -> Result<[u64; 2], Full> {
         let pair = match self.held.release(kind, slot, self.space) {
             Some(pair) => pair,
-            None => reserve::claim(slot, false, self.space, self.leased)?,
+            None => reserve::claim(slot, false, self.space)?,
         };
         let places = pair.each_ref().map(|place| place.start);
         self.pages.push(Written { kind, pair, bytes: Arc::clone(bytes) });

@@ -17,7 +17,6 @@ use super::space::Space;
 use super::store::{Store, Writer};
 use super::taken::Taken;
 use super::tree::{Key, Page, Tree};
-use super::ways::{Ways, leased};
 use crate::format::reread::Rereadings;
 use crate::medium::Medium;
 use crate::preserve::error::{Damage, Error, ErrorKind, Part};
@@ -25,7 +24,6 @@ use crate::preserve::format::data;
 use crate::preserve::format::page::{root_slot, slot};
 use crate::preserve::format::table::PREAMBLE;
 use crate::preserve::headers;
-use crate::preserve::leases::Leases;
 use crate::preserve::snapshot::{Commit, CommitIn};
 use crate::preserve::walk::{self, Step, Walk};
 use alloc::sync::Arc;
@@ -38,22 +36,20 @@ impl<M: Medium> Store<M> {
     pub(super) fn take_up(
         medium: Arc<M>,
         writer: Writer,
-        ways: Ways<M>,
+        seconds: Option<fn() -> u64>,
         size: u64,
     ) -> Result<(Self, Vec<Damage>), Error<M::Error>> {
         let commit = Commit::last(&*medium)?;
         let (header, preamble) = (commit.header, commit.preamble);
         let loading = Loading::of(commit.in_medium(&*medium), size)?;
         let Loading { tree, space, damage, mends, .. } = loading;
-        let (leases, has_failed) = (Leases::default(), false);
         let (mut space, mut held) = (space, Held::default());
         let deletion = Places::of_deletion(&tree, header.unit);
-        held.restore(&deletion, &mut space, &leased(&*medium, &ways, &leases))?;
+        held.restore(&deletion, &mut space);
         let store = Self {
             medium,
             writer,
-            ways,
-            leases,
+            seconds,
             header,
             size,
             preamble,
@@ -63,7 +59,7 @@ impl<M: Medium> Store<M> {
             taken: Taken::default(),
             uses: Uses { opened: header.generation, boots: Vec::new() },
             mends,
-            has_failed,
+            has_failed: false,
         };
         Ok((store, damage))
     }
@@ -96,6 +92,8 @@ impl Loading {
                 }
             }
         }
+        // The copies that are not whole will be written over.
+        within.medium.check().map_err(Error::medium)?;
         Ok(loading)
     }
 

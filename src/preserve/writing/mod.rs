@@ -19,7 +19,6 @@ mod stream;
 mod taken;
 mod transaction;
 mod tree;
-mod ways;
 mod writer;
 
 cfg_if::cfg_if! {

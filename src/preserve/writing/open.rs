@@ -13,7 +13,6 @@ use super::file;
 use super::origin::{Evidence, Verdict, judge};
 use super::reserve::distance;
 use super::store::{Store, Writer};
-use super::ways::{Leased, Ways};
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
 use crate::format::tag;
@@ -73,13 +72,12 @@ pub enum Verify {
 /// # fn main() {}
 /// ```
 #[derive(Debug)]
-pub struct Options<'p, M: Medium> {
+pub struct Options<'p> {
     unit: Option<u64>,
     entropy: [u64; 2],
     stamp: Option<Stamp>,
     verify: Verify,
     is_in_place: bool,
-    ways: Ways<M>,
     progress: Option<Progressing<'p>>,
 }
 
@@ -120,7 +118,7 @@ pub struct Opened {
     pub mended: Vec<Damage>,
 }
 
-impl<M: Medium> Options<'_, M> {
+impl Options<'_> {
     /// Returns the defaults, with random words of the system.
     #[cfg(feature = "std")]
     #[must_use]
@@ -138,21 +136,20 @@ impl<M: Medium> Options<'_, M> {
             stamp: None,
             verify: Verify::IfUnclean,
             is_in_place: false,
-            ways: Ways::ANY,
             progress: None,
         }
     }
 }
 
 #[cfg(feature = "std")]
-impl<M: Medium> Default for Options<'_, M> {
+impl Default for Options<'_> {
     fn default() -> Self {
         Self::new()
     }
 }
 
 #[expect(clippy::type_complexity, reason = "each part has a name that the caller knows")]
-impl<'p, M: Medium> Options<'p, M> {
+impl<'p> Options<'p> {
     /// Sets the unit of a new store in bytes, a power of two from 64 to 2^30. Blobs and pages of the table begin at
     /// multiples of it. By default it is the granularity of the medium, rounded up to a power of two, and at least 64.
     /// The table of a store takes at least four units.
@@ -197,44 +194,10 @@ impl<'p, M: Medium> Options<'p, M> {
         Self { progress: Some(Progressing(progress)), ..self }
     }
 
-    /// Sets the function that is asked for leases of readers elsewhere: it returns the first part of a range that one
-    /// of them holds. By default it asks the medium ([`Medium::leased_range`]): a
-    /// [`DaxFile`](../dax/struct.DaxFile.html) knows the leases of readers of the file, in this process and others.
-    /// Leases of the store's own [reader](Store::reader) keep blobs where they are in any case.
-    #[must_use]
-    pub fn leases(self, leased: Leased<M>) -> Self {
-        Self { ways: Ways { leased, ..self.ways }, ..self }
-    }
-
     /// Creates a store in a medium, as large as the medium. Other contents of the medium are overwritten, but not a
     /// journal or a recording of this crate, as long as one of its first words, at offsets 0 and 4096, shows it.
     ///
     /// Commits in a [`DaxFile`](../dax/struct.DaxFile.html) are stamped with this machine, this boot and this process.
-    /// A caller with a reference of its own to the file can guard the store against SIGBUS:
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "dax", target_os = "linux"))]
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cachemaint::dax::{self, FaultHandler};
-    /// use cachemaint::preserve::Store;
-    /// use std::sync::Arc;
-    ///
-    /// # let Ok(handler) = FaultHandler::install() else { return Ok(()) };
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("state");
-    /// let file = Arc::new(dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?);
-    /// let mut store = file.catch_faults(handler, |_| Store::create_new(Arc::clone(&file)))??;
-    /// let committed = file.catch_faults(handler, |_| {
-    ///     let mut transaction = store.begin()?;
-    ///     transaction.put("ram", &[7; 4096])?;
-    ///     transaction.commit()
-    /// })??; // a truncated file, or a hole without space, is an error: then drop the store and open it again
-    /// # let _ = committed;
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(all(feature = "dax", target_os = "linux")))]
-    /// # fn main() {}
-    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Exists`], if there is a store already, whole or damaged; [`ErrorKind::NotAStore`], if there is a
@@ -246,11 +209,18 @@ impl<'p, M: Medium> Options<'p, M> {
     ///
     /// # Cost
     /// Two fences.
-    pub fn create_new(self, medium: M) -> Result<Store<M>, OpenError<M, Error<M::Error>>> {
+    pub fn create_new<M: Medium>(
+        self,
+        medium: M,
+    ) -> Result<Store<M>, OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| self.create_in(medium, writer))
     }
 
-    fn create_in(self, medium: &Arc<M>, writer: Writer) -> Result<Store<M>, Error<M::Error>> {
+    fn create_in<M: Medium>(
+        self,
+        medium: &Arc<M>,
+        writer: Writer,
+    ) -> Result<Store<M>, Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
         let unit = self.unit.unwrap_or(UNIT.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
@@ -268,7 +238,7 @@ impl<'p, M: Medium> Options<'p, M> {
         if headers::presence(&**medium).map_err(Error::medium)? == Presence::Store {
             return Err(Error(ErrorKind::Exists));
         }
-        let Circumstances { stamp, seconds, .. } = self.circumstances(medium, size);
+        let Circumstances { stamp, seconds, .. } = self.circumstances(&**medium, size);
         let identity = Identity::from_entropy(self.entropy);
         let (header, boots, bytes) = first_commit(identity, stamp, size, unit);
         let [first, second] = header.roots;
@@ -276,11 +246,11 @@ impl<'p, M: Medium> Options<'p, M> {
             .copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])
             .map_err(Error::medium)?;
         headers::create(&**medium, &header).map_err(Error::medium)?;
-        Ok(Store::take_up(Arc::clone(medium), writer, Ways { seconds, ..self.ways }, size)?.0)
+        Ok(Store::take_up(Arc::clone(medium), writer, seconds, size)?.0)
     }
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
-    fn circumstances(&self, medium: &M, size: u64) -> Circumstances {
+    fn circumstances<M: Medium>(&self, medium: &M, size: u64) -> Circumstances {
         let unknown =
             || Circumstances { stamp: Stamp::UNKNOWN, evidence: Evidence::NONE, seconds: None };
         match self.stamp {
@@ -309,7 +279,10 @@ impl<'p, M: Medium> Options<'p, M> {
     /// # Cost
     /// Reads the table, writes its root twice, and fences three times. If something may have been lost, or was lost
     /// and is still damaged, reads everything. By pages nine flushes were counted.
-    pub fn open(self, medium: M) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
+    pub fn open<M: Medium>(
+        self,
+        medium: M,
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| self.open_in(medium, writer))
     }
 
@@ -326,7 +299,7 @@ impl<'p, M: Medium> Options<'p, M> {
     ///
     /// # Cost
     /// As [`open`](Self::open), or [`create_new`](Self::create_new).
-    pub fn open_or_create(
+    pub fn open_or_create<M: Medium>(
         self,
         medium: M,
     ) -> Result<(Store<M>, Option<Opened>), OpenError<M, Error<M::Error>>> {
@@ -340,7 +313,7 @@ impl<'p, M: Medium> Options<'p, M> {
         })
     }
 
-    fn open_in(
+    fn open_in<M: Medium>(
         mut self,
         medium: &Arc<M>,
         writer: Writer,
@@ -354,9 +327,8 @@ impl<'p, M: Medium> Options<'p, M> {
             }
         }
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, evidence, seconds } = self.circumstances(medium, size);
-        let ways = Ways { seconds, ..self.ways };
-        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), writer, ways, size)?;
+        let Circumstances { stamp, evidence, seconds } = self.circumstances(&**medium, size);
+        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), writer, seconds, size)?;
         let last = store.preamble.stamp;
         let (was_sealed, verdict) = (store.header.is_sealed, judge(&last, &stamp, evidence));
         let boots = boots(store.snapshot()?.erased(), &mut mended)?;
@@ -441,62 +413,5 @@ fn as_writer<M: Medium, T>(
     match Arc::into_inner(medium) {
         Some(medium) => Err(OpenError::new(medium, error)),
         None => unreachable!("a store that failed to open is dropped"),
-    }
-}
-
-#[cfg(test)]
-#[cfg(all(feature = "std", not(cachemaint_loom), not(miri)))]
-mod tests {
-    use super::{Options, Ways};
-    use crate::cache::Cache;
-    use crate::medium::{Medium, Memory, Readable};
-    use crate::preserve::Attributes;
-    use crate::skip::skip;
-    use crate::survival::Backing;
-    use alloc::vec::Vec;
-    use core::cell::RefCell;
-    use core::ops::Range;
-    use core::sync::atomic::AtomicU64;
-
-    type Persisted = Result<(), <Memory<'static> as Readable>::Error>;
-
-    std::thread_local! {
-        static DEEP: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
-    }
-
-    fn deep_persist(memory: &Memory<'static>, range: Range<u64>) -> Persisted {
-        DEEP.with_borrow_mut(|deep| deep.push(range.clone()));
-        Medium::persist(memory, range)
-    }
-
-    #[test]
-    fn a_copy_that_is_mended_in_a_sealed_store_is_deep_persisted() {
-        let cache = match Cache::host() {
-            Ok(cache) => cache,
-            Err(why) => {
-                return skip("a_copy_that_is_mended_in_a_sealed_store_is_deep_persisted", why);
-            }
-        };
-        let words = (0..1 << 14).map(AtomicU64::new).collect::<Vec<_>>().leak();
-        let memory = || Memory::new(words, cache, Backing::Ram);
-        let ways = Ways { deep_persist, ..Ways::ANY };
-        let options = || Options { ways, ..Options::with_entropy([1, 2]) }.unit(64);
-        let mut store = options().create_new(memory()).unwrap();
-        // Each has a page of its own, below the root.
-        for name in ["a", "b"] {
-            let mut transaction = store.begin().unwrap();
-            transaction.put(Attributes::new(name).metadata(&[7; 4096]), &[]).unwrap();
-            transaction.commit().unwrap();
-        }
-        store.seal().unwrap();
-        let page = store.tree.levels[0].values().next().unwrap().clone();
-        let copy = page.places[1]..page.places[1] + page.len;
-        memory().write(copy.start, &[0xff; 8]);
-        DEEP.take();
-
-        let (store, opened) = options().open(memory()).unwrap();
-        assert_eq!(opened.mended.len(), 1);
-        assert!(store.snapshot().unwrap().is_sealed());
-        assert!(DEEP.take().contains(&copy));
     }
 }

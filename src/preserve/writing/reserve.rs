@@ -8,8 +8,7 @@
 //! [apart](distance). A pair that had no room so is replaced once there is room.
 
 use super::room::{Kind, Places};
-use super::space::{From, Leased, Space};
-use crate::preserve::error::{Error, ErrorKind};
+use super::space::{From, Full, NOTHING, Space};
 use crate::preserve::info::Content;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -46,61 +45,41 @@ fn common(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
 
 /// Takes places for the copies of a page from the end of the free space. If no two can be apart, takes others, or none
 /// if they `must_be_apart`.
-pub(super) fn claim<E>(
-    bytes: u64,
-    must_be_apart: bool,
-    space: &mut Space,
-    leased: &Leased<'_, E>,
-) -> Result<Pair, Error<E>> {
-    let first = claim_one(bytes, space, leased)?;
-    let full = match with_other(first, true, space, leased) {
-        Err(full @ Error(ErrorKind::Full { .. })) => full,
+pub(super) fn claim(bytes: u64, must_be_apart: bool, space: &mut Space) -> Result<Pair, Full> {
+    let first = claim_one(bytes, &NOTHING, space)?;
+    let full = match with_other(first, true, space) {
+        Err(full) => full,
         done => return done,
     };
     // Of any two places that are apart, the first one is also apart from the last place of all. Few pieces are looked at
-    // for it: each piece with room is leased or near the place that was tried.
-    if let Some(last) = space.claim_last(bytes, leased).map_err(Error::medium)? {
-        match with_other(last, true, space, leased) {
-            Err(Error(ErrorKind::Full { .. })) => {}
-            done => return done,
-        }
+    // for it: each piece with room is near the place that was tried.
+    if let Some(last) = space.claim_last(bytes)
+        && let Ok(pair) = with_other(last, true, space)
+    {
+        return Ok(pair);
     }
     if must_be_apart {
         return Err(full);
     }
-    let first = claim_one(bytes, space, leased)?;
-    with_other(first, false, space, leased)
+    let first = claim_one(bytes, &NOTHING, space)?;
+    with_other(first, false, space)
 }
 
 /// Takes a place for the other copy of a page, or gives that of the first one back.
-fn with_other<E>(
-    first: Range<u64>,
-    must_be_apart: bool,
-    space: &mut Space,
-    leased: &Leased<'_, E>,
-) -> Result<Pair, Error<E>> {
-    let around = around(&first, space);
-    let unusable = |range: &Range<u64>| {
-        let near = Some(common(&around, range)).filter(|near| must_be_apart && !near.is_empty());
-        let both = [leased(range)?, near].into_iter().flatten();
-        Ok(both.min_by_key(|part| part.start))
-    };
-    match claim_one(len(&first), space, &unusable) {
+fn with_other(first: Range<u64>, must_be_apart: bool, space: &mut Space) -> Result<Pair, Full> {
+    let kept = if must_be_apart { around(&first, space) } else { NOTHING };
+    match claim_one(len(&first), &kept, space) {
         Ok(second) => Ok([first, second]),
-        Err(error) => {
+        Err(full) => {
             space.give(&first);
-            Err(error)
+            Err(full)
         }
     }
 }
 
-fn claim_one<E>(
-    bytes: u64,
-    space: &mut Space,
-    leased: &Leased<'_, E>,
-) -> Result<Range<u64>, Error<E>> {
-    let claimed = space.claim(bytes, space.unit(), From::End, leased).map_err(Error::medium)?;
-    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
+fn claim_one(bytes: u64, kept: &Range<u64>, space: &mut Space) -> Result<Range<u64>, Full> {
+    let claimed = space.claim(bytes, space.unit(), From::End, kept);
+    claimed.map_err(|largest| Full { needed: bytes, largest })
 }
 
 /// Takes the places of a pair, or none.
@@ -139,15 +118,10 @@ impl Held {
     }
 
     /// Takes the missing places, or none if there is no room. Returns the means to undo that.
-    pub(super) fn fill<E>(
-        &mut self,
-        places: &Places,
-        space: &mut Space,
-        leased: &Leased<'_, E>,
-    ) -> Result<Undo, Error<E>> {
+    pub(super) fn fill(&mut self, places: &Places, space: &mut Space) -> Result<Undo, Full> {
         let lens = self.kinds.each_ref().map(VecDeque::len);
         let mut undo = Undo { lens, roots: VecDeque::new() };
-        match self.claim(places, space, leased, &mut undo) {
+        match self.claim(places, space, &mut undo) {
             Ok(()) => Ok(undo),
             Err(error) => {
                 self.undo(undo, space);
@@ -156,13 +130,7 @@ impl Held {
         }
     }
 
-    fn claim<E>(
-        &mut self,
-        places: &Places,
-        space: &mut Space,
-        leased: &Leased<'_, E>,
-        undo: &mut Undo,
-    ) -> Result<(), Error<E>> {
+    fn claim(&mut self, places: &Places, space: &mut Space, undo: &mut Undo) -> Result<(), Full> {
         let kinds = places.kinds(space.unit());
         // A smaller place would cut the only free piece that has room for a larger one.
         let mut order = [0, 1, 2];
@@ -177,7 +145,7 @@ impl Held {
         for kind in order {
             let (count, bytes) = kinds[kind];
             while self.kinds[kind].len() < count {
-                self.kinds[kind].push_back(claim(bytes, places.must_be_apart, space, leased)?);
+                self.kinds[kind].push_back(claim(bytes, places.must_be_apart, space)?);
             }
         }
         Ok(())
@@ -216,12 +184,7 @@ impl Held {
 
     /// Keeps the places of a deletion and gives all others back. Where some are missing, as in a store that was filled by a
     /// writer without a reserve, takes them if there is room.
-    pub(super) fn settle<E>(
-        &mut self,
-        deletion: &Places,
-        space: &mut Space,
-        leased: &Leased<'_, E>,
-    ) {
+    pub(super) fn settle(&mut self, deletion: &Places, space: &mut Space) {
         let kinds = deletion.kinds(space.unit());
         let [leaves, _, roots] = &mut self.kinds;
         let [(most_leaves, leaf), _, (most_roots, root)] = kinds;
@@ -244,11 +207,11 @@ impl Held {
             held.drain(count.min(held.len())..).for_each(|pair| give(&pair, space));
             for pair in held {
                 *pair = cut(pair.clone(), bytes, space);
-                part(pair, space, leased);
+                part(pair, space);
             }
         }
         // Without them a transaction is refused that needs them, and says why.
-        drop(self.fill(deletion, space, leased));
+        drop(self.fill(deletion, space));
     }
 
     /// Gives all places back, and takes those that were held before.
@@ -262,27 +225,19 @@ impl Held {
 
     /// Takes the places of a deletion from the free space of a store that is opened, as a transaction does: from its end.
     /// If they do not fit so, takes all of them if that is possible at all, else those of the root if there is room.
-    pub(super) fn restore<E>(
-        &mut self,
-        deletion: &Places,
-        space: &mut Space,
-        leased: &Leased<'_, E>,
-    ) -> Result<(), Error<E>> {
-        match self.fill(deletion, space, leased) {
-            Err(Error(ErrorKind::Full { .. })) => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Ok(()),
+    pub(super) fn restore(&mut self, deletion: &Places, space: &mut Space) {
+        if self.fill(deletion, space).is_ok() {
+            return;
         }
         let kinds = deletion.kinds(space.unit()).map(|(pairs, bytes)| (2 * pairs, bytes));
         let least = kinds.iter().map(|(_, bytes)| *bytes).min().unwrap_or(0);
         let most = kinds.iter().map(|(count, _)| *count).sum();
         // Each place has room in any larger piece, so no more pieces are needed than places.
-        let pieces = space.largest_pieces(least, most, leased).map_err(Error::medium)?;
+        let pieces = space.largest_pieces(least, most);
         let packed = pack(&pieces, kinds).or_else(|| pack(&pieces, [(0, 1), (0, 1), kinds[2]]));
         for (held, places) in self.kinds.iter_mut().zip(packed.into_iter().flatten()) {
             held.extend(paired(places).filter(|pair| take(pair, space)));
         }
-        Ok(())
     }
 }
 
@@ -335,11 +290,11 @@ fn cut(pair: Pair, bytes: u64, space: &mut Space) -> Pair {
 }
 
 /// Replaces places that are not apart, if there is room.
-fn part<E>(pair: &mut Pair, space: &mut Space, leased: &Leased<'_, E>) {
+fn part(pair: &mut Pair, space: &mut Space) {
     if is_apart(pair, space) {
         return;
     }
-    if let Ok(apart) = claim(len(&pair[0]), true, space, leased) {
+    if let Ok(apart) = claim(len(&pair[0]), true, space) {
         give(&core::mem::replace(pair, apart), space);
     }
 }
@@ -398,7 +353,6 @@ fn pack(
 mod tests {
     use super::super::space::Space;
     use super::{claim, pack};
-    use core::convert::Infallible;
 
     /// The smallest piece is too near to both others. It is tried first, as the pieces nearest to the end are too small.
     #[test]
@@ -413,7 +367,7 @@ mod tests {
             space.give(&(start..start + 64));
         }
         let free = space.free();
-        let mut claim = |bytes| claim(bytes, true, &mut space, &|_| Ok::<_, Infallible>(None));
+        let mut claim = |bytes| claim(bytes, true, &mut space);
         let apart = claim(4416).unwrap();
         assert_eq!(apart, [110_720..115_136, 100_544..104_960]);
         claim(4416).unwrap_err();

@@ -1,9 +1,10 @@
 //! Free space of a store. It is computed from the table when a store is opened, so nothing can leak.
 //!
 //! # Work
-//! Each operation takes logarithmic time in the number of free pieces, and looks besides at each piece that a lease is on
-//! or that an alignment above the unit keeps from being used. Taking the last place looks at each piece that has room.
+//! Each operation takes logarithmic time in the number of free pieces, and looks besides at each piece that an alignment
+//! above the unit keeps from being used. Taking the last place looks at each piece that has room.
 
+use crate::preserve::error::{Error, ErrorKind};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -35,8 +36,23 @@ pub(super) enum From {
     End,
 }
 
-/// Asks if something of a free range may not be used yet, and returns the first such part of it.
-pub(super) type Leased<'l, E> = dyn Fn(&Range<u64>) -> Result<Option<Range<u64>>, E> + 'l;
+/// The range that keeps nothing free.
+pub(super) const NOTHING: Range<u64> = 0..0;
+
+/// A lack of space: no free piece is long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    /// Bytes that are needed in one piece.
+    pub(super) needed: u64,
+    /// Bytes of the largest free piece.
+    pub(super) largest: u64,
+}
+
+impl<E> core::convert::From<Full> for Error<E> {
+    fn from(Full { needed, largest }: Full) -> Self {
+        Self(ErrorKind::Full { needed, largest })
+    }
+}
 
 impl Space {
     pub(super) fn new(bounds: Range<u64>, unit: u64) -> Self {
@@ -131,15 +147,15 @@ impl Space {
         self.by_len.range((certain, 0)..).chain(smaller).map(|(len, start)| *start..start + len)
     }
 
-    /// Takes `bytes` in one piece that begins at a multiple of `alignment`. If there is no such piece, returns the
-    /// length of the largest one.
-    pub(super) fn claim<E>(
+    /// Takes `bytes` in one piece that begins at a multiple of `alignment` and lies outside of `kept`. If there is no such
+    /// piece, returns the length of the largest one.
+    pub(super) fn claim(
         &mut self,
         bytes: u64,
         alignment: u64,
         from: From,
-        leased: &Leased<'_, E>,
-    ) -> Result<Result<Range<u64>, u64>, E> {
+        kept: &Range<u64>,
+    ) -> Result<Range<u64>, u64> {
         let fits = |gap: &Range<u64>| {
             let start = match from {
                 From::Begin => gap.start.checked_next_multiple_of(alignment)?,
@@ -151,78 +167,40 @@ impl Space {
         // An empty blob does not take any space, but its offset must lie in the store.
         if bytes == 0 {
             let start = self.bounds.start.next_multiple_of(alignment);
-            return Ok(if start <= self.bounds.end { Ok(start..start) } else { Err(0) });
+            return if start <= self.bounds.end { Ok(start..start) } else { Err(0) };
         }
-        let mut found = None;
-        // The nearest pieces serve almost always. Asking for leases can be a system call, so ask only where the piece is large
-        // enough without any lease.
+        // The nearest pieces serve almost always.
         let smallest = core::iter::once_with(|| self.smallest(bytes, alignment)).flatten();
-        for gap in self.nearest(from).chain(smallest).filter(|gap| fits(gap).is_some()) {
-            let mut last = None;
-            for part in usable(gap.clone(), self.unit, leased) {
-                last = fits(&part?).or(last);
-                if last.is_some() && from == From::Begin {
-                    break;
-                }
-            }
-            if let Some(range) = last {
-                found = Some((gap, range));
-                break;
-            }
-        }
-        let Some((gap, range)) = found else {
-            return Ok(Err(self.largest_len(leased)?));
-        };
+        let found = self.nearest(from).chain(smallest).find_map(|gap| {
+            let mut fitting = outside(&gap, kept, self.unit).filter_map(|part| fits(&part));
+            let range = match from {
+                From::Begin => fitting.next(),
+                From::End => fitting.next_back(),
+            };
+            Some((gap, range?))
+        });
+        let Some((gap, range)) = found else { return Err(self.largest_outside(kept)) };
         self.take_from(&gap, &range);
-        Ok(Ok(range))
-    }
-
-    /// Takes the last place of `bytes`, which are whole units. Looks at each free piece that has room.
-    pub(super) fn claim_last<E>(
-        &mut self,
-        bytes: u64,
-        leased: &Leased<'_, E>,
-    ) -> Result<Option<Range<u64>>, E> {
-        let mut end = None;
-        for gap in self.smallest(bytes, self.unit) {
-            for part in usable(gap, self.unit, leased) {
-                let part = part?;
-                if part.end - part.start >= bytes {
-                    end = end.max(Some(part.end));
-                }
-            }
-        }
-        Ok(end.map(|end| end - bytes..end).filter(|last| self.take(last.clone())))
-    }
-
-    /// Takes the largest free piece from a multiple of `alignment` on. It may be empty.
-    pub(super) fn claim_largest<E>(
-        &mut self,
-        alignment: u64,
-        leased: &Leased<'_, E>,
-    ) -> Result<Range<u64>, E> {
-        let range = self.largest(alignment, leased)?;
-        self.take(range.clone());
         Ok(range)
     }
 
-    /// Returns the largest piece from a multiple of `alignment` on that may be used.
-    fn largest<E>(&self, alignment: u64, leased: &Leased<'_, E>) -> Result<Range<u64>, E> {
-        // An empty one must lie in the store, too.
-        let mut largest = self.bounds.start..self.bounds.start;
+    /// Takes the last place of `bytes`, which are whole units. Looks at each free piece that has room.
+    pub(super) fn claim_last(&mut self, bytes: u64) -> Option<Range<u64>> {
+        let end = self.smallest(bytes, self.unit).map(|gap| gap.end).max()?;
+        Some(end - bytes..end).filter(|last| self.take(last.clone()))
+    }
+
+    /// Returns the number of bytes of the largest free piece outside of a range.
+    fn largest_outside(&self, kept: &Range<u64>) -> u64 {
+        let mut largest = 0;
         for (len, start) in self.by_len.iter().rev() {
-            if *len <= largest.end - largest.start {
+            if *len <= largest {
                 break;
             }
-            for part in usable(*start..start + len, self.unit, leased) {
-                let part = part?;
-                let start = part.start.checked_next_multiple_of(alignment).unwrap_or(part.end);
-                if part.end.saturating_sub(start) > largest.end - largest.start {
-                    largest = start..part.end;
-                }
-            }
+            let parts = outside(&(*start..start + len), kept, self.unit);
+            largest = parts.map(|part| part.end - part.start).fold(largest, u64::max);
         }
-        Ok(largest)
+        largest
     }
 
     /// Returns the number of free bytes.
@@ -230,21 +208,15 @@ impl Space {
         self.free
     }
 
-    /// Returns the number of bytes of the largest piece that may be used.
-    pub(super) fn largest_len<E>(&self, leased: &Leased<'_, E>) -> Result<u64, E> {
-        let largest = self.largest(1, leased)?;
-        Ok(largest.end - largest.start)
+    /// Returns the number of bytes of the largest free piece.
+    pub(super) fn largest_len(&self) -> u64 {
+        self.by_len.last().map_or(0, |(len, _)| *len)
     }
 
-    /// Returns the usable parts of the largest free pieces: of at most `most` pieces that have at least `least` bytes.
-    pub(super) fn largest_pieces<E>(
-        &self,
-        least: u64,
-        most: usize,
-        leased: &Leased<'_, E>,
-    ) -> Result<Vec<Range<u64>>, E> {
+    /// Returns the largest free pieces: at most `most` that have at least `least` bytes.
+    pub(super) fn largest_pieces(&self, least: u64, most: usize) -> Vec<Range<u64>> {
         let pieces = self.by_len.range((least, 0)..).rev().take(most);
-        pieces.flat_map(|(len, start)| usable(*start..start + len, self.unit, leased)).collect()
+        pieces.map(|(len, start)| *start..start + len).collect()
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -269,34 +241,20 @@ impl Space {
     }
 }
 
-/// Returns the parts of a free piece that may be used, in order.
-fn usable<E>(
-    gap: Range<u64>,
+/// Returns the parts of a free piece before and after a range, in whole units.
+fn outside(
+    gap: &Range<u64>,
+    kept: &Range<u64>,
     unit: u64,
-    leased: &Leased<'_, E>,
-) -> impl Iterator<Item = Result<Range<u64>, E>> {
-    let mut rest = gap;
-    let next = move || {
-        while !rest.is_empty() {
-            let lease = match leased(&rest) {
-                Ok(lease) => lease.unwrap_or(rest.end..rest.end),
-                Err(error) => return Some(Err(error)),
-            };
-            let free = rest.start..lease.start / unit * unit;
-            rest.start = lease.end.next_multiple_of(unit).min(rest.end);
-            if !free.is_empty() {
-                return Some(Ok(free));
-            }
-        }
-        None
-    };
-    core::iter::from_fn(next)
+) -> impl DoubleEndedIterator<Item = Range<u64>> + use<> {
+    let before = gap.start..gap.end.min(kept.start / unit * unit);
+    let after = gap.start.max(kept.end.next_multiple_of(unit))..gap.end;
+    [before, after].into_iter().filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{From, Space};
-    use core::convert::Infallible;
+    use super::{From, NOTHING, Space};
     use core::ops::Range;
 
     fn space(used: impl IntoIterator<Item = Range<u64>>) -> Space {
@@ -306,8 +264,7 @@ mod tests {
     }
 
     fn claim(space: &mut Space, bytes: u64, alignment: u64, from: From) -> Result<Range<u64>, u64> {
-        let Ok(claimed) = space.claim(bytes, alignment, from, &|_| Ok::<_, Infallible>(None));
-        claimed
+        space.claim(bytes, alignment, from, &NOTHING)
     }
 
     #[test]
@@ -346,20 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn leased_space_is_not_used() {
+    fn space_beside_a_kept_range_is_used_by_whole_units() {
         let mut space = space(None);
-        let leased = |range: &Range<u64>| {
-            let lease = 1100..1290;
-            let overlaps = range.start < lease.end && lease.start < range.end;
-            Ok::<_, Infallible>(overlaps.then_some(lease.start.max(range.start)..lease.end))
-        };
-        let Ok(largest) = space.largest_len(&leased);
-        assert_eq!((space.free(), largest), (1024, 2048 - 1344));
-        let Ok(claimed) = space.claim(128, 64, From::Begin, &leased);
-        assert_eq!(claimed, Ok(1344..1472));
-        let Ok(largest) = space.claim_largest(256, &leased);
-        assert_eq!(largest, 1536..2048);
-        let Ok(claimed) = space.claim(64, 64, From::End, &leased);
-        assert_eq!(claimed, Ok(1472..1536));
+        let kept = 1100..1290;
+        let claim = |space: &mut Space, bytes, from| space.claim(bytes, 64, from, &kept);
+        assert_eq!(claim(&mut space, 1024, From::Begin), Err(2048 - 1344));
+        assert_eq!(claim(&mut space, 128, From::Begin), Ok(1344..1472));
+        assert_eq!(claim(&mut space, 64, From::Begin), Ok(1024..1088));
+        assert_eq!(claim(&mut space, 576, From::End), Ok(1472..2048));
+        assert_eq!(claim(&mut space, 64, From::End), Err(0));
     }
 }

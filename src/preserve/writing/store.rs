@@ -5,21 +5,19 @@ use super::boots::Uses;
 use super::open::{Opened, Options};
 use super::reserve::{Held, Undo};
 use super::room::{Places, Touched};
-use super::space::{From, Leased, Space};
+use super::space::{From, Full, NOTHING, Space};
 use super::taken::Taken;
 use super::tree::Tree;
-use super::ways::{Ways, leased};
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
 use crate::medium::{Granularity, Medium, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::Blob;
-use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::error::Error;
 use crate::preserve::format::header::{BYTES, Header};
 use crate::preserve::format::headers as places_of;
 use crate::preserve::format::table::Preamble;
 use crate::preserve::info::Content;
-use crate::preserve::leases::Leases;
 use crate::preserve::reader::Reader;
 use crate::preserve::snapshot::Snapshot;
 use crate::preserve::stamp::Stamp;
@@ -53,8 +51,8 @@ use core::ops::Range;
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
     pub(super) writer: Writer,
-    pub(super) ways: Ways<M>,
-    pub(super) leases: Leases,
+    /// The time of commits, in seconds since 1970-01-01 UTC.
+    pub(super) seconds: Option<fn() -> u64>,
     /// The header of the last commit, as it is in the medium.
     pub(super) header: Header,
     /// Bytes of the store after the next commit.
@@ -82,7 +80,7 @@ pub(super) type Writer = Option<Arc<WriterLockGuard>>;
 pub struct Capacity {
     /// The space for blobs and pages of the table in all.
     pub total: u64,
-    /// The free space. It includes free space on which readers still hold leases.
+    /// The free space.
     pub free: u64,
     /// The length of the largest blob that fits now, without the space of its name and its tags.
     pub largest: u64,
@@ -146,13 +144,13 @@ impl<M: Medium> Store<M> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a reader of this store. It can be sent to another thread, and this store honours its leases.
+    /// Returns a reader of this store. It can be sent to another thread.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
         M: Send,
     {
-        Reader::of_store(Arc::clone(&self.medium), &self.leases)
+        Reader::of_store(Arc::clone(&self.medium))
     }
 
     /// Returns the last commit.
@@ -180,7 +178,7 @@ impl<M: Medium> Store<M> {
     ///
     /// let mut ram = store.blob("ram")?; // a `std::io::Read`
     /// let mut transaction = store.begin()?;
-    /// transaction.put_with("copy", None, |copy| std::io::copy(&mut ram, copy))?;
+    /// transaction.put_with("copy", ram.info().len, |copy| std::io::copy(&mut ram, copy))?;
     /// transaction.commit()?;
     /// # assert_eq!(store.reader().load("copy")?, [7; 100_000]);
     /// # Ok(())
@@ -218,23 +216,16 @@ impl<M: Medium> Store<M> {
     }
 
     /// Returns the space of the store.
-    ///
-    /// # Errors
-    /// If the medium cannot list the leases.
-    pub fn capacity(&self) -> Result<Capacity, Error<M::Error>> {
-        let leased = leased(&*self.medium, &self.ways, &self.leases);
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
         let (total, free) = (self.space.len(), self.space.free() + self.held.bytes());
         // Room is kept for the pages that a put writes, and for those of a deletion after it.
         let (mut space, mut held) = (self.space.clone(), self.held.clone());
         let mut touched = Touched::default();
         touched.resize(&self.tree, self.unit(), (&[], 0, 0));
         let places = touched.places(&self.tree, self.unit(), true);
-        let largest = match held.fill(&places, &mut space, &leased) {
-            Ok(_) => space.largest_len(&leased).map_err(Error::medium)?,
-            Err(Error(ErrorKind::Full { .. })) => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(Capacity { total, free, largest })
+        let largest = held.fill(&places, &mut space).map_or(0, |_| space.largest_len());
+        Capacity { total, free, largest }
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -243,18 +234,21 @@ impl<M: Medium> Store<M> {
 
     pub(super) fn stamp(&self) -> Stamp {
         let stamp = self.preamble.stamp;
-        Stamp { seconds: self.ways.seconds.map_or(stamp.seconds, |now| now()), ..stamp }
+        Stamp { seconds: self.seconds.map_or(stamp.seconds, |now| now()), ..stamp }
     }
 
-    /// Takes a place for bytes of a length, or the largest place if the length is not known.
+    /// Takes a place for bytes of a length.
     pub(super) fn claim(
         &mut self,
         content: Content,
-        len: Option<u64>,
+        len: u64,
         alignment: u64,
-    ) -> Result<Range<u64>, Error<M::Error>> {
-        let Self { medium, ways, leases, space, .. } = self;
-        claim(content, len, alignment, space, &leased(&**medium, ways, leases))
+    ) -> Result<Range<u64>, Full> {
+        let space = &mut self.space;
+        let full = Full { needed: len, largest: space.len() };
+        let bytes = content.occupied(len, space.unit()).ok_or(full)?;
+        let claimed = space.claim(bytes, alignment, From::Begin, &NOTHING);
+        claimed.map_err(|largest| Full { needed: bytes, largest })
     }
 
     /// Makes the current header durable as deep as the medium allows.
@@ -271,7 +265,7 @@ impl<M: Medium> Store<M> {
             return done;
         }
         for range in ranges {
-            let this = (self.ways.deep_persist)(&self.medium, range.clone());
+            let this = self.medium.deep_persist(range.clone());
             done = done.and(this);
         }
         done
@@ -286,16 +280,14 @@ impl<M: Medium> Store<M> {
     }
 
     /// Holds places for pages. Returns the means to undo that.
-    pub(super) fn fill(&mut self, places: &Places) -> Result<Undo, Error<M::Error>> {
-        let Self { medium, ways, leases, space, held, .. } = self;
-        held.fill(places, space, &leased(&**medium, ways, leases))
+    pub(super) fn fill(&mut self, places: &Places) -> Result<Undo, Full> {
+        self.held.fill(places, &mut self.space)
     }
 
     /// Holds the places of a deletion after the last commit, and no others.
     pub(super) fn settle(&mut self) {
         let deletion = Places::of_deletion(&self.tree, self.unit());
-        let Self { medium, ways, leases, space, held, .. } = self;
-        held.settle(&deletion, space, &leased(&**medium, ways, leases));
+        self.held.settle(&deletion, &mut self.space);
     }
 
     /// Returns the space that is in use, without the places that are held.
@@ -309,20 +301,4 @@ impl<M: Medium> Store<M> {
 /// Returns the ranges of both copies of a header.
 fn headers_of(generation: u64) -> [Range<u64>; 2] {
     places_of(generation).map(|at| at..at + BYTES as u64)
-}
-
-fn claim<E>(
-    content: Content,
-    len: Option<u64>,
-    alignment: u64,
-    space: &mut Space,
-    leased: &Leased<'_, E>,
-) -> Result<Range<u64>, Error<E>> {
-    let Some(len) = len else {
-        return space.claim_largest(alignment, leased).map_err(Error::medium);
-    };
-    let full = Error(ErrorKind::Full { needed: len, largest: space.len() });
-    let bytes = content.occupied(len, space.unit()).ok_or(full)?;
-    let claimed = space.claim(bytes, alignment, From::Begin, leased).map_err(Error::medium)?;
-    claimed.map_err(|largest| Error(ErrorKind::Full { needed: bytes, largest }))
 }

@@ -172,7 +172,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
         let len = bytes.len() as u64;
-        let (medium, key, claim) = self.claim(attributes, Content::Blob, Some(len))?;
+        let (medium, key, claim) = self.claim(attributes, Content::Blob, len)?;
         let tag = write_whole(medium, key, claim.place.start, bytes).map_err(Error::medium)?;
         let place = claim.keep(Content::Blob, len);
         self.insert(attributes, Content::Blob, &place, tag);
@@ -206,7 +206,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
             return Err(Error(ErrorKind::RegionLength { len, alignment }));
         }
         let created = Use { generation: self.generation(), is_dirty: false };
-        let (medium, _, claim) = self.claim(&attributes, Content::Region, Some(len))?;
+        let (medium, _, claim) = self.claim(&attributes, Content::Region, len)?;
         let start = claim.place.start;
         write_zeros(medium, start..start + len).map_err(Error::medium)?;
         let place = claim.keep(Content::Region, len);
@@ -414,7 +414,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
         &mut self,
         attributes: &Attributes<'_>,
         content: Content,
-        len: Option<u64>,
+        len: u64,
     ) -> Result<(&M, BlobKey, Claim<'_>), Error<M::Error>> {
         attributes.check()?;
         let (unit, name) = (self.unit(), attributes.name);
@@ -441,9 +441,9 @@ impl<'s, M: Medium> Transaction<'s, M> {
                 let key = BlobKey::new(identity, generation, place.start);
                 Ok((&**medium, key, Claim { space, held, place, undo: Some(undo) }))
             }
-            Err(error) => {
+            Err(full) => {
                 held.undo(undo, space);
-                Err(error)
+                Err(full.into())
             }
         }
     }
@@ -458,7 +458,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     fn fill(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<Undo, Error<M::Error>> {
         let places = self.touched.places_after(resized, &self.store.tree, self.unit(), spare);
         let left = self.unsealed.as_ref().map_or(0, |[root, _]| root.end - root.start);
-        self.store.fill(&places.without_root(left))
+        Ok(self.store.fill(&places.without_root(left))?)
     }
 
     /// Holds the places of a root without the seal, if the store is sealed.

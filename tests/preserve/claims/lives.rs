@@ -23,7 +23,7 @@ pub(crate) const LENGTHS: [u32; 16] =
     [0, 1, 8, 63, 64, 65, 128, 200, 1000, 2000, 4095, 4096, 4097, 8192, 8193, 12_000];
 
 /// The options of each store, so that its identity is the same each time.
-pub(crate) fn options() -> Options<'static, Plain> {
+pub(crate) fn options() -> Options<'static> {
     Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]).unit(64)
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn apply(
             if matches!(deed, Deed::Put { .. }) {
                 transaction.put(attributes, &kept.bytes)?;
             } else {
-                transaction.put_with(attributes, None, |writer| {
+                transaction.put_with(attributes, kept.bytes.len() as u64, |writer| {
                     kept.bytes.chunks(5000).try_for_each(|piece| writer.append(piece))
                 })?;
             }

@@ -100,13 +100,13 @@ fn is_there(medium: &Plain, store: &Store<Plain>, model: &Model) {
     assert!(snapshot.verify(&mut |_| ()).unwrap().is_whole());
     // All that is in no use is free, as another writer finds it.
     let (again, _) = options().open(Plain::new(image)).unwrap();
-    assert_eq!(store.capacity().unwrap().free, again.capacity().unwrap().free);
+    assert_eq!(store.capacity().free, again.capacity().free);
 }
 
 fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
     let medium = Plain::new(vec![0; DATA + bytes]);
     let mut store = options().unit(unit).create_new(medium.clone()).unwrap();
-    let empty = store.capacity().unwrap();
+    let empty = store.capacity();
     let mut model = Model::new();
     for (changes, after) in steps {
         let mut changed = model.clone();
@@ -173,7 +173,7 @@ fn run(unit: u64, bytes: usize, steps: &[(Vec<Change>, After)]) {
         delete(&mut store, Some(name).into_iter());
     }
     assert_eq!(levels(&medium.bytes(), store.generation()), 0);
-    assert_eq!(store.capacity().unwrap().free, empty.free);
+    assert_eq!(store.capacity().free, empty.free);
 }
 
 proptest! {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 ///
 /// When the command has succeeded, the blob is persistent as far as the file allows, and the command prints the events
 /// it survives. If the command is killed before, the blob is as it was. The file needs space for the old blob
-/// and the new one.
+/// and the new one. Bytes from a pipe are kept in memory until they are saved.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -163,6 +163,18 @@ impl Input {
         Ok(Self { name, bytes: Box::new(file), len })
     }
 
+    /// Returns the number of bytes. Where it is not known, all of them are read into memory.
+    fn measured(&mut self) -> anyhow::Result<u64> {
+        if let Some(len) = self.len {
+            return Ok(len);
+        }
+        let mut all = Vec::new();
+        let read = self.bytes.read_to_end(&mut all);
+        let len = read.with_context(|| format!("{} cannot be read", self.name))? as u64;
+        (self.bytes, self.len) = (Box::new(io::Cursor::new(all)), Some(len));
+        Ok(len)
+    }
+
     /// Reads the next bytes; none at the end.
     fn next(&mut self, into: &mut Vec<u8>) -> anyhow::Result<()> {
         into.clear();
@@ -193,17 +205,15 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let Arguments { file: path, name, version, metadata, align, .. } = arguments;
     let Writable { file, store } = writable;
     let wrong = |error| of_blob(path, name, error);
+    let len = input.measured()?;
     let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
     let mut transaction = faults::guarded(file.view(), || store.begin())?.map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let bar = match input.len {
-        Some(_) => progress::bar("saving")?,
-        None => ProgressBar::hidden(),
-    };
-    bar.set_length(input.len.unwrap_or(0));
+    let bar = progress::bar("saving")?;
+    bar.set_length(len);
     let put = faults::guarded(file.view(), || {
-        transaction.put_with(attributes, input.len, |writer| copy(&mut input, file, writer, &bar))
+        transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar))
     })?;
     let bytes = put.map_err(|error| match error.downcast() {
         Ok(error) => changed(path, name, &input, error),

@@ -284,12 +284,8 @@ impl<M: Medium + Send> Readable for Region<M> {
         Self::read(self, at, into)
     }
 
-    fn lease_range(&self, range: Range<u64>) -> Result<bool, M::Error> {
-        self.medium.lease_range(self.on_medium(&range))
-    }
-
-    fn release_range(&self, range: Range<u64>) {
-        self.medium.release_range(self.on_medium(&range));
+    fn check(&self) -> Result<(), M::Error> {
+        self.medium.check()
     }
 }
 
@@ -353,14 +349,6 @@ impl<M: Medium + Send> Medium for Region<M> {
     #[track_caller]
     fn deep_persist(&self, range: Range<u64>) -> Result<(), M::Error> {
         self.medium.deep_persist(self.on_medium(&range))
-    }
-
-    fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, M::Error> {
-        let all = self.on_medium(&range);
-        let (leased, begin) = (self.medium.leased_range(all.clone())?, self.info.offset);
-        // A lease can begin before the range, and end after it.
-        Ok(leased
-            .map(|leased| leased.start.max(all.start) - begin..leased.end.min(all.end) - begin))
     }
 
     fn writer_lock(&self) -> Option<&WriterLock> {

@@ -97,7 +97,7 @@ fn write(
 ) -> Result<()> {
     let content = Content::of(MEMORY, number);
     let attributes = Attributes::new(MEMORY).version(number);
-    transaction.put_with(attributes, Some(content.len as u64), |writer| {
+    transaction.put_with(attributes, content.len as u64, |writer| {
         content.pieces(WRITTEN).try_for_each(|(_, piece)| {
             writer.append(piece)?;
             tell(writer.written())

@@ -15,7 +15,7 @@ type OnStore = (&'static str, fn(&mut Transaction<'_, DaxFile>) -> Result<()>);
 const ON_STORE: [OnStore; 6] = [
     ("put of 300 bytes", |transaction| Ok(transaction.put("small", &[1; 300])?)),
     ("writer of 200 kB", |transaction| {
-        Ok(transaction.put_with("large", None, |writer| {
+        Ok(transaction.put_with("large", 200_000, |writer| {
             [&[2; 70_001][..], &[3; 129_999]].into_iter().try_for_each(|piece| writer.append(piece))
         })?)
     }),

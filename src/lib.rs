@@ -50,8 +50,7 @@
 //! | [`Cache::unfenced`], then [`Cache::fence`] | the same, and nothing before the fence | the same, with the last fence apart |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`](medium::Memory) to the point of its cache | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | one instruction a line, one fence |
-//! | `Journal::append`, `append_within`, `append_group`, `Reservation::finish` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
-//! | `Journal::submit` or `Reservation::submit`, then `Pending::wait` | the record after the first; it counts after the second, when all before it are durable | the same |
+//! | `Journal::append`, `append_within`, `append_group` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
 //! | `recorder::Writer::record` | as its `Durability` says: nothing, all but the newest sub-buffer, or the event | stores alone: some ten nanoseconds |
 //! | `Recorder::write_back_all` | all events that this opening recorded before it | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | write-backs of the changes, two or three fences |

@@ -365,10 +365,6 @@ impl Medium for DaxFile {
         Self::deep_persist(self, range)
     }
 
-    fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
-        self.leased_by_any(&range)
-    }
-
     fn writer_lock(&self) -> Option<&WriterLock> {
         Some(&self.writer_lock)
     }

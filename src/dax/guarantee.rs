@@ -1,17 +1,12 @@
 //! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
-use super::caching::Unread;
-use super::error::Error;
-use super::system::files;
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
-use crate::system::memory_type::Caching;
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
-use std::fs::File;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The condition under which a file without a name outlives a process.
 const KEPT_OPEN: Survival = Survival::If("another process keeps the file open or mapped");
@@ -107,7 +102,9 @@ pub struct Guarantee {
     pub(super) drops_flushes: bool,
     /// True if the file system has its log on a drive that is not persistent memory.
     pub(super) has_log_on_drive: bool,
-    pub(super) caching: Unread,
+    /// The attribute that flushes the medium's own buffers, of a device in a region.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) deep_flush: Option<PathBuf>,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
     /// The questions and their answers, in order.
@@ -140,17 +137,6 @@ impl Guarantee {
             let too_many = || Unknown::new(&device.name, "the sum exceeds 64 bits", NO_COUNT);
             sum.checked_add(count).ok_or_else(too_many)
         })
-    }
-
-    /// Returns the memory type of its mappings, as it is read and by the kernel's rule.
-    ///
-    /// # Cost
-    /// It is read when it is asked for, not when the file is opened: for a file that Linux maps directly
-    /// on x86 a handful of small files of `/proc`, `/sys` and debugfs, elsewhere nothing.
-    #[doc(alias = "memory_type")]
-    #[must_use]
-    pub fn caching(&self) -> Caching {
-        self.caching.read()
     }
 
     /// Returns the survival of an event by bytes of the file that had reached this stage, with its reason, the source of
@@ -218,15 +204,5 @@ impl Guarantee {
             }
             _ => self.backing.survives(stage, event),
         }
-    }
-
-    /// Notes that an open file has no name, if it has none.
-    pub(super) fn with_name_of(mut self, path: &Path, file: &File) -> Result<Self, Error> {
-        let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
-        self.has_name = !files::is_nameless(&metadata);
-        if !self.has_name {
-            self.evidence.push(Evidence::new("fstat: st_nlink", "0"));
-        }
-        Ok(self)
     }
 }

@@ -1,9 +1,7 @@
 //! The physical places of a file's bytes.
 
-use super::system::{Host, Mapper};
-use super::{DaxView, Error, ErrorKind};
+use super::{DaxView, Error, system};
 use crate::system::tree::Unknown;
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -64,7 +62,7 @@ impl DaxView {
     /// places of their own: `device` is theirs then, and `base` is not known.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer, on other systems than Linux always. On Linux, if the
+    /// [`ErrorKind::Unknown`](super::ErrorKind::Unknown) with the question and its answer, on other systems than Linux always. On Linux, if the
     /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
     /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
     /// addresses are not an error.
@@ -75,11 +73,7 @@ impl DaxView {
     #[doc(alias("FIEMAP", "filefrag", "physical address", "extents"))]
     pub fn placement(&self) -> Result<Placement, Error> {
         let mapping = self.offset..self.offset.saturating_add(self.len());
-        Host::placement(&self.file, &self.guarantee, &mapping).map_err(|why| {
-            Error::new(
-                &self.path,
-                ErrorKind::Unknown { fact: "the place of its bytes", why: Box::new(why) },
-            )
-        })
+        system::placement(&self.file, &self.guarantee, &mapping)
+            .map_err(|why| Error::unknown(&self.path, "the place of its bytes", &why))
     }
 }

@@ -260,7 +260,7 @@ impl DaxView {
     fn lost(&self, faulted: &Faulted) -> Result<Option<ErrorKind>, ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
         let metadata =
-            self.file.metadata().map_err(|error| ErrorKind::os(files::METADATA, &error))?;
+            self.file.metadata().map_err(|error| ErrorKind::Os { call: files::METADATA, errno: files::number(&error) })?;
         // A device has neither a length nor holes.
         if !metadata.is_file() {
             return Ok(None);
@@ -341,12 +341,12 @@ impl Met {
             Some(anew) => anew,
             missing => {
                 let opened = File::open(files::path_of(file))
-                    .map_err(|error| ErrorKind::os("open", &error))?;
+                    .map_err(|error| ErrorKind::Os { call: "open", errno: files::number(&error) })?;
                 missing.insert(opened)
             }
         };
         rustix::fs::seek(anew, SeekFrom::Hole(at))
-            .map_err(|errno| ErrorKind::os("lseek", &errno.into()))
+            .map_err(|errno| ErrorKind::Os { call: "lseek", errno: errno.raw_os_error() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Faults> {
@@ -373,7 +373,7 @@ impl<'a> Watch<'a> {
         let len = file.mapping.len().next_multiple_of(page);
         let is_writable = file.mapping.is_writable();
         let watched = Watched { thread: signals::this_thread(), base, len, page, is_writable };
-        let full = || Error::new(&file.path, ErrorKind::TooManyCatches { most: slots::MOST });
+        let full = || Error::unsupported(&file.path, "too many guards");
         let slot = Slot::claim(watched).ok_or_else(full)?;
         slot.set_known(file.met.counted());
         let watch = Self { file, slot, owner: Process::this(), claim: slot.claims() };

@@ -5,7 +5,7 @@ mod writeback;
 use super::lock::{Lock, OpenFile};
 use super::mapping::Mapping;
 use super::taint::{Taint, Tainted};
-use super::{Error, ErrorKind, Guarantee, NotSupported, Writeback};
+use super::{Error, Guarantee, Writeback};
 use crate::cache::Cache;
 use crate::medium::{Granularity, Readable};
 use alloc::boxed::Box;
@@ -54,7 +54,7 @@ use std::path::{Path, PathBuf};
 /// By pages a write-back is of the whole file each time, and not of the range. `msync` does nothing through a mapping
 /// of a file that was opened for reading, and still reports success (`mm/msync.c`; measured on Linux 6.18).
 ///
-/// On other systems than Linux a write-back of a view is [`NotSupported::ViewNotPersisted`], because none of them
+/// On other systems than Linux a write-back of a view is [`ErrorKind::Unsupported`](super::ErrorKind::Unsupported), because none of them
 /// documents its effect.
 #[derive(Debug)]
 pub struct DaxView {
@@ -94,15 +94,6 @@ impl Readable for DaxView {
     #[inline]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         Self::read(self, at, into)
-    }
-
-    fn lease_range(&self, range: Range<u64>) -> Result<bool, Error> {
-        self.lease_counted(&range).map(|()| true)
-    }
-
-    /// A lease that cannot be released now is released when the file is closed.
-    fn release_range(&self, range: Range<u64>) {
-        self.release_counted(&range).unwrap_or(());
     }
 
     fn as_any_view(&self) -> Option<&dyn Any> {
@@ -250,7 +241,7 @@ impl DaxView {
     /// Refuses to replace a mapping that belongs to the caller.
     pub(super) fn require_own_mapping(&self) -> Result<(), Error> {
         if self.mapping.is_adopted() {
-            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::Adopted)));
+            return Err(Error::unsupported(&self.path, "its mapping was adopted"));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::cache::Cache;
 use crate::dax::mapping::Unflushed;
 use crate::dax::system::files;
 use crate::dax::taint::{Taint, unless_crashing};
-use crate::dax::{Batch, Error, ErrorKind, NotSupported, Writeback};
+use crate::dax::{Batch, Error, ErrorKind, Writeback};
 use core::ops::Range;
 use std::io;
 
@@ -133,9 +133,10 @@ impl DaxView {
     #[track_caller]
     fn writeback_pages(&self, range: &Range<u64>) -> Result<(), Error> {
         if self.refuses_pages {
-            return Err(Error::new(
+            return Err(Error::unsupported(
                 &self.path,
-                ErrorKind::NotSupported(NotSupported::ViewNotPersisted),
+                "is open for reading only, and this system is not known to write back bytes that others have stored; open \
+                 it for reading and writing",
             ));
         }
         self.by_system(range, || self.mapping.writeback_pages(range).map_err(Unflushed::Call))?;
@@ -172,10 +173,8 @@ impl DaxView {
     ) -> Result<(), Error> {
         // A panic in the closure would name it, and not the caller.
         self.mapping.checked_range(range);
-        if !self.file.is_of_this_process() {
-            // On Linux the write-back of the pages without access that are there would succeed.
-            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::ForkedChild)));
-        }
+        // On Linux the write-back of the pages without access that are there would succeed.
+        self.file.require_this_process(&self.path)?;
         let call = || call().inspect_err(|why| self.note_unflushed(range, why));
         match self.taint.call(call) {
             Ok(Some(Taint::Writeback { at, len, errno })) if !range.is_empty() => {
@@ -238,8 +237,15 @@ impl DaxView {
         match why {
             Unflushed::Call(error) => Error::writeback(&self.path, range, &error),
             Unflushed::Attribute { path, answer, errno } => {
-                let (attribute, answer) = (path.into(), answer.into());
-                Error::new(&self.path, ErrorKind::DeepFlush { attribute, answer, errno })
+                let text = alloc::format!(
+                    "was persisted, but the medium's own buffers were not flushed: {path}: {answer}; flush them as root, or \
+                     rely on the stored energy of the persistence domain"
+                );
+                let error = Error::because(&self.path, ErrorKind::NotFlushed, text);
+                match errno {
+                    Some(errno) => error.numbered(errno),
+                    None => error,
+                }
             }
         }
     }
@@ -247,16 +253,9 @@ impl DaxView {
     /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.
     pub(in super::super) fn sync_file(&self) -> io::Result<()> {
         let sync = || {
-            files::sync_all(&self.file).inspect_err(|error| self.taint_all(files::number(error)))
+            self.file.sync_all().inspect_err(|error| self.taint_all(files::number(error)))
         };
         self.taint.call(sync).map(drop)
-    }
-
-    /// Notes an error of a call that also syncs the file, if it is of that.
-    pub(in super::super) fn note_failed_sync(&self, error: &Error) {
-        if let ErrorKind::Os { call: files::SYNC, errno } = *error.kind() {
-            self.taint_all(errno);
-        }
     }
 
     /// Notes a failed sync of the file.

@@ -63,11 +63,6 @@ impl Extent {
         Self { flags, ..self }
     }
 
-    /// Returns true if the extent was ever stored to. The first store to any other extent changes it.
-    pub(in crate::dax) const fn is_written(&self) -> bool {
-        self.flags & EXTENT_UNWRITTEN == 0
-    }
-
     /// Returns true if its bytes are at the place that it gives.
     pub(super) const fn tells_its_place(&self) -> bool {
         self.flags & EXTENT_ELSEWHERE == 0
@@ -153,17 +148,6 @@ pub(super) fn first_unwritten(
         }
     }
     Ok(None)
-}
-
-/// Returns the extents that have some of the first `len` bytes, in order, as the file system has them now: durable or
-/// not, and without having the file synced for it. It takes two microseconds for a file with few of them.
-///
-/// # Errors
-/// If the file system does not support FIEMAP.
-pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errno> {
-    let mut extents = Vec::new();
-    for_each_with(0, file, 0, len, |extent| extents.push(*extent))?;
-    Ok(extents)
 }
 
 /// Returns true if some bytes of a range have no extent, as the file system has them now.

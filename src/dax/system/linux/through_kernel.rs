@@ -5,11 +5,10 @@
 //! the lines of its mapping back, and not every kernel there does it before a read (on MIPS `flush_dcache_folio`
 //! maintains the kernel's lines alone, `arch/mips/mm/cache.c`).
 
-use super::media::{self, Unread};
 use crate::aliasing::{self, Aliasing};
 use crate::arch::native;
 use crate::dax::system::files;
-use crate::dax::{DaxView, Error, ErrorKind, NotSupported};
+use crate::dax::{DaxView, Error, ErrorKind};
 use crate::system::kernel;
 use crate::system::tree::Tree;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -51,7 +50,10 @@ fn require_agreement_where(aliases: Option<bool>, path: &Path) -> Result<(), Err
     if aliases == Some(false) {
         return Ok(());
     }
-    Err(Error::new(path, ErrorKind::NotSupported(NotSupported::ViewsDisagree)))
+    Err(Error::unsupported(
+        path,
+        "is mapped on a machine whose data cache aliases; read and write it through the mapping alone",
+    ))
 }
 
 /// Calls of the operating system beside the mapping, on Linux.
@@ -83,9 +85,8 @@ impl DaxView {
         self.mapping.checked(at, into.len() as u64);
         self.require_calls()?;
         require_agreement(&self.path)?;
-        let pread = |at, into: &mut [u8]| self.file.read_exact_at(into, at);
-        let read = media::read(pread, self.offset + at, into);
-        read.map_err(|why| self.unread(at, into.len() as u64, &why))
+        let read = self.file.read_exact_at(into, self.offset + at);
+        read.map_err(|error| self.unread(at, into.len() as u64, &error))
     }
 
     /// Returns true if a mapping of the caller's agrees with this one: `address` is that of the byte at
@@ -105,28 +106,24 @@ impl DaxView {
     /// Refuses device DAX, which has neither read(2) nor write(2) (`drivers/dax/device.c`, `dax_fops`).
     fn require_calls(&self) -> Result<(), Error> {
         if self.guarantee.is_device_dax {
-            return Err(Error::new(&self.path, ErrorKind::NotSupported(NotSupported::MappingOnly)));
+            return Err(Error::unsupported(&self.path, "is device DAX; use the mapping alone"));
         }
         Ok(())
     }
 
     /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
     #[cold]
-    fn unread(&self, at: u64, len: u64, why: &Unread) -> Error {
-        let error = match why {
-            Unread::Poisoned(range) => {
-                let (at, len) = (range.start.saturating_sub(self.offset), range.end - range.start);
-                return Error::new(&self.path, ErrorKind::Poisoned { at, len });
-            }
-            Unread::Failed(error) => error,
-        };
+    fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
+        if error.raw_os_error() == Some(libc::EIO) {
+            return Error::new(&self.path, ErrorKind::Poisoned { at, len });
+        }
         if error.kind() == io::ErrorKind::UnexpectedEof
             && let Ok(metadata) = self.file.metadata()
         {
             let needed = self.offset.saturating_add(self.len());
             return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
         }
-        Error::new(&self.path, ErrorKind::Read { at, len, errno: files::number(error) })
+        Error::os(&self.path, "pread", error)
     }
 }
 

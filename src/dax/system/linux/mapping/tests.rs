@@ -23,8 +23,6 @@ fn plan(offset: u64, len: usize, access: Access) -> Plan {
         access,
         writeback: Writeback::Pages,
         populate: false,
-        takes_unwritten: false,
-        finishes: false,
     }
 }
 

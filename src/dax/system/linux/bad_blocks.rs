@@ -1,20 +1,19 @@
 //! The bytes of a file that are known to be bad: the list of its device, carried over to the file by its extents.
 
-use super::super::extents::{self, Extent};
+use super::extents::{self, Extent};
 use crate::dax::system::files;
-use crate::dax::{BadBlocks, DaxView, Error, ErrorKind};
+use crate::dax::{BadBlocks, DaxView, Error};
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{Mount, mount, mount_id};
 use crate::system::badblocks::Listed;
 use crate::system::tree::{Tree, Unknown};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use rustix::fs::{AtFlags, StatxFlags};
 
 impl DaxView {
-    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS, and
-    /// [`read_through_kernel`](Self::read_through_kernel) refuses them. Nothing of the file is read.
+    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. Nothing of the file is
+    /// read. `ndctl clear-errors` makes the blocks usable again; what they had is lost.
     ///
     /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
     /// carried over to the file by its extents (FIEMAP). So the result covers all blocks under the file, also where
@@ -24,7 +23,7 @@ impl DaxView {
     /// *None* and *unknown* are different answers: if the answer is not known, the result is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
+    /// [`ErrorKind::Unknown`](crate::dax::ErrorKind::Unknown) with the question and its answer, if the file system is not on persistent memory, or
     /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
     /// attribute is missing, cannot be read, or is not a list.
     ///
@@ -43,12 +42,7 @@ impl DaxView {
         let tree = Tree::host();
         let mount = mount(&tree, mount_id(&tree, self.file()), &mut Vec::new());
         let device = (status.stx_dev_major, status.stx_dev_minor);
-        let unknown = |why| {
-            Error::new(
-                &self.path,
-                ErrorKind::Unknown { fact: "which blocks are bad", why: Box::new(why) },
-            )
-        };
+        let unknown = |why| Error::unknown(&self.path, "which blocks are bad", &why);
         let listed = of_device(&tree, &mount, device, files::page_size()).map_err(unknown)?;
         self.in_this_file(&listed).map_err(unknown)
     }

@@ -3,26 +3,20 @@
 //! | file system | before | the name is given by | a crash before that leaves |
 //! |---|---|---|---|
 //! | with unnamed files (Linux: ext4, xfs, btrfs, tmpfs and others) | no name | `linkat` | nothing |
-//! | with hard links, or with renames that replace nothing | a temporary name beside it | `renameat2`, or `link` and `unlink` | a file of the temporary name |
-//! | others (exFAT, for example) | the same | an empty file, then `rename` over it | the same, or an empty file of the name |
+//! | others | a temporary name beside it | `renameat2`, or `link` and `unlink` | a file of the temporary name |
 //!
-//! None of these calls replaces a file that is there.
+//! None of these calls replaces a file that is there. A file system with neither of the last two is refused.
 
-use super::directory_of;
+use super::files::{directory_of, path_of, unnamed_in};
 use crate::dax::lock::OpenFile;
 use alloc::format;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
-#[cfg(target_os = "linux")]
-use {
-    super::path_of,
-    rustix::fs::{AtFlags, CWD, RenameFlags},
-};
 
 /// The number of temporary names that are tried. Killed processes of the same id may have left some.
 const ATTEMPTS: u32 = 1000;
@@ -45,7 +39,6 @@ impl NewFile {
             return Err(Errno::EXIST.into());
         }
         let directory = directory_of(path);
-        #[cfg(target_os = "linux")]
         if let Some(new) = Self::without_name(directory) {
             return Ok(new);
         }
@@ -54,9 +47,8 @@ impl NewFile {
 
     /// `None` where there are no such files, or where they could not get a name. The reason does not matter: the other
     /// method finds it out, too.
-    #[cfg(target_os = "linux")]
     fn without_name(directory: &Path) -> Option<Self> {
-        let file = super::unnamed_in(directory).ok()?;
+        let file = unnamed_in(directory).ok()?;
         path_of(&file).symlink_metadata().ok()?;
         Some(Self { file: OpenFile::new(file), name: None })
     }
@@ -75,12 +67,12 @@ impl NewFile {
 
     /// Gives it the name, unless something else has that. A crash leaves it with the name or without.
     pub(in crate::dax) fn give_name(&mut self, path: &Path) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        if self.name.is_none() {
-            rustix::fs::linkat(CWD, path_of(self.file.file()), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-        }
-        if let Some(temporary) = &self.name {
-            rename(temporary, path)?;
+        match &self.name {
+            Some(temporary) => rename(temporary, path)?,
+            None => {
+                let own = path_of(self.file.file());
+                rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+            }
         }
         self.name = Some(path.to_path_buf());
         Ok(())
@@ -105,15 +97,10 @@ fn create_exclusively(path: &Path) -> Result<File, Errno> {
 
 /// Gives a file another name that nothing has.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // The kernel or the file system does not know the flag.
-        Err(Errno::INVAL | Errno::NOSYS) => {}
-        result => return result.map_err(io::Error::from),
-    }
-    match link_and_unlink(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => claim_and_rename(from, to),
-        result => result,
+        Err(Errno::INVAL | Errno::NOSYS) => link_and_unlink(from, to),
+        result => Ok(result?),
     }
 }
 
@@ -124,16 +111,10 @@ fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the name with an empty file, and replaces that.
-fn claim_and_rename(from: &Path, to: &Path) -> io::Result<()> {
-    drop(create_exclusively(to)?);
-    fs::rename(from, to).inspect_err(|_| drop(fs::remove_file(to)))
-}
-
 #[cfg(test)]
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(not(miri))]
 mod tests {
-    use super::{NewFile, claim_and_rename, directory_of, link_and_unlink, rename};
+    use super::{NewFile, directory_of, link_and_unlink, rename};
     use crate::killed::at_each_system_call;
     use crate::skip::skip;
     use alloc::string::String;
@@ -214,41 +195,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_temporary_name_that_a_killed_process_left_is_passed_over() {
-        let (directory, path) = place();
-        let left = NewFile::with_temporary_name(directory.path()).unwrap();
-        let mut new = NewFile::with_temporary_name(directory.path()).unwrap();
-        new.file.file().write_all(BYTES).unwrap();
-        new.give_name(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), BYTES);
-        assert_eq!(left.file.metadata().unwrap().len(), 0);
-        left.discard();
-        assert_eq!(names(directory.path()), ["file"]);
-    }
-
-    #[test]
-    fn another_file_of_the_name_is_not_discarded() {
-        let (directory, path) = place();
-        for start in starts("another_file_of_the_name_is_not_discarded", directory.path()) {
-            let mut new = filled(start, directory.path());
-            new.give_name(&path).unwrap();
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, b"another").unwrap();
-            new.discard();
-            assert_eq!(fs::read(&path).unwrap(), b"another");
-            fs::remove_file(&path).unwrap();
-        }
-    }
-
     /// For each method that some file system needs.
     #[test]
     fn a_rename_that_is_cut_off_loses_nothing() {
         let (directory, to) = place();
         let from = directory.path().join("temporary");
-        let methods: [(Method, bool); 3] =
-            [(rename, false), (link_and_unlink, false), (claim_and_rename, true)];
-        for (method, can_be_empty) in methods {
+        for method in [rename as Method, link_and_unlink] {
             let was_cut_off = at_each_system_call(
                 "a_rename_that_is_cut_off_loses_nothing",
                 || {
@@ -259,8 +211,7 @@ mod tests {
                 |is_finished| {
                     let [there, before] = [&to, &from].map(|path| fs::read(path).ok());
                     let is_whole = there.as_deref() == Some(BYTES);
-                    let is_empty = can_be_empty && there.as_deref() == Some(&[]);
-                    assert!(is_whole || !is_finished && (is_empty || there.is_none()), "{there:?}");
+                    assert!(is_whole || !is_finished && there.is_none(), "{there:?}");
                     assert!(is_whole || before.as_deref() == Some(BYTES), "{before:?}");
                 },
             );

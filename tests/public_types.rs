@@ -76,14 +76,45 @@ fn reports_are_shared_by_threads() {
 fn files_are_shared_by_threads() {
     shared! {
         cachemaint::DaxFile, cachemaint::dax::DaxView, cachemaint::dax::BadBlocks,
-        cachemaint::dax::Caching, cachemaint::dax::ClearStep,
         cachemaint::dax::Error, cachemaint::dax::ErrorKind, cachemaint::dax::Extent,
-        cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee, cachemaint::dax::InvalidInput,
-        cachemaint::dax::Lock, cachemaint::dax::MemoryType,
-        cachemaint::dax::NotSupported, cachemaint::dax::Options, cachemaint::dax::Persister,
+        cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee,
+        cachemaint::dax::Lock, cachemaint::dax::Options, cachemaint::dax::Persister,
         cachemaint::dax::Placement, cachemaint::dax::Taint,
-        cachemaint::dax::guard::Guard,
-        cachemaint::dax::guard::Pass, cachemaint::dax::guard::Statistics,
+    }
+    // A fence completes the write-backs of its own thread alone.
+    is_not! { Send: cachemaint::cache::Batch<'_>, }
+    is_not! { Sync: cachemaint::cache::Batch<'_>, }
+}
+
+#[test]
+fn reports_are_shared_by_threads() {
+    shared! {
+        cachemaint::report::Availability, cachemaint::report::CacheKind, cachemaint::report::CacheLevel,
+        cachemaint::report::Choice, cachemaint::report::Confidential,
+        cachemaint::report::CpuIdentity, cachemaint::report::CpuReport, cachemaint::report::Effects,
+        cachemaint::report::Evidence, cachemaint::report::Handling, cachemaint::report::HostReport,
+        cachemaint::report::Hypervisor, cachemaint::report::HypervisorKind, cachemaint::report::Isolation,
+        cachemaint::report::Kernel, cachemaint::report::Line, cachemaint::report::MemoryDevice,
+        cachemaint::report::Migration, cachemaint::report::Note,
+        cachemaint::report::PmemRegion, cachemaint::report::Refused, cachemaint::report::RefusedBy,
+        cachemaint::report::Signatures, cachemaint::report::Status, cachemaint::report::Surroundings,
+        cachemaint::report::Text<8>, cachemaint::report::Unknown,
+        cachemaint::report::WholeCacheOperation,
+    }
+}
+
+#[test]
+fn files_are_shared_by_threads() {
+    shared! {
+        cachemaint::DaxFile, cachemaint::dax::DaxView, cachemaint::dax::BadBlocks,
+
+        cachemaint::dax::Error, cachemaint::dax::ErrorKind, cachemaint::dax::Extent,
+        cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee,
+        cachemaint::dax::Lock,
+         cachemaint::dax::Options, cachemaint::dax::Persister,
+        cachemaint::dax::Placement, cachemaint::dax::Taint,
+
+
     }
     // A fence completes the write-backs of its own thread alone.
     is_not! { Send: cachemaint::dax::Batch<'_>, }

@@ -150,9 +150,7 @@ impl Error {
     /// Returns the error of a call that looks a path up.
     pub(super) fn opening(path: &Path, call: &'static str, error: &io::Error) -> Self {
         match files::meaning(error) {
-            Some((kind, text)) => {
-                Self::because(path, kind, text).numbered(files::number(error))
-            }
+            Some((kind, text)) => Self::because(path, kind, text).numbered(files::number(error)),
             None => Self::os(path, call, error),
         }
     }
@@ -160,7 +158,11 @@ impl Error {
     /// Returns the error of a call that follows links: one about a link means that there are too many of them.
     pub(super) fn looking(path: &Path, error: &io::Error) -> Self {
         let meaning = files::meaning(error).filter(|(kind, _)| *kind != ErrorKind::NotAFile);
-        if meaning.is_some() { Self::opening(path, "open", error) } else { Self::os(path, "open", error) }
+        if meaning.is_some() {
+            Self::opening(path, "open", error)
+        } else {
+            Self::os(path, "open", error)
+        }
     }
 
     /// Returns the error of writing zeros to a range, or of syncing them: no other bytes can be lost.
@@ -212,7 +214,9 @@ impl Error {
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
         match (self.failure.errno, &self.failure.kind) {
-            (None, ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. }) => Some(*errno),
+            (None, ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. }) => {
+                Some(*errno)
+            }
             (errno, _) => errno,
         }
     }

@@ -27,8 +27,9 @@ fn zero_length(path: &Path) -> Error {
 }
 
 pub(super) fn too_long(path: &Path, offset: u64, len: u64) -> Error {
-    let text =
-        format!("offset {offset} and length {len} exceed the largest file or mapping; ask for less");
+    let text = format!(
+        "offset {offset} and length {len} exceed the largest file or mapping; ask for less"
+    );
     Error::invalid(path, text)
 }
 
@@ -124,8 +125,7 @@ fn lock_and_ask(
 /// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
 /// opened is looked at again.
 fn require_file_name(path: &Path) -> Result<(), Error> {
-    let there =
-        path.symlink_metadata().map_err(|error| Error::opening(path, "lstat", &error))?;
+    let there = path.symlink_metadata().map_err(|error| Error::opening(path, "lstat", &error))?;
     match there.file_type() {
         kind if kind.is_file() => Ok(()),
         kind if kind.is_symlink() => Err(Error::because(
@@ -133,11 +133,9 @@ fn require_file_name(path: &Path) -> Result<(), Error> {
             ErrorKind::NotAFile,
             "is a symbolic link, which is not followed; name its target",
         )),
-        kind if kind.is_dir() => Err(Error::because(
-            path,
-            ErrorKind::NotAFile,
-            "is a directory; name a file in it",
-        )),
+        kind if kind.is_dir() => {
+            Err(Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it"))
+        }
         _ if system::is_device(path, &there)? => Ok(()),
         _ => Err(Error::new(path, ErrorKind::NotAFile)),
     }
@@ -216,7 +214,8 @@ mod tests {
 
     #[test]
     fn offsets_and_lengths_are_checked_without_overflow() {
-        let mapped = |size, offset, len| mapped_len(Path::new(PATH), (size, 4096, false), offset, len);
+        let mapped =
+            |size, offset, len| mapped_len(Path::new(PATH), (size, 4096, false), offset, len);
         assert_eq!(mapped(8192, 4096, None).unwrap(), 4096);
         assert_eq!(mapped(8192, 4096, Some(4096)).unwrap(), 4096);
         assert_eq!(mapped(5000, 4096, Some(904)).unwrap(), 904);

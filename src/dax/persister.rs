@@ -19,11 +19,11 @@ use std::io;
 /// [`DaxFile`](super::DaxFile) of such a mapping, which checks more.
 ///
 /// ```
-/// use cachemaint::dax::{Persister, probe_file};
+/// use cachemaint::dax::{Persister, probe};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let file = tempfile::tempfile()?;
-/// # file.set_len(4096)?;
-/// let persister = Persister::new(&probe_file(&file)?)?;
+/// # let file = tempfile::NamedTempFile::new()?;
+/// # file.as_file().set_len(4096)?;
+/// let persister = Persister::new(&probe(&file)?)?;
 /// println!("{}", persister.granularity()); // a line or finer asks for MAP_SYNC
 /// // SAFETY: no other code knows of the mapping, and nothing shrinks the file.
 /// let mut map = unsafe { memmap2::MmapMut::map_mut(&file)? };
@@ -49,7 +49,7 @@ impl Persister {
     ///
     /// # Errors
     /// If this machine cannot reach the point that the guarantee is about; not for a guarantee from
-    /// [`probe_file`](super::probe_file) on the same machine.
+    /// [`probe`](super::probe) on the same machine.
     pub fn new(guarantee: &Guarantee) -> Result<Self, Unsupported> {
         Ok(Self {
             granularity: guarantee.granularity,
@@ -140,7 +140,8 @@ impl Persister {
 #[cfg(test)]
 mod tests {
     use super::Persister;
-    use crate::dax::{ErrorKind, probe_file};
+    use crate::dax::probe;
+    use crate::dax::system::files::path_of;
     use crate::medium::Granularity;
     use std::io::Write as _;
 
@@ -151,7 +152,7 @@ mod tests {
     fn a_descriptor_has_the_guarantee_of_its_file_after_its_name_was_removed() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 5000]).unwrap();
-        let guarantee = probe_file(&file).unwrap();
+        let guarantee = probe(path_of(&file)).unwrap();
         assert!(!guarantee.has_name);
         let persister = Persister::new(&guarantee).unwrap();
         is_send_sync(&persister);
@@ -174,7 +175,5 @@ mod tests {
             let error = unsafe { persister.persist_range(nowhere, 1) };
             assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENOMEM));
         }
-        let error = probe_file(&std::fs::File::open("/").unwrap()).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::NotRegular), "{error}");
     }
 }

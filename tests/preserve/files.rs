@@ -35,7 +35,7 @@ fn open(path: &Path) -> DaxFile {
 /// Opens the file beside its writer.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn unlocked(path: &Path) -> DaxFile {
-    dax::Options::new().allow_page_granularity().lock(Lock::None).open(path).unwrap()
+    dax::Options::new().allow_page_granularity().lock(Lock::Off).open(path).unwrap()
 }
 
 fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &[u8]) {
@@ -146,8 +146,7 @@ fn a_lease_of_somebody_else_keeps_its_blob() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 19);
     put(&mut store, "a", &vec![1; 50_000]);
-    let view =
-        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let view = || dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view()).unwrap();
     let Some(lease) = leased("a_lease_of_somebody_else_keeps_its_blob", reader.lease("a")) else {
         return;
@@ -175,7 +174,7 @@ fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
     let mut store = create(&path, 1 << 19);
     put(&mut store, "a", &vec![1; LEN]);
     put(&mut store, "b", &vec![2; LEN]);
-    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let view = dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let theirs = Reader::open(view).unwrap();
     let Some(their_lease) = leased(
         "a_lease_of_another_process_before_one_of_this_process_keeps_its_blob",
@@ -408,8 +407,7 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"before");
-    let view =
-        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let view = || dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view()).unwrap();
     store.grow(1 << 20).unwrap();
     put(&mut store, "b", &vec![2; 1 << 19]);
@@ -437,7 +435,7 @@ fn a_page_beyond_the_view_of_a_reader_is_not_damaged() {
     let mut transaction = store.begin().unwrap();
     (10..99).try_for_each(|name| transaction.put(&name.to_string(), b"before")).unwrap();
     transaction.commit().unwrap();
-    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let view = dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view).unwrap();
     store.grow(1 << 21).unwrap();
     let mut transaction = store.begin().unwrap();

@@ -259,8 +259,10 @@ impl DaxView {
     /// The call that failed, so that the reason is not known.
     fn lost(&self, faulted: &Faulted) -> Result<Option<ErrorKind>, ErrorKind> {
         let place = self.offset.saturating_add(faulted.first.start as u64);
-        let metadata =
-            self.file.metadata().map_err(|error| ErrorKind::Os { call: files::METADATA, errno: files::number(&error) })?;
+        let metadata = self.file.metadata().map_err(|error| ErrorKind::Os {
+            call: files::METADATA,
+            errno: files::number(&error),
+        })?;
         // A device has neither a length nor holes.
         if !metadata.is_file() {
             return Ok(None);
@@ -340,8 +342,10 @@ impl Met {
         let anew = match &mut faults.anew {
             Some(anew) => anew,
             missing => {
-                let opened = File::open(files::path_of(file))
-                    .map_err(|error| ErrorKind::Os { call: "open", errno: files::number(&error) })?;
+                let opened = File::open(files::path_of(file)).map_err(|error| ErrorKind::Os {
+                    call: "open",
+                    errno: files::number(&error),
+                })?;
                 missing.insert(opened)
             }
         };

@@ -46,14 +46,7 @@ impl Options {
     /// Returns the default options.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            offset: 0,
-            len: None,
-            takes_pages: false,
-            populate: false,
-            lock: None,
-            cache: None,
-        }
+        Self { offset: 0, len: None, takes_pages: false, populate: false, lock: None, cache: None }
     }
 
     /// Maps from this offset on, in bytes; it must be a multiple of the page size, or of a larger

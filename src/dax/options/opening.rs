@@ -36,7 +36,9 @@ impl Options {
     /// Fills a new file and maps it. It is asked about while it is empty: one that will not do is not filled.
     fn fill_and_map(&self, path: &Path, file: &mut OpenFile, len: u64) -> Result<Mapped, Error> {
         file.take(path, self.lock_or(Lock::Exclusive))?;
-        let facts = Facts { size: len, has_name: true, ..system::ask(path, file, self.caches())? };
+        let mut facts = system::ask(path, file, self.caches())?;
+        // As it will be when it has its name.
+        (facts.size, facts.has_name) = (len, true);
         let mapped_len = self.mapped_len(path, &facts)?;
         let (guarantee, writeback) = self.choose(path, &facts)?;
         file::fill(path, file, len)?;
@@ -94,8 +96,7 @@ impl Options {
         let refuses_pages = access == Access::Read && !system::PERSISTS_VIEWS;
         let failed_sync =
             if refuses_pages { None } else { make_durable(path, &file, facts, access, writeback)? };
-        let mapping =
-            system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
+        let mapping = system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
         let mapped = Mapped { mapping, writeback, guarantee };
         let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
         if let Some(errno) = failed_sync {

@@ -21,8 +21,8 @@ pub(super) use linux::{
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    self as files, Facts, PERSISTS_VIEWS, ask, ask_directory, conclude, is_device,
-    map, placement, write_zeros,
+    self as files, Facts, PERSISTS_VIEWS, ask, ask_directory, conclude, is_device, map, placement,
+    write_zeros,
 };
 
 use super::Writeback;

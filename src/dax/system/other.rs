@@ -200,17 +200,14 @@ pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Res
 /// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
 pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
     let (kind, text) = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (
-            ErrorKind::NotFound,
-            "no such file or directory; check the path, or create it first",
-        ),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
+        }
         io::ErrorKind::AlreadyExists => (
             ErrorKind::Exists,
             "exists already; open it instead of creating it, or choose another name",
         ),
-        io::ErrorKind::IsADirectory => {
-            (ErrorKind::NotAFile, "is a directory; name a file in it")
-        }
+        io::ErrorKind::IsADirectory => (ErrorKind::NotAFile, "is a directory; name a file in it"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
             ErrorKind::PermissionDenied,
             "permission denied; let the owner grant it, or remount its file system for writing",

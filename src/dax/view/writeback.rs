@@ -252,9 +252,8 @@ impl DaxView {
 
     /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.
     pub(in super::super) fn sync_file(&self) -> io::Result<()> {
-        let sync = || {
-            self.file.sync_all().inspect_err(|error| self.taint_all(files::number(error)))
-        };
+        let sync =
+            || self.file.sync_all().inspect_err(|error| self.taint_all(files::number(error)));
         self.taint.call(sync).map(drop)
     }
 

@@ -75,8 +75,8 @@ fn ask_file(
     status: &Statx,
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
-    let file_system = rustix::fs::fstatfs(file)
-        .map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
+    let file_system =
+        rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
     let (tree, page) = (Tree::host(), rustix::param::page_size());
     let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
     let alignment = alignment(&file_system, page as u64);
@@ -131,15 +131,16 @@ pub(in crate::dax) fn ask_directory(
     cache: Option<Cache>,
 ) -> Result<Facts, Error> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let unnamed = rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR).map_err(
-        |errno| match errno {
-            Errno::OPNOTSUPP => Error::unsupported(
-                path,
-                "this file system has no unnamed files to try with; name a file in it",
-            ),
-            errno => Error::opening(path, "open", &errno.into()),
-        },
-    )?;
+    let unnamed =
+        rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
+            match errno {
+                Errno::OPNOTSUPP => Error::unsupported(
+                    path,
+                    "this file system has no unnamed files to try with; name a file in it",
+                ),
+                errno => Error::opening(path, "open", &errno.into()),
+            }
+        })?;
     Ok(Facts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
 }
 

@@ -91,26 +91,21 @@ pub(in crate::dax) fn require_access(
 /// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
 pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
     let (kind, text) = match Errno::from_io_error(error)? {
-        Errno::NOENT => (
-            ErrorKind::NotFound,
-            "no such file or directory; check the path, or create it first",
-        ),
-        Errno::NOTDIR => (
-            ErrorKind::NotFound,
-            "a part of the path is not a directory; correct the path",
-        ),
+        Errno::NOENT => {
+            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
+        }
+        Errno::NOTDIR => {
+            (ErrorKind::NotFound, "a part of the path is not a directory; correct the path")
+        }
         Errno::EXIST => (
             ErrorKind::Exists,
             "exists already; open it instead of creating it, or choose another name",
         ),
-        Errno::LOOP => (
-            ErrorKind::NotAFile,
-            "is a symbolic link, which is not followed; name its target",
-        ),
-        Errno::ISDIR => (ErrorKind::NotAFile, "is a directory; name a file in it"),
-        Errno::NXIO | Errno::NODEV => {
-            (ErrorKind::NotAFile, "is not a regular file; name one")
+        Errno::LOOP => {
+            (ErrorKind::NotAFile, "is a symbolic link, which is not followed; name its target")
         }
+        Errno::ISDIR => (ErrorKind::NotAFile, "is a directory; name a file in it"),
+        Errno::NXIO | Errno::NODEV => (ErrorKind::NotAFile, "is not a regular file; name one"),
         Errno::ACCESS | Errno::PERM => (
             ErrorKind::PermissionDenied,
             "permission denied by the file or by a directory of its path; let the owner grant it (new files have mode \
@@ -126,7 +121,10 @@ pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'stat
                 "this process has reached its limit of {most} open files; raise it (ulimit -n, or LimitNOFILE= of a \
                  systemd unit), or use fewer files"
             );
-            return Some((ErrorKind::Os { call: "open", errno: errno.raw_os_error() }, text.into()));
+            return Some((
+                ErrorKind::Os { call: "open", errno: errno.raw_os_error() },
+                text.into(),
+            ));
         }
         _ => return None,
     };

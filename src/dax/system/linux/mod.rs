@@ -31,13 +31,12 @@ pub(in crate::dax) use files::write_zeros;
 pub(in crate::dax) use placement::placement;
 
 use super::{Access, Plan};
+use crate::dax::Guarantee;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::Guarantee;
 use crate::system::tree::{Evidence, Tree};
 use alloc::format;
 use ask::Of;
-use core::ops::Range;
 use mapping::{Kind, Unpopulated};
 use rustix::io::Errno;
 use std::fs::File;

@@ -97,9 +97,8 @@ pub(super) fn conclude(device: &Device, asked: &Asked) -> Result<Guarantee, Stri
 
 /// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
 fn persistable(device: &Device, backing: Backing, asked: &Asked) -> Result<usize, String> {
-    let refused = |reason: &str, advice| {
-        Err(format!("cannot be made persistent: {reason}; {advice}"))
-    };
+    let refused =
+        |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
     let point = backing.point();
     match (asked.map_sync, backing, asked.reach.line(point)) {
         (Err(errno), _, _) => refused(

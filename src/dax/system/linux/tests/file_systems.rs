@@ -3,21 +3,10 @@
 use super::{
     Asked, DIRECT, EXT4_DAX, REFUSED, concluded, disk_in_region, host, host_with_region, with_ext4,
 };
-use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
 use alloc::string::ToString;
-
-/// xfs: a file can lie on the realtime device, and the number is that of the other.
-#[test]
-fn a_realtime_device_leaves_the_region_open() {
-    let mount = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,rtdev=/dev/pmem1";
-    let host = host_with_region(mount, "ACPI.NFIT", Some("cpu_cache\n"));
-    let guarantee = concluded(&host, &DIRECT);
-    assert_eq!(guarantee.backing, Backing::PmemUnknown);
-    assert_eq!(guarantee.granularity, Granularity::Line(64));
-}
 
 /// Mount options that give up what a sync promises.
 #[test]
@@ -172,19 +161,6 @@ fn a_journal_in_an_inode_is_known_by_the_list_or_by_its_thread() {
     assert_eq!(by_options("rw\nbarrier\ndata=writeback\n"), Backing::Unknown);
 }
 
-/// Stores of a file on persistent memory need the journal for its blocks.
-#[test]
-fn a_dax_file_of_ext4_needs_its_journal_too() {
-    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"))
-        .file("sys/fs/ext4/pmem0/journal_task", "321\n")
-        .file("proc/321/comm", "jbd2/ram0\n")
-        .file("sys/devices/x/ram0/size", "1\n")
-        .link("sys/class/block/ram0", "sys/devices/x/ram0");
-    assert_eq!(concluded(&host, &DIRECT).backing, Backing::PmemAdr, "it has one in an inode");
-    std::fs::remove_dir_all(host.inside("proc/fs/jbd2")).unwrap();
-    assert_eq!(concluded(&host, &DIRECT).backing, Backing::Unknown);
-}
-
 /// The superblock's default is `nobarrier` after `tune2fs -o nobarrier`, which mountinfo does not show.
 #[test]
 fn the_default_options_of_ext4_must_not_give_up_flushes() {
@@ -292,36 +268,6 @@ fn ram_that_a_sync_does_not_reach_promises_nothing() {
     let synchronous = "29 1 259:0 / /d rw - ext4 /dev/pmem0 rw,volatile,dax=always";
     let host = host_with_region(synchronous, "e820", None);
     assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
-}
-
-/// The drive of the log can lose the blocks of a file whose bytes the memory keeps.
-#[test]
-fn a_log_on_a_drive_adds_its_condition_to_that_of_the_memory() {
-    let mount = "29 1 259:0 / /d rw - xfs /dev/pmem0 rw,dax=always,logdev=/dev/sdb";
-    let after_power_loss = |provider, domain, stage| {
-        let host = host_with_region(mount, provider, Some(domain))
-            .file("sys/devices/x/sdb/size", "1\n")
-            .link("sys/class/block/sdb", "sys/devices/x/sdb")
-            .file("sys/devices/platform/ndbus0/region0/mappings", "1\n")
-            .file("sys/devices/platform/ndbus0/region0/mapping0", "nmem0,0,4096,0\n")
-            .file("sys/bus/nd/devices/nmem0/cxl/dirty_shutdown", "0\n");
-        concluded(&host, &DIRECT).survives(stage, Event::PowerLoss).is.to_string()
-    };
-    for (provider, domain, stage, words) in [
-        (
-            "ACPI.NFIT",
-            "memory_controller\n",
-            Stage::Persisted,
-            "the drive of the log has no volatile",
-        ),
-        ("ACPI.NFIT", "cpu_cache\n", Stage::Stored, "the drive of the log has no volatile"),
-        ("CXL", "memory_controller\n", Stage::DeepPersisted, "and the drive of the log honours"),
-    ] {
-        let found = after_power_loss(provider, domain, stage);
-        assert!(found.contains(words), "{provider} {domain}: {found}");
-    }
-    let stored = after_power_loss("ACPI.NFIT", "memory_controller\n", Stage::Stored);
-    assert_eq!(stored, Survival::No.to_string());
 }
 
 /// Data and metadata can lie on each of the devices (`/sys/fs/btrfs/UUID/devices`).

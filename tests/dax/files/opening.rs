@@ -1,6 +1,6 @@
 //! Files that are opened, created, or refused.
 
-use super::{LEN, SIZE, directory, refusal};
+use super::{LEN, directory, refusal};
 use crate::failing_calls::fail_calls;
 use crate::options;
 use crate::skip::skip;

@@ -3,18 +3,11 @@
 //! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
 use super::error::{Error, ErrorKind};
-use super::held::Held;
-use super::system::{Host, Mapper, files};
+use super::system::files;
 use crate::process::Process;
-use alloc::boxed::Box;
-use core::ops::{Deref, Range};
-use core::sync::atomic::{Ordering, fence};
+use core::ops::Deref;
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Every byte that a file can have.
-const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 
 /// The other open files of the same file that are permitted, here or in another process.
 ///
@@ -54,17 +47,15 @@ pub enum Lock {
     None,
 }
 
-/// An open file with its lock and its leases. Dropping it releases both.
+/// An open file with its lock. Dropping it releases the lock.
 ///
 /// Closing the file is not enough for that. A child that another thread is about to start has a duplicate of
-/// every descriptor until it executes its program, and the lock and the leases last as long as a duplicate.
+/// every descriptor until it executes its program, and the lock lasts as long as a duplicate.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     file: File,
     /// The lock that the file has now.
     lock: Lock,
-    /// The leases. In a place of their own for the same reason as `DaxView::taint`.
-    leases: Box<Mutex<Held>>,
     /// The process that opened the file.
     owner: Process,
 }
@@ -72,12 +63,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Wraps a file that has no lock yet.
     pub(super) fn new(file: File) -> Self {
-        Self { file, lock: Lock::None, leases: Box::default(), owner: Process::this() }
-    }
-
-    /// Returns false in a forked child of the process that opened the file.
-    pub(super) fn is_of_this_process(&self) -> bool {
-        self.owner == Process::this()
+        Self { file, lock: Lock::None, owner: Process::this() }
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -124,12 +110,6 @@ impl OpenFile {
         self.lock = Lock::None;
         self.take(path, lock)
     }
-
-    /// Locks the list of leases. Hold it over the calls that change the kernel's locks, so that the two agree. A panic
-    /// elsewhere leaves the list whole. In a forked child it may stay locked for ever.
-    pub(super) fn leases(&self) -> MutexGuard<'_, Held> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Deref for OpenFile {
@@ -142,17 +122,9 @@ impl Deref for OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        // A forked child has a copy of the value. The lock and the leases are still its parent's.
-        if !self.is_of_this_process() {
-            return;
-        }
-        // Errors can be ignored: the system releases both at the latest when the last descriptor is closed.
-        if self.leases.get_mut().unwrap_or_else(PoisonError::into_inner).is_expected() {
-            // Loads of leased bytes must not be performed after a writer has found the bytes free.
-            fence(Ordering::SeqCst);
-            drop(Host::release(&self.file, &ALL_BYTES));
-        }
-        if self.lock != Lock::None {
+        // In a forked child the lock is still its parent's. An error can be ignored: the system releases the lock at the
+        // latest when the last descriptor is closed.
+        if self.owner == Process::this() && self.lock != Lock::None {
             drop(self.file.unlock());
         }
     }

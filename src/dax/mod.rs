@@ -147,20 +147,16 @@
 
 mod batch;
 mod caching;
-#[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
-mod copy;
 mod dax_file;
 mod descriptor;
 mod error;
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "handles a signal, and maps zeros over mappings")]
 mod faults;
 mod file;
 mod guarantee;
-#[cfg(target_os = "linux")]
-pub mod guard;
-mod held;
 mod invalid_input;
-mod lease;
+mod latch;
 mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
@@ -171,9 +167,11 @@ mod options;
 #[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
 mod persister;
 mod placement;
+#[cfg(target_os = "linux")]
+mod pread;
 mod resize;
+mod rounds;
 mod system;
-mod taint;
 mod view;
 
 pub use crate::system::memory_type::{Caching, MemoryType};
@@ -187,13 +185,13 @@ pub use invalid_input::InvalidInput;
 pub use lock::Lock;
 #[cfg(target_os = "linux")]
 pub use media::BadBlocks;
-pub use media::ClearStep;
 pub use not_supported::NotSupported;
 pub use options::{Options, probe, probe_file};
 #[cfg(target_os = "linux")]
 pub use persister::Persister;
 pub use placement::{Extent, Placement};
-pub use taint::Taint;
+#[cfg(target_os = "linux")]
+pub use pread::PreadFile;
 pub use view::DaxView;
 
 use crate::cache::Cache;
@@ -217,12 +215,10 @@ mod tests {
 
     #[test]
     fn threads_can_share_all_types_but_a_batch() {
-        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock, Taint)>();
+        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock)>();
         is_send_sync::<(Placement, Extent, InvalidInput, NotSupported)>();
-        is_send_sync::<(Caching, MemoryType, ClearStep)>();
+        is_send_sync::<(Caching, MemoryType)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
-        #[cfg(target_os = "linux")]
-        is_send_sync::<guard::Statistics>();
+        is_send_sync::<(BadBlocks, FaultHandler, Persister, PreadFile)>();
     }
 }

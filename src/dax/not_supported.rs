@@ -15,20 +15,12 @@ pub enum NotSupported {
     ViewNotPersisted,
     /// The system has no call that makes every page of a mapping accessible.
     CannotPopulate,
-    /// The data cache of this machine aliases, or may, so that calls and the mapping can disagree.
-    ViewsDisagree,
-    /// The mapping was adopted (`Options::adopt`), so that only its owner may change it.
-    Adopted,
-    /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
-    ForkedChild,
     /// Another mount or subvolume, or a file of one, is there. A guard stays in the mount of the path that it was given.
     MountedBelow,
     /// A guard keeps no more directories: each takes 512 bytes and four times its path, and all of them 32 MiB.
     TooManyDirectories,
     /// A device of device DAX can be made neither longer nor shorter.
     FixedSize,
-    /// The kernel has no calls that read or write a device of device DAX.
-    MappingOnly,
     /// This CPU cannot write back to the medium's [point](crate::survival::Backing::point).
     Cpu(Unsupported),
 }
@@ -51,18 +43,6 @@ impl core::fmt::Display for NotSupported {
                 "cannot be populated: this needs Linux 5.14 or later; leave it out, and pages come with \
                  their first access",
             ),
-            Self::ViewsDisagree => f.write_str(
-                "is mapped on a machine whose data cache aliases, or may, where the kernel may not see bytes \
-                 stored through the mapping; read and write it through the mapping alone",
-            ),
-            Self::Adopted => f.write_str(
-                "its mapping was adopted, and only its owner may change it; drop this file, change the \
-                 mapping and adopt it again, or open the file without a mapping of your own",
-            ),
-            Self::ForkedChild => f.write_str(
-                "was opened by the process that this one was forked from, which has its mapping and its lock; \
-                 open it anew in this process",
-            ),
             Self::MountedBelow => f.write_str(
                 "another mount or subvolume is there, which is not covered; give it as a path of its own",
             ),
@@ -73,9 +53,6 @@ impl core::fmt::Display for NotSupported {
             Self::FixedSize => f.write_str(
                 "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \
                  (daxctl reconfigure-device)",
-            ),
-            Self::MappingOnly => f.write_str(
-                "is device DAX, which no call of the kernel reads or writes; use the mapping alone",
             ),
             Self::Cpu(why) => why.fmt(f),
         }

@@ -187,11 +187,8 @@ impl DaxFile {
 
     /// Returns the same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
-        self.view.require_own_mapping()?;
-        if !self.view.file.is_of_this_process() {
-            // The child would write under its parent's lock.
-            return Err(self.error(ErrorKind::NotSupported(NotSupported::ForkedChild)));
-        }
+        // The new mapping would hide a failure of the old one.
+        self.view.check()?;
         if self.view.guarantee.is_device_dax {
             return Err(self.error(ErrorKind::NotSupported(NotSupported::FixedSize)));
         }

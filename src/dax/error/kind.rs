@@ -2,13 +2,11 @@
 
 use crate::dax::Guarantee;
 use crate::dax::invalid_input::InvalidInput;
-use crate::dax::media::ClearStep;
 use crate::dax::not_supported::NotSupported;
 use crate::dax::system::files;
 use crate::system::calls::System;
 use crate::system::tree::Unknown;
 use alloc::boxed::Box;
-use core::ops::Range;
 use std::io;
 
 /// The kind of an [`Error`](super::Error).
@@ -166,39 +164,11 @@ pub enum ErrorKind {
         /// The question and its answer.
         why: Box<Unknown>,
     },
-    /// Ranges of the file cannot be leased.
-    #[non_exhaustive]
-    NoLeases {
-        /// The error of `fcntl`; `None` if this system has no such locks.
-        errno: Option<i32>,
-    },
-    /// Bad blocks were not cleared, or not all of them. With [`ClearStep::Unmap`] they were, and the mapping keeps its old
-    /// pages.
-    #[non_exhaustive]
-    NotCleared {
-        /// The beginning of the block at which it failed, in bytes of the mapping. With [`ClearStep::Unmap`] it is that of
-        /// the range.
-        at: u64,
-        /// The length of the block or the range, in bytes.
-        len: u64,
-        /// The step that failed there, which says the state of the block.
-        step: ClearStep,
-        /// The error of the call, if a call failed.
-        errno: Option<i32>,
-        /// Bytes that are lost by now, in bytes of the mapping, here and in blocks before: they read as zeros.
-        lost: Box<[Range<u64>]>,
-    },
     /// This process has reached its limit of open files, or keeps the rest for directories.
     #[non_exhaustive]
     TooManyFiles {
         /// The number that it may have open (`RLIMIT_NOFILE`).
         most: u64,
-    },
-    /// Too many calls of `catch_faults` are under way in this process.
-    #[non_exhaustive]
-    TooManyCatches {
-        /// The number that there can be at a time.
-        most: usize,
     },
     /// Another call of the operating system failed.
     #[non_exhaustive]
@@ -339,38 +309,10 @@ impl core::fmt::Display for ErrorKind {
                  elsewhere, into another file or after the bad blocks were cleared"
             ),
             Self::Unknown { fact, why } => write!(f, "{fact} is unknown: {why}"),
-            Self::NoLeases { errno: Some(errno) } => write!(
-                f,
-                "ranges of it cannot be locked for readers: {}; copy the bytes to read while the writer \
-                 waits, or use a file system of this machine",
-                io::Error::from_raw_os_error(*errno),
-            ),
-            Self::NoLeases { errno: None } => f.write_str(
-                "ranges of it cannot be locked for readers on this system; copy the bytes to read while \
-                 the writer waits",
-            ),
-            Self::NotCleared { at, len, step, errno, lost } => {
-                match step {
-                    ClearStep::Unmap => {
-                        write!(f, "no bad block is known in the {len} bytes at offset {at}, but ")
-                    }
-                    _ => write!(f, "the block of {len} bytes at offset {at} was not cleared: "),
-                }?;
-                f.write_str(step.state())?;
-                if let Some(errno) = errno {
-                    write!(f, ": {}", io::Error::from_raw_os_error(*errno))?;
-                }
-                let lost: u64 = lost.iter().map(|range| range.end - range.start).sum();
-                write!(f, "; {lost} bytes are lost; {}", step.advice())
-            }
             Self::TooManyFiles { most } => write!(
                 f,
                 "this process has reached its limit of {most} open files; raise it (ulimit -n, or \
                  LimitNOFILE= of a systemd unit), or use fewer files"
-            ),
-            Self::TooManyCatches { most } => write!(
-                f,
-                "{most} calls of catch_faults are under way already; wait until one of them has ended"
             ),
             Self::Os { call, errno } => {
                 write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))?;

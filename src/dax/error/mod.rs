@@ -7,7 +7,6 @@ pub use kind::ErrorKind;
 use super::system::files;
 use crate::system::tree::printable;
 use alloc::boxed::Box;
-use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -49,12 +48,6 @@ impl Error {
         }
     }
 
-    /// Returns the error of a write-back of a range of the mapping by the operating system.
-    pub(super) fn writeback(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
-        let (at, len) = (range.start, range.end - range.start);
-        Self::new(path, ErrorKind::Writeback { at, len, errno: files::number(error) })
-    }
-
     /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -69,9 +62,7 @@ impl Error {
             | ErrorKind::Read { errno, .. }
             | ErrorKind::Unpopulated { errno, .. }
             | ErrorKind::Os { errno, .. } => Some(*errno),
-            ErrorKind::DeepFlush { errno, .. }
-            | ErrorKind::NoLeases { errno }
-            | ErrorKind::NotCleared { errno, .. } => *errno,
+            ErrorKind::DeepFlush { errno, .. } => *errno,
             _ => None,
         }
     }
@@ -114,14 +105,13 @@ impl Error {
             ErrorKind::ReadOnlyFileSystem => io::ErrorKind::ReadOnlyFilesystem,
             ErrorKind::NoSpace { .. } => io::ErrorKind::StorageFull,
             ErrorKind::TooLarge { .. } => io::ErrorKind::FileTooLarge,
-            ErrorKind::Locked | ErrorKind::TooManyCatches { .. } => io::ErrorKind::ResourceBusy,
+            ErrorKind::Locked => io::ErrorKind::ResourceBusy,
             ErrorKind::NotSupported(_)
             | ErrorKind::PageGranular(_)
             | ErrorKind::NotByteGranular(_)
             | ErrorKind::DeviceAttribute { .. }
             | ErrorKind::DeviceDriver { .. }
-            | ErrorKind::NotPersistable { .. }
-            | ErrorKind::NoLeases { .. } => io::ErrorKind::Unsupported,
+            | ErrorKind::NotPersistable { .. } => io::ErrorKind::Unsupported,
             _ => io::ErrorKind::Other,
         }
     }
@@ -157,10 +147,9 @@ impl From<Error> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::{Error, ErrorKind};
-    use crate::dax::{ClearStep, InvalidInput};
+    use crate::dax::InvalidInput;
     use alloc::format;
     use alloc::string::ToString;
-    use core::ops::Range;
     use std::io;
     use std::path::Path;
 
@@ -179,7 +168,6 @@ mod tests {
             (ErrorKind::Shorter { size: 1, needed: 2 }, io::ErrorKind::InvalidData),
             (ErrorKind::Poisoned { at: 0, len: 512 }, io::ErrorKind::InvalidData),
             (ErrorKind::InvalidInput(InvalidInput::ZeroLength), io::ErrorKind::InvalidInput),
-            (ErrorKind::NoLeases { errno: None }, io::ErrorKind::Unsupported),
         ] {
             let error = error(kind);
             let message = error.to_string();
@@ -189,22 +177,6 @@ mod tests {
             assert_eq!(error.to_string(), message);
             assert!(error.get_ref().unwrap().is::<Error>());
         }
-    }
-
-    #[test]
-    fn clearing_reports_old_pages_as_no_bad_block() {
-        let text = |step, lost: Range<u64>| {
-            let (at, len, lost) = (0, 40960, [lost].into());
-            error(ErrorKind::NotCleared { at, len, step, errno: None, lost }).to_string()
-        };
-        assert_eq!(
-            text(ClearStep::Unmap, 512..1024),
-            "/mnt/log: no bad block is known in the 40960 bytes at offset 0, but the mapping keeps its old \
-             pages (madvise); 512 bytes are lost; open the file again"
-        );
-        let written = text(ClearStep::Write, 0..40960);
-        assert!(written.contains("was not cleared: writing it anew failed"), "{written}");
-        assert!(written.ends_with("copy the rest of the file to another place"), "{written}");
     }
 
     /// `EACCES` is 13 on every system that this test runs on (`asm-generic/errno-base.h`).

@@ -1,8 +1,5 @@
 //! Opening and creating files.
 
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "a mapping is the caller's word")]
-mod adopt;
 mod opening;
 
 #[cfg(target_os = "linux")]
@@ -249,12 +246,6 @@ impl Options {
     #[doc(alias("read_only", "PROT_READ"))]
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
         self.view_on::<Host>(path.as_ref())
-    }
-
-    /// Returns true if a file is accepted that is persisted by pages.
-    #[cfg(target_os = "linux")]
-    pub(super) const fn takes_pages(&self) -> bool {
-        matches!(self.required, Required::Page)
     }
 
     pub(super) fn lock_or(&self, default: Lock) -> Lock {

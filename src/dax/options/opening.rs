@@ -7,13 +7,9 @@ use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
 use crate::dax::not_supported::NotSupported;
-#[cfg(target_os = "linux")]
-use crate::dax::system::Host;
 use crate::dax::system::{Access, Mappable, Mapper, Plan, files};
-use crate::dax::taint::Tainted;
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
-use alloc::boxed::Box;
 use std::fs::File;
 use std::path::Path;
 
@@ -119,7 +115,7 @@ impl Options {
         let mapped = self.map::<M>(path, &file, access, len, chosen)?;
         let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
         if let Some(errno) = failed_sync {
-            view.taint_all(errno);
+            view.fail(errno);
         }
         Ok(view)
     }
@@ -151,20 +147,8 @@ impl Options {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
-        let taint = Box::new(Tainted::on(&guarantee.file_system));
-        DaxView {
-            mapping,
-            writeback,
-            guarantee,
-            refuses_pages: false,
-            offset,
-            populate,
-            path,
-            file,
-            taint,
-            #[cfg(target_os = "linux")]
-            met: Box::default(),
-        }
+        let refuses_pages = false;
+        DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file }
     }
 
     /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and
@@ -233,40 +217,6 @@ fn open_or_create<T>(
             Err(error) if matches!(error.kind(), ErrorKind::Exists) && turn < TURNS => turn += 1,
             created => return created,
         }
-    }
-}
-
-/// Files that a guard has opened, on Linux.
-#[cfg(target_os = "linux")]
-impl Options {
-    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
-    /// made durable himself.
-    pub(in crate::dax) const fn take_unwritten(mut self) -> Self {
-        self.takes_unwritten = true;
-        self
-    }
-
-    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
-    pub(in crate::dax) fn view_open(
-        &self,
-        path: &Path,
-        file: File,
-        size: u64,
-        chosen: (Guarantee, Writeback),
-    ) -> Result<DaxView, Error> {
-        require_read_only_words(path)?;
-        let len = self.mapped_len(path, Mappable::of_bytes(size))?;
-        let file = OpenFile::new(file);
-        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
-        Ok(self.view_of(path, file, mapped))
-    }
-
-    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
-    pub(in crate::dax) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
-        let len = self.mapped_len(&view.path, Mappable::of_bytes(size))?;
-        let plan = self.plan(Access::Read, len, view.writeback);
-        view.mapping = Host::map(&view.path, &view.file, &plan)?;
-        Ok(())
     }
 }
 

@@ -18,9 +18,7 @@ pub(super) mod unix;
 pub(super) mod windows;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{
-    Concluded, DeepFlush, Linux as Host, extents, file_system_at, map_pages, syncfs_reports_errors,
-};
+pub(super) use linux::{DeepFlush, Linux as Host, media};
 #[cfg(not(target_os = "linux"))]
 pub(super) use paged::Paged as Host;
 #[cfg(unix)]
@@ -29,7 +27,7 @@ pub(super) use unix as files;
 pub(super) use windows as files;
 
 use super::mapping::Mapping;
-use super::{Error, ErrorKind, Guarantee, Placement, Writeback};
+use super::{Error, Guarantee, Placement, Writeback};
 use crate::cache::Cache;
 use crate::system::calls::System;
 use crate::system::tree::Unknown;
@@ -125,20 +123,5 @@ pub(super) trait Mapper {
     fn placement(_: &File, _: &Guarantee, _: &Range<u64>) -> Result<Placement, Unknown> {
         let answer = "the place of a file's bytes is not asked for here";
         Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
-    }
-
-    /// Takes a shared lock of these bytes of a file for the open file; there are some.
-    fn lease(_: &File, _: &Range<u64>) -> Result<(), ErrorKind> {
-        Err(ErrorKind::NoLeases { errno: None })
-    }
-
-    /// Gives up the locks that the open file has of these bytes.
-    fn release(_: &File, _: &Range<u64>) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-
-    /// Returns the first of these bytes that another open file has a lock of.
-    fn leased(_: &File, _: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
-        Ok(None)
     }
 }

@@ -1,15 +1,12 @@
 //! Linux: what is asked of a file, what is concluded from it, and mappings of both kinds.
 
-mod adopted;
 mod conclude;
 mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
 pub(in crate::dax) mod extents;
-#[expect(unsafe_code, reason = "locks of ranges are a call that no safe wrapper offers")]
-mod leases;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
-mod media;
+pub(in crate::dax) mod media;
 mod placement;
 mod reach;
 #[cfg(test)]
@@ -22,25 +19,19 @@ use crate::cache::Cache;
 use crate::cpu;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::mapping::Mapping;
-use crate::dax::{Guarantee, InvalidInput, NotSupported, Placement};
+use crate::dax::{Guarantee, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
-use crate::system::kernel::kernel;
 use crate::system::nvdimm::{DEVICES, PmemRegion};
 use crate::system::tree::{Tree, Unknown};
-use adopted::Addresses;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use conclude::{Asked, conclude};
 use core::ops::Range;
-use core::ptr::NonNull;
 use device::AskedOfDevice;
 pub(in crate::dax) use device::DeepFlush;
 use mapping::{Kind, Unpopulated};
 use reach::Reach;
-use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags, makedev};
+use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use rustix::mm::Advice;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
@@ -68,7 +59,7 @@ impl Mapper for Linux {
 
     /// Asks the kernel about the file, and concludes.
     fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-        guarantee_of_mapping(path, file, None, cache)
+        guarantee_of_mapping(path, file, cache)
     }
 
     fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
@@ -101,59 +92,6 @@ impl Mapper for Linux {
     ) -> Result<Placement, Unknown> {
         placement::placement(&Tree::host(), file, guarantee, mapping)
     }
-
-    fn lease(file: &File, range: &Range<u64>) -> Result<(), ErrorKind> {
-        leases::take(file, range)
-    }
-
-    fn release(file: &File, range: &Range<u64>) -> Result<(), ErrorKind> {
-        leases::give_up(file, range)
-    }
-
-    fn leased(file: &File, range: &Range<u64>) -> Result<Option<Range<u64>>, ErrorKind> {
-        leases::first_of_others(file, range)
-    }
-}
-
-/// Mappings that the caller has made.
-impl Linux {
-    /// Asks the kernel about the file and the mapping, and concludes.
-    pub(in crate::dax) fn guarantee_of_adopted(
-        path: &Path,
-        file: &File,
-        mapping: NonNull<[u8]>,
-        offset: u64,
-        cache: Option<Cache>,
-    ) -> Result<Guarantee, Error> {
-        let start = mapping.addr().get() as u64;
-        let addresses = Addresses { start, end: start.saturating_add(mapping.len() as u64) };
-        adopted::require_shared(&Tree::host(), addresses, offset)
-            .map_err(|why| Error::new(path, ErrorKind::InvalidInput(InvalidInput::Mapping(why))))?;
-        guarantee_of_mapping(path, file, Some(addresses), cache)
-    }
-
-    /// Takes a mapping, and does the same to the file as for one that is made here.
-    ///
-    /// # Safety
-    /// 1. The bytes from `base` on are a shared mapping of this part of the file, for reading and writing, up to the
-    ///    end of the last page, until the value is dropped.
-    /// 2. `base` is a multiple of the page size.
-    /// 3. This process makes no reference to the bytes except to atomic words.
-    #[expect(unsafe_code, reason = "a mapping is the caller's word")]
-    pub(in crate::dax) unsafe fn adopt(
-        path: &Path,
-        file: &File,
-        plan: &Plan,
-        base: NonNull<u8>,
-    ) -> Result<Mapping, Error> {
-        let (_, deep_flush) = prepare(path, file, plan)?;
-        // SAFETY: (1, 2, 3) the caller's duties of the same numbers.
-        let mapping = unsafe { mapping::adopt(base, plan, deep_flush) };
-        if plan.populate {
-            populate(path, &mapping, plan.access)?;
-        }
-        Ok(mapping)
-    }
 }
 
 /// Addresses of mappings that the caller has made, of which nothing else is known here.
@@ -169,7 +107,7 @@ impl Linux {
     /// Has the pages that a range touches written back, and waits.
     ///
     /// # Safety
-    /// 1. The range is in a mapping of the caller's, or nothing is mapped there, which is an error.
+    /// 1. The range is in a mapping of the caller's.
     #[expect(unsafe_code, reason = "a mapping is the caller's word")]
     pub(in crate::dax) unsafe fn sync_range(start: *const u8, len: usize) -> io::Result<()> {
         // SAFETY: the caller's duty (1).
@@ -214,26 +152,23 @@ impl Inode {
     }
 }
 
-/// Asks about a file and a mapping of it that the caller has made, if there is one. Of a device any shared mapping will
-/// do: there is no file system that a store could need.
+/// Asks about a file.
 fn guarantee_of_mapping(
     path: &Path,
     file: &File,
-    adopted: Option<Addresses>,
     cache: Option<Cache>,
 ) -> Result<Guarantee, Error> {
     if let Some(device) = open_device(path, file)? {
         return guarantee_of_device(path, file, device, cache);
     }
     let inode = Inode::ask(path, file)?;
-    guarantee_of_file(path, file, inode, adopted, cache)
+    guarantee_of_file(path, file, inode, cache)
 }
 
 fn guarantee_of_file(
     path: &Path,
     file: &File,
     Inode { device, dax_attribute, map_sync }: Inode,
-    adopted: Option<Addresses>,
     cache: Option<Cache>,
 ) -> Result<Guarantee, Error> {
     let (tree, file_system) = (Tree::host(), file_system(path, file)?);
@@ -249,48 +184,8 @@ fn guarantee_of_file(
         data_cache_aliases: through_kernel::aliases_here() == Some(true),
         page: rustix::param::page_size(),
         alignment: alignment(&file_system),
-        adopted,
     };
     Ok(conclude(&tree, &asked))
-}
-
-/// The guarantees of many regular files, each concluded once.
-///
-/// A conclusion reads files of `/proc` and `/sys`, which takes some 100 microseconds. Files of one file system whose
-/// inodes agree get the same.
-#[derive(Debug, Default)]
-pub(in crate::dax) struct Concluded(Vec<(Inode, Arc<Guarantee>)>);
-
-impl Concluded {
-    /// Returns the guarantee of an open regular file. `cache` is the same in all calls.
-    pub(in crate::dax) fn guarantee(
-        &mut self,
-        path: &Path,
-        file: &File,
-        cache: Option<Cache>,
-    ) -> Result<Arc<Guarantee>, Error> {
-        let inode = Inode::ask(path, file)?;
-        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == inode) {
-            return Ok(Arc::clone(known));
-        }
-        let guarantee = Arc::new(guarantee_of_file(path, file, inode, None, cache)?);
-        self.0.push((inode, Arc::clone(&guarantee)));
-        Ok(guarantee)
-    }
-
-    /// Drops the conclusions about devices that are not `held`. When a file system is unmounted, another one can get the
-    /// number of its device.
-    pub(in crate::dax) fn retain(&mut self, mut held: impl FnMut(u64) -> bool) {
-        self.0.retain(|(Inode { device: (major, minor), .. }, _)| held(makedev(*major, *minor)));
-    }
-}
-
-/// Returns true if `syncfs` reports failed write-backs, as Linux does since 5.8 (syncfs(2), "Errors").
-pub(in crate::dax) fn syncfs_reports_errors() -> bool {
-    let Ok(kernel) = kernel(&Tree::host()) else { return false };
-    let mut numbers = kernel.release.split(['.', '-']).map_while(|number| number.parse().ok());
-    let version: [u32; 2] = core::array::from_fn(|_| numbers.next().unwrap_or_default());
-    version >= [5, 8]
 }
 
 fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
@@ -302,13 +197,6 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
         }
     };
     Err(Error::new(path, kind))
-}
-
-/// Makes the pages of a range accessible for reading, as far as possible: a page that fails will fail at its access.
-///
-/// The range begins at a page of the mapping and ends within it.
-pub(in crate::dax) fn map_pages(mapping: &Mapping, range: Range<usize>) {
-    let _is_done = mapping::populate_pages(mapping, range, Advice::LinuxPopulateRead).is_ok();
 }
 
 /// Returns the device of device DAX that an open file is, if it is one.
@@ -356,11 +244,6 @@ fn bytes(status: &StatFs) -> Option<u64> {
 
 fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
     rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
-}
-
-/// Returns the name of the file system at a path, if it is known by its magic number.
-pub(in crate::dax) fn file_system_at(path: &Path) -> Option<&'static str> {
-    rustix::fs::statfs(path).ok().as_ref().and_then(name_of)
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.

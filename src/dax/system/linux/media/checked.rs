@@ -15,7 +15,7 @@ const MOST_SECTORS: usize = 1024;
 
 /// The reason why bytes were not read.
 #[derive(Debug)]
-pub(in super::super) enum Unread {
+pub(in crate::dax) enum Unread {
     /// The first stretch of the range that cannot be read, in bytes of the file. The bytes before it were read.
     Poisoned(Range<u64>),
     /// Something else.
@@ -32,7 +32,7 @@ fn is_poison(error: &io::Error) -> bool {
 ///
 /// Work: beside the read itself at most two times the range again, in a number of calls that is its
 /// logarithm, and one call for each bad sector up to [`MOST_SECTORS`].
-pub(in super::super) fn read(
+pub(in crate::dax) fn read(
     pread: impl Fn(u64, &mut [u8]) -> io::Result<()>,
     at: u64,
     into: &mut [u8],

@@ -1,7 +1,6 @@
 //! The conclusions about a file, over trees of `/proc` and `/sys` written by hand after the kernel's documentation
 //! (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are in `tests/dax/files`.
 
-mod adopted;
 mod devices;
 mod file_systems;
 
@@ -75,7 +74,6 @@ const DIRECT: Asked = Asked {
     data_cache_aliases: false,
     page: 4096,
     alignment: 4096,
-    adopted: None,
 };
 
 const REFUSED: Asked =

@@ -1,0 +1,114 @@
+//! Reads of a file by calls of the operating system, where a mapping would raise SIGBUS.
+
+use super::system::files;
+use super::system::media::{self, Unread};
+use super::{Error, ErrorKind};
+use crate::medium::Readable;
+use core::sync::atomic::Ordering;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// A file that is read by `pread(2)`: bytes that the medium has lost are an error of that read alone. For salvage, and for
+/// reading a file whose mapping has failed.
+///
+/// A reader of a store or a journal runs on it unchanged, so that a bad block costs one blob or record and not the file. On
+/// a machine whose [data cache aliases](crate::aliasing) drop the mapping first.
+///
+/// ```
+/// use cachemaint::{dax::PreadFile, medium::Readable};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let file = tempfile::tempfile()?;
+/// # file.set_len(4096)?;
+/// let file = PreadFile::new(file, 0)?; // or of `DaxView::file`, by `try_clone`
+/// let mut bytes = [0; 64];
+/// file.read(128, &mut bytes)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PreadFile {
+    file: File,
+    offset: u64,
+    len: u64,
+    path: PathBuf,
+    /// The failure of a load, which cannot return it.
+    failed: Mutex<Option<Error>>,
+}
+
+impl PreadFile {
+    /// Reads a file from `offset` on, up to the end that it has now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Os`], if the file's length cannot be asked for.
+    pub fn new(file: File, offset: u64) -> Result<Self, Error> {
+        let path = files::name_of(&file);
+        let found = file.metadata().map_err(|error| Error::os(&path, files::METADATA, &error))?;
+        let len = found.len().saturating_sub(offset);
+        Ok(Self { file, offset, len, path, failed: Mutex::new(None) })
+    }
+
+    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
+    #[cold]
+    fn unread(&self, at: u64, len: u64, why: &Unread) -> Error {
+        let error = match why {
+            Unread::Poisoned(range) => {
+                let (at, len) = (range.start.saturating_sub(self.offset), range.end - range.start);
+                return Error::new(&self.path, ErrorKind::Poisoned { at, len });
+            }
+            Unread::Failed(error) => error,
+        };
+        if error.kind() == io::ErrorKind::UnexpectedEof
+            && let Ok(metadata) = self.file.metadata()
+        {
+            let needed = self.offset.saturating_add(self.len);
+            return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
+        }
+        Error::new(&self.path, ErrorKind::Read { at, len, errno: files::number(error) })
+    }
+}
+
+impl Readable for PreadFile {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns the word. If it cannot be read, returns 0, and the next [`check`](Self::check) fails.
+    fn load(&self, at: u64, _order: Ordering) -> u64 {
+        assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
+        let mut word = [0; 8];
+        if let Err(error) = self.read(at, &mut word) {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return 0;
+        }
+        u64::from_le_bytes(word)
+    }
+
+    /// Reads by one call. After a media error further calls find the sectors of 512 bytes that are bad.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`] with the first stretch that the medium has lost, before which everything was read;
+    /// [`ErrorKind::Shorter`], if the file was cut; [`ErrorKind::Read`] otherwise.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        let len = into.len() as u64;
+        assert!(
+            at.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} bytes at offset {at} are out of range: the file has {} bytes",
+            self.len
+        );
+        let pread = |at, into: &mut [u8]| self.file.read_exact_at(into, at);
+        let read = media::read(pread, self.offset + at, into);
+        read.map_err(|why| self.unread(at, len, &why))
+    }
+
+    /// Fails if a load since the last call could not read its word.
+    fn check(&self) -> Result<(), Error> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -198,12 +198,6 @@ impl Error {
         Self::because(path, ErrorKind::Writeback { at: 0, len, errno }, text)
     }
 
-    /// Returns the error of a write-back of a range of the mapping by the operating system.
-    pub(super) fn writeback(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
-        let (at, len) = (range.start, range.end - range.start);
-        Self::new(path, ErrorKind::Writeback { at, len, errno: files::number(error) })
-    }
-
     /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -66,23 +66,6 @@ impl OpenFile {
         Self { file, lock: Lock::Off, owner: Process::this() }
     }
 
-    /// Returns false in a forked child of the process that opened the file.
-    pub(super) fn is_of_this_process(&self) -> bool {
-        self.owner == Process::this()
-    }
-
-    /// Refuses a forked child of that process.
-    pub(super) fn require_this_process(&self, path: &Path) -> Result<(), Error> {
-        if self.is_of_this_process() {
-            return Ok(());
-        }
-        Err(Error::unsupported(
-            path,
-            "was opened by the process that this one was forked from, which has its mapping and its lock; open it anew in \
-             this process",
-        ))
-    }
-
     pub(super) const fn file(&self) -> &File {
         &self.file
     }
@@ -120,12 +103,9 @@ impl Deref for OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        // A forked child has a copy of the value. The lock is still its parent's.
-        if !self.is_of_this_process() {
-            return;
-        }
-        // An error can be ignored: the system releases it at the latest when the last descriptor is closed.
-        if self.lock != Lock::Off {
+        // In a forked child the lock is still its parent's. An error can be ignored: the system releases the lock at the
+        // latest when the last descriptor is closed.
+        if self.owner == Process::this() && self.lock != Lock::Off {
             drop(self.file.unlock());
         }
     }

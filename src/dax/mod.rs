@@ -79,14 +79,14 @@
 //! - All of this has been compiled for these systems and not run there.
 
 mod batch;
-#[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
-mod copy;
 mod dax_file;
 mod error;
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "handles a signal, and maps zeros over mappings")]
 mod faults;
 mod file;
 mod guarantee;
+mod latch;
 mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
@@ -97,9 +97,11 @@ mod options;
 #[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
 mod persister;
 mod placement;
+#[cfg(target_os = "linux")]
+mod pread;
 mod resize;
+mod rounds;
 mod system;
-mod taint;
 mod view;
 
 pub use batch::Batch;
@@ -115,7 +117,8 @@ pub use options::{Options, probe};
 #[cfg(target_os = "linux")]
 pub use persister::Persister;
 pub use placement::{Extent, Placement};
-pub use taint::Taint;
+#[cfg(target_os = "linux")]
+pub use pread::PreadFile;
 pub use view::DaxView;
 
 use crate::cache::Cache;
@@ -139,9 +142,9 @@ mod tests {
 
     #[test]
     fn threads_can_share_all_types_but_a_batch() {
-        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock, Taint)>();
+        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock)>();
         is_send_sync::<(Placement, Extent)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler)>();
+        is_send_sync::<(BadBlocks, FaultHandler, Persister, PreadFile)>();
     }
 }

@@ -120,10 +120,9 @@ impl DaxFile {
 
     /// Returns the same part of the file with another length.
     fn plan(&self, len: u64) -> Result<Plan, Error> {
-        self.view.require_own_mapping()?;
-        let DaxView { path, file, guarantee, offset, writeback, populate, .. } = &self.view;
-        // A forked child would write under its parent's lock.
-        file.require_this_process(path)?;
+        // The new mapping would hide a failure of the old one.
+        self.view.check()?;
+        let DaxView { path, guarantee, offset, writeback, populate, .. } = &self.view;
         if guarantee.is_device_dax {
             let text = "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \
                         (daxctl reconfigure-device)";

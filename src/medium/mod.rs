@@ -268,6 +268,11 @@ macro_rules! delegate {
                     (**self).read(at, into)
                 }
 
+                #[inline]
+                fn check(&self) -> Result<(), Self::Error> {
+                    (**self).check()
+                }
+
                 fn lease_range(&self, range: Range<u64>) -> Result<bool, Self::Error> {
                     (**self).lease_range(range)
                 }

@@ -39,6 +39,12 @@ pub trait Readable: Sync {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
+    /// Fails if the medium has failed. Asked before what loads and reads returned is believed.
+    ///
+    /// # Errors
+    /// The failure of the medium.
+    fn check(&self) -> Result<(), Self::Error>;
+
     /// Takes a lease of a range, which writers honour until it is released. Each is counted: it ends with a release of
     /// its own. Returns false if the medium has no such leases, as the default does.
     ///
@@ -80,6 +86,10 @@ impl Readable for Bytes<'_> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         into.copy_from_slice(&self.0[at..][..into.len()]);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
         Ok(())
     }
 }

@@ -245,8 +245,6 @@ pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
 pub use format::Description;
-#[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(cachemaint_loom)))]
-pub use hooks::SignalSafe;
 pub use mode::Mode;
 pub use options::{Durability, Options};
 pub use reader::Reader;

@@ -8,7 +8,6 @@ use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::mode::Mode;
 use super::options::Durability;
-use super::writeback::is_success_certain;
 use super::{Clock, Error, ErrorKind, Recorder};
 use crate::format::tag;
 use crate::medium::Medium;
@@ -340,9 +339,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             self.medium.issue_writeback(range).map_err(ErrorKind::Medium)?;
         }
         self.medium.fence();
-        if is_success_certain(self.medium) {
-            self.cursor.written_back_by_owner(head);
-        }
+        self.cursor.written_back_by_owner(head);
         Ok(())
     }
 

@@ -7,10 +7,8 @@ use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
 use crate::dax::system::{self, Access, Facts, Plan, files};
-use crate::dax::taint::Tainted;
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use std::fs::File;
 use std::path::Path;
@@ -100,7 +98,7 @@ impl Options {
         let mapped = Mapped { mapping, writeback, guarantee };
         let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
         if let Some(errno) = failed_sync {
-            view.taint_all(errno);
+            view.fail(errno);
         }
         Ok(view)
     }
@@ -119,20 +117,8 @@ impl Options {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
-        let taint = Box::new(Tainted::on(&guarantee.file_system));
-        DaxView {
-            mapping,
-            writeback,
-            guarantee,
-            refuses_pages: false,
-            offset,
-            populate,
-            path,
-            file,
-            taint,
-            #[cfg(target_os = "linux")]
-            met: Box::default(),
-        }
+        let refuses_pages = false;
+        DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file }
     }
 
     /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and

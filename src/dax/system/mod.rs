@@ -16,7 +16,7 @@ mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, conclude, extents, files,
+    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, conclude, files,
     is_device, map, placement, write_zeros,
 };
 #[cfg(not(target_os = "linux"))]

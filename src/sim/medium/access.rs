@@ -44,6 +44,10 @@ impl Readable for SimMedium {
         }
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 impl SimMedium {

@@ -110,6 +110,10 @@ impl Readable for Mortal<'_> {
         self.stays();
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 impl Medium for Mortal<'_> {

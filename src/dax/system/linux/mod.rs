@@ -14,7 +14,7 @@ mod bad_blocks;
 mod conclude;
 mod device;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl that no safe wrapper offers")]
-pub(in crate::dax) mod extents;
+mod extents;
 pub(in crate::dax) mod files;
 #[expect(unsafe_code, reason = "maps and unmaps memory")]
 mod mapping;
@@ -23,7 +23,6 @@ mod placement;
 mod reach;
 #[cfg(test)]
 mod tests;
-mod through_kernel;
 
 pub(in crate::dax) use ask::{Facts, ask, ask_directory, is_device};
 pub(in crate::dax) use device::DeepFlush;

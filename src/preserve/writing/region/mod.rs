@@ -297,6 +297,10 @@ impl<M: Medium + Send> Readable for Region<M> {
     fn release_range(&self, range: Range<u64>) {
         self.medium.release_range(self.on_medium(&range));
     }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        self.medium.check()
+    }
 }
 
 /// Offsets are those in the region.

@@ -144,14 +144,14 @@ impl DeepFlush {
     /// Flushes, if there is something to flush.
     pub(in crate::dax) fn flush(&self) -> Result<(), Unflushed> {
         let Some(path) = &self.attribute else {
-            return Err(Unflushed::Attribute {
+            return Err(Unflushed {
                 path: "deep_flush".to_string(),
                 answer: "no region of persistent memory was found for the device".to_string(),
                 errno: None,
             });
         };
         let failed = |answer, errno| {
-            Err(Unflushed::Attribute { path: path.to_string_lossy().into_owned(), answer, errno })
+            Err(Unflushed { path: path.to_string_lossy().into_owned(), answer, errno })
         };
         let found = self.tree.read(path);
         match &found {

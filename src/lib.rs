@@ -133,11 +133,8 @@ pub mod medium;
 mod process;
 pub mod report;
 #[cfg(all(test, cachemaint_loom))]
-#[path = "dax/taint/rounds.rs"]
+#[path = "dax/rounds.rs"]
 mod rounds;
-#[cfg(all(feature = "dax", target_os = "linux", target_has_atomic = "64", not(cachemaint_loom)))]
-#[expect(unsafe_code, reason = "handles signals, and calls the handlers that were there before")]
-mod signals;
 #[cfg(test)]
 #[path = "../tests/skip/mod.rs"]
 mod skip;

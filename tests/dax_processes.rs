@@ -223,7 +223,7 @@ const READER: &str = "CACHEMAINT_TEST_LEASES";
 /// again, with this test alone.
 #[test]
 fn a_lease_ends_with_a_reader_that_was_killed() {
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
     if let Some(path) = std::env::var_os(READER) {
         let reader = options.open(path).unwrap();
         reader.view().lease(4096..5000).unwrap();

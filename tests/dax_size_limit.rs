@@ -35,17 +35,14 @@ fn a_file_beyond_the_limit_is_an_error_and_no_signal() {
     setrlimit(Resource::Fsize, Rlimit { current: Some(LIMIT), ..before.0 }).unwrap();
 
     let error = options.create_new(&path, LIMIT + 1).unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::TooLarge { len, .. } if *len == LIMIT + 1),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { len, .. } if *len == LIMIT + 1), "{error}");
     assert!(error.to_string().contains("ulimit -f"), "{error}");
     assert!(!path.exists());
 
     let mut file = options.create_new(&path, LIMIT / 2).unwrap();
     file.write(0, b"as it was");
     let error = file.grow(LIMIT + 1).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
     assert_eq!((Readable::len(&file), fs::metadata(&path).unwrap().len()), (LIMIT / 2, LIMIT / 2));
     assert_eq!(&fs::read(&path).unwrap()[..9], b"as it was");
     file.grow(LIMIT).unwrap();

@@ -26,25 +26,15 @@ use core::ops::Range;
 /// ```
 #[derive(Debug)]
 pub struct Batch<'a> {
-    pending: Pending<'a>,
+    view: &'a DaxView,
     /// The first error.
     failed: RefCell<Option<Error>>,
     stays_on_its_thread: PhantomData<*mut ()>,
 }
 
-/// Write-backs that were issued. Completes them when dropped.
-#[derive(Debug)]
-struct Pending<'a> {
-    view: &'a DaxView,
-}
-
 impl<'a> Batch<'a> {
     pub(super) const fn new(view: &'a DaxView) -> Self {
-        Self {
-            pending: Pending { view },
-            failed: RefCell::new(None),
-            stays_on_its_thread: PhantomData,
-        }
+        Self { view, failed: RefCell::new(None), stays_on_its_thread: PhantomData }
     }
 
     /// Writes a range back; it is persistent when the batch has ended without an error.
@@ -53,7 +43,7 @@ impl<'a> Batch<'a> {
     /// If the range is out of range.
     #[track_caller]
     pub fn writeback(&self, range: Range<u64>) {
-        let written = self.pending.view.issue_writeback(range);
+        let written = self.view.issue_writeback(range);
         let mut failed = self.failed.borrow_mut();
         if failed.is_none() {
             *failed = written.err();
@@ -62,12 +52,12 @@ impl<'a> Batch<'a> {
 
     /// Executes the fence, and returns the first error.
     pub(super) fn complete(self) -> Result<(), Error> {
-        drop(self.pending);
-        self.failed.into_inner().map_or(Ok(()), Err)
+        self.failed.take().map_or(Ok(()), Err)
     }
 }
 
-impl Drop for Pending<'_> {
+/// Executes the fence, also if the closure unwinds.
+impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.view.fence();
     }

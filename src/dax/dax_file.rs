@@ -1,20 +1,22 @@
 //! Files mapped for reading and writing.
 
-use super::{DaxView, Error, Guarantee, Options};
-use crate::cache::Destination;
+use super::{DaxView, Error, Options, Writeback};
+use crate::cache::Cache;
+use crate::cache::copy::{Copier, Destination};
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use alloc::boxed::Box;
 use core::any::Any;
-use core::ops::Range;
+use core::ops::{Deref, Range};
 use core::sync::atomic::Ordering;
-use std::fs::File;
 use std::path::Path;
 
-/// A mapped file: bytes that survive what its [`Guarantee`] says.
+/// Bytes that are stored in one go where the operating system writes them back.
+const CHUNK: usize = 4096;
+
+/// A mapped file: bytes that survive what its [`Guarantee`](super::Guarantee) says.
 ///
-/// It is a [`Medium`], whose methods are those of the same names here. Everything that does not store is also that of
-/// its [`view`](Self::view). Other threads, and other processes that map the file, may read and write at the same time;
+/// It is a [`Medium`], and a [`DaxView`] by [`Deref`]: everything that does not store is there. Other threads, and other processes that map the file, may read and write at the same time;
 /// so it hands out no slices but by `unsafe` methods.
 ///
 /// Closing it (dropping) persists nothing that was not persisted before.
@@ -75,51 +77,11 @@ impl DaxFile {
         Options::new().open_or_create(path, len)
     }
 
-    /// Returns the part of it that does not store: for functions that take a view, and for everything else that needs
-    /// no stores. That is its [lock](DaxView::lock), [offset](DaxView::offset) and [caches](DaxView::cache); the
-    /// [doubt about its bytes](DaxView::taint); a [batch](DaxView::batch) of write-backs under one fence;
-    /// [leases](DaxView::lease), the [placement](DaxView::placement) of its bytes and bytes
-    /// [in place](DaxView::as_slice). On Linux these are its bad blocks (`bad_blocks`) and checked reads
-    /// (`read_through_kernel`), too.
+    /// Returns the part of it that does not store, which is also the target of its [`Deref`]: for functions that take a
+    /// view.
     #[must_use]
     pub const fn view(&self) -> &DaxView {
         &self.view
-    }
-
-    /// Returns the number of mapped bytes.
-    #[must_use]
-    pub const fn len(&self) -> u64 {
-        self.view.len()
-    }
-
-    /// Returns false: no mapping is empty.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.view.is_empty()
-    }
-
-    /// Returns the smallest unit that is made persistent.
-    #[must_use]
-    pub const fn granularity(&self) -> Granularity {
-        self.view.granularity()
-    }
-
-    /// Returns the guarantee of its medium, with reason and evidence.
-    #[must_use]
-    pub const fn guarantee(&self) -> &Guarantee {
-        self.view.guarantee()
-    }
-
-    /// Returns the path at which it was opened.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.view.path()
-    }
-
-    /// Returns the open file, as [`DaxView::file`] does.
-    #[must_use]
-    pub const fn file(&self) -> &File {
-        self.view.file()
     }
 
     /// Loads the word at `at`, little-endian in the bytes.
@@ -150,20 +112,6 @@ impl DaxFile {
         place.store(word.to_le(), order);
     }
 
-    /// Copies bytes out, by loads from the mapping: a page with a media error ends the process by SIGBUS, unless the
-    /// access is guarded. If others store to them meanwhile, it may be a mix of whole words.
-    ///
-    /// # Errors
-    /// None today.
-    ///
-    /// # Panics
-    /// If the range is out of range.
-    #[doc(alias("read_at", "pread"))]
-    #[track_caller]
-    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        self.view.read(at, into)
-    }
-
     /// Copies bytes in, by ordinary stores. They are persistent when a later write-back of them and a fence have
     /// returned.
     ///
@@ -178,56 +126,6 @@ impl DaxFile {
         unsafe { self.view.mapping.write(at, from) };
     }
 
-    /// Issues the write-back of a range. It is persistent when a [`fence`](Self::fence) on this thread has returned.
-    ///
-    /// By lines this costs an instruction each; by pages it is an `msync` of those that the range touches, or the
-    /// system's calls for it, complete when it returns.
-    ///
-    /// # Errors
-    /// As [`DaxView::issue_writeback`].
-    ///
-    /// # Panics
-    /// If the range is out of range, or ends before it starts.
-    ///
-    /// # Cost
-    /// As [`DaxView::issue_writeback`]: by pages it also waits for calls of other threads.
-    #[inline]
-    #[track_caller]
-    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        self.view.issue_writeback(range)
-    }
-
-    /// Completes the write-backs that this thread has issued for this file, and not those for another file.
-    #[inline]
-    pub fn fence(&self) {
-        self.view.fence();
-    }
-
-    /// Orders what this thread has observed of others' stores before the write-backs that it issues next, as
-    /// [`DaxView::order_observed`] does.
-    #[inline]
-    pub fn order_observed(&self) {
-        self.view.order_observed();
-    }
-
-    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when
-    /// this returns, as far as the [guarantee](Self::guarantee) goes.
-    ///
-    /// # Errors
-    /// As [`issue_writeback`](Self::issue_writeback).
-    ///
-    /// # Panics
-    /// If the range is out of range, or ends before it starts.
-    ///
-    /// # Cost
-    /// One instruction for each line, and a fence. By pages a call of the operating system, in a round with those of other
-    /// threads ([`issue_writeback`](DaxView::issue_writeback)).
-    #[inline]
-    #[track_caller]
-    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        self.view.persist(range)
-    }
-
     /// Returns the address of a byte of the mapping.
     ///
     /// # Panics
@@ -238,46 +136,183 @@ impl DaxFile {
         self.view.as_ptr(at).cast_mut()
     }
 
-    /// Makes a range persistent down to the medium's own buffers. It does the same as [`persist`](Self::persist), and
-    /// then has the operating system empty the queues and buffers in front of the medium.
+    /// Writes several parts and makes them persistent, each by the fastest method that is durable wherever its lines are.
+    /// They are persistent when this returns. Where parts overlap, the bytes of either may remain.
     ///
-    /// After its return the bytes stored in the range before do not depend on stored energy (ADR) any more, if the
-    /// medium can flush itself. The kernel assumes ADR for NVDIMMs without flush hints (Linux
-    /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
+    /// A crash meanwhile can leave any mix of old and new words. It tears no aligned word of 8 bytes that lies whole in a
+    /// part; on targets without atomics of 64 bits the words have the CPU's size. A word that lies partly in one can be
+    /// torn: publish by [`store`](Self::store), and not by fewer bytes. Other threads and processes may access the bytes
+    /// meanwhile, and see whole words.
     ///
-    /// | medium | after the lines were written back, with eADR too, and fenced |
-    /// |---|---|
-    /// | a file on DAX | `msync` of the range's pages, which ends with a flush of the device, unless the file system was mounted with `nobarrier` |
-    /// | device DAX | 1 is written to its region's attribute `deep_flush`, if that reads 1; if it reads 0, there is nothing to flush |
-    /// | page granularity | the pages are written back by the system, as for `persist` |
-    ///
-    /// The lines are written back here in any case, since the kernel's own write-back can be switched off
-    /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
+    /// ```
+    /// # use cachemaint::{cache::copy::Destination, dax::Options};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("pages");
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
+    /// // Written once, and not read again soon.
+    /// file.persist_copy(&[(0, b"header"), (4096, &[7; 8192])], Destination::Cold)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Writeback`](super::ErrorKind::Writeback), if the system's call failed, or an earlier one since the file
-    /// was opened.
-    /// [`NotSupported::ForkedChild`](super::NotSupported::ForkedChild) in a child of the process that opened the file.
-    /// [`ErrorKind::DeepFlush`](super::ErrorKind::DeepFlush), if the attribute is missing (as for RAM), cannot be read, has
-    /// another value than 0 and 1, or cannot be written by this user: it is root's. After an error the medium may not have
-    /// been flushed, and the lines were written back all the same. [`ErrorKind::Shorter`](super::ErrorKind::Shorter) as there.
+    /// As [`DaxView::persist`].
     ///
     /// # Panics
-    /// If the range is out of range.
+    /// If a part is out of range.
     ///
     /// # Cost
-    /// One instruction for each line, with eADR too, and at least one system call, which can take as long as the medium
-    /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
-    #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    /// The cost of [`Cache::copy_writeback`], with one or two fences for all parts; by pages a write-back for each part.
+    #[doc(alias("memcpy", "pmem_memcpy_persist", "streaming", "non-temporal"))]
     #[track_caller]
-    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        if let Some(cache) = self.view.cache() {
-            self.view.writeback_lines(&range, cache);
-            cache.fence();
+    pub fn persist_copy(
+        &self,
+        parts: &[(u64, &[u8])],
+        destination: Destination,
+    ) -> Result<(), Error> {
+        self.copy(parts, destination, false)?;
+        self.fence();
+        Ok(())
+    }
+
+    /// Copies without the last fence. If `in_order`, a store that follows is not seen before the bytes.
+    #[track_caller]
+    #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
+    fn copy(
+        &self,
+        parts: &[(u64, &[u8])],
+        destination: Destination,
+        in_order: bool,
+    ) -> Result<(), Error> {
+        // All parts are checked before anything is stored.
+        for (at, bytes) in parts {
+            self.view.mapping.checked(*at, bytes.len() as u64);
         }
-        self.view.by_system(&range, || self.view.mapping.flush_medium(&range))?;
-        self.view.check_stores()?;
-        self.view.check_length(&range)
+        let Some(copier) = self.copier(destination) else {
+            return self.copy_by_pages(parts);
+        };
+        let parts = parts.iter().map(|(at, bytes)| (self.place(*at), bytes.as_ptr(), bytes.len()));
+        // SAFETY: (1) all parts are in the mapping, and no safe code borrows it as a slice of bytes that may change;
+        // (2) every access to it is by whole atomic words.
+        unsafe { copier.copy(parts, in_order) };
+        self.view.ask()
+    }
+
+    /// Sets all bytes of a range and makes them persistent.
+    ///
+    /// # Errors
+    /// As [`persist_copy`](Self::persist_copy).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// As [`persist_copy`](Self::persist_copy).
+    #[doc(alias("memset", "pmem_memset_persist", "zero"))]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
+    pub fn persist_fill(
+        &self,
+        range: Range<u64>,
+        byte: u8,
+        destination: Destination,
+    ) -> Result<(), Error> {
+        let checked = self.view.mapping.checked_range(&range);
+        if let Some(copier) = self.copier(destination) {
+            // SAFETY: as in `copy`.
+            unsafe { copier.fill(self.place(range.start), checked.len(), byte) };
+            self.fence();
+            return self.view.ask();
+        }
+        let bytes = [byte; CHUNK];
+        for part in chunks(range.clone()) {
+            self.write(part.start, &bytes[..len_of(&part)]);
+        }
+        self.persist(range)
+    }
+
+    /// Moves the bytes of a range to another place of the file and makes them persistent there. The ranges
+    /// may overlap. A crash meanwhile can then leave any mix of old and new words, and so have lost bytes of
+    /// both.
+    ///
+    /// # Errors
+    /// As [`persist_copy`](Self::persist_copy).
+    ///
+    /// # Panics
+    /// If either range is out of range, or `from` ends before it starts.
+    ///
+    /// # Cost
+    /// As [`persist_copy`](Self::persist_copy), and each byte is read into a buffer of 4 KiB before it
+    /// is stored.
+    #[doc(alias("memmove", "pmem_memmove_persist"))]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
+    pub fn persist_copy_within(
+        &self,
+        from: Range<u64>,
+        to: u64,
+        destination: Destination,
+    ) -> Result<(), Error> {
+        let len = self.view.mapping.checked_range(&from).len();
+        self.view.mapping.checked(to, len as u64);
+        let backwards = from.start < to;
+        if let Some(copier) = self.copier(destination) {
+            let read = |part: Range<usize>, into: &mut [u8]| {
+                self.view.mapping.read(from.start + part.start as u64, into);
+            };
+            // SAFETY: as in `copy`; what is read is in a buffer when it is stored.
+            unsafe { copier.copy_read(self.place(to), len, backwards, read) };
+            self.fence();
+            return self.view.ask();
+        }
+        let mut chunk = [0; CHUNK];
+        let mut parts = chunks(to..to + len as u64);
+        while let Some(part) = if backwards { parts.next_back() } else { parts.next() } {
+            let bytes = &mut chunk[..len_of(&part)];
+            self.view.mapping.read(from.start + (part.start - to), bytes);
+            self.write(part.start, bytes);
+        }
+        self.persist(to..to + len as u64)
+    }
+
+    /// Returns the copier of the bytes; `None` where the operating system writes back.
+    fn copier(&self, destination: Destination) -> Option<Copier<impl Fn(*mut u8, &[u8])>> {
+        let (cache, writes_back): (Cache, bool) = match self.view.writeback {
+            Writeback::Lines(cache) => (cache, true),
+            Writeback::Fence(cache) => (cache, false),
+            Writeback::Pages => return None,
+        };
+        let edge = |to: *mut u8, bytes: &[u8]| {
+            let at = to.addr() - self.view.mapping.base().addr().get();
+            self.write(at as u64, bytes);
+        };
+        Some(Copier { cache, writes_back, destination: Some(destination), edge })
+    }
+
+    fn place(&self, at: u64) -> *mut u8 {
+        // The offset was checked, or the part is empty.
+        self.view.mapping.base().as_ptr().wrapping_add(usize::try_from(at).unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn copy_by_pages(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        for (at, bytes) in parts {
+            self.write(*at, bytes);
+        }
+        for (at, bytes) in parts {
+            self.issue_writeback(*at..at.saturating_add(bytes.len() as u64))?;
+        }
+        Ok(())
+    }
+}
+
+impl Deref for DaxFile {
+    type Target = DaxView;
+
+    #[inline]
+    fn deref(&self) -> &DaxView {
+        &self.view
     }
 }
 
@@ -291,7 +326,7 @@ impl Readable for DaxFile {
     type Error = Error;
 
     fn len(&self) -> u64 {
-        Self::len(self)
+        self.view.len()
     }
 
     #[inline]
@@ -300,11 +335,11 @@ impl Readable for DaxFile {
     }
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        Self::read(self, at, into)
+        self.view.read(at, into)
     }
 
     fn check(&self) -> Result<(), Error> {
-        Readable::check(&self.view)
+        self.view.check()
     }
 
     fn as_any_view(&self) -> Option<&dyn Any> {
@@ -314,7 +349,7 @@ impl Readable for DaxFile {
 
 impl Medium for DaxFile {
     fn granularity(&self) -> Granularity {
-        Self::granularity(self)
+        self.view.granularity()
     }
 
     /// Returns 8: an aligned store writes 8 bytes at once (SNIA NVM Programming Model, power-fail
@@ -336,34 +371,60 @@ impl Medium for DaxFile {
 
     #[inline]
     fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
-        Self::issue_writeback(self, range)
+        self.view.issue_writeback(range)
     }
 
     #[inline]
     fn fence(&self) {
-        Self::fence(self);
+        self.view.fence();
     }
 
     #[inline]
     fn order_observed(&self) {
-        Self::order_observed(self);
+        self.view.order_observed();
     }
 
     #[inline]
     fn persist(&self, range: Range<u64>) -> Result<(), Error> {
-        Self::persist(self, range)
+        self.view.persist(range)
     }
 
     /// Copies to a destination of which nothing is known.
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Error> {
-        self.copy_unfenced_to(parts, Destination::Unknown, true)
+        self.copy(parts, Destination::Unknown, true)
     }
 
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
-        Self::deep_persist(self, range)
+        self.view.deep_persist(range)
     }
 
     fn writer_lock(&self) -> Option<&WriterLock> {
         Some(&self.writer_lock)
+    }
+}
+
+/// Returns the chunks of a range of the file. They end at multiples of [`CHUNK`], so that no word is in two of them: a
+/// crash between two stores would tear it.
+fn chunks(range: Range<u64>) -> impl DoubleEndedIterator<Item = Range<u64>> {
+    let size = CHUNK as u64;
+    let numbers = range.start / size..range.end.div_ceil(size);
+    numbers.map(move |number| range.start.max(number * size)..range.end.min((number + 1) * size))
+}
+
+/// Returns the length of a chunk.
+fn len_of(chunk: &Range<u64>) -> usize {
+    usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn no_word_is_in_two_chunks() {
+        assert!(chunks(4..8196).eq([4..4096, 4096..8192, 8192..8196]));
+        assert!(chunks(8..8200).rev().eq([8192..8200, 4096..8192, 8..4096]));
+        assert!(chunks(4100..8192).eq(core::iter::once(4100..8192)));
+        assert_eq!(chunks(4096..4096).count(), 0);
     }
 }

@@ -1,33 +1,36 @@
-//! Files before they are mapped: created whole or made longer, or opened, checked and locked.
+//! Files before they are mapped: created whole or made longer, or opened, locked and asked about.
 //!
-//! Everything is checked by descriptor, so that the file that was checked is the one that is mapped.
+//! Everything is asked by descriptor, so that the file that was asked about is the one that is mapped.
 
 use super::Writeback;
 use super::error::{Error, ErrorKind};
-use super::invalid_input::InvalidInput;
 use super::lock::{Lock, OpenFile};
-use super::system::files::NewFile;
-use super::system::{Access, Mappable, Mapper, files};
+use super::system::files::{self, NewFile};
+use super::system::{self, Access, Facts};
+use crate::cache::Cache;
+use alloc::format;
 use core::ops::Range;
-use std::fs::{File, Metadata};
-use std::io;
+use std::fs::File;
 use std::path::Path;
-
-/// The number of zeros that are written at a time.
-const CHUNK: usize = 1 << 20;
 
 /// Refuses a length that no file can have.
 pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     if len == 0 {
-        return Err(Error::new(path, ErrorKind::InvalidInput(InvalidInput::ZeroLength)));
+        return Err(zero_length(path));
     }
-    if i64::try_from(len).is_err() {
-        return Err(Error::new(
-            path,
-            ErrorKind::InvalidInput(InvalidInput::Overflow { offset: 0, len }),
-        ));
-    }
+    i64::try_from(len).map_err(|_| too_long(path, 0, len))?;
     Ok(())
+}
+
+fn zero_length(path: &Path) -> Error {
+    Error::invalid(path, "a length of 0 bytes was asked for; ask for at least 1")
+}
+
+pub(super) fn too_long(path: &Path, offset: u64, len: u64) -> Error {
+    let text = format!(
+        "offset {offset} and length {len} exceed the largest file or mapping; ask for less"
+    );
+    Error::invalid(path, text)
 }
 
 /// Creates an empty file for this user alone. It gets its name when it is [published](publish).
@@ -35,14 +38,107 @@ pub(super) fn create(path: &Path) -> Result<NewFile, Error> {
     NewFile::create(path).map_err(|error| creating(path, "open", &error))
 }
 
+/// Fills a new file with zeros, which are on the medium when this returns.
+pub(super) fn fill(path: &Path, file: &File, len: u64) -> Result<(), Error> {
+    append_zeros(path, file, &(0..len))?;
+    file.sync_all().map_err(|error| Error::writing(path, &(0..len), &error))
+}
+
+/// Makes a file longer by zeros, which are in the file when this returns, and not synced. A file that could not be made as
+/// long as that keeps its length.
+pub(super) fn append_zeros(path: &Path, file: &File, range: &Range<u64>) -> Result<(), Error> {
+    system::write_zeros(file, range).map_err(|error| {
+        restore(file, range);
+        Error::writing(path, range, &error)
+    })
+}
+
+/// Gives a file that was made longer by a range its old length back.
+pub(super) fn restore(file: &File, range: &Range<u64>) {
+    if !range.is_empty() {
+        // The error that led here is the one to report; what is left after the old end is zeros.
+        drop(file.set_len(range.start));
+    }
+}
+
 /// Gives a new file of `len` zeros its name, which is on the medium when this returns. If that fails, the caller discards it.
 pub(super) fn publish(path: &Path, len: u64, new: &mut NewFile) -> Result<(), Error> {
-    let named = new.give_name(path).map_err(|error| creating(path, "link", &error));
+    new.give_name(path).map_err(|error| creating(path, "link", &error))?;
     // btrfs before Linux 6.16 logs nothing of a file without a name: `fsync` of its directory would log the name alone
     // (`fs/btrfs/tree-log.c`, `btrfs_log_inode_parent`, `log_new_dir_dentries`).
-    let sync = || files::sync_all(&new.file).map_err(|error| writing(path, &(0..len), &error));
-    named.and_then(|()| sync())?;
-    files::persist_name(path, &new.file)
+    new.file.sync_all().map_err(|error| Error::writing(path, &(0..len), &error))?;
+    files::persist_name(path)
+}
+
+fn creating(path: &Path, call: &'static str, error: &std::io::Error) -> Error {
+    match files::meaning(error) {
+        Some((ErrorKind::NotFound, _)) => {
+            let text = "its directory does not exist; create that first";
+            Error::because(path, ErrorKind::NotFound, text).numbered(files::number(error))
+        }
+        _ => Error::opening(path, call, error),
+    }
+}
+
+/// Opens a file, locks it, and asks about it.
+pub(super) fn open(
+    path: &Path,
+    access: Access,
+    lock: Lock,
+    cache: Option<Cache>,
+) -> Result<(OpenFile, Facts), Error> {
+    require_file_name(path)?;
+    let file = files::open(path, access).map_err(|error| Error::opening(path, "open", &error))?;
+    let (file, facts) = lock_and_ask(path, file, lock, cache)?;
+    if !facts.has_name {
+        // The former holder of the lock has removed it, so persisted bytes could not be found again.
+        return Err(Error::new(path, ErrorKind::NotFound));
+    }
+    Ok((file, facts))
+}
+
+/// Takes a file that the caller has opened, locks it, and asks about it. It may have no name.
+pub(super) fn take(
+    path: &Path,
+    file: File,
+    access: Access,
+    lock: Lock,
+    cache: Option<Cache>,
+) -> Result<(OpenFile, Facts), Error> {
+    files::require_access(path, &file, access)?;
+    lock_and_ask(path, file, lock, cache)
+}
+
+fn lock_and_ask(
+    path: &Path,
+    file: File,
+    lock: Lock,
+    cache: Option<Cache>,
+) -> Result<(OpenFile, Facts), Error> {
+    let mut file = OpenFile::new(file);
+    file.take(path, lock)?;
+    // The former holder of the lock may have removed the file, or changed its size.
+    let facts = system::ask(path, &file, cache)?;
+    Ok((file, facts))
+}
+
+/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
+/// opened is looked at again.
+fn require_file_name(path: &Path) -> Result<(), Error> {
+    let there = path.symlink_metadata().map_err(|error| Error::opening(path, "lstat", &error))?;
+    match there.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_symlink() => Err(Error::because(
+            path,
+            ErrorKind::NotAFile,
+            "is a symbolic link, which is not followed; name its target",
+        )),
+        kind if kind.is_dir() => {
+            Err(Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it"))
+        }
+        _ if system::is_device(path, &there)? => Ok(()),
+        _ => Err(Error::new(path, ErrorKind::NotAFile)),
+    }
 }
 
 /// Makes a file that is there durable: its bytes, its length and its blocks, whichever program wrote them, and then its
@@ -51,277 +147,111 @@ pub(super) fn publish(path: &Path, len: u64, new: &mut NewFile) -> Result<(), Er
 /// No write-back of the mapping need do that later. By lines it does not reach the file system. By pages it is a sync of
 /// the data (Linux `mm/msync.c`, `vfs_fsync_range` with `datasync`), which does not wait for a new name
 /// (`fs/ext4/fsync.c`: `i_datasync_tid`; `fs/ext4/namei.c`, `__ext4_link` leaves that as it was).
-pub(super) fn make_durable(path: &Path, file: &File, writeback: Writeback) -> Result<(), Error> {
-    let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
-    if !metadata.is_file() {
-        return Ok(());
-    }
-    match files::sync_all(file) {
-        // Write-backs by pages fail in the same manner.
-        Err(error) if matches!(writeback, Writeback::Pages) && syncs_nothing(&error) => {}
-        synced => synced.map_err(|error| Error::os(path, files::SYNC, &error))?,
-    }
-    files::persist_name_of(path, file, &metadata)
-}
-
-/// Returns true for the error of a sync on a file system that has no syncs (Linux `fs/sync.c`, `vfs_fsync_range`), as most
-/// that are for reading only.
-///
-/// `EROFS` is not among them: on ext4 it means that the file system has stopped after an error. A healthy one that is
-/// mounted for reading only has nothing to sync, and succeeds (`fs/ext4/fsync.c`, `ext4_sync_file`).
-pub(super) fn syncs_nothing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidInput
-}
-
-fn creating(path: &Path, call: &'static str, error: &io::Error) -> Error {
-    match files::meaning(error) {
-        Some(ErrorKind::Missing) => Error::new(path, ErrorKind::NoDirectory),
-        Some(kind) => Error::new(path, kind),
-        None => Error::os(path, call, error),
-    }
-}
-
-/// Makes a file longer by zeros, which are on the medium with the new length when this returns. If it fails, the caller
-/// [restores](restore) the length.
-///
-/// The length changes at once, and only after room was found: a crash leaves the old one or the new one, and in the new
-/// bytes zeros, written or not. A new file that others can open grows with its zeros instead. `sync` syncs the file: if that
-/// fails, bytes that were stored before may be lost too.
-pub(super) fn extend<M: Mapper>(
+pub(super) fn make_durable(
     path: &Path,
     file: &File,
-    range: Range<u64>,
-    sync: impl FnOnce() -> Result<(), Error>,
+    facts: &Facts,
+    writeback: Writeback,
 ) -> Result<(), Error> {
-    let longer = lengthen::<M>(file, range.clone()).map_err(|error| writing(path, &range, &error));
-    longer.and_then(|()| sync())
-}
-
-/// Returns the meaning of an error of writing zeros to a range, or of reserving space for them. A sync that fails in a new
-/// file is one of them, as no other bytes can be lost.
-pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(path, ErrorKind::NoSpace { len: range.end - range.start })
-        }
-        io::ErrorKind::FileTooLarge => Error::new(path, ErrorKind::TooLarge { len: range.end }),
-        _ => Error::os(path, "write", error),
+    if facts.is_device() {
+        return Ok(());
     }
-}
-
-fn lengthen<M: Mapper>(file: &File, range: Range<u64>) -> io::Result<()> {
-    files::check_limit(range.end)?;
-    M::reserve(file, range.clone())?;
-    // A process that opens a new file by its name must not find bytes over which zeros are written later.
-    let grows_with_its_zeros = M::NAMES_FIRST && range.start == 0;
-    if !grows_with_its_zeros {
-        file.set_len(range.end)?;
+    match file.sync_all() {
+        // Write-backs by pages fail in the same manner.
+        Err(error)
+            if matches!(writeback, Writeback::Pages)
+                && files::is_without_syncs(files::number(&error)) => {}
+        synced => synced.map_err(|error| Error::syncing(path, facts.size, &error))?,
     }
-    write_zeros(file, range)
+    files::persist_name_of(path, facts.id)
 }
 
-/// Gives a file that was made longer its old length back.
-pub(super) fn restore(file: &File, old: u64, new: u64) {
-    if new > old {
-        // The error that led here is the one to report; what is left after the old end is zeros. On Windows they stay: a mapped
-        // file cannot be made shorter (Microsoft Learn, `MmCanFileBeTruncated`).
-        drop(file.set_len(old));
-    }
-}
-
-/// Opens a file, checks it, and locks it. Returns its mappable part too.
-pub(super) fn open<M: Mapper>(
-    path: &Path,
-    access: Access,
-    lock: Lock,
-) -> Result<(OpenFile, Mappable), Error> {
-    require_mappable_name::<M>(path)?;
-    let file = files::open(path, access).map_err(|error| Error::opening(path, &error))?;
-    let (file, metadata) = lock_file::<M>(path, file, lock)?;
-    if let Some(fault) = files::fault(&metadata) {
-        return Err(Error::new(path, fault));
-    }
-    let mappable = M::mappable(path, &file, &metadata)?;
-    Ok((file, mappable))
-}
-
-/// Takes a file that the caller has opened, checks it, and locks it. It may have no name.
-pub(super) fn take<M: Mapper>(
-    path: &Path,
-    file: File,
-    access: Access,
-    lock: Lock,
-) -> Result<(OpenFile, Mappable), Error> {
-    files::require_access(path, &file, access)?;
-    let (file, metadata) = lock_file::<M>(path, file, lock)?;
-    let mappable = M::mappable(path, &file, &metadata)?;
-    Ok((file, mappable))
-}
-
-fn lock_file<M: Mapper>(
-    path: &Path,
-    file: File,
-    lock: Lock,
-) -> Result<(OpenFile, Metadata), Error> {
-    let mut file = OpenFile::new(file);
-    mappable::<M>(path, &file)?;
-    file.take(path, lock)?;
-    // The former holder of the lock may have removed the file, or changed its size.
-    let metadata = mappable::<M>(path, &file)?;
-    Ok((file, metadata))
-}
-
-/// Returns the mapping length for a file with this mappable part.
+/// Returns the length of the mapping of a file of `size` bytes, from an offset that must be a multiple of `alignment`. Of a
+/// device the length must be one, too.
 pub(super) fn mapped_len(
-    mappable: Mappable,
+    path: &Path,
+    (size, alignment, is_device): (u64, u64, bool),
     offset: u64,
     len: Option<u64>,
-) -> Result<usize, ErrorKind> {
-    let Mappable { size, alignment, in_whole_units } = mappable;
-    let mapped = checked_len(size, offset, len, alignment)?;
-    if in_whole_units && !(mapped as u64).is_multiple_of(alignment) {
-        let len = mapped as u64;
-        return Err(ErrorKind::InvalidInput(InvalidInput::MisalignedLength { len, alignment }));
-    }
-    Ok(mapped)
-}
-
-/// Returns the length of the mapping of a file of `size` bytes, from an offset that must be a multiple of `alignment`.
-pub(super) fn checked_len(
-    size: u64,
-    offset: u64,
-    len: Option<u64>,
-    alignment: u64,
-) -> Result<usize, ErrorKind> {
+) -> Result<usize, Error> {
+    let shorter = |needed| Error::new(path, ErrorKind::Shorter { size, needed });
     if size == 0 {
-        return Err(ErrorKind::Empty);
+        return Err(shorter(len.unwrap_or(1)));
     }
     if len == Some(0) {
-        return Err(ErrorKind::InvalidInput(InvalidInput::ZeroLength));
+        return Err(zero_length(path));
     }
     if !offset.is_multiple_of(alignment) {
-        return Err(ErrorKind::InvalidInput(InvalidInput::Misaligned { offset, alignment }));
+        let text = format!("offset {offset} is not a multiple of {alignment}; round it down");
+        return Err(Error::invalid(path, text));
     }
     let needed = match len {
-        Some(len) => offset
-            .checked_add(len)
-            .ok_or(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }))?,
+        Some(len) => offset.checked_add(len).ok_or_else(|| too_long(path, offset, len))?,
         None => offset.saturating_add(1),
     };
     if needed > size {
-        return Err(ErrorKind::Shorter { size, needed });
+        return Err(shorter(needed));
     }
     let len = len.unwrap_or(size - offset);
+    if is_device && !len.is_multiple_of(alignment) {
+        let text = format!(
+            "length {len} is not a multiple of {alignment}, the device's alignment; round it down"
+        );
+        return Err(Error::invalid(path, text));
+    }
     // The largest object there is in Rust (reference, "Type layout").
     let mapped = isize::try_from(len).ok().and_then(|len| usize::try_from(len).ok());
-    mapped.ok_or(ErrorKind::InvalidInput(InvalidInput::Overflow { offset, len }))
-}
-
-/// Returns the metadata of an open file, which must be a regular one, or a device that can be mapped.
-fn mappable<M: Mapper>(path: &Path, file: &File) -> Result<Metadata, Error> {
-    let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
-    if metadata.is_dir() {
-        return Err(Error::new(path, ErrorKind::Directory));
-    }
-    if !metadata.is_file() && !M::is_mappable(path, &metadata)? {
-        return Err(Error::new(path, ErrorKind::NotRegular));
-    }
-    Ok(metadata)
-}
-
-/// Refuses what cannot be mapped before it is opened, since opening a device can do something. What was
-/// opened is checked again.
-fn require_mappable_name<M: Mapper>(path: &Path) -> Result<(), Error> {
-    let there = path.symlink_metadata().map_err(|error| Error::opening(path, &error))?;
-    let kind = match there.file_type() {
-        kind if kind.is_file() => return Ok(()),
-        kind if kind.is_symlink() => ErrorKind::SymbolicLink,
-        kind if kind.is_dir() => ErrorKind::Directory,
-        _ if M::is_mappable(path, &there)? => return Ok(()),
-        _ => ErrorKind::NotRegular,
-    };
-    Err(Error::new(path, kind))
-}
-
-/// Zeros are written, not just allocated: an extent that was allocated and never written makes the file
-/// system commit its journal at the first store to each of its pages.
-///
-/// The position of the file is not moved: another process may have a duplicate.
-fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
-    let zeros = alloc::vec![0; CHUNK];
-    let mut at = range.start;
-    while at < range.end {
-        let rest = usize::try_from(range.end - at).unwrap_or(CHUNK);
-        let chunk = zeros.get(..rest).unwrap_or(&zeros);
-        files::write_all_at(file, chunk, at)?;
-        at += chunk.len() as u64;
-    }
-    Ok(())
+    mapped.ok_or_else(|| too_long(path, offset, len))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::ErrorKind;
-    use super::{InvalidInput, checked_len};
+    use super::{ErrorKind, Path, mapped_len};
     use alloc::format;
     use alloc::string::ToString;
-    #[cfg(target_os = "linux")]
-    use {
-        super::{File, Path, Writeback, make_durable},
-        crate::cache::Cache,
-    };
+
+    const PATH: &str = "/file";
 
     #[test]
     fn offsets_and_lengths_are_checked_without_overflow() {
-        let page = 4096;
-        assert_eq!(checked_len(8192, 4096, None, page).unwrap(), 4096);
-        assert_eq!(checked_len(8192, 4096, Some(4096), page).unwrap(), 4096);
-        assert_eq!(checked_len(5000, 4096, Some(904), page).unwrap(), 904);
-        let refused =
-            |size, offset, len| checked_len(size, offset, len, page).unwrap_err().to_string();
-        assert!(refused(0, 0, None).starts_with("has no bytes to map"));
-        assert!(refused(8192, 0, Some(0)).starts_with("a length of 0 bytes"));
-        assert!(refused(8192, 100, None).starts_with("offset 100 is not a multiple of 4096"));
-        assert!(
-            refused(8192, 4096, Some(4097))
-                .starts_with("has 8192 bytes, and offset and length need 8193")
-        );
-        assert!(
-            refused(8192, 8192, None)
-                .starts_with("has 8192 bytes, and offset and length need 8193")
-        );
+        let mapped =
+            |size, offset, len| mapped_len(Path::new(PATH), (size, 4096, false), offset, len);
+        assert_eq!(mapped(8192, 4096, None).unwrap(), 4096);
+        assert_eq!(mapped(8192, 4096, Some(4096)).unwrap(), 4096);
+        assert_eq!(mapped(5000, 4096, Some(904)).unwrap(), 904);
         let top = u64::MAX - 4095;
-        assert!(
-            refused(8192, top, Some(4096))
-                .starts_with(&format!("offset {top} and length 4096 exceed"))
-        );
-        assert!(matches!(
-            checked_len(8192, top, None, page),
-            Err(ErrorKind::Shorter { size: 8192, .. })
-        ));
+        for (size, offset, len, words) in [
+            (0, 0, None, "has no bytes to map".to_string()),
+            (8192, 0, Some(0), "a length of 0 bytes".to_string()),
+            (8192, 100, None, "offset 100 is not a multiple of 4096".to_string()),
+            (8192, 4096, Some(4097), "has 8192 bytes, and offset and length need 8193".to_string()),
+            (8192, 8192, None, "has 8192 bytes, and offset and length need 8193".to_string()),
+            (8192, top, Some(4096), format!("offset {top} and length 4096 exceed")),
+        ] {
+            let text = mapped(size, offset, len).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("{PATH}: {words}")), "{text}");
+        }
+        let error = mapped(8192, top, None).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Shorter { size: 8192, .. }), "{error}");
     }
 
-    /// A file of `/proc` can be mapped by pages at most, so nothing is promised that a sync would have to keep.
-    #[cfg(target_os = "linux")]
+    /// The kernel refuses another length of a device, or raises SIGBUS at an access.
     #[test]
-    #[cfg_attr(miri, ignore = "asks the kernel")]
-    fn a_file_system_without_syncs_is_an_error_unless_write_backs_report_it() {
-        let path = Path::new("/proc/version");
-        let file = File::open(path).unwrap();
-        make_durable(path, &file, Writeback::Pages).unwrap();
-        let Ok(cache) = Cache::host() else { return };
-        let error = make_durable(path, &file, Writeback::Lines(cache)).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Os { call: "fsync", .. }), "{error}");
-        assert!(error.to_string().ends_with("does not sync files: use one that does"), "{error}");
+    fn a_device_is_mapped_in_whole_units() {
+        let unit = 2 << 20;
+        let mapped = |len| mapped_len(Path::new(PATH), (4 * unit, unit, true), unit, len);
+        assert_eq!(mapped(None).unwrap(), 3 * (2 << 20));
+        let text = mapped(Some(4096)).unwrap_err().to_string();
+        assert!(text.contains("length 4096 is not a multiple of 2097152"), "{text}");
     }
 
     /// No object is larger than `isize::MAX` bytes.
     #[test]
     fn a_mapping_fits_the_address_space() {
+        let mapped = |len| mapped_len(Path::new(PATH), (u64::MAX, 4096, false), 0, Some(len));
         let most = isize::MAX as u64;
-        let whole = checked_len(u64::MAX, 0, Some(most), 4096);
-        assert_eq!(whole.unwrap(), isize::MAX as usize);
-        let more = checked_len(u64::MAX, 0, Some(most + 1), 4096);
-        assert!(matches!(more, Err(ErrorKind::InvalidInput(InvalidInput::Overflow { .. }))));
+        assert_eq!(mapped(most).unwrap(), isize::MAX as usize);
+        let error = mapped(most + 1).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidInput), "{error}");
     }
 }

@@ -1,15 +1,12 @@
 //! The guarantee of a file's medium, and its evidence. The module of the system concludes it.
 
-use super::error::Error;
-use super::system::files;
 use crate::medium::Granularity;
 use crate::survival::{Backing, Event, Stage, Statement, Survival};
 use crate::system::nvdimm::{MemoryDevice, PmemRegion};
 use crate::system::tree::{Evidence, Unknown};
 use alloc::string::String;
 use alloc::vec::Vec;
-use std::fs::File;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The condition under which a file without a name outlives a process.
 const KEPT_OPEN: Survival = Survival::If("another process keeps the file open or mapped");
@@ -87,6 +84,9 @@ pub struct Guarantee {
     pub(super) through_page_cache: bool,
     /// True if the kernel is seen to send a drive under the file no flush.
     pub(super) drops_flushes: bool,
+    /// The attribute that flushes the medium's own buffers, of a device in a region.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) deep_flush: Option<PathBuf>,
     /// False if the file had no name when it was opened, so that it ends with its last descriptor.
     pub(super) has_name: bool,
     /// The questions and their answers, in order.
@@ -175,15 +175,5 @@ impl Guarantee {
             }
             _ => self.backing.survives(stage, event),
         }
-    }
-
-    /// Notes that an open file has no name, if it has none.
-    pub(super) fn with_name_of(mut self, path: &Path, file: &File) -> Result<Self, Error> {
-        let metadata = file.metadata().map_err(|error| Error::os(path, files::METADATA, &error))?;
-        self.has_name = !files::is_nameless(&metadata);
-        if !self.has_name {
-            self.evidence.push(Evidence::new("fstat: st_nlink", "0"));
-        }
-        Ok(self)
     }
 }

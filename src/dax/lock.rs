@@ -3,18 +3,11 @@
 //! The lock belongs to the open file (`flock`, on Windows `LockFileEx`). The standard library takes it.
 
 use super::error::{Error, ErrorKind};
-use super::held::Held;
-use super::system::{Host, Mapper, files};
+use super::system::files;
 use crate::process::Process;
-use alloc::boxed::Box;
-use core::ops::{Deref, Range};
-use core::sync::atomic::{Ordering, fence};
+use core::ops::Deref;
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Every byte that a file can have.
-const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 
 /// The other open files of the same file that are permitted, here or in another process.
 ///
@@ -26,7 +19,7 @@ const ALL_BYTES: Range<u64> = 0..i64::MAX.cast_unsigned();
 /// |---|---|---|
 /// | [`Exclusive`](Self::Exclusive) | every other lock | one process that writes |
 /// | [`Shared`](Self::Shared) | exclusive ones | processes that write together, or read a file without writers |
-/// | [`None`](Self::None) | nothing | programs that agree by other means, and readers beside a writer |
+/// | [`Off`](Self::Off) | nothing | programs that agree by other means, and readers beside a writer |
 ///
 /// - Taking a lock never waits. If another open file excludes it, the error is [`ErrorKind::Locked`] at once.
 /// - The lock belongs to the open file (flock(2)). Opening the file again makes another open file, in the same
@@ -51,20 +44,18 @@ pub enum Lock {
     /// [`shrink`](super::DaxFile::shrink) are refused, since others may change the length too.
     Shared,
     /// No lock is taken.
-    None,
+    Off,
 }
 
-/// An open file with its lock and its leases. Dropping it releases both.
+/// An open file with its lock. Dropping it releases the lock.
 ///
 /// Closing the file is not enough for that. A child that another thread is about to start has a duplicate of
-/// every descriptor until it executes its program, and the lock and the leases last as long as a duplicate.
+/// every descriptor until it executes its program, and the lock lasts as long as a duplicate.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     file: File,
     /// The lock that the file has now.
     lock: Lock,
-    /// The leases. In a place of their own for the same reason as `DaxView::taint`.
-    leases: Box<Mutex<Held>>,
     /// The process that opened the file.
     owner: Process,
 }
@@ -72,12 +63,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Wraps a file that has no lock yet.
     pub(super) fn new(file: File) -> Self {
-        Self { file, lock: Lock::None, leases: Box::default(), owner: Process::this() }
-    }
-
-    /// Returns false in a forked child of the process that opened the file.
-    pub(super) fn is_of_this_process(&self) -> bool {
-        self.owner == Process::this()
+        Self { file, lock: Lock::Off, owner: Process::this() }
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -96,7 +82,7 @@ impl OpenFile {
         let taken = match lock {
             Lock::Exclusive => self.file.try_lock(),
             Lock::Shared => self.file.try_lock_shared(),
-            Lock::None => Ok(()),
+            Lock::Off => Ok(()),
         };
         taken.map_err(|error| match error {
             TryLockError::WouldBlock => Error::new(path, ErrorKind::Locked),
@@ -104,31 +90,6 @@ impl OpenFile {
         })?;
         self.lock = lock;
         Ok(())
-    }
-
-    /// Takes the exclusive lock of a file that was just created. Another process that opened the file in
-    /// between has a lock only for a moment, since an empty file is refused.
-    pub(super) fn take_new(&mut self, path: &Path) -> Result<(), Error> {
-        self.file.lock().map_err(|error| Error::os(path, files::LOCK, &error))?;
-        self.lock = Lock::Exclusive;
-        Ok(())
-    }
-
-    /// Replaces the exclusive lock, under which a new file was filled, by the lock that was asked for. The
-    /// exclusive lock is released first, as no system replaces a lock atomically (flock(2)).
-    pub(super) fn lower(&mut self, path: &Path, lock: Lock) -> Result<(), Error> {
-        if lock == Lock::Exclusive {
-            return Ok(());
-        }
-        self.file.unlock().map_err(|error| Error::os(path, files::LOCK, &error))?;
-        self.lock = Lock::None;
-        self.take(path, lock)
-    }
-
-    /// Locks the list of leases. Hold it over the calls that change the kernel's locks, so that the two agree. A panic
-    /// elsewhere leaves the list whole. In a forked child it may stay locked for ever.
-    pub(super) fn leases(&self) -> MutexGuard<'_, Held> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,117 +103,32 @@ impl Deref for OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        // A forked child has a copy of the value. The lock and the leases are still its parent's.
-        if !self.is_of_this_process() {
-            return;
-        }
-        // Errors can be ignored: the system releases both at the latest when the last descriptor is closed.
-        if self.leases.get_mut().unwrap_or_else(PoisonError::into_inner).is_expected() {
-            // Loads of leased bytes must not be performed after a writer has found the bytes free.
-            fence(Ordering::SeqCst);
-            drop(Host::release(&self.file, &ALL_BYTES));
-        }
-        if self.lock != Lock::None {
+        // In a forked child the lock is still its parent's. An error can be ignored: the system releases the lock at the
+        // latest when the last descriptor is closed.
+        if self.owner == Process::this() && self.lock != Lock::Off {
             drop(self.file.unlock());
         }
     }
 }
 
 #[cfg(test)]
-#[cfg(not(miri))]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod tests {
-    use super::super::mapping::Mapping;
-    use super::super::system::{Host, Mappable, Mapper, Plan};
-    use super::super::{Error, ErrorKind, Guarantee, Lock, Options};
-    use crate::cache::Cache;
-    use core::cell::Cell;
-    use core::ops::Range;
-    use std::fs::{File, Metadata};
-    use std::io;
+    use super::super::{Error, Lock, Options, file, system::Access};
+    use std::fs::File;
     use std::path::Path;
 
-    const LEN: u64 = 8 << 10;
-
-    std::thread_local! {
-        /// A duplicate of the last file that was opened and locked. A forked child has the same.
-        static DUPLICATE: Cell<Option<File>> = const { Cell::new(None) };
-    }
-
-    /// The system, except that a locked file is duplicated. It refuses mappings on request.
-    struct Duplicated<const MAPS: bool>;
-
-    impl<const MAPS: bool> Mapper for Duplicated<MAPS> {
-        const PERSISTS_VIEWS: bool = Host::PERSISTS_VIEWS;
-
-        fn mappable(path: &Path, file: &File, metadata: &Metadata) -> Result<Mappable, Error> {
-            DUPLICATE.set(Some(file.try_clone().unwrap()));
-            Host::mappable(path, file, metadata)
-        }
-
-        fn guarantee(path: &Path, file: &File, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee(path, file, cache)
-        }
-
-        fn guarantee_in(directory: &Path, cache: Option<Cache>) -> Result<Guarantee, Error> {
-            Host::guarantee_in(directory, cache)
-        }
-
-        fn reserve(file: &File, range: Range<u64>) -> io::Result<()> {
-            Host::reserve(file, range)
-        }
-
-        fn map(path: &Path, file: &File, plan: &Plan) -> Result<Mapping, Error> {
-            if MAPS {
-                return Host::map(path, file, plan);
-            }
-            Err(Error::os(path, "mmap", &io::ErrorKind::OutOfMemory.into()))
-        }
-    }
-
-    /// Asserts that the file can be opened while the duplicate of its last opening exists.
-    #[track_caller]
-    fn assert_released(path: &Path) {
-        let duplicate = DUPLICATE.take();
-        assert!(duplicate.is_some(), "the file was locked before the error");
-        Options::new().allow_page_granularity().open(path).unwrap();
-    }
-
+    /// A duplicate keeps the lock of an open file: a child that is being started has one for a moment.
     #[test]
-    fn an_open_that_fails_after_it_took_the_lock_releases_it() {
+    fn a_lock_is_released_with_its_file_whoever_has_a_duplicate() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        let options = Options::new().allow_page_granularity();
-        drop(options.create_new(&path, LEN).unwrap());
-        for lock in [Lock::Exclusive, Lock::Shared] {
-            let options = options.clone().lock(lock);
-            let too_long = options.clone().len(LEN + 1);
-            let error = too_long.open_on::<Duplicated<true>>(&path).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
-            assert_released(&path);
-
-            let error = options.open_on::<Duplicated<false>>(&path).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
-            assert_released(&path);
-
-            #[cfg(target_pointer_width = "64")]
-            {
-                let error = options.view_on::<Duplicated<false>>(&path).unwrap_err();
-                assert!(matches!(error.kind(), ErrorKind::Os { call: "mmap", .. }), "{error}");
-                assert_released(&path);
-            }
-
-            drop(options.open_on::<Duplicated<true>>(&path).unwrap());
-            assert_released(&path);
-        }
-    }
-
-    #[test]
-    fn an_open_that_is_refused_for_its_granularity_releases_the_lock() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        drop(Options::new().allow_page_granularity().create_new(&path, LEN).unwrap());
-        // Lines suffice by default only on persistent memory. Either way no lock is left.
-        drop(Options::new().open_on::<Duplicated<true>>(&path));
-        assert_released(&path);
+        drop(Options::new().allow_page_granularity().create_new(&path, 8192).unwrap());
+        let locked = |path: &Path| -> Result<File, Error> {
+            let (file, _) = file::open(path, Access::ReadAndWrite, Lock::Exclusive, None)?;
+            Ok(file.try_clone().unwrap())
+        };
+        let _duplicate = locked(&path).unwrap();
+        locked(&path).unwrap();
     }
 }

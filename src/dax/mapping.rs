@@ -8,6 +8,9 @@
 //! its mapping, or a page with a media error, ends the process by a signal or an exception. That is not undefined
 //! behaviour, and the documentation of [`DaxFile`](super::DaxFile) says so.
 
+use super::latch::{Failure, Latch};
+use super::rounds::Rounds;
+use super::system::files;
 use crate::medium::words::{self, AtomicU64, WORD};
 use alloc::boxed::Box;
 #[cfg(target_os = "linux")]
@@ -21,7 +24,7 @@ use core::sync::atomic::Ordering::{self, Acquire, Relaxed, SeqCst};
 use core::sync::atomic::fence;
 use std::io;
 #[cfg(target_os = "linux")]
-use {core::sync::atomic::AtomicI32, std::fs::File};
+use {super::faults::Registered, std::os::fd::RawFd};
 
 /// The owner of the mapped pages. It keeps the bytes in place until it is dropped, and has the operating system write
 /// them back.
@@ -30,55 +33,28 @@ pub(super) trait Pages: Debug + Send + Sync {
     /// empty.
     fn writeback(&self, range: Range<usize>) -> io::Result<()>;
 
-    /// Has the medium's own buffers flushed after a range was written back. Where the operating system writes back by
-    /// pages, that call flushes them too.
-    fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
-        self.writeback(range).map_err(Unflushed::Call)
-    }
-
-    /// Maps the file again where zeros were mapped over pages of the mapping, and where an earlier call failed to.
-    /// The range is empty, or begins and ends with a page of the mapping. If it fails, the zeros stay, and `zeros_left`
-    /// is the number of the error until a call succeeds.
-    #[cfg(target_os = "linux")]
-    fn map_again(&self, range: Range<usize>, file: &File, zeros_left: &AtomicI32)
-    -> io::Result<()>;
-
-    /// Returns true if the mapping can be written.
-    #[cfg(target_os = "linux")]
-    fn is_writable(&self) -> bool;
-
-    /// Returns true if the caller has made the mapping, and alone may replace it.
-    fn is_adopted(&self) -> bool {
-        false
+    /// Has the medium's own buffers flushed. `None` where [`writeback`](Self::writeback) flushes them.
+    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
+        None
     }
 }
 
-/// The reason why the medium's own buffers were not flushed.
+/// The attribute of a medium that flushes its buffers was of no use.
 #[derive(Debug)]
-pub(super) enum Unflushed {
-    /// The operating system's call failed.
-    Call(io::Error),
-    /// An attribute of the medium was of no use.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
-    Attribute {
-        /// The path of the attribute.
-        path: String,
-        /// The value that was read, or the error.
-        answer: String,
-        /// The number of the error, if writing failed.
-        errno: Option<i32>,
-    },
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
+pub(super) struct Unflushed {
+    /// The path of the attribute.
+    pub(super) path: String,
+    /// The value that was read, or the error.
+    pub(super) answer: String,
+    /// The number of the error, if writing failed.
+    pub(super) errno: Option<i32>,
 }
 
 #[cfg(target_os = "linux")]
 impl From<Unflushed> for io::Error {
-    fn from(why: Unflushed) -> Self {
-        match why {
-            Unflushed::Call(error) => error,
-            Unflushed::Attribute { path, answer, .. } => {
-                Self::new(io::ErrorKind::Unsupported, format!("{path}: {answer}"))
-            }
-        }
+    fn from(Unflushed { path, answer, .. }: Unflushed) -> Self {
+        Self::new(io::ErrorKind::Unsupported, format!("{path}: {answer}"))
     }
 }
 
@@ -87,11 +63,14 @@ impl From<Unflushed> for io::Error {
 pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    pages: Box<dyn Pages>,
-    /// The error for which pages of the mapping show zeros instead of the file; 0 if none do. Boxed, as
-    /// `DaxView::taint` is.
+    /// Dropped before the pages are.
     #[cfg(target_os = "linux")]
-    zeros_left: Box<AtomicI32>,
+    registered: Option<Registered>,
+    pages: Box<dyn Pages>,
+    /// The failure of the mapping. Boxed: a value without cells can stay in registers over a store to the mapping, and
+    /// the registry has its address.
+    latch: Box<Latch>,
+    rounds: Box<Rounds>,
 }
 
 // SAFETY: the address is that of memory which belongs to the value, whichever thread has it.
@@ -111,15 +90,37 @@ impl Mapping {
         Self {
             base,
             len,
-            pages: Box::new(pages),
             #[cfg(target_os = "linux")]
-            zeros_left: Box::default(),
+            registered: None,
+            pages: Box::new(pages),
+            latch: Box::default(),
+            rounds: Box::default(),
         }
     }
 
-    /// Returns true if the caller has made it, and alone may replace it.
-    pub(super) fn is_adopted(&self) -> bool {
-        self.pages.is_adopted()
+    /// Has an access that raises SIGBUS fail the mapping, where a handler is installed. `len` is the length of its whole
+    /// pages, and `file` the descriptor with the place of the mapping in the file.
+    ///
+    /// # Safety
+    /// 1. The pages are mapped until the value is dropped, and the file is open until then.
+    #[cfg(target_os = "linux")]
+    pub(super) unsafe fn register(
+        mut self,
+        len: usize,
+        file: (RawFd, u64),
+        is_writable: bool,
+    ) -> Self {
+        // SAFETY: (1) the bytes are mapped as long as the pages are, all references here are to atomic words, and
+        // `DaxView::as_slice` has its callers vouch for the rest; (2) the latch is boxed; the caller's duty (1).
+        let registered = unsafe { Registered::new(self.base, len, file, is_writable, &self.latch) };
+        self.registered = Some(registered);
+        self
+    }
+
+    /// Returns the latch, which has the failure of the mapping if there was one.
+    #[inline]
+    pub(super) const fn latch(&self) -> &Latch {
+        &self.latch
     }
 
     /// Returns its first byte.
@@ -201,30 +202,26 @@ impl Mapping {
         words::copy_in(|place, count| self.words(place, count), at, from);
     }
 
-    /// Has the operating system write back the pages that a range touches, and waits.
-    ///
-    /// # Panics
-    /// If it is out of range.
-    #[track_caller]
-    pub(super) fn writeback_pages(&self, range: &Range<u64>) -> io::Result<()> {
-        let range = self.checked_range(range);
-        if range.is_empty() {
-            return Ok(());
-        }
-        self.pages.writeback(range)
+    /// Has the operating system write back the pages that a range touches, and waits. A failure is kept in the latch,
+    /// also if another thread has made the call for this one.
+    pub(super) fn writeback_pages(&self, range: Range<usize>) {
+        self.rounds.join(range, |hull| {
+            if self.latch.is_set() {
+                return;
+            }
+            let (at, len) = (hull.start as u64, hull.len() as u64);
+            if let Err(error) = self.pages.writeback(hull) {
+                self.latch.set(Failure::Writeback { at, len, errno: files::number(&error) });
+            }
+        });
     }
 
     /// Has the medium's own buffers flushed after a range was written back.
-    ///
-    /// # Panics
-    /// If it is out of range.
-    #[track_caller]
-    pub(super) fn flush_medium(&self, range: &Range<u64>) -> Result<(), Unflushed> {
-        let range = self.checked_range(range);
-        if range.is_empty() {
-            return Ok(());
+    pub(super) fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
+        match self.pages.flush_medium() {
+            Some(flushed) => flushed,
+            None => Ok(self.writeback_pages(range)),
         }
-        self.pages.flush_medium(range)
     }
 
     /// Returns the range as one of the mapping.
@@ -268,25 +265,6 @@ impl Mapping {
         // SAFETY: the words are in pages of the mapping, which outlives the reference, and aligned, as
         // the mapping begins at a page; every other access to them here is atomic and of their size.
         unsafe { slice::from_raw_parts(first, count) }
-    }
-}
-
-/// Mappings whose faults are guarded, on Linux.
-#[cfg(target_os = "linux")]
-impl Mapping {
-    /// Returns true if it can be written.
-    pub(super) fn is_writable(&self) -> bool {
-        self.pages.is_writable()
-    }
-
-    /// Maps the file again where zeros were mapped over whole pages, and where an earlier call failed to.
-    pub(super) fn map_again(&self, range: Range<usize>, file: &File) -> io::Result<()> {
-        self.pages.map_again(range, file, &self.zeros_left)
-    }
-
-    /// Returns the error for which pages show zeros instead of the file, if some do.
-    pub(super) fn zeros_left(&self) -> Option<i32> {
-        Some(self.zeros_left.load(Relaxed)).filter(|errno| *errno != 0)
     }
 }
 

@@ -24,155 +24,84 @@
 //! # What it takes care of
 //! - [`open`](Options::open) takes what is there, [`create_new`](Options::create_new) refuses it, and
 //!   [`open_or_create`](Options::open_or_create) does either, whatever crash came before.
-//! - New files are created with mode 0600, less what the umask takes, and filled with zeros that are on the medium. Then
-//!   they get their name, durably: a crash leaves no file of the name, or a whole one ([`Options::create_new`] has the
-//!   details). Nothing is replaced, and a symbolic link as the last component is not followed.
-//! - Files that exist are [synced with their names](Options::open) when they are opened: a program that was killed can
-//!   have left bytes, blocks or a name that are not durable.
-//! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one
-//!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
-//!   descriptor has the file open. When the process ends without dropping it, the system releases the [lock](Lock)
-//!   with the last descriptor, which a forked child can have.
-//! - On Linux a forked child does not inherit the mapping, and opens the file itself. `fork` maps pages without access
-//!   at the addresses: an access through the child's copy of the value ends the child by SIGSEGV. A write-back by pages
-//!   is refused ([`NotSupported::ForkedChild`]). Dropping the copy unmaps these pages, and leaves the lock to the parent.
-//!   The costs are [below](#forks-on-linux).
+//! - New files have mode 0600, less what the umask takes, and are filled with zeros that are on the medium. Then
+//!   they get their name, durably. Nothing is replaced, and a symbolic link as the last component is not followed.
+//! - Files that exist are synced with their names when they are opened: a program that was killed can have left bytes,
+//!   blocks or a name that are not durable.
+//! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one process writes it.
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
-//! - Memory that the program has mapped itself, as a guest's RAM, is adopted by `Options::adopt`, on Linux. Lines are
-//!   written back through it only if the kernel shows that it was mapped with `MAP_SYNC`.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
-//! - Bytes that programs store in files and never flush are written back by another process, on Linux: `guard::Guard`.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
-//!   it as it was. After a crash the file has the old length or the new one, and the next [opening](Options::open)
-//!   under the exclusive lock finishes what is missing.
-//! - A file with shared extents, or with holes or unwritten extents before its last data, is not mapped by cache lines.
-//!   It is looked at when it is opened and when it grows. A copy that shares its extents (`cp` on xfs) takes the promise of
-//!   a mapping away. A store then moves its block, and not every such move is durable before the store (Linux
-//!   `fs/dax.c`, `dax_fault_is_synchronous`; `fs/xfs/xfs_reflink.c`). So copy a file that no program has open, copy
-//!   without sharing (`cp --reflink=never`), or make the file system with `-m reflink=0`.
-//! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
-//!   address that is congruent to its offset, so that it agrees with every other mapping that is. There
-//!   `DaxView::read_through_kernel` is refused.
+//!   it as it was. After a crash each byte of it is written, whatever length it has.
+//! - A file with shared extents, holes or unwritten extents is not mapped by cache lines, since a store to one needs the
+//!   file system. It is looked at when it is opened and when it grows. Copy a file without sharing
+//!   (`cp --sparse=never --reflink=never`), and while no program has it open.
 //!
 //! # Device DAX
 //! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
-//! file system, whose size and alignment are its attributes. [`Options::create_new`] does not, since it is
-//! there already; so what is in it is what was in it before.
+//! file system, whose size and alignment are its attributes.
 //!
-//! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly
-//!   2 MiB; another length is refused ([`InvalidInput::MisalignedLength`]), where the kernel would refuse the
-//!   mapping or raise SIGBUS at an access.
+//! - Offset and length must be multiples of the device's [alignment](Guarantee::alignment), mostly 2 MiB.
 //! - There is no page granularity, whatever the options allow: a device has no `msync`. A device that cannot be
-//!   persisted by lines is refused ([`ErrorKind::NotPersistable`]). That is the case on a CPU that does not reach the
-//!   medium's [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem), though the kernel grants
-//!   `MAP_SYNC` on it.
+//!   persisted by lines is refused. That is the case on a CPU that does not reach the medium's
+//!   [point](crate::survival::Backing::point), and on memory that a host must be asked to keep (virtio-pmem).
 //! - It can be ordinary RAM: CXL memory in mode `ram`, RAM that firmware set apart. Its
-//!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then. The kernel after a kexec or a
-//!   reboot can take it for system RAM (the driver `kmem`), which overwrites it.
-//! - The lock is taken on the device's node, not on its memory: it excludes programs that open the same node and ask
-//!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
-//!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
-//! - There are no holes to look for, and `DaxView::read_through_kernel` is an error
-//!   ([`NotSupported::MappingOnly`]).
+//!   [domain](crate::survival::Domain) is [`None`](crate::survival::Domain::None) then.
+//! - The lock is taken on the device's node, not on its memory. It does not exclude another node of the same number,
+//!   programs that map it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
 //!
-//! # What it cannot take care of
-//! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
-//!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
-//!   granularity allows holes, if the file system is full. On a full tmpfs a load from a hole does so, too. On Linux
-//!   there are ways round it, below. A store behind the new end in the page that has it raises no signal and is lost.
-//!   By pages its write-back is an error, which `Persister` cannot know. By lines only `deep_persist` reports it.
-//! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
-//!   back. [`DaxView::taint`] reports the failure for as long as the file is open. [`Taint`] explains it.
-//! - Private mappings (`MAP_PRIVATE`) are not offered. Stores to one go to a copy in ordinary memory and reach no file,
-//!   whatever is written back, so nothing can be promised about their persistence. If the stores shall not reach the
-//!   file, read it into memory.
+//! # Limits
+//! - A file that shrinks while it is mapped, a page with a media error, and a store to a hole for which there is no space
+//!   raise SIGBUS (on Windows an in-page error) at the next access, which ends the process. With a `FaultHandler`, on Linux,
+//!   they end the use of the file instead.
+//! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself.
+//! - Private mappings (`MAP_PRIVATE`) are not offered: stores to one reach no file.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
 //! - A drive that does not promise whole sectors can lose any sector of a page that it was writing at a power loss, with
 //!   bytes that were persisted before. [`Guarantee`] does not know that.
-//!
-//! # Media errors and files that shrink, on Linux
-//! | to | by | what it costs |
-//! |---|---|---|
-//! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
-//! | read what may be bad | `DaxView::read_through_kernel` | a system call for each read |
-//! | access it in place | `FaultHandler` and `DaxFile::catch_faults` | a handler of SIGBUS for the whole process |
-//! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
-//!
-//! None of these is done unless it is called.
-//!
-//! # Forks, on Linux
-//! A handler of `pthread_atfork`, which the first opening registers, maps the pages without access in the child. It waits
-//! for no lock and allocates nothing. An opening searches a list that is as long as the largest number of mappings that
-//! the process has had at a time. A fork makes one `mmap` for each mapping of a file, whatever its length, in a few
-//! microseconds each.
-//!
-//! - `_Fork`, `vfork`, `posix_spawn` and a raw `clone(2)` do not run the handler. A child of `_Fork`, or of `clone` without
-//!   `CLONE_VM`, must not use the value: another allocation of the child's may be at the addresses.
-//! - Handlers run in the child in the order in which they were registered. Memory that an earlier one maps can get to the
-//!   addresses, and stays there. So such a handler must not map memory, or is registered after the first opening.
-//! - Pages that a guarded access has replaced by zeros are zeros in the child too. Dropping the copy of
-//!   such a file unmaps nothing.
-//! - A child that may not map as many addresses (`RLIMIT_AS`, setrlimit(2)) gets no pages there. It must not use the value.
+//! - Where a file system of Linux has no unnamed files (`O_TMPFILE`), a crash in a creation can leave a file
+//!   `.cachemaint-PROCESS-NUMBER` in the directory, which can be removed. One that also has neither hard links nor
+//!   `RENAME_NOREPLACE` is refused.
 //!
 //! # Other systems than Linux
-//! The same types, and the granularity is always a page: without
-//! [`Options::allow_page_granularity`] every file is refused, with the system and its calls named. A
-//! write-back is two steps, the pages to the file and the file to its medium, and a failure of either is
-//! an error:
+//! The same types, and the granularity is always a page: the pages go to the file (`msync`, `FlushViewOfFile`), and the file
+//! to its medium (`F_FULLFSYNC` on macOS, `FlushFileBuffers` on Windows). Nothing is known of the device below, and nothing
+//! is promised beyond the end of the process.
 //!
-//! | system | the pages by | then the file by |
-//! |---|---|---|
-//! | Windows | `FlushViewOfFile` | `FlushFileBuffers` |
-//! | macOS and its like | `msync` | `fcntl(F_FULLFSYNC)`, which reaches the drive's medium; `fsync` does not |
-//! | NetBSD | `msync` | `fsync_range(FDISKSYNC)`, which flushes the drive's cache; `fsync` and `fdatasync` do not |
-//! | FreeBSD, OpenBSD | `msync` | `fdatasync`; neither system documents that it flushes the drive's cache |
-//!
-//! The second step works on the whole file, whatever the range, so few large ranges cost less than many
-//! small ones. Nothing is known of the device below: [`Guarantee::backing`] is
-//! [`Unknown`](crate::survival::Backing::Unknown), and nothing is promised beyond the end of the process.
-//!
-//! - On macOS and the BSDs a forked child inherits the mapping and could write. The lock does not exclude it.
-//! - On macOS a volume that does not know `F_FULLFSYNC`, as some network volumes, makes that an error: nothing weaker
-//!   is taken for it.
-//! - On FreeBSD and OpenBSD bytes, lengths and names may still be in the drive's cache when a call has made them persistent.
-//!   On NetBSD that holds after the opening of a view, as only a writer may flush that cache.
-//! - On Windows a new file has the access rights that its directory hands down. The lock (`LockFileEx`) is mandatory:
-//!   reads and writes of an open file by other means fail. The lock may outlast a killed process for a moment. An open
-//!   file can be neither renamed nor removed. No call is documented that makes a *name* durable, so the name of a new
-//!   file is as durable as the file system makes it by itself.
-//! - All of this has been compiled for these systems and not run there. Except for the file operations of Windows, the
-//!   code runs in the tests on Linux.
+//! - A new file has its name before it is filled. A crash in a creation leaves a part of the file at the path: remove it, and
+//!   create it again.
+//! - A [view](Options::view) persists nothing. A mapping cannot be [populated](Options::populate).
+//! - On Windows a new file has the access rights that its directory hands down, the lock (`LockFileEx`) is mandatory, no call
+//!   makes a name durable, and a mapped file cannot be made shorter.
+//! - On macOS a forked child inherits the mapping, and the lock does not exclude it.
+//! - All of this has been compiled for these systems and not run there.
 
 mod batch;
-#[expect(unsafe_code, reason = "hands ranges of the mapping to the cache's operations")]
-mod copy;
 mod dax_file;
-mod descriptor;
 mod error;
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "handles a signal, and maps zeros over mappings")]
 mod faults;
 mod file;
 mod guarantee;
-#[cfg(target_os = "linux")]
-pub mod guard;
-mod held;
-mod invalid_input;
-mod lease;
+mod latch;
 mod lock;
 #[expect(unsafe_code, reason = "accesses mapped bytes by address")]
 mod mapping;
+#[cfg(target_os = "linux")]
 mod media;
-mod not_supported;
 mod options;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "persists addresses of mappings that the caller has made")]
 mod persister;
 mod placement;
+#[cfg(target_os = "linux")]
+mod pread;
 mod resize;
+mod rounds;
 mod system;
-mod taint;
 mod view;
 
 pub use batch::Batch;
@@ -181,17 +110,15 @@ pub use error::{Error, ErrorKind};
 #[cfg(target_os = "linux")]
 pub use faults::FaultHandler;
 pub use guarantee::Guarantee;
-pub use invalid_input::InvalidInput;
 pub use lock::Lock;
 #[cfg(target_os = "linux")]
 pub use media::BadBlocks;
-pub use media::ClearStep;
-pub use not_supported::NotSupported;
-pub use options::{Options, probe, probe_file};
+pub use options::{Options, probe};
 #[cfg(target_os = "linux")]
 pub use persister::Persister;
 pub use placement::{Extent, Placement};
-pub use taint::Taint;
+#[cfg(target_os = "linux")]
+pub use pread::PreadFile;
 pub use view::DaxView;
 
 use crate::cache::Cache;
@@ -215,12 +142,9 @@ mod tests {
 
     #[test]
     fn threads_can_share_all_types_but_a_batch() {
-        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock, Taint)>();
-        is_send_sync::<(Placement, Extent, InvalidInput, NotSupported)>();
-        is_send_sync::<ClearStep>();
+        is_send_sync::<(DaxFile, DaxView, Options, Error, ErrorKind, Guarantee, Lock)>();
+        is_send_sync::<(Placement, Extent)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
-        #[cfg(target_os = "linux")]
-        is_send_sync::<guard::Statistics>();
+        is_send_sync::<(BadBlocks, FaultHandler, Persister, PreadFile)>();
     }
 }

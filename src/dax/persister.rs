@@ -1,65 +1,86 @@
-//! Addresses of mappings that the program has made itself, and of which it keeps no [`DaxFile`](super::DaxFile).
+//! Mappings that the program has made itself: the RAM of a guest, or a mapping of another library.
 //!
 //! # Why this file is unsafe
-//! It takes the caller's word that an address is in a mapping of the file, made as the granularity needs.
+//! It takes the caller's word for the mapping.
 
+use super::latch::Failure;
+use super::mapping::{Mapping, Pages, Unflushed};
 use super::options::method_of;
 use super::system::{DeepFlush, Host};
 use super::{Guarantee, Writeback};
 use crate::arch::Unsupported;
 use crate::cache::Cache;
 use crate::medium::Granularity;
-use alloc::sync::Arc;
+use core::ops::Range;
+use core::ptr::NonNull;
 use std::io;
 
-/// The way to make addresses persistent that are in a mapping of one file, as its [`Guarantee`] says. The mapping is the
-/// program's: nothing here maps, locks, or keeps a descriptor.
-///
-/// It is for programs that have their mappings from elsewhere, as from another library. [`Options::adopt`] makes a
-/// [`DaxFile`](super::DaxFile) of such a mapping, which checks more.
+/// A mapping of the program's own, and the way to make its bytes persistent. The program maps and unmaps it, and keeps the
+/// lock and the descriptor of the file.
 ///
 /// ```
-/// use cachemaint::dax::{Persister, probe_file};
+/// use cachemaint::dax::{Persister, probe};
+/// use core::ptr::NonNull;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let file = tempfile::tempfile()?;
+/// # let path = tempfile::NamedTempFile::new()?;
+/// # let file = path.as_file();
 /// # file.set_len(4096)?;
-/// let persister = Persister::new(&probe_file(&file)?)?;
-/// println!("{}", persister.granularity()); // a line or finer asks for MAP_SYNC
 /// // SAFETY: no other code knows of the mapping, and nothing shrinks the file.
-/// let mut map = unsafe { memmap2::MmapMut::map_mut(&file)? };
+/// let mut map = unsafe { memmap2::MmapMut::map_mut(file)? };
+/// let bytes = NonNull::from(&mut map[..]);
+/// // SAFETY: (1) a shared mapping of the file, which outlives the value; (2) memmap2 does not pass MAP_SYNC.
+/// let persister = unsafe { Persister::new(&probe(&path)?, bytes, false)? };
 /// map[..14].copy_from_slice(b"eight by eight");
-/// // SAFETY: the range is in a shared mapping of the file. It has page granularity here.
-/// unsafe { persister.persist_range(map.as_ptr(), 14) }?;
+/// persister.persist(0..14)?;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// [`Options::adopt`]: super::Options::adopt
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Persister {
+    mapping: Mapping,
     granularity: Granularity,
     writeback: Writeback,
-    /// Of a device without a file system.
-    deep_flush: Option<Arc<DeepFlush>>,
 }
 
 impl Persister {
-    /// Returns the method for the file with this guarantee, by the caches of this machine. Pass the guarantee unchanged: an
-    /// edited one can select a method that does not make the bytes durable.
+    /// Takes a mapping of the file with this guarantee. Pass the guarantee of [`probe`](super::probe) unchanged.
+    ///
+    /// `is_synchronous` is true for a mapping that was made with `MAP_SYNC`, and for one of device DAX. Any other one is
+    /// persisted by pages, whatever the guarantee says.
     ///
     /// # Errors
-    /// If this machine cannot reach the point that the guarantee is about; not for a guarantee from
-    /// [`probe_file`](super::probe_file) on the same machine.
-    pub fn new(guarantee: &Guarantee) -> Result<Self, Unsupported> {
-        Ok(Self {
-            granularity: guarantee.granularity,
-            writeback: method_of(guarantee, Cache::host)?,
-            deep_flush: Host::deep_flush_of(guarantee).map(Arc::new),
-        })
+    /// If this machine cannot reach the point that the guarantee is about.
+    ///
+    /// # Panics
+    /// If the mapping does not begin at a page.
+    ///
+    /// # Safety
+    /// 1. Until the value is dropped the bytes are a shared mapping (`MAP_SHARED`) of the file, by a descriptor for reading
+    ///    *and writing*. Linux takes a mapping by another one for private, and `msync` skips it and succeeds.
+    /// 2. `is_synchronous` is true only for a mapping as above.
+    pub unsafe fn new(
+        guarantee: &Guarantee,
+        mapping: NonNull<[u8]>,
+        is_synchronous: bool,
+    ) -> Result<Self, Unsupported> {
+        let page = super::system::files::page_size();
+        let base = mapping.cast::<u8>();
+        assert!(
+            base.addr().get().is_multiple_of(page),
+            "a mapping begins at a page, not at {base:p}"
+        );
+        let (granularity, writeback) = if is_synchronous {
+            (guarantee.granularity, method_of(guarantee, Cache::host)?)
+        } else {
+            (Granularity::Page(page), Writeback::Pages)
+        };
+        let pages = Adopted { base, deep_flush: Host::deep_flush_of(guarantee) };
+        // SAFETY: (1) is the caller's duty (1); (2) was checked; (3) nothing is accessed here.
+        let mapping = unsafe { Mapping::new(base, mapping.len(), pages) };
+        Ok(Self { mapping, granularity, writeback })
     }
 
-    /// Returns the smallest unit that is made persistent. A line or finer needs a mapping that was made with `MAP_SYNC`, or
-    /// one of device DAX.
+    /// Returns the smallest unit that is made persistent.
     #[must_use]
     pub const fn granularity(&self) -> Granularity {
         self.granularity
@@ -74,103 +95,128 @@ impl Persister {
         }
     }
 
-    /// Makes `len` bytes from `start` on persistent, as [`DaxView::persist`](super::DaxView::persist) does.
+    /// Makes a range of the mapping persistent, as [`DaxView::persist`](super::DaxView::persist) does.
     ///
     /// # Errors
-    /// By pages that of `msync`; `ENOMEM` if a page is not mapped. By lines it always succeeds. A file that was cut within the
-    /// last page of the range is not noticed, and the bytes behind its end are lost.
+    /// By pages that of `msync`: after the first one each call returns it. A file that was cut is not noticed.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
     ///
     /// # Cost
     /// By lines one instruction a line and a fence; by pages an `msync` of the pages that the range touches.
-    ///
-    /// # Safety
-    /// 1. The range is in a shared mapping of the file, for reading at least, by which the granularity is kept: one that
-    ///    was made with `MAP_SYNC` or of device DAX, unless it is a page.
-    /// 2. By pages the mapping was made by a descriptor for reading *and writing*. Linux takes a mapping by another one for
-    ///    private (`do_mmap` in `mm/mmap.c` clears `VM_SHARED`), and `msync` skips it and succeeds (`mm/msync.c`).
     #[inline]
-    pub unsafe fn persist_range(&self, start: *const u8, len: usize) -> io::Result<()> {
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> io::Result<()> {
+        let range = self.mapping.checked_range(&range);
         match self.writeback {
-            Writeback::Lines(cache) => {
-                // SAFETY: (1) the range can be read: the caller's duty (1).
-                unsafe { cache.writeback_range(start, len) };
-                Ok(())
-            }
-            Writeback::Fence(cache) => {
-                cache.fence();
-                Ok(())
-            }
-            // SAFETY: the caller's duty (1).
-            Writeback::Pages => unsafe { Host::sync_range(start, len) },
+            Writeback::Lines(cache) => self.persist_lines(&range, cache),
+            Writeback::Fence(cache) => cache.fence(),
+            Writeback::Pages => self.mapping.writeback_pages(range),
         }
+        self.ask()
     }
 
-    /// Makes `len` bytes from `start` on persistent past the buffers of the medium, as
-    /// [`DaxFile::deep_persist`](super::DaxFile::deep_persist) does, and lines also where the caches are in the
-    /// persistence domain. They survive a failure of the power supply's reserve, if the medium has a flush for it.
+    /// Makes a range persistent past the buffers of the medium, as
+    /// [`DaxView::deep_persist`](super::DaxView::deep_persist) does.
     ///
     /// # Errors
-    /// That of `msync`. On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is missing, has
-    /// another value than 0 and 1, or cannot be read or written. The lines were written back all the same.
+    /// As [`persist`](Self::persist). On device DAX [`io::ErrorKind::Unsupported`] with the attribute of the region, if it is
+    /// missing, has another value than 0 and 1, or cannot be read or written. The lines were written back all the same.
+    ///
+    /// # Panics
+    /// As [`persist`](Self::persist).
     ///
     /// # Cost
-    /// As [`persist_range`](Self::persist_range), and an `msync` or some files of `/sys`.
-    ///
-    /// # Safety
-    /// As [`persist_range`](Self::persist_range). Duty 2 is that of any granularity here, but for device DAX.
+    /// As [`persist`](Self::persist), and an `msync` or some files of `/sys`.
     #[doc(alias("pmem_deep_persist", "pmem2_deep_flush"))]
-    pub unsafe fn deep_persist_range(&self, start: *const u8, len: usize) -> io::Result<()> {
+    #[track_caller]
+    pub fn deep_persist(&self, range: Range<u64>) -> io::Result<()> {
+        let range = self.mapping.checked_range(&range);
         if let Some(cache) = self.cache() {
-            // SAFETY: (1) the range can be read: the caller's duty (1).
-            unsafe { cache.writeback_range(start, len) };
+            self.persist_lines(&range, cache);
         }
-        match &self.deep_flush {
-            Some(deep_flush) if len > 0 => deep_flush.flush().map_err(io::Error::from),
-            Some(_) => Ok(()),
-            // SAFETY: the caller's duty (1).
-            None => unsafe { Host::sync_range(start, len) },
+        if !range.is_empty() {
+            self.mapping.flush_medium(range)?;
         }
+        self.ask()
+    }
+
+    /// Writes the lines of a range back, and executes the fence, for an empty range too: it completes earlier ones.
+    #[inline]
+    fn persist_lines(&self, range: &Range<usize>, cache: Cache) {
+        if range.is_empty() {
+            return cache.fence();
+        }
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: (1) the range is in the mapping, which can be read.
+        unsafe { cache.writeback_range(start, range.len()) };
+    }
+
+    #[inline]
+    fn ask(&self) -> io::Result<()> {
+        if self.mapping.latch().is_set() { Err(self.failed()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn failed(&self) -> io::Error {
+        match self.mapping.latch().failure() {
+            Some(Failure::Writeback { errno, .. }) => io::Error::from_raw_os_error(errno),
+            _ => io::ErrorKind::Other.into(),
+        }
+    }
+}
+
+/// The pages of such a mapping, which the program unmaps.
+#[derive(Debug)]
+struct Adopted {
+    base: NonNull<u8>,
+    /// Of a device without a file system.
+    deep_flush: Option<DeepFlush>,
+}
+
+// SAFETY: nothing is accessed through the address.
+unsafe impl Send for Adopted {}
+// SAFETY: as above.
+unsafe impl Sync for Adopted {}
+
+impl Pages for Adopted {
+    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
+        // SAFETY: (1) the range is in the mapping, which exists until the value is dropped.
+        unsafe { Host::sync_range(self.base.as_ptr().wrapping_add(range.start), range.len()) }
+    }
+
+    fn flush_medium(&self) -> Option<Result<(), Unflushed>> {
+        self.deep_flush.as_ref().map(DeepFlush::flush)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Persister;
-    use crate::dax::{ErrorKind, probe_file};
+    use crate::dax::probe;
+    use crate::dax::system::files::path_of;
     use crate::medium::Granularity;
+    use core::ptr::NonNull;
     use std::io::Write as _;
-
-    fn is_send_sync<T: Send + Sync + Clone>(_: &T) {}
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri has no file system to ask")]
     fn a_descriptor_has_the_guarantee_of_its_file_after_its_name_was_removed() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 5000]).unwrap();
-        let guarantee = probe_file(&file).unwrap();
+        let guarantee = probe(path_of(&file)).unwrap();
         assert!(!guarantee.has_name);
-        let persister = Persister::new(&guarantee).unwrap();
-        is_send_sync(&persister);
-        assert_eq!(persister.granularity(), guarantee.granularity);
-        let Granularity::Page(page) = persister.granularity() else { return };
-        assert_eq!(persister.cache(), None);
         // SAFETY: no other program has the file.
-        let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+        let mut map = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
+        // SAFETY: (1) as above; (2) memmap2 does not pass MAP_SYNC.
+        let persister =
+            unsafe { Persister::new(&guarantee, NonNull::from(&mut map[..]), false) }.unwrap();
+        assert!(matches!(persister.granularity(), Granularity::Page(_)));
+        assert_eq!(persister.cache(), None);
         for range in [0..5000, 4999..5000, 4096..4096, 1..1] {
-            // SAFETY: the range is in a shared mapping of the file.
-            unsafe { persister.persist_range(map[range.clone()].as_ptr(), range.len()) }.unwrap();
-            // SAFETY: as above.
-            unsafe { persister.deep_persist_range(map[range.clone()].as_ptr(), range.len()) }
-                .unwrap();
+            persister.persist(range.clone()).unwrap();
+            persister.deep_persist(range).unwrap();
         }
-        // Nothing is mapped in the first page. QEMU's user mode reserves all addresses of 32 bits, and msync succeeds.
-        if cfg!(target_pointer_width = "64") {
-            let nowhere = core::ptr::without_provenance(page / 2);
-            // SAFETY: nothing is accessed: by pages only the kernel looks at the address.
-            let error = unsafe { persister.persist_range(nowhere, 1) };
-            assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENOMEM));
-        }
-        let error = probe_file(&std::fs::File::open("/").unwrap()).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::NotRegular), "{error}");
     }
 }

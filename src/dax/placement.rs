@@ -1,9 +1,6 @@
 //! The physical places of a file's bytes.
 
-use super::system::{Host, Mapper};
-use super::{DaxView, Error, ErrorKind};
 use crate::system::tree::Unknown;
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -47,39 +44,5 @@ impl Extent {
     #[cfg(target_os = "linux")]
     pub(super) const fn new(offset: u64, on_device: u64, len: u64) -> Self {
         Self { offset, on_device, len, physical: None }
-    }
-}
-
-impl DaxView {
-    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to find the DIMM of a region that holds
-    /// them, or to see how scattered a file is.
-    ///
-    /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping and joined
-    /// where they touch. A device of device DAX is one extent. The physical addresses are those of the *medium*: a file
-    /// that is not mapped directly has its bytes in the page cache as well, at other addresses. They are the addresses
-    /// of this kernel: in a guest, the guest's.
-    ///
-    /// The answer is true at the time of the call. A file system may move blocks, for example when a file is
-    /// defragmented or grows, and when a block that is shared with another file is written. Device mapper and md have
-    /// places of their own: `device` is theirs then, and `base` is not known.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unknown`] with the question and its answer, on other systems than Linux always. On Linux, if the
-    /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
-    /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
-    /// addresses are not an error.
-    ///
-    /// # Cost
-    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which FIEMAP
-    /// is asked for so that it knows of all blocks. 32 bytes of memory for each extent.
-    #[doc(alias("FIEMAP", "filefrag", "physical address", "extents"))]
-    pub fn placement(&self) -> Result<Placement, Error> {
-        let mapping = self.offset..self.offset.saturating_add(self.len());
-        Host::placement(&self.file, &self.guarantee, &mapping).map_err(|why| {
-            Error::new(
-                &self.path,
-                ErrorKind::Unknown { fact: "the place of its bytes", why: Box::new(why) },
-            )
-        })
     }
 }

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::time::Instant;
 
-const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::None];
+const LOCKS: [Lock; 3] = [Lock::Exclusive, Lock::Shared, Lock::Off];
 
 /// flock(2): shared locks go together, an exclusive one with none; who takes none neither finds nor makes
 /// one. The same for a file that was created and for one that was opened.
@@ -17,7 +17,7 @@ fn a_lock_excludes_what_it_says() {
     let path = directory.path().join("file");
     for held in LOCKS {
         for asked in LOCKS {
-            let is_without = matches!(held, Lock::None) || matches!(asked, Lock::None);
+            let is_without = matches!(held, Lock::Off) || matches!(asked, Lock::Off);
             let allowed = is_without || matches!((held, asked), (Lock::Shared, Lock::Shared));
             let first = options().lock(held).create_new(&path, 4096).unwrap();
             assert_eq!(first.view().lock(), held);
@@ -56,7 +56,7 @@ fn a_lock_ends_with_its_file_and_not_with_a_duplicate() {
 fn a_lock_that_the_caller_took_outlives_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let file = options().lock(Lock::None).create_new(&path, 4096).unwrap();
+    let file = options().lock(Lock::Off).create_new(&path, 4096).unwrap();
     let duplicate = file.file().try_clone().unwrap();
     duplicate.try_lock().unwrap();
     drop(file);

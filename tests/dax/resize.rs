@@ -5,7 +5,7 @@
 
 use crate::own_mount::with_small_tmpfs;
 use crate::{options, place};
-use cachemaint::dax::{DaxFile, ErrorKind, InvalidInput, Lock};
+use cachemaint::dax::{DaxFile, ErrorKind, Lock};
 use cachemaint::medium::Readable;
 use std::fs;
 use std::io::Write;
@@ -108,10 +108,8 @@ fn a_mapped_part_takes_in_what_is_there() {
 
     let mut file = options().offset(8192).len(100).open(&path).unwrap();
     let error = file.shrink(50).unwrap_err();
-    let ErrorKind::InvalidInput(InvalidInput::Longer { size: LEN, end: 8292, .. }) = error.kind()
-    else {
-        unreachable!("{error}")
-    };
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput), "{error}");
+    assert!(error.to_string().contains("has 65536 bytes, and its mapping ends at 8292"), "{error}");
     file.grow(200).unwrap();
     assert_eq!((file.view().offset(), mapped(&file)[150], len(&path)), (8192, 9, LEN));
 
@@ -162,10 +160,7 @@ fn a_shared_lock_forbids_changing_the_length() {
     let mut file = options().lock(Lock::Shared).create_new(&path, LEN).unwrap();
     for result in [file.grow(LEN + 8), file.shrink(8)] {
         let error = result.unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::InvalidInput(InvalidInput::SharedLock)),
-            "{error}"
-        );
+        assert!(error.to_string().contains("under a shared lock"), "{error}");
     }
     assert_eq!((Readable::len(&file), len(&path)), (LEN, LEN));
 
@@ -176,7 +171,7 @@ fn a_shared_lock_forbids_changing_the_length() {
     assert!(mapped(&file)[SIZE..].iter().all(|byte| *byte == 3));
 
     drop(file);
-    let mut file = options().lock(Lock::None).open(&path).unwrap();
+    let mut file = options().lock(Lock::Off).open(&path).unwrap();
     file.grow(3 * LEN).unwrap();
     file.shrink(LEN).unwrap();
     assert_eq!(len(&path), LEN);

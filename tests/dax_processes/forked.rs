@@ -2,7 +2,7 @@
 
 use super::{ALONE, assert_locked, is_emulated};
 use crate::skip::skip;
-use cachemaint::dax::{self, DaxFile, ErrorKind, Lock, NotSupported, Options};
+use cachemaint::dax::{self, DaxFile, ErrorKind, Lock, Options};
 use cachemaint::medium::Granularity;
 use std::io::PipeWriter;
 use std::os::fd::AsRawFd;
@@ -93,9 +93,7 @@ fn a_forked_child_does_not_inherit_the_mapping() {
 }
 
 fn is_refused(result: Result<(), dax::Error>) -> bool {
-    result.is_err_and(|error| {
-        matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
-    })
+    result.is_err_and(|error| matches!(error.kind(), ErrorKind::Unsupported))
 }
 
 /// Another allocation of the child at the addresses of the file would get the stores to it.
@@ -148,7 +146,7 @@ fn a_forked_child_that_drops_a_file_gets_its_addresses() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
     let file = options.create_new(&path, 4 << 20).unwrap();
     let (_source, sink) = std::io::pipe().unwrap();
     let status = status_of(|| {
@@ -184,7 +182,7 @@ fn a_child_that_is_forked_beside_openings_has_no_memory_in_place_of_a_file() {
     let file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
     let path = directory.path().join("other");
     drop(options.create_new(&path, 64 << 10).unwrap());
-    let views = options.lock(Lock::None);
+    let views = options.lock(Lock::Off);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -313,7 +311,7 @@ fn leases_end_with_their_file_while_a_forked_child_lives() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
     let writer = options.create_new(&path, 64 << 10).unwrap();
     let mut reader = options.open(&path).unwrap();
     reader.view().lease(0..100).unwrap();
@@ -333,7 +331,7 @@ fn leases_end_with_their_view_while_a_forked_child_lives() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
     let writer = options.create_new(&path, 64 << 10).unwrap();
     let reader = options.view(&path).unwrap();
     reader.lease(4096..5000).unwrap();
@@ -360,10 +358,40 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     });
     assert_eq!(status, 0);
     assert_locked(&options, &path);
-    let other = options.lock(Lock::None).open(&path).unwrap();
+    let other = options.lock(Lock::Off).open(&path).unwrap();
     assert_eq!(other.leased(0..64 << 10).unwrap(), Some(4096..5000));
     drop(file);
     assert_eq!(other.leased(0..64 << 10).unwrap(), None);
+}
+
+/// The child's copy of a reader's lease ends with the child, and the lease with its parent's.
+#[cfg(feature = "preserve")]
+#[test]
+fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
+    use cachemaint::preserve::{Reader, Store};
+
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
+    let (mut store, _) =
+        Store::open_or_create(options.create_new(&path, 256 << 10).unwrap()).unwrap();
+    let mut transaction = store.begin().unwrap();
+    transaction.put("a", &[1; 5000]).unwrap();
+    transaction.commit().unwrap();
+    let file = options.open(&path).unwrap();
+    let reader = Reader::open(file.view()).unwrap();
+    let lease = reader.lease("a").unwrap();
+    let range = lease.info().range();
+    let status = status_of(|| {
+        // SAFETY: the child drops its copy of the lease, does not use it after that, and ends by _exit.
+        drop(unsafe { std::ptr::read(&raw const lease) });
+        0
+    });
+    assert_eq!(status, 0);
+    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range.clone()));
+    drop(lease);
+    assert_eq!(store.medium().leased(range).unwrap(), None);
 }
 
 /// A lease of the child would be one of its parent's open file, which only the parent could end.
@@ -372,14 +400,15 @@ fn a_forked_child_cannot_change_the_leases_of_its_parent() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
+    let options = Options::new().allow_page_granularity().lock(Lock::Off);
     let writer = options.create_new(&path, 64 << 10).unwrap();
     let file = options.open(&path).unwrap();
     file.view().lease(4096..5000).unwrap();
     let status = status_of(|| {
-        let is_refused = file.view().lease(0..100).is_err_and(|error| {
-            matches!(error.kind(), ErrorKind::NotSupported(NotSupported::ForkedChild))
-        });
+        let is_refused = file
+            .view()
+            .lease(0..100)
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::Unsupported));
         let is_released = file.view().release(0..64 << 10).is_ok();
         i32::from(!is_refused) + 2 * i32::from(!is_released)
     });

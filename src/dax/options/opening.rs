@@ -6,14 +6,10 @@ use crate::cache::Cache;
 use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
-use crate::dax::not_supported::NotSupported;
-#[cfg(target_os = "linux")]
-use crate::dax::system::Host;
-use crate::dax::system::{Access, Mappable, Mapper, Plan, files};
-use crate::dax::taint::Tainted;
+use crate::dax::system::{self, Access, Facts, Plan, files};
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
 use crate::medium::Granularity;
-use alloc::boxed::Box;
+use alloc::string::ToString;
 use std::fs::File;
 use std::path::Path;
 
@@ -21,16 +17,10 @@ use std::path::Path;
 const TURNS: u32 = 16;
 
 impl Options {
-    pub(in crate::dax) fn create_new_on<M: Mapper>(
-        &self,
-        path: &Path,
-        len: u64,
-    ) -> Result<DaxFile, Error> {
+    pub(super) fn create(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
         file::check_new_len(path, len)?;
-        let mapped_len = self.mapped_len(path, Mappable::of_bytes(len))?;
-        let lock = self.lock_or(Lock::Exclusive);
         let mut new = file::create(path)?;
-        let mapped = self.fill_and_map::<M>(path, &mut new.file, len, mapped_len, lock);
+        let mapped = self.fill_and_map(path, &mut new.file, len);
         // An error unmaps the file before it is discarded: Windows removes a file when its last handle is closed.
         match mapped.and_then(|mapped| file::publish(path, len, &mut new).map(|()| mapped)) {
             Ok(mapped) => Ok(DaxFile::of(self.view_of(path, new.file, mapped))),
@@ -41,151 +31,111 @@ impl Options {
         }
     }
 
-    /// Fills a new file and maps it. The guarantee is asked of the empty file, before it is filled.
-    fn fill_and_map<M: Mapper>(
-        &self,
-        path: &Path,
-        file: &mut OpenFile,
-        len: u64,
-        mapped_len: usize,
-        lock: Lock,
-    ) -> Result<Mapped, Error> {
-        file.take_new(path)?;
-        let chosen = self.choose::<M>(path, file)?;
-        let sync = || files::sync_all(file).map_err(|error| file::writing(path, &(0..len), &error));
-        file::extend::<M>(path, file, 0..len, sync)
-            .inspect_err(|_error| file::restore(file, 0, len))?;
-        let mapped = self.map::<M>(path, file, Access::ReadAndWrite, mapped_len, chosen)?;
-        file.lower(path, lock)?;
-        Ok(mapped)
-    }
-
-    pub(in crate::dax) fn open_on<M: Mapper>(&self, path: &Path) -> Result<DaxFile, Error> {
-        self.open_with_at_least::<M>(path, 0)
+    /// Fills a new file and maps it. It is asked about while it is empty: one that will not do is not filled.
+    fn fill_and_map(&self, path: &Path, file: &mut OpenFile, len: u64) -> Result<Mapped, Error> {
+        file.take(path, self.lock_or(Lock::Exclusive))?;
+        let mut facts = system::ask(path, file, self.caches())?;
+        // As it will be when it has its name.
+        (facts.size, facts.has_name) = (len, true);
+        let mapped_len = self.mapped_len(path, &facts)?;
+        let (guarantee, writeback) = self.choose(path, &facts)?;
+        file::fill(path, file, len)?;
+        let plan = self.plan(Access::ReadAndWrite, mapped_len, writeback);
+        Ok(Mapped { mapping: system::map(path, file, &plan, &guarantee)?, writeback, guarantee })
     }
 
     /// Opens a file that has at least `least` bytes.
-    fn open_with_at_least<M: Mapper>(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
-        let lock = self.lock_or(Lock::Exclusive);
-        Ok(DaxFile::of(self.open_for::<M>(path, Access::ReadAndWrite, lock, least)?))
-    }
-
-    pub(in crate::dax) fn open_or_create_on<M: Mapper>(
-        &self,
-        path: &Path,
-        len: u64,
-    ) -> Result<DaxFile, Error> {
-        file::check_new_len(path, len)?;
-        open_or_create(
-            || self.open_with_at_least::<M>(path, len),
-            || self.create_new_on::<M>(path, len),
-        )
-    }
-
-    pub(in crate::dax) fn view_on<M: Mapper>(&self, path: &Path) -> Result<DaxView, Error> {
-        require_read_only_words(path)?;
-        self.open_for::<M>(path, Access::Read, self.lock_or(Lock::None), 0)
-    }
-
-    fn open_for<M: Mapper>(
-        &self,
-        path: &Path,
-        access: Access,
-        lock: Lock,
-        least: u64,
-    ) -> Result<DaxView, Error> {
-        let opened = file::open::<M>(path, access, lock)?;
-        self.map_opened::<M>(path, opened, access, least)
-    }
-
-    /// Maps an open file, which was checked and locked.
-    pub(in crate::dax) fn map_opened<M: Mapper>(
-        &self,
-        path: &Path,
-        (file, mappable): (OpenFile, Mappable),
-        access: Access,
-        least: u64,
-    ) -> Result<DaxView, Error> {
-        let len = self.mapped_len(path, mappable)?;
-        if mappable.size < least {
-            let kind = ErrorKind::Shorter { size: mappable.size, needed: least };
+    pub(super) fn open_at_least(&self, path: &Path, least: u64) -> Result<DaxFile, Error> {
+        let (access, lock) = (Access::ReadAndWrite, self.lock_or(Lock::Exclusive));
+        let (file, facts) = file::open(path, access, lock, self.caches())?;
+        if facts.size < least {
+            let kind = ErrorKind::Shorter { size: facts.size, needed: least };
             return Err(Error::new(path, kind));
         }
-        let (guarantee, writeback) = self.choose::<M>(path, &file)?;
-        let chosen = (guarantee.with_name_of(path, &file)?, writeback);
-        let refuses_pages = access == Access::Read && !M::PERSISTS_VIEWS;
+        Ok(DaxFile::of(self.map(path, file, &facts, access)?))
+    }
+
+    pub(super) fn open_or_create_in_turn(&self, path: &Path, len: u64) -> Result<DaxFile, Error> {
+        file::check_new_len(path, len)?;
+        open_or_create(|| self.open_at_least(path, len), || self.create(path, len))
+    }
+
+    pub(super) fn open_view(&self, path: &Path) -> Result<DaxView, Error> {
+        require_read_only_words(path)?;
+        let (file, facts) = file::open(path, Access::Read, self.lock_or(Lock::Off), self.caches())?;
+        self.map(path, file, &facts, Access::Read)
+    }
+
+    /// Maps a file that the caller has opened.
+    pub(super) fn map_descriptor(
+        &self,
+        file: File,
+        access: Access,
+        lock: Lock,
+    ) -> Result<DaxView, Error> {
+        let path = &*files::name_of(&file);
+        if access == Access::Read {
+            require_read_only_words(path)?;
+        }
+        let (file, facts) = file::take(path, file, access, self.lock_or(lock), self.caches())?;
+        self.map(path, file, &facts, access)
+    }
+
+    /// Maps an open file, which was locked and asked about.
+    fn map(
+        &self,
+        path: &Path,
+        file: OpenFile,
+        facts: &Facts,
+        access: Access,
+    ) -> Result<DaxView, Error> {
+        let len = self.mapped_len(path, facts)?;
+        let (guarantee, writeback) = self.choose(path, facts)?;
+        let refuses_pages = access == Access::Read && !system::PERSISTS_VIEWS;
         let failed_sync =
-            if refuses_pages { None } else { make_durable(path, &file, access, writeback)? };
-        let mapped = self.map::<M>(path, &file, access, len, chosen)?;
+            if refuses_pages { None } else { make_durable(path, &file, facts, access, writeback)? };
+        let mapping = system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
+        let mapped = Mapped { mapping, writeback, guarantee };
         let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
         if let Some(errno) = failed_sync {
-            view.taint_all(errno);
+            view.fail(errno);
         }
         Ok(view)
     }
 
-    /// Returns the mapping length for a file with this mappable part.
-    pub(super) fn mapped_len(&self, path: &Path, mappable: Mappable) -> Result<usize, Error> {
-        file::mapped_len(mappable, self.offset, self.len).map_err(|kind| Error::new(path, kind))
+    fn mapped_len(&self, path: &Path, facts: &Facts) -> Result<usize, Error> {
+        let part = (facts.size, facts.alignment, facts.is_device());
+        file::mapped_len(path, part, self.offset, self.len)
     }
 
-    fn map<M: Mapper>(
-        &self,
-        path: &Path,
-        file: &OpenFile,
-        access: Access,
-        len: usize,
-        (guarantee, writeback): (Guarantee, Writeback),
-    ) -> Result<Mapped, Error> {
-        let finishes = access == Access::ReadAndWrite && file.lock() == Lock::Exclusive;
-        let plan = Plan { finishes, ..self.plan(access, len, writeback) };
-        Ok(Mapped { mapping: M::map(path, file, &plan)?, writeback, guarantee })
+    const fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
+        let Self { offset, populate, .. } = *self;
+        Plan { offset, len, access, writeback, populate }
     }
 
-    pub(super) fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
-        let Self { offset, populate, takes_unwritten, .. } = *self;
-        Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
-    }
-
-    pub(super) fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
+    fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
         let Self { offset, populate, .. } = *self;
         let Mapped { mapping, writeback, guarantee } = mapped;
         let path = path.to_path_buf();
-        let taint = Box::new(Tainted::on(&guarantee.file_system));
-        DaxView {
-            mapping,
-            writeback,
-            guarantee,
-            refuses_pages: false,
-            offset,
-            populate,
-            path,
-            file,
-            taint,
-            #[cfg(target_os = "linux")]
-            met: Box::default(),
-        }
+        let refuses_pages = false;
+        DaxView { mapping, writeback, guarantee, refuses_pages, offset, populate, path, file }
     }
 
     /// Returns the guarantee of the medium, and the method to persist on it: by lines or finer where the medium and
     /// the CPU allow it, by pages where the caller does.
-    fn choose<M: Mapper>(&self, path: &Path, file: &File) -> Result<(Guarantee, Writeback), Error> {
-        let guarantee = M::guarantee(path, file, self.cache_or_host().ok())?;
-        let writeback = self.method(path, &guarantee)?;
+    fn choose(&self, path: &Path, facts: &Facts) -> Result<(Guarantee, Writeback), Error> {
+        let guarantee = system::conclude(path, facts)?;
+        if matches!(guarantee.granularity, Granularity::Page(_)) && !self.takes_pages {
+            return Err(Error::new(path, ErrorKind::PageGranular(guarantee.into())));
+        }
+        let writeback = method_of(&guarantee, || self.cache.map_or_else(Cache::host, Ok))
+            .map_err(|why| Error::unsupported(path, why.to_string()))?;
         Ok((guarantee, writeback))
     }
 
-    /// Returns the method to persist on a medium with this guarantee, if it will do.
-    pub(in crate::dax) fn method(
-        &self,
-        path: &Path,
-        guarantee: &Guarantee,
-    ) -> Result<Writeback, Error> {
-        if let Some(kind) = self.refusal(guarantee) {
-            return Err(Error::new(path, kind));
-        }
-        method_of(guarantee, || self.cache_or_host())
-            .map_err(|why| Error::new(path, ErrorKind::NotSupported(NotSupported::Cpu(why))))
+    /// Returns the caches that write lines back, if any do. The guarantee decides which point they must reach.
+    fn caches(&self) -> Option<Cache> {
+        self.cache.or_else(|| Cache::host().ok())
     }
 }
 
@@ -207,13 +157,14 @@ pub(in crate::dax) fn method_of(
 fn make_durable(
     path: &Path,
     file: &OpenFile,
+    facts: &Facts,
     access: Access,
     writeback: Writeback,
 ) -> Result<Option<i32>, Error> {
     let is_reader_by_pages = access == Access::Read && matches!(writeback, Writeback::Pages);
-    let Err(error) = file::make_durable(path, file, writeback) else { return Ok(None) };
+    let Err(error) = file::make_durable(path, file, facts, writeback) else { return Ok(None) };
     match *error.kind() {
-        ErrorKind::Os { call: files::SYNC, errno } if is_reader_by_pages => Ok(Some(errno)),
+        ErrorKind::Writeback { errno, .. } if is_reader_by_pages => Ok(Some(errno)),
         _ => Err(error),
     }
 }
@@ -226,7 +177,7 @@ fn open_or_create<T>(
     let mut turn = 1;
     loop {
         match open() {
-            Err(error) if matches!(error.kind(), ErrorKind::Missing) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {}
             opened => return opened,
         }
         match create() {
@@ -236,45 +187,11 @@ fn open_or_create<T>(
     }
 }
 
-/// Files that a guard has opened, on Linux.
-#[cfg(target_os = "linux")]
-impl Options {
-    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
-    /// made durable himself.
-    pub(in crate::dax) const fn take_unwritten(mut self) -> Self {
-        self.takes_unwritten = true;
-        self
-    }
-
-    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
-    pub(in crate::dax) fn view_open(
-        &self,
-        path: &Path,
-        file: File,
-        size: u64,
-        chosen: (Guarantee, Writeback),
-    ) -> Result<DaxView, Error> {
-        require_read_only_words(path)?;
-        let len = self.mapped_len(path, Mappable::of_bytes(size))?;
-        let file = OpenFile::new(file);
-        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
-        Ok(self.view_of(path, file, mapped))
-    }
-
-    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
-    pub(in crate::dax) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
-        let len = self.mapped_len(&view.path, Mappable::of_bytes(size))?;
-        let plan = self.plan(Access::Read, len, view.writeback);
-        view.mapping = Host::map(&view.path, &view.file, &plan)?;
-        Ok(())
-    }
-}
-
 /// A [`DaxView`] that does not hold its file yet.
-pub(super) struct Mapped {
-    pub(super) mapping: Mapping,
-    pub(super) writeback: Writeback,
-    pub(super) guarantee: Guarantee,
+struct Mapped {
+    mapping: Mapping,
+    writeback: Writeback,
+    guarantee: Guarantee,
 }
 
 /// True where a relaxed load of 8 bytes is one that read-only memory permits (`core::sync::atomic`, "Atomic
@@ -292,11 +209,15 @@ const READ_ONLY_WORDS: bool = cfg!(any(
 ));
 
 /// Refuses a CPU on which words of memory that is mapped for reading cannot be loaded.
-pub(in crate::dax) fn require_read_only_words(path: &Path) -> Result<(), Error> {
+fn require_read_only_words(path: &Path) -> Result<(), Error> {
     if READ_ONLY_WORDS {
         return Ok(());
     }
-    Err(Error::new(path, ErrorKind::NotSupported(NotSupported::NoReadOnlyWords)))
+    Err(Error::unsupported(
+        path,
+        "cannot be mapped for reading only on a 32-bit CPU, which may need the right to write to load 8 bytes at once; \
+         open it for reading and writing",
+    ))
 }
 
 #[cfg(test)]
@@ -314,7 +235,7 @@ mod tests {
     #[test]
     fn a_file_that_another_process_creates_meanwhile_is_opened() {
         let is_there = Cell::new(false);
-        let open = || if is_there.get() { Ok("opened") } else { Err(error(ErrorKind::Missing)) };
+        let open = || if is_there.get() { Ok("opened") } else { Err(error(ErrorKind::NotFound)) };
         let create = || {
             is_there.set(true);
             Err(error(ErrorKind::Exists))
@@ -327,7 +248,7 @@ mod tests {
         let (opened, created) = (Cell::new(0), Cell::new(0));
         let open = || {
             opened.set(opened.get() + 1);
-            Err(error(ErrorKind::Missing))
+            Err(error(ErrorKind::NotFound))
         };
         let create = || {
             created.set(created.get() + 1);
@@ -336,12 +257,5 @@ mod tests {
         let failed: Result<(), Error> = open_or_create(open, create);
         assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Exists));
         assert_eq!((opened.get(), created.get()), (16, 16));
-    }
-
-    #[test]
-    fn an_error_of_opening_creates_nothing() {
-        let failed: Result<(), Error> =
-            open_or_create(|| Err(error(ErrorKind::Locked)), || panic!("it is there"));
-        assert!(matches!(failed.unwrap_err().kind(), ErrorKind::Locked));
     }
 }

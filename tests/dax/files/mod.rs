@@ -19,7 +19,6 @@ use cachemaint::report::HostReport;
 use cachemaint::survival::Backing;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
-use rustix::mm::Advice;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::panic::{self, AssertUnwindSafe};
@@ -164,22 +163,6 @@ fn every_part_of_a_file_can_be_mapped() {
     }
 }
 
-#[test]
-fn a_closed_file_is_not_mapped() {
-    let directory = directory();
-    let path = directory.path().join("closed");
-    // A file that was created without a name is shown with another one, in the same directory.
-    let place = directory.path().to_str().unwrap();
-    let is_mapped = || fs::read_to_string("/proc/self/maps").unwrap().contains(place);
-    for len in [LEN, 4 << 20] {
-        let file = options().create_new(&path, len).unwrap();
-        assert!(is_mapped());
-        drop(file);
-        assert!(!is_mapped());
-        fs::remove_file(&path).unwrap();
-    }
-}
-
 /// Returns true where calls beside a mapping are refused, since the data cache aliases, or may; says that it skips then.
 fn calls_are_refused(name: &str) -> bool {
     let aliasing = HostReport::host().aliasing;
@@ -246,59 +229,6 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
 }
 
 #[test]
-fn clearing_a_good_file_changes_nothing() {
-    if calls_are_refused("clearing_a_good_file_changes_nothing") {
-        return;
-    }
-    let directory = directory();
-    let path = directory.path().join("file");
-    let bytes: Vec<u8> = (0..SIZE).map(|at| u8::try_from(at % 251).unwrap()).collect();
-    fs::write(&path, &bytes).unwrap();
-    let mut file = options().offset(8192).len(4096 * 2 + 100).open(&path).unwrap();
-    let before = fs::metadata(&path).unwrap();
-    assert_eq!(file.clear_bad_blocks(0..file.len()).unwrap(), []);
-    assert_eq!(file.clear_bad_blocks(50..50).unwrap(), []);
-    assert_eq!(file.view().taint(), None);
-    let after = fs::metadata(&path).unwrap();
-    assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));
-    assert!(fs::read(&path).unwrap() == bytes);
-
-    file.file().set_len(4096).unwrap();
-    let needed = 8192 + 4096 * 2 + 100;
-    let text = refusal(&path, file.clear_bad_blocks(0..1));
-    assert!(text.starts_with(&format!("has 4096 bytes, and offset and length need {needed}")));
-}
-
-#[test]
-#[expect(unsafe_code, reason = "locks pages of a mapping")]
-fn clearing_takes_a_locked_mapping() {
-    let test = "clearing_takes_a_locked_mapping";
-    if calls_are_refused(test) {
-        return;
-    }
-    let directory = directory();
-    let mut file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    let address = file.as_ptr(0).cast();
-    // SAFETY: the page is in the mapping, and keeps its bytes.
-    if let Err(why) = unsafe { rustix::mm::mlock(address, 1) } {
-        return skip(test, why);
-    }
-    // SAFETY: the range is empty.
-    if let Err(why) = unsafe { rustix::mm::madvise(address, 0, Advice::LinuxDontneedLocked) } {
-        return skip(test, why);
-    }
-    assert_eq!(file.clear_bad_blocks(0..LEN).unwrap(), []);
-}
-
-#[test]
-#[should_panic(expected = "are out of range")]
-fn clearing_beyond_the_end_panics() {
-    let directory = directory();
-    let mut file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    drop(file.clear_bad_blocks(0..LEN + 1));
-}
-
-#[test]
 #[should_panic(expected = "2 bytes at offset 65535 are out of range")]
 fn a_read_through_the_kernel_beyond_the_mapping_panics() {
     let directory = directory();
@@ -319,10 +249,8 @@ fn a_panic_for_a_wrong_range_names_the_callers_line() {
     }));
     let directory = directory();
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    let other = options().create_new(directory.path().join("other"), LEN).unwrap();
-    let other = RefCell::new(other);
     let beyond = || LEN - 4..LEN + 4;
-    let calls: [&dyn Fn(); 10] = [
+    let calls: [&dyn Fn(); 9] = [
         &|| drop(file.persist(beyond())),
         &|| drop(Medium::persist(&file, beyond())),
         &|| drop(file.issue_writeback(beyond())),
@@ -333,7 +261,6 @@ fn a_panic_for_a_wrong_range_names_the_callers_line() {
         // SAFETY: it panics.
         &|| _ = unsafe { file.view().as_slice(beyond()) },
         &|| drop(file.view().read_through_kernel(LEN - 4, &mut [0; 8])),
-        &|| drop(other.borrow_mut().clear_bad_blocks(beyond())),
     ];
     for (at, call) in calls.into_iter().enumerate() {
         panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();
@@ -354,20 +281,6 @@ fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
     let elsewhere = file.view().agrees_with(address + 4096, 8192);
     let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
     assert_eq!(elsewhere, !aliases);
-}
-
-/// Large mappings are congruent to their offset modulo 2 MiB, so that huge pages can serve.
-#[test]
-fn a_large_mapping_is_aligned_for_huge_pages() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    drop(options().create_new(&path, 6 << 20).unwrap());
-    for offset in [0, 4096, 2 << 20] {
-        let file = options().offset(offset).open(&path).unwrap();
-        assert_eq!(file.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
-        file.write(file.len() - 1, &[7]);
-        file.persist(file.len() - 1..file.len()).unwrap();
-    }
 }
 
 #[test]
@@ -458,7 +371,7 @@ fn the_kind_of_an_error_matches_its_cause() {
     let directory = directory();
     let path = directory.path().join("file");
     let error = options().open(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Missing));
+    assert!(matches!(error.kind(), ErrorKind::NotFound));
     drop(options().create_new(&path, LEN).unwrap());
     let error = options().len(LEN + 1).open(&path).unwrap_err();
     assert!(

@@ -1,14 +1,13 @@
 //! Files that are opened, created, or refused.
 
-use super::{LEN, SIZE, directory, refusal};
+use super::{LEN, directory, refusal};
 use crate::failing_calls::fail_calls;
 use crate::options;
 use crate::skip::skip;
-use cachemaint::dax::{Error, ErrorKind, Lock, Options, Taint, probe};
+use cachemaint::dax::{Error, ErrorKind, Lock, Taint, probe};
 use cachemaint::medium::Granularity;
 use core::sync::atomic::Ordering;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -23,23 +22,6 @@ fn other_devices_are_not_files() {
             assert!(refusal(path, options().create_new(path, LEN)).starts_with("exists already"));
         }
     }
-}
-
-#[test]
-fn single_bytes_are_refused_where_there_are_pages() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    let bytes = Options::new().require_byte_granularity();
-    if matches!(probe(directory.path()).unwrap().granularity, Granularity::Byte) {
-        assert_eq!(bytes.create_new(&path, LEN).unwrap().granularity(), Granularity::Byte);
-        return;
-    }
-    let text = refusal(&path, bytes.create_new(&path, LEN));
-    assert!(text.starts_with("is made persistent by the "), "{text}");
-    assert!(!path.exists(), "nothing is left of a file that was refused");
-    drop(Options::new().allow_page_granularity().create_new(&path, LEN).unwrap());
-    let error = bytes.open(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::NotByteGranular(_)), "{error}");
 }
 
 #[test]
@@ -106,15 +88,6 @@ fn an_unusable_file_is_refused() {
 }
 
 #[test]
-fn creating_never_touches_what_is_there() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    fs::write(&path, b"precious").unwrap();
-    assert!(refusal(&path, options().create_new(&path, LEN)).starts_with("exists already"));
-    assert_eq!(fs::read(&path).unwrap(), b"precious");
-}
-
-#[test]
 fn open_or_create_creates_a_missing_file_and_opens_it_the_next_time() {
     let directory = directory();
     let path = directory.path().join("file");
@@ -142,8 +115,8 @@ fn open_or_create_refuses_a_file_that_is_shorter_or_no_file() {
         fs::write(&path, bytes).unwrap();
         let error = options().open_or_create(&path, 6).unwrap_err();
         match (bytes, error.kind()) {
-            (b"short", ErrorKind::Shorter { size: 5, needed: 6, .. }) | (b"", ErrorKind::Empty) => {
-            }
+            (b"short", ErrorKind::Shorter { size: 5, needed: 6, .. })
+            | (b"", ErrorKind::Shorter { size: 0, .. }) => {}
             _ => panic!("{error}"),
         }
         assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -164,7 +137,7 @@ fn open_or_create_gives_racing_callers_the_same_file() {
     let directory = directory();
     for round in 0..20 {
         let path = directory.path().join(format!("file {round}"));
-        let lock = if round % 2 == 0 { Lock::None } else { Lock::Shared };
+        let lock = if round % 2 == 0 { Lock::Off } else { Lock::Shared };
         let call = |caller: u64| {
             let file = options().lock(lock).open_or_create(&path, LEN).unwrap();
             file.store(8 * caller, 1, Ordering::Relaxed);
@@ -223,11 +196,10 @@ fn unwritten_files(directory: &Path) -> [(PathBuf, &'static str); 2] {
 
 /// A store through a mapping by cache lines must not need the file system. By pages it may.
 #[test]
-fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
+fn unwritten_parts_are_refused_where_cache_lines_are_persisted() {
     let directory = directory();
     let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
     for (path, what) in unwritten_files(directory.path()) {
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"data").unwrap();
         if by_pages {
             let file = options().open(&path).unwrap();
             file.persist_copy(&[(5000, b"into a hole")]).unwrap();
@@ -236,26 +208,6 @@ fn unwritten_parts_before_data_are_refused_where_cache_lines_are_persisted() {
             let text = refusal(&path, options().open(&path));
             assert!(text.starts_with(&format!("has {what}")), "{text}");
         }
-    }
-}
-
-/// Behind the data, where a growth that was cut off leaves them, nothing has to be refused.
-#[test]
-fn unwritten_parts_at_the_end_are_written_by_an_exclusive_opening() {
-    let directory = directory();
-    let by_pages = matches!(probe(directory.path()).unwrap().granularity, Granularity::Page(_));
-    let shared = options().lock(Lock::Shared);
-    for (path, _) in unwritten_files(directory.path()) {
-        if !by_pages {
-            let error = shared.open(&path).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::Unfinished { at: 0, .. }), "{error}");
-        }
-        drop(options().open(&path).unwrap());
-        let file = shared.open(&path).unwrap();
-        assert!(by_pages || fs::metadata(&path).unwrap().blocks() * 512 >= LEN);
-        assert!(fs::read(&path).unwrap() == vec![0; SIZE]);
-        file.persist_copy(&[(5000, b"into the end")]).unwrap();
-        assert_eq!(&fs::read(&path).unwrap()[5000..5012], b"into the end");
     }
 }
 
@@ -285,8 +237,7 @@ fn a_file_whose_sync_fails_is_not_opened_and_its_view_is_tainted() {
     let path = directory.path().join("file");
     let granularity = options().create_new(&path, LEN).unwrap().granularity();
     let is_failure = |error: &Error, with| {
-        let kind = error.kind();
-        matches!(*kind, ErrorKind::Os { call: "fsync", errno, .. } if errno == with)
+        matches!(*error.kind(), ErrorKind::Writeback { errno, .. } if errno == with)
             && error.to_string().contains("may be lost")
     };
     let assert_opened = |errno| {

@@ -10,7 +10,6 @@
 //! as well, and the file system must support `MAP_SYNC` itself (`FOP_MMAP_SYNC`: ext4, xfs) or lie on a region of
 //! persistent memory.
 
-use super::adopted::{Addresses, require_map_sync};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::Guarantee;
 use crate::medium::Granularity;
@@ -47,8 +46,6 @@ pub(super) struct Asked {
     pub(super) page: usize,
     /// The alignment of offsets: a page, or a huge page.
     pub(super) alignment: u64,
-    /// The addresses of a mapping that the caller has made; `None` if it is made here.
-    pub(super) adopted: Option<Addresses>,
 }
 
 /// Concludes what the file gets.
@@ -77,22 +74,15 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         Some(set) => set && (on_region || has_map_sync(&mount.file_system)),
         None => on_region,
     };
-    let could_be_direct = asked.map_sync.is_ok() && is_dax;
-    let adopted = match asked.adopted {
-        Some(addresses) if could_be_direct => require_map_sync(tree, addresses, &mut evidence),
-        _ => Ok(()),
-    };
-    let direct = could_be_direct && adopted.is_ok();
+    let direct = asked.map_sync.is_ok() && is_dax;
     let backing = backing(direct, &mount, &disk);
-    let (granularity, mut reason, advice) = match adopted {
-        Ok(()) if direct => direct_granularity(asked, backing, disk.region.as_ref()),
-        refused => {
-            let why_not = || why_not_direct(asked, &mount, &disk);
-            let (reason, advice) = refused.err().unwrap_or_else(why_not);
-            (Granularity::Page(asked.page), reason, Some(advice))
-        }
+    let (granularity, mut reason, advice) = if direct {
+        direct_granularity(asked, backing, disk.region.as_ref())
+    } else {
+        let (reason, advice) = why_not_direct(asked, &mount, &disk);
+        (Granularity::Page(asked.page), reason, Some(advice))
     };
-    let through_page_cache = !could_be_direct && asked.dax_attribute != Some(true);
+    let through_page_cache = !direct && asked.dax_attribute != Some(true);
     let is_by_pages = matches!(granularity, Granularity::Page(_));
     let stays_in_caches = is_by_pages && !through_page_cache && !disk.is_cache_written_back;
     // The kernel writes back by the same instructions, as far as it is known here (arm64 `arch/arm64/mm/cache.S`,
@@ -127,6 +117,7 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         through_page_cache,
         drops_flushes: disk.drops_flushes,
         has_name: true,
+        deep_flush: None,
         evidence,
     }
 }

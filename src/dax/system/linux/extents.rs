@@ -11,7 +11,6 @@
 use crate::system::backing::mounts::Mount;
 use crate::system::tree::Unknown;
 use alloc::vec::Vec;
-use core::ops::Range;
 use rustix::io::Errno;
 use rustix::ioctl::{Direction, Opcode, Updater, ioctl, opcode};
 use std::os::fd::AsFd;
@@ -40,12 +39,12 @@ const BATCH: u32 = 64;
 /// Bytes of a file that lie together.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::dax) struct Extent {
+pub(super) struct Extent {
     /// The beginning of the bytes in the file.
-    pub(in crate::dax) logical: u64,
+    pub(super) logical: u64,
     /// The beginning of the bytes on the file system's device.
     pub(super) physical: u64,
-    pub(in crate::dax) length: u64,
+    pub(super) length: u64,
     reserved64: [u64; 2],
     flags: u32,
     reserved: [u32; 3],
@@ -61,11 +60,6 @@ impl Extent {
     #[cfg(test)]
     pub(super) fn with_flags(self, flags: u32) -> Self {
         Self { flags, ..self }
-    }
-
-    /// Returns true if the extent was ever stored to. The first store to any other extent changes it.
-    pub(in crate::dax) const fn is_written(&self) -> bool {
-        self.flags & EXTENT_UNWRITTEN == 0
     }
 
     /// Returns true if its bytes are at the place that it gives.
@@ -138,7 +132,7 @@ pub(super) fn first_unwritten(
     let end = offset.saturating_add(len);
     let mut at = offset;
     while at < end {
-        let extents = extents_from(&file, at, end - at, FLAG_SYNC)?;
+        let extents = extents_from(&file, at, end - at)?;
         if extents.is_empty() {
             return Ok(Some(Unwritten { at, what: "a hole" }));
         }
@@ -155,31 +149,6 @@ pub(super) fn first_unwritten(
     Ok(None)
 }
 
-/// Returns the extents that have some of the first `len` bytes, in order, as the file system has them now: durable or
-/// not, and without having the file synced for it. It takes two microseconds for a file with few of them.
-///
-/// # Errors
-/// If the file system does not support FIEMAP.
-pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errno> {
-    let mut extents = Vec::new();
-    for_each_with(0, file, 0, len, |extent| extents.push(*extent))?;
-    Ok(extents)
-}
-
-/// Returns true if some bytes of a range have no extent, as the file system has them now.
-///
-/// # Errors
-/// If the file system does not support FIEMAP.
-pub(in crate::dax) fn has_hole(file: impl AsFd, range: &Range<u64>) -> Result<bool, Errno> {
-    let mut at = range.start;
-    for_each_with(0, file, range.start, range.end.saturating_sub(range.start), |extent| {
-        if extent.logical <= at {
-            at = at.max(extent.logical.saturating_add(extent.length));
-        }
-    })?;
-    Ok(at < range.end)
-}
-
 /// Hands over the extents that have some of `len` bytes from `offset`, in order. The file is synced for it.
 ///
 /// # Errors
@@ -188,30 +157,19 @@ pub(super) fn for_each(
     file: impl AsFd,
     offset: u64,
     len: u64,
-    what: impl FnMut(&Extent),
-) -> Result<(), Errno> {
-    for_each_with(FLAG_SYNC, file, offset, len, what)
-}
-
-fn for_each_with(
-    flags: u32,
-    file: impl AsFd,
-    offset: u64,
-    len: u64,
     mut what: impl FnMut(&Extent),
 ) -> Result<(), Errno> {
     let end = offset.saturating_add(len);
     let mut at = offset;
     while at < end {
-        let extents = extents_from(&file, at, end - at, flags)?;
+        let extents = extents_from(&file, at, end - at)?;
         extents.iter().for_each(&mut what);
-        let reached = extents.last().map(|last| last.logical.saturating_add(last.length));
-        match (reached, extents.last()) {
-            (Some(reached), Some(last)) if reached > at && last.flags & EXTENT_LAST == 0 => {
-                at = reached;
-            }
-            _ => break,
+        let Some(last) = extents.last() else { break };
+        let reached = last.logical.saturating_add(last.length);
+        if reached <= at || last.flags & EXTENT_LAST != 0 {
+            break;
         }
+        at = reached;
     }
     Ok(())
 }
@@ -233,16 +191,12 @@ fn judge(at: u64, extent: &Extent) -> Option<Unwritten> {
     Some(Unwritten { at: from, what })
 }
 
-fn extents_from(
-    file: impl AsFd,
-    start: u64,
-    length: u64,
-    flags: u32,
-) -> Result<Vec<Extent>, Errno> {
+/// Returns the next extents, after the file was synced, so that it knows of all blocks.
+fn extents_from(file: impl AsFd, start: u64, length: u64) -> Result<Vec<Extent>, Errno> {
     let mut fiemap = Fiemap {
         start,
         length,
-        flags,
+        flags: FLAG_SYNC,
         mapped_extents: 0,
         extent_count: BATCH,
         reserved: 0,

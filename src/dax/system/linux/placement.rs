@@ -13,12 +13,12 @@ use std::fs::File;
 const ON_DEVICE_ALONE: &str = "the places on the device are all that is known";
 
 /// Returns the places of the bytes of a mapping, which is a range of the file.
-pub(super) fn placement(
-    tree: &Tree,
+pub(in crate::dax) fn placement(
     file: &File,
     guarantee: &Guarantee,
     mapping: &Range<u64>,
 ) -> Result<Placement, Unknown> {
+    let tree = &Tree::host();
     let extents = if guarantee.is_device_dax {
         in_device(mapping)
     } else {

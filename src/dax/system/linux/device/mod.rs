@@ -12,23 +12,21 @@ mod tests;
 use super::conclude::{advice_for, asked_map_sync, claim};
 use super::reach::{Reach, advice_to_reach, cannot_reach};
 use crate::dax::mapping::Unflushed;
-use crate::dax::{ErrorKind, Guarantee};
+use crate::dax::{Error, Guarantee};
 use crate::medium::Granularity;
 use crate::survival::Backing;
-use crate::system::backing::device_dax::{self, Device, Unusable};
+use crate::system::backing::device_dax::{self, Device, SYSTEM_RAM, Unusable};
 use crate::system::tree::{Attribute, Tree};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use rustix::io::Errno;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The answers about the device itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AskedOfDevice {
+pub(super) struct Asked {
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -36,34 +34,38 @@ pub(super) struct AskedOfDevice {
     pub(super) in_guest: bool,
 }
 
-/// Returns the path of a character device of device DAX in `/sys/devices`; `None` for everything else.
-pub(super) fn find(tree: &Tree, metadata: &Metadata) -> Option<PathBuf> {
-    let number = metadata.rdev();
-    let is_device = metadata.file_type().is_char_device();
-    is_device
-        .then(|| (rustix::fs::major(number), rustix::fs::minor(number)))
-        .and_then(|number| device_dax::find(tree, number))
+/// Returns the device of device DAX that a character device of this number is; `None` for every other one.
+pub(super) fn find(path: &Path, tree: &Tree, number: (u32, u32)) -> Result<Option<Device>, Error> {
+    let Some(found) = device_dax::find(tree, number) else { return Ok(None) };
+    let device = device_dax::read(tree, &found);
+    device.map(Some).map_err(|why| Error::unsupported(path, unusable(why)))
 }
 
-/// Reads what a device is.
-pub(super) fn read(tree: &Tree, path: &Path) -> Result<Device, ErrorKind> {
-    device_dax::read(tree, path).map_err(|why| match why {
-        Unusable::Attribute { path, answer } => {
-            ErrorKind::DeviceAttribute { attribute: path.into(), answer: answer.into() }
+fn unusable(why: Unusable) -> String {
+    match why {
+        Unusable::Attribute { path, answer } => format!(
+            "its attribute {path} is of no use: {answer}; see how the device is set up (daxctl list)"
+        ),
+        Unusable::Driver(Some(name)) => {
+            let is_ram = if name == SYSTEM_RAM { ", so that it is RAM of the kernel" } else { "" };
+            format!(
+                "is not for programs: its driver is {name}{is_ram}; give it to device DAX (daxctl reconfigure-device \
+                 --mode=devdax)"
+            )
         }
-        Unusable::Driver(name) => ErrorKind::DeviceDriver { name: name.map(Into::into) },
-    })
+        Unusable::Driver(None) => "has no driver; enable it (daxctl enable-device)".to_string(),
+    }
 }
 
-/// Concludes what a device gets.
-pub(super) fn conclude(device: Device, asked: &AskedOfDevice) -> Result<Guarantee, ErrorKind> {
+/// Concludes what a device gets. The error is the reason why it cannot be made persistent, and the action.
+pub(super) fn conclude(device: &Device, asked: &Asked) -> Result<Guarantee, String> {
     let mut evidence = Vec::new();
     evidence.push(asked_map_sync(asked.map_sync));
     evidence.extend(asked.reach.evidence());
     evidence.extend(device.evidence.iter().cloned());
     let domain = device.memory.as_ref().map(|memory| memory.domain);
     let backing = domain.map_or(Backing::PmemUnknown, Backing::of);
-    let line = persistable(&device, backing, asked)?;
+    let line = persistable(device, backing, asked)?;
     let claim = claim(device.memory.as_ref(), asked.in_guest);
     let (granularity, reason, advice) = match backing {
         Backing::PmemEadr => {
@@ -81,24 +83,21 @@ pub(super) fn conclude(device: Device, asked: &AskedOfDevice) -> Result<Guarante
         mount_point: String::new(),
         is_device_dax: true,
         alignment: device.alignment,
-        region: device.memory,
+        region: device.memory.clone(),
+        deep_flush: device.deep_flush.clone(),
         devices,
         through_page_cache: false,
         drops_flushes: false,
         has_name: true,
-        device: device.name,
+        device: device.name.clone(),
         evidence,
     })
 }
 
 /// Returns the line that the CPU makes persistent there, or the reason why it makes no line persistent.
-fn persistable(
-    device: &Device,
-    backing: Backing,
-    asked: &AskedOfDevice,
-) -> Result<usize, ErrorKind> {
+fn persistable(device: &Device, backing: Backing, asked: &Asked) -> Result<usize, String> {
     let refused =
-        |reason: &str, advice| Err(ErrorKind::NotPersistable { reason: reason.into(), advice });
+        |reason: &str, advice| Err(format!("cannot be made persistent: {reason}; {advice}"));
     let point = backing.point();
     match (asked.map_sync, backing, asked.reach.line(point)) {
         (Err(errno), _, _) => refused(
@@ -144,14 +143,14 @@ impl DeepFlush {
     /// Flushes, if there is something to flush.
     pub(in crate::dax) fn flush(&self) -> Result<(), Unflushed> {
         let Some(path) = &self.attribute else {
-            return Err(Unflushed::Attribute {
+            return Err(Unflushed {
                 path: "deep_flush".to_string(),
                 answer: "no region of persistent memory was found for the device".to_string(),
                 errno: None,
             });
         };
         let failed = |answer, errno| {
-            Err(Unflushed::Attribute { path: path.to_string_lossy().into_owned(), answer, errno })
+            Err(Unflushed { path: path.to_string_lossy().into_owned(), answer, errno })
         };
         let found = self.tree.read(path);
         match &found {

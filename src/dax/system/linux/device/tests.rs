@@ -2,22 +2,19 @@
 //! `drivers/dax/pmem.c`, `drivers/dax/cxl.c`, `drivers/dax/hmem/hmem.c`). Real ones are in the lab.
 
 use super::super::reach::Reach;
-use super::{AskedOfDevice, DeepFlush, conclude, read};
+use super::{Asked, DeepFlush, conclude, find};
 use crate::dax::Guarantee;
 use crate::dax::mapping::Unflushed;
 use crate::medium::Granularity;
 use crate::survival::Domain;
 use crate::survival::{Backing, Event, Stage, Survival};
-use crate::system::backing::device_dax::{self, Device};
+use crate::system::backing::device_dax::Device;
 use crate::system::fixture::Fixture;
-use crate::system::tree::Tree;
 use alloc::format;
-use alloc::string::ToString;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use alloc::string::{String, ToString};
 use rustix::io::Errno;
-use std::fs::{self, File};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::fs;
+use std::path::Path;
 
 /// A namespace in devdax mode: `dax0.1` is libnvdimm's device, `dax0.0` that of device DAX.
 const ON_REGION: &str = "sys/devices/platform/ndbus0/region0/dax0.1/dax0.0";
@@ -40,23 +37,23 @@ fn on_region(provider: &str, attributes: &[(&str, &str)]) -> Fixture {
 }
 
 /// A CPU with lines of 64 bytes; the kernel grants `MAP_SYNC`, as it does on every device.
-const ASKED: AskedOfDevice = AskedOfDevice {
+const ASKED: Asked = Asked {
     map_sync: Ok(()),
     reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },
     in_guest: false,
 };
 
-fn found(host: &Fixture) -> Result<Device, crate::dax::ErrorKind> {
-    let tree = host.tree();
-    read(&tree, &device_dax::find(&tree, (252, 1)).unwrap())
+fn found(host: &Fixture) -> Result<Device, String> {
+    let found = find(Path::new("/dev/dax0.0"), &host.tree(), (252, 1));
+    found.map(Option::unwrap).map_err(|error| error.to_string())
 }
 
-fn concluded(host: &Fixture, asked: &AskedOfDevice) -> Result<Guarantee, crate::dax::ErrorKind> {
-    conclude(found(host)?, asked)
+fn concluded(host: &Fixture, asked: &Asked) -> Result<Guarantee, String> {
+    conclude(&found(host)?, asked)
 }
 
-fn refusal(host: &Fixture, asked: &AskedOfDevice) -> alloc::string::String {
-    concluded(host, asked).unwrap_err().to_string()
+fn refusal(host: &Fixture, asked: &Asked) -> String {
+    concluded(host, asked).unwrap_err()
 }
 
 #[test]
@@ -109,31 +106,6 @@ fn a_device_of_ram_says_that_it_is_volatile() {
         let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).is;
         assert_eq!(lost, Survival::No, "{name}");
     }
-}
-
-/// A CXL region of another mode than `ram` is not called volatile, and nothing is claimed for it: the
-/// attribute that claims is libnvdimm's.
-#[test]
-fn a_cxl_region_without_a_mode_is_promised_nothing() {
-    for mode in ["pmem\n", "none\n", "\u{1b}[2J\n"] {
-        let path = "sys/devices/platform/ACPI0017:00/root0/decoder0.0/region0/mode";
-        let host = device(Fixture::new().file(path, mode), ON_CXL);
-        let guarantee = concluded(&host, &ASKED).unwrap();
-        assert_eq!(guarantee.backing, Backing::PmemUnknown, "{mode}");
-        assert_eq!(guarantee.region.as_ref(), None, "{mode}");
-    }
-}
-
-#[test]
-fn other_devices_are_not_taken_for_device_dax() {
-    let other = "sys/devices/virtual/mem/null";
-    let host = Fixture::new()
-        .file("sys/class/mem/uevent", "")
-        .file(&format!("{other}/uevent"), "")
-        .link(&format!("{other}/subsystem"), "sys/class/mem")
-        .link("sys/dev/char/1:3", other);
-    assert_eq!(device_dax::find(&host.tree(), (1, 3)), None);
-    assert_eq!(device_dax::find(&host.tree(), (1, 4)), None);
 }
 
 /// Before Linux 5.1, and with `CONFIG_DEV_DAX_PMEM_COMPAT` after it, it is of a class, and its driver
@@ -201,7 +173,7 @@ fn a_device_with_another_driver_or_none_is_not_for_programs() {
 fn a_device_that_lines_cannot_persist_is_refused() {
     let claim = ("persistence_domain", "memory_controller\n");
     let nvdimm = on_region("ACPI.NFIT", &[claim]);
-    let without = AskedOfDevice { reach: Reach::default(), ..ASKED };
+    let without = Asked { reach: Reach::default(), ..ASKED };
     assert!(refusal(&nvdimm, &without).contains("this CPU cannot write back"));
     let eadr = on_region("ACPI.NFIT", &[("persistence_domain", "cpu_cache\n")]);
     assert!(refusal(&eadr, &without).contains("this CPU cannot write back"));
@@ -209,7 +181,7 @@ fn a_device_that_lines_cannot_persist_is_refused() {
     assert!(of_ram.contains("to the point of coherency"), "{of_ram}");
     // A file there would be no help: msync writes nothing back to volatile memory.
     assert!(!of_ram.contains("msync writes back"), "{of_ram}");
-    let old = AskedOfDevice { map_sync: Err(Errno::OPNOTSUPP), ..ASKED };
+    let old = Asked { map_sync: Err(Errno::OPNOTSUPP), ..ASKED };
     assert!(refusal(&nvdimm, &old).contains("refuses MAP_SYNC"));
 
     let virtio = on_region("virtio-pmem", &[]);
@@ -252,18 +224,6 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
     let host = on_region("ACPI.NFIT", &[]).file(&format!("{attribute}/x"), "");
     let Err(Unflushed::Attribute { answer, .. }) = flush(&host) else { panic!("unreadable") };
     assert!(answer.starts_with("unreadable: "), "{answer}");
-}
-
-/// The memory file reads as an attribute does, and root cannot write it either.
-#[test]
-fn a_failed_deep_flush_has_the_error_of_the_write() {
-    let memfd = File::from(memfd_create(c"deep_flush", MemfdFlags::ALLOW_SEALING).unwrap());
-    memfd.write_all_at(b"1\n", 0).unwrap();
-    fcntl_add_seals(&memfd, SealFlags::WRITE).unwrap();
-    let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
-    let flushed = DeepFlush::new(Tree::host(), Some(path.into())).flush();
-    let Err(Unflushed::Attribute { errno, answer, .. }) = flushed else { panic!("sealed") };
-    assert_eq!(errno, Some(Errno::PERM.raw_os_error()), "{answer}");
 }
 
 proptest::proptest! {

@@ -11,19 +11,6 @@ use alloc::format;
 use alloc::vec::Vec;
 use rustix::io::Errno;
 
-/// A partition has no list of the devices under it. The device that contains the partition has one.
-#[test]
-fn a_partition_of_a_mapper_is_followed() {
-    let part = "sys/devices/virtual/block/md0/md0p1";
-    let host = host(EXT4_DAX)
-        .file(&format!("{part}/partition"), "1\n")
-        .link("sys/dev/block/259:0", part)
-        .region(0, Some("e820"), &[]);
-    let host = with_disk_in_region(with_ext4(host, "md0p1"), 0)
-        .link("sys/devices/virtual/block/md0/slaves/pmem0", &disk_in_region(0));
-    assert_eq!(concluded(&host, &DIRECT).backing, Backing::EmulatedPmem);
-}
-
 /// The kernel's `msync` executes the same instructions: arm64 before Armv8.2 stops at the point of coherency (Linux
 /// `arch/arm64/mm/cache.S`, `dcache_clean_pop`).
 #[test]
@@ -153,30 +140,6 @@ fn a_drive_without_flushes_must_have_no_volatile_cache() {
     assert_eq!(over(through, back), has_none);
     assert_eq!(over(back, through), has_none);
     assert_eq!(over(through, None), has_none);
-}
-
-/// A mapper has no switch of its own: the kernel writes the caches back for all of its devices, or maybe not.
-#[test]
-fn by_pages_each_device_under_a_mapper_must_have_its_caches_written_back() {
-    let mapper = "sys/devices/virtual/block/dm-0";
-    let over = |switches: [Option<&str>; 2]| {
-        let mut host = with_ext4(host(EXT4_DAX), "dm-0")
-            .file(&format!("{mapper}/size"), "1\n")
-            .link("sys/dev/block/259:0", mapper);
-        for (number, switch) in (0..).zip(switches) {
-            host = host.region(number, Some("e820"), &[]);
-            let disk = disk_in_region(number);
-            host = with_disk_in_region(host, number)
-                .link(&format!("{mapper}/slaves/pmem{number}"), &disk);
-            if let Some(switch) = switch {
-                host = host.file(&format!("{disk}/dax/write_cache"), switch);
-            }
-        }
-        concluded(&host, &Asked { map_sync: Err(Errno::OPNOTSUPP), ..DIRECT }).backing
-    };
-    assert_eq!(over([Some("1\n"), Some("1\n")]), Backing::EmulatedPmem);
-    assert_eq!(over([Some("1\n"), Some("0\n")]), Backing::Unknown);
-    assert_eq!(over([None, Some("1\n")]), Backing::Unknown);
 }
 
 /// The device under a file system decides if it is storage at all.
@@ -335,20 +298,6 @@ fn a_file_in_the_page_cache_over_cxl_memory_is_not_on_a_drive() {
     assert_eq!(concluded(&host, &REFUSED).backing, Backing::Unknown);
 }
 
-/// A memfd is on a mount that is in no list.
-#[test]
-fn a_file_on_no_listed_mount_is_known_by_its_file_systems_number() {
-    let host = host("30 1 259:0 / / rw - ext4 /dev/sda rw\n");
-    for name in ["tmpfs", "hugetlbfs"] {
-        let asked = Asked { device: (0, 1), magic: Some(name), ..REFUSED };
-        let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.backing, Backing::Ram, "{name}");
-        assert_eq!(guarantee.reason, format!("{name} is RAM of the kernel"));
-        let row = guarantee.evidence.iter().find(|row| row.asked == "fstatfs: f_type");
-        assert_eq!(row.unwrap().answer, name);
-    }
-}
-
 /// Of two regions under one device all memory devices count, and the sum is that of all or none.
 #[test]
 fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
@@ -379,25 +328,6 @@ fn unsafe_shutdowns_are_added_up_over_all_devices_or_not_at_all() {
     let host = host.file("sys/bus/nd/devices/nmem1/nfit/dirty_shutdown", "18446744073709551615\n");
     let why = concluded(&host, &DIRECT).unsafe_shutdowns().unwrap_err();
     assert!(why.reason.contains("exceeds 64 bits"), "{why}");
-}
-
-/// A cache of dm-writecache on persistent memory before a drive.
-#[test]
-fn unsafe_shutdowns_of_memory_beside_a_drive_are_counted() {
-    let mapper = "sys/devices/virtual/block/dm-0";
-    let attributes = [("mappings", "1\n"), ("mapping0", "nmem0,0,1073741824,0\n")];
-    let on = |mount: &str| {
-        with_disk_in_region(host(mount).region(0, Some("ACPI.NFIT"), &attributes), 0)
-            .file("sys/bus/nd/devices/nmem0/nfit/dirty_shutdown", "3\n")
-            .file("sys/devices/pci/sda/size", "1\n")
-    };
-    let cached = with_ext4(on(EXT4_DAX), "dm-0")
-        .link("sys/dev/block/259:0", mapper)
-        .link(&format!("{mapper}/slaves/pmem0"), &disk_in_region(0))
-        .link(&format!("{mapper}/slaves/sda"), "sys/devices/pci/sda");
-    let guarantee = concluded(&cached, &REFUSED);
-    assert_eq!(guarantee.region, None);
-    assert_eq!(guarantee.unsafe_shutdowns(), Ok(3));
 }
 
 /// ACPI, "NVDIMM State Flags", bit 3: without its energy source a device saves nothing, whatever firmware claims of the

@@ -1,19 +1,17 @@
 //! The conclusions about a file, over trees of `/proc` and `/sys` written by hand after the kernel's documentation
 //! (`Documentation/filesystems/proc.rst`, `Documentation/ABI`). Real files are in `tests/dax/files`.
 
-mod adopted;
 mod devices;
 mod file_systems;
 
 use super::conclude::{Asked, conclude};
 use super::reach::Reach;
-use crate::dax::{ErrorKind, Guarantee, Options};
+use crate::dax::Guarantee;
 use crate::medium::Granularity;
-use crate::survival::Domain;
 use crate::survival::{Backing, Event, Stage, Survival};
 use crate::system::fixture::Fixture;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use rustix::io::Errno;
 
@@ -74,7 +72,6 @@ const DIRECT: Asked = Asked {
     data_cache_aliases: false,
     page: 4096,
     alignment: 4096,
-    adopted: None,
 };
 
 const REFUSED: Asked =
@@ -107,50 +104,6 @@ fn the_domain_is_that_of_the_files_own_region() {
     }
 }
 
-/// A requested granularity is granted, or refused with the one that the file would get, and never a coarser one.
-#[test]
-fn a_granularity_that_is_too_coarse_is_refused_and_a_finer_one_taken() {
-    let pmem = |domain| host_with_region(EXT4_DAX, "ACPI.NFIT", Some(domain));
-    let byte = concluded(&pmem("cpu_cache\n"), &DIRECT);
-    let line = concluded(&pmem("memory_controller\n"), &DIRECT);
-    let page = concluded(&pmem("memory_controller\n"), &REFUSED);
-    assert!(!concluded(&pmem("cpu_cache\n"), &REFUSED).is_eadr(), "through the page cache");
-    let available = [&byte, &line, &page];
-    let granularities = available.map(|guarantee| guarantee.granularity);
-    assert_eq!(granularities, [Granularity::Byte, Granularity::Line(64), Granularity::Page(4096)]);
-
-    let asked_byte = Options::new().require_byte_granularity();
-    let asked_line = Options::new();
-    let asked_page = Options::new().allow_page_granularity();
-    for (asked, given) in [
-        (&asked_byte, [true, false, false]),
-        (&asked_line, [true, true, false]),
-        (&asked_page, [true, true, true]),
-    ] {
-        for (guarantee, given) in available.into_iter().zip(given) {
-            let refusal = asked.refusal(guarantee);
-            assert_eq!(refusal.is_none(), given, "{asked:?}: {refusal:?}");
-            let shown = match refusal {
-                None => continue,
-                Some(ErrorKind::NotByteGranular(shown) | ErrorKind::PageGranular(shown)) => shown,
-                Some(other) => panic!("{other}"),
-            };
-            assert_eq!(*shown, *guarantee, "the refusal carries what there is");
-        }
-    }
-    let text = asked_byte.refusal(&line).unwrap().to_string();
-    let starts =
-        "is made persistent by the cache line (64 bytes), not by the byte: mapped directly, and";
-    assert!(text.starts_with(starts), "{text}");
-    assert!(matches!(asked_byte.refusal(&page), Some(ErrorKind::NotByteGranular(_))));
-    assert!(matches!(asked_line.refusal(&page), Some(ErrorKind::PageGranular(_))));
-
-    // The last word counts.
-    let taken_back = asked_page.require_byte_granularity();
-    assert!(taken_back.refusal(&page).is_some());
-    assert!(taken_back.allow_page_granularity().refusal(&page).is_none());
-}
-
 #[test]
 fn each_answer_carries_its_evidence() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
@@ -172,76 +125,93 @@ fn each_answer_carries_its_evidence() {
     assert!(asked.starts_with("/sys/devices/"), "not the test's own path: {asked}");
 }
 
+/// A line that is written back to a host's file system goes to the host's page cache, whatever the inode says. overlay
+/// passes the attribute of the file under it on, and has no `MAP_SYNC` of its own (`fs/overlayfs/file.c`). A sandbox can
+/// hide the attribute.
 #[test]
-fn map_sync_is_not_believed_where_the_inode_is_not_dax() {
-    let host = host("29 1 0:40 / /mnt rw - 9p share rw\n");
-    let guarantee =
-        concluded(&host, &Asked { device: (0, 40), dax_attribute: Some(false), ..DIRECT });
-    assert_eq!(guarantee.granularity, Granularity::Page(4096));
-    assert_eq!(guarantee.backing, Backing::Unknown);
-    assert!(guarantee.reason.contains("9p granted MAP_SYNC, but"), "{}", guarantee.reason);
-}
-
-/// A line that is written back there goes to the host's page cache, whatever the inode says.
-#[test]
-fn map_sync_of_a_hosts_file_system_is_not_believed() {
-    for kind in ["9p", "virtiofs"] {
-        let host = host(&format!("29 1 0:40 / /mnt rw - {kind} share rw\n"));
-        let guarantee = concluded(&host, &Asked { device: (0, 40), ..DIRECT });
-        assert_eq!(guarantee.granularity, Granularity::Page(4096), "{kind}");
-        assert_eq!(guarantee.backing, Backing::Unknown, "{kind}");
-        assert!(guarantee.reason.contains("a host's page cache"), "{}", guarantee.reason);
-    }
-}
-
-/// overlay passes the attribute of the file under it on, and has no `MAP_SYNC` of its own
-/// (`fs/overlayfs/file.c`): its msync is what persists, and nothing is known of the device.
-#[test]
-fn overlay_over_dax_is_persisted_by_pages() {
-    let host = host("29 1 0:50 / /merged rw - overlay overlay rw,upperdir=/mnt/pmem/up\n");
-    let asked = Asked { device: (0, 50), dax_attribute: Some(true), ..REFUSED };
-    let guarantee = concluded(&host, &asked);
-    assert_eq!(guarantee.granularity, Granularity::Page(4096));
-    assert_eq!(guarantee.backing, Backing::Unknown);
-    assert!(guarantee.reason.contains("directly, but not synchronously"), "{guarantee:?}");
-    assert!(guarantee.advice.unwrap().contains("on the memory itself"), "{guarantee:?}");
-}
-
-/// Real persistent memory and RAM differ by who provides the bus, and by the claim; the kernel's own
-/// word, `nd_volatile`, counts before both.
-#[test]
-fn persistent_memory_is_distinguished_from_ram() {
-    let claim = ("persistence_domain", "memory_controller\n");
-    let volatile = ("devtype", "nd_volatile\n");
-    let none = ("numa_node", "0\n");
-    let rows = [
-        ("ACPI.NFIT", [claim, none], Backing::PmemAdr, "firmware claims this domain for region0"),
-        ("e820", [none, none], Backing::EmulatedPmem, "region0 is RAM that was set aside"),
-        ("ACPI.NFIT", [claim, volatile], Backing::EmulatedPmem, "region0 is volatile memory"),
-    ];
-    for (provider, attributes, backing, reason) in rows {
-        let host = host(EXT4_DAX).region(0, Some(provider), &attributes);
-        let host = with_disk_in_region(host, 0).link("sys/dev/block/259:0", &disk_in_region(0));
-        let guarantee = concluded(&with_ext4(host, "pmem0"), &DIRECT);
-        assert_eq!(guarantee.backing, backing, "{provider}");
-        assert_eq!(guarantee.granularity, Granularity::Line(64), "{provider}");
+fn map_sync_and_the_attribute_are_believed_only_together() {
+    let hidden = Asked { dax_attribute: None, ..DIRECT };
+    let not_dax = Asked { dax_attribute: Some(false), ..DIRECT };
+    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    for (file_system, asked, reason) in [
+        ("9p", not_dax, "9p granted MAP_SYNC, but the file is not mapped directly"),
+        ("9p", DIRECT, "a host's page cache"),
+        ("virtiofs", DIRECT, "a host's page cache"),
+        ("overlay", not_synchronous, "directly, but not synchronously"),
+        ("ext4", hidden, "ext4 granted MAP_SYNC, but"),
+    ] {
+        let host = host(&format!("29 1 259:0 / /mnt rw - {file_system} share rw\n"));
+        let guarantee = concluded(&host, &asked);
+        assert_eq!(guarantee.granularity, Granularity::Page(4096), "{file_system}");
+        assert_eq!(guarantee.backing, Backing::Unknown, "{file_system}");
         assert!(guarantee.reason.contains(reason), "{}", guarantee.reason);
-        let asked = guarantee.evidence.iter().find(|row| row.asked.ends_with("/provider"));
-        assert_eq!(asked.unwrap().answer, provider);
-        let lost = guarantee.survives(Stage::Persisted, Event::PowerLoss).is;
-        assert_eq!(lost == Survival::No, backing == Backing::EmulatedPmem, "{provider}");
+    }
+    let on_region = host_with_region(EXT4_DAX, "e820", None);
+    assert_eq!(concluded(&on_region, &hidden).granularity, Granularity::Line(64));
+}
+
+/// On a region. With an aliasing data cache Linux refuses DAX however it is mounted (`drivers/dax/super.c`, `alloc_dax`).
+#[test]
+fn a_file_that_could_be_mapped_directly_gets_advice() {
+    let aliasing = Asked { data_cache_aliases: true, ..REFUSED };
+    for (options, asked, advice) in [
+        ("rw", REFUSED, "-o dax=always"),
+        ("rw,dax=inode", REFUSED, "the inode's DAX flag"),
+        ("rw", aliasing, "device DAX"),
+    ] {
+        let mount = format!("29 1 259:0 / /mnt/pmem rw - ext4 /dev/pmem0 {options}\n");
+        let host = host_with_region(&mount, "ACPI.NFIT", Some("memory_controller\n"));
+        let guarantee = concluded(&host, &asked);
+        assert_eq!(guarantee.granularity, Granularity::Page(4096));
+        assert_eq!(guarantee.backing, Backing::Storage);
+        assert!(guarantee.advice.unwrap().contains(advice), "{:?}", guarantee.advice);
     }
 }
 
-/// Linux refuses the region's DAX device there (`drivers/dax/super.c`, `alloc_dax`), however it is mounted.
+/// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom, reach coherency alone: RAM is behind that.
 #[test]
-fn with_an_aliasing_data_cache_no_mount_option_is_advised() {
+fn a_cpu_gets_lines_where_it_reaches_the_point() {
+    let alone = Reach { persistence: None, ..DIRECT.reach };
+    let (line, page) = (Granularity::Line(64), Granularity::Page(4096));
+    for (provider, domain, reach, granularity) in [
+        ("e820", None, alone, line),
+        ("ACPI.NFIT", Some("memory_controller\n"), alone, page),
+        ("ACPI.NFIT", None, alone, page),
+        ("e820", None, Reach::default(), page),
+        ("ACPI.NFIT", Some("cpu_cache\n"), Reach::default(), page),
+    ] {
+        let host = host_with_region(EXT4_DAX, provider, domain);
+        let guarantee = concluded(&host, &Asked { reach, ..DIRECT });
+        assert_eq!(guarantee.granularity, granularity, "{provider} {domain:?} {reach:?}");
+        let says_why = guarantee.reason.contains("this CPU cannot write back");
+        assert_eq!(says_why, granularity == page, "{}", guarantee.reason);
+    }
+}
+
+/// Emulated persistent memory, as a user would ask for one file. Without DAX the page cache is between, and a new kernel
+/// does not know the old one's. Without `MAP_SYNC` the file system may not have committed the blocks under a store.
+#[test]
+fn each_stage_survives_what_the_medium_and_the_path_to_it_keep() {
     let host = host_with_region(EXT4_DAX, "e820", None);
-    let guarantee = concluded(&host, &Asked { data_cache_aliases: true, ..REFUSED });
-    assert_eq!(guarantee.granularity, Granularity::Page(4096));
-    assert!(guarantee.reason.contains("aliases"), "{}", guarantee.reason);
-    let advice = guarantee.advice.unwrap();
-    assert!(advice.contains("device DAX") && !advice.contains("mount"), "{advice}");
+    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
+    let (no, not_promised) = (Some(Survival::No), Some(Survival::NotPromised));
+    for (asked, stage, event, expected) in [
+        (DIRECT, Stage::Persisted, Event::PowerLoss, no),
+        (DIRECT, Stage::Stored, Event::WarmReboot, not_promised),
+        (DIRECT, Stage::Persisted, Event::WarmReboot, None),
+        (DIRECT, Stage::Stored, Event::ProcessCrash, Some(Survival::Yes)),
+        (DIRECT, Stage::Stored, Event::Kexec, None),
+        (REFUSED, Stage::Stored, Event::Kexec, no),
+        (REFUSED, Stage::Persisted, Event::Kexec, None),
+        (not_synchronous, Stage::Stored, Event::Kexec, not_promised),
+        (not_synchronous, Stage::Persisted, Event::Kexec, None),
+    ] {
+        let found = concluded(&host, &asked).survives(stage, event).is;
+        match expected {
+            Some(expected) => assert_eq!(found, expected, "{stage:?} {event:?}"),
+            None => assert!(matches!(found, Survival::If(_)), "{stage:?} {event:?}: {found:?}"),
+        }
+    }
 }
 
 #[test]
@@ -306,30 +276,6 @@ fn page_granularity_says_why_and_what_to_do() {
     }
 }
 
-#[test]
-fn persistent_memory_that_is_not_mapped_directly_names_the_mount_option() {
-    for (options, advice) in [("rw", "-o dax=always"), ("rw,dax=inode", "the inode's DAX flag")] {
-        let mount = format!("29 1 259:0 / /mnt rw - ext4 /dev/pmem0 {options}\n");
-        let host = host_with_region(&mount, "ACPI.NFIT", Some("memory_controller\n"));
-        let guarantee = concluded(&host, &REFUSED);
-        assert_eq!(guarantee.granularity, Granularity::Page(4096));
-        assert_eq!(guarantee.backing, Backing::Storage);
-        assert!(guarantee.advice.unwrap().contains(advice), "{:?}", guarantee.advice);
-    }
-}
-
-/// A guest that writes lines back reaches the host's page cache, whatever its kernel grants.
-#[test]
-fn virtio_pmem_is_page_granular_even_if_map_sync_were_granted() {
-    for asked in [DIRECT, REFUSED] {
-        let host = host_with_region(EXT4_DAX, "virtio-pmem", None);
-        let guarantee = concluded(&host, &asked);
-        assert_eq!(guarantee.granularity, Granularity::Page(4096));
-        assert_eq!(guarantee.backing, Backing::VirtioPmem);
-        assert_eq!(guarantee.region.as_ref().unwrap().domain, Domain::HostFlush);
-    }
-}
-
 /// ext4 sends the request with barriers alone (Linux `fs/ext4/fsync.c`, `ext4_sync_file`), and the kernel drops it for a
 /// device that is `write through` (`block/blk-core.c`, `submit_bio_noacct`).
 #[test]
@@ -356,30 +302,6 @@ fn virtio_pmem_that_is_sent_no_request_promises_nothing() {
             assert!(guarantee.reason.ends_with(why), "{}", guarantee.reason);
         }
     }
-}
-
-#[test]
-fn a_cpu_that_cannot_reach_the_point_gets_pages() {
-    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
-    let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
-    assert_eq!(guarantee.granularity, Granularity::Page(4096));
-    assert!(guarantee.reason.contains("this CPU cannot write back"), "{}", guarantee.reason);
-    let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("cpu_cache\n"));
-    let guarantee = concluded(&host, &Asked { reach: Reach::default(), ..DIRECT });
-    assert_eq!(guarantee.granularity, Granularity::Page(4096));
-}
-
-/// An arm64 CPU without `FEAT_DPB`, and each RISC-V CPU with Zicbom: RAM is behind the point of coherency.
-#[test]
-fn a_cpu_that_reaches_coherency_alone_gets_lines_on_ram() {
-    let reach = Reach { persistence: None, ..DIRECT.reach };
-    let asked = Asked { reach, ..DIRECT };
-    let granularity = |provider, domain| {
-        concluded(&host_with_region(EXT4_DAX, provider, domain), &asked).granularity
-    };
-    assert_eq!(granularity("e820", None), Granularity::Line(64));
-    assert_eq!(granularity("ACPI.NFIT", Some("memory_controller\n")), Granularity::Page(4096));
-    assert_eq!(granularity("ACPI.NFIT", None), Granularity::Page(4096));
 }
 
 /// The kernel's msync writes no cache back for volatile memory, and with eADR, nor where root has switched it off: by
@@ -415,15 +337,6 @@ fn by_pages_nothing_is_promised_where_msync_writes_no_cache_back() {
     assert_eq!(after_reset(&eadr, through_page_cache), Survival::Yes);
 }
 
-/// A sandbox that hides the attribute and the region: `MAP_SYNC` alone has been granted wrongly.
-#[test]
-fn map_sync_alone_is_not_evidence() {
-    let hidden = Asked { dax_attribute: None, ..DIRECT };
-    assert_eq!(concluded(&host(EXT4_DAX), &hidden).granularity, Granularity::Page(4096));
-    let host = host_with_region(EXT4_DAX, "e820", None);
-    assert_eq!(concluded(&host, &hidden).granularity, Granularity::Line(64));
-}
-
 #[test]
 fn a_claim_says_whose_it_is() {
     let host = host_with_region(EXT4_DAX, "ACPI.NFIT", Some("memory_controller\n"));
@@ -434,46 +347,6 @@ fn a_claim_says_whose_it_is() {
     let reach = Reach { coherency_accepted: true, ..DIRECT.reach };
     let accepted = concluded(&host, &Asked { reach, ..DIRECT });
     assert!(accepted.evidence.iter().any(|evidence| evidence.answer == "the caller's word"));
-}
-
-/// Without DAX the page cache is between, and a new kernel does not know the old one's.
-#[test]
-fn the_page_cache_does_not_survive_a_kexec() {
-    for provider in ["e820", "virtio-pmem"] {
-        let host = host_with_region(EXT4_DAX, provider, None);
-        let through_page_cache = concluded(&host, &REFUSED);
-        assert_eq!(through_page_cache.survives(Stage::Stored, Event::Kexec).is, Survival::No);
-        assert!(matches!(
-            through_page_cache.survives(Stage::Persisted, Event::Kexec).is,
-            Survival::If(_)
-        ));
-        let direct = concluded(&host, &DIRECT);
-        assert_ne!(direct.survives(Stage::Stored, Event::Kexec).is, Survival::No);
-    }
-}
-
-/// A file system without `MAP_SYNC`, whose files are direct all the same: it may not have committed the blocks under a
-/// store.
-#[test]
-fn stored_bytes_without_map_sync_are_not_promised_after_a_kexec() {
-    let host = host_with_region(EXT4_DAX, "e820", None);
-    let after = |asked, stage| concluded(&host, &asked).survives(stage, Event::Kexec).is;
-    let not_synchronous = Asked { dax_attribute: Some(true), ..REFUSED };
-    assert_eq!(after(not_synchronous, Stage::Stored), Survival::NotPromised);
-    assert!(matches!(after(not_synchronous, Stage::Persisted), Survival::If(_)));
-    assert!(matches!(after(DIRECT, Stage::Stored), Survival::If(_)));
-}
-
-/// The events, as a user would ask for one file.
-#[test]
-fn emulated_persistent_memory_never_promises_power_loss() {
-    let host = host_with_region(EXT4_DAX, "e820", None);
-    let guarantee = concluded(&host, &DIRECT);
-    let after = |stage, event| guarantee.survives(stage, event).is;
-    assert_eq!(after(Stage::Persisted, Event::PowerLoss), Survival::No);
-    assert_eq!(after(Stage::Stored, Event::WarmReboot), Survival::NotPromised);
-    assert!(matches!(after(Stage::Persisted, Event::WarmReboot), Survival::If(_)));
-    assert_eq!(after(Stage::Stored, Event::ProcessCrash), Survival::Yes);
 }
 
 #[test]

@@ -1,0 +1,401 @@
+//! Errors of files, each with the action to take.
+
+use super::Guarantee;
+use super::system::files;
+use crate::system::calls::System;
+use crate::system::tree::{Unknown, printable};
+use alloc::boxed::Box;
+use alloc::format;
+use core::ops::Range;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operation on a DAX file that failed: the file, the fact, and the action to take.
+///
+/// An operation that fails leaves the file as it was, unless the kind says otherwise. A file that could
+/// not be created whole gets no name.
+///
+/// `{}` is the whole message, the system's words included, so [`source`](core::error::Error::source) has none to add;
+/// [`raw_os_error`](Self::raw_os_error) has the system's number. `{:?}` prints the same, so that a `main` which returns the
+/// error, or an `unwrap`, shows what to do and not a page of evidence. `{:#?}` shows the fields.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    // In a place of its own: a result of one word is returned in a register, and not copied where nothing failed.
+    failure: Box<Failure>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Failure {
+    path: PathBuf,
+    kind: ErrorKind,
+    /// The fact and the action, if the kind's own words are not enough.
+    text: Option<Box<str>>,
+    errno: Option<i32>,
+}
+
+/// The kind of an [`Error`]: what a program can act on. The message says the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The file, or a directory of its path, does not exist.
+    NotFound,
+    /// The path exists already.
+    Exists,
+    /// The path is a directory, a symbolic link, or a device that cannot be mapped.
+    NotAFile,
+    /// An offset, a length, a change of the length or a descriptor does not fit the file.
+    InvalidInput,
+    /// This CPU, this system, the file system or the device does not support the operation.
+    Unsupported,
+    /// This user has no permission for the operation, or the file system is mounted read-only.
+    PermissionDenied,
+    /// The file system has no space for this number of bytes, or permits no file of this length.
+    #[non_exhaustive]
+    NoSpace {
+        /// Bytes asked for.
+        len: u64,
+    },
+    /// Another open file holds the lock, in this process or in another.
+    Locked,
+    /// The file is shorter than the range to map, or was cut in a range that was persisted.
+    #[non_exhaustive]
+    Shorter {
+        /// Bytes the file has.
+        size: u64,
+        /// Bytes it would need: offset plus length.
+        needed: u64,
+    },
+    /// A part of the file has no written blocks of its own, so a store could still need the file system. The part is a
+    /// hole, an extent that was allocated and never written, or an extent that is shared with another file.
+    #[non_exhaustive]
+    NotAllocated {
+        /// The beginning of the part, in bytes of the file.
+        at: u64,
+    },
+    /// The file can be made persistent in whole pages only, and the caller did not allow that
+    /// ([`Options::allow_page_granularity`](super::Options::allow_page_granularity)).
+    PageGranular(Box<Guarantee>),
+    /// A write-back by the operating system failed, or the sync of a file that is opened. Bytes that were stored since the
+    /// last successful one may be lost, also if it is tried again.
+    #[non_exhaustive]
+    Writeback {
+        /// The beginning of the range, in bytes of the mapping.
+        at: u64,
+        /// The length of the range in bytes.
+        len: u64,
+        /// The system's error number.
+        errno: i32,
+    },
+    /// The medium has lost bytes, which cannot be read.
+    #[non_exhaustive]
+    Poisoned {
+        /// The beginning of the bytes, in bytes of the mapping.
+        at: u64,
+        /// The number of bytes.
+        len: u64,
+    },
+    /// The bytes were persisted, and it is not known if the medium's own buffers were flushed.
+    NotFlushed,
+    /// A fact about the file cannot be found out.
+    Unknown,
+    /// Another call of the operating system failed.
+    #[non_exhaustive]
+    Os {
+        /// The call.
+        call: &'static str,
+        /// The error number of the call.
+        errno: i32,
+    },
+}
+
+impl Error {
+    /// Returns an error for which the words of its kind are enough.
+    pub(super) fn new(path: &Path, kind: ErrorKind) -> Self {
+        Self::with(path, kind, None, None)
+    }
+
+    /// Returns an error with a fact and an action of its own.
+    pub(super) fn because(path: &Path, kind: ErrorKind, text: impl Into<Box<str>>) -> Self {
+        Self::with(path, kind, Some(text.into()), None)
+    }
+
+    pub(super) fn invalid(path: &Path, text: impl Into<Box<str>>) -> Self {
+        Self::because(path, ErrorKind::InvalidInput, text)
+    }
+
+    pub(super) fn unsupported(path: &Path, text: impl Into<Box<str>>) -> Self {
+        Self::because(path, ErrorKind::Unsupported, text)
+    }
+
+    pub(super) fn unknown(path: &Path, fact: &str, why: &Unknown) -> Self {
+        Self::because(path, ErrorKind::Unknown, format!("{fact} is unknown: {why}"))
+    }
+
+    fn with(path: &Path, kind: ErrorKind, text: Option<Box<str>>, errno: Option<i32>) -> Self {
+        let path = path.to_path_buf();
+        Self { failure: Box::new(Failure { path, kind, text, errno }) }
+    }
+
+    /// Returns the same error with the system's error number.
+    pub(super) fn numbered(mut self, errno: i32) -> Self {
+        self.failure.errno = Some(errno);
+        self
+    }
+
+    /// Returns an error of a call of the operating system.
+    pub(super) fn os(path: &Path, call: &'static str, error: &io::Error) -> Self {
+        Self::new(path, ErrorKind::Os { call, errno: files::number(error) })
+    }
+
+    /// Returns the error of a call that looks a path up.
+    pub(super) fn opening(path: &Path, call: &'static str, error: &io::Error) -> Self {
+        match files::meaning(error) {
+            Some((kind, text)) => Self::because(path, kind, text).numbered(files::number(error)),
+            None => Self::os(path, call, error),
+        }
+    }
+
+    /// Returns the error of a call that follows links: one about a link means that there are too many of them.
+    pub(super) fn looking(path: &Path, error: &io::Error) -> Self {
+        let meaning = files::meaning(error).filter(|(kind, _)| *kind != ErrorKind::NotAFile);
+        if meaning.is_some() {
+            Self::opening(path, "open", error)
+        } else {
+            Self::os(path, "open", error)
+        }
+    }
+
+    /// Returns the error of writing zeros to a range, or of syncing them: no other bytes can be lost.
+    pub(super) fn writing(path: &Path, range: &Range<u64>, error: &io::Error) -> Self {
+        let (kind, text) = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                (ErrorKind::NoSpace { len: range.end - range.start }, None)
+            }
+            io::ErrorKind::FileTooLarge => {
+                let text = format!(
+                    "{} bytes are more than the file system allows, or the limit of this process (ulimit -f); ask for \
+                     less, or raise the limit",
+                    range.end
+                );
+                (ErrorKind::NoSpace { len: range.end }, Some(text.into()))
+            }
+            _ => return Self::os(path, "write", error),
+        };
+        Self::with(path, kind, text, Some(files::number(error)))
+    }
+
+    /// Returns the error of syncing a file of `len` bytes that was there before.
+    pub(super) fn syncing(path: &Path, len: u64, error: &io::Error) -> Self {
+        let errno = files::number(error);
+        if files::is_without_syncs(errno) {
+            let text = "its file system does not sync files; use one that does";
+            return Self::unsupported(path, text).numbered(errno);
+        }
+        let text = format!(
+            "its sync failed: {error}; bytes that were stored in the file before may be lost, also if the next try \
+             succeeds: check the device, and restore missing bytes from elsewhere"
+        );
+        Self::because(path, ErrorKind::Writeback { at: 0, len, errno }, text)
+    }
+
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.failure.path
+    }
+
+    /// Returns the error number of the operating system, if a call of it failed.
+    #[must_use]
+    pub const fn raw_os_error(&self) -> Option<i32> {
+        match (self.failure.errno, &self.failure.kind) {
+            (None, ErrorKind::Writeback { errno, .. } | ErrorKind::Os { errno, .. }) => {
+                Some(*errno)
+            }
+            (errno, _) => errno,
+        }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.failure.kind
+    }
+
+    fn io_kind(&self) -> io::ErrorKind {
+        if let Some(number) = self.raw_os_error() {
+            return io::Error::from_raw_os_error(number).kind();
+        }
+        match &self.failure.kind {
+            ErrorKind::NotFound => io::ErrorKind::NotFound,
+            ErrorKind::Exists => io::ErrorKind::AlreadyExists,
+            ErrorKind::NotAFile | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            ErrorKind::Unsupported | ErrorKind::PageGranular(_) => io::ErrorKind::Unsupported,
+            ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+            ErrorKind::NoSpace { .. } => io::ErrorKind::StorageFull,
+            ErrorKind::Locked => io::ErrorKind::ResourceBusy,
+            ErrorKind::Shorter { .. }
+            | ErrorKind::NotAllocated { .. }
+            | ErrorKind::Poisoned { .. } => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        }
+    }
+}
+
+/// A conversion to the kind by value.
+impl From<Error> for ErrorKind {
+    fn from(error: Error) -> Self {
+        error.failure.kind
+    }
+}
+
+impl ErrorKind {
+    fn write(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("no such file or directory; check the path, or create it first"),
+            Self::Exists => {
+                f.write_str("exists already; open it instead of creating it, or choose another name")
+            }
+            Self::NotAFile => f.write_str("is not a regular file; name one"),
+            Self::InvalidInput => f.write_str("does not fit the file; ask for another range"),
+            Self::Unsupported => f.write_str("is not supported here; use another file system"),
+            Self::PermissionDenied => f.write_str("permission denied; let the owner grant it"),
+            Self::NoSpace { len } => write!(f, "no space for {len} bytes; free some, or ask for less"),
+            Self::Locked => f.write_str(
+                "is locked by another open file; wait until that one is closed (one process at a \
+                 time writes a file; a forked child of a process that ended can hold it too)",
+            ),
+            Self::Shorter { size: 0, .. } => f.write_str(
+                "has no bytes to map; check the path, give it a length (truncate -s), or remove it and create it with one",
+            ),
+            Self::Shorter { size, needed } => write!(
+                f,
+                "has {size} bytes, and offset and length need {needed}; bring the rest back if the file \
+                 was cut off, or ask for fewer bytes; a regular file that was never longer can be grown"
+            ),
+            Self::NotAllocated { at } => write!(
+                f,
+                "has no written blocks of its own at offset {at}; copy the file with its bytes written out \
+                 (cp --sparse=never --reflink=never)"
+            ),
+            Self::PageGranular(guarantee) => write!(
+                f,
+                "can be made persistent in whole pages only: {}; {}, or allow page granularity",
+                guarantee.reason,
+                guarantee.advice.unwrap_or("use a file on DAX"),
+            ),
+            Self::Writeback { at, len, errno } => write!(
+                f,
+                "{} of {len} bytes at offset {at} failed: {}; the bytes stored there may be lost: \
+                 check the device, open the file anew, and write them again from elsewhere",
+                System::host().persists_by,
+                io::Error::from_raw_os_error(*errno),
+            ),
+            Self::Poisoned { at, len } => write!(
+                f,
+                "has a media error: {len} bytes at offset {at} cannot be read; restore them from elsewhere into another \
+                 file, or clear the bad blocks first (ndctl clear-errors)"
+            ),
+            Self::NotFlushed => {
+                f.write_str("was persisted, but the medium's own buffers were not flushed; flush them as root")
+            }
+            Self::Unknown => f.write_str("a fact about it cannot be found out"),
+            Self::Os { call, errno } => {
+                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
+            }
+        }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Failure { path, kind, text, .. } = &*self.failure;
+        // A name can hold what a terminal would execute.
+        write!(f, "{}: ", printable(&path.to_string_lossy()))?;
+        match text {
+            Some(text) => f.write_str(text),
+            None => kind.write(f),
+        }
+    }
+}
+
+impl core::fmt::Debug for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if f.alternate() {
+            let Failure { path, kind, text, errno } = &*self.failure;
+            let mut fields = f.debug_struct("Error");
+            fields.field("path", path).field("kind", kind).field("text", text);
+            return fields.field("errno", errno).finish();
+        }
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    /// Keeps the error inside, with its message. [`io::Error::kind`] is the one that fits; the number of the system is
+    /// that of [`Error::raw_os_error`].
+    fn from(error: Error) -> Self {
+        Self::new(error.io_kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind};
+    use alloc::format;
+    use alloc::string::ToString;
+    use std::io;
+    use std::path::Path;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(Path::new("/mnt/log"), kind)
+    }
+
+    #[test]
+    fn a_program_of_io_errors_sees_the_fitting_kind_and_the_whole_message() {
+        for (kind, expected) in [
+            (ErrorKind::NotFound, io::ErrorKind::NotFound),
+            (ErrorKind::Exists, io::ErrorKind::AlreadyExists),
+            (ErrorKind::Locked, io::ErrorKind::ResourceBusy),
+            (ErrorKind::NoSpace { len: 1 }, io::ErrorKind::StorageFull),
+            (ErrorKind::Shorter { size: 1, needed: 2 }, io::ErrorKind::InvalidData),
+            (ErrorKind::Poisoned { at: 0, len: 512 }, io::ErrorKind::InvalidData),
+            (ErrorKind::InvalidInput, io::ErrorKind::InvalidInput),
+            (ErrorKind::Unsupported, io::ErrorKind::Unsupported),
+        ] {
+            let error = error(kind);
+            let message = error.to_string();
+            assert!(message.starts_with("/mnt/log: "), "{message}");
+            let error = io::Error::from(error);
+            assert_eq!(error.kind(), expected, "{message}");
+            assert_eq!(error.to_string(), message);
+            assert!(error.get_ref().unwrap().is::<Error>());
+        }
+    }
+
+    /// `EACCES` is 13 on every system that this test runs on (`asm-generic/errno-base.h`).
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_of_the_system_keeps_its_number_and_kind() {
+        use core::error::Error as _;
+        let flush = error(ErrorKind::NotFlushed).numbered(13);
+        assert_eq!(flush.raw_os_error(), Some(13));
+        let error = error(ErrorKind::Os { call: "statx", errno: 13 });
+        assert_eq!(error.raw_os_error(), Some(13));
+        let words = io::Error::from_raw_os_error(13).to_string();
+        assert_eq!(error.to_string(), format!("/mnt/log: statx failed: {words}"));
+        assert!(error.source().is_none(), "its message has the words of the system");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_main_that_returns_the_error_prints_its_message() {
+        let error = error(ErrorKind::Shorter { size: 1, needed: 2 });
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let fields = format!("{error:#?}");
+        for field in ["path: \"/mnt/log\"", "kind: Shorter {", "size: 1", "needed: 2"] {
+            assert!(fields.contains(field), "{fields}");
+        }
+    }
+}

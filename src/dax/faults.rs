@@ -1,0 +1,500 @@
+//! SIGBUS on Linux: an access to a mapping that cannot be done fails the mapping instead of ending the process.
+//!
+//! A page with a media error, a page that a file has lost because it was cut, and a hole without space raise SIGBUS at the
+//! access. The handler finds the mapping in a registry, sets its [latch](Latch), and maps zeros over the whole mapping. So
+//! the access succeeds, and whoever asks the latch afterwards does not take the zeros for the file's bytes. Nothing is
+//! mapped back.
+//!
+//! # Why this file is unsafe
+//! It handles a signal, calls the handler that was there before, maps zeros over mappings, and follows the links of the
+//! registry.
+//!
+//! # What may run in the handler
+//! It interrupts any code at any place, so it loads and stores atomics and makes system calls: `fstat`, `fstatfs`, `pread`,
+//! `mmap`, `munlock`, `sigaction`, `pthread_sigmask`, `raise`. On Linux `mmap` and `munlock` are the system calls alone
+//! (glibc `sysdeps/unix/sysv/linux/mmap64.c`; musl `src/mman/mmap.c` waits only for threads that give back their stack).
+
+use super::latch::{Failure, Latch};
+use super::system::files;
+use alloc::boxed::Box;
+use core::ffi::c_void;
+use core::iter;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull, from_ref, null, null_mut};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, fence};
+use libc::{c_int, c_short, siginfo_t};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::OnceLock;
+
+/// The process has a handler of SIGBUS that serves the mappings of this crate.
+///
+/// ```
+/// use cachemaint::dax::{ErrorKind, FaultHandler, Options};
+/// use std::sync::atomic::Ordering::Relaxed;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("records");
+/// FaultHandler::install()?; // once, where the program decides about signals
+/// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
+///
+/// # file.file().set_len(4096)?;
+/// // Somebody has cut the file: this would have ended the process.
+/// let word = file.load(8192, Relaxed);
+/// let failed = file.check().unwrap_err(); // so the word is not to be believed
+/// assert!(matches!(failed.kind(), ErrorKind::Shorter { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FaultHandler(());
+
+impl FaultHandler {
+    /// Installs a handler of SIGBUS for the whole process, once. It stays for the life of the process.
+    ///
+    /// An access to a mapping of a [`DaxView`](super::DaxView) or [`DaxFile`](super::DaxFile) that cannot be done fails the
+    /// mapping. Zeros take the place of all its bytes, for every thread, and every call that can fail returns the failure
+    /// until the file is opened anew: [`ErrorKind::Poisoned`](super::ErrorKind::Poisoned),
+    /// [`Shorter`](super::ErrorKind::Shorter), [`NoSpace`](super::ErrorKind::NoSpace), or
+    /// [`Os`](super::ErrorKind::Os) for an access whose cause is gone, as in a file that was cut and made longer again. Ask
+    /// [`check`](super::DaxView::check) before relying on what was loaded.
+    ///
+    /// Any other SIGBUS goes to the handler that was installed before, and to the kernel without one. A thread that blocks
+    /// SIGBUS is ended by the kernel. A program that installs another handler later must call this one.
+    ///
+    /// # Errors
+    /// Those of `sigaction(2)`; [`io::ErrorKind::Unsupported`] on architectures on which it was not tried, which are all but
+    /// x86, Arm, 64-bit RISC-V and little-endian POWER.
+    pub fn install() -> io::Result<Self> {
+        static OUTCOME: OnceLock<Result<(), i32>> = OnceLock::new();
+
+        if !TRIED {
+            let why = "the handler of SIGBUS was not tried on this architecture; read by calls instead (PreadFile)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let replaced = OUTCOME.get_or_init(|| {
+            replace().map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL))
+        });
+        replaced.map_err(io::Error::from_raw_os_error)?;
+        Ok(Self(()))
+    }
+}
+
+/// True if the handler was tried on this architecture, on the last three in emulation.
+const TRIED: bool = cfg!(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64",
+    all(target_arch = "powerpc64", target_endian = "little"),
+));
+
+/// The newest entry of the registry; null before the first mapping.
+static NEWEST: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
+
+/// A mapping in the registry. Entries are used again and never released, so that the handler can follow them.
+#[derive(Debug)]
+struct Entry {
+    is_taken: AtomicBool,
+    /// Odd while the entry has a mapping, and different for each of them.
+    version: AtomicUsize,
+    start: AtomicUsize,
+    len: AtomicUsize,
+    fd: AtomicI32,
+    /// The mapping's place in the file, halved into words of the CPU's size.
+    offset: [AtomicUsize; 2],
+    is_writable: AtomicBool,
+    latch: AtomicPtr<Latch>,
+    older: AtomicPtr<Entry>,
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self {
+            is_taken: AtomicBool::new(true),
+            version: AtomicUsize::new(0),
+            start: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            fd: AtomicI32::new(-1),
+            offset: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            is_writable: AtomicBool::new(false),
+            latch: AtomicPtr::new(null_mut()),
+            older: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// Adds an entry that is taken.
+    #[cold]
+    fn add() -> &'static Self {
+        let entry: &'static Self = Box::leak(Box::new(Self::new()));
+        let mut newest = NEWEST.load(Acquire);
+        loop {
+            entry.older.store(newest, Relaxed);
+            let new = from_ref(entry).cast_mut();
+            match NEWEST.compare_exchange(newest, new, AcqRel, Acquire) {
+                Ok(_) => return entry,
+                Err(other) => newest = other,
+            }
+        }
+    }
+
+    fn take(&self) -> bool {
+        !self.is_taken.load(Relaxed) && !self.is_taken.swap(true, Acquire)
+    }
+
+    /// Returns the mapping if the address is in it.
+    fn at(&self, address: usize) -> Option<Found> {
+        let version = self.version.load(Acquire);
+        let [start, len] = [&self.start, &self.len].map(|number| number.load(Relaxed));
+        let [high, low] = self.offset.each_ref().map(|number| number.load(Relaxed) as u64);
+        let found = Found {
+            start,
+            len,
+            at: address.wrapping_sub(start),
+            fd: self.fd.load(Relaxed),
+            offset: high << 32 | low,
+            is_writable: self.is_writable.load(Relaxed),
+            latch: self.latch.load(Relaxed),
+        };
+        // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
+        fence(Acquire);
+        let is_whole = version % 2 == 1 && self.version.load(Relaxed) == version;
+        (is_whole && found.at < len).then_some(found)
+    }
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    // SAFETY: each link is null or an entry that was whole before it was linked, and is never released.
+    let follow = |link: &AtomicPtr<Entry>| unsafe { link.load(Acquire).as_ref() };
+    iter::successors(follow(&NEWEST), move |entry| follow(&entry.older))
+}
+
+/// A mapping in the registry, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Registered(&'static Entry);
+
+impl Registered {
+    /// Registers a mapping of whole pages of a file.
+    ///
+    /// # Safety
+    /// Until the value is dropped
+    /// 1. the `len` bytes from `base` on are a mapping of this part of the file, over which zeros may be mapped at any time:
+    ///    no code makes a reference to them except to atomic words, or callers have vouched for its end;
+    /// 2. the latch stays where it is, and the file open.
+    pub(super) unsafe fn new(
+        base: NonNull<u8>,
+        len: usize,
+        (fd, offset): (RawFd, u64),
+        is_writable: bool,
+        latch: &Latch,
+    ) -> Self {
+        let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
+        entry.start.store(base.addr().get(), Relaxed);
+        entry.len.store(len, Relaxed);
+        entry.fd.store(fd, Relaxed);
+        entry.offset[0].store((offset >> 32) as usize, Relaxed);
+        entry.offset[1].store((offset & u64::from(u32::MAX)) as usize, Relaxed);
+        entry.is_writable.store(is_writable, Relaxed);
+        entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
+        entry.version.fetch_add(1, Release);
+        Self(entry)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.version.fetch_add(1, Relaxed);
+        // A handler that sees what the next owner stores sees this version too.
+        fence(Release);
+        self.0.is_taken.store(false, Release);
+    }
+}
+
+/// The mapping of an access that has failed.
+struct Found {
+    start: usize,
+    len: usize,
+    /// The place of the access.
+    at: usize,
+    fd: RawFd,
+    offset: u64,
+    is_writable: bool,
+    latch: *const Latch,
+}
+
+impl Found {
+    /// Fails the mapping, and maps zeros over it. Returns false if there is no memory for that.
+    ///
+    /// # Safety
+    /// 1. The mapping exists: this thread accesses it.
+    unsafe fn fail(&self, fault: &Fault) -> bool {
+        let failure = self.reason(fault);
+        // SAFETY: the latch lives as long as the mapping.
+        if let Some(latch) = unsafe { self.latch.as_ref() } {
+            latch.set(failure);
+        }
+        // SAFETY: (1) the registry has the mapping, whose owner has permitted it.
+        unsafe { map_zeros(self.start, self.len, self.is_writable) }
+    }
+
+    /// Returns the reason for which the page of the access is missing.
+    fn reason(&self, fault: &Fault) -> Failure {
+        let page = files::page_size();
+        let at = self.at - self.at % page.max(fault.extent);
+        let len = page.max(fault.extent).min(self.len - at) as u64;
+        let (at, place) = (at as u64, self.offset + (self.at - self.at % page) as u64);
+        let poisoned = Failure::Poisoned { at, len };
+        // SAFETY: the file is open as long as the mapping is there.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
+        let Ok(found) = rustix::fs::fstat(fd) else { return Failure::Access { at } };
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return poisoned;
+        }
+        let size = u64::try_from(found.st_size).unwrap_or(0);
+        if size <= place {
+            return Failure::Cut { size, needed: self.offset + self.len as u64 };
+        }
+        if fault.is_memory_error || is_unreadable(fd, place, page) {
+            return poisoned;
+        }
+        match rustix::fs::fstatfs(fd) {
+            // One without a limit reports no blocks at all.
+            Ok(system) if system.f_blocks > 0 && system.f_bavail == 0 => {
+                Failure::Full { len: page as u64 }
+            }
+            _ => Failure::Access { at },
+        }
+    }
+}
+
+/// Returns true if the medium has lost bytes of a page of the file.
+fn is_unreadable(fd: BorrowedFd<'_>, place: u64, page: usize) -> bool {
+    // In pieces: the stack of a handler is small.
+    let mut piece = [0; 512];
+    (place..place + page as u64).step_by(piece.len()).any(|at| {
+        matches!(
+            rustix::io::pread(fd, &mut piece, at),
+            Err(Errno::IO | Errno::FAULT | Errno::HWPOISON)
+        )
+    })
+}
+
+/// Maps zeros in place of a mapping. Returns false if there is no memory for that.
+///
+/// `mmap(MAP_FIXED)` replaces the pages in one step. `MAP_NORESERVE` needs no memory for them unless
+/// `vm.overcommit_memory` is 2. After `mlockall(MCL_FUTURE)` locked pages are counted again, so they are unlocked.
+///
+/// # Safety
+/// 1. The range is a mapping whose bytes may become zeros at any time.
+unsafe fn map_zeros(start: usize, len: usize, is_writable: bool) -> bool {
+    let address = ptr::with_exposed_provenance_mut(start);
+    let protection = libc::PROT_READ | if is_writable { libc::PROT_WRITE } else { 0 };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    // SAFETY: the caller's duty (1).
+    let map = || unsafe { libc::mmap(address, len, protection, flags, -1, 0) };
+    // SAFETY: the pages are the same; no byte changes.
+    let unlock = || unsafe { libc::munlock(address, len) };
+    let is_mapped = map() != libc::MAP_FAILED || (unlock() == 0 && map() != libc::MAP_FAILED);
+    if is_mapped {
+        // A child does not inherit the mapping, and so not its zeros. SAFETY: no byte changes.
+        unsafe { libc::madvise(address, len, libc::MADV_DONTFORK) };
+    }
+    is_mapped
+}
+
+/// An access that has failed, as the kernel describes it.
+#[derive(Debug)]
+struct Fault {
+    address: usize,
+    is_memory_error: bool,
+    /// The number of bytes around the address that are bad.
+    extent: usize,
+}
+
+/// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
+/// it out so, except mips, which has `si_errno` after `si_code` and the rest alike.
+#[repr(C)]
+struct Told {
+    signal: c_int,
+    errno_and_code: [c_int; 2],
+    address: usize,
+    address_lsb: c_short,
+}
+
+/// Returns the fault of a signal with this code (sigaction(2), "SIGBUS").
+fn fault_of(code: c_int, address: usize, lsb: c_short) -> Option<Fault> {
+    let (is_memory_error, lsb) = match code {
+        libc::BUS_ADRERR => (false, 0),
+        // A memory error on arm64 that firmware does not handle (`arch/arm64/mm/fault.c`, `do_sea`). If the CPU does not
+        // report the address, it is 0, at which no mapping is.
+        libc::BUS_OBJERR if cfg!(target_arch = "aarch64") => (true, 0),
+        // Filled for this code alone.
+        libc::BUS_MCEERR_AR => (true, u32::try_from(lsb).unwrap_or(0)),
+        _ => return None,
+    };
+    let extent = 1_usize.checked_shl(lsb).unwrap_or(1);
+    Some(Fault { address, is_memory_error, extent })
+}
+
+extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    keeping_errno(|| {
+        // SAFETY: the kernel hands over a valid one, and no other code has it.
+        let code = unsafe { (*info).si_code };
+        // SAFETY: it is the kernel's, larger than this part of it and aligned as it; all bytes of it are set.
+        let told = unsafe { info.cast::<Told>().read() };
+        let fault = fault_of(code, told.address, told.address_lsb);
+        let found = fault.and_then(|fault| {
+            let mapping = entries().find_map(|entry| entry.at(fault.address))?;
+            Some((mapping, fault))
+        });
+        match found {
+            // SAFETY: (1) this thread has accessed it just now.
+            Some((mapping, fault)) if unsafe { mapping.fail(&fault) } => {}
+            // The access is repeated, and ends the process.
+            Some(_) => set_action(libc::SIG_DFL),
+            None => hand_on(code, info, context),
+        }
+    });
+}
+
+/// The former handler, as `sigaction` has it, and its flags.
+static FORMER: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+static FORMER_FLAGS: AtomicI32 = AtomicI32::new(0);
+
+type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+type HandlerOfNumber = extern "C" fn(c_int);
+
+/// Installs the handler in place of the current action, which is kept.
+#[expect(clippy::fn_to_numeric_cast_any, reason = "the structure has a number for it")]
+fn replace() -> io::Result<()> {
+    let current = exchange(None)?;
+    keep(&current);
+    let mut action = current;
+    let handler: Handler = on_sigbus;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    // A signal that had no handler interrupted no call of the system.
+    let restart = if is_no_handler(current.sa_sigaction) { !0 } else { current.sa_flags };
+    // On the thread's alternate stack, if it has one: the fault can be on its own.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | restart & libc::SA_RESTART;
+    // Another thread may have replaced it meanwhile.
+    keep(&exchange(Some(&action))?);
+    Ok(())
+}
+
+fn keep(action: &libc::sigaction) {
+    FORMER_FLAGS.store(action.sa_flags, Release);
+    FORMER.store(action.sa_sigaction, Release);
+}
+
+/// Sets the action if there is a new one, and returns the action before.
+fn exchange(new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+    let mut before = MaybeUninit::zeroed();
+    let new = new.map_or(null(), from_ref);
+    // SAFETY: both are null or structures of that type; the new handler may interrupt any code.
+    if unsafe { libc::sigaction(libc::SIGBUS, new, before.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded and filled it; zeros are one as well.
+    Ok(unsafe { before.assume_init() })
+}
+
+/// Sets the default or ignoring.
+fn set_action(action: libc::sighandler_t) {
+    let mut whole = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: zeros are a valid one: no flags, an empty mask, the default.
+    unsafe { whole.assume_init_mut() }.sa_sigaction = action;
+    // SAFETY: the structure is whole; the action is one of the two that are not handlers.
+    unsafe { libc::sigaction(libc::SIGBUS, whole.as_ptr(), null_mut()) };
+}
+
+/// Does what would have been done without this handler. An access that failed is repeated afterwards.
+fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
+    let former = FORMER.load(Acquire);
+    match former {
+        libc::SIG_IGN if is_sent => {}
+        libc::SIG_DFL | libc::SIG_IGN if is_access => set_action(libc::SIG_DFL),
+        libc::SIG_DFL if is_sent => {
+            set_action(libc::SIG_DFL);
+            // SAFETY: it may be called in a handler (signal-safety(7)).
+            unsafe { libc::raise(libc::SIGBUS) };
+        }
+        // A memory error that nothing has accessed yet: an access reports it.
+        libc::SIG_DFL | libc::SIG_IGN => {}
+        _ => {
+            call(former, info, context);
+            if !is_access {
+                stay();
+            }
+        }
+    }
+}
+
+fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void) {
+    let address = ptr::with_exposed_provenance(handler);
+    if FORMER_FLAGS.load(Acquire) & libc::SA_SIGINFO == 0 {
+        // SAFETY: it was installed as a handler of this kind.
+        let handler = unsafe { core::mem::transmute::<*const (), HandlerOfNumber>(address) };
+        handler(libc::SIGBUS);
+    } else {
+        // SAFETY: it was installed as a handler of this kind.
+        let handler = unsafe { core::mem::transmute::<*const (), Handler>(address) };
+        handler(libc::SIGBUS, info, context);
+    }
+}
+
+/// Installs the handler again if the former one has set the default, as the standard library's does at a fault that is not
+/// an overflow of the stack. The process goes on where no access failed.
+fn stay() {
+    if exchange(None).is_ok_and(|now| is_no_handler(now.sa_sigaction)) {
+        let (former, flags) = (FORMER.load(Acquire), FORMER_FLAGS.load(Acquire));
+        // An equal call has succeeded before.
+        drop(replace());
+        FORMER_FLAGS.store(flags, Release);
+        FORMER.store(former, Release);
+    }
+}
+
+/// Returns true for the default and for ignoring.
+const fn is_no_handler(action: libc::sighandler_t) -> bool {
+    matches!(action, libc::SIG_DFL | libc::SIG_IGN)
+}
+
+/// Does the work of a handler, and leaves `errno` as the interrupted code had it.
+fn keeping_errno(work: impl FnOnce()) {
+    // SAFETY: the call only gives an address.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the place is this thread's own.
+    let before = unsafe { errno.read() };
+    work();
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault_of;
+
+    #[test]
+    fn a_signal_of_an_access_is_a_fault_of_the_bytes_that_the_kernel_gives() {
+        for (code, lsb, expected) in [
+            (libc::BUS_ADRERR, 12, Some((false, 1))),
+            (libc::BUS_MCEERR_AR, 21, Some((true, 1 << 21))),
+            (libc::BUS_MCEERR_AR, -1, Some((true, 1))),
+            (libc::BUS_OBJERR, 12, cfg!(target_arch = "aarch64").then_some((true, 1))),
+            (libc::BUS_ADRALN, 0, None),
+            (libc::BUS_MCEERR_AO, 12, None),
+            (libc::SI_USER, 12, None),
+        ] {
+            let fault = fault_of(code, 0x5000, lsb);
+            let described = fault.as_ref().map(|fault| (fault.is_memory_error, fault.extent));
+            assert_eq!(described, expected, "code {code}");
+            assert!(fault.is_none_or(|fault| fault.address == 0x5000));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads of a file by calls of the operating system, where a mapping would raise SIGBUS.
+
+use super::system::files;
+use super::{Error, ErrorKind};
+use crate::medium::Readable;
+use core::sync::atomic::Ordering;
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// A file that is read by `pread(2)`: bytes that the medium has lost are an error of that read alone. For salvage, and for
+/// reading a file whose mapping has failed.
+///
+/// A reader of a store or a journal runs on it unchanged, so that a bad block costs one blob or record and not the file. On
+/// a machine whose [data cache aliases](crate::aliasing) drop the mapping first.
+///
+/// ```
+/// use cachemaint::{dax::PreadFile, medium::Readable};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let file = tempfile::tempfile()?;
+/// # file.set_len(4096)?;
+/// let file = PreadFile::new(file, 0)?; // or of `DaxView::file`, by `try_clone`
+/// let mut bytes = [0; 64];
+/// file.read(128, &mut bytes)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PreadFile {
+    file: File,
+    offset: u64,
+    len: u64,
+    path: PathBuf,
+    /// The failure of a load, which cannot return it.
+    failed: Mutex<Option<Error>>,
+}
+
+impl PreadFile {
+    /// Reads a file from `offset` on, up to the end that it has now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Os`], if the file's length cannot be asked for.
+    pub fn new(file: File, offset: u64) -> Result<Self, Error> {
+        let path = files::name_of(&file);
+        let found = file.metadata().map_err(|error| Error::os(&path, files::METADATA, &error))?;
+        let len = found.len().saturating_sub(offset);
+        Ok(Self { file, offset, len, path, failed: Mutex::new(None) })
+    }
+
+    /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
+    #[cold]
+    fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
+        // `EIO` is the error of a known media error, `EFAULT` of one that was met while the kernel copied (`fs/dax.c`,
+        // `dax_iomap_iter`), `EHWPOISON` of a page that was taken out of use.
+        if let Some(Errno::IO | Errno::FAULT | Errno::HWPOISON) = Errno::from_io_error(error) {
+            return Error::new(&self.path, ErrorKind::Poisoned { at, len });
+        }
+        if error.kind() == io::ErrorKind::UnexpectedEof
+            && let Ok(metadata) = self.file.metadata()
+        {
+            let needed = self.offset.saturating_add(self.len);
+            return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
+        }
+        Error::os(&self.path, "pread", error)
+    }
+}
+
+impl Readable for PreadFile {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns the word. If it cannot be read, returns 0, and the next [`check`](Self::check) fails.
+    fn load(&self, at: u64, _order: Ordering) -> u64 {
+        assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
+        let mut word = [0; 8];
+        if let Err(error) = self.read(at, &mut word) {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return 0;
+        }
+        u64::from_le_bytes(word)
+    }
+
+    /// Reads by one call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`], if the medium has lost bytes of the range; [`ErrorKind::Shorter`], if the file was cut;
+    /// [`ErrorKind::Os`] otherwise.
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        let len = into.len() as u64;
+        assert!(
+            at.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} bytes at offset {at} are out of range: the file has {} bytes",
+            self.len
+        );
+        let read = self.file.read_exact_at(into, self.offset + at);
+        read.map_err(|error| self.unread(at, len, &error))
+    }
+
+    /// Fails if a load since the last call could not read its word.
+    fn check(&self) -> Result<(), Error> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), Err)
+    }
+}

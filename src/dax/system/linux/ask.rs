@@ -1,0 +1,204 @@
+//! The system calls about a file's inode, all of them in one place.
+
+use super::conclude::Asked;
+use super::device;
+use super::mapping::{self, Kind};
+use super::reach::Reach;
+use crate::aliasing::{self, Aliasing};
+use crate::arch::native;
+use crate::cache::Cache;
+use crate::cpu;
+use crate::dax::error::{Error, ErrorKind};
+use crate::system::backing::device_dax::Device;
+use crate::system::backing::mounts::mount_id;
+use crate::system::kernel;
+use crate::system::tree::Tree;
+use alloc::boxed::Box;
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, StatFs, Statx, StatxAttributes, StatxFlags, makedev,
+};
+use rustix::io::Errno;
+use std::fs::{File, Metadata};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// The answers about an open file.
+#[derive(Debug)]
+pub(in crate::dax) struct Facts {
+    /// The numbers of device and inode.
+    pub(in crate::dax) id: (u64, u64),
+    /// The size of the part that can be mapped, in bytes.
+    pub(in crate::dax) size: u64,
+    /// The alignment of offsets, in bytes: a page, a huge page, or that of a device.
+    pub(in crate::dax) alignment: u64,
+    /// False for a regular file without a name: a memfd, one from `O_TMPFILE`, or one that was unlinked.
+    pub(in crate::dax) has_name: bool,
+    pub(super) of: Of,
+}
+
+/// The answers that differ between files and devices.
+#[derive(Debug)]
+pub(super) enum Of {
+    File(Asked),
+    Device(Box<Device>, device::Asked),
+}
+
+impl Facts {
+    /// Returns true for a device of device DAX.
+    pub(in crate::dax) const fn is_device(&self) -> bool {
+        matches!(self.of, Of::Device(..))
+    }
+}
+
+/// Asks about an open file, which must be a regular one or a device of device DAX. `cache` is not aimed yet; it is `None`
+/// if this CPU writes nothing back.
+pub(in crate::dax) fn ask(path: &Path, file: &File, cache: Option<Cache>) -> Result<Facts, Error> {
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+        .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
+    match FileType::from_raw_mode(status.stx_mode.into()) {
+        FileType::RegularFile => ask_file(path, file, &status, cache),
+        FileType::Directory => Err(is_directory(path)),
+        FileType::CharacterDevice => {
+            let number = (status.stx_rdev_major, status.stx_rdev_minor);
+            let found = device::find(path, &Tree::host(), number)?;
+            let device = found.ok_or_else(|| Error::new(path, ErrorKind::NotAFile))?;
+            ask_device(path, file, &status, device, cache)
+        }
+        _ => Err(Error::new(path, ErrorKind::NotAFile)),
+    }
+}
+
+fn ask_file(
+    path: &Path,
+    file: &File,
+    status: &Statx,
+    cache: Option<Cache>,
+) -> Result<Facts, Error> {
+    let file_system =
+        rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))?;
+    let (tree, page) = (Tree::host(), rustix::param::page_size());
+    let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
+    let alignment = alignment(&file_system, page as u64);
+    let asked = Asked {
+        device: (status.stx_dev_major, status.stx_dev_minor),
+        mount_id: mount_id(&tree, file),
+        magic: name_of(&file_system),
+        dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
+        map_sync: map_sync(path, file, page)?,
+        reach: Reach::of(cache),
+        in_guest: cpu::is_guest(),
+        data_cache_aliases: aliases(&tree),
+        page,
+        alignment,
+    };
+    Ok(Facts {
+        id: id(status),
+        size: status.stx_size,
+        alignment,
+        has_name: status.stx_nlink > 0,
+        of: Of::File(asked),
+    })
+}
+
+fn ask_device(
+    path: &Path,
+    file: &File,
+    status: &Statx,
+    device: Device,
+    cache: Option<Cache>,
+) -> Result<Facts, Error> {
+    let unit = usize::try_from(device.alignment).unwrap_or(usize::MAX);
+    let asked = device::Asked {
+        map_sync: map_sync(path, file, unit)?,
+        reach: Reach::of(cache),
+        in_guest: cpu::is_guest(),
+    };
+    Ok(Facts {
+        id: id(status),
+        size: device.size,
+        alignment: device.alignment,
+        has_name: true,
+        of: Of::Device(Box::new(device), asked),
+    })
+}
+
+/// Asks about a new file in an open directory. No file is left there.
+pub(in crate::dax) fn ask_directory(
+    path: &Path,
+    directory: &File,
+    cache: Option<Cache>,
+) -> Result<Facts, Error> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let unnamed =
+        rustix::fs::openat(directory, c".", flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
+            match errno {
+                Errno::OPNOTSUPP => Error::unsupported(
+                    path,
+                    "this file system has no unnamed files to try with; name a file in it",
+                ),
+                errno => Error::opening(path, "open", &errno.into()),
+            }
+        })?;
+    Ok(Facts { has_name: true, ..ask(path, &unnamed.into(), cache)? })
+}
+
+/// Returns true if a path that is not that of a regular file is a device of device DAX, which programs may use. It is not
+/// opened for that, since opening a device can do something.
+pub(in crate::dax) fn is_device(path: &Path, there: &Metadata) -> Result<bool, Error> {
+    let number = (rustix::fs::major(there.rdev()), rustix::fs::minor(there.rdev()));
+    let is_device = there.file_type().is_char_device();
+    Ok(is_device && device::find(path, &Tree::host(), number)?.is_some())
+}
+
+pub(in crate::dax) fn is_directory(path: &Path) -> Error {
+    Error::because(path, ErrorKind::NotAFile, "is a directory; name a file in it")
+}
+
+fn id(status: &Statx) -> (u64, u64) {
+    (makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino)
+}
+
+/// Returns true if the data cache of this machine is known to alias.
+fn aliases(tree: &Tree) -> bool {
+    let page = kernel::page_size(tree);
+    let found = aliasing::of_machine(&native::ARCHITECTURE.data_cache, tree, &page);
+    matches!(found, Aliasing::Yes { .. })
+}
+
+/// Returns the alignment of the offsets of a file's mappings: a page, and on hugetlbfs a huge page, to which the kernel
+/// rounds lengths up there (mmap(2), "Huge page (Huge TLB) mappings").
+fn alignment(status: &StatFs, page: u64) -> u64 {
+    // Of a type that differs from architecture to architecture, as the magic number is.
+    let block = u64::try_from(status.f_bsize).unwrap_or_default();
+    let is_huge = name_of(status) == Some("hugetlbfs") && block.is_power_of_two();
+    if is_huge { block.max(page) } else { page }
+}
+
+/// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.
+const MAGIC: [(u32, &str); 7] = [
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+    (0x9584_58f6, "hugetlbfs"),
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x794c_7630, "overlay"),
+];
+
+/// Returns the file system's name by its magic number.
+fn name_of(status: &StatFs) -> Option<&'static str> {
+    // 32 bits, in a type that differs from architecture to architecture, with a sign on some.
+    let magic = i128::from(status.f_type) & i128::from(u32::MAX);
+    MAGIC.iter().find(|(number, _)| i128::from(*number) == magic).map(|(_, name)| *name)
+}
+
+/// Returns the kernel's answer to `MAP_SYNC`. Only these two errors are refusals (mmap(2)); other errors say nothing
+/// about the file.
+fn map_sync(path: &Path, file: &File, page: usize) -> Result<Result<(), Errno>, Error> {
+    match mapping::probe(file.as_fd(), Kind::Synchronous, page) {
+        Ok(()) => Ok(Ok(())),
+        Err(refusal @ (Errno::OPNOTSUPP | Errno::INVAL)) => Ok(Err(refusal)),
+        Err(errno) => Err(Error::os(path, "mmap", &errno.into())),
+    }
+}

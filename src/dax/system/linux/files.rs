@@ -1,0 +1,229 @@
+//! Files on Linux: opened without following a symbolic link, for this user alone, filled with zeros, under a name that is
+//! made durable.
+
+pub(in crate::dax) use super::new_file::NewFile;
+
+use crate::dax::error::{Error, ErrorKind};
+use crate::dax::system::Access;
+use alloc::borrow::Cow;
+use alloc::format;
+use core::ops::Range;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The calls, as errors name them.
+pub(in crate::dax) const LOCK: &str = "flock";
+pub(in crate::dax) const METADATA: &str = "fstat";
+pub(in crate::dax) const SET_LEN: &str = "ftruncate";
+
+/// The number that stands for an error that has none.
+const NO_NUMBER: Errno = Errno::IO;
+
+/// The number of zeros that are written at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Returns the unit of offsets, and of write-backs.
+pub(in crate::dax) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// Opens a file without a name in a directory, with mode 0600. It is gone when it is closed, unless it gets a name.
+pub(super) fn unnamed_in(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Opens a file; not what a symbolic link leads to.
+pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
+    let access = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::ReadAndWrite => OFlags::RDWR,
+    };
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, access | flags, Mode::empty())?.into())
+}
+
+/// Opens a file or a directory to look at it.
+pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Returns the name that the system has for an open file.
+pub(in crate::dax) fn name_of(file: &File) -> PathBuf {
+    std::fs::read_link(path_of(file))
+        .unwrap_or_else(|_| format!("file descriptor {}", file.as_raw_fd()).into())
+}
+
+/// Returns a path of an open file by its descriptor. Threads can have descriptors of their own.
+pub(in crate::dax) fn path_of(file: &impl AsRawFd) -> PathBuf {
+    format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Refuses a descriptor that does not permit the mapping, or that does not write at the offsets that are asked for.
+pub(in crate::dax) fn require_access(
+    path: &Path,
+    file: &File,
+    access: Access,
+) -> Result<(), Error> {
+    let flags =
+        rustix::fs::fcntl_getfl(file).map_err(|errno| Error::os(path, "fcntl", &errno.into()))?;
+    let writes = access == Access::ReadAndWrite;
+    let mode = match flags & OFlags::RWMODE {
+        _ if flags.contains(OFlags::PATH) => "with O_PATH",
+        _ if writes && flags.contains(OFlags::APPEND) => "with O_APPEND",
+        OFlags::RDONLY if writes => "for reading only",
+        OFlags::WRONLY => "for writing only",
+        _ => return Ok(()),
+    };
+    let text = format!(
+        "its descriptor was opened {mode}; open it for reading and writing, or for reading and view it"
+    );
+    Err(Error::invalid(path, text))
+}
+
+/// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
+pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
+    let (kind, text) = match Errno::from_io_error(error)? {
+        Errno::NOENT => {
+            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
+        }
+        Errno::NOTDIR => {
+            (ErrorKind::NotFound, "a part of the path is not a directory; correct the path")
+        }
+        Errno::EXIST => (
+            ErrorKind::Exists,
+            "exists already; open it instead of creating it, or choose another name",
+        ),
+        Errno::LOOP => {
+            (ErrorKind::NotAFile, "is a symbolic link, which is not followed; name its target")
+        }
+        Errno::ISDIR => (ErrorKind::NotAFile, "is a directory; name a file in it"),
+        Errno::NXIO | Errno::NODEV => (ErrorKind::NotAFile, "is not a regular file; name one"),
+        Errno::ACCESS | Errno::PERM => (
+            ErrorKind::PermissionDenied,
+            "permission denied by the file or by a directory of its path; let the owner grant it (new files have mode \
+             0600)",
+        ),
+        Errno::ROFS => (
+            ErrorKind::PermissionDenied,
+            "its file system is mounted read-only; remount it for writing",
+        ),
+        errno @ Errno::MFILE => {
+            let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+            let text = format!(
+                "this process has reached its limit of {most} open files; raise it (ulimit -n, or LimitNOFILE= of a \
+                 systemd unit), or use fewer files"
+            );
+            return Some((
+                ErrorKind::Os { call: "open", errno: errno.raw_os_error() },
+                text.into(),
+            ));
+        }
+        _ => return None,
+    };
+    Some((kind, text.into()))
+}
+
+/// Returns the system's number of an error.
+pub(in crate::dax) fn number(error: &io::Error) -> i32 {
+    Errno::from_io_error(error).unwrap_or(NO_NUMBER).raw_os_error()
+}
+
+/// Returns true for the error of a sync that the file system does not have (`fs/sync.c`, `vfs_fsync_range`), as most that
+/// are for reading only: no byte is lost by it.
+///
+/// `EROFS` is not among them: on ext4 it means that the file system has stopped after an error. A healthy one that is
+/// mounted for reading only has nothing to sync, and succeeds (`fs/ext4/fsync.c`, `ext4_sync_file`).
+pub(in crate::dax) fn is_without_syncs(errno: i32) -> bool {
+    let numbers = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+    numbers.map(Errno::raw_os_error).contains(&errno)
+}
+
+/// Makes a file longer by zeros, which are in the file when this returns, and not synced.
+///
+/// The file grows with its zeros: they are written and not just allocated, so that no length, now or after a crash, has
+/// bytes without a written block. Room is found first, in as few extents as possible. The position of the file is not moved:
+/// another process may have a duplicate.
+pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
+    check_limit(range.end)?;
+    reserve(file, range)?;
+    let zeros = alloc::vec![0; CHUNK];
+    let mut at = range.start;
+    while at < range.end {
+        let rest = usize::try_from(range.end - at).unwrap_or(CHUNK);
+        let chunk = zeros.get(..rest).unwrap_or(&zeros);
+        file.write_all_at(chunk, at)?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
+}
+
+/// Refuses a length beyond the limit of this process, since the system would send it a signal that ends it
+/// by default (setrlimit(2), `SIGXFSZ`).
+fn check_limit(len: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if len > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Reserves space for these bytes. The file keeps its length.
+fn reserve(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let len = range.end - range.start;
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
+        // A reservation is a hint; the writes find out what it could not do.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Makes the name of a new file durable.
+pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+    let directory = open_directory_of(path).map_err(|error| opening_directory(path, &error))?;
+    directory.sync_all().map_err(|error| syncing_directory(path, &error))
+}
+
+/// Makes the name of an open file with these numbers of device and inode durable, if the path is its name, this user may
+/// read the directory, and the file system syncs directories.
+pub(in crate::dax) fn persist_name_of(path: &Path, id: (u64, u64)) -> Result<(), Error> {
+    // The system's name of an open file can be one that the file had before, or a description.
+    if !path.symlink_metadata().is_ok_and(|there| (there.dev(), there.ino()) == id) {
+        return Ok(());
+    }
+    let directory = match open_directory_of(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened.map_err(|error| opening_directory(path, &error))?,
+    };
+    match directory.sync_all() {
+        Err(error) if is_without_syncs(number(&error)) => Ok(()),
+        synced => synced.map_err(|error| syncing_directory(path, &error)),
+    }
+}
+
+fn open_directory_of(path: &Path) -> io::Result<File> {
+    let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(directory_of(path), directory, Mode::empty())?.into())
+}
+
+fn opening_directory(path: &Path, error: &io::Error) -> Error {
+    Error::os(path, "open of its directory", error)
+}
+
+fn syncing_directory(path: &Path, error: &io::Error) -> Error {
+    Error::os(path, "fsync of its directory", error)
+}
+
+/// Returns the directory that has the name.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,241 @@
+//! Any system but Linux: files through the page cache, by memmap2 and the standard library, whose `sync_all` is
+//! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so nothing is promised of it.
+
+use super::{Access, Plan};
+use crate::cache::Cache;
+use crate::dax::Guarantee;
+use crate::dax::error::{Error, ErrorKind};
+use crate::dax::lock::OpenFile;
+use crate::dax::mapping::{Mapping, Pages};
+use crate::medium::Granularity;
+use crate::survival::Backing;
+use crate::system::calls::System;
+use crate::system::tree::{Evidence, Unknown};
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::ptr::NonNull;
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// None of these systems documents that it writes pages back for a mapping for reading only.
+pub(in crate::dax) const PERSISTS_VIEWS: bool = false;
+
+/// The calls, as errors name them.
+pub(in crate::dax) const LOCK: &str = "the lock";
+pub(in crate::dax) const METADATA: &str = "the question for its length";
+pub(in crate::dax) const SET_LEN: &str = "the change of its length";
+
+#[derive(Debug)]
+pub(in crate::dax) struct Facts {
+    pub(in crate::dax) id: (),
+    pub(in crate::dax) size: u64,
+    pub(in crate::dax) alignment: u64,
+    pub(in crate::dax) has_name: bool,
+}
+
+impl Facts {
+    pub(in crate::dax) const fn is_device(&self) -> bool {
+        false
+    }
+}
+
+pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<Facts, Error> {
+    let metadata = file.metadata().map_err(|error| Error::os(path, METADATA, &error))?;
+    if !metadata.is_file() {
+        return Err(Error::new(path, ErrorKind::NotAFile));
+    }
+    Ok(Facts { id: (), size: metadata.len(), alignment: page_size() as u64, has_name: true })
+}
+
+pub(in crate::dax) fn ask_directory(_: &Path, _: &File, _: Option<Cache>) -> Result<Facts, Error> {
+    Ok(Facts { id: (), size: 0, alignment: page_size() as u64, has_name: true })
+}
+
+pub(in crate::dax) const fn is_device(_: &Path, _: &Metadata) -> Result<bool, Error> {
+    Ok(false)
+}
+
+/// Returns the guarantee of every file on such a system.
+pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Error> {
+    let System { name, persists_by, source, .. } = System::host();
+    Ok(Guarantee {
+        granularity: Granularity::Page(page_size()),
+        backing: Backing::Unknown,
+        reason: format!(
+            "{name} persists them by {persists_by}, and this crate maps files directly on Linux only"
+        ),
+        advice: Some("where pages are too coarse use a file on persistent memory under Linux"),
+        file_system: String::new(),
+        mount_point: String::new(),
+        device: String::new(),
+        is_device_dax: false,
+        alignment: facts.alignment,
+        region: None,
+        devices: Vec::new(),
+        deep_flush: None,
+        through_page_cache: true,
+        drops_flushes: false,
+        has_log_on_drive: false,
+        has_name: true,
+        evidence: alloc::vec![
+            Evidence::new("the operating system", name),
+            Evidence::new("what makes stores durable", format!("{persists_by} ({source})")),
+            Evidence::new("the device under the file", "not asked on this system"),
+        ],
+    })
+}
+
+/// A shared mapping of a part of a file, and the file.
+#[derive(Debug)]
+struct Mapped {
+    pages: MmapRaw,
+    file: File,
+}
+
+pub(in crate::dax) fn map(
+    path: &Path,
+    file: &File,
+    plan: &Plan,
+    _: &Guarantee,
+) -> Result<Mapping, Error> {
+    if plan.populate {
+        return Err(Error::unsupported(path, "cannot be populated on this system; leave it out"));
+    }
+    map_pages(file, plan).map_err(|error| Error::os(path, "mapping it", &error))
+}
+
+fn map_pages(file: &File, plan: &Plan) -> io::Result<Mapping> {
+    let mut options = MmapOptions::new();
+    options.offset(plan.offset).len(plan.len);
+    let pages = match plan.access {
+        Access::Read => options.map_raw_read_only(file)?,
+        Access::ReadAndWrite => options.map_raw(file)?,
+    };
+    let base = NonNull::new(pages.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+    let mapped = Mapped { pages, file: file.try_clone()? };
+    // SAFETY: (1) a raw mapping can be read, and lasts as long as `mapped`; systems map whole pages.
+    // (2) Mappings begin at a page, and the offset is a multiple of its size. (3) It is of no use for
+    // anything else but to be written back.
+    Ok(unsafe { Mapping::new(base, plan.len, mapped) })
+}
+
+impl Pages for Mapped {
+    /// Two steps: the pages go to the file, and the file to its medium.
+    fn writeback(&self, range: Range<usize>) -> io::Result<()> {
+        self.pages.flush_range(range.start, range.len())?;
+        self.file.sync_data()
+    }
+}
+
+/// Makes a file longer by zeros.
+pub(in crate::dax) fn write_zeros(file: &File, range: &Range<u64>) -> io::Result<()> {
+    file.set_len(range.end)
+}
+
+pub(in crate::dax) fn placement(
+    _: &File,
+    _: &Guarantee,
+    _: &Range<u64>,
+) -> Result<crate::dax::Placement, Unknown> {
+    let answer = "the place of a file's bytes is not asked for here";
+    Err(Unknown::new(System::host().name, answer, "ask for it under Linux, on ext4 or xfs"))
+}
+
+/// A multiple of the page size of each of these systems: 16 KiB on macOS on arm64, 4 KiB elsewhere.
+pub(in crate::dax) const fn page_size() -> usize {
+    16 << 10
+}
+
+/// A file that was not there, which has its name from the beginning: a crash leaves a part of it.
+#[derive(Debug)]
+pub(in crate::dax) struct NewFile {
+    pub(in crate::dax) file: OpenFile,
+    name: PathBuf,
+}
+
+impl NewFile {
+    pub(in crate::dax) fn create(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Ok(Self { file: OpenFile::new(options.open(path)?), name: path.to_path_buf() })
+    }
+
+    /// Does nothing: the file has the name already.
+    pub(in crate::dax) const fn give_name(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(in crate::dax) fn discard(self) {
+        drop(self.file);
+        // The error that led here is the one to report.
+        drop(std::fs::remove_file(self.name));
+    }
+}
+
+/// Opens a file. What a symbolic link leads to was refused before, as far as nobody exchanges the two meanwhile.
+pub(in crate::dax) fn open(path: &Path, access: Access) -> io::Result<File> {
+    OpenOptions::new().read(true).write(access == Access::ReadAndWrite).open(path)
+}
+
+pub(in crate::dax) fn open_to_look(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+pub(in crate::dax) fn name_of(_: &File) -> PathBuf {
+    PathBuf::from("the open file")
+}
+
+/// The mapping fails if the descriptor does not permit it.
+pub(in crate::dax) const fn require_access(_: &Path, _: &File, _: Access) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Returns the meaning of a failure to look a path up, if it is known: the kind, and the fact with the action.
+pub(in crate::dax) fn meaning(error: &io::Error) -> Option<(ErrorKind, Cow<'static, str>)> {
+    let (kind, text) = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            (ErrorKind::NotFound, "no such file or directory; check the path, or create it first")
+        }
+        io::ErrorKind::AlreadyExists => (
+            ErrorKind::Exists,
+            "exists already; open it instead of creating it, or choose another name",
+        ),
+        io::ErrorKind::IsADirectory => (ErrorKind::NotAFile, "is a directory; name a file in it"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+            ErrorKind::PermissionDenied,
+            "permission denied; let the owner grant it, or remount its file system for writing",
+        ),
+        _ => return None,
+    };
+    Some((kind, text.into()))
+}
+
+/// Returns the system's number of an error.
+pub(in crate::dax) fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or_default()
+}
+
+pub(in crate::dax) const fn is_without_syncs(_: i32) -> bool {
+    false
+}
+
+/// Makes a name durable, where the system has a call for it.
+pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let synced = File::open(directory.unwrap_or(Path::new("."))).and_then(|open| open.sync_all());
+    synced.map_err(|error| Error::os(path, "the sync of its directory", &error))
+}
+
+pub(in crate::dax) fn persist_name_of(path: &Path, (): ()) -> Result<(), Error> {
+    persist_name(path)
+}

@@ -1,0 +1,513 @@
+//! Files mapped for reading only.
+
+use super::latch::Failure;
+use super::lock::{Lock, OpenFile};
+use super::mapping::{Mapping, Unflushed};
+use super::system::{self, files};
+use super::{Batch, Error, ErrorKind, Guarantee, Placement, Writeback};
+use crate::cache::Cache;
+use crate::medium::{Granularity, Readable};
+use alloc::format;
+use core::any::Any;
+use core::ops::Range;
+use core::sync::atomic::{Ordering, fence};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file that is mapped for reading only. [`Options::view`](super::Options::view) opens one, and every
+/// [`DaxFile`](super::DaxFile) has one as the part of it that does not store.
+///
+/// The mapping is shared: it shows the stores of others when they are made. A view is not a
+/// [`Medium`](crate::medium::Medium), since a medium can be written.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("file");
+/// use cachemaint::dax::Options;
+///
+/// # let file = Options::new().allow_page_granularity().create_new(&path, 4096)?;
+/// # file.write(64, b"a record");
+/// # drop(file);
+/// let view = Options::new().allow_page_granularity().view(&path)?;
+/// let mut bytes = [0; 8];
+/// view.read(64, &mut bytes)?;
+/// assert_eq!(&bytes, b"a record");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What a reader can persist
+/// A line can be written back by any process with read permission: to the CPU it is a load of a byte. So a view can
+/// persist bytes that other threads and processes have stored, though it stores nothing itself. A process that persists
+/// on behalf of programs that never do so needs just that.
+///
+/// | | what permits it |
+/// |---|---|
+/// | x86: CLWB, CLFLUSHOPT, CLFLUSH | "all permission checking and faults associated with a byte load" (Intel SDM vol. 2A, CLWB and its like) |
+/// | arm64: DC CVAC, CVAP, CVADP, CIVAC | read access at EL0 (Arm ARM, "Data cache maintenance instructions": a Permission fault without it) |
+/// | powerpc64: dcbst, dcbstps | treated as a load (Power ISA, book II, "Cache Management Instructions") |
+/// | riscv64: cbo.clean | permitted where a load or a store is (RISC-V CMO, "Traps") |
+/// | pages, on Linux: `fdatasync` | nothing: it writes the dirty pages of the *file*, through whichever mapping they were stored (`fs/sync.c`) |
+///
+/// By pages a write-back is of the whole file each time, and not of the range. `msync` does nothing through a mapping
+/// of a file that was opened for reading, and still reports success (`mm/msync.c`; measured on Linux 6.18).
+///
+/// On other systems than Linux a write-back of a view is [`ErrorKind::Unsupported`], because none of them
+/// documents its effect.
+///
+/// # Failures
+/// The first event after which the bytes may not be the stored ones ends the use of the mapping: a write-back by the
+/// operating system that failed, a file that was cut, and with a [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux)
+/// an access that raised SIGBUS. From then on [`check`](Self::check), [`read`](Self::read),
+/// [`persist`](Self::persist) and every other call that persists return that failure, until the file is opened anew. By
+/// lines a cut file is noticed at an access alone.
+///
+/// A write-back failure can be about any byte that was stored since the last one that succeeded: Linux reports it once
+/// to each open file, and does not say for which pages.
+#[derive(Debug)]
+pub struct DaxView {
+    pub(super) mapping: Mapping,
+    /// The method to write back: by lines, by a fence alone, or by pages.
+    pub(super) writeback: Writeback,
+    pub(super) guarantee: Guarantee,
+    /// True if the operating system is not known to write pages back for it.
+    pub(super) refuses_pages: bool,
+    /// The place in the file at which the mapping begins, in bytes.
+    pub(super) offset: u64,
+    /// True if every page is made accessible when the file is mapped.
+    pub(super) populate: bool,
+    pub(super) path: PathBuf,
+    /// The open file with its lock. It is declared after `mapping`, because fields are dropped in the order of
+    /// their declaration: no byte is mapped here any more when another process gets the lock.
+    pub(super) file: OpenFile,
+}
+
+impl Readable for DaxView {
+    type Error = Error;
+
+    fn len(&self) -> u64 {
+        Self::len(self)
+    }
+
+    #[inline]
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        Self::load(self, at, order)
+    }
+
+    /// As [`DaxView::read`].
+    #[inline]
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        Self::read(self, at, into)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        Self::check(self)
+    }
+
+    fn as_any_view(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl DaxView {
+    /// Returns the view behind a medium, if there is one and the medium begins where the view does.
+    #[cfg(any(feature = "recorder", feature = "preserve"))]
+    #[inline]
+    pub(crate) fn of<M: Readable>(medium: &M) -> Option<&Self> {
+        medium.as_any_view()?.downcast_ref()
+    }
+
+    /// Returns the number of mapped bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// Returns false: no mapping is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the smallest unit that is made persistent.
+    #[must_use]
+    pub const fn granularity(&self) -> Granularity {
+        self.guarantee.granularity
+    }
+
+    /// Returns the guarantee of its medium, with reason and evidence.
+    #[must_use]
+    pub const fn guarantee(&self) -> &Guarantee {
+        &self.guarantee
+    }
+
+    /// Returns the place in the file at which the mapping begins, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns the path at which it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the open file, for operations that this type does not have. Shrinking it while it is mapped makes later
+    /// accesses end the process. What is read and written by calls agrees with the mapping on Linux, unless the
+    /// [data cache aliases](crate::aliasing); other systems promise nothing.
+    ///
+    /// A duplicate of it ([`File::try_clone`]) does not keep the [lock](Lock) when this view is dropped.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        self.file.file()
+    }
+
+    /// Returns the lock that it holds.
+    #[must_use]
+    pub const fn lock(&self) -> Lock {
+        self.file.lock()
+    }
+
+    /// Returns the caches that write its lines back; `None` where the operating system does it by pages.
+    #[must_use]
+    pub const fn cache(&self) -> Option<Cache> {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => Some(cache),
+            Writeback::Pages => None,
+        }
+    }
+
+    /// Fails if the mapping has failed. Ask it after loads, and before what they returned is believed: after a fault
+    /// under a [`FaultHandler`](super#media-errors-and-files-that-shrink-on-linux) they see zeros.
+    ///
+    /// # Errors
+    /// The [failure](Self#failures), the same each time: [`ErrorKind::Writeback`], [`ErrorKind::Shorter`] for a file that
+    /// was cut, [`ErrorKind::Poisoned`], [`ErrorKind::NoSpace`] for a hole, or [`ErrorKind::Os`] for another access.
+    ///
+    /// # Cost
+    /// A load and a branch.
+    #[doc(alias("is_tainted", "errseq", "fsyncgate"))]
+    #[inline]
+    pub fn check(&self) -> Result<(), Error> {
+        // The loads before it are not performed after it.
+        fence(Ordering::Acquire);
+        self.ask()
+    }
+
+    /// Loads the word at `at`, little-endian in the bytes.
+    ///
+    /// # Panics
+    /// If `at` is not a multiple of 8 or the word is out of range; if `order` is not an ordering for loads.
+    #[inline]
+    #[must_use]
+    #[track_caller]
+    pub fn load(&self, at: u64, order: Ordering) -> u64 {
+        u64::from_le(self.mapping.load(at, order))
+    }
+
+    /// Copies bytes out, by loads from the mapping. If others store to them meanwhile, it may be a mix of whole words.
+    /// A page with a media error ends the process by SIGBUS, unless a `FaultHandler` is installed.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), which is asked afterwards.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    #[doc(alias("read_at", "pread"))]
+    #[track_caller]
+    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        self.mapping.read(at, into);
+        self.check()
+    }
+
+    /// Returns the address of a byte of the mapping, to load from.
+    ///
+    /// # Panics
+    /// If the offset is out of range.
+    #[must_use]
+    #[track_caller]
+    pub fn as_ptr(&self, at: u64) -> *const u8 {
+        self.mapping.base().as_ptr().wrapping_add(self.mapping.checked(at, 1).start)
+    }
+
+    /// Returns the bytes of a range in place.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Safety
+    /// While the slice exists
+    /// 1. no thread of this process writes the range, and no other process that maps the file or writes to it does;
+    /// 2. the file is not shrunk;
+    /// 3. no access of this process to the mapping raises SIGBUS, if a `FaultHandler` is installed: zeros would replace
+    ///    the bytes.
+    #[expect(unsafe_code, reason = "only the caller knows that the range is not written meanwhile")]
+    #[must_use]
+    #[track_caller]
+    pub unsafe fn as_slice(&self, range: Range<u64>) -> &[u8] {
+        let range = self.mapping.checked_range(&range);
+        let start = self.mapping.base().as_ptr().wrapping_add(range.start);
+        // SAFETY: the range is in the mapping, which outlives the slice. That it is not written is the caller's duty
+        // (1), and that the bytes stay there (2, 3).
+        unsafe { core::slice::from_raw_parts(start, range.len()) }
+    }
+
+    /// Makes a range persistent: write-back and fence. Everything that this thread has stored to it is persistent when this
+    /// returns, as far as the [guarantee](Self::guarantee) goes, and so is what others have stored that this thread had
+    /// observed before it called [`order_observed`](Self::order_observed).
+    ///
+    /// By lines one instruction a line and a fence. By pages one call of the operating system, which threads of one file
+    /// share: an `msync` of a [`DaxFile`](super::DaxFile), an `fdatasync` of a view.
+    ///
+    /// # Errors
+    /// The [failure](Self#failures) of the mapping, and by pages that of this write-back, which becomes it.
+    /// [`ErrorKind::Unsupported`] of a view by pages on other systems than Linux.
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    ///
+    /// # Cost
+    /// By lines as above. By pages the call, and `fstat`. It locks and waits for other threads, so it must not be called in
+    /// a signal handler.
+    #[inline]
+    #[track_caller]
+    pub fn persist(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = self.mapping.checked_range(&range);
+        match self.writeback {
+            Writeback::Lines(cache) => self.persist_lines(&range, cache),
+            Writeback::Fence(cache) => cache.fence(),
+            Writeback::Pages => return self.writeback_pages(range),
+        }
+        self.ask()
+    }
+
+    /// Writes several ranges back and completes them with one fence, when `work` returns or unwinds.
+    ///
+    /// ```
+    /// # use cachemaint::dax::Options;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("records");
+    /// let file = Options::new().allow_page_granularity().create_new(&path, 1 << 16)?;
+    /// file.write(0, &[1; 64]);
+    /// file.write(8192, &[2; 64]);
+    /// file.view().batch(|batch| {
+    ///     batch.writeback(0..64);
+    ///     batch.writeback(8192..8256);
+    /// })?; // one fence; both are persistent
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`persist`](Self::persist).
+    pub fn batch<R>(&self, work: impl FnOnce(&Batch<'_>) -> R) -> Result<R, Error> {
+        let batch = Batch::new(self);
+        let result = work(&batch);
+        batch.complete()?;
+        Ok(result)
+    }
+
+    /// Issues the write-back of a range: it is persistent when a [`fence`](Self::fence) on this thread has returned. By
+    /// pages it is complete at once.
+    ///
+    /// # Errors
+    /// As [`persist`](Self::persist).
+    ///
+    /// # Panics
+    /// If the range is out of range, or ends before it starts.
+    #[inline]
+    #[track_caller]
+    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
+    pub fn issue_writeback(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = self.mapping.checked_range(&range);
+        match self.writeback {
+            Writeback::Lines(cache) => {
+                // SAFETY: (1) the range is in the mapping, which can be read; (2) that nothing may rely on it before the
+                // fence is the rule of `Medium`, and of this function.
+                unsafe { cache.writeback_range_unfenced(self.place(range.start), range.len()) };
+            }
+            Writeback::Fence(_) => {}
+            Writeback::Pages => return self.writeback_pages(range),
+        }
+        self.ask()
+    }
+
+    /// Completes the write-backs that this thread has issued for this file, and not those for another file.
+    #[inline]
+    pub fn fence(&self) {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.fence(),
+            Writeback::Pages => {}
+        }
+    }
+
+    /// Orders what this thread has observed of others' stores before the write-backs that it issues next: see
+    /// [`Cache::order_observed`](crate::Cache::order_observed). By pages the operating system does it.
+    #[inline]
+    pub fn order_observed(&self) {
+        match self.writeback {
+            Writeback::Fence(cache) | Writeback::Lines(cache) => cache.order_observed(),
+            Writeback::Pages => {}
+        }
+    }
+
+    /// Makes a range persistent down to the medium's own buffers. It does the same as [`persist`](Self::persist), and
+    /// then has the operating system empty the queues and buffers in front of the medium.
+    ///
+    /// After its return the bytes stored in the range before do not depend on stored energy (ADR) any more, if the
+    /// medium can flush itself. The kernel assumes ADR for NVDIMMs without flush hints (Linux
+    /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_flush`).
+    ///
+    /// | medium | after the lines were written back, with eADR too, and fenced |
+    /// |---|---|
+    /// | a file on DAX | `msync` of the range's pages, which ends with a flush of the device, unless the file system was mounted with `nobarrier` |
+    /// | device DAX | 1 is written to its region's attribute `deep_flush`, if that reads 1; if it reads 0, there is nothing to flush |
+    /// | page granularity | the pages are written back by the system, as for `persist` |
+    ///
+    /// The lines are written back here in any case, since the kernel's own write-back can be switched off
+    /// (`dax/write_cache` of the block device) and is off with eADR (`drivers/dax/super.c`, `dax_flush`).
+    ///
+    /// # Errors
+    /// As [`persist`](Self::persist). [`ErrorKind::NotFlushed`], if the attribute is missing (as for RAM), cannot be read, has
+    /// another value than 0 and 1, or cannot be written by this user: it is root's. The lines were written back all the
+    /// same.
+    ///
+    /// # Panics
+    /// If the range is out of range.
+    ///
+    /// # Cost
+    /// One instruction for each line, with eADR too, and at least one system call, which can take as long as the medium
+    /// needs. Use it for bytes that must outlive a failure of the stored energy, not for each record.
+    #[doc(alias("pmem_deep_persist", "deep_flush", "pmem2_deep_flush"))]
+    #[track_caller]
+    pub fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
+        let range = self.mapping.checked_range(&range);
+        if let Some(cache) = self.cache() {
+            self.persist_lines(&range, cache);
+        }
+        self.require_pages()?;
+        if !range.is_empty() {
+            let flushed = self.mapping.flush_medium(range);
+            flushed.map_err(|why| self.unflushed(&why))?;
+            self.notice_cut();
+        }
+        self.ask()
+    }
+
+    /// Returns the place of the mapping's bytes: to aim a fault at one of them, to find the DIMM of a region that holds
+    /// them, or to see how scattered a file is.
+    ///
+    /// The extents are those of FIEMAP (Linux `Documentation/filesystems/fiemap.rst`), cut to the mapping and joined
+    /// where they touch. A device of device DAX is one extent. The physical addresses are those of the *medium*: a file
+    /// that is not mapped directly has its bytes in the page cache as well, at other addresses. They are the addresses
+    /// of this kernel: in a guest, the guest's.
+    ///
+    /// The answer is true at the time of the call. A file system may move blocks, for example when a file is
+    /// defragmented or grows, and when a block that is shared with another file is written. Device mapper and md have
+    /// places of their own: `device` is theirs then, and `base` is not known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unknown`] with the question and its answer, on other systems than Linux always. On Linux, if the
+    /// file system is not ext2, ext4 or xfs, whose extents give the place on the device, or if it has a realtime
+    /// device. Also if an extent does not give its place, as for bytes that are kept in the inode. Unknown physical
+    /// addresses are not an error.
+    ///
+    /// # Cost
+    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which FIEMAP
+    /// is asked for so that it knows of all blocks. 32 bytes of memory for each extent.
+    #[doc(alias("FIEMAP", "filefrag", "physical address", "extents"))]
+    pub fn placement(&self) -> Result<Placement, Error> {
+        let mapping = self.offset..self.offset.saturating_add(self.len());
+        system::placement(&self.file, &self.guarantee, &mapping)
+            .map_err(|why| Error::unknown(&self.path, "the place of its bytes", &why))
+    }
+
+    /// Writes the lines of a range back, and executes the fence, for an empty range too: it completes earlier ones.
+    #[inline]
+    #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]
+    fn persist_lines(&self, range: &Range<usize>, cache: Cache) {
+        if range.is_empty() {
+            return cache.fence();
+        }
+        // SAFETY: (1) the range is in the mapping, which can be read.
+        unsafe { cache.writeback_range(self.place(range.start), range.len()) };
+    }
+
+    /// Returns the address of a checked place.
+    #[inline]
+    const fn place(&self, at: usize) -> *const u8 {
+        self.mapping.base().as_ptr().wrapping_add(at)
+    }
+
+    fn writeback_pages(&self, range: Range<usize>) -> Result<(), Error> {
+        self.require_pages()?;
+        if !range.is_empty() {
+            self.mapping.writeback_pages(range);
+            self.notice_cut();
+        }
+        self.ask()
+    }
+
+    #[cold]
+    fn unflushed(&self, Unflushed { path, answer, errno }: &Unflushed) -> Error {
+        let text = format!(
+            "was persisted, but the medium's own buffers were not flushed: {path}: {answer}; flush them as root, or rely on \
+             the stored energy of the persistence domain"
+        );
+        let error = Error::because(&self.path, ErrorKind::NotFlushed, text);
+        match errno {
+            Some(errno) => error.numbered(*errno),
+            None => error,
+        }
+    }
+
+    fn require_pages(&self) -> Result<(), Error> {
+        if self.refuses_pages {
+            return Err(Error::unsupported(
+                &self.path,
+                "is open for reading only, and this system is not known to write back bytes that others have stored; open \
+                 it for reading and writing",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fails the mapping if the file ends before it. A store behind the end, in the page that has it, raises no signal, and
+    /// the system clears these bytes instead of writing them.
+    fn notice_cut(&self) {
+        let needed = self.offset.saturating_add(self.len());
+        // A device has no length.
+        if let Ok(found) = self.file.metadata()
+            && found.is_file()
+            && found.len() < needed
+        {
+            self.mapping.latch().set(Failure::Cut { size: found.len(), needed });
+        }
+    }
+
+    /// Returns the failure of the mapping, if there was one.
+    #[inline]
+    pub(super) fn ask(&self) -> Result<(), Error> {
+        if self.mapping.latch().is_set() { self.failed() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn failed(&self) -> Result<(), Error> {
+        let failure = self.mapping.latch().failure();
+        failure.map_or(Ok(()), |failure| Err(Error::new(&self.path, failure.kind())))
+    }
+
+    /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.
+    pub(super) fn sync_file(&self) -> io::Result<()> {
+        self.file.sync_all().inspect_err(|error| self.fail(files::number(error)))
+    }
+
+    /// Fails the mapping by a failed sync of the file.
+    pub(super) fn fail(&self, errno: i32) {
+        self.mapping.latch().set(Failure::Writeback { at: 0, len: self.len(), errno });
+    }
+}

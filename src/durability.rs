@@ -41,7 +41,7 @@
 //! | `Recorder::write_back_all` | all events that this opening recorded before it | a crash handler, the end of a program | one instruction for each new line |
 //! | `Transaction::commit` | all changes of the transaction, together | programs that keep state | write-backs of the changes, two or three fences; more for the first after a seal |
 //! | `Store::seal` | all bytes in use, as by `deep_persist` | before a reboot that is planned | write-back of these bytes |
-//! | `dax::guard::Guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | a pass over the files, again and again |
+//! | a pass of `cachemaint guard` | the stores of other programs before the pass, when the pass ends | an operator, for programs that never flush | one instruction for each line of the files |
 //!
 //! # The cost by pages
 //! By pages a fence is free, and each range that is written back is one `msync`. On a drive each `msync` waits for the drive

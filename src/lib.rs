@@ -35,7 +35,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `std` | the report on the host, waiting |
-//! | `dax` | files, and a guard for programs that never flush |
+//! | `dax` | files |
 //! | `alloc` | an `Arc` of a medium is a medium; `WriterLock::new` |
 //! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
 //! | `sim` | the crash simulator, for tests |

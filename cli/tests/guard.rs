@@ -328,7 +328,7 @@ fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
         assert_eq!((&document["gone"], &document["files"]), (&gone.into(), &(1 - gone).into()));
         let mut last = String::new();
         told.read_to_string(&mut last).unwrap();
-        assert_eq!(last.contains("not there in the last pass"), !comes_back, "{last}");
+        assert_eq!(last.contains("not there at the end"), !comes_back, "{last}");
     }
 }
 

@@ -43,7 +43,7 @@
 //!   written back through it only if the kernel shows that it was mapped with `MAP_SYNC`.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
-//! - Bytes that programs store in files and never flush are written back by another process, on Linux: `guard::Guard`.
+//! - Bytes that programs store in files and never flush are written back by another process, on Linux: see [`DaxView`] and the command `cachemaint guard`.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
 //!   it as it was. After a crash the file has the old length or the new one, and the next [opening](Options::open)
 //!   under the exclusive lock finishes what is missing.
@@ -156,8 +156,6 @@ mod error;
 mod faults;
 mod file;
 mod guarantee;
-#[cfg(target_os = "linux")]
-pub mod guard;
 mod held;
 mod invalid_input;
 mod lease;
@@ -221,8 +219,6 @@ mod tests {
         is_send_sync::<(Placement, Extent, InvalidInput, NotSupported)>();
         is_send_sync::<(Caching, MemoryType, ClearStep)>();
         #[cfg(target_os = "linux")]
-        is_send_sync::<(BadBlocks, FaultHandler, guard::Guard, guard::Pass)>();
-        #[cfg(target_os = "linux")]
-        is_send_sync::<guard::Statistics>();
+        is_send_sync::<(BadBlocks, FaultHandler)>();
     }
 }

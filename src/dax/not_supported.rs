@@ -21,10 +21,6 @@ pub enum NotSupported {
     Adopted,
     /// The file was opened by the process that this one was forked from, and its mapping and lock are that process's.
     ForkedChild,
-    /// Another mount or subvolume, or a file of one, is there. A guard stays in the mount of the path that it was given.
-    MountedBelow,
-    /// A guard keeps no more directories: each takes 512 bytes and four times its path, and all of them 32 MiB.
-    TooManyDirectories,
     /// A device of device DAX can be made neither longer nor shorter.
     FixedSize,
     /// The kernel has no calls that read or write a device of device DAX.
@@ -62,13 +58,6 @@ impl core::fmt::Display for NotSupported {
             Self::ForkedChild => f.write_str(
                 "was opened by the process that this one was forked from, which has its mapping and its lock; \
                  open it anew in this process",
-            ),
-            Self::MountedBelow => f.write_str(
-                "another mount or subvolume is there, which is not covered; give it as a path of its own",
-            ),
-            Self::TooManyDirectories => f.write_str(
-                "directories in it are not covered, as a guard keeps no more of them; use fewer directories, \
-                 or a guard for each part of the tree",
             ),
             Self::FixedSize => f.write_str(
                 "is device DAX, whose size programs cannot change; map another part of it, or set it up anew \

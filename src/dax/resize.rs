@@ -209,7 +209,6 @@ impl DaxFile {
             access: Access::ReadAndWrite,
             writeback,
             populate,
-            takes_unwritten: false,
             finishes: self.view.lock() == Lock::Exclusive,
         })
     }

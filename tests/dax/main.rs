@@ -16,7 +16,6 @@ mod descriptors;
 #[path = "../failing_calls/mod.rs"]
 mod failing_calls;
 mod files;
-mod guard;
 mod leases;
 mod locks;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]

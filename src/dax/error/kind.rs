@@ -29,9 +29,6 @@ pub enum ErrorKind {
     Directory,
     /// The file is neither a regular file nor a directory.
     NotRegular,
-    /// A path of a `dax::guard::Guard` is not there any more: it was moved, removed or unmounted, or is
-    /// neither a file nor a directory now.
-    Gone,
     /// The file has no bytes.
     Empty,
     /// An offset, a length or a change of the length is impossible.
@@ -188,7 +185,7 @@ pub enum ErrorKind {
         /// Bytes that are lost by now, in bytes of the mapping, here and in blocks before: they read as zeros.
         lost: Box<[Range<u64>]>,
     },
-    /// This process has reached its limit of open files, or keeps the rest for directories.
+    /// This process has reached its limit of open files.
     #[non_exhaustive]
     TooManyFiles {
         /// The number that it may have open (`RLIMIT_NOFILE`).
@@ -234,10 +231,6 @@ impl core::fmt::Display for ErrorKind {
             }
             Self::Directory => f.write_str("is a directory; name a file in it"),
             Self::NotRegular => f.write_str("is not a regular file; name one"),
-            Self::Gone => f.write_str(
-                "is not there any more, since it was moved, removed, unmounted or replaced; bring it back: until \
-                 then stores to its files are not written back",
-            ),
             Self::InvalidInput(why) => why.fmt(f),
             Self::NotSupported(why) => why.fmt(f),
             Self::Empty => f.write_str(

@@ -96,9 +96,7 @@ impl Error {
             return io::Error::from_raw_os_error(number).kind();
         }
         match &self.failure.kind {
-            ErrorKind::Missing | ErrorKind::NoDirectory | ErrorKind::Gone => {
-                io::ErrorKind::NotFound
-            }
+            ErrorKind::Missing | ErrorKind::NoDirectory => io::ErrorKind::NotFound,
             ErrorKind::NotADirectory => io::ErrorKind::NotADirectory,
             ErrorKind::Exists => io::ErrorKind::AlreadyExists,
             ErrorKind::Directory => io::ErrorKind::IsADirectory,
@@ -172,7 +170,6 @@ mod tests {
     fn a_program_of_io_errors_sees_the_fitting_kind_and_the_whole_message() {
         for (kind, expected) in [
             (ErrorKind::Missing, io::ErrorKind::NotFound),
-            (ErrorKind::Gone, io::ErrorKind::NotFound),
             (ErrorKind::Exists, io::ErrorKind::AlreadyExists),
             (ErrorKind::Locked, io::ErrorKind::ResourceBusy),
             (ErrorKind::NoSpace { len: 1 }, io::ErrorKind::StorageFull),

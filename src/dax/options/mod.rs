@@ -57,7 +57,6 @@ pub struct Options {
     populate: bool,
     lock: Option<Lock>,
     cache: Option<Cache>,
-    takes_unwritten: bool,
 }
 
 impl Options {
@@ -71,7 +70,6 @@ impl Options {
             populate: false,
             lock: None,
             cache: None,
-            takes_unwritten: false,
         }
     }
 
@@ -249,12 +247,6 @@ impl Options {
     #[doc(alias("read_only", "PROT_READ"))]
     pub fn view(&self, path: impl AsRef<Path>) -> Result<DaxView, Error> {
         self.view_on::<Host>(path.as_ref())
-    }
-
-    /// Returns true if a file is accepted that is persisted by pages.
-    #[cfg(target_os = "linux")]
-    pub(super) const fn takes_pages(&self) -> bool {
-        matches!(self.required, Required::Page)
     }
 
     pub(super) fn lock_or(&self, default: Lock) -> Lock {

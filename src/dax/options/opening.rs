@@ -7,8 +7,6 @@ use crate::dax::error::{Error, ErrorKind};
 use crate::dax::lock::{Lock, OpenFile};
 use crate::dax::mapping::Mapping;
 use crate::dax::not_supported::NotSupported;
-#[cfg(target_os = "linux")]
-use crate::dax::system::Host;
 use crate::dax::system::{Access, Mappable, Mapper, Plan, files};
 use crate::dax::taint::Tainted;
 use crate::dax::{DaxFile, DaxView, Guarantee, Writeback, file};
@@ -143,8 +141,8 @@ impl Options {
     }
 
     pub(super) fn plan(&self, access: Access, len: usize, writeback: Writeback) -> Plan {
-        let Self { offset, populate, takes_unwritten, .. } = *self;
-        Plan { offset, len, access, writeback, populate, takes_unwritten, finishes: false }
+        let Self { offset, populate, .. } = *self;
+        Plan { offset, len, access, writeback, populate, finishes: false }
     }
 
     pub(super) fn view_of(&self, path: &Path, file: OpenFile, mapped: Mapped) -> DaxView {
@@ -233,40 +231,6 @@ fn open_or_create<T>(
             Err(error) if matches!(error.kind(), ErrorKind::Exists) && turn < TURNS => turn += 1,
             created => return created,
         }
-    }
-}
-
-/// Files that a guard has opened, on Linux.
-#[cfg(target_os = "linux")]
-impl Options {
-    /// Takes files with holes, and with unwritten or shared extents: for a caller who has the file system's changes
-    /// made durable himself.
-    pub(in crate::dax) const fn take_unwritten(mut self) -> Self {
-        self.takes_unwritten = true;
-        self
-    }
-
-    /// Views the first `size` bytes of an open regular file without a lock, of which guarantee and method are known.
-    pub(in crate::dax) fn view_open(
-        &self,
-        path: &Path,
-        file: File,
-        size: u64,
-        chosen: (Guarantee, Writeback),
-    ) -> Result<DaxView, Error> {
-        require_read_only_words(path)?;
-        let len = self.mapped_len(path, Mappable::of_bytes(size))?;
-        let file = OpenFile::new(file);
-        let mapped = self.map::<Host>(path, &file, Access::Read, len, chosen)?;
-        Ok(self.view_of(path, file, mapped))
-    }
-
-    /// Maps a view from [`view_open`](Self::view_open) anew, of which the file has another size.
-    pub(in crate::dax) fn map_anew(&self, view: &mut DaxView, size: u64) -> Result<(), Error> {
-        let len = self.mapped_len(&view.path, Mappable::of_bytes(size))?;
-        let plan = self.plan(Access::Read, len, view.writeback);
-        view.mapping = Host::map(&view.path, &view.file, &plan)?;
-        Ok(())
     }
 }
 

@@ -18,9 +18,7 @@ pub(super) mod unix;
 pub(super) mod windows;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{
-    Concluded, DeepFlush, Linux as Host, extents, file_system_at, map_pages, syncfs_reports_errors,
-};
+pub(super) use linux::{DeepFlush, Linux as Host, extents};
 #[cfg(not(target_os = "linux"))]
 pub(super) use paged::Paged as Host;
 #[cfg(unix)]
@@ -80,8 +78,6 @@ pub(super) struct Plan {
     pub(super) writeback: Writeback,
     /// True if every page is made accessible at once.
     pub(super) populate: bool,
-    /// True if parts to which a store would need the file system are accepted: the caller handles them.
-    pub(super) takes_unwritten: bool,
     /// True if the unwritten end that a growth left is written first.
     pub(super) finishes: bool,
 }

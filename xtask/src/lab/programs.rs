@@ -118,17 +118,16 @@ const SAME_FOR_EACH_ORDER: [&str; 6] = [
     "uses::blobs_of_any_size",
 ];
 
-/// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, and about
+/// Tests of files that take half a minute in an emulator. They are about limits of mappings, and about
 /// leases, which are locks of the kernel. Others cut off the creation and growth of structures in files: that of the files
 /// themselves is tried on each medium.
-const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
+const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_lease_of_another_process_keeps_its_blob_whenever_the_writer_goes_on",
     "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
     "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
-    "guard::nothing_outside_of_the_tree_is_opened_while_links_are_exchanged",
 ];
 
 /// Tests of the above kinds that would take minutes in an emulator. They are crashes of the logs on a simulated medium

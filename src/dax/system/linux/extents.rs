@@ -155,17 +155,6 @@ pub(super) fn first_unwritten(
     Ok(None)
 }
 
-/// Returns the extents that have some of the first `len` bytes, in order, as the file system has them now: durable or
-/// not, and without having the file synced for it. It takes two microseconds for a file with few of them.
-///
-/// # Errors
-/// If the file system does not support FIEMAP.
-pub(in crate::dax) fn now(file: impl AsFd, len: u64) -> Result<Vec<Extent>, Errno> {
-    let mut extents = Vec::new();
-    for_each_with(0, file, 0, len, |extent| extents.push(*extent))?;
-    Ok(extents)
-}
-
 /// Returns true if some bytes of a range have no extent, as the file system has them now.
 ///
 /// # Errors

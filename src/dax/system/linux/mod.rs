@@ -25,12 +25,9 @@ use crate::dax::mapping::Mapping;
 use crate::dax::{Guarantee, InvalidInput, NotSupported, Placement};
 use crate::system::backing::device_dax::Device;
 use crate::system::backing::mounts::mount_id;
-use crate::system::kernel::kernel;
 use crate::system::nvdimm::{DEVICES, PmemRegion};
 use crate::system::tree::{Tree, Unknown};
 use adopted::Addresses;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use conclude::{Asked, conclude};
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -38,9 +35,8 @@ use device::AskedOfDevice;
 pub(in crate::dax) use device::DeepFlush;
 use mapping::{Kind, Unpopulated};
 use reach::Reach;
-use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags, makedev};
+use rustix::fs::{AtFlags, FallocateFlags, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use rustix::mm::Advice;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
@@ -184,34 +180,10 @@ fn prepare(path: &Path, file: &File, plan: &Plan) -> Result<(u64, Option<DeepFlu
         let deep_flush = DeepFlush::new(Tree::host(), device.deep_flush);
         return Ok((device.alignment, Some(deep_flush)));
     }
-    if Kind::of(plan.writeback) == Kind::Synchronous && !plan.takes_unwritten {
+    if Kind::of(plan.writeback) == Kind::Synchronous {
         written::require(path, file, plan)?;
     }
     Ok((alignment(&file_system(path, file)?), None))
-}
-
-/// The answers about a regular file that can differ between the files of one file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Inode {
-    /// Device numbers of the file system.
-    device: (u32, u32),
-    /// The inode's DAX attribute; `None` if the kernel or the file system does not report it.
-    dax_attribute: Option<bool>,
-    /// The kernel's answer to `MAP_SYNC`.
-    map_sync: Result<(), Errno>,
-}
-
-impl Inode {
-    fn ask(path: &Path, file: &File) -> Result<Self, Error> {
-        let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-            .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
-        let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
-        Ok(Self {
-            device: (status.stx_dev_major, status.stx_dev_minor),
-            dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
-            map_sync: map_sync(path, file, rustix::param::page_size())?,
-        })
-    }
 }
 
 /// Asks about a file and a mapping of it that the caller has made, if there is one. Of a device any shared mapping will
@@ -225,25 +197,17 @@ fn guarantee_of_mapping(
     if let Some(device) = open_device(path, file)? {
         return guarantee_of_device(path, file, device, cache);
     }
-    let inode = Inode::ask(path, file)?;
-    guarantee_of_file(path, file, inode, adopted, cache)
-}
-
-fn guarantee_of_file(
-    path: &Path,
-    file: &File,
-    Inode { device, dax_attribute, map_sync }: Inode,
-    adopted: Option<Addresses>,
-    cache: Option<Cache>,
-) -> Result<Guarantee, Error> {
+    let status = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+        .map_err(|errno| Error::os(path, "statx", &errno.into()))?;
+    let tells_dax = status.stx_attributes_mask.contains(StatxAttributes::DAX);
     let (tree, file_system) = (Tree::host(), file_system(path, file)?);
     let asked = Asked {
-        device,
+        device: (status.stx_dev_major, status.stx_dev_minor),
         mount_id: mount_id(&tree, file),
         magic: name_of(&file_system),
         bytes: bytes(&file_system),
-        dax_attribute,
-        map_sync,
+        dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
+        map_sync: map_sync(path, file, rustix::param::page_size())?,
         reach: Reach::of(cache),
         in_guest: cpu::is_guest(),
         data_cache_aliases: through_kernel::aliases_here() == Some(true),
@@ -252,45 +216,6 @@ fn guarantee_of_file(
         adopted,
     };
     Ok(conclude(&tree, &asked))
-}
-
-/// The guarantees of many regular files, each concluded once.
-///
-/// A conclusion reads files of `/proc` and `/sys`, which takes some 100 microseconds. Files of one file system whose
-/// inodes agree get the same.
-#[derive(Debug, Default)]
-pub(in crate::dax) struct Concluded(Vec<(Inode, Arc<Guarantee>)>);
-
-impl Concluded {
-    /// Returns the guarantee of an open regular file. `cache` is the same in all calls.
-    pub(in crate::dax) fn guarantee(
-        &mut self,
-        path: &Path,
-        file: &File,
-        cache: Option<Cache>,
-    ) -> Result<Arc<Guarantee>, Error> {
-        let inode = Inode::ask(path, file)?;
-        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == inode) {
-            return Ok(Arc::clone(known));
-        }
-        let guarantee = Arc::new(guarantee_of_file(path, file, inode, None, cache)?);
-        self.0.push((inode, Arc::clone(&guarantee)));
-        Ok(guarantee)
-    }
-
-    /// Drops the conclusions about devices that are not `held`. When a file system is unmounted, another one can get the
-    /// number of its device.
-    pub(in crate::dax) fn retain(&mut self, mut held: impl FnMut(u64) -> bool) {
-        self.0.retain(|(Inode { device: (major, minor), .. }, _)| held(makedev(*major, *minor)));
-    }
-}
-
-/// Returns true if `syncfs` reports failed write-backs, as Linux does since 5.8 (syncfs(2), "Errors").
-pub(in crate::dax) fn syncfs_reports_errors() -> bool {
-    let Ok(kernel) = kernel(&Tree::host()) else { return false };
-    let mut numbers = kernel.release.split(['.', '-']).map_while(|number| number.parse().ok());
-    let version: [u32; 2] = core::array::from_fn(|_| numbers.next().unwrap_or_default());
-    version >= [5, 8]
 }
 
 fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error> {
@@ -302,13 +227,6 @@ fn populate(path: &Path, mapping: &Mapping, access: Access) -> Result<(), Error>
         }
     };
     Err(Error::new(path, kind))
-}
-
-/// Makes the pages of a range accessible for reading, as far as possible: a page that fails will fail at its access.
-///
-/// The range begins at a page of the mapping and ends within it.
-pub(in crate::dax) fn map_pages(mapping: &Mapping, range: Range<usize>) {
-    let _is_done = mapping::populate_pages(mapping, range, Advice::LinuxPopulateRead).is_ok();
 }
 
 /// Returns the device of device DAX that an open file is, if it is one.
@@ -356,11 +274,6 @@ fn bytes(status: &StatFs) -> Option<u64> {
 
 fn file_system(path: &Path, file: &File) -> Result<StatFs, Error> {
     rustix::fs::fstatfs(file).map_err(|errno| Error::os(path, "fstatfs", &errno.into()))
-}
-
-/// Returns the name of the file system at a path, if it is known by its magic number.
-pub(in crate::dax) fn file_system_at(path: &Path) -> Option<&'static str> {
-    rustix::fs::statfs(path).ok().as_ref().and_then(name_of)
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.

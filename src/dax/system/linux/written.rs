@@ -116,7 +116,6 @@ fn fault_in(
         access: Access::ReadAndWrite,
         writeback: Writeback::Pages,
         populate: false,
-        takes_unwritten: true,
         finishes: false,
     };
     let mapping = mapping::new(file.as_fd(), &plan, rustix::param::page_size() as u64, None)

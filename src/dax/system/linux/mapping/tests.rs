@@ -17,15 +17,7 @@ fn of(name: &str) -> DataCache {
 }
 
 fn plan(offset: u64, len: usize, access: Access) -> Plan {
-    Plan {
-        offset,
-        len,
-        access,
-        writeback: Writeback::Pages,
-        populate: false,
-        takes_unwritten: false,
-        finishes: false,
-    }
+    Plan { offset, len, access, writeback: Writeback::Pages, populate: false, finishes: false }
 }
 
 /// Congruence costs nothing where no CPU aliases, and never undoes what huge pages need.

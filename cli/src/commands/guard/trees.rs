@@ -108,9 +108,10 @@ impl Root {
             match is_possible.then(|| facts(entries.fd()?, Path::new(name))) {
                 Some(Ok(facts)) if kind(&facts).is_dir() => pending.push(path),
                 Some(Ok(facts)) if kind(&facts).is_file() => {
-                    found(match identity(&facts).device == self.device {
-                        true => file(path, &facts),
-                        false => Found::Unseen { path, why: mounted() },
+                    found(if identity(&facts).device == self.device {
+                        file(path, &facts)
+                    } else {
+                        Found::Unseen { path, why: mounted() }
                     });
                 }
                 // It is gone again.

@@ -31,7 +31,6 @@ mod clock;
 mod file;
 #[expect(clippy::module_inception, reason = "the type stands in a file of its name")]
 mod guard;
-mod messages;
 mod once;
 #[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
 mod scheduling;
@@ -50,13 +49,13 @@ use core::time::Duration;
 use file::Written;
 use guard::{Guard, Pass, Statistics};
 use jiff::Timestamp;
-use messages::Messages;
 use serde::Serialize;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Instant, UNIX_EPOCH};
 use trees::Root;
 
@@ -128,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
     let stop = stop_when_told()?;
     // Before this thread has another priority, which a new one would inherit.
-    let mut messages = Messages::start().context("a thread cannot be started")?;
+    let messages = Messages::start().context("a thread cannot be started")?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
@@ -189,6 +188,39 @@ fn stop_when_told() -> anyhow::Result<Receiver<()>> {
     // A guard that has ended is not told again.
     interrupts::handle(move || tell.send(()).unwrap_or(()))?;
     Ok(told)
+}
+
+/// Messages about passes. Another thread writes them, as standard error can have a reader that does not read: a pass must not
+/// wait for it. Each problem is one message, so few of them wait.
+struct Messages {
+    waiting: Sender<String>,
+    /// Ends when all are written.
+    written: Receiver<()>,
+}
+
+impl Messages {
+    /// Starts the thread that writes them. It has the priority of this one.
+    fn start() -> io::Result<Self> {
+        let (waiting, messages) = channel::<String>();
+        let (ending, written) = channel();
+        let write = move || {
+            messages.into_iter().for_each(|message| text::tell!("cachemaint: {message}"));
+            drop(ending);
+        };
+        thread::Builder::new().name("messages".to_owned()).spawn(write)?;
+        Ok(Self { waiting, written })
+    }
+
+    fn tell(&self, message: String) {
+        // The thread ends with the last sender.
+        self.waiting.send(message).unwrap_or(());
+    }
+
+    /// Waits until all are written, but not for long.
+    fn finish(self) {
+        drop(self.waiting);
+        let _ended: Result<(), _> = self.written.recv_timeout(Duration::from_secs(1));
+    }
 }
 
 /// The longest interval, which is reported while the guard runs: after a reset no other report is there.

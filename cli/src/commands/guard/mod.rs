@@ -204,7 +204,9 @@ impl Messages {
         let (waiting, messages) = channel::<String>();
         let (ending, written) = channel();
         let write = move || {
-            messages.into_iter().for_each(|message| text::tell!("cachemaint: {message}"));
+            for message in messages {
+                text::tell!("cachemaint: {message}");
+            }
             drop(ending);
         };
         thread::Builder::new().name("messages".to_owned()).spawn(write)?;

@@ -82,8 +82,6 @@ fn files_are_shared_by_threads() {
         cachemaint::dax::Lock,
         cachemaint::dax::NotSupported, cachemaint::dax::Options, cachemaint::dax::Persister,
         cachemaint::dax::Placement, cachemaint::dax::Taint,
-        cachemaint::dax::guard::Guard,
-        cachemaint::dax::guard::Pass, cachemaint::dax::guard::Statistics,
     }
     // A fence completes the write-backs of its own thread alone.
     is_not! { Send: cachemaint::dax::Batch<'_>, }

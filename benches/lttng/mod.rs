@@ -101,12 +101,6 @@ impl Lttng {
         unsafe { (self.enabled)() != 0 }
     }
 
-    /// Returns the folder of the buffers' files.
-    #[must_use]
-    pub fn buffers(&self) -> PathBuf {
-        self.daemon.buffers()
-    }
-
     /// Records an event, and finds its 40 bytes in the sub-buffers.
     fn find_an_event(&self) -> Result<()> {
         const NUMBER: u64 = 0x0123_4567_89ab_cdef;

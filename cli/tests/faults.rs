@@ -377,15 +377,16 @@ const RUNS: usize = 135;
 /// The name of a file that is not changed, beside the others.
 const STEADY: &str = "steady";
 
-/// Runs a guard until it has looked at the changing file and then at the steady one, and ends it by SIGTERM. It makes a
-/// last pass then.
+/// Runs a guard until it has looked at one of the two files, and ends it by SIGTERM. It makes a last pass then.
 fn guard_until_told(command: &[&str], path: &Path) -> Output {
     let mut child = start(command, path);
     let numbers = format!("/proc/{}/fd", child.id());
     let steady = path.with_file_name(STEADY);
     let is_open = || {
         let mut open = fs::read_dir(&numbers).into_iter().flatten().flatten();
-        open.any(|number| fs::read_link(number.path()).is_ok_and(|name| name == steady))
+        open.any(|number| {
+            fs::read_link(number.path()).is_ok_and(|name| name == path || name == steady)
+        })
     };
     while child.try_wait().unwrap().is_none() {
         if is_open() {

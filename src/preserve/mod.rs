@@ -85,7 +85,7 @@
 //!
 //! The bytes that survive are those that were written back:
 //! 1. by the region's user, with the methods of [`Region`];
-//! 2. by a [guard](../dax/guard/index.html) of the file;
+//! 2. by the command `cachemaint guard`;
 //! 3. by [`Store::seal`], which is refused as long as a [`Region`] exists.
 //!
 //! A region is *dirty* from the commit before it is handed out to the seal of the same [`Store`]. Words of a dirty region

@@ -7,69 +7,80 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `passes`, `files` | the number of passes; files in the last one |
+//! | `passes`, `files` | the number of passes; files that the last one has written back |
 //! | `lines`, `bytes` | written back by all passes, dirty or not |
 //! | `problems` | the number of problems: each is reported on standard error, as long as that is read |
 //! | `outside` | the most files and directories in one pass that it could not write back or look at: the bound does not hold for them |
-//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last pass, or look at directories, without it |
-//! | `longest_interval_at` | of `guard`: the time at which the longest interval with a file ended (RFC 3339, UTC), or `null` if none has |
+//! | `longest_interval_ns` | the bound that was held for all others: from the beginning of a pass to the end of the next one. A new file counts from the last look without it |
+//! | `longest_interval_at` | of `guard`: the time at which the longest interval ended (RFC 3339, UTC), or `null` if none has |
 //! | `longest_pass_ns`, `passes_ns`, `cpu_ns` | the longest pass; all of them; the CPU's time in them |
-//! | `gone` | of `guard`: the PATHs that were not there any more in the last pass |
+//! | `gone` | of `guard`: the PATHs that were not there any more at the last look |
 //! | `survives` | of `writeback`: list of `path`, `kexec` and `warm_reboot`: if bytes of its files that were written back survive these, as `survival` of `inspect`, or `null` if that is not known |
 //! | `within_ns`, `cpu_share` | of `guard`: the goal; the share of one CPU's time that passes took |
+//!
+//! | module | contents |
+//! |---|---|
+//! | `trees` | a look at a tree |
+//! | `file` | one file or file system, and its write-back |
+//! | `guard` | the files of all trees, and the passes over them |
+//! | `clock` | the beginnings of passes |
+//! | `once` | `cachemaint writeback` |
 
-mod asked;
-mod longest;
-mod messages;
+mod clock;
+#[expect(unsafe_code, reason = "writes the lines of a mapping back")]
+mod file;
+#[expect(clippy::module_inception, reason = "the type stands in a file of its name")]
+mod guard;
 mod once;
 #[expect(unsafe_code, reason = "asks for real-time priority, which no crate here does")]
 mod scheduling;
+mod trees;
 
 pub(crate) use once::{Arguments as OnceArguments, run as run_once};
 
 use super::text::{self, heading, row, thousands};
+use super::time;
 use crate::interrupts;
-use anyhow::{Context as _, anyhow};
-use asked::{Cpu, Within};
-use cachemaint::dax::guard::{Guard, Pass, Statistics};
-use cachemaint::dax::{self, ErrorKind, FaultHandler};
-use core::sync::atomic::{AtomicBool, Ordering};
+use anyhow::{Context as _, bail};
+use cachemaint::dax::{self, ErrorKind, FaultHandler, Guarantee};
+use cachemaint::medium::Granularity;
+use clock::Pace;
 use core::time::Duration;
-use longest::{Longest, since_1970};
-use messages::Messages;
+use file::Written;
+use guard::{Guard, Pass, Statistics};
+use jiff::Timestamp;
 use serde::Serialize;
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Instant, UNIX_EPOCH};
+use trees::Root;
 
 /// Write back, again and again, files that other programs store to and never flush
 ///
 /// It maps the files below PATH for reading and writes all their cache lines back every few milliseconds. A reset then
 /// takes only the stores of that time from a program that never flushes: a tracer's last events, say. The program need
-/// not be changed. Files that come, grow, shrink and go are followed. Links are not followed, even if a part of the
-/// tree is exchanged for one.
+/// not be changed. The guard cannot know which lines were dirty. It looks for new files once a second, and does not follow
+/// links.
 ///
 /// It ends by SIGINT, SIGTERM or SIGHUP, with a last pass, and prints the bound that was held: the longest time for
-/// which stored bytes of a file were not written back. A file that is new counts from the last pass without it. Files
-/// that cannot be written back are reported, and the bound does not include them. If it found such files, and wrote
-/// back no other, the exit code is 1. The guard cannot know which lines were dirty. A signal that it was started to
-/// ignore, as by nohup, stays ignored.
+/// which stored bytes of a file were not written back. A file that is new counts from the last look without it: its first
+/// interval is about a second. Files that cannot be written back are reported once, and the bound does not include them. If
+/// it found such files, and wrote back no other, the exit code is 1. A signal that it was started to ignore, as by nohup,
+/// stays ignored.
 ///
 /// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back. The
-/// bound does not include it meanwhile. If one is missing in the last pass, the exit code is 1.
+/// bound does not include it meanwhile. If one is missing at the end, the exit code is 1.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
-/// that is longer than TIME is reported on standard error when it ends. A later one is reported if it is at least twice
-/// as long as the last one reported in the hour before.
+/// that is longer than TIME is reported on standard error when it ends, and each later one that is twice as long as the
+/// last reported one.
 ///
-/// Each file needs a descriptor. The command sets its own limit of open files to the hard one (ulimit -H -n), and to no
-/// more than 524288. It reports the first 4096 files beyond it, and one directory for the others there.
-///
-/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache they are
-/// synced instead, which costs much more. If one file system has more than 16 of them, they are synced with all
-/// other files there.
+/// Files of the page cache are refused, since a reset takes the page cache as a whole. With --page-cache their file systems
+/// are synced instead, with all other files there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
@@ -77,16 +88,16 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The bound to aim at, such as 10ms or 1s: the longest time for which stored bytes may not have been written back
-    #[arg(long, default_value = "10ms", value_name = "TIME")]
-    within: Within,
+    #[arg(long, default_value = "10ms", value_name = "TIME", value_parser = within)]
+    within: Duration,
     /// Take no more than this share of one CPU, even if the bound cannot be held then
-    #[arg(long, default_value = "100%", value_name = "PERCENT")]
-    cpu: Cpu,
-    /// Write back at most this many MiB a second, so that other programs have some of the memory's bandwidth if all
-    /// lines are dirty
+    #[arg(long, default_value = "100%", value_name = "PERCENT", value_parser = cpu_share)]
+    cpu: f64,
+    /// Write back at most this many MiB a second on average, so that other programs have some of the memory's bandwidth if
+    /// all lines are dirty
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     bandwidth: Option<u32>,
-    /// Take files of the page cache too, and sync them
+    /// Take files of the page cache too, and sync their file systems
     #[arg(long)]
     page_cache: bool,
     /// Run at this real-time priority, before all ordinary threads: the bound is only as good as the scheduler
@@ -116,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
     let stop = stop_when_told()?;
     // Before this thread has another priority, which a new one would inherit.
-    let mut messages = Messages::start().context("a thread cannot be started")?;
+    let messages = Messages::start().context("a thread cannot be started")?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
@@ -130,82 +141,183 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     {
         text::tell!("cachemaint: guarding, without this report: {error}");
     }
-    let Within(within) = arguments.within;
-    guard = guard.cpu_share(arguments.cpu.share());
-    if let Some(bandwidth) = arguments.bandwidth {
-        guard = guard.bytes_per_second(f64::from(bandwidth) * f64::from(1 << 20));
-    }
-    let since = Instant::now();
+    let (since, within) = (Instant::now(), arguments.within);
     let mut longest = Longest::new(within);
-    let mut gone = 0;
-    guard.run(within, &stop, |pass| {
+    let rate = arguments.bandwidth.map(|mib| f64::from(mib) * f64::from(1 << 20));
+    let pace = Pace { within, cpu_share: arguments.cpu, rate };
+    pass_until(&stop, &pace, &mut guard, |pass| {
         tell_problems(pass, |message| messages.tell(message));
-        gone = pass.gone;
-        let interval = pass.interval.filter(|_| pass.files > 0);
-        if let Some(long) = interval.and_then(|interval| longest.add(interval, since_1970())) {
+        if let Some(long) = pass.interval.and_then(|interval| longest.add(interval)) {
             messages.tell(format!("an interval of {long:?} has ended, {within:?} asked for"));
         }
     });
-    let statistics = guard.statistics();
+    let (statistics, gone) = (guard.statistics(), guard.gone());
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
     if gone > 0 {
-        messages.tell(format!("not there in the last pass, and not guarded: {gone} of the paths"));
+        messages.tell(format!("not there at the end, and not guarded: {gone} of the paths"));
     } else if is_in_vain {
         messages.tell("nothing was guarded: no file there could be written back".to_owned());
     }
     messages.finish();
-    let cpu_share = statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64();
-    let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-    let longest_interval_at = longest.time();
-    let document =
-        Document { schema: 1, within_ns, cpu_share, gone, longest_interval_at, statistics };
-    text::print(arguments.json, &document, |out| {
-        print(out, &statistics, within, cpu_share, document.longest_interval_at.as_deref())
-    })?;
+    let document = Document {
+        schema: 1,
+        within_ns: u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
+        cpu_share: statistics.cpu.as_secs_f64() / since.elapsed().as_secs_f64(),
+        gone,
+        longest_interval_at: longest.ended.map(|ended| format!("{ended:.3}")),
+        statistics,
+    };
+    text::print(arguments.json, &document, |out| print(out, &document, within))?;
     Ok(if is_in_vain || gone > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    interrupts::handle(move || told.store(true, Ordering::Relaxed))?;
-    Ok(stop)
+/// Makes passes until it is told to stop, and a last one.
+fn pass_until(stop: &Receiver<()>, pace: &Pace, guard: &mut Guard, mut each: impl FnMut(&Pass)) {
+    loop {
+        let pass = guard.pass(false);
+        each(&pass);
+        let next = pace.next(pass.took, pass.cpu, pass.written.bytes);
+        if stop.recv_timeout(next.saturating_sub(pass.began.elapsed())).is_ok() {
+            return each(&guard.pass(true));
+        }
+    }
+}
+
+fn stop_when_told() -> anyhow::Result<Receiver<()>> {
+    let (tell, told) = channel();
+    // A guard that has ended is not told again.
+    interrupts::handle(move || tell.send(()).unwrap_or(()))?;
+    Ok(told)
+}
+
+/// Messages about passes. Another thread writes them, as standard error can have a reader that does not read: a pass must not
+/// wait for it. Each problem is one message, so few of them wait.
+struct Messages {
+    waiting: Sender<String>,
+    /// Ends when all are written.
+    written: Receiver<()>,
+}
+
+impl Messages {
+    /// Starts the thread that writes them. It has the priority of this one.
+    fn start() -> io::Result<Self> {
+        let (waiting, messages) = channel::<String>();
+        let (ending, written) = channel();
+        let write = move || {
+            for message in messages {
+                text::tell!("cachemaint: {message}");
+            }
+            drop(ending);
+        };
+        thread::Builder::new().name("messages".to_owned()).spawn(write)?;
+        Ok(Self { waiting, written })
+    }
+
+    fn tell(&self, message: String) {
+        // The thread ends with the last sender.
+        self.waiting.send(message).unwrap_or(());
+    }
+
+    /// Waits until all are written, but not for long.
+    fn finish(self) {
+        drop(self.waiting);
+        let _ended: Result<(), _> = self.written.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+/// The longest interval, which is reported while the guard runs: after a reset no other report is there.
+struct Longest {
+    interval: Duration,
+    ended: Option<Timestamp>,
+    within: Duration,
+    reported: Duration,
+}
+
+impl Longest {
+    const fn new(within: Duration) -> Self {
+        Self { interval: Duration::ZERO, ended: None, within, reported: Duration::ZERO }
+    }
+
+    /// Notes an interval that has ended now. Returns it if it is to be reported.
+    fn add(&mut self, interval: Duration) -> Option<Duration> {
+        if interval > self.interval {
+            (self.interval, self.ended) = (interval, now());
+        }
+        let is_due = interval > self.within && interval >= self.reported.saturating_mul(2);
+        is_due.then(|| {
+            self.reported = interval;
+            interval
+        })
+    }
+}
+
+fn now() -> Option<Timestamp> {
+    let since_1970 = UNIX_EPOCH.elapsed().ok()?;
+    Timestamp::from_nanosecond(since_1970.as_nanos().try_into().ok()?).ok()
+}
+
+fn within(text: &str) -> Result<Duration, &'static str> {
+    time::parse(text).ok_or("say a time such as 10ms or 1s")
+}
+
+/// Reads percent of one CPU's time as a share.
+fn cpu_share(text: &str) -> Result<f64, &'static str> {
+    let percent: Option<f64> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let percent = percent.filter(|percent| (0.01..=100.0).contains(percent));
+    percent.map(|percent| percent / 100.0).ok_or("say a share such as 5% or 0.5%, of 100% at most")
 }
 
 /// Returns a guard of these paths, all of which it must be able to guard.
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
-    scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
+    let open_files =
+        scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
     let installed = FaultHandler::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
-    let mut guard = Guard::new(installed);
-    if page_cache {
-        guard = guard.allow_page_granularity();
+    if page_cache && !scheduling::syncfs_reports_failures() {
+        bail!("--page-cache needs Linux 5.8: a sync of a file system reports no failure before");
     }
-    for path in paths {
-        guard.add(path).map_err(|error| match page_granular(&error) {
-            Some(text) => anyhow!(text),
-            None => error.into(),
-        })?;
+    let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
+    Ok(Guard::new(installed, roots, page_cache, open_files))
+}
+
+fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        bail!("{}: is a symbolic link; name its target", path.display());
     }
-    Ok(guard)
+    match dax::probe(path) {
+        Ok(guarantee) if page_cache && guarantee.file_system.starts_with("fuse") => bail!(
+            "{}: a sync of a FUSE file system does not reach its server; call fsync in the program itself",
+            path.display()
+        ),
+        Ok(guarantee) if matches!(guarantee.granularity, Granularity::Page(_)) && !page_cache => {
+            bail!(refusal(path, &guarantee))
+        }
+        // A directory in which this user can create no file to ask about: each file is asked about when it is found.
+        Err(_) if fs::read_dir(path).is_ok() => {}
+        probed => drop(probed?),
+    }
+    Root::new(path).with_context(|| path.display().to_string())
 }
 
 /// Returns the text about a file that is persisted in pages: it names the option with which the file is accepted.
 fn page_granular(error: &dax::Error) -> Option<String> {
     let ErrorKind::PageGranular(guarantee) = error.kind() else { return None };
-    Some(format!(
+    Some(refusal(error.path(), guarantee))
+}
+
+fn refusal(path: &Path, guarantee: &Guarantee) -> String {
+    format!(
         "{}: can be made persistent in whole pages only: {}; name a file on persistent memory, or sync it instead \
          (--page-cache)",
-        error.path().display(),
+        path.display(),
         guarantee.reason
-    ))
+    )
 }
 
 fn tell_problems(pass: &Pass, mut tell: impl FnMut(String)) {
     for problem in &pass.problems {
-        let why = page_granular(problem).unwrap_or_else(|| problem.to_string());
-        tell(format!("not guarded: {}", text::printable(why)));
+        tell(format!("not guarded: {}", text::printable(problem)));
     }
 }
 
@@ -234,27 +346,22 @@ fn print_worth(paths: &[PathBuf]) -> io::Result<()> {
     out.flush()
 }
 
-fn print(
-    out: &mut impl Write,
-    statistics: &Statistics,
-    within: Duration,
-    cpu_share: f64,
-    longest_at: Option<&str>,
-) -> io::Result<()> {
-    let Statistics { passes, files, lines, bytes, longest_interval, longest_pass, outside, .. } =
-        *statistics;
+fn print(out: &mut impl Write, document: &Document, within: Duration) -> io::Result<()> {
+    let Statistics { passes, files, longest_interval, longest_pass, outside, .. } =
+        document.statistics;
+    let written = Written { bytes: document.statistics.bytes, lines: document.statistics.lines };
     row(out, "passes", thousands(passes))?;
     row(out, "files", format!("{} in the last pass", thousands(files)))?;
-    written(out, lines, bytes, " in all passes")?;
+    print_written(out, written, " in all passes")?;
     row(out, "a pass", format!("took {longest_pass:?} at most"))?;
-    row(out, "of a CPU", format!("{:.2} %", cpu_share * 100.0))?;
-    let held = match passes {
-        _ if (files, bytes) == (0, 0) => "none".to_owned(),
-        0..2 => "unknown".to_owned(),
-        _ => format!("{longest_interval:?}"),
+    row(out, "of a CPU", format!("{:.2} %", document.cpu_share * 100.0))?;
+    let held = match &document.longest_interval_at {
+        _ if (files, written.bytes) == (0, 0) => "none".to_owned(),
+        None => "unknown".to_owned(),
+        Some(_) => format!("{longest_interval:?}"),
     };
     row(out, "bound", format!("{held} held, {within:?} asked for"))?;
-    if let Some(time) = longest_at.filter(|_| (files, bytes) != (0, 0)) {
+    if let Some(time) = &document.longest_interval_at {
         row(out, "longest", format!("the interval that ended at {time}"))?;
     }
     if outside > 0 {
@@ -264,8 +371,9 @@ fn print(
     Ok(())
 }
 
-/// Prints the extent of the work. Files of the page cache are synced, and have no lines.
-fn written(out: &mut impl Write, lines: u64, bytes: u64, passes: &str) -> io::Result<()> {
+/// Prints the extent of the work. Files that are synced have no lines.
+fn print_written(out: &mut impl Write, written: Written, passes: &str) -> io::Result<()> {
+    let Written { bytes, lines } = written;
     let of_bytes = format!("{} bytes{passes}", thousands(bytes));
     if lines == 0 && bytes > 0 {
         return row(out, "synced", of_bytes);
@@ -275,36 +383,55 @@ fn written(out: &mut impl Write, lines: u64, bytes: u64, passes: &str) -> io::Re
 
 #[cfg(test)]
 mod tests {
-    use super::{Statistics, print};
+    use super::{Document, Longest, Statistics, cpu_share, print, within};
     use core::time::Duration;
 
-    fn printed(of_each: impl FnOnce(&mut Statistics)) -> String {
-        let mut statistics = Statistics::default();
-        (statistics.passes, statistics.longest_interval) = (440, Duration::from_millis(16));
-        of_each(&mut statistics);
-        let mut out = Vec::new();
-        let at = Some("2001-09-09T01:46:40.123Z");
-        print(&mut out, &statistics, Duration::from_millis(10), 0.01, at).unwrap();
-        String::from_utf8(out).unwrap()
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn times_and_shares_are_read() {
+        assert_eq!(within("10ms"), Ok(10 * MS));
+        assert_eq!((cpu_share("5%"), cpu_share("0.5")), (Ok(0.05), Ok(0.005)));
+        for wrong in ["", "%", "0%", "0ms", "101%", "-1", "NaN", "inf"] {
+            assert!(within(wrong).is_err() && cpu_share(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
-    fn files_of_the_page_cache_are_synced_and_have_no_lines() {
-        let synced = printed(|it| (it.files, it.bytes) = (1, 1_320));
-        assert!(synced.contains("synced      1,320 bytes in all passes\n"), "{synced}");
-        let written = printed(|it| (it.files, it.lines, it.bytes) = (1, 880, 56_320));
-        assert!(
-            written.contains("880 lines, 56,320 bytes in all passes, dirty or not"),
-            "{written}"
-        );
+    fn an_interval_is_reported_if_it_is_longer_than_asked_for_and_twice_the_last_one() {
+        let mut longest = Longest::new(10 * MS);
+        let reported = [10, 11, 21, 22, 43, 700].map(|time| longest.add(time * MS));
+        let expected = [None, Some(11), None, Some(22), None, Some(700)];
+        assert_eq!(reported, expected.map(|time| time.map(|time| time * MS)));
+    }
+
+    #[test]
+    fn a_bound_is_printed_if_one_was_held() {
+        let printed = |at: Option<&str>, bytes| {
+            let longest_interval = 16 * MS;
+            let files = u64::from(bytes > 0);
+            let statistics = Statistics { files, bytes, longest_interval, ..Statistics::default() };
+            let longest_interval_at = at.map(str::to_owned);
+            let document = Document {
+                schema: 1,
+                within_ns: 0,
+                cpu_share: 0.01,
+                gone: 0,
+                longest_interval_at,
+                statistics,
+            };
+            let mut out = Vec::new();
+            print(&mut out, &document, 10 * MS).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let held = printed(Some("2001-09-09T01:46:40.123Z"), 1_320);
+        assert!(held.contains("synced      1,320 bytes in all passes\n"), "{held}");
         let bound = "bound       16ms held, 10ms asked for\n\
                      longest     the interval that ended at 2001-09-09T01:46:40.123Z\n";
-        assert!(written.contains(bound), "{written}");
-    }
-
-    #[test]
-    fn without_a_file_no_bound_is_held() {
-        let nothing = printed(|_| ());
+        assert!(held.ends_with(bound), "{held}");
+        let unknown = printed(None, 1_320);
+        assert!(unknown.ends_with("bound       unknown held, 10ms asked for\n"), "{unknown}");
+        let nothing = printed(None, 0);
         assert!(nothing.ends_with("bound       none held, 10ms asked for\n"), "{nothing}");
     }
 }

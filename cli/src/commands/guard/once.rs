@@ -1,9 +1,9 @@
 //! `cachemaint writeback`.
 
-use super::{guard_of, tell_problems, written};
+use super::guard::Statistics;
+use super::{guard_of, print_written, tell_problems};
 use crate::commands::text::{self, row, thousands};
 use cachemaint::dax;
-use cachemaint::dax::guard::{Guard, Statistics};
 use cachemaint::survival::{Event, Stage, Survival};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -14,20 +14,19 @@ use std::process::ExitCode;
 ///
 /// All lines of the files below PATH have reached the medium when it ends, as they were when it began.
 /// The file system's changes for new files and for those that have grown are synced. The exit code is 1 if this failed
-/// for a file, or if there is no file. It is 1, too, if programs rename files faster than these can be looked for: one can
-/// be missing.
+/// for a file, or if there is no file.
 ///
 /// The exit code is also 1 if a reboot and a kexec both lose the files of a PATH, as those of a tmpfs, which is RAM of the
 /// kernel. Standard error names the PATH.
 ///
-/// Files of the page cache are refused. With --page-cache they are synced instead.
+/// Files of the page cache are refused. With --page-cache their file systems are synced instead.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Files, and directories of files in the same mount. A file system or directory that is mounted below one is another
     /// PATH
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Take files of the page cache too, and sync them
+    /// Take files of the page cache too, and sync their file systems
     #[arg(long)]
     page_cache: bool,
     /// Print one JSON document
@@ -54,12 +53,8 @@ struct Survives<'a> {
 }
 
 impl<'a> Survives<'a> {
-    fn of(path: &'a Path, guard: &Guard) -> Self {
-        // No new file can be probed where this user cannot create one.
-        let guarantee = dax::probe(path).ok().or_else(|| {
-            let mut files = guard.files().filter(|file| file.starts_with(path));
-            files.find_map(|file| dax::probe(file).ok())
-        });
+    fn of(path: &'a Path) -> Self {
+        let guarantee = dax::probe(path).ok();
         let of = |event| Some(guarantee.as_ref()?.survives(Stage::Persisted, event).is);
         Self {
             path: path.to_string_lossy(),
@@ -76,19 +71,12 @@ impl<'a> Survives<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
-    let pass = guard.pass();
+    let pass = guard.pass(true);
     tell_problems(&pass, |message| text::tell!("cachemaint: {message}"));
     if pass.files == 0 {
         text::tell!("cachemaint: nothing was written back: no file with bytes was found there");
     }
-    if pass.is_unsettled {
-        text::tell!(
-            "cachemaint: names changed all the time, and a renamed file can be missing; run it again when no program \
-             renames files there"
-        );
-    }
-    let survives = arguments.paths.iter().map(|path| Survives::of(path, &guard));
-    let survives: Vec<_> = survives.collect();
+    let survives: Vec<_> = arguments.paths.iter().map(|path| Survives::of(path)).collect();
     for lost in survives.iter().filter(|survives| survives.is_lost()) {
         text::tell!(
             "cachemaint: {}: no reboot and no kexec keeps its files: {}; copy them to a disk or to persistent memory before",
@@ -100,10 +88,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = Document { schema: 1, survives, statistics: guard.statistics() };
     text::print(arguments.json, &document, |out| {
         row(out, "files", thousands(pass.files))?;
-        written(out, pass.lines, pass.bytes, "")?;
+        print_written(out, pass.written, "")?;
         row(out, "took", format!("{:?}", pass.took))
     })?;
-    Ok(if pass.problems.is_empty() && pass.files > 0 && !pass.is_unsettled && !is_lost {
+    Ok(if pass.problems.is_empty() && pass.files > 0 && !is_lost {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -1,22 +1,27 @@
 //! Limits and priorities of the process: descriptors for all files, and a scheduling that keeps the bound short.
 
+use super::guard::MOST_FILES;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// The most files that may be open: the hard limit that systemd gives (systemd.exec(5), `LimitNOFILE=`). Each
-/// guarded file takes memory, and containers can have no limit.
-const MOST_OPEN_FILES: u64 = 524_288;
-
-/// Sets the number of files that this process may have open to its hard limit, or to [`MOST_OPEN_FILES`] if that is lower.
-/// Each file needs a descriptor.
-pub(super) fn raise_open_files() -> io::Result<()> {
+/// Sets the number of files that this process may have open to its hard limit, or to [`MOST_FILES`] if that is lower.
+/// Returns it.
+pub(super) fn raise_open_files() -> io::Result<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(MOST_OPEN_FILES, |maximum| maximum.min(MOST_OPEN_FILES));
-    if current == Some(wanted) {
-        return Ok(());
+    let wanted = maximum.map_or(MOST_FILES, |maximum| maximum.min(MOST_FILES));
+    if current != Some(wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
     }
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?)
+    Ok(wanted)
+}
+
+/// Returns true from Linux 5.8 on: before, `syncfs` reports no failed write (syncfs(2)).
+pub(super) fn syncfs_reports_failures() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
 /// Keeps the memory of this process resident once it is used; memory that is only mapped is not loaded.

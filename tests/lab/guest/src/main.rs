@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["seal-store", path] => stores::seal(path.as_ref()),
         ["read-store", path] => stores::read(path.as_ref()),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        ["guard-at", path, start, starts] => paths::guards::guard_at(path, start, starts),
+        ["view-at", path, start, starts] => paths::views::view_at(path, start, starts),
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
         ["trials", ref words @ ..] => trials::run(words),
         ["write-back-physical", at, len] => physical::write_back(at, len),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The names of the works.
-pub const WORKS: [&str; 5] = ["file", "journal", "recorder", "store", "guard"];
+pub const WORKS: [&str; 4] = ["file", "journal", "recorder", "store"];
 
 /// The findings of some trials of one work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

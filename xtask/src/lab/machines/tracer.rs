@@ -117,11 +117,11 @@ fn lane(name: &str, proves: &str, story: Story) -> Lane {
     })
 }
 
-/// The plugin watches the tracer's own stores, and the guard's write-backs at the same addresses.
+/// The plugin watches the tracer's own stores, and another process's write-backs at the same addresses.
 fn watched() -> Lane {
     let name = "flush/x86_64/tracer";
-    let proves = "a guard's pass leaves no line of LTTng-UST's ring buffers dirty, of which the traced program has \
-                  written none back";
+    let proves = "a write-back by a view of another process leaves no line of LTTng-UST's ring buffers dirty, of which \
+                  the traced program has written none back";
     let prepare = |lab: &Lab<'_>| {
         lab.can_lose_lines(Architecture::X86)?;
         Tracer::prepare(lab)
@@ -130,24 +130,24 @@ fn watched() -> Lane {
         let out = output(kit, name);
         let arguments = kit.plugin()?.arguments(Streaming::Ordinary, "max", &out);
         let setup = tracer.machine(name).cpu("max").devices(arguments).keeping();
-        pass_under_plugin(kit, &setup, log)?;
+        write_back_under_plugin(kit, &setup, log)?;
         let verdicts = Verdict::read(&out)?;
         writeln!(log, "{verdicts:?}")?;
-        let [stored, passed] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
-        ensure!(stored.dirty_lines >= STORED_LINES, "before the pass: {stored:?}");
-        ensure!(passed.dirty_lines == 0 && passed.unfenced_lines == 0, "after it: {passed:?}");
+        let [stored, written] = verdicts[..] else { bail!("{} verdicts", verdicts.len()) };
+        ensure!(stored.dirty_lines >= STORED_LINES, "before it: {stored:?}");
+        ensure!(written.dirty_lines == 0 && written.unfenced_lines == 0, "after it: {written:?}");
         Ok(())
     })
 }
 
-fn pass_under_plugin(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
+fn write_back_under_plugin(kit: &Kit, setup: &Setup, log: &mut Log) -> Result<()> {
     let mut machine = start_on_dax(kit, setup, log)?;
     let traced = start_tracing(&mut machine)?;
     let (buffers, start) = mapped(&mut machine, traced)?;
-    let guard = machine.start_beside(&format!("/init guard-at {buffers} {start} 0"), &[])?;
-    machine.tell(guard, "watch")?;
+    let view = machine.start_beside(&format!("/init view-at {buffers} {start} 0"), &[])?;
+    machine.tell(view, "watch")?;
     record(&mut machine, traced, STORED_EVENTS)?;
-    machine.tell(guard, "pass")?;
+    machine.tell(view, "write back")?;
     machine.power_off()
 }
 

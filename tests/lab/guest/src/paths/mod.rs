@@ -4,9 +4,9 @@
 //! A path stores over whole lines, parts of lines and the ends of pages, and calls the library as a user would. The
 //! stored data is not zero, at offsets that differ from path to path.
 
-pub(crate) mod guards;
 mod logs;
 mod stores;
+pub(crate) mod views;
 
 use anyhow::{Context as _, Result};
 use cachemaint::cache::Destination;
@@ -147,7 +147,7 @@ pub(crate) fn run(path: &str) -> Result<Vec<String>> {
     logs::on_journal(&format!("{path}.journal"), &mut names)?;
     logs::on_recorder(&format!("{path}.recording"), &mut names)?;
     stores::on_store(&format!("{path}.store"), &mut names)?;
-    guards::on_guard(&format!("{path}.guarded"), &mut names)?;
+    views::on_view(&format!("{path}.viewed"), &mut names)?;
     let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(1)).collect();
     let host = Cache::host()?;
     for &point in Point::ALL {

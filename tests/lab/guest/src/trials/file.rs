@@ -15,10 +15,10 @@ const WAYS: u64 = 10;
 const LONGEST: u64 = 9000;
 
 /// A step: the bytes that it changes, and their new values.
-pub(super) struct Step {
+struct Step {
     way: u64,
-    pub(super) range: Range<usize>,
-    pub(super) bytes: Vec<u8>,
+    range: Range<usize>,
+    bytes: Vec<u8>,
 }
 
 /// The bytes that must be there, by the steps that were acknowledged.
@@ -95,30 +95,18 @@ fn perform(file: &DaxFile, step: &Step) -> Result<()> {
     Ok(())
 }
 
-impl Bytes {
-    /// Makes the steps of a life, each of which `perform` stores and persists.
-    pub(super) fn live_by(
-        &mut self,
-        file: &DaxFile,
-        witness: &Witness,
-        mut perform: impl FnMut(&Step) -> Result<()>,
-    ) -> Result<()> {
+impl Work for Bytes {
+    fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
         if self.expected.is_empty() {
             self.expected.resize(usize::try_from(file.len())?, 0);
             file.read(0, &mut self.expected)?;
         }
         self.steps = (0..STEPS).map(|_| self.step(file.len())).collect();
         for (number, step) in (1..).zip(&self.steps) {
-            perform(step)?;
+            perform(file, step)?;
             witness.acknowledge(number);
         }
         Ok(())
-    }
-}
-
-impl Work for Bytes {
-    fn live(&mut self, file: &DaxFile, witness: &Witness) -> Result<()> {
-        self.live_by(file, witness, |step| perform(file, step))
     }
 
     /// Acknowledged steps are whole, the one behind them may be there in part, and nothing else has changed.

@@ -8,7 +8,6 @@
 //! An instruction can be left out, by its place in the program: then a trial must fail.
 
 mod file;
-mod guard;
 mod journal;
 mod recorder;
 mod store;
@@ -42,15 +41,14 @@ pub(super) trait Work {
     fn judge(&mut self, file: &DaxFile, acknowledged: u64) -> Result<()>;
 }
 
-/// Returns the work of a trial with these random numbers, on the file of this path.
-type Start = fn(Chance, &str) -> Box<dyn Work>;
+/// Returns the work of a trial with these random numbers.
+type Start = fn(Chance) -> Box<dyn Work>;
 /// The works by name, each with the length of its file.
 const STARTS: [(&str, u64, Start); WORKS.len()] = [
-    ("file", 64 << 10, |chance, _path| Box::new(file::Bytes::new(chance))),
-    ("journal", 24 << 10, |chance, _path| Box::new(journal::Records::new(chance))),
-    ("recorder", 64 << 10, |chance, _path| Box::new(recorder::Recording::new(chance))),
-    ("store", 256 << 10, |chance, _path| Box::new(store::Blobs::new(chance))),
-    ("guard", 64 << 10, |chance, path| Box::new(guard::Guarded::new(chance, path))),
+    ("file", 64 << 10, |chance| Box::new(file::Bytes::new(chance))),
+    ("journal", 24 << 10, |chance| Box::new(journal::Records::new(chance))),
+    ("recorder", 64 << 10, |chance| Box::new(recorder::Recording::new(chance))),
+    ("store", 256 << 10, |chance| Box::new(store::Blobs::new(chance))),
 ];
 
 /// Random numbers that follow from a seed (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
@@ -111,7 +109,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         let chance = Chance(seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         // The first one must not depend on what is there.
         clear(&file, if trial == first { 0 } else { trial })?;
-        trials.run_one(trial, &mut *start(chance, path), &file, &witness);
+        trials.run_one(trial, &mut *start(chance), &file, &witness);
         // The remains of its work would mislead the next one.
         if trials.found.failure.is_some() {
             break;

@@ -1,10 +1,9 @@
-//! Guards: they write back the stores of other programs. The plugin knows lines by their addresses, so a guard must map
-//! a file at the same address as the program that stores.
+//! Views that write back the stores of other programs. The plugin knows lines by their addresses, so a view must be mapped
+//! at the same address as in the program that stores.
 
 use super::{LEN, Names, range};
 use anyhow::{Context as _, Result, bail, ensure};
-use cachemaint::dax::guard::Guard;
-use cachemaint::dax::{FaultHandler, Options};
+use cachemaint::dax::{DaxView, Options};
 use cachemaint_lab_mark as mark;
 use std::fs;
 use std::io::{Error, Write as _};
@@ -20,8 +19,8 @@ const STACK: usize = 16 << 20;
 /// The greatest number of new starts of a program to get another address for its mappings.
 const MOST_STARTS: u64 = 200;
 
-/// Checks a guard on the stores of a program that never persists and is gone.
-pub(super) fn on_guard(path: &str, names: &mut Names) -> Result<()> {
+/// Checks a view on the stores of a program that never persists and is gone.
+pub(super) fn on_view(path: &str, names: &mut Names) -> Result<()> {
     let file = Options::new().create_new(path, LEN)?;
     let place = range(&file, 0..LEN);
     mark::watch(place.clone());
@@ -29,28 +28,29 @@ pub(super) fn on_guard(path: &str, names: &mut Names) -> Result<()> {
     file.write((1 << 20) - 8, &[11; 16]);
     file.write(LEN - 1, &[11; 1]);
     drop(file);
-    let mut guard = Guard::new(FaultHandler::install()?);
-    pass(&mut guard, path, place.start.addr())?;
-    names.on_file("guard: what others have stored");
+    write_back(&view(path, place.start.addr())?)?;
+    names.on_file("view: what others have stored");
     Ok(())
 }
 
-/// Makes a pass of a guard that must map the file at this address.
-fn pass(guard: &mut Guard, path: &str, start: usize) -> Result<()> {
-    if guard.files().next().is_none() {
-        guard.add(path)?;
-    }
-    let pass = guard.pass();
-    ensure!(pass.problems.is_empty(), "{:?}", pass.problems);
-    let places = mappings()?;
-    let (at, _) = places.iter().find(|(_, name)| name == path).context("it is not mapped")?;
-    ensure!(at.start == start, "mapped at {:#x}, not at {start:#x}", at.start);
-    Ok(())
+/// Views a file, which must be mapped at this address. Its pages are mapped too: in an emulator the write-back of any other
+/// page does nothing.
+fn view(path: &str, start: usize) -> Result<DaxView> {
+    let view = Options::new().populate().view(path)?;
+    let at = view.as_ptr(0).addr();
+    ensure!(at == start, "mapped at {at:#x}, not at {start:#x}");
+    Ok(view)
 }
 
-/// Guards a file that another program has mapped at `start`. After the line `watch` the plugin watches that range. Each
-/// other line asks for a pass between two verdicts. Each line is its own answer.
-pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode> {
+/// Makes all persistent that others have stored, as a pass of `cachemaint guard` does.
+fn write_back(view: &DaxView) -> Result<()> {
+    view.order_observed();
+    Ok(view.persist(0..view.len())?)
+}
+
+/// Views a file that another program has mapped at `start`. After the line `watch` the plugin watches that range. Each
+/// other line asks for a write-back between two verdicts. Each line is its own answer.
+pub(crate) fn view_at(path: &str, start: &str, starts: &str) -> Result<ExitCode> {
     let first = usize::from_str_radix(start, 16).context("the address is not a number")?;
     let place = first..first + usize::try_from(fs::metadata(path)?.len())?.next_multiple_of(4096);
     // With the first file the library maps a page of its own.
@@ -59,10 +59,9 @@ pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode
         let starts = crate::number(starts)? + 1;
         ensure!(starts <= MOST_STARTS, "in {starts} starts no mapping began at {start}");
         let mut again = Command::new("/proc/self/exe");
-        return Err(again.args(["guard-at", path, start, &starts.to_string()]).exec().into());
+        return Err(again.args(["view-at", path, start, &starts.to_string()]).exec().into());
     }
-    let mut guard = Guard::new(FaultHandler::install()?);
-    pass(&mut guard, path, first)?;
+    let view = view(path, first)?;
     let words: Range<*const u8> = without_provenance(place.start)..without_provenance(place.end);
     for line in std::io::stdin().lines() {
         let line = line?;
@@ -70,7 +69,7 @@ pub(crate) fn guard_at(path: &str, start: &str, starts: &str) -> Result<ExitCode
             mark::watch(words.clone());
         } else {
             mark::verdict(0);
-            pass(&mut guard, path, first)?;
+            write_back(&view)?;
             mark::verdict(1);
         }
         writeln!(std::io::stdout(), "{line}").context("cannot answer")?;

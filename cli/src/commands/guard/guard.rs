@@ -1,0 +1,443 @@
+//! A guard: the files that its looks have found, and its passes over them.
+
+use super::clock::{BootTime, cpu_time};
+use super::file::{FileSystem, Held, Outcome, Written};
+use super::page_granular;
+use super::trees::{Found, Identity, Root};
+use cachemaint::dax::FaultHandler;
+use core::time::Duration;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fmt::Display;
+use std::mem::take;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The time from one look for files to the next.
+const LOOK: Duration = Duration::from_secs(1);
+/// The most files that are kept: as many as a process can have open by the hard limit that systemd gives (systemd.exec(5),
+/// `LimitNOFILE=`).
+pub(super) const MOST_FILES: u64 = 524_288;
+/// Descriptors that are left for directories.
+const SPARE: u64 = 32;
+
+/// The files below some paths.
+#[derive(Debug)]
+pub(super) struct Guard {
+    installed: FaultHandler,
+    page_cache: bool,
+    most_open: u64,
+    roots: Vec<Root>,
+    files: BTreeMap<Identity, Guarded>,
+    /// The file systems with files of the page cache, by device.
+    file_systems: BTreeMap<u64, Synced>,
+    /// Paths without a look, each with the last look that saw it.
+    unseen: BTreeMap<PathBuf, Option<BootTime>>,
+    /// The beginning of the last look.
+    looked: Option<BootTime>,
+    /// Files beyond the limit of open files at the last look.
+    beyond: u64,
+    gone: u64,
+    statistics: Statistics,
+}
+
+#[derive(Debug)]
+struct Guarded {
+    path: PathBuf,
+    held: Held,
+    /// The time since which stored bytes may not have been written back. It is the beginning of the last pass that has
+    /// written the file back, or of the last look without the file. `None` if the file is older than the guard.
+    since: Option<BootTime>,
+    /// True if it was reported since it was written back last.
+    is_reported: bool,
+    is_found: bool,
+}
+
+#[derive(Debug)]
+struct Synced {
+    file_system: FileSystem,
+    /// As of a file.
+    since: Option<BootTime>,
+}
+
+/// One pass over all files.
+#[derive(Debug)]
+pub(super) struct Pass {
+    pub(super) began: BootTime,
+    pub(super) took: Duration,
+    pub(super) cpu: Duration,
+    /// Files that were written back.
+    pub(super) files: u64,
+    pub(super) written: Written,
+    /// Files and directories that were found and not written back or looked at.
+    outside: u64,
+    /// The reason of each, in the first pass that met it.
+    pub(super) problems: Vec<String>,
+    /// The longest time for which stored bytes of a file were not written back when the pass ended. `None` if it has
+    /// written none back that is not older than the guard.
+    pub(super) interval: Option<Duration>,
+    since: Option<BootTime>,
+}
+
+/// All passes: see the table of the command's module.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Statistics {
+    pub(super) passes: u64,
+    pub(super) files: u64,
+    pub(super) lines: u64,
+    pub(super) bytes: u64,
+    pub(super) problems: u64,
+    pub(super) outside: u64,
+    #[serde(rename = "longest_interval_ns", serialize_with = "nanoseconds")]
+    pub(super) longest_interval: Duration,
+    #[serde(rename = "longest_pass_ns", serialize_with = "nanoseconds")]
+    pub(super) longest_pass: Duration,
+    #[serde(rename = "passes_ns", serialize_with = "nanoseconds")]
+    pub(super) in_passes: Duration,
+    #[serde(rename = "cpu_ns", serialize_with = "nanoseconds")]
+    pub(super) cpu: Duration,
+}
+
+/// A look for files.
+struct Look<'a> {
+    pass: &'a mut Pass,
+    /// The paths that the last look could not see.
+    before: BTreeMap<PathBuf, Option<BootTime>>,
+    open: u64,
+    were_beyond: bool,
+}
+
+impl Guard {
+    /// Makes a guard of these roots, which has at most as many files open as this limit of the process permits.
+    pub(super) fn new(
+        installed: FaultHandler,
+        roots: Vec<Root>,
+        page_cache: bool,
+        open_files: u64,
+    ) -> Self {
+        Self {
+            installed,
+            page_cache,
+            most_open: open_files.saturating_sub(SPARE),
+            roots,
+            files: BTreeMap::new(),
+            file_systems: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            looked: None,
+            beyond: 0,
+            gone: 0,
+            statistics: Statistics::default(),
+        }
+    }
+
+    pub(super) const fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Returns the number of paths that were not there at the last look.
+    pub(super) const fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    /// Writes all files back. It looks for files first if a second has passed, or if it `must_look`.
+    pub(super) fn pass(&mut self, must_look: bool) -> Pass {
+        let (started, cpu) = (Instant::now(), cpu_time());
+        let mut pass = Pass::new();
+        if must_look || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            self.look(&mut pass);
+        }
+        self.sync_file_systems(&mut pass);
+        self.write_files_back(&mut pass);
+        // These were written back once more.
+        self.files.retain(|_, guarded| guarded.is_found);
+        pass.outside += self.unseen.len() as u64;
+        pass.interval = pass.since.map(BootTime::elapsed);
+        (pass.took, pass.cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
+        self.statistics.add(&pass);
+        pass
+    }
+
+    fn look(&mut self, pass: &mut Pass) {
+        self.files.values_mut().for_each(|guarded| guarded.is_found = false);
+        let open = self.files.values().filter(|guarded| guarded.held.is_open()).count() as u64;
+        let (before, were_beyond) = (take(&mut self.unseen), self.beyond > 0);
+        (self.beyond, self.gone) = (0, 0);
+        let mut look = Look { pass, before, open, were_beyond };
+        let roots = take(&mut self.roots);
+        for root in &roots {
+            root.look(|found| self.meet(found, &mut look));
+        }
+        self.roots = roots;
+        self.looked = Some(look.pass.began);
+    }
+
+    fn meet(&mut self, found: Found, look: &mut Look<'_>) {
+        match found {
+            Found::Gone { path, why } => {
+                self.gone += 1;
+                self.cannot_see(path, why, look);
+            }
+            Found::Unseen { path, why } => self.cannot_see(path, why, look),
+            Found::File { path, identity, size, allocated } => {
+                let is_full = self.files.len() as u64 >= MOST_FILES;
+                let since = look.last_without(&path, self.looked);
+                let guarded = match self.files.entry(identity) {
+                    btree_map::Entry::Occupied(known) => known.into_mut(),
+                    btree_map::Entry::Vacant(_) if is_full => {
+                        let directory = path.parent().unwrap_or(&path).to_path_buf();
+                        let why = format!("the guard keeps no more than {MOST_FILES} files");
+                        return self.cannot_see(directory, why, look);
+                    }
+                    btree_map::Entry::Vacant(new) => new.insert(Guarded::new(since)),
+                };
+                (guarded.path, guarded.is_found) = (path, true);
+                let bytes = allocated.min(size);
+                match &mut guarded.held {
+                    _ if size == 0 => guarded.empty(look.pass.began),
+                    Held::Lines(_) | Held::Failed => {}
+                    Held::Paged(known) => *known = bytes,
+                    // A file with holes may have none any more.
+                    Held::Nothing | Held::Empty | Held::Sparse(_) => {
+                        self.open(identity, bytes, look);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a file that is not open, or tries again if it has no holes any more.
+    fn open(&mut self, identity: Identity, bytes: u64, look: &mut Look<'_>) {
+        let Some(guarded) = self.files.get_mut(&identity) else { return };
+        look.open -= u64::from(guarded.held.is_open());
+        guarded.open(identity, bytes, self.page_cache, look.pass);
+        if guarded.held.is_open() && look.open >= self.most_open {
+            guarded.held = Held::Nothing;
+            self.beyond += 1;
+            if !look.were_beyond && self.beyond == 1 {
+                look.pass.problems.push(format!(
+                    "{} and perhaps others: this process has reached its limit of open files; raise it (ulimit -n, or \
+                     LimitNOFILE= of a unit), or run a guard for each part of the tree",
+                    guarded.path.display()
+                ));
+            }
+        }
+        look.open += u64::from(guarded.held.is_open());
+        if let Held::Paged(_) = guarded.held
+            && let btree_map::Entry::Vacant(new) = self.file_systems.entry(identity.device)
+        {
+            match FileSystem::of(&guarded.path, identity) {
+                Some(file_system) => {
+                    new.insert(Synced { file_system, since: guarded.since });
+                }
+                None => guarded.held = Held::Nothing,
+            }
+        }
+    }
+
+    /// Notes a path that the look cannot see.
+    fn cannot_see(&mut self, path: PathBuf, why: impl Display, look: &mut Look<'_>) {
+        if !look.before.contains_key(&path) && !self.unseen.contains_key(&path) {
+            look.pass.problems.push(format!("{}: {why}", path.display()));
+        }
+        let since = look.last_without(&path, self.looked);
+        self.unseen.insert(path, since);
+    }
+
+    fn sync_file_systems(&mut self, pass: &mut Pass) {
+        let paged = self.files.iter().filter(|(_, guarded)| matches!(guarded.held, Held::Paged(_)));
+        let devices: BTreeSet<u64> = paged.map(|(identity, _)| identity.device).collect();
+        self.file_systems.retain(|device, _| devices.contains(device));
+        for synced in self.file_systems.values_mut() {
+            if synced.file_system.has_failed() {
+                continue;
+            }
+            match synced.file_system.sync() {
+                Ok(()) => pass.reach_back(&mut synced.since),
+                Err(error) => pass.problems.push(format!("{error:#}")),
+            }
+        }
+    }
+
+    fn write_files_back(&mut self, pass: &mut Pass) {
+        for (&identity, guarded) in &mut self.files {
+            if let Held::Paged(bytes) = guarded.held {
+                let synced = self.file_systems.get(&identity.device);
+                if synced.is_some_and(|synced| !synced.file_system.has_failed()) {
+                    pass.add(guarded.is_found, Written { bytes, lines: 0 });
+                } else {
+                    pass.outside += 1;
+                }
+                continue;
+            }
+            guarded.write_back(identity, self.page_cache, self.installed, pass);
+        }
+    }
+}
+
+impl Guarded {
+    fn new(since: Option<BootTime>) -> Self {
+        let (path, held) = (PathBuf::new(), Held::Nothing);
+        Self { path, held, since, is_reported: false, is_found: true }
+    }
+
+    /// A file without bytes has nothing to lose.
+    fn empty(&mut self, now: BootTime) {
+        (self.held, self.since, self.is_reported) = (Held::Empty, Some(now), false);
+    }
+
+    fn open(&mut self, identity: Identity, bytes: u64, page_cache: bool, pass: &mut Pass) {
+        match Held::open(&self.path, identity, bytes, page_cache) {
+            Ok(opened) => self.held.renew(opened),
+            Err(error) => {
+                self.held.fail();
+                self.report(page_granular(&error).unwrap_or_else(|| error.to_string()), pass);
+            }
+        }
+    }
+
+    fn report(&mut self, why: String, pass: &mut Pass) {
+        if !self.is_reported {
+            pass.problems.push(why);
+        }
+        self.is_reported = true;
+    }
+
+    fn write_back(
+        &mut self,
+        identity: Identity,
+        page_cache: bool,
+        installed: FaultHandler,
+        pass: &mut Pass,
+    ) {
+        let mut outcome = self.held.write_back(installed);
+        if let Ok(Outcome::Resized(size)) = outcome {
+            if size == 0 {
+                return self.empty(pass.began);
+            }
+            self.open(identity, size, page_cache, pass);
+            outcome = self.held.write_back(installed);
+        }
+        match outcome {
+            Ok(Outcome::Written(written)) => {
+                pass.add(self.is_found, written);
+                pass.reach_back(&mut self.since);
+                self.is_reported = false;
+            }
+            Ok(Outcome::Empty) => {}
+            // It is tried again by the next look.
+            Ok(Outcome::Resized(_)) => {
+                self.held = Held::Nothing;
+                pass.outside += 1;
+            }
+            Ok(Outcome::None) => pass.outside += 1,
+            Err(error) => {
+                self.held.fail();
+                pass.outside += 1;
+                self.report(format!("{}: {error:#}", self.path.display()), pass);
+            }
+        }
+    }
+}
+
+impl Look<'_> {
+    /// Returns the beginning of the last look that could have seen this path.
+    fn last_without(&self, path: &Path, looked: Option<BootTime>) -> Option<BootTime> {
+        let above = self.before.iter().filter(|(unseen, _)| path.starts_with(unseen));
+        above.map(|(_, looked)| *looked).min().unwrap_or(looked)
+    }
+}
+
+impl Pass {
+    fn new() -> Self {
+        Self {
+            began: BootTime::now(),
+            took: Duration::ZERO,
+            cpu: Duration::ZERO,
+            files: 0,
+            written: Written::default(),
+            outside: 0,
+            problems: Vec::new(),
+            interval: None,
+            since: None,
+        }
+    }
+
+    fn add(&mut self, is_found: bool, written: Written) {
+        self.files += u64::from(is_found);
+        self.written.bytes += written.bytes;
+        self.written.lines += written.lines;
+    }
+
+    /// Takes up the time since which stored bytes were not written back, and begins the next interval.
+    fn reach_back(&mut self, since: &mut Option<BootTime>) {
+        self.since = [self.since, *since].into_iter().flatten().min();
+        *since = Some(self.began);
+    }
+}
+
+impl Statistics {
+    fn add(&mut self, pass: &Pass) {
+        self.passes += 1;
+        self.files = pass.files;
+        self.lines += pass.written.lines;
+        self.bytes += pass.written.bytes;
+        self.problems += pass.problems.len() as u64;
+        self.outside = self.outside.max(pass.outside);
+        self.longest_interval = self.longest_interval.max(pass.interval.unwrap_or_default());
+        self.longest_pass = self.longest_pass.max(pass.took);
+        self.in_passes += pass.took;
+        self.cpu += pass.cpu;
+    }
+}
+
+fn nanoseconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, Root};
+    use cachemaint::dax::FaultHandler;
+    use std::fs;
+    use std::path::Path;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    fn guard(path: &Path) -> Guard {
+        let roots = vec![Root::new(path).unwrap()];
+        Guard::new(FaultHandler::install().unwrap(), roots, true, 1024)
+    }
+
+    #[test]
+    fn a_new_file_counts_from_the_last_look_without_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut guard = guard(directory.path());
+        assert_eq!(guard.pass(true).interval, None);
+        sleep(Duration::from_millis(50));
+        assert_eq!(guard.pass(false).interval, None);
+        fs::write(directory.path().join("new"), [1; 100]).unwrap();
+        let found = guard.pass(true);
+        assert_eq!(found.files, 1);
+        assert!(found.interval.unwrap() >= Duration::from_millis(50), "{found:?}");
+    }
+
+    /// Stores are possible there meanwhile.
+    #[test]
+    fn a_file_in_a_tree_that_comes_back_counts_from_the_last_look_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let [tree, moved] = ["tree", "moved"].map(|name| directory.path().join(name));
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join("file"), [1; 100]).unwrap();
+        let mut guard = guard(&tree);
+        guard.pass(true);
+        fs::rename(&tree, &moved).unwrap();
+        let gone = guard.pass(true);
+        assert_eq!((gone.files, gone.outside, gone.problems.len(), guard.gone()), (0, 1, 1, 1));
+        sleep(Duration::from_millis(50));
+        assert_eq!(guard.pass(true).problems.len(), 0, "it was reported");
+        fs::rename(&moved, &tree).unwrap();
+        let back = guard.pass(true);
+        assert_eq!((back.files, back.outside, guard.gone()), (1, 0, 0));
+        assert!(back.interval.unwrap() >= Duration::from_millis(50), "{back:?}");
+    }
+}

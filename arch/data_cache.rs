@@ -125,14 +125,6 @@ impl DataCache {
             Occurs::ByGeometry(_) | Occurs::Unknown => None,
         }
     }
-
-    /// Returns the modulus in bytes: mappings agree if it divides the distance between a mapping's address and its
-    /// offset in the file. `None` where any page will do.
-    #[must_use]
-    pub const fn modulus(&self, page: u64) -> Option<u64> {
-        let bytes = self.distance.safe_bytes(page);
-        if matches!(self.occurs, Occurs::Never) || bytes == page { None } else { Some(bytes) }
-    }
 }
 
 /// The largest distance of any architecture, in bytes: that of parisc.
@@ -191,11 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn without_aliasing_the_distance_is_a_page_with_no_modulus() {
+    fn without_aliasing_the_distance_is_a_page() {
         for aliasing in ALL.iter().map(|architecture| architecture.data_cache) {
             if aliasing.occurs == Occurs::Never {
                 assert_eq!(aliasing.distance, Distance::Pages(1));
-                assert_eq!(aliasing.modulus(4096), None);
             }
         }
     }

@@ -134,17 +134,15 @@ enum cachemaint_flag {
     CACHEMAINT_NEW = 2,
     /* Takes a file that is persisted by pages (msync) too, as every file that is not on persistent memory is. */
     CACHEMAINT_ALLOW_PAGES = 4,
-    /* Takes only a file whose persistence domain has the CPU caches in it (eADR). */
-    CACHEMAINT_REQUIRE_BYTES = 8,
     /* Takes a lock that excludes exclusive ones alone: for processes that write together. */
-    CACHEMAINT_SHARED_LOCK = 16,
+    CACHEMAINT_SHARED_LOCK = 8,
     /* Takes no lock: for processes that agree by other means, also on which of them makes the file longer
      * (cachemaint_grow). */
-    CACHEMAINT_NO_LOCK = 32,
+    CACHEMAINT_NO_LOCK = 16,
     /* Makes every page accessible now, so that no access waits for a page fault (Linux 5.14 and later). A page that cannot
      * be accessed is CACHEMAINT_MEDIA_ERROR if the kernel reports a media error, or else CACHEMAINT_SYSTEM. There EFAULT
      * is a hole on a full file system, the end of a file that has shrunk, or on older kernels a media error. */
-    CACHEMAINT_POPULATE = 64
+    CACHEMAINT_POPULATE = 32
 };
 
 /* Opens or creates a file and maps all of it, for reading and writing.
@@ -188,7 +186,7 @@ size_t cachemaint_length(const cachemaint_file *file);
  * the file longer, and the others then map the new bytes by this call.
  * A crash leaves the old length or the new one. On an error the file is as it was. After CACHEMAINT_WRITEBACK_FAILED
  * stored bytes may be lost, and later write-backs by pages return it too. A network file system may find only at the sync
- * that it is full. The error is CACHEMAINT_NO_SPACE then, and cachemaint_taint returns CACHEMAINT_WRITEBACK_FAILED.
+ * that it is full: the error is CACHEMAINT_NO_SPACE then.
  * Errors: CACHEMAINT_INVALID_ARGUMENT for fewer bytes than are mapped, and under a shared lock if the file would have to
  * be made longer. CACHEMAINT_TOO_SHORT if another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED,
  * _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM; with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for
@@ -200,10 +198,8 @@ CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
  * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
  * Errors, by pages alone: CACHEMAINT_WRITEBACK_FAILED; CACHEMAINT_TOO_SHORT if the file was cut in the range.
- * Cost: one instruction for each line, and a fence, without a lock or allocation. By pages one msync and one fstat, in rounds:
- * the kernel reports a failure to one of the calls for this open file that threads have under way. A call joins those that
- * are under way until one has ended, or else waits for the next round, and returns when all calls of its round have ended.
- * At most 64 of these calls are under way at a time, and further ones wait. */
+ * Cost: one instruction for each line, and a fence, without a lock or allocation. By pages one msync and one fstat for all
+ * calls of threads that wait at the time. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);
 
 /* Makes several ranges persistent under one fence. They become persistent in any order.
@@ -269,9 +265,10 @@ CACHEMAINT_CHECKED int cachemaint_issue_copy(cachemaint_file *file, void *to, co
 CACHEMAINT_CHECKED int cachemaint_issue_fill(cachemaint_file *file, void *to, unsigned char byte, size_t length,
                                              enum cachemaint_destination destination);
 
-/* Returns CACHEMAINT_WRITEBACK_FAILED if an earlier write-back of this open file failed, whatever succeeded since:
- * bytes that were stored before may be lost. Read the file again, or restore it from elsewhere. Else CACHEMAINT_OK. */
-CACHEMAINT_CHECKED int cachemaint_taint(const cachemaint_file *file);
+/* Returns the failure of this open file, if it has failed; else CACHEMAINT_OK. After the first failed write-back by pages,
+ * or once a call has found the file cut, every later call that persists returns the same: bytes that were stored before may
+ * be lost. Close the file, open it again, and read it or restore it from elsewhere. */
+CACHEMAINT_CHECKED int cachemaint_check(const cachemaint_file *file);
 
 /* Finds the bytes of the mapping that the kernel knows to be bad. An access to a page that has some raises SIGBUS.
  * `ranges` gets the first `capacity` of them, in ascending order, and can be NULL if `capacity` is 0. `*count` is the

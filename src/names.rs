@@ -67,7 +67,7 @@
 //! | `pmem_memcpy_persist`, `pmem_memmove_persist`, `pmem_memset_persist`, `pmem2_get_memcpy_fn` and its like | `copy_writeback`, `copy_within_writeback`, `fill_writeback`; `persist_copy` and its like of a DAX file | theirs stream from 256 bytes on and do not write back, on any CPU; hints are of the destination here ([`Destination`](crate::cache::Destination)), and never change the durable bytes |
 //! | `pmem_memcpy_nodrain` and its like; `PMEM_F_MEM_NODRAIN`, `PMEM_F_MEM_NOFLUSH` | [`unfenced`](crate::Cache::unfenced), [`stores`](crate::Cache::stores) | as the row before; without a flush they use ordinary stores in both |
 //! | `pmem_is_pmem` | `granularity` of a file's guarantee | there 1 wherever the kernel granted `MAP_SYNC`; here the CPU and the medium have a say |
-//! | `pmem_has_auto_flush` | [`caches_survive_power_loss`](../report/fn.caches_survive_power_loss.html) | a file's guarantee asks its own region alone |
+//! | `pmem_has_auto_flush` | [`HostReport::caches_survive_power_loss`](../report/struct.HostReport.html#method.caches_survive_power_loss) | a file's guarantee asks its own region alone |
 //! | `pmem_msync` | `persist` of a file whose granularity is a page | errors are returned in both |
 //! | `pmem_deep_persist`, `pmem2_deep_flush` | `deep_persist` of a DAX file | libpmem reports success where the region's attribute cannot be opened, and libpmem2 by pages where nothing was written back |
 //! | `pmem2_source_device_usc`, `pmem2_source_device_id` | `unsafe_shutdowns` and `devices` of a file's guarantee | of each device here, with the reason where one does not show its count; no libndctl |

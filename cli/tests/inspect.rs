@@ -108,22 +108,6 @@ fn a_damaged_canary_is_shown_and_is_a_failure() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
-#[test]
-fn the_memory_type_has_a_value_or_a_reason() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().to_str().unwrap();
-    let json: serde_json::Value =
-        serde_json::from_str(&stdout(&inspect(&[path, "--json"]).success())).unwrap();
-    let caching = &json["guarantee"]["caching"];
-    assert_eq!(caching["by_rule"], "write_back", "Linux maps all files so");
-    assert_eq!(caching["read"].is_null(), caching["reason"].is_string(), "{caching}");
-    let by_page = !json["guarantee"]["granularity"]["page"].is_null();
-    let text = stdout(&inspect(&[path]).success());
-    // The kernel writes its own pages back, whatever their type is.
-    assert_eq!(text.contains("memory type write-back"), !by_page, "{text}");
-    assert_eq!(text.contains("persisted   by msync(2)"), by_page, "{text}");
-}
-
 /// Each line of the text has the same facts as the JSON, and together they are all of the file.
 #[test]
 fn extents_are_shown_if_they_are_asked_for() {

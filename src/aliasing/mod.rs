@@ -20,8 +20,7 @@
 //! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
 //!    and offset in the file the same for both, up to a multiple of `SHMLBA`. [`mappings_agree`] checks it.
 //!    Linux places mappings so on Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says
-//!    otherwise, which it then refuses; on Nios II and m68k it does not see to it. The files that this crate
-//!    maps are placed so on all of them.
+//!    otherwise, which it then refuses; on Nios II and m68k it does not see to it.
 //! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is congruent with others
 //!    only by chance, so these calls and a mapping can disagree.
 //! 3. Files are not mapped directly there at all. Linux refuses the DAX device of a file system since 6.9 if
@@ -58,25 +57,9 @@ pub const fn mappings_agree(a: (usize, u64), b: (usize, u64), shmlba: u64) -> bo
     a.abs_diff(b).is_multiple_of(shmlba as u128)
 }
 
-/// Returns the number of bytes from `from` to the first address that is congruent to the offset modulo `shmlba`. It is
-/// less than `shmlba`.
-///
-/// Mappings that are placed so agree, in every process and at every address: each is congruent to the file itself.
-/// Reserve that many bytes more than the mapping needs, map the file over the reservation there, and give the rest
-/// back. This does not hold where the kernel alone can do it: see `MappedAt`.
-#[cfg(any(test, all(feature = "dax", target_os = "linux")))]
-pub(crate) const fn gap(from: usize, offset: u64, shmlba: u64) -> u64 {
-    let (Some(want), Some(have)) = (offset.checked_rem(shmlba), (from as u64).checked_rem(shmlba))
-    else {
-        return 0;
-    };
-    if want >= have { want - have } else { shmlba - (have - want) }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{gap, mappings_agree};
-    use proptest::prelude::*;
+    use super::mappings_agree;
 
     #[test]
     fn mappings_of_one_byte_agree_at_a_multiple_of_the_distance() {
@@ -89,38 +72,11 @@ mod tests {
         assert!(agree(7, 7, 0) && !agree(7, 8, 0));
     }
 
-    /// A reservation at `0x7000_5000` for a file from its third page on, where SHMLBA is 16 KiB.
-    #[test]
-    fn a_gap_leads_to_the_next_address_that_agrees() {
-        assert_eq!(gap(0x7000_5000, 0x2000, 0x4000), 0x1000);
-        assert!(mappings_agree((0x7000_6000, 0x2000), (0x1000_0000, 0), 0x4000));
-    }
-
     #[test]
     fn mappings_of_two_parts_of_a_large_file_are_compared_without_overflow() {
         let far = u64::MAX - 0xfff;
         assert!(mappings_agree((0x1000, far), (0x1000, far), 0x4000));
         assert!(mappings_agree((usize::MAX - 0xfff, far), (0, 0), 0x4000));
         assert!(!mappings_agree((0x1000, far), (0x2000, far), 0x4000));
-    }
-
-    proptest! {
-        /// Two mappings must agree and begin at a page, for any two reservations.
-        #[test]
-        fn whatever_is_placed_agrees(
-            from in prop::array::uniform2(0_usize..1 << 15),
-            offset in prop::array::uniform2(0_u64..1 << 40),
-            page in prop_oneof![Just(4096_usize), Just(16384), Just(65536)],
-            more_bits in 0_u32..10,
-        ) {
-            let (from, offset) = (from.map(|at| at * page), offset.map(|at| at * page as u64));
-            let modulus = (page as u64) << more_bits;
-            let place = |which: usize| {
-                let gap = gap(from[which], offset[which], modulus);
-                assert!(gap < modulus && gap.is_multiple_of(page as u64));
-                from[which] + usize::try_from(gap).unwrap()
-            };
-            prop_assert!(mappings_agree((place(0), offset[0]), (place(1), offset[1]), modulus));
-        }
     }
 }

@@ -18,21 +18,6 @@ const UNFLUSHED: Statement<Survival> = Statement::documented(
     "Linux Documentation/ABI/stable/sysfs-block, write_cache; block/blk-core.c, submit_bio_noacct",
 );
 
-/// The survival of power loss by a file on persistent memory whose file system has its log on a drive.
-const LOG_ON_DRIVE: Statement<Survival> = Statement::documented(
-    Survival::If("the drive of the log has no volatile cache, or gets and honours flushes"),
-    "the list of the file's blocks can be in the file system's log alone, which is on a drive",
-    "Linux Documentation/block/writeback_cache_control.rst; Documentation/filesystems/ext4/journal.rst",
-);
-
-/// The same for CXL memory, which has a condition of its own.
-const LOG_ON_DRIVE_BESIDE_GPF: Statement<Survival> = Statement {
-    is: Survival::If(
-        "the dirty shutdown count has not grown, and the drive of the log honours flushes",
-    ),
-    ..LOG_ON_DRIVE
-};
-
 /// The survival of a kexec by stored bytes that are mapped directly and without `MAP_SYNC`.
 const UNSETTLED: Statement<Survival> = Statement::read(
     Survival::NotPromised,
@@ -93,15 +78,12 @@ pub struct Guarantee {
     pub alignment: u64,
     /// The region of persistent memory that the file lies in. If there are several, it is the one with the weakest promise.
     pub region: Option<PmemRegion>,
-    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file or an external log of its file system lies in,
-    /// as far as the kernel shows them.
+    /// The memory devices (NVDIMMs, CXL devices) of all regions that the file lies in, as far as the kernel shows them.
     pub devices: Vec<MemoryDevice>,
     /// True if stores go to the page cache, from which only a write-back takes them to the medium.
     pub(super) through_page_cache: bool,
     /// True if the kernel is seen to send a drive under the file no flush.
     pub(super) drops_flushes: bool,
-    /// True if the file system has its log on a drive that is not persistent memory.
-    pub(super) has_log_on_drive: bool,
     /// The attribute that flushes the medium's own buffers, of a device in a region.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) deep_flush: Option<PathBuf>,
@@ -143,9 +125,8 @@ impl Guarantee {
     /// the claim and its certainty.
     ///
     /// It is that of the [backing](Self::backing), with these exceptions: emulated persistent memory that is mapped through
-    /// the page cache or without `MAP_SYNC`, and a drive to which the kernel sends no flush. Persistent memory whose file
-    /// system has its log on a drive is another, and so is a file that had no name when it was opened (a memfd, an unlinked
-    /// file).
+    /// the page cache or without `MAP_SYNC`, a drive to which the kernel sends no flush, and a file that had no name when it
+    /// was opened (a memfd, an unlinked file).
     ///
     /// ```no_run
     /// use cachemaint::dax;
@@ -190,17 +171,6 @@ impl Guarantee {
                 if self.drops_flushes =>
             {
                 UNFLUSHED
-            }
-            (Event::PowerLoss, Backing::PmemAdr, Stage::Persisted | Stage::DeepPersisted)
-            | (Event::PowerLoss, Backing::PmemEadr, _)
-                if self.has_log_on_drive =>
-            {
-                LOG_ON_DRIVE
-            }
-            (Event::PowerLoss, Backing::CxlGpf, Stage::Persisted | Stage::DeepPersisted)
-                if self.has_log_on_drive =>
-            {
-                LOG_ON_DRIVE_BESIDE_GPF
             }
             _ => self.backing.survives(stage, event),
         }

@@ -276,7 +276,6 @@ impl CpuReport {
             self.unknown_persistence(),
             self.weak_clflush(),
             self.weak_sync(),
-            self.monitor_erratum(),
             self.streaming_stores_evict()
                 .map(|Statement { text, source, .. }| Note { text, source }),
         ];
@@ -338,20 +337,6 @@ impl CpuReport {
             text: "phwsync alone completes dcbstps. Bind the thread to a CPU, and a guest's virtual CPUs, as a move \
                    executes sync alone",
             source: "Power ISA 3.1 Book II, sync; Linux arch/powerpc/include/asm/spinlock.h, smp_mb__after_spinlock",
-        })
-    }
-
-    /// Returns a note for Dunnington, Nehalem-EX and Westmere-EX: family 6, models 1dH, 2eH and 2fH.
-    fn monitor_erratum(&self) -> Option<Note> {
-        let CpuIdentity::X86 { vendor, family: 6, model: 0x1d | 0x2e | 0x2f, .. } =
-            self.cpu.identity
-        else {
-            return None;
-        };
-        (vendor.as_str() == "GenuineIntel").then_some(Note {
-            text: "erratum AAI65: MONITOR misses a store unless clflush of its line came before; \
-                   maintenance is not affected",
-            source: "Linux X86_BUG_CLFLUSH_MONITOR, arch/x86/kernel/cpu/intel.c",
         })
     }
 

@@ -13,7 +13,7 @@ use crate::cpu::{CpuIdentity, Hypervisor, HypervisorKind, Line, Midr, Signatures
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 /// Grows when a name goes or changes its meaning.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 1;
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

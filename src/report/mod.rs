@@ -3,15 +3,13 @@
 //!
 //! [`CpuReport`] shows the instructions that the CPU and the operating system permit; it needs neither an
 //! operating system nor an allocator. [`HostReport`] adds facts from Linux's `/proc` and `/sys`, and for
-//! other systems the calls that persist files. Both print on one screen of 80 columns and 43 lines, in
+//! other systems the calls that persist files. Both print on one screen of 80 columns and 38 lines, in
 //! plain ASCII text. Long names and damaged regions can take more lines. Both are [serialised](#json)
 //! with feature `serde`. Every "no" and every "unknown" comes with its reason and advice.
 //!
 //! # JSON
-//! Both reports are objects with `"schema": 2`. Names are in snake case; names may be added within a
-//! schema, the meaning of one that is there does not change. (Schema 1 had `second_signature` in place
-//! of `signatures`, a word for `confidential`, and called the domain of CXL regions
-//! `memory_controller`.)
+//! Both reports are objects with `"schema": 1`. Names are in snake case; names may be added within a
+//! schema, the meaning of one that is there does not change.
 //!
 //! | name | of | what |
 //! |---|---|---|
@@ -32,7 +30,7 @@
 //! | `kernel` | host | `name`, `release` |
 //! | `page_size`, `shmlba` | host | `bytes` |
 //! | `caches` | host | `levels`: list of `level`, `kind`, `size`, `line` (bytes), `ways`, `sets`, `shared_by` (CPUs) |
-//! | `surroundings` | host | `hypervisor`, `is_dom0`, `is_metal`, `confidential`, `container`, from the kernel's files |
+//! | `surroundings` | host | `hypervisor`, `confidential`, `container`, from the kernel's files |
 //! | `guest_hints` | host | list of `asked`, `answer` |
 //! | `regions` | host | `list`: `name`, `provider`, `size`, `available_size` (bytes), `domain`, `meaning`, `is_claim` (always true), `read_only`, `deep_flush` (the DIMMs' buffers can be flushed), `numa_node`, `bad_bytes` (known media errors), each `null` if not shown. `bad_bytes_may_be_more` is true if the kernel's list is full, cut, invalid or unreadable. Also `devices` (list of `name`, `id` or `null`, `unsafe_shutdowns`: a number, or `reason` and `advice`; `failures`: list of `save_fail`, `restore_fail`, `flush_fail`, `not_armed`, `map_fail`), `evidence`; if empty, `reason` and `advice` |
 //! | `backings` | host | the backings that [`survival`](HostReport::backings) is shown for |
@@ -67,5 +65,5 @@ pub use cpu::{Availability, CpuReport, Note, Status};
 #[cfg(feature = "std")]
 pub use host::{
     CacheKind, CacheLevel, Evidence, HostReport, Kernel, MemoryDevice, PmemRegion, Surroundings,
-    Unknown, caches_of, caches_survive_power_loss, regions,
+    Unknown,
 };

@@ -2,9 +2,9 @@
 
 use super::cpu::{CpuReport, Status};
 use crate::aliasing::Aliasing;
-use crate::arch::{Effect, Point, WholeCacheOperation};
+use crate::arch::{Effect, Point};
 use crate::cpu::{Confidential, CpuIdentity, Hypervisor, Midr, Text};
-use crate::virtualization::{Migration, Refused};
+use crate::virtualization::Migration;
 use core::fmt::{self, Display, Formatter, Write};
 
 /// Columns of a screen.
@@ -123,8 +123,13 @@ impl CpuReport {
             )?,
             Err(_) => row(f, "Invalidate", format_args!("no: as above"))?,
         }
-        let whole_cache = WholeCacheOf(self.can_invalidate_memory());
-        row(f, "Whole cache", format_args!("{whole_cache}"))?;
+        match self.can_invalidate_memory() {
+            Ok(does) => {
+                let name = does.writeback_invalidate;
+                row(f, "Whole cache", format_args!("yes: {name} on every CPU"))?;
+            }
+            Err(refused) => row(f, "Whole cache", format_args!("no: {refused}"))?,
+        }
         for note in self.notes() {
             row(f, "Note", format_args!("{}", note.text))?;
         }
@@ -301,18 +306,6 @@ impl Display for AliasingOf {
             Aliasing::Unknown { reason, advice } => {
                 write!(f, "unknown if data alias: {reason}; {advice}")
             }
-        }
-    }
-}
-
-/// The operation on whole caches that invalidates memory, or its refusal: `yes: wbinvd on every CPU`.
-pub(super) struct WholeCacheOf(pub(super) Result<WholeCacheOperation, Refused>);
-
-impl Display for WholeCacheOf {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Ok(does) => write!(f, "yes: {} on every CPU", does.writeback_invalidate),
-            Err(refused) => write!(f, "no: {refused}"),
         }
     }
 }

@@ -7,13 +7,178 @@
 
 mod backing;
 mod domain;
-mod event;
-mod stage;
-mod statement;
 mod table;
 
 pub use backing::Backing;
 pub use domain::Domain;
-pub use event::Event;
-pub use stage::{Stage, Survival};
-pub use statement::{Certainty, Statement};
+
+/// An event that can lose bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Event {
+    /// The process is killed or crashes. The table assumes a file that has a name. One without (memfd, `O_TMPFILE`)
+    /// ends with its last descriptor, whatever backs it; the guarantee of an open file accounts for that.
+    ProcessCrash,
+    /// The kernel starts another one without firmware, after a crash (kdump) or on request.
+    Kexec,
+    /// A reset or reboot through firmware, without losing power.
+    WarmReboot,
+    /// Power is lost.
+    PowerLoss,
+}
+
+impl Event {
+    /// All events, the mildest first.
+    pub const ALL: &'static [Self] =
+        &[Self::ProcessCrash, Self::Kexec, Self::WarmReboot, Self::PowerLoss];
+
+    /// Returns the event in a few words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ProcessCrash => "process crash",
+            Self::Kexec => "kexec, kdump",
+            Self::WarmReboot => "warm reboot",
+            Self::PowerLoss => "power loss",
+        }
+    }
+}
+
+impl core::fmt::Display for Event {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<Event> for &'static str {
+    fn from(event: Event) -> Self {
+        event.name()
+    }
+}
+
+/// The stage that bytes have reached on their way to the medium when an event happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Stage {
+    /// Stored, and no more: dirty in a cache or in the page cache.
+    Stored,
+    /// Persisted, and the call has returned: accepted by the domain that keeps it at power loss.
+    Persisted,
+    /// Deep persisted: after the above the kernel has flushed the medium's own buffers, by `fsync` or
+    /// `msync` on the file or by the region's `deep_flush`. Where the region has flush hints, nothing
+    /// rests on stored energy any more; elsewhere the kernel has nothing to flush.
+    DeepPersisted,
+}
+
+impl Stage {
+    /// All stages, the least first.
+    pub const ALL: &'static [Self] = &[Self::Stored, Self::Persisted, Self::DeepPersisted];
+
+    /// Returns the stage in a word or two.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Persisted => "persisted",
+            Self::DeepPersisted => "deep persisted",
+        }
+    }
+}
+
+impl core::fmt::Display for Stage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The survival of bytes after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Survival {
+    /// The bytes survive, as the platform claims.
+    Yes,
+    /// The bytes are lost, or must be taken for lost.
+    No,
+    /// The bytes may survive; no source promises it.
+    NotPromised,
+    /// The bytes survive if this condition holds.
+    If(&'static str),
+}
+
+impl core::fmt::Display for Survival {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Yes => f.pad("yes"),
+            Self::No => f.pad("no"),
+            Self::NotPromised => f.pad("not promised"),
+            Self::If(condition) => write!(f, "if {condition}"),
+        }
+    }
+}
+
+/// The certainty of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Certainty {
+    /// A manual, a specification or documentation promises it.
+    Documented,
+    /// The named source code does it; no source promises that it stays so.
+    ReadInSource,
+    /// A measurement showed it, on the machine that the source names.
+    Measured,
+    /// No source says it: it is the safe assumption.
+    Assumed,
+}
+
+impl Certainty {
+    /// Returns the word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::ReadInSource => "read in source code",
+            Self::Measured => "measured",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
+impl core::fmt::Display for Certainty {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// An answer as a value and in words, with its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Statement<T> {
+    /// The answer.
+    pub is: T,
+    /// The answer in words, with its condition if it has one.
+    pub text: &'static str,
+    /// The source of the claim.
+    pub source: &'static str,
+    /// The certainty of the answer.
+    pub certainty: Certainty,
+}
+
+impl<T> Statement<T> {
+    pub(crate) const fn documented(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Documented }
+    }
+
+    pub(crate) const fn read(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::ReadInSource }
+    }
+
+    pub(crate) const fn measured(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Measured }
+    }
+
+    pub(crate) const fn assumed(is: T, text: &'static str, source: &'static str) -> Self {
+        Self { is, text, source, certainty: Certainty::Assumed }
+    }
+}

@@ -21,8 +21,6 @@ pub(crate) mod clock;
 #[cfg(unix)]
 pub(crate) mod fixture;
 pub(crate) mod kernel;
-#[cfg(all(feature = "dax", any(unix, windows), target_has_atomic = "64", not(cachemaint_loom)))]
-pub(crate) mod memory_type;
 pub(crate) mod nvdimm;
 pub(crate) mod surroundings;
 pub(crate) mod tree;

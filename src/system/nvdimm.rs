@@ -128,15 +128,8 @@ pub(super) fn region(tree: &Tree, path: &Path) -> PmemRegion {
     if is_volatile {
         ask(path.join("devtype"));
     }
-    let devices = devices(tree, path);
-    let claim = conclude(&provider, domain.value(), is_volatile);
-    for device in &devices {
-        let (path, flags) = flags(tree, &device.name);
-        if flags != Attribute::Absent {
-            evidence.push(Evidence::new(path.to_string_lossy(), flags.describe()));
-        }
-    }
-    let domain = match claim {
+    let devices = devices(tree, path, &mut evidence);
+    let domain = match conclude(&provider, domain.value(), is_volatile) {
         Domain::Cxl => cxl(tree, &devices, &mut evidence),
         Domain::CpuCaches | Domain::MemoryController if devices.iter().any(is_unarmed) => {
             Domain::Unknown
@@ -228,46 +221,55 @@ const MOST_MAPPINGS: usize = 32;
 const SHUTDOWNS: &str = "dirty_shutdown";
 
 /// Returns the devices under a region. `mappingN` begins with the device's name (`drivers/nvdimm/region_devs.c`).
-fn devices(tree: &Tree, region: &Path) -> Vec<MemoryDevice> {
+fn devices(tree: &Tree, region: &Path, evidence: &mut Vec<Evidence>) -> Vec<MemoryDevice> {
     let count = tree.read(&region.join("mappings"));
     let count: usize = count.value().and_then(|text| text.parse().ok()).unwrap_or(0);
     if count > MOST_MAPPINGS {
         return Vec::new();
     }
-    (0..count).map(|number| device(tree, &region.join(alloc::format!("mapping{number}")))).collect()
+    let mapping = |number| region.join(alloc::format!("mapping{number}"));
+    (0..count).map(|number| device(tree, &mapping(number), evidence)).collect()
 }
 
-fn device(tree: &Tree, mapping: &Path) -> MemoryDevice {
+fn device(tree: &Tree, mapping: &Path, evidence: &mut Vec<Evidence>) -> MemoryDevice {
+    let unknown = |asked: &Path, answer: &str| {
+        Err(Unknown::new(&asked.to_string_lossy(), answer, ASK_VENDOR))
+    };
     let shown = tree.read(mapping);
     let name = shown.value().and_then(|text| text.split(',').next()).filter(|name| is_device(name));
-    let Some(name) = name else {
-        let (asked, answer) = (mapping.to_string_lossy(), shown.describe());
-        let unsafe_shutdowns = Err(Unknown::new(&asked, &answer, ASK_VENDOR));
-        return MemoryDevice {
-            name: String::new(),
-            id: None,
-            unsafe_shutdowns,
-            failures: Vec::new(),
-        };
+    let path = Path::new(DEVICES).join(name.unwrap_or_default());
+    let family = FAMILIES.into_iter().find(|family| tree.exists(&path.join(family)));
+    let mut device = MemoryDevice {
+        name: String::from(name.unwrap_or_default()),
+        id: None,
+        unsafe_shutdowns: unknown(&path, "neither nfit nor papr nor cxl is there"),
+        failures: Vec::new(),
     };
-    let path = Path::new(DEVICES).join(name);
-    let known = family(tree, &path);
-    let id = known.and_then(|family| {
-        let id = tree.read(&path.join(family).join("id"));
-        id.value().filter(|id| !id.is_empty()).map(printable)
-    });
-    let unsafe_shutdowns = match known {
-        Some(family) => shutdowns(tree, &path, family),
-        None => Err(Unknown::new(
-            &path.to_string_lossy(),
-            "neither nfit nor papr nor cxl is there",
-            ASK_VENDOR,
-        )),
+    let (Some(_), Some(family)) = (name, family) else {
+        if name.is_none() {
+            device.unsafe_shutdowns = unknown(mapping, &shown.describe());
+        }
+        return device;
     };
-    let (_, flags) = flags(tree, name);
-    let shown = flags.value().unwrap_or_default().split_whitespace();
-    let failures = shown.filter(|flag| FAILURES.contains(flag)).map(String::from).collect();
-    MemoryDevice { name: String::from(name), id, unsafe_shutdowns, failures }
+    let folder = path.join(family);
+    let id = tree.read(&folder.join("id"));
+    device.id = id.value().filter(|id| !id.is_empty()).map(printable);
+    let asked = folder.join(SHUTDOWNS);
+    let count = tree.read(&asked);
+    device.unsafe_shutdowns = match count.value().map(str::parse::<u64>) {
+        Some(Ok(0)) if family == PAPR => unknown(&asked, "0, which also stands for no count"),
+        Some(Ok(count)) => Ok(count),
+        _ => unknown(&asked, &count.describe()),
+    };
+    // Words, with spaces between (`Documentation/ABI/testing/sysfs-bus-nfit`, `sysfs-bus-papr-pmem`).
+    let asked = folder.join("flags");
+    let flags = tree.read(&asked);
+    if flags != Attribute::Absent {
+        evidence.push(Evidence::new(asked.to_string_lossy(), flags.describe()));
+    }
+    let flags = flags.value().unwrap_or_default().split_whitespace();
+    device.failures = flags.filter(|flag| FAILURES.contains(flag)).map(String::from).collect();
+    device
 }
 
 /// The state of a memory device that cannot save accepted stores when it loses power.
@@ -276,35 +278,11 @@ const NOT_ARMED: &str = "not_armed";
 /// Flags"). Other flags are about its health, its key or its events.
 const FAILURES: [&str; 5] = ["save_fail", "restore_fail", "flush_fail", NOT_ARMED, "map_fail"];
 
-/// Reads the flags of a device: words, with spaces between (`Documentation/ABI/testing/sysfs-bus-nfit`,
-/// `sysfs-bus-papr-pmem`).
-fn flags(tree: &Tree, device: &str) -> (PathBuf, Attribute) {
-    let device = Path::new(DEVICES).join(device);
-    let path = device.join(family(tree, &device).unwrap_or_default()).join("flags");
-    let flags = tree.read(&path);
-    (path, flags)
-}
-
-fn family(tree: &Tree, device: &Path) -> Option<&'static str> {
-    FAMILIES.into_iter().find(|family| tree.exists(&device.join(family)))
-}
-
 /// The directories in which the kernel's drivers of such devices show their attributes (`drivers/acpi/nfit/core.c`,
 /// `arch/powerpc/platforms/pseries/papr_scm.c`, `drivers/cxl/pmem.c`).
 const FAMILIES: [&str; 3] = ["nfit", PAPR, "cxl"];
 /// The family whose driver shows 0 also where the hypervisor has no count (`papr_scm_probe`).
 const PAPR: &str = "papr";
-
-fn shutdowns(tree: &Tree, device: &Path, family: &str) -> Result<u64, Unknown> {
-    let path = device.join(family).join(SHUTDOWNS);
-    let shown = tree.read(&path);
-    let unknown = |answer: &str| Err(Unknown::new(&path.to_string_lossy(), answer, ASK_VENDOR));
-    match shown.value().map(str::parse::<u64>) {
-        Some(Ok(0)) if family == PAPR => unknown("0, which also stands for no count"),
-        Some(Ok(count)) => Ok(count),
-        _ => unknown(&shown.describe()),
-    }
-}
 
 const ASK_VENDOR: &str = "ask the devices' own tool (ndctl list -DH) or their vendor";
 

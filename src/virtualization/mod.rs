@@ -296,8 +296,6 @@ fn migration(kind: Option<HypervisorKind>) -> Statement<Migration> {
         Some(Kind::Vmware) => possible("VMware, \"Enhanced vMotion Compatibility\""),
         Some(Kind::Xen) => possible("Xen docs/man/xl.1.pod.in, migrate"),
         Some(Kind::VirtualBox) => possible("VirtualBox User Manual, \"Teleporting\""),
-        Some(Kind::ZVm) => possible("IBM z/VM, \"Live guest relocation\""),
-        Some(Kind::PowerVm) => possible("IBM PowerVM, \"Live Partition Mobility\""),
         _ => Statement::assumed(
             Migration::Unknown,
             "it is not known if this system can be moved to another machine while it runs",

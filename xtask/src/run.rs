@@ -25,7 +25,6 @@ const NOTHING_FOR_MIRI: [&str; 17] = [
     "dax::system::linux::tests::",
     "system::backing::bad_blocks::",
     "system::badblocks::",
-    "system::backing::memory_type::",
     "system::backing::physical::",
     "survival::",
     "report::tests::",

@@ -7,8 +7,9 @@ use crate::failure::{errno, keep, set_errno};
 use crate::system::write_error;
 use crate::{map, place};
 use cachemaint::medium::Granularity;
+use cachemaint::report::HostReport;
 use cachemaint::survival::{Backing, Event, Stage, Survival};
-use cachemaint::{Cache, Point, Unsupported, report};
+use cachemaint::{Cache, Point, Unsupported};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::OnceLock;
@@ -127,7 +128,7 @@ fn reach(variables: &Variables) -> (Option<Cache>, Option<Short>) {
 /// Returns true if the caches survive a loss of power wherever this machine has persistent memory. Returns false if the
 /// kernel does not show it.
 pub(crate) fn caches_survive_power_loss() -> bool {
-    cancellation::held_off(report::caches_survive_power_loss).unwrap_or(false)
+    cancellation::held_off(HostReport::caches_survive_power_loss).unwrap_or(false)
 }
 
 impl Short {

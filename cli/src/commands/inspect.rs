@@ -7,8 +7,7 @@
 //! | name | what |
 //! |---|---|
 //! | `path` | as it was given |
-//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file and under an external log; as in `caps --json`), `through_page_cache`, `caching`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush, `has_log_on_drive` if the file system has its log on a device that is not persistent memory |
-//! | `guarantee.caching` | the memory type. `read`: `write_back`, `write_through`, `write_protected`, `write_combining`, `uncached` with its `meaning`, or `null` with `reason` and `advice`. `by_rule`, `rule`: the type by which the kernel maps such files by its own rule, which was not read; `caveat`: who can overrule both, or `null`; `evidence` |
+//! | `guarantee` | `granularity` (`"byte"`, `{"line": BYTES}` or `{"page": BYTES}`), `backing`, `reason`, `advice` (or `null`), `file_system`, `mount_point`, `device`, `region` (or `null`; as in `caps --json`), `is_device_dax`, `alignment` (the number of bytes that offsets of mappings are multiples of). Also `devices` (those of all regions under the file; as in `caps --json`), `through_page_cache`, `has_name` (`false` if the file ends with its last descriptor), `evidence` (list of `asked`, `answer`). `drops_flushes` is `true` if the kernel is seen to send a drive under the file no flush |
 //! | `unsafe_shutdowns` | of all `devices` together: `count`, or `reason` and `advice` |
 //! | `survival` | list of `event`, `stage` (`stored`, `persisted`, `deep_persisted`), `survival` (`yes`, `no`, `not_promised`, `{"if": CONDITION}`), `reason` (`text`, `source`, `certainty`; as in `caps --json`) |
 //! | `placement` | `null` unless `--extents` was given. Else `extents`: list of `offset` (in the file), `on_device`, `len` (all in bytes) and `physical` (address, or `null`); `device`; `base` (the physical address of the device's byte 0, or `reason` and `advice`) |
@@ -21,7 +20,7 @@ use super::text::{self, heading, row};
 use crate::canary::{self, Canary};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{self, Caching, ErrorKind, Extent, Guarantee, Placement, probe};
+use cachemaint::dax::{self, ErrorKind, Extent, Guarantee, Placement, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::report::{MemoryDevice, Unknown};
 use cachemaint::survival::{Certainty, Event, Stage, Statement, Survival};
@@ -48,8 +47,7 @@ use std::process::ExitCode;
 /// With --extents it also shows the positions of the file's bytes on their device and, on persistent memory, the
 /// physical addresses, which the kernel shows to root alone. The file is mapped for that, and synced.
 ///
-/// The exit code is 1 if a canary is damaged or cannot be read. As root on x86, the command also
-/// shows the memory type of the mapping; debugfs must be mounted for that.
+/// The exit code is 1 if a canary is damaged or cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A file, or a directory that you can create a file in
@@ -172,11 +170,6 @@ fn print(
     if let Some(advice) = guarantee.advice {
         row(out, "advice", advice)?;
     }
-    let caching = guarantee.caching();
-    // The kernel writes its own pages back, whatever their memory type is.
-    if !matches!(guarantee.granularity, Granularity::Page(_)) {
-        row(out, "memory type", memory_type(&caching))?;
-    }
     writeln!(out)?;
     text::survival(out, guarantee)?;
     writeln!(out)?;
@@ -192,7 +185,7 @@ fn print(
         writeln!(out)?;
     }
     heading(out, "Evidence")?;
-    for evidence in guarantee.evidence.iter().chain(&caching.evidence) {
+    for evidence in &guarantee.evidence {
         writeln!(out, "  {}", text::printable(&evidence.asked))?;
         writeln!(out, "    {}", text::printable(&evidence.answer))?;
     }
@@ -252,21 +245,6 @@ fn shutdowns(guarantee: &Guarantee) -> String {
     match guarantee.unsafe_shutdowns() {
         Ok(sum) => format!("{sum} unsafe so far ({devices})"),
         Err(_) => format!("unsafe ones are not known ({devices})"),
-    }
-}
-
-/// Returns the memory type that was read, or the reason why it was not, and the one by the kernel's rule.
-fn memory_type(caching: &Caching) -> String {
-    let rule = caching.by_rule;
-    let text = match &caching.read {
-        Ok(found) => format!("{found}: {}", found.meaning()),
-        Err(why) => {
-            format!("{rule} by the kernel's rule: {}. Not read: {why}", rule.meaning())
-        }
-    };
-    match caching.caveat {
-        Some(caveat) => format!("{text}. {caveat}"),
-        None => text,
     }
 }
 

@@ -52,10 +52,6 @@ pub enum HypervisorKind {
     Evmm,
     /// s-Par of Unisys.
     Spar,
-    /// `PowerVM` of IBM.
-    PowerVm,
-    /// z/VM of IBM.
-    ZVm,
     /// A hypervisor that is not known here.
     Unlisted,
 }
@@ -93,8 +89,6 @@ impl HypervisorKind {
             Self::OpenBsdVmm => "OpenBSD vmm",
             Self::Evmm => "Intel eVMM",
             Self::Spar => "Unisys s-Par",
-            Self::PowerVm => "PowerVM",
-            Self::ZVm => "z/VM",
             Self::Unlisted => "one not known here",
         }
     }

@@ -1,18 +1,17 @@
 //! The promises of the whole machine, as a pure function of the CPU's report and a `/proc` and `/sys`.
 
-mod elsewhere;
 #[cfg(feature = "serde")]
 mod json;
 mod screen;
 
 use super::cpu::CpuReport;
 use crate::aliasing::{self, Aliasing};
-use crate::cpu::HypervisorKind;
-use crate::survival::{Backing, Domain, Statement};
+use crate::survival::{Backing, Domain};
 use crate::system::calls::System;
 use crate::system::tree::{Attribute, Tree};
 use crate::system::{cache_levels, kernel, nvdimm, surroundings};
-use crate::virtualization::{Effects, Migration};
+use crate::virtualization::Effects;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -23,12 +22,6 @@ pub use crate::system::{
     surroundings::Surroundings,
     tree::{Evidence, Unknown},
 };
-
-const DOM0_STAYS: Statement<Migration> = Statement::assumed(
-    Migration::No,
-    "Xen's dom0 owns the machine, so it stays on it",
-    "Xen xen/include/public/features.h, XENFEAT_dom0",
-);
 
 /// The promises of this machine: the CPU, the kernel, caches, persistent memory, and the survival
 /// of bytes.
@@ -81,12 +74,34 @@ impl HostReport {
         if cfg!(target_os = "linux") { report } else { report.on(&System::host()) }
     }
 
+    /// Returns the caches of a CPU by its number, as [`caches`](Self::caches) has those of CPU 0. CPUs of several kinds have
+    /// different ones.
+    ///
+    /// # Errors
+    /// If the kernel shows none, as for a CPU that is offline, or this is another system than Linux.
+    pub fn caches_of(cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
+        cache_levels::levels(&Tree::host(), cpu)
+    }
+
+    /// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power loss
+    /// (eADR): then a fence makes a store persistent on any of them.
+    ///
+    /// It is for a caller who does not know the file of an address, and reads the regions alone. The
+    /// [guarantee](../dax/struct.Guarantee.html) of a file rests on its own region.
+    ///
+    /// # Errors
+    /// If the kernel shows no regions, or this is another system than Linux.
+    #[doc(alias("eADR", "pmem_has_auto_flush"))]
+    pub fn caches_survive_power_loss() -> Result<bool, Unknown> {
+        Ok(all_caches_survive(&regions_in(&Tree::host())?))
+    }
+
     /// Returns the report on any machine.
     #[expect(clippy::large_types_passed_by_value, reason = "it becomes a part of the report")]
     pub(crate) fn from_tree(cpu: CpuReport, tree: &Tree) -> Self {
         let (surroundings, guest_hints) = surroundings::ask(tree);
         let page_size = kernel::page_size(tree);
-        let effects = effects(&cpu, &surroundings);
+        let effects = cpu.effects_under(cpu.hypervisor.kind().or(surroundings.hypervisor));
         Self {
             cpu,
             effects,
@@ -99,6 +114,26 @@ impl HostReport {
             guest_hints,
             regions: regions_in(tree),
             is_linux: true,
+        }
+    }
+
+    /// Returns the same CPU under another system, of which nothing was read.
+    pub(super) fn on(self, &System { name, persists_by }: &System) -> Self {
+        let unasked =
+            || Unknown::new(name, "not asked on this system", "see the system's own tools");
+        let page_size = Err(unasked());
+        Self {
+            shmlba: aliasing::distance(self.cpu.data_cache(), &page_size),
+            page_size,
+            kernel: Err(unasked()),
+            caches: Err(unasked()),
+            regions: Err(Unknown::new(
+                name,
+                &format!("files are persisted by whole pages ({persists_by}), on any medium"),
+                "use Linux for files that are persisted by cache lines",
+            )),
+            is_linux: false,
+            ..self
         }
     }
 
@@ -131,54 +166,6 @@ impl HostReport {
         }
         backings
     }
-}
-
-/// Returns the hypervisor that the CPU names or, if it names none, the kernel's files.
-///
-/// `None` does not prove that the machine has no hypervisor.
-fn hypervisor_kind(cpu: &CpuReport, surroundings: &Surroundings) -> Option<HypervisorKind> {
-    cpu.hypervisor.kind().or(surroundings.hypervisor)
-}
-
-/// Returns the effects of the hypervisor and a confidential guest, by all known facts.
-fn effects(cpu: &CpuReport, surroundings: &Surroundings) -> Effects {
-    let effects = cpu.effects_under(hypervisor_kind(cpu, surroundings));
-    if surroundings.is_dom0 {
-        return Effects { migration: DOM0_STAYS, ..effects };
-    }
-    effects
-}
-
-/// Returns the regions of persistent memory that [`HostReport::regions`] has, without the rest of the report.
-///
-/// Reads about a dozen small files a region.
-///
-/// # Errors
-/// If the kernel shows no regions, or this is another system than Linux.
-pub fn regions() -> Result<Vec<PmemRegion>, Unknown> {
-    regions_in(&Tree::host())
-}
-
-/// Returns the caches of a CPU by its number, as [`HostReport::caches`] has those of CPU 0. CPUs of several kinds have
-/// different ones.
-///
-/// # Errors
-/// If the kernel shows none, as for a CPU that is offline, or this is another system than Linux.
-pub fn caches_of(cpu: usize) -> Result<Vec<CacheLevel>, Unknown> {
-    cache_levels::levels(&Tree::host(), cpu)
-}
-
-/// Returns true if there is persistent memory and each region's firmware claims that the CPU caches survive power loss
-/// (eADR): then a fence makes a store persistent on any of them.
-///
-/// It is for a caller who does not know the file of an address. The [guarantee](../dax/struct.Guarantee.html) of a file
-/// rests on its own region alone.
-///
-/// # Errors
-/// As [`regions`].
-#[doc(alias("eADR", "pmem_has_auto_flush"))]
-pub fn caches_survive_power_loss() -> Result<bool, Unknown> {
-    Ok(all_caches_survive(&regions()?))
 }
 
 pub(super) fn all_caches_survive(regions: &[PmemRegion]) -> bool {

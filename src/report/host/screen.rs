@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display, Formatter};
 
 /// Regions that are printed; the others are counted.
-const REGIONS_SHOWN: usize = 3;
+const REGIONS_SHOWN: usize = 2;
 /// Media in the survival table, each with one or two rows; the others are named.
-const BACKINGS_SHOWN: usize = 5;
+const BACKINGS_SHOWN: usize = 4;
 
 impl Display for HostReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -59,7 +59,7 @@ impl HostReport {
         }
         let of_how_many = format!("  {REGIONS_SHOWN} of {}", regions.len());
         let more = if regions.len() > REGIONS_SHOWN { of_how_many.as_str() } else { "" };
-        for (label, region) in ["Pmem, claimed", more, ""].into_iter().zip(regions) {
+        for (label, region) in ["Pmem, claimed", more].into_iter().zip(regions) {
             row(f, label, format_args!("{}", claim(region)))?;
         }
         Ok(())
@@ -88,8 +88,7 @@ impl HostReport {
     /// Returns the guest by its files, if the CPU shows nothing or something else, and the
     /// container.
     fn hints(&self) -> String {
-        let Surroundings { hypervisor, is_dom0, is_metal, confidential, container } =
-            &self.surroundings;
+        let Surroundings { hypervisor, confidential, container } = &self.surroundings;
         let by_cpu = self.cpu.hypervisor;
         let known = hypervisor.filter(|kind| *kind != HypervisorKind::Unlisted);
         let mut hints = String::new();
@@ -101,12 +100,6 @@ impl HostReport {
         for hint in self.guest_hints.iter().filter(|hint| is_unknown && is_name(hint)) {
             let name = hint.asked.rsplit('/').next().unwrap_or_default();
             hints.extend(["; ", name, ": ", &hint.answer]);
-        }
-        if *is_dom0 {
-            hints.push_str("; this is dom0");
-        }
-        if *is_metal {
-            hints.push_str("; a whole machine (.metal)");
         }
         if let Some(guest) = confidential {
             hints.extend(["; confidential guest by its driver: ", guest.name()]);

@@ -79,17 +79,6 @@ fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
     assert_fits(&v6.to_string(), SCREEN_LINES, "arm");
 }
 
-/// No `/proc`, no answer, and no page size to compute a distance from.
-#[test]
-fn without_proc_it_is_not_known() {
-    for name in ["mips", "xtensa", "nios2"] {
-        let report = machine(name, of_other(name), &Fixture::new());
-        let Aliasing::Unknown { advice, .. } = report.aliasing else { panic!("{name}") };
-        assert!(advice.contains("/proc"), "{name}: {advice}");
-        assert!(report.shmlba.is_err());
-    }
-}
-
 /// The architecture decides, even if a file says something else.
 #[test]
 fn a_decision_of_the_architecture_overrides_files() {
@@ -100,11 +89,4 @@ fn a_decision_of_the_architecture_overrides_files() {
     let arc = machine("arc", of_other("arc"), &with_cpuinfo(""));
     assert!(matches!(arc.aliasing, Aliasing::No { .. }));
     assert_eq!(arc.shmlba, Ok(8 << 10));
-}
-
-#[test]
-fn a_distance_that_depends_on_the_machine_says_on_what() {
-    let sparc = machine("sparc", of_other("sparc"), &with_cpuinfo(""));
-    let why = sparc.shmlba.unwrap_err();
-    assert!(why.reason.contains("virtual cache") && why.advice.contains("4 MiB"), "{why}");
 }

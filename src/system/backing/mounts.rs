@@ -13,32 +13,23 @@ pub(crate) struct Mount {
     pub(crate) file_system: String,
     source: String,
     pub(crate) options: String,
-    /// The size of the file system, which is not in that line.
-    pub(crate) bytes: Option<u64>,
 }
 
 /// File systems whose `fsync` and `fdatasync` end with a flush of the device (Linux: `ext4_sync_file`, `xfs_file_fsync`,
-/// `btrfs_sync_file`, `f2fs_do_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2).
-const FLUSHING: [&str; 8] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat"];
+/// `btrfs_sync_file`, `fat_file_fsync`, `exfat_file_fsync`, and `generic_file_fsync` for ext2). Not f2fs: it can lie on
+/// several devices, and shows one.
+const FLUSHING: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat"];
 
 impl Mount {
     /// Returns the name of the block device it was mounted from, where the number is not that of a device. Of other
     /// file systems the source is any text.
     pub(crate) fn device(&self) -> Option<&str> {
-        let has_own_numbers = matches!(self.file_system.as_str(), "btrfs" | "bcachefs");
-        self.source.strip_prefix("/dev/").filter(|_| has_own_numbers)
+        self.source.strip_prefix("/dev/").filter(|_| self.file_system == "btrfs")
     }
 
     /// Returns the reason why a sync of a file is not known to reach its device; `None` if it does. A FUSE server decides
-    /// that itself. Some mount options give it up, and options that are not known may be these.
+    /// that itself.
     pub(crate) fn unsynced(&self) -> Option<String> {
-        let gives_up = |option: &str| {
-            matches!(option, "volatile" | "fsync=volatile")
-                || option.starts_with("checkpoint=disable")
-        };
-        if let Some(option) = self.option(gives_up) {
-            return Some(format!("the mount option {option} gives up syncs"));
-        }
         if self.options.is_empty() {
             return Some("its mount options are not known".to_string());
         }
@@ -50,21 +41,16 @@ impl Mount {
     /// Returns the reason why a sync of a file is not known to end with a flush of its device, as far as the mount options
     /// show; `None` if it does.
     pub(crate) fn unflushed(&self) -> Option<String> {
-        let gives_up =
-            |option: &str| matches!(option, "nobarrier" | "barrier=0" | "fsync_mode=nobarrier");
-        let option = self.option(gives_up);
+        let gives_up = |option: &&str| matches!(*option, "nobarrier" | "barrier=0");
+        let option = self.options.split(',').find(gives_up);
         let of_flushes = option.map(|option| format!("the mount option {option} gives up flushes"));
         of_flushes.or_else(|| self.unsynced())
     }
 
-    fn option(&self, is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
-        self.options.split(',').find(|option| is_wanted(option))
-    }
-
-    /// Returns the device of an external log of xfs (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options of
-    /// other file systems do not show one.
-    pub(crate) fn log_device(&self) -> Option<&str> {
-        self.options.split(',').find_map(|option| option.strip_prefix("logdev="))
+    /// Returns true if xfs has its log on another device (Linux `Documentation/admin-guide/xfs.rst`, `logdev`). The options
+    /// of other file systems do not show one.
+    pub(crate) fn has_log_device(&self) -> bool {
+        self.options.split(',').any(|option| option.starts_with("logdev="))
     }
 
     /// Returns true if files can lie on another device than the one that the file system's number names.
@@ -115,7 +101,7 @@ fn parse_mount(line: &str) -> Option<Mount> {
     let source = unescaped(second.next().unwrap_or_default());
     let per_file_system = second.next().unwrap_or_default();
     let options = format!("{per_mount},{per_file_system}");
-    Some(Mount { point, file_system, source, options, bytes: None })
+    Some(Mount { point, file_system, source, options })
 }
 
 /// Unescapes white space and backslashes of a path, written as octal numbers (`fs/proc_namespace.c`, `mangle`).

@@ -16,12 +16,11 @@
 //! (`Documentation/ABI/stable/sysfs-block`).
 
 use super::{device_dax, disks, regions};
-use crate::system::tree::{Attribute, Evidence, Tree, Unknown};
-use alloc::vec::Vec;
+use crate::system::tree::{Attribute, Tree, Unknown};
 use core::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub(crate) const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
+const AS_ROOT: &str = "run it as root: the kernel hides physical addresses from others";
 
 /// Returns the addresses of the bytes of a block device, which can be a partition, or of a device of device DAX. They
 /// go from its byte 0 to the end of the memory that it lies in. `advice` is the advice if nothing helps.
@@ -30,7 +29,7 @@ pub(crate) fn of_device(
     device: &str,
     advice: &'static str,
 ) -> Result<Range<u64>, Unknown> {
-    let range = range(tree, device, advice, &mut Vec::new())?;
+    let range = range(tree, device, advice)?;
     // Device DAX is not a block device.
     let Some(path) = tree.resolve(&block_device(device)) else { return Ok(range) };
     let (_disk, start) = disks::start_in_disk(tree, &path)?;
@@ -44,25 +43,20 @@ pub(crate) fn of_device(
 
 /// Returns the addresses of the memory under a block device or a partition of it, or of a device of device DAX.
 /// `advice` is the advice if nothing helps.
-pub(crate) fn range(
-    tree: &Tree,
-    device: &str,
-    advice: &'static str,
-    evidence: &mut Vec<Evidence>,
-) -> Result<Range<u64>, Unknown> {
+fn range(tree: &Tree, device: &str, advice: &'static str) -> Result<Range<u64>, Unknown> {
     let link = block_device(device);
     let shown = link.to_string_lossy();
     if device.is_empty() {
         return Err(Unknown::new(&shown, "no device is known under the file", advice));
     }
     if let Some(path) = device_dax::named(tree, device) {
-        return range_of_device_dax(tree, &path, advice, evidence);
+        return range_of_device_dax(tree, &path, advice);
     }
     let Some(path) = tree.resolve(&link) else {
         return Err(Unknown::new(&shown, "absent", "mount /sys"));
     };
     match regions::below_region(&path) {
-        Some(namespace) => shown_range(tree, namespace, advice, evidence),
+        Some(namespace) => shown_range(tree, namespace, advice),
         None if is_made_of_others(tree, &path) => Err(Unknown::new(
             &shown,
             "is not a namespace of persistent memory itself",
@@ -92,25 +86,18 @@ fn range_of_device_dax(
     tree: &Tree,
     device: &Path,
     advice: &'static str,
-    evidence: &mut Vec<Evidence>,
 ) -> Result<Range<u64>, Unknown> {
     if tree.exists(&device.join("mapping1")) {
         return Err(Unknown::new(&device.to_string_lossy(), "has several ranges", advice));
     }
-    shown_range(tree, device, advice, evidence)
+    shown_range(tree, device, advice)
 }
 
 /// Returns the range that attributes show.
-fn shown_range(
-    tree: &Tree,
-    namespace: &Path,
-    advice: &'static str,
-    evidence: &mut Vec<Evidence>,
-) -> Result<Range<u64>, Unknown> {
-    let mut ask = |name: &str, parse: fn(&str) -> Option<u64>| {
+fn shown_range(tree: &Tree, namespace: &Path, advice: &'static str) -> Result<Range<u64>, Unknown> {
+    let ask = |name: &str, parse: fn(&str) -> Option<u64>| {
         let path = namespace.join(name);
         let attribute = tree.read(&path);
-        evidence.push(Evidence::new(path.to_string_lossy(), attribute.describe()));
         let number = attribute.value().and_then(parse);
         let advice = if matches!(attribute, Attribute::Unreadable(_)) { AS_ROOT } else { advice };
         number.ok_or_else(|| Unknown::new(&path.to_string_lossy(), &attribute.describe(), advice))
@@ -123,7 +110,7 @@ fn shown_range(
     }
 }
 
-pub(crate) fn hexadecimal(text: &str) -> Option<u64> {
+fn hexadecimal(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 

@@ -3,7 +3,7 @@
 use super::LINE;
 use super::memory::copies_of;
 use crate::measure::pinning;
-use cachemaint::report::{CacheKind, CacheLevel, caches_of};
+use cachemaint::report::{CacheKind, CacheLevel, HostReport};
 use core::fmt;
 use serde::Serialize;
 
@@ -88,7 +88,8 @@ impl CacheSizes {
     #[must_use]
     pub fn here() -> Self {
         let cores = pinning::available().unwrap_or_default();
-        let caches = cores.last().and_then(|core| caches_of(*core).ok()).unwrap_or_default();
+        let caches =
+            cores.last().and_then(|core| HostReport::caches_of(*core).ok()).unwrap_or_default();
         Self { l1: of_level(&caches, 1), l2: of_level(&caches, 2), l3: of_level(&caches, 3) }
     }
 

@@ -84,7 +84,6 @@ fn ask_file(
         device: (status.stx_dev_major, status.stx_dev_minor),
         mount_id: mount_id(&tree, file),
         magic: name_of(&file_system),
-        bytes: bytes(&file_system),
         dax_attribute: tells_dax.then(|| status.stx_attributes.contains(StatxAttributes::DAX)),
         map_sync: map_sync(path, file, page)?,
         reach: Reach::of(cache),
@@ -174,12 +173,6 @@ fn alignment(status: &StatFs, page: u64) -> u64 {
     let block = u64::try_from(status.f_bsize).unwrap_or_default();
     let is_huge = name_of(status) == Some("hugetlbfs") && block.is_power_of_two();
     if is_huge { block.max(page) } else { page }
-}
-
-/// Returns the size of a file system in bytes. f2fs reports no other size of blocks (Linux `fs/f2fs/super.c`,
-/// `f2fs_statfs`; `fs/statfs.c`, `vfs_statfs`).
-fn bytes(status: &StatFs) -> Option<u64> {
-    u64::try_from(status.f_bsize).ok().and_then(|block| status.f_blocks.checked_mul(block))
 }
 
 /// `include/uapi/linux/magic.h`; ext4 has that of ext2 too.

@@ -36,8 +36,6 @@ pub(super) struct Asked {
     /// The file system's name by its magic number, if that is one of those that this crate knows:
     /// a memfd's is mounted nowhere, and `/proc` can be missing.
     pub(super) magic: Option<&'static str>,
-    /// The size of the file system in bytes, if it is known.
-    pub(super) bytes: Option<u64>,
     /// The kernel's answer to `MAP_SYNC`.
     pub(super) map_sync: Result<(), Errno>,
     pub(super) reach: Reach,
@@ -68,7 +66,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         evidence.push(Evidence::new("fstatfs: f_type", name));
         mount.file_system = name.to_string();
     }
-    mount.bytes = asked.bytes;
     let disk = disk(tree, asked.device, &mount, &mut evidence);
 
     let on_region = disk.region.is_some();
@@ -119,7 +116,6 @@ pub(super) fn conclude(tree: &Tree, asked: &Asked) -> Guarantee {
         devices: disk.devices,
         through_page_cache,
         drops_flushes: disk.drops_flushes,
-        has_log_on_drive: disk.has_log_on_drive,
         has_name: true,
         deep_flush: None,
         evidence,
@@ -155,8 +151,8 @@ fn is_behind_caches(region: Option<&PmemRegion>) -> bool {
     !matches!(domain, Some(Domain::CpuCaches | Domain::None | Domain::HostFlush))
 }
 
-/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, and the
-/// device and an external log keep data, as far as it shows.
+/// Returns the reason why nothing is promised. It is `None` if a sync that makes bytes persistent ends with a flush, the
+/// device keeps data, and the log of the file system is on it, as far as it shows.
 fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Option<String> {
     let dropped = "the kernel sends the device no flush (queue/write_cache)";
     let unflushed = || mount.unflushed().or_else(|| disk.unflushed.clone());
@@ -170,7 +166,7 @@ fn withheld(backing: Backing, direct: bool, mount: &Mount, disk: &Disk) -> Optio
         Backing::EmulatedPmem if !direct => mount.unsynced(),
         _ => None,
     };
-    of_data.or_else(|| disk.log_unkept.clone())
+    of_data.or_else(|| disk.foreign_log.map(String::from))
 }
 
 /// Returns true for file systems whose files the kernel maps synchronously (`FOP_MMAP_SYNC`: `fs/ext4/file.c`,

@@ -14,7 +14,6 @@ mod journal;
 mod libpmem;
 mod lose_c;
 mod media;
-mod memory_type;
 mod peers;
 mod power;
 mod preserve;
@@ -83,7 +82,6 @@ pub(super) fn lanes() -> Vec<Lane> {
     lanes.extend(canary::lanes());
     lanes.extend(hot_plug::lanes());
     lanes.extend(reserve_mem::lanes());
-    lanes.extend(memory_type::lanes());
     lanes.extend(tracer::lanes());
     lanes.extend(guard::lanes());
     lanes.extend(peers::lanes());

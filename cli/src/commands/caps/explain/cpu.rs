@@ -125,7 +125,10 @@ pub(super) fn points(report: &HostReport) -> Vec<Entry> {
 
 pub(super) fn line(report: &HostReport) -> Vec<Entry> {
     let here = match report.cpu.line {
-        Ok(line) => format!("{} bytes, from {}", line.size, line.source),
+        Ok(line) => format!(
+            "{} bytes, from {}; align and pad separate data to {}",
+            line.size, line.source, line.granule
+        ),
         Err(why) => format!("unknown: {why}"),
     };
     Vec::from([
@@ -136,21 +139,10 @@ pub(super) fn line(report: &HostReport) -> Vec<Entry> {
              lines, so that neighbours in those are written back too",
             "Intel SDM vol. 2A, CPUID leaf 1; Arm ARM (DDI 0487), CTR_EL0.DminLine",
         ),
-    ])
-}
-
-pub(super) fn granule(report: &HostReport) -> Vec<Entry> {
-    let here = match report.cpu.line {
-        Ok(line) => format!("{} bytes", line.granule),
-        Err(why) => format!("unknown: {why}"),
-    };
-    Vec::from([
-        Entry::here("Here", here),
         Entry::said(
-            "What it is",
-            "the largest unit that any cache of the machine writes back, which can be larger than a \
-             line; data that must share no line with others are padded and aligned to it. Where the CPU \
-             does not state it, the architecture's largest is taken (2048 bytes on arm64)",
+            "Padding",
+            "to the granule: the largest unit that any cache of the machine writes back, which can be larger than a \
+             line. Where the CPU does not state it, the architecture's largest is taken (2048 bytes on arm64)",
             "Arm ARM (DDI 0487), CTR_EL0.CWG",
         ),
     ])
@@ -209,8 +201,13 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
         }
         _ => Entry::here("Here", "unknown"),
     };
+    let shmlba = match &report.shmlba {
+        Ok(bytes) => format!("{bytes} bytes"),
+        Err(why) => format!("unknown: {why}"),
+    };
     Vec::from([
         here,
+        Entry::here("SHMLBA", shmlba),
         Entry::said(
             "What it is",
             "in a cache that is indexed by virtual addresses one page can be twice, under two of them, \
@@ -225,28 +222,12 @@ pub(super) fn aliasing(report: &HostReport) -> Vec<Entry> {
              mapped file through the mapping alone",
             "Linux Documentation/core-api/cachetlb.rst, flush_dcache_folio",
         ),
-    ])
-}
-
-pub(super) fn shmlba(report: &HostReport) -> Vec<Entry> {
-    let here = match &report.shmlba {
-        Ok(bytes) => format!("{bytes} bytes"),
-        Err(why) => format!("unknown: {why}"),
-    };
-    Vec::from([
-        Entry::here("Here", here),
-        Entry::said(
-            "What it is",
-            "two shared mappings of one page agree if their addresses are the same modulo SHMLBA; \
-             where data do not alias, that is a page",
-            "shmat(2); Linux include/asm-generic/shmparam.h",
-        ),
         Entry::said(
             "What to do",
             "nothing where data do not alias. Elsewhere let the kernel choose the addresses of shared mappings, \
              or choose them so that address minus file offset is equal modulo SHMLBA \
              (cachemaint::aliasing::mappings_agree checks it)",
-            "Linux arch/arm/mm/mmap.c, arch_get_unmapped_area, for one",
+            "shmat(2); Linux arch/arm/mm/mmap.c, arch_get_unmapped_area, for one",
         )
         .sure(Certainty::ReadInSource),
     ])

@@ -17,12 +17,6 @@ pub(super) fn hypervisor(report: &HostReport) -> Vec<Entry> {
     if let Some(kind) = report.surroundings.hypervisor {
         entries.push(Entry::here("By its files", kind.to_string()));
     }
-    if report.surroundings.is_dom0 {
-        entries.push(Entry::here("By its files", "Xen's dom0, which owns the hardware"));
-    }
-    if report.surroundings.is_metal {
-        entries.push(Entry::here("By its files", "a whole machine: the product ends in .metal"));
-    }
     entries.extend(asked(report));
     let effects = report.effects;
     entries.extend([
@@ -121,9 +115,8 @@ pub(super) fn container(report: &HostReport) -> Vec<Entry> {
         Entry::said(
             "Lines",
             "a container is a set of processes of the same kernel: operations on lines are what they \
-             are outside. (gVisor and WSL bring kernels of their own; the instructions are the CPU's \
-             there too.)",
-            "none of the instructions asks the kernel; gVisor docs, \"Platform Guide\"",
+             are outside",
+            "none of the instructions asks the kernel",
         )
         .sure(Certainty::Assumed),
         Entry::said(

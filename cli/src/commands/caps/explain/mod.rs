@@ -76,19 +76,17 @@ impl Entry {
 type Explain = fn(&HostReport) -> Vec<Entry>;
 
 /// The topics that every machine has; each instruction of its architecture is one more.
-const TOPICS: [(&str, &str, Explain); 20] = [
+const TOPICS: [(&str, &str, Explain); 18] = [
     ("fences", "the fences, and the operations that each completes", cpu::fences),
     ("points", "the points of a write-back, and the instructions to them", cpu::points),
-    ("line", "the unit that one instruction works on", cpu::line),
-    ("granule", "the unit to pad and align to", cpu::granule),
+    ("line", "the unit that one instruction works on, and that to pad to", cpu::line),
     (
         "streaming-stores",
         "stores that bypass the cache, and their effect on it",
         cpu::streaming_stores,
     ),
     ("whole-cache", "the whole cache at once, and the reasons for a refusal", cpu::whole_cache),
-    ("aliasing", "one page in the data cache twice", cpu::aliasing),
-    ("shmlba", "the alignment of shared mappings of one page", cpu::shmlba),
+    ("aliasing", "one page in the data cache twice, and SHMLBA", cpu::aliasing),
     ("hypervisor", "the hypervisor of this guest, and its effects", guest::hypervisor),
     ("confidential", "encrypted and isolated guests", guest::confidential),
     ("container", "the effects of a container, and the files it hides", guest::container),

@@ -88,7 +88,6 @@ pub(super) fn conclude(device: &Device, asked: &Asked) -> Result<Guarantee, Stri
         devices,
         through_page_cache: false,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
         device: device.name.clone(),
         evidence,

@@ -65,7 +65,6 @@ const DIRECT: Asked = Asked {
     device: (259, 0),
     mount_id: Some(29),
     magic: None,
-    bytes: None,
     dax_attribute: Some(true),
     map_sync: Ok(()),
     reach: Reach { coherency: Some(64), persistence: Some(64), coherency_accepted: false },

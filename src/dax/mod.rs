@@ -99,7 +99,6 @@ mod persister;
 mod placement;
 #[cfg(target_os = "linux")]
 mod pread;
-mod resize;
 mod rounds;
 mod system;
 mod view;

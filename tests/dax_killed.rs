@@ -12,8 +12,6 @@
     not(cachemaint_loom)
 ))]
 
-#[path = "dax_killed/guard.rs"]
-mod guard;
 #[expect(unsafe_code, reason = "children are forked, traced and killed")]
 mod killed;
 mod skip;

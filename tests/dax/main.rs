@@ -9,15 +9,12 @@
     not(cachemaint_loom)
 ))]
 
-mod adopted;
 mod copies;
 mod descriptors;
 #[expect(unsafe_code, reason = "no safe wrapper offers it")]
 #[path = "../failing_calls/mod.rs"]
 mod failing_calls;
 mod files;
-mod guard;
-mod leases;
 mod locks;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "../own_mount/mod.rs"]

@@ -130,10 +130,11 @@ fn fault_in(
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests {
+    use super::extents;
     use super::{End, Extent, finish, require};
     use crate::cache::Cache;
     use crate::dax::mapping::Mapping;
-    use crate::dax::system::{Host, Mapper, Plan, extents};
+    use crate::dax::system::{Host, Mapper, Plan};
     use crate::dax::{DaxFile, Error, ErrorKind, Guarantee, Lock, Options, Writeback};
     use crate::killed::at_each_system_call;
     use crate::medium::{Granularity, Readable};

@@ -9,8 +9,6 @@ use crate::dax::system::files;
 use crate::dax::system::{Access, Plan};
 use core::ops::Range;
 use core::ptr::NonNull;
-#[cfg(target_os = "linux")]
-use core::sync::atomic::AtomicI32;
 use memmap2::{MmapOptions, MmapRaw};
 #[cfg(not(windows))]
 use rustix::mm::{MsyncFlags, msync};
@@ -82,16 +80,5 @@ impl Pages for Mapped {
     fn writeback(&self, range: Range<usize>) -> io::Result<()> {
         write_pages(&self.pages, range)?;
         sync_data(&self.file)
-    }
-
-    /// Nothing is mapped over these pages: they are guarded nowhere.
-    #[cfg(target_os = "linux")]
-    fn map_again(&self, range: Range<usize>, _: &File, _: &AtomicI32) -> io::Result<()> {
-        if range.is_empty() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn is_writable(&self) -> bool {
-        true
     }
 }

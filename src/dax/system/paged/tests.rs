@@ -60,17 +60,6 @@ fn the_placement_of_the_bytes_is_unknown() {
     assert!(why.to_string().contains("ask for it under Linux"), "{why}");
 }
 
-/// A reader gets an error, and a writer that asks does not wait.
-#[test]
-fn no_range_can_be_leased() {
-    let (_directory, path) = place();
-    let file = create(&path).unwrap();
-    let refused = Paged::lease(file.file(), &(0..LEN));
-    assert!(matches!(refused, Err(ErrorKind::NoLeases { errno: None })), "{refused:?}");
-    Paged::release(file.file(), &(0..LEN)).unwrap();
-    assert_eq!(Paged::leased(file.file(), &(0..LEN)).unwrap(), None);
-}
-
 /// The guarantee has the system and its calls, as its manuals name them.
 #[test]
 fn the_guarantee_names_the_system_and_its_calls() {

@@ -400,9 +400,9 @@ impl DaxFile {
         let mapping = system::map(path, file, &plan, guarantee)?;
         let size = self.view.offset + len;
         file.set_len(size).map_err(|error| Error::os(path, files::SET_LEN, &error))?;
-        let synced = self.sync(size);
         self.replace(mapping);
-        synced
+        // A failure is that of the new mapping.
+        self.sync(size)
     }
 
     fn sync(&self, size: u64) -> Result<(), Error> {

@@ -33,17 +33,13 @@
 //!   process writes it. Dropping the [`DaxFile`] releases the lock, even if a forked child or a duplicated
 //!   descriptor has the file open. When the process ends without dropping it, the system releases the [lock](Lock)
 //!   with the last descriptor, which a forked child can have.
-//! - On Linux a forked child does not inherit the mapping, and opens the file itself. `fork` maps pages without access
-//!   at the addresses: an access through the child's copy of the value ends the child by SIGSEGV. A write-back by pages
-//!   is refused ([`NotSupported::ForkedChild`]). Dropping the copy unmaps these pages, and leaves the lock to the parent.
-//!   The costs are [below](#forks-on-linux).
+//! - On Linux a forked child does not inherit the mapping: it must not use the value, and opens the file itself. Dropping
+//!   its copy leaves the lock to the parent.
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
-//! - Memory that the program has mapped itself, as a guest's RAM, is adopted by `Options::adopt`, on Linux. Lines are
-//!   written back through it only if the kernel shows that it was mapped with `MAP_SYNC`.
+//! - Memory that the program has mapped itself, as a guest's RAM, is made persistent by a `Persister`, on Linux.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
-//! - Bytes that programs store in files and never flush are written back by another process, on Linux: `guard::Guard`.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
 //!   it as it was. After a crash the file has the old length or the new one, and the next [opening](Options::open)
 //!   under the exclusive lock finishes what is missing.
@@ -52,9 +48,6 @@
 //!   a mapping away. A store then moves its block, and not every such move is durable before the store (Linux
 //!   `fs/dax.c`, `dax_fault_is_synchronous`; `fs/xfs/xfs_reflink.c`). So copy a file that no program has open, copy
 //!   without sharing (`cp --reflink=never`), or make the file system with `-m reflink=0`.
-//! - Under Linux, on a machine whose [data cache aliases](crate::aliasing), or may, a file is mapped at an
-//!   address that is congruent to its offset, so that it agrees with every other mapping that is. There
-//!   `DaxView::read_through_kernel` is refused.
 //!
 //! # Device DAX
 //! Under Linux [`Options::open`] takes a device of device DAX (`/dev/dax0.0`) as well: memory without a
@@ -74,17 +67,15 @@
 //! - The lock is taken on the device's node, not on its memory: it excludes programs that open the same node and ask
 //!   for the lock. It does not exclude another node of the same number (in a container, for example), programs that map
 //!   it without a lock, and `daxctl` or `ndctl`, which take the device away under its mappings (SIGBUS).
-//! - There are no holes to look for, and `DaxView::read_through_kernel` is an error
-//!   ([`NotSupported::MappingOnly`]).
+//! - There are no holes to look for, and no reads by calls.
 //!
 //! # What it cannot take care of
 //! - A file that shrinks while it is mapped, and a page with a media error, raise SIGBUS (on Windows an
 //!   in-page error) at the next access, which ends the process. So does a store to a hole, where page
-//!   granularity allows holes, if the file system is full. On a full tmpfs a load from a hole does so, too. On Linux
-//!   there are ways round it, below. A store behind the new end in the page that has it raises no signal and is lost.
-//!   By pages its write-back is an error, which `Persister` cannot know. By lines only `deep_persist` reports it.
+//!   granularity allows holes, if the file system is full. On Linux there are ways round it, below. A store behind the new
+//!   end in the page that has it raises no signal and is lost. By pages a write-back notices that the file was cut.
 //! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
-//!   back. [`DaxView::taint`] reports the failure for as long as the file is open. [`Taint`] explains it.
+//!   back. So the first [failure](DaxView#failures) is returned until the file is opened anew.
 //! - Private mappings (`MAP_PRIVATE`) are not offered. Stores to one go to a copy in ordinary memory and reach no file,
 //!   whatever is written back, so nothing can be promised about their persistence. If the stores shall not reach the
 //!   file, read it into memory.
@@ -96,25 +87,16 @@
 //! | to | by | what it costs |
 //! |---|---|---|
 //! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
-//! | read what may be bad | `DaxView::read_through_kernel` | a system call for each read |
-//! | access it in place | `FaultHandler` and `DaxFile::catch_faults` | a handler of SIGBUS for the whole process |
-//! | use the blocks again | `DaxFile::clear_bad_blocks` | what cannot be read of them |
+//! | read what may be bad | `PreadFile` | a system call for each read |
+//! | fail the file, and not the process | `FaultHandler` | a handler of SIGBUS for the whole process |
 //!
-//! None of these is done unless it is called.
+//! `ndctl clear-errors` has the device replace bad blocks.
 //!
-//! # Forks, on Linux
-//! A handler of `pthread_atfork`, which the first opening registers, maps the pages without access in the child. It waits
-//! for no lock and allocates nothing. An opening searches a list that is as long as the largest number of mappings that
-//! the process has had at a time. A fork makes one `mmap` for each mapping of a file, whatever its length, in a few
-//! microseconds each.
-//!
-//! - `_Fork`, `vfork`, `posix_spawn` and a raw `clone(2)` do not run the handler. A child of `_Fork`, or of `clone` without
-//!   `CLONE_VM`, must not use the value: another allocation of the child's may be at the addresses.
-//! - Handlers run in the child in the order in which they were registered. Memory that an earlier one maps can get to the
-//!   addresses, and stays there. So such a handler must not map memory, or is registered after the first opening.
-//! - Pages that a guarded access has replaced by zeros are zeros in the child too. Dropping the copy of
-//!   such a file unmaps nothing.
-//! - A child that may not map as many addresses (`RLIMIT_AS`, setrlimit(2)) gets no pages there. It must not use the value.
+//! # Pages of the page cache, on Linux
+//! A write-back of few bytes writes few blocks: pages are kept small under a mapping for writing, where the page cache of
+//! ext4 and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first 64 MiB, which are
+//! read ahead. After another program has read the file in order, the first write-back in each 2 MiB can write a whole folio,
+//! and each one while that program has mapped it.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: without

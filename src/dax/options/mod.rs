@@ -194,13 +194,12 @@ impl Options {
     /// the file are as they were then.
     ///
     /// [`ErrorKind::Os`] with `fsync`, if the file cannot be synced: stores of an earlier writer may be lost
-    /// ([`Taint`](super::Taint)). The system reports a failed write-back once, so the next opening can succeed. By pages a
+    /// ([`DaxView`](DaxView#failures)). The system reports a failed write-back once, so the next opening can succeed. By pages a
     /// file system without syncs, as most that are for reading only, is not an error. With `open of its directory` or
     /// `fsync of its directory`, if the name cannot be made durable.
     ///
     /// # Cost
-    /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet. On Linux
-    /// the open file makes each fork of the process [longer](super#forks-on-linux).
+    /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<DaxFile, Error> {
         self.open_on::<Host>(path.as_ref())
     }
@@ -238,7 +237,7 @@ impl Options {
     /// If the path is a symbolic link or not a regular file, or this user cannot read it. If the file is locked and a
     /// lock was asked for, is shorter than asked, or gets a granularity that is too coarse. If its name cannot be made
     /// durable, as for [`open`](Self::open). By lines also if the file cannot be synced. By pages it can be read then,
-    /// [`taint`](DaxView::taint) reports the failure, and write-backs return it. On 32-bit CPUs always:
+    /// and every write-back returns the failure, as [`check`](DaxView::check) does. On 32-bit CPUs always:
     /// [`NotSupported::NoReadOnlyWords`](super::NotSupported::NoReadOnlyWords).
     ///
     /// # Cost

@@ -134,8 +134,6 @@ enum cachemaint_flag {
     CACHEMAINT_NEW = 2,
     /* Takes a file that is persisted by pages (msync) too, as every file that is not on persistent memory is. */
     CACHEMAINT_ALLOW_PAGES = 4,
-    /* Takes only a file whose persistence domain has the CPU caches in it (eADR). */
-    CACHEMAINT_REQUIRE_BYTES = 8,
     /* Takes a lock that excludes exclusive ones alone: for processes that write together. */
     CACHEMAINT_SHARED_LOCK = 16,
     /* Takes no lock: for processes that agree by other means, also on which of them makes the file longer
@@ -188,7 +186,7 @@ size_t cachemaint_length(const cachemaint_file *file);
  * the file longer, and the others then map the new bytes by this call.
  * A crash leaves the old length or the new one. On an error the file is as it was. After CACHEMAINT_WRITEBACK_FAILED
  * stored bytes may be lost, and later write-backs by pages return it too. A network file system may find only at the sync
- * that it is full. The error is CACHEMAINT_NO_SPACE then, and cachemaint_taint returns CACHEMAINT_WRITEBACK_FAILED.
+ * that it is full. The error is CACHEMAINT_NO_SPACE then, and cachemaint_check returns CACHEMAINT_WRITEBACK_FAILED.
  * Errors: CACHEMAINT_INVALID_ARGUMENT for fewer bytes than are mapped, and under a shared lock if the file would have to
  * be made longer. CACHEMAINT_TOO_SHORT if another program made the file shorter; CACHEMAINT_NO_SPACE, _NOT_ALLOCATED,
  * _UNSUPPORTED, _WRITEBACK_FAILED, _SYSTEM; with CACHEMAINT_POPULATE _MEDIA_ERROR too. CACHEMAINT_INVALID_ARGUMENT also for
@@ -271,9 +269,9 @@ CACHEMAINT_CHECKED int cachemaint_issue_copy(cachemaint_file *file, void *to, co
 CACHEMAINT_CHECKED int cachemaint_issue_fill(cachemaint_file *file, void *to, unsigned char byte, size_t length,
                                              enum cachemaint_destination destination);
 
-/* Returns CACHEMAINT_WRITEBACK_FAILED if an earlier write-back of this open file failed, whatever succeeded since:
- * bytes that were stored before may be lost. Read the file again, or restore it from elsewhere. Else CACHEMAINT_OK. */
-CACHEMAINT_CHECKED int cachemaint_taint(const cachemaint_file *file);
+/* Returns the failure that ended the use of this open file, as each later write-back does: a write-back that failed, or a
+ * file that was cut. Stored bytes may be lost: open the file again, or restore it from elsewhere. Else CACHEMAINT_OK. */
+CACHEMAINT_CHECKED int cachemaint_check(const cachemaint_file *file);
 
 /* Finds the bytes of the mapping that the kernel knows to be bad. An access to a page that has some raises SIGBUS.
  * `ranges` gets the first `capacity` of them, in ascending order, and can be NULL if `capacity` is 0. `*count` is the

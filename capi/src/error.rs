@@ -2,18 +2,12 @@
 
 use crate::{text, thread_end};
 use cachemaint::Unsupported;
-use cachemaint::dax::{Error, ErrorKind, InvalidInput, Taint};
+use cachemaint::dax::{Error, ErrorKind};
 use core::cell::RefCell;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::ManuallyDrop;
 use std::borrow::Cow;
 use std::ffi::CString;
-
-/// The call whose failure is one of stored bytes. A sync of a directory is about its names alone, and has another text.
-const SYNC: &str = "fsync";
-
-/// The errors of this call on a file system without syncs: no byte is lost by them.
-const WITHOUT_SYNCS: [c_int; 4] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTTY];
 
 /// The result of a function that succeeded.
 pub(crate) const OK: c_int = 0;
@@ -67,28 +61,9 @@ impl From<Unsupported> for Failure {
 impl From<Error> for Failure {
     #[cold]
     fn from(error: Error) -> Self {
-        let errno = errno_of(&error);
+        let errno = error.raw_os_error().unwrap_or(0);
         let action = in_c(error.kind());
         Self { code: code_of(error.kind()), message: format!("{error}{action}").into(), errno }
-    }
-}
-
-impl From<Taint> for Failure {
-    #[cold]
-    fn from(taint: Taint) -> Self {
-        let errno = if let Taint::Writeback { errno, .. } = taint { errno } else { 0 };
-        let message = format!("{taint}; read the file again, or restore it from elsewhere");
-        Self { code: Code::WritebackFailed, message: message.into(), errno }
-    }
-}
-
-/// Returns the number of the system for an error, or 0. A limit of the process has a kind that does not keep it.
-const fn errno_of(error: &Error) -> c_int {
-    match (error.kind(), error.raw_os_error()) {
-        (ErrorKind::TooManyFiles { .. }, _) => libc::EMFILE,
-        (ErrorKind::TooLarge { .. }, _) => libc::EFBIG,
-        (_, Some(errno)) => errno,
-        (_, None) => 0,
     }
 }
 
@@ -101,34 +76,23 @@ const fn in_c(kind: &ErrorKind) -> &'static str {
 }
 
 /// Returns the number of a kind of errors.
-pub(crate) fn code_of(kind: &ErrorKind) -> Code {
+pub(crate) const fn code_of(kind: &ErrorKind) -> Code {
     match kind {
-        ErrorKind::Missing | ErrorKind::NoDirectory | ErrorKind::NotADirectory => Code::NotFound,
+        ErrorKind::NotFound => Code::NotFound,
         ErrorKind::Exists => Code::Exists,
-        ErrorKind::SymbolicLink | ErrorKind::Directory | ErrorKind::NotRegular => Code::NotAFile,
-        ErrorKind::Empty | ErrorKind::Shorter { .. } => Code::TooShort,
-        // C maps a device as a whole: the length is the device's, and no argument of the caller's.
-        ErrorKind::InvalidInput(InvalidInput::MisalignedLength { .. })
-        | ErrorKind::NotSupported(_)
-        | ErrorKind::DeviceAttribute { .. }
-        | ErrorKind::DeviceDriver { .. }
-        | ErrorKind::NotPersistable { .. }
-        | ErrorKind::NoLeases { .. } => Code::Unsupported,
-        ErrorKind::InvalidInput(_) => Code::InvalidArgument,
-        ErrorKind::NoPermission | ErrorKind::ReadOnlyFileSystem => Code::Permission,
-        ErrorKind::NoSpace { .. } | ErrorKind::TooLarge { .. } => Code::NoSpace,
+        ErrorKind::NotAFile => Code::NotAFile,
+        ErrorKind::InvalidInput => Code::InvalidArgument,
+        ErrorKind::Unsupported => Code::Unsupported,
+        ErrorKind::PermissionDenied => Code::Permission,
+        ErrorKind::NoSpace { .. } => Code::NoSpace,
         ErrorKind::Locked => Code::Locked,
-        ErrorKind::DeepFlush { .. } => Code::NotFlushed,
-        ErrorKind::NotAllocated { .. } | ErrorKind::Unfinished { .. } => Code::NotAllocated,
-        // EFAULT has several causes, and no byte need be lost.
-        ErrorKind::Unpopulated { errno: libc::EHWPOISON, .. }
-        | ErrorKind::Poisoned { .. }
-        | ErrorKind::Read { .. }
-        | ErrorKind::NotCleared { .. } => Code::MediaError,
-        ErrorKind::PageGranular(_) | ErrorKind::NotByteGranular(_) => Code::TooCoarse,
-        ErrorKind::Os { call: SYNC, errno, .. } if WITHOUT_SYNCS.contains(errno) => Code::System,
-        ErrorKind::Writeback { .. } | ErrorKind::Os { call: SYNC, .. } => Code::WritebackFailed,
-        ErrorKind::Unknown { .. } => Code::Unknown,
+        ErrorKind::Shorter { .. } => Code::TooShort,
+        ErrorKind::NotAllocated { .. } => Code::NotAllocated,
+        ErrorKind::PageGranular(_) => Code::TooCoarse,
+        ErrorKind::Writeback { .. } => Code::WritebackFailed,
+        ErrorKind::Poisoned { .. } => Code::MediaError,
+        ErrorKind::NotFlushed => Code::NotFlushed,
+        ErrorKind::Unknown => Code::Unknown,
         _ => Code::System,
     }
 }
@@ -181,23 +145,4 @@ pub(crate) extern "C" fn cachemaint_error_message() -> *const c_char {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cachemaint_error_errno() -> c_int {
     LAST.with(|last| last.borrow().errno)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Code, Failure, cachemaint_error_errno, number};
-    use cachemaint::dax::Taint;
-
-    #[test]
-    fn a_taint_by_a_failed_write_back_has_the_error_of_the_call() {
-        let (at, len) = (4096, 8);
-        for (taint, errno) in [
-            (Taint::Writeback { at, len, errno: 5 }, 5),
-            (Taint::Cleared { at, len }, 0),
-            (Taint::Fault { at, len }, 0),
-        ] {
-            assert_eq!(number(Err(Failure::from(taint))), Code::WritebackFailed as i32);
-            assert_eq!(cachemaint_error_errno(), errno, "{taint}");
-        }
-    }
 }

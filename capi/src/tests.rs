@@ -124,7 +124,7 @@ fn functions() -> BTreeMap<&'static str, String> {
         files::cachemaint_persist_fill(_, _, _, _, _) -> _,
         files::cachemaint_issue_copy(_, _, _, _, _) -> _,
         files::cachemaint_issue_fill(_, _, _, _, _) -> _,
-        files::cachemaint_taint(_) -> _,
+        files::cachemaint_check(_) -> _,
         files::cachemaint_bad_blocks(_, _, _, _, _) -> _,
         promises::cachemaint_get_guarantee(_, _, _) -> _,
         promises::cachemaint_get_survival(_, _, _, _, _) -> _,
@@ -187,7 +187,6 @@ fn numbers() -> BTreeMap<&'static str, u32> {
         ("CREATE", files::CREATE),
         ("NEW", files::NEW),
         ("ALLOW_PAGES", files::ALLOW_PAGES),
-        ("REQUIRE_BYTES", files::REQUIRE_BYTES),
         ("SHARED_LOCK", files::SHARED_LOCK),
         ("NO_LOCK", files::NO_LOCK),
         ("POPULATE", files::POPULATE),
@@ -290,7 +289,7 @@ fn a_failed_write_back_has_a_number_of_its_own() {
     assert_eq!(unsafe { munmap(file.as_ptr(0).cast(), page) }, 0);
     let failed = file.persist(0..8).unwrap_err();
     assert_eq!(error::code_of(failed.kind()), Code::WritebackFailed);
-    assert_eq!(error::code_of(&ErrorKind::ReadOnlyFileSystem), Code::Permission);
+    assert_eq!(error::code_of(&ErrorKind::PermissionDenied), Code::Permission);
 }
 
 #[test]

@@ -120,7 +120,7 @@ static int call_one(void) {
     case 12:
         return cachemaint_fence(any_file()) + cachemaint_order_observed(any_file());
     case 13:
-        return cachemaint_taint(any_file());
+        return cachemaint_check(any_file());
     case 14:
         return cachemaint_bad_blocks(any_file(), below(4) ? ranges : NULL, below(4), below(4) ? &count : NULL,
                                      below(4) ? &is_complete : NULL);

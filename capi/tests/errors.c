@@ -103,7 +103,7 @@ static void a_failed_sync_of_a_growth_is_a_failed_write_back(void) {
         check_loss();
         CHECK(failing_syncs == 0);
         CHECK(cachemaint_length(file) == LENGTH);
-        REFUSED(cachemaint_taint(file), CACHEMAINT_WRITEBACK_FAILED);
+        REFUSED(cachemaint_check(file), CACHEMAINT_WRITEBACK_FAILED);
         DONE(cachemaint_close(file));
     }
 }
@@ -130,7 +130,7 @@ static void a_growth_whose_sync_finds_the_file_system_full_has_no_space(void) {
     sync_error = EIO;
     CHECK(failing_syncs == 0);
     CHECK(cachemaint_length(file) == LENGTH);
-    REFUSED(cachemaint_taint(file), CACHEMAINT_WRITEBACK_FAILED);
+    REFUSED(cachemaint_check(file), CACHEMAINT_WRITEBACK_FAILED);
     DONE(cachemaint_close(file));
 }
 

@@ -26,16 +26,15 @@ use std::path::Path;
 pub(crate) const CREATE: c_uint = 1;
 pub(crate) const NEW: c_uint = 2;
 pub(crate) const ALLOW_PAGES: c_uint = 4;
-pub(crate) const REQUIRE_BYTES: c_uint = 8;
 pub(crate) const SHARED_LOCK: c_uint = 16;
 pub(crate) const NO_LOCK: c_uint = 32;
 pub(crate) const POPULATE: c_uint = 64;
 
 /// Every flag.
-const FLAGS: c_uint = 127;
+const FLAGS: c_uint = CREATE | NEW | ALLOW_PAGES | SHARED_LOCK | NO_LOCK | POPULATE;
 
 /// Flags of which at most one can be given.
-const EXCLUSIVE: [c_uint; 3] = [CREATE | NEW, ALLOW_PAGES | REQUIRE_BYTES, SHARED_LOCK | NO_LOCK];
+const EXCLUSIVE: [c_uint; 2] = [CREATE | NEW, SHARED_LOCK | NO_LOCK];
 
 /// Opens or creates a file.
 ///
@@ -97,14 +96,11 @@ fn options(flags: c_uint) -> Result<Options, Failure> {
     if has(ALLOW_PAGES) {
         options = options.allow_page_granularity();
     }
-    if has(REQUIRE_BYTES) {
-        options = options.require_byte_granularity();
-    }
     if has(SHARED_LOCK) {
         options = options.lock(Lock::Shared);
     }
     if has(NO_LOCK) {
-        options = options.lock(Lock::None);
+        options = options.lock(Lock::Off);
     }
     if has(POPULATE) {
         options = options.populate();
@@ -178,7 +174,7 @@ pub(crate) unsafe extern "C" fn cachemaint_persist(
     length: usize,
 ) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(unsafe { on_range(file, address, length, DaxFile::persist) })
+    number(unsafe { on_range(file, address, length, |file, range| file.persist(range)) })
 }
 
 /// Begins to write a range back.
@@ -192,7 +188,7 @@ pub(crate) unsafe extern "C" fn cachemaint_issue_writeback(
     length: usize,
 ) -> c_int {
     // SAFETY: (1) is the caller's duty.
-    number(unsafe { on_range(file, address, length, DaxFile::issue_writeback) })
+    number(unsafe { on_range(file, address, length, |file, range| file.issue_writeback(range)) })
 }
 
 /// Makes a range persistent down to the medium's own buffers.
@@ -258,18 +254,15 @@ pub(crate) unsafe extern "C" fn cachemaint_persist_ranges(
     number(persisted())
 }
 
-/// Returns the error of an earlier write-back that failed.
+/// Returns the failure that ended the use of the file, if there was one.
 ///
 /// # Safety
 /// 1. As for [`cachemaint_persist`].
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn cachemaint_taint(file: *const Handle) -> c_int {
+pub(crate) unsafe extern "C" fn cachemaint_check(file: *const Handle) -> c_int {
     // SAFETY: (1) is the caller's duty.
     let open = unsafe { Handle::open(file) };
-    number(open.and_then(|open| match open.file.view().taint() {
-        None => Ok(()),
-        Some(taint) => Err(taint.into()),
-    }))
+    number(open.and_then(|open| Ok(open.file.check()?)))
 }
 
 /// Finds the bytes that the kernel knows to be bad.
@@ -362,7 +355,7 @@ fn out_of_range(file: &DaxFile, address: *const c_void, length: usize) -> Failur
 
 #[expect(clippy::cast_possible_truncation, reason = "what is mapped fits the address space")]
 #[inline]
-const fn mapped_len(file: &DaxFile) -> usize {
+fn mapped_len(file: &DaxFile) -> usize {
     file.len() as usize
 }
 

@@ -2,7 +2,7 @@
 //! only read.
 
 use crate::faults;
-use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, NotSupported, Options};
+use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options};
 use std::path::Path;
 
 /// A file whose faulting loads are errors and do not end the process.
@@ -22,7 +22,7 @@ impl ReadOnly {
         let options = Options::new().allow_page_granularity();
         let opened = match options.view(path) {
             Err(error) if needs_right_to_write(&error) => {
-                Opened::Writable(options.lock(Lock::None).open(path)?)
+                Opened::Writable(options.lock(Lock::Off).open(path)?)
             }
             viewed => Opened::View(viewed?),
         };
@@ -75,7 +75,7 @@ impl ReadOnly {
 }
 
 fn needs_right_to_write(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotSupported(NotSupported::NoReadOnlyWords))
+    cfg!(target_pointer_width = "32") && matches!(error.kind(), ErrorKind::Unsupported)
 }
 
 #[cfg(all(test, target_os = "linux"))]

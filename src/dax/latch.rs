@@ -128,7 +128,7 @@ mod tests {
             let latch = Latch::default();
             assert!(!latch.is_set() && latch.failure().is_none());
             latch.set(first);
-            failures.map(|later| latch.set(later));
+            failures.into_iter().for_each(|later| latch.set(later));
             assert!(latch.is_set());
             assert_eq!(latch.failure(), Some(first));
         }

@@ -126,8 +126,8 @@ impl Options {
     /// shorter than asked, or gets a granularity that is too coarse. [`ErrorKind::NotAllocated`] by lines or finer, for a
     /// hole, an extent that was never written, or one that is shared with another file.
     ///
-    /// [`ErrorKind::Writeback`], if the file cannot be synced: stores of an earlier writer may be lost. The system reports
-    /// that once, so the next opening can succeed.
+    /// [`ErrorKind::Writeback`], if the file cannot be synced: stores of an earlier writer may be lost
+    /// ([`DaxView`](DaxView#failures)). The system reports that once, so the next opening can succeed.
     ///
     /// # Cost
     /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.

@@ -16,8 +16,8 @@ mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, conclude, files,
-    is_device, map, placement, write_zeros,
+    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude,
+    files, is_device, map, placement, write_zeros,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{

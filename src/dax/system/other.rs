@@ -80,7 +80,6 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Err
         deep_flush: None,
         through_page_cache: true,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
         evidence: alloc::vec![
             Evidence::new("the operating system", name),

@@ -200,7 +200,8 @@ mod tests {
     fn a_rename_that_is_cut_off_loses_nothing() {
         let (directory, to) = place();
         let from = directory.path().join("temporary");
-        for method in [rename as Method, link_and_unlink] {
+        let methods: [Method; 2] = [rename, link_and_unlink];
+        for method in methods {
             let was_cut_off = at_each_system_call(
                 "a_rename_that_is_cut_off_loses_nothing",
                 || {

@@ -87,8 +87,9 @@ impl Machine {
     }
 
     /// Loads a word and returns the latest store; `order` is `Relaxed` or `Acquire`.
+    #[track_caller]
     pub fn load(&mut self, thread: usize, at: u64, order: Ordering) -> u64 {
-        self.load_stored(thread, at, order).unwrap_or(0)
+        self.load_stored(thread, at, order, Location::caller()).unwrap_or(0)
     }
 
     /// Issues a write-back that a fence completes: CLFLUSHOPT, CLWB, DC CVAP; on AMD also CLFLUSH.
@@ -180,7 +181,9 @@ impl Machine {
     /// Lets a thread end without a fence. The caches keep the part of a copy that it has made.
     fn dies(&mut self, thread: usize) {
         self.copy_returns(thread);
+        let now = self.history.now();
         let of_process = self.thread(thread);
+        of_process.killed = now;
         of_process.pending.clear();
         of_process.streamed.clear();
     }
@@ -242,7 +245,14 @@ impl Machine {
     pub(crate) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
         let event = self.history.now();
         let thread = thread as u32;
-        self.history.events.push(Happened { thread, what, place, guarantees: false, seen: None });
+        self.history.events.push(Happened {
+            thread,
+            what,
+            place,
+            guarantees: false,
+            seen: None,
+            reader: None,
+        });
         event
     }
 

@@ -1,6 +1,6 @@
 //! Blocks: those that are free are in a list, those that are used in a table.
 
-use super::{EACH, Source, assert_found, assert_safe};
+use super::{EACH, Source, UNORDERED, assert_found, assert_safe};
 use cachemaint::medium::Medium;
 use cachemaint::sim::ViolationKind::Broken;
 use cachemaint::sim::{Exploration, Model, Notes, SimMedium, Simulation, Violation};
@@ -94,15 +94,14 @@ fn the_blocks_are_safe() {
 fn a_block_that_is_used_before_it_is_taken_is_found() {
     let used = SOURCE.at("self.medium.store(at, block, Relaxed);");
     let taken = SOURCE.at("self.medium.store(FREE, next, Relaxed);");
-    let order = [format!("after the store at {used}"), format!("before the store at {taken}")];
-    let says = ["no store is lost", &order[0], &order[1], "persist it before the first"];
-    assert_found(&EACH, |model| explore(model, Some(Bug::TakenLate)), Broken, &says);
+    let explore = |model| explore(model, Some(Bug::TakenLate));
+    assert_found(&EACH, explore, Broken, UNORDERED, &[("kept", &used), ("missing", &taken)]);
 }
 
 #[test]
 fn a_block_that_is_taken_for_now_is_found() {
     let used = SOURCE.at("self.medium.store(at, block, Relaxed);");
     let taken = SOURCE.at("self.medium.store(FREE, next, Relaxed);");
-    let says = [&*taken, &used, "never written back; write it back and fence before event 2"];
-    assert_found(&EACH, |model| explore(model, Some(Bug::TakenForNow)), Broken, &says);
+    let explore = |model| explore(model, Some(Bug::TakenForNow));
+    assert_found(&EACH, explore, Broken, UNORDERED, &[("kept", &used), ("missing", &taken)]);
 }

@@ -36,8 +36,6 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     let survival = folder.join("survival.svg");
     fs::write(&survival, survival::svg()?)
         .with_context(|| format!("cannot write {}", survival.display()))?;
-    let crash = Cmd::cargo("run --quiet --example hash_table --features sim -- --svg").read()?;
-    fs::write(folder.join("crash.svg"), crash).context("cannot write crash.svg")?;
     for (name, title) in PEERS {
         let printed = folder.join(format!("{name}.txt"));
         let results = fs::read_to_string(&printed)
@@ -48,9 +46,8 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     }
     let measured = results::read(&host.target_dir("criterion"))?;
     let subtitle = machine::describe()?;
-    let mut written = ["survival", "crash", "journal", "recorder"]
-        .map(|name| format!("{FOLDER}/{name}.svg"))
-        .to_vec();
+    let mut written =
+        ["survival", "journal", "recorder"].map(|name| format!("{FOLDER}/{name}.svg")).to_vec();
     let without_measurements = written.len();
     for (name, title, panels) in [
         (

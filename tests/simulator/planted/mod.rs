@@ -6,14 +6,11 @@
 mod bucket;
 mod causes;
 mod counters;
-mod free_list;
-mod headers;
 mod log;
 mod mailbox;
 mod messages;
 mod producers;
 mod ring;
-mod stack;
 mod threads;
 mod undo;
 

@@ -1,5 +1,5 @@
-//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
-//! crash that the simulator finds. Those of the journal and the recorder are of the printed results beside them.
+//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion and of the table of survival. Those of
+//! the journal and the recorder are of the printed results beside them.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
@@ -13,7 +13,6 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::Cmd;
 use crate::host::Host;
 use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;

@@ -194,7 +194,8 @@ impl Trial<'_> {
             return None;
         }
         let (last_named, next) = (crash.named(last), crash.named(next));
-        Some(if self.accepts(&without(crash, last, end, &before, &after), known) {
+        let without = without(crash, last, end, &before, &after);
+        Some(if without.is_some_and(|image| self.accepts(&image, known)) {
             Cause::Unordered { kept: last_named, missing: next }
         } else {
             Cause::Unacknowledged { last: last_named, next }
@@ -264,15 +265,17 @@ fn next_note(crash: &Crash, from: u32) -> u32 {
     (from..end).find(|event| crash.event(*event).what == What::Note).unwrap_or(end)
 }
 
-/// Returns the image after the run up to `end`, as if it had not made one of its stores.
-fn without(crash: &Crash, store: u32, end: u32, before: &Image, after: &Image) -> Image {
-    let is_of_store = |at| {
-        let last = written(crash, at)?.iter().rfind(|write| write.event < end)?;
-        Some(last.event == store)
+/// Returns the image after the run up to `end`, as if it had not made one of its stores; `None` if that makes no
+/// difference, as later ones have overwritten it.
+fn without(crash: &Crash, store: u32, end: u32, before: &Image, after: &Image) -> Option<Image> {
+    let is_of_store = |at: &u64| {
+        let writes = written(crash, *at).unwrap_or_default();
+        writes.iter().rfind(|write| write.event < end).is_some_and(|last| last.event == store)
     };
-    let word =
-        |at| if is_of_store(at) == Some(true) { before.latest(at) } else { after.latest(at) };
-    Image::new((0..after.len()).step_by(WORD as usize).map(word).collect())
+    let word = |at| if is_of_store(&at) { before.latest(at) } else { after.latest(at) };
+    let words = (0..after.len()).step_by(WORD as usize);
+    let matters = words.clone().any(|at| is_of_store(&at));
+    matters.then(|| Image::new(words.map(word).collect()))
 }
 
 /// Returns the stores of a word in a run.

@@ -2,11 +2,13 @@
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{
-    Cause, Failure, Histories, Life, Model, Notes, SimMedium, Simulation, Structure, Violation,
+    Cause, Failure, Histories, Life, Notes, SimMedium, Simulation, Structure, Violation,
 };
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::EACH;
+use super::{EACH, Source};
+
+const SOURCE: Source = Source { file: file!(), text: include_str!("causes.rs") };
 
 /// Words in lines of their own.
 const A: u64 = 0;
@@ -19,6 +21,7 @@ enum Note {
 }
 use Note::{Begun, Done};
 
+#[track_caller]
 fn set(medium: &SimMedium, at: u64, word: u64) {
     medium.store(at, word, Relaxed);
     medium.persist(at..at + 8).unwrap();
@@ -121,13 +124,12 @@ fn a_reader_of_what_is_not_persistent_is_named() {
         };
         let reads = || {
             if medium.load(A, Acquire) == 1 {
-                notes.add(Done(1))
-            } // the reader
+                notes.add(Done(1));
+            }
         };
         medium.run_threads(&[&writes, &reads]);
     };
-    let line = include_str!("causes.rs").lines().position(|line| line.ends_with("} // the reader"));
-    let place = format!("load at {}:{}:", file!(), line.unwrap() + 1);
+    let place = format!("load at {}", SOURCE.at("if medium.load(A, Acquire) == 1 {"));
     for failure in failures(workload, is_known) {
         let Some(Cause::Read { reader, .. }) = &failure.cause else { panic!("{failure}") };
         assert!(reader.starts_with(&place), "{failure}");

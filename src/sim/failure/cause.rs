@@ -167,14 +167,40 @@ impl Trial<'_> {
         if !self.accepts(&self.image.cut(kept + 1), self.notes_at(crash, kept + 1)) {
             return self.between(crash, kept + 1);
         }
-        let named = crash.named(missing);
         if kept == missing {
-            let is_torn = matches!(fate(&crash.layer, missing), Some(Fate::Torn { .. }));
-            return is_torn.then_some(Cause::Torn { write: named });
+            return self.torn(crash, missing);
         }
+        let named = crash.named(missing);
         Some(match read_by(crash, missing, kept) {
             Some(reader) => Cause::Read { store: named, reader },
             None => Cause::Unordered { kept: crash.named(kept), missing: named },
+        })
+    }
+
+    /// Returns the cause if recovery takes a write that is torn. If it would not have done so with the earlier stores of the
+    /// words that are lost, those should have been persistent before.
+    fn torn(&self, crash: &Crash, write: u32) -> Option<Cause> {
+        if !matches!(fate(&crash.layer, write), Some(Fate::Torn { .. })) {
+            return None;
+        }
+        let mut image = self.image.clone();
+        *image.layers.last_mut()? = crash.layer.clone();
+        let words = stored_by(&crash.layer, write);
+        let earlier = |at| {
+            let is_lost = words.iter().any(|word| word.at == at && !word.is_kept);
+            let writes = written(crash, at)?.get(kept_stores(crash, at)..)?;
+            writes.iter().rfind(|one| is_lost && one.event < write)
+        };
+        let all = (0..image.len()).step_by(WORD as usize);
+        let first = all.clone().filter_map(|at| Some(earlier(at)?.event)).min();
+        let with_earlier =
+            all.map(|at| earlier(at).map_or_else(|| image.latest(at), |one| one.value));
+        let named = crash.named(write);
+        Some(match first {
+            Some(first) if self.accepts(&Image::new(with_earlier.collect()), self.notes) => {
+                Cause::Unordered { kept: named, missing: crash.named(first) }
+            }
+            _ => Cause::Torn { write: named },
         })
     }
 

@@ -97,7 +97,7 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
         What::Fence { completes: true } => "fence",
         What::Fence { completes: false } => "barrier",
         What::Note => "note",
-        What::Kill { .. } => "kill",
+        What::Kill => "kill",
         What::Visible { .. } => "visible",
     }
 }

@@ -228,7 +228,7 @@ fn text(event: &Happened, note: Option<&String>) -> String {
         What::Store { at, len, .. } => format!("{kind} {at:#x}..{:#x}", at + len),
         What::Writeback { start, end, .. } => format!("{kind} {start:#x}..{end:#x}"),
         What::Note => format!("{kind} {}", note.map_or("", String::as_str)),
-        What::Fence { .. } | What::Visible { .. } | What::Kill { .. } => kind.to_owned(),
+        What::Fence { .. } | What::Visible { .. } | What::Kill => kind.to_owned(),
     }
 }
 

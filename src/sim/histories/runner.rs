@@ -191,7 +191,7 @@ impl<S: Structure> Lived<S> {
         let from = self.last_begun();
         let changes = events[from.events as usize..].iter();
         let is_change =
-            |event: &&Happened| !matches!(event.what, What::Visible { .. } | What::Kill { .. });
+            |event: &&Happened| !matches!(event.what, What::Visible { .. } | What::Kill);
         let changes = changes.filter(is_change);
         let is_seen = |event: &Happened| matches!(event.what, What::Store { .. } | What::Note);
         let numbered = (from.changes + 1..self.death.changes).zip(changes);

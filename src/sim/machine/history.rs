@@ -261,8 +261,8 @@ pub(crate) enum What {
     Visible { since: u32 },
     /// The outside world has learned something.
     Note,
-    /// The process of the thread is killed; `of_all`: every thread is of it.
-    Kill { of_all: bool },
+    /// The process of the thread is killed.
+    Kill,
 }
 
 /// An event of a history.

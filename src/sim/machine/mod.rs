@@ -149,7 +149,7 @@ impl Machine {
             self.orders_all(thread);
         }
         self.newborn.fenced = self.history.now();
-        self.is_killed(0, true, place);
+        self.is_killed(0, place);
         (0..self.history.now()).for_each(|event| self.history.see(event));
     }
 
@@ -160,7 +160,7 @@ impl Machine {
         for thread in dead {
             self.dies(*thread);
             before.follow(&self.thread(*thread).ordered.handed_on());
-            self.is_killed(*thread, false, place);
+            self.is_killed(*thread, place);
         }
         let last = self.last_stores(dead);
         for next in dead.iter().copied().chain([0]) {
@@ -189,10 +189,10 @@ impl Machine {
     }
 
     /// Adds a kill to the history, unless one has just happened.
-    fn is_killed(&mut self, thread: usize, of_all: bool, place: Place) {
-        let (last, kill) = (self.history.events.last(), What::Kill { of_all });
-        if last.is_none_or(|last| (last.what, last.thread as usize) != (kill, thread)) {
-            self.happened(thread, kill, place);
+    fn is_killed(&mut self, thread: usize, place: Place) {
+        let last = self.history.events.last();
+        if last.is_none_or(|last| (last.what, last.thread as usize) != (What::Kill, thread)) {
+            self.happened(thread, What::Kill, place);
         }
     }
 

@@ -28,6 +28,7 @@ fn set(medium: &SimMedium, at: u64, word: u64) {
 }
 
 /// Returns the failure under each model.
+#[expect(clippy::expect_used, reason = "an assertion")]
 fn failures(
     workload: impl Fn(&SimMedium, &Notes<'_, Note>),
     recovery: impl Fn(&SimMedium, &[Note]) -> Result<(), Violation>,

@@ -169,6 +169,7 @@ fn a_long_history() {
 }
 
 /// Returns the failure that is found on x86.
+#[expect(clippy::expect_used, reason = "an assertion")]
 fn failure(recovery: impl Fn(&SimMedium) -> Result<(), Violation>) -> Failure {
     let found = Simulation::new(Model::X86, 192)
         .zeros()

@@ -145,13 +145,13 @@ fn types_of_the_simulator_are_shared_by_threads() {
     use cachemaint::sim::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex};
     use cachemaint::sim::waste::{Kind, Waste};
     use cachemaint::sim::{
-        Effort, Exploration, Failure, Histories, Killed, Life, Machine, Model, Mortal, NoReplay,
-        Notes, Replay, Searched, SimMedium, Simulation, Violation, ViolationKind,
+        Cause, Effort, Exploration, Failure, Histories, Killed, Life, Machine, Model, Mortal,
+        NoReplay, Notes, Replay, Searched, SimMedium, Simulation, Violation, ViolationKind,
     };
     shared! {
         Mutant, Mutation, Setting, Survivors, Weakening, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex<u8>, Kind, Waste,
-        Effort, Exploration, Failure, Histories, Killed, Machine, Model, Mortal<'_>, NoReplay,
-        Notes<'_, u8>, Replay, Searched<u8>, SimMedium, Simulation, Violation, ViolationKind,
+        Cause, Effort, Exploration, Failure, Histories, Killed, Machine, Model, Mortal<'_>,
+        NoReplay, Notes<'_, u8>, Replay, Searched<u8>, SimMedium, Simulation, Violation, ViolationKind,
     }
     // Operations of a life come from a list that one thread at a time takes them from.
     is_not! { Sync: Life<'_, Empty>, }

@@ -41,7 +41,6 @@ pub(super) trait Pages: Debug + Send + Sync {
 
 /// The attribute of a medium that flushes its buffers was of no use.
 #[derive(Debug)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
 pub(super) struct Unflushed {
     /// The path of the attribute.
     pub(super) path: String,

@@ -2,6 +2,7 @@
 
 mod opening;
 
+#[cfg(target_os = "linux")]
 pub(super) use opening::method_of;
 
 use super::error::{Error, ErrorKind};

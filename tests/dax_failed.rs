@@ -10,6 +10,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "all file systems here are on devices")]
 #[path = "own_mount/mod.rs"]
 mod own_mount;
 mod skip;

@@ -130,7 +130,10 @@ mod tests {
         let error = read.read(504, &mut [0; 16]).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
         read.check().unwrap();
-        assert_eq!((read.load(512, Relaxed), read.load(8, Relaxed)), (0, u64::from_ne_bytes([7; 8])));
+        assert_eq!(
+            (read.load(512, Relaxed), read.load(8, Relaxed)),
+            (0, u64::from_ne_bytes([7; 8]))
+        );
         assert!(matches!(read.check().unwrap_err().kind(), ErrorKind::Shorter { .. }));
         read.check().unwrap();
     }

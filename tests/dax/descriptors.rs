@@ -1,6 +1,6 @@
 //! Files that the caller has opened: memfds, files of a file system, and descriptors that do not permit a mapping.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::options;
 use cachemaint::dax::{self, DaxFile, DaxView, Error, ErrorKind, Guarantee, Lock, Options};

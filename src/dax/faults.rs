@@ -198,12 +198,17 @@ impl Registered {
         entry.len.store(len, Relaxed);
         entry.fd.store(fd, Relaxed);
         entry.offset[0].store((offset >> 32) as usize, Relaxed);
-        entry.offset[1].store((offset & u64::from(u32::MAX)) as usize, Relaxed);
+        entry.offset[1].store(low_half(offset), Relaxed);
         entry.is_writable.store(is_writable, Relaxed);
         entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
         entry.version.fetch_add(1, Release);
         Self(entry)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half a number of 64 bits fits")]
+const fn low_half(number: u64) -> usize {
+    (number & u32::MAX as u64) as usize
 }
 
 impl Drop for Registered {

@@ -219,7 +219,10 @@ impl Mapping {
     pub(super) fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
         match self.pages.flush_medium() {
             Some(flushed) => flushed,
-            None => Ok(self.writeback_pages(range)),
+            None => {
+                self.writeback_pages(range);
+                Ok(())
+            }
         }
     }
 

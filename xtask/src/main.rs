@@ -8,7 +8,6 @@ extern crate alloc;
 
 mod arrows;
 mod asm;
-mod budget;
 mod c_development;
 mod capi;
 mod changed;

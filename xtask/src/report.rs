@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::budget;
 use crate::cost::{self, Cost};
 use crate::output::Output;
 
@@ -231,15 +230,6 @@ impl fmt::Display for Effort {
 struct Sum {
     effort: Effort,
     counts: Counts,
-    checks: usize,
-    skipped: usize,
-}
-
-impl Sum {
-    /// Returns the CPU time, unless a third of the checks were skipped: that would make the other steps look slow.
-    fn judged(&self) -> Option<Duration> {
-        (3 * self.skipped < self.checks).then_some(self.effort.cost.cpu)
-    }
 }
 
 #[derive(Debug)]
@@ -330,19 +320,11 @@ impl Report {
         Ok(())
     }
 
-    /// Prints a row for each check, one for each step beside its budget, and the line of counts. Returns true if
-    /// nothing failed.
-    pub(crate) fn finish(&mut self) -> Result<bool> {
-        let parts = self.parts();
-        let run = parts.iter().filter_map(|(part, sum)| Some((&**part, sum.judged()?)));
-        for (part, why) in budget::exceeded(&run.collect::<Vec<_>>()) {
-            self.begin("budget");
-            let finding = Finding::failed(Tests::default(), why);
-            self.record(part, "ci", finding, Effort::default())?;
-        }
+    /// Prints a row for each check, one for each step, and the line of counts. Returns true if nothing failed.
+    pub(crate) fn finish(&self) -> Result<bool> {
         let mut out = io::stdout().lock();
         self.print_rows(&mut out)?;
-        self.print_parts(&parts, &mut out)?;
+        self.print_parts(&mut out)?;
         let counts = self.counts();
         writeln!(out, "\n{counts}")?;
         Ok(counts.failed == 0)
@@ -367,8 +349,6 @@ impl Report {
             if let Some((_, sum)) = parts.get_mut(index) {
                 sum.effort += row.effort;
                 sum.counts.add(&row.finding);
-                sum.checks += 1;
-                sum.skipped += usize::from(matches!(row.finding.outcome, Outcome::Skipped(_)));
             }
         }
         parts
@@ -399,27 +379,24 @@ impl Report {
         Ok(())
     }
 
-    fn print_parts(&self, parts: &[(String, Sum)], out: &mut impl io::Write) -> Result<()> {
+    fn print_parts(&self, out: &mut impl io::Write) -> Result<()> {
         writeln!(
             out,
-            "\n{:16} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}",
-            "step", "seconds", "CPU s", "compiling", "budget", "passed", "skipped"
+            "\n{:16} {:>7} {:>7} {:>9} {:>7} {:>7}",
+            "step", "seconds", "CPU s", "compiling", "passed", "skipped"
         )?;
         let mut cost = Cost::default();
-        for (part, Sum { effort, counts, .. }) in parts {
-            let budget =
-                budget::of(part).map_or_else(|| String::from("-"), |seconds| seconds.to_string());
+        for (part, Sum { effort, counts }) in self.parts() {
             let Counts { passed, skipped, .. } = counts;
-            writeln!(out, "{part:16} {effort} {budget:>7} {passed:>7} {skipped:>7}")?;
+            writeln!(out, "{part:16} {effort} {passed:>7} {skipped:>7}")?;
             cost += effort.cost;
         }
         let all = Effort { wall: self.start.elapsed(), cost };
         let Counts { passed, skipped, .. } = self.counts();
-        writeln!(out, "{:16} {all} {:>7} {passed:>7} {skipped:>7}", "all", "-")?;
+        writeln!(out, "{:16} {all} {passed:>7} {skipped:>7}", "all")?;
         writeln!(
             out,
-            "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run. budget: CPU \
-             seconds; a step that needs half as much again, on a CPU as fast as most seconds of the run show, fails."
+            "seconds: wall-clock time; lanes of the lab run side by side, and the last line is the whole run."
         )?;
         Ok(())
     }
@@ -427,7 +404,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Finding, Sum, Tests};
+    use super::{Counts, Finding, Tests};
 
     fn counted(lines: &[&str]) -> Tests {
         let mut tests = Tests::default();
@@ -445,12 +422,6 @@ mod tests {
             "test result: FAILED. 4 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.25s",
         ]);
         assert_eq!((tests.passed, tests.failed, tests.ignored), (6, 3, 1));
-    }
-
-    #[test]
-    fn a_step_of_which_a_third_is_skipped_is_not_judged() {
-        let of_24 = |skipped| Sum { checks: 24, skipped, ..Sum::default() };
-        assert!(of_24(4).judged().is_some() && of_24(8).judged().is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
 
 use anyhow::{Context as _, Result};
+use cachemaint::cache::copy::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_lab_protocol::{Part, Records, Reply};
 use std::fs;
@@ -63,7 +64,7 @@ fn open_part(records: &Records, part: Part) -> Result<DaxFile> {
 
 fn persist_in(file: &DaxFile, records: &Records) -> Result<Reply> {
     for number in 0..records.count {
-        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
+        file.persist_copy(&[(place(number), &record(records.seed, number))], Destination::Unknown)?;
     }
     Ok(Reply::Persisted {
         granularity: file.granularity().to_string(),
@@ -80,7 +81,7 @@ pub(crate) fn persist_forever(
 ) -> Result<Reply> {
     let file = create(records)?;
     for number in 0..records.count {
-        file.persist_copy(&[(place(number), &record(records.seed, number))])?;
+        file.persist_copy(&[(place(number), &record(records.seed, number))], Destination::Unknown)?;
         tell(number + 1)?;
     }
     Ok(Reply::Done)

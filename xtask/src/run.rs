@@ -21,7 +21,7 @@ const NOTHING_FOR_MIRI: [&str; 16] = [
     "cache::copy::tests::policy::without_the_promise_lines_are_written_back_whatever_the_cpu_has",
     "cpu::aarch64::sysfs::",
     "cpu::powerpc::sysfs::",
-    "dax::system::linux::media::bad_blocks::",
+    "dax::system::linux::bad_blocks::",
     "dax::system::linux::tests::",
     "system::backing::bad_blocks::",
     "system::badblocks::",

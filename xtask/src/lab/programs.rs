@@ -92,10 +92,8 @@ const WITH_FILES: [(&str, &[&str]); 7] = [
 
 /// Tests that are the same on every CPU and for each order of bytes: pure functions over recorded machines, plans and
 /// models, and threads whose order of accesses is the emulating CPU's.
-const SAME_EVERYWHERE: [&str; 7] = [
+const SAME_EVERYWHERE: [&str; 5] = [
     "copy::tests::recording::",
-    "dax::faults::slots::",
-    "dax::system::linux::media::checked::",
     "overtaken::",
     "report::tests",
     "ring_on_model",

@@ -76,8 +76,6 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         ["checked", path, at, len] => media::checked(path.as_ref(), at, len),
         ["guarded", path, at] => media::guarded(path.as_ref(), at),
         ["load", path, at] => media::load(path.as_ref(), at),
-        ["fill", path] => media::fill(path.as_ref()),
-        ["clear", path, at, len] => media::clear(path.as_ref(), at, len),
         // The kernel hands words of its command line to its first program.
         _ if std::process::id() == 1 => agent::serve(),
         _ => anyhow::bail!("this is the first program of a machine: it runs as process 1"),

@@ -1,8 +1,8 @@
 //! Small programs for the effects of media errors on a file. Each prints one JSON document, or ends as it must.
 
 use anyhow::{Context as _, Result, bail};
-use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
-use rustix::fs::FallocateFlags;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options, PreadFile};
+use cachemaint::medium::Readable as _;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -57,22 +57,21 @@ fn outcome<T>(result: Result<T, Error>) -> Result<Value> {
 
 /// Reads a range by calls.
 pub(crate) fn checked(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
-    let file = map(path)?;
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = PreadFile::new(file, 0)?;
     let mut bytes = vec![0; len.parse().context("the length is not a number")?];
-    let read = file
-        .view()
-        .read_through_kernel(at.parse().context("the offset is not a number")?, &mut bytes);
+    let read = file.read(at.parse().context("the offset is not a number")?, &mut bytes);
     print(&json!({ "poisoned": outcome(read)? }))
 }
 
-/// Loads a word under a guard, and once more: the second time the page must not be zeros either.
+/// Loads a word with a handler of SIGBUS, and persists another one afterwards.
 pub(crate) fn guarded(path: &Path, at: &str) -> Result<ExitCode> {
     let at = at.parse().context("the offset is not a number")?;
-    let guard = FaultHandler::install().context("no guard")?;
+    FaultHandler::install().context("no handler")?;
     let file = map(path)?;
-    let load = || outcome(file.catch_faults(guard, |file| file.load(at, Ordering::Relaxed)));
-    let (first, second) = (load()?, load()?);
-    print(&json!({ "first": first, "second": second, "is_tainted": file.view().taint().is_some() }))
+    let _believed_if_checked = file.load(at, Ordering::Relaxed);
+    let (first, second) = (outcome(file.check())?, outcome(file.persist(0..8))?);
+    print(&json!({ "first": first, "second": second }))
 }
 
 /// Loads a word.
@@ -80,43 +79,4 @@ pub(crate) fn load(path: &Path, at: &str) -> Result<ExitCode> {
     let word =
         map(path)?.load(at.parse().context("the offset is not a number")?, Ordering::Relaxed);
     print(&json!({ "word": word }))
-}
-
-/// Has a new file take all space of the file system, down to its last block.
-pub(crate) fn fill(path: &Path) -> Result<ExitCode> {
-    let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
-    let mut len = 0;
-    for step in [16 << 20, 1 << 20, 64 << 10, 4 << 10] {
-        while rustix::fs::fallocate(&file, FallocateFlags::empty(), len, step).is_ok() {
-            len += step;
-        }
-    }
-    file.sync_all().context("cannot sync it")?;
-    print(&json!({ "len": len }))
-}
-
-/// Clears a range.
-pub(crate) fn clear(path: &Path, at: &str, len: &str) -> Result<ExitCode> {
-    let mut file = map(path)?;
-    let at: u64 = at.parse().context("the offset is not a number")?;
-    let len: u64 = len.parse().context("the length is not a number")?;
-    let cleared = file.clear_bad_blocks(at..at + len);
-    let pairs = |ranges: &[std::ops::Range<u64>]| -> Vec<[u64; 2]> {
-        ranges.iter().map(|range| [range.start, range.end]).collect()
-    };
-    let mut document = match cleared {
-        Ok(lost) => json!({ "lost": pairs(&lost) }),
-        Err(error) => match error.kind() {
-            ErrorKind::NotCleared { at, len, step, errno, lost, .. } => json!({
-                "failed": [at, at + len],
-                "step": format!("{step:?}"),
-                "errno": errno,
-                "lost": pairs(lost),
-                "text": error.to_string(),
-            }),
-            _ => bail!(error),
-        },
-    };
-    document["is_tainted"] = json!(file.view().taint().is_some());
-    print(&document)
 }

@@ -100,11 +100,14 @@ impl<L> Merged<L> {
     }
 }
 
+/// The order of an item: its opening, its time in nanoseconds, and its shard.
+pub(super) type Due = (u64, u64, u32);
+
 /// An entry of the heap.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
     /// The opening and the time of the next item of a shard, and the shard.
-    due: (u64, u64, u32),
+    due: Due,
     index: usize,
 }
 

@@ -165,7 +165,7 @@ impl Shape {
             Opening::Repair => Some(self.repair(life)?),
         };
         let Some(journal) = opened else { return Ok(None) };
-        let next = self.used(life, &journal)?;
+        let next = Self::used(life, &journal)?;
         if let Some(Opening::Closed(harm)) = next {
             journal.close()?;
             life.note(Log::close);
@@ -176,7 +176,6 @@ impl Shape {
 
     /// Uses a journal up to the next opening, which is returned.
     fn used<'m>(
-        &self,
         life: &Life<'m, Self>,
         journal: &Journal<&'m SimMedium>,
     ) -> Result<Option<Opening>, Violation> {

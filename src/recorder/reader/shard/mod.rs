@@ -3,7 +3,7 @@
 mod gap;
 
 use super::found::{Event, Found, Skipped};
-use super::merged::Entry;
+use super::merged::{Due, Entry};
 use super::search::{Record, Search};
 use super::sub_buffer::SubBuffer;
 use super::{HEADER, Header, Reader};
@@ -170,8 +170,8 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Returns the opening and the time in nanoseconds of the next item, and the shard.
-    pub(super) fn due(&mut self) -> Result<Option<(u64, u64, u32)>, Error<S::Error>> {
+    /// Returns when the next item is due.
+    pub(super) fn due(&mut self) -> Result<Option<Due>, Error<S::Error>> {
         if !self.seek()? {
             return Ok(None);
         }

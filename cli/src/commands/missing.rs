@@ -9,7 +9,7 @@ pub(super) fn or_create(error: anyhow::Error) -> anyhow::Error {
     let file = error.downcast_ref::<dax::Error>().map(dax::Error::kind);
     let journal = error.downcast_ref::<journal::Error<dax::Error>>().map(journal::Error::kind);
     let store = error.downcast_ref::<preserve::Error<dax::Error>>().map(preserve::Error::kind);
-    let is_missing = matches!(file, Some(dax::ErrorKind::Missing))
+    let is_missing = matches!(file, Some(dax::ErrorKind::NotFound))
         || matches!(journal, Some(journal::ErrorKind::NotAJournal { found: ZEROS, .. }))
         || matches!(store, Some(preserve::ErrorKind::NotAStore { found: ZEROS, .. }));
     if is_missing { anyhow!("{error:#} (`--create SIZE`)") } else { error }

@@ -287,7 +287,6 @@ impl<M: Medium + Send> Readable for Region<M> {
     fn check(&self) -> Result<(), M::Error> {
         self.medium.check()
     }
-
 }
 
 /// Offsets are those in the region.

@@ -283,9 +283,10 @@ mod tests {
             let file = options.create_new(&path, len).unwrap();
             drop(Options::new().unit(unit).create_new(file).unwrap());
             let file = options.open(&path).unwrap();
-            assert!(!has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+            let created = created(len, unit);
+            assert!(!has_other_data(&file, file.file(), &created).unwrap(), "{unit}, {len}");
             file.write(len / 2, &[1; 8]);
-            assert!(has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+            assert!(has_other_data(&file, file.file(), &created).unwrap(), "{unit}, {len}");
         }
     }
 }

@@ -15,8 +15,7 @@ use super::{inspect, recording};
 use crate::{files, interrupts, standard};
 use anyhow::{Context as _, bail};
 use cachemaint::dax::{self, DaxFile};
-use cachemaint::medium::OpenError;
-use cachemaint::recorder::{Error, ErrorKind, Options, Reader, Recorder, Within, Writer};
+use cachemaint::recorder::{ErrorKind, Options, Reader, Recorder, Within, Writer};
 use core::sync::atomic::{AtomicBool, Ordering};
 use durability::Durability;
 use std::ffi::{OsStr, OsString};
@@ -61,6 +60,8 @@ pub(crate) struct Arguments {
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
+
+type Recording = Recorder<Arc<DaxFile>>;
 
 /// The default size of a new file in bytes.
 const SIZE: u64 = 1 << 20;
@@ -116,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Writes all events back, and prints the longest time after which one was persistent if it was measured.
 fn finish(
     path: &Path,
-    recorder: &Recorder<Arc<DaxFile>>,
+    recorder: &Recording,
     within: Option<Within<dax::Error>>,
 ) -> anyhow::Result<()> {
     write_back(recorder)?;
@@ -130,14 +131,14 @@ fn finish(
     Ok(())
 }
 
-fn write_back(recorder: &Recorder<Arc<DaxFile>>) -> anyhow::Result<()> {
+fn write_back(recorder: &Recording) -> anyhow::Result<()> {
     recorder.write_back_all()?;
     Ok(recorder.medium().check()?)
 }
 
 /// Continues the recording in the file, or creates it. A crash in an earlier creation can have left a file without a
 /// recording.
-fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Arc<DaxFile>>> {
+fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recording> {
     let file = dax::Options::new().allow_page_granularity();
     let durability = arguments.durability.on_the_path();
     let options = Options::new().shards(SHARDS).durability(durability);
@@ -145,7 +146,8 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Arc<DaxFi
         match file.create_new(path, arguments.create.unwrap_or(SIZE)) {
             Ok(file) => {
                 let file = Arc::new(file);
-                let created = named(path, options.create_new(Arc::clone(&file)));
+                let created = options.create_new(Arc::clone(&file));
+                let created = created.map_err(|failed| recording::named(path, failed.error));
                 // A file of zeros is not a recording.
                 return created.inspect_err(|_| files::discard(path, file));
             }
@@ -160,7 +162,7 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Arc<DaxFi
     if is_missing {
         check_unused(path, &file, arguments.create)?;
     }
-    named(path, options.open_or_create(file))
+    options.open_or_create(file).map_err(|failed| recording::named(path, failed.error))
 }
 
 /// Checks that a file without a recording has no other data, and that no other user has placed it.
@@ -177,16 +179,8 @@ fn check_unused(path: &Path, file: &DaxFile, size: Option<u64>) -> anyhow::Resul
     refuse_of_another_user(path, file.view())
 }
 
-/// Returns the recorder, or the error with the path of its file.
-fn named(
-    path: &Path,
-    opened: Result<Recorder<Arc<DaxFile>>, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
-) -> anyhow::Result<Recorder<Arc<DaxFile>>> {
-    opened.map_err(|failed| recording::named(path, failed.error))
-}
-
 /// Prints the guarantee of the file on standard error.
-fn tell(path: &Path, recorder: &Recorder<Arc<DaxFile>>, durability: Durability) {
+fn tell(path: &Path, recorder: &Recording, durability: Durability) {
     let guarantee = recorder.medium().guarantee();
     text::tell!(
         "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
@@ -199,7 +193,7 @@ fn tell(path: &Path, recorder: &Recorder<Arc<DaxFile>>, durability: Durability) 
 
 fn record_input(
     path: &Path,
-    recorder: &Arc<Recorder<Arc<DaxFile>>>,
+    recorder: &Arc<Recording>,
     input: impl Read,
 ) -> anyhow::Result<ExitCode> {
     finish_when_interrupted(Arc::clone(recorder))?;
@@ -209,7 +203,7 @@ fn record_input(
 }
 
 /// Ends recording on SIGINT, SIGTERM and SIGHUP, with everything written back.
-fn finish_when_interrupted(recorder: Arc<Recorder<Arc<DaxFile>>>) -> anyhow::Result<()> {
+fn finish_when_interrupted(recorder: Arc<Recording>) -> anyhow::Result<()> {
     interrupts::handle(move || {
         recorder.stop();
         let Err(error) = write_back(&recorder) else { exit(text::INTERRUPTED.into()) };
@@ -234,7 +228,7 @@ struct Lines<'r> {
 impl<'r> Lines<'r> {
     fn new(
         path: &'r Path,
-        recorder: &'r Recorder<Arc<DaxFile>>,
+        recorder: &'r Recording,
         stream: Stream,
         has_failed: Option<&'r AtomicBool>,
     ) -> anyhow::Result<Self> {

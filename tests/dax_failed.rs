@@ -10,7 +10,7 @@
 ))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "each file system here is on a device")]
+#[expect(dead_code, reason = "all file systems here are on devices")]
 #[path = "own_mount/mod.rs"]
 mod own_mount;
 mod skip;
@@ -73,7 +73,7 @@ fn with_loops(name: &str, test: impl Fn(&Path, &Loop) + Sync) {
             Err(why) => skip(name, format_args!("{kind}: {why}")),
             Ok(device) => {
                 own_mount::with_device(name, &device.0, kind, c"", |mounted| {
-                    test(mounted, &device)
+                    test(mounted, &device);
                 });
             }
         }
@@ -105,7 +105,9 @@ fn two_threads_get_the_failure_of_a_device_and_so_does_every_later_call() {
     with_loops(name, |directory, _device| {
         let file = options().create_new(directory.join("file"), MIB).unwrap();
         let places = [0, MIB / 2];
-        places.iter().for_each(|at| file.store(*at, 1, Relaxed));
+        for at in places {
+            file.store(at, 1, Relaxed);
+        }
         shut_down(directory);
         let file = &file;
         let both = thread::scope(|scope| {

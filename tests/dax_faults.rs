@@ -148,9 +148,11 @@ fn send_to_self(code: c_int, address: usize) {
     // SAFETY: zeros are a valid one.
     let mut info: siginfo_t = unsafe { core::mem::zeroed() };
     (info.si_signo, info.si_code) = (libc::SIGBUS, code);
-    let fields = (&raw mut info).cast::<usize>();
-    // SAFETY: the address follows three words of 4 bytes, aligned (`include/uapi/asm-generic/siginfo.h`).
-    unsafe { fields.add(12_usize.div_ceil(size_of::<usize>())).write(address) };
+    let words = (&raw mut info).cast::<usize>();
+    // It follows three words of 4 bytes, aligned (`include/uapi/asm-generic/siginfo.h`).
+    let place = words.wrapping_add(12_usize.div_ceil(size_of::<usize>()));
+    // SAFETY: the place is in the structure.
+    unsafe { place.write(address) };
     // SAFETY: the call has no arguments.
     let process = unsafe { libc::getpid() };
     // SAFETY: as above.

@@ -1,8 +1,6 @@
 //! Statistics in a mapping of one's own: memmap2 maps the file, the program counts in atomic words, and this crate makes
 //! them persistent.
 //!
-//! **Give it a new file: it writes over one with other data.**
-//!
 //! ```sh
 //! cargo run --example adopted_mapping -- /tmp/statistics   # and again
 //! ```
@@ -35,8 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bytes = NonNull::from(&mut *mapping);
 
     let guarantee = probe(&path)?;
-    // SAFETY: (1) memmap2 maps the whole file, shared, until the end of this function; (2) it does not pass MAP_SYNC, so
-    // that the file is persisted by pages, also on DAX.
+    // SAFETY: (1) memmap2 maps the whole file, shared, for both, and the mapping is dropped after `persister`; (2) memmap2
+    // does not map with MAP_SYNC, so that the file is persisted by pages, also on DAX.
     let persister = unsafe { Persister::new(&guarantee, bytes, false) }?;
     // SAFETY: the mapping begins at a page and is long enough, and any bytes are such words.
     let statistics = unsafe { bytes.cast::<Statistics>().as_ref() };

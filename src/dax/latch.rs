@@ -128,7 +128,9 @@ mod tests {
             let latch = Latch::default();
             assert!(!latch.is_set() && latch.failure().is_none());
             latch.set(first);
-            failures.into_iter().for_each(|later| latch.set(later));
+            for later in failures {
+                latch.set(later);
+            }
             assert!(latch.is_set());
             assert_eq!(latch.failure(), Some(first));
         }

@@ -12,7 +12,7 @@
 mod linux;
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
-mod other;
+pub(super) mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{

@@ -147,14 +147,7 @@ mod virtualization;
 
 #[cfg(all(
     feature = "dax",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_vendor = "apple",
-        windows
-    ),
+    any(target_os = "linux", target_os = "macos", windows),
     target_has_atomic = "64",
     not(cachemaint_loom)
 ))]
@@ -199,14 +192,7 @@ pub use arch::{Point, Unsupported};
 pub use cache::Cache;
 #[cfg(all(
     feature = "dax",
-    any(
-        target_os = "linux",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_vendor = "apple",
-        windows
-    ),
+    any(target_os = "linux", target_os = "macos", windows),
     target_has_atomic = "64",
     not(cachemaint_loom)
 ))]

@@ -1,9 +1,9 @@
 //! Atomics in ordinary memory: those of the standard library. In tests with loom its own take their place, and those of
-//! the simulator do where it is built in with debug assertions. Both try the orders in which threads access them.
+//! the simulator do where it is built in. Both try the orders in which threads access them.
 
-#[cfg(all(feature = "sim", debug_assertions, not(cachemaint_loom)))]
+#[cfg(all(feature = "sim", not(cachemaint_loom)))]
 pub(crate) use crate::sim::sync::{AtomicBool, AtomicU64};
-#[cfg(not(any(cachemaint_loom, all(feature = "sim", debug_assertions))))]
+#[cfg(not(any(cachemaint_loom, feature = "sim")))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64};
 #[cfg(cachemaint_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
@@ -16,9 +16,9 @@ pub(crate) use loom::sync::atomic::fence;
 /// Hints to the processor, or to the simulator, that this thread waits for another one.
 #[cfg(feature = "journal")]
 pub(crate) fn spin_loop() {
-    #[cfg(all(feature = "sim", debug_assertions, not(cachemaint_loom)))]
+    #[cfg(all(feature = "sim", not(cachemaint_loom)))]
     crate::sim::sync::spin_loop();
-    #[cfg(not(any(cachemaint_loom, all(feature = "sim", debug_assertions))))]
+    #[cfg(not(any(cachemaint_loom, feature = "sim")))]
     core::hint::spin_loop();
     #[cfg(cachemaint_loom)]
     loom::hint::spin_loop();

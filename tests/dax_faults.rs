@@ -1,9 +1,9 @@
-//! Accesses that would end the process, under a guard and without one.
+//! Accesses that raise SIGBUS, with a handler and without one.
 //!
 //! The process has one action for SIGBUS, so these tests have a process of their own. A test that ends the process or
 //! needs other handlers runs in a child, which is this program again with one test to run.
 
-// The guard refuses to be installed on other architectures.
+// The handler refuses to be installed on other architectures.
 #![cfg(any(
     target_arch = "x86",
     target_arch = "x86_64",
@@ -22,32 +22,26 @@
 #![expect(
     unsafe_code,
     clippy::unwrap_used,
-    clippy::panic,
     clippy::fn_to_numeric_cast_any,
-    reason = "signals and userfaultfd are asked for by libc; a test fails by panicking"
+    reason = "signals are asked for by libc; a test fails by panicking"
 )]
 
-#[path = "dax_faults/former_handlers.rs"]
-mod former_handlers;
-#[path = "dax_faults/limits.rs"]
-mod limits;
 #[path = "own_mount/mod.rs"]
 mod own_mount;
-#[path = "dax_faults/poison.rs"]
-mod poison;
-#[path = "dax_faults/runs.rs"]
-mod runs;
 mod skip;
 
-use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options, Taint};
-use core::ffi::c_int;
-use core::sync::atomic::Ordering::Relaxed;
-use rustix::fs::{FlockOperation, fcntl_lock};
+use cachemaint::cache::Destination;
+use cachemaint::dax::{DaxFile, Error, ErrorKind, FaultHandler, Options};
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use libc::siginfo_t;
+use rustix::mm::MlockAllFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
 use skip::skip;
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::thread;
@@ -69,6 +63,7 @@ fn numbered() -> (TempDir, DaxFile) {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let file = options().create_new(directory.path().join("file"), PAGES * page()).unwrap();
     (0..PAGES).for_each(|number| file.store(number * page(), number + 1, Relaxed));
+    file.persist(0..PAGES * page()).unwrap();
     (directory, file)
 }
 
@@ -80,223 +75,128 @@ fn cut(file: &DaxFile, pages: u64) {
     file.file().set_len(pages * page()).unwrap();
 }
 
-fn assert_shorter<T: core::fmt::Debug>(result: Result<T, Error>, pages: u64) {
+#[track_caller]
+fn assert_shorter(result: Result<(), Error>, pages: u64) {
     let error = result.unwrap_err();
-    let ErrorKind::Shorter { size, needed, .. } = *error.kind() else { panic!("{error}") };
-    assert_eq!((size, needed), (pages * page(), PAGES * page()));
-}
-
-#[test]
-fn an_access_to_what_was_cut_off_is_an_error_and_the_process_lives() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, file) = numbered();
-    assert_eq!(file.catch_faults(guard, |file| load(file, 9)).unwrap(), 10);
-    assert_eq!(file.view().taint(), None);
-    cut(&file, 8);
-    assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
-    let taint = Taint::Fault { at: 9 * page(), len: page() };
-    assert_eq!(file.view().taint(), Some(taint));
-    // Not a page of zeros that was left behind, and not the first fault again.
-    assert_shorter(file.catch_faults(guard, |file| file.store(9 * page(), 1, Relaxed)), 8);
-    assert_shorter(file.catch_faults(guard, |file| file.write(12 * page() - 4, b"over two")), 8);
-    assert_eq!(file.view().taint(), Some(taint), "the first one");
-    // The other bytes are as they were, and stores to them still reach the file.
-    assert_eq!(file.catch_faults(guard, |file| load(file, 7)).unwrap(), 8);
-    file.store(7 * page(), 77, Relaxed);
-    let mut bytes = [0; 8];
-    file.persist(7 * page()..7 * page() + 8).unwrap();
-    file.file().read_exact_at(&mut bytes, 7 * page()).unwrap();
-    assert_eq!(u64::from_le_bytes(bytes), 77);
-}
-
-/// The whole file is read, and half of it is gone: all of that is to be mapped again.
-#[test]
-fn each_page_that_was_replaced_is_the_files_again() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, file) = numbered();
-    cut(&file, 4);
-    let all = |file: &DaxFile| (0..PAGES).map(|number| load(file, number)).sum::<u64>();
-    assert_shorter(file.catch_faults(guard, all), 4);
-    // The file grows again, with zeros, and another descriptor writes them.
-    cut(&file, PAGES);
-    for number in 4..PAGES {
-        file.file().write_all_at(&(number + 100).to_le_bytes(), number * page()).unwrap();
-    }
-    let sum = (1..=4).sum::<u64>() + (104..116).sum::<u64>();
-    assert_eq!(file.catch_faults(guard, all).unwrap(), sum);
-}
-
-/// Has a guard meet a hole in a file of each kind: on a disk the file system lists its extents, and in memory it does not.
-/// `before` and `after` get a duplicate of the descriptor.
-fn meet_holes(test: &str, before: impl Fn(&mut File), after: impl Fn(&mut File)) {
-    let guard = FaultHandler::install().unwrap();
-    let directories = [tempfile::tempdir_in("/dev/shm").ok(), tempfile::tempdir().ok()];
-    for directory in directories.iter().flatten() {
-        if !shows_holes(directory) {
-            skip(test, "a file system here shows holes as data (SEEK_HOLE)");
-            continue;
-        }
-        let path = directory.path().join("file");
-        drop(options().create_new(&path, PAGES * page()).unwrap());
-        let mut shared = File::options().read(true).write(true).open(&path).unwrap();
-        let file = options().open_file(shared.try_clone().unwrap()).unwrap();
-        before(&mut shared);
-        let caught = file.catch_faults(guard, |file| {
-            cut(file, 4);
-            let loaded = load(file, 6);
-            cut(file, PAGES);
-            loaded
-        });
-        let error = caught.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
-        after(&mut shared);
-    }
-}
-
-/// Returns false for a file system that shows holes as data, as NFS before 4.2 and some of FUSE do (`lseek(2)`).
-fn shows_holes(directory: &TempDir) -> bool {
-    let file = tempfile::tempfile_in(directory).unwrap();
-    file.set_len(page()).unwrap();
-    rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(0)) == Ok(0)
-}
-
-/// A duplicate's next write goes to the position, which is that of the open file.
-#[test]
-fn an_error_of_a_guard_leaves_the_position_of_the_file() {
-    meet_holes(
-        "an_error_of_a_guard_leaves_the_position_of_the_file",
-        |shared| assert_eq!(shared.seek(SeekFrom::Start(5)).unwrap(), 5),
-        |shared| assert_eq!(shared.stream_position().unwrap(), 5),
+    let expected = (pages * page(), PAGES * page());
+    assert!(
+        matches!(error.kind(), ErrorKind::Shorter { size, needed, .. } if (*size, *needed) == expected),
+        "{error}"
     );
 }
 
-/// A process loses its locks of a file with the first descriptor of it that is closed (`fcntl_locking(2)`).
 #[test]
-fn an_error_of_a_guard_leaves_the_locks_of_the_process() {
-    let lock = |shared: &mut File| {
-        fcntl_lock(shared, FlockOperation::NonBlockingLockExclusive).unwrap();
-    };
-    meet_holes("an_error_of_a_guard_leaves_the_locks_of_the_process", lock, |shared| {
-        // A lock of the open file disagrees with one of the process, of this one too.
-        // SAFETY: all of it are numbers, for which zeros are valid.
-        let mut asked: libc::flock = unsafe { core::mem::zeroed() };
-        let exclusive = i16::try_from(libc::F_WRLCK).unwrap();
-        asked.l_type = exclusive;
-        // SAFETY: the kernel writes to the place.
-        let answer = unsafe { libc::fcntl(shared.as_raw_fd(), libc::F_OFD_GETLK, &raw mut asked) };
-        assert_eq!((answer, asked.l_type), (0, exclusive), "it is held");
-    });
-}
-
-#[test]
-fn the_innermost_guard_is_the_one_that_fails() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, file) = numbered();
+fn every_call_after_an_access_to_what_was_cut_off_returns_that_failure() {
+    FaultHandler::install().unwrap();
+    let (directory, mut file) = numbered();
+    let (_other_directory, other) = numbered();
     cut(&file, 8);
-    let outer = file.catch_faults(guard, |file| {
-        assert_shorter(file.catch_faults(guard, |file| load(file, 8)), 8);
-        load(file, 3)
-    });
-    assert_eq!(outer.unwrap(), 4);
-    let outer = file.catch_faults(guard, |file| {
-        let inner = file.catch_faults(guard, |file| load(file, 3)).unwrap();
-        load(file, 8);
-        assert_shorter(file.catch_faults(guard, |file| load(file, 8)), 8);
-        inner
-    });
-    assert_shorter(outer, 8);
+    assert_eq!(load(&file, 9), 0, "zeros, which nobody is to believe");
+    assert_shorter(file.check(), 8);
+    cut(&file, PAGES); // whatever happens then
+    assert_shorter(file.check(), 8);
+    assert_shorter(file.read(0, &mut [0; 8]), 8);
+    assert_shorter(file.persist(0..8), 8);
+    assert_shorter(file.issue_writeback(0..8), 8);
+    assert_shorter(file.deep_persist(0..8), 8);
+    assert_shorter(file.batch(|batch| batch.writeback(0..8)), 8);
+    assert_shorter(file.persist_copy(&[(0, b"x")], Destination::Unknown), 8);
+    assert_shorter(file.persist_fill(0..8, 1, Destination::Unknown), 8);
+    assert_shorter(file.persist_copy_within(0..8, 64, Destination::Unknown), 8);
+    assert_shorter(file.grow(2 * PAGES * page()), 8);
+    assert_eq!(load(&other, 9), 10);
+    other.check().unwrap();
+
+    drop(file);
+    let again = options().open(directory.path().join("file")).unwrap();
+    assert_eq!(
+        [7, 8].map(|number| load(&again, number)),
+        [8, 0],
+        "what was stored before is there"
+    );
+    again.persist(0..8).unwrap();
 }
 
 #[test]
-fn guards_of_two_files_are_kept_apart() {
-    let guard = FaultHandler::install().unwrap();
-    let ((_one, cut_file), (_other, whole)) = (numbered(), numbered());
-    cut(&cut_file, 8);
-    let outer = cut_file.catch_faults(guard, |cut_file| {
-        let inner = whole.catch_faults(guard, |whole| load(cut_file, 9) + load(whole, 9));
-        assert_eq!(inner.unwrap(), 10, "zeros of the one, and the word of the other");
-    });
-    assert_shorter(outer, 8);
-    assert_eq!(whole.view().taint(), None);
-}
-
-#[test]
-fn a_panic_gives_page_and_slot_back() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, file) = numbered();
-    cut(&file, 8);
-    let silent = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    // More often than there are slots.
-    for _ in 0..300 {
-        let work = || {
-            let _ended = file.catch_faults(guard, |file| {
-                load(file, 9);
-                panic!("as planned");
-            });
+fn two_threads_that_access_what_was_cut_off_never_believe_zeros() {
+    FaultHandler::install().unwrap();
+    for _ in 0..50 {
+        let (_directory, file) = numbered();
+        let file = &file;
+        let read_until_it_fails = |number: u64| {
+            loop {
+                let word = load(file, number);
+                match file.check() {
+                    Ok(()) => assert_eq!(word, number + 1),
+                    Err(error) => return error,
+                }
+            }
         };
-        let work = std::panic::AssertUnwindSafe(work);
-        let payload = std::panic::catch_unwind(work).unwrap_err();
-        assert_eq!(payload.downcast_ref(), Some(&"as planned"));
+        thread::scope(|scope| {
+            let threads = [9, 12].map(|number| scope.spawn(move || read_until_it_fails(number)));
+            thread::yield_now();
+            cut(file, 8);
+            let [one, other] = threads.map(|thread| thread.join().unwrap());
+            assert!(matches!(one.kind(), ErrorKind::Shorter { .. }), "{one}");
+            assert_eq!(one, other);
+        });
     }
-    std::panic::set_hook(silent);
-    assert_eq!(file.view().taint(), Some(Taint::Fault { at: 9 * page(), len: page() }));
-    assert_shorter(file.catch_faults(guard, |file| load(file, 9)), 8);
 }
 
-/// Each thread has a file of its own that was cut and reads one that was not, of which another thread
-/// replaces and restores pages all the time.
-#[test]
-fn many_threads_are_guarded_at_once() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, shared) = numbered();
-    thread::scope(|scope| {
-        for thread in 0..8 {
-            let shared = &shared;
-            scope.spawn(move || {
-                let (_directory, own) = numbered();
-                let left = 1 + thread % 8;
-                cut(&own, left);
-                for round in 0..200 {
-                    let number = round % PAGES;
-                    let result =
-                        own.catch_faults(guard, |own| load(own, number) + load(shared, number));
-                    if number < left {
-                        assert_eq!(result.unwrap(), 2 * (number + 1));
-                    } else {
-                        assert_shorter(result, left);
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(shared.view().taint(), None);
+/// Sends this thread a signal that says what the kernel does: a process may send itself any code.
+fn send_to_self(code: c_int, address: usize) {
+    // SAFETY: zeros are a valid one.
+    let mut info: siginfo_t = unsafe { core::mem::zeroed() };
+    (info.si_signo, info.si_code) = (libc::SIGBUS, code);
+    let words = (&raw mut info).cast::<usize>();
+    // It follows three words of 4 bytes, aligned (`include/uapi/asm-generic/siginfo.h`).
+    let place = words.wrapping_add(12_usize.div_ceil(size_of::<usize>()));
+    // SAFETY: the place is in the structure.
+    unsafe { place.write(address) };
+    // SAFETY: the call has no arguments.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: as above.
+    let thread = unsafe { libc::gettid() };
+    let call = libc::SYS_rt_tgsigqueueinfo;
+    // SAFETY: the structure is whole.
+    let sent = unsafe { libc::syscall(call, process, thread, libc::SIGBUS, &raw const info) };
+    assert_eq!(sent, 0);
 }
 
-/// Zeros that one thread's guard has put there are seen by the others: none of them may take them for the
-/// file's, whether it meets them itself or not.
+/// The kernel's signal of a memory error, and of a page that was missing and is there now.
 #[test]
-fn threads_that_share_a_cut_file_never_get_zeros_for_a_result() {
-    let guard = FaultHandler::install().unwrap();
-    let (_directory, file) = numbered();
-    cut(&file, 8);
-    thread::scope(|scope| {
-        for thread in 0..8 {
-            let file = &file;
-            scope.spawn(move || {
-                for round in 0..1000 {
-                    let number = (round + 3 * thread) % PAGES;
-                    match file.catch_faults(guard, |file| load(file, number)) {
-                        Ok(word) => assert_eq!(word, number + 1, "page {number}"),
-                        failed => assert_shorter(failed, 8),
-                    }
-                }
-            });
-        }
+fn an_access_fails_for_the_reason_of_its_signal() {
+    FaultHandler::install().unwrap();
+    let fail = |code| {
+        let (_directory, file) = numbered();
+        send_to_self(code, file.as_ptr(5 * page() + 64).addr());
+        assert_eq!(load(&file, 5), 0);
+        file.check().unwrap_err()
+    };
+    let poisoned = fail(libc::BUS_MCEERR_AR);
+    let expected = (5 * page(), page());
+    assert!(
+        matches!(poisoned.kind(), ErrorKind::Poisoned { at, len, .. } if (*at, *len) == expected),
+        "{poisoned}"
+    );
+    let gone = fail(libc::BUS_ADRERR);
+    assert_eq!(gone.raw_os_error(), Some(libc::EFAULT), "{gone}");
+}
+
+#[test]
+fn a_store_to_a_hole_of_a_full_file_system_has_no_space() {
+    FaultHandler::install().unwrap();
+    let test = "a_store_to_a_hole_of_a_full_file_system_has_no_space";
+    own_mount::with_small_tmpfs(test, |directory| {
+        let path = directory.join("sparse");
+        File::create(&path).unwrap().set_len(PAGES * page()).unwrap();
+        let file = options().open(&path).unwrap();
+        let mut filler = File::create(directory.join("filler")).unwrap();
+        while filler.write_all(&[1; 4096]).is_ok() {}
+        file.store(3 * page(), 7, Relaxed);
+        let error = file.persist(0..8).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
     });
-    for number in 0..8 {
-        assert_eq!(file.catch_faults(guard, |file| load(file, number)).unwrap(), number + 1);
-    }
 }
 
 fn place_of_errno() -> *mut c_int {
@@ -307,36 +207,42 @@ fn place_of_errno() -> *mut c_int {
 /// A caller looks at `errno` after its own calls, and has no part in the handler's.
 #[test]
 fn errno_is_as_it_was() {
-    let guard = FaultHandler::install().unwrap();
+    FaultHandler::install().unwrap();
     let (_directory, file) = numbered();
     cut(&file, 8);
-    let after = core::cell::Cell::new(0);
-    let result = file.catch_faults(guard, |file| {
-        // SAFETY: the place is this thread's own.
-        unsafe { place_of_errno().write(123) };
-        load(file, 9);
-        // SAFETY: as above.
-        after.set(unsafe { place_of_errno().read() });
-    });
-    assert_shorter(result, 8);
-    assert_eq!(after.get(), 123);
+    // SAFETY: the place is this thread's own.
+    unsafe { place_of_errno().write(123) };
+    load(&file, 9);
+    // SAFETY: as above.
+    assert_eq!(unsafe { place_of_errno().read() }, 123);
+    assert_shorter(file.check(), 8);
 }
 
+/// Zeros and the file can only be locked in each other's place.
 #[test]
-fn installing_twice_is_installing_once() {
-    // A handler that took itself for the former one would call itself for ever.
-    let died = in_child("installing_twice_is_installing_once", || {
-        let (_directory, file) = numbered();
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| FaultHandler::install().unwrap());
-            }
-        });
+fn a_fault_needs_no_further_locked_memory() {
+    const TEST: &str = "a_fault_needs_no_further_locked_memory";
+    let limit = Rlimit { current: Some((PAGES + 64) * page()), ..getrlimit(Resource::Memlock) };
+    if limit.maximum < limit.current && limit.maximum.is_some() {
+        return skip(TEST, "this user may lock too little memory (ulimit -H -l)");
+    }
+    let ended = in_child(TEST, || {
         FaultHandler::install().unwrap();
+        let (_directory, file) = numbered();
+        let path = file.path().to_path_buf();
+        drop(file);
+        // The limit is not one for this capability.
+        let mut capabilities = rustix::thread::capabilities(None).unwrap();
+        capabilities.effective.remove(CapabilitySet::IPC_LOCK);
+        rustix::thread::set_capabilities(None, capabilities).unwrap();
+        setrlimit(Resource::Memlock, limit).unwrap();
+        rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).unwrap();
+        let file = options().open(&path).unwrap();
         cut(&file, 8);
         load(&file, 9);
+        assert_shorter(file.check(), 8);
     });
-    assert_died_by(died.as_ref(), libc::SIGBUS);
+    assert_succeeded(ended.as_ref());
 }
 
 const CHILD: &str = "CACHEMAINT_TEST_CHILD";
@@ -386,10 +292,10 @@ fn assert_exited(ended: Option<&Output>, code: c_int) {
     assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
-/// The control: this is what the guard is for.
+/// The control: this is what the handler is for.
 #[test]
-fn without_a_guard_the_process_dies() {
-    let died = in_child("without_a_guard_the_process_dies", || {
+fn without_a_handler_the_process_dies() {
+    let died = in_child("without_a_handler_the_process_dies", || {
         let (_directory, file) = numbered();
         cut(&file, 8);
         load(&file, 9);
@@ -414,4 +320,128 @@ fn a_stack_overflow_is_reported_as_before() {
         assert!(said(died).contains("has overflowed its stack"), "{}", said(died));
     }
     assert_died_by(died.as_ref(), libc::SIGABRT);
+}
+
+/// Sets the action of SIGBUS, as a program may have before it installs the handler.
+fn set_handler(handler: usize, flags: c_int) {
+    // SAFETY: zeros are a valid one.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    (action.sa_sigaction, action.sa_flags) = (handler, flags);
+    let before = core::ptr::null_mut();
+    // SAFETY: the structure is whole, and the handler is one of its kind.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGBUS, &raw const action, before) }, 0);
+}
+
+/// The address at which a child expects its fault.
+static EXPECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Ends the child by the code 42 if it gets the kernel's description of the fault.
+extern "C" fn with_info(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's, handed on.
+    let info = unsafe { info.read() };
+    // SAFETY: that of a fault has an address.
+    let (code, address) = (info.si_code, unsafe { info.si_addr() }.addr());
+    let is_right = signal == libc::SIGBUS
+        && code == libc::BUS_ADRERR
+        && address == EXPECTED.load(SeqCst)
+        && !context.is_null();
+    // SAFETY: ends the process without running anything else of it.
+    unsafe { libc::_exit(if is_right { 42 } else { 1 }) };
+}
+
+/// Ends the child by the code 43.
+extern "C" fn plain(signal: c_int) {
+    // SAFETY: ends the process without running anything else of it.
+    unsafe { libc::_exit(if signal == libc::SIGBUS { 43 } else { 1 }) };
+}
+
+/// Installs a handler, then that of this crate, and accesses a mapping of this crate and one of another library.
+fn fault_after(handler: usize, flags: c_int) {
+    set_handler(handler, flags);
+    FaultHandler::install().unwrap();
+    let (_directory, file) = numbered();
+    // SAFETY: nothing refers to its bytes.
+    let foreign = unsafe { memmap2::Mmap::map(file.file()) }.unwrap();
+    cut(&file, 8);
+    load(&file, 9);
+    assert_shorter(file.check(), 8);
+    let place = foreign.as_ptr().wrapping_add(rustix::param::page_size() * 9);
+    EXPECTED.store(place.addr(), SeqCst);
+    // SAFETY: the address is mapped.
+    let _byte = unsafe { place.read_volatile() };
+}
+
+#[test]
+fn a_former_handler_with_information_gets_the_faults_of_other_mappings() {
+    let ended =
+        in_child("a_former_handler_with_information_gets_the_faults_of_other_mappings", || {
+            let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = with_info;
+            fault_after(handler as usize, libc::SA_SIGINFO);
+        });
+    assert_exited(ended.as_ref(), 42);
+}
+
+#[test]
+fn a_former_plain_handler_gets_the_faults_of_other_mappings() {
+    let ended = in_child("a_former_plain_handler_gets_the_faults_of_other_mappings", || {
+        let handler: extern "C" fn(c_int) = plain;
+        fault_after(handler as usize, 0);
+    });
+    assert_exited(ended.as_ref(), 43);
+}
+
+/// The kernel does not ignore what an access raised.
+#[test]
+fn a_fault_of_another_mapping_ends_the_process_where_the_signal_was_ignored() {
+    let test = "a_fault_of_another_mapping_ends_the_process_where_the_signal_was_ignored";
+    let died = in_child(test, || fault_after(libc::SIG_IGN, 0));
+    assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
+#[test]
+fn a_fault_of_another_mapping_ends_the_process_by_default() {
+    let test = "a_fault_of_another_mapping_ends_the_process_by_default";
+    let died = in_child(test, || fault_after(libc::SIG_DFL, 0));
+    assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
+/// A signal that another process sent is as ignored, or as deadly, as it was.
+#[test]
+fn a_signal_that_was_sent_is_as_ignored_as_it_was() {
+    let lived = in_child("a_signal_that_was_sent_is_as_ignored_as_it_was", || {
+        set_handler(libc::SIG_IGN, 0);
+        FaultHandler::install().unwrap();
+        // SAFETY: sends this process a signal.
+        unsafe { libc::raise(libc::SIGBUS) };
+    });
+    assert_succeeded(lived.as_ref());
+}
+
+#[test]
+fn a_signal_that_was_sent_ends_the_process_by_default() {
+    let died = in_child("a_signal_that_was_sent_ends_the_process_by_default", || {
+        set_handler(libc::SIG_DFL, 0);
+        FaultHandler::install().unwrap();
+        // SAFETY: sends this process a signal.
+        unsafe { libc::raise(libc::SIGBUS) };
+    });
+    assert_died_by(died.as_ref(), libc::SIGBUS);
+}
+
+/// The standard library's handler of SIGBUS sets the default and returns, so that an access ends the process when it is
+/// tried again. A memory error that nothing has accessed yet must not end the handler here.
+#[test]
+fn a_signal_without_an_access_leaves_the_handler_installed() {
+    let lived = in_child("a_signal_without_an_access_leaves_the_handler_installed", || {
+        FaultHandler::install().unwrap();
+        for _ in 0..2 {
+            let (_directory, file) = numbered();
+            send_to_self(libc::BUS_MCEERR_AO, file.as_ptr(0).addr());
+            file.check().unwrap();
+            cut(&file, 8);
+            load(&file, 9);
+            assert_shorter(file.check(), 8);
+        }
+    });
+    assert_succeeded(lived.as_ref());
 }

@@ -18,7 +18,7 @@ mod forked;
 mod skip;
 
 use cachemaint::cache::Destination;
-use cachemaint::dax::{ErrorKind, Lock, Options, Taint};
+use cachemaint::dax::{ErrorKind, Options};
 use cachemaint::medium::Granularity;
 use failing_calls::fail_calls;
 use skip::skip;
@@ -94,44 +94,24 @@ fn a_failed_msync_is_an_error() {
     assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM));
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
 
-    let error = file.deep_persist(at..at + 8).unwrap_err();
-    let ErrorKind::Writeback { at: from, len, errno, .. } = *error.kind() else {
-        panic!("{error}")
-    };
-    assert_eq!((from, len, errno), (at, 8, libc::ENOMEM));
     // The kernel reports an error once, and it can be about any page. So no later success is believed.
-    for later in [file.persist(0..at), file.deep_persist(0..at)] {
-        let error = later.unwrap_err();
-        let ErrorKind::Writeback { at: from, len, errno, .. } = *error.kind() else {
-            panic!("{error}")
-        };
-        assert_eq!((from, len, errno), (at + 8, 8, libc::ENOMEM), "the first one");
-    }
-    file.persist(at..at).unwrap();
-    let copies = [
-        // The empty part is first: the write-back of each part counts.
-        file.persist_copy(&[(0, b""), (8, b"x")]),
+    let later = [
+        file.check(),
+        file.read(0, &mut [0; 8]),
+        file.persist(0..at),
+        file.persist(at..at),
+        file.deep_persist(0..at),
+        // The empty part is first: each part counts.
+        file.persist_copy(&[(0, b""), (8, b"x")], Destination::Unknown),
         file.persist_fill(0..8, 1, Destination::Unknown),
         file.persist_copy_within(0..8, 16, Destination::Unknown),
+        file.batch(|batch| batch.writeback(0..at)),
     ];
-    for copied in copies {
-        let error = copied.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Writeback { .. }), "{error}");
+    for failed in later {
+        assert_eq!(failed.unwrap_err(), error, "the first one");
     }
-
-    // The other ranges of a batch are written all the same, and the first error is the one returned.
-    let error = file.view().batch(|batch| {
-        batch.writeback(at..at + 1);
-        batch.writeback(0..at);
-        batch.writeback(at + 8..at + 16);
-    });
-    let error = error.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Writeback { len: 1, .. }), "{error}");
-
-    let taint = Taint::Writeback { at: at + 8, len: 8, errno: libc::ENOMEM };
-    assert_eq!(file.view().taint(), Some(taint));
     drop(file);
-    assert_eq!(Options::new().allow_page_granularity().open(&path).unwrap().view().taint(), None);
+    Options::new().allow_page_granularity().open(&path).unwrap().check().unwrap();
 }
 
 /// The kernel reports the failure of a write-back once to an open file, whichever call asks: here it is that of a change of
@@ -164,17 +144,8 @@ fn a_failure_that_a_change_of_the_length_meets_is_not_lost() {
             skip(name, "no filter of system calls is to be had");
             return;
         }
-        let Some(Taint::Writeback { errno, .. }) = file.view().taint() else {
-            panic!("{:?} after a change to {len}", file.view().taint())
-        };
-        assert_eq!(errno, libc::EIO);
-        if let Granularity::Page(_) = file.granularity() {
-            let error = file.persist(0..8).unwrap_err();
-            assert!(
-                matches!(error.kind(), ErrorKind::Writeback { errno: libc::EIO, .. }),
-                "{error}"
-            );
-        }
+        let error = file.persist(0..8).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Writeback { errno: libc::EIO, .. }), "{error}");
     }
 }
 
@@ -215,47 +186,6 @@ fn a_lock_ends_with_a_holder_that_was_killed() {
     let ended = holder.wait().unwrap();
     assert_eq!(ended.signal(), Some(libc::SIGKILL));
     options.open(&path).unwrap();
-}
-
-const READER: &str = "CACHEMAINT_TEST_LEASES";
-
-/// As long as the reader lives its bytes are found, and when it is killed they are free. It is this program
-/// again, with this test alone.
-#[test]
-fn a_lease_ends_with_a_reader_that_was_killed() {
-    let options = Options::new().allow_page_granularity().lock(Lock::Off);
-    if let Some(path) = std::env::var_os(READER) {
-        let reader = options.open(path).unwrap();
-        reader.view().lease(4096..5000).unwrap();
-        println!("held");
-        std::io::stdin().read_line(&mut String::new()).unwrap();
-        std::process::exit(0);
-    }
-    if is_emulated() {
-        skip(
-            "a_lease_ends_with_a_reader_that_was_killed",
-            "user-mode emulation does not run this program from within itself",
-        );
-        return;
-    }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let writer = options.create_new(&path, 64 << 10).unwrap();
-    let mut reader = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_lease_ends_with_a_reader_that_was_killed", "--nocapture"])
-        .env(READER, &path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().ends_with("held")), "it ended before it had the lease");
-    assert_eq!(writer.leased(0..64 << 10).unwrap(), Some(4096..5000));
-    assert_eq!(writer.leased(5000..64 << 10).unwrap(), None);
-    reader.kill().unwrap();
-    assert_eq!(reader.wait().unwrap().signal(), Some(libc::SIGKILL));
-    assert_eq!(writer.leased(0..64 << 10).unwrap(), None);
 }
 
 #[track_caller]

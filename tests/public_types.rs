@@ -76,12 +76,10 @@ fn reports_are_shared_by_threads() {
 fn files_are_shared_by_threads() {
     shared! {
         cachemaint::DaxFile, cachemaint::dax::DaxView, cachemaint::dax::BadBlocks,
-        cachemaint::dax::ClearStep,
         cachemaint::dax::Error, cachemaint::dax::ErrorKind, cachemaint::dax::Extent,
-        cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee, cachemaint::dax::InvalidInput,
-        cachemaint::dax::Lock,
-        cachemaint::dax::NotSupported, cachemaint::dax::Options, cachemaint::dax::Persister,
-        cachemaint::dax::Placement, cachemaint::dax::Taint,
+        cachemaint::dax::FaultHandler, cachemaint::dax::Guarantee, cachemaint::dax::Lock,
+        cachemaint::dax::Options, cachemaint::dax::Persister, cachemaint::dax::Placement,
+        cachemaint::dax::PreadFile,
     }
     // A fence completes the write-backs of its own thread alone.
     is_not! { Send: cachemaint::dax::Batch<'_>, }
@@ -147,13 +145,13 @@ fn types_of_the_simulator_are_shared_by_threads() {
     use cachemaint::sim::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex};
     use cachemaint::sim::waste::{Kind, Waste};
     use cachemaint::sim::{
-        Effort, Exploration, Failure, Histories, Killed, Life, Machine, Model, Mortal, NoReplay,
-        Notes, Replay, Searched, SimMedium, Simulation, Violation, ViolationKind,
+        Cause, Effort, Exploration, Failure, Histories, Killed, Life, Machine, Model, Mortal,
+        NoReplay, Notes, Replay, Searched, SimMedium, Simulation, Violation, ViolationKind,
     };
     shared! {
         Mutant, Mutation, Setting, Survivors, Weakening, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex<u8>, Kind, Waste,
-        Effort, Exploration, Failure, Histories, Killed, Machine, Model, Mortal<'_>, NoReplay,
-        Notes<'_, u8>, Replay, Searched<u8>, SimMedium, Simulation, Violation, ViolationKind,
+        Cause, Effort, Exploration, Failure, Histories, Killed, Machine, Model, Mortal<'_>,
+        NoReplay, Notes<'_, u8>, Replay, Searched<u8>, SimMedium, Simulation, Violation, ViolationKind,
     }
     // Operations of a life come from a list that one thread at a time takes them from.
     is_not! { Sync: Life<'_, Empty>, }
@@ -184,7 +182,7 @@ fn types_of_privileged_code_are_shared_by_cpus() {
     shared! { NotOnAllCpus, OwnCaches, Participant, WholeCache, }
 }
 
-/// The shape of an error: its kind has the same text, and it passes through [`io::Error`].
+/// The shape of an error: its kind has a text, and it passes through [`io::Error`].
 fn is_error<E, K>(_kind: fn(&E) -> &K)
 where
     E: Error + Clone + PartialEq + Into<K> + Into<io::Error>,

@@ -214,7 +214,7 @@ static void a_file_that_cannot_be_opened_is_an_error_with_a_reason(const char *f
     snprintf(name, sizeof name, "%s/missing", folder);
     REFUSED(cachemaint_open(name, 0, CACHEMAINT_ALLOW_PAGES, &file), CACHEMAINT_NOT_FOUND);
     CHECK(strstr(cachemaint_error_message(), name) != NULL);
-    CHECK(cachemaint_error_errno() == 0);
+    CHECK(cachemaint_error_errno() == ENOENT);
     REFUSED(cachemaint_open(name, 0, ORDINARY, &file), CACHEMAINT_INVALID_ARGUMENT);
     snprintf(name, sizeof name, "%s/link", folder);
     CHECK(symlink(path, name) == 0);

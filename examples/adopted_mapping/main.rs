@@ -1,8 +1,6 @@
 //! Statistics in a mapping of one's own: memmap2 maps the file, the program counts in atomic words, and this crate makes
 //! them persistent.
 //!
-//! **Give it a new file: it writes over one with other data.**
-//!
 //! ```sh
 //! cargo run --example adopted_mapping -- /tmp/statistics   # and again
 //! ```
@@ -10,7 +8,7 @@
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, clippy::print_stdout, reason = "has a mapping of its own; shows the result")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use cachemaint::dax::Options;
+    use cachemaint::dax::{Persister, probe};
     use std::ptr::NonNull;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::time::Instant;
@@ -26,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let path = std::env::args().nth(1).ok_or("usage: adopted_mapping FILE")?;
     let file =
-        std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
     if file.metadata()?.len() < LEN {
         file.set_len(LEN)?; // a longer one may be in use, and keeps its length
     }
@@ -34,20 +32,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }?;
     let bytes = NonNull::from(&mut *mapping);
 
-    // memmap2 does not map with MAP_SYNC, so that the file is persisted by pages, also on DAX.
-    let options = Options::new().allow_page_granularity();
-    // SAFETY: (1) memmap2 maps the whole file, shared, for both; (2) the mapping is not touched any more, and dropped after
-    // `adopted`; (3) all accesses are to the atomic words below; (4) nothing is forked.
-    let adopted = unsafe { options.adopt(file, bytes) }?;
+    let guarantee = probe(&path)?;
+    // SAFETY: (1) memmap2 maps the whole file, shared, for both, and the mapping is dropped after `persister`; (2) memmap2
+    // does not map with MAP_SYNC, so that the file is persisted by pages, also on DAX.
+    let persister = unsafe { Persister::new(&guarantee, bytes, false) }?;
     // SAFETY: the mapping begins at a page and is long enough, and any bytes are such words.
     let statistics = unsafe { bytes.cast::<Statistics>().as_ref() };
 
-    adopted.persist(0..LEN)?; // what a killed process has left, before it is believed
+    persister.persist(0..LEN)?; // what a killed process has left, before it is believed
     statistics.longest_nanoseconds.fetch_max(u64::try_from(start.elapsed().as_nanos())?, Relaxed);
     let runs = statistics.runs.fetch_add(1, Relaxed) + 1;
-    adopted.persist(0..LEN)?;
+    persister.persist(0..LEN)?;
     let longest = statistics.longest_nanoseconds.load(Relaxed);
-    println!("{runs} runs, the longest start took {longest} ns ({})", adopted.guarantee().reason);
+    println!("{runs} runs, the longest start took {longest} ns ({})", guarantee.reason);
     Ok(())
 }
 

@@ -1,8 +1,6 @@
 //! The RAM of a virtual machine that outlives its monitor: vm-memory maps it, and this crate makes it persistent when the
 //! guest asks for it, as its flush requests to virtio-pmem do.
 //!
-//! **Give it a new file: it writes over one with other data.**
-//!
 //! ```sh
 //! cargo run --example guest_memory -- /mnt/pmem/ram   # and again
 //! ```
@@ -23,15 +21,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let path = std::env::args().nth(1).ok_or("usage: guest_memory FILE")?;
     let options = dax::Options::new().allow_page_granularity();
-    let opened = options.open_or_create(path, RAM as u64)?;
+    let opened = options.open_or_create(path, RAM as u64)?; // and holds the lock
+    let guarantee = opened.guarantee().clone();
     // Lines are persisted only through a mapping that is synchronous, which the kernel does not grant for every file.
-    let flags = match opened.granularity() {
-        Granularity::Page(_) => MapFlags::SHARED,
-        _ => MapFlags::SHARED_VALIDATE | MapFlags::SYNC,
-    };
-    let file = opened.file().try_clone()?;
-    drop(opened); // and with it the lock
-    let backing = Some(FileOffset::new(file.try_clone()?, 0));
+    let is_synchronous = !matches!(opened.granularity(), Granularity::Page(_));
+    let flags =
+        if is_synchronous { MapFlags::SHARED_VALIDATE | MapFlags::SYNC } else { MapFlags::SHARED };
+    let backing = Some(FileOffset::new(opened.file().try_clone()?, 0));
     let [protection, flags] = [PROTECTION.bits(), flags.bits()].map(u32::cast_signed);
     let region = MmapRegion::<()>::build(backing, RAM, protection, flags)?;
     let bytes = NonNull::new(region.as_ptr()).ok_or("no RAM")?;
@@ -39,12 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let region = GuestRegionMmap::new(region, GuestAddress(0)).ok_or("no such RAM")?;
     let memory = GuestMemoryMmap::from_regions(vec![region])?;
 
-    // SAFETY: (1) the region is a shared mapping of the file's beginning, for both. (2) `memory` keeps it and is
-    // dropped last; (3) vm-memory makes no references, and this thread alone has access; (4) nothing is forked.
-    let ram = unsafe { options.adopt(file, bytes) }?;
-    ram.persist(0..ram.len())?; // what a killed monitor has left, before it is believed
+    // SAFETY: (1) the region is a shared mapping of the file, for both; `memory` keeps it and is dropped last; (2) its flags
+    // say so.
+    let ram = unsafe { dax::Persister::new(&guarantee, bytes, is_synchronous) }?;
+    ram.persist(0..RAM as u64)?; // what a killed monitor has left, before it is believed
     let steps: u64 = memory.load(STEPS, Ordering::Relaxed)?;
-    println!("the guest goes on after {steps} steps ({})", ram.guarantee().reason);
+    println!("the guest goes on after {steps} steps ({})", guarantee.reason);
     assert_eq!(
         memory.load::<u64>(place(steps), Ordering::Relaxed)?,
         steps,

@@ -7,7 +7,6 @@
 //!
 //! ```sh
 //! cargo run --example hash_table --features sim
-//! cargo run --example hash_table --features sim -- --svg > failure.svg
 //! cargo run --example hash_table --features sim -- /mnt/pmem/table 1 100
 //! ```
 
@@ -28,12 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => simulate(),
-        [svg] if svg == "--svg" => {
-            println!("{}", planted()?.svg());
-            Ok(())
-        }
         [path, key, value] => insert(path, key.parse()?, value.parse()?),
-        _ => Err("usage: hash_table [--svg | FILE KEY VALUE]".into()),
+        _ => Err("usage: hash_table [FILE KEY VALUE]".into()),
     }
 }
 

@@ -19,9 +19,8 @@
 //! # Rules for programs
 //! 1. Two mappings of a file, in one process or in two, must be congruent: the distance between address
 //!    and offset in the file the same for both, up to a multiple of `SHMLBA`. [`mappings_agree`] checks it.
-//!    Linux places mappings so on Arm v6, MIPS, SPARC, C-SKY and Xtensa, unless `MAP_FIXED` says otherwise, which
-//!    it then refuses; on m68k it does not see to it. The files that this crate
-//!    maps are placed so on all of them.
+//!    Linux places mappings so on Arm v6, MIPS, SPARC, SH, C-SKY, Xtensa and PA-RISC, unless `MAP_FIXED` says
+//!    otherwise, which it then refuses; on Nios II and m68k it does not see to it.
 //! 2. The kernel has a mapping of its own of every page, and `read(2)` and `write(2)` use it. It is congruent with others
 //!    only by chance, so these calls and a mapping can disagree.
 //! 3. Files are not mapped directly there at all. Linux refuses the DAX device of a file system since 6.9 if

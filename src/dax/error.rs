@@ -248,8 +248,9 @@ impl From<Error> for ErrorKind {
     }
 }
 
-impl ErrorKind {
-    fn write(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+/// The words for errors of this kind. An [`Error`] can have more fitting ones.
+impl core::fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NotFound => f.write_str("no such file or directory; check the path, or create it first"),
             Self::Exists => {
@@ -313,7 +314,7 @@ impl core::fmt::Display for Error {
         write!(f, "{}: ", printable(&path.to_string_lossy()))?;
         match text {
             Some(text) => f.write_str(text),
-            None => kind.write(f),
+            None => core::fmt::Display::fmt(kind, f),
         }
     }
 }

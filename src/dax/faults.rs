@@ -22,7 +22,7 @@ use core::iter;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull, from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, fence};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, fence};
 use libc::{c_int, c_short, siginfo_t};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -106,8 +106,8 @@ struct Entry {
     start: AtomicUsize,
     len: AtomicUsize,
     fd: AtomicI32,
-    /// The mapping's place in the file, halved into words of the CPU's size.
-    offset: [AtomicUsize; 2],
+    /// The mapping's place in the file, in bytes.
+    offset: AtomicU64,
     is_writable: AtomicBool,
     latch: AtomicPtr<Latch>,
     older: AtomicPtr<Entry>,
@@ -121,7 +121,7 @@ impl Entry {
             start: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             fd: AtomicI32::new(-1),
-            offset: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            offset: AtomicU64::new(0),
             is_writable: AtomicBool::new(false),
             latch: AtomicPtr::new(null_mut()),
             older: AtomicPtr::new(null_mut()),
@@ -151,13 +151,12 @@ impl Entry {
     fn at(&self, address: usize) -> Option<Found> {
         let version = self.version.load(Acquire);
         let [start, len] = [&self.start, &self.len].map(|number| number.load(Relaxed));
-        let [high, low] = self.offset.each_ref().map(|number| number.load(Relaxed) as u64);
         let found = Found {
             start,
             len,
             at: address.wrapping_sub(start),
             fd: self.fd.load(Relaxed),
-            offset: high << 32 | low,
+            offset: self.offset.load(Relaxed),
             is_writable: self.is_writable.load(Relaxed),
             latch: self.latch.load(Relaxed),
         };
@@ -197,8 +196,7 @@ impl Registered {
         entry.start.store(base.addr().get(), Relaxed);
         entry.len.store(len, Relaxed);
         entry.fd.store(fd, Relaxed);
-        entry.offset[0].store((offset >> 32) as usize, Relaxed);
-        entry.offset[1].store((offset & u64::from(u32::MAX)) as usize, Relaxed);
+        entry.offset.store(offset, Relaxed);
         entry.is_writable.store(is_writable, Relaxed);
         entry.latch.store(from_ref(latch).cast_mut(), Relaxed);
         entry.version.fetch_add(1, Release);

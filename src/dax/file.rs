@@ -18,7 +18,9 @@ pub(super) fn check_new_len(path: &Path, len: u64) -> Result<(), Error> {
     if len == 0 {
         return Err(zero_length(path));
     }
-    i64::try_from(len).map_err(|_| too_long(path, 0, len))?;
+    if i64::try_from(len).is_err() {
+        return Err(too_long(path, 0, len));
+    }
     Ok(())
 }
 

@@ -125,9 +125,8 @@ impl Guarantee {
     /// the claim and its certainty.
     ///
     /// It is that of the [backing](Self::backing), with these exceptions: emulated persistent memory that is mapped through
-    /// the page cache or without `MAP_SYNC`, and a drive to which the kernel sends no flush. Persistent memory whose file
-    /// system has its log on a drive is another, and so is a file that had no name when it was opened (a memfd, an unlinked
-    /// file).
+    /// the page cache or without `MAP_SYNC`, a drive to which the kernel sends no flush, and a file that had no name when it
+    /// was opened (a memfd, an unlinked file).
     ///
     /// ```no_run
     /// use cachemaint::dax;

@@ -147,7 +147,9 @@ mod tests {
             let latch = Latch::default();
             assert!(!latch.is_set() && latch.failure().is_none());
             latch.set(first);
-            failures.map(|later| latch.set(later));
+            for later in failures {
+                latch.set(later);
+            }
             assert!(latch.is_set());
             assert_eq!(latch.failure(), Some(first));
         }

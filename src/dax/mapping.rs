@@ -41,7 +41,6 @@ pub(super) trait Pages: Debug + Send + Sync {
 
 /// The attribute of a medium that flushes its buffers was of no use.
 #[derive(Debug)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone has attributes"))]
 pub(super) struct Unflushed {
     /// The path of the attribute.
     pub(super) path: String,
@@ -218,10 +217,11 @@ impl Mapping {
 
     /// Has the medium's own buffers flushed after a range was written back.
     pub(super) fn flush_medium(&self, range: Range<usize>) -> Result<(), Unflushed> {
-        match self.pages.flush_medium() {
-            Some(flushed) => flushed,
-            None => Ok(self.writeback_pages(range)),
+        if let Some(flushed) = self.pages.flush_medium() {
+            return flushed;
         }
+        self.writeback_pages(range);
+        Ok(())
     }
 
     /// Returns the range as one of the mapping.

@@ -31,6 +31,7 @@
 //! - A file is locked (`flock`, exclusive unless [`Options::lock`] says otherwise) while it is open: one process writes it.
 //! - A file that is open already, a memfd or a descriptor from another process, is mapped by
 //!   [`open_file`](Options::open_file) and [`view_file`](Options::view_file).
+//! - Memory that the program has mapped itself, as a guest's RAM, is made persistent by a `Persister`, on Linux.
 //! - A file that this user may only read, or that another process writes, is [viewed](Options::view):
 //!   nothing can be stored through a [`DaxView`], and what others store can be persisted through it.
 //! - A file [grows](DaxFile::grow) and [shrinks](DaxFile::shrink) while it is mapped, and a failure leaves
@@ -54,8 +55,11 @@
 //!
 //! # Limits
 //! - A file that shrinks while it is mapped, a page with a media error, and a store to a hole for which there is no space
-//!   raise SIGBUS (on Windows an in-page error) at the next access, which ends the process. With a `FaultHandler`, on Linux,
-//!   they end the use of the file instead.
+//!   raise SIGBUS (on Windows an in-page error) at the next access, which ends the process. On Linux there are ways round
+//!   it, below. A store behind the new end in the page that has it raises no signal and is lost. By pages a write-back
+//!   notices that the file was cut.
+//! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
+//!   back. So the first [failure](DaxView#failures) is returned until the file is opened anew.
 //! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: stores to one reach no file.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
@@ -64,6 +68,21 @@
 //! - Where a file system of Linux has no unnamed files (`O_TMPFILE`), a crash in a creation can leave a file
 //!   `.cachemaint-PROCESS-NUMBER` in the directory, which can be removed. One that also has neither hard links nor
 //!   `RENAME_NOREPLACE` is refused.
+//!
+//! # Media errors and files that shrink, on Linux
+//! | to | by | what it costs |
+//! |---|---|---|
+//! | know of bad blocks before they are met | `DaxView::bad_blocks` | some files of `/sys`, and a FIEMAP that syncs the file |
+//! | read what may be bad | `PreadFile` | a system call for each read |
+//! | fail the file, and not the process | `FaultHandler` | a handler of SIGBUS for the whole process |
+//!
+//! `ndctl clear-errors` has the device replace bad blocks.
+//!
+//! # Pages of the page cache, on Linux
+//! A write-back of few bytes writes few blocks: pages are kept small under a mapping for writing, where the page cache of
+//! ext4 and xfs would have folios of up to 2 MiB. So the file's pages are read one by one, but for the first 64 MiB, which are
+//! read ahead. After another program has read the file in order, the first write-back in each 2 MiB can write a whole folio,
+//! and each one while that program has mapped it.
 //!
 //! # Other systems than Linux
 //! The same types, and the granularity is always a page: the pages go to the file (`msync`, `FlushViewOfFile`), and the file
@@ -99,7 +118,6 @@ mod persister;
 mod placement;
 #[cfg(target_os = "linux")]
 mod pread;
-mod resize;
 mod rounds;
 mod system;
 mod view;

@@ -120,3 +120,32 @@ impl Readable for PreadFile {
         failed.map_or(Ok(()), Err)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::PreadFile;
+    use crate::dax::ErrorKind;
+    use crate::medium::Readable as _;
+    use core::sync::atomic::Ordering::Relaxed;
+    use std::os::unix::fs::FileExt as _;
+
+    #[test]
+    fn a_load_that_fails_is_the_error_of_the_next_check_alone() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; 8192], 0).unwrap();
+        let read = PreadFile::new(file.try_clone().unwrap(), 4096).unwrap();
+        assert_eq!((read.len(), read.load(8, Relaxed)), (4096, u64::from_ne_bytes([7; 8])));
+        file.set_len(4096 + 512).unwrap();
+        read.read(504, &mut [0; 8]).unwrap();
+        let error = read.read(504, &mut [0; 16]).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
+        read.check().unwrap();
+        assert_eq!(
+            (read.load(512, Relaxed), read.load(8, Relaxed)),
+            (0, u64::from_ne_bytes([7; 8]))
+        );
+        assert!(matches!(read.check().unwrap_err().kind(), ErrorKind::Shorter { .. }));
+        read.check().unwrap();
+    }
+}

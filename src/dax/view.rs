@@ -426,6 +426,34 @@ impl DaxView {
             .map_err(|why| Error::unknown(&self.path, "the place of its bytes", &why))
     }
 
+    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. Nothing of the file is
+    /// read. `ndctl clear-errors` makes the blocks usable again; what they had is lost.
+    ///
+    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
+    /// carried over to the file by its extents (FIEMAP). So the result covers all blocks under the file, also where
+    /// nothing was written yet. A bad sector can keep the kernel from giving out its whole page (Linux
+    /// `drivers/nvdimm/pmem.c`, `__pmem_direct_access`).
+    ///
+    /// *None* and *unknown* are different answers: if the answer is not known, the result is an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unknown`] with the question and its answer, if the file system is not on persistent memory, or
+    /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
+    /// attribute is missing, cannot be read, or is not a list.
+    /// Errors at bytes that no access has met yet are missing, and those for which the kernel had no space:
+    /// [`BadBlocks::is_complete`](super::BadBlocks::is_complete).
+    ///
+    /// # Cost
+    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which
+    /// FIEMAP is asked for so that it knows of all blocks.
+    #[doc(alias("badblocks", "media error", "poison"))]
+    #[cfg(target_os = "linux")]
+    pub fn bad_blocks(&self) -> Result<super::BadBlocks, Error> {
+        let mapping = self.offset..self.offset.saturating_add(self.len());
+        system::bad_blocks(&self.file, &mapping)
+            .map_err(|why| Error::unknown(&self.path, "which blocks are bad", &why))
+    }
+
     /// Writes the lines of a range back, and executes the fence, for an empty range too: it completes earlier ones.
     #[inline]
     #[expect(unsafe_code, reason = "hands a range of the mapping to the cache's operations")]

@@ -53,9 +53,6 @@ fn a_view_shows_what_is_stored_meanwhile() {
     let mut bytes = [0; 5];
     view.read(33, &mut bytes).unwrap();
     assert_eq!(&bytes, b"after");
-    view.read_through_kernel(33, &mut bytes).unwrap();
-    assert_eq!(&bytes, b"after");
-    assert!(view.agrees_with(view.as_ptr(8).addr(), 8));
     #[expect(unsafe_code, reason = "no other code writes meanwhile")]
     // SAFETY: (1) no other code writes the range, (2) and none shrinks the file.
     let slice = unsafe { view.as_slice(33..38) };
@@ -208,16 +205,6 @@ fn a_view_takes_the_lock_it_was_asked_to() {
     assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
     drop((reader, other));
     options().open(&path).unwrap();
-}
-
-#[test]
-fn a_large_view_is_aligned_for_huge_pages() {
-    let (_directory, path) = place();
-    drop(options().create_new(&path, 6 << 20).unwrap());
-    for offset in [0, 4096, 2 << 20] {
-        let view = options().offset(offset).view(&path).unwrap();
-        assert_eq!(view.as_ptr(0).addr() as u64 % (2 << 20), offset % (2 << 20));
-    }
 }
 
 /// A function that takes a view takes a file that can be written, too.

@@ -1,4 +1,4 @@
-//! Operations that are cut off: a forked child is killed at a chosen system call.
+//! Operations that are cut off: a forked child is stopped at a chosen system call.
 //!
 //! The parent traces the child (ptrace(2)). While the child waits to enter the call, the parent kills it, and the call is
 //! not executed. No time is involved. The parent can also note all calls, where their order is the promise.

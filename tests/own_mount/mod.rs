@@ -13,6 +13,17 @@ pub(crate) fn with_small_tmpfs(name: &str, test: impl FnOnce(&Path) + Send) {
 
 /// Runs `test` in the same manner with any file system that does not need a device.
 pub(crate) fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOnce(&Path) + Send) {
+    with_device(name, Path::new("none"), kind, options, test);
+}
+
+/// Runs `test` in the same manner with the file system on a device.
+pub(crate) fn with_device(
+    name: &str,
+    device: &Path,
+    kind: &str,
+    options: &CStr,
+    test: impl FnOnce(&Path) + Send,
+) {
     let directory = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -31,7 +42,7 @@ pub(crate) fn with_mount(name: &str, kind: &str, options: &CStr, test: impl FnOn
                 return;
             }
             let none = MountFlags::empty();
-            let mounted = rustix::mount::mount("none", directory.path(), kind, none, options);
+            let mounted = rustix::mount::mount(device, directory.path(), kind, none, options);
             if let Err(error) = mounted {
                 skip(name, format_args!("nothing may be mounted here: {error}"));
                 return;

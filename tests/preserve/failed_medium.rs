@@ -9,7 +9,7 @@ use core::fmt::Debug;
 
 /// The bytes of a store of two levels of pages.
 fn bytes() -> Vec<u8> {
-    let medium = Plain::zeros(1 << 16);
+    let medium = Plain::zeros(1 << 17);
     let mut store = options().create_new(medium.clone()).unwrap();
     for name in ["a", "b", "c"] {
         let mut transaction = store.begin().unwrap();

@@ -216,7 +216,7 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"before");
     let view =
-        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+        || dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view()).unwrap();
     store.grow(1 << 20).unwrap();
     put(&mut store, "b", &vec![2; 1 << 19]);
@@ -237,7 +237,7 @@ fn a_page_beyond_the_view_of_a_reader_is_not_damaged() {
     let mut transaction = store.begin().unwrap();
     (10..99).try_for_each(|name| transaction.put(&name.to_string(), b"before")).unwrap();
     transaction.commit().unwrap();
-    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
+    let view = dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view).unwrap();
     store.grow(1 << 21).unwrap();
     let mut transaction = store.begin().unwrap();

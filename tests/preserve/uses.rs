@@ -33,7 +33,7 @@ fn abandon<M: Medium>(
     name: &str,
     bytes: &[u8],
 ) -> Result<(), Option<Error<M::Error>>> {
-    transaction.put_with(name, 1000, |writer| {
+    transaction.put_with(name, 2 * bytes.len() as u64, |writer| {
         writer.append(bytes)?;
         Err(None)
     })

@@ -206,42 +206,6 @@ fn a_killed_process_orders_nothing_between_others() {
     }
 }
 
-/// The killed process has used its medium before the threads began. The fence of another one completes its write-back, of a
-/// store that it has not taken over.
-#[test]
-fn the_fence_of_a_process_that_lives_is_not_blamed_on_a_kill() {
-    let outcome = Simulation::new(Model::X86, 128).zeros().preemptions(0).explore(
-        |medium, notes| {
-            let mortal = medium.mortal(1);
-            mortal.store(64, 1, Relaxed);
-            let step = sync::AtomicU64::new(0);
-            let wait = |until| wait_for(medium, &step, until);
-            let stores = || {
-                medium.store(0, 1, Relaxed);
-                step.store(1, Release);
-            };
-            let persists = || {
-                wait(1);
-                medium.issue_writeback(0..8).unwrap();
-                step.store(2, Release);
-                wait(3);
-                medium.fence();
-                notes.add(());
-            };
-            let dies = || {
-                wait(2);
-                mortal.store(72, 1, Relaxed);
-                assert!(!mortal.is_alive());
-                step.store(3, Release);
-            };
-            medium.run_threads(&[&stores, &persists, &dies]);
-        },
-        is_there,
-    );
-    let advice = outcome.failure.as_ref().map(|failure| failure.advice().join("\n"));
-    assert!(advice.is_some_and(|advice| advice.contains("order_observed")), "{outcome}");
-}
-
 /// The second thread of a process is killed, and the next process goes on in its place.
 #[test]
 fn a_process_that_follows_a_killed_one_writes_back_the_stores_of_its_threads() {

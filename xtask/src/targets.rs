@@ -50,16 +50,14 @@ const WITHOUT_MEDIA: [&str; 4] = [
 /// Operating systems that run nothing here, and Linux with another C library; true if the tests are compiled too. The
 /// system calls of the tests differ between Windows and the others, and hardly within these, whose tests `full`
 /// compiles.
-const SYSTEMS: [(&str, bool); 4] = [
+const SYSTEMS: [(&str, bool); 3] = [
     ("x86_64-pc-windows-gnu", true),
     ("aarch64-apple-darwin", false),
-    ("x86_64-unknown-freebsd", false),
     ("x86_64-unknown-linux-musl", false),
 ];
 
-/// The systems above on another architecture, and one with the code of FreeBSD, which only `full` compiles.
-const ELSEWHERE: [&str; 3] =
-    ["aarch64-pc-windows-msvc", "x86_64-apple-darwin", "x86_64-unknown-netbsd"];
+/// The systems above on another architecture, which only `full` compiles.
+const ELSEWHERE: [&str; 2] = ["aarch64-pc-windows-msvc", "x86_64-apple-darwin"];
 
 pub(crate) fn no_std(host: &Host, report: &mut Report) -> Result<()> {
     compiles_bare(host, report, &BARE)?;

@@ -8,9 +8,11 @@ use crate::failure::Failure;
 use crate::machine::machine;
 use crate::map::{self, Memory};
 use crate::persist::{pmem_deep_flush, sync_pages};
-use cachemaint::dax::Persister;
+use crate::system::page_size;
+use cachemaint::dax::{Guarantee, Persister};
 use core::ffi::{c_int, c_void};
-use core::ptr::with_exposed_provenance;
+use core::fmt;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
 
 /// Drains a range as deep as software can. Returns 0, or -1 with `errno`.
 ///
@@ -56,7 +58,7 @@ unsafe fn drain(start: usize, len: usize) -> Result<(), Failure> {
         match memory {
             Memory::File { .. } => sync_pages(part.start, part.len())?,
             // SAFETY: (1) is the caller's duty.
-            Memory::Device(persister) => unsafe { flush_region(&persister, part.start) }?,
+            Memory::Device(guarantee) => unsafe { flush_region(&guarantee, part.start) }?,
         }
         at = part.end;
     }
@@ -67,17 +69,27 @@ unsafe fn drain(start: usize, len: usize) -> Result<(), Failure> {
 ///
 /// # Safety
 /// 1. The byte there is mapped and can be read.
-unsafe fn flush_region(persister: &Persister, at: usize) -> Result<(), Failure> {
-    machine().drain();
-    // The region is flushed as a whole, by whichever byte of it.
-    // SAFETY: the byte is in a mapping of the device, and can be read (1).
-    let flushed = unsafe { persister.deep_persist_range(with_exposed_provenance(at), 1) };
-    flushed.map_err(|error| {
+unsafe fn flush_region(guarantee: &Guarantee, at: usize) -> Result<(), Failure> {
+    let failed = |errno, why: &dyn fmt::Display| {
         Failure::new(
-            error.raw_os_error().unwrap_or(libc::ENOTSUP),
+            errno,
             format_args!(
-                "cannot flush the region of a device: {error}; run as root, or rely on pmem_persist"
+                "cannot flush the region of a device: {why}; run as root, or rely on pmem_persist"
             ),
         )
-    })
+    };
+    machine().drain();
+    // The region is flushed as a whole, by whichever byte of it.
+    let (page, within) = (page_size(), at % page_size());
+    let Some(start) = NonNull::new(with_exposed_provenance_mut::<u8>(at - within)) else {
+        return Err(failed(libc::EINVAL, &"nothing is mapped there"));
+    };
+    let bytes = NonNull::slice_from_raw_parts(start, page);
+    // SAFETY: (1) the page is in a mapping of the device for reading and writing, which exists meanwhile (1); (2) a device's
+    // mapping needs no MAP_SYNC.
+    let persister = unsafe { Persister::new(guarantee, bytes, true) }
+        .map_err(|why| failed(libc::ENOTSUP, &why))?;
+    let within = within as u64;
+    let flushed = persister.deep_persist(within..within + 1);
+    flushed.map_err(|error| failed(error.raw_os_error().unwrap_or(libc::ENOTSUP), &error))
 }

@@ -2,6 +2,7 @@
 
 mod opening;
 
+#[cfg(target_os = "linux")]
 pub(super) use opening::method_of;
 
 use super::error::{Error, ErrorKind};
@@ -126,8 +127,8 @@ impl Options {
     /// shorter than asked, or gets a granularity that is too coarse. [`ErrorKind::NotAllocated`] by lines or finer, for a
     /// hole, an extent that was never written, or one that is shared with another file.
     ///
-    /// [`ErrorKind::Writeback`], if the file cannot be synced: stores of an earlier writer may be lost. The system reports
-    /// that once, so the next opening can succeed.
+    /// [`ErrorKind::Writeback`], if the file cannot be synced: stores of an earlier writer may be lost
+    /// ([`DaxView`](DaxView#failures)). The system reports that once, so the next opening can succeed.
     ///
     /// # Cost
     /// An `fsync` of the file, and one of its directory. Each waits for the medium if anything is not durable yet.
@@ -159,9 +160,8 @@ impl Options {
     /// [persist](DaxView::persist) bytes that others have stored. So file and directory are synced as by `open`.
     ///
     /// # Errors
-    /// As [`open`](Self::open) about the file, and if it is locked and a lock was asked for. By pages a file that cannot be
-    /// synced can be read all the same, and its write-backs return the failure. On 32-bit CPUs always
-    /// ([`ErrorKind::Unsupported`]).
+    /// As [`open`](Self::open) about the file, and if it is locked and a lock was asked for. On 32-bit CPUs always
+    /// ([`ErrorKind::Unsupported`]). On Linux `PreadFile` reads a file that cannot be synced.
     ///
     /// # Cost
     /// As [`open`](Self::open).

@@ -92,15 +92,12 @@ impl Options {
         let len = self.mapped_len(path, facts)?;
         let (guarantee, writeback) = self.choose(path, facts)?;
         let refuses_pages = access == Access::Read && !system::PERSISTS_VIEWS;
-        let failed_sync =
-            if refuses_pages { None } else { make_durable(path, &file, facts, access, writeback)? };
+        if !refuses_pages {
+            file::make_durable(path, &file, facts, writeback)?;
+        }
         let mapping = system::map(path, &file, &self.plan(access, len, writeback), &guarantee)?;
         let mapped = Mapped { mapping, writeback, guarantee };
-        let view = DaxView { refuses_pages, ..self.view_of(path, file, mapped) };
-        if let Some(errno) = failed_sync {
-            view.fail(errno);
-        }
-        Ok(view)
+        Ok(DaxView { refuses_pages, ..self.view_of(path, file, mapped) })
     }
 
     fn mapped_len(&self, path: &Path, facts: &Facts) -> Result<usize, Error> {
@@ -150,23 +147,6 @@ pub(in crate::dax) fn method_of(
         Granularity::Line(_) => Writeback::Lines(aimed()?),
         Granularity::Page(_) => Writeback::Pages,
     })
-}
-
-/// Makes a file that is there durable. Returns the number of a failed sync of it for a view that is still of use: its bytes
-/// can be read, and its write-backs return the failure. By lines they would not.
-fn make_durable(
-    path: &Path,
-    file: &OpenFile,
-    facts: &Facts,
-    access: Access,
-    writeback: Writeback,
-) -> Result<Option<i32>, Error> {
-    let is_reader_by_pages = access == Access::Read && matches!(writeback, Writeback::Pages);
-    let Err(error) = file::make_durable(path, file, facts, writeback) else { return Ok(None) };
-    match *error.kind() {
-        ErrorKind::Writeback { errno, .. } if is_reader_by_pages => Ok(Some(errno)),
-        _ => Err(error),
-    }
 }
 
 /// Opens or creates, in turn, until one of the two succeeds: other processes may create and remove the file meanwhile.

@@ -12,12 +12,12 @@
 mod linux;
 #[cfg(not(target_os = "linux"))]
 #[expect(unsafe_code, reason = "hands over the bytes that were mapped")]
-mod other;
+pub(super) mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, conclude, files,
-    is_device, map, placement, write_zeros,
+    DeepFlush, Facts, Linux as Host, PERSISTS_VIEWS, ask, ask_directory, bad_blocks, conclude,
+    files, is_device, map, placement, write_zeros,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{

@@ -62,7 +62,7 @@ pub(in crate::dax) const fn is_device(_: &Path, _: &Metadata) -> Result<bool, Er
 
 /// Returns the guarantee of every file on such a system.
 pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Error> {
-    let System { name, persists_by, source, .. } = System::host();
+    let System { name, persists_by, .. } = System::host();
     Ok(Guarantee {
         granularity: Granularity::Page(page_size()),
         backing: Backing::Unknown,
@@ -80,11 +80,10 @@ pub(in crate::dax) fn conclude(_: &Path, facts: &Facts) -> Result<Guarantee, Err
         deep_flush: None,
         through_page_cache: true,
         drops_flushes: false,
-        has_log_on_drive: false,
         has_name: true,
         evidence: alloc::vec![
             Evidence::new("the operating system", name),
-            Evidence::new("what makes stores durable", format!("{persists_by} ({source})")),
+            Evidence::new("what makes stores durable", persists_by),
             Evidence::new("the device under the file", "not asked on this system"),
         ],
     })

@@ -62,7 +62,7 @@ impl<R: Readable> Reader<R> {
     ///
     /// // A view can persist bytes that others have stored. So it needs the permission for pages where a file has nothing
     /// // finer, as on tmpfs or a drive.
-    /// let view = Options::new().allow_page_granularity().lock(Lock::None).view("/mnt/pmem/state")?;
+    /// let view = Options::new().allow_page_granularity().lock(Lock::Off).view("/mnt/pmem/state")?;
     /// let reader = Reader::open(view)?;
     /// let ram = reader.load("ram")?; // verified
     /// # Ok(())

@@ -24,14 +24,7 @@ mod writer;
 cfg_if::cfg_if! {
     if #[cfg(all(
         feature = "dax",
-        any(
-            target_os = "linux",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd",
-            target_vendor = "apple",
-            windows
-        ),
+        any(target_os = "linux", target_os = "macos", windows),
         not(cachemaint_loom)
     ))] {
         mod file;

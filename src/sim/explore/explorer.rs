@@ -5,6 +5,7 @@ use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::crash::points::{Point, points};
 use crate::sim::explore::exploration::Exploration;
+use crate::sim::failure::cause::Trial;
 use crate::sim::failure::replay::{Replay, ReplayedCrash};
 use crate::sim::failure::violation::Violation;
 use crate::sim::failure::{Crash, Failure};
@@ -202,8 +203,15 @@ impl Explorer<'_> {
         let (point, ran, violation) = self
             .without_deviations(moment)
             .unwrap_or_else(|| self.with_few_deviations(image, point, ran, violation));
-        let path = moment.path(point, ran.choices.taken());
-        self.described(violation, ran.image.layers, point.notes, path)
+        let taken = ran.choices.taken();
+        let path = moment.path(point, taken.clone());
+        let recovery = |image: &Image, notes, choices| {
+            let (ran, verdict) = self.recover(image, Point { notes, ..point }, choices, false);
+            (ran.choices, verdict.is_ok())
+        };
+        let trial =
+            Trial { recovery: &recovery, image: image.cut(point.cut), notes: point.notes, taken };
+        self.described(violation, ran.image.layers, point.notes, path).explained(&trial)
     }
 
     /// Returns a failure with its history and its replay.

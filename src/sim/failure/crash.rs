@@ -15,8 +15,6 @@ pub(crate) struct Crash {
     pub(crate) layer: Layer,
     /// The end of the shown events: those that explain the state.
     pub(crate) end: u32,
-    /// True if it cut recovery, not the workload.
-    pub(crate) is_recovery: bool,
     /// The name of the run that it cut.
     pub(super) name: String,
     /// The notes that left the machine in the run.
@@ -29,12 +27,12 @@ impl Crash {
     /// Returns a crash of a workload.
     pub(crate) fn new(layer: Layer) -> Self {
         let (end, name) = (fate::end(&layer), "workload".into());
-        Self { layer, end, is_recovery: false, name, notes: Vec::new(), before: 0 }
+        Self { layer, end, name, notes: Vec::new(), before: 0 }
     }
 
     /// Returns a crash of recovery.
     pub(crate) fn of_recovery(layer: Layer) -> Self {
-        Self { is_recovery: true, name: "recovery".into(), ..Self::new(layer) }
+        Self { name: "recovery".into(), ..Self::new(layer) }
     }
 
     /// Returns the same crash under another name of its run.
@@ -89,11 +87,6 @@ pub(super) fn is_shown(event: &Happened) -> bool {
     !matches!(event.what, What::Visible { .. })
 }
 
-/// Returns true if an event kills the process of a thread.
-pub(super) fn is_kill_of(event: &Happened, thread: u32) -> bool {
-    matches!(event.what, What::Kill { of_all } if of_all || event.thread == thread)
-}
-
 /// Returns the kind of an event in a word: for operations on a medium that of its method.
 pub(super) const fn kind(event: &Happened) -> &'static str {
     match event.what {
@@ -104,7 +97,7 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
         What::Fence { completes: true } => "fence",
         What::Fence { completes: false } => "barrier",
         What::Note => "note",
-        What::Kill { .. } => "kill",
+        What::Kill => "kill",
         What::Visible { .. } => "visible",
     }
 }

@@ -1,5 +1,6 @@
 //! The fate of each store.
 
+use super::crash::Crash;
 use crate::sim::crash::image::Layer;
 use crate::sim::machine::history::{Happened, What};
 use alloc::vec::Vec;
@@ -84,4 +85,39 @@ pub(crate) fn end(layer: &Layer) -> u32 {
         is_kept || layer.history.events[*number as usize].guarantees
     };
     (0..layer.cut).rev().find(matters).map_or(0, |last| last + 1)
+}
+
+/// A word whose last store is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LostWord {
+    pub(super) at: u64,
+    /// The value that the run itself left there, if any, and the event that stored it.
+    pub(super) left: Option<(u64, u32)>,
+    pub(super) last: (u64, u32),
+}
+
+/// Returns the words whose last store is lost.
+pub(super) fn lost_words(crash: &Crash) -> Vec<LostWord> {
+    let layer = &crash.layer;
+    let mut lost = Vec::new();
+    for (line, stores) in layer.history.stored() {
+        let bounds = layer.bounds(line, stores);
+        for word in 0..stores.len() {
+            let (left, made) = (bounds.high[word], stores.made(word, crash.end));
+            if left < made {
+                let write = |number: u32| {
+                    let write = &stores.writes(word)[number as usize - 1];
+                    (write.value, write.event)
+                };
+                let at = layer.history.model.offset(line, word);
+                lost.push(LostWord {
+                    at,
+                    left: (left > 0).then(|| write(left)),
+                    last: write(made),
+                });
+            }
+        }
+    }
+    lost.sort_by_key(|word| word.at);
+    lost
 }

@@ -1,12 +1,9 @@
-//! A failure: the history, the state that the crash left, and the reason for it.
+//! A failure: the history, the state that the crash left, and the cause.
 
+pub(crate) mod cause;
 mod crash;
-mod damage;
-mod diagnosis;
 mod fate;
 pub(crate) mod replay;
-mod revived;
-mod svg;
 pub(crate) mod violation;
 
 pub(crate) use crash::{Crash, shown};
@@ -16,8 +13,8 @@ use crate::sim::machine::model::{Model, WORD};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
+use cause::{Cause, Trial};
 use core::fmt;
 use crash::{is_shown, kind};
 use fate::Fate;
@@ -33,17 +30,16 @@ const WORDS: usize = 12;
 /// Letters in a row that are taken for text.
 const TEXT: usize = 3;
 
-/// Columns of advice.
-const WIDTH: usize = 96;
-
-/// A failure that an exploration found. It displays the history up to the crash, the fate of each store, the missing
-/// step in the source, and the replay.
+/// A failure that an exploration found. It displays the history up to the crash with the fate of each
+/// store, the cause if it is known, and the replay.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The model under which it happened.
     pub model: Model,
     /// The violation that recovery made of it.
     pub violation: Violation,
+    /// The cause, if runs of recovery on other states have shown it.
+    pub cause: Option<Cause>,
     pub(crate) crashes: Vec<Crash>,
     /// The history that led to it, instead of a workload.
     story: Option<Story>,
@@ -78,7 +74,7 @@ impl Failure {
             crash.before = before;
             before = crash.number(crash.end) - 1;
         }
-        Self { model, violation, crashes, story: None, replay }
+        Self { model, violation, cause: None, crashes, story: None, replay }
     }
 
     /// Returns a failure after a history of lives.
@@ -89,40 +85,23 @@ impl Failure {
         story: Story,
     ) -> Self {
         let replay = Replay { schedule: Vec::new(), crashes: Vec::new() };
-        Self { story: Some(story), ..Self::new(model, violation, crashes, replay) }
+        let cause = cause::revived(&crashes);
+        Self { story: Some(story), cause, ..Self::new(model, violation, crashes, replay) }
+    }
+
+    /// Looks for the cause by trying recovery on other states.
+    pub(crate) fn explained(self, trial: &Trial<'_>) -> Self {
+        let is_of_state =
+            !matches!(self.violation.kind, ViolationKind::Workload | ViolationKind::Differs);
+        let last = self.crashes.last().filter(|_| is_of_state && self.cause.is_none());
+        let found = last.and_then(|crash| trial.cause(crash));
+        Self { cause: self.cause.or(found), ..self }
     }
 
     /// Returns the number of crashes of the machine: more than one if recovery itself was cut.
     #[must_use]
     pub fn crashes(&self) -> usize {
         if self.is_in_workload() { 0 } else { self.crashes.len() }
-    }
-
-    /// Returns the missing steps with their places in the source: a sentence for each store that is lost although
-    /// something relied on it, those of the last crash first.
-    #[must_use]
-    pub fn advice(&self) -> Vec<String> {
-        match self.violation.kind {
-            ViolationKind::Workload => return vec![IN_WORKLOAD.to_owned()],
-            ViolationKind::Differs => return vec![DIFFERS.to_owned()],
-            _ => {}
-        }
-        let is_lost = self.violation.kind == ViolationKind::Lost;
-        if let Some(revived) = revived::sentence(&self.crashes) {
-            let relied_on = |crash: &Crash| diagnosis::relied_on(crash, is_lost);
-            return [revived]
-                .into_iter()
-                .chain(self.crashes.iter().rev().flat_map(relied_on))
-                .collect();
-        }
-        let of_crash = |crash: &Crash| diagnosis::advice(crash, is_lost);
-        let of_crashes: Vec<_> = self.crashes.iter().rev().map(of_crash).collect();
-        let mut advice = of_crashes.concat();
-        if let (Some(last), Some([])) = (self.crashes.last(), of_crashes.first().map(Vec::as_slice))
-        {
-            advice.push(diagnosis::nothing_lost(last, is_lost));
-        }
-        advice
     }
 
     fn is_in_workload(&self) -> bool {
@@ -193,28 +172,7 @@ impl Failure {
         };
         title.to_owned()
     }
-
-    /// Writes the remedies, by lines of legible width.
-    fn mend(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = self.advice();
-        if !advice.is_empty() {
-            writeln!(f, "\nto mend:")?;
-        }
-        for advice in advice {
-            let mut start = "- ";
-            for line in wrapped(&advice, WIDTH) {
-                writeln!(f, "  {start}{line}")?;
-                start = "  ";
-            }
-        }
-        Ok(())
-    }
 }
-
-const IN_WORKLOAD: &str = "there was no crash: mend the workload, or the code that it runs";
-
-const DIFFERS: &str = "let workload and recovery depend on the medium and the notes alone: no clock, no \
-random numbers, no addresses, nothing that is kept from run to run";
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,7 +181,9 @@ impl fmt::Display for Failure {
             self.history(f, run)?;
             words(f, crash)?;
         }
-        self.mend(f)?;
+        if let Some(cause) = &self.cause {
+            writeln!(f, "\ncause: {cause}")?;
+        }
         match &self.story {
             Some(story) => write!(f, "\n{}", story.origin),
             None => write!(f, "\nreplay: {}", self.replay),
@@ -268,7 +228,7 @@ fn text(event: &Happened, note: Option<&String>) -> String {
         What::Store { at, len, .. } => format!("{kind} {at:#x}..{:#x}", at + len),
         What::Writeback { start, end, .. } => format!("{kind} {start:#x}..{end:#x}"),
         What::Note => format!("{kind} {}", note.map_or("", String::as_str)),
-        What::Fence { .. } | What::Visible { .. } | What::Kill { .. } => kind.to_owned(),
+        What::Fence { .. } | What::Visible { .. } | What::Kill => kind.to_owned(),
     }
 }
 
@@ -293,7 +253,7 @@ fn write_left_out(f: &mut fmt::Formatter<'_>, events: usize) -> fmt::Result {
 
 /// Writes the words with a lost store: the lost value and the value they have, by the number of the event.
 fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
-    let lost = diagnosis::lost_words(crash);
+    let lost = fate::lost_words(crash);
     if lost.is_empty() {
         return Ok(());
     }
@@ -319,19 +279,4 @@ fn legible(word: u64) -> String {
         }
         _ => format!("{word:#x}"),
     }
-}
-
-/// Returns a text in lines of `columns` columns.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

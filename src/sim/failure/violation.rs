@@ -63,14 +63,15 @@ impl Violation {
     }
 
     pub(crate) fn differs() -> Self {
-        let text = "another run of it, with the same answers from the medium, read other words";
+        let text = "another run of it, with the same answers from the medium, read other words: let it depend on the \
+                    medium and the notes alone";
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 
     /// Returns the violation that recovery did other things on the medium as it is before the workload.
     pub(crate) fn kept() -> Self {
         let text = "on the medium as it is before the workload, without notes, it made other operations or had \
-                    another result before the exploration than at its end";
+                    another result before the exploration than at its end: it may use nothing that is kept from run to run";
         Self { kind: ViolationKind::Differs, text: text.into() }
     }
 

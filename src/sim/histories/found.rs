@@ -1,9 +1,12 @@
 //! The result of a search, and the report of a history that failed.
 
 use super::Structure;
-use super::runner::{End, Lived, Past, Runner};
+use super::runner::{End, Lived, Past, Runner, script};
 use super::search::{Search, Trail};
-use crate::sim::crash::image::Layer;
+use crate::sim::crash::choices::Choices;
+use crate::sim::crash::image::{Image, Layer};
+use crate::sim::crash::points::Point;
+use crate::sim::failure::cause::Trial;
 use crate::sim::failure::violation::Violation;
 use crate::sim::failure::{Crash, Failure, Story};
 use crate::sim::machine::model::Model;
@@ -125,6 +128,7 @@ impl<S: Structure> Runner<'_, S> {
     pub(super) fn described(&self, trail: &Trail<S::Operation>, origin: String) -> Failure {
         let (mut node, mut story, mut sessions) = (self.root(), Vec::new(), Vec::new());
         let mut session = Session::default();
+        let mut before = None;
         for (number, past) in trail.past.iter().enumerate() {
             let lived = self.again(&node, past);
             story.push(format!("{:?}, {}", past.operations, ending(&lived, past)));
@@ -134,7 +138,9 @@ impl<S: Structure> Runner<'_, S> {
                 sessions.push((name, core::mem::take(&mut session.notes), point.notes));
                 session.first = number + 1;
             }
-            node = lived.ended(past.end);
+            let ended = lived.into_ended();
+            node = ended.node(past.end);
+            before = Some((ended, past.end));
         }
         let last = self.relive(&node, &trail.taken, u64::MAX, &trail.operations);
         story.push(match trail.operations.as_slice() {
@@ -150,7 +156,15 @@ impl<S: Structure> Runner<'_, S> {
         };
         let crashes = last.into_layers().into_iter().zip(sessions).map(crash).collect();
         let story = Story { lives: story, origin };
-        Failure::of_lives(self.simulation.model(), violation, crashes, story)
+        let failure = Failure::of_lives(self.simulation.model(), violation, crashes, story);
+        let Some((ended, End::Power(Point { notes, .. }))) = before else { return failure };
+        let recovery = |image: &Image, notes, choices: Choices| {
+            let Some(node) = ended.node_in(image, notes) else { return (choices, false) };
+            let lived = self.live(&node, choices, u64::MAX, &mut script(&trail.operations));
+            (lived.choices, lived.verdict.is_ok())
+        };
+        let taken = trail.taken.clone();
+        failure.explained(&Trial { recovery: &recovery, image: node.image(), notes, taken })
     }
 }
 

@@ -24,6 +24,13 @@ pub(super) struct Node<S: Structure> {
     number: u64,
 }
 
+impl<S: Structure> Node<S> {
+    /// Returns the states that the crash before has left.
+    pub(super) fn image(&self) -> Image {
+        self.image.clone()
+    }
+}
+
 /// The end of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -184,7 +191,7 @@ impl<S: Structure> Lived<S> {
         let from = self.last_begun();
         let changes = events[from.events as usize..].iter();
         let is_change =
-            |event: &&Happened| !matches!(event.what, What::Visible { .. } | What::Kill { .. });
+            |event: &&Happened| !matches!(event.what, What::Visible { .. } | What::Kill);
         let changes = changes.filter(is_change);
         let is_seen = |event: &Happened| matches!(event.what, What::Store { .. } | What::Note);
         let numbered = (from.changes + 1..self.death.changes).zip(changes);
@@ -246,6 +253,13 @@ impl<S: Structure> Ended<S> {
         });
         let history = Arc::new(machine.into_history());
         Self { history, killed, image, models: record.models, notes_before, number: number + 1 }
+    }
+
+    /// Returns the beginning of the next life in another state after a loss of power. `None` if it was to know fewer notes
+    /// than the life before had at its birth.
+    pub(super) fn node_in(&self, image: &Image, notes: usize) -> Option<Node<S>> {
+        let model = self.models.get(notes.checked_sub(self.notes_before)?)?.clone();
+        Some(Node { image: image.clone(), machine: None, model, number: self.number })
     }
 
     /// Returns the beginning of the next life. A kill is one at the end.

@@ -261,8 +261,8 @@ pub(crate) enum What {
     Visible { since: u32 },
     /// The outside world has learned something.
     Note,
-    /// The process of the thread is killed; `of_all`: every thread is of it.
-    Kill { of_all: bool },
+    /// The process of the thread is killed.
+    Kill,
 }
 
 /// An event of a history.
@@ -276,6 +276,17 @@ pub(crate) struct Happened {
     /// The number of events when its store was known to have left the CPU's buffer: another thread had loaded it, or the
     /// process was killed.
     pub(crate) seen: Option<u32>,
+    /// The first load of its store by another thread, or by a process after a kill.
+    pub(crate) reader: Option<Reader>,
+}
+
+/// A load of a store that another thread or process had made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    /// The number of events before it.
+    pub(crate) at: u32,
+    pub(crate) thread: u32,
+    pub(crate) place: &'static Location<'static>,
 }
 
 /// The events of one run.

@@ -87,8 +87,9 @@ impl Machine {
     }
 
     /// Loads a word and returns the latest store; `order` is `Relaxed` or `Acquire`.
+    #[track_caller]
     pub fn load(&mut self, thread: usize, at: u64, order: Ordering) -> u64 {
-        self.load_stored(thread, at, order).unwrap_or(0)
+        self.load_stored(thread, at, order, Location::caller()).unwrap_or(0)
     }
 
     /// Issues a write-back that a fence completes: CLFLUSHOPT, CLWB, DC CVAP; on AMD also CLFLUSH.
@@ -148,7 +149,7 @@ impl Machine {
             self.orders_all(thread);
         }
         self.newborn.fenced = self.history.now();
-        self.is_killed(0, true, place);
+        self.is_killed(0, place);
         (0..self.history.now()).for_each(|event| self.history.see(event));
     }
 
@@ -159,7 +160,7 @@ impl Machine {
         for thread in dead {
             self.dies(*thread);
             before.follow(&self.thread(*thread).ordered.handed_on());
-            self.is_killed(*thread, false, place);
+            self.is_killed(*thread, place);
         }
         let last = self.last_stores(dead);
         for next in dead.iter().copied().chain([0]) {
@@ -180,16 +181,18 @@ impl Machine {
     /// Lets a thread end without a fence. The caches keep the part of a copy that it has made.
     fn dies(&mut self, thread: usize) {
         self.copy_returns(thread);
+        let now = self.history.now();
         let of_process = self.thread(thread);
+        of_process.killed = now;
         of_process.pending.clear();
         of_process.streamed.clear();
     }
 
     /// Adds a kill to the history, unless one has just happened.
-    fn is_killed(&mut self, thread: usize, of_all: bool, place: Place) {
-        let (last, kill) = (self.history.events.last(), What::Kill { of_all });
-        if last.is_none_or(|last| (last.what, last.thread as usize) != (kill, thread)) {
-            self.happened(thread, kill, place);
+    fn is_killed(&mut self, thread: usize, place: Place) {
+        let last = self.history.events.last();
+        if last.is_none_or(|last| (last.what, last.thread as usize) != (What::Kill, thread)) {
+            self.happened(thread, What::Kill, place);
         }
     }
 
@@ -242,7 +245,14 @@ impl Machine {
     pub(crate) fn happened(&mut self, thread: usize, what: What, place: Place) -> u32 {
         let event = self.history.now();
         let thread = thread as u32;
-        self.history.events.push(Happened { thread, what, place, guarantees: false, seen: None });
+        self.history.events.push(Happened {
+            thread,
+            what,
+            place,
+            guarantees: false,
+            seen: None,
+            reader: None,
+        });
         event
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Thread {
     pub(super) loaded: HashMap<(usize, usize), u32>,
     /// True if it stored since its last fence.
     pub(super) has_stored: bool,
+    /// The number of events when its last process was killed.
+    pub(super) killed: u32,
 }
 
 /// The stores that the next stores of a line are ordered after.

@@ -1,6 +1,6 @@
 //! Loads and stores: each store gets its place in the order.
 
-use super::history::{Counts, Happened, What, Write};
+use super::history::{Counts, Happened, Reader, What, Write};
 use super::model::{Durable, Order, WORD};
 use super::ordered::Stamp;
 use super::state::{Open, Orders, Store};
@@ -13,13 +13,24 @@ use core::sync::atomic::Ordering;
 
 impl Machine {
     /// Returns the latest store of a word, if there is one.
-    pub(crate) fn load_stored(&mut self, thread: usize, at: u64, order: Ordering) -> Option<u64> {
+    pub(crate) fn load_stored(
+        &mut self,
+        thread: usize,
+        at: u64,
+        order: Ordering,
+        place: Place,
+    ) -> Option<u64> {
         let (line, word) = self.history.model.place(at);
         let writes = self.history.line(line)?.writes(word);
         let (number, last) = (writes.len() as u32, writes.last()?);
         let (value, event) = (last.value, last.event);
         let stamp = self.orders[line].as_ref().and_then(|orders| orders.stamps[word].last());
-        if stamp.is_some_and(|stamp| stamp.thread != thread) {
+        let is_other = stamp.is_some_and(|stamp| stamp.thread != thread);
+        if is_other || self.threads.get(thread).is_some_and(|own| event < own.killed) {
+            let reader = Reader { at: self.history.now(), thread: thread as u32, place };
+            self.history.events[event as usize].reader.get_or_insert(reader);
+        }
+        if is_other {
             // On x86 each load acquires.
             let acquires = order != Ordering::Relaxed || self.history.model.order == Order::Total;
             self.is_loaded(thread, (line, word, number - 1), acquires);

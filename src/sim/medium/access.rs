@@ -26,21 +26,23 @@ impl Readable for SimMedium {
             matches!(order, Ordering::Relaxed | Ordering::Acquire | Ordering::SeqCst),
             "no order of a load"
         );
-        let order = self.watch.load(order, Location::caller());
-        self.begin(Access::Looks).load(at, u64::MAX, order)
+        let place = Location::caller();
+        let order = self.watch.load(order, place);
+        self.begin(Access::Looks).load(at, u64::MAX, order, place)
     }
 
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         self.check_bounds(at, into.len() as u64);
+        let place = Location::caller();
         let (first, rest) = into.split_at_mut(middle(at, into.len()));
         let mut state = self.begin(Access::Looks);
-        state.read(at, first);
+        state.read(at, first, place);
         if !rest.is_empty() {
             drop(state);
             self.tear(self.torn());
             state = self.state();
-            state.read(at + first.len() as u64, rest);
+            state.read(at + first.len() as u64, rest, place);
         }
         Ok(())
     }

@@ -142,10 +142,10 @@ impl State {
 
     /// Returns the bytes of a word under the mask.
     #[inline]
-    pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering) -> u64 {
+    pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering, place: Place) -> u64 {
         self.trace(at);
         let apart = self.apart.as_ref().and_then(|words| words.load(at));
-        let stored = || self.machine.load_stored(schedule::thread(), at, order);
+        let stored = || self.machine.load_stored(schedule::thread(), at, order, place);
         match apart.or_else(stored) {
             Some(value) => value & mask,
             None => self.image.read(at, mask, &mut self.choices),
@@ -153,9 +153,9 @@ impl State {
     }
 
     /// Copies bytes out.
-    pub(super) fn read(&mut self, at: u64, into: &mut [u8]) {
+    pub(super) fn read(&mut self, at: u64, into: &mut [u8], from: Place) {
         for (word, part) in parts(at, into.len()) {
-            let bytes = self.load(word, mask(&part), Ordering::Relaxed).to_le_bytes();
+            let bytes = self.load(word, mask(&part), Ordering::Relaxed, from).to_le_bytes();
             let place = (word + part.start as u64 - at) as usize;
             match into.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
                 Some(whole) if part.len() as u64 == WORD => *whole = bytes,
@@ -166,18 +166,18 @@ impl State {
 
     /// Copies bytes in, as one event.
     pub(super) fn copy(&mut self, at: u64, from: &[u8], store: Store, place: Place) {
-        let words = self.merged(at, from);
+        let words = self.merged(at, from, place);
         self.store((&words, at..at + from.len() as u64), store, place);
     }
 
     /// Returns the words that a copy of bytes stores, the parts of others merged in.
-    fn merged(&mut self, at: u64, from: &[u8]) -> Vec<(u64, u64)> {
+    fn merged(&mut self, at: u64, from: &[u8], place: Place) -> Vec<(u64, u64)> {
         let mut words = Vec::with_capacity(from.len() / WORD as usize + 2);
         for (word, part) in parts(at, from.len()) {
             let offset = (word + part.start as u64 - at) as usize;
             let mut bytes = match part.len() as u64 {
                 WORD => [0; WORD as usize],
-                _ => self.load(word, u64::MAX, Ordering::Relaxed).to_le_bytes(),
+                _ => self.load(word, u64::MAX, Ordering::Relaxed, place).to_le_bytes(),
             };
             bytes[part.clone()].copy_from_slice(&from[offset..offset + part.len()]);
             words.push((word, u64::from_le_bytes(bytes)));

@@ -18,109 +18,106 @@
     cmp x10, x9
     b.lo .L4
 .L3:
-    dsb sy
-    b .L5
-.L0:
-    dc cvac, x1
-    orr x10, x8, x1
-    cmp x10, x9
-    b.hs .L6
-.L7:
-    add x10, x10, #1
-    dc cvac, x10
-    orr x10, x10, x8
-    cmp x10, x9
-    b.lo .L7
-.L6:
-    dsb sy
-.L5:
     ubfx x9, x0, #52, #4
+    dsb sy
     cmp x9, #7
-    b.hs .L8
+    b.hs .L5
     lsr w11, w0, #24
     orr x9, x2, #0x3f
-    tbnz w11, #0, .L9
-    tbnz w11, #1, .L10
+    tbnz w11, #0, .L6
+    tbnz w11, #1, .L7
     dmb osh
     orr x10, x8, x2
-    tbnz w11, #2, .L11
+    tbnz w11, #2, .L8
     dc civac, x2
     cmp x10, x9
-    b.hs .L12
-.L13:
+    b.hs .L9
+.L10:
     add x10, x10, #1
     dc civac, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L13
-.L12:
+    b.lo .L10
+.L9:
     dsb sy
     ldp x29, x30, [sp], #16
     ret
-.L9:
-    dmb osh
-    orr x10, x8, x2
-    dc cvac, x2
+.L0:
+    dc cvac, x1
+    orr x10, x8, x1
     cmp x10, x9
-    b.hs .L12
-.L14:
+    b.hs .L3
+.L11:
     add x10, x10, #1
     dc cvac, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L14
-    b .L12
+    b.lo .L11
+    b .L3
+.L6:
+    dmb osh
+    orr x10, x8, x2
+    dc cvac, x2
+    cmp x10, x9
+    b.hs .L9
+.L12:
+    add x10, x10, #1
+    dc cvac, x10
+    orr x10, x10, x8
+    cmp x10, x9
+    b.lo .L12
+    b .L9
 .L1:
     sys #3, c7, c12, #1, x1
     orr x10, x8, x1
     cmp x10, x9
     b.hs .L3
-.L15:
+.L13:
     add x10, x10, #1
     sys #3, c7, c12, #1, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L15
+    b.lo .L13
     b .L3
-.L10:
+.L7:
     dmb osh
     orr x10, x8, x2
     sys #3, c7, c12, #1, x2
     cmp x10, x9
-    b.hs .L12
-.L16:
+    b.hs .L9
+.L14:
     add x10, x10, #1
     sys #3, c7, c12, #1, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L16
-    b .L12
+    b.lo .L14
+    b .L9
 .L2:
     sys #3, c7, c13, #1, x1
     cmp x10, x9
     b.hs .L3
-.L17:
+.L15:
     add x10, x10, #1
     sys #3, c7, c13, #1, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L17
+    b.lo .L15
     b .L3
-.L11:
+.L8:
     sys #3, c7, c13, #1, x2
     cmp x10, x9
-    b.hs .L12
-.L18:
+    b.hs .L9
+.L16:
     add x10, x10, #1
     sys #3, c7, c13, #1, x10
     orr x10, x10, x8
     cmp x10, x9
-    b.lo .L18
-    b .L12
-.L8:
-    adrp x0, .L19
-    add x0, x0, :lo12:.L19
-    adrp x2, .L20
-    add x2, x2, :lo12:.L20
+    b.lo .L16
+    b .L9
+.L5:
+    adrp x0, .L17
+    add x0, x0, :lo12:.L17
+    adrp x2, .L18
+    add x2, x2, :lo12:.L18
     mov w1, #105
     bl _RNvNtC4core9panicking9panic_fmt

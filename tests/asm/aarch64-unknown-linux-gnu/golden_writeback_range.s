@@ -33,6 +33,7 @@
     b.lo .L7
 .L6:
     dsb sy
+.L0:
     ret
 .L2:
     sys #3, c7, c12, #1, x1
@@ -60,5 +61,4 @@
     b.lo .L11
 .L10:
     dsb sy
-.L0:
     ret

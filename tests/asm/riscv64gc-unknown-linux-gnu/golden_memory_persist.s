@@ -32,74 +32,70 @@
     .insn i 15, 2, zero, a2, 2
     or a2, a2, a1
     bltu a2, a0, .L6
+    j .L5
+.L4:
+    .insn i 15, 2, zero, a3, 1
+    bgeu a2, a0, .L5
+.L7:
+    addi a2, a2, 1
+    .insn i 15, 2, zero, a2, 1
+    or a2, a2, a1
+    bltu a2, a0, .L7
 .L5:
     fence
     ld ra, 56(sp)
     addi sp, sp, 64
     ret
-.L4:
-    .insn i 15, 2, zero, a3, 1
-    bgeu a2, a0, .L7
-.L8:
-    addi a2, a2, 1
-    .insn i 15, 2, zero, a2, 1
-    or a2, a2, a1
-    bltu a2, a0, .L8
-.L7:
-    fence
-    ld ra, 56(sp)
-    addi sp, sp, 64
-    ret
 .L3:
-.L10:
-    auipc a3, %pcrel_hi(.L9)
-    addi a3, a3, %pcrel_lo(.L10)
+.L9:
+    auipc a3, %pcrel_hi(.L8)
+    addi a3, a3, %pcrel_lo(.L9)
     mv a0, a1
     li a1, 8
     call _ZN10cachemaint6medium6memory12out_of_rangeE
 .L0:
     addi a0, sp, 40
-.L12:
+.L11:
     auipc a1, %got_pcrel_hi(_RNvXsd_NtNtNtC4core3fmt3num3impyNtB9_7Display3fmt)
+.L12:
+    auipc a2, %pcrel_hi(.L10)
 .L13:
-    auipc a2, %pcrel_hi(.L11)
-.L14:
     auipc a3, %got_pcrel_hi(_RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt)
-    ld a1, %pcrel_lo(.L12)(a1)
-    addi a2, a2, %pcrel_lo(.L13)
-    ld a3, %pcrel_lo(.L14)(a3)
+    ld a1, %pcrel_lo(.L11)(a1)
+    addi a2, a2, %pcrel_lo(.L12)
+    ld a3, %pcrel_lo(.L13)(a3)
     sd a0, 8(sp)
     sd a1, 16(sp)
     sd a2, 24(sp)
     sd a3, 32(sp)
+.L16:
+    auipc a0, %pcrel_hi(.L14)
 .L17:
-    auipc a0, %pcrel_hi(.L15)
-.L18:
-    auipc a1, %pcrel_hi(.L16)
-    addi a0, a0, %pcrel_lo(.L17)
-    addi a2, a1, %pcrel_lo(.L18)
+    auipc a1, %pcrel_hi(.L15)
+    addi a0, a0, %pcrel_lo(.L16)
+    addi a2, a1, %pcrel_lo(.L17)
     addi a1, sp, 8
     call _RNvNtC4core9panicking9panic_fmt
 .L1:
     slli a2, a2, 3
-.L19:
-    auipc a3, %pcrel_hi(.L16)
-    addi a3, a3, %pcrel_lo(.L19)
+.L18:
+    auipc a3, %pcrel_hi(.L15)
+    addi a3, a3, %pcrel_lo(.L18)
     mv a0, a1
     li a1, 8
     call _ZN10cachemaint6medium6memory12out_of_rangeE
 .L2:
     addi a0, sp, 40
-.L20:
+.L19:
     auipc a1, %pcrel_hi(_ZN71_$LT$core..ops..range..Range$LT$Idx$GT$$u20$as$u20$core..fmt..Debug$GT$3fmtE)
-    addi a1, a1, %pcrel_lo(.L20)
+    addi a1, a1, %pcrel_lo(.L19)
     sd a0, 8(sp)
     sd a1, 16(sp)
+.L21:
+    auipc a0, %pcrel_hi(.L20)
 .L22:
-    auipc a0, %pcrel_hi(.L21)
-.L23:
-    auipc a1, %pcrel_hi(.L9)
-    addi a0, a0, %pcrel_lo(.L22)
-    addi a2, a1, %pcrel_lo(.L23)
+    auipc a1, %pcrel_hi(.L8)
+    addi a0, a0, %pcrel_lo(.L21)
+    addi a2, a1, %pcrel_lo(.L22)
     addi a1, sp, 8
     call _RNvNtC4core9panicking9panic_fmt

@@ -12,10 +12,9 @@ mod opening;
 
 use crate::options;
 use crate::skip::skip;
-use cachemaint::aliasing::Aliasing;
+use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Error, ErrorKind, probe};
 use cachemaint::medium::{Granularity, Medium};
-use cachemaint::report::HostReport;
 use cachemaint::survival::Backing;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
@@ -116,7 +115,8 @@ fn persist_copy_writes_all_parts() {
     let directory = directory();
     let path = directory.path().join("file");
     let file = options().create_new(&path, LEN).unwrap();
-    file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")]).unwrap();
+    file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")], Destination::Unknown)
+        .unwrap();
     let bytes = fs::read(&path).unwrap();
     assert_eq!((&bytes[..5], &bytes[9000..9006]), (&b"first"[..], &b"second"[..]));
 }
@@ -153,7 +153,7 @@ fn every_part_of_a_file_can_be_mapped() {
             let mut bytes = vec![0; len];
             part.read(0, &mut bytes).unwrap();
             assert!(bytes == expected[offset..offset + len], "offset {offset}, len {len}");
-            part.persist_copy(&[(len as u64 - 1, b"!")]).unwrap();
+            part.persist_copy(&[(len as u64 - 1, b"!")], Destination::Unknown).unwrap();
             expected[offset + len - 1] = b'!';
             drop(part);
             assert!(fs::read(&path).unwrap() == expected, "offset {offset}, len {len}");
@@ -163,21 +163,8 @@ fn every_part_of_a_file_can_be_mapped() {
     }
 }
 
-/// Returns true where calls beside a mapping are refused, since the data cache aliases, or may; says that it skips then.
-fn calls_are_refused(name: &str) -> bool {
-    let aliasing = HostReport::host().aliasing;
-    let refused = !matches!(aliasing, Aliasing::No { .. });
-    if refused {
-        skip(name, format_args!("the data cache may alias here: {aliasing:?}"));
-    }
-    refused
-}
-
 #[test]
 fn mapping_and_calls_show_the_same_bytes() {
-    if calls_are_refused("mapping_and_calls_show_the_same_bytes") {
-        return;
-    }
     let directory = directory();
     let path = directory.path().join("file");
     drop(options().create_new(&path, LEN).unwrap());
@@ -185,28 +172,13 @@ fn mapping_and_calls_show_the_same_bytes() {
     assert_eq!(file.view().offset(), 8192);
     file.write(5, b"stored");
     let mut bytes = [0; 8];
-    file.view().read_through_kernel(4, &mut bytes).unwrap();
+    file.file().read_exact_at(&mut bytes, 8192 + 4).unwrap();
     assert_eq!(&bytes, b"\0stored\0");
 
     file.file().write_all_at(b"!?", 8192 + 7).unwrap();
     file.read(4, &mut bytes).unwrap();
     assert_eq!(&bytes, b"\0st!?ed\0");
     assert_eq!(&fs::read(&path).unwrap()[8192 + 4..][..8], b"\0st!?ed\0");
-    file.view().read_through_kernel(file.len(), &mut []).unwrap();
-}
-
-#[test]
-fn bytes_cut_off_the_file_are_not_read() {
-    if calls_are_refused("bytes_cut_off_the_file_are_not_read") {
-        return;
-    }
-    let directory = directory();
-    let path = directory.path().join("file");
-    let file = options().create_new(&path, LEN).unwrap();
-    file.file().set_len(4096).unwrap();
-    let mut bytes = [0; 16];
-    let error = file.view().read_through_kernel(4096 - 8, &mut bytes).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Shorter { size: 4096, needed: LEN, .. }), "{error}");
 }
 
 /// "None" would be wrong: nothing is known of files that are not on persistent memory.
@@ -228,14 +200,6 @@ fn bad_blocks_of_an_ordinary_file_are_unknown_with_the_reason() {
     );
 }
 
-#[test]
-#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
-fn a_read_through_the_kernel_beyond_the_mapping_panics() {
-    let directory = directory();
-    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    drop(file.view().read_through_kernel(LEN - 1, &mut [0; 2]));
-}
-
 /// A range beyond the end is the caller's mistake, wherever it is found.
 #[test]
 #[expect(unsafe_code, reason = "a call that panics is unsafe")]
@@ -250,7 +214,7 @@ fn a_panic_for_a_wrong_range_names_the_callers_line() {
     let directory = directory();
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     let beyond = || LEN - 4..LEN + 4;
-    let calls: [&dyn Fn(); 9] = [
+    let calls: [&dyn Fn(); 8] = [
         &|| drop(file.persist(beyond())),
         &|| drop(Medium::persist(&file, beyond())),
         &|| drop(file.issue_writeback(beyond())),
@@ -260,27 +224,11 @@ fn a_panic_for_a_wrong_range_names_the_callers_line() {
         &|| _ = file.view().as_ptr(LEN),
         // SAFETY: it panics.
         &|| _ = unsafe { file.view().as_slice(beyond()) },
-        &|| drop(file.view().read_through_kernel(LEN - 4, &mut [0; 8])),
     ];
     for (at, call) in calls.into_iter().enumerate() {
         panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();
         assert_eq!(PLACE.take(), file!(), "call {at}");
     }
-}
-
-#[test]
-fn a_mapping_agrees_with_itself_and_with_the_page_behind_it() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    drop(options().create_new(&path, LEN).unwrap());
-    let file = options().offset(8192).open(&path).unwrap();
-    let address = file.as_ptr(0).addr();
-    assert!(file.view().agrees_with(address, 8192));
-    assert!(file.view().agrees_with(address + 4096, 8192 + 4096));
-    // If the data cache aliases, it does not agree.
-    let elsewhere = file.view().agrees_with(address + 4096, 8192);
-    let aliases = !matches!(HostReport::host().aliasing, Aliasing::No { .. });
-    assert_eq!(elsewhere, !aliases);
 }
 
 #[test]

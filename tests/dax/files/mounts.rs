@@ -4,7 +4,8 @@ use super::{LEN, refusal};
 use crate::options;
 use crate::own_mount::{with_mount, with_small_tmpfs};
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, ErrorKind, FaultHandler, Options, Taint, probe};
+use cachemaint::cache::Destination;
+use cachemaint::dax::{DaxFile, ErrorKind, FaultHandler, Options, probe};
 use cachemaint::medium::Granularity;
 use cachemaint::survival::Backing;
 use core::ffi::CStr;
@@ -32,7 +33,8 @@ fn a_file_on_a_file_system_for_reading_only_is_viewed() {
             thread::sleep(Duration::from_millis(1));
         }
         let view = options().view(&path).unwrap();
-        assert_eq!((view.len(), view.taint()), (LEN, None));
+        assert_eq!(view.len(), LEN);
+        view.check().unwrap();
     });
 }
 
@@ -43,7 +45,7 @@ fn ramfs_is_ram() {
         let text = refusal(&path, Options::new().create_new(&path, LEN));
         assert!(text.contains("ramfs is RAM of the kernel"), "{text}");
         let file = options().create_new(&path, LEN).unwrap();
-        file.persist_copy(&[(0, b"here")]).unwrap();
+        file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
         file.deep_persist(0..4).unwrap();
         assert_eq!(file.guarantee().backing, Backing::Ram);
     });
@@ -73,7 +75,7 @@ fn overlay_promises_nothing() {
         }
         let path = merged.join("file");
         let file = options().create_new(&path, LEN).unwrap();
-        file.persist_copy(&[(0, b"here")]).unwrap();
+        file.persist_copy(&[(0, b"here")], Destination::Unknown).unwrap();
         assert!(matches!(file.granularity(), Granularity::Page(_)));
         assert_eq!(file.guarantee().file_system, "overlay");
         assert_eq!(file.guarantee().backing, Backing::Unknown);
@@ -143,53 +145,34 @@ fn sparse_beside_a_file_that_fills(directory: &Path) -> (PathBuf, DaxFile) {
 
 /// The page cannot be accessed, and neither its medium nor its length is why.
 #[test]
-fn a_guarded_store_without_space_is_not_a_media_error() {
-    let name = "a_guarded_store_without_space_is_not_a_media_error";
+fn a_store_without_space_is_not_a_media_error() {
+    let name = "a_store_without_space_is_not_a_media_error";
     with_small_tmpfs(name, |directory| {
-        let guard = match FaultHandler::install() {
-            Ok(guard) => guard,
-            Err(error) => return skip(name, error),
-        };
+        if let Err(error) = FaultHandler::install() {
+            return skip(name, error);
+        }
         let (path, file) = sparse_beside_a_file_that_fills(directory);
-        let stored = file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed));
-        assert!(refusal(&path, stored).starts_with("no space for "));
+        file.store(4096, 1, Ordering::Relaxed);
+        assert!(refusal(&path, file.check()).starts_with("no space for "));
+        assert!(file.persist_copy(&[(8192, b"lost")], Destination::Unknown).is_err());
+        drop(file);
         // Not removed: a process that another test starts may have a copy of the descriptor still.
         fs::write(directory.join("fills"), "").unwrap();
-        file.catch_faults(guard, |file| file.store(4096, 1, Ordering::Relaxed)).unwrap();
+        let file = options().open(&path).unwrap();
+        file.store(4096, 1, Ordering::Relaxed);
+        file.check().unwrap();
         assert_eq!(fs::read(&path).unwrap()[4096], 1);
-    });
-}
-
-/// A commit within a guarded call must learn that stores are lost before it stores what makes them count.
-#[test]
-fn persisting_lost_stores_within_a_guard_fails_there() {
-    let name = "persisting_lost_stores_within_a_guard_fails_there";
-    with_small_tmpfs(name, |directory| {
-        let guard = match FaultHandler::install() {
-            Ok(guard) => guard,
-            Err(error) => return skip(name, error),
-        };
-        let (path, file) = sparse_beside_a_file_that_fills(directory);
-        let mut failed = Vec::new();
-        let guarded = file.catch_faults(guard, |file| {
-            failed.push(file.persist_copy(&[(4096, b"lost")]).is_err());
-            file.store(8192, 1, Ordering::Relaxed);
-            failed.push(file.persist(8192..8200).is_err());
-        });
-        assert!(refusal(&path, guarded).starts_with("no space for "));
-        assert_eq!(failed, [true, true]);
     });
 }
 
 /// Blocks of 1 KiB, of which a page has four: the first one has space and the others have not.
 #[test]
-fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
-    let name = "a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error";
+fn a_store_to_a_partly_allocated_page_is_not_a_media_error() {
+    let name = "a_store_to_a_partly_allocated_page_is_not_a_media_error";
     with_mount(name, "tmpfs", c"size=32m", |directory| {
-        let guard = match FaultHandler::install() {
-            Ok(guard) => guard,
-            Err(error) => return skip(name, error),
-        };
+        if let Err(error) = FaultHandler::install() {
+            return skip(name, error);
+        }
         let mounted = directory.join("mounted");
         let image = (4 << 20, ["-b", "1024"]);
         let Some(_unmounts) = mount_image(name, directory, &mounted, image) else { return };
@@ -199,8 +182,8 @@ fn a_guarded_store_to_a_partly_allocated_page_is_not_a_media_error() {
         let file = options().open(&path).unwrap();
         let mut fills = fs::File::create(mounted.join("fills")).unwrap();
         while fills.write_all(&[1; 1024]).is_ok() {}
-        let stored = file.catch_faults(guard, |file| file.store(8, 1, Ordering::Relaxed));
-        assert!(refusal(&path, stored).starts_with("no space for "));
+        file.store(8, 1, Ordering::Relaxed);
+        assert!(refusal(&path, file.check()).starts_with("no space for "));
     });
 }
 
@@ -246,7 +229,8 @@ fn a_failed_write_back_is_reported_to_each_thread_whose_page_is_lost() {
                     });
                 }
             });
-            assert!(matches!(file.view().taint(), Some(Taint::Writeback { .. })));
+            let later = file.check().unwrap_err();
+            assert!(matches!(later.kind(), ErrorKind::Writeback { .. }), "{later}");
         }
     });
 }

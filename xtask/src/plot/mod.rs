@@ -1,5 +1,5 @@
-//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion, of the table of survival, and of a
-//! crash that the simulator finds. Those of the journal and the recorder are of the printed results beside them.
+//! `cargo xtask plot`: figures under `docs/figures` of the last results of criterion and of the table of survival. Those of
+//! the journal and the recorder are of the printed results beside them.
 //!
 //! Run it where the benchmarks ran: a figure names the CPU and the kernel of the machine that draws it.
 
@@ -13,7 +13,6 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::Cmd;
 use crate::host::Host;
 use figure::{Figure, Line, Look, Panel, Point, Scale};
 use results::Measured;
@@ -36,8 +35,6 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     let survival = folder.join("survival.svg");
     fs::write(&survival, survival::svg()?)
         .with_context(|| format!("cannot write {}", survival.display()))?;
-    let crash = Cmd::cargo("run --quiet --example hash_table --features sim -- --svg").read()?;
-    fs::write(folder.join("crash.svg"), crash).context("cannot write crash.svg")?;
     for (name, title) in PEERS {
         let printed = folder.join(format!("{name}.txt"));
         let results = fs::read_to_string(&printed)
@@ -48,9 +45,8 @@ pub(crate) fn plot(host: &Host) -> Result<Vec<String>> {
     }
     let measured = results::read(&host.target_dir("criterion"))?;
     let subtitle = machine::describe()?;
-    let mut written = ["survival", "crash", "journal", "recorder"]
-        .map(|name| format!("{FOLDER}/{name}.svg"))
-        .to_vec();
+    let mut written =
+        ["survival", "journal", "recorder"].map(|name| format!("{FOLDER}/{name}.svg")).to_vec();
     let without_measurements = written.len();
     for (name, title, panels) in [
         (

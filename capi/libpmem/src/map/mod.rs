@@ -21,7 +21,8 @@ use crate::machine::machine;
 use crate::place::place_for;
 use crate::ranges::{OutOfMemory, Ranges, boxed};
 use crate::system::page_size;
-use cachemaint::dax::{Guarantee, Persister, probe_file};
+use cachemaint::dax::{Error, Guarantee, probe};
+use cachemaint::medium::Granularity;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -31,6 +32,7 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use length::{file_len, resize};
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::sync::Arc;
 
 /// The flags of `libpmem.h`.
 const CREATE: c_int = 1;
@@ -49,7 +51,7 @@ pub(crate) enum Memory {
         is_persistent: bool,
     },
     /// A device's.
-    Device(Persister),
+    Device(Arc<Guarantee>),
 }
 
 impl Memory {
@@ -428,11 +430,14 @@ fn map(
 /// as persistent: the program persists it by `pmem_msync`.
 fn file_memory(file: &File) -> Memory {
     let is_persistent = |guarantee: Guarantee| {
-        let persister = Persister::new(&guarantee);
-        persister.is_ok_and(|persister| persister.cache().is_some())
+        !matches!(guarantee.granularity, Granularity::Page(_))
             && machine().persists(guarantee.granularity, guarantee.backing)
     };
-    Memory::File { is_persistent: probe_file(file).is_ok_and(is_persistent) }
+    Memory::File { is_persistent: guarantee_of(file).is_ok_and(is_persistent) }
+}
+
+fn guarantee_of(file: &File) -> Result<Guarantee, Error> {
+    probe(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Returns the memory of a device. `pmem_msync` persists nothing of a device, so one whose lines cannot be persisted is an
@@ -445,20 +450,14 @@ fn device_memory(path: &CStr, file: &File) -> Result<Memory, Failure> {
             format_args!("cannot map {path}: stores to it could not be made persistent: {why}"),
         )
     };
-    let guarantee = probe_file(file).map_err(|error| refused(&error))?;
-    let persister = Persister::new(&guarantee).map_err(|why| refused(&why))?;
-    if persister.cache().is_none() {
-        return Err(refused(
-            &"no instruction of this CPU does it; use a file on it, and pmem_msync",
-        ));
-    }
+    let guarantee = guarantee_of(file).map_err(|error| refused(&error))?;
     if !machine().persists(guarantee.granularity, guarantee.backing) {
         return Err(refused(
             &"the regions of this machine keep the caches, so that nothing is written back, and this memory does not; set \
               PMEM_NO_FLUSH=0",
         ));
     }
-    Ok(Memory::Device(persister))
+    Ok(Memory::Device(Arc::new(guarantee)))
 }
 
 fn invalid(message: fmt::Arguments<'_>) -> Failure {

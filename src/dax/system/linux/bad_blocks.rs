@@ -1,66 +1,37 @@
 //! The bytes of a file that are known to be bad: the list of its device, carried over to the file by its extents.
 
 use super::extents::{self, Extent};
+use crate::dax::BadBlocks;
 use crate::dax::system::files;
-use crate::dax::{BadBlocks, DaxView, Error};
 use crate::system::backing::disks;
 use crate::system::backing::mounts::{Mount, mount, mount_id};
 use crate::system::badblocks::Listed;
 use crate::system::tree::{Tree, Unknown};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::Range;
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{major, minor};
+use std::fs::File;
 
-impl DaxView {
-    /// Returns the bytes of the mapping that are known to be bad: a load from them raises SIGBUS. Nothing of the file is
-    /// read. `ndctl clear-errors` makes the blocks usable again; what they had is lost.
-    ///
-    /// The source is the kernel's list for the device (`/sys/block/…/badblocks`), whose sectors of 512 bytes are
-    /// carried over to the file by its extents (FIEMAP). So the result covers all blocks under the file, also where
-    /// nothing was written yet. A bad sector can keep the kernel from giving out its whole page (Linux
-    /// `drivers/nvdimm/pmem.c`, `__pmem_direct_access`).
-    ///
-    /// *None* and *unknown* are different answers: if the answer is not known, the result is an error.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unknown`](crate::dax::ErrorKind::Unknown) with the question and its answer, if the file system is not on persistent memory, or
-    /// device mapper or md is in between. Also if the file system does not give the place of its extents, or the
-    /// attribute is missing, cannot be read, or is not a list.
-    ///
-    /// # Errors that are missing
-    /// Errors at bytes that no access has met yet. Errors for which the kernel had no space are missing too:
-    /// [`BadBlocks::is_complete`] returns false if that is possible.
-    ///
-    /// # Cost
-    /// Some files of `/proc` and `/sys`, one `ioctl(2)` for 64 extents, and a sync of the file, which
-    /// FIEMAP is asked for so that it knows of all blocks.
-    #[doc(alias("badblocks", "media error", "poison"))]
-    pub fn bad_blocks(&self) -> Result<BadBlocks, Error> {
-        let status =
-            rustix::fs::statx(self.file(), c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
-                .map_err(|errno| Error::os(&self.path, "statx", &errno.into()))?;
-        let tree = Tree::host();
-        let mount = mount(&tree, mount_id(&tree, self.file()), &mut Vec::new());
-        let device = (status.stx_dev_major, status.stx_dev_minor);
-        let unknown = |why| Error::unknown(&self.path, "which blocks are bad", &why);
-        let listed = of_device(&tree, &mount, device, files::page_size()).map_err(unknown)?;
-        self.in_this_file(&listed).map_err(unknown)
+/// Returns the bytes of a mapping, which is a range of the file, that are known to be bad.
+pub(in crate::dax) fn bad_blocks(file: &File, mapping: &Range<u64>) -> Result<BadBlocks, Unknown> {
+    let status = rustix::fs::fstat(file)
+        .map_err(|errno| Unknown::new("fstat", &errno.to_string(), "open the file again"))?;
+    let tree = Tree::host();
+    let mount = mount(&tree, mount_id(&tree, file), &mut Vec::new());
+    let device = (major(status.st_dev), minor(status.st_dev));
+    let listed = of_device(&tree, &mount, device, files::page_size())?;
+    let mut found = Vec::new();
+    let mut placeless = false;
+    extents::for_each(file, mapping.start, mapping.end - mapping.start, |extent| {
+        placeless |= !extent.tells_its_place();
+        collect(extent, &listed.ranges, mapping, &mut found);
+    })
+    .map_err(extents::unknown)?;
+    if placeless {
+        return Err(extents::placeless());
     }
-
-    fn in_this_file(&self, listed: &Listed) -> Result<BadBlocks, Unknown> {
-        let mapping = self.offset..self.offset.saturating_add(self.mapping.len() as u64);
-        let mut found = Vec::new();
-        let mut placeless = false;
-        extents::for_each(self.file(), mapping.start, self.mapping.len() as u64, |extent| {
-            placeless |= !extent.tells_its_place();
-            collect(extent, &listed.ranges, &mapping, &mut found);
-        })
-        .map_err(extents::unknown)?;
-        if placeless {
-            return Err(extents::placeless());
-        }
-        Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
-    }
+    Ok(BadBlocks::new(joined(found), !listed.may_be_cut))
 }
 
 /// Returns the list of the device that a file system lies on.

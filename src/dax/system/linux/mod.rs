@@ -25,6 +25,7 @@ mod reach;
 mod tests;
 
 pub(in crate::dax) use ask::{Facts, ask, ask_directory, is_device};
+pub(in crate::dax) use bad_blocks::bad_blocks;
 pub(in crate::dax) use device::DeepFlush;
 pub(in crate::dax) use files::write_zeros;
 pub(in crate::dax) use placement::placement;

@@ -67,12 +67,11 @@ impl NewFile {
 
     /// Gives it the name, unless something else has that. A crash leaves it with the name or without.
     pub(in crate::dax) fn give_name(&mut self, path: &Path) -> io::Result<()> {
-        match &self.name {
-            Some(temporary) => rename(temporary, path)?,
-            None => {
-                let own = path_of(self.file.file());
-                rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-            }
+        if let Some(temporary) = &self.name {
+            rename(temporary, path)?;
+        } else {
+            let own = path_of(self.file.file());
+            rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
         }
         self.name = Some(path.to_path_buf());
         Ok(())
@@ -200,7 +199,8 @@ mod tests {
     fn a_rename_that_is_cut_off_loses_nothing() {
         let (directory, to) = place();
         let from = directory.path().join("temporary");
-        for method in [rename as Method, link_and_unlink] {
+        let methods: [Method; 2] = [rename, link_and_unlink];
+        for method in methods {
             let was_cut_off = at_each_system_call(
                 "a_rename_that_is_cut_off_loses_nothing",
                 || {

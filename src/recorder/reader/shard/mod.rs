@@ -129,6 +129,9 @@ impl Current {
     }
 }
 
+/// The opening and the time in nanoseconds of an item, and its shard.
+type Due = (u64, u64, u32);
+
 /// The next item of a shard.
 #[derive(Clone, Copy, Debug)]
 enum Next {
@@ -170,8 +173,8 @@ impl<'r, S: Readable> Events<'r, S> {
         }
     }
 
-    /// Returns the opening and the time in nanoseconds of the next item, and the shard.
-    pub(super) fn due(&mut self) -> Result<Option<(u64, u64, u32)>, Error<S::Error>> {
+    /// Returns the place of the next item in a merged order.
+    pub(super) fn due(&mut self) -> Result<Option<Due>, Error<S::Error>> {
         if !self.seek()? {
             return Ok(None);
         }

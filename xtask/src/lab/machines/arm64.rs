@@ -3,7 +3,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cachemaint_lab_protocol::{Records, Request};
-use serde_json::Value;
 
 use super::tree::{Kind, Tree};
 use super::{

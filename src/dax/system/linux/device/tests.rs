@@ -213,16 +213,16 @@ fn a_deep_flush_is_done_not_needed_or_an_error() {
 
     for (text, words) in [("2\n", "2"), ("-6\n", "-6"), ("\n", "")] {
         let host = on_region("ACPI.NFIT", &[("deep_flush", text)]);
-        let Err(Unflushed::Attribute { path, answer, .. }) = flush(&host) else { panic!("{text}") };
+        let Err(Unflushed { path, answer, .. }) = flush(&host) else { panic!("{text}") };
         assert_eq!((path, answer.as_str()), (format!("/{attribute}"), words));
     }
-    let Err(Unflushed::Attribute { path, answer, .. }) = flush(&on_region("e820", &[])) else {
+    let Err(Unflushed { path, answer, .. }) = flush(&on_region("e820", &[])) else {
         panic!("there is no attribute")
     };
     assert_eq!((path, answer.as_str()), (format!("/{attribute}"), "absent"));
     // A directory can neither be read nor written, also not by root.
     let host = on_region("ACPI.NFIT", &[]).file(&format!("{attribute}/x"), "");
-    let Err(Unflushed::Attribute { answer, .. }) = flush(&host) else { panic!("unreadable") };
+    let Err(Unflushed { answer, .. }) = flush(&host) else { panic!("unreadable") };
     assert!(answer.starts_with("unreadable: "), "{answer}");
 }
 

@@ -25,7 +25,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 const LARGEST: usize = 2 << 20;
 
 /// The smallest large folio that matters, in pages.
-const BLOCK: usize = 8;
+const BLOCK: usize = 4;
 
 /// The bytes at the beginning that are read ahead, so that reading them in order is not one fault a page.
 const AHEAD: usize = 64 << 20;

@@ -23,8 +23,8 @@ use std::process::ExitCode;
 /// If the file was opened again between two events, a line between them names the opening.
 ///
 /// The file is opened for reading only, so a program can record into it meanwhile. If it records faster than this command
-/// reads, events are missing throughout: copy the file first, and dump the copy. The exit code is 1 if events or their
-/// names are damaged.
+/// reads, events are missing throughout: copy the file first, and dump the copy. Bytes that the medium has lost are
+/// skipped. The exit code is 1 if events or their names are damaged, or bytes are lost.
 #[derive(clap::Args)]
 #[command(after_long_help = JSON)]
 pub(crate) struct Arguments {

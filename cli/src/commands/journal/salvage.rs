@@ -13,9 +13,10 @@ use std::process::ExitCode;
 
 /// Print every whole record, also after damage, and report the skipped ranges
 ///
-/// The file is opened for reading only, and searched as a whole. One of its superblocks must be whole: repair a copy of a
-/// file without any. Records are printed as by `read`. Skipped ranges are reported on standard error, the first 1,000 by
-/// their positions, and the exit code is 1 then. Records after a skipped range may never have been acknowledged.
+/// The file is opened for reading only, and searched as a whole. One of its superblocks must be whole: repair a copy of
+/// a file without any. Records are printed as by `read`. Skipped ranges are reported on standard error, the first 1,000
+/// by their positions, and the exit code is 1 then; so it is if the medium has lost bytes, which are skipped. Records
+/// after a skipped range may never have been acknowledged.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the journal

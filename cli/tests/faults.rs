@@ -209,7 +209,7 @@ fn a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing() {
             let error = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
             let expected = format!(
-                "cachemaint: {}: its file system has no space for 4096 bytes in a hole of it; free some space",
+                "cachemaint: {}: no space for 4096 bytes in a hole of the file; free some, ",
                 file(name).display()
             );
             assert!(error.lines().last().unwrap().starts_with(&expected), "{command:?}: {error}");

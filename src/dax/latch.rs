@@ -43,7 +43,7 @@ impl Failure {
             Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
             Self::Full { len } => {
                 let text = format!(
-                    "its file system has no space for {len} bytes in a hole of it; free some space, and open it anew"
+                    "no space for {len} bytes in a hole of the file; free some, and open it anew"
                 );
                 Error::because(path, ErrorKind::NoSpace { len }, text)
             }

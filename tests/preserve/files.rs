@@ -215,8 +215,7 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     let path = directory.path().join("store");
     let mut store = create(&path, 1 << 18);
     put(&mut store, "a", b"before");
-    let view =
-        || dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
+    let view = || dax::Options::new().allow_page_granularity().lock(Lock::Off).view(&path).unwrap();
     let reader = Reader::open(view()).unwrap();
     store.grow(1 << 20).unwrap();
     put(&mut store, "b", &vec![2; 1 << 19]);

@@ -12,7 +12,6 @@ mod commands;
 #[path = "../../tests/failing_calls/mod.rs"]
 #[expect(unsafe_code, reason = "no safe wrapper offers it")]
 mod failing_calls;
-mod faults;
 mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
@@ -69,6 +68,9 @@ fn main() -> ExitCode {
         interrupts::outlive_size_limit();
         interrupts::keep_exit_codes();
     }
+    // Where there is no handler, an access to a missing byte of a file ends the command.
+    #[cfg(target_os = "linux")]
+    drop(cachemaint::dax::FaultHandler::install());
     let outcome = match arguments().command {
         Command::Caps(arguments) => commands::caps::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

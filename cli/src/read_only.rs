@@ -1,13 +1,25 @@
 //! Files that are only read: also those that another process writes meanwhile and, on 64-bit CPUs, those that this user may
 //! only read.
 
-use crate::faults;
+#[cfg(target_os = "linux")]
+use cachemaint::dax::PreadFile;
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options};
+use cachemaint::medium::Readable;
+use core::borrow::Borrow;
+use core::sync::atomic::Ordering;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-/// A file whose faulting loads are errors and do not end the process.
+/// A file that is read through its mapping until that fails, and then by calls of the operating system: a bad block or a
+/// missing page is an error of the reads that meet it, and not of the file. Nothing that a failed mapping shows is returned.
 pub(crate) struct ReadOnly {
     opened: Opened,
+    #[cfg(target_os = "linux")]
+    calls: PreadFile,
+    skips_bad_blocks: bool,
+    /// The error of a load, which cannot return it; of a read, if it is about more than its bytes; or of the first bad
+    /// block that was skipped.
+    failed: Mutex<Option<Error>>,
 }
 
 enum Opened {
@@ -16,104 +28,141 @@ enum Opened {
     Writable(DaxFile),
 }
 
+impl Borrow<DaxView> for Opened {
+    fn borrow(&self) -> &DaxView {
+        match self {
+            Self::View(view) => view,
+            Self::Writable(file) => file.view(),
+        }
+    }
+}
+
+impl Borrow<DaxView> for ReadOnly {
+    fn borrow(&self) -> &DaxView {
+        self.view()
+    }
+}
+
 impl ReadOnly {
     /// Opens a file of any granularity: reading does not need a guarantee.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let options = Options::new().allow_page_granularity();
         let opened = match options.view(path) {
-            Err(error) if needs_right_to_write(&error) => {
+            // A load of a word may be a store there.
+            Err(error)
+                if cfg!(target_pointer_width = "32") && *error.kind() == ErrorKind::Unsupported =>
+            {
                 Opened::Writable(options.lock(Lock::Off).open(path)?)
             }
             viewed => Opened::View(viewed?),
         };
-        Ok(Self { opened })
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            calls: PreadFile::of(opened.borrow())?,
+            opened,
+            skips_bad_blocks: false,
+            failed: Mutex::default(),
+        })
     }
 
-    pub(crate) const fn view(&self) -> &DaxView {
-        match &self.opened {
-            Opened::View(view) => view,
-            Opened::Writable(file) => file.view(),
+    /// Has bytes that the medium has lost read as zeros, for readers that prove each item by its tag and look for the next
+    /// one. They ask for [`bad_block`](Self::bad_block) at the end.
+    pub(crate) const fn skip_bad_blocks(mut self) -> Self {
+        self.skips_bad_blocks = true;
+        self
+    }
+
+    pub(crate) fn view(&self) -> &DaxView {
+        self.opened.borrow()
+    }
+
+    /// Returns the error of the first bad block that was skipped.
+    pub(crate) fn bad_block(&self) -> Option<Error> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_by_calls(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        let read = self.calls.read(at, into);
+        if let Err(error) = &read
+            && self.is_skipped(error)
+        {
+            into.fill(0);
+            self.note(error.clone());
+            return Ok(());
+        }
+        read
+    }
+
+    /// No mapping fails by a read here.
+    #[cfg(not(target_os = "linux"))]
+    fn read_by_calls(&self, _: u64, _: &mut [u8]) -> Result<(), Error> {
+        self.view().check()
+    }
+
+    fn is_skipped(&self, error: &Error) -> bool {
+        self.skips_bad_blocks && is_bad_block(error)
+    }
+
+    fn note(&self, error: Error) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_none() || !self.is_skipped(&error) {
+            *failed = Some(error);
         }
     }
-
-    /// Runs `work`, and makes an error of an access that would have ended the process: the file was cut
-    /// meanwhile, or its medium has lost bytes.
-    pub(crate) fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
-        faults::guarded_reading(self.view(), work)
-    }
 }
 
-/// The most items of one guarded call, and the bytes of output after which it ends. Each call costs as much as some items.
-const TOGETHER: (usize, usize) = (256, 64 << 10);
+impl Readable for ReadOnly {
+    type Error = Error;
 
-impl ReadOnly {
-    /// Replaces the content of `lines` with the output of the next items. `read` appends one item, and returns false if no
-    /// other one follows; this returns false then.
-    ///
-    /// # Errors
-    /// Those of `read` and of [`guarded`](Self::guarded). `lines` has the items before the one with the error.
-    pub(crate) fn read_together(
-        &self,
-        lines: &mut Vec<u8>,
-        mut read: impl FnMut(&mut Vec<u8>) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<bool> {
-        let (mut items, mut whole, mut goes_on) = (0, 0, Ok(true));
-        lines.clear();
-        // One large item leaves no large buffer.
-        lines.shrink_to(2 * TOGETHER.1);
-        let guarded = faults::guarded_while(self.view(), || {
-            whole = lines.len();
-            items += 1;
-            goes_on = read(lines);
-            matches!(goes_on, Ok(true)) && items < TOGETHER.0 && lines.len() < TOGETHER.1
-        });
-        if guarded.is_err() {
-            lines.truncate(whole);
+    fn len(&self) -> u64 {
+        self.view().len()
+    }
+
+    fn load(&self, at: u64, order: Ordering) -> u64 {
+        let word = self.view().load(at, order);
+        if self.view().check().is_ok() {
+            return word;
         }
-        guarded.and(goes_on)
+        let mut bytes = [0; 8];
+        if let Err(error) = self.read_by_calls(at, &mut bytes) {
+            self.note(error);
+            return 0;
+        }
+        u64::from_le_bytes(bytes)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        if self.view().read(at, into).is_ok() {
+            return Ok(());
+        }
+        self.read_by_calls(at, into).inspect_err(|error| {
+            if !is_bad_block(error) {
+                self.note(error.clone());
+            }
+        })
+    }
+
+    /// Fails if a load since the last call could not read its word, or a read met the end of a file that was cut.
+    fn check(&self) -> Result<(), Error> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed.take_if(|error| !self.is_skipped(error)) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }
 
-fn needs_right_to_write(error: &Error) -> bool {
-    cfg!(target_pointer_width = "32") && matches!(error.kind(), ErrorKind::Unsupported)
+const fn is_bad_block(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Poisoned { .. })
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::ReadOnly;
     use cachemaint::dax::Options;
+    use cachemaint::medium::Readable as _;
     use core::sync::atomic::Ordering;
-
-    #[test]
-    fn items_are_read_together_up_to_a_bound() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(1 << 20).unwrap();
-        let read_only = ReadOnly::open(file.path()).unwrap();
-        let mut lines = b"of the call before".to_vec();
-        let mut reads = 0;
-        let mut read = |lines: &mut Vec<u8>, line: &[u8], last: usize| {
-            read_only.read_together(lines, |lines| {
-                reads += 1;
-                lines.extend_from_slice(line);
-                Ok(reads < last)
-            })
-        };
-        assert!(!read(&mut lines, b"line", 3).unwrap());
-        assert_eq!(lines, b"linelineline");
-        assert!(read(&mut lines, b"", usize::MAX).unwrap());
-        assert!(read(&mut lines, &vec![0; 40 << 10], usize::MAX).unwrap());
-        assert_eq!(lines.len(), 80 << 10);
-        assert!(read(&mut lines, &vec![0; 1 << 20], usize::MAX).unwrap());
-        assert!(!read(&mut lines, b"", 0).unwrap());
-        assert!(lines.capacity() < 1 << 20);
-        assert_eq!(reads, 3 + 256 + 2 + 2);
-        let failed = read_only.read_together(&mut lines, |lines| {
-            lines.push(b'.');
-            if lines.len() < 3 { Ok(true) } else { Err(anyhow::anyhow!("damaged")) }
-        });
-        assert_eq!(failed.unwrap_err().to_string(), "damaged");
-        assert_eq!(lines, b"...", "the items before the error");
-    }
 
     /// A 32-bit CPU needs the right to write for it.
     #[test]
@@ -123,30 +172,79 @@ mod tests {
         let writer = Options::new().allow_page_granularity().create_new(&path, 4096).unwrap();
         writer.store(8, 42, Ordering::Relaxed);
         let read_only = ReadOnly::open(&path).unwrap();
-        assert_eq!(read_only.view().load(8, Ordering::Relaxed), 42);
+        assert_eq!(read_only.load(8, Ordering::Relaxed), 42);
     }
 }
 
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod fault_tests {
     use super::ReadOnly;
-    use core::sync::atomic::Ordering;
+    use crate::failing_calls::fail_calls;
+    use crate::skip::skip;
+    use cachemaint::dax::{ErrorKind, FaultHandler};
+    use cachemaint::medium::Readable as _;
+    use core::sync::atomic::Ordering::Relaxed;
+    use std::thread;
 
-    /// Without a guard the test would end by SIGBUS.
+    const CUT: u64 = 1 << 19;
+
+    /// Opens a file of ones, and cuts it.
+    fn cut() -> anyhow::Result<ReadOnly> {
+        FaultHandler::install()?;
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), vec![1; 1 << 20])?;
+        let read_only = ReadOnly::open(file.path())?;
+        file.as_file().set_len(CUT)?;
+        Ok(read_only)
+    }
+
     #[test]
-    fn a_file_that_is_cut_while_it_is_read_is_an_error() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(1 << 20).unwrap();
-        let read_only = ReadOnly::open(file.path()).unwrap();
-        let last = || read_only.view().load((1 << 20) - 8, Ordering::Relaxed);
-        assert_eq!(read_only.guarded(last).unwrap(), 0);
-        file.as_file().set_len(4096).unwrap();
-        let error = read_only.guarded(last).unwrap_err();
-        let page = (1 << 20) - rustix::param::page_size();
-        let expected = format!(
-            "{}: an access at offset {page} failed, as the file was cut to 4096 bytes while it was open; ",
-            file.path().display()
-        );
-        assert!(error.to_string().starts_with(&expected), "{error}");
+    fn bytes_before_a_cut_are_read_and_those_behind_it_are_errors() {
+        let file = cut().unwrap();
+        let mut bytes = [0; 64];
+        let error = file.read(CUT, &mut bytes).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Shorter { size: CUT, .. }), "{error}");
+        assert_eq!(file.check().unwrap_err(), error);
+        file.read(CUT - 64, &mut bytes).unwrap();
+        assert_eq!(bytes, [1; 64]);
+        assert_eq!(file.load(0, Relaxed).to_le_bytes(), [1; 8]);
+        file.check().unwrap();
+        assert_eq!(file.load(2 * CUT - 8, Relaxed), 0);
+        let error = file.check().unwrap_err().to_string();
+        assert!(error.contains(": was cut to 524288 bytes while it was open; "), "{error}");
+        file.check().unwrap();
+    }
+
+    /// The filter of system calls stays with its thread.
+    #[test]
+    fn a_bad_block_is_an_error_of_its_reads_or_skipped_if_that_was_asked_for() {
+        let work = || {
+            let (strict, skipping) = (cut().unwrap(), cut().unwrap().skip_bad_blocks());
+            let mut bytes = [7; 64];
+            for file in [&strict, &skipping] {
+                file.read(CUT, &mut bytes).unwrap_err();
+                file.check().unwrap_err();
+            }
+            if !fail_calls(libc::SYS_pread64, None, libc::EIO) {
+                return skip("a_bad_block_is_an_error_of_its_reads", "no filter is to be had");
+            }
+            let is_bad = |error: &cachemaint::dax::Error| {
+                matches!(error.kind(), ErrorKind::Poisoned { at: 64, .. })
+            };
+            assert!(is_bad(&strict.read(64, &mut bytes).unwrap_err()));
+            assert_eq!(strict.load(64, Relaxed), 0);
+            assert!(is_bad(&strict.check().unwrap_err()));
+            assert!(strict.check().is_ok() && strict.bad_block().is_none());
+
+            assert_eq!(skipping.load(64, Relaxed), 0);
+            skipping.read(128, &mut bytes).unwrap();
+            assert_eq!(bytes, [0; 64]);
+            skipping.check().unwrap();
+            assert!(is_bad(&skipping.bad_block().unwrap()));
+        };
+        // User-mode emulation filters no system calls.
+        if std::env::var_os("CACHEMAINT_EXPECT").is_none() {
+            thread::scope(|scope| scope.spawn(work).join()).unwrap();
+        }
     }
 }

@@ -50,9 +50,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if has_lines {
         for signal in [libc::SIGTERM, libc::SIGQUIT, libc::SIGABRT] {
             let handler: extern "C" fn(libc::c_int) = on_signal;
+            #[expect(clippy::fn_to_numeric_cast_any, reason = "libc takes a handler as a number")]
+            let handler = handler as libc::sighandler_t;
             // SAFETY: the handler only loads and stores atomics, writes lines back, and makes calls that it may make.
-            let before =
-                unsafe { libc::signal(signal, handler as *const () as libc::sighandler_t) };
+            let before = unsafe { libc::signal(signal, handler) };
             if before == libc::SIG_ERR {
                 return Err(std::io::Error::last_os_error().into());
             }

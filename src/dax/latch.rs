@@ -6,10 +6,12 @@
 //! is reported once to each open file (`lib/errseq.c`), does not name its pages, and a second try that succeeds proves
 //! nothing ("fsync failures", LWN 752063, 2018).
 
-use super::ErrorKind;
+use super::{Error, ErrorKind};
 use crate::medium::words::AtomicU64;
+use alloc::format;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicI32, AtomicU32};
+use std::path::Path;
 
 /// An event that ends the use of a mapping. Offsets are in bytes of the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +29,36 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Returns the kind of the error that each later call returns.
-    pub(super) fn kind(self) -> ErrorKind {
+    /// Returns the error that each later call for the file at this path returns.
+    #[cold]
+    pub(super) fn error(self, path: &Path) -> Error {
         match self {
-            Self::Writeback { at, len, errno } => ErrorKind::Writeback { at, len, errno },
-            Self::Cut { size, needed } => ErrorKind::Shorter { size, needed },
-            Self::Poisoned { at, len } => ErrorKind::Poisoned { at, len },
-            Self::Full { len } => ErrorKind::NoSpace { len },
-            Self::Access { .. } => {
-                ErrorKind::Os { call: "an access to the mapping", errno: EFAULT }
+            Self::Writeback { at, len, errno } => {
+                Error::new(path, ErrorKind::Writeback { at, len, errno })
+            }
+            Self::Cut { size, needed } => {
+                let text = format!("was cut to {size} bytes while it was open; {FIND_CUTTER}");
+                Error::because(path, ErrorKind::Shorter { size, needed }, text)
+            }
+            Self::Poisoned { at, len } => Error::new(path, ErrorKind::Poisoned { at, len }),
+            Self::Full { len } => {
+                let text = format!(
+                    "no space for {len} bytes in a hole of the file; free some, and open it anew"
+                );
+                Error::because(path, ErrorKind::NoSpace { len }, text)
+            }
+            Self::Access { at } => {
+                let kind = ErrorKind::Os { call: "an access to the mapping", errno: EFAULT };
+                let text = format!(
+                    "an access at offset {at} of the mapping failed; if the file was cut and made longer again, {FIND_CUTTER}"
+                );
+                Error::because(path, kind, text)
             }
         }
     }
 }
+
+const FIND_CUTTER: &str = "find the program that cuts it, and bring the file back from a copy";
 
 /// `EFAULT`, which is 14 on every system.
 const EFAULT: i32 = 14;

@@ -1,7 +1,8 @@
 //! Reads of a file by calls of the operating system, where a mapping would raise SIGBUS.
 
+use super::latch::Failure;
 use super::system::files;
-use super::{Error, ErrorKind};
+use super::{DaxView, Error, ErrorKind};
 use crate::medium::Readable;
 use core::sync::atomic::Ordering;
 use rustix::io::Errno;
@@ -23,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let file = tempfile::tempfile()?;
 /// # file.set_len(4096)?;
-/// let file = PreadFile::new(file, 0)?; // or of `DaxView::file`, by `try_clone`
+/// let file = PreadFile::new(file, 0)?; // or `PreadFile::of(&view)`
 /// let mut bytes = [0; 64];
 /// file.read(128, &mut bytes)?;
 /// # Ok(())
@@ -51,6 +52,16 @@ impl PreadFile {
         Ok(Self { file, offset, len, path, failed: Mutex::new(None) })
     }
 
+    /// Reads the bytes of a view, also when its mapping has failed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Os`], if this process has no descriptor left.
+    pub fn of(view: &DaxView) -> Result<Self, Error> {
+        let path = view.path().to_path_buf();
+        let file = view.file().try_clone().map_err(|error| Error::os(&path, "dup", &error))?;
+        Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: Mutex::new(None) })
+    }
+
     /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
     #[cold]
     fn unread(&self, at: u64, len: u64, error: &io::Error) -> Error {
@@ -63,7 +74,7 @@ impl PreadFile {
             && let Ok(metadata) = self.file.metadata()
         {
             let needed = self.offset.saturating_add(self.len);
-            return Error::new(&self.path, ErrorKind::Shorter { size: metadata.len(), needed });
+            return Failure::Cut { size: metadata.len(), needed }.error(&self.path);
         }
         Error::os(&self.path, "pread", error)
     }

@@ -526,7 +526,7 @@ impl DaxView {
     #[cold]
     fn failed(&self) -> Result<(), Error> {
         let failure = self.mapping.latch().failure();
-        failure.map_or(Ok(()), |failure| Err(Error::new(&self.path, failure.kind())))
+        failure.map_or(Ok(()), |failure| Err(failure.error(&self.path)))
     }
 
     /// Syncs the file. A failure can be about any stored byte, and the kernel reports it once.

@@ -12,7 +12,7 @@ pub(crate) struct Failed<M> {
     medium: M,
     /// The number of loads and reads that still succeed.
     left: AtomicU64,
-    has_failed: AtomicBool,
+    is_dead: AtomicBool,
 }
 
 impl<M> Failed<M> {
@@ -20,12 +20,12 @@ impl<M> Failed<M> {
     fn succeeds(&self) -> bool {
         let next = |left: u64| left.checked_sub(1);
         let succeeds = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
-        self.has_failed.fetch_or(!succeeds, Ordering::Relaxed);
+        self.is_dead.fetch_or(!succeeds, Ordering::Relaxed);
         succeeds
     }
 
     fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed)
+        self.is_dead.load(Ordering::Relaxed)
     }
 
     fn unless_failed(&self) -> Result<(), Broken> {
@@ -42,8 +42,8 @@ pub(crate) fn assert_right_or_failed<M, T: Debug + PartialEq, E: Debug>(
     is_failure: impl Fn(&E) -> bool,
 ) {
     let failing = |medium, accesses| {
-        let (left, has_failed) = (AtomicU64::new(accesses), AtomicBool::new(false));
-        Failed { medium, left, has_failed }
+        let (left, is_dead) = (AtomicU64::new(accesses), AtomicBool::new(false));
+        Failed { medium, left, is_dead }
     };
     let right = work(&failing(medium(), u64::MAX)).unwrap();
     for accesses in 0.. {

@@ -313,7 +313,10 @@ struct Event {
 }
 
 /// The events of a shard as they are found.
-fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<Vec<Event>, Violation> {
+fn events<S: Readable<Error: 'static>>(
+    reader: &Reader<S>,
+    shard: u32,
+) -> Result<Vec<Event>, Violation> {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut events = reader.shard(shard);
     let mut all = Vec::new();

@@ -25,10 +25,9 @@
 mod format;
 mod verdict;
 
-use crate::faults;
 use crate::files::{discard, is_same};
 use anyhow::{Context as _, ensure};
-use cachemaint::dax::{DaxFile, Guarantee, Options};
+use cachemaint::dax::{Guarantee, Options};
 use cachemaint::medium::{Granularity, Medium};
 use core::hash::{BuildHasher as _, Hasher as _};
 use format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, add, compare, pattern};
@@ -73,7 +72,8 @@ pub(crate) fn plant(directory: &Path) -> anyhow::Result<()> {
     let file = Options::new().allow_page_granularity().create_new(&path, LEN)?;
     let header = header(file.guarantee(), boot, kernel);
     // Without a header the remaining file is not a canary.
-    lay_in(&file, &header).inspect_err(|_| discard(&path, file))
+    lay(&file, &header).inspect_err(|_| discard(&path, file))?;
+    Ok(())
 }
 
 /// Reads the boot id of the kernel.
@@ -122,11 +122,6 @@ fn number() -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
     let number = RandomState::new().build_hasher().finish() as u32;
     number.max(1)
-}
-
-/// Writes the parts into a file, which another program may cut meanwhile.
-fn lay_in(file: &DaxFile, header: &Header) -> anyhow::Result<()> {
-    Ok(faults::guarded(file.view(), || lay(file, header))??)
 }
 
 /// Writes the parts. The header comes last: without it there is no canary.

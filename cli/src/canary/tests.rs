@@ -20,20 +20,6 @@ fn header() -> Header {
     Header { number: 0x5eed, ..super::format::tests::header() }
 }
 
-/// Without a guard the test would end by SIGBUS.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#[test]
-fn a_canary_that_is_cut_while_it_is_written_is_an_error_with_the_offset() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(NAME);
-    let options = cachemaint::dax::Options::new().allow_page_granularity();
-    let file = options.create_new(&path, LEN).unwrap();
-    std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-    let error = super::lay_in(&file, &header()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}: an access at offset ", path.display())), "{error}");
-    assert!(error.contains("as the file was cut to 0 bytes while it was open; "), "{error}");
-}
-
 /// Memory that records the ranges that were written back.
 struct Watched<'a> {
     memory: Memory<'a>,

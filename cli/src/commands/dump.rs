@@ -23,8 +23,8 @@ use std::process::ExitCode;
 /// If the file was opened again between two events, a line between them names the opening.
 ///
 /// The file is opened for reading only, so a program can record into it meanwhile. If it records faster than this command
-/// reads, events are missing throughout: copy the file first, and dump the copy. The exit code is 1 if events or their
-/// names are damaged.
+/// reads, events are missing throughout: copy the file first, and dump the copy. Bytes that the medium has lost are
+/// skipped. The exit code is 1 if events or their names are damaged, or bytes are lost.
 #[derive(clap::Args)]
 #[command(after_long_help = JSON)]
 pub(crate) struct Arguments {
@@ -132,8 +132,6 @@ struct Dump<'t> {
     json: bool,
     times: Times,
     opening: Option<u64>,
-    /// The bytes of the recording that were read since the last report.
-    bytes: u64,
     is_damaged: bool,
     /// True if an event has lost its name.
     misses_names: bool,
@@ -142,30 +140,26 @@ struct Dump<'t> {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, json } = arguments;
-    let file = ReadOnly::open(path)?;
+    let file = ReadOnly::open(path)?.skip_bad_blocks();
     let reader = recording::reader(path, &file)?;
-    let table = file.guarded(|| reader.event_table())??;
-    let mut events = file.guarded(|| reader.events())?;
+    let named = |error| recording::named(path, error);
+    let table = reader.event_table().map_err(named)?;
+    let mut events = reader.events();
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = BufWriter::new(standard::output_or_closed()?);
     let bar = progress::bar_beside_output("reading", progress::size(reader.description()))?;
     let mut dump = Dump::new(&table, *json);
-    let (mut lines, mut is_over) = (Vec::new(), false);
-    while !is_over {
+    let mut lines = Vec::new();
+    while let Some(found) = events.read_next(&mut buffer).map_err(named)? {
         let told = dump.misses_names;
-        let read = file.read_together(&mut lines, |lines| {
-            match events.read_next(&mut buffer)? {
-                Some(found) => dump.add(lines, &found)?,
-                None => is_over = true,
-            }
-            Ok(!is_over && dump.misses_names == told)
-        });
+        lines.clear();
+        dump.add(&mut lines, &found)?;
         out.write_all(&lines)?;
-        read?;
-        bar.inc(core::mem::take(&mut dump.bytes));
+        bar.inc(progress::bytes_of(&found));
         if dump.misses_names != told {
             let path = text::printable(path.display());
-            let damage = recording::damage_of_names(file.guarded(|| reader.is_descriptor_lost())??);
+            let is_lost = reader.is_descriptor_lost().map_err(named)?;
+            let damage = recording::damage_of_names(is_lost);
             bar.suspend(|| {
                 text::tell!(
                     "cachemaint: {path}: {damage}; events without a name are shown by their ids"
@@ -184,7 +178,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
              copy the file, and dump the copy"
         );
     }
-    let is_whole = !dump.is_damaged && !dump.misses_names;
+    let bad_block = file.bad_block();
+    if let Some(error) = &bad_block {
+        text::tell!("cachemaint: {error}");
+    }
+    let is_whole = !dump.is_damaged && !dump.misses_names && bad_block.is_none();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -195,7 +193,6 @@ impl<'t> Dump<'t> {
             json,
             times: Times::default(),
             opening: None,
-            bytes: 0,
             is_damaged: false,
             misses_names: false,
             overtaken: Overtaken::default(),
@@ -204,7 +201,6 @@ impl<'t> Dump<'t> {
 
     /// Appends the lines of an item.
     fn add(&mut self, lines: &mut Vec<u8>, found: &Found<'_>) -> anyhow::Result<()> {
-        self.bytes += progress::bytes_of(found);
         self.overtaken.count(found);
         match found {
             Found::Event(event) => {

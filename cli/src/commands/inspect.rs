@@ -129,7 +129,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Returns the error of a path. A directory that takes no file is named as such, because this command creates nothing that
 /// a user sees.
 fn unprobed(path: &Path, error: dax::Error) -> anyhow::Error {
-    let refuses = matches!(error.kind(), ErrorKind::PermissionDenied);
+    let refuses = *error.kind() == ErrorKind::PermissionDenied;
     if !refuses || !path.is_dir() {
         return error.into();
     }

@@ -1,22 +1,22 @@
 //! The functions for recordings that `record`, `dump` and `stat` share.
 
 use super::text;
-use crate::faults;
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{self, DaxView};
+use anyhow::anyhow;
+use cachemaint::dax;
 use cachemaint::recorder::{Error, ErrorKind, Reader};
 use jiff::Timestamp;
 use std::path::Path;
 
 /// Opens the recording in a file for reading.
-pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
-    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error.error))
+pub(super) fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f ReadOnly>> {
+    Reader::open(file).map_err(|error| named(path, error.error))
 }
 
 /// Returns the error with the path of its file.
 pub(super) fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::Medium(error) => faults::of_medium(error),
+        ErrorKind::Medium(error) => anyhow!("{error}"),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     }
 }

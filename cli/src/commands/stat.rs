@@ -27,11 +27,10 @@ use super::unused::has_other_data;
 use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::dax::{self, Guarantee};
 use cachemaint::journal::{self, Recovered};
-use cachemaint::recorder::{
-    self, Description, Events, Found, Mode, Skipped, SkippedKind, TimeSource,
-};
+use cachemaint::medium::Readable as _;
+use cachemaint::recorder::{self, Description, Found, Mode, Skipped, SkippedKind, TimeSource};
 use core::fmt::Display;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -163,16 +162,16 @@ fn look(path: &Path, file: &ReadOnly) -> anyhow::Result<Kind> {
         return Verified::of(path, file).map(Kind::Store);
     }
     // All of a file of zeros would be searched for the marks of a journal.
-    if !file.guarded(|| has_other_data(file.view(), &[]))?? {
+    if !has_other_data(file, file.view().file(), &[])? {
         return Err(neither(path, "zeros"));
     }
-    match file.guarded(|| journal::Reader::open(file.view()))? {
-        Ok(reader) => return look_at_journal(path, file, &reader).map(Kind::Journal),
+    match journal::Reader::open(file) {
+        Ok(reader) => return look_at_journal(path, &reader).map(Kind::Journal),
         Err(refused) if matches!(refused.error.kind(), journal::ErrorKind::NotAJournal { .. }) => {}
         Err(refused) => return Err(super::journal::named(path, refused)),
     }
-    match file.guarded(|| recorder::Reader::open(file.view()))? {
-        Ok(reader) => look_at_recording(file, &reader).map(Kind::Recording),
+    match recorder::Reader::open(file) {
+        Ok(reader) => look_at_recording(path, &reader).map(Kind::Recording),
         Err(failed) => {
             let first = match *failed.error.kind() {
                 recorder::ErrorKind::NotFound => return Err(neither(path, "zeros")),
@@ -196,10 +195,10 @@ fn neither(path: &Path, beginning: impl Display) -> anyhow::Error {
 fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     let mut found = [0; 8];
     for at in [0, 4096] {
-        if at + 8 > file.view().len() {
+        if at + 8 > file.len() {
             return Ok(false);
         }
-        file.guarded(|| file.view().read(at, &mut found))??;
+        file.read(at, &mut found)?;
         if found == *b"cmpresrv" {
             return Ok(true);
         }
@@ -207,12 +206,8 @@ fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-fn look_at_journal(
-    path: &Path,
-    file: &ReadOnly,
-    reader: &journal::Reader<&DaxView>,
-) -> anyhow::Result<Journal> {
-    let recovered = super::journal::verified(path, file, reader, &progress::bar("reading")?)?;
+fn look_at_journal(path: &Path, reader: &journal::Reader<&ReadOnly>) -> anyhow::Result<Journal> {
+    let recovered = super::journal::verified(path, reader, &progress::bar("reading")?)?;
     let (capacity, end) = (reader.capacity(), recovered.end.0);
     let used = end - recovered.head.0;
     let identity = reader.identity().to_string();
@@ -220,16 +215,17 @@ fn look_at_journal(
 }
 
 fn look_at_recording(
-    file: &ReadOnly,
-    reader: &recorder::Reader<&DaxView>,
+    path: &Path,
+    reader: &recorder::Reader<&ReadOnly>,
 ) -> anyhow::Result<Recording> {
+    let named = |error| recording::named(path, error);
     let description: &Description = reader.description();
     let (clock, clock_words) = clock_of(description.time_source);
     let bar = progress::bar("reading")?;
     bar.set_length(progress::size(description));
     let shards = 0..description.shards;
-    let shards = shards.map(|shard| look_at_shard(file, reader, shard, &bar));
-    let shards = shards.collect::<Result<_, _>>();
+    let shards = shards.map(|shard| look_at_shard(reader, shard, &bar));
+    let shards = shards.collect::<Result<_, _>>().map_err(named);
     bar.finish_and_clear();
     Ok(Recording {
         identity: description.identity.to_string(),
@@ -242,8 +238,8 @@ fn look_at_recording(
         ticks_per_second: description.ticks_per_second,
         anchor: anchor(description),
         boot: hex(&description.boot_id),
-        descriptor_lost: file.guarded(|| reader.is_descriptor_lost())??,
-        names_damaged: file.guarded(|| reader.event_table())??.is_damaged(),
+        descriptor_lost: reader.is_descriptor_lost().map_err(named)?,
+        names_damaged: reader.event_table().map_err(named)?.is_damaged(),
         shards: shards?,
     })
 }
@@ -266,23 +262,20 @@ fn anchor(description: &Description) -> Anchor {
     Anchor { ticks, time }
 }
 
-/// Events that are read together, as each guarded call costs about as much as an event.
-const TOGETHER: usize = 256;
-
 fn look_at_shard(
-    file: &ReadOnly,
-    reader: &recorder::Reader<&DaxView>,
+    reader: &recorder::Reader<&ReadOnly>,
     shard: u32,
     bar: &ProgressBar,
-) -> anyhow::Result<Shard> {
-    let lost = file.guarded(|| reader.lost(shard))??;
+) -> Result<Shard, recorder::Error<dax::Error>> {
+    let lost = reader.lost(shard)?;
     let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
-    let mut events = file.guarded(|| reader.shard(shard))?;
+    let mut events = reader.shard(shard);
     let mut buffer = vec![0; reader.largest_payload()];
-    while !seen.is_over {
-        bar.inc(file.guarded(|| seen.add(&mut events, &mut buffer))??);
+    while let Some(found) = events.read_next(&mut buffer)? {
+        bar.inc(progress::bytes_of(&found));
+        seen.add(&found);
     }
-    let Seen { shard: mut found, newest, first, last, .. } = seen;
+    let Seen { shard: mut found, newest, first, last } = seen;
     [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
     let sub_buffers = u64::from(reader.description().sub_buffers);
     // While a program records into the file, more sub-buffers are read one after the other than the file has.
@@ -300,29 +293,10 @@ struct Seen {
     /// Times by the wall clock.
     first: Option<u64>,
     last: Option<u64>,
-    is_over: bool,
 }
 
 impl Seen {
-    /// Adds some events, and returns their bytes.
-    fn add(
-        &mut self,
-        events: &mut Events<'_, &DaxView>,
-        buffer: &mut [u8],
-    ) -> Result<u64, recorder::Error<dax::Error>> {
-        let mut bytes = 0;
-        for _ in 0..TOGETHER {
-            let Some(found) = events.read_next(buffer)? else {
-                self.is_over = true;
-                break;
-            };
-            bytes += progress::bytes_of(&found);
-            self.add_one(&found);
-        }
-        Ok(bytes)
-    }
-
-    fn add_one(&mut self, found: &Found<'_>) {
+    fn add(&mut self, found: &Found<'_>) {
         let Self { shard, newest, first, last, .. } = self;
         match found {
             Found::Event(event) => {

@@ -1,6 +1,7 @@
 //! Files without a log, in which one can be created only if they hold nothing else.
 
-use cachemaint::dax::{DaxView, Error};
+use cachemaint::dax::Error;
+use cachemaint::medium::Readable;
 use core::ops::Range;
 use std::fs::File;
 
@@ -10,14 +11,18 @@ use std::fs::File;
 ///
 /// The ranges, each from its start to its end, are in ascending order. Holes are not read: in a mapping each page of a hole
 /// takes memory, in a tmpfs also space of the file system.
-pub(super) fn has_other_data(file: &DaxView, created: &[[u64; 2]]) -> Result<bool, Error> {
+pub(super) fn has_other_data(
+    medium: &impl Readable<Error = Error>,
+    file: &File,
+    created: &[[u64; 2]],
+) -> Result<bool, Error> {
     let mut bytes = vec![0; 1 << 16];
     let mut at = 0;
-    for [start, end] in created.iter().copied().chain([[file.len(); 2]]) {
-        let (start, end) = (start.min(file.len()), end.min(file.len()));
-        while let Some(data) = first_data(file.file(), at..start) {
+    for [start, end] in created.iter().copied().chain([[medium.len(); 2]]) {
+        let (start, end) = (start.min(medium.len()), end.min(medium.len()));
+        while let Some(data) = first_data(file, at..start) {
             at = data.end;
-            if !is_zeros(file, data, &mut bytes)? {
+            if !is_zeros(medium, data, &mut bytes)? {
                 return Ok(true);
             }
         }
@@ -27,12 +32,16 @@ pub(super) fn has_other_data(file: &DaxView, created: &[[u64; 2]]) -> Result<boo
 }
 
 /// Returns true if a range has only zeros. It is read in pieces of the buffer's size.
-fn is_zeros(file: &DaxView, range: Range<u64>, buffer: &mut [u8]) -> Result<bool, Error> {
+fn is_zeros(
+    medium: &impl Readable<Error = Error>,
+    range: Range<u64>,
+    buffer: &mut [u8],
+) -> Result<bool, Error> {
     let Range { start: mut at, end } = range;
     while at < end {
         let len = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
         let piece = &mut buffer[..len];
-        file.read(at, piece)?;
+        medium.read(at, piece)?;
         if piece.iter().any(|byte| *byte != 0) {
             return Ok(false);
         }
@@ -85,7 +94,7 @@ mod tests {
         // A child does not inherit the mapping.
         let search = || {
             let file = Options::new().allow_page_granularity().open(&path)?;
-            has_other_data(file.view(), &[]).map(drop)
+            has_other_data(&file, file.file(), &[]).map(drop)
         };
         let is_seek = |call: Call| call.number == libc::SYS_lseek && call.file == own;
         let mut seeks = 0;

@@ -9,7 +9,6 @@ use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use serde_json::{Value, json};
 use std::fs;
-use std::mem::ManuallyDrop;
 
 /// 16 segments of 256 bytes.
 fn medium() -> SimMedium {

@@ -191,7 +191,7 @@ fn record_goes_on_after_signals_that_it_was_started_to_ignore() {
     assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
 }
 
-/// Without a guard the recording would end by SIGBUS.
+/// Without the handler of SIGBUS the recording would end by SIGBUS.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
 fn a_failed_write_back_after_a_signal_is_reported() {
@@ -213,7 +213,7 @@ fn a_failed_write_back_after_a_signal_is_reported() {
     let ended = recording.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let error = String::from_utf8(ended.stderr).unwrap();
-    assert!(error.contains("as the file was cut to 0 bytes while it was open"), "{error}");
+    assert!(error.contains(": was cut to 0 bytes while it was open; "), "{error}");
 }
 
 /// A process in the background keeps the program's output open. It gets SIGTERM when the value is dropped.

@@ -182,7 +182,7 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     true
 }
 
-impl Snapshot<'_, DaxView> {
+impl<R: Readable + Borrow<DaxView>> Snapshot<'_, R> {
     /// Returns the event between this commit and now, as far as it can be known, with its evidence.
     /// [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
     ///
@@ -190,7 +190,7 @@ impl Snapshot<'_, DaxView> {
     /// As [`Stamp::host`].
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        judge(self.stamp(), &Stamp::host(self.medium), Evidence::host())
+        judge(self.stamp(), &Stamp::host(self.medium.borrow()), Evidence::host())
     }
 }
 

@@ -7,7 +7,7 @@
 use super::trees::Identity;
 use anyhow::{Context as _, bail};
 use cachemaint::cache::Cache;
-use cachemaint::dax::{DaxView, Error, ErrorKind, FaultHandler, Options};
+use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open, syncfs};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -79,13 +79,13 @@ impl Held {
                 let is_there = open_to_sync(path).is_some_and(|file| is_same(&file));
                 Ok(if is_there { Self::Paged(bytes) } else { Self::Nothing })
             }
-            ErrorKind::NotAllocated { .. } | ErrorKind::Unfinished { .. } => {
+            ErrorKind::NotAllocated { .. } => {
                 Ok(open_to_sync(path).filter(is_same).map_or(Self::Nothing, Self::Sparse))
             }
-            ErrorKind::Empty
-            | ErrorKind::Missing
-            | ErrorKind::SymbolicLink
-            | ErrorKind::NotRegular => Ok(Self::Nothing),
+            // It was emptied, removed or replaced since the look.
+            ErrorKind::Shorter { size: 0, .. } | ErrorKind::NotFound | ErrorKind::NotAFile => {
+                Ok(Self::Nothing)
+            }
             _ => Err(error),
         }
     }
@@ -109,14 +109,14 @@ impl Held {
     }
 
     /// Writes all bytes back that are visible to this CPU, unless it is synced with its file system.
-    pub(super) fn write_back(&mut self, installed: FaultHandler) -> anyhow::Result<Outcome> {
+    pub(super) fn write_back(&mut self) -> anyhow::Result<Outcome> {
         match self {
             Self::Lines(lines) => {
                 let size = lines.view.file().metadata()?.len();
                 if size != lines.view.len() {
                     return Ok(Outcome::Resized(size));
                 }
-                lines.pass_over(installed)?;
+                lines.pass_over()?;
                 let lines = size.div_ceil(lines.cache.line_size() as u64);
                 Ok(Outcome::Written(Written { bytes: size, lines }))
             }
@@ -145,20 +145,16 @@ impl Lines {
     ///
     /// # Errors
     /// If the file was cut meanwhile, or its medium has lost bytes: the view is of no use then.
-    fn pass_over(&mut self, installed: FaultHandler) -> Result<(), Error> {
+    fn pass_over(&mut self) -> Result<(), Error> {
         let Self { view, cache, is_touched } = self;
         let len = usize::try_from(view.len()).unwrap_or(usize::MAX);
-        view.catch_faults(installed, |view| {
-            let pages = (0..view.len()).step_by(PAGE);
-            if !*is_touched {
-                pages.into_iter().try_for_each(|at| view.read(at, &mut [0]))?;
-            }
-            cache.order_observed();
-            // SAFETY: (1) the range is the whole mapping, which can be read.
-            unsafe { cache.writeback_range(view.as_ptr(0), len) };
-            Ok(())
-        })
-        .flatten()?;
+        if !*is_touched {
+            (0..view.len()).step_by(PAGE).try_for_each(|at| view.read(at, &mut [0]))?;
+        }
+        cache.order_observed();
+        // SAFETY: (1) the range is the whole mapping, which can be read.
+        unsafe { cache.writeback_range(view.as_ptr(0), len) };
+        view.check()?;
         *is_touched = true;
         Ok(())
     }
@@ -224,15 +220,15 @@ mod tests {
         let path = directory.path().join("buffer");
         fs::write(&path, vec![1; 100_000]).unwrap();
         let view = Options::new().allow_page_granularity().view(&path).unwrap();
-        let installed = FaultHandler::install().unwrap();
+        FaultHandler::install().unwrap();
         let mut lines = Lines { view, cache: Cache::host().unwrap(), is_touched: false };
-        lines.pass_over(installed).unwrap();
+        lines.pass_over().unwrap();
         assert!(lines.is_touched);
 
         fs::File::options().write(true).open(&path).unwrap().set_len(10_000).unwrap();
-        let error = lines.pass_over(installed).unwrap_err();
+        let error = lines.pass_over().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Shorter { .. }), "{error}");
-        let written = Held::Lines(Box::new(lines)).write_back(installed).unwrap();
+        let written = Held::Lines(Box::new(lines)).write_back().unwrap();
         assert_eq!(written, Outcome::Resized(10_000));
     }
 }

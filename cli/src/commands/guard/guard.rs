@@ -4,7 +4,6 @@ use super::clock::{BootTime, cpu_time};
 use super::file::{FileSystem, Held, Outcome, Written};
 use super::page_granular;
 use super::trees::{Found, Identity, Root};
-use cachemaint::dax::FaultHandler;
 use core::time::Duration;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -24,7 +23,6 @@ const SPARE: u64 = 32;
 /// The files below some paths.
 #[derive(Debug)]
 pub(super) struct Guard {
-    installed: FaultHandler,
     page_cache: bool,
     most_open: u64,
     roots: Vec<Root>,
@@ -109,14 +107,8 @@ struct Look<'a> {
 
 impl Guard {
     /// Makes a guard of these roots, which has at most as many files open as this limit of the process permits.
-    pub(super) fn new(
-        installed: FaultHandler,
-        roots: Vec<Root>,
-        page_cache: bool,
-        open_files: u64,
-    ) -> Self {
+    pub(super) fn new(roots: Vec<Root>, page_cache: bool, open_files: u64) -> Self {
         Self {
-            installed,
             page_cache,
             most_open: open_files.saturating_sub(SPARE),
             roots,
@@ -269,7 +261,7 @@ impl Guard {
                 }
                 continue;
             }
-            guarded.write_back(identity, self.page_cache, self.installed, pass);
+            guarded.write_back(identity, self.page_cache, pass);
         }
     }
 }
@@ -302,20 +294,14 @@ impl Guarded {
         self.is_reported = true;
     }
 
-    fn write_back(
-        &mut self,
-        identity: Identity,
-        page_cache: bool,
-        installed: FaultHandler,
-        pass: &mut Pass,
-    ) {
-        let mut outcome = self.held.write_back(installed);
+    fn write_back(&mut self, identity: Identity, page_cache: bool, pass: &mut Pass) {
+        let mut outcome = self.held.write_back();
         if let Ok(Outcome::Resized(size)) = outcome {
             if size == 0 {
                 return self.empty(pass.began);
             }
             self.open(identity, size, page_cache, pass);
-            outcome = self.held.write_back(installed);
+            outcome = self.held.write_back();
         }
         match outcome {
             Ok(Outcome::Written(written)) => {
@@ -394,10 +380,9 @@ fn nanoseconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S:
     to.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(test)]
 mod tests {
     use super::{Guard, Root};
-    use cachemaint::dax::FaultHandler;
     use std::fs;
     use std::path::Path;
     use std::thread::sleep;
@@ -405,7 +390,7 @@ mod tests {
 
     fn guard(path: &Path) -> Guard {
         let roots = vec![Root::new(path).unwrap()];
-        Guard::new(FaultHandler::install().unwrap(), roots, true, 1024)
+        Guard::new(roots, true, 1024)
     }
 
     #[test]

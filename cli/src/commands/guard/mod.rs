@@ -271,14 +271,14 @@ fn cpu_share(text: &str) -> Result<f64, &'static str> {
 fn guard_of(paths: &[PathBuf], page_cache: bool) -> anyhow::Result<Guard> {
     let open_files =
         scheduling::raise_open_files().context("the limit of open files cannot be raised")?;
-    let installed = FaultHandler::install().context(
+    FaultHandler::install().context(
         "files that are cut meanwhile would end this command, and cannot be kept from it here",
     )?;
     if page_cache && !scheduling::syncfs_reports_failures() {
         bail!("--page-cache needs Linux 5.8: a sync of a file system reports no failure before");
     }
     let roots = paths.iter().map(|path| root(path, page_cache)).collect::<Result<_, _>>()?;
-    Ok(Guard::new(installed, roots, page_cache, open_files))
+    Ok(Guard::new(roots, page_cache, open_files))
 }
 
 fn root(path: &Path, page_cache: bool) -> anyhow::Result<Root> {

@@ -4,7 +4,7 @@ use super::{SCHEMA, named, open, recover, recover_by, tell_guarantee, text, writ
 use crate::commands::missing::or_create;
 use crate::commands::placed::refuse_of_another_user;
 use crate::commands::unused::has_other_data;
-use crate::{faults, files, standard};
+use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader};
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Appender { appended, positions, .. } = appender;
     let (end, free) = (journal.end(), journal.free());
     let done = appending.and_then(|()| {
-        faults::guarded(file.view(), || journal.close())?.map_err(|error| named(path, error))?;
+        journal.close().map_err(|error| named(path, error))?;
         Ok(ExitCode::SUCCESS)
     });
     if let Positions::Unprinted(error) = positions {
@@ -140,8 +140,7 @@ fn open_or_create(
 /// superblocks.
 fn create(arguments: &Arguments, file: &Arc<DaxFile>) -> anyhow::Result<Journal<Arc<DaxFile>>> {
     let options = arguments.segment.into_iter().fold(Options::new(), Options::segment);
-    let created = faults::guarded(file.view(), || options.create_new(Arc::clone(file)))?;
-    created.map_err(|failed| named(&arguments.file, failed))
+    options.create_new(Arc::clone(file)).map_err(|failed| named(&arguments.file, failed))
 }
 
 /// The bytes that a creation writes: the superblocks, and the first mark (module `journal`, the format).
@@ -158,12 +157,12 @@ fn open_or_create_in(
     file: &Arc<DaxFile>,
 ) -> anyhow::Result<(Journal<Arc<DaxFile>>, bool)> {
     let path = &arguments.file;
-    if !faults::guarded(file.view(), || has_other_data(file.view(), &[]))?? {
+    if !has_other_data(file.view(), file.file(), &[])? {
         refuse_of_another_user(path, file.view())?;
         return Ok((create(arguments, file)?, true));
     }
     let is_there = is_there(path, file)?;
-    let (journal, _) = recover_by(path, file, arguments.discard, |options| {
+    let (journal, _) = recover_by(path, arguments.discard, |options| {
         let options = arguments.segment.into_iter().fold(options, Options::segment);
         options.open_or_create(Arc::clone(file))
     })?;
@@ -173,11 +172,9 @@ fn open_or_create_in(
 /// Returns true if a file has a journal, and refuses a file that has other data, or that another user has placed.
 fn is_there(path: &Path, file: &DaxFile) -> anyhow::Result<bool> {
     let view = file.view();
-    let Err(failed) = faults::guarded(view, || Reader::open(file).map(drop))? else {
-        return Ok(true);
-    };
+    let Err(failed) = Reader::open(file) else { return Ok(true) };
     if is_missing(&failed.error) {
-        if faults::guarded(view, || has_other_data(view, &CREATED))?? {
+        if has_other_data(view, view.file(), &CREATED)? {
             bail!("{}: the file has other data than a journal; use another file", path.display());
         }
         refuse_of_another_user(path, view)?;
@@ -207,8 +204,7 @@ const TOGETHER: usize = 64;
 
 impl Appender<'_> {
     fn append(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        let appended = self.guarded(|| self.journal.append(payload))?;
-        let position = appended.map_err(|error| self.refused(error))?;
+        let position = self.journal.append(payload).map_err(|error| self.refused(error))?;
         self.appended += 1;
         match &mut self.positions {
             Positions::Unasked | Positions::Unprinted(_) => {}
@@ -262,7 +258,7 @@ impl Appender<'_> {
         let has_no_positions =
             matches!(self.positions, Positions::Unasked | Positions::Unprinted(_));
         if lines.len() > 1 && has_no_positions {
-            match self.guarded(|| self.journal.append_group(&mut group))? {
+            match self.journal.append_group(&mut group) {
                 Ok(_) => {
                     self.appended += lines.len() as u64;
                     lines.clear();
@@ -298,11 +294,6 @@ impl Appender<'_> {
             self.path.display(),
             self.journal.largest()
         )
-    }
-
-    /// Runs `work`. No record that it has appended is acknowledged if an access to the file failed.
-    fn guarded<R>(&self, work: impl FnOnce() -> R) -> anyhow::Result<R> {
-        faults::guarded(self.journal.medium().view(), work).map_err(|error| self.failed(&error))
     }
 
     fn refused(&self, error: Error<dax::Error>) -> anyhow::Error {

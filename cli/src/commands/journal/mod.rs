@@ -41,10 +41,9 @@ mod verify;
 
 use super::text::{self, write_json};
 use super::{inspect, progress};
-use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
+use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::journal::{Error, ErrorKind, Journal, Options, Reader, Recovered};
 use cachemaint::medium::OpenError;
 use indicatif::ProgressBar;
@@ -100,13 +99,12 @@ type Opened = (Journal<Arc<DaxFile>>, Recovered);
 /// refused.
 fn recover(path: &Path, discard: bool) -> anyhow::Result<Opened> {
     let file = open(path)?;
-    recover_by(path, &file, discard, |options| options.open(Arc::clone(&file)))
+    recover_by(path, discard, |options| options.open(file))
 }
 
 /// Opens the journal in a file by a function, with options that show the progress.
 fn recover_by(
     path: &Path,
-    file: &DaxFile,
     discard: bool,
     open: impl FnOnce(Options<'_>) -> Result<Opened, OpenError<Arc<DaxFile>, Error<dax::Error>>>,
 ) -> anyhow::Result<Opened> {
@@ -114,9 +112,9 @@ fn recover_by(
     let mut tell = |progress| progress::show(&bar, progress);
     let options = Options::new().progress(&mut tell);
     let options = if discard { options } else { options.refuse_discard() };
-    let opened = faults::guarded(file.view(), || open(options));
+    let opened = open(options);
     bar.finish_and_clear();
-    let (journal, recovered) = opened?.map_err(|error| named(path, error))?;
+    let (journal, recovered) = opened.map_err(|error| named(path, error))?;
     let shown = text::printable(path.display());
     if recovered.behind > 0 {
         let behind = verify::behind_torn_end(recovered.behind, recovered.end);
@@ -129,27 +127,26 @@ fn recover_by(
 }
 
 /// Returns a reader of the journal in a file.
-fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f DaxView>> {
-    file.guarded(|| Reader::open(file.view()))?.map_err(|error| named(path, error))
+fn reader<'f>(path: &Path, file: &'f ReadOnly) -> anyhow::Result<Reader<&'f ReadOnly>> {
+    Reader::open(file).map_err(|error| named(path, error))
 }
 
 /// Reads all of a journal, and returns the summary of its records.
 pub(super) fn verified(
     path: &Path,
-    file: &ReadOnly,
-    reader: &Reader<&DaxView>,
+    reader: &Reader<&ReadOnly>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Recovered> {
-    let found = file.guarded(|| reader.verify(&mut |progress| progress::show(bar, progress)));
+    let found = reader.verify(&mut |progress| progress::show(bar, progress));
     bar.finish_and_clear();
-    found?.map_err(|error| named(path, error))
+    found.map_err(|error| named(path, error))
 }
 
 /// Returns the error with its file.
 pub(super) fn named(path: &Path, error: impl Into<Error<dax::Error>>) -> anyhow::Error {
     let error = error.into();
     match error.kind() {
-        ErrorKind::Medium(error) => faults::of_medium(error),
+        ErrorKind::Medium(error) => anyhow!("{error}"),
         // Only the commands with `--discard` open a journal in this way.
         ErrorKind::WouldDiscard { end, behind, .. } => anyhow!(
             "{}: {}; nothing was written. `journal salvage` prints them, `journal repair` keeps them, and \

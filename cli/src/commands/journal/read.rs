@@ -6,7 +6,6 @@ use super::{named, reader, verified};
 use crate::commands::{progress, text};
 use crate::read_only::ReadOnly;
 use crate::standard;
-use cachemaint::dax::DaxView;
 use cachemaint::journal::{Position, Reader};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,25 +43,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = reader(path, &file)?;
     let mut records = match from {
         None => reader.records(),
-        Some(from) => file
-            .guarded(|| reader.records_from(Position(*from)))?
-            .map_err(|error| named(path, error))?,
+        Some(from) => reader.records_from(Position(*from)).map_err(|error| named(path, error))?,
     };
     // On an error its drop writes out the records before the error.
     let mut out = output()?;
-    let (mut lines, mut payload) = (Vec::new(), Vec::new());
+    let (mut line, mut payload) = (Vec::new(), Vec::new());
     loop {
-        let has_more = file.read_together(&mut lines, |lines| {
-            let read = records.read_next(&mut payload).map_err(|error| named(path, error))?;
-            let Some(position) = read else { return Ok(false) };
-            form.write(lines, [position, records.reached()], &payload)?;
-            Ok(true)
-        });
-        out.write_all(&lines)?;
-        if has_more? {
-            continue;
+        while let Some(position) =
+            records.read_next(&mut payload).map_err(|error| named(path, error))?
+        {
+            line.clear();
+            form.write(&mut line, [position, records.reached()], &payload)?;
+            out.write_all(&line)?;
         }
-        payload = Vec::new();
+        // One large record leaves no large buffers.
+        (line, payload) = (Vec::new(), Vec::new());
         if !*follow {
             break;
         }
@@ -71,14 +66,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     standard::finish(out)?;
     if from.is_none() {
-        tell_behind(path, &file, &reader)?;
+        tell_behind(path, &reader)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Names whole records after the end on standard error: this command does not print them.
-fn tell_behind(path: &Path, file: &ReadOnly, reader: &Reader<&DaxView>) -> anyhow::Result<()> {
-    let found = verified(path, file, reader, &progress::bar("verifying")?)?;
+fn tell_behind(path: &Path, reader: &Reader<&ReadOnly>) -> anyhow::Result<()> {
+    let found = verified(path, reader, &progress::bar("verifying")?)?;
     if found.behind > 0 {
         let behind = behind_torn_end(found.behind, found.end);
         let path = text::printable(path.display());

@@ -2,7 +2,6 @@
 
 use super::{SCHEMA, named, open, tell_guarantee, text, write_json};
 use crate::commands::progress;
-use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
@@ -12,7 +11,6 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Repair a damaged journal so that it can be appended to, with the records that are whole
 ///
@@ -53,11 +51,9 @@ fn repair(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = open(path)?;
     let bar = progress::bar("reading")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let repaired = faults::guarded(file.view(), || {
-        Options::new().progress(&mut tell).repair(Arc::clone(&file))
-    });
+    let repaired = Options::new().progress(&mut tell).repair(file);
     bar.finish_and_clear();
-    let (journal, repaired) = repaired?.map_err(|error| named(path, error))?;
+    let (journal, repaired) = repaired.map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     if !arguments.json {
         tell_guarantee(path, guarantee);
@@ -73,9 +69,9 @@ fn preview(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = ReadOnly::open(path)?;
     let bar = progress::bar("reading")?;
     let mut tell = |progress| progress::show(&bar, progress);
-    let repaired = file.guarded(|| Options::new().progress(&mut tell).preview_repair(file.view()));
+    let repaired = Options::new().progress(&mut tell).preview_repair(&file);
     bar.finish_and_clear();
-    let repaired = repaired?.map_err(|error| named(path, error))?;
+    let repaired = repaired.map_err(|error| named(path, error))?;
     print(arguments, &repaired, file.view().guarantee())?;
     Ok(if repaired.was_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

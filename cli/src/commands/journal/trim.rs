@@ -1,7 +1,6 @@
 //! `cachemaint journal trim`.
 
 use super::{SCHEMA, named, recover, tell_guarantee, text};
-use crate::faults;
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
 use cachemaint::journal::Position;
@@ -45,9 +44,7 @@ struct Document<'a> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let (journal, _) = recover(path, arguments.discard)?;
-    let trimmed =
-        faults::guarded(journal.medium().view(), || journal.trim(Position(arguments.to)))?;
-    trimmed.map_err(|error| named(path, error))?;
+    journal.trim(Position(arguments.to)).map_err(|error| named(path, error))?;
     let guarantee = journal.medium().guarantee();
     let (head, end, free) = (journal.head(), journal.end(), journal.free());
     if !arguments.json {

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let file = ReadOnly::open(path)?;
     let reader = reader(path, &file)?;
-    let recovered = verified(path, &file, &reader, &progress::bar("verifying")?)?;
+    let recovered = verified(path, &reader, &progress::bar("verifying")?)?;
     let identity = reader.identity();
     if arguments.json {
         write_json(&Document {

@@ -5,7 +5,7 @@ use super::{
     SCHEMA, heading, row, text, verdict, with_last_commit, write_json, write_place, yes_or_no,
 };
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::dax::{self, Guarantee};
 use cachemaint::preserve::{Boot, Error, ErrorKind, Origin, Snapshot, Verdict};
 use cachemaint::survival::Backing;
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Found, Error<dax::Error>> {
+fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Found, Error<dax::Error>> {
     let boots = snapshot.history()?.collect::<Result<_, _>>()?;
     let since = snapshot.verdict();
     // Bytes of a history that was replaced while it was read are a mix of two.

@@ -3,7 +3,7 @@
 use super::payload::Payload;
 use super::{SCHEMA, row, text, visible, with_last_commit, write_json, write_place, yes_or_no};
 use crate::read_only::ReadOnly;
-use cachemaint::dax::{self, DaxView, Guarantee};
+use cachemaint::dax::{self, Guarantee};
 use cachemaint::preserve::{Content, Error, Info, Snapshot};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, DaxView>) -> Result<Listing, Error<dax::Error>> {
+fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Listing, Error<dax::Error>> {
     let (mut entries, mut blobs) = (snapshot.entries(), Vec::new());
     while let Some(info) = entries.next() {
         let info = info?;

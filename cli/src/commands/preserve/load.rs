@@ -5,7 +5,7 @@ use crate::commands::text;
 use crate::read_only::ReadOnly;
 use crate::{files, interrupts, standard};
 use anyhow::{Context as _, anyhow, bail};
-use cachemaint::dax::{self, DaxView};
+use cachemaint::dax;
 use cachemaint::preserve::{Blob, Error, ErrorKind, Reader};
 use indicatif::ProgressBar;
 use std::fs::{self, File, Metadata};
@@ -34,9 +34,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, name, output } = arguments;
     let file = ReadOnly::open(path)?;
-    let reader = file.guarded(|| Reader::open(file.view()))?;
-    let reader = reader.map_err(|failed| named(path, failed.error))?;
-    let blob = file.guarded(|| reader.blob(name))?.map_err(|error| of_blob(path, name, error))?;
+    let reader = Reader::open(&file).map_err(|failed| named(path, failed.error))?;
+    let blob = reader.blob(name).map_err(|error| of_blob(path, name, error))?;
     let loading = Loading { path, name, file: &file, blob };
     match output {
         None => {
@@ -55,7 +54,7 @@ struct Loading<'l> {
     path: &'l Path,
     name: &'l str,
     file: &'l ReadOnly,
-    blob: Blob<&'l &'l DaxView>,
+    blob: Blob<&'l &'l ReadOnly>,
 }
 
 impl Loading<'_> {
@@ -67,8 +66,7 @@ impl Loading<'_> {
         let mut at = 0;
         while at < len {
             let piece = &mut buffer[..(len - at).min(PIECE) as usize];
-            let read = self.file.guarded(|| self.blob.read_at(at, piece))?;
-            read.map_err(|error| self.ended(at, error))?;
+            self.blob.read_at(at, piece).map_err(|error| self.ended(at, error))?;
             out.write_all(piece).context(UNWRITABLE)?;
             at += piece.len() as u64;
             bar.set_position(at);

@@ -34,10 +34,9 @@ mod verify;
 use super::payload::visible;
 use super::text::{self, heading, row, write_json};
 use super::{inspect, payload, progress};
-use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
+use cachemaint::dax::{self, DaxFile, Guarantee};
 use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Part, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
@@ -86,20 +85,10 @@ const SCHEMA: u32 = 1;
 /// Bytes that are copied in one go.
 const PIECE: u64 = 1 << 20;
 
-/// A store opened for writing. Accesses to it that would end the command are errors.
+/// A store opened for writing.
 struct Writable {
     file: Arc<DaxFile>,
     store: Store<Arc<DaxFile>>,
-}
-
-impl Writable {
-    /// Runs `work` on the store. Nothing that `work` has done is acknowledged if an access to the file failed.
-    fn guarded<R>(
-        &mut self,
-        work: impl FnOnce(&mut Store<Arc<DaxFile>>) -> R,
-    ) -> anyhow::Result<R> {
-        faults::guarded(self.file.view(), || work(&mut self.store))
-    }
 }
 
 /// Opens the store in a file for writing, and reports events and damage. Extends the file first, if a length is given.
@@ -107,8 +96,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let mut file = dax::Options::new().allow_page_granularity().open(path)?;
     if let Some(len) = grow {
         // A file without a store is left as it is.
-        faults::guarded(file.view(), || Snapshot::of(&file).map(drop))?
-            .map_err(|error| named(path, error))?;
+        Snapshot::of(&file).map_err(|error| named(path, error))?;
         file.grow(len)?;
     }
     opened(path, file)
@@ -120,9 +108,9 @@ fn opened(path: &Path, file: DaxFile) -> anyhow::Result<Writable> {
     let bar = progress::bar("verifying")?;
     let mut tell = |progress| progress::show(&bar, progress);
     let options = Options::new().progress(&mut tell);
-    let opened = faults::guarded(file.view(), || options.open(Arc::clone(&file)));
+    let opened = options.open(Arc::clone(&file));
     bar.finish_and_clear();
-    let (store, opened) = opened?.map_err(|failed| named(path, failed.error))?;
+    let (store, opened) = opened.map_err(|failed| named(path, failed.error))?;
     tell_opened(path, &opened);
     Ok(Writable { file, store })
 }
@@ -157,10 +145,10 @@ const ATTEMPTS: u32 = 100;
 fn with_last_commit<T>(
     path: &Path,
     file: &ReadOnly,
-    mut work: impl FnMut(&Snapshot<'_, DaxView>) -> Result<T, Error<dax::Error>>,
+    mut work: impl FnMut(&Snapshot<'_, ReadOnly>) -> Result<T, Error<dax::Error>>,
 ) -> anyhow::Result<T> {
     for _ in 0..ATTEMPTS {
-        match file.guarded(|| work(&Snapshot::of(file.view())?))? {
+        match Snapshot::of(file).and_then(|snapshot| work(&snapshot)) {
             Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             done => return done.map_err(|error| named(path, error)),
         }
@@ -172,7 +160,7 @@ fn with_last_commit<T>(
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => faults::of_medium(&error),
+        ErrorKind::Medium(error) => anyhow!("{error}"),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
         kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
@@ -182,7 +170,7 @@ fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => faults::of_medium(&error),
+        ErrorKind::Medium(error) => anyhow!("{error}"),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
         ),

@@ -27,8 +27,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let names = arguments.name.iter().map(String::as_str).collect();
-    let generation =
-        open(&arguments.file, None)?.guarded(|store| delete(arguments, &names, store))??;
+    let generation = delete(arguments, &names, &mut open(&arguments.file, None)?.store)?;
     let kind = if arguments.regions { "blob or region" } else { "blob" };
     let what = match names.len() {
         1 => format!("1 {kind} was deleted"),

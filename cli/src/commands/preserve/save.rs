@@ -6,7 +6,7 @@ use super::{
 use crate::commands::missing::or_create;
 use crate::commands::placed::refuse_of_another_user;
 use crate::commands::unused::has_other_data;
-use crate::{faults, files, standard};
+use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
 use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
@@ -92,18 +92,15 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
 /// Opens the store in an existing file, or creates it: a crash between the two creations leaves a file without a store.
 fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let file = dax::Options::new().allow_page_granularity().open(path)?;
-    let is_missing = faults::guarded(file.view(), || {
-        let zeros = |error: Error<_>| {
-            matches!(
-                error.kind(),
-                preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
-            )
-        };
-        Snapshot::of(&file).is_err_and(zeros)
-    })?;
+    let is_missing = Snapshot::of(&file).is_err_and(|error| {
+        matches!(
+            error.kind(),
+            preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
+        )
+    });
     let view = file.view();
     let created = created(file.len(), view.guarantee().granularity.bytes() as u64);
-    if is_missing && faults::guarded(view, || has_other_data(view, &created))?? {
+    if is_missing && has_other_data(view, view.file(), &created)? {
         bail!("{}: the file has other data than a store; use another file", path.display());
     }
     if is_missing {
@@ -136,8 +133,8 @@ fn created(len: u64, unit: u64) -> [[u64; 2]; 6] {
 }
 
 fn store_in(path: &Path, file: Arc<DaxFile>) -> anyhow::Result<Writable> {
-    let opened = faults::guarded(file.view(), || Store::open_or_create(Arc::clone(&file)));
-    let (store, _) = opened?.map_err(|failed| named(path, failed.error))?;
+    let opened = Store::open_or_create(Arc::clone(&file));
+    let (store, _) = opened.map_err(|failed| named(path, failed.error))?;
     Ok(Writable { file, store })
 }
 
@@ -208,18 +205,16 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let len = input.measured()?;
     let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
-    let mut transaction = faults::guarded(file.view(), || store.begin())?.map_err(wrong)?;
+    let mut transaction = store.begin().map_err(wrong)?;
     let has_replaced = transaction.contains(name);
     let bar = progress::bar("saving")?;
     bar.set_length(len);
-    let put = faults::guarded(file.view(), || {
-        transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar))
-    })?;
+    let put = transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar));
     let bytes = put.map_err(|error| match error.downcast() {
         Ok(error) => changed(path, name, &input, error),
         Err(error) => error,
     })?;
-    let generation = faults::guarded(file.view(), || transaction.commit())?.map_err(wrong)?;
+    let generation = transaction.commit().map_err(wrong)?;
     bar.finish_and_clear();
     Ok(Saved { bytes, generation, has_replaced })
 }
@@ -238,7 +233,8 @@ fn copy(
             return Ok(writer.written());
         }
         // A file that was cut ends the copy at once, not after all of the input.
-        faults::guarded(file.view(), || writer.append(&piece))??;
+        writer.append(&piece)?;
+        file.check()?;
         bar.set_position(writer.written());
     }
 }
@@ -287,9 +283,10 @@ mod tests {
             let file = options.create_new(&path, len).unwrap();
             drop(Options::new().unit(unit).create_new(file).unwrap());
             let file = options.open(&path).unwrap();
-            assert!(!has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+            let created = created(len, unit);
+            assert!(!has_other_data(&file, file.file(), &created).unwrap(), "{unit}, {len}");
             file.write(len / 2, &[1; 8]);
-            assert!(has_other_data(file.view(), &created(len, unit)).unwrap(), "{unit}, {len}");
+            assert!(has_other_data(&file, file.file(), &created).unwrap(), "{unit}, {len}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{heading, named, open, row, text, verdict, visible};
 use anyhow::Context as _;
 use cachemaint::dax::Guarantee;
-use cachemaint::preserve::{Info, Store};
+use cachemaint::preserve::Info;
 use cachemaint::survival::{Backing, Event, Stage};
 use std::fs;
 use std::io::{self, Write};
@@ -27,10 +27,10 @@ const COMMAND_LINE: &str = "/proc/cmdline";
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     let mut writable = open(path, None)?;
-    let sealed = writable.guarded(Store::seal)?;
+    let sealed = writable.store.seal();
     let generation = sealed.map_err(|error| named(path, error))?;
     let guarantee = writable.file.guarantee().clone();
-    let listed = writable.guarded(|store| store.reader().list())?;
+    let listed = writable.store.reader().list();
     let listed = listed.map_err(|error| named(path, error))?;
     print(generation, &listed, &guarantee).with_context(|| text::unprinted_commit(generation))?;
     Ok(ExitCode::SUCCESS)

@@ -3,8 +3,7 @@
 use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax;
-use cachemaint::preserve::{Error, ErrorKind, Part, Snapshot, Verification};
+use cachemaint::preserve::{ErrorKind, Part, Snapshot, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,8 +23,7 @@ impl Verified {
     /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
         let bar = progress::bar("verifying")?;
-        let verified = file.guarded(|| {
-            let snapshot = Snapshot::of(file.view())?;
+        let verified = Snapshot::of(file).and_then(|snapshot| {
             let found = snapshot.verify(&mut |progress| progress::show(&bar, progress))?;
             Ok(Self {
                 identity: snapshot.identity().to_string(),
@@ -37,7 +35,7 @@ impl Verified {
             })
         });
         bar.finish_and_clear();
-        verified?.map_err(|error: Error<dax::Error>| match error.kind() {
+        verified.map_err(|error| match error.kind() {
             ErrorKind::Replaced => anyhow!(
                 "{}: the store was written meanwhile, and the commit being verified was replaced; verify it \
                  again",

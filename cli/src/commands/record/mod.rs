@@ -1,7 +1,6 @@
 //! `cachemaint record`: recording of lines as events of a flight recorder.
 
 mod durability;
-mod file;
 mod program;
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "handles signals")]
@@ -13,14 +12,12 @@ use super::placed::refuse_of_another_user;
 use super::text;
 use super::unused::has_other_data;
 use super::{inspect, recording};
-use crate::{faults, files, interrupts, standard};
+use crate::{files, interrupts, standard};
 use anyhow::{Context as _, bail};
-use cachemaint::dax;
-use cachemaint::medium::{OpenError, Readable as _};
-use cachemaint::recorder::{Error, ErrorKind, Options, Reader, Recorder, Within, Writer};
+use cachemaint::dax::{self, DaxFile};
+use cachemaint::recorder::{ErrorKind, Options, Reader, Recorder, Within, Writer};
 use core::sync::atomic::{AtomicBool, Ordering};
 use durability::Durability;
-use file::Guarded;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -63,6 +60,8 @@ pub(crate) struct Arguments {
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
+
+type Recording = Recorder<Arc<DaxFile>>;
 
 /// The default size of a new file in bytes.
 const SIZE: u64 = 1 << 20;
@@ -118,14 +117,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Writes all events back, and prints the longest time after which one was persistent if it was measured.
 fn finish(
     path: &Path,
-    recorder: &Recorder<Guarded>,
+    recorder: &Recording,
     within: Option<Within<dax::Error>>,
 ) -> anyhow::Result<()> {
     write_back(recorder)?;
     let Some(within) = within else { return Ok(()) };
-    let longest = within
-        .finish()
-        .map_err(|error| faults::explained(recorder.medium().file().view(), error))?;
+    let longest = within.finish()?;
     text::tell!(
         "cachemaint: {}: an event was persistent after {} at most",
         text::printable(path.display()),
@@ -134,15 +131,14 @@ fn finish(
     Ok(())
 }
 
-fn write_back(recorder: &Recorder<Guarded>) -> anyhow::Result<()> {
-    let written = recorder.write_back_all();
-    recorder.medium().check()?;
-    written.map_err(|error| faults::explained(recorder.medium().file().view(), error))
+fn write_back(recorder: &Recording) -> anyhow::Result<()> {
+    recorder.write_back_all()?;
+    Ok(recorder.medium().check()?)
 }
 
 /// Continues the recording in the file, or creates it. A crash in an earlier creation can have left a file without a
 /// recording.
-fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>> {
+fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recording> {
     let file = dax::Options::new().allow_page_granularity();
     let durability = arguments.durability.on_the_path();
     let options = Options::new().shards(SHARDS).durability(durability);
@@ -150,51 +146,42 @@ fn open(path: &Path, arguments: &Arguments) -> anyhow::Result<Recorder<Guarded>>
         match file.create_new(path, arguments.create.unwrap_or(SIZE)) {
             Ok(file) => {
                 let file = Arc::new(file);
-                let create = |medium| named(path, options.create_new(medium));
+                let created = options.create_new(Arc::clone(&file));
+                let created = created.map_err(|failed| recording::named(path, failed.error));
                 // A file of zeros is not a recording.
-                return Guarded::opened(&file, create).inspect_err(|_| files::discard(path, file));
+                return created.inspect_err(|_| files::discard(path, file));
             }
             // Another process has created it meanwhile.
             Err(error) if matches!(error.kind(), dax::ErrorKind::Exists) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Guarded::opened(&Arc::new(file.open(path)?), |medium| {
-        let is_missing = Reader::open(&medium)
-            .is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
-        if is_missing {
-            check_unused(path, &medium, arguments.create)?;
-        }
-        named(path, options.open_or_create(medium))
-    })
+    let file = Arc::new(file.open(path)?);
+    let is_missing =
+        Reader::open(&file).is_err_and(|failed| matches!(failed.error.kind(), ErrorKind::NotFound));
+    if is_missing {
+        check_unused(path, &file, arguments.create)?;
+    }
+    options.open_or_create(file).map_err(|failed| recording::named(path, failed.error))
 }
 
 /// Checks that a file without a recording has no other data, and that no other user has placed it.
-fn check_unused(path: &Path, file: &Guarded, size: Option<u64>) -> anyhow::Result<()> {
+fn check_unused(path: &Path, file: &DaxFile, size: Option<u64>) -> anyhow::Result<()> {
     let (shown, len) = (path.display(), file.len());
     if let Some(size) = size.filter(|size| *size != len) {
         bail!(
             "{shown}: exists already, with {len} bytes, not {size}; remove it, or record into another file"
         );
     }
-    let view = file.file().view();
-    if has_other_data(view, &[[0, DESCRIPTOR]])? {
+    if has_other_data(file, file.file(), &[[0, DESCRIPTOR]])? {
         bail!("{shown}: the file has other data than a recording; record into another file");
     }
-    refuse_of_another_user(path, view)
-}
-
-/// Returns the recorder, or the error with the path of its file.
-fn named(
-    path: &Path,
-    opened: Result<Recorder<Guarded>, OpenError<Guarded, Error<dax::Error>>>,
-) -> anyhow::Result<Recorder<Guarded>> {
-    opened.map_err(|failed| recording::named(path, failed.error))
+    refuse_of_another_user(path, file.view())
 }
 
 /// Prints the guarantee of the file on standard error.
-fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
-    let guarantee = recorder.medium().file().guarantee();
+fn tell(path: &Path, recorder: &Recording, durability: Durability) {
+    let guarantee = recorder.medium().guarantee();
     text::tell!(
         "cachemaint: {}: on {}; events are persistent {durability}, by the {}: {}",
         text::printable(path.display()),
@@ -206,7 +193,7 @@ fn tell(path: &Path, recorder: &Recorder<Guarded>, durability: Durability) {
 
 fn record_input(
     path: &Path,
-    recorder: &Arc<Recorder<Guarded>>,
+    recorder: &Arc<Recording>,
     input: impl Read,
 ) -> anyhow::Result<ExitCode> {
     finish_when_interrupted(Arc::clone(recorder))?;
@@ -216,7 +203,7 @@ fn record_input(
 }
 
 /// Ends recording on SIGINT, SIGTERM and SIGHUP, with everything written back.
-fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<()> {
+fn finish_when_interrupted(recorder: Arc<Recording>) -> anyhow::Result<()> {
     interrupts::handle(move || {
         recorder.stop();
         let Err(error) = write_back(&recorder) else { exit(text::INTERRUPTED.into()) };
@@ -228,8 +215,8 @@ fn finish_when_interrupted(recorder: Arc<Recorder<Guarded>>) -> anyhow::Result<(
 /// A recorder of lines into one shard.
 struct Lines<'r> {
     path: &'r Path,
-    file: &'r Guarded,
-    writer: Writer<'r, Guarded>,
+    file: &'r DaxFile,
+    writer: Writer<'r, Arc<DaxFile>>,
     stream: Stream,
     /// The greatest number of bytes of an event.
     most: usize,
@@ -241,7 +228,7 @@ struct Lines<'r> {
 impl<'r> Lines<'r> {
     fn new(
         path: &'r Path,
-        recorder: &'r Recorder<Guarded>,
+        recorder: &'r Recording,
         stream: Stream,
         has_failed: Option<&'r AtomicBool>,
     ) -> anyhow::Result<Self> {
@@ -318,7 +305,7 @@ impl<'r> Lines<'r> {
             Err(ErrorKind::Stopped) => loop {
                 std::thread::park();
             },
-            Err(ErrorKind::Medium(error)) => Err(faults::explained(self.file.file().view(), error)),
+            Err(ErrorKind::Medium(error)) => Err(error.into()),
             Err(kind) => bail!("{}: {kind}", self.path.display()),
         }
     }

@@ -1,12 +1,12 @@
 //! A program whose output is recorded and passed on.
 
-use super::file::Guarded;
 #[cfg(unix)]
 use super::stoppable::{Stoppable, StoppableWriter};
 use super::{Lines, Stream};
 use crate::commands::text;
 use crate::standard;
 use anyhow::Context as _;
+use cachemaint::dax::DaxFile;
 use cachemaint::recorder::Recorder;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{OsStr, OsString};
@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 /// Runs a program, and records its output. Returns its exit code: as shells do, 127 for a program that is not found, and
@@ -23,7 +24,7 @@ use std::thread;
 /// that of a failure.
 pub(super) fn record(
     path: &Path,
-    recorder: &Recorder<Guarded>,
+    recorder: &Recorder<Arc<DaxFile>>,
     program: &OsStr,
     arguments: &[OsString],
 ) -> anyhow::Result<ExitCode> {

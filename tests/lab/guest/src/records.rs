@@ -1,7 +1,7 @@
 //! Records that prove themselves: number, seed, a payload that depends on both, and a checksum.
 
 use anyhow::{Context as _, Result};
-use cachemaint::cache::copy::Destination;
+use cachemaint::cache::Destination;
 use cachemaint::dax::{DaxFile, Options};
 use cachemaint_lab_protocol::{Part, Records, Reply};
 use std::fs;

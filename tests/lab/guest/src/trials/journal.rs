@@ -96,21 +96,18 @@ impl Records {
 
     fn append(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
         let number = self.next;
-        match self.chance.below(3) {
-            0 => {
-                let mut group = Group::new();
-                let records: Vec<_> =
-                    (number..number + AT_ONCE).map(|number| self.record(number)).collect();
-                for record in &records {
-                    group.push(record);
-                }
-                journal.append_group(&mut group)?;
-                self.next += AT_ONCE;
+        if self.chance.below(3) == 0 {
+            let mut group = Group::new();
+            let records: Vec<_> =
+                (number..number + AT_ONCE).map(|number| self.record(number)).collect();
+            for record in &records {
+                group.push(record);
             }
-            _ => {
-                journal.append(&self.record(number))?;
-                self.next += 1;
-            }
+            journal.append_group(&mut group)?;
+            self.next += AT_ONCE;
+        } else {
+            journal.append(&self.record(number))?;
+            self.next += 1;
         }
         Ok(())
     }

@@ -7,13 +7,13 @@
     addis 4, 2, .L1@toc@ha
     std 0, 112(1)
     ld 4, .L1@toc@l(4)
-    ld 6, 0(4)
-    cmpldi 6, 0
+    ld 5, 0(4)
+    cmpldi 5, 0
     beq 0, .L2
 .L19:
-    clrldi 5, 6, 48
-    rldicl 6, 6, 48, 16
+    rldicl 6, 5, 48, 16
     ori 4, 3, 7
+    clrldi 5, 5, 48
     andi. 7, 6, 1
     bc 12, 1, .L3
     andi. 7, 6, 8
@@ -103,6 +103,6 @@
     li 3, 0
     cmplwi 4, 7
     bne 0, .L18
-    ld 6, 48(1)
+    ld 5, 48(1)
     mr 3, 30
     b .L19

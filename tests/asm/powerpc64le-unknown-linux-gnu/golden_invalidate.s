@@ -1,13 +1,13 @@
-    clrldi 6, 3, 48
-    rldicl 3, 3, 40, 24
+    rldicl 7, 3, 40, 24
     addi 5, 4, 63
-    andi. 7, 3, 1
+    clrldi 6, 3, 48
+    andi. 3, 7, 1
     bc 12, 1, .L0
-    andi. 7, 3, 8
+    andi. 3, 7, 8
     bne 0, .L1
-    andi. 7, 3, 16
+    andi. 3, 7, 16
     bne 0, .L2
-    andi. 3, 3, 4
+    andi. 3, 7, 4
     or 3, 6, 4
     sync
     dcbf 0, 4
@@ -52,7 +52,7 @@
     cmpld 3, 5
     blt 0, .L9
 .L8:
-    .long 2088764588
+    sync
     blr
 .L2:
     sync
@@ -68,7 +68,7 @@
     cmpld 3, 5
     blt 0, .L11
 .L10:
-    .long 2088764588
+    sync
     blr
 .L3:
     bc 4, 4, .L12

@@ -25,11 +25,11 @@
     sldi 5, 5, 3
     cmpld 7, 5
     bgt 0, .L4
-    ld 6, 16(6)
+    ld 5, 16(6)
     add 3, 3, 4
     addi 4, 3, 7
-    clrldi 5, 6, 48
-    rldicl 6, 6, 48, 16
+    rldicl 6, 5, 48, 16
+    clrldi 5, 5, 48
     andi. 7, 6, 1
     bc 12, 1, .L5
     andi. 7, 6, 8
@@ -120,7 +120,7 @@
 .L4:
     addis 3, 2, .L18@toc@ha
     addi 3, 3, .L18@toc@l
-    addi 6, 3, 120
+    addi 6, 3, 88
     mr 3, 4
     li 4, 8
     bl _ZN10cachemaint6medium6memory12out_of_rangeE
@@ -131,7 +131,7 @@
     addi 5, 3, .L18@toc@l
     std 4, 32(1)
     addis 4, 2, .L19@toc@ha
-    addi 3, 5, 16
+    addi 3, 5, 8
     ld 4, .L19@toc@l(4)
     std 3, 48(1)
     addis 3, 2, .L20@toc@ha
@@ -139,15 +139,15 @@
     addi 4, 1, 32
     ld 3, .L20@toc@l(3)
     std 3, 56(1)
-    addi 3, 5, 201
-    addi 5, 5, 96
+    addi 3, 5, 136
+    addi 5, 5, 64
     bl _RNvNtC4core9panicking9panic_fmt
     nop
 .L2:
     addis 3, 2, .L18@toc@ha
     sldi 5, 5, 3
     addi 3, 3, .L18@toc@l
-    addi 6, 3, 96
+    addi 6, 3, 64
     mr 3, 4
     li 4, 8
     bl _ZN10cachemaint6medium6memory12out_of_rangeE
@@ -160,8 +160,8 @@
     std 3, 40(1)
     addis 3, 2, .L18@toc@ha
     addi 4, 3, .L18@toc@l
-    addi 3, 4, 235
-    addi 5, 4, 120
+    addi 3, 4, 170
+    addi 5, 4, 88
     addi 4, 1, 32
     bl _RNvNtC4core9panicking9panic_fmt
     nop

@@ -1,16 +1,16 @@
     cmpldi 5, 0
     beqlr 0
     add 5, 4, 5
+    rldicl 7, 3, 48, 16
     clrldi 6, 3, 48
-    rldicl 3, 3, 48, 16
     addi 5, 5, -1
-    andi. 7, 3, 1
+    andi. 3, 7, 1
     bc 12, 1, .L0
-    andi. 7, 3, 8
+    andi. 3, 7, 8
     bne 0, .L1
-    andi. 7, 3, 16
+    andi. 3, 7, 16
     bne 0, .L2
-    andi. 3, 3, 4
+    andi. 3, 7, 4
     or 3, 6, 4
     dcbf 0, 4
     cmpld 1, 3, 5
@@ -39,15 +39,13 @@
     mr 3, 4
     .long 2092964012
     or 3, 6, 4
+.L6:
     cmpld 3, 5
     bgelr 0
-.L6:
     addi 3, 3, 1
     .long 2092964012
     or 3, 3, 6
-    cmpld 3, 5
-    blt 0, .L6
-    blr
+    b .L6
 .L2:
     mr 3, 4
     .long 2088769708

@@ -1,13 +1,13 @@
-    clrldi 6, 3, 48
-    rldicl 3, 3, 48, 16
+    rldicl 7, 3, 48, 16
     ori 5, 4, 7
-    andi. 7, 3, 1
+    clrldi 6, 3, 48
+    andi. 3, 7, 1
     bc 12, 1, .L0
-    andi. 7, 3, 8
+    andi. 3, 7, 8
     bne 0, .L1
-    andi. 7, 3, 16
+    andi. 3, 7, 16
     bne 0, .L2
-    andi. 3, 3, 4
+    andi. 3, 7, 4
     or 3, 6, 4
     dcbf 0, 4
     cmpld 1, 3, 5

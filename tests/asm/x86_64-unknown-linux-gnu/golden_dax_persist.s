@@ -1,20 +1,18 @@
     sub rsp, 40
-    mov rdx, qword ptr [rdi + 512]
-    lea rcx, [rsi + 8]
-    cmp rcx, rdx
-    seta al
+    mov rax, qword ptr [rdi + 456]
+    lea rdx, [rsi + 8]
+    cmp rdx, rax
+    seta cl
     cmp rsi, -9
     ja .L0
-    test al, al
+    test cl, cl
     jne .L1
-.L22:
-    mov rax, qword ptr [rdi + 480]
+.L21:
+    mov rax, qword ptr [rdi + 416]
     mov qword ptr [rsp], rsi
     test sil, 7
     jne .L2
     mov qword ptr [rax + rsi], 7
-    mov qword ptr [rsp + 8], rsi
-    mov qword ptr [rsp + 16], rcx
     mov rcx, qword ptr [rdi]
     test rcx, rcx
     je .L3
@@ -56,23 +54,20 @@
     mfence
     jmp .L10
 .L4:
-    lea rdx, [rip + .L14]
-    lea rsi, [rsp + 8]
-    call qword ptr [rip + _ZN10cachemaint3dax4view9writeback48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$15writeback_pagesE@GOTPCREL]
     add rsp, 40
-    ret
+    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView15writeback_pagesE@GOTPCREL]
 .L5:
     clwb byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L15
-.L16:
+    jae .L14
+.L15:
     inc rax
     clwb byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L16
-.L15:
+    jb .L15
+.L14:
     sfence
     jmp .L10
 .L11:
@@ -82,14 +77,14 @@
     clflushopt byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L17
-.L18:
+    jae .L16
+.L17:
     inc rax
     clflushopt byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L18
-.L17:
+    jb .L17
+.L16:
     sfence
     jmp .L10
 .L12:
@@ -99,47 +94,48 @@
     clflush byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jae .L19
-.L20:
+    jae .L18
+.L19:
     inc rax
     clflush byte ptr [rax]
     or rax, rdx
     cmp rax, rcx
-    jb .L20
-.L19:
+    jb .L19
+.L18:
     sfence
     jmp .L10
 .L13:
     sfence
 .L10:
-    mov rax, qword ptr [rip + _ZN10cachemaint3dax6faults5slots4USEDE@GOTPCREL]
-    mov rax, qword ptr [rax]
-    test rax, rax
-    jne .L21
+    mov rax, qword ptr [rdi + 440]
+    mov eax, dword ptr [rax + 16]
+    test eax, eax
+    jne .L20
     xor eax, eax
     add rsp, 40
     ret
 .L0:
-    mov al, 1
-    test al, al
-    je .L22
+    mov cl, 1
+    test cl, cl
+    je .L21
 .L1:
-    lea rcx, [rip + .L23]
+    lea rcx, [rip + .L22]
     mov rdi, rsi
     mov esi, 8
+    mov rdx, rax
     call qword ptr [rip + _ZN10cachemaint3dax7mapping12out_of_rangeE@GOTPCREL]
 .L2:
     mov rax, rsp
     mov qword ptr [rsp + 8], rax
     mov rax, qword ptr [rip + _RNvXsi_NtNtNtC4core3fmt3num3impjNtB9_7Display3fmt@GOTPCREL]
     mov qword ptr [rsp + 16], rax
-    lea rcx, [rip + .L24]
+    lea rcx, [rip + .L23]
     mov qword ptr [rsp + 24], rcx
     mov qword ptr [rsp + 32], rax
-    lea rdi, [rip + .L25]
-    lea rdx, [rip + .L23]
+    lea rdi, [rip + .L24]
+    lea rdx, [rip + .L22]
     lea rsi, [rsp + 8]
     call qword ptr [rip + _RNvNtC4core9panicking9panic_fmt@GOTPCREL]
-.L21:
+.L20:
     add rsp, 40
-    jmp qword ptr [rip + _ZN10cachemaint3dax6faults48_$LT$impl$u20$cachemaint..dax..view..DaxView$GT$20check_guarded_storesE@GOTPCREL]
+    jmp qword ptr [rip + _ZN10cachemaint3dax4view7DaxView6failedE@GOTPCREL]

@@ -44,10 +44,10 @@
 //! | `file.persist` | the range, for the events that the file's `Guarantee` names. **If in doubt, this one** | one instruction a line, one fence |
 //! | `file.persist_copy`, `persist_fill`, `persist_copy_within` | the bytes that it stores, likewise | the faster of streaming stores and stores with write-back; one or two fences for all parts |
 //! | `file.issue_writeback`, then `file.fence` | nothing after the first; after the second as `persist` | as `persist` |
-//! | `file.view().batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
+//! | `file.batch` | all of its ranges, likewise | one instruction a line, one fence for all ranges |
 //! | `file.deep_persist` | the range, without the platform's stored energy | as `persist`, and a system call that waits for the medium |
 //! | [`Cache::writeback`], [`Cache::batch`], [`Cache::copy_writeback`] | nothing that this crate could promise: the bytes are at the handle's [`Point`] | one instruction a line, the fences of the CPU |
-//! | [`Cache::unfenced`], then [`Cache::fence`] | the same, and nothing before the fence | the same, with the last fence apart |
+//! | [`Cache::writeback_range_unfenced`], then [`Cache::fence`] | the same, and nothing before the fence | the same, with the last fence apart |
 //! | [`Medium::persist`] | the range, as far as the medium goes: `DaxFile` as above, [`Memory`](medium::Memory) to the point of its cache | that of the medium |
 //! | [`coherence::release`] | **nothing**: another observer of the memory sees the bytes | one instruction a line, one fence |
 //! | `Journal::append`, `append_within`, `append_group` | the record and all before it | one write-back of the record, one fence, more for a long record; waits for records before it |
@@ -71,7 +71,7 @@
 //! | `journal`, `recorder`, `preserve` | the three formats; `preserve-read` reads the last one without an allocator |
 //! | `sim` | the crash simulator, for tests |
 //! | `serde` | reports as JSON and other formats |
-//! | `privileged` | discards, whole caches and physical ranges, for ring 0, EL1 and M-mode |
+//! | `privileged` | discards and whole caches, for ring 0, EL1 and M-mode |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

@@ -6,7 +6,8 @@ pub(super) type Register = u64;
 #[cfg(not(any(target_pointer_width = "64", target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) type Register = u32;
 
-/// Makes the function `maintain` of a back end from the assembly of each instruction, and the register of its operand.
+/// Makes the function `maintain` of a back end from the assembly of each instruction, and the register of its operand. The
+/// types are those that the back end has imported.
 macro_rules! maintain {
     ($(if $instruction:ident => $assembly:literal, $register:tt;)+ else $last:ident => $of_last:literal, $for_last:tt;) => {
         /// Executes the instruction of this code on every line, between the fences that `fences` names for it; without
@@ -18,8 +19,8 @@ macro_rules! maintain {
         #[inline(always)]
         pub unsafe fn maintain(
             code: u8,
-            lines: Option<super::super::Lines>,
-            fences: impl FnOnce(super::super::Instruction) -> super::super::Fences,
+            lines: Option<Lines>,
+            fences: impl FnOnce(Instruction) -> Fences,
         ) {
             macro_rules! by {
                 ($known:ident, $text:literal, $operand:tt) => {{
@@ -32,7 +33,7 @@ macro_rules! maintain {
                             unsafe {
                                 asm!(
                                     $text,
-                                    in($operand) line as super::super::maintain::Register,
+                                    in($operand) line as Register,
                                     options(nostack, preserves_flags),
                                 );
                             }

@@ -6,7 +6,8 @@
 //! not move a store over a write-back or a barrier. `preserves_flags` holds: neither SYS nor a
 //! barrier writes NZCV.
 
-use super::super::{Fence, maintain::maintain};
+use super::super::maintain::{Register, maintain};
+use super::super::{Fence, Fences, Instruction, Lines};
 use super::{DC_CIVAC, DC_CVAC, DC_CVADP, DC_CVAP, DMB_OSH, DSB_SY};
 use core::arch::asm;
 

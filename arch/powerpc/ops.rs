@@ -8,7 +8,8 @@
 //!
 //! Inline assembly for PowerPC is stable in Rust since 1.95.
 
-use super::super::{Fence, maintain::maintain};
+use super::super::maintain::{Register, maintain};
+use super::super::{Fence, Fences, Instruction, Lines};
 use super::{DCBF, DCBF_PERSISTENT, DCBFPS, DCBST, DCBSTPS, PHWSYNC, SYNC};
 use core::arch::asm;
 

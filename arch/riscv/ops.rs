@@ -5,7 +5,8 @@
 //! marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a fence.
 //! `preserves_flags` holds: they write no register at all.
 
-use super::super::{Fence, maintain::maintain};
+use super::super::maintain::{Register, maintain};
+use super::super::{Fence, Fences, Instruction, Lines};
 use super::{CBO_CLEAN, CBO_FLUSH, FENCE_IORW};
 use core::arch::asm;
 

@@ -4,7 +4,8 @@
 //! them is marked `nomem` or `readonly`: the compiler must not move a store over a write-back or a
 //! fence. `preserves_flags` holds, as none of them changes a flag (Intel SDM vol. 2A).
 
-use super::super::{Fence, maintain::maintain};
+use super::super::maintain::{Register, maintain};
+use super::super::{Fence, Fences, Instruction, Lines};
 use super::{CLFLUSH, CLFLUSH_ORDERED, CLFLUSHOPT, CLWB, MFENCE, SFENCE};
 use core::arch::asm;
 

@@ -54,11 +54,12 @@ const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
 ];
 
 /// The programs whose tests depend on the architecture.
-const ON_EACH_ARCHITECTURE: [&str; 9] = [
+const ON_EACH_ARCHITECTURE: [&str; 10] = [
     LIBRARY,
     "chosen_here",
     "coherence",
     "dax",
+    "dax_failed",
     "dax_faults",
     "dax_killed",
     "dax_processes",
@@ -80,9 +81,10 @@ const ON_SOME_WORDS: [&str; 8] = [
 ];
 
 /// The programs with tests of files, and the prefixes of these tests; all tests if the list is empty.
-const WITH_FILES: [(&str, &[&str]); 7] = [
+const WITH_FILES: [(&str, &[&str]); 8] = [
     (LIBRARY, &["dax::"]),
     ("dax", &[]),
+    ("dax_failed", &[]),
     ("dax_faults", &[]),
     ("dax_killed", &[]),
     ("dax_processes", &[]),

@@ -9,8 +9,10 @@ pub(crate) mod magic;
 pub(crate) mod progress;
 #[cfg(any(feature = "journal", feature = "preserve-read"))]
 pub(crate) mod reread;
-#[cfg(any(feature = "journal", feature = "recorder"))]
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 pub(crate) mod rewritten;
+#[cfg(feature = "preserve-read")]
+pub(crate) mod root;
 pub(crate) mod superblock;
 pub(crate) mod tag;
 #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]

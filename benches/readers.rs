@@ -381,7 +381,7 @@ fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut count) = (reader.events(), 0);
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer)? {
         count += u64::from(matches!(found, Found::Event(_)));
     }
     Ok(count)
@@ -391,8 +391,8 @@ fn read_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 fn describe_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
     let reader = recorder::Reader::open(image).map_err(|failed| failed.error)?;
     let mut buffer = vec![0; reader.largest_payload()];
-    let (table, mut events, mut count) = (reader.event_table(), reader.events(), 0);
-    while let Some(found) = events.read_next(&mut buffer) {
+    let (table, mut events, mut count) = (reader.event_table()?, reader.events(), 0);
+    while let Some(found) = events.read_next(&mut buffer)? {
         if let Found::Event(event) = found
             && let Some((name, fields)) = table.describe(&event)
         {

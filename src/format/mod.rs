@@ -13,6 +13,7 @@ pub(crate) mod reread;
 pub(crate) mod rewritten;
 #[cfg(feature = "preserve-read")]
 pub(crate) mod root;
+#[cfg(any(feature = "journal", feature = "recorder"))]
 pub(crate) mod superblock;
 pub(crate) mod tag;
 #[cfg(any(feature = "journal", feature = "recorder", feature = "preserve"))]

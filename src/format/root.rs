@@ -17,7 +17,7 @@
 //! These fields stay where they are in each later version, so a whole slot of a later version is known as such.
 
 use super::identity::Identity;
-use super::magic::Magic;
+use super::magic::{self, Magic};
 use super::reread::Rereadings;
 use super::tag::{self, Kind};
 use crate::medium::Readable;
@@ -33,7 +33,8 @@ pub(crate) const BYTES: u64 = 4 * BLOCK;
 const HEAD: usize = 48;
 const TAG: usize = 16;
 const IDENTITY: usize = 24;
-const GENERATION: usize = 40;
+/// The offset of the generation in a slot.
+pub(crate) const GENERATION: usize = 40;
 /// Bytes of the longest slot that a format has.
 const MOST: usize = 256;
 
@@ -86,8 +87,8 @@ pub(crate) struct Loaded<const OWN: usize> {
     pub(crate) root: Root<OWN>,
     /// True for each copy that is not whole.
     pub(crate) is_damaged: [bool; 2],
-    /// True if neither copy of a generation before or after is whole, though there must be one: a crash has torn the
-    /// next generation, or damage took it away.
+    /// True if no generation before or after is whole: this one is the first, a crash has torn the next one, or damage took
+    /// that away.
     pub(crate) is_next_lost: bool,
 }
 
@@ -126,7 +127,7 @@ impl<const OWN: usize> Root<OWN> {
         medium.read(at, &mut bytes[..HEAD])?;
         let word = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
         let number = |at| word(at).map_or(0, u64::from_le_bytes);
-        let magic = word(0).unwrap_or_default();
+        let magic = magic::finished(at, word(0).unwrap_or_default());
         if magic != format.magic {
             return Ok(if magic == [0; 8] { Found::Nothing } else { Found::Other(magic) });
         }
@@ -198,11 +199,7 @@ impl<const OWN: usize> Root<OWN> {
             is_damaged: in_slots(root.generation).map(|found| found != Found::Whole(root)),
             is_next_lost: in_slots(root.generation + 1)
                 .iter()
-                .all(|found| matches!(found, Found::Damaged))
-                || root.generation > 1
-                    && in_slots(root.generation + 1)
-                        .iter()
-                        .all(|found| !matches!(found, Found::Whole(_))),
+                .all(|found| !matches!(found, Found::Whole(_))),
         }))
     }
 

@@ -9,13 +9,13 @@ use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
 use std::path::Path;
 #[cfg(all(target_os = "linux", not(miri)))]
 use {
-    cachemaint::dax::{DaxView, Lock},
-    cachemaint::preserve::{Lease, Reader, Stamp},
+    cachemaint::dax::Lock,
+    cachemaint::preserve::{Reader, Stamp},
 };
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
     let file = dax::Options::new().allow_page_granularity().create_new(path, len).unwrap();
-    Options::new().create_new(file).unwrap()
+    Options::new().create_new(file).unwrap().0
 }
 
 /// Creates a store with a region of 64 KiB.
@@ -32,29 +32,10 @@ fn open(path: &Path) -> DaxFile {
     dax::Options::new().allow_page_granularity().open(path).unwrap()
 }
 
-/// Opens the file beside its writer.
-#[cfg(all(target_os = "linux", not(miri)))]
-fn unlocked(path: &Path) -> DaxFile {
-    dax::Options::new().allow_page_granularity().lock(Lock::None).open(path).unwrap()
-}
-
 fn put<M: Medium<Error = dax::Error>>(store: &mut Store<M>, name: &str, bytes: &[u8]) {
     let mut transaction = store.begin().unwrap();
     transaction.put(name, bytes).unwrap();
     transaction.commit().unwrap();
-}
-
-/// Returns a lease, or `None` with a line that gives the reason why files have none here.
-#[cfg(all(target_os = "linux", not(miri)))]
-fn leased<T>(test: &str, lease: Result<T, Error<dax::Error>>) -> Option<T> {
-    let why = match lease {
-        Ok(lease) => return Some(lease),
-        Err(why) => why,
-    };
-    let ErrorKind::Medium(refused) = why.kind() else { panic!("{why}") };
-    assert!(matches!(refused.kind(), dax::ErrorKind::NoLeases { .. }), "{why}");
-    skip(test, why);
-    None
 }
 
 /// Returns the placement of a file, or `None` with a line that gives the reason why it is not known here.
@@ -103,7 +84,7 @@ fn a_large_blob_comes_back_whole() {
     let mut transaction = store.begin().unwrap();
     let (aligned, rest) = bytes.split_at(3 << 16);
     let mut pieces = core::iter::once(aligned).chain(rest.chunks(100_003));
-    let len = Some(bytes.len() as u64);
+    let len = bytes.len() as u64;
     let put = transaction
         .put_with("pieces", len, |writer| pieces.try_for_each(|piece| writer.append(piece)));
     put.unwrap();
@@ -136,158 +117,6 @@ fn a_store_grows_with_its_file() {
     let (store, _) = Options::new().open(open(&path)).unwrap();
     assert!(store.reader().load("a").unwrap() == vec![1; 20_000]);
     assert!(store.reader().load("b").unwrap() == vec![2; 200_000]);
-}
-
-/// On Linux alone there are such locks.
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
-#[test]
-fn a_lease_of_somebody_else_keeps_its_blob() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &vec![1; 50_000]);
-    let view =
-        || dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
-    let reader = Reader::open(view()).unwrap();
-    let Some(lease) = leased("a_lease_of_somebody_else_keeps_its_blob", reader.lease("a")) else {
-        return;
-    };
-    for number in 2..30 {
-        put(&mut store, "a", &vec![number; 50_000]);
-        let mut bytes = vec![0; 50_000];
-        lease.medium().read(lease.info().range().start, &mut bytes).unwrap();
-        assert!(bytes == vec![1; 50_000], "{number}");
-        assert!(reader.load("a").unwrap() == vec![number; 50_000]);
-    }
-    let leased = lease.info().offset;
-    drop(lease);
-    put(&mut store, "a", &vec![30; 50_000]);
-    assert_eq!(reader.stat("a").unwrap().unwrap().offset, leased, "it is free again");
-}
-
-/// A lease of this process lies after one of another open file.
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
-#[test]
-fn a_lease_of_another_process_before_one_of_this_process_keeps_its_blob() {
-    const LEN: usize = 50_000;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &vec![1; LEN]);
-    put(&mut store, "b", &vec![2; LEN]);
-    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
-    let theirs = Reader::open(view).unwrap();
-    let Some(their_lease) = leased(
-        "a_lease_of_another_process_before_one_of_this_process_keeps_its_blob",
-        theirs.lease("a"),
-    ) else {
-        return;
-    };
-    let ours = store.reader();
-    let our_lease = ours.lease("b").unwrap();
-    assert!(their_lease.info().range().start < our_lease.info().range().start);
-    for (name, byte) in ["a", "b", "c", "d"].into_iter().cycle().zip(3..20) {
-        put(&mut store, name, &vec![byte; LEN]);
-        let mut bytes = vec![0; LEN];
-        their_lease.medium().read(their_lease.info().range().start, &mut bytes).unwrap();
-        assert!(
-            bytes.iter().all(|byte| *byte == 1),
-            "their blob, after {name} was put with {byte}"
-        );
-        our_lease.medium().read(our_lease.info().range().start, &mut bytes).unwrap();
-        assert!(bytes.iter().all(|byte| *byte == 2), "our blob, after {name} was put with {byte}");
-    }
-}
-
-/// Puts other bytes into a blob again and again. The bytes under each lease must stay.
-#[cfg(all(target_os = "linux", not(miri)))]
-#[track_caller]
-fn assert_kept<M: Medium<Error = dax::Error>>(
-    store: &mut Store<M>,
-    leases: &[(&Lease<'_, &DaxView>, u8)],
-) {
-    for byte in 100..112 {
-        put(store, "a", &vec![byte; 50_000]);
-        for (lease, kept) in leases {
-            let mut bytes = vec![0; 50_000];
-            lease.medium().read(lease.info().range().start, &mut bytes).unwrap();
-            assert!(bytes == vec![*kept; 50_000], "leased bytes of {kept} changed with {byte}");
-        }
-    }
-}
-
-/// The kernel has one lock for all leases of an open file.
-#[cfg(all(target_os = "linux", not(miri)))]
-#[test]
-fn a_dropped_lease_leaves_that_of_another_reader_of_the_same_view() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &vec![1; 50_000]);
-    let file = unlocked(&path);
-    let readers = [(); 2].map(|()| Reader::open(file.view()).unwrap());
-    let Some(first) = leased(
-        "a_dropped_lease_leaves_that_of_another_reader_of_the_same_view",
-        readers[0].lease("a"),
-    ) else {
-        return;
-    };
-    let second = readers[1].lease("a").unwrap();
-    drop(first);
-    assert_kept(&mut store, &[(&second, 1)]);
-    drop(second);
-    assert_eq!(store.medium().leased(0..1 << 19).unwrap(), None);
-}
-
-#[cfg(all(target_os = "linux", not(miri)))]
-#[test]
-fn leases_of_a_view_and_of_its_reader_end_apart() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &vec![1; 50_000]);
-    let file = unlocked(&path);
-    let reader = Reader::open(file.view()).unwrap();
-    let Some(lease) = leased("leases_of_a_view_and_of_its_reader_end_apart", reader.lease("a"))
-    else {
-        return;
-    };
-    let range = lease.info().range();
-    let part = range.start + 100..range.start + 200;
-    file.view().lease(part.clone()).unwrap();
-    drop(lease);
-    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(part.clone()));
-    let lease = reader.lease("a").unwrap();
-    file.view().release(part).unwrap();
-    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range));
-    drop(lease);
-}
-
-/// The kernel does not report the locks of an open file to that file.
-#[cfg(all(target_os = "linux", not(miri)))]
-#[test]
-fn a_writer_honours_leases_of_its_own_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let mut store = create(&path, 1 << 19);
-    put(&mut store, "a", &vec![1; 50_000]);
-    drop(store);
-    let file = open(&path);
-    let (mut store, _) = Options::new().open(erased(&file)).unwrap();
-    let reader = Reader::open(file.view()).unwrap();
-    let Some(ours) = leased("a_writer_honours_leases_of_its_own_file", reader.lease("a")) else {
-        return;
-    };
-    assert_kept(&mut store, &[(&ours, 1)]);
-    // A lease of another open file counts beside it.
-    let elsewhere = unlocked(&path);
-    let other_reader = Reader::open(elsewhere.view()).unwrap();
-    let theirs = other_reader.lease("a").unwrap();
-    assert_kept(&mut store, &[(&ours, 1), (&theirs, 111)]);
-    let released = ours.info().range();
-    drop(ours);
-    put(&mut store, "a", &vec![2; 50_000]);
-    assert_eq!(reader.stat("a").unwrap().unwrap().range(), released, "it is free again");
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -362,7 +191,7 @@ fn a_region_of_a_file_is_used_in_place() {
     region.write(1000, b"in place");
     region.persist(1000..1008).unwrap();
     // A journal, or anything else that is in a medium, can be in a region.
-    let nested = Options::new().create_new(erased(&region)).unwrap();
+    let (nested, _) = Options::new().create_new(erased(&region)).unwrap();
     assert!(store.seal().is_err());
     drop(nested);
     drop(region);
@@ -378,28 +207,6 @@ fn a_region_of_a_file_is_used_in_place() {
     drop(Options::new().open(erased(&region)).unwrap());
 }
 
-/// A store in the region must not overwrite bytes that a reader of the file uses.
-#[cfg(all(target_os = "linux", not(miri)))]
-#[test]
-fn a_region_of_a_file_has_the_leases_of_its_bytes() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let (_store, region) = create_with_region(&path);
-    let begin = region.info().offset;
-    let reader = unlocked(&path);
-    assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), None);
-    let lease = reader
-        .view()
-        .lease(begin + 4000..begin + 9000)
-        .map_err(|why| Error::from(ErrorKind::Medium(why)));
-    if leased("a_region_of_a_file_has_the_leases_of_its_bytes", lease).is_none() {
-        return;
-    }
-    assert_eq!(Medium::leased_range(&region, 0..1 << 16).unwrap(), Some(4000..9000));
-    assert_eq!(Medium::leased_range(&region, 5000..6000).unwrap(), Some(5000..6000));
-    assert_eq!(Medium::leased_range(&region, 9000..1 << 16).unwrap(), None);
-}
-
 /// The reader's view has the bytes from before.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 #[test]
@@ -413,39 +220,10 @@ fn a_blob_beyond_the_view_of_a_reader_is_refused() {
     let reader = Reader::open(view()).unwrap();
     store.grow(1 << 20).unwrap();
     put(&mut store, "b", &vec![2; 1 << 19]);
-    let leased = reader.lease("b").map(|_| ());
-    let loaded = reader.load("b").map(|_| ());
-    for refused in [leased, loaded] {
-        let error = refused.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
-        assert!(
-            error.to_string().contains(", or open a new view if the store has grown"),
-            "{error}"
-        );
-    }
-    assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
-}
-
-/// The reader's view has a copy of the root, and none of the last page below it.
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
-#[test]
-fn a_page_beyond_the_view_of_a_reader_is_not_damaged() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20).unwrap();
-    let mut store = Options::new().unit(64).create_new(file).unwrap();
-    let mut transaction = store.begin().unwrap();
-    (10..99).try_for_each(|name| transaction.put(&name.to_string(), b"before")).unwrap();
-    transaction.commit().unwrap();
-    let view = dax::Options::new().allow_page_granularity().lock(Lock::None).view(&path).unwrap();
-    let reader = Reader::open(view).unwrap();
-    store.grow(1 << 21).unwrap();
-    let mut transaction = store.begin().unwrap();
-    ["10", "98"].into_iter().try_for_each(|name| transaction.put(name, b"after")).unwrap();
-    transaction.commit().unwrap();
-    assert!(reader.stat("10").unwrap().is_some());
-    let error = reader.stat("98").unwrap_err();
+    let error = reader.load("b").unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{error}");
+    assert!(error.to_string().contains(", or open a new view if the store has grown"), "{error}");
+    assert_eq!(Reader::open(view()).unwrap().load("b").unwrap(), vec![2; 1 << 19]);
 }
 
 /// No byte of it has moved.
@@ -487,7 +265,7 @@ fn a_store_that_grows_keeps_the_stamp_that_was_set() {
     let path = directory.path().join("store");
     let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 18).unwrap();
     let set = stamp(9);
-    let mut store = Options::new().stamp(set).create_new(file).unwrap();
+    let (mut store, _) = Options::new().stamp(set).create_new(file).unwrap();
     store.grow(1 << 19).unwrap();
     let mut grown = *store.snapshot().unwrap().stamp();
     grown.placement = set.placement;

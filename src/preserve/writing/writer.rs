@@ -1,15 +1,14 @@
 //! Blobs that are put piece by piece.
 
 use super::attributes::Attributes;
-use super::stream::{PIECE, Stream};
+use super::put::{PIECE, Stream};
 use super::transaction::Transaction;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::key::BlobKey;
+use crate::preserve::format::BlobKey;
 use crate::preserve::info::Content;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::ops::Range;
 
 impl<M: Medium> Transaction<'_, M> {
     /// Puts a blob that `write` appends piece by piece, which replaces one of the same name. Returns the value of
@@ -18,8 +17,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// If `write` fails, the blob is dropped, the error is returned, and the transaction is as it was. The error can
     /// have any type to which `?` converts an [`Error`], such as [`std::io::Error`].
     ///
-    /// `len` is the length of the blob, if it is known. A blob of unknown length takes the largest free piece until
-    /// `write` returns.
+    /// The blob has `len` bytes: `write` appends as many.
     ///
     /// ```
     /// # #[cfg(feature = "std")]
@@ -28,16 +26,16 @@ impl<M: Medium> Transaction<'_, M> {
     /// # use std::sync::atomic::AtomicU64;
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
     /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let mut store = Store::create_new(memory).map_err(|failed| failed.error)?;
+    /// # let (mut store, _) = Store::create_new(memory).map_err(|failed| failed.error)?;
     /// # let mut file = &[7; 10_000][..];
     /// let mut transaction = store.begin()?;
-    /// transaction.put_with("ram", None, |ram| std::io::copy(&mut file, ram))?;
-    /// transaction.put_with("cpu", None, |cpu| {
+    /// transaction.put_with("ram", 10_000, |ram| std::io::copy(&mut file, ram))?;
+    /// transaction.put_with("cpu", 29, |cpu| {
     ///     cpu.append(b"registers, ")?;
     ///     cpu.append(b"and more registers")
     /// })?;
     /// transaction.commit()?;
-    /// assert_eq!(store.reader().load("ram")?, [7; 10_000]);
+    /// assert_eq!(store.load("ram")?, [7; 10_000]);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "std"))]
@@ -53,18 +51,30 @@ impl<M: Medium> Transaction<'_, M> {
     pub fn put_with<'a, T, E: From<Error<M::Error>>>(
         &mut self,
         attributes: impl Into<Attributes<'a>>,
-        len: Option<u64>,
+        len: u64,
         write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let unit = self.unit();
         let attributes = attributes.into();
-        let (medium, key, claim) = self.claim(&attributes, Content::Blob, len)?;
-        let mut writer = BlobWriter::new(medium, key, &claim.place, unit, len);
-        let value = write(&mut writer)?;
-        let (len, tag) = writer.finish()?;
-        let place = claim.keep(Content::Blob, len);
-        self.insert(&attributes, Content::Blob, &place, tag);
-        Ok(value)
+        if attributes.is_value(len) {
+            let mut writer = BlobWriter::new(self.medium(), None, len);
+            let value = write(&mut writer)?;
+            let bytes = writer.into_value()?;
+            self.put_value(&attributes, &bytes)?;
+            return Ok(value);
+        }
+        let claim = self.claim(&attributes, Content::Blob, len)?;
+        let mut writer = BlobWriter::new(self.medium(), Some(claim.key), len);
+        let written = write(&mut writer).and_then(|value| Ok((value, writer.finish()?)));
+        match written {
+            Ok((value, tag)) => {
+                self.insert(&attributes, claim, Content::Blob, len, tag);
+                Ok(value)
+            }
+            Err(error) => {
+                self.give(&claim);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -81,9 +91,9 @@ impl<M: Medium> Transaction<'_, M> {
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::preserve::{Error, Store};
 ///
-/// let mut store = Store::create_new(medium)?;
+/// let (mut store, _) = Store::create_new(medium)?;
 /// let mut transaction = store.begin()?;
-/// transaction.put_with("ram", Some(2000), |blob| -> Result<(), Error<_>> {
+/// transaction.put_with("ram", 2000, |blob| -> Result<(), Error<_>> {
 ///     blob.append(&[7; 1000])?;
 ///     blob.append(&[8; 1000])
 /// })?;
@@ -96,27 +106,24 @@ impl<M: Medium> Transaction<'_, M> {
 #[derive(Debug)]
 pub struct BlobWriter<'t, M: Medium> {
     medium: &'t M,
-    /// Bytes of its place.
-    largest: u64,
-    unit: u64,
-    said: Option<u64>,
+    /// The length of the blob.
+    said: u64,
     /// The bytes that do not fill a piece yet.
     buffer: Vec<u8>,
-    stream: Stream,
+    /// `None` if all bytes are kept in the buffer, for the record.
+    stream: Option<Stream>,
     /// True if the medium failed, so that bytes are missing.
     has_failed: bool,
     thread: PhantomData<*const ()>,
 }
 
 impl<'t, M: Medium> BlobWriter<'t, M> {
-    fn new(medium: &'t M, key: BlobKey, place: &Range<u64>, unit: u64, said: Option<u64>) -> Self {
+    fn new(medium: &'t M, key: Option<BlobKey>, said: u64) -> Self {
         Self {
             medium,
-            largest: place.end - place.start,
-            unit,
             said,
             buffer: Vec::new(),
-            stream: Stream::new(medium, key, place.start),
+            stream: key.map(Stream::new),
             has_failed: false,
             thread: PhantomData,
         }
@@ -125,16 +132,19 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     /// Returns the number of bytes appended so far.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.stream.len() + self.buffer.len() as u64
+        self.stream.as_ref().map_or(0, Stream::len) + self.buffer.len() as u64
     }
 
     /// Appends bytes to the blob: all of them or, with an error, none.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], if its length was not given and there is no room for more; [`ErrorKind::Length`], if it
-    /// becomes longer than the given length. If the medium fails.
+    /// [`ErrorKind::Length`], if it becomes longer than the given length; if the medium fails.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
         self.check(self.written().saturating_add(bytes.len() as u64))?;
+        if self.stream.is_none() {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
         let mut rest = bytes;
         if !self.buffer.is_empty() {
             let (first, after) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
@@ -154,41 +164,42 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
         Ok(())
     }
 
-    /// Writes the rest, and returns the blob's bytes and tag.
-    fn finish(mut self) -> Result<(u64, u64), Error<M::Error>> {
-        let len = self.written();
-        self.check(len)?;
-        if let Some(said) = self.said.filter(|said| *said != len) {
-            return Err(Error(ErrorKind::Length { written: len, said }));
-        }
+    /// Writes the rest, and returns the blob's tag.
+    fn finish(mut self) -> Result<u64, Error<M::Error>> {
+        self.check_end()?;
         let rest = core::mem::take(&mut self.buffer);
         self.put(&rest).map_err(Error::medium)?;
-        Ok((len, self.stream.finish(self.medium).map_err(Error::medium)?))
+        let finished = self.stream.map_or(Ok(0), |stream| stream.finish(self.medium));
+        finished.map_err(Error::medium)
+    }
+
+    /// Returns the bytes of a blob that stands in the record.
+    fn into_value(self) -> Result<Vec<u8>, Error<M::Error>> {
+        self.check_end()?;
+        Ok(self.buffer)
+    }
+
+    fn check_end(&self) -> Result<(), Error<M::Error>> {
+        let (written, said) = (self.written(), self.said);
+        self.check(written)?;
+        if written == said { Ok(()) } else { Err(Error(ErrorKind::Length { written, said })) }
     }
 
     fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
         if self.has_failed {
             return Err(Error(ErrorKind::Failed));
         }
-        let largest = self.largest;
-        match self.said {
-            Some(said) if len > said => Err(Error(ErrorKind::Length { written: len, said })),
-            Some(_) => Ok(()),
-            None => match Content::Blob.occupied(len, self.unit) {
-                Some(bytes) if bytes <= largest => Ok(()),
-                bytes => Err(Error(ErrorKind::Full { needed: bytes.unwrap_or(len), largest })),
-            },
-        }
+        let said = self.said;
+        if len > said { Err(Error(ErrorKind::Length { written: len, said })) } else { Ok(()) }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), M::Error> {
-        let written = self.stream.write(self.medium, bytes);
+        let written = self.stream.as_mut().map_or(Ok(()), |stream| stream.write(self.medium, bytes));
         written.inspect_err(|_| self.has_failed = true)
     }
 }
 
-/// Each call appends the whole buffer, as [`append`](BlobWriter::append). A full store is
-/// [`StorageFull`](std::io::ErrorKind::StorageFull).
+/// Each call appends the whole buffer, as [`append`](BlobWriter::append).
 #[cfg(feature = "std")]
 impl<M: Medium<Error: Send + Sync + 'static>> std::io::Write for BlobWriter<'_, M> {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

@@ -1,24 +1,20 @@
-//! The store of preserved state: blobs as before or as after a transaction, and bytes that stay under a lease.
+//! The store of preserved state: blobs as before or as after a transaction.
 
-mod leases;
 mod region;
 
 use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint::medium::Readable;
 use cachemaint::preserve::{self, Content, Error, ErrorKind, Options, Store, Transaction, Verify};
 use cachemaint::sim::{Life, Structure, Violation};
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::convert::Infallible;
-use core::ops::Range;
-use leases::{Leases, leased_elsewhere};
 use region::{delete_region, region_of, use_region};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// The start of blobs and tables, by the documentation of the format, in units of 64.
-const DATA: u64 = 25_600;
+/// The start of blobs, behind the smallest log, by the documentation of the format.
+const DATA: u64 = 32_768;
 const UNIT: u64 = 64;
 const REGION: &str = "ram";
 const REGION_BYTES: u64 = 4096;
@@ -32,8 +28,6 @@ struct Shape {
     sizes: &'static [Size],
     /// Operations are also done several in a transaction, streamed and renamed, and the store is sealed.
     has_transactions: bool,
-    /// Readers of this process and of others hold leases.
-    has_leases: bool,
     /// A region is created, written to and deleted.
     has_region: bool,
     /// The number of units by which the medium can grow.
@@ -56,13 +50,6 @@ enum Do {
     Begin,
     Commit,
     Drop,
-    /// Takes a lease by the store's own reader.
-    Lease(Name),
-    /// Takes a lease by a reader in another process.
-    LeaseElsewhere(Name),
-    /// Ends the oldest lease.
-    Release,
-    ReleaseElsewhere,
     Seal,
     /// Persists the next word of the region, which is created if it is missing.
     Region,
@@ -75,9 +62,6 @@ enum Do {
 
 type Blobs = BTreeMap<Name, Rc<[u8]>>;
 
-/// Bytes that a lease keeps where they are.
-type Kept = (Range<u64>, Rc<[u8]>);
-
 /// The reference model.
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -88,9 +72,6 @@ struct State {
     committing: Option<Blobs>,
     /// The blobs after the transaction that has begun.
     transaction: Option<Blobs>,
-    /// The number of leases that the store's own reader holds.
-    leases: usize,
-    elsewhere: Vec<Kept>,
     /// The word of the region, if there is one.
     region: Option<u64>,
     /// The words that the region may have after the operation that is under way; `None` is a missing region.
@@ -100,27 +81,8 @@ struct State {
 }
 
 std::thread_local! {
-    /// The ranges that readers in other processes hold leases on. A search runs on one thread.
-    static ELSEWHERE: RefCell<Vec<Range<u64>>> = const { RefCell::new(Vec::new()) };
-    static MET: Cell<Met> = const { Cell::new(Met { put_before_growth: false, lease_over_growth: false }) };
-}
-
-/// The situations that a search has met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Met {
-    /// A blob was put before the medium has grown.
-    put_before_growth: bool,
-    /// A store was opened again after a growth while another process held a lease.
-    lease_over_growth: bool,
-}
-
-impl Met {
-    /// Notes another situation.
-    fn note(add: impl FnOnce(&mut Self)) {
-        let mut met = MET.get();
-        add(&mut met);
-        MET.set(met);
-    }
+    /// True if a search has put a blob before the medium has grown. A search runs on one thread.
+    static PUT_BEFORE_GROWTH: Cell<bool> = const { Cell::new(false) };
 }
 
 type Failed = Error<Infallible>;
@@ -144,32 +106,30 @@ impl Shape {
         Part { medium: life.medium, len: DATA + (self.units + grown) * UNIT }
     }
 
-    fn options<'m>() -> Options<'static, Part<'m>> {
+    fn options() -> Options<'static> {
         Options::with_entropy([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210])
             .unit(UNIT)
             .verify(Verify::Always)
-            .leases(|_, range| Ok(leased_elsewhere(&range)))
     }
 
     /// Opens the store, or creates it, and judges it.
     fn open<'m>(&self, life: &Life<'m, Self>) -> Result<Store<Part<'m>>, Violation> {
         let model = life.model();
-        ELSEWHERE.set(model.elsewhere.iter().map(|(range, _)| range.clone()).collect());
         let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
                 if matches!(error.error.kind(), ErrorKind::NotAStore { .. })
                     && !model.is_created =>
             {
-                let store = Self::options().create_new(self.medium(life))?;
+                let (store, _) = Self::options().create_new(self.medium(life))?;
                 life.note(|model| model.is_created = true);
                 return Ok(store);
             }
             opened => opened?,
         };
         let damaged = opened.verification.map_or(0, |verification| verification.damaged.len());
-        // A header that was being written may be torn.
-        let is_header = |part| matches!(part, preserve::Part::Header | preserve::Part::NewerHeader);
-        let is_torn = opened.mended.iter().all(|damage| is_header(damage.part));
+        // What was being written may be there once.
+        let is_copy = |part| matches!(part, preserve::Part::Root | preserve::Part::RecordCopy);
+        let is_torn = opened.mended.iter().all(|damage| is_copy(damage.part));
         Violation::unless(damaged == 0 && is_torn, || format!("{:?}", opened.mended))?;
         let found = blobs(&store)?;
         let is_before = is_same(&found, &model.blobs);
@@ -184,8 +144,6 @@ impl Shape {
         let word = region_of(&store, life.medium)?;
         let is_right = word == model.region || model.region_later.contains(&word);
         Violation::unless(is_right, || format!("the region has {word:?}: {model:?}"))?;
-        let is_leased = model.has_grown && !model.elsewhere.is_empty();
-        Met::note(|met| met.lease_over_growth |= is_leased && !life.is_after_kill);
         life.note(|model| {
             // A killed process may have left the word in the caches.
             if !life.is_after_kill {
@@ -193,7 +151,7 @@ impl Shape {
             }
             let committing = model.committing.take().filter(|_| !is_before);
             model.blobs = committing.unwrap_or_else(|| model.blobs.clone());
-            (model.is_created, model.transaction, model.leases) = (true, None, 0);
+            (model.is_created, model.transaction) = (true, None);
         });
         Ok(store)
     }
@@ -201,10 +159,8 @@ impl Shape {
     /// One opening, up to the next.
     fn opened(&self, life: &Life<'_, Self>) -> Result<Next, Violation> {
         let mut store = self.open(life)?;
-        let reader = store.reader();
-        let mut leases = Leases { reader: &reader, held: Vec::new() };
         loop {
-            let next = Self::operate(life, &mut store, &mut leases)?;
+            let next = Self::operate(life, &mut store)?;
             if next != Next::Operation {
                 return Ok(next);
             }
@@ -212,10 +168,9 @@ impl Shape {
     }
 
     /// One operation, or a transaction of several.
-    fn operate<'m, R: Readable<Error = Infallible>>(
+    fn operate<'m>(
         life: &Life<'m, Self>,
         store: &mut Store<Part<'m>>,
-        leases: &mut Leases<'_, R>,
     ) -> Result<Next, Violation> {
         match life.next() {
             None => return Ok(Next::Death),
@@ -227,23 +182,20 @@ impl Shape {
             Some(Do::Seal) => drop(store.seal()?),
             Some(Do::Region) => use_region(life, store)?,
             Some(Do::DeleteRegion) => delete_region(life, store)?,
-            Some(Do::Begin) => return Self::transaction(life, store, leases),
-            Some(operation) if leases.operate(life, operation)? => {}
+            Some(Do::Begin) => return Self::transaction(life, store),
             Some(operation) => {
                 let mut transaction = begin(life, store)?;
                 change(life, &mut transaction, operation)?;
                 commit(life, transaction)?;
             }
         }
-        leases.are_kept(life)?;
         Ok(Next::Operation)
     }
 
     /// Several operations in a transaction.
-    fn transaction<'m, R: Readable<Error = Infallible>>(
+    fn transaction<'m>(
         life: &Life<'m, Self>,
         store: &mut Store<Part<'m>>,
-        leases: &mut Leases<'_, R>,
     ) -> Result<Next, Violation> {
         let mut transaction = begin(life, store)?;
         loop {
@@ -252,19 +204,15 @@ impl Shape {
                 Some(Do::Drop) => {
                     drop(transaction);
                     life.note(|model| model.transaction = None);
-                    break;
+                    return Ok(Next::Operation);
                 }
                 Some(Do::Commit) => {
                     commit(life, transaction)?;
-                    break;
+                    return Ok(Next::Operation);
                 }
-                Some(operation) if leases.operate(life, operation)? => {}
                 Some(operation) => change(life, &mut transaction, operation)?,
             }
-            leases.are_kept(life)?;
         }
-        leases.are_kept(life)?;
-        Ok(Next::Operation)
     }
 }
 
@@ -324,7 +272,7 @@ fn change(
     match done {
         Ok(()) => {
             let is_before = matches!(operation, Do::Put(..)) && !model.has_grown;
-            Met::note(|met| met.put_before_growth |= is_before);
+            PUT_BEFORE_GROWTH.set(PUT_BEFORE_GROWTH.get() || is_before);
             life.note(|model| (model.transaction, model.next) = (Some(blobs), number + 1));
         }
         Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {}
@@ -339,21 +287,12 @@ fn stream(
     bytes: &[u8],
 ) -> Result<(), Failed> {
     transaction
-        .put_with(name, None, |writer| bytes.chunks(48).try_for_each(|piece| writer.append(piece)))
+        .put_with(name, bytes.len() as u64, |writer| bytes.chunks(48).try_for_each(|piece| writer.append(piece)))
 }
 
 fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
-    let snapshot = store.snapshot()?;
-    let read = |info: Result<preserve::Info, Failed>| {
-        let info = info?;
-        let mut bytes = vec![0; info.len as usize];
-        snapshot.blob(&info.name)?.read_at(0, &mut bytes)?;
-        Ok((info.name.to_string(), bytes))
-    };
-    let is_blob = |info: &Result<preserve::Info, Failed>| {
-        info.as_ref().map_or(true, |info| info.content == Content::Blob)
-    };
-    snapshot.entries().filter(is_blob).map(read).collect()
+    let blobs = store.list().filter(|info| info.content == Content::Blob);
+    blobs.map(|info| Ok((info.name.to_string(), store.load(&info.name)?))).collect()
 }
 
 fn is_same(found: &BTreeMap<String, Vec<u8>>, blobs: &Blobs) -> bool {
@@ -381,13 +320,6 @@ impl Structure for Shape {
             let free = free.filter(|_| self.has_transactions);
             operations.extend(free.map(|free| Do::Rename(name, free)));
         }
-        if self.has_leases {
-            for name in model.blobs.keys() {
-                operations.extend([Do::Lease(name), Do::LeaseElsewhere(name)]);
-            }
-            operations.extend((model.leases > 0).then_some(Do::Release));
-            operations.extend((!model.elsewhere.is_empty()).then_some(Do::ReleaseElsewhere));
-        }
         match (model.transaction.is_some(), self.has_transactions) {
             (true, _) => operations.extend([Do::Commit, Do::Drop]),
             (false, true) => operations.extend([Do::Begin, Do::Seal, Do::Reopen]),
@@ -403,10 +335,6 @@ impl Structure for Shape {
     }
 
     fn live(&self, life: &Life<'_, Self>) -> Result<(), Violation> {
-        // Other processes live on after a kill, and while this one opens the store again.
-        if !life.is_after_kill {
-            life.note(|model| model.elsewhere.clear());
-        }
         while self.opened(life)? == Next::Opening {}
         Ok(())
     }
@@ -420,54 +348,39 @@ impl Structure for Shape {
     }
 }
 
-const SIZES: &[Size] = &[(40, Ending::Plain), (100, Ending::Checksum)];
+/// Of a blob in the record, and of one beside the log.
+const SIZES: &[Size] = &[(40, Ending::Plain), (300, Ending::Checksum)];
 
 const BLOBS: Shape = Shape {
     units: 40,
     names: &["a", "b"],
     sizes: SIZES,
     has_transactions: true,
-    has_leases: false,
     has_region: false,
     grows_by: 0,
 };
 
-/// Room for the region, wherever the table is, and for some blobs.
+/// Room for the region and for some blobs.
 const REGIONS: Shape = Shape {
-    units: 3 * REGION_BYTES / UNIT,
+    units: 2 * REGION_BYTES / UNIT,
     names: &["a"],
     sizes: &[SIZES[1]],
     has_region: true,
     ..BLOBS
 };
 
-/// Blobs of one unit, one behind the other.
-const LEASED: Shape = Shape {
+/// A store that is full with one blob before it grows.
+const GROWING: Shape = Shape {
+    units: 12,
     names: &["a", "b", "c"],
-    sizes: &[SIZES[0]],
+    sizes: &[(400, Ending::Checksum)],
     has_transactions: false,
-    has_leases: true,
+    grows_by: 24,
     ..BLOBS
 };
 
-/// A store that is full with one blob before it grows.
-const GROWING: Shape = Shape {
-    units: 32,
-    names: &["a", "b", "c"],
-    sizes: &[(400, Ending::Checksum)],
-    has_leases: true,
-    grows_by: 24,
-    ..LEASED
-};
-
-/// All operations in one store, whose only size leaves room for several blobs beside the region.
-const ALL: Shape = Shape {
-    names: &["a", "b"],
-    sizes: &[SIZES[0]],
-    has_leases: true,
-    grows_by: REGION_BYTES / UNIT,
-    ..REGIONS
-};
+/// All operations in one store.
+const ALL: Shape = Shape { names: &["a", "b"], grows_by: REGION_BYTES / UNIT, ..REGIONS };
 
 #[test]
 fn blobs_are_those_before_a_transaction_or_after_it() {
@@ -480,17 +393,12 @@ fn a_region_has_its_last_persisted_word_whatever_is_committed_beside_it() {
 }
 
 #[test]
-fn bytes_under_a_lease_of_any_holder_stay() {
-    assert_safe(&LEASED, LEASED.bytes(), USUAL);
-}
-
-#[test]
-fn a_store_that_grows_loses_no_blob_and_no_leased_byte() {
+fn a_store_that_grows_loses_no_blob() {
     assert_safe(&GROWING, GROWING.bytes(), USUAL);
-    assert_eq!(MET.get(), Met { put_before_growth: true, lease_over_growth: true });
+    assert!(PUT_BEFORE_GROWTH.get());
 }
 
 #[test]
-fn leases_hold_beside_transactions_regions_and_growth() {
+fn blobs_and_regions_hold_beside_each_other_and_growth() {
     assert_safe(&ALL, ALL.bytes(), MIXED);
 }

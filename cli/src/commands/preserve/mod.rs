@@ -38,7 +38,7 @@ use crate::faults;
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, DaxView, Guarantee};
-use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Part, Snapshot, Store};
+use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -138,12 +138,12 @@ fn tell_opened(path: &Path, opened: &Opened) {
         }
     }
     for damage in &opened.mended {
-        let how = match damage.part {
-            Part::History => "it begins anew",
-            Part::NewerHeader => "both were removed",
-            _ => "it was mended from the other copy",
-        };
-        tell(&format!("{damage}; {how}"));
+        tell(&format!("{damage}; it was mended from the other copy"));
+    }
+    if let Some(number) = opened.undone {
+        tell(&format!(
+            "generation {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
+        ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
         tell(&format!("{}: {damage}; save it anew", visible(name.as_bytes())));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 ///
 /// When the command has succeeded, the blob is persistent as far as the file allows, and the command prints the events
 /// it survives. If the command is killed before, the blob is as it was. The file needs space for the old blob
-/// and the new one.
+/// and the new one. Bytes from a pipe are kept in memory until they are saved.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The file of the store
@@ -120,19 +120,13 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     }
 }
 
-/// The bytes that a creation writes: headers, histories, and the root and its copy at the end. The store ends less than a
-/// unit before the file. The root and its copy have a unit each, and at most a page is between them (module `preserve`, the
-/// format). A unit is a line, or a page on a file that is persisted by pages, which can have 64 KiB.
-fn created(len: u64, unit: u64) -> [[u64; 2]; 6] {
-    let roots = unit + 4 * unit.max(4096);
-    [
-        [0, 64],
-        [4096, 4160],
-        [8192, 8256],
-        [12_288, 12_352],
-        [16_384, 25_600],
-        [len.saturating_sub(roots), len],
-    ]
+/// The bytes that a creation writes: the roots, and the log behind them, of which a mirror has a sixty-fourth of the store,
+/// from 4 to 64 KiB, in whole units (module `preserve`, the format). A unit is a line, or a page on a file that is persisted
+/// by pages, which can have 64 KiB.
+fn created(len: u64, unit: u64) -> [[u64; 2]; 5] {
+    let capacity = (len / 64).clamp(4096, 65_536).next_multiple_of(unit.max(4096));
+    let log = 16_384_u64.next_multiple_of(unit);
+    [[0, 104], [4096, 4200], [8192, 8296], [12_288, 12_392], [log, log + 2 * capacity]]
 }
 
 fn store_in(path: &Path, file: Arc<DaxFile>) -> anyhow::Result<Writable> {
@@ -161,6 +155,18 @@ impl Input {
         let metadata = file.metadata().with_context(unreadable)?;
         let len = Some(metadata.len()).filter(|_| has_length(&metadata));
         Ok(Self { name, bytes: Box::new(file), len })
+    }
+
+    /// Returns the number of bytes. Where it is not known, all of them are read into memory.
+    fn measured(&mut self) -> anyhow::Result<u64> {
+        if let Some(len) = self.len {
+            return Ok(len);
+        }
+        let mut all = Vec::new();
+        let read = self.bytes.read_to_end(&mut all);
+        let len = read.with_context(|| format!("{} cannot be read", self.name))? as u64;
+        (self.bytes, self.len) = (Box::new(io::Cursor::new(all)), Some(len));
+        Ok(len)
     }
 
     /// Reads the next bytes; none at the end.
@@ -193,17 +199,15 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let Arguments { file: path, name, version, metadata, align, .. } = arguments;
     let Writable { file, store } = writable;
     let wrong = |error| of_blob(path, name, error);
+    let len = input.measured()?;
     let attributes = Attributes::new(name).version(*version).metadata(metadata.as_bytes());
     let attributes = align.iter().fold(attributes, |some, align| some.alignment(*align));
     let mut transaction = faults::guarded(file.view(), || store.begin())?.map_err(wrong)?;
     let has_replaced = transaction.contains(name);
-    let bar = match input.len {
-        Some(_) => progress::bar("saving")?,
-        None => ProgressBar::hidden(),
-    };
-    bar.set_length(input.len.unwrap_or(0));
+    let bar = progress::bar("saving")?;
+    bar.set_length(len);
     let put = faults::guarded(file.view(), || {
-        transaction.put_with(attributes, input.len, |writer| copy(&mut input, file, writer, &bar))
+        transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar))
     })?;
     let bytes = put.map_err(|error| match error.downcast() {
         Ok(error) => changed(path, name, &input, error),

@@ -15,7 +15,7 @@ type OnStore = (&'static str, fn(&mut Transaction<'_, DaxFile>) -> Result<()>);
 const ON_STORE: [OnStore; 6] = [
     ("put of 300 bytes", |transaction| Ok(transaction.put("small", &[1; 300])?)),
     ("writer of 200 kB", |transaction| {
-        Ok(transaction.put_with("large", None, |writer| {
+        Ok(transaction.put_with("large", 200_000, |writer| {
             [&[2; 70_001][..], &[3; 129_999]].into_iter().try_for_each(|piece| writer.append(piece))
         })?)
     }),
@@ -35,7 +35,7 @@ pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
     let all = |file: &DaxFile| mark::watch(range(file, 0..LEN));
     let file = dax::Options::new().create_new(path, LEN)?;
     all(&file);
-    let mut store = Store::create_new(file)?;
+    let (mut store, _) = Store::create_new(file)?;
     names.on_file("store: create");
     for (name, work) in ON_STORE {
         all(store.medium());

@@ -232,7 +232,7 @@ fn check(recorder: &Recorder<Memory<'_>>, shard: u32, last: u64) -> Outcome {
     let reader = recorder.reader();
     let (mut events, mut buffer) = (reader.shard(shard), vec![0; reader.largest_payload()]);
     let mut numbers = Vec::new();
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer)? {
         match found {
             Found::Event(Event { id: EVENT, payload, .. }) => {
                 let (number, bytes) = payload.split_at(size_of::<u64>());

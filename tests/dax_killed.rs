@@ -347,10 +347,9 @@ fn a_recording_whose_creation_is_cut_off_can_be_created_or_opened() {
 
 #[cfg(feature = "preserve")]
 mod stores {
-    use super::killed::held_up_at_each_system_call;
     use super::{alone, at_each_system_call, directory, each_next_start_succeeds, options};
-    use cachemaint::dax::{self, DaxFile, DaxView, Lock};
-    use cachemaint::preserve::{Attributes, Error, Lease, Reader, Store};
+    use cachemaint::dax::{self, DaxFile};
+    use cachemaint::preserve::{Error, Store};
     use std::fs;
     use std::path::Path;
 
@@ -401,66 +400,5 @@ mod stores {
                 assert!(store.reader().load("new").unwrap() == new);
             },
         );
-    }
-
-    /// The length of a leased blob. A store has space for a few.
-    const BLOB: usize = 20_000;
-
-    /// The bytes of a blob are its version.
-    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    fn put_version(store: &mut Store<DaxFile>, version: u64) {
-        let mut transaction = store.begin().unwrap();
-        let bytes = vec![version.to_le_bytes()[0]; BLOB];
-        transaction.put(Attributes::new("a").version(version), &bytes).unwrap();
-        transaction.commit().unwrap();
-    }
-
-    fn assert_whole(lease: &Lease<'_, &DaxView>, moment: &str) -> Result<(), String> {
-        let (mut bytes, version) = (vec![0; BLOB], lease.info().version);
-        lease
-            .medium()
-            .read(lease.info().range().start, &mut bytes)
-            .map_err(|error| error.to_string())?;
-        let is_whole = bytes == vec![version.to_le_bytes()[0]; BLOB];
-        if is_whole { Ok(()) } else { Err(format!("version {version} changed under {moment}")) }
-    }
-
-    /// The child is held up before it takes each lease, while it holds one or two, and before it drops each.
-    #[test]
-    fn a_lease_of_another_process_keeps_its_blob_whenever_the_writer_goes_on() {
-        const TEST: &str = "a_lease_of_another_process_keeps_its_blob_whenever_the_writer_goes_on";
-        let _alone = alone();
-        let directory = directory();
-        let path = directory.path().join("store");
-        let mut store = create(&path).unwrap();
-        put_version(&mut store, 1);
-        let read = || -> Result<(), Box<dyn core::error::Error>> {
-            let file = options().lock(Lock::None).open(&path)?;
-            let open = || Reader::open(file.view()).map_err(|failed| failed.error);
-            let readers = [open()?, open()?];
-            let first = readers[0].lease("a")?;
-            // A system call, at which the child can be held up.
-            let _id = std::process::id();
-            assert_whole(&first, "the only lease")?;
-            let second = readers[1].lease("a")?;
-            assert_whole(&first, "the first of two leases")?;
-            drop(first);
-            let _id = std::process::id();
-            assert_whole(&second, "the last lease")?;
-            drop(second);
-            Ok(())
-        };
-        let (mut version, mut free, mut leased) = (1, 0, 0);
-        let was_held_up = held_up_at_each_system_call(TEST, read, || {
-            match store.medium().leased(0..LEN).unwrap() {
-                None => free += 1,
-                Some(_) => leased += 1,
-            }
-            for _ in 0..4 {
-                version += 1;
-                put_version(&mut store, version);
-            }
-        });
-        assert!(!was_held_up || free > 3 && leased > 3, "held up {free} and {leased} times");
     }
 }

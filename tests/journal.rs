@@ -29,6 +29,15 @@ mod damage;
 #[cfg(not(miri))]
 #[path = "counting/erased.rs"]
 mod erased;
+#[cfg(not(miri))]
+#[path = "counting/failed.rs"]
+mod failed;
+#[cfg(not(miri))]
+#[path = "journal/failed_medium.rs"]
+mod failed_medium;
+#[cfg(not(miri))]
+#[path = "journal/faulty.rs"]
+mod faulty;
 #[path = "journal/files.rs"]
 mod files;
 #[cfg(not(miri))]

@@ -20,6 +20,12 @@ mod damage;
 #[cfg(any(feature = "dax", not(miri)))]
 #[path = "counting/erased.rs"]
 mod erased;
+#[cfg(not(miri))]
+#[path = "counting/failed.rs"]
+mod failed;
+#[cfg(not(miri))]
+#[path = "preserve/failed_medium.rs"]
+mod failed_medium;
 #[cfg(feature = "dax")]
 #[path = "preserve/files.rs"]
 mod files;

@@ -93,13 +93,13 @@ fn files_are_shared_by_threads() {
 #[test]
 fn journals_are_shared_by_threads() {
     use cachemaint::journal::{
-        Damage, Error, ErrorKind, Fault, Group, Identity, Options, Pending, Position, Progress,
-        Reader, Record, Records, Recovered, Repaired, Reservation, Salvage, Salvaged,
+        Damage, Error, ErrorKind, Fault, Group, Identity, Options, Position, Progress, Reader,
+        Record, Records, Recovered, Repaired, Salvage, Salvaged,
     };
     shared! {
         cachemaint::Journal<Memory<'_>>, Damage, Error<Infallible>, ErrorKind<Infallible>, Fault, Group, Identity,
-        Pending<'_, Memory<'_>>, Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
-        Repaired, Reservation<'_, Memory<'_>>, Salvage<'_, Memory<'_>>, Salvaged,
+        Position, Progress, Reader<Memory<'_>>, Record, Records<'_, Memory<'_>>, Recovered,
+        Repaired, Salvage<'_, Memory<'_>>, Salvaged,
     }
     // Options can have a closure that is called with the progress of the opening, on the thread that opens.
     is_not! { Send: Options<'_>, }
@@ -124,33 +124,23 @@ fn recordings_are_shared_by_threads() {
     is_not! { Sync: Writer<'_, Memory<'_>>, }
 }
 
-/// Any crate may implement the traits of a medium for a box of its own type, in safe code that locks.
-#[test]
-fn a_box_is_safe_in_signal_handlers_only_with_cursors() {
-    use cachemaint::recorder::{Cursor, SignalSafe};
-
-    fn is_signal_safe<T: SignalSafe>() {}
-    is_signal_safe::<Box<[Cursor]>>();
-    is_not! { SignalSafe: Box<Memory<'_>>, Box<[Cursor; 2]>, }
-}
-
 #[test]
 fn stores_are_shared_by_threads() {
     use cachemaint::preserve::{
         Attributes, Blob, BlobWriter, Boot, Capacity, Content, Damage, Entries, Error, ErrorKind,
-        Identity, Info, Lease, Name, Opened, Options, Origin, Part, Progress, Reader, Region,
-        Snapshot, Stamp, Transaction, Verdict, Verification, Verify,
+        Identity, Info, Name, Opened, Options, Origin, Part, Progress, Reader, Region, Snapshot,
+        Stamp, Transaction, Verdict, Verification, Verify,
     };
     shared! {
         cachemaint::Store<Memory<'_>>, Attributes<'_>, Blob<Memory<'_>>, Boot, Capacity, Content,
-        Damage, Entries<'_, Memory<'_>>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
-        Lease<'_, Memory<'_>>, Name, Opened, Origin, Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>,
+        Damage, Entries<Infallible>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
+        Name, Opened, Origin, Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>,
         Snapshot<'_, Memory<'_>>, Stamp, Verdict, Verification, Verify,
     }
     // A fence completes the write-backs of its own thread alone. Options can have a closure that is called with the
     // progress of the opening, on the thread that opens.
-    is_not! { Send: Transaction<'_, Memory<'_>>, BlobWriter<'_, Memory<'_>>, Options<'_, Memory<'_>>, }
-    is_not! { Sync: Transaction<'_, Memory<'_>>, BlobWriter<'_, Memory<'_>>, Options<'_, Memory<'_>>, }
+    is_not! { Send: Transaction<'_, Memory<'_>>, BlobWriter<'_, Memory<'_>>, Options<'_>, }
+    is_not! { Sync: Transaction<'_, Memory<'_>>, BlobWriter<'_, Memory<'_>>, Options<'_>, }
 }
 
 #[test]

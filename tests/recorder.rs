@@ -14,6 +14,8 @@ mod counting;
 #[path = "skip/mod.rs"]
 mod skip;
 
+#[path = "counting/failed.rs"]
+mod failed;
 #[path = "counting/looks.rs"]
 mod looks;
 #[path = "counting/pages.rs"]
@@ -28,6 +30,7 @@ mod recorder {
     mod cursors;
     mod damage;
     mod events;
+    mod failed_medium;
     mod failing;
     #[cfg(feature = "dax")]
     mod files;

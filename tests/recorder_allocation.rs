@@ -3,8 +3,6 @@
 #![cfg(all(feature = "recorder", target_has_atomic = "64"))]
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
-#[cfg(all(feature = "dax", target_os = "linux"))]
-mod failing_calls;
 #[path = "skip/mod.rs"]
 mod skip;
 
@@ -90,7 +88,7 @@ fn a_recorder_lives_without_allocations() {
             let mut buffer = [0; 432];
             let mut merged = Merged::of([reader.shard(0), reader.shard(1)]);
             let mut events = 0;
-            while let Some(found) = merged.read_next(&mut buffer) {
+            while let Some(found) = merged.read_next(&mut buffer).unwrap() {
                 events += usize::from(matches!(found, Found::Event(_)));
             }
             (events, refused)
@@ -99,55 +97,4 @@ fn a_recorder_lives_without_allocations() {
         let expected = if mode == Mode::Refuse { (10, 90) } else { (10, 0) };
         assert_eq!((events, refused), expected, "{durability:?}");
     }
-}
-
-/// The handler before that of the recorder, which lets the program continue.
-#[cfg(all(feature = "dax", target_os = "linux"))]
-extern "C" fn go_on(_: libc::c_int) {}
-
-/// It may have interrupted the allocator.
-#[cfg(all(feature = "dax", target_os = "linux"))]
-#[test]
-#[cfg_attr(miri, ignore = "raises a signal")]
-fn the_handler_of_a_signal_does_not_allocate_for_a_write_back_that_fails() {
-    use cachemaint::dax::{Options as File, Taint};
-    use cachemaint::medium::Granularity;
-    use std::thread;
-
-    let name = "the_handler_of_a_signal_does_not_allocate_for_a_write_back_that_fails";
-    let directory = tempfile::tempdir().unwrap();
-    let options = File::new().allow_page_granularity();
-    let file = options.create_new(directory.path().join("file"), 1 << 16).unwrap();
-    if !matches!(file.granularity(), Granularity::Page(_)) {
-        return skip::skip(name, "files are on DAX here");
-    }
-    let recorder = Box::leak(Box::new(Options::new().shards(1).create_new(file).unwrap()));
-    let former: extern "C" fn(libc::c_int) = go_on;
-    #[expect(clippy::fn_to_numeric_cast_any, reason = "the call takes a number")]
-    let number = former as libc::sighandler_t;
-    // SAFETY: the handler does nothing.
-    assert_ne!(unsafe { libc::signal(libc::SIGTERM, number) }, libc::SIG_ERR);
-    recorder.stop_on_signals().unwrap();
-    recorder.claim().unwrap().record(1, b"the valve is open").unwrap();
-    // SAFETY: the signal goes to this thread, and has a handler.
-    let raise = || assert_eq!(without_memory(|| unsafe { libc::raise(libc::SIGTERM) }), 0);
-
-    let is_tried = thread::scope(|scope| {
-        let fail = || {
-            let is_tried = failing_calls::fail_calls(libc::SYS_msync, None, libc::EIO);
-            if is_tried {
-                raise();
-            }
-            is_tried
-        };
-        scope.spawn(fail).join().unwrap()
-    });
-    if !is_tried {
-        return skip::skip(name, "no filter of system calls is to be had");
-    }
-    let taint = recorder.medium().view().taint();
-    assert!(matches!(taint, Some(Taint::Writeback { errno: libc::EIO, .. })), "{taint:?}");
-    // The call succeeds on this thread, and the earlier failure stays.
-    raise();
-    recorder.write_back_all().unwrap_err();
 }

@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reader = recorder.reader();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
     for text in ["INFO message=opened valve=3", "WARN message=too high pressure=9.5"] {
-        let Some(Found::Event(event)) = events.read_next(&mut buffer) else {
+        let Some(Found::Event(event)) = events.read_next(&mut buffer)? else {
             return Err("an event is missing".into());
         };
         assert_eq!(event.payload, text.as_bytes());

@@ -64,14 +64,14 @@ impl Image {
         self.0.looks.store(self.0.looks.load(Relaxed) + bytes as u64, Relaxed);
     }
 
-    fn check(&self, at: u64, bytes: usize) {
+    fn check_bounds(&self, at: u64, bytes: usize) {
         let end = at.checked_add(bytes as u64);
         assert!(end.is_some_and(|end| end <= Readable::len(self)), "{bytes} bytes at {at}");
     }
 
     /// Returns the words of a range, each with its bytes in the range.
     fn parts(&self, at: u64, bytes: usize) -> impl Iterator<Item = (&AtomicU64, Range<usize>)> {
-        self.check(at, bytes);
+        self.check_bounds(at, bytes);
         let (mut word, mut from, mut left) = (at as usize / 8, at as usize % 8, bytes);
         core::iter::from_fn(move || {
             let len = left.min(8 - from);
@@ -125,7 +125,7 @@ impl Readable for Image {
         self.look(into.len());
         let (whole, rest) = into.as_chunks_mut();
         if at.is_multiple_of(8) && rest.is_empty() {
-            self.check(at, whole.len() * 8);
+            self.check_bounds(at, whole.len() * 8);
             load(&self.0.words[at as usize / 8..][..whole.len()], whole);
             return Ok(());
         }
@@ -135,6 +135,10 @@ impl Readable for Image {
             to.copy_from_slice(&word.load(Relaxed).to_le_bytes()[part]);
             into = behind;
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
         Ok(())
     }
 }
@@ -156,7 +160,7 @@ impl Medium for Image {
     fn write(&self, at: u64, from: &[u8]) {
         let (whole, rest) = from.as_chunks();
         if at.is_multiple_of(8) && rest.is_empty() {
-            self.check(at, from.len());
+            self.check_bounds(at, from.len());
             store(&self.0.words[at as usize / 8..][..whole.len()], whole);
             return;
         }

@@ -303,6 +303,10 @@ impl Readable for DaxFile {
         Self::read(self, at, into)
     }
 
+    fn check(&self) -> Result<(), Error> {
+        Readable::check(&self.view)
+    }
+
     fn as_any_view(&self) -> Option<&dyn Any> {
         Some(self.view())
     }
@@ -357,10 +361,6 @@ impl Medium for DaxFile {
 
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Error> {
         Self::deep_persist(self, range)
-    }
-
-    fn leased_range(&self, range: Range<u64>) -> Result<Option<Range<u64>>, Error> {
-        self.leased_by_any(&range)
     }
 
     fn writer_lock(&self) -> Option<&WriterLock> {

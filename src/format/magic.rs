@@ -56,6 +56,7 @@ pub(crate) fn words<E: Error>(medium: &dyn Readable<Error = E>) -> Result<[Magic
         }
         *word = finished(at, *word);
     }
+    medium.check()?;
     Ok(words)
 }
 

@@ -4,9 +4,10 @@ use super::error::{Error, ErrorKind};
 use super::format::geometry::{HEADER, Placement};
 use super::format::record::{Header, Kind, Mark, Vouch, void};
 use super::inflight::Refused;
-use super::{Group, Journal, Position, Reservation};
+use super::{Group, Journal, Position};
 use crate::format::tag;
 use crate::medium::{Granularity, Medium};
+use crate::sync;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -23,6 +24,7 @@ const LINE: usize = 64;
 const CHUNK: usize = 4096;
 
 /// The number of times that a waiting thread checks before it lets other threads run.
+#[cfg(feature = "std")]
 const SPINS: u32 = 200;
 
 impl<M: Medium> Journal<M> {
@@ -38,30 +40,12 @@ impl<M: Medium> Journal<M> {
     /// for each 4 KiB that are stored past the caches. By pages it is one call of the operating system, or up to three where
     /// a new segment begins. Besides, the call waits for earlier records that other threads are still appending.
     pub fn append(&self, payload: &[u8]) -> Result<Position, Error<M::Error>> {
-        self.stored(payload)?.1.wait()
-    }
-
-    /// Appends a record without waiting for earlier ones. The record is durable when this returns. It is acknowledged
-    /// when everything before it is durable too.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    ///
-    /// # Cost
-    /// As [`append`](Self::append), without the wait. If an earlier record is under way, one barrier more.
-    pub fn submit(&self, payload: &[u8]) -> Result<Pending<'_, M>, Error<M::Error>> {
-        let (has_moved, pending) = self.stored(payload)?;
-        Ok(pending.announced(has_moved))
-    }
-
-    /// Makes a record durable. Returns it, and true if the watermark has moved over it.
-    #[inline]
-    fn stored(&self, payload: &[u8]) -> Result<(bool, Pending<'_, M>), Error<M::Error>> {
         let placement = self.place(payload.len() as u64)?;
         // If the medium panics, the drop of the claim leaves a void.
         let claim = Claim::new(self, placement);
         claim.store(payload)?;
-        Ok(claim.done())
+        claim.acknowledged()?;
+        Ok(Position(placement.record))
     }
 
     /// Appends all records of a group, and waits until they are acknowledged. The records follow one another, and the
@@ -88,38 +72,9 @@ impl<M: Medium> Journal<M> {
         let bytes =
             group.seal(self.geometry.alignment, &placement, self.epoch.key, claim.durable());
         claim.persist(&[(placement.record, bytes)])?;
-        let (_, pending) = claim.done();
-        let (first, end) = (pending.position, Position(pending.end));
-        pending.wait()?;
+        claim.acknowledged()?;
         group.clear();
-        Ok(first..end)
-    }
-
-    /// Reserves space for a record of `len` bytes, which are then written piece by piece. Later records can be appended
-    /// meanwhile; their acknowledgement waits for this one. A reservation that is dropped unfinished, by a panic or
-    /// otherwise, leaves padding without a record, and no other record waits for it.
-    ///
-    /// Waits while records that are under way use up the window. So a thread that holds a reservation and asks for
-    /// another one may wait for itself. A leaked reservation ([`mem::forget`](core::mem::forget)) holds up all later
-    /// records for ever.
-    ///
-    /// An [`append`](Self::append) by the same thread waits for its own reservation, for ever. That holds for a panic hook
-    /// too: it runs before the panic drops the reservation. [`submit`](Self::submit) waits for space in the window only.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn reserve(&self, len: u64) -> Result<Reservation<'_, M>, Error<M::Error>> {
-        let placement = self.place(len)?;
-        Ok(Reservation::new(Claim::new(self, placement), len))
-    }
-
-    /// Reserves space as [`reserve`](Self::reserve) does. Returns `None` if that would have to wait.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn try_reserve(&self, len: u64) -> Result<Option<Reservation<'_, M>>, Error<M::Error>> {
-        let Some(placement) = self.try_place(len)? else { return Ok(None) };
-        Ok(Some(Reservation::new(Claim::new(self, placement), len)))
+        Ok(Position(placement.record)..Position(placement.end))
     }
 
     fn place(&self, len: u64) -> Result<Placement, Error<M::Error>> {
@@ -151,9 +106,9 @@ impl<M: Medium> Journal<M> {
 
 /// Space that belongs to one producer. It becomes a record or a void.
 #[derive(Debug)]
-pub(super) struct Claim<'j, M: Medium> {
-    pub(super) journal: &'j Journal<M>,
-    pub(super) placement: Placement,
+struct Claim<'j, M: Medium> {
+    journal: &'j Journal<M>,
+    placement: Placement,
     is_done: bool,
 }
 
@@ -170,7 +125,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Returns the header of a record with `len` bytes of payload, still without its tag, and the seed of the tag.
     #[inline]
-    pub(super) fn header(&self, len: u64) -> (Header, u64) {
+    fn header(&self, len: u64) -> (Header, u64) {
         let position = self.placement.record;
         let vouch = Vouch::new(position, self.durable());
         Header::begin(self.journal.epoch.key, Kind::Data, vouch, len, position)
@@ -275,7 +230,7 @@ impl<'j, M: Medium> Claim<'j, M> {
 
     /// Writes back the record's range, with the void and the mark before it, and fences.
     #[inline]
-    pub(super) fn complete(
+    fn complete(
         &self,
         record: Range<u64>,
         mut written: Result<(), M::Error>,
@@ -314,14 +269,20 @@ impl<'j, M: Medium> Claim<'j, M> {
         }
     }
 
-    /// Notes that all of the claim is durable. Returns the record, and true if the watermark has moved over it.
+    /// Notes that all of the claim is durable, and waits until everything before it is durable, too.
     #[inline]
-    pub(super) fn done(mut self) -> (bool, Pending<'j, M>) {
+    fn acknowledged(mut self) -> Result<(), Error<M::Error>> {
         self.is_done = true;
-        let Self { journal, placement, .. } = &self;
-        let has_moved = journal.in_flight.done(placement);
-        let (position, end) = (Position(placement.record), placement.end);
-        (has_moved, Pending { journal, position, end })
+        let (in_flight, end) = (&self.journal.in_flight, self.placement.end);
+        in_flight.done(&self.placement);
+        let mut backoff = Backoff::default();
+        while in_flight.advance() < end {
+            if in_flight.never_reaches(end) {
+                return Err(Error::new(ErrorKind::Failed));
+            }
+            backoff.wait();
+        }
+        Ok(())
     }
 
     /// Fills the claim with a void, so that no thread waits for a record that will not come.
@@ -367,75 +328,22 @@ impl Before {
     }
 }
 
-/// A durable record, which is acknowledged when everything before it is durable too.
-#[derive(Debug)]
-#[must_use = "the record is acknowledged when `wait` has returned, or `is_acknowledged` returns true"]
-pub struct Pending<'j, M: Medium> {
-    journal: &'j Journal<M>,
-    position: Position,
-    end: u64,
-}
-
-impl<M: Medium> Pending<'_, M> {
-    /// Wakes the threads that wait for records, and returns `self`. The producer may never check it again.
-    #[inline]
-    pub(super) fn announced(self, has_moved: bool) -> Self {
-        if !has_moved {
-            self.journal.in_flight.announce();
-        }
-        self
-    }
-
-    /// Returns the position of the record.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        self.position
-    }
-
-    /// Returns true if every recovery finds the record.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Failed`], if an earlier record failed, so that this one will never be acknowledged.
-    pub fn is_acknowledged(&self) -> Result<bool, Error<M::Error>> {
-        if self.journal.in_flight.advance() >= self.end {
-            return Ok(true);
-        }
-        if self.journal.in_flight.never_reaches(self.end) {
-            Err(Error::new(ErrorKind::Failed))
-        } else {
-            Ok(false)
-        }
-    }
-
-    /// Waits until every recovery finds the record.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Failed`], if an earlier record failed.
-    pub fn wait(self) -> Result<Position, Error<M::Error>> {
-        let mut backoff = Backoff::default();
-        while !self.is_acknowledged()? {
-            backoff.wait();
-        }
-        Ok(self.position)
-    }
-}
-
 /// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
 struct Backoff {
+    #[cfg(feature = "std")]
     spins: u32,
 }
 
 impl Backoff {
     fn wait(&mut self) {
-        self.spins = self.spins.saturating_add(1);
-        if self.spins < SPINS {
-            core::hint::spin_loop();
-        } else {
-            #[cfg(feature = "std")]
-            std::thread::yield_now();
-            #[cfg(not(feature = "std"))]
-            core::hint::spin_loop();
+        sync::spin_loop();
+        #[cfg(feature = "std")]
+        {
+            self.spins = self.spins.saturating_add(1);
+            if self.spins >= SPINS {
+                std::thread::yield_now();
+            }
         }
     }
 }

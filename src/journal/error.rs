@@ -121,14 +121,6 @@ pub enum ErrorKind<E> {
     /// A failed write-back of an earlier record. This record will not be acknowledged. After the failure no further record
     /// is appended.
     Failed,
-    /// A reservation that was finished before all of its bytes were written. It leaves no record.
-    #[non_exhaustive]
-    Short {
-        /// Bytes that were written.
-        written: u64,
-        /// Bytes that were reserved.
-        reserved: u64,
-    },
     /// A position at which no record begins or ends, or no longer.
     #[non_exhaustive]
     NotABoundary {
@@ -219,10 +211,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::Failed => f.write_str(
                 "not acknowledged: the journal's medium has failed; open the journal again to see what is there",
             ),
-            Self::Short { written, reserved } => write!(
-                f,
-                "only {written} of {reserved} reserved bytes were written, so nothing was appended; write all of them"
-            ),
             Self::NotABoundary { position, head, end } => write!(
                 f,
                 "no record begins or ends at position {position}; choose {head} or {end}"
@@ -257,7 +245,6 @@ impl<E: core::error::Error + Send + Sync + 'static> From<Error<E>> for std::io::
             ErrorKind::TooSmall { .. }
             | ErrorKind::Sizes { .. }
             | ErrorKind::TooLong { .. }
-            | ErrorKind::Short { .. }
             | ErrorKind::NotABoundary { .. } => Io::InvalidInput,
             ErrorKind::Medium(_) | ErrorKind::WornOut | ErrorKind::Failed => Io::Other,
         };

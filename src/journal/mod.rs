@@ -148,8 +148,8 @@
 //!   binary logarithms of segment and alignment (1 and 1). Behind them: segments of the window (2), the position
 //!   divided by 2^19 (6). A mark holds the key of the records after it, and enough to rebuild a lost superblock. A mark
 //!   with another identity or other sizes than the superblock is ignored.
-//! - A *void*, a padding record, fills the rest of a segment, or a reservation that was dropped. Its length leads to
-//!   its end. Its tag is that of a record with this length and no payload, with the key of the epoch that it is in. If
+//! - A *void*, a padding record, fills the rest of a segment, or the space of a record whose append panicked. Its length
+//!   leads to its end. Its tag is that of a record with this length and no payload, with the key of the epoch that it is in. If
 //!   an epoch begins too near to the end of a segment for a mark, a void of the epoch before fills the segment.
 //! - If fewer than 16 bytes are left at the end of a segment, they are unused.
 //!
@@ -169,7 +169,6 @@ mod open;
 mod reader;
 mod records;
 mod repair;
-mod reservation;
 mod salvage;
 mod superblocks;
 mod trim;
@@ -182,13 +181,11 @@ mod writeback;
 
 pub use crate::format::identity::Identity;
 pub use crate::format::progress::Progress;
-pub use append::Pending;
 pub use error::{Error, ErrorKind};
 pub use group::Group;
 pub use open::Options;
 pub use reader::{Reader, Record};
 pub use records::Records;
-pub use reservation::Reservation;
 pub use salvage::{Salvage, Salvaged};
 
 use crate::format::writer;
@@ -437,9 +434,9 @@ impl<M: Medium> Journal<M> {
         Position(self.in_flight.head())
     }
 
-    /// Returns the end of the acknowledged records. It moves with each record, and over marks and dropped reservations.
-    /// So it can be greater than the end of the last record. The next opening uses the space between them again. So do not
-    /// keep this position for a later opening. [`trim`](Self::trim) lists the positions that can be kept.
+    /// Returns the end of the acknowledged records. It moves with each record and over marks, so it can be greater than the
+    /// end of the last record. The next opening uses the space between them again. So do not keep this position for a later
+    /// opening. [`trim`](Self::trim) lists the positions that can be kept.
     #[must_use]
     pub fn end(&self) -> Position {
         Position(self.in_flight.advance())

@@ -290,6 +290,7 @@ impl<M: Readable> Walk<'_, M> {
                 None => self.evidence(at, search)?,
             }
         };
+        self.medium.check()?;
         if evidence.is_none() && behind.records == 0 {
             return Ok(Ending::End { is_torn: fault != Fault::Nothing, behind: 0 });
         }

@@ -364,7 +364,7 @@ fn each_mark<M: Readable>(
             see(at, mark);
         }
     }
-    Ok(())
+    medium.check()
 }
 
 /// Returns the superblock with space for the beginning of an epoch, and the end of the last valid record. Appending

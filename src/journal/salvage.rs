@@ -83,7 +83,9 @@ impl<'r, M: Readable> Salvage<'r, M> {
 
     /// Returns true if a mark is at the current position.
     pub(super) fn is_at_mark(&self) -> Result<bool, M::Error> {
-        Ok(self.walk.mark(self.walk.at)?.is_some())
+        let mark = self.walk.mark(self.walk.at)?;
+        self.walk.medium.check()?;
+        Ok(mark.is_some())
     }
 
     /// Reads the rest, and returns the end of the last valid record.
@@ -153,16 +155,19 @@ impl<M: Readable> Walk<'_, M> {
     fn resume(&mut self) -> Result<bool, M::Error> {
         let geometry = self.superblock.geometry;
         let from = geometry.settled(self.at) + 8;
+        let mut found = None;
         for at in (from..self.limit).step_by(8) {
-            if !self.names_itself(at) {
-                continue;
-            }
-            if let Some(epoch) = self.proven(at)? {
-                (self.at, self.epoch) = (at, epoch);
-                return Ok(true);
+            if self.names_itself(at)
+                && let Some(epoch) = self.proven(at)?
+            {
+                found = Some((at, epoch));
+                break;
             }
         }
-        Ok(false)
+        self.medium.check()?;
+        let Some(next) = found else { return Ok(false) };
+        (self.at, self.epoch) = next;
+        Ok(true)
     }
 
     /// Returns the epoch at `at`, if a valid record or mark is there.

@@ -58,6 +58,7 @@ fn read<M: Readable>(medium: &M) -> Result<Both, M::Error> {
             bytes[..MAGIC.len()].copy_from_slice(&magic);
         }
     }
+    medium.check()?;
     Ok(both)
 }
 
@@ -172,6 +173,7 @@ fn is_one_lost_now<M: Readable>(medium: &M) -> Result<bool, M::Error> {
         [Found::Other(NO_MAGIC), Found::Whole(Superblock { generation: FIRST, .. })] => {
             let mut other = [0; BYTES];
             medium.read(place(FIRST + 1), &mut other)?;
+            medium.check()?;
             Ok(other != [0; BYTES])
         }
         _ => Ok(true),
@@ -217,6 +219,7 @@ pub(super) fn another<M: Readable>(medium: &M) -> Result<Option<Magic>, M::Error
     let mut copy = Magic::default();
     if medium.len() >= LOG + 8 {
         medium.read(LOG, &mut copy)?;
+        medium.check()?;
     }
     let found = magic::another(words, MAGIC).or_else(|| magic::another([copy; 2], MAGIC));
     Ok(found.filter(|_| !words.contains(&MAGIC)))

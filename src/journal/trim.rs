@@ -89,13 +89,11 @@ impl<M: Medium> Journal<M> {
     /// let mut group = Group::new();
     /// group.push(b"in the snapshot");
     /// let kept = journal.append_group(&mut group)?.end; // kept with the snapshot
-    /// drop(journal.reserve(200)?); // a producer that failed: space without a record
-    /// let end = journal.end();
     /// drop(journal); // or a crash before the trim
     ///
     /// let (journal, _) = Journal::open(medium()?)?;
     /// let after = journal.append(b"after the snapshot")?;
-    /// assert!(kept < after && after < end); // `records_from(end)` would lack this record, or fail
+    /// assert!(kept < after);
     /// let records = journal.records_from(kept)?.collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(records[0].payload, b"after the snapshot");
     /// journal.trim(kept)?; // gives the space of the snapshot's records back

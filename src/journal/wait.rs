@@ -14,8 +14,7 @@ impl<M: Medium> Journal<M> {
     /// With [`Duration::MAX`] the time is not limited. On `wasm32-unknown-unknown`, whose standard library has no clock, it
     /// is over at once.
     ///
-    /// The end also moves over space without a record: at an opening, or if a reservation was dropped. So a reader may
-    /// find no new record after this. Then it waits again from the position that it has
+    /// The end also moves over space without a record, as at an opening. So a reader may find no new record after this. Then it waits again from the position that it has
     /// [reached](super::Records::reached). As the [end](Self::end), the result must not be kept for a later opening.
     ///
     /// A consumer in the process of the producers keeps one [`Records`](super::Records), and trims what it has handled:
@@ -69,27 +68,6 @@ impl<M: Medium> Journal<M> {
         Ok(Position(end))
     }
 
-    /// Waits until another thread has [trimmed](Self::trim) enough for a record of `len` bytes, at most for `timeout`.
-    /// Returns false if the time is over or waits are [cancelled](Self::cancel_waits), and the space is still missing.
-    /// With [`Duration::MAX`] the time is not limited. Without a clock it is over at once.
-    ///
-    /// Another producer can take the space first. [`append_within`](Self::append_within) appends and waits until the
-    /// record has its space.
-    ///
-    /// # Errors
-    /// If a record of this length is [too long](ErrorKind::TooLong), or the journal has [failed](ErrorKind::Failed).
-    pub fn wait_for_room(&self, len: u64, timeout: Duration) -> Result<bool, Error<M::Error>> {
-        let limit = self.geometry.largest();
-        if len > limit {
-            return Err(Error::new(ErrorKind::TooLong { len, limit }));
-        }
-        let has_room = self.in_flight.wait_for_room(self.geometry.size(len), timeout);
-        if self.in_flight.has_failed() {
-            return Err(Error::new(ErrorKind::Failed));
-        }
-        Ok(has_room)
-    }
-
     /// Appends a record as [`append`](Self::append) does. While the journal is full it waits for another thread to
     /// [trim](Self::trim) it, at most for `timeout`. With [`Duration::MAX`] the time is not limited. Without a clock it is
     /// over at once.
@@ -115,14 +93,19 @@ impl<M: Medium> Journal<M> {
             };
             let started = *started.get_or_insert_with(clock::now);
             let Some(left) = left(timeout, started) else { return Err(error) };
-            if !self.wait_for_room(payload.len() as u64, left)? {
+            let size = self.geometry.size(payload.len() as u64);
+            let has_room = self.in_flight.wait_for_room(size, left);
+            if self.in_flight.has_failed() {
+                return Err(Error::new(ErrorKind::Failed));
+            }
+            if !has_room {
                 return Err(error);
             }
         }
     }
 
-    /// Ends all waits of [`wait_for_records`](Self::wait_for_records), [`wait_for_room`](Self::wait_for_room) and
-    /// [`append_within`](Self::append_within), in progress and later, as if their time were over. The journal in the
+    /// Ends all waits of [`wait_for_records`](Self::wait_for_records) and [`append_within`](Self::append_within), in
+    /// progress and later, as if their time were over. The journal in the
     /// medium does not change, and all other calls work as before.
     ///
     /// So a program can end in order. After the last append, a consumer still reads all records, and then its wait

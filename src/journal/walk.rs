@@ -85,6 +85,16 @@ impl<'m, M: Readable> Walk<'m, M> {
     /// Takes the next step.
     #[inline]
     pub(super) fn step(&mut self) -> Result<Step, M::Error> {
+        let step = self.step_over_bytes()?;
+        if matches!(step, Step::End(_)) {
+            // The bytes of a medium that has failed look like an end, too.
+            self.medium.check()?;
+        }
+        Ok(step)
+    }
+
+    #[inline]
+    fn step_over_bytes(&mut self) -> Result<Step, M::Error> {
         let geometry = self.superblock.geometry;
         let at = geometry.settled(self.at);
         if at >= self.limit.min(self.bound) {
@@ -242,5 +252,6 @@ pub(super) fn first_mark<M: Readable>(medium: &M, start: u64) -> Result<Option<M
             return Ok(Some(mark));
         }
     }
+    medium.check()?;
     Ok(None)
 }

@@ -302,6 +302,10 @@ impl Readable for Memory<'_> {
         Self::read(self, at, into);
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 impl Medium for Memory<'_> {

@@ -107,11 +107,9 @@ impl core::fmt::Display for Granularity {
 ///    [`atomic_unit`](Self::atomic_unit) that never tear. The exception is a unit that
 ///    [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy) stores in part: any of the new
 ///    bytes may be missing in it.
-/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist), [`leased_range`](Self::leased_range),
-///    [`writer_lock`](Self::writer_lock), [`lease_range`](Readable::lease_range) and
-///    [`release_range`](Readable::release_range), though they have defaults. The default of `leased_range` answers that no
-///    reader has a lease, and a store would overwrite bytes that a reader of another process uses. A medium that is a part
-///    of another one has a lock of its own, which the owner of the parts keeps for each of them.
+/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and [`writer_lock`](Self::writer_lock),
+///    though they have defaults. A medium that is a part of another one has a lock of its own, which the owner of the parts
+///    keeps for each of them.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
@@ -223,14 +221,6 @@ pub trait Medium: Readable {
         self.persist(range)
     }
 
-    /// Returns the first part of a range that a reader has a lease of, in this process or another. The default has none.
-    ///
-    /// # Errors
-    /// If the operating system cannot answer.
-    fn leased_range(&self, _range: Range<u64>) -> Result<Option<Range<u64>>, Self::Error> {
-        Ok(None)
-    }
-
     /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. The default
     /// has none, and then a second one is not refused.
     fn writer_lock(&self) -> Option<&WriterLock> {
@@ -261,12 +251,9 @@ macro_rules! delegate {
                     (**self).read(at, into)
                 }
 
-                fn lease_range(&self, range: Range<u64>) -> Result<bool, Self::Error> {
-                    (**self).lease_range(range)
-                }
-
-                fn release_range(&self, range: Range<u64>) {
-                    (**self).release_range(range);
+                #[inline]
+                fn check(&self) -> Result<(), Self::Error> {
+                    (**self).check()
                 }
 
                 fn as_any_view(&self) -> Option<&dyn core::any::Any> {
@@ -334,13 +321,6 @@ macro_rules! delegate {
                 #[track_caller]
                 fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
                     (**self).deep_persist(range)
-                }
-
-                fn leased_range(
-                    &self,
-                    range: Range<u64>,
-                ) -> Result<Option<Range<u64>>, Self::Error> {
-                    (**self).leased_range(range)
                 }
 
                 fn writer_lock(&self) -> Option<&WriterLock> {

@@ -2,7 +2,6 @@
 
 use core::any::Any;
 use core::convert::Infallible;
-use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// A range of bytes that can be read: every [`Medium`](super::Medium), a view of a file that nothing can be stored
@@ -39,17 +38,12 @@ pub trait Readable: Sync {
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Takes a lease of a range, which writers honour until it is released. Each is counted: it ends with a release of
-    /// its own. Returns false if the medium has no such leases, as the default does.
+    /// Asks if this medium has failed. Whoever reads asks after a group of loads and reads, before it believes what it saw:
+    /// the bytes of a medium that has failed may not be those stored there. Memory never fails.
     ///
     /// # Errors
-    /// If the operating system refuses it.
-    fn lease_range(&self, _range: Range<u64>) -> Result<bool, Self::Error> {
-        Ok(false)
-    }
-
-    /// Releases one lease that [`lease_range`](Self::lease_range) has taken of this range.
-    fn release_range(&self, _range: Range<u64>) {}
+    /// The failure that ended the use of this medium.
+    fn check(&self) -> Result<(), Self::Error>;
 
     /// Returns the `DaxView` behind the medium, if there is one and the medium begins where the view does. A store asks it
     /// for the file's place and guarantee.
@@ -80,6 +74,10 @@ impl Readable for Bytes<'_> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         into.copy_from_slice(&self.0[at..][..into.len()]);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
         Ok(())
     }
 }

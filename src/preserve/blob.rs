@@ -63,7 +63,9 @@ pub(super) fn open<E: Failure>(
     if info.len > 0 && size < needed {
         return Err(Error(ErrorKind::Truncated { size, needed }));
     }
-    if chunks.are_tags_whole(medium).map_err(Error::medium)? {
+    let are_tags_whole = chunks.are_tags_whole(medium).map_err(Error::medium)?;
+    medium.check().map_err(Error::medium)?;
+    if are_tags_whole {
         return Ok(());
     }
     let Range { start: offset, end } = chunks.tags();
@@ -168,7 +170,9 @@ fn read_chunk<E: Failure>(
 ) -> Result<(), Error<E>> {
     let mut chunks = Chunks::of(identity, info);
     for _ in 0..ATTEMPTS {
-        if chunks.read(medium, at, into, step).map_err(Error::medium)? {
+        let is_whole = chunks.read(medium, at, into, step).map_err(Error::medium)?;
+        medium.check().map_err(Error::medium)?;
+        if is_whole {
             return Ok(());
         }
         let now = find_again(medium, info)?;

@@ -168,6 +168,7 @@ impl Log {
             }));
         }
         let loaded = Root::load(medium, FORMAT, rereadings).map_err(Error::medium)?;
+        medium.check().map_err(Error::medium)?;
         let loaded = loaded.map_err(|found| {
             Error(match found {
                 Found::Version(found) => ErrorKind::Version { found },
@@ -196,7 +197,9 @@ impl Log {
     ) -> Result<bool, Error<E>> {
         // The earlier reads come before the read of the root.
         core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
-        self.root.is_current(medium, FORMAT).map_err(Error::medium)
+        let is_current = self.root.is_current(medium, FORMAT).map_err(Error::medium)?;
+        medium.check().map_err(Error::medium)?;
+        Ok(is_current)
     }
 
     /// Reads the head of a record at a position in a mirror, or `None` if none can be there.

@@ -183,6 +183,7 @@ impl Commit {
         for _ in 0..ATTEMPTS {
             let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
             let last = Self::of(medium, Scan::new(log, false, true), &mut |_| Ok(()));
+            medium.check().map_err(Error::medium)?;
             if log.is_current(medium)? && !matches!(last, Err(Error(ErrorKind::Replaced))) {
                 return last;
             }
@@ -340,6 +341,7 @@ impl<E: Failure> CommitIn<'_, E> {
             return Ok(None);
         };
         let named = item.name(self.medium).map_err(Error::medium)?;
+        self.medium.check().map_err(Error::medium)?;
         Ok(Some(Info::of(named.ok_or_else(|| item.forged())?, &item.entry, item.rest())))
     }
 

@@ -103,6 +103,7 @@ pub(super) fn verify<E: Failure>(
             None => blob::open(medium, log.identity(), info)
                 .and_then(|()| blob::verify(medium, log.identity(), info, &mut told)),
         };
+        medium.check().map_err(Error::medium)?;
         match found {
             Ok(()) => verification.whole += 1,
             Err(Error(ErrorKind::Damaged(damage))) => {
@@ -211,6 +212,15 @@ impl<R: Readable> Snapshot<'_, R> {
     /// cannot read the roots. Other bytes that it cannot read are damaged, and so is a blob that ends after the end of the
     /// medium.
     pub fn verify(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Verification, Error<R::Error>> {
+        let found = self.verified(progress);
+        self.medium.check().map_err(Error::medium)?;
+        found
+    }
+
+    fn verified(
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {

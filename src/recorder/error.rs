@@ -28,7 +28,7 @@ pub enum ErrorKind<E> {
     /// Another journal, recorder or store of this process writes the medium. It must be dropped first. A medium knows of it
     /// by its [`writer_lock`](crate::medium::Medium::writer_lock). [`Memory`](crate::medium::Memory) has no lock and never
     /// returns this: see [`Options::open`](super::Options::open).
-    /// A recorder with a hook for panics or signals stays for the life of the process.
+    /// A recorder with a hook for panics stays for the life of the process.
     SecondWriter,
     /// A recording with these options is impossible.
     Geometry(&'static str),

@@ -26,7 +26,7 @@
 //! let reader = recorder.reader();
 //! let mut buffer = vec![0; reader.largest_payload()];
 //! let mut events = reader.shard(0);
-//! while let Some(found) = events.read_next(&mut buffer) {
+//! while let Some(found) = events.read_next(&mut buffer)? {
 //!     if let Found::Event(event) = found {
 //!         assert_eq!((event.id, event.payload), (3, &b"the valve is open"[..]));
 //!     }
@@ -245,8 +245,6 @@ pub use cursor::Cursor;
 pub use error::{Error, ErrorKind};
 pub use events::{EventTable, Fields, Value};
 pub use format::Description;
-#[cfg(all(feature = "dax", feature = "std", target_os = "linux", not(cachemaint_loom)))]
-pub use hooks::SignalSafe;
 pub use mode::Mode;
 pub use options::{Durability, Options};
 pub use reader::Reader;

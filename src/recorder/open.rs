@@ -73,8 +73,7 @@ where
     /// those with older headers the first record is read. Two fences, or three with long tables of events.
     ///
     /// # Media errors
-    /// A media error in a byte that is read raises SIGBUS on a `DaxFile`, and is an error within its `catch_faults`. Nothing
-    /// is stored before the last such byte.
+    /// Nothing is stored before everything that an opening needs was read, and the medium has not failed.
     pub fn open<M: Medium>(self, medium: M) -> Result<Recorder<M, P>, Failed<M>> {
         as_writer(medium, |medium| self.open_in(medium))
     }
@@ -343,10 +342,10 @@ fn go_on<M: Medium, P: AsRef<[Cursor]>>(
             Mode::Overwrite => 0,
         };
         let lost_word = medium.load(Geometry::loss(shard), Ordering::Relaxed);
-        let lost = (reader.lost(shard), lost_word);
+        let lost = (reader.counted_as_lost(shard), lost_word);
         cursor.begin(end, geometry.size, released, lost);
     }
-    Ok(())
+    medium.check().map_err(ErrorKind::Medium)
 }
 
 /// Reading of the recorded events.

@@ -236,10 +236,10 @@ impl<'e, C> Options<'e, C> {
     ///
     /// // Any program can read it: `cachemaint dump` prints `opened valve=7 pressure=9.5 note=by hand`.
     /// let reader = recorder.reader();
-    /// let table = reader.event_table();
+    /// let table = reader.event_table()?;
     /// let mut buffer = vec![0; reader.largest_payload()];
     /// let mut events = reader.events();
-    /// while let Some(found) = events.read_next(&mut buffer) {
+    /// while let Some(found) = events.read_next(&mut buffer)? {
     ///     let Found::Event(event) = found else { continue };
     ///     let Some((name, fields)) = table.describe(&event) else { continue };
     ///     assert_eq!(name, "opened");

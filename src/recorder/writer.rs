@@ -8,7 +8,6 @@ use super::cursor::Cursor;
 use super::format::{self, Description, Geometry, HEADER, Header, RECORD, SEQUENCES, TAGGED};
 use super::mode::Mode;
 use super::options::Durability;
-use super::writeback::is_success_certain;
 use super::{Clock, Error, ErrorKind, Recorder};
 use crate::format::tag;
 use crate::medium::Medium;
@@ -55,9 +54,8 @@ const WORDS: usize = (TAGGED + SHORT) / WORD;
 /// # Signal handlers
 /// A handler on the owner's thread may use the same writer. If it has interrupted an event, its own event is refused with
 /// [`ErrorKind::Nested`] and counted as lost; the interrupted event is intact. A handler that must not lose events needs
-/// a writer of its own, claimed beforehand. With [`EachAppend`](Durability::EachAppend) on a file that persists by pages,
-/// success in a handler that has interrupted a write-back of the file is not certain: the next
-/// [`write_back_all`](Recorder::write_back_all) returns its failure.
+/// a writer of its own, claimed beforehand. With a durability that writes back, on a file that persists by pages,
+/// an event is a system call, which a handler must not make.
 pub struct Writer<'r, M: Medium> {
     medium: &'r M,
     cursor: &'r Cursor,
@@ -336,9 +334,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             self.medium.issue_writeback(range).map_err(ErrorKind::Medium)?;
         }
         self.medium.fence();
-        if is_success_certain(self.medium) {
-            self.cursor.written_back_by_owner(head);
-        }
+        self.cursor.written_back_by_owner(head);
         Ok(())
     }
 

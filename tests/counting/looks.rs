@@ -38,4 +38,8 @@ impl Readable for Looks<'_> {
         self.count.fetch_add(into.len() as u64, Relaxed);
         self.bytes.read(at, into)
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        self.bytes.check()
+    }
 }

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cachemaint::dax::{DaxFile, ErrorKind, Lock, Options};
-use cachemaint::medium::Readable as _;
 use core::ops::Range;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -84,23 +83,6 @@ fn the_leases_of_one_view_merge_and_split() {
     reader.view().release(WHOLE).unwrap();
     assert_eq!(writer.leased(WHOLE).unwrap(), None);
     reader.view().release(WHOLE).unwrap();
-}
-
-/// The kernel has one lock for all leases of an open file. Snapshots of one view take theirs by `lease_range`.
-#[test]
-fn the_counted_leases_of_one_view_end_apart() {
-    let (_directory, path, writer) = file();
-    let reader = options().open(&path).unwrap();
-    let view = reader.view();
-    for range in [100..200, 150..300, 100..200] {
-        assert!(view.lease_range(range).unwrap());
-    }
-    view.release_range(100..200);
-    assert_eq!(writer.leased(WHOLE).unwrap(), Some(100..300), "the other two are there");
-    view.release_range(100..200);
-    assert_eq!(writer.leased(WHOLE).unwrap(), Some(150..300), "the last one is there");
-    view.release_range(150..300);
-    assert_eq!(writer.leased(WHOLE).unwrap(), None);
 }
 
 #[test]

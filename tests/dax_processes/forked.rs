@@ -366,36 +366,6 @@ fn a_forked_child_that_drops_a_file_leaves_lock_and_leases_to_its_parent() {
     assert_eq!(other.leased(0..64 << 10).unwrap(), None);
 }
 
-/// The child's copy of a reader's lease ends with the child, and the lease with its parent's.
-#[cfg(feature = "preserve")]
-#[test]
-fn a_forked_child_that_drops_a_lease_of_a_blob_leaves_it_to_its_parent() {
-    use cachemaint::preserve::{Reader, Store};
-
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    let options = Options::new().allow_page_granularity().lock(Lock::None);
-    let (mut store, _) =
-        Store::open_or_create(options.create_new(&path, 256 << 10).unwrap()).unwrap();
-    let mut transaction = store.begin().unwrap();
-    transaction.put("a", &[1; 5000]).unwrap();
-    transaction.commit().unwrap();
-    let file = options.open(&path).unwrap();
-    let reader = Reader::open(file.view()).unwrap();
-    let lease = reader.lease("a").unwrap();
-    let range = lease.info().range();
-    let status = status_of(|| {
-        // SAFETY: the child drops its copy of the lease, does not use it after that, and ends by _exit.
-        drop(unsafe { std::ptr::read(&raw const lease) });
-        0
-    });
-    assert_eq!(status, 0);
-    assert_eq!(store.medium().leased(range.clone()).unwrap(), Some(range.clone()));
-    drop(lease);
-    assert_eq!(store.medium().leased(range).unwrap(), None);
-}
-
 /// A lease of the child would be one of its parent's open file, which only the parent could end.
 #[test]
 fn a_forked_child_cannot_change_the_leases_of_its_parent() {

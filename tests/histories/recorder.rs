@@ -317,7 +317,7 @@ fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<Vec<Event>, Vio
     let mut buffer = vec![0; reader.largest_payload()];
     let mut events = reader.shard(shard);
     let mut all = Vec::new();
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
         let Found::Event(event) = found else { continue };
         let number = u64::from(event.id);
         Violation::unless(event.timestamp == number + 1, || format!("{event:?}"))?;

@@ -6,9 +6,7 @@ use crate::erased::erased;
 use cachemaint::journal::{ErrorKind, Group, Journal, Options, Position, Reader, Recovered};
 use cachemaint::medium::{Medium as _, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
-use core::convert::Infallible;
 use core::sync::atomic::Ordering;
-use std::sync::{Once, OnceLock};
 
 const SEGMENT: u64 = 1024;
 /// The end of two records behind a mark of 64 bytes: each has a header of 16 bytes and a payload of 24.
@@ -262,55 +260,6 @@ fn an_older_superblock_without_space_for_the_next_epoch_is_not_opened() {
     let (journal, _) = options(2).repair(&medium).unwrap();
     // The epoch of the records behind that mark is the one before it.
     assert_eq!(records(&journal).unwrap().len(), 7 * 24 + 18);
-}
-
-/// A medium for reading. Something happens to it before the word at an offset is loaded for the first time.
-struct Interrupted<'m, F> {
-    medium: &'m SimMedium,
-    at: u64,
-    action: F,
-    once: Once,
-}
-
-impl<F: Fn() + Sync> Readable for Interrupted<'_, F> {
-    type Error = Infallible;
-
-    fn len(&self) -> u64 {
-        self.medium.len()
-    }
-
-    fn load(&self, at: u64, order: Ordering) -> u64 {
-        if at == self.at {
-            self.once.call_once(&self.action);
-        }
-        self.medium.load(at, order)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.medium.read(at, into)
-    }
-}
-
-/// A trim and two producers overtake a verification that has read the superblock. The first producer is still at work at
-/// the end of the last segment when the second one has entered the next segment.
-#[test]
-fn a_record_under_way_before_a_later_lap_is_not_damage() {
-    let medium = Simulation::new(Model::CACHES_KEPT, 8192 + LIMIT).medium();
-    let (journal, next) = filled(&medium, 22);
-    let reserved = OnceLock::new();
-    let overtake = || {
-        journal.trim(next).unwrap();
-        fill(&journal, LIMIT - 40);
-        reserved.get_or_init(|| journal.reserve(24).unwrap());
-        assert_eq!(journal.submit(b"behind").unwrap().position(), Position(LIMIT + 64));
-    };
-    // The mark of the second segment is read after the superblocks.
-    let at = 8192 + SEGMENT;
-    let reader =
-        Reader::open(Interrupted { medium: &medium, at, action: overtake, once: Once::new() });
-    let found = reader.unwrap().verify(&mut |_| ()).unwrap();
-    assert!(reserved.get().is_some());
-    assert_eq!((found.damage, found.end, found.behind), (None, Position(LIMIT - 40), 1));
 }
 
 /// The newer superblock is lost. A repair that fails at one of its write-backs leaves a superblock that the marks show.

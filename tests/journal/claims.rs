@@ -82,8 +82,6 @@ pub(crate) enum Deed {
     Append(u8),
     /// Several, as a group.
     Group(Vec<u8>),
-    /// A record that is written in two pieces, or abandoned.
-    Reserve { len: u8, finishes: bool },
     /// All before one of the records, counted from the oldest one, are given up.
     Trim(u8),
     /// The journal is closed and opened: a new epoch begins.
@@ -159,16 +157,6 @@ impl Deed {
                     group.push(&payload(*len).collect::<Vec<_>>());
                 }
                 journal.append_group(&mut group)?;
-            }
-            Self::Reserve { len, finishes } => {
-                let bytes: Vec<_> = payload(*len).collect();
-                let mut reservation = journal.reserve((*len).into())?;
-                let (first, second) = bytes.split_at(usize::from(*len) / 2);
-                reservation.write_bytes(first);
-                if *finishes {
-                    reservation.write_bytes(second);
-                    reservation.finish()?;
-                }
             }
             Self::Trim(_) | Self::Reopen => {}
         }

@@ -35,9 +35,8 @@ fn maybe_harms() -> impl Strategy<Value = Vec<Harm>> {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let len = 0..120_u8;
     let deed = prop_oneof![
-        12 => len.clone().prop_map(Deed::Append),
+        12 => len.prop_map(Deed::Append),
         1 => proptest::collection::vec(0..30_u8, 0..4).prop_map(Deed::Group),
-        1 => (len, any::<bool>()).prop_map(|(len, finishes)| Deed::Reserve { len, finishes }),
         1 => any::<u8>().prop_map(Deed::Trim),
         2 => Just(Deed::Reopen),
     ];

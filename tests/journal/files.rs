@@ -2,8 +2,7 @@
 
 use cachemaint::dax::{self, DaxFile, DaxView};
 use cachemaint::journal::{
-    Error, Group, Journal, Options, Pending, Reader, Record, Records, Recovered, Repaired,
-    Reservation, Salvage,
+    Error, Group, Journal, Options, Reader, Record, Records, Recovered, Repaired, Salvage,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -20,8 +19,6 @@ fn open(path: &Path) -> DaxFile {
 fn each_type_can_be_sent_to_and_shared_by_threads() {
     const fn is_send_sync<T: Send + Sync>() {}
     is_send_sync::<Journal<DaxFile>>();
-    is_send_sync::<Pending<'_, DaxFile>>();
-    is_send_sync::<Reservation<'_, DaxFile>>();
     is_send_sync::<Group>();
     is_send_sync::<Reader<DaxView>>();
     is_send_sync::<Records<'_, DaxView>>();

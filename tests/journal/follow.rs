@@ -1,11 +1,12 @@
 //! Readers of one process beside openings, trims, repairs and creations of others.
 
 use crate::claims::reason;
+use crate::faulty::{Faulty, abandon, append_behind};
 use cachemaint::journal::{ErrorKind, Group, Journal, Options, Reader, Records, Recovered};
 use cachemaint::medium::{Granularity, Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::convert::Infallible;
-use core::mem::{ManuallyDrop, take};
+use core::mem::take;
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -46,6 +47,10 @@ impl<F: Fn() + Sync> Readable for Stepped<'_, F> {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         self.medium.read(at, into)
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        self.medium.check()
     }
 }
 
@@ -138,10 +143,10 @@ fn a_record_that_an_opening_discards_is_not_read_beside_the_opening() {
     const WORDS: u64 = 16 + 8 + 2;
     for words in 1..=WORDS {
         let medium = medium();
-        let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+        let faulty = Faulty::new(&medium);
+        let journal = options(0).create_new(&faulty).unwrap();
         assert_eq!(journal.append(&[1; 24]).unwrap().0, 64);
-        let _unfinished = ManuallyDrop::new(journal.reserve(8).unwrap());
-        assert_eq!(journal.submit(&[2; 24]).unwrap().position().0, SEGMENT + 64);
+        append_behind(&journal, 8, &[&[2; 24]]);
 
         let (recovered, stored, read) =
             read_beside_an_opening(&medium, options(1), words, &[[3; 24]]);
@@ -159,10 +164,11 @@ fn a_void_that_an_opening_discards_is_not_passed_beside_the_opening() {
     let options = |opening| options(opening).segment(2 * SEGMENT).window(4 * SEGMENT);
     for words in 1..=WORDS {
         let medium = medium();
-        let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+        let faulty = Faulty::new(&medium);
+        let journal = options(0).create_new(&faulty).unwrap();
         assert_eq!(journal.append(&[1; 24]).unwrap().0, 64);
         // 16 bytes of a header and these are more than the 152 bytes left in the segment.
-        drop(journal.reserve(140).unwrap());
+        abandon(&journal, 140);
 
         let appended = [[3; 24], [4; 24], [5; 24], [6; 24]];
         let (recovered, stored, read) =

@@ -34,8 +34,6 @@ pub(crate) enum Do {
     Append(u64),
     /// Several records are appended as a group, from this one on.
     Group(u64, u64),
-    /// A record is reserved, and written in two pieces.
-    Reserve(u64),
     /// All before this one are given up.
     Trim(u64),
 }
@@ -67,16 +65,6 @@ pub(crate) fn apply<M: Medium>(
         Do::Append(number) => {
             tell(Note::Begun(number + 1));
             journal.append(&payload(number))?;
-            tell(Note::Acknowledged(number + 1));
-        }
-        Do::Reserve(number) => {
-            let payload = payload(number);
-            tell(Note::Begun(number + 1));
-            let mut reservation = journal.reserve(payload.len() as u64)?;
-            let (first, second) = payload.split_at(3);
-            reservation.write_bytes(first);
-            reservation.write_bytes(second);
-            reservation.finish()?;
             tell(Note::Acknowledged(number + 1));
         }
         Do::Group(first, count) => {

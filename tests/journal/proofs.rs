@@ -1,11 +1,11 @@
 //! The proof of a record: no record of another time or place passes for it.
 
 use crate::claims::reason;
+use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::records;
 use cachemaint::journal::{ErrorKind, Journal, Options, Reader};
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Model, SimMedium, Simulation};
-use core::mem::ManuallyDrop;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{self, Relaxed};
 
@@ -39,22 +39,17 @@ fn payloads<M: Medium>(journal: &Journal<M>) -> Vec<Vec<u8>> {
 fn a_void_of_an_earlier_epoch_counts_for_nothing() {
     let options = |opening| options(opening).alignment(64);
     let medium = medium();
-    let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+    let faulty = Faulty::new(&medium);
+    let journal = options(0).create_new(&faulty).unwrap();
     journal.append(&[b'A'; 40]).unwrap();
-    let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
     // The record does not fit behind the unfinished one: a padding record fills the segment.
-    assert!(!journal.submit(&[b'B'; 900]).unwrap().is_acknowledged().unwrap());
+    append_behind(&journal, 48, &[&[b'B'; 900]]);
 
-    let medium = killed(&medium);
-    let (journal, recovered) = options(1).open(&medium).unwrap();
-    let journal = ManuallyDrop::new(journal);
+    let faulty = Faulty::new(&medium);
+    let (journal, recovered) = options(1).open(&faulty).unwrap();
     assert_eq!(recovered.records, 1);
-    let _unfinished = ManuallyDrop::new(journal.reserve(48).unwrap());
-    for (byte, len) in [(b'C', 40), (b'D', 900)] {
-        assert!(!journal.submit(&vec![byte; len]).unwrap().is_acknowledged().unwrap());
-    }
+    append_behind(&journal, 48, &[&[b'C'; 40], &[b'D'; 900]]);
 
-    let medium = killed(&medium);
     let (journal, recovered) = options(2).open(&medium).unwrap();
     assert_eq!(payloads(&journal), [[b'A'; 40]]);
     assert!(recovered.torn);
@@ -195,13 +190,12 @@ fn damage_in_the_last_group_of_a_closed_journal_is_known_as_damage() {
 
 /// By hand: 600 bytes of payload and a header are 77 words. A distance of 128 words would leave out the record before.
 #[test]
-fn a_record_beside_a_long_reservation_vouches_for_the_short_record_before_it() {
+fn a_record_behind_a_long_unfinished_one_vouches_for_the_short_record_before_it() {
     let medium = medium();
-    let journal = ManuallyDrop::new(options(0).create_new(&medium).unwrap());
+    let faulty = Faulty::new(&medium);
+    let journal = options(0).create_new(&faulty).unwrap();
     journal.append(b"durable").unwrap();
-    let _unfinished = ManuallyDrop::new(journal.reserve(600).unwrap());
-    assert!(!journal.submit(b"behind").unwrap().is_acknowledged().unwrap());
-    let medium = killed(&medium);
+    append_behind(&journal, 600, &[b"behind"]);
     // The payload of the first record, behind the mark and its header.
     medium.write(8192 + 64 + 16, &[0xff; 8]);
     let refused = options(1).open(&medium).map(|(_, recovered)| recovered);
@@ -243,11 +237,12 @@ pub(crate) fn damage(medium: &SimMedium, position: u64) {
 #[test]
 fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable() {
     let medium = medium();
-    let journal = small(0, 128).create_new(&medium).unwrap();
+    let faulty = Faulty::new(&medium);
+    let journal = small(0, 128).create_new(&faulty).unwrap();
     let first = journal.append(&[b'A'; 48]).unwrap();
     assert_eq!(first.0, 64);
     // A mark at 128 and a void behind it, a mark at 256.
-    drop(journal.reserve(48).unwrap());
+    abandon(&journal, 48);
     assert_eq!(journal.append(&[b'B'; 48]).unwrap().0, 64 + 256);
     drop(journal);
     damage(&medium, 64 + 16);
@@ -257,15 +252,15 @@ fn a_record_that_begins_a_window_behind_another_one_proves_that_this_was_durable
 
 /// Behind a record at 64 there is a whole one at 168 that a crash has cut off. The next opening puts its mark at 88, a void
 /// of `void` bytes at 152 over the record that was cut off, and two records. The mark is damaged.
-fn repaired_behind_a_lost_mark(void: u64) {
+fn repaired_behind_a_lost_mark(void: usize) {
     let medium = medium();
-    let journal = ManuallyDrop::new(small(0, 256).create_new(&medium).unwrap());
+    let faulty = Faulty::new(&medium);
+    let journal = small(0, 256).create_new(&faulty).unwrap();
     journal.append(&[b'A'; 8]).unwrap();
-    let _unfinished = ManuallyDrop::new(journal.reserve(64).unwrap());
-    assert!(!journal.submit(&[b'D'; 8]).unwrap().is_acknowledged().unwrap());
-    let medium = killed(&medium);
-    let (journal, _) = small(1, 256).open(&medium).unwrap();
-    drop(journal.reserve(void - 16).unwrap());
+    append_behind(&journal, 64, &[&[b'D'; 8]]);
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = small(1, 256).open(&faulty).unwrap();
+    abandon(&journal, void - 16);
     journal.append(&[b'B'; 8]).unwrap();
     journal.append(&[b'C'; 100]).unwrap();
     drop(journal);
@@ -315,6 +310,10 @@ impl<F: Fn(u64, &mut [u8]) + Sync> Readable for Hooked<'_, F> {
         Readable::read(self.medium, at, into)?;
         (self.behind)(at, into);
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        Readable::check(self.medium)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Readers beside openings, trims and laps of the writer.
 
 use crate::claims::reason;
+use crate::faulty::{Faulty, abandon};
 use crate::proofs::{Hooked, SEGMENT, medium, options};
 use cachemaint::journal::{ErrorKind, Position, Reader, Salvaged};
 use cachemaint::sim::SimMedium;
@@ -46,9 +47,11 @@ fn a_reader_from_the_end_returns_the_next_record_after_an_opening() {
 /// A journal with one record, up to 88, and behind it a cancelled one, whose space ends at 2040.
 fn with_a_cancelled_record() -> SimMedium {
     let medium = medium();
-    let journal = options(0).create_new(&medium).unwrap();
+    let faulty = Faulty::new(&medium);
+    let journal = options(0).create_new(&faulty).unwrap();
     journal.append(b"first").unwrap();
-    drop(journal.reserve(930).unwrap());
+    abandon(&journal, 930);
+    drop(journal);
     medium
 }
 

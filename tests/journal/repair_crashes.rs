@@ -4,10 +4,9 @@ use crate::claims::reason;
 use crate::crashes::{MODELS, ROUND, uncut, with};
 use crate::life::Do::Append;
 use crate::life::{BYTES, Note, options, payload, records};
-use cachemaint::journal::{Error, ErrorKind, Journal, Reader};
+use cachemaint::journal::{Error, ErrorKind, Group, Journal, Reader};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Effort, Exploration, Killed, Simulation, Violation};
-use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A record is damaged in the middle, with others behind it farther than a window.
@@ -57,8 +56,11 @@ fn killed_and_repaired(simulation: &Simulation, kill: u64) -> Exploration {
                 if mortal.is_alive() {
                     notes.add("the second one is acknowledged");
                 }
-                let _unfinished = ManuallyDrop::new(journal.reserve(8)?);
-                drop(journal.submit(&payload(2))?);
+                let mut group = Group::new();
+                group.push(&[0; 8]);
+                group.push(&payload(2));
+                let unfinished = journal.append_group(&mut group)?.start;
+                mortal.write(8192 + unfinished.0, &[0; 16]);
                 journal.trim(end)
             };
             let opened = options().open(&mortal).map_err(Error::from);

@@ -1,6 +1,7 @@
 //! Journals that have lost superblocks or marks.
 
 use crate::claims::reason;
+use crate::faulty::{Faulty, abandon};
 use crate::life::{WIDE, options, payload};
 use crate::uses::{medium, payloads};
 use cachemaint::journal::{ErrorKind, Journal, Options, Position};
@@ -101,8 +102,9 @@ fn a_journal_without_its_superblock_is_not_begun_over_what_was_trimmed() {
 fn padding_behind_a_lost_mark_is_not_resumed_from() {
     let medium = wide_medium();
     wide().create_new(&medium).unwrap().append(b"first").unwrap();
-    let (journal, _) = wide().open(&medium).unwrap();
-    drop(journal.reserve(0).unwrap());
+    let faulty = Faulty::new(&medium);
+    let (journal, _) = wide().open(&faulty).unwrap();
+    abandon(&journal, 0);
     let second = journal.append(b"second").unwrap();
     assert_eq!(second, Position(88 + 64 + 16));
     journal.append(b"third").unwrap();

@@ -39,31 +39,9 @@ fn kept_records_go_on_with_each_record_when_it_is_acknowledged() {
     assert_eq!(next(&mut records).unwrap(), b"first");
     assert_eq!(next(&mut records), None);
 
-    let reserved = journal.reserve(8).unwrap();
-    let pending = journal.submit(b"third").unwrap();
-    assert_eq!(next(&mut records), None);
-    // The end moves over a dropped reservation.
-    drop(reserved);
-    assert!(pending.is_acknowledged().unwrap());
-    assert_eq!(next(&mut records).unwrap(), b"third");
-    assert_eq!(next(&mut records), None);
-    assert_eq!(records.reached(), journal.end());
-
     journal.append(b"by iteration").unwrap();
     assert_eq!(records.next().unwrap().unwrap().payload, b"by iteration");
     assert!(records.next().is_none());
-}
-
-/// A void of a dropped reservation is between what was acknowledged before the call and the record.
-#[test]
-fn the_end_is_returned_after_all_that_was_acknowledged_before_the_call() {
-    let journal = options().create_new(medium()).unwrap();
-    let mut records = journal.records().unwrap();
-    journal.append(b"first").unwrap();
-    drop(journal.reserve(8).unwrap());
-    assert_eq!(next(&mut records).unwrap(), b"first");
-    journal.append(b"second").unwrap();
-    assert_eq!(next(&mut records).unwrap(), b"second");
 }
 
 #[test]
@@ -131,8 +109,7 @@ fn kept_records_return_each_record_once_over_many_laps() {
     while journal.end().0 < laps * journal.capacity() {
         match random.u8(0..8) {
             0 => journal.trim(records.reached()).unwrap(),
-            1 => drop(journal.reserve(random.u64(0..40))),
-            2 => {
+            1..3 => {
                 let mut group = Group::new();
                 let payloads = [payload(number), payload(number + 1)];
                 for payload in &payloads {
@@ -324,13 +301,12 @@ fn cancelled_waits_end_at_once_and_nothing_else_changes() {
     });
     let end = journal.end();
     while journal.append_within(&[7; 48], Duration::MAX).is_ok() {}
-    assert!(!journal.wait_for_room(48, Duration::MAX).unwrap());
     // Earlier records are still read, also after a cancellation.
     assert_eq!(journal.wait_for_records(end, Duration::MAX).unwrap(), journal.end());
     let count = journal.records().unwrap().count();
     journal.trim(journal.end()).unwrap();
-    assert!(count > 0 && journal.wait_for_room(48, Duration::MAX).unwrap());
-    journal.append(&[7; 48]).unwrap();
+    assert!(count > 0);
+    journal.append_within(&[7; 48], Duration::MAX).unwrap();
 }
 
 /// An exploration, which takes minutes under an emulator.
@@ -339,7 +315,7 @@ mod crashes {
     use crate::life::{WIDE, options, payload, records};
     use cachemaint::sim::{Model, Simulation, Violation};
 
-    /// Two threads append, neither of which waits, and one of them reads.
+    /// Two threads append, and one of them reads.
     #[test]
     fn a_record_that_was_read_is_found_by_every_recovery() {
         let options = || options().segment(256).window(512);
@@ -350,7 +326,9 @@ mod crashes {
             let exploration = simulation.explore(
                 |medium, notes| {
                     let (journal, _) = options().open(medium).unwrap();
-                    let append = |number| drop(journal.submit(&payload(number)).unwrap());
+                    let append = |number| {
+                        journal.append(&payload(number)).unwrap();
+                    };
                     let append_and_read = || {
                         append(5);
                         let mut records = journal.records().unwrap();

@@ -3,15 +3,13 @@
 use crate::claims::reason;
 use crate::counting::{Broken, Counting};
 use crate::erased::erased;
+use crate::faulty::{Faulty, abandon, append_behind};
 use crate::life::{BYTES, options, payload, records};
 use cachemaint::journal::{Error, ErrorKind, Group, Journal, Options, Position, Reader, Salvaged};
 use cachemaint::medium::Medium;
 use cachemaint::sim::{Model, SimMedium, Simulation};
-use core::mem::ManuallyDrop;
-use core::panic::AssertUnwindSafe;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use std::io::Write as _;
 
 pub(crate) fn medium() -> SimMedium {
     Simulation::new(Model::X86, BYTES).medium()
@@ -32,11 +30,8 @@ fn an_append_stores_its_record_alone_and_fences_once() {
     // 64 + 40 + 40 are more than a segment: a void's header, a mark of 64 bytes and the record.
     journal.append(&[7; 24]).unwrap();
     assert_eq!(counting.taken(), [16 + 64 + 40, 3, 1]);
-    // In two pieces, which are written back with the header; again it does not fit.
-    let mut reservation = journal.reserve(9).unwrap();
-    reservation.write_bytes(b"12345");
-    reservation.write_bytes(b"6789");
-    reservation.finish().unwrap();
+    // Again it does not fit.
+    journal.append(b"123456789").unwrap();
     assert_eq!(counting.taken(), [16 + 64 + 32, 3, 1]);
     // A void, a mark and two records of one byte.
     let mut group = Group::new();
@@ -90,14 +85,8 @@ fn records_of_every_size_come_back_whole() {
     let record = |len: usize| (0..len).map(|byte| byte as u8 ^ len as u8).collect::<Vec<u8>>();
     // Around the size from which the payload is not copied, and a segment's.
     let sizes: Vec<usize> = (0..40).chain(230..260).chain(3990..4017).collect();
-    for (place, len) in sizes.iter().enumerate() {
-        if place % 2 == 0 {
-            journal.append(&record(*len)).unwrap();
-            continue;
-        }
-        let mut reservation = journal.reserve(*len as u64).unwrap();
-        record(*len).chunks(7).for_each(|piece| reservation.write_bytes(piece));
-        reservation.finish().unwrap();
+    for len in &sizes {
+        journal.append(&record(*len)).unwrap();
     }
     let expected: Vec<_> = sizes.into_iter().map(record).collect();
     assert_eq!(payloads(&journal), expected);
@@ -177,7 +166,7 @@ fn a_position_within_a_record_is_none_to_begin_or_trim_at() {
 }
 
 #[test]
-fn a_too_long_or_unfinished_record_is_refused() {
+fn a_too_long_record_is_refused() {
     let journal = options().create_new(medium()).unwrap();
     // 128 bytes without a mark of 64 and a header of 16.
     assert_eq!(journal.largest(), 48);
@@ -188,29 +177,8 @@ fn a_too_long_or_unfinished_record_is_refused() {
     let mut group = Group::new();
     (0..4).for_each(|_| group.push(b"8 bytes."));
     assert!(matches!(reason(&journal.append_group(&mut group)), Some(ErrorKind::TooLong { .. })));
-    let mut short = journal.reserve(10).unwrap();
-    short.write_bytes(b"12345");
-    assert!(matches!(
-        reason(&short.finish()),
-        Some(ErrorKind::Short { written: 5, reserved: 10, .. })
-    ));
     journal.append(b"next").unwrap();
     assert_eq!(payloads(&journal), [b"next"]);
-}
-
-#[test]
-fn a_reservation_is_written_by_the_standard_librarys_means() {
-    let journal = options().create_new(medium()).unwrap();
-    let mut reservation = journal.reserve(14).unwrap();
-    write!(reservation, "paid {} to ", 3).unwrap();
-    // 10 bytes are written.
-    let error = reservation.write_all(b"Grace").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-    assert!(error.to_string().starts_with("5 bytes for a reservation that has 4 left; "));
-    std::io::copy(&mut &b"Ada."[..], &mut reservation).unwrap();
-    reservation.flush().unwrap();
-    reservation.finish().unwrap();
-    assert_eq!(payloads(&journal), [b"paid 3 to Ada."]);
 }
 
 #[test]
@@ -240,17 +208,16 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
     let at_once = Duration::ZERO;
     let start = journal.end();
     assert_eq!(journal.wait_for_records(start, at_once).unwrap(), start);
-    assert!(journal.wait_for_room(48, at_once).unwrap());
-    assert!(matches!(reason(&journal.wait_for_room(49, at_once)), Some(ErrorKind::TooLong { .. })));
+    let too_long = journal.append_within(&[7; 49], Duration::MAX);
+    assert!(matches!(reason(&too_long), Some(ErrorKind::TooLong { .. })));
     journal.append(&[7; 48]).unwrap();
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), journal.end());
     // Each record takes a segment.
-    while journal.wait_for_room(48, at_once).unwrap() {
-        journal.append(&[7; 48]).unwrap();
-    }
-    assert!(matches!(reason(&journal.append(&[7; 48])), Some(ErrorKind::Full { .. })));
+    while journal.append_within(&[7; 48], at_once).is_ok() {}
+    let full = journal.append_within(&[7; 48], at_once);
+    assert!(matches!(reason(&full), Some(ErrorKind::Full { .. })));
     journal.trim(journal.end()).unwrap();
-    assert!(journal.wait_for_room(48, Duration::MAX).unwrap());
+    journal.append_within(&[7; 48], Duration::MAX).unwrap();
 
     let end = journal.end();
     counting.left.store(0, Relaxed);
@@ -262,43 +229,16 @@ fn a_wait_ends_with_its_time_or_with_the_journal() {
     assert_eq!(journal.wait_for_records(start, Duration::MAX).unwrap(), end);
 }
 
-/// A record that was submitted behind a reservation is acknowledged when the reservation is given up.
-#[test]
-fn a_wait_ends_when_what_came_before_is_given_up() {
-    let journal = options().create_new(medium()).unwrap();
-    let reserved = journal.reserve(8).unwrap();
-    let behind = journal.submit(b"behind").unwrap().position();
-    assert_eq!(journal.wait_for_records(behind, Duration::ZERO).unwrap(), reserved.position());
-    drop(reserved);
-    assert!(journal.wait_for_records(behind, Duration::MAX).unwrap() > behind);
-}
-
 #[test]
 fn a_panicking_producer_does_not_block_others() {
-    let journal = options().create_new(medium()).unwrap();
-    let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut reservation = journal.reserve(20).unwrap();
-        reservation.write_bytes(b"half of");
-        let behind = journal.submit(b"behind").unwrap();
-        assert!(!behind.is_acknowledged().unwrap());
-        std::panic::resume_unwind(Box::new(()));
-    }));
-    assert!(panicked.is_err());
+    let medium = medium();
+    let faulty = Faulty::new(&medium);
+    let journal = options().create_new(&faulty).unwrap();
+    let mut tail = journal.records().unwrap();
+    abandon(&journal, 20);
     journal.append(b"after").unwrap();
-    assert_eq!(payloads(&journal), [b"behind".to_vec(), b"after".to_vec()]);
-}
-
-#[test]
-fn more_than_a_window_is_not_under_way() {
-    let journal = options().create_new(medium()).unwrap();
-    let mut held = Vec::new();
-    while let Some(reservation) = journal.try_reserve(40).unwrap() {
-        held.push(reservation);
-    }
-    // A window of two segments, and each record has one of its own.
-    assert_eq!(held.len(), 2);
-    drop(held);
-    assert!(journal.try_reserve(40).unwrap().is_some());
+    assert_eq!(tail.next().unwrap().unwrap().payload, b"after");
+    assert_eq!(payloads(&journal), [b"after"]);
 }
 
 #[test]
@@ -306,52 +246,14 @@ fn after_a_failed_write_back_nothing_is_acknowledged() {
     let counting = Counting::new(medium());
     let journal = options().create_new(erased(&counting)).unwrap();
     journal.append(b"before").unwrap();
-    let mut open = journal.reserve(5).unwrap();
-    let behind = journal.submit(b"behind").unwrap();
-    open.write_bytes(b"lost!");
     counting.left.store(0, Relaxed);
-    assert!(matches!(reason(&open.finish()), Some(ErrorKind::Medium(Broken))));
-    assert!(matches!(reason(&behind.wait()), Some(ErrorKind::Failed)));
+    assert!(matches!(reason(&journal.append(b"lost!")), Some(ErrorKind::Medium(Broken))));
     counting.left.store(u64::MAX, Relaxed);
     assert!(matches!(reason(&journal.append(b"after")), Some(ErrorKind::Failed)));
     drop(journal);
     let (journal, _) = options().open(erased(&counting)).unwrap();
     assert_eq!(payloads(&journal)[0], b"before");
     journal.append(b"after").unwrap();
-}
-
-/// The failed record is the third one, and the first two are under way.
-#[test]
-fn records_before_a_failed_one_are_acknowledged_or_refused_with_those_before_them() {
-    for is_finished in [true, false] {
-        let counting = Counting::new(medium());
-        let journal = options().create_new(erased(&counting)).unwrap();
-        let mut first = journal.reserve(5).unwrap();
-        let second = journal.submit(b"second").unwrap();
-        counting.left.store(0, Relaxed);
-        assert!(matches!(reason(&journal.append(b"third")), Some(ErrorKind::Medium(Broken))));
-        counting.left.store(u64::MAX, Relaxed);
-        assert!(!second.is_acknowledged().unwrap());
-        let (begun, reached) = (first.position(), second.position());
-        assert_eq!(journal.wait_for_records(begun, Duration::ZERO).unwrap(), begun);
-        if is_finished {
-            first.write_bytes(b"first");
-            first.finish().unwrap();
-            second.wait().unwrap();
-            assert!(journal.wait_for_records(reached, Duration::MAX).unwrap() > reached);
-            assert_eq!(payloads(&journal), [b"first".to_vec(), b"second".to_vec()]);
-        } else {
-            drop(first);
-            assert!(matches!(reason(&second.wait()), Some(ErrorKind::Failed)));
-            let waited = journal.wait_for_records(begun, Duration::MAX);
-            assert!(matches!(reason(&waited), Some(ErrorKind::Failed)));
-        }
-        let end = journal.end();
-        assert!(matches!(
-            reason(&journal.wait_for_records(end, Duration::MAX)),
-            Some(ErrorKind::Failed)
-        ));
-    }
 }
 
 #[test]
@@ -395,11 +297,10 @@ fn a_reader_sees_what_is_appended_and_trimmed_meanwhile() {
 #[test]
 fn leftovers_of_an_earlier_epoch_stay_dead() {
     let medium = medium();
-    let journal = options().create_new(&medium).unwrap();
+    let faulty = Faulty::new(&medium);
+    let journal = options().create_new(&faulty).unwrap();
     journal.append(b"kept").unwrap();
-    // Dies with its process.
-    let _torn = ManuallyDrop::new(journal.reserve(8).unwrap());
-    drop(journal.submit(b"leftover").unwrap());
+    append_behind(&journal, 8, &[b"leftover"]);
     drop(journal);
 
     let (journal, recovered) = options().open(&medium).unwrap();

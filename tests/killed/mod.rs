@@ -1,8 +1,7 @@
-//! Operations that are cut off or held up: a forked child is stopped at a chosen system call.
+//! Operations that are cut off: a forked child is killed at a chosen system call.
 //!
 //! The parent traces the child (ptrace(2)). While the child waits to enter the call, the parent kills it, and the call is
-//! not executed; or the parent does something else and lets the child go on. No time is involved. The parent can also
-//! note all calls, where their order is the promise.
+//! not executed. No time is involved. The parent can also note all calls, where their order is the promise.
 
 use super::skip::skip;
 use core::ffi::{c_int, c_long};
@@ -14,8 +13,6 @@ use std::os::unix::fs::MetadataExt as _;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Killed,
-    /// The child was held up, and finished.
-    HeldUp,
     /// The child finished before the chosen call.
     Finished,
     /// The child cannot be traced here.
@@ -27,7 +24,6 @@ enum End {
 enum Next {
     GoOn,
     Kill,
-    LetGo,
 }
 
 /// The exit codes of a child. One that panics ends with 0, as it has no other thread.
@@ -96,28 +92,6 @@ fn only_reads(_: libc::pid_t) -> bool {
     false
 }
 
-/// Holds `act` up before its first system call, before its second, and so on, each time in a child of its own. While the
-/// child waits, `meanwhile` is called; then the child finishes `act`, which must succeed. Returns false if children cannot
-/// be traced here, after a line that reports it.
-///
-/// `act` runs as in [`at_each_system_call`].
-pub(crate) fn held_up_at_each_system_call<E: Display>(
-    test: &str,
-    act: impl Fn() -> Result<(), E>,
-    mut meanwhile: impl FnMut(),
-) -> bool {
-    let run = |calls| {
-        run(&act, &mut |_, before| {
-            if before < calls {
-                return Next::GoOn;
-            }
-            meanwhile();
-            Next::LetGo
-        })
-    };
-    until_finished(test, run)
-}
-
 /// A system call of a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -175,7 +149,7 @@ fn until_finished(test: &str, mut run: impl FnMut(usize) -> End) -> bool {
     }
     for calls in 0.. {
         match run(calls) {
-            End::Killed | End::HeldUp => {}
+            End::Killed => {}
             End::Finished => break,
             End::NotTraced => {
                 skip(test, "children cannot be traced");
@@ -252,7 +226,6 @@ fn trace(child: libc::pid_t, at_call: &mut dyn FnMut(libc::pid_t, usize) -> Next
         match at_call(child, stop / 2) {
             Next::GoOn => {}
             Next::Kill => return kill(child),
-            Next::LetGo => return let_go(child),
         }
     }
     End::Finished
@@ -264,17 +237,6 @@ fn kill(child: libc::pid_t) -> End {
     let status = wait(child);
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL, "{status:#x}");
     End::Killed
-}
-
-fn let_go(child: libc::pid_t) -> End {
-    // SAFETY: the child is ours, and it is stopped.
-    let went =
-        unsafe { libc::ptrace(libc::PTRACE_DETACH, child, null_mut::<u8>(), null_mut::<u8>()) };
-    assert_ne!(went, -1, "{}", std::io::Error::last_os_error());
-    let status = wait(child);
-    assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status:#x}");
-    assert_eq!(libc::WEXITSTATUS(status), FINISHED, "the child failed after it was held up");
-    End::HeldUp
 }
 
 /// Resumes the child until it enters or leaves its next system call, or ends.

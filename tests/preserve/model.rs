@@ -198,6 +198,9 @@ fn many_puts_by_pages_are_a_few_write_backs() {
         fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
             self.0.read(at, into)
         }
+        fn check(&self) -> Result<(), Self::Error> {
+            self.0.check()
+        }
     }
     impl Medium for Pages {
         fn granularity(&self) -> Granularity {

@@ -28,6 +28,10 @@ impl Readable for Part<'_> {
         assert!(at + into.len() as u64 <= self.len, "after the end");
         self.medium.read(at, into)
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Readable::check(self.medium)
+    }
 }
 
 impl Medium for Part<'_> {

@@ -246,6 +246,10 @@ impl Readable for Buffered {
         let Ok(()) = self.medium.read(at, into);
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Broken> {
+        Ok(())
+    }
 }
 
 impl Medium for Buffered {

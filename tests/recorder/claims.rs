@@ -188,7 +188,7 @@ pub(crate) fn anything_is_read_to_an_end<S: Readable>(source: S) -> Vec<Vec<Reco
         assert!(shown.skipped.iter().all(|skipped| skipped.at + skipped.len <= len));
         assert!(shown.events.iter().all(|event| event.at + event.payload.len() as u64 <= len));
     }
-    let table = reader.event_table();
+    let table = reader.event_table().unwrap();
     let merged = merged(&reader, |found| {
         if let Found::Event(event) = found
             && let Some((name, mut fields)) = table.describe(event)

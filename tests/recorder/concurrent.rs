@@ -116,7 +116,7 @@ fn a_full_shard_refuses_and_counts_until_it_is_released() {
     let again = options().open(&medium).unwrap();
     let writer = again.claim().unwrap();
     assert_eq!(*writer.record_at(12, 0, b"").unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(again.reader().lost(0), 4);
+    assert_eq!(again.reader().lost(0).unwrap(), 4);
 }
 
 #[test]
@@ -171,11 +171,11 @@ fn a_reader_that_a_writer_laps_misses_the_oldest_events_alone_and_says_so() {
         let reader = recorder.reader();
         let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
         for _ in 0..11 {
-            assert!(matches!(events.read_next(&mut buffer), Some(Found::Event(_))));
+            assert!(matches!(events.read_next(&mut buffer).unwrap(), Some(Found::Event(_))));
         }
         record(12..until);
         let mut times = vec![10];
-        while let Some(found) = events.read_next(&mut buffer) {
+        while let Some(found) = events.read_next(&mut buffer).unwrap() {
             match found {
                 Found::Event(event) => times.push(event.timestamp),
                 Found::Skipped(skipped) if skipped.kind == SkippedKind::Overwritten => {
@@ -211,7 +211,7 @@ fn events_that_follow_while_a_reader_pauses_at_the_end_of_a_sub_buffer_are_read(
         let reader = recorder.reader();
         let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
         let mut times = Vec::new();
-        while let Some(found) = events.read_next(&mut buffer) {
+        while let Some(found) = events.read_next(&mut buffer).unwrap() {
             let Found::Event(event) = found else {
                 // The rest of the sub-buffer has events of the lap before.
                 assert!(matches!(found, Found::Skipped(gap) if gap.kind == SkippedKind::Stale));
@@ -223,7 +223,7 @@ fn events_that_follow_while_a_reader_pauses_at_the_end_of_a_sub_buffer_are_read(
             }
         }
         record(first..first + 5);
-        while let Some(Found::Event(event)) = events.read_next(&mut buffer) {
+        while let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() {
             times.push(event.timestamp);
         }
         assert!(times.ends_with(&(first - 1..first + 5).collect::<Vec<_>>()), "{times:?}");
@@ -246,7 +246,7 @@ fn a_reader_ends_beside_a_writer_that_is_always_faster() {
         let reader = recorder.reader();
         let (mut events, mut buffer) = (reader.shard(0), vec![0; reader.largest_payload()]);
         let mut found = 0;
-        while let Some(next) = events.read_next(&mut buffer) {
+        while let Some(next) = events.read_next(&mut buffer).unwrap() {
             if let Found::Event(_) = next {
                 found += 1;
                 record(faster);
@@ -283,6 +283,10 @@ impl Readable for Changing<'_> {
 
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
         self.medium.read(at, into)
+    }
+
+    fn check(&self) -> Result<(), Self::Error> {
+        self.medium.check()
     }
 }
 
@@ -385,6 +389,10 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
         fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
             self.0.read(at, into)
         }
+
+        fn check(&self) -> Result<(), Self::Error> {
+            self.0.check()
+        }
     }
 
     impl Medium for Interrupting {
@@ -439,5 +447,5 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
     // The store of the number of lost events.
     interrupt_next_store();
     writer.record_at(5, 5, &[0; 169]).unwrap_err();
-    assert_eq!((recorder.lost(0), recorder.reader().lost(0)), (3, 3));
+    assert_eq!((recorder.lost(0), recorder.reader().lost(0).unwrap()), (3, 3));
 }

@@ -31,10 +31,10 @@ pub(super) fn valve() -> Vec<u8> {
 
 /// Returns the events as text, with the names and fields of a table; an event without a name has its id.
 fn texts<S: Readable>(reader: &Reader<S>) -> Vec<String> {
-    let table = reader.event_table();
+    let table = reader.event_table().unwrap();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
     let mut texts = Vec::new();
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
         let Found::Event(event) = found else { continue };
         let mut text = String::new();
         match table.describe(&event) {
@@ -134,7 +134,7 @@ fn the_next_opening_after_damage_to_the_newest_descriptor_takes_no_events_of_ano
 
     medium.store(PAGE + 24, medium.load(PAGE + 24, Relaxed) ^ 1 << 40, Relaxed);
     let reader = Reader::open(&medium).unwrap();
-    assert!(reader.event_table().is_damaged());
+    assert!(reader.event_table().unwrap().is_damaged());
     assert_eq!(texts(&reader), ["boot + []", "1"]);
 
     let recorder = recorder_with(NAMES[2], &medium);
@@ -157,7 +157,7 @@ fn recorder_with<'m>(
 fn a_torn_descriptor_is_reported_until_the_next_opening() {
     let medium = recorded();
     drop(options().events(EVENTS).open(&medium).unwrap());
-    let is_damaged = || Reader::open(&medium).unwrap().event_table().is_damaged();
+    let is_damaged = || Reader::open(&medium).unwrap().event_table().unwrap().is_damaged();
     assert!(!is_damaged());
     medium.write(64, &[0xee; 64]);
     assert!(is_damaged());
@@ -172,7 +172,7 @@ fn a_torn_descriptor_damages_names_only_if_it_may_have_had_some() {
     drop(options().create_new(&medium).unwrap());
     let state = || {
         let reader = Reader::open(&medium).unwrap();
-        (reader.is_descriptor_lost(), reader.event_table().is_damaged())
+        (reader.is_descriptor_lost().unwrap(), reader.event_table().unwrap().is_damaged())
     };
     assert_eq!(state(), (false, false));
     let recorder = options().open(&medium).unwrap();
@@ -186,7 +186,8 @@ fn a_torn_descriptor_damages_names_only_if_it_may_have_had_some() {
 #[test]
 fn a_descriptor_without_its_magic_is_reported() {
     let medium = recorded();
-    let is_damaged = |image: &[u8]| Reader::open(Bytes(image)).unwrap().event_table().is_damaged();
+    let is_damaged =
+        |image: &[u8]| Reader::open(Bytes(image)).unwrap().event_table().unwrap().is_damaged();
     // The second page is not in use yet.
     let once = medium.bytes();
     assert!(!is_damaged(&once));
@@ -221,7 +222,7 @@ fn a_damaged_page_costs_no_event() {
         assert_eq!(events(&image), expected, "byte {at}");
         let reader = Reader::open(Bytes(&image[..])).unwrap();
         let is_hit = at < TABLE + len;
-        assert_eq!(reader.event_table().is_damaged(), is_hit, "byte {at}");
+        assert_eq!(reader.event_table().unwrap().is_damaged(), is_hit, "byte {at}");
         let texts = texts(&reader);
         assert_eq!(texts, if is_hit { ["1", "65279", "7", "2"] } else { TEXTS }, "byte {at}");
     }
@@ -257,7 +258,7 @@ pub(super) fn texts_after(openings: u64, tables: &[u8], len: usize) -> (Vec<Stri
     record(&recorder, 7, &[5, 0]);
     assert_eq!(texts(&recorder.reader()).last().unwrap(), "a b=Signed(5) + []");
     let reader = Reader::open(Bytes(&image[..])).unwrap();
-    (texts(&reader), reader.event_table())
+    (texts(&reader), reader.event_table().unwrap())
 }
 
 /// Names and types as they were when an event was recorded.
@@ -301,7 +302,7 @@ fn the_names_of_older_events_outlive_damage_of_the_newest_tables() {
         let reader = Reader::open(&medium).unwrap();
         assert_eq!(texts(&reader), expected);
     }
-    assert!(!Reader::open(&medium).unwrap().event_table().is_damaged());
+    assert!(!Reader::open(&medium).unwrap().event_table().unwrap().is_damaged());
 }
 
 /// Tables of 1300 bytes, of which a page holds three. Each has three entries.
@@ -400,9 +401,11 @@ fn every_type_is_read_little_endian() {
     .concat();
     record(&recorder, 3, &payload);
     let reader = recorder.reader();
-    let table = reader.event_table();
+    let table = reader.event_table().unwrap();
     let (mut events, mut buffer) = (reader.events(), vec![0; reader.largest_payload()]);
-    let Some(Found::Event(event)) = events.read_next(&mut buffer) else { panic!("no event") };
+    let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
+        panic!("no event")
+    };
     let (name, fields) = table.describe(&event).unwrap();
     assert_eq!(name, "m::all");
     let values: Vec<_> = fields.map(|(_, value)| value).collect();

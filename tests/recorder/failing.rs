@@ -70,7 +70,7 @@ fn a_refused_event_is_nowhere_even_if_its_loss_cannot_be_made_persistent() {
     assert!(matches!(record(0, 256), Err(ErrorKind::TooLong { .. })));
     assert_eq!(record(0, 40), Err(ErrorKind::Full));
     assert!(sub_buffers() == before, "the sub-buffers have changed");
-    assert_eq!(recorder.reader().lost(0), 3);
+    assert_eq!(recorder.reader().lost(0).unwrap(), 3);
 
     medium.taken();
     recorder.write_back_all().unwrap();

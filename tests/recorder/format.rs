@@ -96,21 +96,25 @@ fn a_file_written_by_the_documentation_is_read() {
     assert_eq!((description.generation, description.identity), (7, Identity(IDENTITY)));
     assert_eq!((description.shards, description.sub_buffers), (1, 2));
     assert_eq!((description.sub_buffer_size, description.mode), (256, Mode::Overwrite));
-    assert_eq!((reader.lost(0), reader.largest_payload()), (5, 168));
+    assert_eq!((reader.lost(0).unwrap(), reader.largest_payload()), (5, 168));
 
     let mut buffer = [0; 168];
     let mut events = reader.shard(0);
     // Sub-buffer 3, which was used before, is zeros.
-    let Some(Found::Skipped(missing)) = events.read_next(&mut buffer) else { panic!("no gap") };
+    let Some(Found::Skipped(missing)) = events.read_next(&mut buffer).unwrap() else {
+        panic!("no gap")
+    };
     assert_eq!((missing.at, missing.len, missing.kind), (BASE as u64 + 256, 256, Damaged));
-    assert_eq!(events.read_next(&mut buffer), Some(Found::Lost { shard: 0, events: 3 }));
-    let Some(Found::Event(event)) = events.read_next(&mut buffer) else { panic!("no event") };
+    assert_eq!(events.read_next(&mut buffer).unwrap(), Some(Found::Lost { shard: 0, events: 3 }));
+    let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
+        panic!("no event")
+    };
     assert_eq!((event.id, event.timestamp, event.payload), (0x1234, 102, &b"valve"[..]));
     // Two ticks of 500 µs after the begin.
     assert_eq!(event.wall, Some(1_000_000_000_001_000_000));
     assert_eq!((event.shard, event.sequence, event.at), (0, 4, BASE as u64 + 64));
-    assert_eq!(events.read_next(&mut buffer), Some(Found::Lost { shard: 0, events: 2 }));
-    assert_eq!(events.read_next(&mut buffer), None);
+    assert_eq!(events.read_next(&mut buffer).unwrap(), Some(Found::Lost { shard: 0, events: 2 }));
+    assert_eq!(events.read_next(&mut buffer).unwrap(), None);
 }
 
 #[test]
@@ -251,7 +255,7 @@ fn each_opening_has_its_own_clock() {
     let mut buffer = [0; 168];
     let mut events = reader.events();
     let mut walls = Vec::new();
-    while let Some(Found::Event(event)) = events.read_next(&mut buffer) {
+    while let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() {
         walls.push((event.id, event.wall));
     }
     // One tick of 1 ms after the first anchor, ten of 100 ms after the second.

@@ -28,7 +28,7 @@ fn found(medium: &Plain) -> (Vec<Event>, Vec<u64>) {
     let reader = Reader::open(medium).unwrap();
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut found, mut damaged) = (reader.shard(0), Vec::new(), Vec::new());
-    while let Some(next) = events.read_next(&mut buffer) {
+    while let Some(next) = events.read_next(&mut buffer).unwrap() {
         match next {
             Found::Event(event) => {
                 found.push((event.id, event.generation, event.sequence, event.wall));

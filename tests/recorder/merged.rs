@@ -55,7 +55,7 @@ fn times_of<'r, L: AsMut<[Events<'r, &'r Plain>]>>(
     reader: &Reader<&'r Plain>,
 ) -> Vec<u64> {
     let (mut buffer, mut times) = (vec![0; reader.largest_payload()], Vec::new());
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
         if let Found::Event(event) = found {
             times.push(event.timestamp);
         }
@@ -75,7 +75,7 @@ fn shards_are_merged_by_time() {
     let mut buffer = vec![0; reader.largest_payload()];
     let mut merged = reader.events();
     let mut order = Vec::new();
-    while let Some(Found::Event(event)) = merged.read_next(&mut buffer) {
+    while let Some(Found::Event(event)) = merged.read_next(&mut buffer).unwrap() {
         order.push((event.timestamp, event.shard));
     }
     assert_eq!(order, [(1, 0), (2, 1), (3, 1), (4, 0), (4, 1), (9, 0)]);
@@ -102,7 +102,7 @@ fn many_shards_are_merged_by_time() {
     let reader = recorder.reader();
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut merged, mut order) = (reader.events(), Vec::new());
-    while let Some(Found::Event(event)) = merged.read_next(&mut buffer) {
+    while let Some(Found::Event(event)) = merged.read_next(&mut buffer).unwrap() {
         order.push((event.timestamp, event.shard));
     }
     assert_eq!(order, expected);

@@ -41,6 +41,10 @@ impl Readable for Traced {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         self.medium.read(at, into)
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        self.medium.check()
+    }
 }
 
 impl Medium for Traced {
@@ -190,6 +194,10 @@ impl<F: FnMut(u64, &[Store]) -> usize + Send> Readable for Lapped<'_, F> {
             *word = self.word(at).to_le_bytes();
         }
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
+        self.medium.check()
     }
 }
 

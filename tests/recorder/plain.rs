@@ -38,6 +38,10 @@ impl Readable for Plain {
         }
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 impl Medium for Plain {
@@ -122,7 +126,7 @@ pub(crate) fn shown<S: Readable>(reader: &Reader<S>, shard: u32) -> Shown {
     let mut shown = Shown::default();
     let mut buffer = vec![0; reader.largest_payload()];
     let mut events = reader.shard(shard);
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
         shown.push(&found);
     }
     shown
@@ -136,7 +140,7 @@ pub(crate) fn merged<S: Readable>(
     let mut all: Vec<_> = (0..reader.description().shards).map(|_| Shown::default()).collect();
     let mut buffer = vec![0; reader.largest_payload()];
     let mut events = reader.events();
-    while let Some(found) = events.read_next(&mut buffer) {
+    while let Some(found) = events.read_next(&mut buffer).unwrap() {
         let shard = match &found {
             Found::Event(event) => event.shard,
             Found::Skipped(skipped) => skipped.shard,

@@ -4,13 +4,10 @@ use super::plain::{Plain, Recorded, shown};
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::recorder::{
-    Clock, Cursor, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, SignalSafe,
-    Within,
+    Clock, Durability, ErrorKind, Event, Identity, Options, Reader, Recorder, Within,
 };
-use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::process::{Signal, getpid, kill_process};
-use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -28,82 +25,6 @@ const ROUNDS: usize = 30;
 fn file(path: &Path) -> DaxFile {
     let options = dax::Options::new().allow_page_granularity();
     options.open(path).unwrap()
-}
-
-/// Any thread may get it, and the standard library's handler of SIGSEGV gives one that was sent back to the
-/// kernel, for the next time.
-fn send(signal: Signal) -> ! {
-    loop {
-        kill_process(getpid(), signal).unwrap();
-        std::thread::yield_now();
-    }
-}
-
-/// Loads from a mapped file that has been cut off; the recording is in another one.
-fn access_what_was_cut_off(recording: &Path) -> u64 {
-    let path = recording.with_extension("cut");
-    let options = dax::Options::new().allow_page_granularity();
-    let mapped = options.create_new(&path, 1 << 16).unwrap();
-    File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-    mapped.load(0, Ordering::Relaxed)
-}
-
-/// Sends this thread a signal with a code of the kernel's own.
-#[expect(unsafe_code, reason = "rustix does not send signals with a code")]
-fn send_as_the_kernel(signal: libc::c_int, code: libc::c_int) {
-    // SAFETY: zeros are a valid one.
-    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    (info.si_signo, info.si_code) = (signal, code);
-    let process = getpid().as_raw_nonzero().get();
-    let thread = rustix::thread::gettid().as_raw_nonzero().get();
-    let call = libc::SYS_rt_tgsigqueueinfo;
-    // SAFETY: the structure is whole.
-    assert_eq!(unsafe { libc::syscall(call, process, thread, signal, &raw const info) }, 0);
-}
-
-/// Does nothing, as the handler of a signal.
-extern "C" fn ignore(_: libc::c_int) {}
-
-/// Sets what a signal does.
-#[expect(unsafe_code, reason = "rustix installs no handlers")]
-fn set_action(signal: libc::c_int, handler: libc::sighandler_t, flags: libc::c_int) {
-    // SAFETY: zeros are a valid one.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    (action.sa_sigaction, action.sa_flags) = (handler, flags);
-    let before = core::ptr::null_mut();
-    // SAFETY: the structure is whole, and the handler may be called at any place.
-    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, before) }, 0);
-}
-
-/// Returns what a signal does.
-#[expect(unsafe_code, reason = "rustix does not ask for handlers")]
-fn action(signal: libc::c_int) -> libc::sigaction {
-    // SAFETY: zeros are a valid one.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    // SAFETY: the call fills the structure.
-    assert_eq!(unsafe { libc::sigaction(signal, core::ptr::null(), &raw mut action) }, 0);
-    action
-}
-
-/// Returns true if SIGTERM interrupts no call of the system, as sigaction(2) has it.
-fn term_restarts_calls() -> bool {
-    action(libc::SIGTERM).sa_flags & libc::SA_RESTART != 0
-}
-
-/// Ends the process with code 7, as the handler of a signal.
-#[expect(unsafe_code, reason = "may be called in a handler")]
-extern "C" fn leave(_: libc::c_int) {
-    // SAFETY: it may be called in a handler (signal-safety(7)).
-    unsafe { libc::_exit(7) }
-}
-
-/// Raises the signal again, and ends the process if that does not, as the handler of a signal.
-#[expect(unsafe_code, reason = "may be called in a handler")]
-extern "C" fn raise(signal: libc::c_int) {
-    // SAFETY: it may be called in a handler (signal-safety(7)).
-    unsafe { libc::raise(signal) };
-    // SAFETY: as above.
-    unsafe { libc::_exit(1) }
 }
 
 /// Forks. The child does the work and ends with code 8; this process ends as the child.
@@ -129,55 +50,6 @@ static CLOCK_PANICS: AtomicBool = AtomicBool::new(false);
 fn ticks() -> u64 {
     assert!(!CLOCK_PANICS.swap(false, Ordering::Relaxed), "in the clock");
     EVENTS
-}
-
-static CURSORS_ABORT: AtomicBool = AtomicBool::new(false);
-
-/// Cursors that can abort in the middle of a write-back.
-struct Aborting([Cursor; 2]);
-
-impl AsRef<[Cursor]> for Aborting {
-    fn as_ref(&self) -> &[Cursor] {
-        if CURSORS_ABORT.load(Ordering::Relaxed) {
-            std::process::abort();
-        }
-        &self.0
-    }
-}
-
-#[expect(unsafe_code, reason = "asserts that it may be called in a handler")]
-// SAFETY: (1) `abort` may be called in a handler (signal-safety(7)).
-unsafe impl SignalSafe for Aborting {}
-
-/// Gives this thread an alternate stack for two handlers. That of the standard library has 8 KiB, which can be too little.
-#[expect(unsafe_code, reason = "rustix sets no alternate stack")]
-fn widen_alternate_stack() {
-    const LEN: usize = 64 << 10;
-    let bytes = vec![0_u8; LEN].leak();
-    let stack = libc::stack_t { ss_sp: bytes.as_mut_ptr().cast(), ss_flags: 0, ss_size: LEN };
-    let before = core::ptr::null_mut();
-    // SAFETY: nothing else uses the memory, which is never given back.
-    assert_eq!(unsafe { libc::sigaltstack(&raw const stack, before) }, 0);
-}
-
-/// Aborts, which stops a second recorder whose write-back aborts as well.
-fn abort_twice(recording: &Path) -> ! {
-    widen_alternate_stack();
-    let medium = dax::Options::new().allow_page_granularity();
-    let medium = medium.create_new(recording.with_extension("second"), 1 << 16).unwrap();
-    let options = Options::with_clock(Identity([9; 16]), Clock::from_function(ticks, 1, 0));
-    let options = options.cursors(|_| Aborting([const { Cursor::new() }; 2]));
-    let recorder = Box::leak(Box::new(options.create_new(medium).unwrap()));
-    recorder.stop_on_signals().unwrap();
-    CURSORS_ABORT.store(true, Ordering::Relaxed);
-    std::process::abort()
-}
-
-/// Uses up the stack.
-#[expect(unconditional_recursion, reason = "that is the point")]
-fn overflow(depth: u64) -> u64 {
-    let frame = black_box([depth; 64]);
-    overflow(depth + 1) + frame[63]
 }
 
 /// Two threads hook recorders at the same time, again and again. Returns the number of those that a panic has not stopped.
@@ -223,22 +95,6 @@ fn child() {
     let options = Options::with_clock(Identity([9; 16]), clock).durability(Durability::OnCrash);
     let options = options.shards(2);
     let recorder = Box::leak(Box::new(options.create_new(file(Path::new(&path))).unwrap()));
-    let handlers: [extern "C" fn(libc::c_int); 3] = [ignore, leave, raise];
-    #[expect(clippy::fn_to_numeric_cast_any, reason = "sigaction takes a number")]
-    let [nothing, leave, raise] = handlers.map(|handler| handler as libc::sighandler_t);
-    match end.as_str() {
-        "fork" => set_action(libc::SIGTERM, leave, 0),
-        "abort-twice" => set_action(libc::SIGABRT, leave, 0),
-        "once" => set_action(libc::SIGBUS, nothing, libc::SA_RESETHAND),
-        "raise" => set_action(libc::SIGSEGV, raise, libc::SA_RESETHAND | libc::SA_NODEFER),
-        "kernel" => set_action(libc::SIGTERM, libc::SIG_DFL, 0),
-        "restart" => set_action(libc::SIGTERM, nothing, libc::SA_RESTART),
-        "interrupt" => set_action(libc::SIGTERM, nothing, 0),
-        // Not the standard library's.
-        "optional" => set_action(libc::SIGBUS, libc::SIG_DFL, 0),
-        _ => {}
-    }
-    recorder.stop_on_signals().unwrap();
     let writer = recorder.claim().unwrap();
     recorder.stop_on_panic().unwrap();
     // The second shard is reserved for the message.
@@ -246,32 +102,13 @@ fn child() {
     assert!(matches!(taken.kind(), ErrorKind::AllShardsTaken { shards: 2, .. }), "{taken}");
     (0..EVENTS).for_each(|number| writer.record_at(number, 1, &number.to_le_bytes()).unwrap());
     match end.as_str() {
-        "kill" => send(Signal::KILL),
-        "term" => send(Signal::TERM),
-        "restart" | "interrupt" => std::process::exit(if term_restarts_calls() { 5 } else { 6 }),
-        "hooked-again" => {
-            set_action(libc::SIGTERM, libc::SIG_DFL, 0);
-            // More often than there are places for recorders.
-            (0..20).try_for_each(|_| recorder.stop_on_signals()).unwrap();
-            let is_default = action(libc::SIGTERM).sa_sigaction == libc::SIG_DFL;
-            std::process::exit(if is_default { 6 } else { 5 })
-        }
-        "fork" => end_as_a_child(|| send(Signal::TERM)),
+        "kill" => loop {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        },
         "fork-panic" => end_as_a_child(|| {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err());
         }),
-        "kernel" => send_as_the_kernel(libc::SIGTERM, libc::SI_KERNEL),
-        "raise" | "segv" => send(Signal::SEGV),
-        "abort" => std::process::abort(),
-        "abort-twice" => abort_twice(Path::new(&path)),
-        "once" | "bus" => panic!("{} was loaded", access_what_was_cut_off(Path::new(&path))),
-        // A memory error that nothing has accessed yet.
-        "optional" => {
-            send_as_the_kernel(libc::SIGBUS, libc::BUS_MCEERR_AO);
-            std::process::exit(4);
-        }
-        "overflow" => panic!("{} frames", overflow(0)),
         "panic" => {
             let caught = std::panic::catch_unwind(|| panic!("as the test asks"));
             assert!(caught.is_err() && recorder.is_stopped());
@@ -329,89 +166,23 @@ fn is_emulated(test: &str) -> bool {
 
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
-fn events_outlive_their_process_and_the_signal_ends_it_as_before() {
-    if is_emulated("events_outlive_their_process_and_the_signal_ends_it_as_before") {
+fn events_outlive_their_process() {
+    if is_emulated("events_outlive_their_process") {
         return;
     }
-    let signals: [(_, &[_]); 7] = [
-        ("kill", &[libc::SIGKILL]),
-        ("term", &[libc::SIGTERM]),
-        ("segv", &[libc::SIGSEGV]),
-        ("abort", &[libc::SIGABRT]),
-        ("bus", &[libc::SIGBUS]),
-        ("optional", &[libc::SIGBUS]),
-        // The standard library's handler comes next: it reports the overflow and aborts if it knows the end of the
-        // stack. In a statically linked program it did not know it.
-        ("overflow", &[libc::SIGABRT, libc::SIGSEGV]),
-    ];
-    for (how, signals) in signals {
-        let (status, times) = end(how);
-        let is_expected = status.signal().is_some_and(|signal| signals.contains(&signal));
-        assert!(is_expected, "{how}: {status:?}");
-        assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
-    }
-}
-
-/// As if the recorder itself had found a fault.
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn an_abort_in_the_write_back_of_an_abort_calls_the_former_handler() {
-    if is_emulated("an_abort_in_the_write_back_of_an_abort_calls_the_former_handler") {
-        return;
-    }
-    let (status, times) = end("abort-twice");
-    // A C library that leaves the signal blocked ends the process instead.
-    let is_expected = status.code() == Some(7) || status.signal() == Some(libc::SIGABRT);
-    assert!(is_expected, "{status:?}");
+    let (status, times) = end("kill");
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{status:?}");
     assert_eq!(times, (0..EVENTS).collect::<Vec<_>>());
-}
-
-/// The program's own handler decided it.
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn a_signal_interrupts_calls_of_the_system_only_if_it_did_before() {
-    if is_emulated("a_signal_interrupts_calls_of_the_system_only_if_it_did_before") {
-        return;
-    }
-    assert_eq!(end("restart").0.code(), Some(5));
-    assert_eq!(end("interrupt").0.code(), Some(6));
-}
-
-/// The first process of a container continues after such a signal.
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn a_signal_whose_default_was_set_stops_recorders_again_when_asked_to() {
-    if is_emulated("a_signal_whose_default_was_set_stops_recorders_again_when_asked_to") {
-        return;
-    }
-    assert_eq!(end("hooked-again").0.code(), Some(5));
 }
 
 /// The child has no mapping of the recording.
 #[test]
 #[cfg_attr(miri, ignore = "starts processes")]
-fn a_forked_child_ends_as_without_the_hooks() {
-    if is_emulated("a_forked_child_ends_as_without_the_hooks") {
+fn a_forked_child_ends_as_without_the_hook() {
+    if is_emulated("a_forked_child_ends_as_without_the_hook") {
         return;
     }
-    assert_eq!(end("fork").0.code(), Some(7), "by its own handler of SIGTERM");
     assert_eq!(end("fork-panic").0.code(), Some(8), "after it has caught the panic");
-}
-
-/// sigaction(2), `SA_RESETHAND`, `SA_NODEFER`. `SysRq` sends SIGTERM with a positive code (Linux, `drivers/tty/sysrq.c`).
-#[test]
-#[cfg_attr(miri, ignore = "starts processes")]
-fn a_former_handler_is_called_as_the_kernel_would() {
-    if is_emulated("a_former_handler_is_called_as_the_kernel_would") {
-        return;
-    }
-    for (how, signal) in
-        [("once", libc::SIGBUS), ("raise", libc::SIGSEGV), ("kernel", libc::SIGTERM)]
-    {
-        let (status, times) = end(how);
-        assert_eq!(status.signal(), Some(signal), "{how}: {status:?}");
-        assert_eq!(times, (0..EVENTS).collect::<Vec<_>>(), "{how}");
-    }
 }
 
 #[test]

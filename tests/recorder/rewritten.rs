@@ -42,8 +42,10 @@ fn an_opening_after_one_whose_write_back_failed_overwrites_no_only_descriptor() 
         assert_eq!(reader.description().generation, found, "{failed}");
         let mut buffer = vec![0; reader.largest_payload()];
         let mut events = reader.events();
-        let Some(Found::Event(event)) = events.read_next(&mut buffer) else { panic!("{failed}") };
-        assert_eq!(reader.event_table().describe(&event).unwrap().0, "closed", "{failed}");
+        let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
+            panic!("{failed}")
+        };
+        assert_eq!(reader.event_table().unwrap().describe(&event).unwrap().0, "closed", "{failed}");
     }
     // The descriptor that counts, and the new one.
     assert!(failed >= 2, "{failed}");

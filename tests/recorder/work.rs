@@ -16,7 +16,7 @@ fn read(image: &[u8]) -> (usize, u64) {
     let reader = Reader::open(&looks).unwrap();
     let mut buffer = vec![0; reader.largest_payload()];
     let (mut events, mut found) = (reader.events(), 0);
-    while events.read_next(&mut buffer).is_some() {
+    while events.read_next(&mut buffer).unwrap().is_some() {
         found += 1;
     }
     (found, looks.taken())

@@ -54,6 +54,10 @@ impl Readable for Watched<'_> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
         Readable::read(&self.memory, at, into)
     }
+
+    fn check(&self) -> Result<(), Infallible> {
+        Readable::check(&self.memory)
+    }
 }
 
 impl Medium for Watched<'_> {

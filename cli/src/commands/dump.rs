@@ -144,7 +144,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file: path, json } = arguments;
     let file = ReadOnly::open(path)?;
     let reader = recording::reader(path, &file)?;
-    let table = file.guarded(|| reader.event_table())?;
+    let table = file.guarded(|| reader.event_table())??;
     let mut events = file.guarded(|| reader.events())?;
     let mut buffer = vec![0; reader.largest_payload()];
     let mut out = BufWriter::new(standard::output_or_closed()?);
@@ -154,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     while !is_over {
         let told = dump.misses_names;
         let read = file.read_together(&mut lines, |lines| {
-            match events.read_next(&mut buffer) {
+            match events.read_next(&mut buffer)? {
                 Some(found) => dump.add(lines, &found)?,
                 None => is_over = true,
             }
@@ -165,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bar.inc(core::mem::take(&mut dump.bytes));
         if dump.misses_names != told {
             let path = text::printable(path.display());
-            let damage = recording::damage_of_names(file.guarded(|| reader.is_descriptor_lost())?);
+            let damage = recording::damage_of_names(file.guarded(|| reader.is_descriptor_lost())??);
             bar.suspend(|| {
                 text::tell!(
                     "cachemaint: {path}: {damage}; events without a name are shown by their ids"

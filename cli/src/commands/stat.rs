@@ -27,7 +27,7 @@ use super::unused::has_other_data;
 use super::{inspect, progress, recording};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::dax::{DaxView, Guarantee};
+use cachemaint::dax::{self, DaxView, Guarantee};
 use cachemaint::journal::{self, Recovered};
 use cachemaint::recorder::{
     self, Description, Events, Found, Mode, Skipped, SkippedKind, TimeSource,
@@ -242,8 +242,8 @@ fn look_at_recording(
         ticks_per_second: description.ticks_per_second,
         anchor: anchor(description),
         boot: hex(&description.boot_id),
-        descriptor_lost: file.guarded(|| reader.is_descriptor_lost())?,
-        names_damaged: file.guarded(|| reader.event_table().is_damaged())?,
+        descriptor_lost: file.guarded(|| reader.is_descriptor_lost())??,
+        names_damaged: file.guarded(|| reader.event_table())??.is_damaged(),
         shards: shards?,
     })
 }
@@ -275,12 +275,12 @@ fn look_at_shard(
     shard: u32,
     bar: &ProgressBar,
 ) -> anyhow::Result<Shard> {
-    let lost = file.guarded(|| reader.lost(shard))?;
+    let lost = file.guarded(|| reader.lost(shard))??;
     let mut seen = Seen { shard: Shard { lost, ..Shard::default() }, ..Seen::default() };
     let mut events = file.guarded(|| reader.shard(shard))?;
     let mut buffer = vec![0; reader.largest_payload()];
     while !seen.is_over {
-        bar.inc(file.guarded(|| seen.add(&mut events, &mut buffer))?);
+        bar.inc(file.guarded(|| seen.add(&mut events, &mut buffer))??);
     }
     let Seen { shard: mut found, newest, first, last, .. } = seen;
     [found.first, found.last] = [first, last].map(|wall| wall.and_then(recording::time));
@@ -305,17 +305,21 @@ struct Seen {
 
 impl Seen {
     /// Adds some events, and returns their bytes.
-    fn add(&mut self, events: &mut Events<'_, &DaxView>, buffer: &mut [u8]) -> u64 {
+    fn add(
+        &mut self,
+        events: &mut Events<'_, &DaxView>,
+        buffer: &mut [u8],
+    ) -> Result<u64, recorder::Error<dax::Error>> {
         let mut bytes = 0;
         for _ in 0..TOGETHER {
-            let Some(found) = events.read_next(buffer) else {
+            let Some(found) = events.read_next(buffer)? else {
                 self.is_over = true;
                 break;
             };
             bytes += progress::bytes_of(&found);
             self.add_one(&found);
         }
-        bytes
+        Ok(bytes)
     }
 
     fn add_one(&mut self, found: &Found<'_>) {

@@ -55,7 +55,7 @@ fn a_dump_of_a_file_that_is_cut_has_all_events_before_the_cut() {
         let reader = recorder::Reader::open(&file).unwrap();
         let (mut buffer, mut before) = (vec![0; reader.largest_payload()], 0);
         let mut events = reader.events();
-        while let Some(found) = events.read_next(&mut buffer) {
+        while let Some(found) = events.read_next(&mut buffer).unwrap() {
             let Found::Event(event) = found else { panic!("{found:?}") };
             before += usize::from(event.at < CUT);
         }

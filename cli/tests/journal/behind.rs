@@ -177,39 +177,6 @@ fn a_damaged_last_record_is_something_to_repair() {
     assert_eq!(stdout(&place.run(&["read"]).success()), "first\n");
 }
 
-/// From 64 on a record of 24 bytes, a reservation of 80 bytes that a crash cut off, and at 168 a whole record. The next
-/// opening put its mark at 88, a void from 152 to 200 over that record, a record at 200, and one in the next segment,
-/// at 320. Its mark is damaged. A salvage finds all four records. Between the second one, which ends at 192, and the
-/// third one are 8 bytes, too few for a void.
-#[test]
-fn the_preview_of_a_repair_leaves_out_a_record_that_no_padding_fits_before() {
-    let first = medium();
-    let journal = options(0).create_new(&first).unwrap();
-    journal.append(b"A").unwrap();
-    let _unfinished = ManuallyDrop::new(journal.reserve(64).unwrap());
-    assert!(!journal.submit(b"cut off").unwrap().is_acknowledged().unwrap());
-    let left = medium();
-    left.write(0, &bytes(&first));
-    let (journal, _) = options(1).open(&left).unwrap();
-    drop(journal.reserve(32).unwrap());
-    assert_eq!(journal.append(b"lost").unwrap().0, 200);
-    assert_eq!(journal.append(&[b'x'; 100]).unwrap().0, 320);
-    drop(journal);
-    drop(options(2).open(&left).unwrap());
-    left.write(LOG + 88 + 24, &[0xff; 8]);
-
-    let place = place(&left);
-    assert_eq!(stdout(&place.run(&["salvage"]).code(1)).lines().count(), 4);
-    let mut preview = place.document(&["repair"]);
-    assert_eq!(preview["records"], 3);
-    let lost = [json!({"start": 88, "end": 168}), json!({"start": 192, "end": 320})];
-    assert_eq!(preview["lost"], json!(lost));
-    preview["is_repaired"] = json!(true);
-    assert_eq!(preview, place.document(&["repair", "--yes"]));
-    let read = stdout(&place.run(&["read"]).success());
-    assert_eq!(read, format!("A\ncut off\n{}\n", "x".repeat(100)));
-}
-
 #[test]
 fn a_lost_superblock_is_reported_until_the_next_opening() {
     let place = Place::with("one\ntwo\n");

@@ -22,16 +22,16 @@ pub(super) fn is_bounded(medium: &Image) {
     let (_, looks) = medium.cost(|_| {
         for shard in 0..reader.description().shards {
             let mut events = reader.shard(shard);
-            while events.read_next(&mut buffer).is_some() {}
+            while events.read_next(&mut buffer).unwrap().is_some() {}
         }
     });
     assert!(looks <= most, "shards: {looks} bytes were looked at, and {most} may be");
     // All headers are looked at three times, each in its first 16 bytes and as a whole: fewer bytes than the sub-buffers have.
-    let (table, looks) = medium.cost(|_| reader.event_table());
+    let (table, looks) = medium.cost(|_| reader.event_table().unwrap());
     assert!(looks <= len + TABLES, "tables: {looks} bytes were looked at");
     let (shown, looks) = medium.cost(|_| {
         let (mut events, mut shown) = (reader.events(), 0);
-        while let Some(found) = events.read_next(&mut buffer) {
+        while let Some(found) = events.read_next(&mut buffer).unwrap() {
             if let Found::Event(event) = found {
                 shown += described(&table, &event);
             }

@@ -96,13 +96,16 @@ impl Readable for DaxView {
         Self::read(self, at, into)
     }
 
-    fn lease_range(&self, range: Range<u64>) -> Result<bool, Error> {
-        self.lease_counted(&range).map(|()| true)
-    }
-
-    /// A lease that cannot be released now is released when the file is closed.
-    fn release_range(&self, range: Range<u64>) {
-        self.release_counted(&range).unwrap_or(());
+    fn check(&self) -> Result<(), Error> {
+        match self.taint() {
+            None => Ok(()),
+            Some(Taint::Writeback { at, len, errno }) => {
+                Err(Error::new(&self.path, ErrorKind::Writeback { at, len, errno }))
+            }
+            Some(Taint::Fault { at, len } | Taint::Cleared { at, len }) => {
+                Err(Error::new(&self.path, ErrorKind::Poisoned { at, len }))
+            }
+        }
     }
 
     fn as_any_view(&self) -> Option<&dyn Any> {

@@ -445,7 +445,9 @@ impl Replayed {
                 has_seal |= record.head.is_sealed;
             }
             table.pass(medium, step, log.places.capacity, true)
-        })?;
+        });
+        medium.check().map_err(Error::medium)?;
+        let commit = commit?;
         table.finish();
         if let Some(lost) = table.lost {
             return Err(Error(ErrorKind::Damaged(log.lost(lost))));

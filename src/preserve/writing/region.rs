@@ -467,6 +467,10 @@ impl<M: Medium + Send> Readable for Region<M> {
         Self::read(self, at, into)
     }
 
+    fn check(&self) -> Result<(), M::Error> {
+        self.medium.check()
+    }
+
 }
 
 /// Offsets are those in the region.

@@ -279,7 +279,9 @@ impl<M: Medium> Store<M> {
         if self.has_failed {
             return Err(Error(ErrorKind::Failed));
         }
-        if self.words_at_end() == self.seen { Ok(()) } else { Err(Error(ErrorKind::Overtaken)) }
+        let is_ours = self.words_at_end() == self.seen;
+        self.medium.check().map_err(Error::medium)?;
+        if is_ours { Ok(()) } else { Err(Error(ErrorKind::Overtaken)) }
     }
 
     /// Returns the worst event since the commit of a number, at which a region was handed out or created.

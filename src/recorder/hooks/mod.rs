@@ -1,8 +1,6 @@
-//! Hooks that stop recording and write back when the program ends unexpectedly.
+//! The hook that stops recording and writes back when the program panics.
 
 mod message;
-#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
-mod signals;
 
 use super::{Cursor, Error, Event, Recorder, Writer};
 use crate::medium::Medium;
@@ -10,8 +8,6 @@ use crate::process::Process;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use message::Message;
-#[cfg(all(feature = "dax", target_os = "linux", not(cachemaint_loom)))]
-pub use signals::SignalSafe;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, PoisonError};
 

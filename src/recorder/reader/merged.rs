@@ -8,6 +8,7 @@ use super::Reader;
 use super::found::Found;
 use super::shard::Events;
 use crate::medium::Readable;
+use crate::recorder::Error;
 
 /// The events of several shards, merged by the opening that recorded them, then by time.
 ///
@@ -57,10 +58,10 @@ impl<L> Merged<L> {
     /// # use cachemaint::medium::Readable;
     /// # use cachemaint::recorder::{Found, Reader};
     /// # #[cfg(feature = "std")]
-    /// # fn print<S: Readable>(reader: &Reader<S>) {
+    /// # fn print<S: Readable>(reader: &Reader<S>) -> Result<(), cachemaint::recorder::Error<S::Error>> {
     /// let mut buffer = vec![0; reader.largest_payload()];
     /// let mut events = reader.events();
-    /// while let Some(found) = events.read_next(&mut buffer) {
+    /// while let Some(found) = events.read_next(&mut buffer)? {
     ///     match found {
     ///         Found::Event(event) => println!("{} {:?}", event.id, event.payload),
     ///         Found::Lost { shard, events } => println!("shard {shard} lost {events} events"),
@@ -68,25 +69,34 @@ impl<L> Merged<L> {
     ///         _ => {}
     ///     }
     /// }
+    /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// As [`Events::read_next`].
     ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].
     #[track_caller]
-    pub fn read_next<'b, 'r, S>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>>
+    pub fn read_next<'b, 'r, S>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Found<'b>>, Error<S::Error>>
     where
         L: AsMut<[Events<'r, S>]>,
         S: Readable + 'r,
     {
         let shards = self.shards.as_mut();
         let left = match self.left {
-            Some(left) => settled(shards, left, 0),
-            None => heap(shards),
+            Some(left) => settled(shards, left, 0)?,
+            None => heap(shards)?,
         };
         self.left = Some(left);
-        let due = shards.first().filter(|_| left > 0)?.in_heap.index;
-        shards[due].read_next(buffer)
+        match shards.first().filter(|_| left > 0).map(|first| first.in_heap.index) {
+            Some(due) => shards[due].read_next(buffer),
+            None => Ok(None),
+        }
     }
 }
 
@@ -99,25 +109,29 @@ pub(super) struct Entry {
 }
 
 /// Makes a heap of the shards that are not at their end. Returns their number.
-fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> usize {
+fn heap<S: Readable>(shards: &mut [Events<'_, S>]) -> Result<usize, Error<S::Error>> {
     let is_one_recording = shards.windows(2).all(|pair| pair[0].identity() == pair[1].identity());
     for (index, shard) in shards.iter_mut().enumerate() {
         (shard.in_heap.index, shard.is_by_opening) = (index, is_one_recording);
     }
     let mut left = shards.len();
     for place in (0..shards.len()).rev() {
-        left = settled(shards, left, place);
+        left = settled(shards, left, place)?;
     }
-    left
+    Ok(left)
 }
 
 /// Looks up the next time of the shard at a place of the heap of `left` shards, and moves it down to its place. All
 /// shards below it must be in heap order. If it is at its end, the last shard takes its place. Returns the number of
 /// shards left.
-fn settled<S: Readable>(shards: &mut [Events<'_, S>], mut left: usize, place: usize) -> usize {
+fn settled<S: Readable>(
+    shards: &mut [Events<'_, S>],
+    mut left: usize,
+    place: usize,
+) -> Result<usize, Error<S::Error>> {
     if place < left {
         let index = shards[place].in_heap.index;
-        if let Some(due) = shards[index].due() {
+        if let Some(due) = shards[index].due()? {
             shards[place].in_heap.due = due;
         } else {
             left -= 1;
@@ -125,7 +139,7 @@ fn settled<S: Readable>(shards: &mut [Events<'_, S>], mut left: usize, place: us
         }
         sink(&mut shards[..left], place);
     }
-    left
+    Ok(left)
 }
 
 /// Moves a shard down below the shards that are due before it.

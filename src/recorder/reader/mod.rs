@@ -69,7 +69,7 @@ use core::sync::atomic::Ordering;
 /// let reader = Reader::open(medium)?;
 /// let mut buffer = vec![0; reader.largest_payload()];
 /// let mut events = reader.events(); // of all shards, by opening, then by time
-/// while let Some(found) = events.read_next(&mut buffer) {
+/// while let Some(found) = events.read_next(&mut buffer)? {
 ///     match found {
 ///         Found::Event(event) => println!("{} in shard {}", event.id, event.shard),
 ///         other => println!("{other:?}"),
@@ -111,6 +111,7 @@ impl<S: Readable> Reader<S> {
         }
         let [first, second] =
             DESCRIPTORS.map(|at| Ok::<_, S::Error>((at, Self::descriptor(source, at)?)));
+        source.check().map_err(ErrorKind::Medium)?;
         let (description, other) = match (first, second) {
             (Ok((a, first)), Ok((b, second))) => Self::newest_of((a, first), (b, second))?,
             // One descriptor cannot be read: the other one is used.
@@ -190,11 +191,13 @@ impl<S: Readable> Reader<S> {
     /// Damage is not an error: events whose table is damaged are read as if they had none. See
     /// [`EventTable::is_damaged`].
     ///
+    /// # Errors
+    /// [`ErrorKind::Medium`], if the medium has failed.
+    ///
     /// # Cost
     /// Both pages of descriptors are read, and the headers of sub-buffers if one descriptor is not valid. The value is
     /// 12 KiB large.
-    #[must_use]
-    pub fn event_table(&self) -> EventTable {
+    pub fn event_table(&self) -> Result<EventTable, Error<S::Error>> {
         let identity = self.description.identity;
         let mut pages = DESCRIPTORS.map(|page| {
             let found = Self::descriptor(&self.source, page).ok().and_then(Result::ok);
@@ -203,14 +206,22 @@ impl<S: Readable> Reader<S> {
         // The newest one counts first.
         pages.sort_unstable_by_key(|(_, found)| Reverse(found.map(|found| found.generation)));
         // The tables of a page are lost with its descriptor.
-        let mut is_damaged = self.is_descriptor_lost() && self.may_have_had_tables();
+        let mut is_damaged = self.has_lost_descriptor() && self.may_have_had_tables();
         let texts = pages.map(|(page, found)| {
             let found = found.filter(|found| found.tables > 0)?;
             let texts = Texts::read(&self.source, page, &found);
             is_damaged |= texts.is_none();
             texts
         });
-        EventTable { texts, is_damaged }
+        self.unless_failed(EventTable { texts, is_damaged })
+    }
+
+    /// Returns what was read, unless the medium has failed: then it may not be what is stored.
+    pub(super) fn unless_failed<T>(&self, read: T) -> Result<T, Error<S::Error>> {
+        match self.source.check() {
+            Ok(()) => Ok(read),
+            Err(error) => Err(Error::new(ErrorKind::Medium(error))),
+        }
     }
 
     /// Returns true if the descriptor that does not count is torn or damaged, or cannot be read.
@@ -218,10 +229,16 @@ impl<S: Readable> Reader<S> {
     /// This is normal after a crash in the middle of an opening, which had not recorded events then. The next opening
     /// overwrites that descriptor. Beside a program that opens the recording, it can be half stored for a moment.
     ///
+    /// # Errors
+    /// [`ErrorKind::Medium`], if the medium has failed.
+    ///
     /// # Cost
     /// Both descriptors are read, and the headers of sub-buffers if one of their pages is empty.
-    #[must_use]
-    pub fn is_descriptor_lost(&self) -> bool {
+    pub fn is_descriptor_lost(&self) -> Result<bool, Error<S::Error>> {
+        self.unless_failed(self.has_lost_descriptor())
+    }
+
+    fn has_lost_descriptor(&self) -> bool {
         DESCRIPTORS.into_iter().any(|page| match Self::descriptor(&self.source, page) {
             Ok(Ok(_) | Err(BadDescriptor::Version(_))) => false,
             Ok(Err(BadDescriptor::Magic(magic))) if magic == [0; 8] => self.was_continued(),
@@ -242,8 +259,15 @@ impl<S: Readable> Reader<S> {
 
     /// Returns the number of events that a shard has lost over all openings, according to the file: refused, too long or
     /// nested.
-    #[must_use]
-    pub fn lost(&self, shard: u32) -> u64 {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Medium`], if the medium has failed.
+    pub fn lost(&self, shard: u32) -> Result<u64, Error<S::Error>> {
+        self.unless_failed(self.counted_as_lost(shard))
+    }
+
+    /// Does the same for a caller who asks the medium afterwards.
+    pub(super) fn counted_as_lost(&self, shard: u32) -> u64 {
         let word = self.source.load(Geometry::loss(shard), Ordering::Acquire);
         let counted = self.description.lost(shard, word).unwrap_or(0);
         let in_header = self.newest_header(shard).map_or(0, |header| header.lost);

@@ -32,7 +32,7 @@ impl Readable for SimMedium {
 
     #[track_caller]
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Infallible> {
-        self.check(at, into.len() as u64);
+        self.check_bounds(at, into.len() as u64);
         let (first, rest) = into.split_at_mut(middle(at, into.len()));
         let mut state = self.begin(Access::Looks);
         state.read(at, first);
@@ -42,6 +42,10 @@ impl Readable for SimMedium {
             state = self.state();
             state.read(at + first.len() as u64, rest);
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Infallible> {
         Ok(())
     }
 }
@@ -65,7 +69,7 @@ impl SimMedium {
     /// Copies a part of a copy, whose words are in no order with others before it [returns](Self::copy_returns).
     #[track_caller]
     pub(super) fn copy_part(&self, at: u64, from: &[u8], place: Place) {
-        self.check(at, from.len() as u64);
+        self.check_bounds(at, from.len() as u64);
         self.copy(at, from, Store::Scattered, place);
     }
 
@@ -109,7 +113,7 @@ impl Medium for SimMedium {
 
     #[track_caller]
     fn write(&self, at: u64, from: &[u8]) {
-        self.check(at, from.len() as u64);
+        self.check_bounds(at, from.len() as u64);
         self.copy(at, from, Store::Copy, Location::caller());
     }
 

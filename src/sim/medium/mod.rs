@@ -359,7 +359,7 @@ impl SimMedium {
 
     /// Checks that the range is one of the medium.
     #[track_caller]
-    fn check(&self, at: u64, len: u64) {
+    fn check_bounds(&self, at: u64, len: u64) {
         let is_within = at.checked_add(len).is_some_and(|end| end <= self.bytes);
         if !is_within {
             out_of_range(at, len, self.bytes);
@@ -369,13 +369,13 @@ impl SimMedium {
     #[track_caller]
     fn check_range(&self, range: &Range<u64>) {
         assert!(range.start <= range.end, "the range {range:?} ends before it starts");
-        self.check(range.start, range.end - range.start);
+        self.check_bounds(range.start, range.end - range.start);
     }
 
     #[track_caller]
     fn check_word(&self, at: u64) {
         assert!(at.is_multiple_of(WORD), "offset {at} is not a multiple of {WORD}");
-        self.check(at, WORD);
+        self.check_bounds(at, WORD);
     }
 }
 

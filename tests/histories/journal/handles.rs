@@ -2,25 +2,19 @@
 
 use super::super::payload::{Ending, bytes};
 use super::log::Class;
-use super::{HEADER, Harm, LOG, Opening, Shape, Size, Which, is_full};
-use cachemaint::journal::{Group, Journal, Pending, Records, Reservation};
+use super::{HEADER, Harm, LOG, Shape, Size, Which, is_full};
+use cachemaint::journal::{Group, Journal, Records};
 use cachemaint::sim::{Life, SimMedium, Violation};
 use std::rc::Rc;
 
 /// A journal, and all that is under way in it.
 pub(super) struct Handles<'j, 'm> {
     pub(super) journal: &'j Journal<&'m SimMedium>,
-    pub(super) segment: u64,
-    pub(super) reservations: Vec<Reserved<'j, 'm>>,
-    pub(super) pending: Vec<(u64, Pending<'j, &'m SimMedium>)>,
     /// Reads all along.
     pub(super) tail: Records<'j, &'m SimMedium>,
     /// The number before which the tail has read all.
     pub(super) read: u64,
 }
-
-/// A reservation, the number of its record and the payload.
-pub(super) type Reserved<'j, 'm> = (u64, Rc<[u8]>, Reservation<'j, &'m SimMedium>);
 
 impl<'m> Handles<'_, 'm> {
     pub(super) fn payload(&self, number: u64, size: Size) -> Rc<[u8]> {
@@ -41,21 +35,11 @@ impl<'m> Handles<'_, 'm> {
             .map(|(number, space)| bytes(number, (space - HEADER) as usize, Ending::Plain))
     }
 
-    /// True if any next reservation fits into the window of two segments: the reserved part ends in the segment where
-    /// the durable part ends.
-    pub(super) fn has_room_in_window(&self) -> bool {
-        let head = self.journal.head().0;
-        let limit = head - head % self.segment + self.journal.capacity();
-        let tail = limit - self.journal.free();
-        tail / self.segment == self.journal.end().0 / self.segment
-    }
-
     /// Reads what was acknowledged since the last time, and no more.
     pub(super) fn follow(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
         let (entries, read) = (life.model().entries, self.read);
         let unread = entries.iter().filter(|entry| entry.number >= read);
-        let there = unread.filter(|entry| entry.class != Class::Abandoned);
-        let mut due = there.take_while(|entry| entry.class == Class::Acknowledged);
+        let mut due = unread.take_while(|entry| entry.class == Class::Acknowledged);
         let mut payload = Vec::new();
         while self.tail.read_next(&mut payload)?.is_some() {
             let entry = due.next().filter(|entry| *entry.payload == *payload);
@@ -70,24 +54,15 @@ impl<'m> Handles<'_, 'm> {
     pub(super) fn append(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
         let payload = self.payload(life.model().next, size);
         let number = life.model().next;
-        life.note(|model| model.begin(payload.clone(), Class::UnderWay));
-        let is_free = self.reservations.is_empty() || self.has_room_in_window();
-        let pending = if is_free {
-            self.journal.submit(&payload).map(Some)
-        } else {
-            self.journal.try_reserve(payload.len() as u64).and_then(|reserved| {
-                let Some(mut reservation) = reserved else { return Ok(None) };
-                reservation.write_bytes(&payload);
-                reservation.submit().map(Some)
-            })
-        };
-        match pending {
-            Ok(Some(pending)) => self.pending.push((number, pending)),
-            Ok(None) => life.note(|model| model.refuse(number)),
-            refused if is_full(&refused) => life.note(|model| model.refuse(number)),
-            Err(error) => return Err(error.into()),
+        life.note(|model| model.begin(payload.clone()));
+        let appended = self.journal.append(&payload);
+        if is_full(&appended) {
+            life.note(|model| model.refuse(number));
+            return Ok(());
         }
-        self.acknowledge(life)
+        appended?;
+        life.note(|model| model.set(number, Class::Acknowledged));
+        Ok(())
     }
 
     pub(super) fn group(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
@@ -99,7 +74,7 @@ impl<'m> Handles<'_, 'm> {
         }
         life.note(|model| {
             for payload in payloads {
-                model.begin(payload, Class::UnderWay);
+                model.begin(payload);
             }
         });
         let appended = self.journal.append_group(&mut group);
@@ -115,51 +90,6 @@ impl<'m> Handles<'_, 'm> {
         Ok(())
     }
 
-    pub(super) fn reserve(&mut self, life: &Life<'m, Shape>, size: Size) -> Result<(), Violation> {
-        let number = life.model().next;
-        let payload = self.payload(number, size);
-        match self.journal.try_reserve(payload.len() as u64) {
-            Ok(Some(mut reservation)) => {
-                life.note(|model| model.begin(payload.clone(), Class::Reserved));
-                reservation.write_bytes(&payload[..payload.len() / 2]);
-                self.reservations.push((number, payload, reservation));
-            }
-            Ok(None) => {}
-            refused if is_full(&refused) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
-        let (number, payload, mut reservation) = self.reservations.remove(0);
-        life.note(|model| model.set(number, Class::UnderWay));
-        reservation.write_bytes(&payload[payload.len() / 2..]);
-        self.pending.push((number, reservation.submit()?));
-        self.acknowledge(life)
-    }
-
-    pub(super) fn abandon(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
-        let (number, _, reservation) = self.reservations.remove(0);
-        life.note(|model| model.set(number, Class::Abandoned));
-        drop(reservation);
-        self.acknowledge(life)
-    }
-
-    /// Notes what is acknowledged by now.
-    pub(super) fn acknowledge(&mut self, life: &Life<'m, Shape>) -> Result<(), Violation> {
-        let mut left = Vec::new();
-        for (number, pending) in self.pending.drain(..) {
-            if pending.is_acknowledged()? {
-                life.note(|model| model.set(number, Class::Acknowledged));
-            } else {
-                left.push((number, pending));
-            }
-        }
-        self.pending = left;
-        Ok(())
-    }
-
     /// Trims records that are acknowledged, from the oldest one on.
     pub(super) fn trim(&mut self, life: &Life<'m, Shape>, most: usize) -> Result<(), Violation> {
         let mut to = self.journal.head();
@@ -168,32 +98,13 @@ impl<'m> Handles<'_, 'm> {
             to = record?.end;
             records += 1;
         }
-        let entries = life.model().entries;
-        let mut there =
-            entries.iter().enumerate().filter(|(_, entry)| entry.class != Class::Abandoned);
-        let trimming = match records {
-            0 => 0,
-            records => there.nth(records - 1).map_or(0, |(place, _)| place + 1),
-        };
-        life.note(|model| model.trimming = trimming);
+        life.note(|model| model.trimming = records);
         self.journal.trim(to)?;
         life.note(|model| {
-            model.entries.drain(..trimming);
+            model.entries.drain(..records);
             model.trimming = 0;
         });
         Ok(())
-    }
-
-    /// Abandons all reservations before the next opening.
-    pub(super) fn left(
-        mut self,
-        life: &Life<'m, Shape>,
-        opening: Opening,
-    ) -> Result<Option<Opening>, Violation> {
-        while !self.reservations.is_empty() {
-            self.abandon(life)?;
-        }
-        Ok(Some(opening))
     }
 
     /// Returns the damage to a word of an acknowledged record.

@@ -6,14 +6,10 @@ use std::rc::Rc;
 /// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Room is reserved, and the record is not finished.
-    Reserved,
     /// The record may be there.
     UnderWay,
     /// The record must be there.
     Acknowledged,
-    /// The record is not there, and does not hold up those behind it.
-    Abandoned,
 }
 
 #[derive(Clone)]
@@ -60,12 +56,10 @@ impl Log {
         self.entries.iter().filter(|entry| entry.class == Class::Acknowledged)
     }
 
-    pub(super) fn begin(&mut self, payload: Rc<[u8]>, class: Class) {
+    pub(super) fn begin(&mut self, payload: Rc<[u8]>) {
         let number = self.next;
-        let first = self
-            .entries
-            .iter()
-            .find(|entry| matches!(entry.class, Class::Reserved | Class::UnderWay));
+        let class = Class::UnderWay;
+        let first = self.entries.iter().find(|entry| entry.class == class);
         let acknowledged = first.map_or(number, |first| first.number);
         self.entries.push(Entry { number, payload, class, acknowledged, is_found: false });
         self.next += 1;
@@ -92,9 +86,8 @@ impl Log {
     /// the journal was closed.
     pub(super) fn must_be_noticed(&self, damaged: u64) -> bool {
         let is_evidence = |entry: &Entry| {
-            let is_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
             entry.number == damaged && entry.is_found
-                || is_there && entry.number > damaged && entry.acknowledged > damaged
+                || entry.number > damaged && entry.acknowledged > damaged
         };
         self.entries.iter().any(is_evidence)
     }
@@ -104,8 +97,7 @@ impl Log {
         let mut payloads = payloads.iter().peekable();
         let mut found = Vec::new();
         for entry in &self.entries {
-            let may_be_there = matches!(entry.class, Class::UnderWay | Class::Acknowledged);
-            if may_be_there && payloads.next_if(|next| ***next == *entry.payload).is_some() {
+            if payloads.next_if(|next| ***next == *entry.payload).is_some() {
                 let class = Class::Acknowledged;
                 found.push(Entry { class, is_found: true, ..entry.clone() });
             } else if entry.class == Class::Acknowledged && self.damaged != Some(entry.number) {
@@ -124,10 +116,10 @@ impl Log {
     pub(super) fn found_from(&self, from: usize, payloads: &[Vec<u8>]) -> Option<Vec<Entry>> {
         let mut payloads = payloads.iter();
         let mut found = Vec::new();
-        let mut left = self.entries[from..].iter().filter(|entry| entry.class != Class::Abandoned);
+        let mut left = self.entries[from..].iter();
         for entry in &mut left {
             match payloads.next() {
-                Some(payload) if entry.class != Class::Reserved && **payload == *entry.payload => {
+                Some(payload) if **payload == *entry.payload => {
                     let class = Class::Acknowledged;
                     found.push(Entry { class, is_found: true, ..entry.clone() });
                 }

@@ -23,8 +23,8 @@ struct Shape {
     segments: u64,
     alignment: u64,
     sizes: &'static [Size],
-    /// Records are reserved, and the journal is opened again in the middle.
-    has_reservations: bool,
+    /// The journal is opened again in the middle.
+    reopens: bool,
     /// Words are overwritten.
     has_damage: bool,
 }
@@ -40,16 +40,10 @@ enum Size {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Do {
-    /// Appends a record; without waiting for it, if a reservation is open.
+    /// Appends a record.
     Append(Size),
     /// Appends two records of this size as a group. The largest ones fill a segment together.
     Group(Size),
-    /// Reserves room for a record, and writes half of it.
-    Reserve(Size),
-    /// Finishes the oldest reservation that is open.
-    Finish,
-    /// Drops the oldest reservation that is open.
-    Abandon,
     /// Trims the oldest record.
     TrimOne,
     /// Trims all that is acknowledged.
@@ -186,26 +180,21 @@ impl Shape {
         life: &Life<'m, Self>,
         journal: &Journal<&'m SimMedium>,
     ) -> Result<Option<Opening>, Violation> {
-        let segment = self.segment;
-        let (reservations, pending, tail) = (Vec::new(), Vec::new(), journal.records()?);
-        let mut handles = Handles { journal, segment, reservations, pending, tail, read: 0 };
+        let mut handles = Handles { journal, tail: journal.records()?, read: 0 };
         loop {
             handles.follow(life)?;
             let Some(operation) = life.next() else { return Ok(None) };
             match operation {
                 Do::Append(size) => handles.append(life, size)?,
                 Do::Group(size) => handles.group(life, size)?,
-                Do::Reserve(size) => handles.reserve(life, size)?,
-                Do::Finish => handles.finish(life)?,
-                Do::Abandon => handles.abandon(life)?,
                 Do::TrimOne => handles.trim(life, 1)?,
                 Do::TrimAll => handles.trim(life, usize::MAX)?,
-                Do::Reopen => return handles.left(life, Opening::Plain),
-                Do::Repair => return handles.left(life, Opening::Repair),
-                Do::Close => return handles.left(life, Opening::Closed(None)),
+                Do::Reopen => return Ok(Some(Opening::Plain)),
+                Do::Repair => return Ok(Some(Opening::Repair)),
+                Do::Close => return Ok(Some(Opening::Closed(None))),
                 Do::CloseAndDamage { word } => {
                     let harm = handles.harm(life, Which::Newest, word)?;
-                    return handles.left(life, Opening::Closed(harm));
+                    return Ok(Some(Opening::Closed(harm)));
                 }
                 Do::Damage { which, word } => {
                     let harm = handles.harm(life, which, word)?;
@@ -263,19 +252,13 @@ impl Structure for Shape {
             return vec![Do::Repair];
         }
         let mut operations = Vec::new();
-        let is_open = model.count(Class::Reserved) > 0;
         for size in self.sizes.iter().copied() {
-            operations.push(Do::Append(size));
-            operations.extend(self.has_reservations.then_some(Do::Reserve(size)));
-            operations.extend((!is_open).then_some(Do::Group(size)));
-        }
-        if is_open {
-            operations.extend([Do::Finish, Do::Abandon]);
+            operations.extend([Do::Append(size), Do::Group(size)]);
         }
         if model.count(Class::Acknowledged) > 0 {
             operations.extend([Do::TrimOne, Do::TrimAll]);
         }
-        if self.has_reservations {
+        if self.reopens {
             operations.extend([Do::Reopen, Do::Repair, Do::Close]);
         }
         if self.has_damage && model.entries.len() > 1 && model.there().count() > 0 {
@@ -312,13 +295,13 @@ impl Structure for Shape {
 /// As long as the mark of a segment.
 const SMALL: Size = Size::Of(40, Ending::Plain);
 
-/// Records in lines of their own, of which some are reserved and not finished.
-const RESERVED: Shape = Shape {
+/// Records in lines of their own.
+const REOPENED: Shape = Shape {
     segment: 256,
     segments: 4,
     alignment: 64,
     sizes: &[SMALL, Size::Largest],
-    has_reservations: true,
+    reopens: true,
     has_damage: false,
 };
 
@@ -328,13 +311,13 @@ const CHECKSUMS: Shape = Shape {
     segments: 3,
     alignment: 8,
     sizes: &[Size::Of(32, Ending::Plain), Size::Of(16, Ending::Checksum)],
-    has_reservations: false,
+    reopens: false,
     has_damage: false,
 };
 
 #[test]
-fn records_are_a_prefix_whatever_is_reserved_before_them() {
-    assert_safe(&RESERVED, RESERVED.bytes(), USUAL);
+fn records_are_a_prefix_over_openings_and_repairs() {
+    assert_safe(&REOPENED, REOPENED.bytes(), USUAL);
 }
 
 #[test]
@@ -344,8 +327,8 @@ fn records_that_end_with_their_own_checksum_are_their_own() {
 
 #[test]
 fn damage_to_a_record_that_others_follow_is_noticed() {
-    for has_reservations in [false, true] {
-        let damaged = Shape { has_reservations, has_damage: true, ..RESERVED };
+    for reopens in [false, true] {
+        let damaged = Shape { reopens, has_damage: true, ..REOPENED };
         assert_safe(&damaged, damaged.bytes(), USUAL);
     }
 }

@@ -53,7 +53,7 @@ fn judge_creation(medium: &SimMedium, notes: &[Note]) -> Result<(), Violation> {
 /// Bytes of a shard that are reported as damaged.
 fn damaged<S: Readable>(reader: &Reader<S>, shard: u32) -> u64 {
     let (mut buffer, mut found, mut bytes) = ([0; 168], reader.shard(shard), 0);
-    while let Some(found) = found.read_next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer).unwrap() {
         if let Found::Skipped(skipped) = found {
             bytes += if skipped.kind == SkippedKind::Damaged { skipped.len } else { 0 };
         }
@@ -165,9 +165,9 @@ pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
         },
         |medium: &SimMedium, notes| {
             let reader = Reader::open(medium)?;
-            let (table, mut buffer) = (reader.event_table(), [0; 168]);
+            let (table, mut buffer) = (reader.event_table().unwrap(), [0; 168]);
             let mut events = reader.shard(0);
-            let Some(Found::Event(event)) = events.read_next(&mut buffer) else {
+            let Some(Found::Event(event)) = events.read_next(&mut buffer).unwrap() else {
                 return Err(Violation::lost("the event"));
             };
             let is_named = table.describe(&event).is_some_and(|(name, _)| name == "b");
@@ -179,6 +179,7 @@ pub(super) fn then_another_table(simulation: &Simulation) -> Exploration {
 
 /// Checks that each table of a descriptor is whole.
 fn judge_tables(medium: &SimMedium) -> Result<(), Violation> {
-    let is_damaged = Reader::open(medium).is_ok_and(|reader| reader.event_table().is_damaged());
+    let is_damaged =
+        Reader::open(medium).is_ok_and(|reader| reader.event_table().unwrap().is_damaged());
     Violation::unless(!is_damaged, || "a table of events is damaged".to_owned())
 }

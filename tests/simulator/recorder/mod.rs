@@ -89,7 +89,7 @@ fn events<S: Readable>(reader: &Reader<S>, shard: u32) -> Result<(Vec<u64>, u64)
     let mut buffer = [0; 168];
     let (mut events, mut lost) = (Vec::new(), 0);
     let mut found = reader.shard(shard);
-    while let Some(found) = found.read_next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer).unwrap() {
         match found {
             Found::Event(event) => {
                 let number = u64::from(event.id);
@@ -230,7 +230,7 @@ fn refusing(simulation: &Simulation) -> Exploration {
             let seen = last(notes, |note| if let Lost(lost) = note { Some(*lost) } else { None });
             let reader = Reader::open(medium)?;
             let (found, lost) = events(&reader, 0)?;
-            let is_counted = lost >= seen.unwrap_or(0) && lost <= 2 && reader.lost(0) == lost;
+            let is_counted = lost >= seen.unwrap_or(0) && lost <= 2 && reader.lost(0)? == lost;
             if !is_counted {
                 return Err(Violation::lost(format!("the count: {lost}, not {seen:?}")));
             }

@@ -118,13 +118,12 @@ const SAME_FOR_EACH_ORDER: [&str; 6] = [
     "uses::blobs_of_any_size",
 ];
 
-/// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files, and about
-/// leases, which are locks of the kernel. Others cut off the creation and growth of structures in files: that of the files
+/// Tests of files that take half a minute in an emulator. They are about limits of mappings and names of files.
+/// Others cut off the creation and growth of structures in files: that of the files
 /// themselves is tried on each medium.
-const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
+const SAME_ON_EVERY_MEDIUM: [&str; 6] = [
     "a_cut_file_with_more_pages_than_mappings_is_an_error",
     "a_journal_whose_creation_is_cut_off_can_be_created_or_opened",
-    "a_lease_of_another_process_keeps_its_blob_whenever_the_writer_goes_on",
     "a_recording_whose_creation_is_cut_off_can_be_created_or_opened",
     "a_store_that_is_cut_off_while_it_grows_keeps_its_blobs",
     "a_store_whose_creation_is_cut_off_can_be_created_or_opened",
@@ -137,7 +136,7 @@ const SAME_ON_EVERY_MEDIUM: [&str; 7] = [
 /// Others count the looks at files of some MiB, or fail each write-back in turn, or have a simulated cache of thousands of
 /// dirty lines. Other tests read and write their formats. A ring's steps, and those of a writer that overtakes a reader,
 /// are enumerated on models without an instruction of a CPU.
-const TOO_LONG: [&str; 25] = [
+const TOO_LONG: [&str; 24] = [
     "blocks::a_lost_block",
     "crashes::",
     "creation::each_format_is_created_wherever",
@@ -146,7 +145,6 @@ const TOO_LONG: [&str; 25] = [
     "events::a_damaged_page_costs_no_event",
     "format::each_changed_byte_is_noticed_or_harmless",
     "histories::",
-    "leases::a_lease_keeps_its_bytes_whenever_another_thread_writes",
     "many_dirty_lines_are_written_back_at_once",
     "overtaken::a_writer_that_stands_in_one_header_and_then_in_another_one",
     "overtaken::events_that_a_writer_overwrites_between_two_loads",

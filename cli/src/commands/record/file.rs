@@ -119,6 +119,10 @@ impl Readable for Guarded {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Error> {
         self.loading(|file| file.read(at, into))?
     }
+
+    fn check(&self) -> Result<(), Error> {
+        self.file.check()
+    }
 }
 
 impl Medium for Guarded {

@@ -9,9 +9,9 @@ use super::sub_buffer::SubBuffer;
 use super::{HEADER, Header, Reader};
 use crate::format::tag;
 use crate::medium::Readable;
-use crate::recorder::Identity;
 use crate::recorder::clock::Pace;
 use crate::recorder::format::{self, RECORD, TAGGED, record_len};
+use crate::recorder::{Error, Identity};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -171,10 +171,12 @@ impl<'r, S: Readable> Events<'r, S> {
     }
 
     /// Returns the opening and the time in nanoseconds of the next item, and the shard.
-    pub(super) fn due(&mut self) -> Option<(u64, u64, u32)> {
-        self.seek()?;
+    pub(super) fn due(&mut self) -> Result<Option<(u64, u64, u32)>, Error<S::Error>> {
+        if !self.seek()? {
+            return Ok(None);
+        }
         let opening = if self.is_by_opening { self.generation() } else { 0 };
-        Some((opening, self.time, self.shard))
+        Ok(Some((opening, self.time, self.shard)))
     }
 
     /// Returns the opening of the last sub-buffer, or 0.
@@ -195,35 +197,47 @@ impl<'r, S: Readable> Events<'r, S> {
     /// The payload is copied to the buffer, and borrows it until the next call. So this type is not an [`Iterator`], and is
     /// read in a loop: see [`Merged::read_next`](crate::recorder::Merged::read_next).
     ///
+    /// # Errors
+    /// [`ErrorKind::Medium`](crate::recorder::ErrorKind::Medium), if the medium has failed. This ends the reading. Bytes that
+    /// a medium cannot read without having failed as a whole are a gap.
+    ///
     /// # Panics
     /// If the buffer is shorter than [`Reader::largest_payload`].
     #[track_caller]
-    pub fn read_next<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Found<'b>> {
+    pub fn read_next<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Found<'b>>, Error<S::Error>> {
         let (has, needs) = (buffer.len(), self.reader.largest_payload());
         assert!(has >= needs, "the buffer has {has} bytes and needs {needs}");
-        loop {
-            self.seek()?;
-            match self.next.take()? {
-                Next::Lost(events) => return Some(Found::Lost { shard: self.shard, events }),
-                Next::Skipped(skipped) => return Some(Found::Skipped(skipped)),
-                Next::Event { record, offset } => {
-                    let current = self.current.as_ref()?;
+        while self.seek()? {
+            match (self.next.take(), &self.current) {
+                (Some(Next::Lost(events)), _) => {
+                    return Ok(Some(Found::Lost { shard: self.shard, events }));
+                }
+                (Some(Next::Skipped(skipped)), _) => return Ok(Some(Found::Skipped(skipped))),
+                (Some(Next::Event { record, offset }), Some(current)) => {
                     if self.copy(current, record, offset, buffer) {
-                        return Some(Found::Event(self.event(current, record, offset, buffer)));
+                        let event = self.event(current, record, offset, buffer);
+                        return Ok(Some(Found::Event(event)));
                     }
                     // The record has been overwritten since it was verified.
                     self.next = Some(Next::Skipped(self.rest(current, offset)));
                     self.current = None;
+                    self.check()?;
                 }
+                (Some(Next::Event { .. }) | None, _) => break,
             }
         }
+        Ok(None)
     }
 
-    /// Finds the next item, unless it is known.
-    fn seek(&mut self) -> Option<()> {
+    /// Finds the next item, unless it is known. Returns false at the end.
+    fn seek(&mut self) -> Result<bool, Error<S::Error>> {
         while self.next.is_none() && !self.is_at_end {
             let Some(current) = &mut self.current else {
                 self.enter();
+                self.check()?;
                 continue;
             };
             if let Some((record, offset)) = current.record(self.reader) {
@@ -232,9 +246,15 @@ impl<'r, S: Readable> Events<'r, S> {
             } else {
                 let current = *current;
                 self.leave_gap(current);
+                self.check()?;
             }
         }
-        (!self.is_at_end).then_some(())
+        Ok(!self.is_at_end)
+    }
+
+    /// Asks the medium if what was not found in it is missing there. Ends the reading if the medium has failed.
+    fn check(&mut self) -> Result<(), Error<S::Error>> {
+        self.reader.unless_failed(()).inspect_err(|_| (self.next, self.is_at_end) = (None, true))
     }
 
     /// Moves to the next sub-buffer, or to the end.
@@ -382,7 +402,7 @@ impl<'r, S: Readable> Events<'r, S> {
             return;
         }
         self.has_last_losses = true;
-        self.tell_losses(self.reader.lost(self.shard));
+        self.tell_losses(self.reader.counted_as_lost(self.shard));
     }
 
     fn tell_losses(&mut self, lost: u64) {

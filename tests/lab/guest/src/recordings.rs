@@ -66,9 +66,6 @@ pub(crate) fn record_until_ended(
     let named = i32::try_from(number(signal)?).ok().and_then(Signal::from_named_raw);
     let signal = named.with_context(|| format!("{signal} is not a signal"))?;
     let recorder = create(path, when)?;
-    if signal != Signal::KILL {
-        recorder.stop_on_signals().context("cannot install the handlers")?;
-    }
     let _guard = guard(recorder, when)?;
     let counts: &'static Counts = Box::leak(Box::default());
     let threads = counts.each_ref().map(|_| thread::spawn(move || record_into(recorder, counts)));
@@ -162,7 +159,7 @@ pub(crate) fn read(path: &Path) -> Result<ExitCode> {
     let mut recorded = Recorded { shards: Vec::new(), damaged: 0 };
     for shard in 0..reader.description().shards {
         let events = events(&reader, shard, &mut recorded.damaged)?;
-        ensure!(events.lost == reader.lost(shard), "shard {shard}: {events:?} of losses");
+        ensure!(events.lost == reader.lost(shard)?, "shard {shard}: {events:?} of losses");
         recorded.shards.push(events);
     }
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&recorded)?)?;
@@ -176,7 +173,7 @@ fn events(reader: &Reader<&DaxFile>, shard: u32, damaged: &mut u64) -> Result<Ev
     let mut found = reader.shard(shard);
     let (mut run, mut longest, mut lost) = (None, 0..0, 0);
     let mut has_skipped = false;
-    while let Some(found) = found.read_next(&mut buffer) {
+    while let Some(found) = found.read_next(&mut buffer)? {
         match found {
             Found::Event(Event { id, payload, .. }) => {
                 let number = number_of(payload)?;

@@ -13,7 +13,7 @@ const LEN: u64 = 1 << 20;
 
 type OnJournal = (&'static str, fn(&Journal<&DaxFile>) -> Result<()>);
 
-const ON_JOURNAL: [OnJournal; 7] = [
+const ON_JOURNAL: [OnJournal; 6] = [
     ("append of 16 bytes", |journal| {
         journal.append(&[1; 16])?;
         Ok(())
@@ -38,13 +38,6 @@ const ON_JOURNAL: [OnJournal; 7] = [
             group.push(&vec![5; len]);
         }
         journal.append_group(&mut group)?;
-        Ok(())
-    }),
-    ("reservation", |journal| {
-        let mut reservation = journal.reserve(300)?;
-        reservation.write_bytes(&[6; 7]);
-        reservation.write_bytes(&[6; 293]);
-        reservation.finish()?;
         Ok(())
     }),
     ("trim", |journal| Ok(journal.trim(journal.end())?)),

@@ -96,7 +96,7 @@ impl Records {
 
     fn append(&mut self, journal: &Journal<&DaxFile>) -> Result<(), Error<dax::Error>> {
         let number = self.next;
-        match self.chance.below(4) {
+        match self.chance.below(3) {
             0 => {
                 let mut group = Group::new();
                 let records: Vec<_> =
@@ -106,13 +106,6 @@ impl Records {
                 }
                 journal.append_group(&mut group)?;
                 self.next += AT_ONCE;
-            }
-            1 => {
-                let record = self.record(number);
-                let mut reservation = journal.reserve(record.len() as u64)?;
-                record.chunks(50).for_each(|part| reservation.write_bytes(part));
-                reservation.finish()?;
-                self.next += 1;
             }
             _ => {
                 journal.append(&self.record(number))?;

@@ -89,7 +89,7 @@ impl Recording {
             let mut buffer = vec![0; reader.largest_payload()];
             let mut numbers = Vec::new();
             let mut events = reader.shard(0);
-            while let Some(found) = events.read_next(&mut buffer) {
+            while let Some(found) = events.read_next(&mut buffer)? {
                 ensure!(acknowledged > CREATED, "a recording without an event has {found:?}");
                 if let Found::Event(Event { id, payload, .. }) = found {
                     let number = number_of(payload)?;

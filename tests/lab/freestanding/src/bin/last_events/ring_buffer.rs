@@ -120,7 +120,7 @@ fn read(reader: &Reader<Memory<'static>>) {
     for (shard, end) in (0..shards).zip(&mut ends) {
         let mut events = reader.shard(shard);
         let mut next = None;
-        while let Some(found) = events.read_next(&mut buffer) {
+        while let Some(found) = events.read_next(&mut buffer).unwrap() {
             let Found::Event(event) = found else { continue };
             let number = event.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
             assert!(next.is_none_or(|next| next == number), "{number} follows {next:?} in {shard}");

@@ -144,9 +144,7 @@ impl Bench {
     /// Returns the case of loads into a buffer that was written before.
     fn loads(&self) -> Result<Case<'_>, Box<dyn Error>> {
         let (store, place) = self.store_of_large()?;
-        let read_at = move |into: &mut Vec<u8>| {
-            store.blob(NAME)?.read_at(0, into)
-        };
+        let read_at = move |into: &mut Vec<u8>| store.blob(NAME)?.read_at(0, into);
         let (memory, at) = (self.store_memory(), place.start);
         let read = move |into: &mut Vec<u8>| Readable::read(&memory, at, into);
         let contenders = vec![

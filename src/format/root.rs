@@ -293,7 +293,10 @@ impl<const OWN: usize> Root<OWN> {
             bytes[..8].fill(0);
             (at, bytes)
         });
-        put(medium, [0, 1].map(|copy| (without_magic[copy].0, &without_magic[copy].1[..Self::LEN])))?;
+        put(
+            medium,
+            [0, 1].map(|copy| (without_magic[copy].0, &without_magic[copy].1[..Self::LEN])),
+        )?;
         medium.fence();
         put(medium, [0, 1].map(|copy| (both[copy].0, &both[copy].1[..8])))?;
         medium.fence();
@@ -379,7 +382,11 @@ mod tests {
             for slot in slots(1) {
                 bytes[slot as usize + at] ^= 0x10;
             }
-            let expected = if at < 8 { Found::Other(bytes[4096..4104].try_into().unwrap()) } else { Found::Damaged };
+            let expected = if at < 8 {
+                Found::Other(bytes[4096..4104].try_into().unwrap())
+            } else {
+                Found::Damaged
+            };
             assert_eq!(load(&bytes).map(drop), Err(expected), "byte {at}");
         }
     }
@@ -418,7 +425,10 @@ mod tests {
         let damaged = load().unwrap();
         assert_eq!(damaged.is_damaged, [false, true]);
         let Ok(()) = root(2).restore(&memory, FORMAT, damaged.is_damaged);
-        assert_eq!(load().unwrap(), Loaded { root: root(2), is_damaged: [false; 2], is_next_lost: false });
+        assert_eq!(
+            load().unwrap(),
+            Loaded { root: root(2), is_damaged: [false; 2], is_next_lost: false }
+        );
         assert_eq!(slots(3), [BLOCK, 3 * BLOCK]);
     }
 }

@@ -190,10 +190,7 @@ fn read_chunk<E: Failure>(
 
 /// Returns the entry as it is now, or [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a compaction came
 /// at each attempt to look it up.
-fn find_again<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    info: &Info,
-) -> Result<Info, Error<E>> {
+fn find_again<E: Failure>(medium: &dyn Readable<Error = E>, info: &Info) -> Result<Info, Error<E>> {
     for _ in 0..ATTEMPTS {
         match Commit::last(medium)?.in_medium(medium).find(info.name.as_str()) {
             Err(Error(ErrorKind::Replaced)) => {}

@@ -118,7 +118,10 @@ impl Item {
     }
 
     /// Reads its name, or `None` if it is not UTF-8.
-    pub(super) fn name<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<Option<Name>, E> {
+    pub(super) fn name<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<Option<Name>, E> {
         Name::read(medium, self.at + ENTRY as u64, self.entry.name)
     }
 
@@ -339,8 +342,11 @@ impl Scan {
         &self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Record>, Error<E>> {
-        let mut follows =
-            |head: &Head| head.before == self.before && head.number >= self.number && (head.what == What::Base) == (self.at == 0);
+        let mut follows = |head: &Head| {
+            head.before == self.before
+                && head.number >= self.number
+                && (head.what == What::Base) == (self.at == 0)
+        };
         self.log.record(medium, self.at, self.compares, &mut follows).map_err(Error::medium)
     }
 
@@ -413,7 +419,8 @@ impl Log {
         let mut scan = Scan::new(Self { root, places }, false, false);
         while let Some(step) = scan.next(medium)? {
             match step {
-                Step::Record(record) if matches!(record.head.what, What::Base | What::Snapshot) => {}
+                Step::Record(record) if matches!(record.head.what, What::Base | What::Snapshot) => {
+                }
                 Step::Record(_) | Step::Lost(_) => return Ok(true),
             }
         }

@@ -3,11 +3,11 @@
 //! A writer may be active meanwhile, in this process or another. It never overwrites the last commit, and the log of the
 //! table only at the compaction after the next.
 
+use super::Identity;
 use super::blob::{self, Blob};
 use super::error::{Error, ErrorKind};
 use super::info::Info;
 use super::snapshot::{ATTEMPTS, Commit, CommitIn, Snapshot};
-use super::Identity;
 use crate::medium::{OpenError, Readable};
 #[cfg(feature = "preserve")]
 use alloc::vec::Vec;

@@ -175,6 +175,8 @@ pub(super) struct Commit {
     pub(super) state: State,
     /// The number of the commit after it, which did not verify.
     pub(super) undone: Option<u64>,
+    /// The tag of the last record of the log, though it is of a commit that did not verify.
+    pub(super) last: u64,
 }
 
 impl Commit {
@@ -239,7 +241,7 @@ impl Commit {
         if undone.is_none() && scan.is_torn(medium) {
             undone = Some(state.number + 1);
         }
-        Ok(Self { log, state, undone })
+        Ok(Self { log, state, undone, last: scan.before })
     }
 
     pub(super) fn in_medium<'m, E>(
@@ -306,7 +308,11 @@ impl<E: Failure> CommitIn<'_, E> {
             Ok(())
         };
         let done = all();
-        if self.commit.log.is_current(self.medium)? { done } else { Err(Error(ErrorKind::Replaced)) }
+        if self.commit.log.is_current(self.medium)? {
+            done
+        } else {
+            Err(Error(ErrorKind::Replaced))
+        }
     }
 
     /// Returns the entry of a name.
@@ -401,9 +407,10 @@ impl<E: Failure> Entries<E> {
             Ok(table) => {
                 let lost = table.lost.map(|lost| within.commit.log.lost(lost));
                 let error = lost.map(|damage| Error(ErrorKind::Damaged(damage)));
-                let infos = table.live.iter().map(|(name, live)| {
-                    (live.info(name), live.rest[..live.entry.metadata].into())
-                });
+                let infos = table
+                    .live
+                    .iter()
+                    .map(|(name, live)| (live.info(name), live.rest[..live.entry.metadata].into()));
                 (infos.collect(), error)
             }
             Err(error) => (Vec::new(), Some(error)),

@@ -124,4 +124,3 @@ impl Table {
         self.live.iter().map(|(name, live)| live.info(name))
     }
 }
-

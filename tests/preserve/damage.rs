@@ -136,7 +136,8 @@ fn damage_of_both_copies_is_reported_or_undoes_the_last_commit() {
         }
         assert_eq!(snapshot.verify(&mut |_| ()).unwrap().records.len(), 1);
         let refused = options().open(Plain::new(harmed)).unwrap_err();
-        let is_told = matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Record);
+        let is_told =
+            matches!(why(&refused), ErrorKind::Damaged(found) if found.part == Part::Record);
         assert!(is_told, "{refused}");
     }
     let number = u64_at(&image, log.mirrors[0] + last.start + 16);
@@ -159,7 +160,8 @@ fn damage_of_a_blob_costs_the_blob_or_undoes_the_last_commit() {
         harmed[info.offset as usize + info.len as usize - 1] ^= 1;
         let bytes = Bytes(&harmed);
         let loaded = Reader::open(bytes).unwrap().load(name).map_err(ErrorKind::from);
-        let (_, opened) = options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
+        let (_, opened) =
+            options().verify(Verify::Always).open(Plain::new(harmed.clone())).unwrap();
         match opened.undone {
             Some(_) => assert!(info.generation == reader.snapshot().unwrap().generation()),
             None => {
@@ -220,14 +222,15 @@ fn a_lost_root_does_not_bring_an_older_store_back() {
 }
 
 /// Numbers that are wrong in interesting ways.
-const WRONG: [u64; 10] =
-    [0, 1, 64, 4095, 4096, 1 << 31, 1 << 32, 1 << 62, u64::MAX - 63, u64::MAX];
+const WRONG: [u64; 10] = [0, 1, 64, 4095, 4096, 1 << 31, 1 << 32, 1 << 62, u64::MAX - 63, u64::MAX];
 
 /// Changes a field of a root, a record or an entry, with right tags afterwards or without.
 fn forge(random: &mut Random, image: &mut Vec<u8>) {
     for _ in 0..1 + random.below(4) {
         let mut places = vec![4096 + 8, 8192 + 8];
-        places.extend((0..8).flat_map(|word| [0, 4096, 8192, 12_288].map(|slot| slot + 40 + word * 8)));
+        places.extend(
+            (0..8).flat_map(|word| [0, 4096, 8192, 12_288].map(|slot| slot + 40 + word * 8)),
+        );
         if let Some(log) = log(image) {
             for record in records(image, log.mirrors[random.below(2)], log.capacity) {
                 places.extend((0..5).map(|word| record.start + word * 8));

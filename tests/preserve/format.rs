@@ -45,7 +45,15 @@ fn stamp() -> Vec<u8> {
 }
 
 /// Puts a record to both mirrors, and returns its tag.
-fn put_record(image: &mut [u8], at: usize, salt: u64, before: u64, number: u64, kind: u8, body: &[u8]) -> u64 {
+fn put_record(
+    image: &mut [u8],
+    at: usize,
+    salt: u64,
+    before: u64,
+    number: u64,
+    kind: u8,
+    body: &[u8],
+) -> u64 {
     let len = (40 + body.len()).next_multiple_of(64);
     let mut record = words(&[0, before, number, 1_700_000_002, len as u64]);
     record[36] = kind;

@@ -85,9 +85,7 @@ fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs)
 }
 
 fn found(store: &Store<Plain>) -> Blobs {
-    let read = |name: &str| {
-        (store.load(name).unwrap(), store.metadata(name).unwrap().to_vec())
-    };
+    let read = |name: &str| (store.load(name).unwrap(), store.metadata(name).unwrap().to_vec());
     store.list().map(|info| (info.name.to_string(), read(&info.name))).collect()
 }
 
@@ -279,10 +277,7 @@ fn a_writer_that_was_overtaken_is_refused() {
     let refused = first.begin().map(drop).unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
     second.begin().unwrap().commit().unwrap();
-    assert!(matches!(
-        options().create_new(medium).as_ref().map_err(why),
-        Err(ErrorKind::Exists)
-    ));
+    assert!(matches!(options().create_new(medium).as_ref().map_err(why), Err(ErrorKind::Exists)));
 }
 
 /// Each write-back fails in turn: the commit is there as a whole or not at all, and nothing goes on after it.
@@ -306,7 +301,10 @@ fn a_commit_that_failed_ends_the_use_of_the_store() {
         }
         // A put that failed leaves the store as it was.
         let next = store.begin().map(drop).map_err(ErrorKind::from);
-        assert!(next.is_ok() && found.is_none() || matches!(next, Err(ErrorKind::Failed)), "{left}");
+        assert!(
+            next.is_ok() && found.is_none() || matches!(next, Err(ErrorKind::Failed)),
+            "{left}"
+        );
     }
 }
 

@@ -81,8 +81,10 @@ pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usi
     while at + 56 <= record.end && image[at + 1] > 0 {
         entries.push(at);
         let rest = if image[at] == 2 { u64_at(image, at + 16) as usize } else { 0 };
-        let name_and_metadata = usize::from(image[at + 1]) + (u64_at(image, at) as usize >> 16 & 0xffff);
-        at = at.saturating_add((56 + name_and_metadata).saturating_add(rest)).saturating_add(7) / 8 * 8;
+        let name_and_metadata =
+            usize::from(image[at + 1]) + (u64_at(image, at) as usize >> 16 & 0xffff);
+        at = at.saturating_add((56 + name_and_metadata).saturating_add(rest)).saturating_add(7) / 8
+            * 8;
     }
     entries
 }
@@ -90,7 +92,8 @@ pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usi
 /// Puts the tags of the values of a record.
 fn values(image: &mut [u8], log: &Log, record: core::ops::Range<usize>) {
     for at in entries(image, &record) {
-        let (name, metadata) = (usize::from(image[at + 1]), u64_at(image, at) as usize >> 16 & 0xffff);
+        let (name, metadata) =
+            (usize::from(image[at + 1]), u64_at(image, at) as usize >> 16 & 0xffff);
         let (start, len) = (at + 56 + name + metadata, u64_at(image, at + 16) as usize);
         if image[at] == 2 && start.saturating_add(len) <= record.end {
             let key = key(log.identity, u64_at(image, at + 40), 0, 5);

@@ -57,7 +57,10 @@ fn a_damaged_copy_is_reported_and_mended_by_the_next_write() {
     place.damage(8192 + 20);
     place.damage(12_288 + 20);
     let shown = unwrapped(&stdout(&place.run(&["verify"]).code(1)));
-    assert!(shown.contains("damage a copy of the root is damaged (4096 bytes at offset "), "{shown}");
+    assert!(
+        shown.contains("damage a copy of the root is damaged (4096 bytes at offset "),
+        "{shown}"
+    );
     assert_eq!(place.load("cpu"), b"cpu");
     let error = stderr(&place.run(&["mv", "cpu", "cpu 0"]).success());
     assert!(error.contains("; it was mended from the other copy\n"), "{error}");

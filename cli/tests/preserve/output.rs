@@ -51,7 +51,10 @@ fn a_store_is_recognized_by_its_magic() {
     place.run_with(&["mv", "cpu", "cpu 0"], "").success();
     let stat: Value = serde_json::from_str(&stdout(&place.stat().success())).unwrap();
     assert_eq!((&stat["kind"], &stat["schema"]), (&json!("store"), &json!(1)));
-    assert_eq!((&stat["blobs"], &stat["bytes"], &stat["whole"]), (&json!(2), &json!(303), &json!(2)));
+    assert_eq!(
+        (&stat["blobs"], &stat["bytes"], &stat["whole"]),
+        (&json!(2), &json!(303), &json!(2))
+    );
     assert_eq!(stat["identity"], place.json("verify")["identity"]);
     // One of the two roots is enough.
     place.damage(0);

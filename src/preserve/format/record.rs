@@ -212,7 +212,9 @@ impl Entry {
             Is::Deleted => metadata == 0 && len == 0,
             Is::Value => len <= VALUE,
             Is::Blob => true,
-            Is::Region => len > 0 && len.is_multiple_of(super::PAGE) && at.is_multiple_of(super::PAGE),
+            Is::Region => {
+                len > 0 && len.is_multiple_of(super::PAGE) && at.is_multiple_of(super::PAGE)
+            }
         };
         let is_possible = (1..=NAME).contains(&name)
             && metadata <= METADATA

@@ -239,7 +239,8 @@ impl<'p> Options<'p> {
         let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
         let identity = Identity::from_entropy(self.entropy);
         let begin = data(unit.max(PAGE));
-        let [current, other] = [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
+        let [current, other] =
+            [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
         let salt = next_salt(identity, 1, self.entropy[0]);
         let places = Places { unit, capacity, current, other, salt };
         let root = Root { identity, generation: 1, own: places.bytes() };
@@ -378,9 +379,8 @@ impl<'p> Options<'p> {
             None => &mut silent,
         };
         let infos: Vec<_> = replayed.table.infos().collect();
-        let verification = must_verify
-            .then(|| verify(&**medium, &log, &infos, progress))
-            .transpose()?;
+        let verification =
+            must_verify.then(|| verify(&**medium, &log, &infos, progress)).transpose()?;
         let Replayed { table, damage: mended, has_seal, .. } = replayed;
         let mut state = commit.state;
         // A number is never used again.
@@ -428,11 +428,7 @@ struct Replayed {
 
 impl Replayed {
     /// Reads a log, with both mirrors.
-    fn of<M: Medium>(
-        medium: &M,
-        log: Log,
-        loaded: &Loaded<ROOT>,
-    ) -> Result<Self, Error<M::Error>> {
+    fn of<M: Medium>(medium: &M, log: Log, loaded: &Loaded<ROOT>) -> Result<Self, Error<M::Error>> {
         let (mut table, mut halves, mut last) = (Table::default(), Vec::new(), None);
         let mut has_seal = false;
         let scan = Scan::new(log, true, false);
@@ -454,7 +450,7 @@ impl Replayed {
         }
         let damage_of = |offset, len, part| Damage { part, offset, len };
         let roots = slots(log.root.generation);
-        if loaded.is_next_lost && log.is_overtaken(medium, commit.state.tag)? {
+        if loaded.is_next_lost && log.is_overtaken(medium, commit.last)? {
             let damage = damage_of(slots(log.root.generation + 1)[0], PAGE, Part::NewerRoot);
             return Err(Error(ErrorKind::Damaged(damage)));
         }

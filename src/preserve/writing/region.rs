@@ -1,15 +1,15 @@
 //! Regions: bytes of a store that are used in place.
 
-use crate::medium::words::WORD;
-use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use super::append::Draft;
 use super::attributes::Attributes;
+use super::store::{Store, Writer};
 use crate::format::root;
+use crate::medium::words::WORD;
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::format::record::{ENTRY, Is, Use};
 use crate::preserve::info::{Content, Info, ShortName};
 use crate::preserve::stamp::Origin;
-use super::store::{Store, Writer};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -470,7 +470,6 @@ impl<M: Medium + Send> Readable for Region<M> {
     fn check(&self) -> Result<(), M::Error> {
         self.medium.check()
     }
-
 }
 
 /// Offsets are those in the region.

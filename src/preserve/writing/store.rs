@@ -152,7 +152,8 @@ impl<M: Medium> Store<M> {
         if self.has_failed {
             return Err(Error(ErrorKind::Failed));
         }
-        let commit = Commit { log: self.log, state: self.state, undone: None };
+        let (log, state) = (self.log, self.state);
+        let commit = Commit { log, state, undone: None, last: state.tag };
         Ok(Snapshot { medium: &self.medium, commit })
     }
 

@@ -194,7 +194,8 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), M::Error> {
-        let written = self.stream.as_mut().map_or(Ok(()), |stream| stream.write(self.medium, bytes));
+        let written =
+            self.stream.as_mut().map_or(Ok(()), |stream| stream.write(self.medium, bytes));
         written.inspect_err(|_| self.has_failed = true)
     }
 }

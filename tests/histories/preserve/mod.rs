@@ -168,10 +168,7 @@ impl Shape {
     }
 
     /// One operation, or a transaction of several.
-    fn operate<'m>(
-        life: &Life<'m, Self>,
-        store: &mut Store<Part<'m>>,
-    ) -> Result<Next, Violation> {
+    fn operate<'m>(life: &Life<'m, Self>, store: &mut Store<Part<'m>>) -> Result<Next, Violation> {
         match life.next() {
             None => return Ok(Next::Death),
             Some(Do::Reopen) => return Ok(Next::Opening),
@@ -286,8 +283,9 @@ fn stream(
     name: Name,
     bytes: &[u8],
 ) -> Result<(), Failed> {
-    transaction
-        .put_with(name, bytes.len() as u64, |writer| bytes.chunks(48).try_for_each(|piece| writer.append(piece)))
+    transaction.put_with(name, bytes.len() as u64, |writer| {
+        bytes.chunks(48).try_for_each(|piece| writer.append(piece))
+    })
 }
 
 fn blobs(store: &Store<Part<'_>>) -> Result<BTreeMap<String, Vec<u8>>, Failed> {

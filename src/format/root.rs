@@ -35,6 +35,8 @@ const TAG: usize = 16;
 const IDENTITY: usize = 24;
 /// The offset of the generation in a slot.
 pub(crate) const GENERATION: usize = 40;
+/// No generation is as high.
+const GENERATIONS: u64 = 1 << 63;
 /// Bytes of the longest slot that a format has.
 const MOST: usize = 256;
 
@@ -135,7 +137,8 @@ impl<const OWN: usize> Root<OWN> {
         let (stated, generation) = (number(TAG), number(GENERATION));
         let mut identity = Identity([0; 16]);
         identity.0.copy_from_slice(&bytes[IDENTITY..GENERATION]);
-        if !(HEAD..=MOST).contains(&len) || !slots(generation).contains(&at) {
+        let is_possible = (1..GENERATIONS).contains(&generation) && slots(generation).contains(&at);
+        if !(HEAD..=MOST).contains(&len) || !is_possible {
             return Ok(Found::Damaged);
         }
         medium.read(at + HEAD as u64, &mut bytes[HEAD..len])?;

@@ -10,9 +10,11 @@
 //! then the log counts as damaged.
 
 use super::error::{Damage, Error, ErrorKind, Part};
+use super::format::history::BOOT;
+#[cfg(feature = "preserve")]
+use super::format::next_salt;
 use super::format::record::{BASE, ENTRY, Entry, HEAD, Head, What, key};
 use super::format::{FORMAT, LINE, Places, Root};
-use super::format::{history::BOOT, next_salt};
 use super::info::Name;
 use super::stamp::{Boot, Stamp};
 use crate::format::identity::Identity;
@@ -403,6 +405,7 @@ impl Log {
 
     /// Returns true if the other area has the log of the next generation, with a commit in it. Then the root of that
     /// generation was durable, and is damaged. `last` is the tag of the last record here.
+    #[cfg(feature = "preserve")]
     pub(super) fn is_overtaken<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
@@ -418,10 +421,11 @@ impl Log {
         let root = Root { generation, ..self.root };
         let mut scan = Scan::new(Self { root, places }, false, false);
         while let Some(step) = scan.next(medium)? {
-            match step {
-                Step::Record(record) if matches!(record.head.what, What::Base | What::Snapshot) => {
-                }
-                Step::Record(_) | Step::Lost(_) => return Ok(true),
+            // A compaction that a crash has cut off is whole in parts.
+            if let Step::Record(record) = step
+                && matches!(record.head.what, What::Commit | What::Opening)
+            {
+                return Ok(true);
             }
         }
         Ok(false)

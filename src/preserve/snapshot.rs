@@ -176,6 +176,7 @@ pub(super) struct Commit {
     /// The number of the commit after it, which did not verify.
     pub(super) undone: Option<u64>,
     /// The tag of the last record of the log, though it is of a commit that did not verify.
+    #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))]
     pub(super) last: u64,
 }
 
@@ -242,6 +243,17 @@ impl Commit {
             undone = Some(state.number + 1);
         }
         Ok(Self { log, state, undone, last: scan.before })
+    }
+
+    /// Returns true if a newer root was durable, and is damaged. Its log follows the last record, or the one before if
+    /// the last one did not verify.
+    #[cfg(feature = "preserve")]
+    pub(super) fn is_overtaken<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<bool, Error<E>> {
+        Ok(self.log.is_overtaken(medium, self.last)?
+            || self.log.is_overtaken(medium, self.state.tag)?)
     }
 
     pub(super) fn in_medium<'m, E>(

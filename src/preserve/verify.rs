@@ -187,7 +187,7 @@ fn copies<E: Failure>(within: CommitIn<'_, E>) -> Result<Vec<Damage>, Error<E>> 
             copies.push(Damage { part: Part::Root, offset, len: root::BLOCK });
         }
     }
-    if loaded.is_next_lost && log.is_overtaken(medium, within.commit.last)? {
+    if loaded.is_next_lost && within.commit.is_overtaken(medium)? {
         let offset = slots(log.root.generation + 1)[0];
         copies.push(Damage { part: Part::NewerRoot, offset, len: root::BLOCK });
     }

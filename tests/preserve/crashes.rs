@@ -11,7 +11,7 @@ use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Put, Rename, Stream, Wide};
 use cachemaint::medium::Readable as _;
 use cachemaint::preserve::{Error, ErrorKind};
-use cachemaint::sim::mutation::{Mutation, Setting};
+use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;
 use cachemaint::sim::{Effort, Exploration, Killed, Model, SimMedium, Simulation, Violation};
 
@@ -99,7 +99,10 @@ const WIDE_BYTES: u64 = BYTES + (64 << 10);
 const AGAIN: Life = &[&[Put("a", 1), Put("b", 2)], &[Put("a", 4)], &[Put("b", 3)], &[Put("a", 5)]];
 
 /// Commits, so many that the log is compacted by one of the last transactions of a life.
-fn compacted(simulation: &Simulation) -> Exploration {
+fn compacted(
+    simulation: &Simulation,
+    recovery: impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> + Sync,
+) -> Exploration {
     let plain = Plain::zeros(BYTES as usize);
     let (mut store, _) = options().create_new(plain.clone()).unwrap();
     let root = || u64::from_le_bytes(*plain.bytes()[40..].first_chunk().unwrap());
@@ -123,33 +126,62 @@ fn compacted(simulation: &Simulation) -> Exploration {
             let (mut store, _) = later().open(medium).unwrap();
             work(&mut store, AGAIN, 1, |note| notes.add(note)).unwrap();
         },
-        recovery(AGAIN, Some(1)),
+        recovery,
     )
 }
 
-/// After a crash a drive may lose a block, here the first mirror of the log and a copy of each root: the others suffice.
+/// After a crash a drive may lose a block, here a mirror of the log and a copy of each root: the others suffice.
+fn with_one_mirror(
+    life: Life,
+    before: usize,
+) -> impl Fn(&SimMedium, &[Note]) -> Result<(), Violation> {
+    move |medium, notes| {
+        let told: Vec<Note> = [Note::Committed(before)].into_iter().chain(notes.to_vec()).collect();
+        for mirror in 0..2 {
+            let mut bytes = vec![0; BYTES as usize];
+            let Ok(()) = medium.read(0, &mut bytes);
+            for area in [16_384, 24_576] {
+                bytes[area + mirror * 4096..][..4096].fill(0xa5);
+            }
+            for slot in [0, 4096] {
+                bytes[slot + mirror * 8192..][..4096].fill(0xa5);
+            }
+            let (_, found) = open(Plain::new(bytes)).map_err(Violation::from)?;
+            judge(life, &found, &told)?;
+        }
+        Ok(())
+    }
+}
+
 fn mirrored(simulation: &Simulation) -> Exploration {
     with(simulation, &REUSE[..2]).explore(
         |medium, notes| {
             let (mut store, _) = later().open(medium).unwrap();
             work(&mut store, &REUSE[..3], 2, |note| notes.add(note)).unwrap();
         },
+        with_one_mirror(REUSE, 2),
+    )
+}
+
+/// A copy of a record and one of the root are damaged: the opening mends them.
+fn mended(simulation: &Simulation) -> Exploration {
+    let simulation = simulation.clone().prepared(|medium| {
+        let (mut store, _) = options().create_new(medium).unwrap();
+        work(&mut store, &REUSE[..2], 0, |_| ()).unwrap();
+        // The record behind the base, which has 256 bytes, and the root.
+        for at in [20_480 + 256 + 48, 20_480 + 256 + 120, 4096 + 48] {
+            medium.write(at, &[0xa5; 8]);
+        }
+    });
+    simulation.explore(
         |medium, notes| {
-            let least = expected(notes).map_or(2, |(least, _)| least);
-            for mirror in 0..2 {
-                let mut bytes = vec![0; BYTES as usize];
-                let Ok(()) = medium.read(0, &mut bytes);
-                for area in [16_384, 24_576] {
-                    bytes[area + mirror * 4096..][..4096].fill(0xa5);
-                }
-                for slot in [0, 4096] {
-                    bytes[slot + mirror * 8192..][..4096].fill(0xa5);
-                }
-                let plain = Plain::new(bytes);
-                let (_, found) = open(plain).map_err(Violation::from)?;
-                judge(REUSE, &found, &[Note::Committed(least), Note::Begun(3)])?;
-            }
-            Ok(())
+            let (store, opened) = later().open(medium).unwrap();
+            assert_eq!(opened.mended.len(), 2);
+            drop(store);
+            notes.add(Note::Committed(2));
+        },
+        |medium, notes| {
+            if notes.is_empty() { Ok(()) } else { with_one_mirror(REUSE, 2)(medium, notes) }
         },
     )
 }
@@ -267,7 +299,9 @@ fn a_crash_leaves_what_was_before_or_what_is_after() {
             sealed(&simulation),
             grown(&simulation),
             explore(&with_effort(WIDE_BYTES), WIDE, 1),
-            compacted(&simulation),
+            compacted(&simulation, recovery(AGAIN, Some(1))),
+            compacted(&simulation, with_one_mirror(AGAIN, 1)),
+            mended(&simulation),
             mirrored(&simulation),
         ] {
             exploration.assert_safe();
@@ -287,7 +321,8 @@ fn it_is_right_on_media_that_need_less_and_on_pages() {
         sealed(&simulation).assert_safe();
         killed_anywhere(&simulation).assert_safe();
         explore(&uncut_with(model, WIDE_BYTES), WIDE, 1).assert_safe();
-        compacted(&simulation).assert_safe();
+        compacted(&simulation, recovery(AGAIN, Some(1))).assert_safe();
+        mended(&simulation).assert_safe();
         mirrored(&simulation).assert_safe();
     }
 }
@@ -302,11 +337,22 @@ fn cut_twice(simulation: &Simulation) -> Exploration {
 #[test]
 fn no_write_back_and_no_fence_can_be_left_out() {
     let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
-    let mutation = Mutation::new().only_in("src/preserve");
+    let mut mutation = Mutation::new().only_in("src/preserve");
+    for weakening in [
+        Weakening::NoWriteback,
+        Weakening::FirstLineOnly,
+        Weakening::NotTheFirstLine,
+        Weakening::NoFence,
+    ] {
+        let source = "done = done.and(self.medium.deep_persist(range));";
+        let reason = "the log is durable already: it is made deeper, which `region_seals` shows";
+        mutation = mutation.equivalent("writing/append.rs", source, weakening, &[], reason);
+    }
     let survivors = mutation.run(&[
         &|setting: &Setting| explore(&uncut(setting), SEVERAL, 0),
         &|setting: &Setting| explore(&uncut(setting), REUSE, 1),
-        &|setting: &Setting| compacted(&uncut(setting)),
+        &|setting: &Setting| compacted(&uncut(setting), with_one_mirror(AGAIN, 1)),
+        &|setting: &Setting| mended(&uncut(setting)),
         &|setting: &Setting| mirrored(&uncut(setting)),
         &|setting: &Setting| sealed(&uncut(setting)),
         &|setting: &Setting| creation(&uncut(setting)),

@@ -78,7 +78,7 @@ pub(crate) fn entries(image: &[u8], record: &core::ops::Range<usize>) -> Vec<usi
     if !matches!(image[record.start + 36], 1 | 4) {
         return entries;
     }
-    while at + 56 <= record.end && image[at + 1] > 0 {
+    while at.saturating_add(56) <= record.end && image[at + 1] > 0 {
         entries.push(at);
         let rest = if image[at] == 2 { u64_at(image, at + 16) as usize } else { 0 };
         let name_and_metadata =

@@ -206,7 +206,7 @@ impl<'p> Options<'p> {
     /// A crash leaves the whole store or none.
     ///
     /// # Cost
-    /// Three fences.
+    /// Two fences.
     pub fn create_new<M: Medium>(
         self,
         medium: M,
@@ -260,7 +260,7 @@ impl<'p> Options<'p> {
             medium.write(at, &bytes);
             medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
         }
-        medium.fence();
+        // Its first fence completes these write-backs, before the root can be found.
         root.create(&**medium, FORMAT).map_err(Error::medium)?;
         (state.end, state.tag) = (bytes.len() as u64, tag);
         let opened = Opened {
@@ -450,7 +450,7 @@ impl Replayed {
         }
         let damage_of = |offset, len, part| Damage { part, offset, len };
         let roots = slots(log.root.generation);
-        if loaded.is_next_lost && log.is_overtaken(medium, commit.last)? {
+        if loaded.is_next_lost && commit.is_overtaken(medium)? {
             let damage = damage_of(slots(log.root.generation + 1)[0], PAGE, Part::NewerRoot);
             return Err(Error(ErrorKind::Damaged(damage)));
         }
@@ -469,7 +469,7 @@ impl Replayed {
     }
 
     /// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
-    /// copies. A commit that did not verify is erased.
+    /// copies. The next record takes the place of a commit that did not verify.
     fn mend<M: Medium>(&mut self, medium: &M, loaded: &Loaded<ROOT>) -> Result<(), M::Error> {
         let log = &self.commit.log;
         log.root.restore(medium, FORMAT, loaded.is_damaged)?;
@@ -495,13 +495,6 @@ impl Replayed {
                 if bytes > 0 && item.entry.generation == record.head.number {
                     rewritten::writeback(medium, at..at + bytes)?;
                 }
-            }
-        }
-        if self.commit.undone.is_some() && self.commit.state.end < log.places.capacity {
-            for mirror in log.places.current {
-                let at = mirror + self.commit.state.end;
-                medium.write(at, &[0; 8]);
-                medium.issue_writeback(at..at + 8)?;
             }
         }
         medium.fence();

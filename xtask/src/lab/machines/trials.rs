@@ -52,7 +52,7 @@ const NOT_NEEDED: [(&str, &str, &str); 2] = [
     ),
     (
         "fence",
-        "preserve/writing/open.rs:507 ",
+        "preserve/writing/open.rs:500 ",
         "it is for a record that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),
 ];

@@ -9,7 +9,7 @@ use crate::plain::Plain;
 use crate::region_crashes;
 use crate::regions::BYTES as REGION_BYTES;
 use Do::{Delete, Put, Rename, Stream, Wide};
-use cachemaint::medium::Readable as _;
+use cachemaint::medium::{Medium as _, Readable as _};
 use cachemaint::preserve::{Error, ErrorKind};
 use cachemaint::sim::mutation::{Mutation, Setting, Weakening};
 use cachemaint::sim::waste::Kind;

@@ -344,7 +344,7 @@ mod tests {
             Err(why) => return skip("a_far_blob_is_read_by_steps_and_verified", why),
         };
         let len = FAR + LEN + 7;
-        let words: Vec<AtomicU64> = (0..(len + LEN) / 8).map(|_| AtomicU64::new(0)).collect();
+        let words: Vec<AtomicU64> = (0..(len + (1 << 19)) / 8).map(|_| AtomicU64::new(0)).collect();
         let bytes: Vec<u8> =
             (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let options = Options::with_entropy([1, 2]);

@@ -48,14 +48,18 @@ fn prepared(simulation: &Simulation, value: u64, is_sealed: bool) -> Simulation 
     let simulation = simulation.clone().effort(EFFORT);
     simulation.crashes_in_recovery(0).prepared(move |medium| {
         let (mut store, _) = options().create_new(medium).unwrap();
-        // A free place is before the region, so that it is written back alone.
         let mut transaction = store.begin().unwrap();
-        transaction.put(Attributes::new("gap").alignment(4096), &[1; 300]).unwrap();
+        if is_sealed {
+            // A free place will be before the region, which is written back alone then, and else with the log.
+            transaction.put(Attributes::new("gap").alignment(4096), &[1; 300]).unwrap();
+        }
         transaction.create_region("ram", LEAST).unwrap();
         transaction.commit().unwrap();
-        let mut transaction = store.begin().unwrap();
-        transaction.delete("gap").unwrap();
-        transaction.commit().unwrap();
+        if is_sealed {
+            let mut transaction = store.begin().unwrap();
+            transaction.delete("gap").unwrap();
+            transaction.commit().unwrap();
+        }
         let region = store.region("ram").unwrap();
         store_words(&region, value);
         region.persist(0..LEAST).unwrap();

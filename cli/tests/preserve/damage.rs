@@ -102,7 +102,7 @@ fn an_invalid_store_is_refused() {
         (vec![0; 65_536], "there is no store: the medium begins with zeros"),
         (vec![b'x'; 65_536], "this is not a store: it begins with xxxxxxxx"),
         (b"short".to_vec(), "this is not a store: it begins with short"),
-        (whole[..100_000].to_vec(), "but only 100000 are there; bring the rest back"),
+        (whole[..60_000].to_vec(), "but only 60000 are there; bring the rest back"),
     ];
     for (content, expected) in contents {
         let place = Place::empty();

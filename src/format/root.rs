@@ -101,6 +101,7 @@ pub(crate) const fn slots(generation: u64) -> [u64; 2] {
 }
 
 impl<const OWN: usize> Root<OWN> {
+    #[cfg(feature = "preserve")]
     const LEN: usize = HEAD + OWN;
 
     /// Returns the bytes of the copy at `slot`.
@@ -231,6 +232,7 @@ impl<const OWN: usize> Root<OWN> {
     }
 
     /// Returns what stands in the place of roots: nothing but zeros, a root, or other content.
+    #[cfg(feature = "preserve")]
     pub(crate) fn presence<E: Error>(
         medium: &dyn Readable<Error = E>,
         format: Format,

@@ -129,14 +129,14 @@ pub(super) fn read_at<E: Failure>(
     identity: Identity,
     info: &Info,
     at: u64,
-    into: &mut [u8],
+    buffer: &mut [u8],
 ) -> Result<(), Error<E>> {
-    let end = at.saturating_add(into.len() as u64);
+    let end = at.saturating_add(buffer.len() as u64);
     if end > info.len {
         return Err(Error(ErrorKind::Range { range: at..end, len: info.len }));
     }
-    let step = if into.len() < FAR { CHUNK as usize } else { STEP };
-    let (mut at, mut rest) = (at, into);
+    let step = if buffer.len() < FAR { CHUNK as usize } else { STEP };
+    let (mut at, mut rest) = (at, buffer);
     while !rest.is_empty() {
         let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
         let (part, after) = rest.split_at_mut(bytes as usize);
@@ -165,12 +165,12 @@ fn read_chunk<E: Failure>(
     identity: Identity,
     info: &Info,
     at: u64,
-    into: &mut [u8],
+    buffer: &mut [u8],
     step: usize,
 ) -> Result<(), Error<E>> {
     let mut chunks = Chunks::of(identity, info);
     for _ in 0..ATTEMPTS {
-        let is_whole = chunks.read(medium, at, into, step).map_err(Error::medium)?;
+        let is_whole = chunks.read(medium, at, buffer, step).map_err(Error::medium)?;
         medium.check().map_err(Error::medium)?;
         if is_whole {
             return Ok(());

@@ -4,7 +4,9 @@
 //! table only at the compaction after the next.
 
 use super::Identity;
-use super::blob::{self, Blob};
+#[cfg(feature = "preserve")]
+use super::blob;
+use super::blob::Blob;
 use super::error::{Error, ErrorKind};
 use super::info::Info;
 use super::snapshot::{ATTEMPTS, Commit, CommitIn, Snapshot};

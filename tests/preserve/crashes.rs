@@ -369,8 +369,7 @@ fn no_write_back_and_no_fence_can_be_left_out() {
 /// The root has its own file, which a journal and a recorder will share.
 #[test]
 fn no_write_back_and_no_fence_of_a_root_can_be_left_out() {
-    let uncut =
-        |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
+    let uncut = |setting: &Setting| setting.simulation(BYTES).crashes_in_recovery(0).effort(EFFORT);
     let survivors = Mutation::new().only_in("src/format/root").run(&[
         &|setting: &Setting| creation(&uncut(setting)),
         &|setting: &Setting| mended(&uncut(setting)),

@@ -404,7 +404,7 @@ impl<M: Medium> Store<M> {
     /// A write-back of all lines of the store that are in use, and a record.
     pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
         self.check_is_ours()?;
-        let mut uses = Vec::new();
+        let mut clean = Vec::new();
         for (name, live) in &self.table.live {
             let used = live.entry.last_use();
             let is_ours = self.taken.contains(live.entry.at);
@@ -415,14 +415,14 @@ impl<M: Medium> Store<M> {
                 let name = ShortName::of(core::str::from_utf8(name).unwrap_or_default());
                 return Err(Error(ErrorKind::RegionInUse { name }));
             }
-            uses.push((name.clone(), Use { is_dirty: false, ..used }));
+            clean.push((name.clone(), Use { is_dirty: false, ..used }));
         }
         // Other threads may have stored to regions.
         self.medium.order_observed();
         for range in self.space.used().chain([0..root::BYTES]) {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
-        self.append_uses(Draft::commit(true), &uses)?;
+        self.append_uses(Draft::commit(true), &clean)?;
         self.taken.clear();
         // Without this the next opening may find the record before, which is not sealed.
         self.deep_persist_log().map_err(Error::medium)?;

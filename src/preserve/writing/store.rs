@@ -1,9 +1,12 @@
 //! A store opened for writing: its state, and its space.
 
+#[cfg(feature = "std")]
 use super::open::{Opened, Options};
 use super::space::Space;
 use super::taken::Taken;
-use crate::medium::{Medium, OpenError, WriterLockGuard};
+#[cfg(feature = "std")]
+use crate::medium::OpenError;
+use crate::medium::{Medium, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::{self, Blob};
 use crate::preserve::error::{Error, ErrorKind};

@@ -136,6 +136,7 @@ pub struct Info {
 
 impl Info {
     /// Returns the entry of a name, whose metadata and value are at `rest`.
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the entry")]
     pub(super) const fn of(name: Name, entry: &Entry, rest: u64) -> Self {
         let (content, used) = (entry.content(), entry.last_use());
         let is_region = matches!(content, Content::Region);

@@ -259,11 +259,10 @@ impl Log {
                     found = Some(Record { head, at, place, copies });
                 }
                 (Ok(Some(head)), Some(found)) => found.copies[mirror] = head == found.head,
-                (Ok(None), _) => {}
                 (Err(error), _) if mirror == 0 => failed = Err(error),
                 // Neither copy can be read.
                 (Err(error), None) if failed.is_err() => return Err(error),
-                (Err(_), _) => {}
+                (Ok(None) | Err(_), _) => {}
             }
         }
         Ok(found)

@@ -230,6 +230,6 @@ impl<R: Readable> Snapshot<'_, R> {
         let copies = copies(within)?;
         let records = table.lost.map(|lost| self.commit.log.lost(lost)).into_iter().collect();
         let found = verify(self.medium, &self.commit.log, &infos, progress)?;
-        Ok(Verification { copies, records, ..found })
+        Ok(Verification { records, copies, ..found })
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn by_hand() -> Vec<u8> {
     base.extend(stamp());
     let first = put_record(&mut image, 0, salt, 0, 1, 3, &base);
 
-    let bytes: Vec<u8> = (0..300).map(|at| at as u8).collect();
+    let bytes: Vec<u8> = (0..300_u32).map(|at| at as u8).collect();
     image[BLOB as usize..][..300].copy_from_slice(&bytes);
     let mut body = vec![2, 2, 1, 0, 0, 0, 0, 0];
     let value = tag(key(2, 0, 5), b"xyz");
@@ -114,7 +114,7 @@ fn a_store_has_the_documented_bytes() {
     let (mut store, _) = later().create_new(medium.clone()).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put(Attributes::new("ab").version(2).metadata(b"m"), b"xyz").unwrap();
-    let bytes: Vec<u8> = (0..300).map(|at| at as u8).collect();
+    let bytes: Vec<u8> = (0..300_u32).map(|at| at as u8).collect();
     transaction.put("cd", &bytes).unwrap();
     transaction.commit().unwrap();
     let (found, expected) = (medium.bytes(), by_hand());

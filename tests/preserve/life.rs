@@ -40,7 +40,8 @@ pub(crate) fn stamp(boot: u8) -> Stamp {
 /// The bytes of a blob, by its number: not two are the same, and their lengths differ. Those of odd numbers stand in the
 /// record.
 pub(crate) fn bytes(number: u64) -> Vec<u8> {
-    let len = if number % 2 == 0 { 256 + number as usize } else { number as usize * 37 % 150 };
+    let len =
+        if number.is_multiple_of(2) { 256 + number as usize } else { number as usize * 37 % 150 };
     (0..len).map(|byte| (1 + number as usize * 16 + byte) as u8).collect()
 }
 

@@ -20,7 +20,7 @@ fn content(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let len = random.one_of(&[0, 1, 8, 100, 255, 256, 257, 300, 1000, 5000, 65_536, 70_001]);
     let byte = random.next() as u8;
     let metadata = vec![byte; random.one_of(&[0, 0, 0, 5, 100, 2000])];
-    ((0..len).map(|at| byte ^ at as u8).collect(), metadata)
+    ((0..len).map(|at: u32| byte ^ at as u8).collect(), metadata)
 }
 
 fn name(random: &mut Random) -> String {
@@ -36,7 +36,7 @@ fn is_full<T: core::fmt::Debug>(done: &Result<T, Error<Infallible>>) -> bool {
 fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs) {
     let mut after = blobs.clone();
     let mut transaction = store.begin().unwrap();
-    for _ in 0..1 + random.below(5) {
+    for _ in 0..=random.below(5) {
         let (one, other) = (name(random), name(random));
         match random.below(6) {
             0 if after.contains_key(&one) => {

@@ -206,7 +206,7 @@ impl<M: Medium> Store<M> {
         }
         let mirrors = self.log.places.current.map(|at| at..at + self.state.end);
         let mut done = Ok(());
-        for range in mirrors.into_iter().chain([0..root::BYTES]) {
+        for range in mirrors.into_iter().chain(core::iter::once(0..root::BYTES)) {
             done = done.and(self.medium.deep_persist(range));
         }
         done
@@ -228,7 +228,7 @@ pub(super) fn compaction(
         base.extend(number.to_le_bytes());
     }
     debug_assert_eq!(base.len() as u64, BASE);
-    boots.iter().for_each(|boot| base.extend(boot.bytes()));
+    base.extend(boots.iter().flat_map(Boot::bytes));
     all.append(base, What::Base);
     let mut record = begin();
     for (name, live) in &mut table.live {

@@ -419,7 +419,7 @@ impl<M: Medium> Store<M> {
         }
         // Other threads may have stored to regions.
         self.medium.order_observed();
-        for range in self.space.used().chain([0..root::BYTES]) {
+        for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
             self.medium.deep_persist(range).map_err(Error::medium)?;
         }
         self.append_uses(Draft::commit(true), &clean)?;

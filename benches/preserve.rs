@@ -44,14 +44,16 @@ const LARGE: usize = LARGE_MIB << 20;
 const LARGE_MIB: usize = 256;
 /// Bytes that a writer gets at a time.
 const PIECE: usize = 1 << 20;
-/// Bytes of the store: for the large blob and the one that replaces it, with their tags and tables.
-const STORE: usize = 2 * LARGE + (1 << 20);
+/// Bytes of the store: for the large blob and the one that replaces it, with their tags, and for the log of many.
+const STORE: usize = 2 * LARGE + (128 << 20);
 /// Bytes behind the store, for the bare copies: two places in turn, as in the store.
 const BARE: usize = 2 * LARGE;
 /// Bytes for each mirror of bare records, at the beginning of their memory.
 const LOG: usize = 16 * PAGE;
 /// The most bytes of a blob that stands in its record.
 const VALUE: usize = 256;
+/// Pages of a store's roots, at its beginning.
+const ROOTS: usize = 4;
 const NAME: &str = "large";
 
 /// The goal for saving relative to a durable copy: 90 % of its speed.
@@ -403,7 +405,7 @@ impl Bench {
     /// Creates a store in its memory, which may have any contents.
     fn empty_store(&self) -> Result<Store<Memory<'_>>, Box<dyn Error>> {
         let words = self.memory.words().iter();
-        words.take(HEADERS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
+        words.take(ROOTS * PAGE / WORD).for_each(|word| word.store(0, Ordering::Relaxed));
         Ok(Options::new().create_new(self.store_memory()).map_err(|failed| failed.error)?.0)
     }
 

@@ -84,9 +84,13 @@ impl<M: Medium> Store<M> {
         Some(larger)
     }
 
-    /// Claims areas for a log of `least` bytes a mirror: twice as many if there is room.
-    pub(super) fn claim_areas(&mut self, least: u64) -> Result<Growth, Error<M::Error>> {
-        let twice = self.log.places.capacity.saturating_mul(2).max(least);
+    /// Claims areas for a log of `least` bytes a mirror, or of twice its capacity before if there is room.
+    pub(super) fn claim_areas(
+        &mut self,
+        least: u64,
+        capacity: u64,
+    ) -> Result<Growth, Error<M::Error>> {
+        let twice = capacity.saturating_mul(2).max(least);
         self.claim_areas_of(twice).or_else(|_| self.claim_areas_of(least))
     }
 

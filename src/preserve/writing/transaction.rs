@@ -461,7 +461,7 @@ impl<M: Medium> Transaction<'_, M> {
         let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
             return Ok(());
         };
-        let growth = self.store.claim_areas(missing)?;
+        let growth = self.store.claim_areas(missing, capacity)?;
         if let Some(before) = self.growth.replace(growth) {
             self.store.give_areas(before.areas, before.capacity);
         }

@@ -10,7 +10,7 @@
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
 use cachemaint::medium::{Memory, Readable};
-use cachemaint::preserve::{self, Snapshot, Store};
+use cachemaint::preserve::{self, Attributes, Snapshot, Store};
 use cachemaint::recorder::{self, Found};
 use cachemaint::survival::Backing;
 use cachemaint_benches::Outcome;
@@ -49,10 +49,9 @@ const EVENTS: u64 = 12_288;
 const HEADER: u64 = 64;
 /// The most names of events that a file has space for, of one byte each: 3940 bytes, and 4 for each.
 const MOST_NAMES: u16 = 788;
-/// The most names of four bytes in one root of a store, the bytes before its entries, and those of an entry.
+/// The names of a crafted store, of four bytes each, and the bytes of an entry.
 const NAMES: u32 = 585;
-const ROOT: usize = 176;
-const ENTRY: usize = 56;
+const ENTRY: usize = 64;
 /// Bytes of a segment of nested records, and the number of its records.
 const NESTING: u32 = 8192;
 const LAPS: u32 = 32;
@@ -404,7 +403,7 @@ fn describe_events(image: &Image<'_>) -> Result<u64, Box<dyn Error>> {
 
 /// Blobs of 48 KiB, which fill three quarters of the store.
 fn store(image: &Image<'_>) -> Outcome {
-    let mut store = Store::create_new(image).map_err(|failed| failed.error)?;
+    let (mut store, _) = Store::create_new(image).map_err(|failed| failed.error)?;
     let blobs = (Readable::len(image) / (64 << 10)).saturating_sub(2).max(1);
     let blob = vec![7; 48 << 10];
     let mut transaction = store.begin()?;
@@ -415,44 +414,39 @@ fn store(image: &Image<'_>) -> Outcome {
     Ok(())
 }
 
-/// As many names as a root may have. The blob of the first one takes half of the store, and each further one begins so many
-/// bytes behind the one before.
+/// As many names as the store has room for. The blob of the first one takes a quarter of the store, and each further one
+/// begins so many bytes behind the one before: entries of a commit whose tag is right.
 fn crafted_store(image: &Image<'_>, stride: u64) -> Outcome {
     let options = preserve::Options::new().unit(64);
-    let mut store = options.create_new(image).map_err(|failed| failed.error)?;
+    let (mut store, _) = options.create_new(image).map_err(|failed| failed.error)?;
     let len = Readable::len(image);
+    let (bytes, number) = (len / 4, store.generation() + 1);
     let mut transaction = store.begin()?;
-    transaction.put("n000", &vec![7; usize::try_from(len / 2)?])?;
+    transaction.put("n000", &vec![7; usize::try_from(bytes)?])?;
+    for number in 1..NAMES {
+        transaction.put(Attributes::new(&format!("n{number:03}")).alignment(64), &[])?;
+    }
     transaction.commit()?;
+    let at = store.stat("n000").ok_or("it was put")?.offset;
     drop(store);
-    // The second generation's header and root, whose only entry begins with offset and length.
-    let (generation, from) = (image.load(24, Relaxed), image.load(40, Relaxed));
-    let mut root = vec![0; ROOT + NAMES as usize * ENTRY];
-    image.read(from, &mut root[..ROOT + ENTRY]);
-    let first: [u8; ENTRY] = root[ROOT..ROOT + ENTRY].try_into()?;
-    let [offset, bytes] = [0, 8].map(|at| image.load(from + ROOT as u64 + at, Relaxed));
-    for (entry, number) in root[ROOT..].chunks_exact_mut(ENTRY).zip(0..) {
-        entry.copy_from_slice(&first);
-        entry[..8].copy_from_slice(&(offset + number * stride).to_le_bytes());
-        entry[8..16].copy_from_slice(&(bytes - number * stride).to_le_bytes());
-        entry[ENTRY - 4..].copy_from_slice(format!("n{number:03}").as_bytes());
+    // The record is behind the base, which has 256 bytes, in both mirrors of the newest root.
+    let word = |at| image.load(at, Relaxed);
+    let root = if word(40) > word(4096 + 40) { 0 } else { 4096 };
+    let (identity, salt) = ([word(root + 24), word(root + 32)], word(root + 96));
+    let mirrors = [word(root + 64), word(root + 72)];
+    let mut record = vec![0; usize::try_from(word(mirrors[0] + 256 + 32) & 0xffff_ffff)?];
+    image.read(mirrors[0] + 256, &mut record);
+    let tag = word(at + bytes.next_multiple_of(8));
+    for (entry, name) in record[40..].chunks_exact_mut(ENTRY).zip(0..u64::from(NAMES)) {
+        for (field, value) in [(16, bytes), (24, at + name * stride), (32, tag), (40, number)] {
+            entry[field..field + 8].copy_from_slice(&value.to_le_bytes());
+        }
     }
-    root[44..48].copy_from_slice(&NAMES.to_le_bytes());
-    let tag = hash(hash(0, [generation, 0].map(u64::to_le_bytes).as_flattened()), &root[8..]);
-    root[..8].copy_from_slice(&tag.to_le_bytes());
-    let copies = [len / 4 * 3, len / 8 * 7];
-    for copy in copies {
-        image.write(copy, &root);
-    }
-    let mut header = [0; 64];
-    image.read(0, &mut header);
-    header[12..16].copy_from_slice(&u32::try_from(root.len())?.to_le_bytes());
-    header[40..56].copy_from_slice(copies.map(u64::to_le_bytes).as_flattened());
-    header[60..].copy_from_slice(&root[..4]);
-    let sealed = hash(hash(0, &header[..16]), &header[24..]);
-    header[16..24].copy_from_slice(&sealed.to_le_bytes());
-    for copy in [0, 8192] {
-        image.write(copy, &header);
+    let key = [identity[0], identity[1], salt, 256].map(u64::to_le_bytes);
+    let sealed = hash(hash(2, key.as_flattened()), &record[8..]);
+    record[..8].copy_from_slice(&sealed.to_le_bytes());
+    for mirror in mirrors {
+        image.write(mirror + 256, &record);
     }
     if list_store(image)? != u64::from(NAMES) {
         return Err("the crafted store is not read".into());

@@ -6,14 +6,8 @@
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.
 #[cfg(not(miri))]
-#[path = "preserve/blocks.rs"]
-mod blocks;
-#[cfg(not(miri))]
 #[path = "cases/mod.rs"]
 mod cases;
-#[cfg(not(miri))]
-#[path = "preserve/claims/mod.rs"]
-mod claims;
 #[cfg(not(miri))]
 #[path = "counting/mod.rs"]
 mod counting;
@@ -21,20 +15,11 @@ mod counting;
 #[path = "preserve/crashes.rs"]
 mod crashes;
 #[cfg(not(miri))]
-#[path = "preserve/creation.rs"]
-mod creation;
-#[cfg(not(miri))]
-#[path = "preserve/damage/mod.rs"]
+#[path = "preserve/damage.rs"]
 mod damage;
-#[cfg(not(miri))]
-#[path = "preserve/differential.rs"]
-mod differential;
 #[cfg(any(feature = "dax", not(miri)))]
 #[path = "counting/erased.rs"]
 mod erased;
-#[cfg(not(miri))]
-#[path = "preserve/errors.rs"]
-mod errors;
 #[cfg(not(miri))]
 #[path = "counting/failed.rs"]
 mod failed;
@@ -47,9 +32,6 @@ mod files;
 #[cfg(not(miri))]
 #[path = "preserve/format.rs"]
 mod format;
-#[cfg(not(miri))]
-#[path = "preserve/full.rs"]
-mod full;
 #[cfg(all(feature = "serde", not(miri)))]
 #[path = "preserve/json.rs"]
 mod json;
@@ -85,21 +67,3 @@ mod regions;
 mod seal;
 #[cfg(feature = "dax")]
 mod skip;
-#[cfg(not(miri))]
-#[path = "preserve/streams.rs"]
-mod streams;
-#[cfg(not(miri))]
-#[path = "preserve/tree/mod.rs"]
-mod tree;
-#[cfg(not(miri))]
-#[path = "preserve/unreadable.rs"]
-mod unreadable;
-#[cfg(not(miri))]
-#[path = "preserve/uses.rs"]
-mod uses;
-#[cfg(not(miri))]
-#[path = "preserve/verification.rs"]
-mod verification;
-#[cfg(not(miri))]
-#[path = "preserve/work.rs"]
-mod work;

@@ -129,7 +129,7 @@ fn stores_are_shared_by_threads() {
     };
     shared! {
         cachemaint::Store<Memory<'_>>, Attributes<'_>, Blob<Memory<'_>>, Boot, Capacity, Content,
-        Damage, Entries<'_, Memory<'_>>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
+        Damage, Entries<Infallible>, Error<Infallible>, ErrorKind<Infallible>, Identity, Info,
         Name, Opened, Origin, Part, Progress, Reader<Memory<'_>>, Region<Memory<'_>>,
         Snapshot<'_, Memory<'_>>, Stamp, Verdict, Verification, Verify,
     }

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let memory =
             File::from(rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::empty())?);
         memory.set_len(1 << 20)?;
-        let mut store = Store::create_new(options.open_file(memory.try_clone()?)?)?;
+        let (mut store, _) = Store::create_new(options.open_file(memory.try_clone()?)?)?;
         let mut transaction = store.begin()?;
         transaction.put("registers", &[7; 4096])?;
         transaction.commit()?;
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = options.open_file(memory)?;
     println!("{}", file.guarantee().reason);
     let (store, opened) = Store::open(file)?;
-    let registers = store.reader().load("registers")?;
+    let registers = store.load("registers")?;
     println!("{} bytes, {}", registers.len(), opened.verdict.origin);
     Ok(())
 }

@@ -37,15 +37,14 @@ type Failure = StoreError<dax::Error>;
 
 /// Returns the part of the cache that is still good: pages that are whole, of the version in the database.
 fn warm(store: &Store<DaxFile>, run: u64) -> Result<BTreeMap<u64, Vec<u8>>, Failure> {
-    let reader = store.reader();
     let mut pages = BTreeMap::new();
-    for info in reader.list()? {
+    for info in store.list() {
         let number = &info.name.strip_prefix("page/").and_then(|text| text.parse().ok());
         let Some(number) = number.filter(|number| current_version(*number, run) == info.version)
         else {
             continue;
         };
-        match reader.load(&info.name) {
+        match store.load(&info.name) {
             Ok(page) => drop(pages.insert(number, page)),
             Err(error) => match error.kind() {
                 StoreErrorKind::Damaged(damage) => {

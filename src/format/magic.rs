@@ -71,6 +71,7 @@ fn stored<E: Error>(medium: &dyn Readable<Error = E>, at: u64) -> usize {
 }
 
 /// Returns the first of these words that begins another format than that of `magic`.
+#[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 pub(crate) fn another(words: [Magic; 2], magic: Magic) -> Option<Magic> {
     words.into_iter().find(|word| *word != magic && name(*word).is_some())
 }

@@ -9,6 +9,8 @@
 //!
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 
+#[cfg(feature = "preserve-read")]
+use super::identity::Identity;
 use core::fmt;
 use core::hash::Hasher;
 use twox_hash::XxHash3_64;
@@ -21,9 +23,40 @@ pub(crate) fn of(seed: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Returns the tag of two words.
+#[cfg(feature = "journal")]
 #[inline]
 pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
     of(seed, words.map(u64::to_le_bytes).as_flattened())
+}
+
+/// The kinds of bytes that have tags. The numbers are those of the formats, and none is reused.
+#[cfg(feature = "preserve-read")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Kind {
+    Root = 1,
+    /// A record of a store's log.
+    Record = 2,
+    /// A chunk of a blob.
+    Chunk = 3,
+    /// The list of a blob's tags.
+    Tags = 4,
+    /// A value that stands in a record.
+    Value = 5,
+    /// The epoch of a log.
+    Epoch = 6,
+}
+
+/// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in
+/// that order. So bytes of another file, another time, another place or another kind do not match their tag.
+#[cfg(feature = "preserve-read")]
+#[inline]
+pub(crate) fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&identity.0);
+    bytes[16..24].copy_from_slice(&epoch.to_le_bytes());
+    bytes[24..].copy_from_slice(&place.to_le_bytes());
+    of(kind as u64, &bytes)
 }
 
 /// A tag of bytes that come piece by piece.

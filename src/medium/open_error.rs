@@ -20,7 +20,7 @@ use core::fmt;
 ///     let words: Vec<AtomicU64> = (0..8192).map(|_| AtomicU64::new(0)).collect();
 ///     let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
 ///     let (store, opened) = Store::open_or_create(&memory).map_err(|failed| failed.error)?;
-///     assert!(opened.is_none() && store.reader().list()?.is_empty());
+///     assert!(opened.is_new && store.list().count() == 0);
 ///     Ok(())
 /// }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]

@@ -3,21 +3,19 @@
 //! Bytes are verified after they are copied, so that a mix of old and new bytes is never returned. If a tag does not
 //! match, the blob is looked up again: either it was replaced, or it is damaged.
 
+use super::Identity;
 use super::error::{Damage, Error, ErrorKind, Part};
-use super::format::key::BlobKey;
-use super::format::{CHUNK, TAG, chunks as chunks_of, tags};
-use super::headers;
+use super::format::record::Is;
+use super::format::{BlobKey, CHUNK, TAG, VALUE, chunks as chunks_of, tag_of_value, tags};
 use super::info::{Content, Info, ShortName};
-use super::reader::ATTEMPTS;
-use super::snapshot::{Commit, CommitIn, Snapshot, append, tag_of};
+use super::log::{Item, append, tag_of};
+use super::snapshot::{ATTEMPTS, Commit, CommitIn, Snapshot};
 #[cfg(all(feature = "preserve", feature = "std"))]
 use super::stream::Stream;
 use crate::format::tag::{self, Running};
 use crate::medium::Readable;
 use core::error::Error as Failure;
 use core::ops::Range;
-use core::sync::atomic::Ordering::Acquire;
-use core::sync::atomic::fence;
 
 /// Bytes that are read at once of which no cache is likely to have more than a part, as after a reboot.
 const FAR: usize = 16 << 20;
@@ -33,19 +31,46 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Opens the blob of a name for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are damaged;
-    /// [`ErrorKind::Truncated`], if the medium ends before the blob does; if the medium fails.
+    /// As [`find`](Self::find); [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`]; [`ErrorKind::Damaged`], if its tags are
+    /// damaged; [`ErrorKind::Truncated`], if the medium ends before the blob does.
     pub fn blob(&self, name: &str) -> Result<Blob<&'r R>, Error<R::Error>> {
-        Ok(Blob::new(self.medium, self.erased().blob(name)?))
+        let info = self.erased().blob(name)?;
+        Ok(Blob::new(self.medium, self.identity(), info))
     }
 }
 
 impl<E: Failure> CommitIn<'_, E> {
-    /// Opens the blob of a name for reading.
-    pub(super) fn blob(self, name: &str) -> Result<Chunks, Error<E>> {
+    /// Returns the entry of a blob that can be read.
+    pub(super) fn blob(self, name: &str) -> Result<Info, Error<E>> {
         let info = self.find(name)?.ok_or_else(|| Error::not_found(name))?;
-        Chunks::new(self, &info)
+        open(self.medium, self.commit.log.identity(), &info)?;
+        Ok(info)
     }
+}
+
+/// Makes sure that an entry is a blob within the medium, and that its list of tags is whole.
+pub(super) fn open<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    identity: Identity,
+    info: &Info,
+) -> Result<(), Error<E>> {
+    if info.content == Content::Region {
+        return Err(Error(ErrorKind::NotABlob { name: ShortName::of(info.name.as_str()) }));
+    }
+    let chunks = Chunks::of(identity, info);
+    let (size, needed) = (medium.len(), chunks.tags().end);
+    // An empty blob has no bytes that could be missing.
+    if info.len > 0 && size < needed {
+        return Err(Error(ErrorKind::Truncated { size, needed }));
+    }
+    let are_tags_whole = chunks.are_tags_whole(medium).map_err(Error::medium)?;
+    medium.check().map_err(Error::medium)?;
+    if are_tags_whole {
+        return Ok(());
+    }
+    let Range { start: offset, end } = chunks.tags();
+    find_again(medium, info)?;
+    Err(Error(ErrorKind::Damaged(Damage { part: Part::Tags, offset, len: end - offset })))
 }
 
 /// A blob opened for reading: in parts, or as a stream by [`Read`](std::io::Read) and its like where
@@ -53,17 +78,19 @@ impl<E: Failure> CommitIn<'_, E> {
 #[derive(Debug)]
 pub struct Blob<R: Readable> {
     medium: R,
-    chunks: Chunks,
+    identity: Identity,
+    info: Info,
     #[cfg(all(feature = "preserve", feature = "std"))]
     pub(super) stream: Stream,
 }
 
 impl<R: Readable> Blob<R> {
     #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the blob")]
-    pub(super) fn new(medium: R, chunks: Chunks) -> Self {
+    pub(super) fn new(medium: R, identity: Identity, info: Info) -> Self {
         Self {
             medium,
-            chunks,
+            identity,
+            info,
             #[cfg(all(feature = "preserve", feature = "std"))]
             stream: Stream::default(),
         }
@@ -72,7 +99,7 @@ impl<R: Readable> Blob<R> {
     /// Returns its entry in the table.
     #[must_use]
     pub const fn info(&self) -> &Info {
-        &self.chunks.info
+        &self.info
     }
 
     /// Copies bytes of the blob from offset `at` on into the buffer, and verifies the copy.
@@ -84,7 +111,7 @@ impl<R: Readable> Blob<R> {
     /// # Cost
     /// Each chunk of 64 KiB has one tag, so the chunks at both ends are read as a whole. Does not allocate.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Error<R::Error>> {
-        self.chunks.read_at(&self.medium, at, into)
+        read_at(&self.medium, self.identity, &self.info, at, into)
     }
 
     /// Reads and verifies the whole blob without copying it out. Calls `progress` from time to time with the number of
@@ -93,160 +120,201 @@ impl<R: Readable> Blob<R> {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<(), Error<R::Error>> {
-        self.chunks.verify(&self.medium, progress)
+        verify(&self.medium, self.identity, &self.info, progress)
     }
 }
 
-/// The chunks of a blob, in a medium of which only the errors are known.
+pub(super) fn read_at<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    identity: Identity,
+    info: &Info,
+    at: u64,
+    buffer: &mut [u8],
+) -> Result<(), Error<E>> {
+    let end = at.saturating_add(buffer.len() as u64);
+    if end > info.len {
+        return Err(Error(ErrorKind::Range { range: at..end, len: info.len }));
+    }
+    let step = if buffer.len() < FAR { CHUNK as usize } else { STEP };
+    let (mut at, mut rest) = (at, buffer);
+    while !rest.is_empty() {
+        let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
+        let (part, after) = rest.split_at_mut(bytes as usize);
+        read_chunk(medium, identity, info, at, part, step)?;
+        (at, rest) = (at + bytes, after);
+    }
+    Ok(())
+}
+
+pub(super) fn verify<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    identity: Identity,
+    info: &Info,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error<E>> {
+    for chunk in 0..chunks_of(info.len) {
+        read_chunk(medium, identity, info, chunk * CHUNK, &mut [], STEP)?;
+        progress((chunk * CHUNK + CHUNK).min(info.len));
+    }
+    Ok(())
+}
+
+/// Copies bytes from offset `at` on, all within one chunk, `step` at once, and verifies the copy.
+fn read_chunk<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    identity: Identity,
+    info: &Info,
+    at: u64,
+    buffer: &mut [u8],
+    step: usize,
+) -> Result<(), Error<E>> {
+    let mut chunks = Chunks::of(identity, info);
+    for _ in 0..ATTEMPTS {
+        let is_whole = chunks.read(medium, at, buffer, step).map_err(Error::medium)?;
+        medium.check().map_err(Error::medium)?;
+        if is_whole {
+            return Ok(());
+        }
+        let now = find_again(medium, info)?;
+        if now.offset == chunks.at {
+            break;
+        }
+        // The log was compacted, or the other mirror is whole.
+        chunks = Chunks::of(identity, &now);
+    }
+    let begin = at - at % CHUNK;
+    let (part, offset) = (Part::Bytes { at: begin }, chunks.at + begin);
+    let len = (info.len - begin).min(CHUNK);
+    Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
+}
+
+/// Returns the entry as it is now, or [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a compaction came
+/// at each attempt to look it up.
+fn find_again<E: Failure>(medium: &dyn Readable<Error = E>, info: &Info) -> Result<Info, Error<E>> {
+    for _ in 0..ATTEMPTS {
+        match Commit::last(medium)?.in_medium(medium).find(info.name.as_str()) {
+            Err(Error(ErrorKind::Replaced)) => {}
+            Ok(Some(now)) if now.is(info) => return Ok(now),
+            Ok(_) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error(ErrorKind::Replaced))
+}
+
+/// The chunks of a blob, by the fields of its entry that they depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunks {
+    identity: Identity,
     generation: u64,
-    pub(super) info: Info,
-    key: BlobKey,
+    at: u64,
+    len: u64,
+    tag: u64,
+    is: Is,
 }
 
 impl Chunks {
-    pub(super) fn new<E: Failure>(within: CommitIn<'_, E>, info: &Info) -> Result<Self, Error<E>> {
-        if info.content == Content::Region {
-            let name = ShortName::of(info.name.as_str());
-            return Err(Error(ErrorKind::NotABlob { name }));
-        }
-        let CommitIn { medium, commit } = within;
-        let key = BlobKey::new(commit.preamble.identity, info.generation, info.offset);
-        let chunks = Self { generation: commit.header.generation, info: *info, key };
-        let tags = chunks.tags();
-        let (size, needed) = (medium.len(), tags.end);
-        // An empty blob has no bytes that could be missing.
-        if info.len > 0 && size < needed {
-            return Err(Error(ErrorKind::Truncated { size, needed }));
-        }
-        let key = key.chunk(chunks_of(info.len));
-        if tags.is_empty() || tag_of(medium, key, tags.clone()).map_err(Error::medium)? == info.tag
-        {
-            return Ok(chunks);
-        }
-        let len = tags.end - tags.start;
-        chunks.is_not(medium, Damage { part: Part::Tags, offset: tags.start, len })
+    fn of(identity: Identity, info: &Info) -> Self {
+        let is = if info.is_value { Is::Value } else { Is::Blob };
+        let Info { created: generation, offset: at, len, tag, .. } = *info;
+        Self { identity, generation, at, len, tag, is }
     }
 
-    pub(super) fn read_at<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        at: u64,
-        into: &mut [u8],
-    ) -> Result<(), Error<E>> {
-        let end = at.saturating_add(into.len() as u64);
-        if end > self.info.len {
-            return Err(Error(ErrorKind::Range { range: at..end, len: self.info.len }));
-        }
-        let step = if into.len() < FAR { CHUNK as usize } else { STEP };
-        let (mut at, mut rest) = (at, into);
-        while !rest.is_empty() {
-            let bytes = (CHUNK - at % CHUNK).min(rest.len() as u64);
-            let (part, after) = rest.split_at_mut(bytes as usize);
-            self.read_of_chunk(medium, at, part, step)?;
-            (at, rest) = (at + bytes, after);
-        }
-        Ok(())
+    /// Returns those of an entry in a record.
+    pub(super) const fn of_item(identity: Identity, item: &Item) -> Self {
+        let entry = &item.entry;
+        let (len, tag, generation) = (entry.len, entry.tag, entry.generation);
+        Self { identity, generation, at: entry.at, len, tag, is: entry.is }
     }
 
-    pub(super) fn verify<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), Error<E>> {
-        for chunk in 0..chunks_of(self.info.len) {
-            self.read_of_chunk(medium, chunk * CHUNK, &mut [], STEP)?;
-            progress((chunk * CHUNK + CHUNK).min(self.info.len));
-        }
-        Ok(())
+    /// Returns true if all bytes of a blob outside of the log are there. Other entries have none.
+    pub(super) fn is_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> bool {
+        let is_chunk_whole =
+            |chunk| self.read(medium, chunk * CHUNK, &mut [], STEP).unwrap_or(false);
+        self.is != Is::Blob
+            || self.len == 0
+            || self.tags().end <= medium.len()
+                && self.are_tags_whole(medium).unwrap_or(false)
+                && (0..chunks_of(self.len)).all(is_chunk_whole)
     }
 
-    /// Copies bytes from offset `at` on, all within one chunk, `step` at once, and verifies the copy.
-    fn read_of_chunk<E: Failure>(
+    /// Returns true if the list of tags is whole, or there is none.
+    fn are_tags_whole<E: Failure>(&self, medium: &dyn Readable<Error = E>) -> Result<bool, E> {
+        let tags = self.tags();
+        Ok(tags.is_empty() || tag_of(medium, self.key().tags(), tags)? == self.tag)
+    }
+
+    const fn key(&self) -> BlobKey {
+        BlobKey { identity: self.identity, generation: self.generation, at: self.at }
+    }
+
+    /// Returns the place of the list of tags.
+    fn tags(&self) -> Range<u64> {
+        if self.is == Is::Value {
+            return self.at + self.len..self.at + self.len;
+        }
+        let Range { start, end } = tags(self.len);
+        self.at + start..self.at + end
+    }
+
+    /// Copies bytes from offset `at` on, all within one chunk. Returns true if the chunk matches its tag.
+    fn read<E: Failure>(
         &self,
         medium: &dyn Readable<Error = E>,
         at: u64,
         into: &mut [u8],
         step: usize,
-    ) -> Result<(), Error<E>> {
+    ) -> Result<bool, E> {
+        if self.is == Is::Value {
+            return self.read_value(medium, at, into);
+        }
         let begin = at - at % CHUNK;
-        let end = (begin + CHUNK).min(self.info.len);
-        let place = |at: u64| self.info.offset + at;
-        let key = self.key.chunk(begin / CHUNK);
-        let tag = if into.len() as u64 == self.info.len {
-            medium.read(place(at), into).map_err(Error::medium)?;
+        let end = (begin + CHUNK).min(self.len);
+        let place = |at: u64| self.at + at;
+        let key = self.key().chunk(begin / CHUNK);
+        let tag = if into.len() as u64 == self.len {
+            medium.read(place(at), into)?;
             tag::of(key, into)
         } else {
             let mut running = Running::new(key);
-            append(medium, place(begin)..place(at), &mut running).map_err(Error::medium)?;
+            append(medium, place(begin)..place(at), &mut running)?;
             let mut from = place(at);
             for part in into.chunks_mut(step) {
-                medium.read(from, part).map_err(Error::medium)?;
+                medium.read(from, part)?;
                 running.append(part);
                 from += part.len() as u64;
             }
-            append(medium, from..place(end), &mut running).map_err(Error::medium)?;
+            append(medium, from..place(end), &mut running)?;
             running.finish()
         };
         // A blob that has taken this place meanwhile has another key, so its tags do not match here.
-        if tag == self.tag(medium, begin / CHUNK).map_err(Error::medium)? {
-            return Ok(());
-        }
-        let (part, offset) = (Part::Bytes { at: begin }, place(begin));
-        self.is_not(medium, Damage { part, offset, len: end - begin })
+        Ok(tag == self.tag_of(medium, begin / CHUNK)?)
     }
 
-    /// Returns the place of the list of tags.
-    fn tags(&self) -> Range<u64> {
-        let Range { start, end } = tags(self.info.len);
-        self.info.offset + start..self.info.offset + end
+    fn read_value<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+        at: u64,
+        into: &mut [u8],
+    ) -> Result<bool, E> {
+        let mut bytes = [0; VALUE as usize];
+        let bytes = &mut bytes[..self.len as usize];
+        medium.read(self.at, bytes)?;
+        into.copy_from_slice(&bytes[at as usize..][..into.len()]);
+        Ok(tag_of_value(self.identity, self.generation, bytes) == self.tag)
     }
 
     /// Reads the tag of a chunk.
-    fn tag<E: Failure>(&self, medium: &dyn Readable<Error = E>, chunk: u64) -> Result<u64, E> {
+    fn tag_of<E: Failure>(&self, medium: &dyn Readable<Error = E>, chunk: u64) -> Result<u64, E> {
         let tags = self.tags();
         if tags.is_empty() {
-            return Ok(self.info.tag);
+            return Ok(self.tag);
         }
         let mut bytes = [0; TAG as usize];
         medium.read(tags.start + chunk * TAG, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
-
-    /// Returns [`ErrorKind::Replaced`] if the blob was replaced or deleted, or if a commit came at each attempt to look
-    /// it up.
-    fn check_it_is_there<E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-    ) -> Result<(), Error<E>> {
-        fence(Acquire);
-        if headers::load(medium)?.generation == self.generation {
-            return Ok(());
-        }
-        for _ in 0..ATTEMPTS {
-            match Commit::last(medium)?.in_medium(medium).find(self.info.name.as_str()) {
-                // Another commit was made meanwhile.
-                Err(Error(ErrorKind::Replaced)) => {}
-                Ok(Some(now)) if now.is(&self.info) => return Ok(()),
-                Ok(_) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error(ErrorKind::Replaced))
-    }
-
-    /// Returns the reason why its bytes do not match their tag: the blob was replaced, or it is damaged.
-    fn is_not<T, E: Failure>(
-        &self,
-        medium: &dyn Readable<Error = E>,
-        damage: Damage,
-    ) -> Result<T, Error<E>> {
-        self.check_it_is_there(medium)?;
-        Err(Error(ErrorKind::Damaged(damage)))
-    }
 }
-
 #[cfg(test)]
 #[cfg(all(feature = "preserve", feature = "std", not(cachemaint_loom), not(miri)))]
 mod tests {
@@ -276,11 +344,11 @@ mod tests {
             Err(why) => return skip("a_far_blob_is_read_by_steps_and_verified", why),
         };
         let len = FAR + LEN + 7;
-        let words: Vec<AtomicU64> = (0..(len + LEN) / 8).map(|_| AtomicU64::new(0)).collect();
+        let words: Vec<AtomicU64> = (0..(len + (1 << 19)) / 8).map(|_| AtomicU64::new(0)).collect();
         let bytes: Vec<u8> =
             (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let options = Options::with_entropy([1, 2]);
-        let mut store = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
+        let (mut store, _) = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
         let mut transaction = store.begin().unwrap();
         transaction.put("ram", &bytes).unwrap();
         transaction.commit().unwrap();
@@ -307,7 +375,7 @@ mod tests {
         };
         let words: Vec<AtomicU64> = (0..1 << 17).map(AtomicU64::new).collect();
         let options = Options::with_entropy([1, 2]);
-        let mut store = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
+        let (mut store, _) = options.create_new(Memory::new(&words, cache, Backing::Ram)).unwrap();
         put(&mut store, "ram", 1);
         let reader = store.reader();
         let blob = reader.snapshot().unwrap().blob("ram").unwrap();

@@ -1,7 +1,6 @@
 //! Errors of a store.
 
-use super::format::header::{MAGIC, VERSION};
-use super::format::{METADATA, NAME, UNIT};
+use super::format::{FORMAT, METADATA, NAME, UNIT, VERSION};
 use super::info::ShortName;
 use crate::format::error::{SECOND_WRITER, error_of_kind};
 use crate::format::magic;
@@ -47,8 +46,8 @@ pub enum ErrorKind<E> {
         /// The bytes found in place of the magic number.
         found: [u8; 8],
     },
-    /// No header is whole, at least one is damaged, and none is of another version.
-    Headers,
+    /// No root is whole, at least one is damaged, and none is of another version.
+    Roots,
     /// The store has a version of the format that this program does not know.
     #[non_exhaustive]
     Version {
@@ -89,8 +88,6 @@ pub enum ErrorKind<E> {
         /// Bytes of the largest free piece.
         largest: u64,
     },
-    /// The table cannot have more entries.
-    TooMany,
     /// Nothing has this name.
     #[non_exhaustive]
     NotFound {
@@ -173,13 +170,7 @@ pub enum ErrorKind<E> {
     /// again. A [`Reader`](super::Reader) has done so many times already.
     Replaced,
     /// Another writer without the lock has written the store since it was opened here.
-    #[non_exhaustive]
-    Overtaken {
-        /// The generation here.
-        ours: u64,
-        /// The generation found.
-        found: u64,
-    },
+    Overtaken,
     /// A commit has failed, and its outcome is unknown.
     Failed,
     /// The numbers of commits are exhausted: the last one is 2^63 - 1. Nothing was written.
@@ -210,22 +201,18 @@ pub struct Damage {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Part {
-    /// One of the two copies of a header.
-    Header,
-    /// The header after the current one, in both copies. If a crash tore it, its commit had not returned. If it is
-    /// damaged, the last commit is undone. Opening for writing removes it. In a store with one commit since its creation
-    /// headers that read as zeros go unnoticed.
-    NewerHeader,
-    /// The root of the table of blobs, in both copies.
+    /// One of the two copies of the root.
+    Root,
+    /// The root after the current one, in both copies, though commits were made with it.
+    NewerRoot,
+    /// The log of the table: nothing of it is whole, or it has a place outside the store.
     Table,
-    /// One copy of a page of the table. The other copy is whole.
-    TableCopy,
-    /// A page of the table below the root, in both copies.
-    Page,
+    /// A record of the log, in both mirrors.
+    Record,
+    /// One copy of a record of the log. The other copy is whole.
+    RecordCopy,
     /// An entry of the table.
     Entry,
-    /// The history.
-    History,
     /// Bytes of a blob, from offset `at` on.
     Bytes {
         /// The offset of the damaged bytes in the blob.
@@ -233,7 +220,7 @@ pub enum Part {
     },
     /// The list of a blob's tags.
     Tags,
-    /// Bytes of a region, from offset `at` on. They are missing, or belong to another blob, region or page, too.
+    /// Bytes of a region, from offset `at` on. They are missing, or belong to another blob or region or to the log, too.
     Region {
         /// The offset of the damaged bytes in the region.
         at: u64,
@@ -245,16 +232,13 @@ impl Damage {
     const fn remedy(&self) -> &'static str {
         match self.part {
             Part::Table => "without it no blob can be found, so bring the store back from a copy",
-            Part::Page => {
-                "the blobs that it named cannot be found any more, and all others can still be loaded: bring the store \
-                 back from a copy, or put them into a new one"
+            Part::Record => {
+                "names that it has changed are not known, and all others can still be loaded: bring the store back from a \
+                 copy, or put them into a new one"
             }
             Part::Region { .. } => "bring the store back from a copy",
-            Part::Header | Part::NewerHeader | Part::TableCopy | Part::Entry => {
+            Part::Root | Part::NewerRoot | Part::RecordCopy | Part::Entry => {
                 "bring the store back from a copy, or put the blobs that can still be loaded into a new one"
-            }
-            Part::History => {
-                "no blob is concerned; open the store to write it, which begins a new history"
             }
             Part::Bytes { .. } | Part::Tags => {
                 "put the blob anew from where it came; other blobs can still be loaded, and `verify` names those \
@@ -268,19 +252,12 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { part, offset, len } = self;
         match part {
-            Part::Header => f.write_str("a header")?,
-            Part::NewerHeader => {
-                return write!(
-                    f,
-                    "the header at offset {offset} is torn by a crash or damaged, and so is its copy; if they are \
-                     damaged, the last commit is undone"
-                );
-            }
-            Part::Table => f.write_str("the table, in both copies,")?,
-            Part::TableCopy => f.write_str("one copy of a page of the table")?,
-            Part::Page => f.write_str("a page of the table, in both copies,")?,
+            Part::Root => f.write_str("a copy of the root")?,
+            Part::NewerRoot => f.write_str("the newest root, in both copies,")?,
+            Part::Table => f.write_str("the log of the table")?,
+            Part::Record => f.write_str("a record of the table, in both mirrors,")?,
+            Part::RecordCopy => f.write_str("one copy of a record of the table")?,
             Part::Entry => f.write_str("an entry of the table")?,
-            Part::History => f.write_str("the history")?,
             Part::Bytes { at } => write!(f, "the blob from its byte {at} on")?,
             Part::Tags => f.write_str("the blob's list of tags")?,
             Part::Region { at } => write!(f, "the region from its byte {at} on")?,
@@ -304,10 +281,9 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                      or create one",
                 )
             }
-            Self::NotAStore { found } => magic::write_instead(f, *found, MAGIC),
-            Self::Headers => f.write_str(
-                "all headers of the store, at offsets 0, 4096, 8192 and 12288, are damaged; bring one back \
-                 from a copy",
+            Self::NotAStore { found } => magic::write_instead(f, *found, FORMAT.magic),
+            Self::Roots => f.write_str(
+                "all roots of the store, at offsets 0, 4096, 8192 and 12288, are damaged; bring one back from a copy",
             ),
             Self::Version { found } => write!(
                 f,
@@ -321,8 +297,7 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::Damaged(damage) => write!(f, "{damage}; {}", damage.remedy()),
             Self::Exists => f.write_str(
-                "there is a store already; open it, or overwrite its headers, at offsets 0, 4096, 8192 and \
-                 12288",
+                "there is a store already; open it, or overwrite its roots, at offsets 0, 4096, 8192 and 12288",
             ),
             Self::TooSmall { size, needed } => {
                 write!(f, "{size} bytes are too few for a store; take a medium of {needed} bytes at least")
@@ -341,9 +316,6 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
                      {largest}{unaligned}; delete something, or let the store grow"
                 )
             }
-            Self::TooMany => f.write_str(
-                "the store cannot have more blobs; delete some, or put the others into another store",
-            ),
             Self::NotFound { name } => {
                 write!(f, "there is no blob or region {name:?}; list them to choose one")
             }
@@ -385,16 +357,13 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             Self::TooLong { len } => write!(f, "a blob of {len} bytes exceeds memory; read it in parts"),
             Self::Length { written, said } => write!(
                 f,
-                "the blob was not stored, as it got {written} bytes instead of {said}; give the \
-                 right length, or none"
+                "the blob was not stored, as it got {written} bytes instead of {said}; give the right length"
             ),
             Self::Replaced => f.write_str(
                 "the blob was replaced or deleted, or the table was replaced, while it was read; read it again",
             ),
-            Self::Overtaken { ours, found } => write!(
-                f,
-                "another writer has written the store since it was opened here (generation {found} instead of \
-                 {ours}); open it with a lock"
+            Self::Overtaken => f.write_str(
+                "another writer has written the store since it was opened here; open it with a lock",
             ),
             Self::Failed => f.write_str("a commit has failed before; open the store again"),
             Self::WornOut => f.write_str(
@@ -429,7 +398,7 @@ impl<E> ErrorKind<E> {
             Self::NotFound { .. } | Self::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0] } => {
                 io::ErrorKind::NotFound
             }
-            Self::NotAStore { .. } | Self::Headers | Self::Truncated { .. } | Self::Damaged(_) => {
+            Self::NotAStore { .. } | Self::Roots | Self::Truncated { .. } | Self::Damaged(_) => {
                 io::ErrorKind::InvalidData
             }
             Self::Exists | Self::NameTaken { .. } => io::ErrorKind::AlreadyExists,
@@ -443,7 +412,7 @@ impl<E> ErrorKind<E> {
             | Self::NotABlob { .. }
             | Self::Range { .. }
             | Self::Length { .. } => io::ErrorKind::InvalidInput,
-            Self::Full { .. } | Self::TooMany => io::ErrorKind::StorageFull,
+            Self::Full { .. } => io::ErrorKind::StorageFull,
             Self::TooLong { .. } => io::ErrorKind::OutOfMemory,
             Self::SecondWriter | Self::InUse | Self::RegionInUse { .. } => {
                 io::ErrorKind::ResourceBusy
@@ -451,7 +420,7 @@ impl<E> ErrorKind<E> {
             Self::Version { .. } | Self::PlaceUnknown => io::ErrorKind::Unsupported,
             Self::Medium(_)
             | Self::Replaced
-            | Self::Overtaken { .. }
+            | Self::Overtaken
             | Self::Failed
             | Self::WornOut
             | Self::Moved => io::ErrorKind::Other,

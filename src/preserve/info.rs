@@ -1,6 +1,7 @@
 //! The entry of a blob in the table, and its name.
 
 use super::format::NAME;
+use super::format::record::{Entry, Is};
 use crate::medium::Readable;
 use core::fmt;
 use core::ops::Range;
@@ -20,17 +21,15 @@ pub struct Name<const BYTES: usize = NAME> {
 pub(super) type ShortName = Name<62>;
 
 impl Name {
-    pub(super) const EMPTY: Self = Self { bytes: [0; NAME], len: 0, is_cut: false };
-
-    /// Reads a name of `len` bytes, which must be a permitted length.
+    /// Reads a name of `len` bytes, which must be a permitted length. `None` if it is not UTF-8.
     pub(super) fn read<E: core::error::Error>(
         medium: &dyn Readable<Error = E>,
         at: u64,
         len: usize,
-    ) -> Result<Self, E> {
-        let mut name = Self { len: len as u8, ..Self::EMPTY };
+    ) -> Result<Option<Self>, E> {
+        let mut name = Self { bytes: [0; NAME], len: len as u8, is_cut: false };
         medium.read(at, &mut name.bytes[..len])?;
-        Ok(name)
+        Ok(core::str::from_utf8(name.as_bytes()).is_ok().then_some(name))
     }
 }
 
@@ -119,7 +118,8 @@ pub struct Info {
     pub generation: u64,
     /// The time at which it was put or created, in seconds since 1970-01-01 UTC; 0 if it is not known.
     pub seconds: u64,
-    /// The offset of its first byte in the medium. It is in one piece.
+    /// The offset of its first byte in the medium. It is in one piece. A blob of at most 256 bytes stands in the log of
+    /// the table, and moves there from time to time.
     pub offset: u64,
     /// The number of the commit that created its entry. For a region, `generation` and `tag` change with each use.
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -129,25 +129,46 @@ pub struct Info {
     /// The place of its metadata.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) metadata_at: u64,
+    /// True for a blob that stands in the log.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) is_value: bool,
 }
 
 impl Info {
+    /// Returns the entry of a name, whose metadata and value are at `rest`.
+    #[expect(clippy::large_types_passed_by_value, reason = "it is moved into the entry")]
+    pub(super) const fn of(name: Name, entry: &Entry, rest: u64) -> Self {
+        let (content, used) = (entry.content(), entry.last_use());
+        let is_region = matches!(content, Content::Region);
+        let is_value = matches!(entry.is, Is::Value);
+        Self {
+            name,
+            content,
+            version: entry.version,
+            len: entry.len,
+            metadata: entry.metadata,
+            is_dirty: is_region && used.is_dirty,
+            generation: if is_region { used.generation } else { entry.generation },
+            seconds: entry.seconds,
+            offset: if is_value { rest + entry.metadata as u64 } else { entry.at },
+            created: entry.generation,
+            tag: entry.tag,
+            metadata_at: rest,
+            is_value,
+        }
+    }
+
     /// Returns the range of its bytes in the medium.
     #[must_use]
     pub const fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len
     }
 
-    /// Returns the range of its bytes and tags.
-    #[cfg(feature = "preserve")]
-    pub(super) const fn range_with_tags(&self) -> Range<u64> {
-        self.offset..self.offset.saturating_add(self.content.bytes(self.len))
-    }
-
-    /// Returns true if both are the same put, or the same region.
+    /// Returns true if both are the same put, or the same region. A value has no place of its own.
     pub(super) fn is(&self, other: &Self) -> bool {
-        (self.offset, self.len, self.created, self.content)
-            == (other.offset, other.len, other.created, other.content)
+        (self.len, self.created, self.content, self.is_value)
+            == (other.len, other.created, other.content, other.is_value)
+            && (self.offset == other.offset || self.is_value)
             && (self.tag == other.tag || self.content == Content::Region)
     }
 }

@@ -15,7 +15,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("state");
 //! let file = dax::Options::new().allow_page_granularity().create_new(&path, 1 << 20)?;
-//! let mut store = Store::create_new(file)?;
+//! let (mut store, _) = Store::create_new(file)?;
 //! let mut transaction = store.begin()?;
 //! transaction.put(Attributes::new("cpu").version(2), b"registers")?;
 //! transaction.put("ram", &[7; 100_000])?;
@@ -25,7 +25,7 @@
 //! let file = dax::Options::new().allow_page_granularity().open(&path)?;
 //! let (store, opened) = Store::open(file)?;
 //! println!("{}", opened.verdict.origin); // same process
-//! assert_eq!(store.reader().load("cpu")?, b"registers");
+//! assert_eq!(store.load("cpu")?, b"registers");
 //! # Ok(())
 //! # }
 //! # #[cfg(not(all(feature = "dax", feature = "preserve")))]
@@ -37,36 +37,48 @@
 //! them fails, its error returns the medium.
 //!
 //! # How it works
-//! Bytes of the last commit are never overwritten. The table of all names is a tree of pages. Blobs are written to free
-//! space when they are put. A commit writes new pages for those in which names have changed, and for those above them
-//! up to the root, beside the old ones. Then it fences, replaces the older of two headers, and fences again. A header
-//! is a line of 64 bytes, which is verified by a tag and refers to the root. So a crash leaves the new header, or the
-//! one of the commit before, whose pages and blobs are all still there. The free space is computed from the table when
-//! a store is opened, so that space that was written and never committed is free again.
+//! The table of all names is a log. A [commit](Transaction::commit) writes its blobs to free space, and one record of all
+//! its changes to the end of the log, writes all of it back, and fences once. Bytes of the last commit are never
+//! overwritten: space that a commit frees is used again after its fence.
 //!
-//! The cost of a commit depends on the names that it changes. In a store of 100,000 blobs it writes and reads at most
-//! twice as many bytes as in one of 100, even if the free space is fragmented. Opening a store takes time in proportion
-//! to its table.
+//! ```text
+//! roots   log, both mirrors                        blobs and regions
+//! | ... | base | snapshot | commit | commit | ... | "ram" | free | "disk" | ...
+//!   '--> the log in use, and the place of the next one
+//! ```
 //!
-//! The header and each page are stored twice, in different blocks of 4096 bytes ([exceptions](#limits)). So damage in
-//! one such block loses at most the blobs that it hits. A blob is verified when it is read, by a tag
-//! for each 64 KiB, and damage is reported with its place. Bytes that the medium cannot read are damaged, too. If both
-//! copies of a page are damaged, the blobs that it named are lost, and all others can still be read. Such a store cannot
-//! be opened for writing, since the places of the lost blobs are unknown.
+//! A record proves itself by its tag, and vouches for those before it, since it was written after their fence. So at an
+//! opening only the last record is in doubt: it counts if it is whole and its blobs are. Otherwise the store is as before
+//! it, and [`Opened::undone`] has its number: a commit that a crash cut off and one that damage took away look alike. If
+//! the blobs of a commit have more than 64 KiB together, a fence makes them durable before their record, which says so; then
+//! an opening does not read them.
+//!
+//! When the log is full, the entries of all names are written to the other of its two areas, and a new root refers to that.
+//! An area has room for twice the entries, so each blob of a full store can be deleted. It grows with their number. A
+//! blob of at most 256 bytes stands in its record, and needs no place of its own.
+//!
+//! The root has four slots. Each area of the log has two mirrors, which lie in different blocks of 4096 bytes: damage in one
+//! block loses at most the blobs that it hits. A blob is verified when it is read, by a tag for each 64 KiB, and damage is
+//! reported with its place. Bytes that the medium cannot read are damaged, too. If a record before the last one is damaged
+//! in both mirrors, the names that it may have changed are not known, and all others can still be read. Such a store cannot
+//! be opened for writing.
+//!
+//! The cost of a commit does not depend on the number of names, but for a look-up in memory and the compaction of the log:
+//! once in as many commits as an area has room for. Opening a store takes time in proportion to its log.
 //!
 //! A tag is a 64-bit hash whose seed is a key. The key binds the tag to the store, to the commit, and to the place. So
-//! bytes and tags that an earlier blob has left in the same place are not taken for those of another one.
+//! bytes and tags that an earlier blob or an earlier log has left in the same place are not taken for those of another one.
 //!
 //! # Readers
 //! One process writes, and any number of processes read meanwhile with a [`Reader`]. Readers verify bytes after copying
-//! them, so they do not need a lock. A backup is a [`Snapshot`], copied blob by blob into a new store: a copy of the file
-//! in use has bytes of different commits. What must be read in place is a [region](#regions). While a commit is under way,
-//! a reader in another process may see it before it is durable.
+//! them, so they do not need a lock. What a later commit has replaced is an error, [`ErrorKind::Replaced`]: read again.
+//! What must be read in place, or stay while it is read, is a [region](#regions). A backup is a [`Snapshot`], copied blob by
+//! blob into a new store: a copy of the file in use has bytes of different commits. While a commit is under way, a reader
+//! in another process may see it before it is durable.
 //!
 //! With the feature `preserve-read` alone, stores can be read without an allocator and without an operating system,
-//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`]. The deepest call,
-//! [`Reader::blob`], then takes up to 6 KiB of stack in `Bytes`. That is the sum of the frames on its deepest path
-//! (`x86_64-unknown-none`, release, rustc 1.95). Without optimisation, and elsewhere, it was not measured.
+//! from [`Bytes`](crate::medium::Bytes) or any [`Readable`](crate::medium::Readable): [`Snapshot::of`],
+//! [`Snapshot::find`] and [`Snapshot::blob`] scan the log.
 //!
 //! # Regions
 //! A blob is copied in and out, and verified. For state that must not be copied, such as the memory of a virtual machine,
@@ -115,26 +127,18 @@
 //! between, its evidence, and if the medium had promised to survive it. If blobs may have been lost, because the boot
 //! is another and the store was not sealed, everything is verified. Later openings verify everything again, in any boot,
 //! until all blobs are found whole. Before a planned reboot [`Store::seal`] makes everything durable as deep as the
-//! medium allows, and records that. The last 32 boots are the store's [history](Snapshot::history).
+//! medium allows, and records that. The last boots are the store's [history](Snapshot::history).
 //!
 //! An opening for writing is a commit, too. So the verdict of a later opening in the same boot is the same boot, though
 //! a region can have been used before the reboot: [`Region::since_use`] returns the event since then.
 //!
 //! # Upgrade and rollback
-//! This crate reads and writes version 3 of the format alone, and nothing converts a store. To change the version, load
-//! the blobs by a program of the old one, and put them into a new store.
-//!
-//! | a program opens a store | result |
-//! |---|---|
-//! | of another version, older or newer | [`ErrorKind::Version`]; nothing is written |
-//! | of its version, that a newer program has opened for writing or committed to | it reads the last commit, which is that opening or that commit |
-//! | with a kind of content in its table that it does not know, from a newer program | the entry is reported as damaged ([`Part::Entry`]). A list ends there, names behind it on its page are not found, and the store cannot be opened for writing |
+//! This crate reads and writes version 4 of the format alone, and nothing converts a store. To change the version, load
+//! the blobs by a program of the old one, and put them into a new store. A store of another version is
+//! [`ErrorKind::Version`], and nothing is written.
 //!
 //! An opening for writing is a commit. So a program that may have to give way to its predecessor reads by a [`Reader`]
 //! until it is certain to stay. Then the predecessor finds its own last commit, and the [`Verdict`] about it.
-//!
-//! The format is not promised to stay: it has changed twice before the first release. A later release can change it
-//! again, with another number.
 //!
 //! The version of a blob is the caller's, and this crate does not compare it. A program reads it from the same commit as
 //! the bytes:
@@ -155,85 +159,75 @@
 //! # }
 //! ```
 //!
-//! # The format, version 3
-//! All numbers are little-endian. The headers are at offsets 0 and 4096, their copies at 8192 and 12288; the one of
-//! generation *g* is at 4096 (*g* modulo 2). Of all whole headers the one of the highest generation is current, even if
-//! its copy is damaged. Magic, version and tag of a header stay where they are in each later version, and a whole header
-//! of a later version is newer than all of this one.
+//! # The format, version 4
+//! All numbers are little-endian. All tags are XXH3 of 64 bits
+//! ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)). `XXH3(s, b)` is the hash of the bytes
+//! `b` with the seed `s`. `K(e, p, n)` is the key of epoch *e*, place *p* and kind *n*: `XXH3(n, b)` of the 16 bytes of the
+//! identity, then *e* and *p* in 8 bytes each.
 //!
-//! All tags are XXH3 of 64 bits ([specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)).
-//! `XXH3(s, b)` is the hash of the bytes `b` with the seed `s`. If `b` is a list of words, their bytes are
-//! little-endian.
-//!
-//! | header, offset | bytes | what |
-//! |---|---|---|
-//! | 0 | 8 | magic: `cmpresrv` |
-//! | 8 | 4 | version: 3 |
-//! | 12 | 4 | bytes of the root, 176 to 32944, a multiple of 8 |
-//! | 16 | 8 | tag: `XXH3(XXH3(0, bytes 0 to 15), bytes 24 to 63)` |
-//! | 24 | 8 | generation, from 1 on, below 2^63 |
-//! | 32 | 8 | bytes of the store, a multiple of the unit |
-//! | 40 | 8 | offset of the root |
-//! | 48 | 8 | offset of its copy |
-//! | 56 | 4 | bytes of a unit, a power of two from 64 to 2^30; and 1 more if the store is sealed |
-//! | 60 | 4 | the first 4 bytes of the root |
-//!
-//! Two histories are at offsets 16384 and 20992, each with room for 32 boots. Pages and blobs follow, from the first
-//! multiple of the unit at or after 25600 on. Each begins at a multiple of the unit.
+//! The root is at offsets 0, 4096, 8192 and 12288: generation *g* at 4096 (*g* modulo 2), and its copy 8192 behind. Of all
+//! whole roots the one of the highest generation is current. Magic, version, length and tag of a root stay where they are
+//! in each later version, and a whole root of a later version is newer than all of this one.
 //!
 //! | root, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | tag: `XXH3(k, bytes 8 to the end)`; *k* is `XXH3(0, generation of the header, 0)` |
-//! | 8 | 16 | identity, random |
-//! | 24 | 8 | number of the history: an even one is the first that holds, an odd one the second |
-//! | 32 | 8 | its tag: `XXH3(k, its bytes)`; *k* is `XXH3(i, its number, 0)`, and *i* is `XXH3(0, identity)` |
-//! | 40 | 2 | its bytes |
-//! | 42 | 2 | levels of pages below the root, 0 to 15 |
-//! | 44 | 4 | number of entries in all |
-//! | 48 | 128 | stamp of the commit |
-//! | 176 | | entries, if there is no level below; else children |
+//! | 0 | 8 | magic: `cmpresrv` |
+//! | 8 | 4 | version: 4 |
+//! | 12 | 4 | bytes of the root: 104 |
+//! | 16 | 8 | tag: `XXH3(XXH3(K(g, o, 1), bytes 0 to 15), bytes 24 to the end)`, *g* the generation, *o* the offset of this copy |
+//! | 24 | 16 | identity, random |
+//! | 40 | 8 | generation, from 1 on |
+//! | 48 | 4 | bytes of a unit, a power of two from 64 to 2^30 |
+//! | 52 | 4 | zeros |
+//! | 56 | 8 | capacity: bytes of a mirror of the log, a multiple of 4096 |
+//! | 64 | 16 | offsets of both mirrors of the log in use |
+//! | 80 | 16 | offsets of both mirrors of the other area |
+//! | 96 | 8 | epoch of the log: `K(g, t, 6)`, *t* the tag of the last record of the log before, or any number in the first root |
 //!
-//! A page below the root has only children, or in the lowest level only entries: at least one, and at most 32768 bytes.
-//! Both are sorted by the bytes of their names. All pages of the lowest level are equally far from the root.
+//! The log, blobs and regions lie behind the roots, each from a multiple of the unit on; mirrors and regions also from a
+//! multiple of 4096 on. Both mirrors have the same records, one behind the other from their beginning on. A record fills
+//! whole lines of 64 bytes.
 //!
-//! | child, offset | bytes | what |
+//! | record, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | offset of the page |
-//! | 8 | 8 | offset of its copy |
-//! | 16 | 8 | its tag: `XXH3(k, its bytes)`; *k* is `XXH3(i, n, 1)`, *n* the number of levels below it, and *i* that of the history |
-//! | 24 | 2 | its bytes, a multiple of 8 |
-//! | 26 | 2 | bytes of the name: 0 for the first child of a page, 1 to 255 for others |
-//! | 28 | | name, then zeros up to a multiple of 8 |
+//! | 0 | 8 | tag: `XXH3(K(e, p, 2), bytes 8 to the end)`, *e* the epoch of the log, *p* the position in it |
+//! | 8 | 8 | tag of the record before; 0 in the first one |
+//! | 16 | 8 | number of the commit, from 1 on, below 2^63 |
+//! | 24 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
+//! | 32 | 4 | bytes of the record |
+//! | 36 | 1 | kind: 1 commit, 2 opening, 3 base, 4 snapshot |
+//! | 37 | 1 | 1 if the store is sealed, and 2 more if the blobs of a commit were durable before the record |
+//! | 38 | 2 | zeros |
+//! | 40 | | for a commit and a snapshot: entries, then zeros |
+//! | 40 | 8 | for an opening and a base: bytes of the store, a multiple of the unit |
+//! | 48 | 144 | for an opening: its boot |
+//! | 48 | 8 | for a base: number of entries in the snapshots behind it |
+//! | 56 | 8 | for a base: number of boots in the history |
+//! | 64 | | for a base: these boots, the oldest first |
 //!
-//! The name of a child is not above any name below it, and above each name below the child before. It can be any bytes:
-//! the shortest that fulfil this. A page does not contain its own tag: the page above does, and so on up to the header.
-//! So a page of an interrupted commit is not valid, though it has the same place and generation.
-//!
-//! A writer splits a page with more than 4416 bytes of entries or 1024 bytes of children, each rounded up to units and
-//! 32768 at most. If it makes a page with less than a third of that, or a shorter one beside such a page, it merges
-//! the two where both fit in three quarters of it. The place of a page below the root has that many bytes, in units,
-//! for any length of the page. The place of a root with children has 176 more, and that of a root with entries has as
-//! many as the root. Between the copies of a page lie 4096 bytes, and at least the bytes of its place, if units are
-//! smaller than 4096 bytes and the store has 65536 or more. A reader does not rely on any of this.
+//! A log begins with a base, and snapshots of all entries, which a fence has made durable before the root. Numbers grow with
+//! each commit and opening; one whose commit did not verify is never used again. A record that does not match its tag in
+//! either mirror is the end of the log, unless a whole one stands behind it.
 //!
 //! | entry, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | offset of the blob or region |
-//! | 8 | 8 | its bytes |
-//! | 16 | 8 | the caller's version |
-//! | 24 | 8 | generation of the commit that put it there, not above that of the header |
-//! | 32 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
-//! | 40 | 8 | tag; for a region twice the generation of the commit that last handed it out or created it, and 1 more if it is dirty |
-//! | 48 | 1 | bytes of the name, 1 to 255 |
-//! | 49 | 1 | 0 for a blob, 1 for a region |
-//! | 50 | 2 | bytes of the metadata, 4096 at most |
-//! | 52 | | name, in UTF-8, then metadata, then zeros up to a multiple of 8 |
+//! | 0 | 1 | 0 nothing any more, 1 blob, 2 blob in the record, 3 region |
+//! | 1 | 1 | bytes of the name, 1 to 255 |
+//! | 2 | 2 | bytes of the metadata, 4096 at most |
+//! | 4 | 4 | zeros |
+//! | 8 | 8 | the caller's version |
+//! | 16 | 8 | bytes of the blob or region; 256 at most in the record |
+//! | 24 | 8 | its offset; 0 in the record |
+//! | 32 | 8 | tag; for a region twice the number of the commit that last handed it out or created it, and 1 more if it is dirty |
+//! | 40 | 8 | number of the commit that put it there |
+//! | 48 | 8 | when, in seconds since 1970-01-01 UTC, or 0 |
+//! | 56 | | name, in UTF-8, then metadata, then the blob if it is in the record, then zeros up to a multiple of 8 |
 //!
-//! A blob is in one piece. It consists of chunks of 65536 bytes, and a last one for the rest. Chunk *n*, from 0 on, has
-//! the tag `XXH3(k, its bytes)`. There *k* is `XXH3(b, n, 0)`, *b* is `XXH3(i, generation of the entry, offset of the
-//! blob)`, and *i* is that of the history. If there is one chunk, the entry has its tag. If there are more, the tags of
-//! all follow the blob at the next multiple of 8, 8 bytes each. Then the entry has the tag of this list, with the key
-//! of the chunk after the last. The tag of an empty blob is 0.
+//! A blob is in one piece. It consists of chunks of 65536 bytes, and a last one for the rest. The chunk at offset *o* of the
+//! medium has the tag `XXH3(K(n, o, 3), its bytes)`, *n* the number of the commit that put it. If there is one chunk, the
+//! entry has its tag. If there are more, the tags of all follow the blob at the next multiple of 8, 8 bytes each. Then the
+//! entry has the tag of this list, with the key `K(n, o, 4)` and the offset *o* of the blob. The tag of an empty blob is 0.
+//! A blob in the record has the key `K(n, 0, 5)`.
 //!
 //! A region is in one piece, too. Its offset and its bytes are multiples of 4096, and it has at least 4096 bytes. Nothing
 //! follows it.
@@ -252,9 +246,9 @@
 //! | 56 | 8 | digest of the places of the file's bytes, or 0 |
 //! | 64 | 64 | release of the kernel, then zeros |
 //!
-//! | boot in a history, offset | bytes | what |
+//! | boot, offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | generation of its first commit |
+//! | 0 | 8 | number of its first opening |
 //! | 8 | 4 | how often the store was opened in it |
 //! | 12 | 1 | what had happened: 0 unknown, 1 same process, 2 same boot, 3 kexec, 4 warm reboot, 5 power loss, 6 reboot |
 //! | 13 | 1 | 1 if the store had been sealed |
@@ -262,39 +256,34 @@
 //! | 15 | 1 | zero |
 //! | 16 | 128 | stamp of the last time it was opened in it |
 //!
+//! An opening in the same boot as the one before replaces the last boot of the history.
+//!
 //! # Limits
 //! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
-//!   space at the same time.
-//! - Room for the pages of one deletion is always kept, so that each blob of a full store can be deleted. A store that
-//!   was filled by a program without this reserve, or whose medium has become shorter, can lack it. It can be opened, but a
-//!   deletion can be refused with [`ErrorKind::Full`]. Then the store must grow, or its blobs must be moved to a larger one.
-//! - In a store of less than 64 KiB both copies of a page of the table can lie in one block of 4096 bytes. In a larger
-//!   store they can if a program without this distance wrote them. So they can after an opening or a deletion, if the
-//!   store is full and lacks other room. The next commit that changes the page moves them apart if there is room. Each
-//!   opening changes the root. A put or a renaming that could not keep them apart is refused with
-//!   [`ErrorKind::Full`], also in a store that has room for them side by side.
-//! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both copies.
+//!   space at the same time. A log that grows needs four pieces beside the old ones.
+//! - Damage to the last record or to a blob of it looks like a crash: the commit is undone, and the opening says so.
+//! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
+//! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
-//! - Stores of versions 1 and 2 are refused.
-//! - There can be 2^32 - 1 blobs and regions. A writer keeps the table in memory.
-//! - If all four headers or both copies of the root are damaged, no blob can be found any more. If both copies of the
-//!   newest header are damaged, the commit before is taken for the last, as after a crash. If the medium cannot read both
-//!   copies of a header, the store cannot be opened.
+//! - Stores of versions 1 to 3 are refused. The format is not promised to stay before the first release.
+//! - A writer keeps the table in memory.
+//! - If all four roots are damaged, or those of one generation after commits were made with it, the store is lost.
 
 mod blob;
 mod error;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
-mod headers;
 mod info;
+mod log;
 mod reader;
 mod snapshot;
 mod stamp;
 #[cfg(all(feature = "preserve", feature = "std"))]
 mod stream;
 #[cfg(feature = "preserve")]
+mod table;
+#[cfg(feature = "preserve")]
 mod verify;
-mod walk;
 #[cfg(feature = "preserve")]
 mod writing;
 
@@ -305,11 +294,12 @@ pub use blob::Blob;
 pub use error::{Damage, Error, ErrorKind, Part};
 pub use info::{Content, Info, Name};
 pub use reader::Reader;
+#[cfg(feature = "preserve")]
+pub use snapshot::Entries;
 pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
 pub use verify::Verification;
-pub use walk::Entries;
 #[cfg(feature = "preserve")]
 pub use writing::{
     Attributes, BlobWriter, Capacity, Opened, Options, Region, Store, Transaction, Verdict, Verify,

@@ -1,31 +1,25 @@
 //! The store as one commit has left it.
-//!
-//! # Work
-//! A snapshot reads the root. The metadata of an entry takes a [walk](super::walk) to it, unless it is the last item of
-//! [`Entries`](super::Entries).
 
 use super::Identity;
+use super::blob::Chunks;
 use super::error::{Damage, Error, ErrorKind, Part};
-use super::format::header::Header;
-use super::format::key;
-use super::format::page::LEVELS;
-use super::format::table::{Child, PREAMBLE, Preamble};
-use super::format::{TAG, history};
-use super::headers;
+use super::format::record::{Is, What};
 use super::info::Info;
-use super::stamp::{Boot, Stamp};
-use crate::format::tag::Running;
+use super::log::{Gap, Item, Log, Record, Scan, State, Step, next_item};
+use super::stamp::Stamp;
+#[cfg(feature = "preserve")]
+use super::{stamp::Boot, table::Table};
+use crate::format::reread::Rereadings;
 use crate::medium::Readable;
+#[cfg(feature = "preserve")]
+use alloc::{
+    boxed::Box,
+    vec::{self, Vec},
+};
 use core::error::Error as Failure;
-use core::ops::Range;
-use core::sync::atomic::Ordering::Acquire;
-use core::sync::atomic::fence;
 
-/// The number of times that a writer may replace what is being looked for: each time it has finished a commit.
-const ATTEMPTS: u32 = 1000;
-
-/// The number of bytes read at a time to compute a tag.
-const PIECE: usize = 1024;
+/// The number of times that a writer may compact the log while it is read.
+pub(super) const ATTEMPTS: u32 = 100;
 
 /// The store as one commit has left it.
 ///
@@ -38,7 +32,7 @@ const PIECE: usize = 1024;
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::preserve::Store;
 ///
-/// # let mut store = Store::create_new(medium)?;
+/// # let (mut store, _) = Store::create_new(medium)?;
 /// # let mut transaction = store.begin()?;
 /// # transaction.put("cpu", b"registers")?;
 /// # transaction.commit()?;
@@ -47,7 +41,7 @@ const PIECE: usize = 1024;
 ///     let blob = blob?;
 ///     println!("{}: {} bytes of generation {}", blob.name, blob.len, blob.generation);
 /// }
-/// assert_eq!(snapshot.blobs(), 1);
+/// assert_eq!(snapshot.entries().count(), 1);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]
@@ -69,22 +63,21 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Returns a snapshot of the last commit.
     ///
     /// # Errors
-    /// If the medium does not contain a store, or one of another version; if all headers, or both copies of the table's
-    /// root, are damaged or the medium ends before them; if the medium fails.
+    /// If the medium does not contain a store, or one of another version; if no root is whole, or nothing of the log; if
+    /// the medium ends before the log does; if the medium fails.
     ///
     /// # Cost
-    /// Reads the root of the table.
+    /// Reads the log of the table.
     pub fn of(medium: &'r R) -> Result<Self, Error<R::Error>> {
         Ok(Self { medium, commit: Commit::last(medium)? })
     }
 
-    /// Returns true if this is still the last commit. Then everything read before from its table and its blobs belongs
-    /// to it: the writer does not reuse their space before the next commit.
+    /// Returns true if this is still the last commit.
     ///
     /// # Errors
-    /// If the medium fails, or all headers are damaged.
+    /// If the medium fails.
     pub fn is_current(&self) -> Result<bool, Error<R::Error>> {
-        self.erased().is_current()
+        self.erased().is_last()
     }
 
     /// Returns the commit in its medium, without the medium's type.
@@ -95,49 +88,53 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.commit.preamble.identity
+        self.commit.log.identity()
     }
 
     /// Returns the number of the commit.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.commit.header.generation
+        self.commit.state.number
     }
 
     /// Returns true if it was [sealed](crate::preserve#reboots), and not changed since.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
-        self.commit.header.is_sealed
+        self.commit.state.is_sealed
     }
 
     /// Returns the circumstances of the commit.
     #[must_use]
     pub const fn stamp(&self) -> &Stamp {
-        &self.commit.preamble.stamp
+        &self.commit.state.stamp
     }
 
-    /// Returns the number of blobs and regions.
-    #[must_use]
-    pub const fn blobs(&self) -> u64 {
-        self.commit.preamble.blobs
-    }
-
-    /// Returns the number of bytes of the store.
+    /// Returns the number of bytes that the store had when it was last opened for writing.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.commit.header.size
+        self.commit.state.size
+    }
+
+    /// Returns the blob or region of a name, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`], if the table was compacted since; [`ErrorKind::Damaged`], if the last record that could
+    /// name it is damaged in both mirrors, or was forged; if the medium fails.
+    ///
+    /// # Cost
+    /// Reads the log of the table. [`Store::stat`](crate::preserve::Store::stat) looks it up in memory.
+    pub fn find(&self, name: &str) -> Result<Option<Info>, Error<R::Error>> {
+        self.erased().find(name)
     }
 
     /// Copies the metadata of a blob or region into the buffer, and returns the part of the buffer that it fills.
     ///
-    /// The entry can be of an earlier snapshot, if the same put or the same region is still there under its name.
-    ///
     /// # Errors
     /// [`ErrorKind::Metadata`], if the buffer is too small; [`ErrorKind::Replaced`], if this commit does not have the
-    /// entry, or there was another commit; [`ErrorKind::Damaged`], as [`find`](Self::find); if the medium fails.
+    /// entry, or the table was compacted since; [`ErrorKind::Damaged`], as [`find`](Self::find); if the medium fails.
     ///
     /// # Cost
-    /// A page of each level of the table is read. [`Entries::metadata`](super::Entries::metadata) reads none.
+    /// As [`find`](Self::find).
     pub fn metadata<'b>(
         &self,
         info: &Info,
@@ -145,83 +142,118 @@ impl<'r, R: Readable> Snapshot<'r, R> {
     ) -> Result<&'b [u8], Error<R::Error>> {
         self.erased().metadata(info, buffer)
     }
+}
 
-    /// Returns the boots in which the store was opened for writing, the oldest first. The last 32 are kept.
+#[cfg(feature = "preserve")]
+impl<R: Readable> Snapshot<'_, R> {
+    /// Returns the blobs and regions, in the order of their names.
+    ///
+    /// A record that is damaged in both mirrors yields an error, as the last item: names that it may have changed are
+    /// missing. Any other error is the only item: [`ErrorKind::Replaced`], if the table was compacted since.
+    ///
+    /// # Cost
+    /// Reads the log of the table, and has all names and their metadata in memory.
+    #[must_use]
+    pub fn entries(&self) -> Entries<R::Error> {
+        Entries::new(self.erased())
+    }
+
+    /// Returns the boots in which the store was opened for writing, the oldest first. The last ones are kept: 32, or
+    /// fewer in a store of less than 2.5 MiB.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`]; if the medium fails.
-    #[expect(clippy::type_complexity, reason = "an alias cannot stand for an opaque type")]
-    pub fn history(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<Boot, Error<R::Error>>> + use<'r, R>, Error<R::Error>>
-    {
-        let place = self.erased().history()?;
-        let medium = self.medium;
-        Ok(place.step_by(history::BOOT).map(move |at| boot(medium, at)))
+    /// As [`entries`](Self::entries).
+    pub fn history(&self) -> Result<Vec<Boot>, Error<R::Error>> {
+        Ok(self.erased().table(false)?.boots)
     }
 }
 
-/// Reads a boot of the history.
-pub(super) fn boot<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    at: u64,
-) -> Result<Boot, Error<E>> {
-    let mut bytes = [0; history::BOOT];
-    medium.read(at, &mut bytes).and_then(|()| medium.check()).map_err(Error::medium)?;
-    Ok(Boot::read(&bytes))
-}
-
-/// The places and the contents of a commit, as its header and its root have them.
+/// The places and the state of a commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Commit {
-    pub(super) header: Header,
-    /// The copy of the root that is read.
-    root: u64,
-    pub(super) preamble: Preamble,
+    pub(super) log: Log,
+    pub(super) state: State,
+    /// The number of the commit after it, which did not verify.
+    pub(super) undone: Option<u64>,
+    /// The tag of the last record of the log, though it is of a commit that did not verify.
+    #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "for writers"))]
+    pub(super) last: u64,
 }
 
 impl Commit {
-    /// Returns the last commit in a medium.
+    /// Returns the last commit in a medium, beside a writer or without one.
     pub(super) fn last<E: Failure>(medium: &dyn Readable<Error = E>) -> Result<Self, Error<E>> {
-        let mut header = headers::load(medium)?;
         for _ in 0..ATTEMPTS {
-            let error = match Self::with(medium, header) {
-                Ok(commit) => return Ok(commit),
-                Err(error) => error,
-            };
-            fence(Acquire);
-            let newer = headers::load(medium)?;
-            if newer.generation == header.generation {
-                return Err(error);
+            let (log, _) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
+            let last = Self::of(medium, Scan::new(log, false, true), &mut |_| Ok(()));
+            medium.check().map_err(Error::medium)?;
+            if log.is_current(medium)? && !matches!(last, Err(Error(ErrorKind::Replaced))) {
+                return last;
             }
-            header = newer;
         }
         Err(Error(ErrorKind::Replaced))
     }
 
-    fn with<E: Failure>(
+    /// Returns the last commit of the log of a scan, and shows each step.
+    ///
+    /// The last record is in doubt: nothing after it vouches for it. So it counts if its blobs verify, unless it says that
+    /// they were durable before.
+    pub(super) fn of<E: Failure>(
         medium: &dyn Readable<Error = E>,
-        header: Header,
+        mut scan: Scan,
+        see: &mut dyn FnMut(&Step) -> Result<(), Error<E>>,
     ) -> Result<Self, Error<E>> {
-        let Header { roots, len, .. } = header;
-        let (size, needed) = (medium.len(), roots[0].max(roots[1]) + len);
-        let there = roots.into_iter().filter(|root| root + len <= size);
-        let whole = first_whole(there, |root| is_root(medium, &header, root));
-        if let Some(root) = whole.map_err(Error::medium)? {
-            let mut bytes = [0; PREAMBLE];
-            medium.read(root, &mut bytes).map_err(Error::medium)?;
-            let commit = Self { header, root, preamble: Preamble::read(&bytes) };
-            if !commit.in_medium(medium).is_current()? {
-                return Err(Error(ErrorKind::Replaced));
+        let log = scan.log;
+        let (mut state, mut undone) = (State::NONE, None);
+        let mut in_doubt: Option<(Record, State)> = None;
+        loop {
+            let step = scan.next(medium)?;
+            if let Some((record, after)) = in_doubt.take() {
+                // A record that follows vouches for it.
+                if step.is_some() || are_blobs_whole(medium, &log, &record)? {
+                    see(&Step::Record(record))?;
+                    state = after;
+                } else if scan.next(medium)?.is_none() {
+                    undone = Some(record.head.number);
+                    break;
+                } else {
+                    return Err(Error(ErrorKind::Replaced));
+                }
             }
-            if commit.preamble.level < LEVELS {
-                return Ok(commit);
+            let Some(step) = step else { break };
+            let mut after = state;
+            after.pass(medium, &step)?;
+            match step {
+                Step::Record(record)
+                    if record.head.what == What::Commit && !record.head.is_durable =>
+                {
+                    in_doubt = Some((record, after));
+                }
+                step => {
+                    see(&step)?;
+                    state = after;
+                }
             }
         }
-        if size < needed {
-            return Err(Error(ErrorKind::Truncated { size, needed }));
+        if state.number == 0 {
+            let lost = state.lost.unwrap_or(Gap { start: 0, end: log.places.capacity });
+            return Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, ..log.lost(lost) })));
         }
-        Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset: roots[0], len })))
+        if undone.is_none() && scan.is_torn(medium) {
+            undone = Some(state.number + 1);
+        }
+        Ok(Self { log, state, undone, last: scan.before })
+    }
+
+    /// Returns true if a newer root was durable, and is damaged. Its log follows the last record, or the one before if
+    /// the last one did not verify.
+    #[cfg(feature = "preserve")]
+    pub(super) fn is_overtaken<E: Failure>(
+        &self,
+        medium: &dyn Readable<Error = E>,
+    ) -> Result<bool, Error<E>> {
+        Ok(self.log.is_overtaken(medium, self.last)?
+            || self.log.is_overtaken(medium, self.state.tag)?)
     }
 
     pub(super) fn in_medium<'m, E>(
@@ -230,17 +262,22 @@ impl Commit {
     ) -> CommitIn<'m, E> {
         CommitIn { medium, commit: self }
     }
+}
 
-    /// Returns the range of the root's entries or children.
-    pub(super) const fn root(&self) -> Range<u64> {
-        self.root + PREAMBLE as u64..self.root + self.header.len
+/// Returns true if the blobs that a record puts are whole.
+fn are_blobs_whole<E: Failure>(
+    medium: &dyn Readable<Error = E>,
+    log: &Log,
+    record: &Record,
+) -> Result<bool, Error<E>> {
+    let mut items = record.items();
+    while let Some(item) = next_item(medium, &mut items)? {
+        let is_of_this = item.entry.generation == record.head.number;
+        if is_of_this && !Chunks::of_item(log.identity(), &item).is_whole(medium) {
+            return Ok(false);
+        }
     }
-
-    /// Returns the damage of a history that is not whole.
-    pub(super) fn lost_history(&self) -> Damage {
-        let Preamble { history: number, history_len: len, .. } = self.preamble;
-        Damage { part: Part::History, offset: history(number), len: len.min(history::MOST) }
-    }
+    Ok(true)
 }
 
 /// A commit in a medium. Code that reads it knows the medium's errors alone, so it is compiled once for all media with the
@@ -260,10 +297,75 @@ impl<E> Copy for CommitIn<'_, E> {}
 
 impl<E: Failure> CommitIn<'_, E> {
     /// Returns true if this is still the last commit.
-    pub(super) fn is_current(self) -> Result<bool, Error<E>> {
-        // The earlier reads come before the read of the header.
-        fence(Acquire);
-        headers::is_current(self.medium, &self.commit.header)
+    fn is_last(self) -> Result<bool, Error<E>> {
+        let State { number, end, tag, .. } = self.commit.state;
+        let mut scan = Scan::new(self.commit.log, false, true);
+        (scan.at, scan.before, scan.number) = (end, tag, number);
+        let has_next = scan.here(self.medium)?.is_some() && self.commit.undone.is_none();
+        Ok(!has_next && self.commit.log.is_current(self.medium)?)
+    }
+
+    /// Shows the steps of the log up to this commit. Fails if the log was compacted meanwhile.
+    pub(super) fn steps(
+        self,
+        see: &mut dyn FnMut(&Step) -> Result<(), Error<E>>,
+    ) -> Result<(), Error<E>> {
+        let mut scan = Scan::new(self.commit.log, false, true);
+        let mut all = || {
+            while scan.at < self.commit.state.end
+                && let Some(step) = scan.next(self.medium)?
+            {
+                see(&step)?;
+            }
+            Ok(())
+        };
+        let done = all();
+        if self.commit.log.is_current(self.medium)? {
+            done
+        } else {
+            Err(Error(ErrorKind::Replaced))
+        }
+    }
+
+    /// Returns the entry of a name.
+    pub(super) fn find(self, name: &str) -> Result<Option<Info>, Error<E>> {
+        let (mut found, mut doubt, mut gap) = (None, None, None);
+        self.steps(&mut |step| {
+            let record = match step {
+                Step::Record(record) => record,
+                Step::Lost(lost) => {
+                    gap = Some(*lost);
+                    return Ok(());
+                }
+            };
+            if let Some(lost) = gap.take()
+                && (found.is_none() || record.head.what != What::Snapshot)
+            {
+                // The name may have been changed there. The records of a compaction name each name once.
+                doubt = Some(lost);
+            }
+            let mut items = record.items();
+            while let Some(item) = next_item(self.medium, &mut items)? {
+                if item.entry.name == name.len() && self.is_named(&item, name)? {
+                    (found, doubt) = (Some(item), None);
+                }
+            }
+            Ok(())
+        })?;
+        if let Some(lost) = doubt.or(gap) {
+            return Err(Error(ErrorKind::Damaged(self.commit.log.lost(lost))));
+        }
+        let Some(item) = found.filter(|item| item.entry.is != Is::Deleted) else {
+            return Ok(None);
+        };
+        let named = item.name(self.medium).map_err(Error::medium)?;
+        self.medium.check().map_err(Error::medium)?;
+        Ok(Some(Info::of(named.ok_or_else(|| item.forged())?, &item.entry, item.rest())))
+    }
+
+    fn is_named(self, item: &Item, name: &str) -> Result<bool, Error<E>> {
+        let found = item.name(self.medium).map_err(Error::medium)?;
+        Ok(found.is_some_and(|found| found.as_bytes() == name.as_bytes()))
     }
 
     fn metadata<'b>(self, info: &Info, buffer: &'b mut [u8]) -> Result<&'b [u8], Error<E>> {
@@ -272,105 +374,79 @@ impl<E: Failure> CommitIn<'_, E> {
         let is_same = |there: &Info| there.is(info) && there.metadata == len;
         let there = self.find(info.name.as_str())?.filter(is_same);
         let at = there.ok_or(Error(ErrorKind::Replaced))?.metadata_at;
-        self.metadata_at((at, len), buffer)
-    }
-
-    /// Copies metadata from its place in this commit.
-    pub(super) fn metadata_at(
-        self,
-        (at, len): (u64, usize),
-        buffer: &mut [u8],
-    ) -> Result<&[u8], Error<E>> {
         let bytes = buffer.get_mut(..len).ok_or(Error(ErrorKind::Metadata { len }))?;
         self.medium.read(at, bytes).map_err(Error::medium)?;
-        if self.is_current()? { Ok(bytes) } else { Err(Error(ErrorKind::Replaced)) }
-    }
-
-    /// Returns the place of the history, which is whole.
-    pub(super) fn history(self) -> Result<Range<u64>, Error<E>> {
-        let Preamble { identity, history: number, history_tag, history_len: len, .. } =
-            self.commit.preamble;
-        let (offset, key) = (history(number), key::history(identity, number));
-        let is_possible = len <= history::MOST && len.is_multiple_of(history::BOOT as u64);
-        if !is_possible
-            || tag_of(self.medium, key, offset..offset + len).map_err(Error::medium)? != history_tag
-        {
-            self.medium.check().map_err(Error::medium)?;
-            return Err(Error(ErrorKind::Damaged(self.commit.lost_history())));
+        if self.commit.log.is_current(self.medium)? {
+            Ok(bytes)
+        } else {
+            Err(Error(ErrorKind::Replaced))
         }
-        Ok(offset..offset + len)
     }
 
-    /// Returns true if a copy of the root is whole. One that cannot be read is not.
+    /// Returns the table, with metadata and values if it `keeps` them.
     #[cfg(feature = "preserve")]
-    pub(super) fn is_whole(self, copy: u64) -> bool {
-        let header = &self.commit.header;
-        let is_there = copy + header.len <= self.medium.len();
-        is_there && is_root(self.medium, header, copy).unwrap_or(false)
-    }
-
-    /// Returns true if a copy of a page is at a place, as it was committed.
-    pub(super) fn is_page(self, level: usize, child: &Child, at: u64) -> Result<bool, E> {
-        let key = key::page(self.commit.preamble.identity, level);
-        let is_there = at + child.len <= self.medium.len();
-        Ok(is_there && tag_of(self.medium, key, at..at + child.len)? == child.tag)
+    pub(super) fn table(self, keeps: bool) -> Result<Table, Error<E>> {
+        let mut table = Table::default();
+        let capacity = self.commit.log.places.capacity;
+        self.steps(&mut |step| table.pass(self.medium, step, capacity, keeps))?;
+        table.finish();
+        Ok(table)
     }
 }
 
-/// Returns the place of the first copy that is whole. One that cannot be read is not. The medium's error is returned if no
-/// other copy is whole.
-pub(super) fn first_whole<E>(
-    copies: impl IntoIterator<Item = u64>,
-    is_whole: impl Fn(u64) -> Result<bool, E>,
-) -> Result<Option<u64>, E> {
-    let mut none = Ok(None);
-    for at in copies {
-        match is_whole(at) {
-            Ok(true) => return Ok(Some(at)),
-            Ok(false) => {}
-            Err(error) => none = none.and(Err(error)),
-        }
+/// The blobs and regions of a commit, in the order of their names. See [`Snapshot::entries`].
+#[cfg(feature = "preserve")]
+pub struct Entries<E> {
+    /// The entries to come, with their metadata.
+    infos: vec::IntoIter<(Info, Box<[u8]>)>,
+    /// The metadata of the last entry.
+    metadata: Box<[u8]>,
+    /// The last item.
+    error: Option<Error<E>>,
+}
+
+#[cfg(feature = "preserve")]
+impl<E> core::fmt::Debug for Entries<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Entries").finish_non_exhaustive()
     }
-    none
 }
 
-/// Returns true if the root of a header, or its copy, is at a place, as it was committed.
-fn is_root<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    header: &Header,
-    at: u64,
-) -> Result<bool, E> {
-    let mut bytes = [0; TAG as usize];
-    medium.read(at, &mut bytes)?;
-    let tag = u64::from_le_bytes(bytes);
-    let (key, rest) = (key::root(header.generation), at + TAG..at + header.len);
-    Ok(tag as u32 == header.root_tag && tag_of(medium, key, rest)? == tag)
-}
-
-/// Returns the tag of a range of the medium.
-pub(super) fn tag_of<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    key: u64,
-    range: Range<u64>,
-) -> Result<u64, E> {
-    let mut running = Running::new(key);
-    append(medium, range, &mut running)?;
-    Ok(running.finish())
-}
-
-/// Continues the computation of a tag over a range of the medium.
-pub(super) fn append<E: Failure>(
-    medium: &dyn Readable<Error = E>,
-    range: Range<u64>,
-    running: &mut Running,
-) -> Result<(), E> {
-    let mut at = range.start;
-    let mut piece = [0; PIECE];
-    while at < range.end {
-        let bytes = (range.end - at).min(PIECE as u64) as usize;
-        medium.read(at, &mut piece[..bytes])?;
-        running.append(&piece[..bytes]);
-        at += bytes as u64;
+#[cfg(feature = "preserve")]
+impl<E: Failure> Entries<E> {
+    pub(super) fn new(within: CommitIn<'_, E>) -> Self {
+        let (infos, error) = match within.table(true) {
+            Ok(table) => {
+                let lost = table.lost.map(|lost| within.commit.log.lost(lost));
+                let error = lost.map(|damage| Error(ErrorKind::Damaged(damage)));
+                let infos = table
+                    .live
+                    .iter()
+                    .map(|(name, live)| (live.info(name), live.rest[..live.entry.metadata].into()));
+                (infos.collect(), error)
+            }
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        Self { infos: infos.into_iter(), metadata: Box::default(), error }
     }
-    Ok(())
+
+    /// Returns the metadata of the last item; none if that was an error.
+    #[must_use]
+    pub fn metadata(&self) -> &[u8] {
+        &self.metadata
+    }
+}
+
+#[cfg(feature = "preserve")]
+impl<E> Iterator for Entries<E> {
+    type Item = Result<Info, Error<E>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some((info, metadata)) = self.infos.next() else {
+            self.metadata = Box::default();
+            return self.error.take().map(Err);
+        };
+        self.metadata = metadata;
+        Some(Ok(info))
+    }
 }

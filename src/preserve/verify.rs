@@ -1,18 +1,18 @@
 //! Reading everything, to find what is damaged.
 //!
 //! # Work
-//! Each byte of a blob is read once; blobs that overlap are not read. Each page of the table is read three times, and
-//! its copy once. An entry takes less than 400 bytes of memory meanwhile, and has 56 bytes in the file at least.
+//! Each byte of a blob is read once; blobs that overlap are not read. The log is read three times. An entry takes less than
+//! 400 bytes of memory meanwhile, and has 64 bytes in the file at least.
 
-use super::blob::Chunks;
+use super::blob;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::{CHUNK, tags};
-use super::headers;
 use super::info::{Content, Info};
+use super::log::{Log, Scan, Step};
 use super::snapshot::{CommitIn, Snapshot};
-use super::walk::{Step, Walk};
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
+use crate::format::root::{self, slots};
 use crate::medium::Readable;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -37,22 +37,22 @@ pub struct Verification {
     /// shared.
     #[cfg_attr(feature = "serde", serde(serialize_with = "named"))]
     pub damaged: Vec<(Box<str>, Damage)>,
-    /// Pages of the table that are damaged or unreadable in both copies: the blobs that they named cannot be found.
-    pub pages: Vec<Damage>,
-    /// Damaged copies of headers and of pages of the table, whose other copy is whole, the history if it is damaged, and
-    /// the [newer header](Part::NewerHeader) if it may be lost. While another thread commits, the copies of a header can
-    /// differ for a moment, which is listed too: verify again.
+    /// The first record of the log that is damaged or unreadable in both mirrors: entries that it may have changed are not
+    /// known.
+    pub records: Vec<Damage>,
+    /// Damaged copies of the root and of records whose other copy is whole, and the [newer root](Part::NewerRoot) if it is
+    /// lost. While another thread commits, the copies of a record can differ for a moment, which is listed too: verify
+    /// again.
     pub copies: Vec<Damage>,
 }
 
 impl Verification {
-    /// Returns true if nothing is damaged, including copies. After a crash one copy of a header may be older, which
+    /// Returns true if nothing is damaged, including copies. After a crash one copy of the last record may be missing, which
     /// counts as damage until the store is opened for writing. No blob of this commit is lost if
-    /// [`damaged`](Self::damaged) and [`pages`](Self::pages) are empty. A later commit may be, if
-    /// [`copies`](Self::copies) has a [`NewerHeader`](Part::NewerHeader).
+    /// [`damaged`](Self::damaged) and [`records`](Self::records) are empty.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damaged.is_empty() && self.pages.is_empty() && self.copies.is_empty()
+        self.damaged.is_empty() && self.records.is_empty() && self.copies.is_empty()
     }
 }
 
@@ -72,19 +72,18 @@ fn named<S: serde::Serializer>(damaged: &[(Box<str>, Damage)], to: S) -> Result<
     }))
 }
 
-/// Reads and verifies all blobs of a commit.
+/// Reads and verifies the blobs of a log.
 pub(super) fn verify<E: Failure>(
-    within: CommitIn<'_, E>,
-    rereadings: Rereadings,
+    medium: &dyn Readable<Error = E>,
+    log: &Log,
+    infos: &[Info],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error<E>> {
-    let mut verification =
-        Verification { copies: copies(within, rereadings), ..Verification::default() };
-    let (infos, pages) = infos(within, &mut verification)?;
+    let mut verification = Verification::default();
     // Invalid blobs, which overlap, may have more bytes in all than can be counted.
     let blobs = infos.iter().filter(|info| info.content == Content::Blob);
     let most = blobs.map(|info| info.len).fold(0, u64::saturating_add);
-    let overlapping = overlapping(&infos, &pages);
+    let overlapping = overlapping(infos, log);
     for (info, overlaps) in infos.iter().zip(overlapping) {
         let done = verification.bytes;
         match info.content {
@@ -97,71 +96,40 @@ pub(super) fn verify<E: Failure>(
             progress(Progress { done: done.saturating_add(bytes), most });
         };
         let shared = overlaps.then_some(from(info, 0));
-        let damage = missing(info, within.medium.len()).or(shared);
+        let damage = missing(info, medium.len()).or(shared);
         let found = match damage {
             Some(damage) => Err(Error(ErrorKind::Damaged(damage))),
             None if info.content == Content::Region => continue,
-            None => {
-                Chunks::new(within, info).and_then(|chunks| chunks.verify(within.medium, &mut told))
-            }
+            None => blob::open(medium, log.identity(), info)
+                .and_then(|()| blob::verify(medium, log.identity(), info, &mut told)),
         };
+        medium.check().map_err(Error::medium)?;
         match found {
             Ok(()) => verification.whole += 1,
             Err(Error(ErrorKind::Damaged(damage))) => {
                 verification.damaged.push((info.name.as_str().into(), damage));
             }
             // The bytes cannot be read.
-            Err(Error(ErrorKind::Medium(_))) if within.is_current()? => {
-                let damage = from(info, read);
-                verification.damaged.push((info.name.as_str().into(), damage));
+            Err(Error(ErrorKind::Medium(_))) if log.is_current(medium)? => {
+                verification.damaged.push((info.name.as_str().into(), from(info, read)));
             }
             Err(Error(ErrorKind::Medium(_))) => return Err(Error(ErrorKind::Replaced)),
             Err(error) => return Err(error),
         }
     }
-    within.medium.check().map_err(Error::medium)?;
     Ok(verification)
 }
 
-/// The entries of a table, and the places of its pages.
-type Found = (Vec<Info>, Vec<Range<u64>>);
-
-/// Returns all entries that can be found and the places of all pages, and notes which pages and copies are damaged.
-fn infos<E: Failure>(
-    within: CommitIn<'_, E>,
-    verification: &mut Verification,
-) -> Result<Found, Error<E>> {
-    let mut infos = Vec::new();
-    let header = &within.commit.header;
-    let mut pages: Vec<Range<u64>> = header.roots.map(|at| at..at + header.len).into();
-    let mut walk = Walk::new(within);
-    while let Some(step) = walk.next(within).transpose() {
-        match step {
-            Ok(Step::Entry(info)) => infos.push(info),
-            Ok(Step::Page(page)) => {
-                let (part, len) = (Part::TableCopy, page.child.len);
-                for offset in page.child.places {
-                    pages.push(offset..offset + len);
-                    let is_page = || within.is_page(page.level, &page.child, offset);
-                    if offset != page.at && !is_page().unwrap_or(false) {
-                        verification.copies.push(Damage { part, offset, len });
-                    }
-                }
-            }
-            Err(Error(ErrorKind::Replaced)) => return Err(Error(ErrorKind::Replaced)),
-            Err(error) => verification.pages.push(walk.lost().ok_or(error)?),
-        }
-    }
-    Ok((infos, pages))
-}
-
-/// Returns for each blob and region if it shares bytes with another one or with a page. No writer leaves that, and the
+/// Returns for each blob and region if it shares bytes with another one or with the log. No writer leaves that, and the
 /// same bytes could be read as often as there are names.
-fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
-    let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0);
-    let blobs = blobs.map(|(number, info)| (info.range_with_tags(), Some(number)));
-    let mut order: Vec<_> = pages.iter().map(|page| (page.clone(), None)).chain(blobs).collect();
-    order.sort_unstable_by_key(|(range, _)| range.start);
+fn overlapping(infos: &[Info], log: &Log) -> Vec<bool> {
+    let capacity = log.places.capacity;
+    let roots = (0..root::BYTES, None);
+    let mirrors = log.places.mirrors().map(|at| (at..at + capacity, None));
+    let blobs = infos.iter().enumerate().filter(|(_, info)| info.len > 0 && !info.is_value);
+    let blobs = blobs.map(|(number, info)| (info.offset..end(info), Some(number)));
+    let mut order: Vec<_> = core::iter::once(roots).chain(mirrors).chain(blobs).collect();
+    order.sort_unstable_by_key(|(range, _): &(Range<u64>, _)| range.start);
     let mut overlapping = alloc::vec![false; infos.len()];
     // The range that ends last of those before.
     let mut last: Option<&(Range<u64>, Option<usize>)> = None;
@@ -176,10 +144,19 @@ fn overlapping(infos: &[Info], pages: &[Range<u64>]) -> Vec<bool> {
     overlapping
 }
 
+/// Returns the end of the bytes and tags of a blob or region.
+fn end(info: &Info) -> u64 {
+    info.offset.saturating_add(info.content.occupied(info.len, 1).unwrap_or(u64::MAX))
+}
+
 /// Returns the part of a blob or region that a medium of `size` bytes lacks, from the first incomplete chunk on.
 fn missing(info: &Info, size: u64) -> Option<Damage> {
+    if info.len == 0 {
+        return None;
+    }
     let there = size.saturating_sub(info.offset);
-    let tags = if info.content == Content::Blob { tags(info.len) } else { 0..0 };
+    let is_blob = info.content == Content::Blob && !info.is_value;
+    let tags = if is_blob { tags(info.len) } else { 0..0 };
     if there < info.len {
         return Some(from(info, there - there % CHUNK));
     }
@@ -197,28 +174,62 @@ const fn from(info: &Info, at: u64) -> Damage {
     Damage { part, offset: info.offset + at, len: info.len - at }
 }
 
-/// Returns the damaged copies of the header and of the root, and the history if it is damaged.
-fn copies<E: Failure>(within: CommitIn<'_, E>, rereadings: Rereadings) -> Vec<Damage> {
-    let header = &within.commit.header;
-    let mut copies: Vec<Damage> = headers::damaged(within.medium, header, rereadings).collect();
-    let roots = header.roots.into_iter().filter(|root| !within.is_whole(*root));
-    copies.extend(roots.map(|offset| Damage { part: Part::TableCopy, offset, len: header.len }));
-    if within.history().is_err() {
-        copies.push(within.commit.lost_history());
+/// Returns the damaged copies of the root and of records, up to a commit.
+fn copies<E: Failure>(within: CommitIn<'_, E>) -> Result<Vec<Damage>, Error<E>> {
+    let (medium, ours) = (within.medium, &within.commit.log);
+    let (log, loaded) = Log::load(medium, Rereadings::BESIDE_WRITERS)?;
+    if log != *ours {
+        return Err(Error(ErrorKind::Replaced));
     }
-    copies
+    let (mut copies, mut scan) = (Vec::new(), Scan::new(log, true, true));
+    for (offset, is_damaged) in slots(log.root.generation).into_iter().zip(loaded.is_damaged) {
+        if is_damaged {
+            copies.push(Damage { part: Part::Root, offset, len: root::BLOCK });
+        }
+    }
+    if loaded.is_next_lost && within.commit.is_overtaken(medium)? {
+        let offset = slots(log.root.generation + 1)[0];
+        copies.push(Damage { part: Part::NewerRoot, offset, len: root::BLOCK });
+    }
+    while scan.at < within.commit.state.end
+        && let Some(step) = scan.next(medium)?
+    {
+        let Step::Record(record) = step else { continue };
+        if record.copies != [true; 2] {
+            let mirror = usize::from(record.copies[0]);
+            let offset = log.places.current[mirror] + record.at;
+            copies.push(Damage { part: Part::RecordCopy, offset, len: record.head.len });
+        }
+    }
+    Ok(copies)
 }
 
 impl<R: Readable> Snapshot<'_, R> {
     /// Reads everything, and returns the damaged parts. Calls `progress` from time to time.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`], if there was another commit; if the medium cannot read both copies of a header. Other bytes
-    /// that it cannot read are damaged, and so is a blob or a page that ends after the end of the medium.
+    /// [`ErrorKind::Replaced`], if there was another commit that replaced a blob, or the table was compacted; if the medium
+    /// cannot read the roots. Other bytes that it cannot read are damaged, and so is a blob that ends after the end of the
+    /// medium.
     pub fn verify(
         &self,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verification, Error<R::Error>> {
-        verify(self.erased(), Rereadings::BESIDE_WRITERS, progress)
+        let found = self.verified(progress);
+        self.medium.check().map_err(Error::medium)?;
+        found
+    }
+
+    fn verified(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Verification, Error<R::Error>> {
+        let within = self.erased();
+        let table = within.table(false)?;
+        let infos: Vec<_> = table.infos().collect();
+        let copies = copies(within)?;
+        let records = table.lost.map(|lost| self.commit.log.lost(lost)).into_iter().collect();
+        let found = verify(self.medium, &self.commit.log, &infos, progress)?;
+        Ok(Verification { records, copies, ..found })
     }
 }

@@ -237,7 +237,7 @@ fn a_repair_leaves_a_store_as_it_is() {
     for at in MAGICS {
         medium.write(at, &[0; 128]);
     }
-    let mut store = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
+    let (mut store, _) = preserve::Options::with_entropy([1, 2]).create_new(&medium).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put("blob", b"kept").unwrap();
     transaction.commit().unwrap();
@@ -247,7 +247,7 @@ fn a_repair_leaves_a_store_as_it_is() {
     assert!(is_refused(reason(&options().repair(&medium))));
     assert!(is_refused(options().preview_repair(&medium).err().as_ref().map(Error::kind)));
     assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());
-    // The copies of its headers are left.
+    // The copies of its roots are left.
     medium.write(0, &[0; 8192]);
     assert!(is_refused(reason(&options().repair(&medium))));
     assert!(Snapshot::of(&medium).unwrap().blob("blob").is_ok());

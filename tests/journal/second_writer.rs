@@ -69,7 +69,7 @@ fn a_region_has_one_journal_beside_its_store() {
 
     let directory = tempfile::tempdir().unwrap();
     let file = Arc::new(file(directory.path()));
-    let mut store = Store::create_new(Arc::clone(&file)).unwrap();
+    let (mut store, _) = Store::create_new(Arc::clone(&file)).unwrap();
     let region = store.region_or_create("journal", 256 << 10).unwrap();
     let journal = Journal::create_new(region.clone()).unwrap();
     assert_is_refused(&region);

@@ -6,8 +6,8 @@ use cachemaint::sim::Violation;
 use cachemaint::survival::Backing;
 use std::collections::BTreeMap;
 
-/// The offset at which blobs and tables begin with units of 64, by the documentation of the format.
-pub(crate) const DATA: u64 = 25_600;
+/// The offset at which blobs begin with units of 64, by the documentation of the format: behind the roots and the log.
+pub(crate) const DATA: u64 = 32_768;
 /// Room for a handful of blobs, so that space is used again.
 pub(crate) const BYTES: u64 = DATA + 50 * 64;
 
@@ -37,10 +37,12 @@ pub(crate) fn stamp(boot: u8) -> Stamp {
     stamp.with_kernel(release[usize::from(boot % 2)])
 }
 
-/// The bytes of a blob, by its number: not two are the same, and their lengths differ.
+/// The bytes of a blob, by its number: not two are the same, and their lengths differ. Those of odd numbers stand in the
+/// record.
 pub(crate) fn bytes(number: u64) -> Vec<u8> {
-    let len = number as usize * 37 % 150;
-    (0..len).map(|byte| 1 + number as u8 * 16 + byte as u8).collect()
+    let len =
+        if number.is_multiple_of(2) { 256 + number as usize } else { number as usize * 37 % 150 };
+    (0..len).map(|byte| (1 + number as usize * 16 + byte) as u8).collect()
 }
 
 /// One thing that is done in a transaction.
@@ -48,9 +50,9 @@ pub(crate) fn bytes(number: u64) -> Vec<u8> {
 pub(crate) enum Do {
     /// A blob is put: its name, and the number of its bytes.
     Put(&'static str, u64),
-    /// A blob is put piece by piece, its length not being known.
+    /// A blob is put piece by piece.
     Stream(&'static str, u64),
-    /// A blob is put with so much metadata that a page of the table has room for three.
+    /// A blob is put with so much metadata that the log has room for one.
     Wide(&'static str, u64),
     Delete(&'static str),
     Rename(&'static str, &'static str),
@@ -117,9 +119,9 @@ pub(crate) fn commit<M: Medium>(
         match *what {
             Do::Put(name, number) => begun.put(attributes(name, number), &bytes(number))?,
             Do::Stream(name, number) => {
-                let bytes = bytes(number);
-                begun.put_with(attributes(name, number), bytes.len() as u64, |writer| {
-                    bytes.chunks(7).try_for_each(|piece| writer.append(piece))
+                let len = bytes(number).len() as u64;
+                begun.put_with(attributes(name, number), len, |writer| {
+                    bytes(number).chunks(7).try_for_each(|piece| writer.append(piece))
                 })?;
             }
             Do::Wide(name, number) => {
@@ -145,10 +147,9 @@ pub(crate) fn open<M: Medium>(medium: M) -> Result<(Store<M>, Blobs), Opening<M:
     if !verification.damaged.is_empty() {
         return Err(Opening::Damaged(format!("{:?}", verification.damaged)));
     }
-    // A header that was being written may be torn, and nothing else.
-    let is_header = |part| matches!(part, Part::Header | Part::NewerHeader);
-    let torn = opened.mended.iter().all(|damage| is_header(damage.part));
-    if !torn {
+    // What was being written may be there once.
+    let is_copy = |part| matches!(part, Part::Root | Part::RecordCopy);
+    if !opened.mended.iter().all(|damage| is_copy(damage.part)) {
         return Err(Opening::Damaged(format!("{:?}", opened.mended)));
     }
     let found = blobs(&store)?;
@@ -161,15 +162,7 @@ pub(crate) fn why<M, E>(failed: &OpenError<M, Error<E>>) -> &ErrorKind<E> {
 }
 
 pub(crate) fn blobs<M: Medium>(store: &Store<M>) -> Result<Blobs, Error<M::Error>> {
-    let snapshot = store.snapshot()?;
-    let mut blobs = Blobs::new();
-    for info in snapshot.entries() {
-        let info = info?;
-        let mut bytes = vec![0; info.len as usize];
-        snapshot.blob(&info.name)?.read_at(0, &mut bytes)?;
-        blobs.insert(info.name.to_string(), bytes);
-    }
-    Ok(blobs)
+    store.list().map(|info| Ok((info.name.to_string(), store.load(&info.name)?))).collect()
 }
 
 /// The reason why a store was not opened as it should.

@@ -1,234 +1,328 @@
-//! Whatever is done to a store, it has what a map would have, and counts its space as one counts it by hand.
+//! Transactions by chance beside a map in memory; full stores; readers beside a writer.
 
-use crate::claims::lives::{Blobs, DATA, Deed, apply, kept, name, options};
-use crate::claims::{found, whole};
+use crate::cases::cases;
+use crate::counting::Counting;
+use crate::erased::erased;
+use crate::life::{bytes, options, why};
 use crate::plain::Plain;
-use cachemaint::preserve::{Attributes, Capacity, Error, ErrorKind, Store};
-use proptest::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::random::Random;
+use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
+use cachemaint::preserve::{Attributes, Error, ErrorKind, Reader, Snapshot, Store, Verify};
+use core::convert::Infallible;
+use core::ops::Range;
+use core::sync::atomic::Ordering::{self, Relaxed};
+use std::collections::BTreeMap;
 
-/// Bytes of a table before its entries, and of an entry before its name, by the documentation of the format.
-const PREAMBLE: u64 = 176;
-const ENTRY: u64 = 52;
+/// Bytes and metadata by name.
+type Blobs = BTreeMap<String, (Vec<u8>, Vec<u8>)>;
 
-/// The end of a transaction, and of the store after it.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Commit,
-    Abandon,
-    Seal,
-    Reopen,
-    /// The store is opened in a medium that has so many more bytes.
-    Grow(usize),
-    /// Nothing is committed; another one opens what is in the medium.
-    Crash,
+fn content(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let len = random.one_of(&[0, 1, 8, 100, 255, 256, 257, 300, 1000, 5000, 65_536, 70_001]);
+    let byte = random.next() as u8;
+    let metadata = vec![byte; random.one_of(&[0, 0, 0, 5, 100, 2000])];
+    ((0..len).map(|at: u32| byte ^ at as u8).collect(), metadata)
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
-    let len = prop_oneof![4 => 0..400_u32, 1 => 0..3000_u32, 1 => Just(0)];
-    let names = 0..6_u8;
-    let put = (names.clone(), len, prop_oneof![3 => Just(0), 1 => 0..36_u8]);
-    let deed = prop_oneof![
-        4 => put.clone().prop_map(|(name, len, metadata)| Deed::Put { name, len, metadata }),
-        2 => put.prop_map(|(name, len, metadata)| Deed::Stream { name, len, metadata }),
-        2 => names.clone().prop_map(Deed::Delete),
-        1 => (names.clone(), names).prop_map(|(from, to)| Deed::Rename(from, to)),
-    ];
-    proptest::collection::vec(deed, 0..6)
+fn name(random: &mut Random) -> String {
+    let number = random.below(24);
+    if number == 0 { "z".repeat(255) } else { format!("name {number}") }
 }
 
-fn end() -> impl Strategy<Value = End> {
-    prop_oneof![
-        6 => Just(End::Commit),
-        2 => Just(End::Abandon),
-        1 => Just(End::Seal),
-        2 => Just(End::Reopen),
-        1 => (0..300_usize).prop_map(|words| End::Grow(words * 8)),
-        2 => Just(End::Crash),
-    ]
+fn is_full<T: core::fmt::Debug>(done: &Result<T, Error<Infallible>>) -> bool {
+    matches!(done.as_ref().map_err(Error::kind), Err(ErrorKind::Full { .. }))
 }
 
-/// Bytes of the table, in whole units: what is before the entries, and for each 52, name and metadata, in words. It is a
-/// root alone.
-fn table(blobs: &Blobs, unit: u64) -> u64 {
-    let entry = |name: &str, metadata: usize| {
-        (ENTRY + name.len() as u64 + metadata as u64).next_multiple_of(8)
+/// Does a transaction, to the blobs too. What has no room is done to neither.
+fn transaction(random: &mut Random, store: &mut Store<Plain>, blobs: &mut Blobs) {
+    let mut after = blobs.clone();
+    let mut transaction = store.begin().unwrap();
+    for _ in 0..=random.below(5) {
+        let (one, other) = (name(random), name(random));
+        match random.below(6) {
+            0 if after.contains_key(&one) => {
+                let deleted = transaction.delete(&one);
+                if deleted.is_ok() {
+                    after.remove(&one);
+                } else {
+                    assert!(is_full(&deleted));
+                }
+            }
+            1 if after.contains_key(&one) && !after.contains_key(&other) => {
+                let renamed = transaction.rename(&one, &other);
+                if renamed.is_ok() {
+                    let moved = after.remove(&one).unwrap();
+                    after.insert(other, moved);
+                } else {
+                    assert!(is_full(&renamed));
+                }
+            }
+            2 => {
+                let (bytes, metadata) = content(random);
+                let attributes = Attributes::new(&one).metadata(&metadata);
+                let put = transaction.put_with(attributes, bytes.len() as u64, |writer| {
+                    bytes.chunks(999).try_for_each(|piece| writer.append(piece))
+                });
+                assert!(put.is_ok() || is_full(&put), "{put:?}");
+                if put.is_ok() {
+                    after.insert(one, (bytes, metadata));
+                }
+            }
+            _ => {
+                let (bytes, metadata) = content(random);
+                let put = transaction.put(Attributes::new(&one).metadata(&metadata), &bytes);
+                assert!(put.is_ok() || is_full(&put), "{put:?}");
+                if put.is_ok() {
+                    after.insert(one, (bytes, metadata));
+                }
+            }
+        }
+    }
+    if random.once_in(8) {
+        return;
+    }
+    transaction.commit().unwrap();
+    *blobs = after;
+}
+
+fn found(store: &Store<Plain>) -> Blobs {
+    let read = |name: &str| (store.load(name).unwrap(), store.metadata(name).unwrap().to_vec());
+    store.list().map(|info| (info.name.to_string(), read(&info.name))).collect()
+}
+
+/// Another reader, which has only the bytes, finds the same.
+fn read_elsewhere(image: &[u8]) -> Blobs {
+    let reader = Reader::open(Bytes(image)).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let read = |info: cachemaint::preserve::Info| {
+        let mut metadata = vec![0; info.metadata];
+        snapshot.metadata(&info, &mut metadata).unwrap();
+        (info.name.to_string(), (reader.load(&info.name).unwrap(), metadata))
     };
-    let entries: u64 = blobs.iter().map(|(name, kept)| entry(name, kept.metadata.len())).sum();
-    (PREAMBLE + entries).next_multiple_of(unit)
+    snapshot.entries().map(|info| read(info.unwrap())).collect()
 }
 
-/// The free space is everything but blobs, in whole units, and two tables. These blobs have one chunk, so no list of
-/// tags.
-fn capacity_is_right(store: &Store<Plain>, blobs: &Blobs, bytes: usize, unit: u64) -> Capacity {
-    let capacity = store.capacity();
-    let total = bytes as u64 / unit * unit - (DATA as u64).next_multiple_of(unit);
-    let used: u64 =
-        blobs.values().map(|kept| (kept.bytes.len() as u64).next_multiple_of(unit)).sum();
-    assert_eq!((capacity.total, capacity.free), (total, total - used - 2 * table(blobs, unit)));
-    assert!(capacity.largest <= capacity.free);
-    capacity
-}
-
-/// The largest blob fits, and no larger one, where the table does not get longer. If the table does, a blob fits that
-/// is less by four tables.
-fn largest_is_honest(store: &mut Store<Plain>, blobs: &Blobs, capacity: Capacity, unit: u64) {
-    let largest = capacity.largest;
-    if let Some((name, kept)) = blobs.iter().next() {
-        let attributes = || Attributes::new(name).metadata(&kept.metadata);
-        let more = vec![1; largest as usize + 1];
-        let mut transaction = store.begin().unwrap();
-        let refused = transaction.put(attributes(), &more);
-        assert!(
-            matches!(refused.as_ref().map_err(Error::kind), Err(ErrorKind::Full { .. })),
-            "{refused:?} {capacity:?}"
-        );
-        if largest > 0 {
-            transaction.put(attributes(), &more[1..]).unwrap();
+#[test]
+fn a_store_has_what_a_map_has() {
+    for seed in 0..cases(60) {
+        let mut random = Random(seed);
+        let medium = Plain::zeros(random.one_of(&[48 << 10, 128 << 10, 600 << 10]));
+        let unit = random.one_of(&[64, 512, 4096]);
+        let (mut store, opened) = options().unit(unit).create_new(medium.clone()).unwrap();
+        assert!(opened.is_new);
+        let free = store.capacity().free;
+        let mut blobs = Blobs::new();
+        for _ in 0..40 {
+            transaction(&mut random, &mut store, &mut blobs);
+            if random.once_in(5) {
+                assert!(found(&store) == blobs, "seed {seed}");
+                assert!(read_elsewhere(&medium.bytes()) == blobs, "seed {seed}");
+            }
+            if random.once_in(20) {
+                store.seal().unwrap();
+            }
+            if random.once_in(10) {
+                let capacity = store.capacity();
+                drop(store);
+                let opened;
+                (store, opened) = options().verify(Verify::Always).open(medium.clone()).unwrap();
+                assert!(opened.verification.unwrap().is_whole() && opened.undone.is_none());
+                assert_eq!(store.capacity(), capacity, "seed {seed}");
+            }
         }
+        // Whatever is full, each blob can be deleted.
+        for name in blobs.keys() {
+            let mut transaction = store.begin().unwrap();
+            transaction.delete(name).unwrap();
+            transaction.commit().unwrap();
+        }
+        let capacity = store.capacity();
+        assert!(capacity.free <= free && capacity.used + capacity.free == capacity.total);
+        assert_eq!(store.list().count(), 0);
     }
-    let mut with = blobs.clone();
-    with.insert("new".into(), kept(0, 0, 0));
-    let (before, after) = (table(blobs, unit), table(&with, unit));
-    let less = if before == after { 0 } else { 4 * after };
-    if largest > less {
-        let mut transaction = store.begin().unwrap();
-        transaction.put("new", &vec![1; (largest - less) as usize]).unwrap();
-    }
 }
 
-fn contents_are_right(store: &Store<Plain>, blobs: &Blobs) {
-    assert_eq!(found(&store.snapshot().unwrap()), whole(blobs));
-}
-
-fn run(mut bytes: usize, unit: u64, steps: &[(Vec<Deed>, End)]) {
-    let mut medium = Plain::new(vec![0; bytes]);
-    let mut store = options().unit(unit).create_new(medium.clone()).unwrap();
-    let mut blobs = Blobs::new();
-    for ((deeds, end), number) in steps.iter().zip((0..).step_by(100)) {
-        let mut changed = blobs.clone();
+/// Small values alone, so that the log takes all the space.
+#[test]
+fn a_store_that_is_full_of_values_can_be_opened_sealed_and_emptied() {
+    for len in [0, 30, 256] {
+        let medium = Plain::zeros(300 << 10);
+        let (mut store, _) = options().create_new(medium.clone()).unwrap();
+        let mut names = Vec::new();
+        loop {
+            let mut transaction = store.begin().unwrap();
+            let name = format!("{:06}", names.len() * 7919 % 100_000);
+            match transaction.put(&name, &vec![7; len]) {
+                Ok(()) => drop(transaction.commit().unwrap()),
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Full { .. }), "{error}");
+                    break;
+                }
+            }
+            names.push(name);
+        }
+        assert!(names.len() > 30, "{}", names.len());
+        // Replacing needs no more room.
+        for name in names.iter().cycle().take(2 * names.len()) {
+            let mut transaction = store.begin().unwrap();
+            transaction.put(name, &vec![8; len]).unwrap();
+            transaction.commit().unwrap();
+        }
+        for _ in 0..40 {
+            drop(store);
+            (store, _) = options().open(medium.clone()).unwrap();
+        }
+        store.seal().unwrap();
         let mut transaction = store.begin().unwrap();
-        for (deed, number) in deeds.iter().zip(number..) {
-            match apply(deed, number, &mut transaction, &mut changed) {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::Full { .. }) => {
-                    assert!(!matches!(deed, Deed::Delete(_)));
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound { .. }) => {
-                    let (Deed::Delete(of) | Deed::Rename(of, _)) = *deed else { panic!() };
-                    assert!(!changed.contains_key(&name(of)));
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::NameTaken { .. }) => {
-                    let Deed::Rename(_, to) = *deed else { panic!() };
-                    assert!(changed.contains_key(&name(to)));
-                }
-                Err(error) => panic!("{error}"),
-            }
+        for name in &names {
+            transaction.delete(name).unwrap();
         }
-        match end {
-            End::Abandon => drop(transaction),
-            // The medium is copied before the drop, which does not happen in a crash.
-            End::Crash => {
-                medium = Plain::new(medium.bytes());
-                drop(transaction);
-                store = options().open(medium.clone()).unwrap().0;
-            }
-            End::Commit | End::Seal | End::Reopen | End::Grow(_) => {
-                transaction.commit().unwrap();
-                blobs = changed;
-            }
-        }
-        contents_are_right(&store, &blobs);
-        match end {
-            End::Seal => drop(store.seal().unwrap()),
-            End::Reopen => store = options().open(medium.clone()).unwrap().0,
-            End::Grow(more) => {
-                bytes += more;
-                let mut longer = medium.bytes();
-                longer.resize(bytes, 0xa5);
-                medium = Plain::new(longer);
-                store = options().open(medium.clone()).unwrap().0;
-            }
-            End::Commit | End::Abandon | End::Crash => {}
-        }
-        contents_are_right(&store, &blobs);
-        let capacity = capacity_is_right(&store, &blobs, bytes, unit);
-        largest_is_honest(&mut store, &blobs, capacity, unit);
-        assert_eq!(store.capacity(), capacity, "what was given up takes nothing");
-        contents_are_right(&store, &blobs);
-    }
-    // However full it is.
-    for name in blobs.keys() {
-        let mut transaction = store.begin().unwrap();
-        transaction.delete(name).unwrap();
         transaction.commit().unwrap();
-    }
-    capacity_is_right(&store, &Blobs::new(), bytes, unit);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn it_is_a_map_that_counts_its_space(
-        words in 0..400_usize,
-        unit in prop_oneof![4 => Just(64_u64), 1 => Just(128), 1 => Just(512)],
-        steps in proptest::collection::vec((deeds(), end()), 1..20),
-    ) {
-        // The least is room for four tables.
-        let least = DATA.next_multiple_of(unit as usize) + 4 * 176_usize.next_multiple_of(unit as usize);
-        run(least + words * 8, unit, &steps);
+        assert_eq!(store.list().count(), 0);
     }
 }
 
-/// The piecewise blob would make the root smaller, but there is no room for all of it. The commit needs the larger root.
+/// The commit writes all of them back at once.
 #[test]
-fn a_blob_that_is_given_up_leaves_the_commit_its_places() {
-    let put = |name, metadata| Deed::Put { name, len: 0, metadata };
-    let stream = Deed::Stream { name: 1, len: 897, metadata: 0 };
-    let steps = [(vec![put(1, 6)], End::Commit), (vec![put(2, 0), stream], End::Commit)];
-    run(DATA.next_multiple_of(128) + 4 * 256 + 288 * 8, 128, &steps);
+fn many_puts_by_pages_are_a_few_write_backs() {
+    struct Pages(Counting<Plain>);
+    impl Readable for Pages {
+        type Error = crate::counting::Broken;
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+        fn load(&self, at: u64, order: Ordering) -> u64 {
+            self.0.load(at, order)
+        }
+        fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Self::Error> {
+            self.0.read(at, into)
+        }
+        fn check(&self) -> Result<(), Self::Error> {
+            self.0.check()
+        }
+    }
+    impl Medium for Pages {
+        fn granularity(&self) -> Granularity {
+            Granularity::Page(4096)
+        }
+        fn atomic_unit(&self) -> usize {
+            512
+        }
+        fn store(&self, at: u64, word: u64, order: Ordering) {
+            self.0.store(at, word, order);
+        }
+        fn write(&self, at: u64, from: &[u8]) {
+            self.0.write(at, from);
+        }
+        fn issue_writeback(&self, range: Range<u64>) -> Result<(), Self::Error> {
+            self.0.issue_writeback(range)
+        }
+        fn fence(&self) {}
+        fn order_observed(&self) {}
+    }
+    let medium = Pages(Counting::new(Plain::zeros(64 << 20)));
+    let (mut store, _) = options().unit(4096).create_new(erased(&medium)).unwrap();
+    let before = 1 << 40;
+    medium.0.left.store(before, Relaxed);
+    let mut transaction = store.begin().unwrap();
+    for number in 0..10_000 {
+        let len = if number % 2 == 0 { 100 } else { 1000 };
+        transaction.put(&number.to_string(), &vec![1; len]).unwrap();
+    }
+    transaction.commit().unwrap();
+    let writebacks = before - medium.0.left.load(Relaxed);
+    assert!(writebacks <= 12, "{writebacks}");
 }
 
-/// The arithmetic of blobs of several chunks: a list of 8 bytes for each 65536, from the next word on.
+/// A blob that was opened is read or replaced, also when its value moves with the log.
 #[test]
-fn the_largest_blob_leaves_room_for_its_tags() {
-    // Tables of one blob "a" have 176 + 56 bytes, so 256. Below the place of 192 bytes of the empty table are that of the
-    // table, that of a deletion and that of a put. The copy of the last one lies 4096 bytes lower.
-    let bytes = DATA + 200_000 + 192 + 3 * 256 + 4096 + 256;
-    let mut store = options().create_new(Plain::new(vec![0; bytes])).unwrap();
-    let mut transaction = store.begin().unwrap();
-    transaction.put("a", &[]).unwrap();
-    transaction.commit().unwrap();
-    let largest = store.capacity().largest;
-    assert_eq!(largest, 200_000);
-    // Four chunks: 32 bytes.
-    let mut transaction = store.begin().unwrap();
-    let refused = transaction.put("a", &vec![1; 200_000 - 32 + 1]);
-    assert!(
-        matches!(
-            refused.as_ref().map_err(Error::kind),
-            Err(ErrorKind::Full { needed: 200_064, largest: 200_000, .. })
-        ),
-        "{refused:?}"
-    );
-    transaction.put("a", &vec![1; 200_000 - 32]).unwrap();
-    transaction.commit().unwrap();
-    assert_eq!(store.reader().load("a").unwrap(), vec![1; 200_000 - 32]);
-}
-
-/// The entry of the blob needs a longer root, so other places are held while it is written.
-#[test]
-fn a_blob_that_is_given_up_alone_leaves_the_room_as_it_was() {
-    let mut store = options().create_new(Plain::new(vec![0; DATA + 10_000])).unwrap();
-    let before = store.capacity();
-    let put = |store: &mut Store<Plain>, write: fn() -> Result<(), Option<Error<_>>>| {
-        store.begin().unwrap().put_with("a", 100, |_| write())
+fn a_reader_has_the_bytes_of_its_blob_or_learns_that_they_are_replaced() {
+    let medium = Plain::zeros(64 << 10);
+    let (mut store, _) = options().create_new(medium.clone()).unwrap();
+    let put = |store: &mut Store<Plain>, name: &str, number| {
+        let mut transaction = store.begin().unwrap();
+        transaction.put(name, &bytes(number)).unwrap();
+        transaction.commit().unwrap();
     };
-    assert_eq!(put(&mut store, || Err(None)), Err(None));
-    assert_eq!(store.capacity(), before);
+    put(&mut store, "value", 3);
+    put(&mut store, "blob", 4);
+    let reader = store.reader();
+    let (value, blob) = (reader.blob("value").unwrap(), reader.blob("blob").unwrap());
+    let snapshot = reader.snapshot().unwrap();
+    for number in 0..100 {
+        put(&mut store, "other", 10 + number % 4);
+    }
+    let read = |blob: &cachemaint::preserve::Blob<_>| {
+        let mut bytes = vec![0; blob.info().len as usize];
+        blob.read_at(0, &mut bytes).map(|()| bytes).map_err(ErrorKind::from)
+    };
+    assert_eq!(read(&value), Ok(bytes(3)));
+    assert_eq!(read(&blob), Ok(bytes(4)));
+    let stale = snapshot.find("value").map_err(ErrorKind::from);
+    assert_eq!(stale, Err(ErrorKind::Replaced), "the log was compacted");
+    assert!(!snapshot.is_current().unwrap() && reader.snapshot().unwrap().is_current().unwrap());
+    for number in 0..100 {
+        put(&mut store, "value", 5 + 2 * (number % 3));
+        put(&mut store, "blob", 6);
+    }
+    assert_eq!(read(&value), Err(ErrorKind::Replaced));
+    assert_eq!(read(&blob), Err(ErrorKind::Replaced));
+    assert_eq!(store.blob("blob").map(|blob| blob.info().len), Ok(bytes(6).len() as u64));
+}
 
-    let panicked = AssertUnwindSafe(|| put(&mut store, || panic!("the source of the blob")));
-    assert!(catch_unwind(panicked).is_err());
-    assert_eq!(store.capacity(), before);
+#[test]
+fn a_writer_that_was_overtaken_is_refused() {
+    let medium = Plain::zeros(64 << 10);
+    let (mut first, _) = options().create_new(medium.clone()).unwrap();
+    let (mut second, _) = options().open(medium.clone()).unwrap();
+    let refused = first.begin().map(drop).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
+    second.begin().unwrap().commit().unwrap();
+    assert!(matches!(options().create_new(medium).as_ref().map_err(why), Err(ErrorKind::Exists)));
+}
+
+/// Each write-back fails in turn: the commit is there as a whole or not at all, and nothing goes on after it.
+#[test]
+fn a_commit_that_failed_ends_the_use_of_the_store() {
+    for left in 0.. {
+        let plain = Plain::zeros(64 << 10);
+        let medium = Counting::new(plain.clone());
+        let (mut store, _) = options().create_new(erased(&medium)).unwrap();
+        medium.left.store(left, Relaxed);
+        let mut transaction = store.begin().unwrap();
+        let put = transaction.put("a", &[1; 300]);
+        let done = put.and_then(|()| transaction.commit());
+        medium.left.store(u64::MAX, Relaxed);
+        let image = plain.bytes();
+        let bytes = Bytes(&image);
+        let found = Snapshot::of(&bytes).unwrap().find("a").unwrap();
+        if done.is_ok() {
+            assert!(found.is_some());
+            break;
+        }
+        // A put that failed leaves the store as it was.
+        let next = store.begin().map(drop).map_err(ErrorKind::from);
+        assert!(
+            next.is_ok() && found.is_none() || matches!(next, Err(ErrorKind::Failed)),
+            "{left}"
+        );
+    }
+}
+
+#[test]
+fn a_medium_with_anything_else_is_refused() {
+    let refused = |medium: Plain| options().open(medium).unwrap_err().error;
+    assert!(matches!(refused(Plain::zeros(64 << 10)).kind(), ErrorKind::NotAStore { .. }));
+    assert!(matches!(refused(Plain::zeros(4096)).kind(), ErrorKind::Truncated { .. }));
+    assert!(matches!(
+        refused(Plain::new(vec![7; 64 << 10])).kind(),
+        ErrorKind::NotAStore { found: [7, 7, 7, 7, 7, 7, 7, 7], .. }
+    ));
+    let small = options().create_new(Plain::zeros((32 << 10) - 64)).unwrap_err();
+    assert!(matches!(why(&small), ErrorKind::TooSmall { .. }), "{small}");
+    for unit in [0, 32, 96, 1 << 31] {
+        let refused = options().unit(unit).create_new(Plain::zeros(64 << 10)).unwrap_err();
+        assert!(matches!(why(&refused), ErrorKind::Unit { .. }), "{refused}");
+    }
+    let (_, opened) = options().open_or_create(Plain::zeros(64 << 10)).unwrap();
+    assert!(opened.is_new);
 }

@@ -30,7 +30,7 @@ impl Readable for Part<'_> {
     }
 
     fn check(&self) -> Result<(), Infallible> {
-        self.medium.check()
+        Readable::check(self.medium)
     }
 }
 

@@ -85,7 +85,7 @@ fn a_seal_of_another_process_leaves_a_region_dirty() {
 /// Regions whose entries are in pages of their own are all sealed, and a full store has room for that.
 #[test]
 fn many_regions_are_sealed_in_a_full_store() {
-    let (medium, mut store) = empty(FIRST + 40 * LEAST);
+    let (medium, mut store) = empty(FIRST + 120 * LEAST);
     let mut names = Vec::new();
     loop {
         let mut transaction = store.begin().unwrap();
@@ -155,9 +155,6 @@ fn a_region_is_not_changed_under_a_seal_that_failed() {
     assert!(outcomes[0] > 5 && outcomes[1] > 0, "{outcomes:?}");
 }
 
-/// The end of the headers, by the documentation of the format.
-const HEADERS: usize = 16_384;
-
 /// A medium with buffers or caches of its own: committed bytes are in them, and deep-persisted ones beyond.
 #[derive(Debug)]
 struct Buffered {
@@ -172,7 +169,7 @@ struct Beyond {
     bytes: Vec<u8>,
     /// The bytes after each deep persist.
     images: Vec<Vec<u8>>,
-    /// The process is killed at the next deep persist of a header.
+    /// The process is killed at the next deep persist.
     kills: bool,
     /// The process is not permitted to flush, which it learns after the lines were written back.
     refuses: bool,
@@ -206,7 +203,7 @@ impl Buffered {
 
     /// A store with two regions, which was sealed.
     fn sealed(&self) -> Store<Erased<'_, Broken>> {
-        let mut store = options().create_new(erased(self)).unwrap();
+        let (mut store, _) = options().create_new(erased(self)).unwrap();
         let mut transaction = store.begin().unwrap();
         transaction.create_region("ram", LEAST).unwrap();
         transaction.create_region("rom", LEAST).unwrap();
@@ -227,7 +224,7 @@ impl Buffered {
         self.beyond().images.clear();
         work();
         let images = core::mem::take(&mut self.beyond().images);
-        assert!(images.len() > 3);
+        assert!(images.len() > 2);
         for image in &images {
             has(&Snapshot::of(&Bytes(image)).unwrap());
         }
@@ -285,7 +282,7 @@ impl Medium for Buffered {
         let range = range.start as usize..range.end as usize;
         let bytes = self.medium.bytes();
         let mut beyond = self.beyond();
-        assert!(!beyond.kills || range.start >= HEADERS, "killed");
+        assert!(!beyond.kills, "killed");
         beyond.bytes[range.clone()].copy_from_slice(&bytes[range]);
         let image = beyond.bytes.clone();
         beyond.images.push(image);
@@ -343,20 +340,10 @@ fn a_seal_is_removed_before_anything_is_committed_that_is_not_as_deep() {
     }
 }
 
-/// Two commits, each with two copies of the root and of the header.
-#[test]
-fn a_use_after_a_seal_writes_no_other_pages_back() {
-    let medium = Buffered::new();
-    let mut store = medium.sealed();
-    medium.beyond().images.clear();
-    drop(store.region("ram").unwrap());
-    assert_eq!(medium.beyond().images.len(), 8);
-}
-
 #[test]
 fn pages_that_the_system_wrote_back_are_not_written_back_again() {
     let medium = Buffered { granularity: Granularity::Page(4096), ..Buffered::new() };
-    let mut store = options().create_new(erased(&medium)).unwrap();
+    let (mut store, _) = options().create_new(erased(&medium)).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.create_region("ram", LEAST).unwrap();
     transaction.commit().unwrap();
@@ -425,30 +412,35 @@ fn a_store_is_there_throughout_a_use_and_a_seal() {
     });
 }
 
-/// Both copies of the last header are damaged, so the one before is taken for the last.
+/// Both copies of the last record are damaged, so the one before is taken for the last.
 #[test]
-fn a_use_is_noted_in_both_headers() {
+fn a_use_is_noted_in_two_records() {
     let (medium, mut store) = with_ram();
     store.seal().unwrap();
     let region = store.region("ram").unwrap();
     region.store(0, 2, Relaxed);
     let mut image = medium.bytes();
-    let at = (store.generation() % 2 * 4096) as usize;
-    for at in [at, at + 8192] {
-        image[at + 30] ^= 1;
+    // The least record has 64 bytes.
+    let last = |mirror: usize| {
+        let lines = (mirror..mirror + 4096).step_by(64);
+        lines.rev().find(|at| image[*at..at + 64] != [0; 64]).unwrap()
+    };
+    for at in [last(16_384), last(20_480)] {
+        image[at] ^= 1;
     }
     let bytes = Bytes(&image);
     let snapshot = Snapshot::of(&bytes).unwrap();
+    assert_eq!(snapshot.generation() + 1, store.generation());
     assert!(!snapshot.is_sealed());
     assert!(snapshot.find("ram").unwrap().unwrap().is_dirty);
 }
 
-/// No header that is known to be persistent has it.
+/// No record that is known to be persistent has it.
 #[test]
 fn a_region_whose_creation_failed_is_not_used() {
     for left in 0.. {
         let medium = Counting::new(Plain::new(vec![0; BYTES as usize]));
-        let mut store = options().create_new(erased(&medium)).unwrap();
+        let (mut store, _) = options().create_new(erased(&medium)).unwrap();
         medium.left.store(left, Relaxed);
         let mut transaction = store.begin().unwrap();
         let created = transaction.create_region("ram", LEAST);
@@ -468,5 +460,5 @@ fn a_writer_that_was_overtaken_gets_no_region() {
     let (mut store, _) = options().open(medium).unwrap();
     store.seal().unwrap();
     let refused = overtaken.region("ram").unwrap_err();
-    assert!(matches!(refused.kind(), ErrorKind::Overtaken { .. }), "{refused}");
+    assert!(matches!(refused.kind(), ErrorKind::Overtaken), "{refused}");
 }

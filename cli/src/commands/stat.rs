@@ -18,7 +18,7 @@
 //! | `descriptor_lost` | of a recording: `true` if one of its two descriptors is torn or damaged; the next opening writes it anew |
 //! | `names_damaged` | of a recording: `true` if names of events are damaged, or may be lost with a descriptor |
 //! | `shards` | of a recording, a list: `events` and `bytes` of payload, `used` sub-buffers, `laps`, `lost` events, `damaged` bytes at most, `first` and `last` time (or `null`) |
-//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `pages`, `copies` | of a store, as in `preserve verify --json` |
+//! | `size`, `generation`, `is_sealed`, `blobs`, `whole`, `regions`, `bytes`, `damaged`, `records`, `copies` | of a store, as in `preserve verify --json` |
 
 use super::payload::hex;
 use super::preserve::Verified;
@@ -191,7 +191,7 @@ fn neither(path: &Path, beginning: impl Display) -> anyhow::Error {
     )
 }
 
-/// Returns true if the file has one of the two headers of a store (module `preserve`, the format).
+/// Returns true if the file has one of the two roots of a store (module `preserve`, the format).
 fn begins_as_store(file: &ReadOnly) -> anyhow::Result<bool> {
     let mut found = [0; 8];
     for at in [0, 4096] {

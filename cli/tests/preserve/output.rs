@@ -21,7 +21,7 @@ fn nothing_that_a_terminal_executes_is_printed() {
     let (name, metadata) = ("\u{1b}[2Jcpu\u{9b}", "\u{1b}]0;title\u{7}");
     let mut shown = Vec::new();
     let mut run = |arguments: &[&str]| {
-        let ran = place.run_with(arguments, "x");
+        let ran = place.run_with(arguments, many(300, 1));
         shown.push(stdout(&ran));
         shown.push(stderr(&ran));
         ran
@@ -32,6 +32,7 @@ fn nothing_that_a_terminal_executes_is_printed() {
     assert!(listed.contains("metadata: \\u{1b}]0;title\\u{7}\n"), "{listed:?}");
     run(&["load", "\u{1b}[2Jno such\u{9b}"]).code(1);
     run(&["mv", name, name]).code(1);
+    run(&["save", "other"]).success();
     place.damage(place.offset(name));
     let verified = stdout(&run(&["verify"]).code(1));
     assert!(verified.contains("\\u{1b}[2Jcpu\\u{9b}: the blob"), "{verified:?}");
@@ -45,12 +46,17 @@ fn nothing_that_a_terminal_executes_is_printed() {
 
 #[test]
 fn a_store_is_recognized_by_its_magic() {
-    let place = Place::with(&["cpu", "ram"]);
+    let place = Place::with(&["cpu"]);
+    place.run_with(&["save", "ram"], many(300, 1)).success();
+    place.run_with(&["mv", "cpu", "cpu 0"], "").success();
     let stat: Value = serde_json::from_str(&stdout(&place.stat().success())).unwrap();
     assert_eq!((&stat["kind"], &stat["schema"]), (&json!("store"), &json!(1)));
-    assert_eq!((&stat["blobs"], &stat["bytes"], &stat["whole"]), (&json!(2), &json!(6), &json!(2)));
+    assert_eq!(
+        (&stat["blobs"], &stat["bytes"], &stat["whole"]),
+        (&json!(2), &json!(303), &json!(2))
+    );
     assert_eq!(stat["identity"], place.json("verify")["identity"]);
-    // One of the two headers is enough, and the other one is mended from its copy.
+    // One of the two roots is enough.
     place.damage(0);
     place.stat();
     place.damage(place.offset("ram"));
@@ -125,7 +131,7 @@ fn a_commit_whose_report_cannot_be_printed_is_named() {
 #[test]
 fn regions_are_shown_beside_blobs() {
     let place = Place::empty();
-    let mut store = Options::new().create_new(place.created(1 << 20)).unwrap();
+    let (mut store, _) = Options::new().create_new(place.created(1 << 20)).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.create_region("ram", 8192).unwrap();
     transaction.commit().unwrap();

@@ -16,10 +16,10 @@ fn of_another_boot() -> Place {
     stamp.boot_id = [0xab; 16];
     stamp.seconds = 1_000_000_000;
     stamp.backing = Backing::Ram;
-    let mut store = Options::new().stamp(stamp).create_new(file).unwrap();
+    let (mut store, _) = Options::new().stamp(stamp).create_new(file).unwrap();
     let mut transaction = store.begin().unwrap();
     transaction.put("cpu", b"registers").unwrap();
-    transaction.put("ram", b"guest").unwrap();
+    transaction.put("ram", &[7; 300]).unwrap();
     transaction.commit().unwrap();
     drop(store);
     place.damage(place.offset("ram"));

@@ -8,8 +8,6 @@ use crate::preserve::stamp::{Boot, Origin, Stamp};
 pub(in crate::preserve) const BOOT: usize = 16 + stamp::BYTES;
 /// Boots that are kept.
 pub(in crate::preserve) const BOOTS: usize = 32;
-/// The most bytes of a history.
-pub(in crate::preserve) const MOST: u64 = (BOOT * BOOTS) as u64;
 
 /// The events before a boot, by their numbers. A number is never reused.
 const ORIGINS: [Origin; 7] = [

@@ -9,7 +9,7 @@ use crate::format::tag::Running;
 use crate::medium::{Medium, Readable};
 use crate::preserve::error::{Error, ErrorKind};
 use crate::preserve::snapshot::Snapshot;
-use crate::preserve::stamp::Stamp;
+use crate::preserve::stamp::{Boot, Stamp};
 use crate::system::boot;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
@@ -117,12 +117,18 @@ impl Store<DaxFile> {
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
         let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
         file.grow(len).map_err(Error::medium)?;
-        let len = Readable::len(file);
-        self.extend_to(len);
+        let len = Readable::len(file) / self.unit() * self.unit();
+        self.space.extend_to(len);
+        let Some(last) = self.table.boots.last().copied() else { return Ok(()) };
         // There are more bytes now, whose place the next opening may require.
-        self.preamble.stamp.placement = placement(self.medium.view(), self.size).unwrap_or(0);
-        let is_sealed = self.header.is_sealed;
-        self.begin()?.commit_seal(is_sealed)?;
+        let placement = placement(self.medium.view(), len).unwrap_or(0);
+        let stamp = Stamp { placement, ..self.state.stamp };
+        (self.state.stamp, self.state.size) = (stamp, len);
+        let is_sealed = self.state.is_sealed;
+        self.append_opening(&Boot { stamp, ..last }, is_sealed)?;
+        if is_sealed {
+            self.deep_persist_log().map_err(Error::medium)?;
+        }
         Ok(())
     }
 }

@@ -1,24 +1,18 @@
 //! Stores that are written: their creation and opening, transactions, regions, and the space of a medium.
 //!
-//! A [`Transaction`] changes the `tree` of pages in memory. Its `commit` writes the pages that have changed to free
-//! `space`, and then a header. The `reserve` keeps room for the pages of a deletion. The code that only reads is beside
-//! this folder: a loader needs no more (feature `preserve-read`).
+//! A [`Transaction`] writes blobs to free `space`, and `append`s a record of its changes to the log. The code that only
+//! reads is beside this folder: a loader needs no more (feature `preserve-read`).
 
+mod append;
 mod attributes;
-mod boots;
-mod commit;
-mod loading;
 mod open;
 mod origin;
+mod put;
 mod region;
-mod reserve;
-mod room;
 mod space;
 mod store;
-mod stream;
 mod taken;
 mod transaction;
-mod tree;
 mod writer;
 
 cfg_if::cfg_if! {

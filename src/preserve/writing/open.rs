@@ -1,39 +1,34 @@
 //! Creating a store, and opening one for writing.
 //!
 //! # Work and memory
-//! A creation looks at the first words of the medium, and writes the headers, the root and a history. Neither its work
-//! nor its memory grows with the medium.
+//! A creation writes the first record of the log, and the root. Neither its work nor its memory grows with the medium.
 //!
-//! An opening [loads](super::loading) the table and writes its root. A [verification](crate::preserve::verify), if
-//! there is one, reads each blob besides, and has an entry of each name in memory until it ends. The history has at
-//! most 32 boots.
+//! An opening reads the log, both mirrors of it, and has the table in memory. A
+//! [verification](crate::preserve::verify), if there is one, reads each blob besides.
 
-use super::boots::{boots, with_opening};
+use super::append::{Draft, compaction, first_capacity, of_mirror};
 use super::file;
 use super::origin::{Evidence, Verdict, judge};
-use super::reserve::distance;
+use super::space::Space;
 use super::store::{Store, Writer};
+use super::taken::Taken;
+use crate::format::magic;
 use crate::format::progress::Progress;
 use crate::format::reread::Rereadings;
-use crate::format::tag;
+use crate::format::rewritten;
+use crate::format::root::{Found, Loaded, slots};
 use crate::format::writer;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
-use crate::preserve::error::{Damage, Error, ErrorKind};
-use crate::preserve::format::header::{FIRST, Header};
-use crate::preserve::format::history::BOOT;
-use crate::preserve::format::page::root_slot;
-use crate::preserve::format::table::{self, PREAMBLE, Preamble};
-use crate::preserve::format::{data, history, is_unit, key};
-use crate::preserve::headers::{self, Presence};
-use crate::preserve::snapshot::Snapshot;
+use crate::preserve::error::{Damage, Error, ErrorKind, Part};
+use crate::preserve::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, next_salt};
+use crate::preserve::log::{Log, Record, Scan, State, Step, next_item};
+use crate::preserve::snapshot::{Commit, Snapshot};
 use crate::preserve::stamp::{Boot, Origin, Stamp};
+use crate::preserve::table::Table;
 use crate::preserve::verify::{Verification, verify};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-/// The smallest default unit in bytes: usually a line.
-const UNIT: u64 = 64;
 
 /// The condition for verifying all blobs when a store is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,8 +59,8 @@ pub enum Verify {
 /// use cachemaint::preserve::{Options, Verify};
 ///
 /// let (store, opened) = Options::new().verify(Verify::Always).open_or_create(medium)?;
-/// assert!(opened.is_none(), "it was created");
-/// assert_eq!(store.snapshot()?.blobs(), 0);
+/// assert!(opened.is_new);
+/// assert_eq!(store.list().count(), 0);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]
@@ -106,15 +101,18 @@ pub struct Opened {
     /// The event since the last commit, as far as it can be known, with its evidence. Each opening for writing is a
     /// commit.
     pub verdict: Verdict,
+    /// True if this call has created the store.
+    pub is_new: bool,
     /// True if the store had been sealed, and not changed since.
     pub was_sealed: bool,
     /// The circumstances of the last commit.
     pub last: Stamp,
     /// The result of verifying all blobs, if that was done.
     pub verification: Option<Verification>,
-    /// The damaged copies whose other copy was whole: they have been replaced. A damaged history is listed too: it
-    /// begins anew. A lost [newer header](crate::preserve::Part::NewerHeader) is listed as well: its commit stays
-    /// undone.
+    /// The number of the commit after the last one that did not verify: a crash has cut it off, or damage took it away.
+    /// Both look alike. Nothing of it is left.
+    pub undone: Option<u64>,
+    /// The damaged copies of the root and of records whose other copy was whole: they have been replaced.
     pub mended: Vec<Damage>,
 }
 
@@ -212,7 +210,7 @@ impl<'p> Options<'p> {
     pub fn create_new<M: Medium>(
         self,
         medium: M,
-    ) -> Result<Store<M>, OpenError<M, Error<M::Error>>> {
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| self.create_in(medium, writer))
     }
 
@@ -220,33 +218,61 @@ impl<'p> Options<'p> {
         self,
         medium: &Arc<M>,
         writer: Writer,
-    ) -> Result<Store<M>, Error<M::Error>> {
+    ) -> Result<(Store<M>, Opened), Error<M::Error>> {
         let at_once = medium.granularity().bytes() as u64;
-        let unit = self.unit.unwrap_or(UNIT.max(at_once.next_power_of_two()));
+        let unit = self.unit.unwrap_or(LINE.max(at_once.next_power_of_two()));
         if !is_unit(unit) {
             return Err(Error(ErrorKind::Unit { unit }));
         }
         let size = medium.len() / unit * unit;
-        let root = root_slot(0, 0, unit);
-        let needed = data(unit) + 4 * root;
+        let capacity = first_capacity(size, unit);
+        let needed = data(unit.max(PAGE)) + 4 * capacity;
         if size < needed {
             return Err(Error(ErrorKind::TooSmall { size: medium.len(), needed }));
         }
-        if let Some(found) = headers::another_format(&**medium).map_err(Error::medium)? {
+        if let Some(found) = another_format(&**medium).map_err(Error::medium)? {
             return Err(Error(ErrorKind::NotAStore { found }));
         }
-        if headers::presence(&**medium).map_err(Error::medium)? == Presence::Store {
+        if is_store(&**medium)? {
             return Err(Error(ErrorKind::Exists));
         }
-        let Circumstances { stamp, seconds, .. } = self.circumstances(&**medium, size);
+        let Circumstances { stamp, seconds: clock, .. } = self.circumstances(&**medium, size);
         let identity = Identity::from_entropy(self.entropy);
-        let (header, boots, bytes) = first_commit(identity, stamp, size, unit);
-        let [first, second] = header.roots;
-        medium
-            .copy_unfenced(&[(history(0), &boots), (first, &bytes), (second, &bytes)])
-            .map_err(Error::medium)?;
-        headers::create(&**medium, &header).map_err(Error::medium)?;
-        Ok(Store::take_up(Arc::clone(medium), writer, seconds, size)?.0)
+        let begin = data(unit.max(PAGE));
+        let [current, other] =
+            [0, 2].map(|area| [0, 1].map(|mirror| begin + (area + mirror) * capacity));
+        let salt = next_salt(identity, 1, self.entropy[0]);
+        let places = Places { unit, capacity, current, other, salt };
+        let root = Root { identity, generation: 1, own: places.bytes() };
+        let log = Log { root, places };
+        let boot = Boot {
+            generation: 1,
+            opened: 1,
+            origin: Origin::Unknown,
+            was_sealed: false,
+            must_verify: false,
+            stamp,
+        };
+        let mut table = Table { boots: [boot].into(), ..Table::default() };
+        let mut state = State { number: 1, stamp, size, ..State::NONE };
+        let (bytes, tag) = compaction(&log, &state, &mut table);
+        for at in current {
+            medium.write(at, &bytes);
+            medium.issue_writeback(at..at + bytes.len() as u64).map_err(Error::medium)?;
+        }
+        // Its first fence completes these write-backs, before the root can be found.
+        root.create(&**medium, FORMAT).map_err(Error::medium)?;
+        (state.end, state.tag) = (bytes.len() as u64, tag);
+        let opened = Opened {
+            verdict: Verdict::of_new(),
+            is_new: true,
+            was_sealed: false,
+            last: stamp,
+            verification: None,
+            undone: None,
+            mended: Vec::new(),
+        };
+        Ok((Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?, opened))
     }
 
     /// Returns the circumstances that were set, or those of a store of `size` bytes in the medium.
@@ -267,18 +293,17 @@ impl<'p> Options<'p> {
     /// a [`Reader`](crate::preserve::Reader), which is possible beside any writer.
     ///
     /// # Errors
-    /// If the medium does not contain a store, or only a part of one, or one of another version. If all headers, or
-    /// both copies of a page of the table, are damaged. If the medium fails. [`ErrorKind::Full`], if the medium is
-    /// shorter than it was and lacks room for another root; [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`];
-    /// [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after [`require_in_place`](Self::require_in_place). Damaged blobs are not an
-    /// error: they are listed in the result.
+    /// If the medium does not contain a store, or only a part of one, or one of another version. [`ErrorKind::Damaged`],
+    /// if a record of the log before the last one is damaged in both mirrors. If the medium fails.
+    /// [`ErrorKind::WornOut`]; [`ErrorKind::SecondWriter`]; [`ErrorKind::Moved`] and [`ErrorKind::PlaceUnknown`], after
+    /// [`require_in_place`](Self::require_in_place). Damaged blobs are not an error: they are listed in the result.
     ///
     /// # Crashes
     /// A crash meanwhile changes nothing.
     ///
     /// # Cost
-    /// Reads the table, writes its root twice, and fences three times. If something may have been lost, or was lost
-    /// and is still damaged, reads everything. By pages nine flushes were counted.
+    /// Reads the log, and fences four times. If something may have been lost, or was lost and is still damaged, reads
+    /// everything.
     pub fn open<M: Medium>(
         self,
         medium: M,
@@ -286,11 +311,10 @@ impl<'p> Options<'p> {
         as_writer(medium, |medium, writer| self.open_in(medium, writer))
     }
 
-    /// Opens the store in a medium, or creates one in an empty medium. Returns `None` with a store that was created,
-    /// and [`Opened`] with one that was opened, even if it does not have any blobs yet. [`Store::open_or_create`] has
-    /// an example.
+    /// Opens the store in a medium, or creates one in an empty medium: [`Opened::is_new`] is true then.
+    /// [`Store::open_or_create`] has an example.
     ///
-    /// A medium is empty if the places of all headers begin with zeros, as in a new file. A crash during the creation
+    /// A medium is empty if the places of all roots begin with zeros, as in a new file. A crash during the creation
     /// leaves an empty medium or the whole store, so that the next call succeeds.
     ///
     /// # Errors
@@ -302,14 +326,16 @@ impl<'p> Options<'p> {
     pub fn open_or_create<M: Medium>(
         self,
         medium: M,
-    ) -> Result<(Store<M>, Option<Opened>), OpenError<M, Error<M::Error>>> {
+    ) -> Result<(Store<M>, Opened), OpenError<M, Error<M::Error>>> {
         as_writer(medium, |medium, writer| {
-            if headers::is_possible_in(&**medium)
-                && headers::presence(&**medium).map_err(Error::medium)? != Presence::Nothing
-            {
-                return self.open_in(medium, writer).map(|(store, opened)| (store, Some(opened)));
+            let is_possible = medium.len() >= crate::format::root::BYTES;
+            if is_possible {
+                let found = Root::presence(&**medium, FORMAT).map_err(Error::medium)?;
+                if !matches!(found, Found::Nothing) {
+                    return self.open_in(medium, writer);
+                }
             }
-            Ok((self.create_in(medium, writer)?, None))
+            self.create_in(medium, writer)
         })
     }
 
@@ -318,22 +344,30 @@ impl<'p> Options<'p> {
         medium: &Arc<M>,
         writer: Writer,
     ) -> Result<(Store<M>, Opened), Error<M::Error>> {
-        let unit = headers::load(&**medium)?.unit;
+        if medium.len() >= crate::format::root::BYTES
+            && let Some(found) = another_format(&**medium).map_err(Error::medium)?
+        {
+            return Err(Error(ErrorKind::NotAStore { found }));
+        }
+        let (log, loaded) = Log::load(&**medium, Rereadings::ALONE)?;
+        let mut replayed = Replayed::of(&**medium, log, &loaded)?;
+        let commit = replayed.commit;
         if self.is_in_place {
-            match file::is_in_place(&Snapshot::of(&**medium)?) {
+            match file::is_in_place(&Snapshot { medium: &**medium, commit }) {
                 Some(true) => {}
                 Some(false) => return Err(Error(ErrorKind::Moved)),
                 None => return Err(Error(ErrorKind::PlaceUnknown)),
             }
         }
+        let unit = log.places.unit;
         let size = Readable::len(&**medium) / unit * unit;
-        let Circumstances { stamp, evidence, seconds } = self.circumstances(&**medium, size);
-        let (mut store, mut mended) = Store::take_up(Arc::clone(medium), writer, seconds, size)?;
-        let last = store.preamble.stamp;
-        let (was_sealed, verdict) = (store.header.is_sealed, judge(&last, &stamp, evidence));
-        let boots = boots(store.snapshot()?.erased(), &mut mended)?;
+        let Circumstances { stamp, evidence, seconds: clock } = self.circumstances(&**medium, size);
+        let last = commit.state.stamp;
+        let (was_sealed, verdict) = (commit.state.is_sealed, judge(&last, &stamp, evidence));
         let is_unclean = !was_sealed && !verdict.is_same_boot();
+        let boots = &replayed.table.boots;
         let is_due = is_unclean || boots.last().is_none_or(|last| last.must_verify);
+        replayed.mend(&**medium, &loaded).map_err(Error::medium)?;
         let must_verify = match self.verify {
             Verify::Always => true,
             Verify::Never => false,
@@ -344,59 +378,222 @@ impl<'p> Options<'p> {
             Some(Progressing(progress)) => progress,
             None => &mut silent,
         };
-        let verification = must_verify
-            .then(|| verify(store.snapshot()?.erased(), Rereadings::ALONE, progress))
-            .transpose()?;
-        let now = Boot {
-            generation: store.header.generation + 1,
+        let infos: Vec<_> = replayed.table.infos().collect();
+        let verification =
+            must_verify.then(|| verify(&**medium, &log, &infos, progress)).transpose()?;
+        let Replayed { table, damage: mended, has_seal, .. } = replayed;
+        let mut state = commit.state;
+        // A number is never used again.
+        state.number = commit.undone.unwrap_or(0).max(state.number);
+        let mut now = Boot {
+            generation: state.number + 1,
             opened: 1,
             origin: verdict.origin,
             was_sealed,
             must_verify: verification.as_ref().map_or(is_due, |found| !found.damaged.is_empty()),
             stamp,
         };
-        store.begin_boot(stamp, with_opening(boots, now))?;
-        Ok((store, Opened { verdict, was_sealed, last, verification, mended }))
+        if let Some(last) = table.boots.last()
+            && last.stamp.is_same_boot(&stamp) == Some(true)
+        {
+            let opened = last.opened.saturating_add(1);
+            now = Boot { opened, must_verify: now.must_verify, stamp, ..*last };
+        }
+        let mut store = Store::new(Arc::clone(medium), writer, log, state, table, clock, size)?;
+        store.state.stamp = stamp;
+        store.state.size = size;
+        store.begin_boot(&now)?;
+        if has_seal && !store.state.is_sealed {
+            // A process that has ended may not have made the end of the seal as deep as the seal was.
+            drop(store.deep_persist_log());
+        }
+        let undone = commit.undone;
+        let opened =
+            Opened { verdict, is_new: false, was_sealed, last, verification, undone, mended };
+        Ok((store, opened))
     }
 }
 
-/// Returns the header of the first commit, its history and its root.
-fn first_commit(
-    identity: Identity,
-    stamp: Stamp,
-    size: u64,
-    unit: u64,
-) -> (Header, [u8; BOOT], [u8; PREAMBLE]) {
-    let first = Boot {
-        generation: FIRST,
-        opened: 1,
-        origin: Origin::Unknown,
-        was_sealed: false,
-        must_verify: false,
-        stamp,
+/// A log that was read for writing.
+struct Replayed {
+    commit: Commit,
+    table: Table,
+    /// The records that are whole in one mirror alone.
+    halves: Vec<Record>,
+    last: Option<Record>,
+    /// True if a record says that the store was sealed then.
+    has_seal: bool,
+    damage: Vec<Damage>,
+}
+
+impl Replayed {
+    /// Reads a log, with both mirrors.
+    fn of<M: Medium>(medium: &M, log: Log, loaded: &Loaded<ROOT>) -> Result<Self, Error<M::Error>> {
+        let (mut table, mut halves, mut last) = (Table::default(), Vec::new(), None);
+        let mut has_seal = false;
+        let scan = Scan::new(log, true, false);
+        let commit = Commit::of(medium, scan, &mut |step| {
+            if let Step::Record(record) = step {
+                if record.copies != [true; 2] {
+                    halves.push(*record);
+                }
+                last = Some(*record);
+                has_seal |= record.head.is_sealed;
+            }
+            table.pass(medium, step, log.places.capacity, true)
+        });
+        medium.check().map_err(Error::medium)?;
+        let commit = commit?;
+        table.finish();
+        if let Some(lost) = table.lost {
+            return Err(Error(ErrorKind::Damaged(log.lost(lost))));
+        }
+        let damage_of = |offset, len, part| Damage { part, offset, len };
+        let roots = slots(log.root.generation);
+        if loaded.is_next_lost && commit.is_overtaken(medium)? {
+            let damage = damage_of(slots(log.root.generation + 1)[0], PAGE, Part::NewerRoot);
+            return Err(Error(ErrorKind::Damaged(damage)));
+        }
+        let mut damage = Vec::new();
+        for (at, is_damaged) in roots.into_iter().zip(loaded.is_damaged) {
+            if is_damaged {
+                damage.push(damage_of(at, PAGE, Part::Root));
+            }
+        }
+        for record in &halves {
+            let mirror = usize::from(record.copies[0]);
+            let offset = log.places.current[mirror] + record.at;
+            damage.push(damage_of(offset, record.head.len, Part::RecordCopy));
+        }
+        Ok(Self { commit, table, halves, last, has_seal, damage })
+    }
+
+    /// Makes the last commit durable, since the process that made it may have ended before its fence; and replaces damaged
+    /// copies. The next record takes the place of a commit that did not verify.
+    fn mend<M: Medium>(&mut self, medium: &M, loaded: &Loaded<ROOT>) -> Result<(), M::Error> {
+        let log = &self.commit.log;
+        log.root.restore(medium, FORMAT, loaded.is_damaged)?;
+        for record in &self.halves {
+            let mut bytes = alloc::vec![0; record.head.len as usize];
+            medium.read(record.place, &mut bytes)?;
+            let mirror = usize::from(record.copies[0]);
+            let at = log.places.current[mirror] + record.at;
+            medium.write(at, &bytes);
+            medium.issue_writeback(at..at + record.head.len)?;
+        }
+        if let Some(record) = &self.last {
+            for mirror in log.places.current {
+                let at = mirror + record.at;
+                rewritten::writeback(medium, at..at + record.head.len)?;
+            }
+            let mut items = record.items();
+            while !record.head.is_durable
+                && let Ok(Some(item)) = next_item(medium, &mut items)
+            {
+                let at = item.entry.at;
+                let bytes = item.entry.occupied(LINE);
+                if bytes > 0 && item.entry.generation == record.head.number {
+                    rewritten::writeback(medium, at..at + bytes)?;
+                }
+            }
+        }
+        medium.fence();
+        Ok(())
+    }
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns a store in a medium of `size` bytes. All its bytes must be there, and none in use twice.
+    fn new(
+        medium: Arc<M>,
+        writer: Writer,
+        log: Log,
+        state: State,
+        table: Table,
+        clock: Option<fn() -> u64>,
+        size: u64,
+    ) -> Result<Self, Error<M::Error>> {
+        let unit = log.places.unit;
+        let mut space = Space::new(data(unit).min(size)..size, unit);
+        let mut take = |range: core::ops::Range<u64>, part| {
+            let (offset, len, needed) = (range.start, range.end - range.start, range.end);
+            if needed > size {
+                return Err(Error(ErrorKind::Truncated { size, needed }));
+            }
+            if space.take(range) {
+                Ok(())
+            } else {
+                Err(Error(ErrorKind::Damaged(Damage { part, offset, len })))
+            }
+        };
+        for at in log.places.mirrors() {
+            take(of_mirror(at, log.places.capacity, unit), Part::Table)?;
+        }
+        for live in table.live.values() {
+            let (at, bytes) = (live.entry.at, live.entry.occupied(unit));
+            if bytes > 0 {
+                take(at..at.saturating_add(bytes), Part::Entry)?;
+            }
+        }
+        let (taken, opened) = (Taken::default(), state.number);
+        let mut store = Self {
+            medium,
+            writer,
+            log,
+            state,
+            table,
+            space,
+            taken,
+            opened,
+            clock,
+            has_failed: false,
+            seen: [0; 2],
+            buffer: Vec::new(),
+        };
+        store.see_end();
+        Ok(store)
+    }
+
+    /// Records that the store was opened.
+    fn begin_boot(&mut self, now: &Boot) -> Result<(), Error<M::Error>> {
+        let is_sealed = self.state.is_sealed;
+        self.append_opening(now, is_sealed)?;
+        // Not every process is permitted to flush the medium's own buffers. Without that permission the seal is removed.
+        if is_sealed && self.deep_persist_log().is_err() {
+            self.append_opening(now, false)?;
+        }
+        self.opened = self.state.number;
+        Ok(())
+    }
+
+    /// Records an opening, or the size and the circumstances of a store that has grown.
+    pub(super) fn append_opening(
+        &mut self,
+        now: &Boot,
+        is_sealed: bool,
+    ) -> Result<(), Error<M::Error>> {
+        self.append(Draft::opening(now, self.state.size, is_sealed), None)?;
+        self.table.open(*now, self.log.places.capacity);
+        Ok(())
+    }
+}
+
+/// Returns the first word of another format of this crate, if there is one.
+fn another_format<M: Medium>(medium: &M) -> Result<Option<magic::Magic>, M::Error> {
+    let is_of_store = |at: u64| {
+        let mut word = [0; 8];
+        medium.read(at, &mut word).is_ok() && word == FORMAT.magic
     };
-    let boots = first.bytes();
-    let preamble = Preamble {
-        identity,
-        history: 0,
-        history_tag: tag::of(key::history(identity, 0), &boots),
-        history_len: boots.len() as u64,
-        level: 0,
-        blobs: 0,
-        stamp,
-    };
-    let mut bytes = preamble.bytes();
-    let root = root_slot(0, 0, unit);
-    let header = Header {
-        generation: FIRST,
-        size,
-        roots: [size - root, size - 2 * root - distance(root, unit, size)],
-        len: bytes.len() as u64,
-        root_tag: table::seal(&mut bytes, FIRST),
-        unit,
-        is_sealed: false,
-    };
-    (header, boots, bytes)
+    match magic::words(medium) {
+        Err(_) if is_of_store(0) || is_of_store(PAGE) => Ok(None),
+        words => Ok(magic::another(words?, FORMAT.magic)),
+    }
+}
+
+/// Returns true if there is a store, whole or damaged, of any version.
+fn is_store<M: Medium>(medium: &M) -> Result<bool, Error<M::Error>> {
+    let found = Root::presence(medium, FORMAT).map_err(Error::medium)?;
+    Ok(!matches!(found, Found::Nothing | Found::Other(_)))
 }
 
 /// Opens or creates a store as the one writer of its medium. Returns the medium with the error if that fails.

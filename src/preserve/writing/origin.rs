@@ -53,6 +53,14 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Returns the verdict about a store that was created now.
+    pub(super) fn of_new() -> Self {
+        Self { origin: Origin::SameProcess, evidence: [CREATED].into(), promise: None }
+    }
+}
+
+const CREATED: &str = "this process has created the store";
 const SAME_BOOT: &str = "the boot id is that of the last commit; caches are coherent, so nothing that was \
                          stored since is lost, unless the machine hibernated, which does not show";
 const SAME_PROCESS: &str = "so are the process and its start";

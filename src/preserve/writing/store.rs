@@ -1,29 +1,25 @@
 //! A store opened for writing: its state, and its space.
 
-use super::boots::Uses;
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
-use super::reserve::{Held, Undo};
-use super::room::{Places, Touched};
-use super::space::{From, Full, NOTHING, Space};
+use super::space::Space;
 use super::taken::Taken;
-use super::tree::Tree;
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
-use crate::medium::{Granularity, Medium, WriterLockGuard};
+use crate::medium::{Medium, WriterLockGuard};
 use crate::preserve::Identity;
-use crate::preserve::blob::Blob;
-use crate::preserve::error::Error;
-use crate::preserve::format::header::{BYTES, Header};
-use crate::preserve::format::headers as places_of;
-use crate::preserve::format::table::Preamble;
-use crate::preserve::info::Content;
-use crate::preserve::reader::Reader;
-use crate::preserve::snapshot::Snapshot;
-use crate::preserve::stamp::Stamp;
+use crate::preserve::blob::{self, Blob};
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::root_slots;
+use crate::preserve::info::Info;
+use crate::preserve::log::{Log, State};
+use crate::preserve::reader::{self, Reader};
+use crate::preserve::snapshot::{Commit, Snapshot};
+use crate::preserve::stamp::Origin;
+use crate::preserve::table::Table;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// A store of named blobs, opened for writing. See the [module](crate::preserve).
 ///
@@ -41,7 +37,7 @@ use core::ops::Range;
 /// transaction.put("ram", &[7; 1000])?;
 /// transaction.put("cpu", b"registers")?;
 /// transaction.commit()?; // after a crash both are found, or neither
-/// assert_eq!(store.reader().load("cpu")?, b"registers");
+/// assert_eq!(store.load("cpu")?, b"registers");
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "preserve", feature = "std")))]
@@ -51,23 +47,22 @@ use core::ops::Range;
 pub struct Store<M: Medium> {
     pub(super) medium: Arc<M>,
     pub(super) writer: Writer,
-    /// The time of commits, in seconds since 1970-01-01 UTC.
-    pub(super) seconds: Option<fn() -> u64>,
-    /// The header of the last commit, as it is in the medium.
-    pub(super) header: Header,
-    /// Bytes of the store after the next commit.
-    pub(super) size: u64,
-    pub(super) preamble: Preamble,
-    pub(super) tree: Tree,
+    pub(super) log: Log,
+    /// The last commit.
+    pub(super) state: State,
+    pub(super) table: Table,
     pub(super) space: Space,
-    /// Places for the pages of the commit to come, and for those of a deletion.
-    pub(super) held: Held,
     pub(super) taken: Taken,
-    pub(super) uses: Uses,
-    /// Bytes of pages that are to be written over damaged copies of them.
-    pub(super) mends: Vec<(u64, Vec<u8>)>,
-    /// True if a commit failed with an unknown outcome.
+    /// The number of the commit that opened or created the store.
+    pub(super) opened: u64,
+    /// The clock, in seconds since 1970-01-01 UTC.
+    pub(super) clock: Option<fn() -> u64>,
+    /// True if an append failed with an unknown outcome.
     pub(super) has_failed: bool,
+    /// The words that another writer changes: at the end of the log, and the generation of the next root.
+    pub(super) seen: [u64; 2],
+    /// The allocation of the next record.
+    pub(super) buffer: Vec<u8>,
 }
 
 /// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
@@ -78,11 +73,13 @@ pub(super) type Writer = Option<Arc<WriterLockGuard>>;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Capacity {
-    /// The space for blobs and pages of the table in all.
+    /// The space for blobs, regions and the log of the table in all.
     pub total: u64,
+    /// The space in use, in whole units.
+    pub used: u64,
     /// The free space.
     pub free: u64,
-    /// The length of the largest blob that fits now, without the space of its name and its tags.
+    /// The largest free piece: a blob fits if it has at most as many bytes, less 8 for each 64 KiB.
     pub largest: u64,
 }
 
@@ -102,14 +99,11 @@ impl<M: Medium> Store<M> {
     ///
     /// # Errors
     /// As [`Options::create_new`].
-    pub fn create_new(medium: M) -> Result<Self, OpenError<M, Error<M::Error>>> {
+    pub fn create_new(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().create_new(medium)
     }
 
     /// Opens the store in a medium, or creates one in an empty medium, as [`Options::open_or_create`].
-    ///
-    /// `None` means that this call has created the store, so that there is no earlier commit. A program that is killed
-    /// between the creation and its first commit leaves a store without blobs, which the next call opens.
     ///
     /// ```
     /// # #[cfg(feature = "dax")]
@@ -120,14 +114,15 @@ impl<M: Medium> Store<M> {
     /// # let path = directory.path().join("state");
     /// let options = dax::Options::new().allow_page_granularity();
     /// let (store, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// match &opened {
-    ///     None => println!("a new store"),
-    ///     Some(opened) => println!("since the last commit: {}", opened.verdict.origin), // kexec, power loss, ...
+    /// if opened.is_new {
+    ///     println!("a new store");
+    /// } else {
+    ///     println!("since the last commit: {}", opened.verdict.origin); // kexec, power loss, ...
     /// }
-    /// assert!(opened.is_none());
+    /// assert!(opened.is_new);
     /// drop(store);
     /// let (_, opened) = Store::open_or_create(options.open_or_create(&path, 1 << 20)?)?;
-    /// assert!(opened.is_some());
+    /// assert!(!opened.is_new);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "dax"))]
@@ -136,15 +131,14 @@ impl<M: Medium> Store<M> {
     ///
     /// # Errors
     /// As [`Options::open_or_create`].
-    pub fn open_or_create(
-        medium: M,
-    ) -> Result<(Self, Option<Opened>), OpenError<M, Error<M::Error>>> {
+    pub fn open_or_create(medium: M) -> Result<(Self, Opened), OpenError<M, Error<M::Error>>> {
         Options::new().open_or_create(medium)
     }
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a reader of this store. It can be sent to another thread.
+    /// Returns a reader of this store, which can be sent to another thread. It reads the log in each operation;
+    /// [`load`](Self::load), [`stat`](Self::stat) and [`list`](Self::list) look names up in memory.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
@@ -156,9 +150,43 @@ impl<M: Medium> Store<M> {
     /// Returns the last commit.
     ///
     /// # Errors
-    /// If the medium fails, or was damaged since.
+    /// If the medium failed: [`ErrorKind::Failed`] after a commit that failed.
     pub fn snapshot(&self) -> Result<Snapshot<'_, M>, Error<M::Error>> {
-        Snapshot::of(&self.medium)
+        if self.has_failed {
+            return Err(Error(ErrorKind::Failed));
+        }
+        let (log, state) = (self.log, self.state);
+        let commit = Commit { log, state, undone: None, last: state.tag };
+        Ok(Snapshot { medium: &self.medium, commit })
+    }
+
+    /// Returns the entry of a blob or a region, or `None` if it does not exist.
+    #[must_use]
+    pub fn stat(&self, name: &str) -> Option<Info> {
+        self.table.live.get(name.as_bytes()).map(|live| live.info(name.as_bytes()))
+    }
+
+    /// Returns all blobs and regions, in the order of their names.
+    pub fn list(&self) -> impl Iterator<Item = Info> {
+        self.table.infos()
+    }
+
+    /// Returns the metadata of a blob or a region, or `None` if it does not exist.
+    #[must_use]
+    pub fn metadata(&self, name: &str) -> Option<&[u8]> {
+        let live = self.table.live.get(name.as_bytes())?;
+        live.rest.get(..live.entry.metadata)
+    }
+
+    /// Returns a verified copy of a blob.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::TooLong`]; if the medium
+    /// fails.
+    pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
+        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
+        blob::open(&*self.medium, self.identity(), &info)?;
+        reader::load(&*self.medium, self.identity(), &info)
     }
 
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
@@ -178,9 +206,9 @@ impl<M: Medium> Store<M> {
     ///
     /// let mut ram = store.blob("ram")?; // a `std::io::Read`
     /// let mut transaction = store.begin()?;
-    /// transaction.put_with("copy", ram.info().len, |copy| std::io::copy(&mut ram, copy))?;
+    /// transaction.put_with("copy", 100_000, |copy| std::io::copy(&mut ram, copy))?;
     /// transaction.commit()?;
-    /// # assert_eq!(store.reader().load("copy")?, [7; 100_000]);
+    /// # assert_eq!(store.load("copy")?, [7; 100_000]);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "dax"))]
@@ -188,25 +216,32 @@ impl<M: Medium> Store<M> {
     /// ```
     ///
     /// # Errors
-    /// As [`Snapshot::blob`].
+    /// As [`load`](Self::load).
     pub fn blob(&self, name: &str) -> Result<Blob<Arc<M>>, Error<M::Error>>
     where
         M: Send,
     {
-        let chunks = self.snapshot()?.erased().blob(name)?;
-        Ok(Blob::new(Arc::clone(&self.medium), chunks))
+        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
+        blob::open(&*self.medium, self.identity(), &info)?;
+        Ok(Blob::new(Arc::clone(&self.medium), self.identity(), info))
     }
 
     /// Returns the identity of the store.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.preamble.identity
+        self.log.identity()
     }
 
     /// Returns the number of the last commit.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.header.generation
+        self.state.number
+    }
+
+    /// Returns true if the store is [sealed](crate::preserve#reboots).
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.state.is_sealed
     }
 
     /// Returns the medium.
@@ -218,87 +253,52 @@ impl<M: Medium> Store<M> {
     /// Returns the space of the store.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
-        let (total, free) = (self.space.len(), self.space.free() + self.held.bytes());
-        // Room is kept for the pages that a put writes, and for those of a deletion after it.
-        let (mut space, mut held) = (self.space.clone(), self.held.clone());
-        let mut touched = Touched::default();
-        touched.resize(&self.tree, self.unit(), (&[], 0, 0));
-        let places = touched.places(&self.tree, self.unit(), true);
-        let largest = held.fill(&places, &mut space).map_or(0, |_| space.largest_len());
-        Capacity { total, free, largest }
+        let (total, free) = (self.space.len(), self.space.free());
+        Capacity { total, used: total - free, free, largest: self.space.largest() }
     }
 
     pub(super) const fn unit(&self) -> u64 {
-        self.header.unit
+        self.log.places.unit
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
-        let stamp = self.preamble.stamp;
-        Stamp { seconds: self.seconds.map_or(stamp.seconds, |now| now()), ..stamp }
+    /// Returns the time of a commit that is made now.
+    pub(super) fn seconds(&self) -> u64 {
+        self.clock.map_or(self.state.stamp.seconds, |now| now())
     }
 
-    /// Takes a place for bytes of a length.
-    pub(super) fn claim(
-        &mut self,
-        content: Content,
-        len: u64,
-        alignment: u64,
-    ) -> Result<Range<u64>, Full> {
-        let space = &mut self.space;
-        let full = Full { needed: len, largest: space.len() };
-        let bytes = content.occupied(len, space.unit()).ok_or(full)?;
-        let claimed = space.claim(bytes, alignment, From::Begin, &NOTHING);
-        claimed.map_err(|largest| Full { needed: bytes, largest })
+    /// Remembers the words that another writer would change.
+    pub(super) fn see_end(&mut self) {
+        self.seen = self.words_at_end();
     }
 
-    /// Makes the current header durable as deep as the medium allows.
-    pub(super) fn deep_persist_header(&self) -> Result<(), M::Error> {
-        self.deep_persist_each(&headers_of(self.header.generation))
+    fn words_at_end(&self) -> [u64; 2] {
+        let (places, end) = (&self.log.places, self.state.end);
+        let load = |at| self.medium.load(at, Relaxed);
+        let [next, _] = root_slots(self.log.root.generation + 1);
+        [load(next), if end < places.capacity { load(places.current[0] + end) } else { 0 }]
     }
 
-    /// Makes ranges, which are written back or will be by the next fence, durable as deep as the medium allows. Goes on after
-    /// an error, which leaves the lines of its range written back, and returns the first one.
-    pub(super) fn deep_persist_each(&self, ranges: &[Range<u64>]) -> Result<(), M::Error> {
-        let mut done = Ok(());
-        // The system writes pages back beyond all buffers.
-        if matches!(self.medium.granularity(), Granularity::Page(_)) {
-            return done;
+    /// Fails if a commit has failed, or another writer has written the store.
+    pub(super) fn check_is_ours(&self) -> Result<(), Error<M::Error>> {
+        if self.has_failed {
+            return Err(Error(ErrorKind::Failed));
         }
-        for range in ranges {
-            let this = self.medium.deep_persist(range.clone());
-            done = done.and(this);
+        let is_ours = self.words_at_end() == self.seen;
+        self.medium.check().map_err(Error::medium)?;
+        if is_ours { Ok(()) } else { Err(Error(ErrorKind::Overtaken)) }
+    }
+
+    /// Returns the worst event since the commit of a number, at which a region was handed out or created.
+    pub(super) fn since(&self, generation: u64) -> Origin {
+        let boots = &self.table.boots;
+        if generation >= self.opened {
+            return Origin::SameProcess;
         }
-        done
+        // The commit was made in a boot of the history, unless that has lost its first boots.
+        if boots.first().is_none_or(|first| generation < first.generation) {
+            return Origin::Unknown;
+        }
+        let later = boots.iter().filter(|boot| boot.generation > generation);
+        later.map(|boot| boot.origin).fold(Origin::SameBoot, Origin::worse)
     }
-
-    /// Adds the space by which the medium has grown.
-    #[cfg(all(feature = "dax", any(unix, windows)))]
-    pub(super) fn extend_to(&mut self, bytes: u64) {
-        self.size = bytes / self.unit() * self.unit();
-        self.space.extend_to(self.size);
-        self.settle();
-    }
-
-    /// Holds places for pages. Returns the means to undo that.
-    pub(super) fn fill(&mut self, places: &Places) -> Result<Undo, Full> {
-        self.held.fill(places, &mut self.space)
-    }
-
-    /// Holds the places of a deletion after the last commit, and no others.
-    pub(super) fn settle(&mut self) {
-        let deletion = Places::of_deletion(&self.tree, self.unit());
-        self.held.settle(&deletion, &mut self.space);
-    }
-
-    /// Returns the space that is in use, without the places that are held.
-    pub(super) fn used(&self) -> Vec<Range<u64>> {
-        let mut space = self.space.clone();
-        self.held.places().for_each(|place| space.give(place));
-        space.used().collect()
-    }
-}
-
-/// Returns the ranges of both copies of a header.
-fn headers_of(generation: u64) -> [Range<u64>; 2] {
-    places_of(generation).map(|at| at..at + BYTES as u64)
 }

@@ -1,64 +1,23 @@
 //! Transactions: several puts and deletes that take effect together.
 
+use super::append::{Draft, Growth};
 use super::attributes::Attributes;
-use super::reserve::{Claim, Held, Pair, Undo};
-use super::room::{Kind, Resized, Touched};
+use super::put::{is_by_pages, write_whole, write_zeros};
 use super::store::Store;
-use super::stream::{write_whole, write_zeros};
-use super::tree::{Changes, Tree};
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::REGION;
-use crate::preserve::format::header::Header;
-use crate::preserve::format::key::BlobKey;
-use crate::preserve::format::table::{ENTRY, Entry, Preamble, Use, size};
-use crate::preserve::headers;
+use crate::preserve::format::record::{ENTRY, Entry, HEAD, Is, Use, What};
+use crate::preserve::format::{BlobKey, CHUNK, VALUE, tag_of_value};
 use crate::preserve::info::{Content, ShortName};
+use crate::preserve::table::Live;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Returns the bytes of an entry.
-fn bytes_of(entry: &Entry, name: &[u8], metadata: &[u8]) -> Box<[u8]> {
-    let entry = Entry { name: name.len(), metadata: metadata.len(), ..*entry };
-    let mut bytes = Vec::with_capacity(entry.size() as usize);
-    bytes.extend_from_slice(&entry.bytes());
-    bytes.extend_from_slice(name);
-    bytes.extend_from_slice(metadata);
-    bytes.resize(entry.size() as usize, 0);
-    bytes.into()
-}
-
-/// Returns true if an entry is one of a region.
-fn is_region(entry: &[u8]) -> bool {
-    read(entry).is_some_and(|entry| entry.content == Content::Region)
-}
-
-/// Returns an entry with other fields or under another name, and with its metadata.
-fn rewritten(entry: &[u8], name: &[u8], edit: impl FnOnce(Entry) -> Entry) -> Option<Box<[u8]>> {
-    let before = read(entry)?;
-    let metadata = &entry[ENTRY + before.name..][..before.metadata];
-    Some(bytes_of(&edit(before), name, metadata))
-}
-
-/// Returns the fields of an entry that is in the table or was made here.
-fn read(bytes: &[u8]) -> Option<Entry> {
-    Entry::read(bytes.first_chunk()?)
-}
-
-/// Returns the places of the blobs that a commit after generation `last` removes.
-fn replaced(changes: &Changes, tree: &Tree, last: u64, unit: u64) -> BTreeMap<u64, u64> {
-    // An empty one has no place of its own: another may begin there.
-    let blob = |bytes: &[u8]| read(bytes).filter(|entry| entry.len > 0);
-    let renamed = changes.values().flatten().filter_map(|entry| blob(entry));
-    let renamed: BTreeSet<u64> =
-        renamed.filter(|entry| entry.generation <= last).map(|entry| entry.at).collect();
-    let before = changes.keys().filter_map(|name| blob(tree.find(name)?));
-    let replaced = before.filter(|entry| !renamed.contains(&entry.at));
-    replaced.map(|entry| (entry.at, entry.occupied(unit).unwrap_or(0))).collect()
-}
+/// Ranges that are less than this apart are written back together: a system call costs more than some clean pages.
+const NEAR: u64 = 64 << 10;
 
 /// Puts and deletes that take effect together, when they are committed. See [`Store::begin`].
 ///
@@ -74,7 +33,7 @@ fn replaced(changes: &Changes, tree: &Tree, last: u64, unit: u64) -> BTreeMap<u6
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::preserve::Store;
 ///
-/// let mut store = Store::create_new(medium)?;
+/// let (mut store, _) = Store::create_new(medium)?;
 /// let mut transaction = store.begin()?;
 /// transaction.put("new", b"registers")?;
 /// transaction.commit()?;
@@ -93,14 +52,22 @@ fn replaced(changes: &Changes, tree: &Tree, last: u64, unit: u64) -> BTreeMap<u6
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
-    changes: Changes,
-    /// Blobs after the changes.
-    blobs: u64,
-    touched: Touched,
-    /// The places that the store held before, unless it was committed.
-    reserve: Option<Held>,
-    /// The places of the root that has no seal any more, if the store is sealed and something is to change.
-    unsealed: Option<Pair>,
+    /// The entries after the changes, by their names.
+    changes: BTreeMap<Box<[u8]>, Live>,
+    /// Bytes of these entries in the record.
+    record: u64,
+    /// Bytes of all entries of the store after the changes.
+    live: u64,
+    /// By pages, the ranges that are to be written back.
+    written: Vec<Range<u64>>,
+    /// By lines, the bytes that the fence of the commit is to make durable.
+    unfenced: u64,
+    /// True if a region was created, whose bytes nothing verifies.
+    has_region: bool,
+    /// True if a name was changed: an entry that is deleted may be there under another name.
+    has_renamed: bool,
+    /// Places for a larger log.
+    growth: Option<Growth>,
     thread: PhantomData<*const ()>,
 }
 
@@ -112,25 +79,23 @@ impl<M: Medium> Store<M> {
     /// [`ErrorKind::Failed`], after a commit that failed; [`ErrorKind::Overtaken`], if another writer has written the
     /// store without a lock.
     pub fn begin(&mut self) -> Result<Transaction<'_, M>, Error<M::Error>> {
-        if self.has_failed {
-            return Err(Error(ErrorKind::Failed));
-        }
-        let (ours, found) = (self.header.generation, headers::load(&*self.medium)?.generation);
-        if ours != found {
-            return Err(Error(ErrorKind::Overtaken { ours, found }));
-        }
-        Ok(Transaction::new(self))
+        self.check_is_ours()?;
+        Ok(Transaction {
+            live: self.table.bytes,
+            store: self,
+            changes: BTreeMap::new(),
+            record: 0,
+            written: Vec::new(),
+            unfenced: 0,
+            has_region: false,
+            has_renamed: false,
+            growth: None,
+            thread: PhantomData,
+        })
     }
 }
 
-impl<'s, M: Medium> Transaction<'s, M> {
-    fn new(store: &'s mut Store<M>) -> Self {
-        let blobs = store.preamble.blobs;
-        let (touched, reserve) = (Touched::default(), Some(store.held.clone()));
-        let (changes, thread) = (Changes::new(), PhantomData);
-        Self { store, changes, blobs, touched, reserve, unsealed: None, thread }
-    }
-
+impl<M: Medium> Transaction<'_, M> {
     /// Puts a blob, which replaces one of the same name.
     ///
     /// ```
@@ -140,7 +105,7 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
     /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let mut store = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.error)?;
+    /// # let (mut store, _) = Options::with_entropy([1, 2]).create_new(memory).map_err(|failed| failed.error)?;
     /// let mut transaction = store.begin()?;
     /// transaction.put("cpu", b"registers")?;
     /// transaction.put(Attributes::new("ram").version(3).alignment(4096), &[7; 10_000])?;
@@ -151,31 +116,43 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Errors
     /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::NotABlob`], if the name has a region;
-    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`], [`ErrorKind::TooMany`]; if the medium
-    /// fails. An error leaves the transaction as it was.
+    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`]; if the medium fails. An error leaves the
+    /// transaction as it was.
     ///
     /// # Cost
-    /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs.
-    /// By pages each blob takes one or two flushes.
+    /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs. Up to 256 bytes without
+    /// an alignment are copied by the commit.
     #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
     pub fn put<'a>(
         &mut self,
         attributes: impl Into<Attributes<'a>>,
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
-        self.put_whole(&attributes.into(), bytes)
+        let attributes = attributes.into();
+        let len = bytes.len() as u64;
+        if attributes.is_value(len) {
+            return self.put_value(&attributes, bytes);
+        }
+        let claim = self.claim(&attributes, Content::Blob, len)?;
+        let tag = match write_whole(self.medium(), claim.key, bytes) {
+            Ok(tag) => tag,
+            Err(error) => return Err(self.fail(&claim, error)),
+        };
+        self.insert(&attributes, claim, Content::Blob, len, tag);
+        Ok(())
     }
 
-    fn put_whole(
+    /// Puts a blob that stands in the record.
+    pub(super) fn put_value(
         &mut self,
         attributes: &Attributes<'_>,
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
-        let len = bytes.len() as u64;
-        let (medium, key, claim) = self.claim(attributes, Content::Blob, len)?;
-        let tag = write_whole(medium, key, claim.place.start, bytes).map_err(Error::medium)?;
-        let place = claim.keep(Content::Blob, len);
-        self.insert(attributes, Content::Blob, &place, tag);
+        let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
+        self.check(attributes, Content::Blob, &entry)?;
+        entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
+        let rest = [attributes.metadata, bytes].concat().into();
+        self.change(attributes.name, Live { entry, at: 0, rest });
         Ok(())
     }
 
@@ -200,17 +177,19 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ) -> Result<(), Error<M::Error>> {
         let attributes = attributes.into();
         attributes.check()?;
-        let alignment = attributes.alignment.max(REGION);
+        let alignment = attributes.alignment.max(Content::Region.alignment());
         let attributes = attributes.alignment(alignment);
         if len == 0 || !len.is_multiple_of(alignment) {
             return Err(Error(ErrorKind::RegionLength { len, alignment }));
         }
-        let created = Use { generation: self.generation(), is_dirty: false };
-        let (medium, _, claim) = self.claim(&attributes, Content::Region, len)?;
+        let claim = self.claim(&attributes, Content::Region, len)?;
         let start = claim.place.start;
-        write_zeros(medium, start..start + len).map_err(Error::medium)?;
-        let place = claim.keep(Content::Region, len);
-        self.insert(&attributes, Content::Region, &place, created.word());
+        if let Err(error) = write_zeros(self.medium(), start..start + len) {
+            return Err(self.fail(&claim, error));
+        }
+        let created = Use { generation: self.generation(), is_dirty: false };
+        self.insert(&attributes, claim, Content::Region, len, created.word());
+        self.has_region = true;
         Ok(())
     }
 
@@ -218,43 +197,39 @@ impl<'s, M: Medium> Transaction<'s, M> {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region)
-    /// of it. [`ErrorKind::Full`], if the transaction has made another change before, and there is no room for another
-    /// page of the table: commit first, and delete the blob afterwards. A store that an earlier program has filled can
-    /// refuse the first change as well: see [Limits](crate::preserve#limits). If the medium fails.
+    /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
+    /// first, and delete the blob afterwards.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
-        let before = self.find(name).ok_or_else(|| Error::not_found(name))?;
-        if read(before).is_some_and(|entry| self.store.taken.is_in_use(&entry)) {
+        let before = self.find(name).ok_or_else(|| Error::not_found(name))?.entry;
+        if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
             return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
         }
-        let before = before.len() as u64;
-        self.hold_unsealed()?;
-        self.check_room(&[(name.as_bytes(), before, 0)], false)?;
-        self.change(name, None);
+        let entry = Entry { name: name.len(), ..Entry::DELETED };
+        self.check_room(&[(name, &entry)])?;
+        self.change(name, Live { entry, at: 0, rest: Box::default() });
         Ok(())
     }
 
     /// Gives a blob or a region another name; it is not copied.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`]; if the medium fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`].
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
-        let not_found = || Error::not_found(from);
-        let before = self.find(from).ok_or_else(not_found)?;
+        let before = self.find(from).ok_or_else(|| Error::not_found(from))?;
         if self.find(to).is_some() {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let renamed = rewritten(before, to.as_bytes(), |entry| entry).ok_or_else(not_found)?;
-        let resized =
-            [(from.as_bytes(), before.len() as u64, 0), (to.as_bytes(), 0, renamed.len() as u64)];
-        self.hold_unsealed()?;
-        self.check_room(&resized, true)?;
-        for resized in resized {
-            self.touched.resize(&self.store.tree, self.store.unit(), resized);
-        }
+        let mut renamed = before.clone();
+        renamed.entry.name = to.len();
+        let deleted = Entry { name: from.len(), ..Entry::DELETED };
+        self.check_room(&[(from, &deleted), (to, &renamed.entry)])?;
+        self.has_renamed = true;
         // The blob itself stays where it is.
-        self.changes.insert(from.as_bytes().into(), None);
-        self.changes.insert(to.as_bytes().into(), Some(renamed));
+        self.count(from, &deleted);
+        let deleted = Live { entry: deleted, at: 0, rest: Box::default() };
+        self.changes.insert(from.as_bytes().into(), deleted);
+        self.change(to, renamed);
         Ok(())
     }
 
@@ -267,206 +242,244 @@ impl<'s, M: Medium> Transaction<'s, M> {
     /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], if there is no room for the table; [`ErrorKind::TooMany`]; [`ErrorKind::WornOut`]; if the
-    /// medium fails. After a failure before any change could be seen, nothing has changed, but a seal may be gone;
-    /// otherwise the store must be opened again ([`ErrorKind::Failed`]).
+    /// [`ErrorKind::WornOut`]; if the medium fails. After a failure before any change could be seen, nothing has changed,
+    /// but a seal may be gone; otherwise the store must be opened again ([`ErrorKind::Failed`]).
     ///
     /// # Cost
-    /// Two or three fences, for any number of blobs. The pages of the table in which names have changed, and those above
-    /// them, are written twice, and a header. The first commit after a seal makes another one before, without changes, which
-    /// removes the seal. That one is as durable as the seal was, where this process is permitted to.
-    /// By pages each copy of a page and of the header is a flush: four in a small store.
+    /// One fence, for any number of blobs; two if they have more than 64 KiB together, or a region is created. From time
+    /// to time all entries are written once more, which takes two further fences. The first commit after a seal makes
+    /// another one before, without changes, which removes the seal. That one is as durable as the seal was, where this
+    /// process is permitted to. By pages a flush for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
-        if !self.changes.is_empty() {
-            self.unseal()?;
-            self.write(false)?;
+        if self.changes.is_empty() {
+            return Ok(self.store.state.number);
         }
-        Ok(self.store.header.generation)
-    }
-
-    /// Removes the seal, by a commit without changes that is made as deep as the seal was. The commit of the changes is not:
-    /// if its header were, it would outlive the bytes of its blobs.
-    fn unseal(&mut self) -> Result<(), Error<M::Error>> {
-        let Some(root) = self.unsealed.take() else { return Ok(()) };
-        self.store.held.keep_first(Kind::Root, root);
-        self.store.publish_unsealed()?;
-        // The root before has left its places to the commit of the changes.
-        self.reserve = None;
-        Ok(())
-    }
-
-    /// Notes that a region is handed out, or that it was sealed. Only the table changes, so its commit removes the seal.
-    pub(super) fn note_use(&mut self, name: &str, is_dirty: bool) -> Result<(), Error<M::Error>> {
-        let not_found = || Error::not_found(name);
-        let before = self.find(name).ok_or_else(not_found)?;
-        let next = self.store.header.generation + 1;
-        let noted = |entry: Entry| {
-            let last = entry.last_use().generation;
-            let generation = if is_dirty { next } else { last };
-            Entry { tag: Use { generation, is_dirty }.word(), ..entry }
-        };
-        let after = rewritten(before, name.as_bytes(), noted).ok_or_else(not_found)?;
-        let len = after.len() as u64;
-        self.check_room(&[(name.as_bytes(), len, len)], false)?;
-        self.change(name, Some(after));
-        Ok(())
-    }
-
-    /// Commits with a seal or without one, even if nothing was changed. A seal reaches as deep as the medium allows.
-    pub(super) fn commit_seal(mut self, is_sealed: bool) -> Result<u64, Error<M::Error>> {
-        self.write(is_sealed)?;
-        if is_sealed {
-            // Everything that the header refers to is durable already. Without this write-back the next opening may find
-            // an older header, which is not sealed or whose places are used again.
-            self.store.deep_persist_header().map_err(Error::medium)?;
+        self.store.unseal()?;
+        let is_durable = self.write_back().map_err(Error::medium)?;
+        let mut bytes = core::mem::take(&mut self.store.buffer);
+        bytes.clear();
+        bytes.resize(HEAD, 0);
+        let mut draft = Draft { bytes, what: What::Commit, is_sealed: false, is_durable };
+        for (name, live) in &mut self.changes {
+            live.at = (draft.bytes.len() + ENTRY + name.len()) as u64;
+            live.entry.append(name, &live.rest, &mut draft.bytes);
         }
-        Ok(self.store.header.generation)
+        let at = self.store.append(draft, self.growth.take())?;
+        self.take_effect(self.store.log.places.current[0] + at);
+        Ok(self.store.state.number)
     }
 
-    fn write(&mut self, is_sealed: bool) -> Result<(), Error<M::Error>> {
-        let plan =
-            self.store.tree.plan(&self.changes, self.unit()).ok_or(Error(ErrorKind::TooMany))?;
-        let (stamp, blobs) = (self.store.stamp(), self.blobs);
-        let preamble = Preamble { blobs, stamp, ..self.store.preamble };
-        let last = self.store.header.generation;
-        let replaced = replaced(&self.changes, &self.store.tree, last, self.unit());
-        self.store.publish(plan, &preamble, is_sealed)?;
-        for (at, bytes) in replaced {
-            self.store.space.give(&(at..at + bytes));
+    /// Makes what was put durable before the record, if it must be. Returns true if it is.
+    fn write_back(&mut self) -> Result<bool, M::Error> {
+        let medium = &self.store.medium;
+        if is_by_pages(&**medium) {
+            self.written.sort_unstable_by_key(|range| range.start);
+            let mut ranges = core::mem::take(&mut self.written).into_iter();
+            let Some(mut joined) = ranges.next() else { return Ok(true) };
+            for range in ranges {
+                if range.start - joined.end.min(range.start) > NEAR {
+                    medium.issue_writeback(joined.clone())?;
+                    joined = range;
+                } else {
+                    joined.end = joined.end.max(range.end);
+                }
+            }
+            medium.issue_writeback(joined)?;
+            return Ok(true);
         }
-        self.changes.clear();
-        self.store.settle();
-        self.reserve = None;
-        Ok(())
+        if self.has_region || self.unfenced > CHUNK {
+            medium.fence();
+            return Ok(true);
+        }
+        Ok(self.unfenced == 0)
     }
 
-    pub(super) const fn unit(&self) -> u64 {
-        self.store.unit()
+    /// Changes the table after the commit, whose record is at `record`, and frees what it has replaced.
+    fn take_effect(&mut self, record: u64) {
+        let unit = self.store.unit();
+        let mut kept = BTreeSet::new();
+        if self.has_renamed {
+            let entries = self.changes.values().filter(|live| live.entry.is != Is::Deleted);
+            kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
+        }
+        for (name, mut live) in core::mem::take(&mut self.changes) {
+            live.at += record;
+            let Some(before) = self.store.table.change(&name, live) else { continue };
+            let (at, bytes) = (before.entry.at, before.entry.occupied(unit));
+            if bytes > 0 && !kept.contains(&at) {
+                self.store.space.give(&(at..at + bytes));
+            }
+        }
+    }
+
+    pub(super) fn medium(&self) -> &M {
+        &self.store.medium
     }
 
     /// Returns the generation that the commit will have. One that removes a seal comes before.
-    const fn generation(&self) -> u64 {
-        let Header { generation, is_sealed, .. } = self.store.header;
-        generation + 1 + is_sealed as u64
+    fn generation(&self) -> u64 {
+        self.store.state.number + 1 + u64::from(self.store.state.is_sealed)
+    }
+
+    fn entry(&self, attributes: &Attributes<'_>, is: Is, len: u64) -> Entry {
+        Entry {
+            is,
+            name: attributes.name.len(),
+            metadata: attributes.metadata.len(),
+            version: attributes.version,
+            len,
+            at: 0,
+            tag: 0,
+            generation: self.generation(),
+            seconds: self.store.seconds(),
+        }
     }
 
     /// Adds a blob or a region that was written to the transaction.
     pub(super) fn insert(
         &mut self,
         attributes: &Attributes<'_>,
+        claim: Claim,
         content: Content,
-        place: &Range<u64>,
+        len: u64,
         tag: u64,
     ) {
-        let (at, len) = (place.start, place.end - place.start);
-        let Attributes { name, version, metadata, .. } = *attributes;
-        let (generation, seconds) = (self.generation(), self.store.stamp().seconds);
-        let (of_name, of_metadata) = (name.len(), metadata.len());
-        let entry = Entry {
-            at,
-            len,
-            version,
-            generation,
-            seconds,
-            tag,
-            content,
-            name: of_name,
-            metadata: of_metadata,
-        };
-        self.change(name, Some(bytes_of(&entry, name.as_bytes(), metadata)));
+        let is = if content == Content::Region { Is::Region } else { Is::Blob };
+        let mut entry = self.entry(attributes, is, len);
+        (entry.at, entry.tag) = (claim.place.start, tag);
+        self.unfenced += claim.place.end - claim.place.start;
+        if is_by_pages(self.medium()) && !claim.place.is_empty() {
+            self.written.push(claim.place);
+        }
+        self.change(attributes.name, Live { entry, at: 0, rest: attributes.metadata.into() });
     }
 
-    /// Returns the bytes of an entry.
-    fn find(&self, name: &str) -> Option<&[u8]> {
+    /// Returns the entry of a name after the changes so far.
+    fn find(&self, name: &str) -> Option<&Live> {
         match self.changes.get(name.as_bytes()) {
-            Some(change) => change.as_deref(),
-            None => self.store.tree.find(name.as_bytes()),
+            Some(change) => (change.entry.is != Is::Deleted).then_some(change),
+            None => self.store.table.live.get(name.as_bytes()),
         }
     }
 
+    /// Returns the bytes of a name's entry in the record, and of its live entry, before a change.
+    fn sizes(&self, name: &str) -> [u64; 2] {
+        let live = |live: &Live| if live.entry.is == Is::Deleted { 0 } else { live.entry.size() };
+        match self.changes.get(name.as_bytes()) {
+            Some(change) => [change.entry.size(), live(change)],
+            None => [0, self.store.table.live.get(name.as_bytes()).map_or(0, live)],
+        }
+    }
+
+    /// Counts the bytes of a change.
+    fn count(&mut self, name: &str, entry: &Entry) {
+        let [record, live] = self.sizes(name);
+        let is_live = entry.is != Is::Deleted;
+        self.record = self.record - record + entry.size();
+        self.live = self.live - live + if is_live { entry.size() } else { 0 };
+    }
+
     /// Records a change. The bytes of an earlier put in this transaction are free again.
-    fn change(&mut self, name: &str, change: Option<Box<[u8]>>) {
-        let len = |entry: &[u8]| entry.len() as u64;
-        let (before, after) = (self.find(name).map(len), change.as_deref().map(len));
-        let resized = (name.as_bytes(), before.unwrap_or(0), after.unwrap_or(0));
-        self.touched.resize(&self.store.tree, self.store.unit(), resized);
-        self.blobs -= u64::from(before.is_some());
-        self.blobs += u64::from(after.is_some());
-        if let Some(before) = self.changes.insert(name.as_bytes().into(), change) {
-            self.forget(before.as_deref());
+    fn change(&mut self, name: &str, live: Live) {
+        self.count(name, &live.entry);
+        if let Some(before) = self.changes.insert(name.as_bytes().into(), live) {
+            self.forget(&before);
         }
     }
 
     /// Frees the bytes that a change has written, unless the last commit has them under another name.
-    fn forget(&mut self, change: Option<&[u8]>) {
-        let last = self.store.header.generation;
-        if let Some(entry) = change.and_then(read)
-            && entry.generation > last
-            && let Some(bytes) = entry.occupied(self.unit())
-        {
+    fn forget(&mut self, change: &Live) {
+        let entry = &change.entry;
+        let bytes = entry.occupied(self.store.unit());
+        if entry.generation > self.store.state.number && bytes > 0 {
             self.store.space.give(&(entry.at..entry.at + bytes));
         }
     }
 
-    /// Claims a place for a blob or a region, and those for the pages of the table that it needs. Returns the medium and
-    /// the key of the bytes besides. An error changes nothing.
+    /// Frees a place that could not be written.
+    pub(super) fn fail(&mut self, claim: &Claim, error: M::Error) -> Error<M::Error> {
+        self.store.space.give(&claim.place);
+        Error::medium(error)
+    }
+
+    /// Frees a place that was not filled.
+    pub(super) fn give(&mut self, claim: &Claim) {
+        self.store.space.give(&claim.place);
+    }
+
+    /// Claims a place for a blob or a region, and room for its entry.
     pub(super) fn claim(
         &mut self,
         attributes: &Attributes<'_>,
         content: Content,
         len: u64,
-    ) -> Result<(&M, BlobKey, Claim<'_>), Error<M::Error>> {
+    ) -> Result<Claim, Error<M::Error>> {
+        let is = if content == Content::Region { Is::Region } else { Is::Blob };
+        let entry = self.entry(attributes, is, len);
+        self.check(attributes, content, &entry)?;
+        let unit = self.store.unit();
+        let largest = self.store.space.largest();
+        let bytes = content.occupied(len, unit);
+        let bytes = bytes.ok_or(Error(ErrorKind::Full { needed: len, largest }))?;
+        let claimed = self.store.space.claim(bytes, attributes.alignment.max(unit));
+        let full = |largest| Error(ErrorKind::Full { needed: bytes, largest });
+        let place = claimed.map_err(full)?;
+        let (identity, generation) = (self.store.identity(), self.generation());
+        let key = BlobKey { identity, generation, at: place.start };
+        Ok(Claim { place, key })
+    }
+
+    /// Refuses an entry that cannot be put.
+    fn check(
+        &mut self,
+        attributes: &Attributes<'_>,
+        content: Content,
+        entry: &Entry,
+    ) -> Result<(), Error<M::Error>> {
         attributes.check()?;
-        let (unit, name) = (self.unit(), attributes.name);
-        let alignment = attributes.alignment.max(unit);
-        let before = self.find(name);
-        if before.is_some_and(is_region) && content == Content::Blob {
-            return Err(Error(ErrorKind::NotABlob { name: ShortName::of(name) }));
+        let name = || ShortName::of(attributes.name);
+        let before = self.find(attributes.name).map(|live| live.entry.content());
+        if before == Some(Content::Region) && content == Content::Blob {
+            return Err(Error(ErrorKind::NotABlob { name: name() }));
         }
         if before.is_some() && content == Content::Region {
-            return Err(Error(ErrorKind::NameTaken { name: ShortName::of(name) }));
+            return Err(Error(ErrorKind::NameTaken { name: name() }));
         }
-        let before = before.map(|entry| entry.len() as u64);
-        if before.is_none() && self.blobs >= u32::MAX.into() {
-            return Err(Error(ErrorKind::TooMany));
-        }
-        let after = size(name.len(), attributes.metadata.len());
-        self.hold_unsealed()?;
-        let undo = self.fill(&[(name.as_bytes(), before.unwrap_or(0), after)], true)?;
-        let (identity, generation) = (self.store.identity(), self.generation());
-        let place = self.store.claim(content, len, alignment);
-        let Store { medium, space, held, .. } = &mut *self.store;
-        match place {
-            Ok(place) => {
-                let key = BlobKey::new(identity, generation, place.start);
-                Ok((&**medium, key, Claim { space, held, place, undo: Some(undo) }))
-            }
-            Err(full) => {
-                held.undo(undo, space);
-                Err(full.into())
-            }
-        }
+        self.check_room(&[(attributes.name, entry)])
     }
 
-    /// Refuses these changes where there is no room for them.
-    fn check_room(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<(), Error<M::Error>> {
-        self.fill(resized, spare).map(drop)
-    }
-
-    /// Holds the places of the pages that the commit needs after these changes. A `spare` requires room for a deletion
-    /// after the commit, so that a blob can be deleted from a full store. Returns the means to undo that.
-    fn fill(&mut self, resized: &[Resized<'_>], spare: bool) -> Result<Undo, Error<M::Error>> {
-        let places = self.touched.places_after(resized, &self.store.tree, self.unit(), spare);
-        let left = self.unsealed.as_ref().map_or(0, |[root, _]| root.end - root.start);
-        Ok(self.store.fill(&places.without_root(left))?)
-    }
-
-    /// Holds the places of a root without the seal, if the store is sealed.
-    fn hold_unsealed(&mut self) -> Result<(), Error<M::Error>> {
-        if self.store.header.is_sealed && self.unsealed.is_none() {
-            self.unsealed = Some(self.store.hold_root()?);
+    /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
+    fn check_room(&mut self, changes: &[(&str, &Entry)]) -> Result<(), Error<M::Error>> {
+        let (mut record, mut live) = (self.record, self.live);
+        for (name, entry) in changes {
+            let [of_record, of_live] = self.sizes(name);
+            let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
+            record = record - of_record + entry.size();
+            live = live - of_live + of_new;
+        }
+        let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
+        let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
+            return Ok(());
+        };
+        let growth = self.store.claim_areas(missing, capacity)?;
+        if let Some(before) = self.growth.replace(growth) {
+            self.store.give_areas(before.areas, before.capacity);
         }
         Ok(())
+    }
+}
+
+/// A place for a blob or a region.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) place: Range<u64>,
+    pub(super) key: BlobKey,
+}
+
+impl Attributes<'_> {
+    /// Returns true if a blob of this length stands in a record.
+    pub(super) const fn is_value(&self, len: u64) -> bool {
+        len <= VALUE && self.alignment == 1
     }
 }
 
@@ -474,13 +487,10 @@ impl<'s, M: Medium> Transaction<'s, M> {
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
         for change in core::mem::take(&mut self.changes).into_values() {
-            self.forget(change.as_deref());
+            self.forget(&change);
         }
-        for place in self.unsealed.take().iter().flatten() {
-            self.store.space.give(place);
-        }
-        if let Some(before) = self.reserve.take() {
-            self.store.held.reset(before, &mut self.store.space);
+        if let Some(growth) = self.growth.take() {
+            self.store.give_areas(growth.areas, growth.capacity);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Blobs that are put piece by piece.
 
 use super::attributes::Attributes;
-use super::stream::{PIECE, Stream};
+use super::put::{PIECE, Stream};
 use super::transaction::Transaction;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::key::BlobKey;
+use crate::preserve::format::BlobKey;
 use crate::preserve::info::Content;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -26,7 +26,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// # use std::sync::atomic::AtomicU64;
     /// # let words: Vec<AtomicU64> = (0..8192).map(AtomicU64::new).collect();
     /// # let memory = Memory::new(&words, Cache::host()?, Backing::Ram);
-    /// # let mut store = Store::create_new(memory).map_err(|failed| failed.error)?;
+    /// # let (mut store, _) = Store::create_new(memory).map_err(|failed| failed.error)?;
     /// # let mut file = &[7; 10_000][..];
     /// let mut transaction = store.begin()?;
     /// transaction.put_with("ram", 10_000, |ram| std::io::copy(&mut file, ram))?;
@@ -35,7 +35,7 @@ impl<M: Medium> Transaction<'_, M> {
     ///     cpu.append(b"and more registers")
     /// })?;
     /// transaction.commit()?;
-    /// assert_eq!(store.reader().load("ram")?, [7; 10_000]);
+    /// assert_eq!(store.load("ram")?, [7; 10_000]);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "std"))]
@@ -55,13 +55,26 @@ impl<M: Medium> Transaction<'_, M> {
         write: impl FnOnce(&mut BlobWriter<'_, M>) -> Result<T, E>,
     ) -> Result<T, E> {
         let attributes = attributes.into();
-        let (medium, key, claim) = self.claim(&attributes, Content::Blob, len)?;
-        let mut writer = BlobWriter::new(medium, key, claim.place.start, len);
-        let value = write(&mut writer)?;
-        let tag = writer.finish()?;
-        let place = claim.keep(Content::Blob, len);
-        self.insert(&attributes, Content::Blob, &place, tag);
-        Ok(value)
+        if attributes.is_value(len) {
+            let mut writer = BlobWriter::new(self.medium(), None, len);
+            let value = write(&mut writer)?;
+            let bytes = writer.into_value()?;
+            self.put_value(&attributes, &bytes)?;
+            return Ok(value);
+        }
+        let claim = self.claim(&attributes, Content::Blob, len)?;
+        let mut writer = BlobWriter::new(self.medium(), Some(claim.key), len);
+        let written = write(&mut writer).and_then(|value| Ok((value, writer.finish()?)));
+        match written {
+            Ok((value, tag)) => {
+                self.insert(&attributes, claim, Content::Blob, len, tag);
+                Ok(value)
+            }
+            Err(error) => {
+                self.give(&claim);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -78,7 +91,7 @@ impl<M: Medium> Transaction<'_, M> {
 /// # let medium = Memory::new(&WORDS, Cache::host()?, Backing::Ram);
 /// use cachemaint::preserve::{Error, Store};
 ///
-/// let mut store = Store::create_new(medium)?;
+/// let (mut store, _) = Store::create_new(medium)?;
 /// let mut transaction = store.begin()?;
 /// transaction.put_with("ram", 2000, |blob| -> Result<(), Error<_>> {
 ///     blob.append(&[7; 1000])?;
@@ -97,19 +110,20 @@ pub struct BlobWriter<'t, M: Medium> {
     said: u64,
     /// The bytes that do not fill a piece yet.
     buffer: Vec<u8>,
-    stream: Stream,
+    /// `None` if all bytes are kept in the buffer, for the record.
+    stream: Option<Stream>,
     /// True if the medium failed, so that bytes are missing.
     has_failed: bool,
     thread: PhantomData<*const ()>,
 }
 
 impl<'t, M: Medium> BlobWriter<'t, M> {
-    fn new(medium: &'t M, key: BlobKey, start: u64, said: u64) -> Self {
+    fn new(medium: &'t M, key: Option<BlobKey>, said: u64) -> Self {
         Self {
             medium,
             said,
             buffer: Vec::new(),
-            stream: Stream::new(medium, key, start),
+            stream: key.map(Stream::new),
             has_failed: false,
             thread: PhantomData,
         }
@@ -118,7 +132,7 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     /// Returns the number of bytes appended so far.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.stream.len() + self.buffer.len() as u64
+        self.stream.as_ref().map_or(0, Stream::len) + self.buffer.len() as u64
     }
 
     /// Appends bytes to the blob: all of them or, with an error, none.
@@ -127,6 +141,10 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     /// [`ErrorKind::Length`], if it becomes longer than the given length; if the medium fails.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error<M::Error>> {
         self.check(self.written().saturating_add(bytes.len() as u64))?;
+        if self.stream.is_none() {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
         let mut rest = bytes;
         if !self.buffer.is_empty() {
             let (first, after) = rest.split_at(rest.len().min(PIECE - self.buffer.len()));
@@ -148,14 +166,23 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
 
     /// Writes the rest, and returns the blob's tag.
     fn finish(mut self) -> Result<u64, Error<M::Error>> {
-        let (written, said) = (self.written(), self.said);
-        self.check(written)?;
-        if written != said {
-            return Err(Error(ErrorKind::Length { written, said }));
-        }
+        self.check_end()?;
         let rest = core::mem::take(&mut self.buffer);
         self.put(&rest).map_err(Error::medium)?;
-        self.stream.finish(self.medium).map_err(Error::medium)
+        let finished = self.stream.map_or(Ok(0), |stream| stream.finish(self.medium));
+        finished.map_err(Error::medium)
+    }
+
+    /// Returns the bytes of a blob that stands in the record.
+    fn into_value(self) -> Result<Vec<u8>, Error<M::Error>> {
+        self.check_end()?;
+        Ok(self.buffer)
+    }
+
+    fn check_end(&self) -> Result<(), Error<M::Error>> {
+        let (written, said) = (self.written(), self.said);
+        self.check(written)?;
+        if written == said { Ok(()) } else { Err(Error(ErrorKind::Length { written, said })) }
     }
 
     fn check(&self, len: u64) -> Result<(), Error<M::Error>> {
@@ -167,7 +194,8 @@ impl<'t, M: Medium> BlobWriter<'t, M> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), M::Error> {
-        let written = self.stream.write(self.medium, bytes);
+        let written =
+            self.stream.as_mut().map_or(Ok(()), |stream| stream.write(self.medium, bytes));
         written.inspect_err(|_| self.has_failed = true)
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Found, Error<dax::Error>> {
-    let boots = snapshot.history()?.collect::<Result<_, _>>()?;
+    let boots = snapshot.history()?;
     let since = snapshot.verdict();
     // Bytes of a history that was replaced while it was read are a mix of two.
     if !snapshot.is_current()? {

@@ -88,10 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Listing, Error<dax::Error>> {
     let (mut entries, mut blobs) = (snapshot.entries(), Vec::new());
     while let Some(info) = entries.next() {
-        let info = info?;
-        let mut metadata = vec![0; info.metadata];
-        entries.metadata(&mut metadata)?;
-        blobs.push((info, metadata));
+        blobs.push((info?, entries.metadata().to_vec()));
     }
     Ok(Listing {
         identity: snapshot.identity().to_string(),

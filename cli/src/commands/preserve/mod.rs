@@ -14,8 +14,8 @@
 //! | `verify` | `blobs`, `whole`, `bytes` | how many there are, how many of them are whole, and the bytes of all |
 //! | | `regions` | the number of regions, which cannot be verified |
 //! | | `damaged` | list of `name`, `part` (`{"bytes": {"at": BYTE OF THE BLOB}}`, `tags`, `{"region": {"at": BYTE OF THE REGION}}`), `offset` (in the file), `len` |
-//! | | `pages` | list of `part` (`page`), `offset`, `len`: pages of the table that are damaged in both copies, whose blobs cannot be found |
-//! | | `copies` | list of `part` (`header`, `newer_header`, `table_copy`, `history`), `offset`, `len`: what is damaged beside blobs |
+//! | | `records` | list of `part` (`record`), `offset`, `len`: the first record of the table that is damaged in both mirrors; names that it changed are not known |
+//! | | `copies` | list of `part` (`root`, `newer_root`, `record_copy`), `offset`, `len`: what is damaged beside blobs |
 //! | `history` | `boots` | list of `generation`, `opened`, `time` (of the last opening), `is_creation`, `origin`, `was_sealed`, `kernel`, `boot` (32 hexadecimal digits, or `null`), `backing` |
 //! | | `is_sealed` | whether the store is |
 //! | | `since` | what happened since the last commit: `origin` (`unknown`, `same_process`, `same_boot`, `kexec`, `warm_reboot`, `power_loss`, `reboot`), `evidence` (list), `promise` (`is`, `text`, `source`, `certainty`; or `null`) |
@@ -37,7 +37,7 @@ use super::{inspect, payload, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Part, Snapshot, Store};
+use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -126,12 +126,12 @@ fn tell_opened(path: &Path, opened: &Opened) {
         }
     }
     for damage in &opened.mended {
-        let how = match damage.part {
-            Part::History => "it begins anew",
-            Part::NewerHeader => "both were removed",
-            _ => "it was mended from the other copy",
-        };
-        tell(&format!("{damage}; {how}"));
+        tell(&format!("{damage}; it was mended from the other copy"));
+    }
+    if let Some(number) = opened.undone {
+        tell(&format!(
+            "generation {number} did not verify: a crash has cut it off, or damage took it away; nothing of it is left"
+        ));
     }
     for (name, damage) in opened.verification.iter().flat_map(|found| &found.damaged) {
         tell(&format!("{}: {damage}; save it anew", visible(name.as_bytes())));

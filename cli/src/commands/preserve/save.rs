@@ -117,19 +117,13 @@ fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     }
 }
 
-/// The bytes that a creation writes: headers, histories, and the root and its copy at the end. The store ends less than a
-/// unit before the file. The root and its copy have a unit each, and at most a page is between them (module `preserve`, the
-/// format). A unit is a line, or a page on a file that is persisted by pages, which can have 64 KiB.
-fn created(len: u64, unit: u64) -> [[u64; 2]; 6] {
-    let roots = unit + 4 * unit.max(4096);
-    [
-        [0, 64],
-        [4096, 4160],
-        [8192, 8256],
-        [12_288, 12_352],
-        [16_384, 25_600],
-        [len.saturating_sub(roots), len],
-    ]
+/// The bytes that a creation writes: the roots, and the log behind them, of which a mirror has a sixty-fourth of the store,
+/// from 4 to 64 KiB, in whole units (module `preserve`, the format). A unit is a line, or a page on a file that is persisted
+/// by pages, which can have 64 KiB.
+fn created(len: u64, unit: u64) -> [[u64; 2]; 5] {
+    let capacity = (len / 64).clamp(4096, 65_536).next_multiple_of(unit.max(4096));
+    let log = 16_384_u64.next_multiple_of(unit);
+    [[0, 104], [4096, 4200], [8192, 8296], [12_288, 12_392], [log, log + 2 * capacity]]
 }
 
 fn store_in(path: &Path, file: Arc<DaxFile>) -> anyhow::Result<Writable> {

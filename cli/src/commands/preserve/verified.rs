@@ -3,7 +3,7 @@
 use super::{named, progress, row, text, visible, yes_or_no};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
-use cachemaint::preserve::{ErrorKind, Part, Snapshot, Verification};
+use cachemaint::preserve::{Damage, ErrorKind, Part, Snapshot, Verification};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -25,12 +25,13 @@ impl Verified {
         let bar = progress::bar("verifying")?;
         let verified = Snapshot::of(file).and_then(|snapshot| {
             let found = snapshot.verify(&mut |progress| progress::show(&bar, progress))?;
+            let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
             Ok(Self {
                 identity: snapshot.identity().to_string(),
                 size: snapshot.size(),
                 generation: snapshot.generation(),
                 is_sealed: snapshot.is_sealed(),
-                blobs: snapshot.blobs().saturating_sub(found.regions),
+                blobs: found.whole + found.damaged.iter().filter(is_blob).count() as u64,
                 found,
             })
         });
@@ -69,7 +70,7 @@ impl Verified {
             let (name, advice) = (visible(name.as_bytes()), advice(damage.part));
             row(out, "damage", format!("{name}: {damage}; {advice}"))?;
         }
-        for damage in self.found.pages.iter().chain(&self.found.copies) {
+        for damage in self.found.records.iter().chain(&self.found.copies) {
             row(out, "damage", format!("{damage}; {}", advice(damage.part)))?;
         }
         if !self.is_damaged() {
@@ -84,9 +85,8 @@ const fn advice(part: Part) -> &'static str {
     match part {
         Part::Bytes { .. } | Part::Tags => "save it anew",
         Part::Region { .. } => "bring the file back from a copy",
-        Part::Page => "the blobs that it named cannot be found: bring the file back from a copy",
-        Part::History => "it begins anew when something is saved",
-        Part::NewerHeader => "both are removed when something is saved",
+        Part::Record => "names that it has changed are not known: bring the file back from a copy",
+        Part::NewerRoot => "later commits are lost: bring the file back from a copy",
         _ => "it is mended when something is saved",
     }
 }

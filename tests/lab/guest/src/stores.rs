@@ -110,7 +110,7 @@ fn exists(path: &Path) -> Result<bool> {
 }
 
 fn create(path: &Path, len: u64) -> Result<Store<DaxFile>> {
-    Ok(Store::create_new(dax::Options::new().create_new(path, len)?)?)
+    Ok(Store::create_new(dax::Options::new().create_new(path, len)?)?.0)
 }
 
 fn open(path: &Path) -> Result<(Store<DaxFile>, Opened)> {
@@ -227,7 +227,7 @@ fn told(damaged: &[(Box<str>, Damage)]) -> Vec<String> {
 }
 
 fn history(snapshot: &Snapshot<'_, DaxFile>) -> Result<Vec<String>> {
-    snapshot.history()?.map(|boot| Ok(boot?.origin.to_string())).collect()
+    Ok(snapshot.history()?.iter().map(|boot| boot.origin.to_string()).collect())
 }
 
 #[cfg(test)]

@@ -52,8 +52,8 @@ const NOT_NEEDED: [(&str, &str, &str); 2] = [
     ),
     (
         "fence",
-        "preserve/writing/boots.rs:68 ",
-        "it is for a header that a killed process has left in the caches; a life ends with a crash, so each one is durable",
+        "preserve/writing/open.rs:500 ",
+        "it is for a record that a killed process has left in the caches; a life ends with a crash, so each one is durable",
     ),
 ];
 

@@ -35,7 +35,7 @@ pub(super) fn on_store(path: &str, names: &mut Names) -> Result<()> {
     let all = |file: &DaxFile| mark::watch(range(file, 0..LEN));
     let file = dax::Options::new().create_new(path, LEN)?;
     all(&file);
-    let mut store = Store::create_new(file)?;
+    let (mut store, _) = Store::create_new(file)?;
     names.on_file("store: create");
     for (name, work) in ON_STORE {
         all(store.medium());

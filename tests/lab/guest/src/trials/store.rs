@@ -52,7 +52,7 @@ impl Work for Blobs {
         let mut store = if self.is_created {
             Store::open(file).map_err(|failed| failed.error)?.0
         } else {
-            let (store, is_replaced) = create(file, Store::create_new)?;
+            let ((store, _), is_replaced) = create(file, Store::create_new)?;
             self.is_replaced = is_replaced;
             store
         };

@@ -1,13 +1,18 @@
 //! Regions: bytes of a store that are used in place.
 
-mod handed_out;
-
+use super::append::Draft;
+use super::attributes::Attributes;
+use super::store::{Store, Writer};
+use crate::format::root;
 use crate::medium::words::WORD;
 use crate::medium::{Granularity, Medium, Readable, WriterLock};
-use crate::preserve::info::Info;
+use crate::preserve::error::{Error, ErrorKind};
+use crate::preserve::format::record::{ENTRY, Is, Use};
+use crate::preserve::info::{Content, Info, ShortName};
 use crate::preserve::stamp::Origin;
-use crate::preserve::writing::store::Writer;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -34,7 +39,7 @@ const PARTS: usize = 8;
 /// use cachemaint::preserve::Store;
 /// use std::sync::atomic::Ordering;
 ///
-/// let mut store = Store::create_new(medium)?;
+/// let (mut store, _) = Store::create_new(medium)?;
 /// let counters = store.region_or_create("counters", 4096)?;
 /// counters.store(0, counters.load(0, Ordering::Relaxed) + 1, Ordering::Relaxed);
 /// counters.persist(0..8)?;
@@ -179,6 +184,8 @@ impl<M: Medium> Region<M> {
 
     /// Issues the write-back of a range. It is durable when a [`fence`](Self::fence) on this thread has returned.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// If the operating system reports that it could not be written.
     ///
@@ -199,6 +206,8 @@ impl<M: Medium> Region<M> {
 
     /// Makes a range durable: write-back and fence.
     ///
+    /// [`durability`](crate::durability) compares this call with the others.
+    ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
     ///
@@ -211,6 +220,8 @@ impl<M: Medium> Region<M> {
     }
 
     /// Writes several parts and makes them durable.
+    ///
+    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
@@ -254,6 +265,178 @@ impl<M: Medium> Region<M> {
     #[track_caller]
     fn at(&self, at: u64, len: usize) -> u64 {
         self.on_medium(&(at..at.saturating_add(len as u64))).start
+    }
+}
+
+impl<M: Medium> Store<M> {
+    /// Returns a region of the last commit, to be used in place.
+    ///
+    /// Two records note first that the region is [dirty](Info::is_dirty), as the bytes can change from now on: two, so that
+    /// damage to the last one does not take the note away. They remove the seal of the store, and are as deep as the medium
+    /// allows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotARegion`]; as [`begin`](Self::begin) and
+    /// [`commit`](crate::preserve::Transaction::commit).
+    ///
+    /// # Cost
+    /// Two fences, and the write-back of the log as deep as the medium allows. Nothing of that if nothing was committed
+    /// since the region was handed out. Nothing of the region is read.
+    pub fn region(&mut self, name: &str) -> Result<Region<M>, Error<M::Error>> {
+        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
+        if info.content != Content::Region {
+            return Err(Error(ErrorKind::NotARegion { name: ShortName::of(name) }));
+        }
+        self.check_is_ours()?;
+        if !self.taken.is_noted(info.offset, self.state.number) {
+            self.note_use(&info)?;
+        }
+        let mark = self.taken.take(info.offset, self.state.number);
+        let (medium, writer) = (Arc::clone(&self.medium), self.writer.clone());
+        Ok(Region { medium, info, since_use: self.since(info.generation), mark, writer })
+    }
+
+    /// Returns a region, to be used in place, and commits a new one of `len` zero bytes first if the store has no region
+    /// of this name.
+    ///
+    /// A crash meanwhile leaves no region or a whole one, so the next call succeeds. A region that exists keeps its length
+    /// and its attributes, which [`Region::info`] returns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "dax")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cachemaint::{dax, preserve::{Attributes, Store}};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("state");
+    /// let file = dax::Options::new().allow_page_granularity().open_or_create(&path, 16 << 20)?;
+    /// let (mut store, _) = Store::open_or_create(file)?;
+    /// let ram = store.region_or_create(Attributes::new("ram").alignment(2 << 20), 4 << 20)?;
+    /// let is_as_sealed = !ram.info().is_dirty; // else its bytes can be of different moments
+    /// ram.write(4096, b"in place");
+    /// ram.persist(4096..4104)?;
+    /// drop(ram);
+    /// store.seal()?; // before a planned restart: writes everything back
+    /// # assert!(is_as_sealed);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "dax"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create_region`](crate::preserve::Transaction::create_region) and [`region`](Self::region).
+    ///
+    /// # Cost
+    /// As `region`, and for a new region another commit and the write-back of its zeros.
+    #[expect(single_use_lifetimes, reason = "an anonymous one is not stable here")]
+    pub fn region_or_create<'a>(
+        &mut self,
+        attributes: impl Into<Attributes<'a>>,
+        len: u64,
+    ) -> Result<Region<M>, Error<M::Error>> {
+        let attributes = attributes.into();
+        let mut transaction = self.begin()?;
+        if transaction.contains(attributes.name) {
+            drop(transaction);
+        } else {
+            transaction.create_region(attributes, len)?;
+            transaction.commit()?;
+        }
+        self.region(attributes.name)
+    }
+
+    /// Notes that a region is handed out.
+    ///
+    /// A seal was as deep as the medium allows, so it would come back with the loss of the caches or buffers that hold the
+    /// note. Not every process is permitted to flush the medium's own buffers: then the lines are written back all the same.
+    fn note_use(&mut self, info: &Info) -> Result<(), Error<M::Error>> {
+        self.unseal()?;
+        for _ in 0..2 {
+            let used = Use { generation: self.state.number + 1, is_dirty: true };
+            self.append_uses(Draft::commit(false), &[(info.name.as_bytes().into(), used)])?;
+        }
+        drop(self.deep_persist_log());
+        Ok(())
+    }
+
+    /// Appends a record that changes the uses of regions.
+    fn append_uses(
+        &mut self,
+        mut draft: Draft,
+        uses: &[(Box<[u8]>, Use)],
+    ) -> Result<(), Error<M::Error>> {
+        let mut changed = Vec::new();
+        for (name, used) in uses {
+            let Some(live) = self.table.live.get(name) else { continue };
+            let mut live = live.clone();
+            live.entry.tag = used.word();
+            live.at = (draft.bytes.len() + ENTRY + name.len()) as u64;
+            live.entry.append(name, &live.rest, &mut draft.bytes);
+            changed.push((name, live));
+        }
+        let at = self.append(draft, None)? + self.log.places.current[0];
+        for (name, mut live) in changed {
+            live.at += at;
+            self.table.change(name, live);
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable once more, as deep as the medium allows, and records that. If nothing is changed
+    /// afterwards, the next opening need not verify all blobs, unless an earlier opening found damage, and none since has
+    /// found all blobs whole.
+    ///
+    /// Blobs, regions, the log and the roots are written back by lines. This also holds where the caches are in the
+    /// persistence domain, because a reset need not flush them. On a DAX file the write-back reaches the medium's own
+    /// buffers ([`DaxFile::deep_persist`](crate::dax::DaxFile::deep_persist)). Returns the number of the commit.
+    ///
+    /// Regions that this store has handed out are not [dirty](crate::preserve::Info::is_dirty) afterwards. Those that
+    /// an earlier process left dirty are written back, too, and stay dirty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region): its bytes can change. If
+    /// the medium fails. No blob is lost by that. The next opening may or may not find the store sealed; if it does,
+    /// all bytes in use were written back. If the next call returns
+    /// [`ErrorKind::Failed`](crate::preserve::ErrorKind::Failed), the store must be opened again.
+    ///
+    /// # Cost
+    /// A write-back of all lines of the store that are in use, and a record.
+    pub fn seal(&mut self) -> Result<u64, Error<M::Error>> {
+        self.check_is_ours()?;
+        let mut clean = Vec::new();
+        for (name, live) in &self.table.live {
+            let used = live.entry.last_use();
+            let is_ours = self.taken.contains(live.entry.at);
+            if live.entry.is != Is::Region || !used.is_dirty || !is_ours {
+                continue;
+            }
+            if self.taken.is_in_use_at(live.entry.at) {
+                let name = ShortName::of(core::str::from_utf8(name).unwrap_or_default());
+                return Err(Error(ErrorKind::RegionInUse { name }));
+            }
+            clean.push((name.clone(), Use { is_dirty: false, ..used }));
+        }
+        // Other threads may have stored to regions.
+        self.medium.order_observed();
+        for range in self.space.used().chain(core::iter::once(0..root::BYTES)) {
+            self.medium.deep_persist(range).map_err(Error::medium)?;
+        }
+        self.append_uses(Draft::commit(true), &clean)?;
+        self.taken.clear();
+        // Without this the next opening may find the record before, which is not sealed.
+        self.deep_persist_log().map_err(Error::medium)?;
+        Ok(self.state.number)
+    }
+
+    /// Removes the seal, by a record without changes that is made as deep as the seal was. The record of the changes is
+    /// not: if it were, it would outlive the bytes of its blobs.
+    pub(super) fn unseal(&mut self) -> Result<(), Error<M::Error>> {
+        if self.state.is_sealed {
+            self.append(Draft::commit(false), None)?;
+            drop(self.deep_persist_log());
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The store of preserved state, as its users rely on it.
 
 #![cfg(target_has_atomic = "64")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a workload that panics is a finding")]
+#![expect(clippy::unwrap_used, reason = "a workload that panics is a finding")]
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths of blobs are small")]
 
 // On a simulated medium and without `unsafe`, and of many cases: Miri would take hours and find nothing.

@@ -36,7 +36,7 @@ pub(super) struct Stream {
 /// use cachemaint::preserve::Store;
 /// use std::io::Read as _;
 ///
-/// # let mut store = Store::create_new(medium)?;
+/// # let (mut store, _) = Store::create_new(medium)?;
 /// # let mut transaction = store.begin()?;
 /// # transaction.put("log", b"one line")?;
 /// # transaction.commit()?;

@@ -149,10 +149,10 @@ impl<M: Medium> Transaction<'_, M> {
         bytes: &[u8],
     ) -> Result<(), Error<M::Error>> {
         let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
-        self.check(attributes, Content::Blob, &entry)?;
+        let before = self.check(attributes, Content::Blob, &entry)?;
         entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
         let rest = [attributes.metadata, bytes].concat().into();
-        self.change(attributes.name, Live { entry, at: 0, rest });
+        self.change(attributes.name, before, Live { entry, at: 0, rest });
         Ok(())
     }
 
@@ -205,8 +205,9 @@ impl<M: Medium> Transaction<'_, M> {
             return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
         }
         let entry = Entry { name: name.len(), ..Entry::DELETED };
-        self.check_room(&[(name, &entry)])?;
-        self.change(name, Live { entry, at: 0, rest: Box::default() });
+        let before = self.before(name);
+        self.check_room(&[(before, &entry)])?;
+        self.change(name, before, Live { entry, at: 0, rest: Box::default() });
         Ok(())
     }
 
@@ -223,13 +224,14 @@ impl<M: Medium> Transaction<'_, M> {
         let mut renamed = before.clone();
         renamed.entry.name = to.len();
         let deleted = Entry { name: from.len(), ..Entry::DELETED };
-        self.check_room(&[(from, &deleted), (to, &renamed.entry)])?;
+        let [before, none] = [from, to].map(|name| self.before(name));
+        self.check_room(&[(before, &deleted), (none, &renamed.entry)])?;
         self.has_renamed = true;
         // The blob itself stays where it is.
-        self.count(from, &deleted);
+        self.count(before, &deleted);
         let deleted = Live { entry: deleted, at: 0, rest: Box::default() };
         self.changes.insert(from.as_bytes().into(), deleted);
-        self.change(to, renamed);
+        self.change(to, none, renamed);
         Ok(())
     }
 
@@ -351,7 +353,8 @@ impl<M: Medium> Transaction<'_, M> {
         if is_by_pages(self.medium()) && !claim.place.is_empty() {
             self.written.push(claim.place);
         }
-        self.change(attributes.name, Live { entry, at: 0, rest: attributes.metadata.into() });
+        let live = Live { entry, at: 0, rest: attributes.metadata.into() };
+        self.change(attributes.name, claim.before, live);
     }
 
     /// Returns the entry of a name after the changes so far.
@@ -362,26 +365,29 @@ impl<M: Medium> Transaction<'_, M> {
         }
     }
 
-    /// Returns the bytes of a name's entry in the record, and of its live entry, before a change.
-    fn sizes(&self, name: &str) -> [u64; 2] {
-        let live = |live: &Live| if live.entry.is == Is::Deleted { 0 } else { live.entry.size() };
-        match self.changes.get(name.as_bytes()) {
-            Some(change) => [change.entry.size(), live(change)],
-            None => [0, self.store.table.live.get(name.as_bytes()).map_or(0, live)],
+    /// Returns what a name has before a change.
+    fn before(&self, name: &str) -> Before {
+        let change = self.changes.get(name.as_bytes());
+        let record = change.map_or(0, |change| change.entry.size());
+        let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
+        let live = found.filter(|live| live.entry.is != Is::Deleted);
+        Before {
+            record,
+            live: live.map_or(0, |live| live.entry.size()),
+            content: live.map(|live| live.entry.content()),
         }
     }
 
     /// Counts the bytes of a change.
-    fn count(&mut self, name: &str, entry: &Entry) {
-        let [record, live] = self.sizes(name);
-        let is_live = entry.is != Is::Deleted;
-        self.record = self.record - record + entry.size();
-        self.live = self.live - live + if is_live { entry.size() } else { 0 };
+    const fn count(&mut self, before: Before, entry: &Entry) {
+        let of_new = if matches!(entry.is, Is::Deleted) { 0 } else { entry.size() };
+        self.record = self.record - before.record + entry.size();
+        self.live = self.live - before.live + of_new;
     }
 
     /// Records a change. The bytes of an earlier put in this transaction are free again.
-    fn change(&mut self, name: &str, live: Live) {
-        self.count(name, &live.entry);
+    fn change(&mut self, name: &str, before: Before, live: Live) {
+        self.count(before, &live.entry);
         if let Some(before) = self.changes.insert(name.as_bytes().into(), live) {
             self.forget(&before);
         }
@@ -416,7 +422,7 @@ impl<M: Medium> Transaction<'_, M> {
     ) -> Result<Claim, Error<M::Error>> {
         let is = if content == Content::Region { Is::Region } else { Is::Blob };
         let entry = self.entry(attributes, is, len);
-        self.check(attributes, content, &entry)?;
+        let before = self.check(attributes, content, &entry)?;
         let unit = self.store.unit();
         let largest = self.store.space.largest();
         let bytes = content.occupied(len, unit);
@@ -426,7 +432,7 @@ impl<M: Medium> Transaction<'_, M> {
         let place = claimed.map_err(full)?;
         let (identity, generation) = (self.store.identity(), self.generation());
         let key = BlobKey { identity, generation, at: place.start };
-        Ok(Claim { place, key })
+        Ok(Claim { place, key, before })
     }
 
     /// Refuses an entry that cannot be put.
@@ -435,27 +441,27 @@ impl<M: Medium> Transaction<'_, M> {
         attributes: &Attributes<'_>,
         content: Content,
         entry: &Entry,
-    ) -> Result<(), Error<M::Error>> {
+    ) -> Result<Before, Error<M::Error>> {
         attributes.check()?;
         let name = || ShortName::of(attributes.name);
-        let before = self.find(attributes.name).map(|live| live.entry.content());
-        if before == Some(Content::Region) && content == Content::Blob {
+        let before = self.before(attributes.name);
+        if before.content == Some(Content::Region) && content == Content::Blob {
             return Err(Error(ErrorKind::NotABlob { name: name() }));
         }
-        if before.is_some() && content == Content::Region {
+        if before.content.is_some() && content == Content::Region {
             return Err(Error(ErrorKind::NameTaken { name: name() }));
         }
-        self.check_room(&[(attributes.name, entry)])
+        self.check_room(&[(before, entry)])?;
+        Ok(before)
     }
 
     /// Refuses changes for which the log has no room and cannot grow. A transaction that only deletes has room always.
-    fn check_room(&mut self, changes: &[(&str, &Entry)]) -> Result<(), Error<M::Error>> {
+    fn check_room(&mut self, changes: &[(Before, &Entry)]) -> Result<(), Error<M::Error>> {
         let (mut record, mut live) = (self.record, self.live);
-        for (name, entry) in changes {
-            let [of_record, of_live] = self.sizes(name);
+        for (before, entry) in changes {
             let of_new = if entry.is == Is::Deleted { 0 } else { entry.size() };
-            record = record - of_record + entry.size();
-            live = live - of_live + of_new;
+            record = record - before.record + entry.size();
+            live = live - before.live + of_new;
         }
         let capacity = self.growth.map_or(self.store.log.places.capacity, |growth| growth.capacity);
         let Some(missing) = self.store.missing_capacity(capacity, record, live) else {
@@ -469,11 +475,20 @@ impl<M: Medium> Transaction<'_, M> {
     }
 }
 
+/// The entry of a name before a change: its bytes in the record, its bytes in the table, and its content.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    record: u64,
+    live: u64,
+    content: Option<Content>,
+}
+
 /// A place for a blob or a region.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) place: Range<u64>,
     pub(super) key: BlobKey,
+    before: Before,
 }
 
 impl Attributes<'_> {

@@ -22,7 +22,9 @@ use core::iter;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull, from_ref, null, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, fence};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence,
+};
 use libc::{c_int, c_short, siginfo_t};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -105,6 +107,8 @@ struct Entry {
     version: AtomicUsize,
     start: AtomicUsize,
     len: AtomicUsize,
+    /// The process that has the mapping: a forked child has the entry and not the mapping, and other memory there.
+    owner: AtomicU32,
     fd: AtomicI32,
     /// The mapping's place in the file, in bytes.
     offset: AtomicU64,
@@ -120,6 +124,7 @@ impl Entry {
             version: AtomicUsize::new(0),
             start: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
+            owner: AtomicU32::new(0),
             fd: AtomicI32::new(-1),
             offset: AtomicU64::new(0),
             is_writable: AtomicBool::new(false),
@@ -151,6 +156,7 @@ impl Entry {
     fn at(&self, address: usize) -> Option<Found> {
         let version = self.version.load(Acquire);
         let [start, len] = [&self.start, &self.len].map(|number| number.load(Relaxed));
+        let owner = self.owner.load(Relaxed);
         let found = Found {
             start,
             len,
@@ -163,7 +169,7 @@ impl Entry {
         // The mapping of the access cannot end meanwhile. An entry that changes is that of another one.
         fence(Acquire);
         let is_whole = version % 2 == 1 && self.version.load(Relaxed) == version;
-        (is_whole && found.at < len).then_some(found)
+        (is_whole && found.at < len && owner == std::process::id()).then_some(found)
     }
 }
 
@@ -195,6 +201,7 @@ impl Registered {
         let entry = entries().find(|entry| entry.take()).unwrap_or_else(Entry::add);
         entry.start.store(base.addr().get(), Relaxed);
         entry.len.store(len, Relaxed);
+        entry.owner.store(std::process::id(), Relaxed);
         entry.fd.store(fd, Relaxed);
         entry.offset.store(offset, Relaxed);
         entry.is_writable.store(is_writable, Relaxed);
@@ -243,8 +250,12 @@ impl Found {
     /// Returns the reason for which the page of the access is missing.
     fn reason(&self, fault: &Fault) -> Failure {
         let page = files::page_size();
-        let at = self.at - self.at % page.max(fault.extent);
-        let len = page.max(fault.extent).min(self.len - at) as u64;
+        // A huge page is aligned in memory, and the mapping need not be.
+        let extent = page.max(fault.extent);
+        let from = (self.start + self.at) / extent * extent;
+        let end = from.saturating_add(extent).min(self.start + self.len);
+        let at = from.saturating_sub(self.start);
+        let len = (end - self.start - at) as u64;
         let (at, place) = (at as u64, self.offset + (self.at - self.at % page) as u64);
         let poisoned = Failure::Poisoned { at, len };
         // SAFETY: the file is open as long as the mapping is there.
@@ -373,6 +384,9 @@ fn replace() -> io::Result<()> {
     let current = exchange(None)?;
     keep(&current);
     let mut action = current;
+    // Nothing interrupts the handler while it sets a latch.
+    // SAFETY: the set can be written.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     let handler: Handler = on_sigbus;
     action.sa_sigaction = handler as libc::sighandler_t;
     // A signal that had no handler interrupted no call of the system.

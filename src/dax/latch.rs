@@ -106,7 +106,7 @@ impl Latch {
         self.state.store(state, Release);
     }
 
-    /// Returns the failure. Waits for another thread that is about to set it: no signal interrupts that but the end.
+    /// Returns the failure. Waits for another thread that is about to set it: no signal interrupts that in the handler of SIGBUS.
     #[cold]
     pub(super) fn failure(&self) -> Option<Failure> {
         let mut state = self.state.load(Acquire);

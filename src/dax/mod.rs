@@ -60,7 +60,8 @@
 //!   notices that the file was cut.
 //! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
 //!   back. So the first [failure](DaxView#failures) is returned until the file is opened anew.
-//! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself.
+//! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself. An access
+//!   ends it, or meets whatever it has mapped there since.
 //! - Private mappings (`MAP_PRIVATE`) are not offered: stores to one reach no file.
 //! - The persistence domain is the claim of firmware ([`Domain`](crate::survival::Domain)), which cannot be verified.
 //! - A drive that does not promise whole sectors can lose any sector of a page that it was writing at a power loss, with

@@ -4,13 +4,15 @@ use super::latch::Failure;
 use super::system::files;
 use super::{DaxView, Error, ErrorKind};
 use crate::medium::Readable;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// A file that is read by `pread(2)`: bytes that the medium has lost are an error of that read alone. For salvage, and for
 /// reading a file whose mapping has failed.
@@ -36,30 +38,38 @@ pub struct PreadFile {
     offset: u64,
     len: u64,
     path: PathBuf,
-    /// The failure of a load, which cannot return it.
-    failed: Mutex<Option<Error>>,
+    /// The failures of loads, which cannot return them, with the threads that have to know.
+    failed: Mutex<Vec<(ThreadId, Error)>>,
 }
 
 impl PreadFile {
     /// Reads a file from `offset` on, up to the end that it has now.
     ///
     /// # Errors
+    /// [`ErrorKind::Unsupported`], if it is no regular file: a device of device DAX cannot be read by calls.
     /// [`ErrorKind::Os`], if the file's length cannot be asked for.
     pub fn new(file: File, offset: u64) -> Result<Self, Error> {
         let path = files::name_of(&file);
         let found = file.metadata().map_err(|error| Error::os(&path, files::METADATA, &error))?;
+        if !found.is_file() {
+            return Err(Error::unsupported(&path, "cannot be read by calls; map it"));
+        }
         let len = found.len().saturating_sub(offset);
-        Ok(Self { file, offset, len, path, failed: Mutex::new(None) })
+        Ok(Self { file, offset, len, path, failed: Mutex::default() })
     }
 
-    /// Reads the bytes of a view, also when its mapping has failed.
+    /// Reads the bytes of a view, also when its mapping has failed. Each read of device DAX is an error.
     ///
     /// # Errors
     /// [`ErrorKind::Os`], if this process has no descriptor left.
     pub fn of(view: &DaxView) -> Result<Self, Error> {
         let path = view.path().to_path_buf();
         let file = view.file().try_clone().map_err(|error| Error::os(&path, "dup", &error))?;
-        Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: Mutex::new(None) })
+        Ok(Self { file, offset: view.offset(), len: view.len(), path, failed: Mutex::default() })
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Vec<(ThreadId, Error)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the meaning of a failed read: bytes can be bad, and the file can have shrunk.
@@ -92,7 +102,7 @@ impl Readable for PreadFile {
         assert!(at.is_multiple_of(8), "offset {at} is not a multiple of 8");
         let mut word = [0; 8];
         if let Err(error) = self.read(at, &mut word) {
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.failed().push((thread::current().id(), error));
             return 0;
         }
         u64::from_le_bytes(word)
@@ -114,10 +124,13 @@ impl Readable for PreadFile {
         read.map_err(|error| self.unread(at, len, &error))
     }
 
-    /// Fails if a load since the last call could not read its word.
+    /// Fails if a load of this thread could not read its word since the last call of it.
     fn check(&self) -> Result<(), Error> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or(Ok(()), Err)
+        let (mut failed, this) = (self.failed(), thread::current().id());
+        let own = failed.iter().position(|(thread, _)| *thread == this);
+        let Some(first) = own.map(|at| failed.remove(at).1) else { return Ok(()) };
+        failed.retain(|(thread, _)| *thread != this);
+        Err(first)
     }
 }
 

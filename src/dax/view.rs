@@ -390,6 +390,7 @@ impl DaxView {
             self.persist_lines(&range, cache);
         }
         self.require_pages()?;
+        self.ask()?;
         if !range.is_empty() {
             let flushed = self.mapping.flush_medium(range);
             flushed.map_err(|why| self.unflushed(&why))?;

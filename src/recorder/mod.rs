@@ -58,8 +58,8 @@
 //!
 //! # Forks
 //! A forked child cannot use a recorder that it has inherited. On Linux the mapping of a [`DaxFile`] is not there: an
-//! event, or a write-back of the events, ends the child by SIGSEGV, without an error ([`dax`](crate::dax#forks-on-linux)). On
-//! other systems it would write over the events of its parent. So open the recording after the last fork, a daemon in the
+//! event, or a write-back of the events, ends the child by SIGSEGV, or writes over memory that the child has mapped there
+//! since. On other systems it would write over the events of its parent. So open the recording after the last fork, a daemon in the
 //! process that stays. Processes that record at the same time have a file each.
 //!
 //! A parent can end without dropping the recorder, as by a kill or with a `'static` one. Then the child holds the lock of

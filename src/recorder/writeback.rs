@@ -14,7 +14,7 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     ///
     /// # Signal handlers
     /// On a medium of this crate that persists by lines or bytes this may be called in a signal handler, even in one that has
-    /// interrupted this call: it does not lock, wait or allocate. `examples/last_words` has such a handler. By pages it is a
+    /// interrupted this call: it does not lock, wait or allocate, unless the medium has failed, whose error is allocated. `examples/last_words` has such a handler. By pages it is a
     /// system call whose failures threads share: do not call it in a handler. The events are in the file all the same, since
     /// a store into a shared mapping outlives the process.
     ///

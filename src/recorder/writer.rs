@@ -117,7 +117,8 @@ impl<'r, M: Medium> Writer<'r, M> {
     /// [`ErrorKind::WornOut`]: the event is not recorded. It is counted as lost unless recording has been stopped. With
     /// [`EachAppend`](Durability::EachAppend) the count is written back as well. If that fails, it is due for the next
     /// [`write_back_all`](Recorder::write_back_all).
-    /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed.
+    /// [`ErrorKind::Medium`]: the event is recorded, but its write-back has failed, or the medium has. With
+    /// [`OnCrash`](Durability::OnCrash) a failed medium is noticed when the next sub-buffer begins.
     ///
     /// # Cost
     /// Stores, a tag and a timestamp; when a sub-buffer is full, a header of 64 bytes as well. The call is inlined, so that
@@ -275,7 +276,7 @@ impl<'r, M: Medium> Writer<'r, M> {
             return Err(self.lose(ErrorKind::Full));
         }
         let written_back = match self.durability {
-            Durability::OnCrash => Ok(()),
+            Durability::OnCrash => self.medium.check().map_err(ErrorKind::Medium),
             Durability::SubBuffer | Durability::EachAppend => self.write_back(head, head),
         };
         cursor.skip(head, sequence * size);

@@ -2,7 +2,7 @@
 
 use super::{ALONE, assert_locked, is_emulated};
 use crate::skip::skip;
-use cachemaint::dax::{DaxFile, Lock, Options};
+use cachemaint::dax::{DaxFile, FaultHandler, Lock, Options};
 use std::io::PipeWriter;
 use std::os::fd::AsRawFd;
 use std::sync::PoisonError;
@@ -62,6 +62,31 @@ fn a_forked_child_does_not_inherit_the_mapping() {
     let status = status_of(|| i32::from(is_accessible(&file, &sink)));
     assert_eq!(status, 0, "the child can read the file");
     assert!(is_accessible(&file, &sink));
+}
+
+/// The child may map anything where its parent has the file. The handler of the parent is the child's too.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[test]
+fn a_fault_of_a_forked_child_is_not_taken_for_one_of_its_parent() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_inherited("a_fault_of_a_forked_child_is_not_taken_for_one_of_its_parent") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().allow_page_granularity();
+    let file = options.create_new(directory.path().join("file"), 64 << 10).unwrap();
+    let empty = tempfile::tempfile().unwrap();
+    FaultHandler::install().unwrap();
+    let status = status_of(|| {
+        let (place, flags) = (file.as_ptr(0).cast(), libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE);
+        // SAFETY: nothing is mapped there in the child, or the call fails.
+        let map =
+            unsafe { libc::mmap(place, 64 << 10, libc::PROT_READ, flags, empty.as_raw_fd(), 0) };
+        // SAFETY: it is mapped, and the access raises SIGBUS, as the file has no byte.
+        if map == place { i32::from(unsafe { map.cast::<u8>().read_volatile() }) } else { 77 }
+    });
+    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGBUS, "{status}");
+    file.check().unwrap();
 }
 
 /// A forked child that executes no program, as one between fork and exec. It has a duplicate of every open

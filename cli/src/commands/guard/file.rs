@@ -7,7 +7,7 @@
 use super::trees::Identity;
 use anyhow::{Context as _, bail};
 use cachemaint::cache::Cache;
-use cachemaint::dax::{DaxView, Error, ErrorKind, Options};
+use cachemaint::dax::{DaxView, Error, ErrorKind, Options, probe};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open, syncfs};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -79,6 +79,8 @@ impl Held {
                 let is_there = open_to_sync(path).is_some_and(|file| is_same(&file));
                 Ok(if is_there { Self::Paged(bytes) } else { Self::Nothing })
             }
+            // The kernel writes no lines back there (Linux `drivers/dax/super.c`, `dax_flush`).
+            ErrorKind::NotAllocated { .. } if probe(path)?.is_eadr() => Err(error),
             ErrorKind::NotAllocated { .. } => {
                 Ok(open_to_sync(path).filter(is_same).map_or(Self::Nothing, Self::Sparse))
             }

@@ -314,6 +314,11 @@ impl Guarded {
             Ok(Outcome::Resized(_)) => {
                 self.held = Held::Nothing;
                 pass.outside += 1;
+                let path = self.path.display();
+                self.report(
+                    format!("{path}: not written back, as its size changes all the time"),
+                    pass,
+                );
             }
             Ok(Outcome::None) => pass.outside += 1,
             Err(error) => {

@@ -184,8 +184,6 @@ impl<M: Medium> Region<M> {
 
     /// Issues the write-back of a range. It is durable when a [`fence`](Self::fence) on this thread has returned.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// If the operating system reports that it could not be written.
     ///
@@ -206,8 +204,6 @@ impl<M: Medium> Region<M> {
 
     /// Makes a range durable: write-back and fence.
     ///
-    /// [`durability`](crate::durability) compares this call with the others.
-    ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).
     ///
@@ -220,8 +216,6 @@ impl<M: Medium> Region<M> {
     }
 
     /// Writes several parts and makes them durable.
-    ///
-    /// [`durability`](crate::durability) compares this call with the others.
     ///
     /// # Errors
     /// As [`issue_writeback`](Self::issue_writeback).

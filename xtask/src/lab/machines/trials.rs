@@ -61,7 +61,8 @@ const NOT_NEEDED: [(&str, &str, &str, &str); 2] = [
 
 /// Returns the reason why nothing is lost without an instruction.
 fn reason(event: &str, place: &str) -> Option<&'static str> {
-    let is_it = |(known, call, ..): &&(&str, &str, &str, &str)| *known == event && place.contains(call);
+    let is_it =
+        |(known, call, ..): &&(&str, &str, &str, &str)| *known == event && place.contains(call);
     NOT_NEEDED.iter().find(is_it).map(|(.., reason)| *reason)
 }
 

@@ -34,8 +34,8 @@
 //!                    persist              deep_persist
 //! ```
 //!
-//! An event takes the bytes that had not got far enough: [`survival`] has the table. `file` is a `DaxFile`, or a `Region` of
-//! a store, which has the first of these calls. Costs are those of a mapping that is persisted by lines. By pages each range
+//! An event takes the bytes that had not got far enough: [`survival`] has the table. `file` is a `DaxFile`. A `Region` of a
+//! store has its calls too, except `persist_fill`, `persist_copy_within` and `batch`. Costs are those of a mapping that is persisted by lines. By pages each range
 //! is a system call that waits for the drive, and a fence is free.
 //!
 //! | call | durable when it returns | cost |
@@ -95,8 +95,8 @@ pub mod aliasing;
 #[path = "../arch/mod.rs"]
 #[expect(unreachable_pub, reason = "the folder also compiles alone, where these are its interface")]
 #[cfg_attr(
-    not(any(all(feature = "dax", target_os = "linux"), all(test, feature = "std"))),
-    expect(dead_code, reason = "facts about addresses of mappings serve files on Linux")
+    not(any(feature = "std", test)),
+    expect(dead_code, reason = "the report on the host has the facts about aliases")
 )]
 mod arch;
 #[expect(unsafe_code, reason = "the contract of these operations defines the valid ranges")]
@@ -108,10 +108,6 @@ mod cpu;
     any(feature = "journal", feature = "recorder", feature = "preserve-read"),
     target_has_atomic = "64"
 ))]
-#[cfg_attr(
-    not(any(feature = "journal", feature = "preserve-read")),
-    expect(dead_code, reason = "a recorder has tags of bytes alone")
-)]
 mod format;
 #[cfg(all(
     test,

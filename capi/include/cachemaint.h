@@ -76,7 +76,7 @@ enum cachemaint_error {
     CACHEMAINT_PERMISSION = 8,
     /* Another open file of the same path holds the lock, in this process or in another. */
     CACHEMAINT_LOCKED = 9,
-    /* The file has fewer bytes than asked for, or none. */
+    /* The file has fewer bytes than asked for, or none, or was cut while it was open. */
     CACHEMAINT_TOO_SHORT = 10,
     /* The file system has no space for it. */
     CACHEMAINT_NO_SPACE = 11,
@@ -197,7 +197,8 @@ CACHEMAINT_CHECKED int cachemaint_grow(cachemaint_file *file, uint64_t length);
 
 /* Makes the bytes persistent that this thread has stored in the range: write-back and fence.
  * After the return they survive the events that cachemaint_get_survival states for CACHEMAINT_PERSISTED.
- * Errors, by pages alone: CACHEMAINT_WRITEBACK_FAILED; CACHEMAINT_TOO_SHORT if the file was cut in the range.
+ * Errors, by pages alone: CACHEMAINT_WRITEBACK_FAILED; CACHEMAINT_TOO_SHORT if the file was cut, in the range
+ * or not. After the first of these each call returns it: see cachemaint_check.
  * Cost: one instruction for each line, and a fence, without a lock or allocation. By pages one msync and one fstat for all
  * calls of threads that wait at the time. */
 CACHEMAINT_CHECKED int cachemaint_persist(const cachemaint_file *file, const void *address, size_t length);

@@ -323,6 +323,7 @@ impl DaxFile {
     /// all stored bytes, persistent or not. Processes without locks must not make the file longer at the same time.
     ///
     /// # Errors
+    /// The [failure](DaxView#failures) of the mapping, if it has failed.
     /// [`ErrorKind::NoSpace`], also for the limit of the process (`ulimit -f`), without its signal.
     /// [`ErrorKind::InvalidInput`] for less than the mapped length, or if the file would have to be made longer under a
     /// shared lock. [`ErrorKind::Shorter`] if it has shrunk below its mapping. [`ErrorKind::Unsupported`] of device DAX.
@@ -363,6 +364,7 @@ impl DaxFile {
     /// still map the part that is cut off. Their next access to it raises a signal (SIGBUS), which ends the process.
     ///
     /// # Errors
+    /// The [failure](DaxView#failures) of the mapping, if it has failed.
     /// [`ErrorKind::InvalidInput`] for 0 and for more than the mapped length, under a shared lock, and if the file continues
     /// after the mapping, as it can with [`Options::len`](super::Options::len). [`ErrorKind::Unsupported`] of device DAX.
     /// File and mapping are as they were then. If the last sync fails ([`ErrorKind::Writeback`]), both are short, and a

@@ -57,7 +57,7 @@
 //! - A file that shrinks while it is mapped, a page with a media error, and a store to a hole for which there is no space
 //!   raise SIGBUS (on Windows an in-page error) at the next access, which ends the process. On Linux there are ways round
 //!   it, below. A store behind the new end in the page that has it raises no signal and is lost. By pages a write-back
-//!   notices that the file was cut.
+//!   notices a file that is still shorter than its mapping, and not one that was cut and made as long again before.
 //! - The bytes that a failed write-back has lost are not known, and a second one that succeeds does not bring them
 //!   back. So the first [failure](DaxView#failures) is returned until the file is opened anew.
 //! - A forked child does not use the file: on Linux it does not inherit the mapping, and opens the file itself. An access

@@ -331,19 +331,16 @@ impl Before {
 /// A wait for other threads, which lets them run if it takes long.
 #[derive(Debug, Default)]
 struct Backoff {
-    #[cfg(feature = "std")]
     spins: u32,
 }
 
 impl Backoff {
     fn wait(&mut self) {
         sync::spin_loop();
+        self.spins = self.spins.saturating_add(1);
         #[cfg(feature = "std")]
-        {
-            self.spins = self.spins.saturating_add(1);
-            if self.spins >= SPINS {
-                std::thread::yield_now();
-            }
+        if self.spins >= SPINS {
+            std::thread::yield_now();
         }
     }
 }

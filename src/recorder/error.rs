@@ -188,8 +188,8 @@ impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
             ),
             Self::Truncated { len, needed } => write!(
                 f,
-                "the medium has {len} bytes and the recording in it needs {needed}: bring back what was cut, or fill \
-                 a copy up to {needed} bytes with zeros and read its events"
+                "the medium has {len} bytes and the recording in it needs at least {needed}: bring back what was cut, or fill \
+                 a copy with zeros up to the length that the file had, and read its events"
             ),
             Self::FewCursors { cursors, shards } => {
                 write!(f, "{cursors} cursors were given for {shards} shards; give one for each")

@@ -19,8 +19,8 @@ impl<M: Medium, C: AsRef<[Cursor]>> Recorder<M, C> {
     /// a store into a shared mapping outlives the process.
     ///
     /// # Errors
-    /// The first error of the medium. The other shards are written back nevertheless. The next call tries the failed
-    /// ranges again.
+    /// The first error of the medium. The other shards are written back if the medium still does it. The next call tries the
+    /// failed ranges again; a `DaxFile` that has failed returns its failure until it is opened anew.
     ///
     /// # Cost
     /// A check of each shard; an instruction for each line of new events, and two fences for each shard that has new

@@ -185,7 +185,8 @@ fn bytes_of(input: &Anything<'_>) {
         snapshot.entries().for_each(drop);
     });
     assert!(looks <= most, "{looks} bytes were looked at");
-    let (opened, looks) = medium.cost(|medium| options().verify(Verify::Always).open(medium.clone()));
+    let (opened, looks) =
+        medium.cost(|medium| options().verify(Verify::Always).open(medium.clone()));
     assert!(looks <= most, "{looks} bytes were looked at");
     let Ok((mut store, _)) = opened else { return };
     let Ok(mut transaction) = store.begin() else { return };

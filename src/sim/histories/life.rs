@@ -12,8 +12,8 @@ pub(super) type Pick<'p, O> = dyn FnMut(&[O]) -> Option<usize> + 'p;
 
 /// One life of a [`Structure`]: from its opening to a crash.
 ///
-/// The process is dead once [`next`](Self::next) returns `None`. Dropping a handle after that, a reservation or a
-/// transaction, changes nothing, so handles can be kept until the function returns.
+/// The process is dead once [`next`](Self::next) returns `None`. Dropping a handle after that, such as a transaction,
+/// changes nothing, so handles can be kept until the function returns.
 #[non_exhaustive]
 pub struct Life<'m, S: Structure> {
     /// The medium as the life before has left it.

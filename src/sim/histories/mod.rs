@@ -63,8 +63,8 @@ use search::Search;
 /// println!("{found}");
 /// ```
 pub trait Structure: Sized {
-    /// An operation with its parameters. Operations that leave something under way (a reservation without an end, a
-    /// submission that is not waited for) are included.
+    /// An operation with its parameters. Operations that leave something under way (a transaction without a
+    /// commit) are included.
     type Operation: Clone + PartialEq + fmt::Debug;
 
     /// The reference model: the operations of all lives so far, as the outside world knows them. For each, it says if

@@ -72,8 +72,8 @@ use trees::Root;
 /// it found such files, and wrote back no other, the exit code is 1. A signal that it was started to ignore, as by nohup,
 /// stays ignored.
 ///
-/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back. The
-/// bound does not include it meanwhile. If one is missing at the end, the exit code is 1.
+/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back: its first
+/// interval then can include the absence. If one is missing at the end, the exit code is 1.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
 /// that is longer than TIME is reported on standard error when it ends, and each later one that is twice as long as the

@@ -28,8 +28,8 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     /// The file of the journal
     file: PathBuf,
-    /// Create the file, with this number of bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G. On Unix a file
-    /// of another user than root is refused if it has no journal yet
+    /// Create the file, with this number of bytes, and the journal, if they are missing: 4096, 64K, 16M, 1G. On Unix an
+    /// existing file without a journal is refused if it belongs to neither this user nor root
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Bytes of a segment of the new journal: a power of two, and the greatest length of a record

@@ -29,8 +29,8 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The name of the blob: up to 255 bytes
     name: String,
-    /// Create the file, with this number of bytes, and the store, if they are missing: 64K, 16M, 1G. On Unix a file of another
-    /// user than root is refused if it has no store yet
+    /// Create the file, with this number of bytes, and the store, if they are missing: 64K, 16M, 1G. On Unix an existing
+    /// file without a store is refused if it belongs to neither this user nor root
     #[arg(long, value_name = "SIZE", value_parser = text::size)]
     create: Option<u64>,
     /// Extend the file to this size first

@@ -113,7 +113,7 @@ static void a_sync_that_does_not_exist_loses_no_bytes(void) {
     cachemaint_file *file = opened();
     failing_syncs = 1;
     sync_error = EINVAL;
-    REFUSED(cachemaint_grow(file, LENGTH), CACHEMAINT_SYSTEM);
+    REFUSED(cachemaint_grow(file, LENGTH), CACHEMAINT_UNSUPPORTED);
     sync_error = EIO;
     CHECK(cachemaint_error_errno() == EINVAL);
     CHECK(strstr(cachemaint_error_message(), "may be lost") == NULL);

@@ -6,8 +6,8 @@
 //!
 //! # Work
 //! A scan reads each record once, or twice if it compares the mirrors. Behind the end it reads 40 bytes of each line of
-//! both mirrors. What only looks like a record there is verified until twice the bytes of a mirror were read for that;
-//! then the log counts as damaged.
+//! both mirrors. What looks like a record is verified until eight times the bytes of a mirror were read for that; then the
+//! log counts as damaged.
 
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::history::BOOT;
@@ -214,6 +214,9 @@ impl Log {
         mirror: usize,
         at: u64,
     ) -> Result<Option<Head>, E> {
+        if at >= self.places.capacity {
+            return Ok(None);
+        }
         let mut bytes = [0; HEAD];
         medium.read(self.places.current[mirror] + at, &mut bytes)?;
         Ok(Head::read(&bytes).filter(|head| head.len <= self.places.capacity - at))
@@ -281,7 +284,7 @@ pub(super) struct Scan {
     pub(super) number: u64,
     compares: bool,
     is_beside_writers: bool,
-    /// Bytes that may still be verified in search of a record behind the end.
+    /// Bytes that may still be verified.
     budget: u64,
 }
 
@@ -303,7 +306,7 @@ pub(super) struct Gap {
 impl Scan {
     /// Begins a scan. One that `compares` reads both mirrors of each record.
     pub(super) const fn new(log: Log, compares: bool, is_beside_writers: bool) -> Self {
-        let budget = 2 * log.places.capacity;
+        let budget = 8 * log.places.capacity;
         Self { log, at: 0, before: 0, number: 1, compares, is_beside_writers, budget }
     }
 
@@ -340,15 +343,25 @@ impl Scan {
 
     /// Returns the record at the position, if it follows the last one.
     pub(super) fn here<E: Failure>(
-        &self,
+        &mut self,
         medium: &dyn Readable<Error = E>,
     ) -> Result<Option<Record>, Error<E>> {
+        let Self { at, before, number, mut budget, .. } = *self;
         let mut follows = |head: &Head| {
-            head.before == self.before
-                && head.number >= self.number
-                && (head.what == What::Base) == (self.at == 0)
+            let follows = head.before == before
+                && head.number >= number
+                && (head.what == What::Base) == (at == 0);
+            if follows {
+                budget = budget.saturating_sub(head.len);
+            }
+            follows && budget > 0
         };
-        self.log.record(medium, self.at, self.compares, &mut follows).map_err(Error::medium)
+        let found = self.log.record(medium, at, self.compares, &mut follows);
+        self.budget = budget;
+        if budget == 0 {
+            return Err(self.damage(at..self.log.places.capacity));
+        }
+        found.map_err(Error::medium)
     }
 
     /// Returns true if the position has a record that was being written: its head is there and its tag does not match.
@@ -445,6 +458,8 @@ pub(super) struct State {
     pub(super) end: u64,
     /// The tag of the record.
     pub(super) tag: u64,
+    /// Entries that the base counts and that were not found so far.
+    pub(super) missing: u64,
     /// Damaged bytes of the log, if there are any: the first.
     pub(super) lost: Option<Gap>,
 }
@@ -457,6 +472,7 @@ impl State {
         size: 0,
         end: 0,
         tag: 0,
+        missing: 0,
         lost: None,
     };
 
@@ -477,10 +493,19 @@ impl State {
         (self.number, self.end, self.tag) = (head.number, record.end(), head.tag);
         self.is_sealed = head.is_sealed;
         if matches!(head.what, What::Base | What::Opening) {
-            let [size, _] = record.numbers(medium).map_err(Error::medium)?;
+            let [size, entries] = record.numbers(medium).map_err(Error::medium)?;
             self.size = size;
+            if head.what == What::Base {
+                self.missing = entries;
+            }
             if let Some(last) = record.boots(medium).map_err(Error::medium)?.last() {
                 self.stamp = boot(medium, last).map_err(Error::medium)?.stamp;
+            }
+        }
+        if head.what == What::Snapshot {
+            let mut items = record.items();
+            while next_item(medium, &mut items)?.is_some() {
+                self.missing = self.missing.saturating_sub(1);
             }
         }
         self.stamp.seconds = head.seconds;

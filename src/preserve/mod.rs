@@ -261,13 +261,16 @@
 //! # Limits
 //! - A blob or a region needs free space in one piece. The blob that it replaces is free after the commit, so both need
 //!   space at the same time. A log that grows needs four pieces beside the old ones.
-//! - Damage to the last record or to a blob of it looks like a crash: the commit is undone, and the opening says so.
+//! - Damage to the last record or to a blob of it looks like a crash: the commit is undone, and the opening says so. What
+//!   this commit had replaced is there only if no later transaction, finished or not, took its space.
 //! - A history keeps 32 boots, or fewer if that would be more than an eighth of a mirror of the log: 3 in the smallest.
 //! - A page of memory of 16 or 64 KiB, as on some machines with arm64 and POWER, can hold both mirrors of a small log.
 //! - A tag detects accidents, not attacks: one in 2^64 damaged chunks of 64 KiB passes for whole.
 //! - Stores of versions 1 to 3 are refused. The format is not promised to stay before the first release.
 //! - A writer keeps the table in memory.
-//! - If all four roots are damaged, or those of one generation after commits were made with it, the store is lost.
+//! - If all four roots are damaged, or those of one generation after commits were made with it, the store is lost. A
+//!   reader shows the older state then, and so does an opening after the log has grown; [`Snapshot::verify`] looks for the
+//!   newer root.
 
 mod blob;
 mod error;

@@ -4,6 +4,7 @@ use super::Identity;
 use super::blob::Chunks;
 use super::error::{Damage, Error, ErrorKind, Part};
 use super::format::record::{Is, What};
+use super::format::{CHUNK, tags};
 use super::info::Info;
 use super::log::{Gap, Item, Log, Record, Scan, State, Step, next_item};
 use super::stamp::Stamp;
@@ -239,6 +240,10 @@ impl Commit {
             let lost = state.lost.unwrap_or(Gap { start: 0, end: log.places.capacity });
             return Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, ..log.lost(lost) })));
         }
+        if state.missing > 0 && state.lost.is_none() {
+            let lost = Gap { start: state.end, end: log.places.capacity };
+            return Err(Error(ErrorKind::Damaged(log.lost(lost))));
+        }
         if undone.is_none() && scan.is_torn(medium) {
             undone = Some(state.number + 1);
         }
@@ -271,8 +276,14 @@ fn are_blobs_whole<E: Failure>(
     record: &Record,
 ) -> Result<bool, Error<E>> {
     let mut items = record.items();
+    // A commit with more bytes has fenced them, and says so.
+    let mut left = CHUNK;
     while let Some(item) = next_item(medium, &mut items)? {
         let is_of_this = item.entry.generation == record.head.number;
+        if is_of_this && item.entry.is == Is::Blob {
+            let Some(rest) = left.checked_sub(tags(item.entry.len).end) else { return Ok(false) };
+            left = rest;
+        }
         if is_of_this && !Chunks::of_item(log.identity(), &item).is_whole(medium) {
             return Ok(false);
         }
@@ -298,10 +309,15 @@ impl<E> Copy for CommitIn<'_, E> {}
 impl<E: Failure> CommitIn<'_, E> {
     /// Returns true if this is still the last commit.
     fn is_last(self) -> Result<bool, Error<E>> {
+        if self.commit.undone.is_some() {
+            // What stands behind it may have been under way.
+            let now = Commit::last(self.medium)?;
+            return Ok(now.log == self.commit.log && now.state.tag == self.commit.state.tag);
+        }
         let State { number, end, tag, .. } = self.commit.state;
         let mut scan = Scan::new(self.commit.log, false, true);
         (scan.at, scan.before, scan.number) = (end, tag, number);
-        let has_next = scan.here(self.medium)?.is_some() && self.commit.undone.is_none();
+        let has_next = scan.here(self.medium)?.is_some();
         Ok(!has_next && self.commit.log.is_current(self.medium)?)
     }
 

@@ -128,7 +128,7 @@ impl<M: Medium> Store<M> {
         growth: Option<Growth>,
     ) -> Result<u64, Error<M::Error>> {
         let number = self.state.number + 1;
-        if number >= NUMBERS - 1 {
+        if number >= NUMBERS - 1 || self.log.root.generation >= (1 << 63) - 1 {
             return Err(Error(ErrorKind::WornOut));
         }
         let Draft { mut bytes, what, is_sealed, is_durable } = draft;

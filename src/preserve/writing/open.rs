@@ -21,7 +21,9 @@ use crate::format::writer;
 use crate::medium::{Medium, OpenError, Readable};
 use crate::preserve::Identity;
 use crate::preserve::error::{Damage, Error, ErrorKind, Part};
-use crate::preserve::format::{FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, next_salt};
+use crate::preserve::format::{
+    FORMAT, LINE, PAGE, Places, ROOT, Root, data, is_unit, needed, next_salt,
+};
 use crate::preserve::log::{Log, Record, Scan, State, Step, next_item};
 use crate::preserve::snapshot::{Commit, Snapshot};
 use crate::preserve::stamp::{Boot, Origin, Stamp};
@@ -492,7 +494,10 @@ impl Replayed {
             {
                 let at = item.entry.at;
                 let bytes = item.entry.occupied(LINE);
-                if bytes > 0 && item.entry.generation == record.head.number {
+                // Another place is refused when the table is taken over.
+                let is_possible =
+                    at.is_multiple_of(log.places.unit) && at.saturating_add(bytes) <= medium.len();
+                if bytes > 0 && is_possible && item.entry.generation == record.head.number {
                     rewritten::writeback(medium, at..at + bytes)?;
                 }
             }
@@ -513,6 +518,10 @@ impl<M: Medium> Store<M> {
         clock: Option<fn() -> u64>,
         size: u64,
     ) -> Result<Self, Error<M::Error>> {
+        if needed(table.bytes) > log.places.capacity {
+            let (offset, len) = (log.places.current[0], log.places.capacity);
+            return Err(Error(ErrorKind::Damaged(Damage { part: Part::Table, offset, len })));
+        }
         let unit = log.places.unit;
         let mut space = Space::new(data(unit).min(size)..size, unit);
         let mut take = |range: core::ops::Range<u64>, part| {

@@ -213,14 +213,16 @@ pub(super) fn create<M: Medium>(
 }
 
 /// Returns the magic of a store or a recording, in which marks of a journal before it can be left. A store has copies of its
-/// headers from the place of a journal's first mark on.
+/// roots from the place of a journal's first mark on.
 pub(super) fn another<M: Readable>(medium: &M) -> Result<Option<Magic>, M::Error> {
     let words = magic::words(medium)?;
-    let mut copy = Magic::default();
-    if medium.len() >= LOG + 8 {
-        medium.read(LOG, &mut copy)?;
-        medium.check()?;
+    let mut copies = [Magic::default(); 2];
+    for (at, copy) in [LOG, LOG + PAGE].into_iter().zip(&mut copies) {
+        if medium.len() >= at + 8 {
+            medium.read(at, copy)?;
+        }
     }
-    let found = magic::another(words, MAGIC).or_else(|| magic::another([copy; 2], MAGIC));
+    medium.check()?;
+    let found = magic::another(words, MAGIC).or_else(|| magic::another(copies, MAGIC));
     Ok(found.filter(|_| !words.contains(&MAGIC)))
 }

@@ -5,13 +5,12 @@ use crate::life::stamp;
 use crate::skip::skip;
 use cachemaint::dax::{self, DaxFile};
 use cachemaint::medium::Medium;
+#[cfg(all(target_os = "linux", not(miri)))]
+use cachemaint::preserve::Stamp;
 use cachemaint::preserve::{Error, ErrorKind, Options, Origin, Region, Store};
 use std::path::Path;
-#[cfg(all(target_os = "linux", not(miri)))]
-use {
-    cachemaint::dax::Lock,
-    cachemaint::preserve::{Reader, Stamp},
-};
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+use {cachemaint::dax::Lock, cachemaint::preserve::Reader};
 
 fn create(path: &Path, len: u64) -> Store<DaxFile> {
     let file = dax::Options::new().allow_page_granularity().create_new(path, len).unwrap();

@@ -36,7 +36,7 @@ pub(crate) fn seal(image: &mut [u8]) {
 
 /// Puts the tag of a root.
 pub(crate) fn seal_root(image: &mut [u8], at: usize) {
-    let len = u64_at(image, at + 8) as usize >> 32;
+    let len = (u64_at(image, at + 8) >> 32) as usize;
     let Some(bytes) = image.get(at..at + len.clamp(48, 256)) else { return };
     let key = key(identity(image, at), u64_at(image, at + 40), at as u64, 1);
     let tag = xxh3(xxh3(key, &bytes[..16]), &bytes[24..]);

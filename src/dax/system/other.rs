@@ -1,6 +1,12 @@
 //! Any system but Linux: files through the page cache, by memmap2 and the standard library, whose `sync_all` is
 //! `F_FULLFSYNC` on macOS and `FlushFileBuffers` on Windows. Nothing is asked about the device, so nothing is promised of it.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "on Linux these can fail, and have facts"
+)]
+
 use super::{Access, Plan};
 use crate::cache::Cache;
 use crate::dax::Guarantee;
@@ -30,9 +36,13 @@ pub(in crate::dax) const LOCK: &str = "the lock";
 pub(in crate::dax) const METADATA: &str = "the question for its length";
 pub(in crate::dax) const SET_LEN: &str = "the change of its length";
 
+/// Files have no identity here.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dax) struct NoId;
+
 #[derive(Debug)]
 pub(in crate::dax) struct Facts {
-    pub(in crate::dax) id: (),
+    pub(in crate::dax) id: NoId,
     pub(in crate::dax) size: u64,
     pub(in crate::dax) alignment: u64,
     pub(in crate::dax) has_name: bool,
@@ -49,11 +59,11 @@ pub(in crate::dax) fn ask(path: &Path, file: &File, _: Option<Cache>) -> Result<
     if !metadata.is_file() {
         return Err(Error::new(path, ErrorKind::NotAFile));
     }
-    Ok(Facts { id: (), size: metadata.len(), alignment: page_size() as u64, has_name: true })
+    Ok(Facts { id: NoId, size: metadata.len(), alignment: page_size() as u64, has_name: true })
 }
 
 pub(in crate::dax) fn ask_directory(_: &Path, _: &File, _: Option<Cache>) -> Result<Facts, Error> {
-    Ok(Facts { id: (), size: 0, alignment: page_size() as u64, has_name: true })
+    Ok(Facts { id: NoId, size: 0, alignment: page_size() as u64, has_name: true })
 }
 
 pub(in crate::dax) const fn is_device(_: &Path, _: &Metadata) -> Result<bool, Error> {
@@ -235,6 +245,6 @@ pub(in crate::dax) fn persist_name(path: &Path) -> Result<(), Error> {
     synced.map_err(|error| Error::os(path, "the sync of its directory", &error))
 }
 
-pub(in crate::dax) fn persist_name_of(path: &Path, (): ()) -> Result<(), Error> {
+pub(in crate::dax) fn persist_name_of(path: &Path, _: NoId) -> Result<(), Error> {
     persist_name(path)
 }

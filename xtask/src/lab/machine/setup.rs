@@ -72,6 +72,14 @@ impl Setup {
         self
     }
 
+    /// Lets so many write-backs of pages pass that no access has mapped yet: the emulator leaves them out.
+    pub(in crate::lab) fn allowing_unmapped(mut self, most: u64) -> Self {
+        if let Some(losses) = &mut self.losses {
+            losses.allowed_unmapped = most;
+        }
+        self
+    }
+
     /// Makes the machine lose lines of its memory that were not written back.
     pub(in crate::lab) fn losing(mut self, losses: Losses) -> Self {
         self.losses = Some(losses);

@@ -45,11 +45,8 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn holes(kit: &Kit, command: &PathBuf, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated(name);
+    let mut setup = emulated(name).allowing_unmapped(UNMAPPED);
     setup.files.file(COMMAND, command);
-    if let Some(losses) = &mut setup.losses {
-        losses.allowed_unmapped = UNMAPPED;
-    }
     let mut machine = Machine::start(kit, &setup, log)?;
     make_ext4(&mut machine, PMEM0, WITHOUT_COMMITS)?;
     grow(&mut machine)?;

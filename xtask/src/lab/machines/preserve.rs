@@ -24,6 +24,9 @@ const PMEM: u64 = 320;
 /// The time limit of a machine that writes and reads the large blob some times.
 const LIMIT: Duration = Duration::from_secs(1800);
 
+/// A seal writes back pages of the log that its process has not met.
+const UNMAPPED: u64 = 256;
+
 /// The file of a machine within the machine, and the MiB of its RAM.
 const MONITOR: &str = "/init vm-restart /mnt/machine 128";
 
@@ -79,7 +82,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut setup = emulated_with(name, 1536, PMEM).with_kexec();
+    let mut setup = emulated_with(name, 1536, PMEM).with_kexec().allowing_unmapped(UNMAPPED);
     setup.limit = LIMIT;
     let mut machine = start_on_dax(kit, &setup, log)?;
     replace_until_killed(&mut machine, log)?;
@@ -114,7 +117,8 @@ fn kills_and_starts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 /// The example `vm_restart`: each run takes 1000 steps.
 fn restarts(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let mut machine = start_on_dax(kit, &emulated_with(name, 1536, PMEM).with_kexec(), log)?;
+    let setup = emulated_with(name, 1536, PMEM).with_kexec().allowing_unmapped(UNMAPPED);
+    let mut machine = start_on_dax(kit, &setup, log)?;
     let booted = monitor(&mut machine, log)?;
     ensure!(booted[0].starts_with("booted after "), "{booted:?}");
     let address = booted.get(1).filter(|line| line.starts_with("its RAM begins at 0x"));
@@ -180,7 +184,7 @@ fn read(machine: &mut Machine) -> Result<Found> {
 
 fn power_cuts(kit: &Kit, name: &str, log: &mut Log, cuts: u32) -> Result<()> {
     let contents = Contents::new(kit, name)?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
+    let setup = nvdimm(name, Some("mem-ctrl"), &contents).allowing_unmapped(UNMAPPED);
     let (starts, mut machine) = Starts::new(kit, setup, log)?;
     let request = Request::ReplaceForever { path: PATH.to_owned() };
     let (mut there, mut moment) = (0, Moment::of(kit, name, 1, LATEST));

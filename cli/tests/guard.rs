@@ -324,7 +324,9 @@ fn a_path_that_is_missing_at_the_end_fails_and_one_that_came_back_does_not() {
         }
         let document = json(&end(child).code(i32::from(!comes_back)));
         let gone = u64::from(!comes_back);
-        assert_eq!((&document["problems"], &document["outside"]), (&1.into(), &1.into()));
+        // A pass can meet the path before the look that knows that its file is gone.
+        let outside = document["outside"].as_u64();
+        assert!(matches!(outside, Some(1 | 2)) && document["problems"] == 1, "{document}");
         assert_eq!((&document["gone"], &document["files"]), (&gone.into(), &(1 - gone).into()));
         let mut last = String::new();
         told.read_to_string(&mut last).unwrap();

@@ -58,7 +58,7 @@ pub enum ErrorKind {
     /// Another open file holds the lock, in this process or in another.
     Locked,
     /// The file is shorter than the range to map, or was cut while it was mapped. By pages each persist notices that,
-    /// whatever its range, and with a [`FaultHandler`](super::FaultHandler) an access to what was cut off.
+    /// whatever its range, and with a `FaultHandler` an access to what was cut off.
     #[non_exhaustive]
     Shorter {
         /// Bytes the file has.

@@ -18,7 +18,7 @@ pub struct DataCache {
     /// The CPUs on which it happens, as far as the architecture decides it.
     pub occurs: Occurs,
     /// The source of the answer for one machine, where the architecture does not decide it.
-    pub told: Told,
+    pub evidence: Evidence,
     /// Two addresses of one page agree if they differ by a multiple of this: `SHMLBA`.
     pub distance: Distance,
     /// The source of the claim.
@@ -42,14 +42,14 @@ pub enum Occurs {
 /// The source that says if a machine's data cache aliases.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Told {
+pub enum Evidence {
     /// The architecture.
-    ByArchitecture,
+    Architecture,
     /// Linux's `/proc/cpuinfo`: a function of its text and of the size of a page in bytes, which returns `None` if the
     /// text does not say it.
-    InCpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
+    Cpuinfo(fn(Cpuinfo<'_>, u64) -> Option<bool>),
     /// User mode cannot learn it.
-    NotAtAll,
+    None,
 }
 
 /// The distance at which two addresses of one page agree: a power of two, or a multiple of it.
@@ -98,7 +98,7 @@ impl DataCache {
     pub const fn never(source: &'static str) -> Self {
         Self {
             occurs: Occurs::Never,
-            told: Told::ByArchitecture,
+            evidence: Evidence::Architecture,
             distance: Distance::Pages(1),
             source,
         }
@@ -110,7 +110,7 @@ impl DataCache {
     pub const fn unknown(source: &'static str) -> Self {
         Self {
             occurs: Occurs::Unknown,
-            told: Told::NotAtAll,
+            evidence: Evidence::None,
             distance: Distance::AtMost(LARGEST, "which architecture it is"),
             source,
         }
@@ -149,7 +149,7 @@ impl<'a> Cpuinfo<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::{ALL, other};
-    use super::{Cpuinfo, Distance, LARGEST, Occurs, Told};
+    use super::{Cpuinfo, Distance, Evidence, LARGEST, Occurs};
 
     const PAGES: [u64; 4] = [4096, 8192, 16384, 65536];
 
@@ -176,7 +176,7 @@ mod tests {
     fn aliasing_is_decided_if_the_architecture_fixes_it() {
         let known = ALL.iter().map(|architecture| architecture.data_cache);
         for aliasing in known.chain(other::ALIASING.iter().map(|row| row.data_cache)) {
-            let decides = matches!(aliasing.told, Told::ByArchitecture);
+            let decides = matches!(aliasing.evidence, Evidence::Architecture);
             assert_eq!(aliasing.decided().is_some(), decides, "{aliasing:?}");
             assert!(!aliasing.source.is_empty());
         }

@@ -17,7 +17,7 @@
 //! Sources: Arm ARM, Armv7-A (DDI 0406), B4.2.1; Linux `arch/arm/kernel/traps.c` (`arm_syscall`,
 //! `do_cache_op`), `arch/arm/mm/cache-v7.S`, `arch/arm/include/asm/cachetype.h`.
 
-use super::data_cache::{Cpuinfo, Distance, Occurs, Told};
+use super::data_cache::{Cpuinfo, Distance, Evidence, Occurs};
 use super::{Architecture, DataCache, Missing, Unsupported, refused};
 
 /// The architecture as data.
@@ -39,7 +39,7 @@ pub const ARCHITECTURE: Architecture = refused::architecture(
             "the version of the architecture: data caches of v7 and v8 behave as physically indexed, those \
              of v6 alias if CTR bit 23 is set, those before are virtually tagged",
         ),
-        told: Told::InCpuinfo(aliases),
+        evidence: Evidence::Cpuinfo(aliases),
         distance: Distance::Pages(4),
         source: "Linux arch/arm/include/asm/{cachetype,shmparam}.h; Arm ARM (DDI 0406), B3.4",
     },
@@ -72,14 +72,14 @@ fn aliases(cpuinfo: Cpuinfo<'_>, _page: u64) -> Option<bool> {
 mod tests {
     use super::{Cpuinfo, aliases};
 
-    fn told(cpuinfo: &str) -> Option<bool> {
+    fn aliases_by(cpuinfo: &str) -> Option<bool> {
         aliases(Cpuinfo(cpuinfo), 4096)
     }
 
     /// Lines as the kernel's format string prints them.
     #[test]
     fn the_version_of_the_architecture_decides() {
-        let of = |name: &str| told(&std::format!("processor\t: 0\nmodel name\t: {name}\n"));
+        let of = |name: &str| aliases_by(&std::format!("processor\t: 0\nmodel name\t: {name}\n"));
         assert_eq!(of("ARMv7 Processor rev 1 (v7l)"), Some(false));
         assert_eq!(of("ARMv7 Processor rev 1 (v7b)"), Some(false));
         assert_eq!(of("ARMv8 Processor rev 3 (v8l)"), Some(false));
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn architecture_7_does_not_prove_v7() {
         let pi = "model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n";
-        assert_eq!(told(pi), None);
-        assert_eq!(told("CPU architecture: 7\n"), None);
-        assert_eq!(told("CPU architecture: 8\n"), Some(false));
+        assert_eq!(aliases_by(pi), None);
+        assert_eq!(aliases_by("CPU architecture: 7\n"), None);
+        assert_eq!(aliases_by("CPU architecture: 8\n"), Some(false));
     }
 }

@@ -12,7 +12,7 @@
 //! For sparc and xtensa the kernel names no largest distance: it is assumed to be no more than the largest of
 //! all (parisc's).
 
-use super::super::data_cache::{Cpuinfo, DataCache, Distance, LARGEST, Occurs, Told};
+use super::super::data_cache::{Cpuinfo, DataCache, Distance, Evidence, LARGEST, Occurs};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Row {
 
 /// Architectures that always alias, for Linux.
 const fn always(distance: Distance, source: &'static str) -> DataCache {
-    DataCache { occurs: Occurs::Always, told: Told::ByArchitecture, distance, source }
+    DataCache { occurs: Occurs::Always, evidence: Evidence::Architecture, distance, source }
 }
 
 /// Every architecture that Rust has, Linux runs on, and that has no folder here.
@@ -36,7 +36,7 @@ pub const ALIASING: &[Row] = &[
             occurs: Occurs::ByGeometry(
                 "whether a way of a virtually indexed data cache is larger than a page",
             ),
-            told: Told::InCpuinfo(mips),
+            evidence: Evidence::Cpuinfo(mips),
             distance: Distance::Bytes(0x4_0000),
             source: "Linux arch/mips/mm/c-r4k.c (probe_pcache), arch/mips/include/asm/shmparam.h",
         },
@@ -52,7 +52,7 @@ pub const ALIASING: &[Row] = &[
         names: &["sparc"],
         data_cache: DataCache {
             occurs: Occurs::ByGeometry("whether the virtual cache is larger than a page"),
-            told: Told::NotAtAll,
+            evidence: Evidence::None,
             distance: Distance::AtMost(
                 LARGEST,
                 "the size of the virtual cache, which firmware reports to the kernel",
@@ -71,7 +71,7 @@ pub const ALIASING: &[Row] = &[
         names: &["xtensa"],
         data_cache: DataCache {
             occurs: Occurs::ByGeometry("whether a way of the data cache is larger than a page"),
-            told: Told::InCpuinfo(xtensa),
+            evidence: Evidence::Cpuinfo(xtensa),
             distance: Distance::AtMost(LARGEST, "the size of a way of the data cache"),
             source: "Linux arch/xtensa/include/asm/{cachetype,shmparam}.h: DCACHE_WAY_SIZE",
         },

@@ -1,6 +1,6 @@
 //! The answer for one machine: of the architecture, and of the kernel where the architecture leaves it open.
 
-use crate::arch::data_cache::{DataCache, Occurs, Told};
+use crate::arch::data_cache::{DataCache, Evidence, Occurs};
 
 /// The answer to whether one page can be in the data cache twice, under two virtual addresses.
 ///
@@ -37,11 +37,11 @@ const PLACE: &str = "place shared mappings of one page at the same address modul
 
 /// Returns the answer of the architecture alone.
 pub(crate) fn by_architecture(facts: &DataCache) -> Aliasing {
-    let (reason, advice) = match (facts.occurs, facts.told) {
+    let (reason, advice) = match (facts.occurs, facts.evidence) {
         (Occurs::Never, _) => return Aliasing::No { source: facts.source },
         (Occurs::Always, _) => return Aliasing::Yes { source: facts.source },
         (Occurs::Unknown, _) => ("this crate does not know it for this architecture", PLACE),
-        (Occurs::ByGeometry(what), Told::InCpuinfo(_)) => {
+        (Occurs::ByGeometry(what), Evidence::Cpuinfo(_)) => {
             (what, "see what a host's report reads from /proc/cpuinfo")
         }
         (Occurs::ByGeometry(what), _) => (what, PLACE),
@@ -55,7 +55,7 @@ pub(crate) use host::{distance, of_machine};
 #[cfg(feature = "std")]
 mod host {
     use super::{Aliasing, PLACE, by_architecture};
-    use crate::arch::data_cache::{Cpuinfo, DataCache, Occurs, Told};
+    use crate::arch::data_cache::{Cpuinfo, DataCache, Evidence, Occurs};
     use crate::system::tree::{Tree, Unknown};
     use std::path::Path;
 
@@ -68,7 +68,7 @@ mod host {
         tree: &Tree,
         page: &Result<u64, Unknown>,
     ) -> Aliasing {
-        let (Occurs::ByGeometry(reason), Told::InCpuinfo(judge)) = (facts.occurs, facts.told)
+        let (Occurs::ByGeometry(reason), Evidence::Cpuinfo(judge)) = (facts.occurs, facts.evidence)
         else {
             return by_architecture(facts);
         };

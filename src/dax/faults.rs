@@ -328,7 +328,7 @@ struct Fault {
 /// The beginning of the kernel's description of a fault (`include/uapi/asm-generic/siginfo.h`). All architectures lay
 /// it out so, except mips, which has `si_errno` after `si_code` and the rest alike.
 #[repr(C)]
-struct Told {
+struct SignalInfo {
     signal: c_int,
     errno_and_code: [c_int; 2],
     address: usize,
@@ -355,8 +355,8 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
         // SAFETY: the kernel hands over a valid one, and no other code has it.
         let code = unsafe { (*info).si_code };
         // SAFETY: it is the kernel's, larger than this part of it and aligned as it; all bytes of it are set.
-        let told = unsafe { info.cast::<Told>().read() };
-        let fault = fault_of(code, told.address, told.address_lsb);
+        let of_kernel = unsafe { info.cast::<SignalInfo>().read() };
+        let fault = fault_of(code, of_kernel.address, of_kernel.address_lsb);
         let found = fault.and_then(|fault| {
             let mapping = entries().find_map(|entry| entry.at(fault.address))?;
             Some((mapping, fault))
@@ -371,9 +371,9 @@ extern "C" fn on_sigbus(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     });
 }
 
-/// The former handler, as `sigaction` has it, and its flags.
-static FORMER: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
-static FORMER_FLAGS: AtomicI32 = AtomicI32::new(0);
+/// The previous handler, as `sigaction` has it, and its flags.
+static PREVIOUS: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+static PREVIOUS_FLAGS: AtomicI32 = AtomicI32::new(0);
 
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 type HandlerOfNumber = extern "C" fn(c_int);
@@ -399,8 +399,8 @@ fn replace() -> io::Result<()> {
 }
 
 fn keep(action: &libc::sigaction) {
-    FORMER_FLAGS.store(action.sa_flags, Release);
-    FORMER.store(action.sa_sigaction, Release);
+    PREVIOUS_FLAGS.store(action.sa_flags, Release);
+    PREVIOUS.store(action.sa_sigaction, Release);
 }
 
 /// Sets the action if there is a new one, and returns the action before.
@@ -427,8 +427,8 @@ fn set_action(action: libc::sighandler_t) {
 /// Does what would have been done without this handler. An access that failed is repeated afterwards.
 fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let (is_sent, is_access) = (code <= 0, code > 0 && code != libc::BUS_MCEERR_AO);
-    let former = FORMER.load(Acquire);
-    match former {
+    let previous = PREVIOUS.load(Acquire);
+    match previous {
         libc::SIG_IGN if is_sent => {}
         libc::SIG_DFL | libc::SIG_IGN if is_access => set_action(libc::SIG_DFL),
         libc::SIG_DFL if is_sent => {
@@ -439,7 +439,7 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
         // A memory error that nothing has accessed yet: an access reports it.
         libc::SIG_DFL | libc::SIG_IGN => {}
         _ => {
-            call(former, info, context);
+            call(previous, info, context);
             if !is_access {
                 stay();
             }
@@ -449,7 +449,7 @@ fn hand_on(code: c_int, info: *mut siginfo_t, context: *mut c_void) {
 
 fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void) {
     let address = ptr::with_exposed_provenance(handler);
-    if FORMER_FLAGS.load(Acquire) & libc::SA_SIGINFO == 0 {
+    if PREVIOUS_FLAGS.load(Acquire) & libc::SA_SIGINFO == 0 {
         // SAFETY: it was installed as a handler of this kind.
         let handler = unsafe { core::mem::transmute::<*const (), HandlerOfNumber>(address) };
         handler(libc::SIGBUS);
@@ -460,15 +460,15 @@ fn call(handler: libc::sighandler_t, info: *mut siginfo_t, context: *mut c_void)
     }
 }
 
-/// Installs the handler again if the former one has set the default, as the standard library's does at a fault that is not
+/// Installs the handler again if the previous one has set the default, as the standard library's does at a fault that is not
 /// an overflow of the stack. The process goes on where no access failed.
 fn stay() {
     if exchange(None).is_ok_and(|now| is_no_handler(now.sa_sigaction)) {
-        let (former, flags) = (FORMER.load(Acquire), FORMER_FLAGS.load(Acquire));
+        let (previous, flags) = (PREVIOUS.load(Acquire), PREVIOUS_FLAGS.load(Acquire));
         // An equal call has succeeded before.
         drop(replace());
-        FORMER_FLAGS.store(flags, Release);
-        FORMER.store(former, Release);
+        PREVIOUS_FLAGS.store(flags, Release);
+        PREVIOUS.store(previous, Release);
     }
 }
 

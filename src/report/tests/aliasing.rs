@@ -29,33 +29,33 @@ fn with_cpuinfo(text: &str) -> Fixture {
 
 #[test]
 fn mips_is_settled_by_what_the_kernel_tells() {
-    let told = |text: &str| machine("mips", of_other("mips"), &with_cpuinfo(text));
-    let report = told("Options implemented\t: tlb 4kex 4k_cache dc_aliases\n");
+    let report_of = |text: &str| machine("mips", of_other("mips"), &with_cpuinfo(text));
+    let report = report_of("Options implemented\t: tlb 4kex 4k_cache dc_aliases\n");
     assert!(matches!(report.cpu.aliasing, Aliasing::Unknown { .. }), "of the CPU alone");
     assert_eq!(report.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
     assert_eq!(report.shmlba, Ok(256 << 10));
     assert!(report.to_string().contains("data alias: map a"), "{report}");
     assert_fits(&report.to_string(), SCREEN_LINES, "mips");
 
-    let report = told("Options implemented\t: tlb 4kex 4k_cache\n");
+    let report = report_of("Options implemented\t: tlb 4kex 4k_cache\n");
     assert_eq!(report.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
     assert!(report.to_string().contains("data do not alias"), "{report}");
 
-    let old_kernel = told("system type\t\t: MIPS Malta\n");
+    let old_kernel = report_of("system type\t\t: MIPS Malta\n");
     assert!(matches!(old_kernel.aliasing, Aliasing::Unknown { .. }));
     assert_fits(&old_kernel.to_string(), SCREEN_LINES, "an old kernel on mips");
 }
 
 #[test]
 fn arm_is_settled_by_the_version_where_it_is_v7_or_before_v6() {
-    let told = |text: &str| machine("arm", arm::ARCHITECTURE.data_cache, &with_cpuinfo(text));
-    let v7 = told("processor\t: 0\nmodel name\t: ARMv7 Processor rev 1 (v7l)\n");
+    let report_of = |text: &str| machine("arm", arm::ARCHITECTURE.data_cache, &with_cpuinfo(text));
+    let v7 = report_of("processor\t: 0\nmodel name\t: ARMv7 Processor rev 1 (v7l)\n");
     assert_eq!(v7.aliasing, Aliasing::No { source: "/proc/cpuinfo" });
     // The kernel's constant is for all of them.
     assert_eq!(v7.shmlba, Ok(16 << 10));
-    let v5 = told("processor\t: 0\nmodel name\t: ARM926EJ-S rev 5 (v5l)\n");
+    let v5 = report_of("processor\t: 0\nmodel name\t: ARM926EJ-S rev 5 (v5l)\n");
     assert_eq!(v5.aliasing, Aliasing::Yes { source: "/proc/cpuinfo" });
-    let v6 = told("processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n");
+    let v6 = report_of("processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n");
     let Aliasing::Unknown { reason, advice } = v6.aliasing else { panic!("{:?}", v6.aliasing) };
     assert!(reason.contains("v6") && advice.contains("SHMLBA"), "{reason}; {advice}");
     assert_fits(&v6.to_string(), SCREEN_LINES, "arm");

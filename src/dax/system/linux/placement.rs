@@ -128,16 +128,16 @@ mod tests {
         // The third one touches in the file alone, the fourth on the device alone.
         let given =
             [(0, 8192, 4096), (4096, 12288, 4096), (8192, 40960, 4096), (20480, 45056, 4096)];
-        let told = [(0, 8192, 8192), (8192, 40960, 4096), (20480, 45056, 4096)];
-        assert_eq!(placed(&given, file).unwrap(), told);
+        let placed_in_file = [(0, 8192, 8192), (8192, 40960, 4096), (20480, 45056, 4096)];
+        assert_eq!(placed(&given, file).unwrap(), placed_in_file);
     }
 
     /// A mapping of 12288..26000 of a file: an extent before it, one across its start, one across its end.
     #[test]
     fn a_mapping_shows_its_own_part_counted_from_its_start() {
         let given = [(0, 1 << 20, 4096), (8192, 2 << 20, 8192), (20480, 4 << 20, 8192)];
-        let told = [(0, (2 << 20) + 4096, 4096), (8192, 4 << 20, 26000 - 20480)];
-        assert_eq!(placed(&given, 12288..26000).unwrap(), told);
+        let placed_in_file = [(0, (2 << 20) + 4096, 4096), (8192, 4 << 20, 26000 - 20480)];
+        assert_eq!(placed(&given, 12288..26000).unwrap(), placed_in_file);
         assert_eq!(placed(&given, 4096..8192).unwrap(), [], "a hole");
     }
 

@@ -5,8 +5,6 @@
 //! as many names as it may, of one large blob or of blobs that overlap. Crafted names of events are as many as a file has
 //! space for, and each event has no more than one of them. `--test` reads one MiB of each. The least time and the most
 //! memory of three runs are shown.
-//!
-//! `--make FORMAT CONTENT MIB PATH` writes one of the files, for `cargo xtask readers`.
 
 use cachemaint::journal::{self, Group, Journal, Salvaged};
 use cachemaint::medium::{Memory, Readable};
@@ -21,7 +19,6 @@ use cachemaint_cli::measure::to_persistence;
 use core::error::Error;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
-use std::fs::File;
 use std::io::Write as _;
 use std::{env, io};
 use twox_hash::XxHash3_64;
@@ -129,13 +126,7 @@ const FORMATS: [Format; 4] = [
 ];
 
 fn main() -> Outcome {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [make, format, content, mib, path, ..] = &arguments[..]
-        && make == "--make"
-    {
-        return write_file(format, content, mib.parse()?, path);
-    }
-    let is_test = arguments.iter().any(|argument| argument == "--test");
+    let is_test = env::args().any(|argument| argument == "--test");
     let sizes = if is_test { &SIZES[..1] } else { &SIZES[..] };
     let mut out = io::stdout().lock();
     write!(out, "{:40}", "ms for each MiB; KiB taken")?;
@@ -157,18 +148,6 @@ fn main() -> Outcome {
                 writeln!(out, "{name:40}{}", row.concat())?;
             }
         }
-    }
-    Ok(())
-}
-
-/// Writes a file of so many MiB.
-fn write_file(format: &str, content: &str, mib: usize, path: &str) -> Outcome {
-    let format = FORMATS.iter().find(|one| one.name == format).ok_or("an unknown format")?;
-    let region = format.filled(content, mib)?;
-    let (image, mut file, mut part) = (image(&region)?, File::create(path)?, vec![0; MIB]);
-    for at in (0..Readable::len(&image)).step_by(MIB) {
-        image.read(at, &mut part);
-        file.write_all(&part)?;
     }
     Ok(())
 }

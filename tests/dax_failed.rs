@@ -15,9 +15,8 @@
 mod own_mount;
 mod skip;
 
-use cachemaint::dax::{DaxFile, Error, ErrorKind, Options};
+use cachemaint::dax::{DaxFile, ErrorKind, Options};
 use cachemaint::medium::Granularity;
-use core::sync::atomic::Ordering::Relaxed;
 use skip::skip;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -78,55 +77,6 @@ fn with_loops(name: &str, test: impl Fn(&Path, &Loop) + Sync) {
             }
         }
     }
-}
-
-#[track_caller]
-fn assert_writeback_failed(result: Result<(), Error>) {
-    let error = result.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Writeback { .. }), "{error}");
-}
-
-/// Has the file system fail all input and output from now on (`FS_IOC_SHUTDOWN`, without a log flush).
-fn shut_down(directory: &Path) {
-    // util-linux and e2fsprogs have no command for it.
-    const SHUTDOWN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<u32>(b'X', 125);
-    let directory = File::open(directory).unwrap();
-    // SAFETY: the kernel reads a number.
-    #[expect(unsafe_code, reason = "no safe wrapper offers it")]
-    let request = unsafe { rustix::ioctl::Setter::<SHUTDOWN, u32>::new(2) };
-    // SAFETY: as above.
-    #[expect(unsafe_code, reason = "no safe wrapper offers it")]
-    unsafe { rustix::ioctl::ioctl(&directory, request) }.unwrap();
-}
-
-#[test]
-fn two_threads_get_the_failure_of_a_device_and_so_does_every_later_call() {
-    let name = "two_threads_get_the_failure_of_a_device_and_so_does_every_later_call";
-    with_loops(name, |directory, _device| {
-        let file = options().create_new(directory.join("file"), MIB).unwrap();
-        let places = [0, MIB / 2];
-        for at in places {
-            file.store(at, 1, Relaxed);
-        }
-        shut_down(directory);
-        let file = &file;
-        let both = thread::scope(|scope| {
-            places
-                .map(|at| scope.spawn(move || file.persist(at..at + 8)))
-                .map(|thread| thread.join().unwrap())
-        });
-        let first = both[0].clone().unwrap_err();
-        both.into_iter().for_each(assert_writeback_failed);
-        for later in [
-            file.check(),
-            file.read(0, &mut [0; 8]),
-            file.persist(64..72),
-            file.deep_persist(64..72),
-            file.batch(|batch| batch.writeback(64..72)),
-        ] {
-            assert_eq!(later.unwrap_err().kind(), first.kind());
-        }
-    });
 }
 
 /// A store behind the end, in the page that has it, raises no signal, and the system clears its bytes.

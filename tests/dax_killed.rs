@@ -91,35 +91,8 @@ fn a_creation_that_is_cut_off_leaves_no_file_or_a_whole_one() {
                 assert_eq!(names(directory.path()), ["file"]);
             } else {
                 assert_eq!(names(directory.path()), [""; 0]);
-                drop(options().create_new(&path, NEW).unwrap());
+                assert!(bytes(&options().open_or_create(&path, NEW).unwrap()) == ZEROS);
             }
-        },
-    );
-    assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
-}
-
-#[test]
-fn a_file_is_opened_or_created_whatever_was_cut_off_before() {
-    let _alone = alone();
-    let directory = directory();
-    let path = directory.path().join("file");
-    let mut left = [0, 0];
-    let was_cut_off = at_each_system_call(
-        "a_file_is_opened_or_created_whatever_was_cut_off_before",
-        || {
-            if path.exists() {
-                fs::remove_file(&path).unwrap();
-            }
-        },
-        || options().open_or_create(&path, NEW).map(drop),
-        |is_finished| {
-            let is_there = path.exists();
-            left[usize::from(is_there)] += 1;
-            assert!(is_there || !is_finished);
-            let file = options().open_or_create(&path, NEW).unwrap();
-            assert_eq!(file.path(), path);
-            assert!(bytes(&file) == ZEROS);
-            assert_eq!(names(directory.path()), ["file"]);
         },
     );
     assert!(!was_cut_off || left[0] > 3 && left[1] > 1, "killed on both sides: {left:?}");
@@ -199,21 +172,6 @@ fn bytes_that_a_file_has_already_are_synced_when_a_growth_maps_them() {
     let Some(calls) = system_calls(test, grow) else { return };
     let (file, name) = (identity(&path), identity(directory.path()));
     assert_eq!(synced(&calls), [file, name, file]);
-}
-
-#[test]
-fn an_opening_that_is_cut_off_leaves_the_bytes_of_the_file() {
-    let _alone = alone();
-    let directory = directory();
-    let path = directory.path().join("file");
-    let old = pattern();
-    fs::write(&path, &old).unwrap();
-    at_each_system_call(
-        "an_opening_that_is_cut_off_leaves_the_bytes_of_the_file",
-        || (),
-        || options().open_or_create(&path, OLD).map(drop),
-        |_| assert!(bytes(&options().open_or_create(&path, OLD).unwrap()) == old),
-    );
 }
 
 /// The bytes of a file before it is made longer.

@@ -36,33 +36,6 @@ fn is_emulated() -> bool {
     std::env::var_os("CACHEMAINT_EXPECT").is_some()
 }
 
-#[test]
-fn another_processes_lock_is_seen() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity();
-    drop(options.create_new(&path, 64 << 10).unwrap());
-    // flock(1) holds the lock while its command waits for input that never comes.
-    let holder = Command::new("flock")
-        .args(["--exclusive", path.to_str().unwrap(), "sh", "-c", "echo held; read wait"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let Ok(mut holder) = holder else {
-        skip("another_processes_lock_is_seen", "flock(1) is not installed");
-        return;
-    };
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "held\n");
-    let error = options.open(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Locked), "{error}");
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-    options.open(&path).unwrap();
-}
-
 /// A page that is not mapped any more stands for one that cannot be written: `msync` fails with ENOMEM
 /// (POSIX). It is asked at all, and its failure is an error, with the range.
 #[test]

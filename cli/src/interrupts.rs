@@ -1,4 +1,4 @@
-//! Signals that ask a command to end, and signals that this command may not inherit as they are.
+//! Signals that ask a command to end.
 //!
 //! # Why this file is unsafe
 //! It reads and sets the disposition of signals, and blocks them meanwhile, by calls of libc.
@@ -6,33 +6,6 @@
 use anyhow::Context as _;
 #[cfg(unix)]
 pub(crate) use ignored::{SIGNALS, is_ignored};
-
-/// Makes an error of a write beyond the limit of a file's size (`RLIMIT_FSIZE`). By default SIGXFSZ would end the command
-/// before it has written its events back and removed its temporary files.
-///
-/// A program that is run gets the signal as it would without this command: `exec` restores the default of a signal with a
-/// handler, and an ignored signal stays ignored (POSIX, XSH `exec`). The calls fail for invalid signals alone.
-#[cfg(unix)]
-#[expect(clippy::fn_to_numeric_cast_any, reason = "the call takes a number for it")]
-pub(crate) fn outlive_size_limit() {
-    extern "C" fn ignore(_: libc::c_int) {}
-
-    let handler: extern "C" fn(libc::c_int) = ignore;
-    // SAFETY: the handler does nothing.
-    let before = unsafe { libc::signal(libc::SIGXFSZ, handler as libc::sighandler_t) };
-    if before == libc::SIG_IGN {
-        // SAFETY: no handler is installed.
-        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    }
-}
-
-/// Lets this command wait for the programs that it runs: their exit codes are lost while SIGCHLD is ignored (POSIX, XSH
-/// `waitid`). A program inherits the default too, as from `timeout`. The call fails for an invalid signal alone.
-#[cfg(unix)]
-pub(crate) fn keep_exit_codes() {
-    // SAFETY: no handler is installed.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
 
 /// Calls `handler`, on a thread of its own, for each SIGINT, SIGTERM and SIGHUP from now on, instead of ending the
 /// command.

@@ -15,11 +15,6 @@ mod failing_calls;
 mod files;
 #[cfg_attr(unix, expect(unsafe_code, reason = "reads and sets the disposition of signals"))]
 mod interrupts;
-#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
-#[path = "../../tests/killed/mod.rs"]
-#[expect(unsafe_code, reason = "children are forked and traced")]
-#[expect(dead_code, reason = "no unit test here stops a process")]
-mod killed;
 mod read_only;
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../../tests/skip/mod.rs"]
@@ -63,11 +58,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    #[cfg(unix)]
-    {
-        interrupts::outlive_size_limit();
-        interrupts::keep_exit_codes();
-    }
     // Where there is no handler, an access to a missing byte of a file ends the command.
     #[cfg(target_os = "linux")]
     drop(cachemaint::dax::FaultHandler::install());

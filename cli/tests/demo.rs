@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod printed;
-#[cfg(unix)]
-mod unwaited;
 
 use assert_cmd::Command;
 use printed::{stderr, stdout};
@@ -31,14 +29,6 @@ fn every_acknowledged_record_is_found_and_nothing_is_left_behind() {
     assert!(!text.contains('\u{1b}'), "no colours in a pipe");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert_eq!(entries(directory.path()), 0);
-}
-
-#[cfg(unix)]
-#[test]
-fn the_writer_is_waited_for_though_the_end_of_children_was_ignored() {
-    let directory = tempfile::tempdir().unwrap();
-    let demo = unwaited::command().arg("demo").arg(directory.path()).output().unwrap();
-    assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod printed;
 mod skip;
 
 use assert_cmd::cargo;
-use own_mount::{with_mount, with_small_tmpfs};
+use own_mount::with_small_tmpfs;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -104,47 +104,6 @@ fn append_to_a_journal_that_is_cut_names_the_offset_and_the_last_record() {
     assert_eq!(succeeds(&["journal", "read", "FILE"], &path, b""), "first\nsecond\n");
 }
 
-#[test]
-fn save_to_a_store_that_is_cut_names_the_offset() {
-    let directory = directory();
-    let path = directory.path().join("state");
-    succeeds(&["preserve", "save", "FILE", "old", "--create", "16M"], &path, b"bytes");
-    let mut child = start(&["preserve", "save", "FILE", "new"], &path);
-    let mut input = child.stdin.take().unwrap();
-    // A pipe holds less than 1 MiB, so the command has read the first MiB, and before that opened the store.
-    input.write_all(&vec![7; 2 << 20]).unwrap();
-    cut(&path, 4096);
-    drop(input.write_all(&vec![7; 4 << 20]));
-    let error = refusal(child, input);
-    let begins =
-        format!("cachemaint: {}: was cut to 4096 bytes while it was open; ", path.display());
-    assert!(error.lines().last().unwrap().starts_with(&begins), "{error}");
-}
-
-#[test]
-fn record_to_a_file_that_is_cut_names_the_offset() {
-    for durability in ["on-crash", "10ms", "each-append"] {
-        let directory = directory();
-        let path = directory.path().join("trace");
-        succeeds(&["record", "FILE", "--create", "64K"], &path, b"first\n");
-        let mut child = start(&["record", "FILE", "--durability", durability], &path);
-        let mut input = child.stdin.take().unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap());
-        // The file is open when this is said.
-        told.read_line(&mut String::new()).unwrap();
-        cut(&path, 0);
-        drop(input.write_all(b"second\n"));
-        drop(input);
-        let mut error = String::new();
-        told.read_to_string(&mut error).unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(1), "{durability}: {status}: {error}");
-        let begins =
-            format!("cachemaint: {}: was cut to 0 bytes while it was open; ", path.display());
-        assert!(error.lines().last().unwrap().starts_with(&begins), "{durability}: {error}");
-    }
-}
-
 /// The recorder is beside the program, and its failure must not be the end of both.
 #[test]
 fn a_program_goes_on_though_the_file_of_its_recording_is_cut() {
@@ -230,33 +189,10 @@ fn a_hole_without_space_is_an_error_of_each_writer_and_loses_nothing() {
     });
 }
 
-/// A file that is created or made longer has its space: a full file system is an error before anything is stored.
-#[test]
-fn a_full_file_system_refuses_creation_and_growth() {
-    with_mount("a_full_file_system_refuses_creation_and_growth", "tmpfs", c"size=64k", |mount| {
-        let file = mount.join("state");
-        let save = |size| ["preserve", "save", "FILE", "blob", size, "1M"];
-        let journal = ["journal", "append", "FILE", "--create", "1M"];
-        for command in [&journal[..], &save("--create"), &["record", "FILE", "--create", "1M"]] {
-            let output = run(command, &file, b"bytes");
-            assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
-            assert!(said(&output).contains(": no space for 1048576 bytes; "), "{}", said(&output));
-            assert!(!file.exists(), "{command:?}");
-        }
-        succeeds(&["preserve", "save", "FILE", "old", "--create", "56K"], &file, b"old");
-        let output = run(&save("--grow"), &file, b"bytes");
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        // 1,048,576 less the 57,344 that it has.
-        assert!(said(&output).contains(": no space for 991232 bytes; "), "{}", said(&output));
-        assert_eq!(fs::metadata(&file).unwrap().len(), 56 << 10);
-        assert_eq!(succeeds(&["preserve", "load", "FILE", "old"], &file, b""), "old");
-    });
-}
-
 /// A mapping of a tmpfs takes space for each page of a hole that is read. These files are larger than their file system.
 #[test]
-fn holes_are_skipped_by_commands_that_look_for_other_data() {
-    with_small_tmpfs("holes_are_skipped_by_commands_that_look_for_other_data", |mount| {
+fn holes_take_no_space_in_commands_that_look_for_other_data() {
+    with_small_tmpfs("holes_take_no_space_in_commands_that_look_for_other_data", |mount| {
         let file = mount.join("file");
         File::create(&file).unwrap().set_len(8 << 20).unwrap();
         let output = run(&["stat", "FILE"], &file, b"");

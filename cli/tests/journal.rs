@@ -6,11 +6,7 @@
 mod behind;
 #[path = "journal/damage.rs"]
 mod damage;
-#[cfg(unix)]
-mod full;
 mod printed;
-#[cfg(unix)]
-mod redirected;
 mod refused;
 #[cfg(target_os = "linux")]
 #[path = "journal/reports.rs"]
@@ -18,9 +14,6 @@ mod reports;
 #[cfg(unix)]
 #[path = "../../tests/skip/mod.rs"]
 mod skip;
-#[cfg(unix)]
-#[path = "journal/streams.rs"]
-mod streams;
 mod unread;
 mod wrapped;
 
@@ -29,7 +22,7 @@ use assert_cmd::{Command, cargo};
 use printed::{stderr, stdout};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
@@ -349,29 +342,6 @@ fn the_json_of_a_failed_append_has_the_acknowledged_records() {
     assert_eq!((read.len(), read), (3, positions));
 }
 
-/// As in `cachemaint journal read FILE | head -1`.
-#[test]
-fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
-    let place = Place::with(&many_lines());
-    let commands: [&[&str]; 4] =
-        [&["read"], &["read", "--json"], &["salvage"], &["append", "--positions", "--record", "x"]];
-    for command in commands {
-        let mut child = Process::new(cargo::cargo_bin!("cachemaint"))
-            .args(["journal", command[0]])
-            .arg(&place.path)
-            .args(&command[1..])
-            .stdout(unread::pipe().unwrap())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let status = child.wait().unwrap();
-        let mut error = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-        assert_eq!(status.code(), Some(141), "{command:?}: {error}");
-        assert!(!error.contains("pipe"), "{command:?}: {error}");
-    }
-}
-
 /// As in `cachemaint journal append FILE --positions | head -1`.
 #[test]
 fn all_records_are_appended_though_their_positions_have_no_reader() {
@@ -404,24 +374,6 @@ fn a_file_too_small_for_a_journal_is_an_error() {
         let error = place.run(&["append", "--create", "5000", "--record", "a"]).failure().code(1);
         let error = String::from_utf8_lossy(&error.get_output().stderr).into_owned();
         assert!(error.contains("8576"), "{error}");
-    }
-}
-
-/// A full disk is an error, unlike a reader that has read enough.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_result_that_cannot_be_written_fails() {
-    let place = Place::with(&many_lines());
-    for command in ["read", "salvage", "verify", "repair"] {
-        let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let output = Process::new(cargo::cargo_bin!("cachemaint"))
-            .args(["journal", command])
-            .arg(&place.path)
-            .stdout(full)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
     }
 }
 

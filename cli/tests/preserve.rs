@@ -4,8 +4,6 @@
 
 #[path = "preserve/damage.rs"]
 mod damage;
-#[cfg(unix)]
-mod limited;
 #[path = "preserve/output.rs"]
 mod output;
 #[path = "preserve/place.rs"]
@@ -27,5 +25,4 @@ mod skip;
 #[cfg(unix)]
 #[path = "preserve/streams.rs"]
 mod streams;
-mod unread;
 mod wrapped;

@@ -2,12 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[cfg(unix)]
-mod full;
 #[cfg(target_os = "linux")]
 mod ignored;
-#[cfg(unix)]
-mod limited;
 
 #[path = "recorder/clocks.rs"]
 mod clocks;
@@ -17,8 +13,6 @@ mod names;
 mod overtaken;
 
 mod printed;
-#[cfg(unix)]
-mod redirected;
 mod refused;
 #[cfg(target_os = "linux")]
 #[path = "recorder/signals.rs"]
@@ -29,9 +23,6 @@ mod skip;
 #[cfg(unix)]
 #[path = "recorder/streams.rs"]
 mod streams;
-mod unread;
-#[cfg(target_os = "linux")]
-mod unwaited;
 
 use assert_cmd::assert::Assert;
 use assert_cmd::{Command, cargo};
@@ -399,24 +390,4 @@ fn the_message_of_a_panic_is_named() {
     let text = stdout(&place.run(&["dump"]).success());
     assert!(text.ends_with(" panic src/main.rs:7:5: the valve is shut\n"), "{text}");
     assert_eq!(place.events()[0]["id"], 65_535);
-}
-
-/// As in `cachemaint dump FILE | head -1`.
-#[test]
-fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
-    let place = Place::empty();
-    let many: Vec<String> = (0..20_000).map(|number| format!("line {number}\n")).collect();
-    place.run_with(&["record"], many.concat()).success();
-    let commands: [&[&str]; 4] =
-        [&["dump"], &["dump", "--json"], &["stat"], &["record", "--", "yes"]];
-    for command in commands {
-        let output = Process::new(cargo::cargo_bin!("cachemaint"))
-            .arg(command[0])
-            .arg(&place.path)
-            .args(&command[1..])
-            .stdout(unread::pipe().unwrap())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(141), "{command:?}: {output:?}");
-    }
 }

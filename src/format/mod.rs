@@ -1,17 +1,16 @@
 //! The parts that `journal`, `recorder` and `preserve` share: fields, tags, the beginning of a superblock, the traits of
 //! their errors, and the lock of the one writer.
 
+#[allow(dead_code, unreachable_pub, reason = "the formats take it up one by one")]
 pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod layout;
 pub(crate) mod magic;
 #[cfg(any(feature = "journal", feature = "preserve"))]
 pub(crate) mod progress;
-#[cfg(any(feature = "journal", feature = "preserve-read"))]
 pub(crate) mod reread;
 #[cfg(any(feature = "journal", feature = "preserve", feature = "recorder"))]
 pub(crate) mod rewritten;
-#[cfg(feature = "preserve-read")]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a slot has 256 bytes at most, and a version 32 bits"

@@ -42,9 +42,12 @@ const MOST: usize = 256;
 
 /// The format that a root belongs to.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "the formats take it up one by one")]
 pub(crate) struct Format {
     pub(crate) magic: Magic,
     pub(crate) version: u32,
+    /// The format's name in messages: "journal".
+    pub(crate) name: &'static str,
 }
 
 /// A root with `OWN` bytes of the format's own.
@@ -338,7 +341,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::sync::atomic::AtomicU64;
 
-    const FORMAT: Format = Format { magic: *b"rootroot", version: 3 };
+    const FORMAT: Format = Format { magic: *b"rootroot", version: 3, name: "root" };
 
     fn root(generation: u64) -> Root<16> {
         Root { identity: Identity([7; 16]), generation, own: [generation as u8; 16] }

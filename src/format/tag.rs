@@ -9,7 +9,6 @@
 //!
 //! Source: the XXH3 specification (xxHash project, `doc/xxhash_spec.md`, version 0.2.0).
 
-#[cfg(feature = "preserve-read")]
 use super::identity::Identity;
 use core::fmt;
 use core::hash::Hasher;
@@ -30,7 +29,6 @@ pub(crate) fn of_words(seed: u64, words: [u64; 2]) -> u64 {
 }
 
 /// The kinds of bytes that have tags. The numbers are those of the formats, and none is reused.
-#[cfg(feature = "preserve-read")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Kind {
@@ -49,7 +47,6 @@ pub(crate) enum Kind {
 
 /// Returns the key of bytes: XXH3, with the kind as its seed, of the identity of the file, the epoch and the place, in
 /// that order. So bytes of another file, another time, another place or another kind do not match their tag.
-#[cfg(feature = "preserve-read")]
 #[inline]
 pub(crate) fn key(identity: Identity, epoch: u64, place: u64, kind: Kind) -> u64 {
     let mut bytes = [0; 32];

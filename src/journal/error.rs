@@ -133,7 +133,7 @@ pub enum ErrorKind<E> {
     },
 }
 
-error_of_kind!(kind);
+error_of_kind!(kind, Medium);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

@@ -266,7 +266,7 @@ impl fmt::Display for Damage {
     }
 }
 
-error_of_kind!(0);
+error_of_kind!(0, Medium);
 
 /// Prints the same text as the [`Error`].
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {

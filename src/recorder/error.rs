@@ -165,7 +165,7 @@ impl<E> From<ErrorKind<E>> for Error<E> {
     }
 }
 
-error_of_kind!(kind);
+error_of_kind!(kind, Medium);
 
 impl<E: fmt::Display> fmt::Display for ErrorKind<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,6 @@
 
 use crate::options;
 use cachemaint::dax::{ErrorKind, Lock};
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -79,15 +78,4 @@ fn a_refused_file_is_not_locked() {
     drop(options().create_new(&path, 4096).unwrap());
     options().len(8192).open(&path).unwrap_err();
     options().open(&path).unwrap();
-}
-
-#[test]
-fn holders_of_a_shared_lock_write_one_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let shared = options().lock(Lock::Shared);
-    let (one, other) = (shared.create_new(&path, 4096).unwrap(), shared.open(&path).unwrap());
-    one.store(0, 7, Ordering::Release);
-    other.store(8, other.load(0, Ordering::Acquire) + 1, Ordering::Release);
-    assert_eq!(one.load(8, Ordering::Acquire), 8);
 }

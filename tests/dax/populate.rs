@@ -109,22 +109,6 @@ fn no_fault_is_left_for_later() {
     }
 }
 
-#[test]
-fn populating_changes_no_byte() {
-    let name = "populating_changes_no_byte";
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let bytes: Vec<u8> = (0..10_000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
-    fs::write(&path, &bytes).unwrap();
-    let file = options().populate().open(&path);
-    if cannot_populate(name, &file) {
-        return;
-    }
-    let mut read = vec![0; bytes.len()];
-    file.unwrap().read(0, &mut read).unwrap();
-    assert!(read == bytes && fs::read(&path).unwrap() == bytes);
-}
-
 /// Holes for which the file system has no room. The first access to the first of them would be SIGBUS.
 #[test]
 fn a_hole_on_a_full_file_system_is_an_error() {

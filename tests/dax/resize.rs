@@ -47,17 +47,6 @@ fn a_grown_file_keeps_its_bytes_and_gets_zeros() {
     assert_eq!(Readable::len(&options().open(&path).unwrap()), 5 << 20);
 }
 
-/// Zeros are written, so that a store to them needs no block from the file system.
-#[test]
-fn new_bytes_have_blocks() {
-    use std::os::unix::fs::MetadataExt;
-
-    let (_directory, path) = place();
-    let mut file = options().create_new(&path, LEN).unwrap();
-    file.grow(1 << 20).unwrap();
-    assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1 << 20);
-}
-
 /// The last page can be stored to behind the end of the file. What was there is no byte of the file
 /// (POSIX, mmap), so it must not become one.
 #[test]

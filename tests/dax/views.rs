@@ -3,7 +3,6 @@
 #![cfg(target_pointer_width = "64")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::own_mount::with_small_tmpfs;
 use crate::skip::skip;
 use crate::{options, place};
 use cachemaint::dax::{DaxFile, DaxView, Error, ErrorKind, Lock, Options, probe};
@@ -99,22 +98,6 @@ fn nothing_can_be_stored() {
     assert_eq!(&fs::read(&path).unwrap()[..9], b"as it was");
 }
 
-/// A mount for reading only, which binds root too.
-#[test]
-fn a_file_that_may_only_be_read_can_be_viewed() {
-    with_small_tmpfs("a_file_that_may_only_be_read_can_be_viewed", |directory| {
-        let path = directory.join("file");
-        create(&path).write(0, b"readable");
-        rustix::mount::mount_remount(directory, rustix::mount::MountFlags::RDONLY, c"").unwrap();
-        options().open(&path).unwrap_err();
-        let view = options().view(&path).unwrap();
-        let mut bytes = [0; 8];
-        view.read(0, &mut bytes).unwrap();
-        assert_eq!(&bytes, b"readable");
-        view.persist(0..8).unwrap();
-    });
-}
-
 /// A page that another mapping has stored to is dirty in this one, too, until it is written back: the
 /// kernel counts it (proc(5): `Shared_Dirty`). `msync` of a mapping for reading would leave it so.
 #[test]
@@ -207,30 +190,10 @@ fn a_view_takes_the_lock_it_was_asked_to() {
     options().open(&path).unwrap();
 }
 
-/// A function that takes a view takes a file that can be written, too.
-#[test]
-fn a_file_is_a_view_as_well() {
-    fn first(view: &DaxView) -> u64 {
-        view.load(0, Ordering::Acquire)
-    }
-    let (_directory, path) = place();
-    let file = create(&path);
-    file.store(0, 5, Ordering::Release);
-    assert_eq!(first(file.view()), 5);
-}
-
 #[test]
 #[should_panic(expected = "Release is not an ordering for loads")]
 fn an_order_of_a_store_panics() {
     let (_directory, path) = place();
     drop(create(&path));
     assert_eq!(options().view(&path).unwrap().load(0, Ordering::Release), 0);
-}
-
-#[test]
-#[should_panic(expected = "8 bytes at offset 65536 are out of range: the mapping has 65536 bytes")]
-fn a_word_behind_the_end_panics() {
-    let (_directory, path) = place();
-    drop(create(&path));
-    assert_eq!(options().view(&path).unwrap().load(LEN, Ordering::Relaxed), 0);
 }

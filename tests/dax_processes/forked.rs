@@ -162,45 +162,6 @@ fn a_dropped_file_is_not_locked_while_a_forked_child_lives() {
     }
 }
 
-/// A view by pages has a second descriptor, which it syncs.
-#[test]
-#[cfg(target_pointer_width = "64")]
-fn a_dropped_view_is_not_locked_while_a_forked_child_lives() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity();
-    drop(options.create_new(&path, 64 << 10).unwrap());
-    for lock in [Lock::Exclusive, Lock::Shared] {
-        let view = options.clone().lock(lock).view(&path).unwrap();
-        let child = Child::fork();
-        assert_locked(&options, &path);
-        drop(view);
-        let again = options.open(&path).unwrap();
-        assert!(child.is_alive(), "{lock:?}");
-        drop((again, child));
-    }
-}
-
-/// A new length changes neither the lock nor its end.
-#[test]
-fn a_resized_file_is_not_locked_after_its_drop_while_a_forked_child_lives() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let options = Options::new().allow_page_granularity();
-    let mut file = options.create_new(&path, 64 << 10).unwrap();
-    let child = Child::fork();
-    file.grow(128 << 10).unwrap();
-    assert_locked(&options, &path);
-    file.shrink(4096).unwrap();
-    assert_locked(&options, &path);
-    drop(file);
-    let again = options.open(&path).unwrap();
-    assert!(child.is_alive());
-    drop((again, child));
-}
-
 /// The child's copy of the value unlocks nothing, and unmaps nothing of the child's at the addresses of the file.
 #[test]
 fn a_forked_child_that_drops_a_file_leaves_lock_and_addresses_alone() {

@@ -13,7 +13,6 @@ use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::cost;
 use crate::log::Log;
 use crate::output::{self, Output};
 use crate::report::{Finding, Tests};
@@ -23,9 +22,6 @@ const TIMED_OUT: i32 = 124;
 
 /// Seconds for any one command on a CI machine: only a command that hangs takes as many, however slow the machine.
 const CI_LIMIT: u32 = 4500;
-
-/// The option with which `cargo test` and `cargo bench` compile and run nothing.
-const NO_RUN: &str = "--no-run";
 
 /// The option that leaves the library and its tests unoptimised, where compiling them takes longer than they run.
 pub(crate) const QUICKLY_BUILT: [&str; 2] =
@@ -151,14 +147,11 @@ impl Cmd {
         out: &mut impl Write,
     ) -> Result<Finding> {
         let mut tests = Tests::default();
-        for cmd in self.compiling().iter().chain([self]) {
-            let status = cmd.each_line(complaints()?, out, |line| tests.add_result_line(line))?;
-            if !status.success() {
-                let why = format!("`{cmd}` {}", cmd.describe(status));
-                return Ok(Finding::failed(tests, why));
-            }
+        let status = self.each_line(complaints()?, out, |line| tests.add_result_line(line))?;
+        if status.success() {
+            return Ok(Finding::passed(tests));
         }
-        Ok(Finding::passed(tests))
+        Ok(Finding::failed(tests, format!("`{self}` {}", self.describe(status))))
     }
 
     fn each_line(
@@ -187,38 +180,7 @@ impl Cmd {
     }
 
     fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
-        cost::wait(child, self.compiles()).with_context(|| format!("cannot wait for `{self}`"))
-    }
-
-    /// Returns true if the command compiles and does not run the result.
-    fn compiles(&self) -> bool {
-        const COMPILING: [&str; 7] =
-            ["build", "check", "clippy", "doc", "package", "rustc", "rustdoc"];
-        let is_one = |word: &String| COMPILING.contains(&word.as_str()) || word == NO_RUN;
-        self.program == "cargo" && self.own_args().any(is_one)
-    }
-
-    /// Returns the command that compiles what this one compiles and then runs, so that the cost of each is known.
-    fn compiling(&self) -> Option<Self> {
-        if self.program != "cargo" || self.compiles() {
-            return None;
-        }
-        let mut compiling = self.clone();
-        compiling.args = self.own_args().cloned().collect();
-        match compiling
-            .args
-            .iter_mut()
-            .find(|word| ["run", "test", "bench"].contains(&word.as_str()))?
-        {
-            run if run == "run" => "build".clone_into(run),
-            _ => compiling.args.push(NO_RUN.to_owned()),
-        }
-        Some(compiling)
-    }
-
-    /// Returns the arguments that are not passed on to the program that cargo runs.
-    fn own_args(&self) -> impl Iterator<Item = &String> {
-        self.args.iter().take_while(|word| *word != "--")
+        child.wait().with_context(|| format!("cannot wait for `{self}`"))
     }
 
     /// Starts the command for a conversation by its standard input and output. The child ends with this program.
@@ -348,27 +310,11 @@ pub(crate) fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 mod tests {
     use super::Cmd;
 
-    fn compiling(line: &str) -> Option<String> {
-        Cmd::cargo(line).compiling().map(|cmd| cmd.to_string())
-    }
-
     #[test]
     fn a_signal_has_one_name_in_a_command_of_its_own_and_behind_a_shell() {
         let ending = |line: &str| Cmd::new("sh").args(["-c", line]).ending().unwrap().0.told;
         assert_eq!(ending("kill -ILL $$"), "ended by signal 4");
         assert_eq!(ending("exit 132"), "ended by signal 4");
         assert_eq!(ending("exit 3"), "ended with exit code 3");
-    }
-
-    #[test]
-    fn commands_that_compile_and_run_are_compiled_apart() {
-        assert_eq!(
-            compiling("+nightly miri test -p a --lib -- --skip b").unwrap(),
-            "cargo +nightly miri test -p a --lib --no-run"
-        );
-        assert_eq!(compiling("run --release -- demo").unwrap(), "cargo build --release");
-        assert_eq!(compiling("test --no-run -p a"), None);
-        assert_eq!(compiling("clippy -p test"), None);
-        assert_eq!(Cmd::new("qemu").words("-kernel test").compiling().map(|_| ()), None);
     }
 }

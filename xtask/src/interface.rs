@@ -1,7 +1,8 @@
 //! The public interface: every item that a user of the library can name.
 //!
 //! `tests/interface.txt` lists the items with every feature, so that a change is on purpose and its diff is reviewed.
-//! Blanket impls, auto traits and derived impls are left out. An item with several public names has its members below
+//! Blanket and derived impls are left out. So are auto traits, unless threads cannot send or share a type: rustdoc lists a
+//! generic one as such too if that depends on bounds that it cannot write. An item with several public names has its members below
 //! the first name. The inherent methods of a type are sorted together, so that moving code between impl blocks is not a
 //! change.
 //!
@@ -97,7 +98,6 @@ fn items(host: &Host, compiler: &Compiler) -> Result<Vec<Item>> {
     let json = folder.join(TARGET).join("doc/cachemaint.json");
     let interface = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
-        .omit_auto_trait_impls(true)
         .omit_auto_derived_impls(true)
         .build()
         .with_context(|| {
@@ -106,7 +106,7 @@ fn items(host: &Host, compiler: &Compiler) -> Result<Vec<Item>> {
                 compiler.name
             )
         })?;
-    Ok(interface.items().map(Item::from).collect())
+    Ok(interface.items().map(Item::from).filter(|item| !item.is_usual_auto_trait()).collect())
 }
 
 /// A public item by one of its names.
@@ -134,6 +134,23 @@ impl From<&PublicItem> for Item {
 impl Item {
     fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
+    }
+
+    /// Returns true for an auto trait, unless threads cannot send or share the type.
+    fn is_usual_auto_trait(&self) -> bool {
+        const TRAITS: [&str; 7] = [
+            "core::marker::Freeze for",
+            "core::marker::Send for",
+            "core::marker::Sync for",
+            "core::marker::Unpin for",
+            "core::marker::UnsafeUnpin for",
+            "core::panic::unwind_safe::RefUnwindSafe for",
+            "core::panic::unwind_safe::UnwindSafe for",
+        ];
+        let is_unusual =
+            ["!core::marker::Send", "!core::marker::Sync"].map(|name| self.line.contains(name));
+        let is_auto = TRAITS.iter().any(|name| self.line.contains(name));
+        self.is_impl() && is_auto && !is_unusual.contains(&true)
     }
 
     fn is_impl(&self) -> bool {

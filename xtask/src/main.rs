@@ -12,7 +12,6 @@ mod c_development;
 mod capi;
 mod changed;
 mod command;
-mod cost;
 mod debian;
 mod fuzz;
 mod host;
@@ -26,7 +25,6 @@ mod output;
 mod package;
 mod planted;
 mod plot;
-mod readers;
 mod regressions;
 mod report;
 mod run;
@@ -95,8 +93,6 @@ enum Task {
     Asm(Golden),
     /// Build the libraries for C programs and install them.
     Capi(capi::Request),
-    /// Measure the time and the memory of the command's readers, on intact, damaged and crafted files.
-    Readers(readers::Request),
     /// Draw the benchmark results of this machine as SVG under docs/figures.
     Plot,
     /// Check the contents of the package.
@@ -155,14 +151,12 @@ const FIRST: [Step; 7] = [FMT, CLIPPY, DOC, PACKAGE, TREE, ARROWS, INTERFACE];
 /// The steps that run beside the lab: each of them alone would leave a core idle.
 const BESIDE_THE_LAB: [Step; 6] = [TEST, NO_STD, SYSTEMS, MSRV, LOOM, ASM];
 /// Steps that only `full` runs: they take long and rarely fail.
-const LONGER: [Step; 15] = [
+const LONGER: [Step; 13] = [
     ("full demo", run::demo),
     ("full pairs", lint::pairs),
     ("full cases", run::test_long),
-    ("full count", run::count),
     ("full regressions", regressions::regressions),
     ("full bench", run::bench),
-    ("full readers", readers::quick),
     ("full no-std", targets::no_std_elsewhere),
     ("full systems", targets::systems_with_tests),
     ("full asm", asm::check_elsewhere),
@@ -208,7 +202,6 @@ impl Task {
             | Self::Lab(_)
             | Self::Machine(_)
             | Self::Capi(_)
-            | Self::Readers(_)
             | Self::Plot => None,
             Self::Fmt => Some(FMT),
             Self::Clippy => Some(CLIPPY),
@@ -315,10 +308,6 @@ fn main() -> Result<ExitCode> {
     if let Task::Fuzz(request) = &cli.task {
         report.begin("fuzz");
         fuzz::run(&host, &mut report, request)?;
-    }
-    if let Task::Readers(request) = &cli.task {
-        report.begin("readers");
-        readers::run(&host, &mut report, request)?;
     }
     let steps = Steps { host: &host, affected: cli.task.affected(&host)? };
     cli.task.stages().iter().try_for_each(|stage| steps.run(stage, &mut report))?;

@@ -64,15 +64,6 @@ pub(crate) fn bench(_host: &Host, report: &mut Report) -> Result<()> {
     })
 }
 
-/// Counts the instructions of a persist as they are executed. The step `asm` compares them as they are compiled.
-pub(crate) fn count(_host: &Host, report: &mut Report) -> Result<()> {
-    report.check(
-        "instruction count",
-        "a persist executes no more instructions than promised",
-        || Cmd::cargo("test --release -p cachemaint --test instruction_count").check_tests(),
-    )
-}
-
 /// Runs the step `test` with many more generated cases, and far more commands on changing files.
 pub(crate) fn test_long(_host: &Host, report: &mut Report) -> Result<()> {
     report.check("many cases", "the properties hold for far more generated cases", || {

@@ -1,16 +1,7 @@
-//! Commands that are started with signals ignored.
+//! Signals that a process ignores.
 
 use rustix::process::Signal;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-/// Returns a command that runs a program with SIGHUP and SIGINT ignored.
-pub(crate) fn command(program: impl AsRef<Path>) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]).arg(program.as_ref());
-    shell
-}
 
 /// Returns true if a process ignores a signal.
 pub(crate) fn ignores(process: u32, signal: Signal) -> bool {

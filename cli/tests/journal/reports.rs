@@ -1,14 +1,14 @@
 //! Reports that cannot be printed, of work that is done.
 
-use crate::streams::process;
 use crate::{HEADER, MARK, Place, stdout};
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Runs a command with a full disk as its standard output, and returns its error.
 fn unprinted(place: &Place, command: &[&str]) -> String {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let mut process = process(place, command);
+    let mut process = Command::new(assert_cmd::cargo::cargo_bin!("cachemaint"));
+    process.arg("journal").arg(command[0]).arg(&place.path).args(&command[1..]);
     let output = process.stdin(Stdio::null()).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{command:?}: {output:?}");
     String::from_utf8(output.stderr).unwrap()

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::place::text;
-use crate::place::{PIECE, Place, many};
+use crate::place::{Place, many};
 use crate::printed::{stderr, stdout};
 #[cfg(target_os = "linux")]
 use crate::skip::skip;
@@ -65,46 +65,6 @@ fn a_store_is_recognized_by_its_magic() {
     fs::write(&place.path, &fs::read(&place.path).unwrap()[..10_000]).unwrap();
     let error = stderr(&place.stat().code(1));
     assert!(error.contains("state: the store needs "), "{error}");
-}
-
-/// As in `cachemaint preserve load FILE NAME | head -1`.
-#[test]
-fn a_closed_output_pipe_ends_a_command_as_sigpipe_does() {
-    let place = Place::empty();
-    place.run_with(&["save", "ram", "--create", "8M"], many(3 * PIECE, 0)).success();
-    let with_json: Vec<&[&str]> =
-        vec![&["list", "--json"], &["verify", "--json"], &["history", "--json"]];
-    let others: [&[&str]; 7] = [
-        &["load", "ram"],
-        &["list"],
-        &["verify"],
-        &["history"],
-        &["seal"],
-        &["save", "cpu"],
-        &["mv", "cpu", "x"],
-    ];
-    for command in others.into_iter().chain(with_json) {
-        let unread = crate::unread::pipe().unwrap();
-        let output = place.process(command).stdin(Stdio::null()).stdout(unread).output().unwrap();
-        assert_eq!(output.status.code(), Some(141), "{command:?}: {output:?}");
-        assert!(output.stderr.is_empty(), "{command:?}: {output:?}");
-    }
-}
-
-/// A full disk is an error, unlike a reader that has read enough.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_result_that_cannot_be_written_fails() {
-    let place = Place::with(&["cpu"]);
-    for command in [&["load", "cpu"][..], &["list"], &["verify"], &["history"], &["seal"]] {
-        let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let output = place.process(command).stdout(full).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command:?}: {output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
-    }
-    let output = place.run(&["load", "cpu", "--output", "/dev/full"]).code(1);
-    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
-    assert!(!fs::metadata("/dev/full").unwrap().is_file(), "a device stays one");
 }
 
 /// A user who repeats such a command would do the work twice.

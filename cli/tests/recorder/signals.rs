@@ -1,13 +1,13 @@
 //! Signals to `cachemaint record`: they reach the program, or end the recording, unless they are ignored.
 
 use super::skip::skip;
-use super::{Place, ignored, unwaited};
+use super::{Place, ignored};
 use assert_cmd::cargo;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command as Process, Stdio};
 
@@ -151,69 +151,6 @@ fn a_program_is_recorded_where_its_session_has_no_number() {
     assert_eq!(recorded.status.code(), Some(7), "{}", String::from_utf8_lossy(&recorded.stderr));
     let texts: Vec<String> = place.texts().into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["line"]);
-}
-
-#[test]
-fn the_exit_code_is_that_of_the_program_though_the_end_of_children_was_ignored() {
-    let place = Place::empty();
-    let mut command = unwaited::command();
-    command.arg("record").arg(&place.path).args(["--", "sh", "-c", "exit 7"]);
-    let recorded = command.output().unwrap();
-    assert_eq!(recorded.status.code(), Some(7), "{}", String::from_utf8_lossy(&recorded.stderr));
-}
-
-/// `nohup` ignores SIGHUP, and a shell SIGINT of its jobs in the background.
-#[test]
-fn record_goes_on_after_signals_that_it_was_started_to_ignore() {
-    let place = Place::empty();
-    let mut command = ignored::command(cargo::cargo_bin!("cachemaint"));
-    command.arg("record").arg(&place.path).stdin(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let (pid, number) = (Pid::from_child(&child), child.id());
-    let mut input = child.stdin.take().unwrap();
-    // Signals are handled before the first line is read.
-    let mut record = |line: &str, lines: usize| {
-        input.write_all(line.as_bytes()).unwrap();
-        while place.texts().len() < lines {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}");
-            std::thread::yield_now();
-        }
-    };
-    record("one\n", 1);
-    for signal in [Signal::HUP, Signal::INT] {
-        assert!(ignored::ignores(number, signal), "{signal:?}");
-        kill_process(pid, signal).unwrap();
-    }
-    record("two\n", 2);
-    kill_process(pid, Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(place.texts(), [(0, "one".to_owned()), (0, "two".to_owned())]);
-}
-
-/// Without the handler of SIGBUS the recording would end by SIGBUS.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[test]
-fn a_failed_write_back_after_a_signal_is_reported() {
-    if is_ignored(Signal::TERM) {
-        return;
-    }
-    let place = Place::empty();
-    let mut command = Process::new(cargo::cargo_bin!("cachemaint"));
-    command.arg("record").arg(&place.path).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut recording = command.spawn().unwrap();
-    let mut input = recording.stdin.take().unwrap();
-    input.write_all(b"line\n").unwrap();
-    while place.texts().is_empty() {
-        assert_eq!(recording.try_wait().unwrap(), None);
-        std::thread::yield_now();
-    }
-    fs::File::options().write(true).open(&place.path).unwrap().set_len(0).unwrap();
-    kill_process(Pid::from_child(&recording), Signal::TERM).unwrap();
-    let ended = recording.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let error = String::from_utf8(ended.stderr).unwrap();
-    assert!(error.contains(": was cut to 0 bytes while it was open; "), "{error}");
 }
 
 /// A process in the background keeps the program's output open. It gets SIGTERM when the value is dropped.

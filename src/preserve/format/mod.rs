@@ -13,7 +13,7 @@ use crate::format::{magic, root::Format};
 use core::ops::{Range, RangeInclusive};
 
 /// The format of a store.
-pub(super) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION };
+pub(super) const FORMAT: Format = Format { magic: magic::STORE, version: VERSION, name: "store" };
 /// The version of the format.
 pub(super) const VERSION: u32 = 4;
 /// The size of a word in bytes; everything begins and ends at a multiple of it.

@@ -13,7 +13,7 @@ mod opening;
 use crate::options;
 use crate::skip::skip;
 use cachemaint::cache::Destination;
-use cachemaint::dax::{DaxFile, Error, ErrorKind, probe};
+use cachemaint::dax::{DaxFile, Error, probe};
 use cachemaint::medium::{Granularity, Medium};
 use cachemaint::survival::Backing;
 use core::cell::RefCell;
@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 const LEN: u64 = 64 << 10;
@@ -108,29 +108,6 @@ fn copies_of_every_alignment_touch_exactly_their_bytes() {
             assert_eq!(read, pattern[..len], "at {at}, len {len}");
         }
     }
-}
-
-#[test]
-fn persist_copy_writes_all_parts() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    let file = options().create_new(&path, LEN).unwrap();
-    file.persist_copy(&[(0, b"first"), (9000, b"second"), (50, b"")], Destination::Unknown)
-        .unwrap();
-    let bytes = fs::read(&path).unwrap();
-    assert_eq!((&bytes[..5], &bytes[9000..9006]), (&b"first"[..], &b"second"[..]));
-}
-
-#[test]
-fn a_mapping_can_begin_within_the_file() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    drop(options().create_new(&path, LEN).unwrap());
-    let file = options().offset(8192).len(100).open(&path).unwrap();
-    assert_eq!(file.len(), 100);
-    file.write(0, b"here");
-    file.persist(0..4).unwrap();
-    assert_eq!(&fs::read(&path).unwrap()[8192..8196], b"here");
 }
 
 /// Offsets are multiples of a page; lengths need not be. Each part shows its bytes of the file, ends where
@@ -253,21 +230,6 @@ fn ordinary_file_systems_are_labelled_for_what_they_are() {
     assert_eq!(probe(directory.path()).unwrap().backing, Backing::Ram);
 }
 
-/// A memfd is on a mount of the kernel's own, which no list shows.
-#[test]
-fn a_memfd_is_ram() {
-    let memfd = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-    let file = fs::File::from(memfd);
-    file.set_len(LEN).unwrap();
-    let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
-    let guarantee = probe(&path).unwrap();
-    assert_eq!(guarantee.backing, Backing::Ram, "{guarantee:?}");
-    assert!(matches!(guarantee.granularity, Granularity::Page(_)));
-    assert_eq!(guarantee.file_system, "tmpfs");
-    // The memfd has no name that could be found again.
-    assert!(refusal(&path, options().open(&path)).starts_with("is a symbolic link"));
-}
-
 #[test]
 fn deep_persisted_bytes_are_in_the_file() {
     let directory = directory();
@@ -278,14 +240,6 @@ fn deep_persisted_bytes_are_in_the_file() {
     file.deep_persist(LEN..LEN).unwrap();
     file.deep_persist(0..LEN).unwrap();
     assert_eq!(&fs::read(&path).unwrap()[4000..4200], [7; 200]);
-}
-
-#[test]
-#[should_panic(expected = "2 bytes at offset 65535 are out of range")]
-fn a_deep_persist_beyond_the_end_panics() {
-    let directory = directory();
-    let file = options().create_new(directory.path().join("file"), LEN).unwrap();
-    file.deep_persist(LEN - 1..LEN + 1).unwrap();
 }
 
 #[test]
@@ -311,18 +265,4 @@ fn a_reversed_range_panics() {
     let file = options().create_new(directory.path().join("file"), LEN).unwrap();
     #[expect(clippy::reversed_empty_ranges, reason = "this is the test")]
     file.persist(96..64).unwrap();
-}
-
-/// A kind that callers can match on, besides the text.
-#[test]
-fn the_kind_of_an_error_matches_its_cause() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    let error = options().open(&path).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::NotFound));
-    drop(options().create_new(&path, LEN).unwrap());
-    let error = options().len(LEN + 1).open(&path).unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Shorter { size: LEN, needed, .. } if *needed == LEN + 1)
-    );
 }

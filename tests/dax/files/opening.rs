@@ -13,18 +13,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Devices other than those of device DAX: a terminal, what has no end, what is not there.
-#[test]
-fn other_devices_are_not_files() {
-    for path in ["/dev/null", "/dev/zero", "/dev/full", "/dev/ptmx"].map(Path::new) {
-        if path.exists() {
-            assert!(refusal(path, options().open(path)).starts_with("is not a regular file"));
-            assert!(refusal(path, probe(path)).starts_with("is not a regular file"));
-            assert!(refusal(path, options().create_new(path, LEN)).starts_with("exists already"));
-        }
-    }
-}
-
 #[test]
 fn probing_changes_nothing() {
     let directory = directory();
@@ -174,16 +162,6 @@ fn a_file_that_may_not_be_written_is_refused() {
         return;
     }
     assert!(text.starts_with("permission denied"), "{text}");
-}
-
-#[test]
-fn one_writer_at_a_time() {
-    let directory = directory();
-    let path = directory.path().join("file");
-    let first = options().create_new(&path, LEN).unwrap();
-    assert!(refusal(&path, options().open(&path)).starts_with("is locked by another open file"));
-    drop(first);
-    options().open(&path).unwrap();
 }
 
 /// A file of so many bytes without data, as a hole and allocated, and the word for each in a refusal.

@@ -54,7 +54,7 @@ const ON_EACH_MODEL: [(&str, &[&str]); 3] = [
 ];
 
 /// The programs whose tests depend on the architecture.
-const ON_EACH_ARCHITECTURE: [&str; 9] = [
+const ON_EACH_ARCHITECTURE: [&str; 8] = [
     LIBRARY,
     "chosen_here",
     "coherence",
@@ -62,14 +62,12 @@ const ON_EACH_ARCHITECTURE: [&str; 9] = [
     "dax_faults",
     "dax_killed",
     "dax_processes",
-    "dax_size_limit",
     "recorder",
 ];
 
 /// The programs that depend on the order and size of words at most. An emulator on x86 has the order of accesses of x86, so
 /// that it shows no other.
-const ON_SOME_WORDS: [&str; 8] = [
-    "arch_standalone",
+const ON_SOME_WORDS: [&str; 7] = [
     "dax_address_limit",
     "examples",
     "journal",
@@ -80,13 +78,12 @@ const ON_SOME_WORDS: [&str; 8] = [
 ];
 
 /// The programs with tests of files, and the prefixes of these tests; all tests if the list is empty.
-const WITH_FILES: [(&str, &[&str]); 7] = [
+const WITH_FILES: [(&str, &[&str]); 6] = [
     (LIBRARY, &["dax::"]),
     ("dax", &[]),
     ("dax_faults", &[]),
     ("dax_killed", &[]),
     ("dax_processes", &[]),
-    ("dax_size_limit", &[]),
     ("recorder", &["recorder::files::", "recorder::processes::"]),
 ];
 
@@ -367,10 +364,8 @@ mod tests {
 
     #[test]
     fn every_program_runs_somewhere_in_the_lab_or_is_known_to_run_natively() {
-        // Loop devices and calls that emulators do not pass on, tests that would take emulators minutes, the instructions of
-        // x86-64, a check of documents, and one that the compiler makes.
-        let natively =
-            ["dax_failed", "histories", "instruction_count", "public_types", "scenarios"];
+        // Loop devices and calls that emulators do not pass on, and tests that would take emulators minutes.
+        let natively = ["dax_failed", "histories"];
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests");
         for entry in tests.read_dir().unwrap() {
             let path = entry.unwrap().path();

@@ -22,25 +22,20 @@ pub(super) fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// The bound to aim at, and the shares of CPU and memory bandwidth that take precedence over it.
+/// The bound to aim at, and the share of a CPU that takes precedence over it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) within: Duration,
     /// Of one CPU, from 0 to 1.
     pub(super) cpu_share: f64,
-    /// Bytes a second.
-    pub(super) rate: Option<f64>,
 }
 
 impl Pace {
     /// Returns the time from the beginning of a pass to the beginning of the next one, which shall end in time.
-    #[expect(clippy::cast_precision_loss, reason = "a pass has fewer than 2^53 bytes")]
-    pub(super) fn next(&self, took: Duration, cpu: Duration, bytes: u64) -> Duration {
+    pub(super) fn next(&self, took: Duration, cpu: Duration) -> Duration {
         // A quarter more, as none takes exactly as long as the one before.
         let in_time = self.within.saturating_sub(took + took / 4);
-        let of_bytes = self.rate.map_or(0.0, |rate| bytes as f64 / rate);
-        let of_bytes = Duration::try_from_secs_f64(of_bytes).unwrap_or(Duration::MAX);
-        in_time.max(cpu.div_f64(self.cpu_share)).max(of_bytes).max(took)
+        in_time.max(cpu.div_f64(self.cpu_share)).max(took)
     }
 }
 
@@ -52,15 +47,13 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_pass_ends_in_time_unless_its_shares_are_too_small() {
-        let pace = Pace { within: 10 * MS, cpu_share: 1.0, rate: None };
+    fn a_pass_ends_in_time_unless_its_share_is_too_small() {
+        let pace = Pace { within: 10 * MS, cpu_share: 1.0 };
         // 2 ms, and a quarter as a reserve: 7.5 ms after the beginning of the last.
-        assert_eq!(pace.next(2 * MS, 2 * MS, 1 << 20), MS * 15 / 2);
+        assert_eq!(pace.next(2 * MS, 2 * MS), MS * 15 / 2);
         // A pass that takes longer than there is time follows at once.
-        assert_eq!(pace.next(20 * MS, MS, 0), 20 * MS);
+        assert_eq!(pace.next(20 * MS, MS), 20 * MS);
         let pace = Pace { cpu_share: 0.05, ..pace };
-        assert_eq!(pace.next(2 * MS, 2 * MS, 0), 40 * MS);
-        let pace = Pace { rate: Some(1e6), ..pace };
-        assert_eq!(pace.next(MS, MS, 50_000), 50 * MS);
+        assert_eq!(pace.next(2 * MS, 2 * MS), 40 * MS);
     }
 }

@@ -92,11 +92,6 @@ impl Held {
         }
     }
 
-    /// Returns true if it has a descriptor.
-    pub(super) const fn is_open(&self) -> bool {
-        matches!(self, Self::Lines(_) | Self::Sparse(_))
-    }
-
     /// Takes what a look has opened of the same file. Of a file that has holes still, the older descriptor is kept: a
     /// failed write may be reported to that one alone.
     pub(super) fn renew(&mut self, opened: Self) {

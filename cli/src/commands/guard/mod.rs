@@ -54,8 +54,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Instant, UNIX_EPOCH};
 use trees::Root;
 
@@ -72,8 +71,8 @@ use trees::Root;
 /// it found such files, and wrote back no other, the exit code is 1. A signal that it was started to ignore, as by nohup,
 /// stays ignored.
 ///
-/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back: its first
-/// interval then can include the absence. If one is missing at the end, the exit code is 1.
+/// A PATH that is moved, removed, unmounted or replaced by a link is reported, and guarded again when it is back.
+/// If one is missing at the end, the exit code is 1.
 ///
 /// TIME is a goal: a loaded machine, a small share of the CPU or many files make the bound longer. The first interval
 /// that is longer than TIME is reported on standard error when it ends, and each later one that is twice as long as the
@@ -93,10 +92,6 @@ pub(crate) struct Arguments {
     /// Take no more than this share of one CPU, even if the bound cannot be held then
     #[arg(long, default_value = "100%", value_name = "PERCENT", value_parser = cpu_share)]
     cpu: f64,
-    /// Write back at most this many MiB a second on average, so that other programs have some of the memory's bandwidth if
-    /// all lines are dirty
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
-    bandwidth: Option<u32>,
     /// Take files of the page cache too, and sync their file systems
     #[arg(long)]
     page_cache: bool,
@@ -126,8 +121,6 @@ struct Document {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // The handler is set before anything is mapped: a program that sees the mappings may send a signal.
     let stop = stop_when_told()?;
-    // Before this thread has another priority, which a new one would inherit.
-    let messages = Messages::start().context("a thread cannot be started")?;
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     if arguments.lock_memory {
         scheduling::lock_memory().context("the memory cannot be locked (RLIMIT_MEMLOCK)")?;
@@ -143,22 +136,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let (since, within) = (Instant::now(), arguments.within);
     let mut longest = Longest::new(within);
-    let rate = arguments.bandwidth.map(|mib| f64::from(mib) * f64::from(1 << 20));
-    let pace = Pace { within, cpu_share: arguments.cpu, rate };
+    let pace = Pace { within, cpu_share: arguments.cpu };
     pass_until(&stop, &pace, &mut guard, |pass| {
-        tell_problems(pass, |message| messages.tell(message));
+        tell_problems(pass);
         if let Some(long) = pass.interval.and_then(|interval| longest.add(interval)) {
-            messages.tell(format!("an interval of {long:?} has ended, {within:?} asked for"));
+            text::tell!("cachemaint: an interval of {long:?} has ended, {within:?} asked for");
         }
     });
     let (statistics, gone) = (guard.statistics(), guard.gone());
     let is_in_vain = (statistics.files, statistics.bytes) == (0, 0) && statistics.outside > 0;
     if gone > 0 {
-        messages.tell(format!("not there at the end, and not guarded: {gone} of the paths"));
+        text::tell!("cachemaint: not there at the end, and not guarded: {gone} of the paths");
     } else if is_in_vain {
-        messages.tell("nothing was guarded: no file there could be written back".to_owned());
+        text::tell!("cachemaint: nothing was guarded: no file there could be written back");
     }
-    messages.finish();
     let document = Document {
         schema: 1,
         within_ns: u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
@@ -176,7 +167,7 @@ fn pass_until(stop: &Receiver<()>, pace: &Pace, guard: &mut Guard, mut each: imp
     loop {
         let pass = guard.pass(false);
         each(&pass);
-        let next = pace.next(pass.took, pass.cpu, pass.written.bytes);
+        let next = pace.next(pass.took, pass.cpu);
         if stop.recv_timeout(next.saturating_sub(pass.began.elapsed())).is_ok() {
             return each(&guard.pass(true));
         }
@@ -188,41 +179,6 @@ fn stop_when_told() -> anyhow::Result<Receiver<()>> {
     // A guard that has ended is not told again.
     interrupts::handle(move || tell.send(()).unwrap_or(()))?;
     Ok(told)
-}
-
-/// Messages about passes. Another thread writes them, as standard error can have a reader that does not read: a pass must not
-/// wait for it. Each problem is one message, so few of them wait.
-struct Messages {
-    waiting: Sender<String>,
-    /// Ends when all are written.
-    written: Receiver<()>,
-}
-
-impl Messages {
-    /// Starts the thread that writes them. It has the priority of this one.
-    fn start() -> io::Result<Self> {
-        let (waiting, messages) = channel::<String>();
-        let (ending, written) = channel();
-        let write = move || {
-            for message in messages {
-                text::tell!("cachemaint: {message}");
-            }
-            drop(ending);
-        };
-        thread::Builder::new().name("messages".to_owned()).spawn(write)?;
-        Ok(Self { waiting, written })
-    }
-
-    fn tell(&self, message: String) {
-        // The thread ends with the last sender.
-        self.waiting.send(message).unwrap_or(());
-    }
-
-    /// Waits until all are written, but not for long.
-    fn finish(self) {
-        drop(self.waiting);
-        let _ended: Result<(), _> = self.written.recv_timeout(Duration::from_secs(1));
-    }
 }
 
 /// The longest interval, which is reported while the guard runs: after a reset no other report is there.
@@ -315,9 +271,9 @@ fn refusal(path: &Path, guarantee: &Guarantee) -> String {
     )
 }
 
-fn tell_problems(pass: &Pass, mut tell: impl FnMut(String)) {
+fn tell_problems(pass: &Pass) {
     for problem in &pass.problems {
-        tell(format!("not guarded: {}", text::printable(problem)));
+        text::tell!("cachemaint: not guarded: {}", text::printable(problem));
     }
 }
 

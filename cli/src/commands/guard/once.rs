@@ -72,7 +72,7 @@ impl<'a> Survives<'a> {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut guard = guard_of(&arguments.paths, arguments.page_cache)?;
     let pass = guard.pass(true);
-    tell_problems(&pass, |message| text::tell!("cachemaint: {message}"));
+    tell_problems(&pass);
     if pass.files == 0 {
         text::tell!("cachemaint: nothing was written back: no file with bytes was found there");
     }

@@ -1,9 +1,12 @@
 //! Limits and priorities of the process: descriptors for all files, and a scheduling that keeps the bound short.
 
-use super::guard::MOST_FILES;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+
+/// The most files that are kept: as many as a process can have open by the hard limit that systemd gives (systemd.exec(5),
+/// `LimitNOFILE=`).
+const MOST_FILES: u64 = 524_288;
 
 /// Sets the number of files that this process may have open to its hard limit, or to [`MOST_FILES`] if that is lower.
 /// Returns it.

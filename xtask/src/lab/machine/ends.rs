@@ -13,7 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::programs::End;
 use super::{Machine, Report};
-use crate::cost;
 
 /// The end of a program's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +139,7 @@ impl Machine {
     }
 
     fn wait(&mut self) -> Result<ExitStatus> {
-        let status = cost::wait(&mut self.child, false).context("cannot wait for the emulator")?;
+        let status = self.child.wait().context("cannot wait for the emulator")?;
         self.has_ended = true;
         Ok(status)
     }

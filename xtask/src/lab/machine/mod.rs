@@ -24,7 +24,6 @@ use cachemaint_lab_protocol::{Reply, Request, decode, encode};
 use self::control::Control;
 use self::losing::{KERNEL, Losing, Report};
 use self::setup::{Setup, drive, make_disk};
-use crate::cost;
 use crate::lab::architecture::Architecture;
 use crate::lab::kit::Kit;
 use crate::lab::temporary::Temporary;
@@ -248,7 +247,7 @@ impl Drop for Machine {
         if !self.has_ended {
             // No caller is left that could get an error.
             drop(self.child.kill());
-            drop(cost::wait(&mut self.child, false));
+            drop(self.child.wait());
         }
         // The log has the faults: a lane that has failed shows its end, and no lane passes with them.
         drop(self.report.take().map(Report::take));

@@ -15,9 +15,6 @@ use super::{
 /// `SIGBUS` on x86 (signal(7)).
 const SIGBUS: i32 = 7;
 
-/// One for each file was seen.
-const UNMAPPED: u64 = 16;
-
 /// The kernel's list, which root can extend.
 const LIST: &str = "/sys/block/pmem0/badblocks";
 
@@ -41,7 +38,7 @@ pub(super) fn lanes() -> Vec<Lane> {
 }
 
 fn on_emulated(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
-    let setup = emulated(name).allowing_unmapped(UNMAPPED);
+    let setup = emulated(name);
     let mut machine = Machine::start(kit, &setup, log)?;
     story(&mut machine)?;
     machine.power_off()
@@ -49,7 +46,7 @@ fn on_emulated(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
 
 fn on_nvdimm(kit: &Kit, name: &str, log: &mut Log) -> Result<()> {
     let contents = Contents::new(kit, name)?;
-    let setup = nvdimm(name, Some("mem-ctrl"), &contents).allowing_unmapped(UNMAPPED);
+    let setup = nvdimm(name, Some("mem-ctrl"), &contents);
     let mut machine = Machine::start(kit, &setup, log)?;
     make_namespace(&mut machine, "region0", "fsdax")?;
     story(&mut machine)?;

@@ -97,10 +97,10 @@ const LIVES: u64 = 512;
 /// Operations and crashes of such a history, at most, the last crash not counted.
 const SHORT: usize = 4;
 /// Lives to spend on trying a simpler history, and histories by chance for the same.
-const TRIES: u64 = 4_000;
+const TRIES: u64 = 2_000;
 const SAMPLES: u64 = 100;
-/// Simpler histories that are tried, at most.
-const ROUNDS: usize = 1_000;
+/// Lives to spend on all simpler histories.
+const ALL_TRIES: u64 = 50 * TRIES;
 /// States of a crash that a simpler history is tried in, at least: the one that was found may be one of many.
 const STATES: u32 = 64;
 /// Lives in order, and by chance, of a replay.
@@ -118,6 +118,7 @@ pub(super) struct Search<'s, S: Structure> {
     path: Vec<Past<S::Operation>>,
     /// Lives that may still be lived.
     left: u64,
+    lived: u64,
     pub(super) histories: u64,
     pub(super) states: u64,
     /// The short histories that were tried in every state of each crash, as far as the limit of lives allowed.
@@ -140,6 +141,7 @@ impl<'s, S: Structure> Search<'s, S> {
             bound: settings.states,
             path: Vec::new(),
             left: u64::MAX,
+            lived: 0,
             histories: 0,
             states: 0,
             short: Vec::new(),
@@ -192,11 +194,9 @@ impl<'s, S: Structure> Search<'s, S> {
         mut best: Trail<S::Operation>,
     ) -> Trail<S::Operation> {
         self.bound = self.settings.states.max(STATES);
+        let end = self.lived + ALL_TRIES;
         let mut goes_on = tree.simplify();
-        for _ in 0..ROUNDS {
-            if !goes_on {
-                break;
-            }
+        while goes_on && self.lived < end {
             goes_on = match self.fails(&tree.current(), best.violation.kind) {
                 Some(trail) => {
                     best = trail;
@@ -250,15 +250,18 @@ impl<'s, S: Structure> Search<'s, S> {
 
     /// Takes the history that a replay finds, which has the simplest crashes. Returns true if there is one.
     pub(super) fn is_replayed(&mut self, best: &mut Trail<S::Operation>) -> bool {
-        let again = self.replay(&best.lives());
-        let again = again.filter(|trail| trail.violation.kind == best.violation.kind);
-        let is_found = again.is_some();
-        if let Some(again) = again {
+        loop {
+            let again = self.replay(&best.lives());
+            let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
+            else {
+                return false;
+            };
             let is_same = again.lives() == best.lives();
             *best = again;
-            return is_same || self.is_replayed(best);
+            if is_same {
+                return true;
+            }
         }
-        is_found
     }
 
     /// Tries all ends and states of a history, and notes if something was left out.
@@ -271,6 +274,7 @@ impl<'s, S: Structure> Search<'s, S> {
     /// Counts a life.
     fn spend(&mut self) -> Attempt<(), S::Operation> {
         self.left = self.left.checked_sub(1).ok_or(Stop::Spent)?;
+        self.lived += 1;
         Ok(())
     }
 
@@ -296,12 +300,12 @@ impl<'s, S: Structure> Search<'s, S> {
         Err(self.stop(lived.operations(), lived.choices.taken(), violation))
     }
 
-    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than `bound`,
-    /// opens `bound` in order, and `bound` by chance. Returns the choices that lead to each.
-    fn states(&mut self, node: &Node<S>, bound: u32) -> Attempt<Vec<Vec<u32>>, S::Operation> {
+    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than the bound,
+    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    fn states(&mut self, node: &Node<S>) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();
         let mut choices = Choices::new(Way::All);
-        for _ in 0..bound.max(1) {
+        for _ in 0..self.bound.max(1) {
             choices = self.open(node, choices, &mut states)?;
             if choices.advance().is_none() {
                 return Ok(states);
@@ -309,7 +313,7 @@ impl<'s, S: Structure> Search<'s, S> {
         }
         (self.is_partial, self.is_cut) = (true, true);
         self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
-        for _ in 0..bound {
+        for _ in 0..self.bound {
             let by_chance = Choices::new(Way::Random(self.chance.fork()));
             self.open(node, by_chance, &mut states)?;
         }
@@ -334,7 +338,7 @@ impl<'s, S: Structure> Search<'s, S> {
     /// Ends a history: opens the states that the last crash has left.
     fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
         self.histories += 1;
-        self.states(node, self.bound).map(drop)
+        self.states(node).map(drop)
     }
 
     /// Tries all ends and states of the rest of a history, from a node on.
@@ -347,7 +351,7 @@ impl<'s, S: Structure> Search<'s, S> {
         if life == plan.lives() {
             return self.finish(node);
         }
-        for taken in self.states(node, self.bound)? {
+        for taken in self.states(node)? {
             let lived = self.live(node, Choices::beginning(&taken), &mut *plan.pick(life))?;
             self.is_partial |= lived.choices.depth() > taken.len();
             self.crashes(node, lived, plan)?;

@@ -10,13 +10,13 @@ pub(crate) mod watch;
 mod words;
 
 use crate::medium::out_of_range;
-use crate::sim::crash::choices::Choices;
+use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::Image;
 use crate::sim::failure::violation::{Violation, quietly};
+use crate::sim::machine::Machine;
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
-use crate::sim::machine::{Machine, Place};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -28,7 +28,7 @@ use core::panic::Location;
 use latest::Latest;
 use mortal::Mortal;
 use schedule::{Access, Turns};
-use state::{Death, Snapshot, State};
+use state::{Death, Process, Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
 
@@ -39,9 +39,11 @@ use watch::Watch;
 pub struct SimMedium {
     model: Model,
     bytes: u64,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     turns: Option<Arc<Turns>>,
     watch: Watch,
+    /// The process that uses it.
+    process: usize,
 }
 
 /// A moment in the life of a process.
@@ -69,25 +71,26 @@ impl SimMedium {
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let state = State::new(model, image, choices, operations);
-        Self { model, bytes, state: Mutex::new(state), turns: None, watch: Watch::default() }
+        let state = Arc::new(Mutex::new(state));
+        Self { model, bytes, state, turns: None, watch: Watch::default(), process: 0 }
     }
 
     /// Remembers the decisions at each event, for a crash there.
-    pub(crate) fn with_snapshots(mut self) -> Self {
-        self.state_mut().snapshots = Some(Vec::new());
+    pub(crate) fn with_snapshots(self) -> Self {
+        self.state().snapshots = Some(Vec::new());
         self
     }
 
     /// Remembers the latest value of each word alone, which is much faster: no crash comes.
-    pub(crate) fn uncut(mut self) -> Self {
-        self.state_mut().apart = Some(Latest::default());
+    pub(crate) fn uncut(self) -> Self {
+        self.state().apart = Some(Latest::default());
         self
     }
 
     /// Notes the loads and stores of a run that no crash cuts.
     pub(crate) fn traced(self) -> Self {
-        let mut medium = self.uncut();
-        medium.state_mut().trace = Some(0);
+        let medium = self.uncut();
+        medium.state().trace = Some(0);
         medium
     }
 
@@ -97,14 +100,14 @@ impl SimMedium {
     }
 
     /// Goes on with the machine of a process that was killed.
-    pub(crate) fn continuing(mut self, machine: Machine) -> Self {
-        self.state_mut().machine = machine;
+    pub(crate) fn continuing(self, machine: Machine) -> Self {
+        self.state().machine = machine;
         self
     }
 
     /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
-    pub(crate) fn dying_after(mut self, changes: u64) -> Self {
-        self.state_mut().dies_after = changes;
+    pub(crate) fn dying_after(self, changes: u64) -> Self {
+        *self.state().process() = Process::new(changes);
         self
     }
 
@@ -115,23 +118,23 @@ impl SimMedium {
 
     /// Returns true if the process has died.
     pub(crate) fn is_dead(&self) -> bool {
-        self.state().death.is_some()
+        self.state().process().death.is_some()
     }
 
     /// Returns true if the process has died of a kill within an operation.
     pub(crate) fn is_killed(&self) -> bool {
-        self.state().death == Some(Death::Killed)
+        self.state().process().death == Some(Death::Killed)
     }
 
     /// Returns the present moment; after its death, that of the death.
     pub(crate) fn moment(&self) -> Moment {
-        let state = self.state();
-        Moment { events: state.machine.history().now(), changes: state.changes }
+        let mut state = self.state();
+        Moment { events: state.machine.history().now(), changes: state.process().changes }
     }
 
     /// Returns the machine, the image that it began with, and the choices that were made.
     pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = self.into_state();
         (state.machine, state.image, state.choices)
     }
 
@@ -164,7 +167,8 @@ impl SimMedium {
 
     /// Returns the result of the run.
     pub(crate) fn into_ran(self) -> Ran {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let turns = self.turns.clone();
+        let mut state = self.into_state();
         // For a crash at the end: the last event may have come before the last choices.
         state.snapshot();
         state.machine.end();
@@ -174,7 +178,7 @@ impl SimMedium {
             image: state.image,
             choices: state.choices,
             snapshots: state.snapshots.unwrap_or_default(),
-            turns: self.turns,
+            turns,
         }
     }
 
@@ -186,8 +190,7 @@ impl SimMedium {
 
     /// Runs threads of a workload, one at a time. Each operation on the medium, and each access to an atomic of
     /// [`sync`](crate::sim::sync), is a place where another one may go on. So is the word in the middle of a `read`, of a
-    /// `write` and of each part of a copy, but for the writes of a [mortal](Self::mortal) process. Every order up to the
-    /// simulation's bound is tried. Returns when all have ended.
+    /// `write` and of each part of a copy. Every order up to the simulation's bound is tried. Returns when all have ended.
     ///
     /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
     /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
@@ -230,31 +233,9 @@ impl SimMedium {
     /// write-backs are never completed. A thread of [`run_threads`](Self::run_threads) is taken for a process of its own.
     #[track_caller]
     pub fn killed(&self) {
-        self.kill(&[schedule::thread()], Location::caller());
-        self.state().goes_on();
-    }
-
-    /// Leaves out the notes of threads of a killed process until they go on as others.
-    fn bury(&self, threads: impl IntoIterator<Item = usize>) {
-        let buried = &mut self.state().buried;
-        for thread in threads {
-            if !buried.contains(&thread) {
-                buried.push(thread);
-            }
-        }
-    }
-
-    /// Kills the process of these threads. Outside of [`run_threads`](Self::run_threads) all threads are of it.
-    fn kill(&self, threads: &[usize], place: Place) {
-        let State { machine, apart, .. } = &mut *self.state();
-        // The machine learns of nothing after the death of the process.
-        if apart.is_some() {
-            return;
-        }
-        match schedule::thread() {
-            0 => machine.killed(place),
-            _ => machine.killed_beside_others(threads, place),
-        }
+        let mut state = self.state();
+        state.kill(&[schedule::thread()], Location::caller());
+        state.goes_on();
     }
 
     /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
@@ -264,8 +245,15 @@ impl SimMedium {
     /// From its death on the process adds no notes: those of its threads are left out. A thread that makes an operation
     /// on the simulated medium itself, or calls [`killed`](Self::killed), goes on as the next process.
     #[must_use]
-    pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
-        Mortal::new(self, operations)
+    pub fn mortal(&self, operations: u64) -> Mortal<'_> {
+        let Self { model, bytes, .. } = *self;
+        let (state, turns, watch) = (self.state.clone(), self.turns.clone(), self.watch.clone());
+        let process = {
+            let processes = &mut self.state().processes;
+            processes.push(Process::new(operations));
+            processes.len() - 1
+        };
+        Mortal::new(Self { model, bytes, state, turns, watch, process })
     }
 
     /// Notes something that the outside world learns. `record` keeps the notes in step with the events. A dead process
@@ -279,8 +267,8 @@ impl SimMedium {
         if state.buried.contains(&schedule::thread()) {
             return;
         }
-        let is_learned = state.is_learned();
-        if state.death.is_some() {
+        let is_learned = state.is_learned(place);
+        if state.process().death.is_some() {
             return;
         }
         record();
@@ -317,25 +305,6 @@ impl SimMedium {
         }
     }
 
-    /// Lets another thread have its turn now, before a change of the medium.
-    fn offer_turn(&self) {
-        self.offer(Access::Changes);
-    }
-
-    /// Keeps other threads from a turn before the next operation of this one, and in its middle.
-    fn keep_turn(&self) {
-        if let Some(turns) = &self.turns {
-            turns.keep();
-        }
-    }
-
-    /// Ends a turn that was kept for an operation which does nothing.
-    fn pass_turn(&self) {
-        if let Some(turns) = &self.turns {
-            turns.pass();
-        }
-    }
-
     /// Counts an operation.
     #[track_caller]
     fn spend(&self) -> MutexGuard<'_, State> {
@@ -349,12 +318,17 @@ impl SimMedium {
         state
     }
 
+    /// Returns the state, for an operation of this process.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.current = self.process;
+        state
     }
 
-    fn state_mut(&mut self) -> &mut State {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the state out. No other process uses it any more.
+    fn into_state(self) -> State {
+        let nothing = State::new(self.model, Image::new([].into()), Choices::new(Way::All), 0);
+        core::mem::replace(&mut *self.state(), nothing)
     }
 
     /// Checks that the range is one of the medium.
@@ -404,9 +378,8 @@ impl fmt::Debug for SimMedium {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choices, Image, Model, SimMedium};
+    use super::{Choices, Image, Model, SimMedium, Way};
     use crate::medium::Medium as _;
-    use crate::sim::crash::choices::Way;
     use core::sync::atomic::Ordering::Relaxed;
 
     #[test]

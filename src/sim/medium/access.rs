@@ -3,7 +3,7 @@
 use super::SimMedium;
 use super::schedule::Access;
 use super::words::middle;
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::sim::machine::Place;
 use crate::sim::machine::model::WORD;
 use crate::sim::machine::state::Store;
@@ -165,5 +165,9 @@ impl Medium for SimMedium {
         self.write_back(range, Location::caller());
         self.fence();
         Ok(())
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }

@@ -4,7 +4,7 @@
 //! them and the power then fails, they are gone and its own stores may not be. A workload tests that by dying in the
 //! middle of an operation, opening the structure again on the same medium, and going on.
 
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::sim::medium::SimMedium;
 use core::fmt;
 use core::marker::PhantomData;
@@ -129,5 +129,9 @@ impl Medium for Mortal<'_> {
     fn deep_persist(&self, range: Range<u64>) -> Result<(), Killed> {
         let Ok(()) = self.medium.deep_persist(range);
         self.lived()
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        self.medium.writer_lock()
     }
 }

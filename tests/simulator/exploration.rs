@@ -490,3 +490,34 @@ fn a_sample_of_mutants_has_its_size() {
     let survivors = Mutation::new().models([Model::ARM64]).sample(2, 1).run(&[&publish]);
     assert_eq!(survivors.tried, 2);
 }
+
+/// Copies of a line that nothing orders on arm64 leave each word in any of their states, independently. With a fence
+/// between them two of them are open at once.
+#[test]
+fn a_limit_that_copies_of_a_line_reach_names_its_words() {
+    let explore = |copies: u8, is_fenced: bool| {
+        Simulation::new(Model::ARM64, 128).zeros().at_most(100_000).explore(
+            |medium, _notes: &Notes<'_, ()>| {
+                for copy in 1..=copies {
+                    medium.write(0, &[copy; 64]);
+                    if is_fenced {
+                        medium.fence();
+                    }
+                }
+                medium.persist(0..64).unwrap();
+            },
+            |medium, _notes| Ok(medium.read(0, &mut [0; 64])?),
+        )
+    };
+    for copies in [4, 8] {
+        let fenced = explore(copies, true);
+        fenced.assert_safe();
+        assert_eq!(fenced.recoveries, u64::from(copies) * 255 + 2, "{fenced}");
+        let exploration = explore(copies, false);
+        let limited = catch_unwind(AssertUnwindSafe(|| exploration.assert_safe()));
+        let text = limited.unwrap_err().downcast::<String>().unwrap();
+        let words =
+            format!("The words 0x0..0x40 had {} states", (u128::from(copies) + 1).pow(8));
+        assert!(text.contains(&words) && text.contains("exploration.rs"), "{text}");
+    }
+}

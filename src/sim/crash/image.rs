@@ -57,7 +57,7 @@ impl Layer {
     }
 
     /// Returns the lines that the crash left open, with their states.
-    fn open(&self) -> &[(usize, States)] {
+    pub(crate) fn open(&self) -> &[(usize, States)] {
         self.open.get_or_init(|| {
             self.history.stored().filter_map(|(line, stores)| self.if_open(line, stores)).collect()
         })

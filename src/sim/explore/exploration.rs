@@ -29,6 +29,8 @@ pub struct Exploration {
     pub states: u128,
     is_states_exact: bool,
     pub(crate) is_exhaustive_so_far: bool,
+    /// The words that had the most states at the crash where the limit of recoveries was reached.
+    pub(crate) widest: Option<String>,
     /// The operations that were done for nothing, and those that were not done.
     pub waste: Waste,
 }
@@ -45,6 +47,7 @@ impl Exploration {
             states: 0,
             is_states_exact: true,
             is_exhaustive_so_far: true,
+            widest: None,
             waste: Waste::default(),
         }
     }
@@ -76,7 +79,8 @@ impl Exploration {
         }
         assert!(
             self.is_exhaustive_so_far,
-            "{self}\nthe limit of `Simulation::at_most` was reached: choose an `Effort`, or a shorter workload"
+            "{self}\nthe limit of `Simulation::at_most` was reached: choose an `Effort`, or a shorter workload. {}",
+            self.widest.as_deref().unwrap_or_default()
         );
     }
 }

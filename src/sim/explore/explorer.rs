@@ -8,7 +8,7 @@ use crate::sim::explore::exploration::Exploration;
 use crate::sim::failure::cause::Trial;
 use crate::sim::failure::replay::{Replay, ReplayedCrash};
 use crate::sim::failure::violation::Violation;
-use crate::sim::failure::{Crash, Failure};
+use crate::sim::failure::{Crash, Failure, widest};
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
 use crate::sim::medium::state::Snapshot;
@@ -119,6 +119,8 @@ impl Explorer<'_> {
         loop {
             if found.recoveries >= self.settings.recoveries {
                 found.is_exhaustive_so_far = false;
+                let last = moment.image.layers.last();
+                found.widest = found.widest.take().or_else(|| widest(last?));
                 return None;
             }
             let is_cut_again = moment.in_recovery > 0;

@@ -6,7 +6,7 @@ mod fate;
 pub(crate) mod replay;
 pub(crate) mod violation;
 
-pub(crate) use crash::{Crash, shown};
+pub(crate) use crash::{Crash, shown, widest};
 
 use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::{Model, WORD};

@@ -16,7 +16,6 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use std::sync::OnceLock;
 
 /// A run that was cut by a crash.
 #[derive(Clone, Debug)]
@@ -26,15 +25,7 @@ pub(crate) struct Layer {
     pub(crate) cut: u32,
     /// The lines with a word that was open when it was read, in order, and their remaining states.
     decided: Vec<(usize, Bounds)>,
-    /// Lines that the crash left open, with the number of states of each: counted on demand.
-    open: Arc<OnceLock<OpenLines>>,
 }
-
-/// Lines with their states.
-type OpenLines = Box<[(usize, States)]>;
-
-/// The number of states, and true if they were all counted.
-type States = (u128, bool);
 
 /// The value of a word in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,42 +44,7 @@ struct Run {
 
 impl Layer {
     pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
-        Self { history, cut, decided: Vec::new(), open: Arc::default() }
-    }
-
-    /// Returns the lines that the crash left open, with their states.
-    pub(crate) fn open(&self) -> &[(usize, States)] {
-        self.open.get_or_init(|| {
-            self.history.stored().filter_map(|(line, stores)| self.if_open(line, stores)).collect()
-        })
-    }
-
-    /// Returns a line with its states, if the crash left it open.
-    fn if_open(&self, line: usize, stores: &Line) -> Option<(usize, States)> {
-        let states = Bounds::at(stores, self.cut).states(stores);
-        (states.0 > 1).then_some((line, states))
-    }
-
-    /// Moves the crash to a later event, between which only these lines have changed, in order. Nothing was decided yet.
-    fn advance(&mut self, cut: u32, changed: &[usize]) {
-        self.cut = cut;
-        let Some(open) = core::mem::take(&mut self.open).get().cloned() else { return };
-        let is_changed = |line: &usize| changed.binary_search(line).is_ok();
-        let same = open.into_iter().filter(|(line, _)| !is_changed(line));
-        let anew = |line: &usize| self.if_open(*line, self.history.line(*line)?);
-        let open: OpenLines = same.chain(changed.iter().filter_map(anew)).collect();
-        self.open = Arc::new(OnceLock::from(open));
-    }
-
-    /// Returns the number of remaining states.
-    fn states(&self) -> States {
-        let of_line =
-            |(line, at_first): &(usize, States)| match (self.left(*line), self.history.line(*line))
-            {
-                (Some(bounds), Some(stores)) => bounds.states(stores),
-                _ => *at_first,
-            };
-        self.open().iter().map(of_line).fold(ONE, times)
+        Self { history, cut, decided: Vec::new() }
     }
 
     /// Returns the place of a line among the decided ones, or else the place to insert it.
@@ -185,7 +141,7 @@ impl Image {
         let mut lines: Vec<_> = now.iter().map(|(_, line)| *line).collect();
         lines.sort_unstable();
         lines.dedup();
-        last.advance(cut, &lines);
+        last.cut = cut;
         let history = Arc::clone(&last.history);
         self.settle(&history, lines.into_iter());
     }
@@ -249,11 +205,6 @@ impl Image {
         }
     }
 
-    /// Returns the number of states that are still possible, and true if they were all counted.
-    pub(crate) fn states(&self) -> States {
-        self.layers.iter().map(Layer::states).fold(ONE, times)
-    }
-
     /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
     pub(crate) fn latest(&self, at: u64) -> u64 {
         for layer in self.layers.iter().rev() {
@@ -266,14 +217,6 @@ impl Image {
         }
         self.beginning[(at / WORD) as usize]
     }
-}
-
-/// One state.
-const ONE: States = (1, true);
-
-/// Returns the states of two things that do not depend on each other.
-const fn times(one: States, other: States) -> States {
-    (one.0.saturating_mul(other.0), one.1 && other.1)
 }
 
 /// Returns the bytes of a word in these layers over the bytes at the beginning, if they have one value only.
@@ -356,7 +299,6 @@ mod tests {
                     let made = root.clone().under(Layer::new(Arc::clone(&history), cut));
                     assert_eq!(moved.settled.words, made.settled.words, "{model}, {cut}");
                     assert_eq!(moved.settled.open, made.settled.open, "{model}, {cut}");
-                    assert_eq!(moved.states(), made.states(), "{model}, {cut}");
                     assert_eq!(moved.latest(128), made.latest(128), "{model}, {cut}");
                 }
             }

@@ -125,7 +125,7 @@ impl Explorer<'_> {
             }
             let is_cut_again = moment.in_recovery > 0;
             let (ran, verdict) = self.recover(moment.image, moment.point, choices, is_cut_again);
-            found.count(&ran.image);
+            found.recoveries += 1;
             if let Err(violation) = verdict {
                 return Some(Box::new(self.failure(moment, ran, violation)));
             }

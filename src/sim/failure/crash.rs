@@ -105,20 +105,22 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
 
 /// Returns the words of the line that a crash left in the most states, with the places of their stores.
 pub(crate) fn widest(layer: &Layer) -> Option<String> {
-    let (line, states) = layer.open().iter().max_by_key(|(_, (states, _))| *states)?;
-    let (stores, model) = (layer.history.line(*line)?, layer.history.model);
-    let bounds = layer.bounds(*line, stores);
-    let open: Vec<_> = (0..stores.len()).filter(|word| bounds.low[*word] < bounds.high[*word]).collect();
-    let (first, last) = (model.offset(*line, *open.first()?), model.offset(*line, *open.last()?));
+    let model = layer.history.model;
+    let lines =
+        layer.history.stored().map(|(line, stores)| (line, stores, layer.bounds(line, stores)));
+    let (line, stores, bounds) = lines.max_by_key(|(.., bounds)| bounds.combinations())?;
+    let open: Vec<_> =
+        (0..stores.len()).filter(|word| bounds.low[*word] < bounds.high[*word]).collect();
+    let (first, last) = (model.offset(line, *open.first()?), model.offset(line, *open.last()?));
     let numbers = |word: usize| bounds.low[word] as usize..bounds.high[word] as usize;
     let writes = open.iter().flat_map(|word| &stores.writes(*word)[numbers(*word)]);
     let places: BTreeSet<_> =
         writes.map(|write| shown(layer.history.events[write.event as usize].place)).collect();
     let places: Vec<_> = places.into_iter().take(PLACES).collect();
     Some(format!(
-        "The words {first:#x}..{:#x} had {} states: no fence orders their stores at {}",
+        "The words {first:#x}..{:#x} had up to {} states: no fence is between their stores at {}",
         last + WORD,
-        states.0,
+        bounds.combinations(),
         places.join(", ")
     ))
 }

@@ -110,16 +110,16 @@ impl Image {
     pub(crate) fn under(mut self, layer: Layer) -> Self {
         let history = Arc::clone(&layer.history);
         self.layers.push(layer);
-        self.settle(&history, history.stored().map(|(line, _)| line));
+        self.settle(&history);
         self
     }
 
-    /// Finds the words of lines that have one value only.
-    fn settle(&mut self, history: &History, lines: impl Iterator<Item = usize>) {
+    /// Finds the words of stored lines that have one value only.
+    fn settle(&mut self, history: &History) {
         // Most often this image alone has it, and the size of the medium does not matter.
         let Self { beginning, layers, settled } = self;
         let Settled { words, open } = Arc::make_mut(settled);
-        for line in lines {
+        for (line, _) in history.stored() {
             for word in 0..history.model.words() {
                 let at = history.model.offset(line, word);
                 let place = (at / WORD) as usize;
@@ -130,20 +130,6 @@ impl Image {
                 }
             }
         }
-    }
-
-    /// Moves the last crash to a later event, and uses up the [changes](History::changes) until then. No word of the image
-    /// was decided. In a row of crashes each line is looked at when it changes, and not again for each crash.
-    pub(crate) fn advance(&mut self, cut: u32, changes: &mut &[(u32, usize)]) {
-        let Some(last) = self.layers.last_mut() else { return };
-        let (now, later) = changes.split_at(changes.partition_point(|(change, _)| *change <= cut));
-        *changes = later;
-        let mut lines: Vec<_> = now.iter().map(|(_, line)| *line).collect();
-        lines.sort_unstable();
-        lines.dedup();
-        last.cut = cut;
-        let history = Arc::clone(&last.history);
-        self.settle(&history, lines.into_iter());
     }
 
     /// Returns the same image with the last crash at another event.
@@ -266,42 +252,4 @@ fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) ->
         }
     }
     runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Image, Layer};
-    use crate::sim::machine::Machine;
-    use crate::sim::machine::model::Model;
-    use alloc::sync::Arc;
-    use core::sync::atomic::Ordering::{Relaxed, Release};
-
-    #[test]
-    fn an_image_moved_to_a_later_crash_is_that_of_the_later_crash() {
-        for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES, Model::X86_EADR] {
-            let mut machine = Machine::new(model, 256);
-            for round in 1..4 {
-                machine.copy(0, 0, &[round, 7, round]);
-                machine.writeback(0, 0..16);
-                machine.store(0, 64, round, Release);
-                machine.fence(0);
-                machine.store(0, 128, 5 - round, Relaxed);
-                machine.writeback(0, 64..192);
-            }
-            let history = Arc::new(machine.into_history());
-            let root = Image::new([9; 32].into());
-            let changes = history.changes();
-            for step in 1..4 {
-                let mut moved = root.clone().under(Layer::new(Arc::clone(&history), 0));
-                let mut left = &*changes;
-                for cut in (0..=history.now()).step_by(step) {
-                    moved.advance(cut, &mut left);
-                    let made = root.clone().under(Layer::new(Arc::clone(&history), cut));
-                    assert_eq!(moved.settled.words, made.settled.words, "{model}, {cut}");
-                    assert_eq!(moved.settled.open, made.settled.open, "{model}, {cut}");
-                    assert_eq!(moved.latest(128), made.latest(128), "{model}, {cut}");
-                }
-            }
-        }
-    }
 }

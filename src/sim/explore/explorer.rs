@@ -78,12 +78,9 @@ impl Explorer<'_> {
         // Later notes matter for an earlier crash if stores are buffered.
         let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
-        let changes = history.changes();
         let first = |points: Vec<Point>, found: &mut Exploration, in_recovery| {
-            let mut image = image.clone().under(Layer::new(Arc::clone(history), 0));
-            let mut changes = &*changes;
             points.into_iter().find_map(|point| {
-                image.advance(point.cut, &mut changes);
+                let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
                 let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
                 self.crash(found, moment)
             })

@@ -304,19 +304,6 @@ impl History {
         })
     }
 
-    /// Returns the cuts from which a line has one store more, or more that are sure to survive, in order, with the line.
-    pub(crate) fn changes(&self) -> Vec<(u32, usize)> {
-        let of_line = |(number, line): (usize, &Line)| {
-            let stores = line.words.iter().flatten().map(|write| write.event + 1);
-            let cuts = stores.chain(line.guarantees.iter().map(|guarantee| guarantee.cut));
-            cuts.map(|cut| (cut, number)).collect::<Vec<_>>()
-        };
-        let mut changes: Vec<_> = self.stored().flat_map(of_line).collect();
-        changes.sort_unstable();
-        changes.dedup();
-        changes
-    }
-
     /// Returns the lines that were stored to, with their numbers.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.stored.iter().filter_map(|line| Some((*line, self.line(*line)?)))

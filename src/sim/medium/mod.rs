@@ -17,8 +17,6 @@ use crate::sim::machine::Machine;
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use allowance::{exhausted, limiting_spins};
@@ -223,7 +221,7 @@ impl SimMedium {
     /// still for several looks. Let a waiter that gives up do so at its first look.
     #[track_caller]
     pub fn pause(&self) {
-        self.spend().looks = 0;
+        drop(self.spend());
         if let Some(turns) = &self.turns {
             turns.pause();
         }
@@ -263,7 +261,6 @@ impl SimMedium {
         let place = Location::caller();
         self.offer(Access::Changes);
         let mut state = self.spend();
-        state.looks = 0;
         if state.buried.contains(&schedule::thread()) {
             return;
         }
@@ -282,7 +279,7 @@ impl SimMedium {
     fn begin(&self, access: Access) -> MutexGuard<'_, State> {
         self.offer(access);
         let mut state = self.spend();
-        state.begins(access);
+        state.begins();
         state
     }
 
@@ -311,9 +308,11 @@ impl SimMedium {
         let mut state = self.state();
         state.used_at(Location::caller());
         if !state.left.spend() {
-            let looks = if schedule::is_one() { state.looks } else { 0 };
             drop(state);
-            exhausted(&too_many(looks));
+            exhausted(
+                "more operations than the simulation allows: does this end? Let a loop that waits for another thread call \
+                 `pause`",
+            );
         }
         state
     }
@@ -352,20 +351,6 @@ impl SimMedium {
         self.check_bounds(at, WORD);
     }
 }
-
-/// Returns the message for too many operations of a thread, of which the last `looks` were loads.
-fn too_many(looks: u64) -> String {
-    let text = "more operations than the simulation allows: does this end?";
-    if looks < MANY {
-        return text.into();
-    }
-    format!(
-        "{text} The last {looks} are loads: let a loop that waits for another thread call `pause`"
-    )
-}
-
-/// Loads in a row that are taken for a loop.
-const MANY: u64 = 16;
 
 impl fmt::Debug for SimMedium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use super::allowance::Allowance;
 use super::latest::Latest;
-use super::schedule::{self, Access};
+use super::schedule;
 use super::words::{mask, parts};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
@@ -31,8 +31,6 @@ pub(super) struct State {
     pub(super) apart: Option<Latest>,
     /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
     pub(super) trace: Option<u64>,
-    /// The number of the last operations that were loads.
-    pub(super) looks: u64,
     /// Threads of killed processes, each until it goes on as another process.
     pub(super) buried: Vec<usize>,
     pub(super) processes: Vec<Process>,
@@ -98,7 +96,6 @@ impl State {
             snapshots: None,
             apart: None,
             trace: None,
-            looks: 0,
             buried: Vec::new(),
             processes: vec![Process::new(u64::MAX)],
             current: 0,
@@ -118,9 +115,8 @@ impl State {
         &mut self.processes[self.current]
     }
 
-    /// Notes the kind of an operation. A thread of a killed process that makes one as another process is of that.
-    pub(super) fn begins(&mut self, access: Access) {
-        self.looks = if access == Access::Looks { self.looks + 1 } else { 0 };
+    /// Begins an operation. A thread of a killed process that makes one as another process is of that.
+    pub(super) fn begins(&mut self) {
         if self.process().death.is_some() {
             self.bury(&[schedule::thread()]);
         } else {

@@ -186,23 +186,17 @@ impl SimMedium {
         self.model
     }
 
-    /// Runs threads of a workload, one at a time. Each operation on the medium, and each access to an atomic of
-    /// [`sync`](crate::sim::sync), is a place where another one may go on. So is the word in the middle of a `read`, of a
-    /// `write` and of each part of a copy. Every order up to the simulation's bound is tried. Returns when all have ended.
+    /// Runs threads of a workload, one at a time. Another one may go on at each operation on the medium, at each access to an
+    /// atomic of [`sync`](crate::sim::sync), and at the word in the middle of a `read`, of a `write` and of each part of a
+    /// copy. Every order up to the simulation's bound is tried. Returns when all have ended.
     ///
-    /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
-    /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
-    /// others take it: the simulation would stand still. A [`Mutex`](crate::sim::sync::Mutex) is for that.
+    /// A thread that waits for another one calls [`pause`](Self::pause) or [`spin_loop`](crate::sim::sync::spin_loop), and
+    /// holds no lock of the operating system over such a place: a [`Mutex`](crate::sim::sync::Mutex) is for that. A thread
+    /// that writes back the stores of another one calls [`order_observed`](crate::medium::Medium::order_observed) first, since
+    /// the simulation does not see values that threads hand over outside of the medium.
     ///
-    /// The simulation does not see values that threads hand over to each other outside of the medium, by atomics or a
-    /// lock. A thread that writes back the stores of another one calls
-    /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that after any acquire, and on x86
-    /// only loads of the medium do without.
-    ///
-    /// The threads begin after all operations before the call, which they may write back. They have numbers of their own
-    /// in each call, from 1 on. The code outside is thread 0. Under arm64 and the neutral model it too calls
-    /// `order_observed` before it writes back the stores of threads that have ended. An operation on the medium of any other
-    /// thread fails the workload, as it would count as one of thread 0.
+    /// The threads begin after all operations before the call. They have numbers of their own in each call, from 1 on; the
+    /// code outside is thread 0. An operation on the medium of any other thread fails the workload.
     ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
@@ -214,11 +208,8 @@ impl SimMedium {
         self.state().machine.joins(schedule::thread(), ended);
     }
 
-    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.
-    ///
-    /// The thread waits for a store to the medium, or to an atomic of [`sync`](crate::sim::sync). Loads of other threads do not
-    /// have it look again. A thread that runs makes at least one operation before it looks again, so no owner of a lock stands
-    /// still for several looks. Let a waiter that gives up do so at its first look.
+    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation. The thread waits for a
+    /// store to the medium, or to an atomic of [`sync`](crate::sim::sync).
     #[track_caller]
     pub fn pause(&self) {
         drop(self.spend());

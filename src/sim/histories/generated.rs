@@ -24,7 +24,7 @@ enum Step {
 
 /// Returns the number of the operation that is picked from so many; `None` if there is none.
 pub(super) fn picked(pick: u16, possible: usize) -> Option<usize> {
-    (possible > 0).then_some(usize::from(pick) * possible >> u16::BITS)
+    (possible > 0).then_some((usize::from(pick) * possible) >> u16::BITS)
 }
 
 /// Returns the source of randomness of a history, by its number.

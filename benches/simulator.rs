@@ -1,8 +1,6 @@
 //! The speed of the exploration of crashes: a log of 64-byte records, appended one at a time, under each model.
 //!
-//! Before it measures, it prints the number of explored states of the memory, and the number of recoveries that covered
-//! them: one recovery stands for all states that it cannot distinguish. The measured throughput is that of recoveries;
-//! the states per second are as many times more as one recovery stands for.
+//! The measured throughput is that of recoveries: one stands for all states that it cannot distinguish.
 
 use cachemaint::medium::{Medium, Readable};
 use cachemaint::sim::{Exploration, Model, SimMedium, Simulation, Violation};

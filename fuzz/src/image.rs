@@ -1,6 +1,6 @@
 //! A medium of ordinary memory that counts the bytes looked at.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -182,4 +182,12 @@ impl Medium for Image {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }

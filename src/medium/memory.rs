@@ -1,7 +1,7 @@
 //! A medium over plain memory.
 
 use super::words::{self, AtomicU64, WORD};
-use super::{Granularity, Medium, Readable};
+use super::{Granularity, Medium, Readable, WriterLock};
 use crate::arch::Point;
 use crate::cache::Cache;
 #[cfg(not(cachemaint_loom))]
@@ -344,6 +344,14 @@ impl Medium for Memory<'_> {
     fn copy_unfenced(&self, parts: &[(u64, &[u8])]) -> Result<(), Infallible> {
         self.copy_unfenced_to(parts, Destination::Unknown, true);
         Ok(())
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        Medium::persist(self, range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }
 

@@ -107,9 +107,8 @@ impl core::fmt::Display for Granularity {
 ///    [`atomic_unit`](Self::atomic_unit) that never tear. The exception is a unit that
 ///    [`copy_unfenced`](Self::copy_unfenced) or [`persist_copy`](Self::persist_copy) stores in part: any of the new
 ///    bytes may be missing in it.
-/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and [`writer_lock`](Self::writer_lock),
-///    though they have defaults. A medium that is a part of another one has a lock of its own, which the owner of the parts
-///    keeps for each of them.
+/// 3. A medium around another one passes on [`deep_persist`](Self::deep_persist) and [`writer_lock`](Self::writer_lock). A
+///    medium that is a part of another one has a lock of its own, which the owner of the parts keeps for each of them.
 pub trait Medium: Readable {
     /// Returns the smallest unit made persistent.
     fn granularity(&self) -> Granularity;
@@ -207,7 +206,7 @@ pub trait Medium: Readable {
         Ok(())
     }
 
-    /// Makes a range persistent beyond the medium's own buffers, if it has any. The default does the same as
+    /// Makes a range persistent beyond the medium's own buffers. A medium without such buffers does the same as
     /// [`persist`](Self::persist). With [`Granularity::Page`] `persist` reaches as far, because the operating system writes
     /// the pages back.
     ///
@@ -217,15 +216,11 @@ pub trait Medium: Readable {
     /// # Panics
     /// If the range is out of range.
     #[track_caller]
-    fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
-        self.persist(range)
-    }
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error>;
 
-    /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. The default
-    /// has none, and then a second one is not refused.
-    fn writer_lock(&self) -> Option<&WriterLock> {
-        None
-    }
+    /// Returns the lock that keeps a second journal, recorder or store of this process from writing the medium. Without one
+    /// a second one is not refused.
+    fn writer_lock(&self) -> Option<&WriterLock>;
 }
 
 /// Makes a pointer to something readable, or to a medium, one itself.

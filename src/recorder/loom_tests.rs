@@ -7,7 +7,7 @@ use super::{
     Clock, Cursor, Description, Durability, Found, Identity, Mode, Reader, Recorder, SkippedKind,
     Writer,
 };
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::sync::AtomicU64;
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -88,6 +88,14 @@ impl Medium for SubBuffers {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }
 
 type One = Recorder<SubBuffers, [Cursor; 1]>;

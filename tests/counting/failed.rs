@@ -2,7 +2,7 @@
 //! whose mapping was replaced.
 
 use crate::counting::Broken;
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::fmt::Debug;
 use core::ops::Range;
@@ -116,5 +116,13 @@ impl<M: Medium<Error = Infallible>> Medium for Failed<M> {
 
     fn order_observed(&self) {
         self.medium.order_observed();
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Broken> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        self.medium.writer_lock()
     }
 }

@@ -1,6 +1,6 @@
 //! A medium that counts the operations on it, and fails on request.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::fmt;
 use core::ops::Range;
@@ -112,5 +112,13 @@ impl<M: Medium<Error = Infallible>> Medium for Counting<M> {
 
     fn order_observed(&self) {
         self.medium.order_observed();
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Broken> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        self.medium.writer_lock()
     }
 }

@@ -1,7 +1,7 @@
 //! A page cache over a drive, whose write-backs fail on request.
 
 use crate::counting::Broken;
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -104,4 +104,12 @@ impl<M: Medium<Error = Infallible>> Medium for Pages<M> {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Broken> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }

@@ -360,13 +360,6 @@ impl Structure for Shape {
         }
         Ok(())
     }
-
-    fn simpler(&self, operation: &Do) -> Vec<Do> {
-        match *operation {
-            Do::Record(size) if size != self.sizes[0] => vec![Do::Record(self.sizes[0])],
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// Events that end with their own checksum can begin a line with their bodies; the last ones fill a sub-buffer.

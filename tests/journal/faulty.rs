@@ -2,7 +2,7 @@
 
 use crate::counting::Broken;
 use cachemaint::journal::Journal;
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint::sim::SimMedium;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -143,5 +143,13 @@ impl Medium for Faulty<'_> {
 
     fn order_observed(&self) {
         self.medium.order_observed();
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Broken> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }

@@ -3,7 +3,7 @@
 use crate::claims::reason;
 use crate::faulty::{Faulty, abandon, append_behind};
 use cachemaint::journal::{ErrorKind, Group, Journal, Options, Reader, Records, Recovered};
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint::sim::{Model, SimMedium, Simulation};
 use core::convert::Infallible;
 use core::mem::take;
@@ -85,6 +85,14 @@ impl<F: Fn() + Sync> Medium for Stepped<'_, F> {
 
     fn order_observed(&self) {
         self.medium.order_observed();
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.deep_persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        self.medium.writer_lock()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::erased::erased;
 use crate::life::{bytes, options, why};
 use crate::plain::Plain;
 use crate::random::Random;
-use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
+use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint::preserve::{Attributes, Error, ErrorKind, Reader, Snapshot, Store, Verify};
 use core::convert::Infallible;
 use core::ops::Range;
@@ -218,6 +218,14 @@ fn many_puts_by_pages_are_a_few_write_backs() {
         }
         fn fence(&self) {}
         fn order_observed(&self) {}
+
+        fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+            self.persist(range)
+        }
+
+        fn writer_lock(&self) -> Option<&WriterLock> {
+            None
+        }
     }
     let medium = Pages(Counting::new(Plain::zeros(64 << 20)));
     let (mut store, _) = options().unit(4096).create_new(erased(&medium)).unwrap();

@@ -1,6 +1,6 @@
 //! The beginning of a medium, as a file has it before it grows.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint::sim::SimMedium;
 use core::convert::Infallible;
 use core::ops::Range;
@@ -62,5 +62,13 @@ impl Medium for Part<'_> {
 
     fn order_observed(&self) {
         self.medium.order_observed();
+    }
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.medium.deep_persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }

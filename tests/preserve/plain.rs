@@ -1,6 +1,6 @@
 //! A medium of ordinary memory, whose bytes can be taken while a store is in it.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use core::convert::Infallible;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -74,4 +74,12 @@ impl Medium for Plain {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }

@@ -5,7 +5,7 @@ use crate::erased::{Erased, erased};
 use crate::life::{bytes, later, options};
 use crate::plain::Plain;
 use crate::regions::{BYTES, FIRST, LEAST, empty, with_ram};
-use cachemaint::medium::{Bytes, Granularity, Medium, Readable};
+use cachemaint::medium::{Bytes, Granularity, Medium, Readable, WriterLock};
 use cachemaint::preserve::{Attributes, ErrorKind, Info, Snapshot, Store};
 use core::ops::Range;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -287,6 +287,10 @@ impl Medium for Buffered {
         let image = beyond.bytes.clone();
         beyond.images.push(image);
         if beyond.refuses { Err(Broken) } else { Ok(()) }
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }
 

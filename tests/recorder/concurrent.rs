@@ -367,7 +367,7 @@ fn a_payload_that_is_too_long_is_refused_wherever_it_would_fit() {
 
 #[test]
 fn an_event_within_an_event_is_counted_and_harms_nothing() {
-    use cachemaint::medium::{Granularity, Medium};
+    use cachemaint::medium::{Granularity, Medium, WriterLock};
     use core::cell::RefCell;
     use core::ops::Range;
 
@@ -425,6 +425,14 @@ fn an_event_within_an_event_is_counted_and_harms_nothing() {
         fn fence(&self) {}
 
         fn order_observed(&self) {}
+
+        fn deep_persist(&self, range: Range<u64>) -> Result<(), Self::Error> {
+            self.persist(range)
+        }
+
+        fn writer_lock(&self) -> Option<&WriterLock> {
+            None
+        }
     }
 
     let medium: &'static Interrupting = Box::leak(Box::new(Interrupting(Plain::new(LEN))));

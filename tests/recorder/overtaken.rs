@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, Recorded, SIZE, Shown, options, shown};
 use crate::cases::cases;
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint::recorder::{Reader, SkippedKind, Writer};
 use core::convert::Infallible;
 use core::ops::Range;
@@ -74,6 +74,14 @@ impl Medium for Traced {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }
 
 /// A recording, and the stores of a writer that goes on in it.

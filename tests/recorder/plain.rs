@@ -1,6 +1,6 @@
 //! A medium of ordinary memory, and the events that a reader finds in it.
 
-use cachemaint::medium::{Granularity, Medium, Readable};
+use cachemaint::medium::{Granularity, Medium, Readable, WriterLock};
 use cachemaint::recorder::{Clock, Found, Identity, Options, Reader, Skipped};
 use core::convert::Infallible;
 use core::ops::Range;
@@ -73,6 +73,14 @@ impl Medium for Plain {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }
 
 /// One tick a second, and no wall time.

@@ -159,32 +159,6 @@ fn a_destructor_waits_for_a_lock_of_another_thread_that_ends() {
     });
 }
 
-/// The holder waits for a store that the thread which fails does not make any more.
-fn waits_for_a_store(medium: &SimMedium) {
-    let lock = sync::AtomicBool::new(false);
-    let holds = || {
-        let _freed = take(&lock);
-        medium.store(0, 1, Relaxed);
-        while medium.load(8, Acquire) == 0 {
-            medium.pause();
-        }
-    };
-    let fails = || {
-        let _takes = Takes(&lock);
-        assert_eq!(medium.load(0, Relaxed), 0, "the defect");
-        medium.store(8, 1, Release);
-    };
-    medium.run_threads(&[&holds, &fails]);
-}
-
-/// With 150 operations the holder reaches their limit before the standstill is noticed.
-#[test]
-fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_its_own() {
-    for operations in [150, 1_000] {
-        assert_fails("the defect", operations, waits_for_a_store);
-    }
-}
-
 /// Each attempt of the holder to take the lock of the thread that fails is a change.
 #[test]
 fn a_destructor_waits_for_a_lock_of_a_thread_that_waits_for_a_lock_of_its_own() {

@@ -45,21 +45,6 @@ fn an_index_that_a_crash_would_lose_is_a_failure() {
     assert_fails(&outcome, ViolationKind::Differs, "before the workload");
 }
 
-/// Recovery reads the same words each time, but judges them by a count of the runs.
-#[test]
-fn a_recovery_whose_result_changes_is_a_failure() {
-    let runs = Cell::new(0);
-    let outcome = explore(
-        |medium, _notes| set(medium, 0, 1),
-        |medium, _notes| {
-            runs.set(runs.get() + 1);
-            let is_first = runs.get() == 1 && medium.load(0, Relaxed) == 0;
-            Violation::unless(!is_first, || "the first run".into())
-        },
-    );
-    assert_fails(&outcome, ViolationKind::Differs, "another result");
-}
-
 #[test]
 fn a_recovery_that_reads_other_words_in_every_second_run_is_a_failure() {
     let runs = Cell::new(0);

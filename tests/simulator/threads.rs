@@ -212,30 +212,6 @@ fn a_store_of_a_thread_that_has_ended_is_ordered_before_later_ones() {
     outcome.assert_safe();
 }
 
-/// By bytes a write-back does nothing. The copy of a mortal process is whole, so the reader alone can be torn.
-#[test]
-fn a_read_after_a_write_back_of_a_mortal_process_can_be_torn() {
-    let seen = RefCell::new(BTreeSet::new());
-    let outcome = Simulation::new(Model::X86_EADR, 64).zeros().explore(
-        |medium, _notes: &Notes<'_, ()>| {
-            let [writer, reader] = [9, 9].map(|operations| medium.mortal(operations));
-            let words = [0, 1].map(AtomicU64::new);
-            let read = || {
-                reader.issue_writeback(0..8).unwrap();
-                let mut bytes = [0; 16];
-                reader.read(0, &mut bytes).unwrap();
-                words[0].store(bytes[0].into(), Relaxed);
-                words[1].store(bytes[8].into(), Relaxed);
-            };
-            medium.run_threads(&[&read, &|| writer.write(0, &[1; 16])]);
-            seen.borrow_mut().insert(words.map(AtomicU64::into_inner));
-        },
-        |_medium, _notes| Ok(()),
-    );
-    outcome.assert_safe();
-    assert_eq!(seen.into_inner(), [[0, 0], [0, 1], [1, 1]].into());
-}
-
 #[test]
 fn several_threads_wait_for_a_word_of_the_medium() {
     let outcome = Simulation::new(Model::X86, 64).zeros().operations(1000).explore(

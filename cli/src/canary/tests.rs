@@ -3,7 +3,7 @@
 use super::format::{Damage, HEADER, Header, Instead, LEN, PERSISTED, STORED, compare};
 use super::{Canary, Found, NAME, StartedBy, examine, find, is_covered, lay, plant};
 use cachemaint::Cache;
-use cachemaint::medium::{Granularity, Medium, Memory, Readable};
+use cachemaint::medium::{Granularity, Medium, Memory, Readable, WriterLock};
 use cachemaint::sim::mutation::{Mutation, Setting};
 use cachemaint::sim::{Effort, Exploration, Model, Simulation, Violation};
 use cachemaint::survival::Backing;
@@ -71,6 +71,14 @@ impl Medium for Watched<'_> {
     fn fence(&self) {}
 
     fn order_observed(&self) {}
+
+    fn deep_persist(&self, range: Range<u64>) -> Result<(), Infallible> {
+        self.persist(range)
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
+    }
 }
 
 /// Returns the bytes of a canary in memory, and the ranges of it that were written back.

@@ -16,7 +16,6 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use std::sync::OnceLock;
 
 /// A run that was cut by a crash.
 #[derive(Clone, Debug)]
@@ -26,15 +25,7 @@ pub(crate) struct Layer {
     pub(crate) cut: u32,
     /// The lines with a word that was open when it was read, in order, and their remaining states.
     decided: Vec<(usize, Bounds)>,
-    /// Lines that the crash left open, with the number of states of each: counted on demand.
-    open: Arc<OnceLock<OpenLines>>,
 }
-
-/// Lines with their states.
-type OpenLines = Box<[(usize, States)]>;
-
-/// The number of states, and true if they were all counted.
-type States = (u128, bool);
 
 /// The value of a word in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,42 +44,7 @@ struct Run {
 
 impl Layer {
     pub(crate) fn new(history: Arc<History>, cut: u32) -> Self {
-        Self { history, cut, decided: Vec::new(), open: Arc::default() }
-    }
-
-    /// Returns the lines that the crash left open, with their states.
-    fn open(&self) -> &[(usize, States)] {
-        self.open.get_or_init(|| {
-            self.history.stored().filter_map(|(line, stores)| self.if_open(line, stores)).collect()
-        })
-    }
-
-    /// Returns a line with its states, if the crash left it open.
-    fn if_open(&self, line: usize, stores: &Line) -> Option<(usize, States)> {
-        let states = Bounds::at(stores, self.cut).states(stores);
-        (states.0 > 1).then_some((line, states))
-    }
-
-    /// Moves the crash to a later event, between which only these lines have changed, in order. Nothing was decided yet.
-    fn advance(&mut self, cut: u32, changed: &[usize]) {
-        self.cut = cut;
-        let Some(open) = core::mem::take(&mut self.open).get().cloned() else { return };
-        let is_changed = |line: &usize| changed.binary_search(line).is_ok();
-        let same = open.into_iter().filter(|(line, _)| !is_changed(line));
-        let anew = |line: &usize| self.if_open(*line, self.history.line(*line)?);
-        let open: OpenLines = same.chain(changed.iter().filter_map(anew)).collect();
-        self.open = Arc::new(OnceLock::from(open));
-    }
-
-    /// Returns the number of remaining states.
-    fn states(&self) -> States {
-        let of_line =
-            |(line, at_first): &(usize, States)| match (self.left(*line), self.history.line(*line))
-            {
-                (Some(bounds), Some(stores)) => bounds.states(stores),
-                _ => *at_first,
-            };
-        self.open().iter().map(of_line).fold(ONE, times)
+        Self { history, cut, decided: Vec::new() }
     }
 
     /// Returns the place of a line among the decided ones, or else the place to insert it.
@@ -154,16 +110,16 @@ impl Image {
     pub(crate) fn under(mut self, layer: Layer) -> Self {
         let history = Arc::clone(&layer.history);
         self.layers.push(layer);
-        self.settle(&history, history.stored().map(|(line, _)| line));
+        self.settle(&history);
         self
     }
 
-    /// Finds the words of lines that have one value only.
-    fn settle(&mut self, history: &History, lines: impl Iterator<Item = usize>) {
+    /// Finds the words of stored lines that have one value only.
+    fn settle(&mut self, history: &History) {
         // Most often this image alone has it, and the size of the medium does not matter.
         let Self { beginning, layers, settled } = self;
         let Settled { words, open } = Arc::make_mut(settled);
-        for line in lines {
+        for (line, _) in history.stored() {
             for word in 0..history.model.words() {
                 let at = history.model.offset(line, word);
                 let place = (at / WORD) as usize;
@@ -174,20 +130,6 @@ impl Image {
                 }
             }
         }
-    }
-
-    /// Moves the last crash to a later event, and uses up the [changes](History::changes) until then. No word of the image
-    /// was decided. In a row of crashes each line is looked at when it changes, and not again for each crash.
-    pub(crate) fn advance(&mut self, cut: u32, changes: &mut &[(u32, usize)]) {
-        let Some(last) = self.layers.last_mut() else { return };
-        let (now, later) = changes.split_at(changes.partition_point(|(change, _)| *change <= cut));
-        *changes = later;
-        let mut lines: Vec<_> = now.iter().map(|(_, line)| *line).collect();
-        lines.sort_unstable();
-        lines.dedup();
-        last.advance(cut, &lines);
-        let history = Arc::clone(&last.history);
-        self.settle(&history, lines.into_iter());
     }
 
     /// Returns the same image with the last crash at another event.
@@ -249,11 +191,6 @@ impl Image {
         }
     }
 
-    /// Returns the number of states that are still possible, and true if they were all counted.
-    pub(crate) fn states(&self) -> States {
-        self.layers.iter().map(Layer::states).fold(ONE, times)
-    }
-
     /// Returns a word of a state that is still possible: that with the latest stores, wherever the state is open.
     pub(crate) fn latest(&self, at: u64) -> u64 {
         for layer in self.layers.iter().rev() {
@@ -266,14 +203,6 @@ impl Image {
         }
         self.beginning[(at / WORD) as usize]
     }
-}
-
-/// One state.
-const ONE: States = (1, true);
-
-/// Returns the states of two things that do not depend on each other.
-const fn times(one: States, other: States) -> States {
-    (one.0.saturating_mul(other.0), one.1 && other.1)
 }
 
 /// Returns the bytes of a word in these layers over the bytes at the beginning, if they have one value only.
@@ -323,43 +252,4 @@ fn runs(writes: &[Write], numbers: Range<u32>, mask: u64, below: Option<u64>) ->
         }
     }
     runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Image, Layer};
-    use crate::sim::machine::Machine;
-    use crate::sim::machine::model::Model;
-    use alloc::sync::Arc;
-    use core::sync::atomic::Ordering::{Relaxed, Release};
-
-    #[test]
-    fn an_image_moved_to_a_later_crash_is_that_of_the_later_crash() {
-        for model in [Model::X86, Model::ARM64, Model::NEUTRAL, Model::PAGES, Model::X86_EADR] {
-            let mut machine = Machine::new(model, 256);
-            for round in 1..4 {
-                machine.copy(0, 0, &[round, 7, round]);
-                machine.writeback(0, 0..16);
-                machine.store(0, 64, round, Release);
-                machine.fence(0);
-                machine.store(0, 128, 5 - round, Relaxed);
-                machine.writeback(0, 64..192);
-            }
-            let history = Arc::new(machine.into_history());
-            let root = Image::new([9; 32].into());
-            let changes = history.changes();
-            for step in 1..4 {
-                let mut moved = root.clone().under(Layer::new(Arc::clone(&history), 0));
-                let mut left = &*changes;
-                for cut in (0..=history.now()).step_by(step) {
-                    moved.advance(cut, &mut left);
-                    let made = root.clone().under(Layer::new(Arc::clone(&history), cut));
-                    assert_eq!(moved.settled.words, made.settled.words, "{model}, {cut}");
-                    assert_eq!(moved.settled.open, made.settled.open, "{model}, {cut}");
-                    assert_eq!(moved.states(), made.states(), "{model}, {cut}");
-                    assert_eq!(moved.latest(128), made.latest(128), "{model}, {cut}");
-                }
-            }
-        }
-    }
 }

@@ -1,13 +1,12 @@
 //! The result of an exploration, and its coverage.
 
 use super::settings::Effort;
-use crate::sim::crash::image::Image;
 use crate::sim::failure::Failure;
 use crate::sim::machine::model::Model;
 use crate::sim::machine::waste::Waste;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt;
 
 /// The result of an exploration.
@@ -24,11 +23,9 @@ pub struct Exploration {
     pub crashes: u64,
     /// The number of recoveries that were run.
     pub recoveries: u64,
-    /// The number of states of the memory that these recoveries stand for, at least. A state is the number of persistent
-    /// stores of each word that a crash left open.
-    pub states: u128,
-    is_states_exact: bool,
     pub(crate) is_exhaustive_so_far: bool,
+    /// The words that had the most states at the crash where the limit of recoveries was reached.
+    pub(crate) widest: Option<String>,
     /// The operations that were done for nothing, and those that were not done.
     pub waste: Waste,
 }
@@ -42,19 +39,10 @@ impl Exploration {
             schedules: 0,
             crashes: 0,
             recoveries: 0,
-            states: 0,
-            is_states_exact: true,
             is_exhaustive_so_far: true,
+            widest: None,
             waste: Waste::default(),
         }
-    }
-
-    /// Counts one recovery, and the states that it stands for.
-    pub(crate) fn count(&mut self, image: &Image) {
-        self.recoveries += 1;
-        let (states, is_exact) = image.states();
-        self.states = self.states.saturating_add(states);
-        self.is_states_exact &= is_exact && self.states < u128::MAX;
     }
 
     /// Returns true if everything was explored that the simulation's bounds on threads and crashes of recovery allow,
@@ -76,23 +64,21 @@ impl Exploration {
         }
         assert!(
             self.is_exhaustive_so_far,
-            "{self}\nthe limit of `Simulation::at_most` was reached: choose an `Effort`, or a shorter workload"
+            "{self}\nthe limit of `Simulation::at_most` was reached: choose an `Effort`, or a shorter workload. {}",
+            self.widest.as_deref().unwrap_or_default()
         );
     }
 }
 
 impl fmt::Display for Exploration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, crashes, recoveries, states, schedules, .. } = self;
-        let least = if self.is_states_exact { "" } else { "at least " };
-        let counted = |count: u128, one: &str, several: &str| {
-            let noun = if count == 1 { one } else { several };
-            format!("{} {noun}", short(count))
+        let Self { model, crashes, recoveries, schedules, .. } = self;
+        let counted = |count: u64, one: &str, several: &str| {
+            format!("{count} {}", if count == 1 { one } else { several })
         };
-        let crashes = counted((*crashes).into(), "crash", "crashes");
-        let recoveries = counted((*recoveries).into(), "recovery", "recoveries");
-        let states = counted(*states, "state", "states");
-        write!(f, "{model}: {crashes}, {recoveries} for {least}{states}")?;
+        let crashes = counted(*crashes, "crash", "crashes");
+        let recoveries = counted(*recoveries, "recovery", "recoveries");
+        write!(f, "{model}: {crashes}, {recoveries}")?;
         if *schedules > 1 {
             write!(f, ", {schedules} orders of threads")?;
         }
@@ -103,10 +89,4 @@ impl fmt::Display for Exploration {
         };
         f.write_str(covered)
     }
-}
-
-/// Returns a number as text, with two digits if it is long.
-#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-fn short(number: u128) -> String {
-    if number < 1_000_000_000 { number.to_string() } else { format!("{:.1e}", number as f64) }
 }

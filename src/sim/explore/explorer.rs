@@ -8,7 +8,7 @@ use crate::sim::explore::exploration::Exploration;
 use crate::sim::failure::cause::Trial;
 use crate::sim::failure::replay::{Replay, ReplayedCrash};
 use crate::sim::failure::violation::Violation;
-use crate::sim::failure::{Crash, Failure};
+use crate::sim::failure::{Crash, Failure, widest};
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::Durable;
 use crate::sim::medium::state::Snapshot;
@@ -78,12 +78,9 @@ impl Explorer<'_> {
         // Later notes matter for an earlier crash if stores are buffered.
         let is_buffered = self.settings.model.durable == Durable::Visible;
         let is_new = |point: &Point| known == 0 || is_buffered || point.cut > known;
-        let changes = history.changes();
         let first = |points: Vec<Point>, found: &mut Exploration, in_recovery| {
-            let mut image = image.clone().under(Layer::new(Arc::clone(history), 0));
-            let mut changes = &*changes;
             points.into_iter().find_map(|point| {
-                image.advance(point.cut, &mut changes);
+                let image = image.clone().under(Layer::new(Arc::clone(history), point.cut));
                 let moment = Moment { image: &image, since: 0, point, before: &[], in_recovery };
                 self.crash(found, moment)
             })
@@ -119,11 +116,13 @@ impl Explorer<'_> {
         loop {
             if found.recoveries >= self.settings.recoveries {
                 found.is_exhaustive_so_far = false;
+                let last = moment.image.layers.last();
+                found.widest = found.widest.take().or_else(|| widest(last?));
                 return None;
             }
             let is_cut_again = moment.in_recovery > 0;
             let (ran, verdict) = self.recover(moment.image, moment.point, choices, is_cut_again);
-            found.count(&ran.image);
+            found.recoveries += 1;
             if let Err(violation) = verdict {
                 return Some(Box::new(self.failure(moment, ran, violation)));
             }

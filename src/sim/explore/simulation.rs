@@ -85,21 +85,14 @@ pub struct Simulation {
 const IN_RECOVERY: u32 = 16;
 
 impl Simulation {
-    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of [junk](Self::junk) that is
-    /// persistent. Every state is explored, recovery is itself cut by one crash, threads are preempted twice at most.
+    /// Returns a simulation on a medium of `bytes` bytes, rounded up to words, full of junk that is persistent: memory that a
+    /// kernel hands out and files that are used again are not zeros. Every state is explored, recovery is itself cut by one
+    /// crash, threads are preempted twice at most.
     #[must_use]
     pub fn new(model: Model, bytes: u64) -> Self {
-        let beginning = vec![0; bytes.div_ceil(WORD) as usize].into();
-        Self { beginning, settings: Settings::new(model) }.junk(0)
-    }
-
-    /// Fills the medium with junk, the same for the same seed, in place of its content. Memory that a kernel hands
-    /// out and files that are used again are not zeros, and a structure that relies on zeros fails there.
-    #[must_use]
-    pub fn junk(self, seed: u64) -> Self {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let words = self.beginning.iter().map(|_| random.u64(..));
-        Self { beginning: words.collect(), ..self }
+        let mut random = fastrand::Rng::with_seed(0);
+        let beginning = (0..bytes.div_ceil(WORD)).map(|_| random.u64(..)).collect();
+        Self { beginning, settings: Settings::new(model) }
     }
 
     /// Fills the medium with zeros, as a new file has them, in place of its content.
@@ -176,10 +169,8 @@ impl Simulation {
     /// leave and recovery can distinguish. Recovery opens the bytes that it finds, and judges them by the notes that
     /// the outside world had learned. Stops at the first failure, in the order of history.
     ///
-    /// Both must do the same each time they get the same answers from the medium. So they use no clock and no random
-    /// numbers. They keep no state from run to run, such as an index in ordinary memory that a crash would lose. The
-    /// exploration runs recovery on the medium as it is before the workload again, and the workload once more, and compares
-    /// operations and results. State that changes neither is not noticed, and not every state of the memory is covered then.
+    /// Both must do the same each time they get the same answers from the medium: they use no clock and no random numbers,
+    /// and keep no state from run to run. The exploration repeats a run of each, and compares operations and results.
     pub fn explore<N: fmt::Debug>(
         &self,
         workload: impl Fn(&SimMedium, &Notes<'_, N>),

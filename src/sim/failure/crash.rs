@@ -5,6 +5,7 @@ use crate::sim::crash::image::Layer;
 use crate::sim::machine::Place;
 use crate::sim::machine::history::{Happened, History, What};
 use crate::sim::machine::model::WORD;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -101,6 +102,31 @@ pub(super) const fn kind(event: &Happened) -> &'static str {
         What::Visible { .. } => "visible",
     }
 }
+
+/// Returns the words of the line that a crash left in the most states, with the places of their stores.
+pub(crate) fn widest(layer: &Layer) -> Option<String> {
+    let model = layer.history.model;
+    let lines =
+        layer.history.stored().map(|(line, stores)| (line, stores, layer.bounds(line, stores)));
+    let (line, stores, bounds) = lines.max_by_key(|(.., bounds)| bounds.combinations())?;
+    let open: Vec<_> =
+        (0..stores.len()).filter(|word| bounds.low[*word] < bounds.high[*word]).collect();
+    let (first, last) = (model.offset(line, *open.first()?), model.offset(line, *open.last()?));
+    let numbers = |word: usize| bounds.low[word] as usize..bounds.high[word] as usize;
+    let writes = open.iter().flat_map(|word| &stores.writes(*word)[numbers(*word)]);
+    let places: BTreeSet<_> =
+        writes.map(|write| shown(layer.history.events[write.event as usize].place)).collect();
+    let places: Vec<_> = places.into_iter().take(PLACES).collect();
+    Some(format!(
+        "The words {first:#x}..{:#x} had up to {} states: no fence is between their stores at {}",
+        last + WORD,
+        bounds.combinations(),
+        places.join(", ")
+    ))
+}
+
+/// Places named of the stores of a line.
+const PLACES: usize = 4;
 
 /// Returns a place in the source, as compilers print it, but without detours: `tests/simulator/../../examples/ring.rs`,
 /// the name of a module by `#[path]`, becomes `examples/ring.rs`.

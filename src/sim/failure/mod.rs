@@ -6,7 +6,7 @@ mod fate;
 pub(crate) mod replay;
 pub(crate) mod violation;
 
-pub(crate) use crash::{Crash, shown};
+pub(crate) use crash::{Crash, shown, widest};
 
 use crate::sim::machine::history::{Happened, What};
 use crate::sim::machine::model::{Model, WORD};
@@ -26,9 +26,6 @@ const SHOWN: usize = 40;
 
 /// Words shown of those that are lost.
 const WORDS: usize = 12;
-
-/// Letters in a row that are taken for text.
-const TEXT: usize = 3;
 
 /// A failure that an exploration found. It displays the history up to the crash with the fate of each
 /// store, the cause if it is known, and the replay.
@@ -257,7 +254,7 @@ fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     if lost.is_empty() {
         return Ok(());
     }
-    let value = |(word, event)| format!("{} of event {}", legible(word), crash.number(event));
+    let value = |(word, event)| format!("{word:#x} of event {}", crash.number(event));
     writeln!(f, "\nwords whose last store is lost:")?;
     for word in lost.iter().take(WORDS) {
         let left = word.left.map_or_else(|| "its value from before this run".to_owned(), value);
@@ -266,17 +263,5 @@ fn words(f: &mut fmt::Formatter<'_>, crash: &Crash) -> fmt::Result {
     match lost.len().saturating_sub(WORDS) {
         0 => Ok(()),
         more => writeln!(f, "  ... and {more} more"),
-    }
-}
-
-/// Returns a word as a number, and as text where it is some.
-fn legible(word: u64) -> String {
-    let bytes = word.to_le_bytes();
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    match str::from_utf8(&bytes[..end]) {
-        Ok(text) if end >= TEXT && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-            format!("{word:#x} {text:?}")
-        }
-        _ => format!("{word:#x}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Structure;
 use super::runner::{End, Lived, Past, Runner, script};
-use super::search::{Search, Trail};
+use super::search::{Failed, Search, Trail};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::{Image, Layer};
 use crate::sim::crash::points::Point;
@@ -22,27 +22,14 @@ use core::fmt;
 pub struct Searched<O> {
     model: Model,
     seed: u64,
-    /// The length up to which all operations were tried: the number of operations and of crashes, but for the last crash.
-    /// Of each crash but the last, at most three states were tried. Of the last one all were tried, if these are at most
-    /// [`Histories::states`](super::Histories::states). Else it was that number in order, the one with as few stores as can
-    /// be, and that number by chance. A kill within an operation was tried in the last life, and in the one before if the
-    /// last has no operations.
-    pub length: Option<usize>,
-    /// The number of histories with an earlier crash that were tried in every state of each crash that an opening can
-    /// distinguish, and with every kill. They are up to one longer than `length`, and the shortest come first. One that takes
-    /// hundreds of lives is left out.
-    pub in_all_states: u64,
-    /// The number of states of the last crash that were opened, at most.
-    of_last: u64,
-    by_chance: u64,
-    /// The number of histories: operations and moments of all crashes, up to the last one.
+    /// The number of histories: operations, ends of all lives, and states of all crashes but the last one.
     pub histories: u64,
     /// The number of states that were opened after a crash.
     pub states: u64,
     /// The operations of each life of the history that failed, for [`Histories::replay`](super::Histories::replay). They
     /// are as few as the search could make them. The last life has none, and is left out, if it failed at its opening.
     /// The list is empty also if no history failed. With the settings of the search a replay fails again, unless the
-    /// failure says that it may not, or names the setting that it needs.
+    /// failure says that it may not.
     pub lives: Vec<Vec<O>>,
     /// The failure, if a history failed. It displays the operations and the end of each life, the stores that each loss of
     /// power left, and the missing steps with their places in the source.
@@ -65,38 +52,23 @@ impl<O> Searched<O> {
 
 impl<O> fmt::Display for Searched<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, seed, length, by_chance, histories, states, failure, .. } = self;
-        let Self { in_all_states, of_last, .. } = self;
-        write!(f, "{model}: {histories} histories, {states} states")?;
-        if let Some(length) = length {
-            write!(f, "; all operations up to length {length}, at most 3 states of a crash and ")?;
-            write!(f, "{of_last} of the last one")?;
-        }
-        if *in_all_states > 0 {
-            write!(f, "; {in_all_states} histories in all states")?;
-        }
-        if *by_chance > 0 {
-            write!(f, "; {by_chance} by chance, seed {seed}")?;
-        }
+        let Self { model, seed, histories, states, failure, .. } = self;
+        write!(f, "{model}: {histories} histories, {states} states, seed {seed}")?;
         f.write_str(if failure.is_some() { "; ended at a failure" } else { "" })
     }
 }
 
 impl<S: Structure> Search<'_, S> {
     /// Returns the result, with a history that failed as short as possible.
-    pub(super) fn into_searched(
-        mut self,
-        failed: Option<(Trail<S::Operation>, String)>,
-    ) -> Searched<S::Operation> {
-        let (histories, states, by_chance) = (self.histories, self.states, self.by_chance);
-        let failure = failed.map(|(trail, origin)| {
+    pub(super) fn into_searched(mut self, failed: Option<Failed<S>>) -> Searched<S::Operation> {
+        let (histories, states) = (self.histories, self.states);
+        let failure = failed.map(|Failed { trail, tree, origin }| {
             let (lives, operations) = trail.size();
-            let (trail, again) = self.shrunk(trail);
-            let note = match again {
-                Some(lives) if lives <= self.settings.all => String::new(),
-                Some(lives) => format!("; a replay finds it with `all({lives})`"),
-                None => "; a replay may not find it".into(),
+            let mut trail = match tree {
+                Some(tree) => self.shrunk(tree, trail),
+                None => trail,
             };
+            let note = if self.is_replayed(&mut trail) { "" } else { "; a replay may not find it" };
             let origin = format!("found {origin}; lives: {lives}, operations: {operations}{note}");
             (trail.lives(), Box::new(self.runner.described(&trail, origin)))
         });
@@ -104,10 +76,6 @@ impl<S: Structure> Search<'_, S> {
         Searched {
             model: self.runner.simulation.model(),
             seed: self.settings.seed,
-            length: self.length,
-            in_all_states: self.in_all_states,
-            of_last: u64::from(self.settings.states.max(1)) + 1 + u64::from(self.settings.states),
-            by_chance,
             histories,
             states,
             lives: lives.unwrap_or_default(),

@@ -142,11 +142,6 @@ impl<S: Structure> Runner<'_, S> {
         let dies_after = if let End::Kill(changes) = past.end { changes } else { u64::MAX };
         self.relive(node, &past.taken, dies_after, &past.operations)
     }
-
-    /// Lives all these lives again.
-    pub(super) fn replay(&self, past: &[Past<S::Operation>]) -> Node<S> {
-        past.iter().fold(self.root(), |node, past| self.again(&node, past).ended(past.end))
-    }
 }
 
 /// Chooses the given operations, one after the other, without those that are not possible.

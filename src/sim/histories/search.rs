@@ -1,14 +1,18 @@
-//! Looking for a history that fails: all short ones, and long ones by chance.
+//! Looking for a history that fails, and for a shorter one that fails so.
 
-use super::chance::{self, Tastes};
+use super::generated::{Picks, Tree, chance, history, picked};
 use super::life::Pick;
 use super::runner::{End, Lived, Node, Past, Runner, script};
 use super::{Histories, Structure};
 use crate::sim::crash::choices::{Choices, Way};
-use crate::sim::failure::violation::Violation;
+use crate::sim::failure::violation::{Violation, ViolationKind};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
+use fastrand::Rng;
+use proptest::strategy::ValueTree;
 
 /// A history that failed.
 #[derive(Clone, Debug)]
@@ -42,173 +46,235 @@ pub(super) enum Stop<O> {
     Failed(Trail<O>),
 }
 
-/// A history that failed, and the method that found it.
-pub(super) type Failed<S> = (Trail<<S as Structure>::Operation>, String);
-
 impl<O> Stop<O> {
-    /// Returns the history that failed, if there is one, and the method that found it.
-    pub(super) fn failed(self, origin: impl FnOnce() -> String) -> Option<(Trail<O>, String)> {
+    fn failed(self) -> Option<Trail<O>> {
         match self {
-            Self::Failed(trail) => Some((trail, origin())),
+            Self::Failed(trail) => Some(trail),
             Self::Spent => None,
         }
     }
 }
 
+/// A history that failed, as a search found it.
+pub(super) struct Failed<S: Structure> {
+    pub(super) trail: Trail<S::Operation>,
+    /// The generated history, unless it was given.
+    pub(super) tree: Option<Tree>,
+    pub(super) origin: String,
+}
+
 /// A part of a search.
 type Attempt<T, O> = Result<T, Stop<O>>;
 
-/// The rest of a search, behind a crash.
-type Then<'t, 's, S> =
-    &'t mut dyn FnMut(&mut Search<'s, S>, &Node<S>) -> Attempt<(), <S as Structure>::Operation>;
+/// The operations of the lives of a history, as they are generated or given.
+enum Plan<'p, O> {
+    Picks(&'p [Vec<u16>]),
+    Lives(&'p [Vec<O>]),
+}
 
-/// Chooses one of the operations that are possible in a life of this number; none, if the life ends.
-type PickOf<'p, O> = dyn FnMut(usize, &[O]) -> Option<usize> + 'p;
+impl<'p, O: PartialEq> Plan<'p, O> {
+    const fn lives(&self) -> usize {
+        match self {
+            Self::Picks(picks) => picks.len(),
+            Self::Lives(lives) => lives.len(),
+        }
+    }
 
-/// States in order of a crash behind which a history goes on: all combinations would leave no time for operations.
-const STATES: u32 = 1;
+    /// Returns the choice among the possible operations of a life.
+    fn pick(&self, life: usize) -> Box<Pick<'p, O>> {
+        match self {
+            Self::Picks(picks) => {
+                let mut left = picks[life].iter();
+                Box::new(move |possible| picked(*left.next()?, possible.len()))
+            }
+            Self::Lives(lives) => Box::new(script(&lives[life])),
+        }
+    }
+}
 
+/// Lives to spend on a short history in every state of each crash.
+const LIVES: u64 = 512;
+/// Operations and crashes of such a history, at most, the last crash not counted.
+const SHORT: usize = 4;
+/// Lives to spend on trying a simpler history, and histories by chance for the same.
+const TRIES: u64 = 2_000;
+const SAMPLES: u64 = 100;
+/// Lives to spend on all simpler histories.
+const ALL_TRIES: u64 = 50 * TRIES;
+/// States of a crash that a simpler history is tried in, at least: the one that was found may be one of many.
+const STATES: u32 = 64;
+/// Lives in order, and by chance, of a replay.
+const REPLAY: u64 = 20_000;
 /// The factor by which a replay opens more states of each crash, if it has not opened all.
 const MORE: u32 = 8;
-
-/// Operations and crashes behind a life for which kills within it are tried, at most, its own crash included. With one,
-/// the next life is an opening that is cut off. More would leave no time for operations.
-const REST_AFTER_KILL: usize = 1;
-
-/// The kills that are tried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kills {
-    /// After the last operation.
-    AtTheEnd,
-    /// After the last operation, and within it.
-    All,
-}
 
 /// A search.
 pub(super) struct Search<'s, S: Structure> {
     pub(super) settings: &'s Histories,
     pub(super) runner: Runner<'s, S>,
     /// States in order, and by chance, that are opened after a crash.
-    pub(super) bound: u32,
+    bound: u32,
     /// The lives before the one that is lived.
-    pub(super) path: Vec<Past<S::Operation>>,
+    path: Vec<Past<S::Operation>>,
     /// Lives that may still be lived.
-    pub(super) left: u64,
+    left: u64,
+    lived: u64,
     pub(super) histories: u64,
     pub(super) states: u64,
-    /// The number of operations and crashes up to which all histories were tried.
-    pub(super) length: Option<usize>,
-    /// The number of last lives that had as many operations as they were to have, those without a trace included.
-    complete: u64,
-    /// The operations that were possible somewhere, in the order in which they were met.
-    pub(super) known: Vec<S::Operation>,
-    /// The number of histories with an earlier crash that were tried in every state of each crash.
-    pub(super) in_all_states: u64,
-    pub(super) by_chance: u64,
+    /// The short histories that were tried in every state of each crash, as far as the limit of lives allowed.
+    short: Vec<Picks>,
+    /// The largest number of operations that were possible.
+    possible: usize,
     /// True if not all states of a given history were tried. A crash has left more than were opened, or a life has read
     /// words behind its opening that a crash could have left in several states.
-    pub(super) is_partial: bool,
+    is_partial: bool,
     /// True if a crash of a given history has left more states than were opened.
-    pub(super) is_cut: bool,
-    /// True if an operation of a given history was not possible.
-    pub(super) is_skipped: bool,
-    chance: fastrand::Rng,
+    is_cut: bool,
+    chance: Rng,
 }
 
 impl<'s, S: Structure> Search<'s, S> {
     pub(super) fn new(settings: &'s Histories, structure: &'s S) -> Self {
-        let runner = Runner { simulation: &settings.simulation, structure };
-        let chance = fastrand::Rng::with_seed(settings.seed);
         Self {
             settings,
-            runner,
+            runner: Runner { simulation: &settings.simulation, structure },
             bound: settings.states,
             path: Vec::new(),
-            left: 0,
+            left: u64::MAX,
+            lived: 0,
             histories: 0,
             states: 0,
-            length: None,
-            complete: 0,
-            known: Vec::new(),
-            in_all_states: 0,
-            by_chance: 0,
+            short: Vec::new(),
+            possible: 1,
             is_partial: false,
             is_cut: false,
-            is_skipped: false,
-            chance,
+            chance: Rng::with_seed(settings.seed),
         }
     }
 
-    /// Tries all histories in the order of their lengths, until the requested number of lives was reached. Returns the
-    /// one that failed, and the method that found it.
-    pub(super) fn all_short(&mut self) -> Option<Failed<S>> {
-        self.left = self.settings.all;
-        for length in 0.. {
-            self.path.clear();
-            let before = self.complete;
-            if let Err(stop) = self.all(&self.runner.root(), length) {
-                return stop.failed(|| format!("among all histories of length {length}"));
-            }
-            // A longer history begins with one of this length, which may have left no trace.
-            if self.complete == before {
-                return None;
-            }
-            self.length = Some(length);
-        }
-        None
+    /// Tries generated histories: each by chance, and short ones in every state. Returns the first that failed.
+    pub(super) fn search(&mut self) -> Option<Failed<S>> {
+        let Histories { seed, longest, cases, states, .. } = *self.settings;
+        // Lives to spend on short histories in every state: as many as the others take.
+        let mut left = cases.saturating_mul(u64::from(states.max(1)));
+        (0..cases).find_map(|number| {
+            let tree = history(seed, number, longest)?;
+            (self.bound, self.left) = (states, u64::MAX);
+            let picks = tree.current();
+            let trail = match self.by_chance(&Plan::Picks(&picks), number) {
+                Err(Stop::Failed(trail)) => trail,
+                _ => self.in_all_states(&picks, &mut left)?,
+            };
+            let origin = format!("as number {number} of seed {seed}");
+            Some(Failed { trail, tree: Some(tree), origin })
+        })
     }
 
-    /// Tries histories by chance. Returns the one that failed, and the method that found it.
-    pub(super) fn by_chance(&mut self) -> Option<Failed<S>> {
-        self.left = u64::MAX;
-        (0..self.settings.by_chance).find_map(|number| {
-            self.by_chance += 1;
-            let stop = self.random(number).err()?;
-            stop.failed(|| format!("by chance, number {number} of seed {}", self.settings.seed))
+    /// Tries a short history in every state of each crash.
+    fn in_all_states(&mut self, picks: &Picks, left: &mut u64) -> Option<Trail<S::Operation>> {
+        let steps = picks.iter().map(|life| life.len() + 1).sum::<usize>() - 1;
+        // Others have the same operations.
+        let of = |pick: &u16| picked(*pick, self.possible).unwrap_or(0) as u16;
+        let known: Picks = picks.iter().map(|life| life.iter().map(of).collect()).collect();
+        if steps > SHORT || *left == 0 || self.short.contains(&known) {
+            return None;
+        }
+        self.short.push(known);
+        let limit = LIVES.min(*left);
+        (self.bound, self.left) = (u32::MAX, limit);
+        let tried = self.in_order(&Plan::Picks(picks));
+        *left -= limit - self.left;
+        tried.err()?.failed()
+    }
+
+    /// Makes a history that failed simpler as long as it fails in the same way.
+    pub(super) fn shrunk(
+        &mut self,
+        mut tree: Tree,
+        mut best: Trail<S::Operation>,
+    ) -> Trail<S::Operation> {
+        self.bound = self.settings.states.max(STATES);
+        let end = self.lived + ALL_TRIES;
+        let mut goes_on = tree.simplify();
+        while goes_on && self.lived < end {
+            goes_on = match self.fails(&tree.current(), best.violation.kind) {
+                Some(trail) => {
+                    best = trail;
+                    tree.simplify()
+                }
+                None => tree.complicate(),
+            };
+        }
+        best
+    }
+
+    /// Looks for a failure of this kind in a generated history.
+    fn fails(&mut self, picks: &Picks, kind: ViolationKind) -> Option<Trail<S::Operation>> {
+        let is_it = |trail: &Trail<_>| trail.violation.kind == kind;
+        self.left = TRIES;
+        match self.in_order(&Plan::Picks(picks)) {
+            Err(Stop::Failed(trail)) if is_it(&trail) => return Some(trail),
+            Ok(()) if !self.is_partial => return None,
+            _ => self.left = TRIES,
+        }
+        (0..SAMPLES).find_map(|number| {
+            let trail = self.by_chance(&Plan::Picks(picks), number).err()?.failed();
+            trail.filter(is_it)
         })
     }
 
     /// Tries a given history, with more and more states of each crash, and by chance the parts that were not tried in
-    /// order. Lives at most `all` lives in order, and `most` by chance. Returns the history if it failed. With the same
-    /// settings it does the same, whatever was tried before, and with more lives it fails too.
-    pub(super) fn replay(
-        &mut self,
-        lives: &[Vec<S::Operation>],
-        all: u64,
-        most: u64,
-    ) -> Option<Failed<S>> {
-        let Histories { seed, states, by_chance, .. } = *self.settings;
-        self.chance = fastrand::Rng::with_seed(seed);
-        (self.bound, self.left) = (states, all);
+    /// order. Returns the history if it failed. With the same settings it does the same, whatever was tried before.
+    pub(super) fn replay(&mut self, lives: &[Vec<S::Operation>]) -> Option<Trail<S::Operation>> {
+        let Histories { seed, states, .. } = *self.settings;
+        self.chance = Rng::with_seed(seed);
+        (self.bound, self.left) = (states, REPLAY);
         loop {
-            match self.given_anew(lives) {
+            match self.in_order(&Plan::Lives(lives)) {
                 Ok(()) if !self.is_partial => return None,
                 Ok(()) if self.is_cut => self.bound = self.bound.max(1).saturating_mul(MORE),
                 Ok(()) | Err(Stop::Spent) => break,
-                Err(stop) => return stop.failed(|| "as it was given".into()),
+                Err(stop) => return stop.failed(),
             }
         }
-        // The lives before depend on their limit, and have drawn numbers.
-        (self.bound, self.left) = (states, most);
-        self.chance = fastrand::Rng::with_seed(seed);
-        let ended = (0..by_chance).find_map(|number| {
-            self.by_chance += 1;
-            Some((number, self.scripted(&[], lives, number).err()?))
-        });
-        let (number, stop) = ended?;
-        stop.failed(|| format!("as it was given, by chance, number {number} of seed {seed}"))
+        // The lives before have drawn numbers.
+        (self.bound, self.left) = (states, REPLAY);
+        self.chance = Rng::with_seed(seed);
+        (0..)
+            .map_while(|number| match self.by_chance(&Plan::Lives(lives), number) {
+                Ok(()) => Some(None),
+                Err(stop) => stop.failed().map(Some),
+            })
+            .find_map(|failed| failed)
     }
 
-    /// Tries all histories with these operations in their lives, and notes if something was left out.
-    pub(super) fn given_anew(&mut self, lives: &[Vec<S::Operation>]) -> Attempt<(), S::Operation> {
+    /// Takes the history that a replay finds, which has the simplest crashes. Returns true if there is one.
+    pub(super) fn is_replayed(&mut self, best: &mut Trail<S::Operation>) -> bool {
+        loop {
+            let again = self.replay(&best.lives());
+            let Some(again) = again.filter(|trail| trail.violation.kind == best.violation.kind)
+            else {
+                return false;
+            };
+            let is_same = again.lives() == best.lives();
+            *best = again;
+            if is_same {
+                return true;
+            }
+        }
+    }
+
+    /// Tries all ends and states of a history, and notes if something was left out.
+    fn in_order(&mut self, plan: &Plan<'_, S::Operation>) -> Attempt<(), S::Operation> {
         self.path.clear();
-        (self.is_partial, self.is_cut, self.is_skipped) = (false, false, false);
-        self.given(&self.runner.root(), lives)
+        (self.is_partial, self.is_cut) = (false, false);
+        self.behind(&self.runner.root(), plan)
     }
 
     /// Counts a life.
     fn spend(&mut self) -> Attempt<(), S::Operation> {
         self.left = self.left.checked_sub(1).ok_or(Stop::Spent)?;
+        self.lived += 1;
         Ok(())
     }
 
@@ -234,12 +300,12 @@ impl<'s, S: Structure> Search<'s, S> {
         Err(self.stop(lived.operations(), lived.choices.taken(), violation))
     }
 
-    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than `bound`,
-    /// opens `bound` in order, and `bound` by chance. Returns the choices that lead to each.
-    fn states(&mut self, node: &Node<S>, bound: u32) -> Attempt<Vec<Vec<u32>>, S::Operation> {
+    /// Opens the states that a crash has left: each that the opening can distinguish. If these are more than the bound,
+    /// opens so many in order, and as many by chance. Returns the choices that lead to each.
+    fn states(&mut self, node: &Node<S>) -> Attempt<Vec<Vec<u32>>, S::Operation> {
         let mut states = Vec::new();
         let mut choices = Choices::new(Way::All);
-        for _ in 0..bound.max(1) {
+        for _ in 0..self.bound.max(1) {
             choices = self.open(node, choices, &mut states)?;
             if choices.advance().is_none() {
                 return Ok(states);
@@ -247,7 +313,7 @@ impl<'s, S: Structure> Search<'s, S> {
         }
         (self.is_partial, self.is_cut) = (true, true);
         self.open(node, Choices::new(Way::NearLast(0)), &mut states)?;
-        for _ in 0..bound {
+        for _ in 0..self.bound {
             let by_chance = Choices::new(Way::Random(self.chance.fork()));
             self.open(node, by_chance, &mut states)?;
         }
@@ -272,118 +338,51 @@ impl<'s, S: Structure> Search<'s, S> {
     /// Ends a history: opens the states that the last crash has left.
     fn finish(&mut self, node: &Node<S>) -> Attempt<(), S::Operation> {
         self.histories += 1;
-        self.states(node, self.bound).map(drop)
+        self.states(node).map(drop)
     }
 
-    /// Tries all histories of `length` operations and crashes from a node on. The last crash does not count.
-    pub(super) fn all(&mut self, node: &Node<S>, length: usize) -> Attempt<(), S::Operation> {
-        for taken in self.states(node, STATES)? {
-            for operations in 0..=length {
-                self.lives(node, &taken, operations, length - operations)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tries all lives of `operations` operations, and the histories that go on for `rest` operations and crashes
-    /// behind them.
-    fn lives(
+    /// Tries all ends and states of the rest of a history, from a node on.
+    fn behind(
         &mut self,
         node: &Node<S>,
-        taken: &[u32],
-        operations: usize,
-        rest: usize,
+        plan: &Plan<'_, S::Operation>,
     ) -> Attempt<(), S::Operation> {
-        let kills = if rest <= REST_AFTER_KILL { Kills::All } else { Kills::AtTheEnd };
-        let mut order = Choices::new(Way::All);
-        loop {
-            let mut left = operations;
-            let mut known = core::mem::take(&mut self.known);
-            let mut pick = |possible: &[S::Operation]| {
-                for operation in possible {
-                    if !known.contains(operation) {
-                        known.push(operation.clone());
-                    }
-                }
-                left = left.checked_sub(1)?;
-                match possible.len() {
-                    0 => None,
-                    1 => Some(0),
-                    several => Some(order.choose(several as u32) as usize),
-                }
-            };
-            let lived = self.live(node, Choices::beginning(taken), &mut pick);
-            self.known = known;
-            let lived = lived?;
-            if lived.record.steps.len() == operations {
-                self.complete += u64::from(rest == 0);
-                self.crashes(node, lived, kills, &mut |search, child| match rest.checked_sub(1) {
-                    None => search.finish(child),
-                    Some(length) => search.all(child, length),
-                })?;
-            }
-            if order.advance().is_none() {
-                return Ok(());
-            }
+        let life = self.path.len();
+        if life == plan.lives() {
+            return self.finish(node);
         }
-    }
-
-    /// Tries all histories with these operations in their lives, from a node on.
-    pub(super) fn given(
-        &mut self,
-        node: &Node<S>,
-        given: &[Vec<S::Operation>],
-    ) -> Attempt<(), S::Operation> {
-        let Some((operations, rest)) = given.split_first() else { return self.finish(node) };
-        for taken in self.states(node, self.bound)? {
-            let lived = self.live(node, Choices::beginning(&taken), &mut script(operations))?;
+        for taken in self.states(node)? {
+            let lived = self.live(node, Choices::beginning(&taken), &mut *plan.pick(life))?;
             self.is_partial |= lived.choices.depth() > taken.len();
-            self.is_skipped |= lived.record.steps.len() < operations.len();
-            if lived.is_idle() {
-                self.idle(lived, rest)?;
-                continue;
-            }
-            self.crashes(node, lived, Kills::All, &mut |search, child| search.given(child, rest))?;
+            self.crashes(node, lived, plan)?;
         }
         Ok(())
     }
 
-    /// Goes on behind a given life whose last operation has left no trace: it ends after it.
-    fn idle(&mut self, lived: Lived<S>, rest: &[Vec<S::Operation>]) -> Attempt<(), S::Operation> {
-        let (operations, taken) = (lived.operations(), lived.choices.taken());
-        let ends = [End::Power(lived.end()), End::Kill(lived.death.changes)];
-        let ended = lived.into_ended();
-        for end in ends {
-            let past = Past { operations: operations.clone(), taken: taken.clone(), end };
-            self.go_on(past, &ended.node(end), &mut |search, child| search.given(child, rest))?;
-        }
-        Ok(())
-    }
-
-    /// Tries all ends that a life can have in its last operation, the latest first.
+    /// Tries all ends that a life can have in its last operation, the latest first. If that has left no trace, the life ends
+    /// after it.
     fn crashes(
         &mut self,
         node: &Node<S>,
         lived: Lived<S>,
-        kills: Kills,
-        then: Then<'_, 's, S>,
+        plan: &Plan<'_, S::Operation>,
     ) -> Attempt<(), S::Operation> {
-        if lived.is_idle() {
-            return Ok(());
-        }
         let (operations, taken) = (lived.operations(), lived.choices.taken());
         let past = |end| Past { operations: operations.clone(), taken: taken.clone(), end };
-        let within = if kills == Kills::All { lived.kills() } else { Vec::new() };
         let last = End::Kill(lived.death.changes);
-        let points: Vec<_> = lived.points().into_iter().rev().map(End::Power).collect();
+        let (points, within) = if lived.is_idle() {
+            (vec![lived.end()], Vec::new())
+        } else {
+            (lived.points(), lived.kills())
+        };
         let ended = lived.into_ended();
-        for end in points.into_iter().chain([last]) {
-            self.go_on(past(end), &ended.node(end), then)?;
+        for end in points.into_iter().rev().map(End::Power).chain([last]) {
+            self.go_on(past(end), &ended.node(end), plan)?;
         }
         for end in within.into_iter().rev().map(End::Kill) {
             let past = past(end);
             let child = self.runner.again(node, &past).ended(end);
-            self.go_on(past, &child, then)?;
+            self.go_on(past, &child, plan)?;
         }
         Ok(())
     }
@@ -393,55 +392,33 @@ impl<'s, S: Structure> Search<'s, S> {
         &mut self,
         past: Past<S::Operation>,
         child: &Node<S>,
-        then: Then<'_, 's, S>,
+        plan: &Plan<'_, S::Operation>,
     ) -> Attempt<(), S::Operation> {
         self.path.push(past);
-        then(self, child)?;
+        self.behind(child, plan)?;
         self.path.pop();
         Ok(())
     }
 
-    /// Tries a history by chance, by its number.
-    pub(super) fn random(&mut self, number: u64) -> Attempt<(), S::Operation> {
-        let Histories { seed, lives, longest, .. } = *self.settings;
-        let mut chance = chance::of_number(seed, number);
-        let lives = chance.usize(1..=lives.max(1));
-        let mut left: Vec<_> =
-            (0..lives).map(|_| chance::operations(longest, &mut chance)).collect();
-        let mut tastes = Tastes::new(chance.fork());
-        self.path.clear();
-        self.sample(self.runner.root(), lives, &mut chance, &mut |life, possible| {
-            left[life] = left[life].checked_sub(1)?;
-            tastes.pick(possible)
-        })
-    }
-
-    /// Tries a history with these operations behind a past, the rest of it by chance, by its number.
-    pub(super) fn scripted(
+    /// Tries a history with ends and states by chance, by a number.
+    fn by_chance(
         &mut self,
-        past: &[Past<S::Operation>],
-        lives: &[Vec<S::Operation>],
+        plan: &Plan<'_, S::Operation>,
         number: u64,
     ) -> Attempt<(), S::Operation> {
-        let mut scripts: Vec<_> = lives.iter().map(|life| script(life)).collect();
-        let mut chance = chance::of_number(self.settings.seed, number);
-        self.path = past.to_vec();
-        let node = self.runner.replay(past);
-        self.sample(node, lives.len(), &mut chance, &mut |life, possible| scripts[life](possible))
-    }
-
-    /// Tries a history by chance of `count` lives, from a node on. `pick` chooses the operations of each.
-    pub(super) fn sample(
-        &mut self,
-        mut node: Node<S>,
-        count: usize,
-        chance: &mut fastrand::Rng,
-        pick: &mut PickOf<'_, S::Operation>,
-    ) -> Attempt<(), S::Operation> {
-        for life in 0..count {
-            let way = Choices::new(chance::way(chance));
-            let lived = self.live(&node, way, &mut |possible| pick(life, possible))?;
-            let end = chance::end(&lived, chance);
+        let chance = &mut chance(self.settings.seed, number);
+        self.path.clear();
+        let mut node = self.runner.root();
+        for life in 0..plan.lives() {
+            let mut pick = plan.pick(life);
+            let mut most = self.possible;
+            let lived = self.live(&node, Choices::new(way(chance)), &mut |possible| {
+                most = most.max(possible.len());
+                pick(possible)
+            });
+            self.possible = most;
+            let lived = lived?;
+            let end = end(&lived, chance);
             let past = Past { operations: lived.operations(), taken: lived.choices.taken(), end };
             let is_within = matches!(end, End::Kill(changes) if changes < lived.death.changes);
             let lived = if is_within { self.runner.again(&node, &past) } else { lived };
@@ -450,4 +427,26 @@ impl<'s, S: Structure> Search<'s, S> {
         }
         self.finish(&node)
     }
+}
+
+/// Returns a strategy for the state after a crash: mostly the latest of each word, sometimes the oldest.
+fn way(chance: &mut Rng) -> Way {
+    match chance.u8(0..8) {
+        0..4 => Way::NearFirst(0),
+        4 => Way::NearLast(0),
+        _ => Way::Random(chance.fork()),
+    }
+}
+
+/// Returns the end of a life: a loss of power or a kill, mostly after the last operation, else within it.
+fn end<S: Structure>(lived: &Lived<S>, chance: &mut Rng) -> End {
+    let (first, last) = (lived.last_begun().changes, lived.death.changes);
+    let is_late = chance.bool();
+    if chance.u8(0..4) == 0 {
+        // Before the first change of the operation it leaves what a life without the operation leaves.
+        let first = last.min(first + 1);
+        return End::Kill(if is_late { last } else { chance.u64(first..=last) });
+    }
+    let points = if is_late { Vec::new() } else { lived.points() };
+    End::Power(chance.choice(points).unwrap_or_else(|| lived.end()))
 }

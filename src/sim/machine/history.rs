@@ -207,45 +207,12 @@ impl Bounds {
         needs.iter().zip(&self.high).all(|(need, high)| need <= high)
     }
 
-    /// Returns the number of remaining states, and true if they were all counted: counting ends at [`COUNTED`]
-    /// branches.
-    pub(crate) fn states(&self, line: &Line) -> (u128, bool) {
-        let mut left = COUNTED;
-        let states = self.count(line, &mut left);
-        (states, left > 0)
-    }
-
-    fn count(&self, line: &Line, left: &mut u32) -> u128 {
-        let open = |word: &usize| self.low[*word] < self.high[*word];
-        let choices = |word: usize| u128::from(self.high[word] - self.low[word] + 1);
-        let Some(bound) = (0..line.len()).filter(open).find(|word| self.is_bound(line, *word))
-        else {
-            return (0..line.len()).map(choices).fold(1, u128::saturating_mul);
-        };
-        let mut states = 0_u128;
-        for number in self.low[bound]..=self.high[bound] {
-            if *left == 0 {
-                break;
-            }
-            *left -= 1;
-            let mut rest = self.clone();
-            rest.restrict(line, bound, &(number..number + 1));
-            states = states.saturating_add(rest.count(line, left));
-        }
-        states
-    }
-
-    /// Returns true if a store of the word that may be there needs one that may not.
-    fn is_bound(&self, line: &Line, word: usize) -> bool {
-        (self.low[word]..self.high[word]).any(|index| {
-            let needs = &line.writes(word)[index as usize].needs;
-            needs.iter().zip(&self.low).any(|(need, low)| need > low)
-        })
+    /// Returns the number of combinations of the words' stores: no fewer than the remaining states.
+    pub(crate) fn combinations(&self) -> u128 {
+        let of_word = |(low, high): (&u32, &u32)| u128::from(high - low + 1);
+        self.low.iter().zip(&self.high).map(of_word).fold(1, u128::saturating_mul)
     }
 }
-
-/// Branches after which counting the states of a line ends.
-const COUNTED: u32 = 1 << 12;
 
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,19 +302,6 @@ impl History {
             stored.push(line);
             Box::new(Line::new(words))
         })
-    }
-
-    /// Returns the cuts from which a line has one store more, or more that are sure to survive, in order, with the line.
-    pub(crate) fn changes(&self) -> Vec<(u32, usize)> {
-        let of_line = |(number, line): (usize, &Line)| {
-            let stores = line.words.iter().flatten().map(|write| write.event + 1);
-            let cuts = stores.chain(line.guarantees.iter().map(|guarantee| guarantee.cut));
-            cuts.map(|cut| (cut, number)).collect::<Vec<_>>()
-        };
-        let mut changes: Vec<_> = self.stored().flat_map(of_line).collect();
-        changes.sort_unstable();
-        changes.dedup();
-        changes
     }
 
     /// Returns the lines that were stored to, with their numbers.

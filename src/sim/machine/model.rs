@@ -166,13 +166,11 @@ impl Model {
 
     /// Returns the model of a milder or harder event on the same machine, whichever event this model is for.
     ///
-    /// A killed process and kexec keep the caches. A reset through firmware drops them, as power loss does without
-    /// eADR, even on a machine with eADR, whose energy is spent at power loss only. There a medium that says "byte" writes
-    /// nothing back, as a [`DaxFile`](../dax/struct.DaxFile.html) does not, and its persisted bytes may be lost. Only
-    /// [`deep_persist`](crate::medium::Medium::deep_persist) writes lines back on such a medium. A medium that writes lines
-    /// back on a machine with eADR too, such as [`Memory`](crate::medium::Memory), has the model [`X86`](Self::X86) at a
-    /// reset. Pages reach their medium in the same way at every end of the program, but for a killed process, whose stores
-    /// are in the page cache.
+    /// A killed process and kexec keep the caches. A reset through firmware drops them, even on a machine with eADR, whose
+    /// energy is spent at power loss only: there a medium that says "byte" writes nothing back but by
+    /// [`deep_persist`](crate::medium::Medium::deep_persist). A medium that writes lines back on such a machine, as
+    /// [`Memory`](crate::medium::Memory) does, has the model [`X86`](Self::X86) at a reset. Pages reach their medium in the same
+    /// way at every end of the program, but for a killed process, whose stores are in the page cache.
     #[must_use]
     pub const fn at(self, event: Event) -> Self {
         let (name, durable) = self.at_power_loss;

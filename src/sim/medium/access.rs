@@ -3,7 +3,7 @@
 use super::SimMedium;
 use super::schedule::Access;
 use super::words::middle;
-use crate::medium::{Granularity, Medium, Readable};
+use crate::medium::{Granularity, Medium, Readable, WriterLock};
 use crate::sim::machine::Place;
 use crate::sim::machine::model::WORD;
 use crate::sim::machine::state::Store;
@@ -70,23 +70,22 @@ impl SimMedium {
 
     /// Copies a part of a copy, whose words are in no order with others before it [returns](Self::copy_returns).
     #[track_caller]
-    pub(super) fn copy_part(&self, at: u64, from: &[u8], place: Place) {
+    fn copy_part(&self, at: u64, from: &[u8], place: Place) {
         self.check_bounds(at, from.len() as u64);
         self.copy(at, from, Store::Scattered, place);
     }
 
     /// Lets a copy of parts return.
-    pub(super) fn copy_returns(&self) {
+    fn copy_returns(&self) {
         self.state().copy_returns();
     }
 
     /// Writes the lines of a range back, also where the medium persists by bytes.
     #[track_caller]
-    pub(super) fn write_back(&self, range: Range<u64>, place: Place) {
+    fn write_back(&self, range: Range<u64>, place: Place) {
         self.check_range(&range);
-        match self.watch.writeback(range, &self.model, place) {
-            Some(range) => self.begin(Access::Changes).write_back(range, place),
-            None => self.pass_turn(),
+        if let Some(range) = self.watch.writeback(range, &self.model, place) {
+            self.begin(Access::Changes).write_back(range, place);
         }
     }
 }
@@ -125,7 +124,6 @@ impl Medium for SimMedium {
             self.write_back(range, Location::caller());
         } else {
             self.check_range(&range);
-            self.pass_turn();
         }
         Ok(())
     }
@@ -135,8 +133,6 @@ impl Medium for SimMedium {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin(Access::Changes).fence(place);
-        } else {
-            self.pass_turn();
         }
     }
 
@@ -145,8 +141,6 @@ impl Medium for SimMedium {
         let place = Location::caller();
         if self.watch.fences(place) {
             self.begin(Access::Changes).order_observed(place);
-        } else {
-            self.pass_turn();
         }
     }
 
@@ -171,5 +165,9 @@ impl Medium for SimMedium {
         self.write_back(range, Location::caller());
         self.fence();
         Ok(())
+    }
+
+    fn writer_lock(&self) -> Option<&WriterLock> {
+        None
     }
 }

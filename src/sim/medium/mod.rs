@@ -10,15 +10,13 @@ pub(crate) mod watch;
 mod words;
 
 use crate::medium::out_of_range;
-use crate::sim::crash::choices::Choices;
+use crate::sim::crash::choices::{Choices, Way};
 use crate::sim::crash::image::Image;
 use crate::sim::failure::violation::{Violation, quietly};
+use crate::sim::machine::Machine;
 use crate::sim::machine::history::{History, What};
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::waste::Waste;
-use crate::sim::machine::{Machine, Place};
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use allowance::{exhausted, limiting_spins};
@@ -28,7 +26,7 @@ use core::panic::Location;
 use latest::Latest;
 use mortal::Mortal;
 use schedule::{Access, Turns};
-use state::{Death, Snapshot, State};
+use state::{Death, Process, Snapshot, State};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use watch::Watch;
 
@@ -39,9 +37,11 @@ use watch::Watch;
 pub struct SimMedium {
     model: Model,
     bytes: u64,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     turns: Option<Arc<Turns>>,
     watch: Watch,
+    /// The process that uses it.
+    process: usize,
 }
 
 /// A moment in the life of a process.
@@ -69,25 +69,26 @@ impl SimMedium {
     pub(crate) fn new(model: Model, image: Image, choices: Choices, operations: u64) -> Self {
         let bytes = image.len();
         let state = State::new(model, image, choices, operations);
-        Self { model, bytes, state: Mutex::new(state), turns: None, watch: Watch::default() }
+        let state = Arc::new(Mutex::new(state));
+        Self { model, bytes, state, turns: None, watch: Watch::default(), process: 0 }
     }
 
     /// Remembers the decisions at each event, for a crash there.
-    pub(crate) fn with_snapshots(mut self) -> Self {
-        self.state_mut().snapshots = Some(Vec::new());
+    pub(crate) fn with_snapshots(self) -> Self {
+        self.state().snapshots = Some(Vec::new());
         self
     }
 
     /// Remembers the latest value of each word alone, which is much faster: no crash comes.
-    pub(crate) fn uncut(mut self) -> Self {
-        self.state_mut().apart = Some(Latest::default());
+    pub(crate) fn uncut(self) -> Self {
+        self.state().apart = Some(Latest::default());
         self
     }
 
     /// Notes the loads and stores of a run that no crash cuts.
     pub(crate) fn traced(self) -> Self {
-        let mut medium = self.uncut();
-        medium.state_mut().trace = Some(0);
+        let medium = self.uncut();
+        medium.state().trace = Some(0);
         medium
     }
 
@@ -97,14 +98,14 @@ impl SimMedium {
     }
 
     /// Goes on with the machine of a process that was killed.
-    pub(crate) fn continuing(mut self, machine: Machine) -> Self {
-        self.state_mut().machine = machine;
+    pub(crate) fn continuing(self, machine: Machine) -> Self {
+        self.state().machine = machine;
         self
     }
 
     /// Lets the process die when it attempts one more than `changes` stores, write-backs, fences and notes.
-    pub(crate) fn dying_after(mut self, changes: u64) -> Self {
-        self.state_mut().dies_after = changes;
+    pub(crate) fn dying_after(self, changes: u64) -> Self {
+        *self.state().process() = Process::new(changes);
         self
     }
 
@@ -115,23 +116,23 @@ impl SimMedium {
 
     /// Returns true if the process has died.
     pub(crate) fn is_dead(&self) -> bool {
-        self.state().death.is_some()
+        self.state().process().death.is_some()
     }
 
     /// Returns true if the process has died of a kill within an operation.
     pub(crate) fn is_killed(&self) -> bool {
-        self.state().death == Some(Death::Killed)
+        self.state().process().death == Some(Death::Killed)
     }
 
     /// Returns the present moment; after its death, that of the death.
     pub(crate) fn moment(&self) -> Moment {
-        let state = self.state();
-        Moment { events: state.machine.history().now(), changes: state.changes }
+        let mut state = self.state();
+        Moment { events: state.machine.history().now(), changes: state.process().changes }
     }
 
     /// Returns the machine, the image that it began with, and the choices that were made.
     pub(crate) fn into_parts(self) -> (Machine, Image, Choices) {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = self.into_state();
         (state.machine, state.image, state.choices)
     }
 
@@ -164,7 +165,8 @@ impl SimMedium {
 
     /// Returns the result of the run.
     pub(crate) fn into_ran(self) -> Ran {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let turns = self.turns.clone();
+        let mut state = self.into_state();
         // For a crash at the end: the last event may have come before the last choices.
         state.snapshot();
         state.machine.end();
@@ -174,7 +176,7 @@ impl SimMedium {
             image: state.image,
             choices: state.choices,
             snapshots: state.snapshots.unwrap_or_default(),
-            turns: self.turns,
+            turns,
         }
     }
 
@@ -184,24 +186,17 @@ impl SimMedium {
         self.model
     }
 
-    /// Runs threads of a workload, one at a time. Each operation on the medium, and each access to an atomic of
-    /// [`sync`](crate::sim::sync), is a place where another one may go on. So is the word in the middle of a `read`, of a
-    /// `write` and of each part of a copy, but for the writes of a [mortal](Self::mortal) process. Every order up to the
-    /// simulation's bound is tried. Returns when all have ended.
+    /// Runs threads of a workload, one at a time. Another one may go on at each operation on the medium, at each access to an
+    /// atomic of [`sync`](crate::sim::sync), and at the word in the middle of a `read`, of a `write` and of each part of a
+    /// copy. Every order up to the simulation's bound is tried. Returns when all have ended.
     ///
-    /// Threads may share any values. But while one waits for another one it must call [`pause`](Self::pause) or
-    /// [`spin_loop`](crate::sim::sync::spin_loop). It must not hold a lock of the operating system over such a place if
-    /// others take it: the simulation would stand still. A [`Mutex`](crate::sim::sync::Mutex) is for that.
+    /// A thread that waits for another one calls [`pause`](Self::pause) or [`spin_loop`](crate::sim::sync::spin_loop), and
+    /// holds no lock of the operating system over such a place: a [`Mutex`](crate::sim::sync::Mutex) is for that. A thread
+    /// that writes back the stores of another one calls [`order_observed`](crate::medium::Medium::order_observed) first, since
+    /// the simulation does not see values that threads hand over outside of the medium.
     ///
-    /// The simulation does not see values that threads hand over to each other outside of the medium, by atomics or a
-    /// lock. A thread that writes back the stores of another one calls
-    /// [`order_observed`](crate::medium::Medium::order_observed) first: arm64 needs that after any acquire, and on x86
-    /// only loads of the medium do without.
-    ///
-    /// The threads begin after all operations before the call, which they may write back. They have numbers of their own
-    /// in each call, from 1 on. The code outside is thread 0. Under arm64 and the neutral model it too calls
-    /// `order_observed` before it writes back the stores of threads that have ended. An operation on the medium of any other
-    /// thread fails the workload, as it would count as one of thread 0.
+    /// The threads begin after all operations before the call. They have numbers of their own in each call, from 1 on; the
+    /// code outside is thread 0. An operation on the medium of any other thread fails the workload.
     ///
     /// # Panics
     /// If a thread panics; if all that have not ended are waiting; if it is called outside a workload, or
@@ -213,14 +208,11 @@ impl SimMedium {
         self.state().machine.joins(schedule::thread(), ended);
     }
 
-    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation.
-    ///
-    /// The thread waits for a store to the medium, or to an atomic of [`sync`](crate::sim::sync). Loads of other threads do not
-    /// have it look again. A thread that runs makes at least one operation before it looks again, so no owner of a lock stands
-    /// still for several looks. Let a waiter that gives up do so at its first look.
+    /// Lets another thread go on; a thread calls it instead of spinning. It counts as an operation. The thread waits for a
+    /// store to the medium, or to an atomic of [`sync`](crate::sim::sync).
     #[track_caller]
     pub fn pause(&self) {
-        self.spend().looks = 0;
+        drop(self.spend());
         if let Some(turns) = &self.turns {
             turns.pause();
         }
@@ -230,31 +222,9 @@ impl SimMedium {
     /// write-backs are never completed. A thread of [`run_threads`](Self::run_threads) is taken for a process of its own.
     #[track_caller]
     pub fn killed(&self) {
-        self.kill(&[schedule::thread()], Location::caller());
-        self.state().goes_on();
-    }
-
-    /// Leaves out the notes of threads of a killed process until they go on as others.
-    fn bury(&self, threads: impl IntoIterator<Item = usize>) {
-        let buried = &mut self.state().buried;
-        for thread in threads {
-            if !buried.contains(&thread) {
-                buried.push(thread);
-            }
-        }
-    }
-
-    /// Kills the process of these threads. Outside of [`run_threads`](Self::run_threads) all threads are of it.
-    fn kill(&self, threads: &[usize], place: Place) {
-        let State { machine, apart, .. } = &mut *self.state();
-        // The machine learns of nothing after the death of the process.
-        if apart.is_some() {
-            return;
-        }
-        match schedule::thread() {
-            0 => machine.killed(place),
-            _ => machine.killed_beside_others(threads, place),
-        }
+        let mut state = self.state();
+        state.kill(&[schedule::thread()], Location::caller());
+        state.goes_on();
     }
 
     /// Returns the medium of a process that is killed after `operations` stores, write-backs and fences. Its threads are
@@ -264,8 +234,15 @@ impl SimMedium {
     /// From its death on the process adds no notes: those of its threads are left out. A thread that makes an operation
     /// on the simulated medium itself, or calls [`killed`](Self::killed), goes on as the next process.
     #[must_use]
-    pub const fn mortal(&self, operations: u64) -> Mortal<'_> {
-        Mortal::new(self, operations)
+    pub fn mortal(&self, operations: u64) -> Mortal<'_> {
+        let Self { model, bytes, .. } = *self;
+        let (state, turns, watch) = (self.state.clone(), self.turns.clone(), self.watch.clone());
+        let process = {
+            let processes = &mut self.state().processes;
+            processes.push(Process::new(operations));
+            processes.len() - 1
+        };
+        Mortal::new(Self { model, bytes, state, turns, watch, process })
     }
 
     /// Notes something that the outside world learns. `record` keeps the notes in step with the events. A dead process
@@ -275,12 +252,11 @@ impl SimMedium {
         let place = Location::caller();
         self.offer(Access::Changes);
         let mut state = self.spend();
-        state.looks = 0;
         if state.buried.contains(&schedule::thread()) {
             return;
         }
-        let is_learned = state.is_learned();
-        if state.death.is_some() {
+        let is_learned = state.is_learned(place);
+        if state.process().death.is_some() {
             return;
         }
         record();
@@ -294,7 +270,7 @@ impl SimMedium {
     fn begin(&self, access: Access) -> MutexGuard<'_, State> {
         self.offer(access);
         let mut state = self.spend();
-        state.begins(access);
+        state.begins();
         state
     }
 
@@ -317,44 +293,32 @@ impl SimMedium {
         }
     }
 
-    /// Lets another thread have its turn now, before a change of the medium.
-    fn offer_turn(&self) {
-        self.offer(Access::Changes);
-    }
-
-    /// Keeps other threads from a turn before the next operation of this one, and in its middle.
-    fn keep_turn(&self) {
-        if let Some(turns) = &self.turns {
-            turns.keep();
-        }
-    }
-
-    /// Ends a turn that was kept for an operation which does nothing.
-    fn pass_turn(&self) {
-        if let Some(turns) = &self.turns {
-            turns.pass();
-        }
-    }
-
     /// Counts an operation.
     #[track_caller]
     fn spend(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         state.used_at(Location::caller());
         if !state.left.spend() {
-            let looks = if schedule::is_one() { state.looks } else { 0 };
             drop(state);
-            exhausted(&too_many(looks));
+            exhausted(
+                "more operations than the simulation allows: does this end? Let a loop that waits for another thread call \
+                 `pause`",
+            );
         }
         state
     }
 
+    /// Returns the state, for an operation of this process.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.current = self.process;
+        state
     }
 
-    fn state_mut(&mut self) -> &mut State {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the state out. No other process uses it any more.
+    fn into_state(self) -> State {
+        let nothing = State::new(self.model, Image::new([].into()), Choices::new(Way::All), 0);
+        core::mem::replace(&mut *self.state(), nothing)
     }
 
     /// Checks that the range is one of the medium.
@@ -379,20 +343,6 @@ impl SimMedium {
     }
 }
 
-/// Returns the message for too many operations of a thread, of which the last `looks` were loads.
-fn too_many(looks: u64) -> String {
-    let text = "more operations than the simulation allows: does this end?";
-    if looks < MANY {
-        return text.into();
-    }
-    format!(
-        "{text} The last {looks} are loads: let a loop that waits for another thread call `pause`"
-    )
-}
-
-/// Loads in a row that are taken for a loop.
-const MANY: u64 = 16;
-
 impl fmt::Debug for SimMedium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimMedium")
@@ -404,9 +354,8 @@ impl fmt::Debug for SimMedium {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choices, Image, Model, SimMedium};
+    use super::{Choices, Image, Model, SimMedium, Way};
     use crate::medium::Medium as _;
-    use crate::sim::crash::choices::Way;
     use core::sync::atomic::Ordering::Relaxed;
 
     #[test]

@@ -133,10 +133,8 @@ struct State {
     /// The number of threads that have begun, in all calls.
     begun: usize,
     has_baton: usize,
-    /// True if the turn was just handed on or is kept: its owner makes an operation before it is handed on again.
+    /// True if the turn was just handed on: its owner makes an operation before it is handed on again.
     is_fresh: bool,
-    /// True if no other thread goes on in the middle of the next operation either.
-    is_whole: bool,
     /// The number of times in a row that a thread waited and none made an operation.
     idle: usize,
     /// A thread has panicked, or all wait in vain: all threads end, one at a time.
@@ -165,7 +163,6 @@ impl Turns {
             begun: 0,
             has_baton: 0,
             is_fresh: false,
-            is_whole: false,
             idle: 0,
             is_over: false,
             failed: None,
@@ -188,22 +185,6 @@ impl Turns {
             state.wake();
         }
         self.offer(state, thread);
-    }
-
-    /// Lets no other thread go on before the next operation or access, or in its middle.
-    pub(crate) fn keep(&self) {
-        if place().is_some() {
-            let mut state = self.state();
-            (state.is_fresh, state.is_whole) = (true, true);
-        }
-    }
-
-    /// Ends a turn that was [kept](Self::keep): the operation has done nothing.
-    pub(crate) fn pass(&self) {
-        let mut state = self.state();
-        if place().is_some() && state.is_whole {
-            (state.is_fresh, state.is_whole) = (false, false);
-        }
     }
 
     /// Lets another thread go on first, before an access to ordinary memory. The destructors of a thread that fails are
@@ -237,7 +218,6 @@ impl Turns {
         if core::mem::take(&mut state.is_fresh) {
             return;
         }
-        state.is_whole = false;
         if let Some(other) = state.preempted(thread) {
             self.hand_on(state, thread, other);
             self.state().is_fresh = false;
@@ -247,8 +227,7 @@ impl Turns {
     /// Chooses if another thread goes on in the middle of an operation, and which one.
     pub(crate) fn torn(&self) -> Option<usize> {
         let thread = place()?;
-        let mut state = self.state();
-        if state.is_whole { None } else { state.preempted(thread) }
+        self.state().preempted(thread)
     }
 
     /// Lets another thread go on in the middle of an operation.
@@ -313,7 +292,7 @@ impl Turns {
 impl State {
     fn hand_to(&mut self, thread: usize) {
         self.has_baton = thread;
-        (self.is_fresh, self.is_whole) = (true, false);
+        self.is_fresh = true;
     }
 
     /// Notes if the thread that has had the baton is the first to panic, or has handled its panic.

@@ -2,13 +2,14 @@
 
 use super::allowance::Allowance;
 use super::latest::Latest;
-use super::schedule::{self, Access};
+use super::schedule;
 use super::words::{mask, parts};
 use crate::sim::crash::choices::Choices;
 use crate::sim::crash::image::Image;
 use crate::sim::machine::model::{Model, WORD};
 use crate::sim::machine::state::Store;
 use crate::sim::machine::{Machine, Place};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -26,21 +27,39 @@ pub(super) struct State {
     /// The place of the first operation of a thread that is neither the owner nor one of a workload.
     pub(super) foreign: Option<Place>,
     pub(super) snapshots: Option<Vec<Snapshot>>,
-    /// The words stored in a run that no crash cuts, or after the death of the process: their order and
-    /// write-backs cannot matter, so the machine learns of none.
+    /// The words stored in a run that no crash cuts: their order and write-backs cannot matter, so the machine learns of none.
     pub(super) apart: Option<Latest>,
     /// All loads and stores of words with the values stored, in order, as one number; if they are noted.
     pub(super) trace: Option<u64>,
-    /// The number of the last operations that were loads.
-    pub(super) looks: u64,
     /// Threads of killed processes, each until it goes on as another process.
     pub(super) buried: Vec<usize>,
-    /// The end of the process, if it is dead.
-    pub(super) death: Option<Death>,
-    /// Stores, write-backs, fences and notes that the machine has learned of.
+    pub(super) processes: Vec<Process>,
+    /// The process that makes the present operation.
+    pub(super) current: usize,
+}
+
+/// A process that uses the medium, until it is killed or ends.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// The number of changes after which it dies, when it attempts one more.
+    dies_after: u64,
+    /// Its stores, write-backs, fences and notes.
     pub(super) changes: u64,
-    /// The number of changes after which the process dies, when it attempts one more.
-    pub(super) dies_after: u64,
+    pub(super) death: Option<Death>,
+    /// The words stored after its death, which its own code alone sees.
+    apart: Option<Latest>,
+    /// The threads that have changed the medium as this process.
+    threads: Vec<usize>,
+}
+
+impl Process {
+    pub(super) const fn new(dies_after: u64) -> Self {
+        Self { dies_after, changes: 0, death: None, apart: None, threads: Vec::new() }
+    }
+
+    pub(super) const fn is_alive(&self) -> bool {
+        self.death.is_none() && self.changes < self.dies_after
+    }
 }
 
 /// The end of a process.
@@ -77,11 +96,9 @@ impl State {
             snapshots: None,
             apart: None,
             trace: None,
-            looks: 0,
             buried: Vec::new(),
-            death: None,
-            changes: 0,
-            dies_after: u64::MAX,
+            processes: vec![Process::new(u64::MAX)],
+            current: 0,
         }
     }
 
@@ -93,10 +110,18 @@ impl State {
         }
     }
 
-    /// Notes the kind of an operation. A thread of a killed process that makes one itself is of the next process.
-    pub(super) fn begins(&mut self, access: Access) {
-        self.looks = if access == Access::Looks { self.looks + 1 } else { 0 };
-        self.goes_on();
+    /// Returns the process that makes the present operation.
+    pub(super) fn process(&mut self) -> &mut Process {
+        &mut self.processes[self.current]
+    }
+
+    /// Begins an operation. A thread of a killed process that makes one as another process is of that.
+    pub(super) fn begins(&mut self) {
+        if self.process().death.is_some() {
+            self.bury(&[schedule::thread()]);
+        } else {
+            self.goes_on();
+        }
     }
 
     /// Lets this thread be one of another process than before, if that was killed.
@@ -107,20 +132,53 @@ impl State {
         }
     }
 
-    /// Hides all further operations from the machine.
-    pub(super) fn die(&mut self, death: Death) {
-        self.death.get_or_insert(death);
-        self.apart.get_or_insert_default();
+    /// Leaves out the notes of threads of a killed process until they go on as others.
+    fn bury(&mut self, threads: &[usize]) {
+        for thread in threads {
+            if !self.buried.contains(thread) {
+                self.buried.push(*thread);
+            }
+        }
     }
 
-    /// Counts a store, a write-back, a fence or a note; returns true if the machine learns of it.
-    pub(super) fn is_learned(&mut self) -> bool {
-        if self.changes >= self.dies_after {
-            self.die(Death::Killed);
+    /// Hides all further operations of the process from the machine.
+    pub(super) fn die(&mut self, death: Death) {
+        let process = self.process();
+        process.death.get_or_insert(death);
+        process.apart.get_or_insert_default();
+    }
+
+    /// Kills the process of these threads. Outside of a workload's threads all threads are of it. A dead process is not
+    /// killed again.
+    pub(super) fn kill(&mut self, threads: &[usize], place: Place) {
+        // The machine learns of nothing in a run that no crash cuts.
+        if self.apart.is_some() || self.process().death.is_some() {
+            return;
         }
-        let is_learned = self.apart.is_none();
-        self.changes += u64::from(is_learned);
-        is_learned
+        match schedule::thread() {
+            0 => self.machine.killed(place),
+            _ => self.machine.killed_beside_others(threads, place),
+        }
+    }
+
+    /// Counts a store, a write-back, a fence or a note, which the process may not live to make. Returns true if the machine
+    /// learns of it.
+    pub(super) fn is_learned(&mut self, place: Place) -> bool {
+        let thread = schedule::thread();
+        let process = self.process();
+        if process.death.is_none() && !process.threads.contains(&thread) {
+            process.threads.push(thread);
+        }
+        if process.death.is_none() && process.changes >= process.dies_after {
+            let threads = process.threads.clone();
+            self.kill(&threads, place);
+            self.die(Death::Killed);
+            self.bury(&threads);
+        }
+        let process = self.process();
+        let lives = process.death.is_none();
+        process.changes += u64::from(lives);
+        lives && self.apart.is_none()
     }
 
     /// Remembers the decisions so far, for a crash now: before an event that is about to happen, or at the end.
@@ -144,7 +202,8 @@ impl State {
     #[inline]
     pub(super) fn load(&mut self, at: u64, mask: u64, order: Ordering, place: Place) -> u64 {
         self.trace(at);
-        let apart = self.apart.as_ref().and_then(|words| words.load(at));
+        let own = self.processes[self.current].apart.as_ref().and_then(|words| words.load(at));
+        let apart = own.or_else(|| self.apart.as_ref()?.load(at));
         let stored = || self.machine.load_stored(schedule::thread(), at, order, place);
         match apart.or_else(stored) {
             Some(value) => value & mask,
@@ -195,40 +254,43 @@ impl State {
         if words.is_empty() {
             return;
         }
-        if self.is_learned() {
+        if self.is_learned(place) {
             self.snapshot();
             return self.machine.store_words(schedule::thread(), (words, bytes), store, place);
         }
         for (at, word) in words {
             self.trace(!at);
             self.trace(*word);
-            self.apart.get_or_insert_default().store(*at, *word);
+            let own = self.processes[self.current].apart.as_mut();
+            if let Some(apart) = own.or(self.apart.as_mut()) {
+                apart.store(*at, *word);
+            }
         }
     }
 
     /// Lets a copy of scattered words return.
     pub(super) fn copy_returns(&mut self) {
-        if self.apart.is_none() {
+        if self.apart.is_none() && self.process().death.is_none() {
             self.machine.copy_returns(schedule::thread());
         }
     }
 
     pub(super) fn write_back(&mut self, range: Range<u64>, place: Place) {
-        if self.is_learned() {
+        if self.is_learned(place) {
             self.snapshot();
             self.machine.write_back(schedule::thread(), range, false, place);
         }
     }
 
     pub(super) fn fence(&mut self, place: Place) {
-        if self.is_learned() {
+        if self.is_learned(place) {
             self.snapshot();
             self.machine.complete_own(schedule::thread(), place);
         }
     }
 
     pub(super) fn order_observed(&mut self, place: Place) {
-        if self.is_learned() {
+        if self.is_learned(place) {
             self.snapshot();
             self.machine.order(schedule::thread(), place);
         }

@@ -278,17 +278,6 @@ impl Structure for Shape {
         }
         Ok(())
     }
-
-    fn simpler(&self, operation: &Do) -> Vec<Do> {
-        match *operation {
-            Do::Append(Size::Largest) => vec![Do::Append(self.sizes[0])],
-            Do::Group(size) => vec![Do::Append(size)],
-            Do::TrimOne => vec![Do::TrimAll],
-            Do::Repair | Do::Close => vec![Do::Reopen],
-            Do::CloseAndDamage { word } => vec![Do::Damage { which: Which::Newest, word }],
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// As long as the mark of a segment.

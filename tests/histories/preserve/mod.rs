@@ -336,14 +336,6 @@ impl Structure for Shape {
         while self.opened(life)? == Next::Opening {}
         Ok(())
     }
-
-    fn simpler(&self, operation: &Do) -> Vec<Do> {
-        match *operation {
-            Do::Stream(name, size) => vec![Do::Put(name, size)],
-            Do::Put(name, size) if size != self.sizes[0] => vec![Do::Put(name, self.sizes[0])],
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// Of a blob in the record, and of one beside the log.

@@ -77,7 +77,7 @@ impl Structure for Record {
 }
 
 fn histories(model: Model, seed: u64) -> Histories {
-    Histories::new(Simulation::new(model, LINE).zeros()).all(2_000).by_chance(0, seed)
+    Histories::new(Simulation::new(model, LINE).zeros()).seed(seed)
 }
 
 fn search(model: Model, seed: u64) -> Searched<&'static str> {
@@ -112,15 +112,7 @@ fn a_report_names_the_write_that_a_later_life_completes() {
 }
 
 #[test]
-fn an_erased_record_is_not_completed_in_any_short_history() {
+fn an_erased_record_is_not_completed() {
     let found = histories(Model::NEUTRAL, 0).search(&Record { erases: true });
     found.assert_safe();
-    assert!(found.in_all_states > 0, "{found}");
-    let text = found.to_string();
-    let length = found.length.expect("some are tried");
-    let of_states = format!(
-        "all operations up to length {length}, at most 3 states of a crash and 17 of the last one"
-    );
-    assert!(text.contains(&of_states), "{text}");
-    assert!(text.contains(&format!("; {} histories in all states", found.in_all_states)), "{text}");
 }

@@ -192,19 +192,10 @@ impl Structure for Log {
         }
         Ok(())
     }
-
-    fn simpler(&self, operation: &Do) -> Vec<Do> {
-        match operation {
-            Do::Append(count) => {
-                [1, 2].into_iter().filter(|less| less < count).map(Do::Append).collect()
-            }
-            Do::Begin => vec![Do::Append(1)],
-        }
-    }
 }
 
 fn histories(model: Model) -> Histories {
-    Histories::new(Simulation::new(model, BYTES)).all(4_000).by_chance(2_000, 7)
+    Histories::new(Simulation::new(model, BYTES)).seed(7)
 }
 
 fn search(model: Model, bug: Option<Bug>) -> Searched<Do> {
@@ -224,9 +215,8 @@ fn assert_found(model: Model, bug: Bug, kind: ViolationKind, lives: &[&[Do]]) {
 #[test]
 fn a_correct_log_is_safe_in_every_history() {
     for model in MODELS {
-        let found = histories(model).all(40_000).search(&Log::new(None));
+        let found = histories(model).search(&Log::new(None));
         found.assert_safe();
-        assert!(found.length >= Some(2), "{found}");
         assert!(found.states > found.histories && found.histories > 1_000, "{found}");
     }
 }
@@ -241,11 +231,16 @@ fn a_leftover_of_an_earlier_life_is_found() {
     }
 }
 
-/// A process that was killed leaves a record in the caches, the next one reads it, and the power is lost.
+/// A process that was killed leaves a record, or the mark of the log, in the caches; the next one reads it, and the power is
+/// lost.
 #[test]
 fn a_record_read_and_then_lost_is_found() {
     for model in MODELS {
-        assert_found(model, Bug::TrustsCaches, ViolationKind::Lost, &[&[Do::Append(1)], &[]]);
+        let found = search(model, Some(Bug::TrustsCaches));
+        let failure = found.failure.as_deref().expect("it is there");
+        assert_eq!(failure.violation.kind, ViolationKind::Lost, "{failure}");
+        assert_eq!(found.lives.len(), 2, "{failure}");
+        assert_eq!(found.lives.concat(), [Do::Append(1)], "{failure}");
     }
 }
 
@@ -255,7 +250,7 @@ fn a_medium_is_not_zeros_unless_that_is_asked_for() {
     assert_found(Model::X86, Bug::ExpectsZeros, ViolationKind::Broken, &[&[]]);
     let zeros = Simulation::new(Model::X86, BYTES).zeros();
     let log = Log::new(Some(Bug::ExpectsZeros));
-    Histories::new(zeros).all(4_000).search(&log).assert_safe();
+    Histories::new(zeros).search(&log).assert_safe();
 }
 
 #[test]
@@ -279,8 +274,8 @@ fn a_nondeterministic_operation_is_reported() {
 #[test]
 fn the_same_seed_finds_the_same() {
     let found = |seed| {
-        let histories = histories(Model::NEUTRAL).all(0).by_chance(2_000, seed);
-        let found = histories.search(&Log::new(Some(Bug::LeavesLeftovers)));
+        let found =
+            histories(Model::NEUTRAL).seed(seed).search(&Log::new(Some(Bug::LeavesLeftovers)));
         found.failure.as_deref().expect("it is there").to_string()
     };
     assert_eq!(found(3), found(3));
@@ -311,7 +306,7 @@ fn a_report_names_each_life_and_what_was_lost() {
         "life 3: fails at its opening",
         "life 1 up to the loss of power:",
         "LOST",
-        "\nfound by chance, number ",
+        "\nfound as number ",
     ] {
         assert!(report.contains(text), "{text}:\n{report}");
     }

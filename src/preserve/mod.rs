@@ -273,13 +273,13 @@
 //!   newer root.
 
 mod blob;
+mod commit;
 mod error;
 #[cfg_attr(not(feature = "preserve"), expect(dead_code, reason = "a reader encodes nothing"))]
 mod format;
 mod info;
 mod log;
 mod reader;
-mod snapshot;
 mod stamp;
 #[cfg(all(feature = "preserve", feature = "std"))]
 mod stream;
@@ -290,20 +290,20 @@ mod verify;
 #[cfg(feature = "preserve")]
 mod writing;
 
+pub use crate::format::error::FormatError;
 pub use crate::format::identity::Identity;
 #[cfg(feature = "preserve")]
 pub use crate::format::progress::Progress;
 pub use blob::Blob;
 pub use error::{Damage, Error, ErrorKind, Part};
+#[cfg(feature = "preserve")]
+pub use info::Capacity;
 pub use info::{Content, Info, Name};
 pub use reader::Reader;
-#[cfg(feature = "preserve")]
-pub use snapshot::Entries;
-pub use snapshot::Snapshot;
 pub use stamp::{Boot, Origin, Stamp};
 #[cfg(feature = "preserve")]
 pub use verify::Verification;
 #[cfg(feature = "preserve")]
 pub use writing::{
-    Attributes, BlobWriter, Capacity, Opened, Options, Region, Store, Transaction, Verdict, Verify,
+    Attributes, BlobWriter, Opened, Options, Region, Store, Transaction, Verdict, Verify,
 };

@@ -8,7 +8,7 @@ use crate::dax::{DaxFile, DaxView, Error as FileError, Extent, Placement};
 use crate::format::tag::Running;
 use crate::medium::{Medium, Readable};
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::snapshot::Snapshot;
+use crate::preserve::reader::Reader;
 use crate::preserve::stamp::{Boot, Stamp};
 use crate::system::boot;
 use alloc::sync::Arc;
@@ -91,8 +91,8 @@ pub(super) fn circumstances<M: Readable>(medium: &M, size: u64) -> Option<Circum
 
 /// Returns true if the physical location of a store is the same as at its last commit, or `None` if one of them is not
 /// known. It is known of files alone.
-pub(super) fn is_in_place<M: Readable>(last: &Snapshot<'_, M>) -> Option<bool> {
-    let (before, now) = (last.stamp().placement, DaxView::of(last.medium)?.placement().ok()?);
+pub(super) fn is_in_place<M: Readable>(last: &Reader<&M>) -> Option<bool> {
+    let (before, now) = (last.stamp().placement, DaxView::of(*last.medium())?.placement().ok()?);
     // A stamp that was set can be that of a whole file, which need not end with a unit.
     let mut sizes = [last.size(), u64::MAX].into_iter();
     (before != 0).then(|| sizes.any(|size| digest(&now, size) == before))
@@ -103,8 +103,8 @@ impl Store<DaxFile> {
     /// the store must hold the only reference to the file. The [circumstances](crate::preserve::Options::stamp) of its
     /// commits stay as they were, but for the [placement](Stamp::placement).
     ///
-    /// The view of a reader elsewhere keeps its length. For that reader blobs and pages of the table in the new space are
-    /// [`ErrorKind::Truncated`], and it must open a new view.
+    /// The view of a reader elsewhere keeps its length. For that reader blobs and the log in the new space are
+    /// [`FormatError::Truncated`](crate::preserve::FormatError::Truncated), and it must open a new view.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`]; the errors of [`DaxFile::grow`]. Such an error leaves the store as it was, and on Windows a
@@ -115,7 +115,7 @@ impl Store<DaxFile> {
     /// A crash meanwhile may leave the file longer, and leaves the blobs as they were. The file can be opened again as
     /// [`DaxFile::grow`] describes, and the store can grow again.
     pub fn grow(&mut self, len: u64) -> Result<(), Error<FileError>> {
-        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse))?;
+        let file = Arc::get_mut(&mut self.medium).ok_or(Error(ErrorKind::InUse { name: None }))?;
         file.grow(len).map_err(Error::medium)?;
         let len = Readable::len(file) / self.unit() * self.unit();
         self.space.extend_to(len);
@@ -188,7 +188,7 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     true
 }
 
-impl<R: Readable + Borrow<DaxView>> Snapshot<'_, R> {
+impl<R: Readable + Borrow<DaxView>> Reader<R> {
     /// Returns the event between this commit and now, as far as it can be known, with its evidence.
     /// [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
     ///
@@ -196,7 +196,7 @@ impl<R: Readable + Borrow<DaxView>> Snapshot<'_, R> {
     /// As [`Stamp::host`].
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        judge(self.stamp(), &Stamp::host(self.medium.borrow()), Evidence::host())
+        judge(self.stamp(), &Stamp::host(self.medium().borrow()), Evidence::host())
     }
 }
 
@@ -206,7 +206,7 @@ impl<R: Readable + Borrow<DaxView>> Snapshot<'_, R> {
 mod tests {
     use super::digest;
     use crate::dax::{self, Extent, Placement};
-    use crate::preserve::{Options, Origin, Snapshot, Stamp, Verdict};
+    use crate::preserve::{Options, Origin, Reader, Stamp, Verdict};
     use crate::survival::{Backing, Survival};
 
     fn file_options() -> dax::Options {
@@ -221,7 +221,7 @@ mod tests {
         let stamp = circumstances(Stamp::host(file.view()));
         drop(Options::new().stamp(stamp).create_new(file).unwrap());
         let view = file_options().view(&path).unwrap();
-        Snapshot::of(&view).unwrap().verdict()
+        Reader::open(view).unwrap().verdict()
     }
 
     /// After a kexec `pmem1` can be `pmem0`, and a file can be elsewhere on another device.
@@ -255,7 +255,7 @@ mod tests {
         drop(Options::new().unit(4096).stamp(stamp).create_new(file).unwrap());
         let file = file_options().open(&path).unwrap();
         let (store, _) = Options::new().require_in_place().open(file).unwrap();
-        assert_eq!(store.snapshot().unwrap().size(), 1 << 18);
+        assert_eq!(store.reader().size(), 1 << 18);
     }
 
     #[test]

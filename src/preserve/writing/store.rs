@@ -2,21 +2,22 @@
 
 #[cfg(feature = "std")]
 use super::open::{Opened, Options};
+use super::region::Taken;
 use super::space::Space;
-use super::taken::Taken;
 #[cfg(feature = "std")]
 use crate::medium::OpenError;
-use crate::medium::{Medium, WriterLockGuard};
+use crate::format::error::FormatError;
+use crate::medium::{Medium, Readable, WriterLockGuard};
 use crate::preserve::Identity;
 use crate::preserve::blob::{self, Blob};
+use crate::preserve::commit::Commit;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::root_slots;
-use crate::preserve::info::Info;
+use crate::preserve::format::{record::Is, root_slots};
+use crate::preserve::info::{Capacity, Info};
 use crate::preserve::log::{Log, State};
-use crate::preserve::reader::{self, Reader};
-use crate::preserve::snapshot::{Commit, Snapshot};
+use crate::preserve::reader::Reader;
 use crate::preserve::stamp::Origin;
-use crate::preserve::table::Table;
+use crate::preserve::table::{Live, Names, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -61,27 +62,13 @@ pub struct Store<M: Medium> {
     pub(super) has_failed: bool,
     /// The words that another writer changes: at the end of the log, and the generation of the next root.
     pub(super) seen: [u64; 2],
-    /// The allocation of the next record.
+    /// The allocations of the next record and the next transaction.
     pub(super) buffer: Vec<u8>,
+    pub(super) spare: Names,
 }
 
 /// The lock of the medium's one writer: of a store, and of the regions that it has handed out.
 pub(super) type Writer = Option<Arc<WriterLockGuard>>;
-
-/// The space of a store, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Capacity {
-    /// The space for blobs, regions and the log of the table in all.
-    pub total: u64,
-    /// The space in use, in whole units.
-    pub used: u64,
-    /// The free space.
-    pub free: u64,
-    /// The largest free piece: a blob fits if it has at most as many bytes, less 8 for each 64 KiB.
-    pub largest: u64,
-}
 
 /// [`Options`] has more settings.
 #[cfg(feature = "std")]
@@ -137,56 +124,45 @@ impl<M: Medium> Store<M> {
 }
 
 impl<M: Medium> Store<M> {
-    /// Returns a reader of this store, which can be sent to another thread. It reads the log in each operation;
-    /// [`load`](Self::load), [`stat`](Self::stat) and [`list`](Self::list) look names up in memory.
+    /// Returns a reader of the last commit, which can be sent to another thread. It reads the log in each operation; the
+    /// store itself looks names up in memory.
     #[must_use]
     pub fn reader(&self) -> Reader<Arc<M>>
     where
         M: Send,
     {
-        Reader::of_store(Arc::clone(&self.medium))
-    }
-
-    /// Returns the last commit.
-    ///
-    /// # Errors
-    /// If the medium failed: [`ErrorKind::Failed`] after a commit that failed.
-    pub fn snapshot(&self) -> Result<Snapshot<'_, M>, Error<M::Error>> {
-        if self.has_failed {
-            return Err(Error(ErrorKind::Failed));
-        }
         let (log, state) = (self.log, self.state);
         let commit = Commit { log, state, undone: None, last: state.tag };
-        Ok(Snapshot { medium: &self.medium, commit })
+        Reader::of(Arc::clone(&self.medium), commit)
     }
 
     /// Returns the entry of a blob or a region, or `None` if it does not exist.
     #[must_use]
     pub fn stat(&self, name: &str) -> Option<Info> {
-        self.table.live.get(name.as_bytes()).map(|live| live.info(name.as_bytes()))
+        self.table.live.get(name.as_bytes()).map(Live::info)
     }
 
     /// Returns all blobs and regions, in the order of their names.
     pub fn list(&self) -> impl Iterator<Item = Info> {
-        self.table.infos()
+        self.table.sorted().into_iter().map(Live::info)
     }
 
     /// Returns the metadata of a blob or a region, or `None` if it does not exist.
     #[must_use]
     pub fn metadata(&self, name: &str) -> Option<&[u8]> {
-        let live = self.table.live.get(name.as_bytes())?;
-        live.rest.get(..live.entry.metadata)
+        self.table.live.get(name.as_bytes()).map(Live::metadata)
     }
 
     /// Returns a verified copy of a blob.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotABlob`], [`ErrorKind::Damaged`], [`ErrorKind::TooLong`]; if the medium
-    /// fails.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::OtherContent`], [`ErrorKind::Damaged`]; [`ErrorKind::Invalid`], if the blob
+    /// exceeds memory; if the medium fails.
     pub fn load(&self, name: &str) -> Result<Vec<u8>, Error<M::Error>> {
-        let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&*self.medium, self.identity(), &info)?;
-        reader::load(&*self.medium, self.identity(), &info)
+        match self.table.live.get(name.as_bytes()) {
+            Some(live) if live.entry.is == Is::Value => Ok(live.value().to_vec()),
+            _ => self.blob_in(&*self.medium, name)?.load(),
+        }
     }
 
     /// Returns a blob of the last commit, to be read in parts or as a stream. The store can be written meanwhile.
@@ -221,9 +197,17 @@ impl<M: Medium> Store<M> {
     where
         M: Send,
     {
+        self.blob_in(Arc::clone(&self.medium), name)
+    }
+
+    fn blob_in<R: Readable<Error = M::Error>>(
+        &self,
+        medium: R,
+        name: &str,
+    ) -> Result<Blob<R>, Error<M::Error>> {
         let info = self.stat(name).ok_or_else(|| Error::not_found(name))?;
-        blob::open(&*self.medium, self.identity(), &info)?;
-        Ok(Blob::new(Arc::clone(&self.medium), self.identity(), info))
+        blob::open(&medium, self.identity(), &info)?;
+        Ok(Blob::new(medium, self.identity(), info))
     }
 
     /// Returns the identity of the store.
@@ -253,8 +237,7 @@ impl<M: Medium> Store<M> {
     /// Returns the space of the store.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
-        let (total, free) = (self.space.len(), self.space.free());
-        Capacity { total, used: total - free, free, largest: self.space.largest() }
+        self.space.capacity()
     }
 
     pub(super) const fn unit(&self) -> u64 {
@@ -281,7 +264,7 @@ impl<M: Medium> Store<M> {
     /// Fails if a commit has failed, or another writer has written the store.
     pub(super) fn check_is_ours(&self) -> Result<(), Error<M::Error>> {
         if self.has_failed {
-            return Err(Error(ErrorKind::Failed));
+            return Err(Error::format(FormatError::Failed));
         }
         let is_ours = self.words_at_end() == self.seen;
         self.medium.check().map_err(Error::medium)?;

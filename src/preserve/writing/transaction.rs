@@ -2,16 +2,16 @@
 
 use super::append::{Draft, Growth};
 use super::attributes::Attributes;
-use super::put::{is_by_pages, write_whole, write_zeros};
+use super::blob_writer::{is_by_pages, write_zeros};
 use super::store::Store;
 use crate::medium::Medium;
 use crate::preserve::error::{Error, ErrorKind};
-use crate::preserve::format::record::{ENTRY, Entry, HEAD, Is, Use, What};
-use crate::preserve::format::{BlobKey, CHUNK, VALUE, tag_of_value};
+use crate::preserve::format::record::{Entry, HEAD, Is, Use, What};
+use crate::preserve::format::{BlobKey, CHUNK, PAGE, VALUE, tag_of_value};
 use crate::preserve::info::{Content, ShortName};
-use crate::preserve::table::Live;
+use crate::preserve::table::{Live, Names};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -52,8 +52,10 @@ const NEAR: u64 = 64 << 10;
 #[must_use = "dropping it discards the changes"]
 pub struct Transaction<'s, M: Medium> {
     store: &'s mut Store<M>,
-    /// The entries after the changes, by their names.
-    changes: BTreeMap<Box<[u8]>, Live>,
+    /// The entries after the changes.
+    changes: Names,
+    /// The time of the changes.
+    seconds: u64,
     /// Bytes of these entries in the record.
     record: u64,
     /// Bytes of all entries of the store after the changes.
@@ -82,8 +84,9 @@ impl<M: Medium> Store<M> {
         self.check_is_ours()?;
         Ok(Transaction {
             live: self.table.bytes,
+            changes: core::mem::take(&mut self.spare),
+            seconds: self.seconds(),
             store: self,
-            changes: BTreeMap::new(),
             record: 0,
             written: Vec::new(),
             unfenced: 0,
@@ -115,9 +118,8 @@ impl<M: Medium> Transaction<'_, M> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::NotABlob`], if the name has a region;
-    /// [`ErrorKind::Name`], [`ErrorKind::Metadata`], [`ErrorKind::Alignment`]; if the medium fails. An error leaves the
-    /// transaction as it was.
+    /// [`ErrorKind::Full`], before anything is written; [`ErrorKind::OtherContent`], if the name has a region;
+    /// [`ErrorKind::Invalid`], about the attributes; if the medium fails. An error leaves the transaction as it was.
     ///
     /// # Cost
     /// The bytes are copied and written back. Parts of a long blob take a fence each on some CPUs. Up to 256 bytes without
@@ -134,12 +136,16 @@ impl<M: Medium> Transaction<'_, M> {
             return self.put_value(&attributes, bytes);
         }
         let claim = self.claim(&attributes, Content::Blob, len)?;
-        let tag = match write_whole(self.medium(), claim.key, bytes) {
-            Ok(tag) => tag,
-            Err(error) => return Err(self.fail(&claim, error)),
-        };
-        self.insert(&attributes, claim, Content::Blob, len, tag);
-        Ok(())
+        match self.write_whole(&claim, bytes) {
+            Ok(tag) => {
+                self.insert(&attributes, claim, Content::Blob, len, tag);
+                Ok(())
+            }
+            Err(error) => {
+                self.give(&claim);
+                Err(error)
+            }
+        }
     }
 
     /// Puts a blob that stands in the record.
@@ -151,8 +157,7 @@ impl<M: Medium> Transaction<'_, M> {
         let mut entry = self.entry(attributes, Is::Value, bytes.len() as u64);
         let before = self.check(attributes, Content::Blob, &entry)?;
         entry.tag = tag_of_value(self.store.identity(), entry.generation, bytes);
-        let rest = [attributes.metadata, bytes].concat().into();
-        self.change(attributes.name, before, Live { entry, at: 0, rest });
+        self.change(before, Live { entry, at: 0, bytes: attributes.bytes(bytes) });
         Ok(())
     }
 
@@ -164,7 +169,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// of them with anything else.
     ///
     /// # Errors
-    /// [`ErrorKind::RegionLength`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
+    /// [`ErrorKind::Invalid`], if `len` is 0 or not a multiple of the alignment; [`ErrorKind::NameTaken`], if there is
     /// a blob or a region of this name. Otherwise as [`put`](Self::put).
     ///
     /// # Cost
@@ -177,15 +182,16 @@ impl<M: Medium> Transaction<'_, M> {
     ) -> Result<(), Error<M::Error>> {
         let attributes = attributes.into();
         attributes.check()?;
-        let alignment = attributes.alignment.max(Content::Region.alignment());
-        let attributes = attributes.alignment(alignment);
-        if len == 0 || !len.is_multiple_of(alignment) {
-            return Err(Error(ErrorKind::RegionLength { len, alignment }));
+        let attributes = attributes.alignment(attributes.alignment.max(PAGE));
+        if len == 0 || !len.is_multiple_of(attributes.alignment) {
+            let rule = "a region has as many bytes as its alignment, 4096 at least, or a multiple of that";
+            return Err(Error::invalid(rule, len));
         }
         let claim = self.claim(&attributes, Content::Region, len)?;
         let start = claim.place.start;
         if let Err(error) = write_zeros(self.medium(), start..start + len) {
-            return Err(self.fail(&claim, error));
+            self.give(&claim);
+            return Err(Error::medium(error));
         }
         let created = Use { generation: self.generation(), is_dirty: false };
         self.insert(&attributes, claim, Content::Region, len, created.word());
@@ -196,42 +202,40 @@ impl<M: Medium> Transaction<'_, M> {
     /// Deletes a blob or a region.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::RegionInUse`], as long as there is a [`Region`](crate::preserve::Region)
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`], as long as there is a [`Region`](crate::preserve::Region)
     /// of it. [`ErrorKind::Full`], if the transaction puts something too, and its record has no room in the log: commit
     /// first, and delete the blob afterwards.
     pub fn delete(&mut self, name: &str) -> Result<(), Error<M::Error>> {
         let before = self.find(name).ok_or_else(|| Error::not_found(name))?.entry;
         if before.is == Is::Region && self.store.taken.is_in_use_at(before.at) {
-            return Err(Error(ErrorKind::RegionInUse { name: ShortName::of(name) }));
+            return Err(Error(ErrorKind::InUse { name: Some(ShortName::of(name)) }));
         }
-        let entry = Entry { name: name.len(), ..Entry::DELETED };
-        let before = self.before(name);
-        self.check_room(&[(before, &entry)])?;
-        self.change(name, before, Live { entry, at: 0, rest: Box::default() });
+        let (deleted, before) = (Live::deleted(name), self.before(name));
+        self.check_room(&[(before, &deleted.entry)])?;
+        self.change(before, deleted);
         Ok(())
     }
 
     /// Gives a blob or a region another name; it is not copied.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Name`], [`ErrorKind::Full`].
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NameTaken`], [`ErrorKind::Invalid`], [`ErrorKind::Full`].
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error<M::Error>> {
         Attributes::new(to).check()?;
         let before = self.find(from).ok_or_else(|| Error::not_found(from))?;
         if self.find(to).is_some() {
             return Err(Error(ErrorKind::NameTaken { name: ShortName::of(to) }));
         }
-        let mut renamed = before.clone();
-        renamed.entry.name = to.len();
-        let deleted = Entry { name: from.len(), ..Entry::DELETED };
+        let bytes = [to.as_bytes(), &before.bytes[from.len()..]].concat().into();
+        let entry = Entry { name: to.len(), ..before.entry };
+        let (renamed, deleted) = (Live { entry, at: 0, bytes }, Live::deleted(from));
         let [before, none] = [from, to].map(|name| self.before(name));
-        self.check_room(&[(before, &deleted), (none, &renamed.entry)])?;
+        self.check_room(&[(before, &deleted.entry), (none, &entry)])?;
         self.has_renamed = true;
         // The blob itself stays where it is.
-        self.count(before, &deleted);
-        let deleted = Live { entry: deleted, at: 0, rest: Box::default() };
-        self.changes.insert(from.as_bytes().into(), deleted);
-        self.change(to, none, renamed);
+        self.count(before, &deleted.entry);
+        self.changes.insert(deleted);
+        self.change(none, renamed);
         Ok(())
     }
 
@@ -244,8 +248,9 @@ impl<M: Medium> Transaction<'_, M> {
     /// Makes all changes durable at once: a crash leaves all of them or none. Returns the number of the commit.
     ///
     /// # Errors
-    /// [`ErrorKind::WornOut`]; if the medium fails. After a failure before any change could be seen, nothing has changed,
-    /// but a seal may be gone; otherwise the store must be opened again ([`ErrorKind::Failed`]).
+    /// [`FormatError::WornOut`](crate::preserve::FormatError::WornOut); if the medium fails. After a failure before any
+    /// change could be seen, nothing has changed, but a seal may be gone; otherwise each later call is
+    /// [`FormatError::Failed`](crate::preserve::FormatError::Failed) until the store is opened again.
     ///
     /// # Cost
     /// One fence, for any number of blobs; two if they have more than 64 KiB together, or a region is created. From time
@@ -253,7 +258,7 @@ impl<M: Medium> Transaction<'_, M> {
     /// another one before, without changes, which removes the seal. That one is as durable as the seal was, where this
     /// process is permitted to. By pages a flush for each free piece that was written, and two for the record.
     pub fn commit(mut self) -> Result<u64, Error<M::Error>> {
-        if self.changes.is_empty() {
+        if self.changes.len() == 0 {
             return Ok(self.store.state.number);
         }
         self.store.unseal()?;
@@ -262,9 +267,8 @@ impl<M: Medium> Transaction<'_, M> {
         bytes.clear();
         bytes.resize(HEAD, 0);
         let mut draft = Draft { bytes, what: What::Commit, is_sealed: false, is_durable };
-        for (name, live) in &mut self.changes {
-            live.at = (draft.bytes.len() + ENTRY + name.len()) as u64;
-            live.entry.append(name, &live.rest, &mut draft.bytes);
+        for live in self.changes.iter_mut() {
+            live.append(&mut draft.bytes, 0);
         }
         let at = self.store.append(draft, self.growth.take())?;
         self.take_effect(self.store.log.places.current[0] + at);
@@ -301,12 +305,12 @@ impl<M: Medium> Transaction<'_, M> {
         let unit = self.store.unit();
         let mut kept = BTreeSet::new();
         if self.has_renamed {
-            let entries = self.changes.values().filter(|live| live.entry.is != Is::Deleted);
+            let entries = self.changes.iter().filter(|live| !live.is_deleted());
             kept.extend(entries.map(|live| live.entry.at).filter(|at| *at > 0));
         }
-        for (name, mut live) in core::mem::take(&mut self.changes) {
+        for mut live in self.changes.drain() {
             live.at += record;
-            let Some(before) = self.store.table.change(&name, live) else { continue };
+            let Some(before) = self.store.table.change(live) else { continue };
             let (at, bytes) = (before.entry.at, before.entry.occupied(unit));
             if bytes > 0 && !kept.contains(&at) {
                 self.store.space.give(&(at..at + bytes));
@@ -333,7 +337,7 @@ impl<M: Medium> Transaction<'_, M> {
             at: 0,
             tag: 0,
             generation: self.generation(),
-            seconds: self.store.seconds(),
+            seconds: self.seconds,
         }
     }
 
@@ -353,14 +357,13 @@ impl<M: Medium> Transaction<'_, M> {
         if is_by_pages(self.medium()) && !claim.place.is_empty() {
             self.written.push(claim.place);
         }
-        let live = Live { entry, at: 0, rest: attributes.metadata.into() };
-        self.change(attributes.name, claim.before, live);
+        self.change(claim.before, Live { entry, at: 0, bytes: attributes.bytes(&[]) });
     }
 
     /// Returns the entry of a name after the changes so far.
     fn find(&self, name: &str) -> Option<&Live> {
         match self.changes.get(name.as_bytes()) {
-            Some(change) => (change.entry.is != Is::Deleted).then_some(change),
+            Some(change) => (!change.is_deleted()).then_some(change),
             None => self.store.table.live.get(name.as_bytes()),
         }
     }
@@ -370,7 +373,7 @@ impl<M: Medium> Transaction<'_, M> {
         let change = self.changes.get(name.as_bytes());
         let record = change.map_or(0, |change| change.entry.size());
         let found = change.or_else(|| self.store.table.live.get(name.as_bytes()));
-        let live = found.filter(|live| live.entry.is != Is::Deleted);
+        let live = found.filter(|live| !live.is_deleted());
         Before {
             record,
             live: live.map_or(0, |live| live.entry.size()),
@@ -386,26 +389,11 @@ impl<M: Medium> Transaction<'_, M> {
     }
 
     /// Records a change. The bytes of an earlier put in this transaction are free again.
-    fn change(&mut self, name: &str, before: Before, live: Live) {
+    fn change(&mut self, before: Before, live: Live) {
         self.count(before, &live.entry);
-        if let Some(before) = self.changes.insert(name.as_bytes().into(), live) {
-            self.forget(&before);
+        if let Some(before) = self.changes.insert(live) {
+            self.store.forget(&before);
         }
-    }
-
-    /// Frees the bytes that a change has written, unless the last commit has them under another name.
-    fn forget(&mut self, change: &Live) {
-        let entry = &change.entry;
-        let bytes = entry.occupied(self.store.unit());
-        if entry.generation > self.store.state.number && bytes > 0 {
-            self.store.space.give(&(entry.at..entry.at + bytes));
-        }
-    }
-
-    /// Frees a place that could not be written.
-    pub(super) fn fail(&mut self, claim: &Claim, error: M::Error) -> Error<M::Error> {
-        self.store.space.give(&claim.place);
-        Error::medium(error)
     }
 
     /// Frees a place that was not filled.
@@ -443,13 +431,15 @@ impl<M: Medium> Transaction<'_, M> {
         entry: &Entry,
     ) -> Result<Before, Error<M::Error>> {
         attributes.check()?;
-        let name = || ShortName::of(attributes.name);
         let before = self.before(attributes.name);
-        if before.content == Some(Content::Region) && content == Content::Blob {
-            return Err(Error(ErrorKind::NotABlob { name: name() }));
-        }
-        if before.content.is_some() && content == Content::Region {
-            return Err(Error(ErrorKind::NameTaken { name: name() }));
+        match (before.content, content) {
+            (None, _) | (Some(Content::Blob), Content::Blob) => {}
+            (Some(found), Content::Blob) => {
+                return Err(Error::other_content(attributes.name, found));
+            }
+            (Some(_), Content::Region) => {
+                return Err(Error(ErrorKind::NameTaken { name: ShortName::of(attributes.name) }));
+            }
         }
         self.check_room(&[(before, entry)])?;
         Ok(before)
@@ -491,7 +481,23 @@ pub(super) struct Claim {
     before: Before,
 }
 
+impl<M: Medium> Store<M> {
+    /// Frees the bytes that a change has written, unless the last commit has them under another name.
+    fn forget(&mut self, change: &Live) {
+        let entry = &change.entry;
+        let bytes = entry.occupied(self.unit());
+        if entry.generation > self.state.number && bytes > 0 {
+            self.space.give(&(entry.at..entry.at + bytes));
+        }
+    }
+}
+
 impl Attributes<'_> {
+    /// Returns its bytes in a record, with a value.
+    fn bytes(&self, value: &[u8]) -> Box<[u8]> {
+        [self.name.as_bytes(), self.metadata, value].concat().into()
+    }
+
     /// Returns true if a blob of this length stands in a record.
     pub(super) const fn is_value(&self, len: u64) -> bool {
         len <= VALUE && self.alignment == 1
@@ -501,9 +507,10 @@ impl Attributes<'_> {
 /// Frees the written bytes, unless they were committed.
 impl<M: Medium> Drop for Transaction<'_, M> {
     fn drop(&mut self) {
-        for change in core::mem::take(&mut self.changes).into_values() {
-            self.forget(&change);
+        for change in self.changes.drain() {
+            self.store.forget(&change);
         }
+        self.store.spare = core::mem::take(&mut self.changes);
         if let Some(growth) = self.growth.take() {
             self.store.give_areas(growth.areas, growth.capacity);
         }

@@ -192,6 +192,7 @@ const BACKINGS: [Backing; 10] = [
 ];
 
 impl Stamp {
+    #[cfg(feature = "preserve")]
     pub(super) fn bytes(&self) -> [u8; STAMP] {
         let number = BACKINGS.iter().position(|it| *it == self.backing);
         let fields = StampFields {
@@ -257,6 +258,7 @@ const ORIGINS: [Origin; 7] = [
 ];
 
 impl Boot {
+    #[cfg(feature = "preserve")]
     pub(super) fn bytes(&self) -> [u8; BOOT] {
         let origin = ORIGINS.iter().position(|it| *it == self.origin);
         let fields = BootFields {

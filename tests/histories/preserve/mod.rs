@@ -5,7 +5,7 @@ mod region;
 use super::part::Part;
 use super::payload::{Ending, bytes};
 use crate::{MIXED, USUAL, WIDE, assert_safe};
-use cachemaint::preserve::{self, Content, Error, ErrorKind, Options, Store, Transaction, Verify};
+use cachemaint::preserve::{self, Content, Error, ErrorKind, FormatError, Options, Store, Transaction, Verify};
 use cachemaint::sim::{Life, Structure, Violation};
 use core::cell::Cell;
 use core::convert::Infallible;
@@ -117,7 +117,7 @@ impl Shape {
         let model = life.model();
         let (store, opened) = match Self::options().open(self.medium(life)) {
             Err(error)
-                if matches!(error.error.kind(), ErrorKind::NotAStore { .. })
+                if matches!(error.error.kind(), ErrorKind::Format(FormatError::Foreign { .. }))
                     && !model.is_created =>
             {
                 let (store, _) = Self::options().create_new(self.medium(life))?;

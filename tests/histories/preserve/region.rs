@@ -12,7 +12,7 @@ pub(super) fn region_of(
     store: &Store<Part<'_>>,
     medium: &SimMedium,
 ) -> Result<Option<u64>, Failed> {
-    let found = store.snapshot()?.find(REGION)?;
+    let found = store.stat(REGION);
     Ok(found.map(|info| Readable::load(medium, info.offset + WORD, Relaxed)))
 }
 

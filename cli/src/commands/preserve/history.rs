@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Found, Error<dax::Error>> {
+fn look(snapshot: &Reader<ReadOnly>) -> Result<Found, Error<dax::Error>> {
     let boots = snapshot.history()?;
     let since = snapshot.verdict();
     // Bytes of a history that was replaced while it was read are a mix of two.

@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(snapshot: &Snapshot<'_, ReadOnly>) -> Result<Listing, Error<dax::Error>> {
+fn look(snapshot: &Reader<ReadOnly>) -> Result<Listing, Error<dax::Error>> {
     let (mut entries, mut blobs) = (snapshot.entries(), Vec::new());
     while let Some(info) = entries.next() {
         blobs.push((info?, entries.metadata().to_vec()));

@@ -37,7 +37,7 @@ use super::{inspect, payload, progress};
 use crate::read_only::ReadOnly;
 use anyhow::anyhow;
 use cachemaint::dax::{self, DaxFile, Guarantee};
-use cachemaint::preserve::{Error, ErrorKind, Opened, Options, Snapshot, Store};
+use cachemaint::preserve::{Error, ErrorKind, FormatError, Opened, Options, Snapshot, Store};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -96,7 +96,7 @@ fn open(path: &Path, grow: Option<u64>) -> anyhow::Result<Writable> {
     let mut file = dax::Options::new().allow_page_granularity().open(path)?;
     if let Some(len) = grow {
         // A file without a store is left as it is.
-        Snapshot::of(&file).map_err(|error| named(path, error))?;
+        Reader::open(&file).map_err(|error| named(path, error))?;
         file.grow(len)?;
     }
     opened(path, file)
@@ -145,10 +145,10 @@ const ATTEMPTS: u32 = 100;
 fn with_last_commit<T>(
     path: &Path,
     file: &ReadOnly,
-    mut work: impl FnMut(&Snapshot<'_, ReadOnly>) -> Result<T, Error<dax::Error>>,
+    mut work: impl FnMut(&Reader<ReadOnly>) -> Result<T, Error<dax::Error>>,
 ) -> anyhow::Result<T> {
     for _ in 0..ATTEMPTS {
-        match Snapshot::of(file).and_then(|snapshot| work(&snapshot)) {
+        match Reader::open(file).and_then(|snapshot| work(&snapshot)) {
             Err(error) if matches!(error.kind(), ErrorKind::Replaced) => {}
             done => return done.map_err(|error| named(path, error)),
         }
@@ -160,7 +160,7 @@ fn with_last_commit<T>(
 fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
     let path = path.display();
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
         ErrorKind::Damaged(damage) => anyhow!("{path}: {damage}; bring the file back from a copy"),
         kind => anyhow::Error::new(Error::from(kind)).context(path.to_string()),
     }
@@ -170,11 +170,11 @@ fn named(path: &Path, error: Error<dax::Error>) -> anyhow::Error {
 fn of_blob(path: &Path, name: &str, error: Error<dax::Error>) -> anyhow::Error {
     let (path, name) = (path.display(), visible(name.as_bytes()));
     match ErrorKind::from(error) {
-        ErrorKind::Medium(error) => anyhow!("{error}"),
+        ErrorKind::Format(FormatError::Medium(error)) => anyhow!("{error}"),
         ErrorKind::NotFound { .. } => anyhow!(
             "{path}: {name}: there is no blob or region of this name; `preserve list` shows what is there"
         ),
-        ErrorKind::NotABlob { .. } => anyhow!(
+        ErrorKind::OtherContent { .. } => anyhow!(
             "{path}: {name}: it is a region, which the program that created it uses in place; choose another name"
         ),
         kind @ ErrorKind::Full { .. } => anyhow!(

@@ -82,7 +82,7 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
             let store = store_in(path, Arc::clone(&file));
             Ok((store.inspect_err(|_| files::discard(path, file))?, true))
         }
-        Err(error) if matches!(error.kind(), ErrorKind::Exists) => {
+        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Exists)) => {
             Ok((open_or_create_in(path, size)?, false))
         }
         Err(error) => Err(error.into()),
@@ -92,10 +92,10 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
 /// Opens the store in an existing file, or creates it: a crash between the two creations leaves a file without a store.
 fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let file = dax::Options::new().allow_page_granularity().open(path)?;
-    let is_missing = Snapshot::of(&file).is_err_and(|error| {
+    let is_missing = Reader::open(&file).is_err_and(|error| {
         matches!(
             error.kind(),
-            preserve::ErrorKind::NotAStore { found: [0, 0, 0, 0, 0, 0, 0, 0], .. }
+            preserve::ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
         )
     });
     let view = file.view();

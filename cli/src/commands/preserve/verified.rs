@@ -23,7 +23,7 @@ impl Verified {
     /// Reads the whole store in a file.
     pub(in crate::commands) fn of(path: &Path, file: &ReadOnly) -> anyhow::Result<Self> {
         let bar = progress::bar("verifying")?;
-        let verified = Snapshot::of(file).and_then(|snapshot| {
+        let verified = Reader::open(file).and_then(|snapshot| {
             let found = snapshot.verify(&mut |progress| progress::show(&bar, progress))?;
             let is_blob = |(_, damage): &&(_, Damage)| !matches!(damage.part, Part::Region { .. });
             Ok(Self {

@@ -8,7 +8,7 @@ use crate::image::Image;
 use crate::value::Missing;
 use arbitrary::Arbitrary;
 use cachemaint::medium::Readable as _;
-use cachemaint::preserve::{Attributes, ErrorKind, Options, Store, Verify};
+use cachemaint::preserve::{Attributes, ErrorKind, Options, Reader, Store, Verify};
 use std::collections::BTreeMap;
 
 /// Bytes of a store: the smallest log, and some space.
@@ -136,7 +136,7 @@ fn damage_of(input: &Damaged) {
     }
     let medium = Image::new(&image);
     if let Ok(snapshot) = Reader::open(&medium) {
-        for info in snapshot.entries().flatten() {
+        for (info, _) in snapshot.entries().flatten() {
             let Ok(blob) = snapshot.blob(&info.name) else { continue };
             let mut bytes = vec![0; blob.info().len as usize];
             if blob.read_at(0, &mut bytes).is_ok() {

@@ -37,6 +37,16 @@ impl Stamp {
         Self::of_store(file, file.len())
     }
 
+    /// Returns the event between these circumstances, of a commit in the file, and now, as far as it can be known, with its
+    /// evidence. [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
+    ///
+    /// # Cost
+    /// As [`host`](Self::host).
+    #[must_use]
+    pub fn verdict(&self, file: &DaxView) -> Verdict {
+        judge(self, &Self::host(file), Evidence::host())
+    }
+
     /// Returns the circumstances of this process with a store of `size` bytes.
     fn of_store(file: &DaxView, size: u64) -> Self {
         let guarantee = file.guarantee();
@@ -188,18 +198,6 @@ fn cut(extent: &mut Extent, range: &Range<u64>) -> bool {
     true
 }
 
-impl<R: Readable + Borrow<DaxView>> Reader<R> {
-    /// Returns the event between this commit and now, as far as it can be known, with its evidence.
-    /// [`Opened::verdict`](crate::preserve::Opened::verdict) is the same for a store opened for writing.
-    ///
-    /// # Cost
-    /// As [`Stamp::host`].
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        judge(self.stamp(), &Stamp::host(self.medium().borrow()), Evidence::host())
-    }
-}
-
 /// Views need a 64-bit CPU.
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
@@ -221,7 +219,7 @@ mod tests {
         let stamp = circumstances(Stamp::host(file.view()));
         drop(Options::new().stamp(stamp).create_new(file).unwrap());
         let view = file_options().view(&path).unwrap();
-        Reader::open(view).unwrap().verdict()
+        Reader::open(&view).unwrap().stamp().verdict(&view)
     }
 
     /// After a kexec `pmem1` can be `pmem0`, and a file can be elsewhere on another device.

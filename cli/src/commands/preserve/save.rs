@@ -9,7 +9,7 @@ use crate::commands::unused::has_other_data;
 use crate::{files, standard};
 use anyhow::{Context as _, anyhow, bail};
 use cachemaint::dax::{self, DaxFile, ErrorKind, Guarantee};
-use cachemaint::preserve::{self, Attributes, BlobWriter, Error, Snapshot, Store};
+use cachemaint::preserve::{self, Attributes, BlobWriter, FormatError, Reader, Store};
 use cachemaint::survival::{Event, Stage};
 use indicatif::ProgressBar;
 use std::fs::{File, Metadata};
@@ -82,7 +82,7 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
             let store = store_in(path, Arc::clone(&file));
             Ok((store.inspect_err(|_| files::discard(path, file))?, true))
         }
-        Err(error) if matches!(error.kind(), ErrorKind::Format(FormatError::Exists)) => {
+        Err(error) if matches!(error.kind(), ErrorKind::Exists) => {
             Ok((open_or_create_in(path, size)?, false))
         }
         Err(error) => Err(error.into()),
@@ -92,9 +92,9 @@ fn open_or_create(path: &Path, size: u64) -> anyhow::Result<(Writable, bool)> {
 /// Opens the store in an existing file, or creates it: a crash between the two creations leaves a file without a store.
 fn open_or_create_in(path: &Path, size: u64) -> anyhow::Result<Writable> {
     let file = dax::Options::new().allow_page_granularity().open(path)?;
-    let is_missing = Reader::open(&file).is_err_and(|error| {
+    let is_missing = Reader::open(&file).is_err_and(|failed| {
         matches!(
-            error.kind(),
+            failed.error.kind(),
             preserve::ErrorKind::Format(FormatError::Foreign { found: [0, 0, 0, 0, 0, 0, 0, 0], .. })
         )
     });
@@ -203,17 +203,29 @@ fn save(arguments: &Arguments, writable: &mut Writable, mut input: Input) -> any
     let has_replaced = transaction.contains(name);
     let bar = progress::bar("saving")?;
     bar.set_length(len);
-    let put = transaction.put_with(attributes, len, |writer| copy(&mut input, file, writer, &bar));
-    let bytes = put.map_err(|error| match error.downcast() {
-        Ok(error) => changed(path, name, &input, error),
-        Err(error) => error,
-    })?;
+    let mut has_changed = false;
+    let put = transaction.put_with(attributes, len, |writer| {
+        let copied = copy(&mut input, file, writer, &bar);
+        has_changed = copied.as_ref().is_ok_and(|bytes| *bytes != len);
+        copied
+    });
+    let bytes = match put.map_err(anyhow::Error::downcast) {
+        Ok(bytes) => bytes,
+        Err(_) if has_changed => bail!(
+            "{}: {}: the blob was not stored: {} has changed while it was read, so save it again",
+            path.display(),
+            visible(name.as_bytes()),
+            input.name
+        ),
+        Err(Ok(error)) => return Err(wrong(error)),
+        Err(Err(error)) => return Err(error),
+    };
     let generation = transaction.commit().map_err(wrong)?;
     bar.finish_and_clear();
     Ok(Saved { bytes, generation, has_replaced })
 }
 
-/// Copies all of the input, and returns the number of its bytes.
+/// Copies the input, and returns the number of its bytes, or a higher number than announced if there are more.
 fn copy(
     input: &mut Input,
     file: &DaxFile,
@@ -226,23 +238,14 @@ fn copy(
         if piece.is_empty() {
             return Ok(writer.written());
         }
+        let len = writer.written() + piece.len() as u64;
+        if input.len.is_some_and(|said| len > said) {
+            return Ok(len);
+        }
         // A file that was cut ends the copy at once, not after all of the input.
         writer.append(&piece)?;
         file.check()?;
         bar.set_position(writer.written());
-    }
-}
-
-/// Returns the error, with a reason if the length of the input has changed.
-fn changed(path: &Path, name: &str, input: &Input, error: Error<dax::Error>) -> anyhow::Error {
-    match error.kind() {
-        preserve::ErrorKind::Length { .. } => anyhow!(
-            "{}: {}: {error}; {} has changed while it was read, so save it again",
-            path.display(),
-            visible(name.as_bytes()),
-            input.name
-        ),
-        _ => of_blob(path, name, error),
     }
 }
 
